@@ -1,0 +1,5 @@
+"""scikit-learn's face of the library."""
+
+from skmetainv.estimators.meta_inverse_solver import MetaInverseSolver
+
+__all__ = ["MetaInverseSolver"]

@@ -1,0 +1,448 @@
+"""What every estimator that restores images shares: arrays in, arrays out, simulation, score."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, NamedTuple, Self, TypeVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Tags, check_consistent_length, get_tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmetainv.arrays import ArraySource, Layout, image_layout, measurement_layout
+from skmetainv.estimators.validation import (
+    are_images,
+    check_device,
+    check_images,
+    check_range,
+    check_shape,
+)
+from skmetainv.metrics import psnr
+from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
+from skmetainv.operators import ForwardMap, Identity, Operator
+from skmetainv.randomness import evaluation_generators, integer_seed
+from skmetainv.training import Batches, MeasuredPairs, SimulatedPairs
+
+Module = TypeVar("Module", bound=torch.nn.Module)
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shapes of a problem: how images and measurements lie in a user's arrays."""
+
+    images: Layout
+    measurements: Layout
+
+
+class Problem(NamedTuple):
+    """What a fit learns from, checked."""
+
+    clean: Any
+    measured: Any | None
+    geometry: Geometry
+    operator: Operator
+    A: ForwardMap
+
+
+class Reconstructor(BaseEstimator, metaclass=ABCMeta):
+    """Base of the estimators that restore images from measurements.
+
+    A subclass has the parameters `operator`, `noise`, `image_shape`, `data_range`, `clip`,
+    `precision`, `device`, `batch_size`, `max_epochs`, `random_state` and `verbose`, and writes
+    `_initial_state`, `_train` and `_reconstruct`.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "operator": [Operator, None],
+        "noise": NOISE_CONSTRAINTS,
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "image_shape": [tuple, list, None],
+        "data_range": [Interval(Real, 0, None, closed="neither"), tuple, list, None],
+        "clip": [tuple, list, None],
+        "precision": [StrOptions(set(_DTYPES))],
+        "device": [str, torch.device],
+        "random_state": ["random_state", np.random.Generator],
+        "verbose": ["verbose"],
+    }
+
+    operator: Operator | None
+    noise: float | Noise
+    max_epochs: int
+    batch_size: int
+    image_shape: tuple[int, ...] | None
+    data_range: Any
+    clip: tuple[float, float] | None
+    precision: str
+    device: str | torch.device
+    random_state: Any
+    verbose: int | bool
+
+    @abstractmethod
+    def _initial_state(self, problem: Problem) -> dict[str, Any]:
+        """Return the fitted attributes before any training, by name."""
+
+    @abstractmethod
+    def _train(self, problem: Problem, state: dict[str, Any], n_epochs: int) -> dict[str, Any]:
+        """Return the fitted attributes after `n_epochs` more, from those of `state`."""
+
+    @abstractmethod
+    def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
+        """Return the images of a batch of measurements, both as tensors."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from clean images, or from measurements and their clean images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
+            Clean images, whose measurements are simulated anew in every epoch; where the
+            operator has missing values they may have NaN, too, for pixels that nobody knows.
+            With `y`: measurements.
+        y : array-like of two or more dimensions, default=None
+            The clean images of the measurements `X`; `noise` then plays no part. A 1-D `y` is
+            taken for labels and ignored.
+
+        Returns
+        -------
+        self : estimator
+            Fitted. After an error it is as it was.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, if the arrays are not images, or not a pair of
+            measurements and images.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If steps were skipped because a loss or a gradient was not finite.
+        """
+        self._validate_params()
+        return self._fit(X, y, self.max_epochs, go_on=False)
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Learn for one more epoch, from where the last call ended.
+
+        On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives.
+
+        Parameters
+        ----------
+        X, y : array-like
+            See `fit`.
+
+        Returns
+        -------
+        self : estimator
+            Fitted. After an error it is as it was.
+        """
+        self._validate_params()
+        return self._fit(X, y, 1, go_on=hasattr(self, "weights_"))
+
+    def predict(self, X: Any) -> Any:
+        """Restore images from measurements.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *measurement_shape_)
+            Measurements; missing entries are NaN where the operator has such.
+
+        Returns
+        -------
+        images : ndarray of shape (n, ...), or a tensor if `X` is one
+            In the layout and the units of the training images, as floats.
+        """
+        check_is_fitted(self)
+        measurements = self._measurements(X)
+        images = self._new_images(len(measurements))
+        for indices in self._chunks(len(measurements)):
+            images[indices] = self._to_user(self._reconstruct(measurements.read(indices)))
+        self._warn_of_divergence(images)
+        return like(X, images)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
+
+        Parameters
+        ----------
+        X : array-like
+            Clean images, whose measurements are simulated with a fixed seed; with `y`,
+            measurements.
+        y : array-like of two or more dimensions, default=None
+            The clean images of the measurements `X`. A 1-D `y` is ignored.
+
+        Returns
+        -------
+        score : float
+            See `skmetainv.metrics.psnr`.
+        """
+        low, high = check_range(self.data_range)
+        values = [
+            psnr(clean, restored, data_range=high - low, per_image=True)
+            for clean, restored in self.restorations(X, y)
+        ]
+        return float(np.mean(np.concatenate(values)))
+
+    def restorations(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        operator: Operator | None = None,
+        noise: float | Noise | None = None,
+        random_state: Any = 0,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield clean images and their restorations, batch by batch.
+
+        Parameters
+        ----------
+        X : array-like
+            Clean images; with `y`, measurements.
+        y : array-like of two or more dimensions, default=None
+            The clean images of the measurements `X`. A 1-D `y` is ignored.
+        operator : Operator, default=None
+            Simulate with this operator, not with the fitted one.
+        noise : float or Noise, default=None
+            Simulate with this noise, not with the estimator's.
+        random_state : int, RandomState instance, Generator or None, default=0
+            Seed of the simulation.
+
+        Yields
+        ------
+        clean, restored : ndarray of shape (batch, height, width, channels)
+            Floats, in the units of the training images.
+        """
+        check_is_fitted(self)
+        clean, measured = self._pairs(X, y)
+        seed = integer_seed(random_state)
+        A = self._parts()["A"] if operator is None else self._built(operator)
+        noisy = as_noise(self.noise if noise is None else noise).build()
+        for indices in self._chunks(len(clean)):
+            x = clean.read(indices)
+            if measured is not None:
+                y_i = measured.read(indices)
+            else:
+                y_i = A.simulate(x, noisy, evaluation_generators(seed, indices))
+            restored = self._clipped(self._reconstruct(y_i))
+            yield tuple(t.permute(0, 2, 3, 1).cpu().numpy() for t in (x, restored))  # type: ignore
+
+    def simulate(self, X: Any, random_state: Any = None) -> Any:
+        """Return measurements of clean images, as training simulates them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
+            Clean images.
+        random_state : int, RandomState instance, Generator or None, default=None
+            Seed of masks and noise; None takes the estimator's own.
+
+        Returns
+        -------
+        measurements : ndarray of shape (n, ...), or a tensor if `X` is one
+            Laid out as the images are where their shapes allow it.
+        """
+        self._validate_params()
+        images = check_images(X, self)
+        geometry, _, A = self._geometry(images.shape)
+        A = self._placed(A)
+        noise = as_noise(self.noise).build()
+        seed = integer_seed(self.random_state if random_state is None else random_state)
+        source = self._source(images, geometry.images)
+        measurements = [
+            A.simulate(source.read(indices), noise, evaluation_generators(seed, indices))
+            for indices in self._chunks(len(source))
+        ]
+        return like(X, geometry.measurements.to_array(torch.cat(measurements)))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
+        tags.target_tags.multi_output = True
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self._allows_nan()
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {**state, "_cache": {}} if "_cache" in state else state
+
+    def _allows_nan(self) -> bool:
+        operator = self.operator
+        return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
+
+    # ------------------------------------------------------------------ fitting
+
+    def _fit(self, X: Any, y: Any, n_epochs: int, *, go_on: bool) -> Self:
+        problem = self._problem(X, y, go_on=go_on)
+        state = vars(self) if go_on else self._initial_state(problem)
+        trained = self._train(problem, state, n_epochs)
+        if not go_on:
+            validate_data(self, X, skip_check_array=True, reset=True)
+            self.operator_ = problem.operator
+            self.image_shape_ = _grid(problem.geometry.images)
+            self.measurement_shape_ = problem.geometry.measurements.shape
+            self._geometry_ = problem.geometry
+        for name, value in trained.items():
+            setattr(self, name, value)
+        self._cache: dict[Any, dict[str, Any]] = {}
+        return self
+
+    def _problem(self, X: Any, y: Any, *, go_on: bool) -> Problem:
+        """Check what `fit` was given, in the order in which scikit-learn does."""
+        paired = are_images(y)
+        if go_on:
+            self._check_names(X)
+        allow_nan = self._allows_nan()
+        X_ = check_images(X, self, allow_nan=allow_nan)
+        y_ = check_images(y, self, allow_nan=allow_nan, name="y") if paired else None
+        if y is not None:
+            check_consistent_length(X_, y)
+        clean = X_ if y_ is None else y_
+        if go_on:
+            geometry, operator = self._geometry_, self.operator_
+            check_shape(clean, geometry.images.shape, self, "images")
+            A = operator.build(geometry.images.tensor_shape)
+        else:
+            geometry, operator, A = self._geometry(clean.shape)
+        if y_ is not None and tuple(X_.shape[1:]) != geometry.measurements.shape:
+            raise ValueError(
+                "fit(X, y) takes measurements X and their clean images y; fit(X) takes clean "
+                f"images and simulates. With images y of shape {geometry.images.shape} the "
+                f"operator gives measurements of shape {geometry.measurements.shape}, but X has "
+                f"shape {tuple(X_.shape[1:])}."
+            )
+        A = self._placed(A)
+        measured = None if y_ is None else X_
+        return Problem(clean, measured, geometry, operator, A)
+
+    def _geometry(self, shape: tuple[int, ...]) -> tuple[Geometry, Operator, ForwardMap]:
+        """Return the layouts, a copy of the operator, and what it builds for images of `shape`."""
+        operator = Identity() if self.operator is None else clone(self.operator)
+        images = image_layout(tuple(shape), self.image_shape)
+        A = operator.build(images.tensor_shape)
+        measurements = measurement_layout(A.measurement_shape, images)
+        return Geometry(images, measurements), operator, A
+
+    def _batches(self, problem: Problem, seed: int) -> Batches:
+        """Return the batches that training iterates over."""
+        geometry = problem.geometry
+        allow_nan = self._allows_nan()
+        name = "X" if problem.measured is None else "y"
+        images = self._source(problem.clean, geometry.images, name, allow_nan=allow_nan)
+        if problem.measured is None:
+            noise = as_noise(self.noise).build()
+            read: Any = SimulatedPairs(images, problem.A, noise, seed)
+        else:
+            measured = self._source(
+                problem.measured, geometry.measurements, allow_nan=allow_nan
+            )
+            read = MeasuredPairs(images, measured)
+        return Batches(len(images), self.batch_size, seed, read)
+
+    # ------------------------------------------------------------------ arrays
+
+    def _source(
+        self, array: Any, layout: Layout, name: str = "X", *, allow_nan: bool = False
+    ) -> ArraySource:
+        return ArraySource(
+            array,
+            layout,
+            dtype=self._dtype(),
+            device=check_device(self.device),
+            rescale_integers=self.data_range is None,
+            allow_nan=allow_nan,
+            name=name,
+        )
+
+    def _measurements(self, X: Any) -> ArraySource:
+        """Return what `predict` was given, checked."""
+        self._check_names(X)
+        allow_nan = get_tags(self.operator_).input_tags.allow_nan
+        array = check_images(X, self, allow_nan=allow_nan)
+        check_shape(array, self.measurement_shape_, self)
+        return self._source(array, self._geometry_.measurements, allow_nan=allow_nan)
+
+    def _pairs(self, X: Any, y: Any) -> tuple[ArraySource, ArraySource | None]:
+        """Return what `score` was given, checked: clean images and perhaps measurements."""
+        if are_images(y):
+            check_consistent_length(X, y)
+            measured, clean, name = self._measurements(X), check_images(y, self, name="y"), "y"
+        else:
+            self._check_names(X)
+            measured, clean, name = None, check_images(X, self), "X"
+        check_shape(clean, self._geometry_.images.shape, self, "images")
+        return self._source(clean, self._geometry_.images, name), measured
+
+    def _check_names(self, X: Any) -> None:
+        """Compare the column names of a data frame with those that were fitted."""
+        if hasattr(self, "feature_names_in_"):
+            validate_data(self, X, skip_check_array=True, reset=False, ensure_2d=False)
+
+    def _chunks(self, n: int) -> Iterator[np.ndarray]:
+        for start in range(0, n, self.batch_size):
+            yield np.arange(start, min(start + self.batch_size, n))
+
+    def _new_images(self, n: int) -> np.ndarray:
+        return np.empty((n, *self._geometry_.images.shape), dtype=self.precision)
+
+    def _to_user(self, x: torch.Tensor) -> np.ndarray:
+        return self._geometry_.images.to_array(self._clipped(x))
+
+    def _clipped(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self.clip is None else x.clamp(*self.clip)
+
+    def _warn_of_divergence(self, images: np.ndarray) -> None:
+        n_bad = int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
+        if n_bad:
+            warnings.warn(
+                f"{n_bad} of {len(images)} reconstructions are not finite: the inner loop "
+                "diverged. Smaller step sizes, or measurements nearer to those of training, may "
+                "help.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    # ------------------------------------------------------------------ built modules
+
+    def _parts(self) -> dict[str, Any]:
+        """Return the built parts of the fitted estimator, built once per device and type."""
+        key = (str(check_device(self.device)), self.precision)
+        if key not in self._cache:
+            self._cache[key] = self._build_parts()
+        return self._cache[key]
+
+    def _build_parts(self) -> dict[str, Any]:
+        return {"A": self._built(self.operator_)}
+
+    def _built(self, operator: Operator) -> ForwardMap:
+        return self._placed(operator.build(self._geometry_.images.tensor_shape))
+
+    def _placed(self, module: Module) -> Module:
+        """Return `module` where, and in the type in which, everything is computed."""
+        return module.to(check_device(self.device), self._dtype())
+
+    def _dtype(self) -> torch.dtype:
+        return _DTYPES[self.precision]
+
+
+def _grid(images: Layout) -> tuple[int, ...]:
+    """Return (height, width), or (height, width, channels) for colour images."""
+    channels, height, width = images.tensor_shape
+    gray = channels == 1 and len(images.shape) != 3
+    return (height, width) if gray else (height, width, channels)
+
+
+def like(X: Any, array: np.ndarray) -> Any:
+    """Return a tensor where the user's `X` is one, on its device."""
+    return torch.from_numpy(array).to(X.device) if isinstance(X, torch.Tensor) else array

@@ -1,0 +1,114 @@
+"""What a user passed, checked once, at the edge."""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+
+
+def check_images(
+    X: Any, estimator: BaseEstimator, *, allow_nan: bool = False, name: str = "X"
+) -> Any:
+    """Return images or measurements as an array that can be read batch by batch.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, ...)
+        NumPy arrays (memory-mapped ones are not read into memory), tensors, lists, data frames,
+        or a lazy array with `shape`, `dtype` and indexing (`skmetainv.datasets.ImageFolder`,
+        zarr, h5py), which is read only when its batches are.
+    estimator : estimator
+        Named in error messages.
+    allow_nan : bool, default=False
+        NaN stands for a missing value.
+    name : str, default="X"
+        What error messages call it.
+
+    Returns
+    -------
+    array : ndarray, or the lazy array itself
+        At least 2-D, numeric and real.
+    """
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu().numpy()
+    if _is_lazy(X):
+        if np.dtype(X.dtype).kind not in "buif" or len(X.shape) < 2 or 0 in X.shape:
+            raise ValueError(
+                f"Expected {name} to be a real array of images, (n, height, width) or (n, height, "
+                f"width, channels). Got {X.dtype}, shape {X.shape} instead."
+            )
+        return X
+    return check_array(
+        X,
+        allow_nd=True,
+        ensure_all_finite="allow-nan" if allow_nan else True,
+        estimator=estimator,
+        input_name=name,
+    )
+
+
+def _is_lazy(X: Any) -> bool:
+    has_protocol = all(hasattr(X, a) for a in ("shape", "dtype", "__getitem__", "__len__"))
+    in_memory = isinstance(X, np.ndarray) or issparse(X) or hasattr(X, "iloc")
+    return has_protocol and not in_memory
+
+
+def are_images(y: Any) -> bool:
+    """Whether the second argument of `fit` holds images, not a vector of labels or nothing."""
+    if y is None:
+        return False
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
+    return len(shape) >= 2
+
+
+def check_shape(
+    X: Any, expected: tuple[int, ...], estimator: BaseEstimator, what: str = "measurements"
+) -> None:
+    """Raise scikit-learn's error if the items of `X` do not have the `expected` shape."""
+    shape, name = tuple(X.shape[1:]), type(estimator).__name__
+    if shape == expected:
+        return
+    if len(shape) == len(expected) == 1:
+        raise ValueError(
+            f"X has {shape[0]} features, but {name} is expecting {expected[0]} features as input."
+        )
+    raise ValueError(
+        f"X has {what} of shape {shape}, but {name} is expecting {what} of shape {expected}."
+    )
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Return the device that is meant; "auto" is CUDA where there is one, else the CPU."""
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<index>' or a "
+            f"torch.device. Got {device!r} instead."
+        ) from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"The 'device' parameter is {str(device)!r}, but torch finds "
+            f"{torch.cuda.device_count()} CUDA devices here: 'auto' or 'cpu' run without one."
+        )
+    return chosen
+
+
+def check_range(data_range: Any) -> tuple[float, float]:
+    """Return the least and the largest value of images."""
+    low_high = (0.0, 1.0) if data_range is None else data_range
+    if isinstance(low_high, Real):
+        low_high = (0.0, float(low_high))
+    values = np.asarray(low_high, dtype=float)
+    if values.shape != (2,) or not np.isfinite(values).all() or values[0] >= values[1]:
+        raise ValueError(
+            "The 'data_range' parameter must be None, a positive number, or a pair (low, high) "
+            f"with low < high. Got {data_range!r} instead."
+        )
+    return float(values[0]), float(values[1])

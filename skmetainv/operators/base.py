@@ -1,0 +1,215 @@
+"""The protocol of operators: a parameter object describes an instrument, `build` computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from skmetainv.noise import NoiseFunction
+
+Shape = tuple[int, ...]
+
+
+class Operator(BaseEstimator):
+    """A forward model ``A`` of ``y = A(x) + e``: hyper-parameters, no tensors.
+
+    A subclass stores its hyper-parameters and writes `build`. One whose measurements hold NaN
+    where samples are missing says so by the ``allow_nan`` tag.
+    """
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape.
+
+        Parameters
+        ----------
+        image_shape : (int, int, int)
+            Channels, height and width.
+
+        Returns
+        -------
+        A : ForwardMap
+            A module in float64 on the CPU; ``A.to(dtype)`` and ``A.to(device)`` move it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+
+class ForwardMap(nn.Module):
+    """The map ``A`` for images of one shape; a subclass writes `forward`.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Channels, height and width of an image.
+    measurement_shape : tuple of int
+        Shape of one measurement; three entries are channels, height and width.
+    observed : tensor of bool, default=None
+        Which entries of a measurement are observed, broadcastable to
+        ``(batch, *measurement_shape)``; None where all are.
+
+    Attributes
+    ----------
+    missing_value : float
+        What a measurement holds where it is not observed: 0, or NaN where it varies from image
+        to image.
+    """
+
+    observed: torch.Tensor | None
+    missing_value: float = 0.0
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        measurement_shape: Shape,
+        observed: torch.Tensor | None = None,
+    ):
+        super().__init__()
+        self.register_buffer("observed", observed)
+        self.image_shape = tuple(image_shape)
+        self.measurement_shape = tuple(measurement_shape)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``A(x)``, shape ``(batch, *measurement_shape)``."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward.")
+
+    def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Return ``J_A(x)' v``, the vector-Jacobian product at `x`."""
+        return torch.func.vjp(self.forward, x)[1](v)[0]
+
+    def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
+        """Return the map with what varies from image to image drawn, one generator per image."""
+        return self
+
+    def simulate(
+        self,
+        x: torch.Tensor,
+        noise: NoiseFunction,
+        generators: Sequence[np.random.Generator],
+    ) -> torch.Tensor:
+        """Return measurements ``y = A(x) + e`` of clean images.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, *image_shape)
+            Clean images.
+        noise : callable
+            What `skmetainv.noise.Noise.build` gives.
+        generators : sequence of numpy.random.Generator
+            One per image; the operator draws first, then the noise.
+
+        Returns
+        -------
+        y : tensor of shape (batch, *measurement_shape)
+            Holds `missing_value` where it is not observed.
+        """
+        drawn = self.draw(generators)
+        y = noise(drawn(x), generators)
+        if drawn.observed is None:
+            return y
+        return torch.where(drawn.observed, y, drawn.missing_value)
+
+    def bind(self, y: torch.Tensor) -> DataTerm:
+        """Return the data fidelity of a batch of measurements.
+
+        Parameters
+        ----------
+        y : tensor of shape (batch, *measurement_shape)
+            Measurements; missing entries are NaN where the operator has such.
+
+        Returns
+        -------
+        data : DataTerm
+            How well images explain `y`; everything that depends on `y` alone is computed here.
+        """
+        return DataTerm(self, y)
+
+
+class LinearMap(ForwardMap):
+    """A linear map ``A``; a subclass writes `forward`, and `adjoint` where it has a fast one."""
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``A' y``, shape ``(batch, *image_shape)``."""
+        origin = y.new_zeros(y.shape[0], *self.image_shape)
+        return torch.func.vjp(self.forward, origin)[1](y)[0]
+
+    def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Return ``A' v``, whatever `x` is."""
+        return self.adjoint(v)
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``A' A x``."""
+        return self.adjoint(self(x))
+
+    def bind(self, y: torch.Tensor) -> DataTerm:
+        """Return the data fidelity of a batch of measurements, with ``A' y`` kept."""
+        return LinearDataTerm(self, y)
+
+
+class DataTerm:
+    """How well images explain one batch of measurements, each image on its own.
+
+    Parameters
+    ----------
+    A : ForwardMap
+        The map, with the mask of every image of the batch where masks vary.
+    y : tensor of shape (batch, *measurement_shape)
+        Measurements without NaN.
+    """
+
+    def __init__(self, A: ForwardMap, y: torch.Tensor):
+        self.A, self.y = A, y
+
+    def loss(self, x: torch.Tensor, criterion: Callable[..., torch.Tensor]) -> torch.Tensor:
+        """Return `criterion` between ``A(x)`` and ``y`` over the observed entries, per image."""
+        return criterion(self.A(x), self.y, self.A.observed)
+
+    def gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``J_A(x)' (A(x) - y)``."""
+        return self.A.vjp(x, self.A(x) - self.y)
+
+    def start(self, kind: str) -> torch.Tensor:
+        """Return an image to start a solver from.
+
+        Parameters
+        ----------
+        kind : str
+            "zeros"; for a linear map also "adjoint", ``A' y``, and where it has a closed form
+            "pseudo_inverse", ``A^+ y``.
+
+        Returns
+        -------
+        x : tensor of shape (batch, *image_shape)
+            The images.
+        """
+        if kind == "zeros":
+            return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)
+        raise ValueError(f"{type(self.A).__name__} has no start {kind!r}.")
+
+
+class LinearDataTerm(DataTerm):
+    """The data fidelity of a linear map; ``A' y`` is computed once.
+
+    Parameters
+    ----------
+    A : LinearMap
+        The map.
+    y : tensor of shape (batch, *measurement_shape)
+        Measurements without NaN.
+    """
+
+    A: LinearMap
+
+    def __init__(self, A: LinearMap, y: torch.Tensor):
+        super().__init__(A, y)
+        self.adjoint_y = A.adjoint(y)
+
+    def gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``A' A x - A' y``."""
+        return self.A.normal(x) - self.adjoint_y
+
+    def start(self, kind: str) -> torch.Tensor:
+        """Return an image to start a solver from, see `DataTerm.start`."""
+        return self.adjoint_y if kind == "adjoint" else super().start(kind)

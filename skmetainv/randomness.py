@@ -1,0 +1,51 @@
+"""Where every random number comes from: one integer seed, split into independent streams.
+
+No function here, and none that calls them, touches the global generators of NumPy or torch. All
+draws are made by NumPy on the CPU, so that they are the same whatever device trains.
+"""
+
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+# The first entry of a stream's spawn key: what the numbers are for.
+_WEIGHTS, _ORDER, _TRAINING, _EVALUATION = range(4)
+
+
+def integer_seed(random_state: Any) -> int:
+    """Return one integer for a `random_state` (None, int, RandomState or Generator)."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(np.iinfo(np.int32).max))
+    return int(random_state.integers(np.iinfo(np.int32).max))
+
+
+def _generator(seed: int, *stream: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=stream))
+
+
+def weights_generator(seed: int) -> np.random.Generator:
+    """Return the generator of a model's initial weights."""
+    return _generator(seed, _WEIGHTS)
+
+
+def order_generator(seed: int, epoch: int) -> np.random.Generator:
+    """Return the generator of the order in which `epoch` sees the images."""
+    return _generator(seed, _ORDER, epoch)
+
+
+def training_generators(
+    seed: int, epoch: int, indices: Iterable[int]
+) -> list[np.random.Generator]:
+    """Return one generator per image, for its masks and noise in `epoch`."""
+    return [_generator(seed, _TRAINING, epoch, int(i)) for i in indices]
+
+
+def evaluation_generators(seed: int, indices: Iterable[int]) -> list[np.random.Generator]:
+    """Return one generator per image, for measurements simulated outside training."""
+    return [_generator(seed, _EVALUATION, int(i)) for i in indices]

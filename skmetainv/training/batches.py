@@ -1,0 +1,92 @@
+"""Batches of measurements and their clean images, read from any array-like."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from skmetainv.arrays import ArraySource
+from skmetainv.noise import NoiseFunction
+from skmetainv.operators import ForwardMap
+from skmetainv.randomness import order_generator, training_generators
+
+#: Clean images ``x`` and their measurements ``y``.
+Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of an epoch: every image once, in an order of the epoch's own.
+
+    Parameters
+    ----------
+    n_images : int
+        Number of images.
+    batch_size : int
+        Images in a batch; the last of an epoch may have fewer.
+    seed : int
+        Seed of the order.
+    read : callable
+        ``read(indices, epoch)`` gives the clean images and measurements of increasing indices.
+    """
+
+    n_images: int
+    batch_size: int
+    seed: int
+    read: Callable[[np.ndarray, int], Pair]
+
+    def __len__(self) -> int:
+        return -(-self.n_images // self.batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[Pair]:
+        """Yield the batches ``(x, y)`` of one epoch."""
+        order = order_generator(self.seed, epoch).permutation(self.n_images)
+        for start in range(0, self.n_images, self.batch_size):
+            yield self.read(np.sort(order[start : start + self.batch_size]), epoch)
+
+
+@dataclass(frozen=True)
+class SimulatedPairs:
+    """Clean images with measurements simulated anew in every epoch.
+
+    Parameters
+    ----------
+    images : ArraySource
+        The clean images.
+    A : ForwardMap
+        The operator.
+    noise : callable
+        Adds the noise.
+    seed : int
+        The draws of image i depend on the seed, the epoch and i alone.
+    """
+
+    images: ArraySource
+    A: ForwardMap
+    noise: NoiseFunction
+    seed: int
+
+    def __call__(self, indices: np.ndarray, epoch: int) -> Pair:
+        x = self.images.read(indices)
+        return x, self.A.simulate(x, self.noise, training_generators(self.seed, epoch, indices))
+
+
+@dataclass(frozen=True)
+class MeasuredPairs:
+    """Clean images with measurements that were taken of them.
+
+    Parameters
+    ----------
+    images : ArraySource
+        The clean images.
+    measurements : ArraySource
+        The measurement of each.
+    """
+
+    images: ArraySource
+    measurements: ArraySource
+
+    def __call__(self, indices: np.ndarray, epoch: int) -> Pair:
+        return self.images.read(indices), self.measurements.read(indices)

@@ -1,0 +1,51 @@
+"""scikit-learn's own estimator checks, the installed version's whole set."""
+
+import pytest
+from sklearn.utils.estimator_checks import (
+    check_dataframe_column_names_consistency,
+    check_inplace_ensure_writeable,
+    parametrize_with_checks,
+)
+
+from skmetainv import MetaInverseSolver
+from skmetainv.losses import L1, L2
+from skmetainv.noise import GaussianNoise
+from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
+from skmetainv.representations import Siren
+from skmetainv.solvers import GradientDescent
+
+SMALL = {"init": Siren(width=8, depth=3), "max_epochs": 1, "batch_size": 50}
+
+ESTIMATORS = [
+    MetaInverseSolver(max_epochs=1),
+    *(
+        MetaInverseSolver(operator, **SMALL)
+        for operator in (Identity(), Inpainting(), MissingPixels(), GaussianBlur())
+    ),
+    MetaInverseSolver(
+        GaussianBlur(sigma=0.5),
+        GradientDescent(n_iter=2, step_size=0.5),
+        noise=GaussianNoise(0.1),
+        n_inner=1,
+        inner_lr_rule="per_parameter",
+        inner_loss=L1(),
+        outer_loss=L2(reduction="sum"),
+        precision="float64",
+        clip=(0, 1),
+        **SMALL,
+    ),
+    MetaInverseSolver(n_inner=0, inner_lr_rule="fixed", **SMALL),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_estimator_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    "check", [check_dataframe_column_names_consistency, check_inplace_ensure_writeable]
+)
+def test_checks_that_check_estimator_leaves_out(estimator, check):
+    check(type(estimator).__name__, estimator)
