@@ -22,6 +22,7 @@ from skmetainv.estimators.validation import (
     are_images,
     check_device,
     check_images,
+    check_pair,
     check_range,
     check_shape,
 )
@@ -129,7 +130,6 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite.
         """
-        self._validate_params()
         return self._fit(X, y, self.max_epochs, go_on=False)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -147,7 +147,6 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         self : estimator
             Fitted. After an error it is as it was.
         """
-        self._validate_params()
         return self._fit(X, y, 1, go_on=hasattr(self, "weights_"))
 
     def predict(self, X: Any) -> Any:
@@ -284,6 +283,9 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     # ------------------------------------------------------------------ fitting
 
     def _fit(self, X: Any, y: Any, n_epochs: int, *, go_on: bool) -> Self:
+        self._validate_params()
+        if self.clip is not None:
+            check_pair(self.clip, "clip")
         problem = self._problem(X, y, go_on=go_on)
         state = vars(self) if go_on else self._initial_state(problem)
         trained = self._train(problem, state, n_epochs)

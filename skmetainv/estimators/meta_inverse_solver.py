@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from numbers import Integral, Real
@@ -13,11 +14,11 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skmetainv.arrays import to_numpy, to_tensors
+from skmetainv.arrays import ArraySource, to_numpy, to_tensors
 from skmetainv.estimators.base import Problem, Reconstructor, like
 from skmetainv.estimators.validation import check_device, check_range
 from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss
-from skmetainv.meta import STEP_SIZE_RULES, InnerLoop, StepSizeRule, adapt, meta_learn
+from skmetainv.meta import STEP_SIZE_RULES, InnerLoop, StepSizeRule, adapt, images_at_once, meta_learn
 from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, Operator
 from skmetainv.randomness import integer_seed, weights_generator
@@ -268,6 +269,17 @@ class MetaInverseSolver(Reconstructor):
 
     # ------------------------------------------------------------------ prediction
 
+    def _measurements(self, X: Any) -> ArraySource:
+        learned = [len(v) for k, v in self.weights_.items() if k.startswith("inner_lr.") and v.ndim]
+        if learned and self.n_inner > learned[0]:
+            warnings.warn(
+                f"n_inner is {self.n_inner}, but step sizes were learned for {learned[0]} inner "
+                "steps: the further steps take the last.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return super()._measurements(X)
+
     def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
         return self._stages(y)[-1]
 
@@ -277,7 +289,7 @@ class MetaInverseSolver(Reconstructor):
         inner = replace(inner, m=self.n_inner)
         chunks = [
             adapt(theta, alpha, A.bind(y_i), inner, learning=False).stages
-            for y_i in y.split(inner.chunk_size(theta, len(y)))
+            for y_i in y.split(images_at_once(theta, A, len(y)))
         ]
         return [torch.cat(stage) for stage in zip(*chunks, strict=True)]
 

@@ -102,13 +102,23 @@ def check_device(device: str | torch.device) -> torch.device:
 
 def check_range(data_range: Any) -> tuple[float, float]:
     """Return the least and the largest value of images."""
-    low_high = (0.0, 1.0) if data_range is None else data_range
-    if isinstance(low_high, Real):
-        low_high = (0.0, float(low_high))
-    values = np.asarray(low_high, dtype=float)
-    if values.shape != (2,) or not np.isfinite(values).all() or values[0] >= values[1]:
+    if data_range is None:
+        return 0.0, 1.0
+    if isinstance(data_range, Real):
+        data_range = (0.0, float(data_range))
+    return check_pair(data_range, "data_range")
+
+
+def check_pair(pair: Any, name: str) -> tuple[float, float]:
+    """Return a parameter that is two numbers, the lower one first."""
+    if (
+        not isinstance(pair, tuple | list)
+        or len(pair) != 2
+        or not all(isinstance(value, Real) for value in pair)
+        or not -np.inf < pair[0] < pair[1] < np.inf
+    ):
         raise ValueError(
-            "The 'data_range' parameter must be None, a positive number, or a pair (low, high) "
-            f"with low < high. Got {data_range!r} instead."
+            f"The {name!r} parameter must be two numbers (low, high) with low < high. "
+            f"Got {pair!r} instead."
         )
-    return float(values[0]), float(values[1])
+    return float(pair[0]), float(pair[1])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 
 from skmetainv.losses import Criterion
-from skmetainv.meta.algorithm_1 import InnerLoop, adapt
+from skmetainv.meta.algorithm_1 import InnerLoop, adapt, images_at_once
 from skmetainv.operators import ForwardMap
 from skmetainv.training import TrainingLoop
 
@@ -46,7 +46,7 @@ def meta_learn(
     incomplete = math.isnan(A.missing_value)  # clean images may then have missing pixels, too
     for x, y in loop:  #                                           2, 3: while not done, a batch
         outer, losses = [], []
-        n = inner.chunk_size(theta, len(x))
+        n = images_at_once(theta, A, len(x))
         for x_i, y_i in zip(x.split(n), y.split(n), strict=True):  #                    4, 5
             stages, L_in = adapt(theta, alpha, A.bind(y_i), inner, learning=True)  #    6-11
             known = ~x_i.isnan() if incomplete else None

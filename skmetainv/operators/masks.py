@@ -38,7 +38,7 @@ class Inpainting(Operator):
     --------
     >>> import torch
     >>> from skmetainv.operators import Inpainting
-    >>> A = Inpainting().build(image_shape=(1, 3, 3))
+    >>> A = Inpainting().build(image_shape=(1, 3, 3)).to(torch.float32)
     >>> A(torch.ones(1, 1, 3, 3))[0, 0]
     tensor([[1., 1., 1.],
             [1., 0., 1.],
@@ -88,7 +88,7 @@ class MissingPixels(Operator):
     --------
     >>> import numpy as np, torch
     >>> from skmetainv.operators import MissingPixels
-    >>> A = MissingPixels(observed=3).build(image_shape=(1, 4, 4))
+    >>> A = MissingPixels(observed=3).build(image_shape=(1, 4, 4)).to(torch.float32)
     >>> A.draw([np.random.default_rng(0)])(torch.ones(1, 1, 4, 4)).sum()
     tensor(3.)
     """

@@ -1,0 +1,346 @@
+"""What must hold for every linear operator, by registry; a new one is added to OPERATORS."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from sklearn.base import clone
+
+from skmetainv.operators import (
+    ForwardMap,
+    GaussianBlur,
+    Identity,
+    Inpainting,
+    LinearMap,
+    MissingPixels,
+    Operator,
+)
+
+OPERATORS = {
+    "identity": Identity(),
+    "center": Inpainting(),
+    "wide_center": Inpainting(fraction=0.7),
+    "missing": MissingPixels(),
+    "missing_per_channel": MissingPixels(observed=0.3, per_channel=True),
+    "missing_range": MissingPixels(observed=(1, 1)),
+    "blur": GaussianBlur(sigma=0.7),
+    "wide_blur": GaussianBlur(sigma=3.0),
+}
+SHAPES = [(1, 1, 1), (1, 1, 6), (2, 5, 1), (1, 4, 4), (3, 5, 4), (2, 7, 9)]
+BATCH = 2
+
+every_operator = pytest.mark.parametrize("name", OPERATORS)
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+def drawn_map(name, shape):
+    """The operator's map with what varies from image to image drawn for BATCH images."""
+    A = OPERATORS[name].build(shape)
+    return A.draw([np.random.default_rng(i) for i in range(BATCH)])
+
+
+def random_image(shape, seed=0, n=BATCH):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(n, *shape)))
+
+
+def explicit_matrices(A, shape):
+    """The matrix of A for each image of a batch, shape (BATCH, measurements, pixels)."""
+    pixels = int(np.prod(shape))
+    columns = [
+        A(e.reshape(1, *shape).expand(BATCH, *shape)).flatten(1)
+        for e in torch.eye(pixels, dtype=torch.float64)
+    ]
+    return torch.stack(columns, dim=2)
+
+
+def bound(name, shape):
+    """A map and the data term of noisy measurements of random images."""
+    A = drawn_map(name, shape)
+    y = A(random_image(shape, 1)) + 0.1 * random_image(A.measurement_shape, 2)
+    return A, A.bind(y)
+
+
+@every_shape
+@every_operator
+def test_adjoint(name, shape):
+    A = drawn_map(name, shape)
+    x, v = random_image(shape, 1), random_image(A.measurement_shape, 2)
+    left, right = (A(x) * v).sum(), (x * A.adjoint(v)).sum()
+    assert abs(left - right) <= 1e-10 * A(x).norm() * v.norm()
+
+
+@every_shape
+@every_operator
+def test_linear(name, shape):
+    A = drawn_map(name, shape)
+    x, z = random_image(shape, 1), random_image(shape, 2)
+    torch.testing.assert_close(A(2.5 * x - z), 2.5 * A(x) - A(z))
+
+
+@every_shape
+@every_operator
+def test_normal_norm_and_vjp(name, shape):
+    A = drawn_map(name, shape)
+    x = random_image(shape)
+    torch.testing.assert_close(A.normal(x), A.adjoint(A(x)))
+    torch.testing.assert_close(A.vjp(x, A(x)), A.adjoint(A(x)))
+    largest = torch.linalg.matrix_norm(explicit_matrices(A, shape), ord=2).max()
+    assert A.norm() == pytest.approx(largest.item(), rel=1e-10)
+
+
+@every_shape
+@every_operator
+def test_pseudo_inverse_is_the_explicit_matrix_s(name, shape):
+    A = drawn_map(name, shape)
+    y, rcond = random_image(A.measurement_shape), 0.05
+    matrices = explicit_matrices(A, shape)
+    inverse = torch.linalg.pinv(matrices, atol=rcond * A.norm().item(), rtol=0.0)
+    expected = (inverse @ y.flatten(1)[..., None]).reshape(BATCH, *shape)
+    torch.testing.assert_close(A.pseudo_inverse(y, rcond=rcond), expected, atol=1e-8, rtol=1e-8)
+
+
+@every_shape
+@every_operator
+def test_data_term(name, shape):
+    A, data = bound(name, shape)
+    x = random_image(shape, 3)
+    matrix, residual = explicit_matrices(A, shape), A(x) - data.y
+    gradient = (matrix.mT @ residual.flatten(1)[..., None]).reshape(x.shape)
+    torch.testing.assert_close(data.gradient(x), gradient)
+    torch.testing.assert_close(data.start("adjoint"), A.adjoint(data.y))
+    torch.testing.assert_close(data.start("pseudo_inverse"), A.pseudo_inverse(data.y))
+    assert not data.start("zeros").any()
+    with pytest.raises(ValueError, match="no start 'median'"):
+        data.start("median")
+
+
+@every_shape
+@every_operator
+@pytest.mark.parametrize("rho", [0.01, 3.0])
+def test_prox_satisfies_its_optimality_equation(name, shape, rho):
+    _, data = bound(name, shape)
+    z = random_image(shape, 3)
+    x = data.prox(z, rho)
+    assert (data.gradient(x) + rho * (x - z)).norm() <= 1e-8 * z.norm()
+
+
+@every_operator
+def test_derivatives_of_the_data_steps(name):
+    shape = (1, 3, 4)
+    A, data = bound(name, shape)
+    z, y = random_image(shape, 3).requires_grad_(), data.y.clone().requires_grad_()
+    rho = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+
+    def steps(z, y, rho):
+        data = A.bind(y)
+        return data.prox(z, rho), data.gradient(z).square()
+
+    assert torch.autograd.gradcheck(steps, (z, y, rho))
+    assert torch.autograd.gradgradcheck(steps, (z, y, rho))
+
+
+@every_operator
+def test_each_image_of_a_batch_gets_the_answer_it_would_get_alone(name):
+    shape = (2, 5, 4)
+    generators = [np.random.default_rng(i) for i in range(BATCH)]
+    together = OPERATORS[name].build(shape).draw(generators)
+    x, z = random_image(shape, 1), random_image(shape, 2)
+    for i in range(BATCH):
+        alone = OPERATORS[name].build(shape).draw([np.random.default_rng(i)])
+        own = slice(i, i + 1)
+        torch.testing.assert_close(together(x)[own], alone(x[own]))
+        prox = together.bind(together(x)).prox(z, 0.5)[own]
+        torch.testing.assert_close(prox, alone.bind(alone(x[own])).prox(z[own], 0.5))
+
+
+@every_operator
+def test_operators_are_parameter_objects(name):
+    operator = OPERATORS[name]
+    assert clone(operator).get_params() == operator.get_params()
+    assert type(operator).__name__ in repr(operator)
+    before = dict(vars(operator))
+    operator.build((1, 4, 4))
+    assert vars(operator) == before
+
+
+@every_operator
+def test_single_precision(name):
+    shape = (1, 6, 5)
+    A, data = bound(name, shape)
+    x = random_image(shape, 3)
+    expected = data.prox(x, 0.5)
+    A32 = drawn_map(name, shape).to(torch.float32)
+    result = A32.bind(data.y.float()).prox(x.float(), 0.5)
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.cuda
+@every_operator
+def test_cuda_agrees_with_the_cpu(name):
+    shape = (2, 6, 5)
+    A, data = bound(name, shape)
+    x = random_image(shape, 3)
+    on_cuda = drawn_map(name, shape).cuda().bind(data.y.cuda())
+    torch.testing.assert_close(on_cuda.prox(x.cuda(), 0.5).cpu(), data.prox(x, 0.5))
+
+
+# ---------------------------------------------------------------------- each on its own
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.floats(0.2, 4.0))
+@settings(max_examples=40, deadline=None)
+def test_gaussian_blur_is_scipy_s(height, width, sigma):
+    image = np.random.default_rng(0).normal(size=(height, width))
+    blurred = GaussianBlur(sigma=sigma).build((1, height, width))(torch.from_numpy(image[None, None]))
+    expected = gaussian_filter(image, sigma, mode="wrap")
+    np.testing.assert_allclose(blurred[0, 0], expected, atol=1e-12)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(0.01, 0.99))
+@settings(max_examples=60, deadline=None)
+def test_center_leaves_out_a_centred_box_of_its_fraction(height, width, fraction):
+    mask = Inpainting(fraction=fraction).build((1, height, width)).observed[0, 0]
+    assert mask.any()
+    if height * width > 1:
+        rows, columns = (~mask).any(1).nonzero()[:, 0], (~mask).any(0).nonzero()[:, 0]
+        for inside, n in ((rows, height), (columns, width)):
+            assert len(inside) == max(1, int(fraction * n + 1e-9))
+            before, after = inside[0].item(), n - 1 - inside[-1].item()
+            assert 0 <= after - before <= 1
+        assert (~mask).sum() == len(rows) * len(columns)
+
+
+def test_a_third_of_a_face():
+    mask = Inpainting().build((1, 25, 25)).observed[0, 0]
+    assert (~mask).sum() == 8 * 8
+    assert not mask[8:16, 8:16].any()
+
+
+def test_inpainting_by_an_array():
+    gray = np.array([[True, False], [True, True]])
+    x = torch.ones(1, 3, 2, 2, dtype=torch.float64)
+    A = Inpainting(mask=gray).build((3, 2, 2))
+    assert A(x)[0, :, 0, 1].eq(0).all()
+    assert A(x).sum() == 9
+    colour = np.ones((2, 2, 3), dtype=bool)
+    colour[1, 0, 2] = False
+    missing = (Inpainting(mask=colour).build((3, 2, 2))(x) == 0).nonzero()
+    assert missing.tolist() == [[0, 2, 1, 0]]
+
+
+def test_what_inpainting_does_not_observe_does_not_matter():
+    A = Inpainting().build((1, 6, 6))
+    y = torch.rand(2, 1, 6, 6, dtype=torch.float64)
+    filled = torch.where(A.observed, y, 7.0)
+    z = torch.rand(2, 1, 6, 6, dtype=torch.float64)
+    torch.testing.assert_close(A.bind(filled).prox(z, 0.3), A.bind(y).prox(z, 0.3))
+
+
+@given(st.integers(2, 8), st.integers(2, 8), st.data())
+@settings(max_examples=40, deadline=None)
+def test_missing_pixels_keeps_the_count_it_was_given(height, width, data):
+    n = height * width
+    low = data.draw(st.integers(1, n))
+    high = data.draw(st.integers(low, n))
+    seed = data.draw(st.integers(0, 10_000))
+    shape = (3, height, width)
+    for observed, counts in ((low, (low, low)), ((low, high), (low, high))):
+        mask = MissingPixels(observed=observed).build(shape).draw([np.random.default_rng(seed)])
+        assert mask.observed.shape == (1, 1, height, width)
+        assert counts[0] <= mask.observed.sum() <= counts[1]
+
+
+def test_missing_pixels_as_a_share_and_per_channel():
+    generator = np.random.default_rng(0)
+    whole = MissingPixels(observed=0.25).build((3, 8, 8)).draw([generator])
+    assert whole.observed.sum() == 16
+    entries = MissingPixels(observed=0.25, per_channel=True).build((3, 8, 8)).draw([generator])
+    assert entries.observed.sum() == 48
+    assert entries.observed[0].any(0).sum() > 16
+
+
+def test_masks_are_spread_over_all_pixels():
+    A = MissingPixels(observed=4).build((1, 4, 4))
+    drawn = A.draw([np.random.default_rng(i) for i in range(800)]).observed
+    share = drawn.double().mean((0, 1))
+    assert (share - 0.25).abs().max() < 5 * (0.25 * 0.75 / 800) ** 0.5
+
+
+def test_the_mask_is_read_from_the_nan():
+    A = MissingPixels(observed=5).build((1, 4, 4))
+    x = random_image((1, 4, 4), n=1)
+    y = A.simulate(x, lambda y, _: y, [np.random.default_rng(3)])
+    assert y.isnan().sum() == 11
+    data = A.bind(y)
+    assert torch.equal(data.A.observed, ~y.isnan())
+    assert data.y.isfinite().all()
+    torch.testing.assert_close(data.y[data.A.observed], x[~y.isnan()])
+
+
+class Square(Operator):
+    """A user's nonlinear operator: one method that matters."""
+
+    def build(self, image_shape):
+        class SquareMap(ForwardMap):
+            def forward(self, x):
+                return x.square()
+
+        return SquareMap(image_shape, image_shape)
+
+
+class Difference(Operator):
+    """A user's linear operator without an adjoint of its own."""
+
+    def build(self, image_shape):
+        class DifferenceMap(LinearMap):
+            def forward(self, x):
+                return (x[..., 1:] - x[..., :-1]).flatten(1)
+
+        channels, height, width = image_shape
+        return DifferenceMap(image_shape, (channels * height * (width - 1),))
+
+
+def test_a_nonlinear_operator_of_one_s_own():
+    A = Square().build((1, 2, 3))
+    x, y = random_image((1, 2, 3), 1).requires_grad_(), random_image((1, 2, 3), 2)
+    gradient = A.bind(y).gradient
+    torch.testing.assert_close(gradient(x), 2 * x * (x.square() - y))
+    assert torch.autograd.gradcheck(gradient, (x,))
+    assert torch.autograd.gradgradcheck(gradient, (x,))
+
+
+def test_a_linear_operator_of_one_s_own():
+    shape = (2, 3, 4)
+    A = Difference().build(shape)
+    x, v = random_image(shape, 1), random_image(A.measurement_shape, 2)
+    assert (A(x) * v).sum().item() == pytest.approx((x * A.adjoint(v)).sum().item())
+    data = A.bind(v)
+    torch.testing.assert_close(data.gradient(x), A.adjoint(A(x) - v))
+    torch.testing.assert_close(data.start("adjoint"), A.adjoint(v))
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (GaussianBlur(sigma=0.0), r"'sigma' parameter of GaussianBlur must be a float in the"),
+        (GaussianBlur(truncate=-1.0), "'truncate' parameter of GaussianBlur"),
+        (Inpainting(fraction=1.0), r"'fraction' parameter of Inpainting .* \(0.0, 1.0\)"),
+        (Inpainting(mask="middle"), "'mask' parameter of Inpainting"),
+        (Inpainting(mask=np.zeros((4, 4), dtype=bool)), "not all False"),
+        (Inpainting(mask=np.ones((4, 4))), "boolean array"),
+        (Inpainting(mask=np.ones((4, 5), dtype=bool)), r"of shape \(4, 4\) or \(4, 4, 1\)"),
+        (MissingPixels(observed=0), "'observed' parameter of MissingPixels"),
+        (MissingPixels(observed=1.5), "'observed' parameter of MissingPixels"),
+        (MissingPixels(observed=17), "at most 16, the number of pixels"),
+        (MissingPixels(observed=(3, 2)), "low <= high"),
+        (MissingPixels(observed=(0, 2)), "low <= high"),
+        (MissingPixels(observed=(1, 20)), "at most 16"),
+        (MissingPixels(observed=(1, 2, 3)), "two integers"),
+    ],
+)
+def test_bad_parameters_are_named(operator, message):
+    with pytest.raises(ValueError, match=message):
+        operator.build((1, 4, 4))
