@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any
@@ -169,10 +170,10 @@ class ArraySource:
         ValueError
             If an image has NaN or infinity where it may not, or nothing but NaN.
         """
-        values = np.asarray(self.array[indices])
-        number = np.float64 if self.dtype == torch.float64 else np.float32
+        number = "float64" if self.dtype == torch.float64 else "float32"
         with np.errstate(over="ignore"):
-            values = np.array(values, dtype=number) / number(self.maximum)
+            values = np.array(self.array[indices], dtype=number)
+        values /= self.maximum
         self._check_values(values, indices)
         return self.layout.to_tensor(torch.from_numpy(values).to(self.device, self.dtype))
 
@@ -187,18 +188,17 @@ class ArraySource:
             )
         if np.isinf(values).any():
             raise ValueError(
-                f"Input {self.name} contains infinity or a value too large for "
-                f"{values.dtype!r}."
+                f"Input {self.name} contains infinity or a value too large for {values.dtype!r}."
             )
 
 
-def to_numpy(tensors: dict[str, torch.Tensor], prefix: str = "") -> dict[str, np.ndarray]:
+def to_numpy(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, np.ndarray]:
     """Return copies of named tensors as arrays, `prefix` before their names."""
     return {prefix + name: t.detach().cpu().numpy().copy() for name, t in tensors.items()}
 
 
 def to_tensors(
-    arrays: dict[str, np.ndarray], prefix: str, dtype: torch.dtype, device: torch.device
+    arrays: Mapping[str, np.ndarray], prefix: str, dtype: torch.dtype, device: torch.device
 ) -> dict[str, torch.Tensor]:
     """Return copies, as tensors, of the arrays whose names begin with `prefix`, without it."""
     return {

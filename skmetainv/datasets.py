@@ -92,11 +92,11 @@ class ImageFolder:
         self.files = np.array(files, dtype=object)
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:  # noqa: D102
         return (len(self.files), *self.size, *([3] if self.color else []))
 
     @property
-    def ndim(self) -> int:
+    def ndim(self) -> int:  # noqa: D102
         return len(self.shape)
 
     def __len__(self) -> int:
@@ -128,5 +128,5 @@ class ImageFolder:
     def _read(self, file: Path) -> np.ndarray:
         height, width = self.size
         with Image.open(file) as picture:
-            picture = picture.convert("RGB" if self.color else "L")
-            return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC))
+            pixels = picture.convert("RGB" if self.color else "L")
+            return np.asarray(ImageOps.fit(pixels, (width, height), Image.Resampling.BICUBIC))

@@ -15,19 +15,24 @@ from skmetainv.noise import Noise
 from skmetainv.operators import Operator
 
 
-def _neg_mse(clean: np.ndarray, restored: np.ndarray, *, data_range: float) -> np.ndarray:
-    return -mse(clean, restored, per_image=True)
+def _mse(clean: np.ndarray, restored: np.ndarray, data_range: float) -> Any:
+    return mse(clean, restored, per_image=True)
 
 
-def _psnr(clean: np.ndarray, restored: np.ndarray, *, data_range: float) -> np.ndarray:
+def _psnr(clean: np.ndarray, restored: np.ndarray, data_range: float) -> Any:
     return psnr(clean, restored, data_range=data_range, per_image=True)
 
 
-def _ssim(clean: np.ndarray, restored: np.ndarray, *, data_range: float) -> np.ndarray:
+def _ssim(clean: np.ndarray, restored: np.ndarray, data_range: float) -> Any:
     return ssim(clean, restored, data_range=data_range, per_image=True)
 
 
-_METRICS: dict[str, Callable[..., np.ndarray]] = {"psnr": _psnr, "ssim": _ssim, "neg_mse": _neg_mse}
+# By name, the metric of each image and the sign that makes higher better.
+_METRICS: dict[str, tuple[Callable[..., Any], int]] = {
+    "psnr": (_psnr, 1),
+    "ssim": (_ssim, 1),
+    "neg_mse": (_mse, -1),
+}
 
 
 class ImageScorer(BaseEstimator):
@@ -92,13 +97,14 @@ class ImageScorer(BaseEstimator):
                 f"Got {self.metric!r} instead."
             )
         low, high = check_range(estimator.data_range)
+        metric, sign = _METRICS[self.metric]
         values = [
-            _METRICS[self.metric](clean, restored, data_range=high - low)
+            metric(clean, restored, high - low)
             for clean, restored in estimator.restorations(
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
             )
         ]
-        return float(np.mean(np.concatenate(values)))
+        return sign * float(np.mean(np.concatenate(values)))
 
 
 #: Mean peak signal-to-noise ratio in decibels.

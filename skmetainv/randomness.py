@@ -39,9 +39,7 @@ def order_generator(seed: int, epoch: int) -> np.random.Generator:
     return _generator(seed, _ORDER, epoch)
 
 
-def training_generators(
-    seed: int, epoch: int, indices: Iterable[int]
-) -> list[np.random.Generator]:
+def training_generators(seed: int, epoch: int, indices: Iterable[int]) -> list[np.random.Generator]:
     """Return one generator per image, for its masks and noise in `epoch`."""
     return [_generator(seed, _TRAINING, epoch, int(i)) for i in indices]
 

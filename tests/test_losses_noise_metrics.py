@@ -100,9 +100,7 @@ def test_metrics_in_closed_form():
     assert mse(clean, restored, per_image=True) == pytest.approx([0.01, 0.25])
     assert mse(clean, restored) == pytest.approx(0.13)
     assert psnr(clean, restored, per_image=True) == pytest.approx([20, -10 * np.log10(0.25)])
-    assert psnr(255 * clean, 255 * restored, data_range=255) == pytest.approx(
-        psnr(clean, restored)
-    )
+    assert psnr(255 * clean, 255 * restored, data_range=255) == pytest.approx(psnr(clean, restored))
     assert psnr(clean, clean) == np.inf
 
 

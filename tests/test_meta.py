@@ -106,7 +106,10 @@ def test_gradients_are_those_of_higher(operator, solver, rule):
     for x_i, y_i in zip(x.split(1), y.split(1), strict=True):
         observed, data = ~y_i.isnan(), A.bind(y_i)
         optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
-        with higher.innerloop_ctx(module, optimizer, copy_initial_weights=False) as (net, inner_opt):
+        with higher.innerloop_ctx(module, optimizer, copy_initial_weights=False) as (
+            net,
+            inner_opt,
+        ):
             for k in range(M):
                 residual = (data.A(inner.f(net(), data)) - data.y).square()
                 entries = observed if A.observed is None else A.observed.expand_as(y_i)
@@ -122,7 +125,9 @@ def test_gradients_are_those_of_higher(operator, solver, rule):
 
 
 def test_gradients_of_step_sizes_per_parameter_are_those_of_higher():
-    A, inner, theta, alpha, x, y = setting(Inpainting(), GradientDescent(), "per_parameter", n_images=1)
+    A, inner, theta, alpha, x, y = setting(
+        Inpainting(), GradientDescent(), "per_parameter", n_images=1
+    )
     loss = outer_loss(theta, alpha, A, inner, x, y)
     ours = torch.autograd.grad(loss, [*theta.values(), *alpha.values()])
 
@@ -252,8 +257,10 @@ def test_steps_past_the_learned_ones_take_the_last(rule):
     step_size = STEP_SIZE_RULES[rule](0.05)
     theta = {"w": torch.zeros(2, 3)}
     alpha = step_size.initial(theta, M)
-    alpha = {k: v * (1 + torch.arange(M).reshape(-1, *[1] * (v.ndim - 1))) if v.ndim else v
-             for k, v in alpha.items()}
+    alpha = {
+        k: v * (1 + torch.arange(M).reshape(-1, *[1] * (v.ndim - 1))) if v.ndim else v
+        for k, v in alpha.items()
+    }
     torch.testing.assert_close(step_size.at(alpha, M + 4, "w"), step_size.at(alpha, M - 1, "w"))
     if rule != "fixed":
         assert not torch.equal(step_size.at(alpha, 0, "w"), step_size.at(alpha, 1, "w"))

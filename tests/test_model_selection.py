@@ -60,7 +60,11 @@ def test_the_simulation_of_a_scorer_is_fixed():
 def test_a_fixed_operator_scores_every_candidate_on_the_same_task():
     task = ImageScorer("psnr", operator=GaussianBlur(sigma=1.5), noise=0.05)
     search = GridSearchCV(
-        small(GaussianBlur()), {"operator__sigma": [0.1, 1.5]}, scoring=task, cv=2, refit=False,
+        small(GaussianBlur()),
+        {"operator__sigma": [0.1, 1.5]},
+        scoring=task,
+        cv=2,
+        refit=False,
         error_score="raise",
     ).fit(FACES[:10])
     train, test = FACES[5:10], FACES[:5]

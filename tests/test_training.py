@@ -42,7 +42,7 @@ def seen(batches, epoch):
 def test_an_epoch_sees_every_image_once(n, batch_size):
     batches = numbered(n, batch_size)
     drawn = seen(batches, 0)
-    assert sorted(sum(drawn, [])) == list(range(n))
+    assert sorted(i for batch in drawn for i in batch) == list(range(n))
     assert len(drawn) == len(batches)
     assert all(batch == sorted(batch) for batch in drawn)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self, TypeVar
@@ -94,7 +94,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """Return the fitted attributes before any training, by name."""
 
     @abstractmethod
-    def _train(self, problem: Problem, state: dict[str, Any], n_epochs: int) -> dict[str, Any]:
+    def _train(self, problem: Problem, state: Mapping[str, Any], n_epochs: int) -> dict[str, Any]:
         """Return the fitted attributes after `n_epochs` more, from those of `state`."""
 
     @abstractmethod
@@ -234,7 +234,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             else:
                 y_i = A.simulate(x, noisy, evaluation_generators(seed, indices))
             restored = self._clipped(self._reconstruct(y_i))
-            yield tuple(t.permute(0, 2, 3, 1).cpu().numpy() for t in (x, restored))  # type: ignore
+            yield _channels_last(x), _channels_last(restored)
 
     def simulate(self, X: Any, random_state: Any = None) -> Any:
         """Return measurements of clean images, as training simulates them.
@@ -346,9 +346,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             noise = as_noise(self.noise).build()
             read: Any = SimulatedPairs(images, problem.A, noise, seed)
         else:
-            measured = self._source(
-                problem.measured, geometry.measurements, allow_nan=allow_nan
-            )
+            measured = self._source(problem.measured, geometry.measurements, allow_nan=allow_nan)
             read = MeasuredPairs(images, measured)
         return Batches(len(images), self.batch_size, seed, read)
 
@@ -436,6 +434,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     def _dtype(self) -> torch.dtype:
         return _DTYPES[self.precision]
+
+
+def _channels_last(x: torch.Tensor) -> np.ndarray:
+    return x.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _grid(images: Layout) -> tuple[int, ...]:

@@ -18,7 +18,14 @@ from skmetainv.arrays import ArraySource, to_numpy, to_tensors
 from skmetainv.estimators.base import Problem, Reconstructor, like
 from skmetainv.estimators.validation import check_device, check_range
 from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss
-from skmetainv.meta import STEP_SIZE_RULES, InnerLoop, StepSizeRule, adapt, images_at_once, meta_learn
+from skmetainv.meta import (
+    STEP_SIZE_RULES,
+    InnerLoop,
+    StepSizeRule,
+    adapt,
+    images_at_once,
+    meta_learn,
+)
 from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, Operator
 from skmetainv.randomness import integer_seed, weights_generator
@@ -234,7 +241,7 @@ class MetaInverseSolver(Reconstructor):
             "_seed_": seed,
         }
 
-    def _train(self, problem: Problem, state: dict[str, Any], n_epochs: int) -> dict[str, Any]:
+    def _train(self, problem: Problem, state: Mapping[str, Any], n_epochs: int) -> dict[str, Any]:
         theta, alpha = self._weights(state["weights_"])
         inner = self._inner_loop(state, problem.geometry.images.tensor_shape)
         optimizer = self._optimizer(theta, alpha, inner.step_size)
@@ -300,7 +307,7 @@ class MetaInverseSolver(Reconstructor):
 
     # ------------------------------------------------------------------ both
 
-    def _inner_loop(self, state: dict[str, Any], image_shape: tuple[int, ...]) -> InnerLoop:
+    def _inner_loop(self, state: Mapping[str, Any], image_shape: tuple[int, ...]) -> InnerLoop:
         """Return what Algorithm 1 requires, built for images of one shape."""
         data_range = check_range(self.data_range)
         solver = state["solver_"]

@@ -86,9 +86,7 @@ def adapt(
         for k in range(inner.m):  #                                        2
             x = f(phi({**theta, **theta_i}, data), data)  #                3: x = f(phi)
             L = data.loss(x, inner.loss)  #                                4: ||A(x) - y_i||^2
-            gradient = torch.autograd.grad(
-                L.sum(), list(theta_i.values()), create_graph=learning
-            )
+            gradient = torch.autograd.grad(L.sum(), list(theta_i.values()), create_graph=learning)
             theta_i = {  #                                                 5: theta_i^(k+1)
                 name: theta_i[name] - step_size.at(alpha, k, name) * g
                 for name, g in zip(theta_i, gradient, strict=True)

@@ -46,9 +46,7 @@ class GaussianBlur(Operator):
     def build(self, image_shape: Shape) -> DiagonalMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        rows, columns = (
-            _wrapped(_gaussian(self.sigma, self.truncate), n) for n in image_shape[1:]
-        )
+        rows, columns = (_wrapped(_gaussian(self.sigma, self.truncate), n) for n in image_shape[1:])
         return CircularConvolution(image_shape, np.outer(rows, columns))
 
 

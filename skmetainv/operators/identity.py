@@ -30,5 +30,3 @@ class _IdentityMap(DiagonalMap):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x
-
-    adjoint = normal = forward

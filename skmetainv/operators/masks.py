@@ -196,7 +196,9 @@ class MaskMap(DiagonalMap):
         """Return ``m x``."""
         return self.spectrum * x
 
-    adjoint = normal = forward
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``m y``."""
+        return self.spectrum * y
 
     def bind(self, y: torch.Tensor) -> DiagonalDataTerm:
         """Return the data fidelity; entries of `y` that are not observed do not matter."""
@@ -238,4 +240,6 @@ class RandomMaskMap(DiagonalMap):
         return mask
 
     def _masked(self, observed: torch.Tensor) -> MaskMap:
-        return MaskMap(self.image_shape, observed, missing_value=self.missing_value).to(self.spectrum.dtype)
+        return MaskMap(self.image_shape, observed, missing_value=self.missing_value).to(
+            self.spectrum.dtype
+        )

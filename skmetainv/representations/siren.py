@@ -68,6 +68,8 @@ class Siren(Representation):
 
 
 class _Siren(ImageModule):
+    coordinates: torch.Tensor
+
     def __init__(
         self,
         image_shape: tuple[int, ...],

@@ -69,6 +69,7 @@ class SimulatedPairs:
     seed: int
 
     def __call__(self, indices: np.ndarray, epoch: int) -> Pair:
+        """Return the clean images and the measurements of `epoch`."""
         x = self.images.read(indices)
         return x, self.A.simulate(x, self.noise, training_generators(self.seed, epoch, indices))
 
@@ -89,4 +90,5 @@ class MeasuredPairs:
     measurements: ArraySource
 
     def __call__(self, indices: np.ndarray, epoch: int) -> Pair:
+        """Return the clean images and the measurements, the same in every epoch."""
         return self.images.read(indices), self.measurements.read(indices)
