@@ -60,7 +60,8 @@ class TrainingLoop:
         self.epochs = range(first_epoch, first_epoch + max_epochs)
         self.show_progress = show_progress
         self.history: dict[str, list[Any]] = {}
-        self._figures: dict[str, list[np.ndarray]] = {}
+        self._totals: dict[str, Any] = {}
+        self._n_images = 0
         self._n_skipped = 0
         self.n_epochs = 0
 
@@ -70,12 +71,12 @@ class TrainingLoop:
             for epoch in self.epochs:
                 bar.set_description(f"epoch {epoch + 1}/{self.epochs.stop}")
                 began = time.perf_counter()
-                self._figures = {}
+                self._totals, self._n_images = {}, 0
                 for pair in self.batches.epoch(epoch):
                     self.optimizer.zero_grad()
                     yield pair
                     bar.update()
-                if not self._figures:
+                if not self._n_images:
                     break
                 self._end_epoch(time.perf_counter() - began)
                 bar.set_postfix(self._last_figures())
@@ -96,7 +97,8 @@ class TrainingLoop:
             return
         self.optimizer.step()
         for name, value in values.items():
-            self._figures.setdefault(name, []).append(value)
+            self._totals[name] = self._totals.get(name, 0.0) + value.sum(axis=0, dtype=float)
+        self._n_images += len(value)  # every figure has one row per image
 
     def _gradient_is_finite(self) -> bool:
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
@@ -106,9 +108,8 @@ class TrainingLoop:
     def _end_epoch(self, seconds: float) -> None:
         self.n_epochs += 1
         self.history.setdefault("seconds", []).append(seconds)
-        for name, values in self._figures.items():
-            mean = np.concatenate(values).mean(axis=0, dtype=np.float64)
-            self.history.setdefault(name, []).append(mean.tolist())
+        for name, total in self._totals.items():
+            self.history.setdefault(name, []).append((total / self._n_images).tolist())
 
     def _warn_of_divergence(self) -> None:
         if not self._n_skipped:

@@ -1,0 +1,104 @@
+"""Anonymous memory of a fit on a large memory-mapped array, beside the same on 200 images.
+
+    python -m benchmarks.memory
+
+Writes 40 000 random uint8 images of 64 x 64 x 3 (491 MB) to a temporary file, and fits each case in
+a process of its own for one epoch. Anonymous memory is the resident memory that is not backed by a
+file (`RssAnon` of Linux), sampled every 10 ms; the figure is its peak during `fit` over its value
+before.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.record import save
+from skmetainv import MetaInverseSolver
+from skmetainv.operators import Inpainting
+from skmetainv.representations import Siren
+
+N_IMAGES, N_FEW, SHAPE = 40_000, 200, (64, 64, 3)
+
+
+def anonymous_mb():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) / 1000
+
+
+class PeakMemory:
+    """Sample this process's anonymous memory while the body runs."""
+
+    def __enter__(self):
+        self.before = self.peak = anonymous_mb()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self._done.set()
+        self._thread.join()
+
+    def _sample(self):
+        while not self._done.wait(0.01):
+            self.peak = max(self.peak, anonymous_mb())
+
+
+def make_estimator():
+    return MetaInverseSolver(
+        Inpainting(),
+        init=Siren(width=8, depth=2),
+        n_inner=1,
+        max_epochs=1,
+        batch_size=20,
+        device="cpu",
+        random_state=0,
+    )
+
+
+def fit_one(path, n):
+    images = np.load(path, mmap_mode="r")[:n]
+    make_estimator().fit(images[:40])  # libraries load what they load at first use
+    with PeakMemory() as memory:
+        make_estimator().fit(images)
+    print(json.dumps({"before_mb": memory.before, "peak_mb": memory.peak}))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fit", nargs=2, metavar=("FILE", "N"))
+    args = parser.parse_args()
+    if args.fit:
+        fit_one(args.fit[0], int(args.fit[1]))
+        return
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.npy"
+        rng = np.random.default_rng(0)
+        images = np.lib.format.open_memmap(path, "w+", np.uint8, (N_IMAGES, *SHAPE))
+        for start in range(0, N_IMAGES, 1000):
+            images[start : start + 1000] = rng.integers(0, 256, (1000, *SHAPE), np.uint8)
+        megabytes = images.nbytes / 1e6
+        del images
+        for n in (N_FEW, N_IMAGES):
+            command = [sys.executable, "-m", "benchmarks.memory", "--fit", str(path), str(n)]
+            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            results[n] = json.loads(out)
+            grown = results[n]["peak_mb"] - results[n]["before_mb"]
+            print(f"{n:6} images: anonymous memory grows by {grown:.1f} MB during fit", flush=True)
+    difference = results[N_IMAGES]["peak_mb"] - results[N_FEW]["peak_mb"]
+    print(
+        f"an array of {megabytes:.0f} MB takes {difference:.1f} MB more than {N_FEW} images of it"
+    )
+    settings = {"estimator": repr(make_estimator()), "shape": [N_IMAGES, *SHAPE]}
+    print(save("memory", settings, {**results, "difference_mb": difference}).name)
+
+
+if __name__ == "__main__":
+    main()

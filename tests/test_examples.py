@@ -1,0 +1,38 @@
+"""The examples run, shortened; what they print and draw is there."""
+
+import importlib.util
+from pathlib import Path
+
+import matplotlib
+
+from skmetainv.datasets import load_faces
+
+matplotlib.use("Agg")
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_quickstart(tmp_path, capsys):
+    quickstart = load("quickstart")
+    faces = load_faces()
+    estimator = quickstart.make_estimator().set_params(max_epochs=1, n_inner=1)
+    restored = quickstart.restore(faces[:20], faces[20:26], estimator)
+    quickstart.print_table(faces[20:26], restored)
+    table = capsys.readouterr().out.splitlines()
+    assert [line[:20].strip() for line in table[2:]] == list(restored)
+    assert [line[:13].strip() for line in table[2:]] == [
+        "measurement", "training mean", "biharmonic", "MetaInverseSo",
+    ]  # fmt: skip
+    quickstart.draw(faces[20:26], restored, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+    hole = restored["measurement"][0] == 0
+    for name in ("training mean", "biharmonic"):
+        filled = restored[name]
+        assert (filled[:, ~hole] == faces[20:26][:, ~hole]).all()
+        assert (filled[:, hole] != 0).any()
