@@ -26,13 +26,10 @@ def test_quickstart(tmp_path, capsys):
     quickstart.print_table(faces[20:26], restored)
     table = capsys.readouterr().out.splitlines()
     assert [line[:20].strip() for line in table[2:]] == list(restored)
-    assert [line[:13].strip() for line in table[2:]] == [
-        "measurement", "training mean", "biharmonic", "MetaInverseSo",
-    ]  # fmt: skip
     quickstart.draw(faces[20:26], restored, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
     hole = restored["measurement"][0] == 0
     for name in ("training mean", "biharmonic"):
         filled = restored[name]
-        assert (filled[:, ~hole] == faces[20:26][:, ~hole]).all()
+        assert (filled[:, ~hole] == restored["measurement"][:, ~hole]).all()
         assert (filled[:, hole] != 0).any()
