@@ -18,7 +18,7 @@ from skmetainv.metrics import psnr
 from skmetainv.representations import Siren
 
 CANDIDATES = {
-    "quickstart": {},
+    "width 64": {},
     "width 128, outer_lr 1e-4": {"init": Siren(width=128), "outer_lr": 1e-4},
     "outer_lr 1e-4": {"outer_lr": 1e-4},
     "per_step": {"inner_lr_rule": "per_step"},
@@ -27,6 +27,7 @@ CANDIDATES = {
     "omega_0 10": {"init": Siren(width=64, omega_0=10.0)},
     "depth 3": {"init": Siren(width=64, depth=3)},
 }
+BASE = {"init": Siren(width=64), "outer_lr": 3e-4}
 SEEDS, N_TRAIN, N_TEST = range(2), 80, 80
 EPOCHS = (5, 10, 15, 20)
 
@@ -41,7 +42,7 @@ def faces_of_other_people(path, seed):
 
 
 def by_epoch(train, test, parameters, seed):
-    estimator = make_estimator(random_state=seed).set_params(**parameters)
+    estimator = make_estimator(random_state=seed).set_params(**BASE | parameters)
     scores = []
     for epoch in range(1, max(EPOCHS) + 1):
         estimator.partial_fit(train)

@@ -23,12 +23,11 @@ def make_estimator(random_state=0, verbose=0):
     return MetaInverseSolver(
         operator=Inpainting(mask="center", fraction=1 / 3),
         solver=GradientDescent(n_iter=1, step_size=0.9),
-        init=Siren(width=64, depth=5),
+        init=Siren(width=128, depth=5),
         n_inner=3,
         inner_lr=3.0,
         inner_lr_rule="per_parameter",
-        outer_lr=3e-4,
-        max_epochs=20,
+        max_epochs=15,
         random_state=random_state,
         verbose=verbose,
     )

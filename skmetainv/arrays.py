@@ -40,7 +40,9 @@ class Layout:
         return tensor.detach().cpu().numpy().reshape(-1, *self.shape)
 
 
-def image_layout(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> Layout:
+def image_layout(
+    shape: tuple[int, ...], image_shape: tuple[int, ...] | None, name: str = "X"
+) -> Layout:
     """Return the layout of images whose array has `shape`.
 
     Parameters
@@ -50,6 +52,8 @@ def image_layout(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
     image_shape : tuple of int or None
         ``(height, width)`` or ``(height, width, channels)``. With None a flat image is square
         if it can be, else one row.
+    name : str, default="X"
+        What error messages call the array.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def image_layout(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
         grid = tuple(image_shape)
         if own not in (grid, (prod(grid),)):
             raise ValueError(
-                f"X has images of shape {own}, but the 'image_shape' parameter says "
+                f"{name} has images of shape {own}, but the 'image_shape' parameter says "
                 f"{grid}: pass images of that shape, or flat ones of {prod(grid)} values."
             )
     height, width, *channels = grid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ class ImageFolder:
     Raises
     ------
     ValueError
-        If the folder holds no pictures, or `size` is not positive.
+        If the folder holds no pictures, `size` is not positive, or, when it is read, a picture
+        has more than 8 bits per channel.
+    FileNotFoundError
+        If there is no such folder.
 
     Examples
     --------
@@ -80,15 +84,18 @@ class ImageFolder:
     def __init__(
         self, path: str | os.PathLike[str], *, size: int | tuple[int, int], color: bool = False
     ):
-        height, width = (size, size) if isinstance(size, int) else size
-        if min(height, width) < 1:
+        sides: tuple[Any, ...] = tuple(size) if isinstance(size, tuple | list) else (size, size)
+        if len(sides) != 2 or not all(isinstance(n, Integral) and int(n) > 0 for n in sides):
             raise ValueError(
-                f"The 'size' parameter of ImageFolder must be positive. Got {size!r} instead."
+                "The 'size' parameter of ImageFolder must be a positive int, or two of them. "
+                f"Got {size!r} instead."
             )
+        if not Path(path).is_dir():
+            raise FileNotFoundError(f"There is no folder {path}.")
         files = sorted(p for p in Path(path).rglob("*") if p.suffix.lower() in _SUFFIXES)
         if not files:
             raise ValueError(f"No pictures ({', '.join(sorted(_SUFFIXES))}) in {path}.")
-        self.size, self.color = (height, width), color
+        self.size, self.color = sides, color
         self.files = np.array(files, dtype=object)
 
     @property
@@ -128,5 +135,10 @@ class ImageFolder:
     def _read(self, file: Path) -> np.ndarray:
         height, width = self.size
         with Image.open(file) as picture:
-            pixels = picture.convert("RGB" if self.color else "L")
+            if picture.mode.startswith(("I", "F")):
+                raise ValueError(
+                    f"ImageFolder reads pictures of 8 bits per channel, but {file} has mode "
+                    f"{picture.mode}: pass such pictures as an array, with their data_range."
+                )
+            pixels = ImageOps.exif_transpose(picture).convert("RGB" if self.color else "L")
             return np.asarray(ImageOps.fit(pixels, (width, height), Image.Resampling.BICUBIC))

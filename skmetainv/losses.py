@@ -5,7 +5,8 @@ from typing import TypeAlias
 
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import StrOptions
+
+from skmetainv.parameters import StrOptions
 
 #: ``criterion(x, target, observed=None)`` gives one value per image, shape ``(batch,)``.
 Criterion: TypeAlias = Callable[..., torch.Tensor]

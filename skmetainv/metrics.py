@@ -4,6 +4,8 @@ All functions take arrays of shape ``(n, height, width)`` or ``(n, height, width
 clean images first, and give the mean over the images, or one value per image.
 """
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from skimage.metrics import (
@@ -57,7 +59,7 @@ def psnr(
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, in the same units.
     data_range : float, default=1.0
-        The width of the images' range: 1 for images in [0, 1].
+        The width of the images' range: 1 for images in [0, 1], 255 for 8-bit integers.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -69,7 +71,7 @@ def psnr(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images.
+        If the two shapes differ or are not those of images, or if `data_range` is not positive.
 
     Examples
     --------
@@ -79,6 +81,7 @@ def psnr(
     20.0
     """
     pairs = _paired(clean, restored)
+    _check_data_range(data_range)
     with np.errstate(divide="ignore"):
         values = [peak_signal_noise_ratio(x, z, data_range=data_range) for x, z in pairs]
     return _reduced(values, per_image)
@@ -99,7 +102,7 @@ def ssim(
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, in the same units.
     data_range : float, default=1.0
-        The width of the images' range: 1 for images in [0, 1].
+        The width of the images' range: 1 for images in [0, 1], 255 for 8-bit integers.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -111,7 +114,7 @@ def ssim(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images.
+        If the two shapes differ or are not those of images, or if `data_range` is not positive.
 
     References
     ----------
@@ -127,6 +130,7 @@ def ssim(
     1.0
     """
     pairs = _paired(clean, restored)
+    _check_data_range(data_range)
     shortest = min(pairs[0][0].shape[:2])
     window = min(_SSIM_WINDOW, shortest - 1 + shortest % 2)
     values = [
@@ -145,6 +149,33 @@ def ssim(
     return _reduced(values, per_image)
 
 
+def mean_over_batches(
+    metric: Callable[..., float | np.ndarray],
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    data_range: tuple[float, float],
+) -> float:
+    """Return the mean of a metric over the images of all batches.
+
+    Parameters
+    ----------
+    metric : {mse, psnr, ssim}
+        A function of this module.
+    batches : iterable of (ndarray, ndarray)
+        Clean images and their reconstructions.
+    data_range : (float, float)
+        The least and the largest value of the images.
+
+    Returns
+    -------
+    mean : float
+        Over the images, however they lie in batches.
+    """
+    width = {} if metric is mse else {"data_range": data_range[1] - data_range[0]}
+    return float(
+        np.mean(np.concatenate([metric(x, z, per_image=True, **width) for x, z in batches]))
+    )
+
+
 def _paired(clean: ArrayLike, restored: ArrayLike) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the images of two batches side by side, as floats."""
     x, z = (np.asarray(a) for a in (clean, restored))
@@ -155,6 +186,13 @@ def _paired(clean: ArrayLike, restored: ArrayLike) -> list[tuple[np.ndarray, np.
         )
     dtype = np.result_type(x.dtype, z.dtype, np.float32)
     return list(zip(x.astype(dtype), z.astype(dtype), strict=True))
+
+
+def _check_data_range(data_range: float) -> None:
+    if not data_range > 0:
+        raise ValueError(
+            f"The 'data_range' parameter must be positive. Got {data_range!r} instead."
+        )
 
 
 def _reduced(values: list[float], per_image: bool) -> float | np.ndarray:

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 
+from skmetainv.arrays import ArraySource, image_layout
 from skmetainv.estimators.base import Reconstructor
-from skmetainv.estimators.validation import check_range
-from skmetainv.metrics import mse, psnr, ssim
-from skmetainv.noise import Noise
+from skmetainv.estimators.validation import are_images, check_images
+from skmetainv.metrics import mean_over_batches, mse, psnr, ssim
+from skmetainv.noise import NOISE_CONSTRAINTS, Noise
 from skmetainv.operators import Operator
+from skmetainv.parameters import Interval, StrOptions
 
-
-def _mse(clean: np.ndarray, restored: np.ndarray, data_range: float) -> Any:
-    return mse(clean, restored, per_image=True)
-
-
-def _psnr(clean: np.ndarray, restored: np.ndarray, data_range: float) -> Any:
-    return psnr(clean, restored, data_range=data_range, per_image=True)
-
-
-def _ssim(clean: np.ndarray, restored: np.ndarray, data_range: float) -> Any:
-    return ssim(clean, restored, data_range=data_range, per_image=True)
-
-
-# By name, the metric of each image and the sign that makes higher better.
-_METRICS: dict[str, tuple[Callable[..., Any], int]] = {
-    "psnr": (_psnr, 1),
-    "ssim": (_ssim, 1),
-    "neg_mse": (_mse, -1),
-}
+# By name, the metric and the sign that makes higher better.
+_METRICS = {"psnr": (psnr, 1), "ssim": (ssim, 1), "neg_mse": (mse, -1)}
 
 
 class ImageScorer(BaseEstimator):
@@ -54,6 +40,11 @@ class ImageScorer(BaseEstimator):
     random_state : int, default=0
         Seed of the simulation: all candidates see the same measurements.
 
+    Notes
+    -----
+    Of anything else that has `predict`, a pipeline say, a scorer takes pairs only, and images in
+    [0, 1] (or integers); flat ones are square if they can be, else one row.
+
     Examples
     --------
     >>> from skmetainv.model_selection import ImageScorer
@@ -61,6 +52,13 @@ class ImageScorer(BaseEstimator):
     >>> ImageScorer("ssim", operator=GaussianBlur(sigma=1.6), noise=0.01)
     ImageScorer(metric='ssim', noise=0.01, operator=GaussianBlur(sigma=1.6))
     """
+
+    _parameter_constraints = {
+        "metric": [StrOptions(set(_METRICS))],
+        "operator": [Operator, None],
+        "noise": [*NOISE_CONSTRAINTS, None],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
 
     def __init__(
         self,
@@ -79,32 +77,45 @@ class ImageScorer(BaseEstimator):
     def __name__(self) -> str:
         return self.metric
 
-    def __call__(self, estimator: Reconstructor, X: Any, y: Any = None) -> float:
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Return the mean of the metric over images.
 
         Parameters
         ----------
-        estimator : Reconstructor
+        estimator : Reconstructor, or anything with `predict`
             A fitted estimator.
         X : array-like
             Clean images; with `y`, measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is ignored.
+
+        Returns
+        -------
+        score : float
+            Higher is better.
         """
-        if self.metric not in _METRICS:
-            raise ValueError(
-                f"The 'metric' parameter of ImageScorer must be a str among {set(_METRICS)}. "
-                f"Got {self.metric!r} instead."
-            )
-        low, high = check_range(estimator.data_range)
+        self._validate_params()
         metric, sign = _METRICS[self.metric]
-        values = [
-            metric(clean, restored, high - low)
-            for clean, restored in estimator.restorations(
+        if isinstance(estimator, Reconstructor):
+            pairs = estimator.restorations(
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
             )
-        ]
-        return sign * float(np.mean(np.concatenate(values)))
+            return sign * mean_over_batches(metric, pairs, estimator.data_range_)
+        if not are_images(y):
+            raise ValueError(
+                f"{type(estimator).__name__} cannot simulate: score it on measurements X and "
+                "their clean images y."
+            )
+        pair = _images(y, estimator), _images(estimator.predict(X), estimator)
+        return sign * mean_over_batches(metric, [pair], (0.0, 1.0))
+
+
+def _images(X: Any, estimator: Any) -> np.ndarray:
+    """Return all images of an array as (n, height, width, channels) floats."""
+    array = check_images(X, estimator)
+    layout = image_layout(tuple(array.shape), None)
+    source = ArraySource(array, layout, dtype=torch.float64, device=torch.device("cpu"))
+    return source.read(np.arange(len(source))).permute(0, 2, 3, 1).numpy()
 
 
 #: Mean peak signal-to-noise ratio in decibels.

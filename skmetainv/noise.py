@@ -7,7 +7,8 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval
+
+from skmetainv.parameters import Interval
 
 #: ``noisy(y, generators)`` gives a noisy copy of `y`, from one generator per image.
 NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]], torch.Tensor]
@@ -23,7 +24,7 @@ class Noise(BaseEstimator):
         -------
         noisy : callable
             ``noisy(y, generators)`` with `y` of shape ``(batch, ...)`` and one
-            `numpy.random.Generator` per image; it returns a new tensor.
+            `numpy.random.Generator` per image; `y` itself is left as it is.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 

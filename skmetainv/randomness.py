@@ -18,11 +18,16 @@ def integer_seed(random_state: Any) -> int:
     """Return one integer for a `random_state` (None, int, RandomState or Generator)."""
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, Integral):
+    if isinstance(random_state, Integral) and int(random_state) >= 0:
         return int(random_state)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(np.iinfo(np.int32).max))
-    return int(random_state.integers(np.iinfo(np.int32).max))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(np.iinfo(np.int32).max))
+    raise ValueError(
+        "The 'random_state' parameter must be None, an int that is not negative, or an instance "
+        f"of numpy's RandomState or Generator. Got {random_state!r} instead."
+    )
 
 
 def _generator(seed: int, *stream: int) -> np.random.Generator:

@@ -93,9 +93,28 @@ def test_a_folder_can_be_fitted_and_cross_validated(folder):
 def test_what_is_not_a_folder_of_pictures(folder, tmp_path_factory):
     with pytest.raises(ValueError, match="No pictures"):
         ImageFolder(tmp_path_factory.mktemp("empty"), size=6)
-    with pytest.raises(ValueError, match="'size' parameter of ImageFolder must be positive"):
-        ImageFolder(folder, size=0)
+    for size in (0, 8.5, (8, 8, 3)):
+        with pytest.raises(ValueError, match="'size' parameter of ImageFolder must be a positive"):
+            ImageFolder(folder, size=size)
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        ImageFolder(folder / "nowhere", size=6)
     with pytest.raises(IndexError):
         ImageFolder(folder, size=6)[:, 0]
     with pytest.raises(TypeError):
         ImageFolder(folder, size=6, colour=True)
+
+
+def test_pictures_of_16_bits_are_refused_not_clipped(tmp_path):
+    ramp = np.arange(0, 65536, 1024, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    with pytest.raises(ValueError, match=r"8 bits per channel, but .*ramp.png has mode I;16"):
+        ImageFolder(tmp_path, size=8)[0]
+
+
+def test_pictures_are_turned_as_the_camera_says(tmp_path):
+    pixels = np.zeros((4, 4), dtype=np.uint8)
+    pixels[0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top row of the file is the right column of the scene
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(ImageFolder(tmp_path, size=4)[0], np.rot90(pixels, -1))

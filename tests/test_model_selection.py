@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces
@@ -11,10 +13,15 @@ from skmetainv.model_selection import (
     psnr_scorer,
     ssim_scorer,
 )
-from skmetainv.operators import GaussianBlur, MissingPixels
+from skmetainv.operators import ForwardMap, GaussianBlur, Inpainting, MissingPixels, Operator
 from skmetainv.representations import Siren
 
 FACES = load_faces()[:, ::2, ::2]  # 13 x 13
+
+
+class Rows(Operator):
+    def build(self, image_shape):
+        return ForwardMap(image_shape, (1, 1, 1))
 
 
 def small(operator=None, **options):
@@ -98,5 +105,36 @@ def test_several_scorers():
 def test_scorers_have_names_and_refuse_unknown_metrics():
     assert psnr_scorer.__name__ == "psnr"
     assert repr(psnr_scorer) == "ImageScorer()"
-    with pytest.raises(ValueError, match="'metric' parameter of ImageScorer"):
-        ImageScorer("sharpness")(small().fit(FACES[:3]), FACES[:3])
+    est = small().fit(FACES[:3])
+    for scorer, name in (
+        (ImageScorer("sharpness"), "metric"),
+        (ImageScorer(operator="blur"), "operator"),
+        (ImageScorer(noise=-1.0), "noise"),
+        (ImageScorer(random_state="seed"), "random_state"),
+    ):
+        with pytest.raises(ValueError, match=f"'{name}' parameter of ImageScorer"):
+            scorer(est, FACES[:3])
+
+
+def test_a_fixed_operator_must_give_what_can_be_restored():
+    est = small(Inpainting()).fit(FACES[:3])
+    with pytest.raises(ValueError, match="missing values, which the fitted"):
+        ImageScorer(operator=MissingPixels())(est, FACES[:3])
+    with pytest.raises(ValueError, match="gives measurements of shape"):
+        ImageScorer(operator=Rows())(est, FACES[:3])
+
+
+def test_pipelines_are_scored_on_pairs():
+    pipeline = make_pipeline(FunctionTransformer(), small(Inpainting()))
+    measured = small(Inpainting()).simulate(FACES[:9])
+    alone = small(Inpainting()).fit(measured, FACES[:9])
+    pipeline.fit(measured, FACES[:9])
+    for scorer in (psnr_scorer, ssim_scorer, neg_mse_scorer):
+        expected = scorer(alone, measured, FACES[:9])
+        assert scorer(pipeline, measured, FACES[:9]) == pytest.approx(expected, rel=1e-5)
+    flat = pipeline.fit(measured.reshape(9, -1), FACES[:9].reshape(9, -1))
+    assert ssim_scorer(flat, measured.reshape(9, -1), FACES[:9].reshape(9, -1)) == pytest.approx(
+        ssim_scorer(alone, measured, FACES[:9]), rel=1e-5
+    )
+    with pytest.raises(ValueError, match="Pipeline cannot simulate"):
+        psnr_scorer(pipeline, FACES[:9])

@@ -281,6 +281,21 @@ def test_the_mask_is_read_from_the_nan():
     torch.testing.assert_close(data.y[data.A.observed], x[~y.isnan()])
 
 
+def test_what_a_map_does_not_observe_takes_no_part():
+    class FirstRow(LinearMap):
+        def forward(self, x):
+            return torch.where(self.observed, 2 * x, 0.0)
+
+    observed = torch.zeros(1, 1, 3, 3, dtype=torch.bool)
+    observed[..., 0, :] = True
+    A = FirstRow((1, 3, 3), (1, 3, 3), observed)
+    x = random_image((1, 3, 3), 1)
+    y = torch.where(observed, random_image((1, 3, 3), 2), torch.nan)
+    gradient = A.bind(y).gradient(x)
+    assert (gradient[..., 1:, :] == 0).all()
+    torch.testing.assert_close(gradient[..., 0, :], 2 * (2 * x - y)[..., 0, :])
+
+
 class Square(Operator):
     """A user's nonlinear operator: one method that matters."""
 
@@ -332,6 +347,7 @@ def test_a_linear_operator_of_one_s_own():
         (Inpainting(mask="middle"), "'mask' parameter of Inpainting"),
         (Inpainting(mask=np.zeros((4, 4), dtype=bool)), "not all False"),
         (Inpainting(mask=np.ones((4, 4))), "boolean array"),
+        (Inpainting(mask=[[True], [True, False]]), "'mask' parameter of Inpainting is not an"),
         (Inpainting(mask=np.ones((4, 5), dtype=bool)), r"of shape \(4, 4\) or \(4, 4, 1\)"),
         (MissingPixels(observed=0), "'observed' parameter of MissingPixels"),
         (MissingPixels(observed=1.5), "'observed' parameter of MissingPixels"),

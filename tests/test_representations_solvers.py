@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
 
 from skmetainv.operators import GaussianBlur, Identity
 from skmetainv.representations import Siren
@@ -122,4 +121,3 @@ def test_no_updates_leave_the_start():
 def test_bad_parameters_are_named(part, message):
     with pytest.raises(ValueError, match=message):
         part.build((1, 4, 4))
-    clone(part)

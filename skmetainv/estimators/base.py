@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self, TypeVar
@@ -14,21 +14,23 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_consistent_length, get_tags
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmetainv.arrays import ArraySource, Layout, image_layout, measurement_layout
 from skmetainv.estimators.validation import (
     are_images,
     check_device,
+    check_image_shape,
     check_images,
     check_pair,
     check_range,
     check_shape,
+    warn_of_units,
 )
-from skmetainv.metrics import psnr
+from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
+from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed
 from skmetainv.training import Batches, MeasuredPairs, SimulatedPairs
 
@@ -39,10 +41,12 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True)
 class Geometry:
-    """The shapes of a problem: how images and measurements lie in a user's arrays."""
+    """How images and measurements lie in a user's arrays, and in which units."""
 
     images: Layout
     measurements: Layout
+    data_range: tuple[float, float]
+    rescale_integers: bool
 
 
 class Problem(NamedTuple):
@@ -56,7 +60,7 @@ class Problem(NamedTuple):
 
 
 class Reconstructor(BaseEstimator, metaclass=ABCMeta):
-    """Base of the estimators that restore images from measurements.
+    """What the estimators that restore images from measurements have in common.
 
     A subclass has the parameters `operator`, `noise`, `image_shape`, `data_range`, `clip`,
     `precision`, `device`, `batch_size`, `max_epochs`, `random_state` and `verbose`, and writes
@@ -135,7 +139,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn for one more epoch, from where the last call ended.
 
-        On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives.
+        On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. What the
+        weights belong to stays as the first call found it, whatever `set_params` says since:
+        operator, solver, network, step-size rule, inner loss, units and seed. `noise`, the outer
+        loss and learning rates, `n_inner` and `batch_size` may change from call to call.
 
         Parameters
         ----------
@@ -162,13 +169,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         images : ndarray of shape (n, ...), or a tensor if `X` is one
             In the layout and the units of the training images, as floats.
         """
-        check_is_fitted(self)
+        self._check_ready()
         measurements = self._measurements(X)
         images = self._new_images(len(measurements))
         for indices in self._chunks(len(measurements)):
             images[indices] = self._to_user(self._reconstruct(measurements.read(indices)))
-        self._warn_of_divergence(images)
-        return like(X, images)
+        self._warn_of_divergence(n_not_finite(images), len(images))
+        return match_type(X, images)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
@@ -186,12 +193,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         score : float
             See `skmetainv.metrics.psnr`.
         """
-        low, high = check_range(self.data_range)
-        values = [
-            psnr(clean, restored, data_range=high - low, per_image=True)
-            for clean, restored in self.restorations(X, y)
-        ]
-        return float(np.mean(np.concatenate(values)))
+        self._check_ready()
+        return mean_over_batches(psnr, self.restorations(X, y), self.data_range_)
 
     def restorations(
         self,
@@ -202,7 +205,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         noise: float | Noise | None = None,
         random_state: Any = 0,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield clean images and their restorations, batch by batch.
+        """Iterate over clean images and their restorations, batch by batch.
 
         Parameters
         ----------
@@ -217,24 +220,40 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
 
-        Yields
+        Returns
+        -------
+        pairs : iterator of (clean, restored)
+            Two arrays of shape (batch, height, width, channels), floats in the units of the
+            training images.
+
+        Raises
         ------
-        clean, restored : ndarray of shape (batch, height, width, channels)
-            Floats, in the units of the training images.
+        ValueError
+            If `operator` gives measurements that the fitted one does not.
         """
-        check_is_fitted(self)
+        self._check_ready()
         clean, measured = self._pairs(X, y)
         seed = integer_seed(random_state)
-        A = self._parts()["A"] if operator is None else self._built(operator)
+        A = self._parts()["A"] if operator is None else self._other_map(operator)
         noisy = as_noise(self.noise if noise is None else noise).build()
+
+        def measure(x: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
+            if measured is not None:
+                return measured.read(indices)
+            return A.simulate(x, noisy, evaluation_generators(seed, indices))
+
+        return self._restored(clean, measure)
+
+    def _restored(
+        self, clean: ArraySource, measure: Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        n_bad = 0
         for indices in self._chunks(len(clean)):
             x = clean.read(indices)
-            if measured is not None:
-                y_i = measured.read(indices)
-            else:
-                y_i = A.simulate(x, noisy, evaluation_generators(seed, indices))
-            restored = self._clipped(self._reconstruct(y_i))
-            yield _channels_last(x), _channels_last(restored)
+            restored = _channels_last(self._clipped(self._reconstruct(measure(x, indices))))
+            n_bad += n_not_finite(restored)
+            yield _channels_last(x), restored
+        self._warn_of_divergence(n_bad, len(clean))
 
     def simulate(self, X: Any, random_state: Any = None) -> Any:
         """Return measurements of clean images, as training simulates them.
@@ -251,72 +270,101 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         measurements : ndarray of shape (n, ...), or a tensor if `X` is one
             Laid out as the images are where their shapes allow it.
         """
-        self._validate_params()
-        images = check_images(X, self)
+        self._check_parameters()
+        images = check_images(X, self, allow_nan=_allows_nan(self.operator))
         geometry, _, A = self._geometry(images.shape)
         A = self._placed(A)
         noise = as_noise(self.noise).build()
         seed = integer_seed(self.random_state if random_state is None else random_state)
-        source = self._source(images, geometry.images)
+        source = self._source(images, geometry, allow_nan=_allows_nan(self.operator))
         measurements = [
             A.simulate(source.read(indices), noise, evaluation_generators(seed, indices))
             for indices in self._chunks(len(source))
         ]
-        return like(X, geometry.measurements.to_array(torch.cat(measurements)))
+        return match_type(X, geometry.measurements.to_array(torch.cat(measurements)))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = False
         tags.target_tags.multi_output = True
         tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = self._allows_nan()
+        tags.input_tags.allow_nan = _allows_nan(self.operator)
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         return {**state, "_cache": {}} if "_cache" in state else state
 
-    def _allows_nan(self) -> bool:
-        operator = self.operator
-        return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
+    # ------------------------------------------------------------------ checks
+
+    def _check_parameters(self) -> None:
+        """Check all parameters that can be checked without data."""
+        self._validate_params()
+        check_range(self.data_range)
+        check_image_shape(self.image_shape)
+        check_device(self.device)
+        if self.clip is not None:
+            check_pair(self.clip, "clip")
+
+    def _check_ready(self) -> None:
+        """Check what every method needs that restores images."""
+        check_is_fitted(self)
+        self._check_parameters()
+
+    def _check_names(self, X: Any) -> None:
+        """Compare the column names of a data frame with those that were fitted."""
+        if hasattr(self, "feature_names_in_"):
+            validate_data(self, X, skip_check_array=True, reset=False, ensure_2d=False)
+
+    def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
+        if n_bad:
+            warnings.warn(
+                f"{n_bad} of {n_images} reconstructions are not finite: the inner loop diverged. "
+                "Smaller step sizes, or measurements nearer to those of training, may help.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     # ------------------------------------------------------------------ fitting
 
     def _fit(self, X: Any, y: Any, n_epochs: int, *, go_on: bool) -> Self:
-        self._validate_params()
-        if self.clip is not None:
-            check_pair(self.clip, "clip")
+        self._check_parameters()
         problem = self._problem(X, y, go_on=go_on)
-        state = vars(self) if go_on else self._initial_state(problem)
-        trained = self._train(problem, state, n_epochs)
+        if not go_on:
+            validate_data(
+                BaseEstimator(), X, skip_check_array=True
+            )  # column names, before long work
+        fitted = {} if go_on else self._initial_state(problem)
+        fitted |= self._train(problem, {**vars(self), **fitted}, n_epochs)
         if not go_on:
             validate_data(self, X, skip_check_array=True, reset=True)
             self.operator_ = problem.operator
             self.image_shape_ = _grid(problem.geometry.images)
             self.measurement_shape_ = problem.geometry.measurements.shape
+            self.data_range_ = problem.geometry.data_range
             self._geometry_ = problem.geometry
-        for name, value in trained.items():
+        for name, value in fitted.items():
             setattr(self, name, value)
         self._cache: dict[Any, dict[str, Any]] = {}
         return self
 
     def _problem(self, X: Any, y: Any, *, go_on: bool) -> Problem:
         """Check what `fit` was given, in the order in which scikit-learn does."""
+        allow_nan = _allows_nan(self.operator_ if go_on else self.operator)
         paired = are_images(y)
         if go_on:
             self._check_names(X)
-        allow_nan = self._allows_nan()
         X_ = check_images(X, self, allow_nan=allow_nan)
         y_ = check_images(y, self, allow_nan=allow_nan, name="y") if paired else None
         if y is not None:
             check_consistent_length(X_, y)
-        clean = X_ if y_ is None else y_
+        clean, name = (X_, "X") if y_ is None else (y_, "y")
         if go_on:
             geometry, operator = self._geometry_, self.operator_
-            check_shape(clean, geometry.images.shape, self, "images")
+            check_shape(clean, geometry.images.shape, self, "images", name)
             A = operator.build(geometry.images.tensor_shape)
         else:
-            geometry, operator, A = self._geometry(clean.shape)
+            geometry, operator, A = self._geometry(clean.shape, name)
         if y_ is not None and tuple(X_.shape[1:]) != geometry.measurements.shape:
             raise ValueError(
                 "fit(X, y) takes measurements X and their clean images y; fit(X) takes clean "
@@ -324,43 +372,55 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
                 f"operator gives measurements of shape {geometry.measurements.shape}, but X has "
                 f"shape {tuple(X_.shape[1:])}."
             )
-        A = self._placed(A)
         measured = None if y_ is None else X_
-        return Problem(clean, measured, geometry, operator, A)
+        return Problem(clean, measured, geometry, operator, self._placed(A))
 
-    def _geometry(self, shape: tuple[int, ...]) -> tuple[Geometry, Operator, ForwardMap]:
+    def _geometry(
+        self, shape: tuple[int, ...], name: str = "X"
+    ) -> tuple[Geometry, Operator, ForwardMap]:
         """Return the layouts, a copy of the operator, and what it builds for images of `shape`."""
         operator = Identity() if self.operator is None else clone(self.operator)
-        images = image_layout(tuple(shape), self.image_shape)
+        images = image_layout(tuple(shape), self.image_shape, name)
         A = operator.build(images.tensor_shape)
-        measurements = measurement_layout(A.measurement_shape, images)
-        return Geometry(images, measurements), operator, A
+        geometry = Geometry(
+            images,
+            measurement_layout(A.measurement_shape, images),
+            check_range(self.data_range),
+            self.data_range is None,
+        )
+        return geometry, operator, A
 
     def _batches(self, problem: Problem, seed: int) -> Batches:
         """Return the batches that training iterates over."""
-        geometry = problem.geometry
-        allow_nan = self._allows_nan()
+        allow_nan, geometry = _allows_nan(problem.operator), problem.geometry
         name = "X" if problem.measured is None else "y"
-        images = self._source(problem.clean, geometry.images, name, allow_nan=allow_nan)
+        images = self._source(problem.clean, geometry, allow_nan=allow_nan, name=name)
+        warn_of_units(images, geometry.data_range, self.batch_size)
         if problem.measured is None:
             noise = as_noise(self.noise).build()
             read: Any = SimulatedPairs(images, problem.A, noise, seed)
         else:
-            measured = self._source(problem.measured, geometry.measurements, allow_nan=allow_nan)
+            measured = self._source(problem.measured, geometry, measured=True, allow_nan=allow_nan)
             read = MeasuredPairs(images, measured)
         return Batches(len(images), self.batch_size, seed, read)
 
     # ------------------------------------------------------------------ arrays
 
     def _source(
-        self, array: Any, layout: Layout, name: str = "X", *, allow_nan: bool = False
+        self,
+        array: Any,
+        geometry: Geometry,
+        *,
+        measured: bool = False,
+        allow_nan: bool = False,
+        name: str = "X",
     ) -> ArraySource:
         return ArraySource(
             array,
-            layout,
+            geometry.measurements if measured else geometry.images,
             dtype=self._dtype(),
             device=check_device(self.device),
-            rescale_integers=self.data_range is None,
+            rescale_integers=geometry.rescale_integers,
             allow_nan=allow_nan,
             name=name,
         )
@@ -368,26 +428,22 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _measurements(self, X: Any) -> ArraySource:
         """Return what `predict` was given, checked."""
         self._check_names(X)
-        allow_nan = get_tags(self.operator_).input_tags.allow_nan
+        allow_nan = _allows_nan(self.operator_)
         array = check_images(X, self, allow_nan=allow_nan)
-        check_shape(array, self.measurement_shape_, self)
-        return self._source(array, self._geometry_.measurements, allow_nan=allow_nan)
+        check_shape(array, self.measurement_shape_, self, "measurements")
+        return self._source(array, self._geometry_, measured=True, allow_nan=allow_nan)
 
     def _pairs(self, X: Any, y: Any) -> tuple[ArraySource, ArraySource | None]:
         """Return what `score` was given, checked: clean images and perhaps measurements."""
-        if are_images(y):
+        if y is not None:
             check_consistent_length(X, y)
+        if are_images(y):
             measured, clean, name = self._measurements(X), check_images(y, self, name="y"), "y"
         else:
             self._check_names(X)
             measured, clean, name = None, check_images(X, self), "X"
-        check_shape(clean, self._geometry_.images.shape, self, "images")
-        return self._source(clean, self._geometry_.images, name), measured
-
-    def _check_names(self, X: Any) -> None:
-        """Compare the column names of a data frame with those that were fitted."""
-        if hasattr(self, "feature_names_in_"):
-            validate_data(self, X, skip_check_array=True, reset=False, ensure_2d=False)
+        check_shape(clean, self._geometry_.images.shape, self, "images", name)
+        return self._source(clean, self._geometry_, name=name), measured
 
     def _chunks(self, n: int) -> Iterator[np.ndarray]:
         for start in range(0, n, self.batch_size):
@@ -402,21 +458,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _clipped(self, x: torch.Tensor) -> torch.Tensor:
         return x if self.clip is None else x.clamp(*self.clip)
 
-    def _warn_of_divergence(self, images: np.ndarray) -> None:
-        n_bad = int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
-        if n_bad:
-            warnings.warn(
-                f"{n_bad} of {len(images)} reconstructions are not finite: the inner loop "
-                "diverged. Smaller step sizes, or measurements nearer to those of training, may "
-                "help.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-
     # ------------------------------------------------------------------ built modules
 
     def _parts(self) -> dict[str, Any]:
-        """Return the built parts of the fitted estimator, built once per device and type."""
+        """Return the built parts of the fitted estimator, built once per device and type.
+
+        They depend on fitted attributes alone, so that `set_params` cannot make them stale.
+        """
         key = (str(check_device(self.device)), self.precision)
         if key not in self._cache:
             self._cache[key] = self._build_parts()
@@ -428,12 +476,40 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _built(self, operator: Operator) -> ForwardMap:
         return self._placed(operator.build(self._geometry_.images.tensor_shape))
 
+    def _other_map(self, operator: Operator) -> ForwardMap:
+        """Return the map of an operator to simulate with, whose measurements can be restored."""
+        if not isinstance(operator, Operator):
+            raise ValueError(
+                f"The 'operator' to simulate with must be an Operator. Got {operator!r} instead."
+            )
+        A, fitted = self._built(operator), self._parts()["A"]
+        if A.measurement_shape != fitted.measurement_shape:
+            raise ValueError(
+                f"{operator!r} gives measurements of shape {A.measurement_shape}, but the fitted "
+                f"{self.operator_!r} takes {fitted.measurement_shape}."
+            )
+        if _allows_nan(operator) and not _allows_nan(self.operator_):
+            raise ValueError(
+                f"{operator!r} gives measurements with missing values, which the fitted "
+                f"{self.operator_!r} does not have."
+            )
+        return A
+
     def _placed(self, module: Module) -> Module:
         """Return `module` where, and in the type in which, everything is computed."""
         return module.to(check_device(self.device), self._dtype())
 
     def _dtype(self) -> torch.dtype:
         return _DTYPES[self.precision]
+
+
+def _allows_nan(operator: Any) -> bool:
+    return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
+
+
+def n_not_finite(images: np.ndarray) -> int:
+    """Return how many of the images have a value that is not finite."""
+    return int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
 
 
 def _channels_last(x: torch.Tensor) -> np.ndarray:
@@ -447,6 +523,6 @@ def _grid(images: Layout) -> tuple[int, ...]:
     return (height, width) if gray else (height, width, channels)
 
 
-def like(X: Any, array: np.ndarray) -> Any:
+def match_type(X: Any, array: np.ndarray) -> Any:
     """Return a tensor where the user's `X` is one, on its device."""
     return torch.from_numpy(array).to(X.device) if isinstance(X, torch.Tensor) else array

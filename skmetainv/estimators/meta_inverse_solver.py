@@ -11,12 +11,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from skmetainv.arrays import ArraySource, to_numpy, to_tensors
-from skmetainv.estimators.base import Problem, Reconstructor, like
-from skmetainv.estimators.validation import check_device, check_range
+from skmetainv.arrays import to_numpy, to_tensors
+from skmetainv.estimators.base import Geometry, Problem, Reconstructor, match_type, n_not_finite
+from skmetainv.estimators.validation import check_device
+from skmetainv.exceptions import InnerStepsWarning
 from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss
 from skmetainv.meta import (
     STEP_SIZE_RULES,
@@ -28,6 +27,7 @@ from skmetainv.meta import (
 )
 from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, Operator
+from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed, weights_generator
 from skmetainv.representations import Representation, Siren
 from skmetainv.solvers import Solver
@@ -66,7 +66,7 @@ class MetaInverseSolver(Reconstructor):
         in the units of the measurement.
     n_inner : int, default=3
         Number of inner steps ``m``. If it is raised after fitting, the further steps take the
-        last step sizes that were learned.
+        last step sizes that were learned, with an `InnerStepsWarning`.
     inner_lr : float, default=0.01
         The inner step size, or where the learned ones begin. The data fidelity is a mean, so a
         good value depends on the solver, not on the image's size: the more of the fidelity the
@@ -117,8 +117,11 @@ class MetaInverseSolver(Reconstructor):
         Shape of an image.
     measurement_shape_ : tuple of int
         Shape of a measurement in the array that `predict` takes.
-    operator_, solver_, init_ : Operator, Solver or None, Representation
-        Copies of the parameters, as fitted.
+    data_range_ : (float, float)
+        The least and the largest value that images nominally have.
+    operator_, solver_, init_, inner_loss_, inner_lr_rule_ : object
+        Copies of the parameters that the weights belong to: `predict` and `partial_fit` go by
+        them, whatever the parameters are set to since.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
@@ -198,27 +201,28 @@ class MetaInverseSolver(Reconstructor):
         self.verbose = verbose
 
     def staged_predict(self, X: Any) -> Iterator[Any]:
-        """Yield the restored images before and after each inner step.
+        """Return the restored images before and after each inner step.
 
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
             Measurements, see `predict`.
 
-        Yields
-        ------
-        images : ndarray of shape (n, ...), or a tensor if `X` is one
+        Returns
+        -------
+        stages : iterator of ndarray of shape (n, ...), or of tensors if `X` is one
             ``n_inner + 1`` of them; the last is what `predict` returns.
         """
-        check_is_fitted(self)
+        self._check_ready()
         measurements = self._measurements(X)
         stages = [self._new_images(len(measurements)) for _ in range(self.n_inner + 1)]
         for indices in self._chunks(len(measurements)):
             batch = self._stages(measurements.read(indices))
             for images, x in zip(stages, batch, strict=True):
                 images[indices] = self._to_user(x)
-        self._warn_of_divergence(stages[-1])
-        yield from (like(X, images) for images in stages)
+        n_bad = n_not_finite(stages[-1])
+        self._warn_of_divergence(n_bad, len(measurements))
+        return (match_type(X, images) for images in stages)
 
     # ------------------------------------------------------------------ training
 
@@ -234,8 +238,9 @@ class MetaInverseSolver(Reconstructor):
             "init_": init,
             "solver_": None if self.solver is None else clone(self.solver),
             "inner_lr_rule_": self.inner_lr_rule,
+            "inner_loss_": clone(as_loss(self.inner_loss)),
             "weights_": to_numpy(theta, "init.") | to_numpy(alpha, "inner_lr."),
-            "history_": {},
+            "history_": {"seconds": [], "outer_loss": [], "inner_loss": []},
             "n_iter_": 0,
             "_optimizer_state_": {},
             "_seed_": seed,
@@ -243,7 +248,7 @@ class MetaInverseSolver(Reconstructor):
 
     def _train(self, problem: Problem, state: Mapping[str, Any], n_epochs: int) -> dict[str, Any]:
         theta, alpha = self._weights(state["weights_"])
-        inner = self._inner_loop(state, problem.geometry.images.tensor_shape)
+        inner = self._inner_loop(state, problem.geometry)
         optimizer = self._optimizer(theta, alpha, inner.step_size)
         load_arrays(optimizer, state["_optimizer_state_"])
         loop = TrainingLoop(
@@ -253,13 +258,11 @@ class MetaInverseSolver(Reconstructor):
             first_epoch=state["n_iter_"],
             show_progress=bool(self.verbose),
         )
-        outer_loss = as_loss(self.outer_loss).build(check_range(self.data_range))
+        outer_loss = as_loss(self.outer_loss).build(problem.geometry.data_range)
         meta_learn(theta, alpha, problem.A, inner, outer_loss, loop)
-        history = state["history_"]
         return {
-            **state,
             "weights_": to_numpy(theta, "init.") | to_numpy(alpha, "inner_lr."),
-            "history_": {k: [*history.get(k, []), *v] for k, v in loop.history.items()},
+            "history_": {k: [*v, *loop.history.get(k, [])] for k, v in state["history_"].items()},
             "n_iter_": state["n_iter_"] + loop.n_epochs,
             "_optimizer_state_": state_to_arrays(optimizer),
         }
@@ -276,16 +279,16 @@ class MetaInverseSolver(Reconstructor):
 
     # ------------------------------------------------------------------ prediction
 
-    def _measurements(self, X: Any) -> ArraySource:
+    def _check_ready(self) -> None:
+        super()._check_ready()
         learned = [len(v) for k, v in self.weights_.items() if k.startswith("inner_lr.") and v.ndim]
         if learned and self.n_inner > learned[0]:
             warnings.warn(
                 f"n_inner is {self.n_inner}, but step sizes were learned for {learned[0]} inner "
                 "steps: the further steps take the last.",
-                UserWarning,
+                InnerStepsWarning,
                 stacklevel=3,
             )
-        return super()._measurements(X)
 
     def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
         return self._stages(y)[-1]
@@ -302,19 +305,19 @@ class MetaInverseSolver(Reconstructor):
 
     def _build_parts(self) -> dict[str, Any]:
         theta, alpha = self._weights(self.weights_)
-        inner = self._inner_loop(vars(self), self._geometry_.images.tensor_shape)
+        inner = self._inner_loop(vars(self), self._geometry_)
         return {**super()._build_parts(), "inner": inner, "theta": theta, "alpha": alpha}
 
     # ------------------------------------------------------------------ both
 
-    def _inner_loop(self, state: Mapping[str, Any], image_shape: tuple[int, ...]) -> InnerLoop:
+    def _inner_loop(self, state: Mapping[str, Any], geometry: Geometry) -> InnerLoop:
         """Return what Algorithm 1 requires, built for images of one shape."""
-        data_range = check_range(self.data_range)
+        image_shape, data_range = geometry.images.tensor_shape, geometry.data_range
         solver = state["solver_"]
         return InnerLoop(
             phi=self._placed(state["init_"].build(image_shape, data_range)),
             f=_start if solver is None else self._placed(solver.build(image_shape)),
-            loss=as_loss(self.inner_loss).build(data_range),
+            loss=state["inner_loss_"].build(data_range),
             step_size=STEP_SIZE_RULES[state["inner_lr_rule_"]](self.inner_lr),
             m=self.n_inner,
         )

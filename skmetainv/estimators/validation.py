@@ -1,13 +1,18 @@
 """What a user passed, checked once, at the edge."""
 
-from numbers import Real
+import warnings
+from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
+
+from skmetainv.arrays import ArraySource
 
 
 def check_images(
@@ -33,10 +38,18 @@ def check_images(
     array : ndarray, or the lazy array itself
         At least 2-D, numeric and real.
     """
+    if isinstance(X, str | PathLike):
+        raise ValueError(
+            f"Expected {name} to be an array of images, got {X!r} instead: "
+            "skmetainv.datasets.ImageFolder reads a folder."
+        )
     if isinstance(X, torch.Tensor):
-        X = X.detach().cpu().numpy()
+        X = X.detach().cpu()
+        X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     if _is_lazy(X):
-        if np.dtype(X.dtype).kind not in "buif" or len(X.shape) < 2 or 0 in X.shape:
+        if X.shape[0] == 0:
+            raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) in {name}.")
+        if np.dtype(X.dtype).kind not in "buif" or len(X.shape) < 2:
             raise ValueError(
                 f"Expected {name} to be a real array of images, (n, height, width) or (n, height, "
                 f"width, channels). Got {X.dtype}, shape {X.shape} instead."
@@ -66,19 +79,17 @@ def are_images(y: Any) -> bool:
 
 
 def check_shape(
-    X: Any, expected: tuple[int, ...], estimator: BaseEstimator, what: str = "measurements"
+    X: Any, expected: tuple[int, ...], estimator: BaseEstimator, what: str, name: str = "X"
 ) -> None:
     """Raise scikit-learn's error if the items of `X` do not have the `expected` shape."""
-    shape, name = tuple(X.shape[1:]), type(estimator).__name__
+    shape, owner = tuple(X.shape[1:]), type(estimator).__name__
     if shape == expected:
         return
     if len(shape) == len(expected) == 1:
-        raise ValueError(
-            f"X has {shape[0]} features, but {name} is expecting {expected[0]} features as input."
-        )
-    raise ValueError(
-        f"X has {what} of shape {shape}, but {name} is expecting {what} of shape {expected}."
-    )
+        has, wants = f"{shape[0]} features", f"{expected[0]} features as input"
+    else:
+        has, wants = f"{what} of shape {shape}", f"{what} of shape {expected}"
+    raise ValueError(f"{name} has {has}, but {owner} is expecting {wants}.")
 
 
 def check_device(device: str | torch.device) -> torch.device:
@@ -87,11 +98,13 @@ def check_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-    except RuntimeError as error:
+    except RuntimeError:
+        chosen = torch.device("meta")
+    if chosen.type not in ("cpu", "cuda"):
         raise ValueError(
-            "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<index>' or a "
+            "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<index>' or such a "
             f"torch.device. Got {device!r} instead."
-        ) from error
+        )
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"The 'device' parameter is {str(device)!r}, but torch finds "
@@ -107,6 +120,40 @@ def check_range(data_range: Any) -> tuple[float, float]:
     if isinstance(data_range, Real):
         data_range = (0.0, float(data_range))
     return check_pair(data_range, "data_range")
+
+
+def check_image_shape(image_shape: Any) -> None:
+    """Check the shape of flat images."""
+    if image_shape is None:
+        return
+    if len(image_shape) not in (2, 3) or not all(
+        isinstance(n, Integral) and int(n) > 0 for n in image_shape
+    ):
+        raise ValueError(
+            "The 'image_shape' parameter must be None, (height, width) or (height, width, "
+            f"channels), in positive integers. Got {image_shape!r} instead."
+        )
+
+
+def warn_of_units(images: ArraySource, data_range: tuple[float, float], n_images: int) -> None:
+    """Warn if the first `n_images` lie far outside their range, or vanish in it."""
+    first = images.read(np.arange(min(len(images), n_images)))
+    values = first[~first.isnan()]
+    low, high = data_range
+    if (values - (low + high) / 2).abs().max() > 10 * (high - low):
+        warnings.warn(
+            f"{images.name} has values up to {values.abs().max():g}, far outside the data range "
+            f"{data_range}: pass data_range, or rescale the images.",
+            DataConversionWarning,
+            stacklevel=5,
+        )
+    if images.maximum > 2**31 and values.abs().max() < 1e-6:
+        warnings.warn(
+            f"{images.name} has integers of type {images.array.dtype}, which are divided by the "
+            "type's maximum: pass data_range to take them as they are.",
+            DataConversionWarning,
+            stacklevel=5,
+        )
 
 
 def check_pair(pair: Any, name: str) -> tuple[float, float]:

@@ -48,7 +48,7 @@ class ForwardMap(nn.Module):
         Shape of one measurement; three entries are channels, height and width.
     observed : tensor of bool, default=None
         Which entries of a measurement are observed, broadcastable to
-        ``(batch, *measurement_shape)``; None where all are.
+        ``(batch, *measurement_shape)``; None where all are. `forward` gives 0 for the others.
 
     Attributes
     ----------
@@ -124,6 +124,10 @@ class ForwardMap(nn.Module):
         data : DataTerm
             How well images explain `y`; everything that depends on `y` alone is computed here.
         """
+        return self.data_term(y if self.observed is None else torch.where(self.observed, y, 0.0))
+
+    def data_term(self, y: torch.Tensor) -> DataTerm:
+        """Return the data fidelity of measurements that are 0 where they are not observed."""
         return DataTerm(self, y)
 
 
@@ -143,8 +147,8 @@ class LinearMap(ForwardMap):
         """Return ``A' A x``."""
         return self.adjoint(self(x))
 
-    def bind(self, y: torch.Tensor) -> DataTerm:
-        """Return the data fidelity of a batch of measurements, with ``A' y`` kept."""
+    def data_term(self, y: torch.Tensor) -> DataTerm:
+        """Return the data fidelity, with ``A' y`` kept."""
         return LinearDataTerm(self, y)
 
 
@@ -156,7 +160,7 @@ class DataTerm:
     A : ForwardMap
         The map, with the mask of every image of the batch where masks vary.
     y : tensor of shape (batch, *measurement_shape)
-        Measurements without NaN.
+        Measurements, 0 where they are not observed.
     """
 
     def __init__(self, A: ForwardMap, y: torch.Tensor):
@@ -197,7 +201,7 @@ class LinearDataTerm(DataTerm):
     A : LinearMap
         The map.
     y : tensor of shape (batch, *measurement_shape)
-        Measurements without NaN.
+        Measurements, 0 where they are not observed.
     """
 
     A: LinearMap

@@ -4,10 +4,10 @@ from numbers import Real
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
 
 from skmetainv.operators.base import Operator, Shape
 from skmetainv.operators.diagonal import DiagonalMap
+from skmetainv.parameters import Interval
 
 
 class GaussianBlur(Operator):

@@ -78,8 +78,8 @@ class DiagonalMap(LinearMap):
         inverse = torch.where(kept, 1 / torch.where(kept, self.spectrum, 1), 0)
         return self.synthesis(inverse * self.analysis(y))
 
-    def bind(self, y: torch.Tensor) -> DiagonalDataTerm:
-        """Return the data fidelity of a batch of measurements, with ``B A' y`` kept."""
+    def data_term(self, y: torch.Tensor) -> DiagonalDataTerm:
+        """Return the data fidelity, with ``B A' y`` kept."""
         return DiagonalDataTerm(self, y)
 
 
@@ -91,7 +91,7 @@ class DiagonalDataTerm(DataTerm):
     A : DiagonalMap
         ``B' diag(s) B``.
     y : tensor of shape (batch, *measurement_shape)
-        Measurements without NaN.
+        Measurements, 0 where they are not observed.
     """
 
     A: DiagonalMap
@@ -120,8 +120,8 @@ class DiagonalDataTerm(DataTerm):
         ----------
         z : tensor of shape (batch, *image_shape)
             The point to stay near.
-        rho : float or tensor broadcastable to `z`
-            Penalty, positive.
+        rho : float or tensor of shape (), (batch, 1, 1, 1)
+            Penalty, positive; one for all images or one for each.
 
         Returns
         -------

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from skmetainv.operators.base import Operator, Shape
-from skmetainv.operators.diagonal import DiagonalDataTerm, DiagonalMap
+from skmetainv.operators.base import DataTerm, Operator, Shape
+from skmetainv.operators.diagonal import DiagonalMap
+from skmetainv.parameters import Interval, StrOptions
 
 
 class Inpainting(Operator):
@@ -159,7 +159,10 @@ def center_mask(size: Shape, fraction: float) -> np.ndarray:
 
 def _given_mask(mask: ArrayLike, image_shape: Shape) -> np.ndarray:
     """Return a user's mask as (channels or 1, height, width)."""
-    mask = np.asarray(mask)
+    try:
+        mask = np.asarray(mask)
+    except ValueError as error:
+        raise ValueError(f"The 'mask' parameter of Inpainting is not an array: {error}") from error
     channels, *size = image_shape
     shapes = [tuple(size), (*size, channels)]
     if mask.dtype != bool or mask.shape not in shapes or not mask.any():
@@ -200,10 +203,6 @@ class MaskMap(DiagonalMap):
         """Return ``m y``."""
         return self.spectrum * y
 
-    def bind(self, y: torch.Tensor) -> DiagonalDataTerm:
-        """Return the data fidelity; entries of `y` that are not observed do not matter."""
-        return super().bind(torch.where(self.observed, y, 0.0))
-
 
 class RandomMaskMap(DiagonalMap):
     """The identity until masks are drawn, or read from the NaN of measurements.
@@ -229,7 +228,7 @@ class RandomMaskMap(DiagonalMap):
         masks = np.stack([self._draw_mask(generator) for generator in generators])
         return self._masked(torch.from_numpy(masks).to(self.spectrum.device))
 
-    def bind(self, y: torch.Tensor) -> DiagonalDataTerm:
+    def bind(self, y: torch.Tensor) -> DataTerm:
         """Return the data fidelity over what is not NaN."""
         return self._masked(~y.isnan()).bind(y)
 

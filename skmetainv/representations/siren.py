@@ -4,9 +4,9 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
 
 from skmetainv.operators import DataTerm
+from skmetainv.parameters import Interval
 from skmetainv.representations.base import ImageModule, Representation, Weights
 
 

@@ -3,9 +3,9 @@
 from numbers import Integral, Real
 
 import torch
-from sklearn.utils._param_validation import Interval
 
 from skmetainv.operators import DataTerm
+from skmetainv.parameters import Interval
 from skmetainv.solvers.base import IterativeSolver, Solver
 
 

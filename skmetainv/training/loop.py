@@ -23,8 +23,9 @@ class TrainingLoop:
             loss.mean().backward()
             loop.descend(outer_loss=loss)
 
-    A step whose loss or gradient is not finite is skipped; an epoch without any finite step ends
-    training. Either is told by a `ConvergenceWarning` when the loop ends.
+    A step whose loss, or gradient squared, is not finite is skipped (Adam's average of squares
+    would never recover); an epoch without any finite step ends training. Either is told by a
+    `ConvergenceWarning` when the loop ends.
 
     Parameters
     ----------
@@ -102,8 +103,8 @@ class TrainingLoop:
 
     def _gradient_is_finite(self) -> bool:
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
-        checks = [g.isfinite().all() for g in gradients if g is not None]
-        return bool(torch.stack(checks).all()) if checks else True
+        squares = [g.square().sum() for g in gradients if g is not None]
+        return bool(torch.stack(squares).isfinite().all()) if squares else True
 
     def _end_epoch(self, seconds: float) -> None:
         self.n_epochs += 1
@@ -116,8 +117,9 @@ class TrainingLoop:
             return
         stopped = self.n_epochs < len(self.epochs)
         warnings.warn(
-            f"{self._n_skipped} training steps had a loss or a gradient that is not finite and "
-            f"were skipped. {'No step of the last epoch was finite: training stopped. ' * stopped}"
+            f"Training diverged: {self._n_skipped} step(s) had a loss or a squared gradient that "
+            "is not finite and were skipped. "
+            f"{'No step of the last epoch was finite: training stopped. ' * stopped}"
             "Smaller inner and outer learning rates, or images within the data range, may help.",
             ConvergenceWarning,
             stacklevel=2,
