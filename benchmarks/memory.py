@@ -90,12 +90,10 @@ def main():
             command = [sys.executable, "-m", "benchmarks.memory", "--fit", str(path), str(n)]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             results[n] = json.loads(out)
-            grown = results[n]["peak_mb"] - results[n]["before_mb"]
-            print(f"{n:6} images: anonymous memory grows by {grown:.1f} MB during fit", flush=True)
-    difference = results[N_IMAGES]["peak_mb"] - results[N_FEW]["peak_mb"]
-    print(
-        f"an array of {megabytes:.0f} MB takes {difference:.1f} MB more than {N_FEW} images of it"
-    )
+            results[n]["growth_mb"] = results[n]["peak_mb"] - results[n]["before_mb"]
+            print(f"{n:6} images: anonymous memory grows by {results[n]['growth_mb']:.1f} MB")
+    difference = results[N_IMAGES]["growth_mb"] - results[N_FEW]["growth_mb"]
+    print(f"an array of {megabytes:.0f} MB: {difference:.1f} MB more than {N_FEW} images of it")
     settings = {"estimator": repr(make_estimator()), "shape": [N_IMAGES, *SHAPE]}
     print(save("memory", settings, {**results, "difference_mb": difference}).name)
 
