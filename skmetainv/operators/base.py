@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,8 +11,13 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from skmetainv.noise import NoiseFunction
+from skmetainv.operators.normal_equations import solve
 
 Shape = tuple[int, ...]
+
+# Up to this many entries a matrix is worth writing down.
+_DENSE_ENTRIES = 2**22
+_LANCZOS_STEPS = 60
 
 
 class Operator(BaseEstimator):
@@ -147,6 +153,58 @@ class LinearMap(ForwardMap):
         """Return ``A' A x``."""
         return self.adjoint(self(x))
 
+    def norm(self) -> torch.Tensor:
+        """Return the largest singular value, the largest over the images where masks vary.
+
+        By Lanczos' method on ``A' A`` from a fixed start, to better than one percent.
+        """
+        n_steps = min(_LANCZOS_STEPS, math.prod(self.image_shape))
+        return _largest_eigenvalue(self.normal, self._probe(), n_steps).clamp(min=0).sqrt()
+
+    def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
+        """Return the least-squares solution of least norm, ``A^+ y``.
+
+        Parameters
+        ----------
+        y : tensor of shape (batch, *measurement_shape)
+            Measurements.
+        rcond : float, default=1e-6
+            Singular values up to ``rcond`` times the largest count as zero. Where the explicit
+            matrix would have more than 4 million entries, the solution is the damped one,
+            ``(A' A + (rcond norm)^2 I)^-1 A' y``, which agrees for singular values far above.
+
+        Returns
+        -------
+        x : tensor of shape (batch, *image_shape)
+            The images.
+        """
+        if math.prod(self.image_shape) * math.prod(self.measurement_shape) > _DENSE_ENTRIES:
+            rho = (rcond * self.norm()) ** 2
+            return solve(self.normal, self.adjoint(y), rho.to(y.dtype))
+        inverse = torch.linalg.pinv(self.explicit(), rtol=rcond)
+        return (inverse @ y.flatten(1)[..., None]).reshape(-1, *self.image_shape)
+
+    def explicit(self) -> torch.Tensor:
+        """Return the matrix of ``A``: one, or one for each image where masks vary.
+
+        Returns
+        -------
+        matrix : tensor of shape (1 or batch, n_measurements, n_pixels)
+            Column j is ``A`` of the image whose pixel j is 1.
+        """
+        n, probe = math.prod(self.image_shape), self._probe()
+        basis = torch.eye(n, dtype=probe.dtype, device=probe.device)
+        columns = [self(e.reshape(1, *self.image_shape).expand_as(probe)) for e in basis]
+        return torch.stack([column.flatten(1) for column in columns], dim=2)
+
+    def _probe(self) -> torch.Tensor:
+        """Return fixed random images, as many as there are masks, where the map computes."""
+        numbers = [b for b in self.buffers() if b.is_floating_point()]
+        like = numbers[0] if numbers else torch.empty(0, dtype=torch.float64)
+        n = 1 if self.observed is None else len(self.observed)
+        images = np.random.default_rng(0).standard_normal((n, *self.image_shape))
+        return torch.from_numpy(images).to(like.device, like.dtype)
+
     def data_term(self, y: torch.Tensor) -> DataTerm:
         """Return the data fidelity, with ``A' y`` kept."""
         return LinearDataTerm(self, y)
@@ -180,8 +238,7 @@ class DataTerm:
         Parameters
         ----------
         kind : str
-            "zeros"; for a linear map also "adjoint", ``A' y``, and where it has a closed form
-            "pseudo_inverse", ``A^+ y``.
+            "zeros"; for a linear map also "adjoint", ``A' y``, and "pseudo_inverse", ``A^+ y``.
 
         Returns
         -------
@@ -214,6 +271,51 @@ class LinearDataTerm(DataTerm):
         """Return ``A' A x - A' y``."""
         return self.A.normal(x) - self.adjoint_y
 
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Return ``argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2``.
+
+        Parameters
+        ----------
+        z : tensor of shape (batch, *image_shape)
+            The point to stay near.
+        rho : float or tensor of shape (), (batch, 1, 1, 1)
+            Penalty, positive; one for all images or one for each.
+
+        Returns
+        -------
+        x : tensor of shape (batch, *image_shape)
+            ``(A' A + rho I)^-1 (A' y + rho z)``, by conjugate gradients, see
+            `skmetainv.operators.normal_equations.solve`.
+        """
+        rho = torch.as_tensor(rho, dtype=z.dtype, device=z.device)
+        return solve(self.A.normal, self.adjoint_y + rho * z, rho)
+
     def start(self, kind: str) -> torch.Tensor:
         """Return an image to start a solver from, see `DataTerm.start`."""
-        return self.adjoint_y if kind == "adjoint" else super().start(kind)
+        if kind == "adjoint":
+            return self.adjoint_y
+        return self.A.pseudo_inverse(self.y) if kind == "pseudo_inverse" else super().start(kind)
+
+
+def _largest_eigenvalue(
+    matrix: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, n_steps: int
+) -> torch.Tensor:
+    """Return the largest eigenvalue of a symmetric matrix over a batch, by Lanczos' method."""
+
+    def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
+
+    v = start / dot(start, start).sqrt()
+    basis, diagonal, beside = [v], [], []
+    for _ in range(n_steps):
+        w = matrix(basis[-1])
+        diagonal.append(dot(w, basis[-1]).flatten())
+        for u in basis + basis:  # twice is enough to stay orthogonal
+            w = w - dot(w, u) * u
+        length = dot(w, w).sqrt()
+        beside.append(length.flatten())
+        basis.append(w / length.clamp(min=torch.finfo(w.dtype).tiny))
+    tridiagonal = torch.diag_embed(torch.stack(diagonal, 1))
+    tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], 1)
+    tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], -1)
+    return torch.linalg.eigvalsh(tridiagonal).max()

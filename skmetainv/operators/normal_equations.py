@@ -1,0 +1,80 @@
+"""Solve ``(A' A + rho I) x = b`` by conjugate gradients, with exact derivatives of every order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+# Relative residual at which an image is solved, by floating-point type.
+_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
+_MAX_ITER = 10_000
+
+Normal = Callable[[torch.Tensor], torch.Tensor]
+
+
+def solve(normal: Normal, b: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
+    """Return ``x`` with ``(A' A + rho I) x = b``, each image on its own.
+
+    Conjugate gradients that stop early are not a linear map of `b`, so it is the solution that
+    is differentiated, not the iterations: the derivative is the solution of the same system with
+    another right-hand side, found by this very function, and so can be differentiated again.
+
+    Parameters
+    ----------
+    normal : callable
+        ``A' A`` on a batch of images; constants of it get no gradient.
+    b : tensor of shape (batch, channels, height, width)
+        Right-hand sides.
+    rho : tensor of shape () or (batch, 1, 1, 1)
+        Penalty, positive.
+
+    Returns
+    -------
+    x : tensor of shape (batch, channels, height, width)
+        Solutions to a relative residual of 1e-13 in float64, 1e-6 in float32, or as near as
+        rounding lets it come.
+
+    References
+    ----------
+    Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", Journal of
+    Research of the National Bureau of Standards, 1952.
+    """
+    return _Solve.apply(b, rho, normal)
+
+
+class _Solve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, b: torch.Tensor, rho: torch.Tensor, normal: Normal) -> torch.Tensor:
+        x = _conjugate_gradients(lambda v: normal(v) + rho * v, b)
+        ctx.normal = normal
+        ctx.save_for_backward(x, rho)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        x, rho = ctx.saved_tensors
+        u = solve(ctx.normal, gradients[0], rho)
+        return u, -(u * x).sum_to_size(rho.shape), None
+
+
+def _conjugate_gradients(matrix: Normal, b: torch.Tensor) -> torch.Tensor:
+    """Return the solution of ``matrix(x) = b``, for a symmetric positive definite matrix."""
+
+    def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
+
+    x, r = torch.zeros_like(b), b
+    p, rr = r, dot(r, r)
+    enough = _TOLERANCE.get(b.dtype, 1e-6) ** 2 * rr
+    for _ in range(min(_MAX_ITER, 10 * b[0].numel())):
+        going = rr > enough
+        if not going.any():
+            break
+        q = matrix(p)
+        step = torch.where(going, rr / dot(p, q).where(going, torch.ones_like(rr)), 0.0)
+        x, r = x + step * p, r - step * q
+        rr, before = dot(r, r), rr
+        p = r + torch.where(going, rr / before.where(going, torch.ones_like(rr)), 0.0) * p
+    return x
