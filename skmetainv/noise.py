@@ -1,7 +1,7 @@
 """Noise models: parameter objects whose `build` gives a function that adds noise."""
 
 from collections.abc import Callable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import TypeAlias
 
 import numpy as np
@@ -15,7 +15,13 @@ NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]
 
 
 class Noise(BaseEstimator):
-    """A noise model ``e`` of ``y = A(x) + e``. A subclass writes `build`."""
+    """A noise model ``e`` of ``y = A(x) + e``. A subclass writes `build`.
+
+    ``first + second`` is the mixture that applies one after the other.
+    """
+
+    def __add__(self, other: "Noise") -> "Mixture":
+        return Mixture(self, other)
 
     def build(self) -> NoiseFunction:
         """Return the function that adds the noise.
@@ -68,6 +74,168 @@ class GaussianNoise(Noise):
             dtype = np.dtype(str(y.dtype).removeprefix("torch."))
             e = np.stack([g.standard_normal(y.shape[1:], dtype=dtype) for g in generators])
             return y + noise_level * torch.from_numpy(e).to(y.device)
+
+        return noisy
+
+
+class PoissonNoise(Noise):
+    """Photon noise, ``Poisson(photons y) / photons``, of variance ``y / photons``.
+
+    Parameters
+    ----------
+    photons : float, default=100.0
+        Mean count that a measured value of 1 stands for.
+
+    Notes
+    -----
+    Values below 0 count as 0: an intensity is not negative.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skmetainv.noise import PoissonNoise
+    >>> noisy = PoissonNoise(photons=100).build()
+    >>> noisy(torch.ones(1, 10_000), [np.random.default_rng(0)]).std().round(decimals=2)
+    tensor(0.1000)
+    """
+
+    _parameter_constraints = {"photons": [Interval(Real, 0, None, closed="neither")]}
+
+    def __init__(self, photons: float = 100.0):
+        self.photons = photons
+
+    def build(self) -> NoiseFunction:
+        """Return the function that draws the counts, see `Noise.build`."""
+        self._validate_params()
+
+        def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
+            rates = y.clamp(min=0).double().cpu().numpy() * self.photons
+            counts = np.stack([g.poisson(r) for g, r in zip(generators, rates, strict=True)])
+            return torch.from_numpy(counts / self.photons).to(y)
+
+        return noisy
+
+
+class SaltPepper(Noise):
+    """Impulse noise: a share of the values becomes `low` or `high`, as likely one as the other.
+
+    Parameters
+    ----------
+    amount : float, default=0.05
+        Probability that a value is hit, in [0, 1].
+    low, high : float, default=0.0, 1.0
+        Pepper and salt, in the units of the measurement.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skmetainv.noise import SaltPepper
+    >>> noisy = SaltPepper(amount=1.0).build()
+    >>> noisy(torch.full((1, 4), 0.5), [np.random.default_rng(0)])
+    tensor([[1., 0., 0., 0.]])
+    """
+
+    _parameter_constraints = {
+        "amount": [Interval(Real, 0, 1, closed="both")],
+        "low": [Interval(Real, None, None, closed="neither")],
+        "high": [Interval(Real, None, None, closed="neither")],
+    }
+
+    def __init__(self, amount: float = 0.05, low: float = 0.0, high: float = 1.0):
+        self.amount = amount
+        self.low = low
+        self.high = high
+
+    def build(self) -> NoiseFunction:
+        """Return the function that adds the impulses, see `Noise.build`."""
+        self._validate_params()
+
+        def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
+            chance = torch.from_numpy(np.stack([g.random(y.shape[1:]) for g in generators]))
+            chance = chance.to(y.device)
+            y = torch.where(chance < self.amount / 2, self.low, y)
+            return torch.where(chance >= 1 - self.amount / 2, self.high, y)
+
+        return noisy
+
+
+class Quantization(Noise):
+    """Rounding to the ``2^n_bits`` equally spaced levels of a converter, with saturation.
+
+    Parameters
+    ----------
+    n_bits : int, default=8
+        Bits of the converter.
+    low, high : float, default=0.0, 1.0
+        Its least and its largest level, in the units of the measurement.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.noise import Quantization
+    >>> Quantization(n_bits=1).build()(torch.tensor([[0.3, 0.7, 2.0]]), [])
+    tensor([[0., 1., 1.]])
+    """
+
+    _parameter_constraints = {
+        "n_bits": [Interval(Integral, 1, 32, closed="both")],
+        "low": [Interval(Real, None, None, closed="neither")],
+        "high": [Interval(Real, None, None, closed="neither")],
+    }
+
+    def __init__(self, n_bits: int = 8, low: float = 0.0, high: float = 1.0):
+        self.n_bits = n_bits
+        self.low = low
+        self.high = high
+
+    def build(self) -> NoiseFunction:
+        """Return the function that rounds, see `Noise.build`; it draws nothing."""
+        self._validate_params()
+        if not self.low < self.high:
+            raise ValueError(
+                "The 'low' parameter of Quantization must be less than 'high'. "
+                f"Got {self.low!r} and {self.high!r} instead."
+            )
+        step = (self.high - self.low) / (2**self.n_bits - 1)
+
+        def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
+            level = ((y.clamp(self.low, self.high) - self.low) / step).round()
+            return self.low + level * step
+
+        return noisy
+
+
+class Mixture(Noise):
+    """One noise after another: ``first``, then ``second``; written ``first + second``.
+
+    Parameters
+    ----------
+    first, second : Noise
+        What happens first, photon noise say, and what comes on top of it.
+
+    Examples
+    --------
+    >>> from skmetainv.noise import GaussianNoise, PoissonNoise
+    >>> PoissonNoise(photons=30) + GaussianNoise(noise_level=0.02)
+    PoissonNoise(photons=30) + GaussianNoise(noise_level=0.02)
+    """
+
+    _parameter_constraints = {"first": [Noise], "second": [Noise]}
+
+    def __init__(self, first: Noise, second: Noise):
+        self.first = first
+        self.second = second
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return f"{self.first!r} + {self.second!r}"
+
+    def build(self) -> NoiseFunction:
+        """Return the function that applies both, see `Noise.build`."""
+        self._validate_params()
+        first, second = self.first.build(), self.second.build()
+
+        def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
+            return second(first(y, generators), generators)
 
         return noisy
 

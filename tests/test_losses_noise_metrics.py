@@ -3,10 +3,18 @@ import pytest
 import torch
 from skimage.data import camera
 from skimage.metrics import structural_similarity
+from sklearn.base import clone
 
 from skmetainv.losses import L1, L2, Loss, as_loss
 from skmetainv.metrics import mse, psnr, ssim
-from skmetainv.noise import GaussianNoise, Noise, as_noise
+from skmetainv.noise import (
+    GaussianNoise,
+    Noise,
+    PoissonNoise,
+    Quantization,
+    SaltPepper,
+    as_noise,
+)
 
 X = torch.tensor([[0.0, 1.0, 4.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
 TARGET = torch.tensor([[1.0, 1.0, 1.0], [1.0, 1.0, 3.0]], dtype=torch.float64)
@@ -63,8 +71,16 @@ def test_shorthands():
 def test_bad_losses_and_noise():
     with pytest.raises(ValueError, match="'reduction' parameter of L2"):
         L2(reduction="median").build()
-    with pytest.raises(ValueError, match="'noise_level' parameter of GaussianNoise"):
-        GaussianNoise(-0.1).build()
+    for noise, message in (
+        (GaussianNoise(-0.1), "'noise_level' parameter of GaussianNoise"),
+        (PoissonNoise(photons=0), "'photons' parameter of PoissonNoise"),
+        (SaltPepper(amount=1.5), "'amount' parameter of SaltPepper"),
+        (Quantization(n_bits=0), "'n_bits' parameter of Quantization"),
+        (Quantization(low=1.0, high=1.0), "'low' parameter of Quantization must be less"),
+        (GaussianNoise() + 0.1, "'second' parameter of Mixture"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            noise.build()
 
 
 def generators(*seeds):
@@ -92,6 +108,73 @@ def test_noise_of_an_image_depends_on_its_generator_alone():
 def test_no_noise():
     y = torch.rand(2, 3)
     assert torch.equal(GaussianNoise(0.0).build()(y, generators(0, 1)), y)
+
+
+def test_poisson_noise_has_its_mean_and_variance():
+    y = torch.full((1, 1, 300, 300), 0.4, dtype=torch.float64)
+    noisy = PoissonNoise(photons=50).build()(y, generators(0))
+    n, variance = 300 * 300, 0.4 / 50
+    assert abs(noisy.mean() - 0.4) < 5 * (variance / n) ** 0.5
+    assert noisy.var().item() == pytest.approx(variance, rel=0.05)
+    counts = 50 * noisy
+    torch.testing.assert_close(counts, counts.round())
+    assert PoissonNoise().build()(-y, generators(0)).eq(0).all()
+
+
+def test_salt_and_pepper_hit_their_share():
+    y = torch.full((1, 1, 300, 300), 0.5)
+    noisy = SaltPepper(amount=0.2, low=-1.0, high=2.0).build()(y, generators(0))
+    n = 300 * 300
+    for value, share in ((-1.0, 0.1), (2.0, 0.1), (0.5, 0.8)):
+        assert abs((noisy == value).double().mean() - share) < 5 * (share * (1 - share) / n) ** 0.5
+    assert torch.equal(SaltPepper(amount=0.0).build()(y, generators(0)), y)
+
+
+def test_quantization_rounds_to_its_levels():
+    y = torch.linspace(-0.5, 1.5, 1001, dtype=torch.float64)[None]
+    rounded = Quantization(n_bits=2).build()(y, generators(0))
+    assert rounded.unique().tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    inside = (y >= 0) & (y <= 1)
+    assert (rounded - y)[inside].abs().max() <= 1 / 6 + 1e-12
+    wide = Quantization(n_bits=2, low=-30.0, high=60.0).build()(90 * y - 30, generators(0))
+    torch.testing.assert_close(wide, 90 * rounded - 30)
+
+
+def test_a_mixture_applies_one_after_the_other():
+    mixture = PoissonNoise(photons=20) + GaussianNoise(0.1)
+    y = torch.rand(2, 1, 5, 5, dtype=torch.float64)
+    streams = generators(0, 1)
+    first = PoissonNoise(photons=20).build()(y, streams)
+    expected = GaussianNoise(0.1).build()(first, streams)
+    assert torch.equal(mixture.build()(y, generators(0, 1)), expected)
+    assert clone(mixture).get_params()["second__noise_level"] == 0.1
+    three = mixture + Quantization(n_bits=4)
+    assert "PoissonNoise(photons=20) + " in repr(three)
+    assert set(three.set_params(first__first__photons=5).get_params()) >= {"second__n_bits"}
+
+
+NOISES = [
+    GaussianNoise(0.1),
+    PoissonNoise(),
+    SaltPepper(),
+    Quantization(),
+    PoissonNoise() + SaltPepper(),
+]
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=repr)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_noise_is_of_each_image_alone(noise, dtype):
+    y = torch.rand(3, 2, 4, 5).to(dtype)
+    before = y.clone()
+    noisy = noise.build()
+    together = noisy(y, generators(0, 1, 2))
+    assert together.shape == y.shape
+    assert together.dtype == dtype
+    assert torch.equal(y, before)
+    for i in range(3):
+        assert torch.equal(noisy(y[i : i + 1], generators(i)), together[i : i + 1])
+    assert clone(noise).get_params().keys() == noise.get_params().keys()
 
 
 def test_metrics_in_closed_form():

@@ -21,6 +21,7 @@ from skmetainv.datasets import load_faces
 from skmetainv.exceptions import InnerStepsWarning
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import psnr_scorer
+from skmetainv.noise import PoissonNoise, SaltPepper
 from skmetainv.operators import (
     ForwardMap,
     GaussianBlur,
@@ -319,7 +320,8 @@ def test_unknown_pixels_in_clean_images():
     """Where the operator has missing values, images may have some that nobody knows."""
     X = FACES[:10].copy()
     X[:, 2, 3] = np.nan
-    est = small(MissingPixels()).fit(X)
+    est = small(MissingPixels(), noise=PoissonNoise(photons=50) + SaltPepper()).fit(X)
+    assert np.isnan(est.simulate(X)[:, 2, 3]).all()
     assert all(np.isfinite(w).all() for w in est.weights_.values())
     assert np.isfinite(est.history_["outer_loss"]).all()
 

@@ -112,10 +112,11 @@ class ForwardMap(nn.Module):
             Holds `missing_value` where it is not observed.
         """
         drawn = self.draw(generators)
-        y = noise(drawn(x), generators)
+        exact = drawn(x)
         if drawn.observed is None:
-            return y
-        return torch.where(drawn.observed, y, drawn.missing_value)
+            return noise(exact, generators)
+        known = drawn.observed & ~exact.isnan()  # of pixels that nobody knows nothing is measured
+        return torch.where(known, noise(exact.nan_to_num(), generators), drawn.missing_value)
 
     def bind(self, y: torch.Tensor) -> DataTerm:
         """Return the data fidelity of a batch of measurements.
