@@ -29,6 +29,7 @@ from skmetainv.operators import (
     Inpainting,
     MissingPixels,
     Operator,
+    Stack,
 )
 from skmetainv.representations import Siren
 from skmetainv.solvers import GradientDescent
@@ -105,6 +106,25 @@ def test_measurements_of_another_shape(operator, shape):
     assert np.isfinite(pairs.score(measured, FACES[:10]))
     with pytest.raises(ValueError, match=r"is expecting measurements of shape|is expecting 7"):
         est.predict(FACES[:2])
+
+
+def test_composed_operators():
+    for operator in (
+        MissingPixels() @ GaussianBlur(sigma=0.8),
+        Stack([Inpainting(), GaussianBlur(sigma=0.8)]),
+        Stack([MissingPixels(), GaussianBlur(sigma=0.8)]),
+        MissingPixels() @ FirstValues(),
+    ):
+        est = small(operator, GradientDescent(step_size=0.5), noise=0.01).fit(FACES[:8])
+        measured = est.simulate(FACES[:8])
+        assert np.isnan(measured).any() == est.__sklearn_tags__().input_tags.allow_nan
+        assert np.isfinite(est.predict(measured)).all()
+        assert np.isfinite(est.score(FACES[:8]))
+        assert "".join(repr(operator).split()) in "".join(repr(est).split())
+    grid = {"operator__inner__sigma": [0.5, 1.0], "operator__outer__observed": [0.5]}
+    est = small(MissingPixels() @ GaussianBlur(), max_epochs=1)
+    search = GridSearchCV(est, grid, cv=2, error_score="raise").fit(FACES[:8])
+    assert search.best_params_["operator__inner__sigma"] == 0.5
 
 
 def test_tensors_in_tensors_out():

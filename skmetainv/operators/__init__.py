@@ -1,11 +1,13 @@
 """Forward models ``A`` of ``y = A(x) + e``."""
 
-from skmetainv.operators.base import DataTerm, ForwardMap, LinearMap, Operator
 from skmetainv.operators.blur import GaussianBlur
 from skmetainv.operators.identity import Identity
+from skmetainv.operators.maps import DataTerm, ForwardMap, LinearMap
 from skmetainv.operators.masks import Inpainting, MissingPixels
+from skmetainv.operators.operator import Composition, Operator, Scaled, Stack, Sum
 
 __all__ = [
+    "Composition",
     "DataTerm",
     "ForwardMap",
     "GaussianBlur",
@@ -14,4 +16,7 @@ __all__ = [
     "LinearMap",
     "MissingPixels",
     "Operator",
+    "Scaled",
+    "Stack",
+    "Sum",
 ]

@@ -5,8 +5,9 @@ from numbers import Real
 import numpy as np
 import torch
 
-from skmetainv.operators.base import Operator, Shape
 from skmetainv.operators.diagonal import DiagonalMap
+from skmetainv.operators.maps import Shape
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import Interval
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from skmetainv.operators.base import DataTerm, LinearMap, Shape
+from skmetainv.operators.maps import DataTerm, LinearMap, Shape
 
 
 class DiagonalMap(LinearMap):

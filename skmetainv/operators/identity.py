@@ -2,8 +2,9 @@
 
 import torch
 
-from skmetainv.operators.base import Operator, Shape
 from skmetainv.operators.diagonal import DiagonalMap
+from skmetainv.operators.maps import Shape
+from skmetainv.operators.operator import Operator
 
 
 class Identity(Operator):

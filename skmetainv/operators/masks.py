@@ -11,8 +11,9 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 
-from skmetainv.operators.base import DataTerm, Operator, Shape
 from skmetainv.operators.diagonal import DiagonalMap
+from skmetainv.operators.maps import Shape
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import Interval, StrOptions
 
 
@@ -67,6 +68,9 @@ class Inpainting(Operator):
 class MissingPixels(Operator):
     """``A(x) = m x`` with a random mask for each image; what is not observed is NaN.
 
+    On its own some pixels of an image are missing; ``MissingPixels(...) @ operator`` leaves out
+    measurements of another operator.
+
     The mask of a measurement is read from its NaN. Masks are drawn per image, from the random
     state of whoever simulates.
 
@@ -115,7 +119,8 @@ class MissingPixels(Operator):
     def build(self, image_shape: Shape) -> RandomMaskMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        mask_shape = image_shape if self.per_channel else (1, *image_shape[1:])
+        whole_pixels = len(image_shape) == 3 and not self.per_channel
+        mask_shape = (1, *image_shape[1:]) if whole_pixels else image_shape
         return RandomMaskMap(image_shape, mask_shape, self._counts(int(np.prod(mask_shape))))
 
     def _counts(self, n: int) -> tuple[int, int]:
@@ -228,9 +233,9 @@ class RandomMaskMap(DiagonalMap):
         masks = np.stack([self._draw_mask(generator) for generator in generators])
         return self._masked(torch.from_numpy(masks).to(self.spectrum.device))
 
-    def bind(self, y: torch.Tensor) -> DataTerm:
-        """Return the data fidelity over what is not NaN."""
-        return self._masked(~y.isnan()).bind(y)
+    def with_masks_of(self, y: torch.Tensor) -> MaskMap:
+        """Return the map that observes what is not NaN."""
+        return self._masked(~y.isnan())
 
     def _draw_mask(self, generator: np.random.Generator) -> np.ndarray:
         mask = np.zeros(self.mask_shape, dtype=bool)

@@ -1,4 +1,4 @@
-"""The protocol of operators: a parameter object describes an instrument, `build` computes it."""
+"""What operators build: maps that compute, and the data fidelity of a batch of measurements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from skmetainv.noise import NoiseFunction
@@ -18,29 +17,6 @@ Shape = tuple[int, ...]
 # Up to this many entries a matrix is worth writing down.
 _DENSE_ENTRIES = 2**22
 _LANCZOS_STEPS = 60
-
-
-class Operator(BaseEstimator):
-    """A forward model ``A`` of ``y = A(x) + e``: hyper-parameters, no tensors.
-
-    A subclass stores its hyper-parameters and writes `build`. One whose measurements hold NaN
-    where samples are missing says so by the ``allow_nan`` tag.
-    """
-
-    def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape.
-
-        Parameters
-        ----------
-        image_shape : (int, int, int)
-            Channels, height and width.
-
-        Returns
-        -------
-        A : ForwardMap
-            A module in float64 on the CPU; ``A.to(dtype)`` and ``A.to(device)`` move it.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
 
 class ForwardMap(nn.Module):
@@ -131,7 +107,12 @@ class ForwardMap(nn.Module):
         data : DataTerm
             How well images explain `y`; everything that depends on `y` alone is computed here.
         """
-        return self.data_term(y if self.observed is None else torch.where(self.observed, y, 0.0))
+        A = self.with_masks_of(y)
+        return A.data_term(y if A.observed is None else torch.where(A.observed, y, 0.0))
+
+    def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
+        """Return the map with what varies from image to image read from the NaN of `y`."""
+        return self
 
     def data_term(self, y: torch.Tensor) -> DataTerm:
         """Return the data fidelity of measurements that are 0 where they are not observed."""

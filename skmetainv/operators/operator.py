@@ -1,0 +1,268 @@
+"""The protocol of operators, parameter objects that describe an instrument, and their algebra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags, get_tags
+
+from skmetainv.operators.composed import (
+    ComposedLinearMap,
+    ComposedMap,
+    StackedLinearMap,
+    StackedMap,
+    WeightedLinearSum,
+    WeightedSum,
+)
+from skmetainv.operators.maps import ForwardMap, LinearMap, Shape
+from skmetainv.parameters import Interval
+
+
+class Operator(BaseEstimator):
+    """A forward model ``A`` of ``y = A(x) + e``: hyper-parameters, no tensors.
+
+    A subclass stores its hyper-parameters and writes `build`. One whose measurements hold NaN
+    where samples are missing says so by the ``allow_nan`` tag.
+
+    Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` adds
+    measurements, ``factor * operator`` scales them.
+    """
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape.
+
+        Parameters
+        ----------
+        image_shape : (int, int, int)
+            Channels, height and width.
+
+        Returns
+        -------
+        A : ForwardMap
+            A module in float64 on the CPU; ``A.to(dtype)`` and ``A.to(device)`` move it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+    def __matmul__(self, inner: Operator) -> Composition:
+        return Composition(self, inner)
+
+    def __add__(self, other: Operator) -> Sum:
+        return Sum(self, other)
+
+    def __rmul__(self, factor: float) -> Scaled:
+        return Scaled(self, factor)
+
+
+class Composition(Operator):
+    """``A(x) = outer(inner(x))``, written ``outer @ inner``.
+
+    Parameters
+    ----------
+    outer, inner : Operator
+        `inner` is applied first. Measurements may be missing in `outer` only.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if a part is no operator, or samples of `inner` can be missing.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import GaussianBlur, MissingPixels
+    >>> operator = MissingPixels(observed=0.3) @ GaussianBlur(sigma=2.0)
+    >>> operator
+    MissingPixels(observed=0.3) @ GaussianBlur(sigma=2.0)
+    >>> operator.set_params(inner__sigma=1.5).build((1, 8, 8)).measurement_shape
+    (1, 8, 8)
+    """
+
+    _parameter_constraints = {"outer": [Operator], "inner": [Operator]}
+
+    def __init__(self, outer: Operator, inner: Operator):
+        self.outer = outer
+        self.inner = inner
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return f"{_in_brackets(self.outer, Sum)} @ {_in_brackets(self.inner, Sum, Composition)}"
+
+    def __sklearn_tags__(self) -> Tags:
+        return _tags_of(super().__sklearn_tags__(), [self.outer])
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        _refuse_missing([self.inner], "before another operator")
+        inner = self.inner.build(image_shape)
+        outer = self.outer.build(inner.measurement_shape)
+        return _linear_or(ComposedLinearMap, ComposedMap, [outer, inner])(outer, inner)
+
+
+class Scaled(Operator):
+    """``A(x) = factor operator(x)``, written ``factor * operator``.
+
+    Parameters
+    ----------
+    operator : Operator
+        Without missing samples.
+    factor : float, default=1.0
+        Any number.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import GaussianBlur
+    >>> 0.5 * GaussianBlur(sigma=2.0)
+    0.5 * GaussianBlur(sigma=2.0)
+    """
+
+    _parameter_constraints = {
+        "operator": [Operator],
+        "factor": [Interval(Real, None, None, closed="neither")],
+    }
+
+    def __init__(self, operator: Operator, factor: float = 1.0):
+        self.operator = operator
+        self.factor = factor
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return f"{self.factor!r} * {_in_brackets(self.operator, Sum, Composition)}"
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        _refuse_missing([self.operator], "in a multiple of it")
+        A = self.operator.build(image_shape)
+        return _linear_or(WeightedLinearSum, WeightedSum, [A])([A], [self.factor])
+
+
+class Sum(Operator):
+    """``A(x) = first(x) + second(x)``, written ``first + second``.
+
+    Parameters
+    ----------
+    first, second : Operator
+        With measurements of the same shape, without missing samples.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if the measurements have different shapes.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import GaussianBlur, Identity
+    >>> Identity() + -1.0 * GaussianBlur(sigma=2.0)
+    Identity() + -1.0 * GaussianBlur(sigma=2.0)
+    """
+
+    _parameter_constraints = {"first": [Operator], "second": [Operator]}
+
+    def __init__(self, first: Operator, second: Operator):
+        self.first = first
+        self.second = second
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return f"{self.first!r} + {_in_brackets(self.second, Sum)}"
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        _refuse_missing([self.first, self.second], "in a sum")
+        maps = [self.first.build(image_shape), self.second.build(image_shape)]
+        shapes = [A.measurement_shape for A in maps]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                "The measurements of a sum must have one shape. "
+                f"Got {shapes[0]} of {self.first!r} and {shapes[1]} of {self.second!r}."
+            )
+        return _linear_or(WeightedLinearSum, WeightedSum, maps)(maps, [1.0, 1.0])
+
+
+class Stack(Operator):
+    """Several measurements of one image, flat, side by side.
+
+    Parameters
+    ----------
+    operators : list of Operator
+        What measures. In nested names they go by their place: ``operator__0__sigma``.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `operators` is empty or an entry is no operator.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import GaussianBlur, Inpainting, Stack
+    >>> stack = Stack([Inpainting(), GaussianBlur(sigma=2.0)])
+    >>> stack.set_params(**{"1__sigma": 1.0}).build((1, 4, 4)).measurement_shape
+    (32,)
+    """
+
+    def __init__(self, operators: Sequence[Operator]):
+        self.operators = operators
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, with `deep` those of every operator by its place."""
+        params = super().get_params(deep=False)
+        if deep:
+            for place, operator in enumerate(self.operators):
+                params[str(place)] = operator
+                nested = operator.get_params(deep=True)
+                params |= {f"{place}__{name}": value for name, value in nested.items()}
+        return params
+
+    def set_params(self, **params: Any) -> Stack:
+        """Set parameters; ``"0"`` is the first operator, ``"0__sigma"`` a parameter of it."""
+        if "operators" in params:
+            self.operators = params.pop("operators")
+        for place in range(len(self.operators)):
+            if str(place) in params:
+                operators = list(self.operators)
+                operators[place] = params.pop(str(place))
+                self.operators = operators
+        super().set_params(**params)
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        return _tags_of(super().__sklearn_tags__(), self.operators)
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        operators = list(self.operators)
+        if not operators or not all(isinstance(operator, Operator) for operator in operators):
+            raise ValueError(
+                "The 'operators' parameter of Stack must be a list of at least one Operator. "
+                f"Got {self.operators!r} instead."
+            )
+        maps = [operator.build(image_shape) for operator in operators]
+        return _linear_or(StackedLinearMap, StackedMap, maps)(maps)
+
+
+def _linear_or(linear: Any, general: Any, maps: Sequence[ForwardMap]) -> Any:
+    """Return the class `linear` where all maps are, else the `general` one."""
+    return linear if all(isinstance(A, LinearMap) for A in maps) else general
+
+
+def _has_missing(operator: Any) -> bool:
+    return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
+
+
+def _refuse_missing(operators: Sequence[Operator], where: str) -> None:
+    for operator in operators:
+        if _has_missing(operator):
+            raise ValueError(
+                f"{operator!r} cannot stand {where}: missing samples come last, as in "
+                "MissingPixels(...) @ operator."
+            )
+
+
+def _tags_of(tags: Tags, operators: Sequence[Any]) -> Tags:
+    tags.input_tags.allow_nan = any(_has_missing(operator) for operator in operators)
+    return tags
+
+
+def _in_brackets(operator: Any, *kinds: type) -> str:
+    return f"({operator!r})" if isinstance(operator, kinds) else repr(operator)
