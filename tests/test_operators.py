@@ -5,16 +5,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import convolve, gaussian_filter
+from scipy.signal import convolve2d
 from sklearn.base import clone
 
 from skmetainv.operators import (
+    Blur,
     ForwardMap,
     GaussianBlur,
     Identity,
     Inpainting,
     LinearMap,
     MissingPixels,
+    MotionBlur,
     Operator,
     Stack,
 )
@@ -52,6 +55,11 @@ OPERATORS = {
     "blur": GaussianBlur(sigma=0.7),
     "wide_blur": GaussianBlur(sigma=3.0),
     "of_one_s_own": Difference(),
+    "kernel": Blur([[0.1, 0.5], [-0.2, 0.3], [0.4, 0.2]]),
+    "reflect": Blur(np.arange(1, 7).reshape(2, 3) / 21, boundary="reflect"),
+    "replicate": Blur(np.arange(1, 7).reshape(3, 2) / 21, boundary="replicate"),
+    "zero": Blur(np.arange(1, 10).reshape(3, 3) / 45, boundary="zero"),
+    "motion": MotionBlur(length=3.3, angle=30.0),
     "masked_blur": Inpainting() @ GaussianBlur(sigma=0.7),
     "missing_of_blur": MissingPixels() @ GaussianBlur(sigma=0.7),
     "missing_of_flat": MissingPixels(observed=0.4) @ Difference(),
@@ -350,6 +358,40 @@ def test_a_nonlinear_operator_of_one_s_own():
     assert torch.autograd.gradgradcheck(gradient, (x,))
 
 
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 5), st.integers(1, 5))
+@settings(max_examples=40, deadline=None)
+def test_blur_is_scipy_s_convolution(height, width, rows, columns):
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(height, width)), rng.normal(size=(rows, columns))
+    modes = {"circular": "wrap", "reflect": "mirror", "replicate": "nearest", "zero": "constant"}
+    for boundary, mode in modes.items():
+        A = Blur(kernel, boundary=boundary).build((1, height, width))
+        expected = convolve(image, kernel, mode=mode)
+        measured = A(torch.from_numpy(image[None, None]))[0, 0]
+        np.testing.assert_allclose(measured, expected, atol=1e-12)
+    if rows <= height and columns <= width:
+        A = Blur(kernel, boundary="valid").build((1, height, width))
+        measured = A(torch.from_numpy(image[None, None]))[0, 0]
+        expected = convolve2d(image, kernel, mode="valid")
+        np.testing.assert_allclose(measured, expected, atol=1e-12)
+        v = torch.from_numpy(rng.normal(size=(1, *A.measurement_shape)))
+        x = torch.from_numpy(rng.normal(size=(1, 1, height, width)))
+        assert (A(x) * v).sum().item() == pytest.approx((x * A.adjoint(v)).sum().item())
+
+
+def test_motion_blur_is_a_line():
+    kernel = MotionBlur(length=5.0).kernel
+    assert kernel.sum() == pytest.approx(1)
+    assert kernel[[0, 2]].max() < 1e-12
+    assert kernel[1, 2:-2] == pytest.approx(1 / 5, rel=0.02)
+    np.testing.assert_allclose(kernel, kernel[:, ::-1], atol=1e-12)
+    np.testing.assert_allclose(MotionBlur(length=5.0, angle=90.0).kernel, kernel.T, atol=1e-12)
+    rising = MotionBlur(length=9.0, angle=45.0).kernel
+    middle = len(rising) // 2
+    assert rising[middle - 2, middle + 2] > 0.05  # up and to the right
+    assert rising[middle + 2, middle + 2] < 1e-12
+
+
 def test_composition_is_one_after_the_other():
     x = random_image((1, 6, 5))
     blur, inpainting = GaussianBlur(sigma=0.7), Inpainting()
@@ -430,6 +472,11 @@ def test_derivatives_at_the_solution_and_on_constant_images_are_finite():
         (Inpainting(mask=np.ones((4, 4))), "boolean array"),
         (Inpainting(mask=[[True], [True, False]]), "'mask' parameter of Inpainting is not an"),
         (GaussianBlur() @ MissingPixels(), "missing samples come last"),
+        (Blur(np.ones((5, 2)), boundary="valid"), "must not be larger than the image"),
+        (Blur([1.0, 2.0]), "'kernel' parameter of Blur must be a finite array of shape"),
+        (Blur([[np.nan]]), "'kernel' parameter of Blur"),
+        (Blur([[1.0]], boundary="mirror"), "'boundary' parameter of Blur"),
+        (MotionBlur(length=0.0), "'length' parameter of MotionBlur"),
         (2.0 * MissingPixels(), "missing samples come last"),
         (Identity() + MissingPixels(), "missing samples come last"),
         (Identity() + Difference(), r"Got \(1, 4, 4\) of Identity\(\) and \(16,\)"),

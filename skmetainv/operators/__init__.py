@@ -1,12 +1,13 @@
 """Forward models ``A`` of ``y = A(x) + e``."""
 
-from skmetainv.operators.blur import GaussianBlur
+from skmetainv.operators.blur import Blur, GaussianBlur, MotionBlur
 from skmetainv.operators.identity import Identity
 from skmetainv.operators.maps import DataTerm, ForwardMap, LinearMap
 from skmetainv.operators.masks import Inpainting, MissingPixels
 from skmetainv.operators.operator import Composition, Operator, Scaled, Stack, Sum
 
 __all__ = [
+    "Blur",
     "Composition",
     "DataTerm",
     "ForwardMap",
@@ -15,6 +16,7 @@ __all__ = [
     "Inpainting",
     "LinearMap",
     "MissingPixels",
+    "MotionBlur",
     "Operator",
     "Scaled",
     "Stack",
