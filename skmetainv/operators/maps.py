@@ -199,7 +199,7 @@ class DataTerm:
     ----------
     A : ForwardMap
         The map, with the mask of every image of the batch where masks vary.
-    y : tensor of shape (batch, *measurement_shape)
+    y : tensor of shape (batch, ...)
         Measurements, 0 where they are not observed.
     """
 
@@ -239,7 +239,7 @@ class LinearDataTerm(DataTerm):
     ----------
     A : LinearMap
         The map.
-    y : tensor of shape (batch, *measurement_shape)
+    y : tensor of shape (batch, ...)
         Measurements, 0 where they are not observed.
     """
 
