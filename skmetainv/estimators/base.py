@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +15,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmetainv.arrays import ArraySource, Layout, image_layout, measurement_layout
+from skmetainv.arrays import ArraySource, image_layout, measurement_layout
+from skmetainv.estimators.geometry import (
+    Geometry,
+    Problem,
+    channels_last,
+    match_type,
+    n_not_finite,
+)
 from skmetainv.estimators.validation import (
     are_images,
     check_device,
@@ -37,26 +43,6 @@ from skmetainv.training import Batches, MeasuredPairs, SimulatedPairs
 Module = TypeVar("Module", bound=torch.nn.Module)
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How images and measurements lie in a user's arrays, and in which units."""
-
-    images: Layout
-    measurements: Layout
-    data_range: tuple[float, float]
-    rescale_integers: bool
-
-
-class Problem(NamedTuple):
-    """What a fit learns from, checked."""
-
-    clean: Any
-    measured: Any | None
-    geometry: Geometry
-    operator: Operator
-    A: ForwardMap
 
 
 class Reconstructor(BaseEstimator, metaclass=ABCMeta):
@@ -250,9 +236,9 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         n_bad = 0
         for indices in self._chunks(len(clean)):
             x = clean.read(indices)
-            restored = _channels_last(self._clipped(self._reconstruct(measure(x, indices))))
+            restored = channels_last(self._clipped(self._reconstruct(measure(x, indices))))
             n_bad += n_not_finite(restored)
-            yield _channels_last(x), restored
+            yield channels_last(x), restored
         self._warn_of_divergence(n_bad, len(clean))
 
     def simulate(self, X: Any, random_state: Any = None) -> Any:
@@ -339,7 +325,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         if not go_on:
             validate_data(self, X, skip_check_array=True, reset=True)
             self.operator_ = problem.operator
-            self.image_shape_ = _grid(problem.geometry.images)
+            self.image_shape_ = problem.geometry.image_shape
             self.measurement_shape_ = problem.geometry.measurements.shape
             self.data_range_ = problem.geometry.data_range
             self._geometry_ = problem.geometry
@@ -505,24 +491,3 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
 def _allows_nan(operator: Any) -> bool:
     return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
-
-
-def n_not_finite(images: np.ndarray) -> int:
-    """Return how many of the images have a value that is not finite."""
-    return int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
-
-
-def _channels_last(x: torch.Tensor) -> np.ndarray:
-    return x.permute(0, 2, 3, 1).cpu().numpy()
-
-
-def _grid(images: Layout) -> tuple[int, ...]:
-    """Return (height, width), or (height, width, channels) for colour images."""
-    channels, height, width = images.tensor_shape
-    gray = channels == 1 and len(images.shape) != 3
-    return (height, width) if gray else (height, width, channels)
-
-
-def match_type(X: Any, array: np.ndarray) -> Any:
-    """Return a tensor where the user's `X` is one, on its device."""
-    return torch.from_numpy(array).to(X.device) if isinstance(X, torch.Tensor) else array

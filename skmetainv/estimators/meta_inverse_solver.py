@@ -13,7 +13,8 @@ import torch
 from sklearn.base import clone
 
 from skmetainv.arrays import to_numpy, to_tensors
-from skmetainv.estimators.base import Geometry, Problem, Reconstructor, match_type, n_not_finite
+from skmetainv.estimators.base import Reconstructor
+from skmetainv.estimators.geometry import Geometry, Problem, match_type, n_not_finite
 from skmetainv.estimators.validation import check_device
 from skmetainv.exceptions import InnerStepsWarning
 from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss

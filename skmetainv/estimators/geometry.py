@@ -1,0 +1,54 @@
+"""How the arrays of a problem lie, and the small steps between tensors and a user's arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from skmetainv.arrays import Layout
+from skmetainv.operators import ForwardMap, Operator
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How images and measurements lie in a user's arrays, and in which units."""
+
+    images: Layout
+    measurements: Layout
+    data_range: tuple[float, float]
+    rescale_integers: bool
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(height, width), or (height, width, channels) for colour images."""
+        channels, height, width = self.images.tensor_shape
+        gray = channels == 1 and len(self.images.shape) != 3
+        return (height, width) if gray else (height, width, channels)
+
+
+class Problem(NamedTuple):
+    """What a fit learns from, checked."""
+
+    clean: Any
+    measured: Any | None
+    geometry: Geometry
+    operator: Operator
+    A: ForwardMap
+
+
+def n_not_finite(images: np.ndarray) -> int:
+    """Return how many of the images have a value that is not finite."""
+    return int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
+
+
+def channels_last(x: torch.Tensor) -> np.ndarray:
+    """Return a batch of tensors as an array of (batch, height, width, channels)."""
+    return x.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def match_type(X: Any, array: np.ndarray) -> Any:
+    """Return a tensor where the user's `X` is one, on its device."""
+    return torch.from_numpy(array).to(X.device) if isinstance(X, torch.Tensor) else array
