@@ -93,7 +93,7 @@ def main():
             results[n]["growth_mb"] = results[n]["peak_mb"] - results[n]["before_mb"]
             print(f"{n:6} images: anonymous memory grows by {results[n]['growth_mb']:.1f} MB")
     difference = results[N_IMAGES]["growth_mb"] - results[N_FEW]["growth_mb"]
-    print(f"an array of {megabytes:.0f} MB: {difference:.1f} MB more than {N_FEW} images of it")
+    print(f"an array of {megabytes:.1f} MB: {difference:.1f} MB more than {N_FEW} images of it")
     settings = {"estimator": repr(make_estimator()), "shape": [N_IMAGES, *SHAPE]}
     print(save("memory", settings, {**results, "difference_mb": difference}).name)
 

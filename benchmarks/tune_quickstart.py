@@ -69,7 +69,17 @@ def main():
         scores = [by_epoch(*pair, parameters, seed) for pair, seed in zip(data, SEEDS, strict=True)]
         results[name] = scores
         print(f"{name:28}" + "".join(f"{v:7.2f}" for v in np.mean(scores, axis=0)), flush=True)
-    settings = {"seeds": list(SEEDS), "n_train": N_TRAIN, "n_test": N_TEST, "epochs": EPOCHS}
+    estimators = {
+        name: repr(make_estimator().set_params(**BASE | parameters))
+        for name, parameters in CANDIDATES.items()
+    }
+    settings = {
+        "estimators": estimators,
+        "seeds": list(SEEDS),
+        "n_train": N_TRAIN,
+        "n_test": N_TEST,
+        "epochs": EPOCHS,
+    }
     save("tune_quickstart", settings, {"fillings": fillings, "by_epoch": results})
 
 

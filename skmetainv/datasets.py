@@ -67,7 +67,7 @@ class ImageFolder:
     ------
     ValueError
         If the folder holds no pictures, `size` is not positive, or, when it is read, a picture
-        has more than 8 bits per channel.
+        is a gray one of more than 8 bits (Pillow itself reduces such colour ones to 8).
     FileNotFoundError
         If there is no such folder.
 
@@ -92,7 +92,8 @@ class ImageFolder:
             )
         if not Path(path).is_dir():
             raise FileNotFoundError(f"There is no folder {path}.")
-        files = sorted(p for p in Path(path).rglob("*") if p.suffix.lower() in _SUFFIXES)
+        found = (p for p in Path(path).rglob("*") if p.suffix.lower() in _SUFFIXES)
+        files = sorted(p for p in found if p.is_file())
         if not files:
             raise ValueError(f"No pictures ({', '.join(sorted(_SUFFIXES))}) in {path}.")
         self.size, self.color = sides, color

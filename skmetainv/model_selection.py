@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 
 from skmetainv.arrays import ArraySource, image_layout
 from skmetainv.estimators.base import Reconstructor
@@ -83,7 +84,7 @@ class ImageScorer(BaseEstimator):
         Parameters
         ----------
         estimator : Reconstructor, or anything with `predict`
-            A fitted estimator.
+            A fitted estimator; a search and a `FrozenEstimator` count as what they hold.
         X : array-like
             Clean images; with `y`, measurements.
         y : array-like of two or more dimensions, default=None
@@ -96,6 +97,7 @@ class ImageScorer(BaseEstimator):
         """
         self._validate_params()
         metric, sign = _METRICS[self.metric]
+        estimator = _unwrapped(estimator)
         if isinstance(estimator, Reconstructor):
             pairs = estimator.restorations(
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
@@ -108,6 +110,13 @@ class ImageScorer(BaseEstimator):
             )
         pair = _images(y, estimator), _images(estimator.predict(X), estimator)
         return sign * mean_over_batches(metric, [pair], (0.0, 1.0))
+
+
+def _unwrapped(estimator: Any) -> Any:
+    """Return the estimator inside a fitted search or a `FrozenEstimator`."""
+    if hasattr(estimator, "best_estimator_"):
+        return _unwrapped(estimator.best_estimator_)
+    return _unwrapped(estimator.estimator) if isinstance(estimator, FrozenEstimator) else estimator
 
 
 def _images(X: Any, estimator: Any) -> np.ndarray:

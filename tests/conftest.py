@@ -1,5 +1,10 @@
+import os
+
 import pytest
 import torch
+
+# Before SciPy is imported: scikit-learn skips its check of array API input without it.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 
 def pytest_configure(config):

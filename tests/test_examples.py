@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 
 from skmetainv.datasets import load_faces
+from skmetainv.metrics import psnr
 
 matplotlib.use("Agg")
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -32,4 +33,21 @@ def test_quickstart(tmp_path, capsys):
     for name in ("training mean", "biharmonic"):
         filled = restored[name]
         assert (filled[:, ~hole] == restored["measurement"][:, ~hole]).all()
-        assert (filled[:, hole] != 0).any()
+        assert psnr(faces[20:26], filled) > psnr(faces[20:26], restored["measurement"]) + 5
+
+
+def test_quickstart_s_command(tmp_path, capsys, monkeypatch):
+    quickstart = load("quickstart")
+    full = quickstart.make_estimator
+
+    def short(**options):
+        return full(**options).set_params(max_epochs=1, n_inner=0)
+
+    monkeypatch.setattr(quickstart, "make_estimator", short)
+    output = tmp_path / "picture.png"
+    monkeypatch.setattr("sys.argv", ["quickstart.py", "--seed", "3", "--output", str(output)])
+    quickstart.main()
+    shown = capsys.readouterr()
+    assert "MetaInverseSolver" in shown.out
+    assert "epoch 1/1" in shown.err
+    assert output.exists()

@@ -701,8 +701,9 @@ def test_errors_name_the_array_that_is_wrong():
 def test_images_far_outside_their_range_are_told():
     with pytest.warns(DataConversionWarning, match="far outside the data range"):
         small(inner_lr=1e-9).fit(255.0 * FACES[:5])
-    with pytest.warns(DataConversionWarning, match="integers of type int64"):
-        small().fit((255 * FACES[:5]).astype(np.int64))
+    for dtype in ("int32", "uint32", "int64"):
+        with pytest.warns(DataConversionWarning, match=f"integers of type {dtype}"):
+            small().fit((255 * FACES[:5]).astype(dtype))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -736,6 +737,22 @@ def test_a_diverging_loop_is_told():
     for restore in restoring.values():
         with pytest.warns(ConvergenceWarning, match="4 of 4 reconstructions are not finite"):
             restore(FACES[:4])
+
+
+def test_clipping_does_not_hide_divergence():
+    est = small(Inpainting(), n_inner=1, inner_lr_rule="fixed", init=Siren(4, 1)).fit(FACES[:8])
+    est.weights_["inner_lr.alpha"] = np.array(1e38, dtype=np.float32)
+    est.set_params(clip=(0, 1))
+    for restore in (est.predict, est.staged_predict):
+        with pytest.warns(ConvergenceWarning, match="3 of 3 reconstructions are not finite"):
+            restore(10 * FACES[:3])
+
+
+def test_nothing_known_is_refused():
+    X = FACES[:5].copy()
+    X[:, 4, 4] = np.nan
+    with pytest.raises(ValueError, match="No measurement of the first batch has a known value"):
+        small(MissingPixels() @ GaussianBlur()).fit(X)
 
 
 def test_a_gradient_too_large_to_square_does_not_freeze_adam():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -94,6 +95,13 @@ def test_searches_with_scorers(scorer):
     np.testing.assert_allclose(
         pairs.cv_results_["mean_test_score"], clean.cv_results_["mean_test_score"], rtol=1e-5
     )
+
+
+def test_scorers_see_through_searches_and_frozen_estimators():
+    search = GridSearchCV(small(Inpainting()), {"n_inner": [1]}, cv=2).fit(FACES[:10])
+    expected = psnr_scorer(search.best_estimator_, FACES[:5])
+    assert psnr_scorer(search, FACES[:5]) == expected
+    assert psnr_scorer(FrozenEstimator(search), FACES[:5]) == expected
 
 
 def test_several_scorers():

@@ -28,6 +28,7 @@ from skmetainv.estimators.validation import (
     check_device,
     check_image_shape,
     check_images,
+    check_observed,
     check_pair,
     check_range,
     check_shape,
@@ -98,7 +99,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
             Clean images, whose measurements are simulated anew in every epoch; where the
-            operator has missing values they may have NaN, too, for pixels that nobody knows.
+            operator has missing values they may have NaN, too, for pixels that nobody knows
+            (`score` takes complete images only).
             With `y`: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`; `noise` then plays no part. A 1-D `y` is
@@ -157,10 +159,12 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """
         self._check_ready()
         measurements = self._measurements(X)
-        images = self._new_images(len(measurements))
+        images, n_bad = self._new_images(len(measurements)), 0
         for indices in self._chunks(len(measurements)):
-            images[indices] = self._to_user(self._reconstruct(measurements.read(indices)))
-        self._warn_of_divergence(n_not_finite(images), len(images))
+            x = self._reconstruct(measurements.read(indices))
+            n_bad += n_not_finite(x)
+            images[indices] = self._to_user(x)
+        self._warn_of_divergence(n_bad, len(images))
         return match_type(X, images)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -169,17 +173,16 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like
-            Clean images, whose measurements are simulated with a fixed seed; with `y`,
-            measurements.
+            Clean images without NaN, whose measurements are simulated with a fixed seed; with
+            `y`, measurements.
         y : array-like of two or more dimensions, default=None
-            The clean images of the measurements `X`. A 1-D `y` is ignored.
+            The clean images of the measurements `X`, without NaN. A 1-D `y` is ignored.
 
         Returns
         -------
         score : float
             See `skmetainv.metrics.psnr`.
         """
-        self._check_ready()
         return mean_over_batches(psnr, self.restorations(X, y), self.data_range_)
 
     def restorations(
@@ -236,9 +239,9 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         n_bad = 0
         for indices in self._chunks(len(clean)):
             x = clean.read(indices)
-            restored = channels_last(self._clipped(self._reconstruct(measure(x, indices))))
+            restored = self._reconstruct(measure(x, indices))
             n_bad += n_not_finite(restored)
-            yield channels_last(x), restored
+            yield channels_last(x), channels_last(self._clipped(restored))
         self._warn_of_divergence(n_bad, len(clean))
 
     def simulate(self, X: Any, random_state: Any = None) -> Any:
@@ -388,7 +391,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         else:
             measured = self._source(problem.measured, geometry, measured=True, allow_nan=allow_nan)
             read = MeasuredPairs(images, measured)
-        return Batches(len(images), self.batch_size, seed, read)
+        batches = Batches(len(images), self.batch_size, seed, read)
+        if allow_nan:
+            check_observed(next(batches.epoch(0))[1])
+        return batches
 
     # ------------------------------------------------------------------ arrays
 

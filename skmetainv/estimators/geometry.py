@@ -39,9 +39,9 @@ class Problem(NamedTuple):
     A: ForwardMap
 
 
-def n_not_finite(images: np.ndarray) -> int:
-    """Return how many of the images have a value that is not finite."""
-    return int((~np.isfinite(images).reshape(len(images), -1).all(axis=1)).sum())
+def n_not_finite(x: torch.Tensor) -> int:
+    """Return how many images of a batch have a value that is not finite."""
+    return int((~x.isfinite()).flatten(1).any(dim=1).sum())
 
 
 def channels_last(x: torch.Tensor) -> np.ndarray:

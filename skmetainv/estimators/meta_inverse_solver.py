@@ -217,11 +217,12 @@ class MetaInverseSolver(Reconstructor):
         self._check_ready()
         measurements = self._measurements(X)
         stages = [self._new_images(len(measurements)) for _ in range(self.n_inner + 1)]
+        n_bad = 0
         for indices in self._chunks(len(measurements)):
             batch = self._stages(measurements.read(indices))
+            n_bad += n_not_finite(batch[-1])
             for images, x in zip(stages, batch, strict=True):
                 images[indices] = self._to_user(x)
-        n_bad = n_not_finite(stages[-1])
         self._warn_of_divergence(n_bad, len(measurements))
         return (match_type(X, images) for images in stages)
 

@@ -147,12 +147,21 @@ def warn_of_units(images: ArraySource, data_range: tuple[float, float], n_images
             DataConversionWarning,
             stacklevel=5,
         )
-    if images.maximum > 2**31 and values.abs().max() < 1e-6:
+    if images.maximum >= 2**31 - 1 and values.abs().max() < 1e-6:
         warnings.warn(
             f"{images.name} has integers of type {images.array.dtype}, which are divided by the "
             "type's maximum: pass data_range to take them as they are.",
             DataConversionWarning,
             stacklevel=5,
+        )
+
+
+def check_observed(y: torch.Tensor) -> None:
+    """Raise if no measurement of a batch has a known value."""
+    if y.isnan().all():
+        raise ValueError(
+            "No measurement of the first batch has a known value: what the clean images do not "
+            "know has spread over all that the operator measures."
         )
 
 
