@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags, check_consistent_length, get_tags
+from sklearn.utils import Tags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmetainv.arrays import ArraySource, image_layout, measurement_layout
@@ -37,6 +37,7 @@ from skmetainv.estimators.validation import (
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
+from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed
 from skmetainv.training import Batches, MeasuredPairs, SimulatedPairs
@@ -130,7 +131,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. What the
         weights belong to stays as the first call found it, whatever `set_params` says since:
         operator, solver, network, step-size rule, inner loss, units and seed. `noise`, the outer
-        loss and learning rates, `n_inner` and `batch_size` may change from call to call.
+        loss and learning rates, `n_inner` and `batch_size` may change from call to call; with
+        another `n_inner` the rows of ``history_["inner_loss"]`` have another length.
 
         Parameters
         ----------
@@ -260,12 +262,12 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             Laid out as the images are where their shapes allow it.
         """
         self._check_parameters()
-        images = check_images(X, self, allow_nan=_allows_nan(self.operator))
+        images = check_images(X, self, allow_nan=has_missing(self.operator))
         geometry, _, A = self._geometry(images.shape)
         A = self._placed(A)
         noise = as_noise(self.noise).build()
         seed = integer_seed(self.random_state if random_state is None else random_state)
-        source = self._source(images, geometry, allow_nan=_allows_nan(self.operator))
+        source = self._source(images, geometry, allow_nan=has_missing(self.operator))
         measurements = [
             A.simulate(source.read(indices), noise, evaluation_generators(seed, indices))
             for indices in self._chunks(len(source))
@@ -277,7 +279,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         tags.target_tags.required = False
         tags.target_tags.multi_output = True
         tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = _allows_nan(self.operator)
+        tags.input_tags.allow_nan = has_missing(self.operator)
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
@@ -339,7 +341,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     def _problem(self, X: Any, y: Any, *, go_on: bool) -> Problem:
         """Check what `fit` was given, in the order in which scikit-learn does."""
-        allow_nan = _allows_nan(self.operator_ if go_on else self.operator)
+        allow_nan = has_missing(self.operator_ if go_on else self.operator)
         paired = are_images(y)
         if go_on:
             self._check_names(X)
@@ -381,7 +383,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     def _batches(self, problem: Problem, seed: int) -> Batches:
         """Return the batches that training iterates over."""
-        allow_nan, geometry = _allows_nan(problem.operator), problem.geometry
+        allow_nan, geometry = has_missing(problem.operator), problem.geometry
         name = "X" if problem.measured is None else "y"
         images = self._source(problem.clean, geometry, allow_nan=allow_nan, name=name)
         warn_of_units(images, geometry.data_range, self.batch_size)
@@ -420,7 +422,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _measurements(self, X: Any) -> ArraySource:
         """Return what `predict` was given, checked."""
         self._check_names(X)
-        allow_nan = _allows_nan(self.operator_)
+        allow_nan = has_missing(self.operator_)
         array = check_images(X, self, allow_nan=allow_nan)
         check_shape(array, self.measurement_shape_, self, "measurements")
         return self._source(array, self._geometry_, measured=True, allow_nan=allow_nan)
@@ -480,7 +482,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
                 f"{operator!r} gives measurements of shape {A.measurement_shape}, but the fitted "
                 f"{self.operator_!r} takes {fitted.measurement_shape}."
             )
-        if _allows_nan(operator) and not _allows_nan(self.operator_):
+        if has_missing(operator) and not has_missing(self.operator_):
             raise ValueError(
                 f"{operator!r} gives measurements with missing values, which the fitted "
                 f"{self.operator_!r} does not have."
@@ -493,7 +495,3 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     def _dtype(self) -> torch.dtype:
         return _DTYPES[self.precision]
-
-
-def _allows_nan(operator: Any) -> bool:
-    return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan

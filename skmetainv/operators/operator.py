@@ -246,13 +246,14 @@ def _linear_or(linear: Any, general: Any, maps: Sequence[ForwardMap]) -> Any:
     return linear if all(isinstance(A, LinearMap) for A in maps) else general
 
 
-def _has_missing(operator: Any) -> bool:
+def has_missing(operator: Any) -> bool:
+    """Whether an operator's measurements hold NaN where samples are missing."""
     return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
 
 
 def _refuse_missing(operators: Sequence[Operator], where: str) -> None:
     for operator in operators:
-        if _has_missing(operator):
+        if has_missing(operator):
             raise ValueError(
                 f"{operator!r} cannot stand {where}: missing samples come last, as in "
                 "MissingPixels(...) @ operator."
@@ -260,7 +261,7 @@ def _refuse_missing(operators: Sequence[Operator], where: str) -> None:
 
 
 def _tags_of(tags: Tags, operators: Sequence[Any]) -> Tags:
-    tags.input_tags.allow_nan = any(_has_missing(operator) for operator in operators)
+    tags.input_tags.allow_nan = any(has_missing(operator) for operator in operators)
     return tags
 
 
