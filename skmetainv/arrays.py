@@ -20,7 +20,8 @@ class Layout:
     shape : tuple of int
         Shape in the user's array, without the first axis.
     tensor_shape : tuple of int
-        Shape in a tensor, without the first axis; three entries are channels, height, width.
+        Shape in a tensor, without the first axis; three entries are channels, height, width, and
+        four ending in 2 the same with real and imaginary parts.
     """
 
     shape: tuple[int, ...]
@@ -28,16 +29,27 @@ class Layout:
 
     def to_tensor(self, values: torch.Tensor) -> torch.Tensor:
         """Return a batch of the user's shape in the tensor's."""
-        if len(self.tensor_shape) != 3:
+        if not is_image_shape(self.tensor_shape):
             return values.reshape(-1, *self.tensor_shape)
-        channels, height, width = self.tensor_shape
-        return values.reshape(-1, height, width, channels).permute(0, 3, 1, 2).contiguous()
+        channels, height, width, *parts = self.tensor_shape
+        values = values.reshape(-1, height, width, channels, *parts)
+        return values.movedim(3, 1).contiguous()
 
     def to_array(self, tensor: torch.Tensor) -> np.ndarray:
         """Return a batch of the tensor's shape as an array of the user's."""
-        if len(self.tensor_shape) == 3:
-            tensor = tensor.permute(0, 2, 3, 1)
+        if is_image_shape(self.tensor_shape):
+            tensor = tensor.movedim(1, 3)
         return tensor.detach().cpu().numpy().reshape(-1, *self.shape)
+
+
+def is_image_shape(tensor_shape: tuple[int, ...]) -> bool:
+    """Whether a shape is (channels, height, width), or this of complex numbers."""
+    return len(tensor_shape) == 3 or (len(tensor_shape) == 4 and is_complex_shape(tensor_shape))
+
+
+def is_complex_shape(tensor_shape: tuple[int, ...]) -> bool:
+    """Whether a shape, of flat measurements or of an image, ends in real and imaginary parts."""
+    return len(tensor_shape) in (2, 4) and tensor_shape[-1] == 2
 
 
 def image_layout(
@@ -92,8 +104,9 @@ def measurement_layout(measurement_shape: tuple[int, ...], images: Layout) -> La
     Parameters
     ----------
     measurement_shape : tuple of int
-        Shape of a measurement as a tensor. One of three entries is laid out as the images are
-        (gray, colour or flat); any other stays as it is.
+        Shape of a measurement as a tensor. That of an image, real or complex, is laid out as the
+        images are (gray, colour or flat), real and imaginary parts last; any other stays as it
+        is.
     images : Layout
         The layout of the images.
 
@@ -102,15 +115,37 @@ def measurement_layout(measurement_shape: tuple[int, ...], images: Layout) -> La
     layout : Layout
         The layout of one measurement.
     """
-    if len(measurement_shape) != 3:
+    if not is_image_shape(measurement_shape):
         return Layout(measurement_shape, measurement_shape)
-    channels, height, width = measurement_shape
-    own: tuple[int, ...] = (height, width, channels)
+    channels, height, width, *parts = measurement_shape
+    own: tuple[int, ...] = (height, width, channels, *parts)
     if len(images.shape) == 1:
-        own = (prod(measurement_shape),)
+        own = (channels * height * width, *parts)
     elif len(images.shape) == 2 and channels == 1:
-        own = (height, width)
+        own = (height, width, *parts)
     return Layout(own, measurement_shape)
+
+
+class RealView:
+    """An array of complex measurements as one of their real and imaginary parts, a last axis.
+
+    Parameters
+    ----------
+    array : array-like of complex numbers, shape (n, ...)
+        Anything with `shape`, `dtype` and indexing by an array of integers.
+    """
+
+    def __init__(self, array: Any):
+        self.array = array
+        self.shape = (*array.shape, 2)
+        self.dtype = np.empty(0, dtype=array.dtype).real.dtype
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, indices: Any) -> np.ndarray:
+        values = np.ascontiguousarray(self.array[indices])
+        return values.view(self.dtype).reshape(-1, *self.shape[1:])
 
 
 class ArraySource:

@@ -477,7 +477,7 @@ def test_fitting_leaves_parameters_alone():
         assert own is not given
         assert own.get_params() == given.get_params()
     assert (est.operator, est.solver, est.init) == (operator, solver, init)
-    assert set(vars(operator)) == {"mask", "fraction"}
+    assert set(vars(operator)) == {"mask", "fraction", "box"}
 
 
 def test_a_dump_restores_the_same_in_another_process(tmp_path):

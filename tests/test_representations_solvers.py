@@ -85,7 +85,7 @@ def test_gradient_descent_contracts_as_the_spectrum_says():
     data, x = A.bind(A(solution)), torch.zeros(1, 1, 8, 8, dtype=torch.float64)
     for n_iter in (1, 10, 50):
         f = GradientDescent(n_iter=n_iter, step_size=0.5).build((1, 8, 8))
-        left = A.synthesis((1 - 0.5 * A.power()) ** n_iter * A.analysis(solution))
+        left = A.basis.synthesis((1 - 0.5 * A.power) ** n_iter * A.basis.analysis(solution))
         torch.testing.assert_close(solution - f(x, data), left)
 
 

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmetainv.arrays import ArraySource, image_layout, measurement_layout
+from skmetainv.arrays import ArraySource, image_layout, is_complex_shape, measurement_layout
 from skmetainv.estimators.geometry import (
     Geometry,
     Problem,
@@ -152,7 +152,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
-            Measurements; missing entries are NaN where the operator has such.
+            Measurements; missing entries are NaN where the operator has such. Complex ones may
+            also be a complex array, without the last axis of real and imaginary parts.
 
         Returns
         -------
@@ -345,7 +346,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         paired = are_images(y)
         if go_on:
             self._check_names(X)
-        X_ = check_images(X, self, allow_nan=allow_nan)
+        X_ = check_images(X, self, allow_nan=allow_nan, allow_complex=paired)
         y_ = check_images(y, self, allow_nan=allow_nan, name="y") if paired else None
         if y is not None:
             check_consistent_length(X_, y)
@@ -423,7 +424,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """Return what `predict` was given, checked."""
         self._check_names(X)
         allow_nan = has_missing(self.operator_)
-        array = check_images(X, self, allow_nan=allow_nan)
+        allow_complex = is_complex_shape(self._geometry_.measurements.tensor_shape)
+        array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
         check_shape(array, self.measurement_shape_, self, "measurements")
         return self._source(array, self._geometry_, measured=True, allow_nan=allow_nan)
 

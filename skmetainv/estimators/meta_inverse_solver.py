@@ -299,11 +299,14 @@ class MetaInverseSolver(Reconstructor):
         """Return the images of a batch of measurements before and after each inner step."""
         A, inner, theta, alpha = (self._parts()[k] for k in ("A", "inner", "theta", "alpha"))
         inner = replace(inner, m=self.n_inner)
+        # Always as many at once, so that what is restored beside an image changes no bit of it
+        n = images_at_once(theta, A, self.batch_size)
+        filled = torch.cat([y, y[-1:].expand(-len(y) % n, *y.shape[1:])])
         chunks = [
             adapt(theta, alpha, A.bind(y_i), inner, learning=False).stages
-            for y_i in y.split(images_at_once(theta, A, len(y)))
+            for y_i in filled.split(n)
         ]
-        return [torch.cat(stage) for stage in zip(*chunks, strict=True)]
+        return [torch.cat(stage)[: len(y)] for stage in zip(*chunks, strict=True)]
 
     def _build_parts(self) -> dict[str, Any]:
         theta, alpha = self._weights(self.weights_)

@@ -12,11 +12,16 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
 
-from skmetainv.arrays import ArraySource
+from skmetainv.arrays import ArraySource, RealView
 
 
 def check_images(
-    X: Any, estimator: BaseEstimator, *, allow_nan: bool = False, name: str = "X"
+    X: Any,
+    estimator: BaseEstimator,
+    *,
+    allow_nan: bool = False,
+    allow_complex: bool = False,
+    name: str = "X",
 ) -> Any:
     """Return images or measurements as an array that can be read batch by batch.
 
@@ -30,6 +35,8 @@ def check_images(
         Named in error messages.
     allow_nan : bool, default=False
         NaN stands for a missing value.
+    allow_complex : bool, default=False
+        Complex arrays are taken as their real and imaginary parts, along a last axis.
     name : str, default="X"
         What error messages call it.
 
@@ -46,6 +53,8 @@ def check_images(
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    if allow_complex and np.dtype(getattr(X, "dtype", float)).kind == "c" and len(X.shape) > 1:
+        X = RealView(X)
     if _is_lazy(X):
         if X.shape[0] == 0:
             raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) in {name}.")

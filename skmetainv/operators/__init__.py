@@ -1,23 +1,42 @@
 """Forward models ``A`` of ``y = A(x) + e``."""
 
+from skmetainv.operators.adapters import DeepInverseOperator, FunctionOperator, MatrixOperator
 from skmetainv.operators.blur import Blur, GaussianBlur, MotionBlur
+from skmetainv.operators.colour import Grayscale, Mosaic
+from skmetainv.operators.downsampling import Downsampling
+from skmetainv.operators.fourier import FourierSampling, MultiCoilMRI
 from skmetainv.operators.identity import Identity
-from skmetainv.operators.maps import DataTerm, ForwardMap, LinearMap
+from skmetainv.operators.maps.base import DataTerm, ForwardMap, LinearMap
 from skmetainv.operators.masks import Inpainting, MissingPixels
+from skmetainv.operators.nonlinear import PhaseRetrieval, Saturation
 from skmetainv.operators.operator import Composition, Operator, Scaled, Stack, Sum
+from skmetainv.operators.radon import Radon
+from skmetainv.operators.sensing import CompressedSensing
 
 __all__ = [
     "Blur",
     "Composition",
+    "CompressedSensing",
     "DataTerm",
+    "DeepInverseOperator",
+    "Downsampling",
     "ForwardMap",
+    "FourierSampling",
+    "FunctionOperator",
     "GaussianBlur",
+    "Grayscale",
     "Identity",
     "Inpainting",
     "LinearMap",
+    "MatrixOperator",
     "MissingPixels",
+    "Mosaic",
     "MotionBlur",
+    "MultiCoilMRI",
     "Operator",
+    "PhaseRetrieval",
+    "Radon",
+    "Saturation",
     "Scaled",
     "Stack",
     "Sum",

@@ -3,56 +3,14 @@
 from numbers import Real
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
-from skmetainv.operators.diagonal import DiagonalMap
-from skmetainv.operators.maps import LinearMap, Shape
+from skmetainv.operators.maps.base import LinearMap, Shape
+from skmetainv.operators.maps.convolutions import PAD_MODES, convolution
 from skmetainv.operators.operator import Operator
 from skmetainv.parameters import Interval, StrOptions
 
-# numpy.pad's names of the boundaries that pad.
-_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
-
-
-class GaussianBlur(Operator):
-    """``A(x) = k * x``, circular convolution with a sampled Gaussian kernel of sum 1.
-
-    Parameters
-    ----------
-    sigma : float, default=1.0
-        Standard deviation of the kernel, in pixels.
-    truncate : float, default=4.0
-        The kernel ends at this many standard deviations.
-
-    Notes
-    -----
-    The kernel is that of `scipy.ndimage.gaussian_filter` with ``mode="wrap"``. Where it is
-    larger than the image it goes around it as often as it takes.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skmetainv.operators import GaussianBlur
-    >>> A = GaussianBlur(sigma=1.0).build(image_shape=(1, 8, 8)).to(torch.float32)
-    >>> A(torch.ones(1, 1, 8, 8)).mean().round(decimals=4)
-    tensor(1.)
-    """
-
-    _parameter_constraints = {
-        "sigma": [Interval(Real, 0, None, closed="neither")],
-        "truncate": [Interval(Real, 0, None, closed="neither")],
-    }
-
-    def __init__(self, sigma: float = 1.0, truncate: float = 4.0):
-        self.sigma = sigma
-        self.truncate = truncate
-
-    def build(self, image_shape: Shape) -> DiagonalMap:
-        """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
-        one = _gaussian(self.sigma, self.truncate)
-        return CircularConvolution(image_shape, _one_period(np.outer(one, one), image_shape[1:]))
+_BOUNDARY = [StrOptions({"circular", "valid", *PAD_MODES})]
 
 
 class Blur(Operator):
@@ -85,7 +43,7 @@ class Blur(Operator):
 
     _parameter_constraints = {
         "kernel": ["array-like"],
-        "boundary": [StrOptions({"circular", "valid", *_PAD_MODES})],
+        "boundary": _BOUNDARY,
     }
 
     def __init__(self, kernel: ArrayLike, boundary: str = "circular"):
@@ -98,17 +56,60 @@ class Blur(Operator):
         kernel = np.asarray(self.kernel, dtype=np.float64)
         if kernel.ndim != 2 or kernel.size == 0 or not np.isfinite(kernel).all():
             raise ValueError(
-                "The 'kernel' parameter of Blur must be a finite array of shape (rows, columns). "
-                f"Got shape {kernel.shape} instead."
+                f"The kernel of {type(self).__name__} must be a finite array of shape (rows, "
+                f"columns). Got shape {kernel.shape} instead."
             )
-        if self.boundary == "circular":
-            return CircularConvolution(image_shape, _one_period(kernel, image_shape[1:]))
         if self.boundary == "valid" and any(np.array(kernel.shape) > image_shape[1:]):
             raise ValueError(
-                "With boundary='valid' the 'kernel' parameter of Blur must not be larger than the "
-                f"image, {tuple(image_shape[1:])}. Got shape {kernel.shape} instead."
+                f"With boundary='valid' the kernel of {type(self).__name__} must not be larger "
+                f"than the image, {tuple(image_shape[1:])}. Got shape {kernel.shape} instead."
             )
-        return PaddedConvolution(image_shape, kernel, self.boundary)
+        return convolution(image_shape, kernel, self.boundary)
+
+
+class GaussianBlur(Blur):
+    """``A(x) = k * x``, convolution with a sampled Gaussian kernel of sum 1.
+
+    Parameters
+    ----------
+    sigma : float, default=1.0
+        Standard deviation of the kernel, in pixels.
+    truncate : float, default=4.0
+        The kernel ends at this many standard deviations.
+    boundary : {"circular", "reflect", "replicate", "zero", "valid"}, default="circular"
+        See `Blur`.
+
+    Notes
+    -----
+    The kernel is that of `scipy.ndimage.gaussian_filter`, whose modes "wrap", "mirror", "nearest"
+    and "constant" are the first four boundaries. Where it is larger than the image it goes on
+    around it, back and forth, or beyond it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import GaussianBlur
+    >>> A = GaussianBlur(sigma=1.0).build(image_shape=(1, 8, 8)).to(torch.float32)
+    >>> A(torch.ones(1, 1, 8, 8)).mean().round(decimals=4)
+    tensor(1.)
+    """
+
+    _parameter_constraints = {
+        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "truncate": [Interval(Real, 0, None, closed="neither")],
+        "boundary": _BOUNDARY,
+    }
+
+    def __init__(self, sigma: float = 1.0, truncate: float = 4.0, boundary: str = "circular"):
+        self.sigma = sigma
+        self.truncate = truncate
+        self.boundary = boundary
+
+    @property
+    def kernel(self) -> np.ndarray:  # type: ignore[override]
+        """The kernel, an array of odd shape with sum 1."""
+        one = gaussian_kernel(self.sigma, self.truncate)
+        return np.outer(one, one)
 
 
 class MotionBlur(Blur):
@@ -138,7 +139,7 @@ class MotionBlur(Blur):
     _parameter_constraints = {
         "length": [Interval(Real, 0, None, closed="neither")],
         "angle": [Interval(Real, None, None, closed="neither")],
-        "boundary": Blur._parameter_constraints["boundary"],
+        "boundary": _BOUNDARY,
     }
 
     def __init__(self, length: float = 7.0, angle: float = 0.0, boundary: str = "circular"):
@@ -165,96 +166,8 @@ class MotionBlur(Blur):
         return kernel / kernel.sum()
 
 
-def _gaussian(sigma: float, truncate: float) -> np.ndarray:
+def gaussian_kernel(sigma: float, truncate: float) -> np.ndarray:
     """Return the samples of a Gaussian of sum 1, its centre in the middle."""
     radius = int(truncate * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return kernel / kernel.sum()
-
-
-def _one_period(kernel: np.ndarray, size: Shape) -> np.ndarray:
-    """Return a kernel wrapped around an image of `size`, its origin at index (0, 0)."""
-    rows, columns = (
-        (np.arange(n) - n // 2) % period for n, period in zip(kernel.shape, size, strict=True)
-    )
-    period = np.zeros(size)
-    np.add.at(period, (rows[:, None], columns), kernel)
-    return period
-
-
-class CircularConvolution(DiagonalMap):
-    """``A x = k * x`` with periodic boundaries, each channel alike.
-
-    Parameters
-    ----------
-    image_shape : (int, int, int)
-        Channels, height and width.
-    kernel : ndarray of shape (height, width)
-        One period of ``k``, its origin at index (0, 0).
-    """
-
-    _transform: torch.Tensor
-
-    def __init__(self, image_shape: Shape, kernel: np.ndarray):
-        super().__init__(image_shape)
-        even = np.allclose(kernel, np.roll(kernel[::-1, ::-1], 1, axis=(0, 1)), rtol=0, atol=1e-15)
-        transform = torch.fft.rfft2(torch.from_numpy(kernel))
-        # As real numbers, so that `.to(dtype)` converts them; an even kernel's are real anyway.
-        stored = transform.real if even else torch.view_as_real(transform)
-        self.register_buffer("_transform", stored.contiguous())
-        self._is_real = even
-
-    @property
-    def spectrum(self) -> torch.Tensor:  # type: ignore[override]
-        """The transform of the kernel, real where the kernel is even."""
-        return self._transform if self._is_real else torch.view_as_complex(self._transform)
-
-    def analysis(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the half of the orthonormal Fourier transform that a real image needs."""
-        return torch.fft.rfft2(x, norm="ortho")
-
-    def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """Return the real image of half a spectrum."""
-        return torch.fft.irfft2(coefficients, s=self.image_shape[1:], norm="ortho")
-
-
-class PaddedConvolution(LinearMap):
-    """``A x = k * pad(x)`` where the kernel lies inside the padded image, each channel alike.
-
-    Parameters
-    ----------
-    image_shape : (int, int, int)
-        Channels, height and width.
-    kernel : ndarray of shape (rows, columns)
-        ``k``, its origin at ``(rows // 2, columns // 2)``.
-    boundary : {"reflect", "replicate", "zero", "valid"}
-        See `Blur`.
-    """
-
-    weight: torch.Tensor
-    sources_0: torch.Tensor
-    sources_1: torch.Tensor
-
-    def __init__(self, image_shape: Shape, kernel: np.ndarray, boundary: str):
-        channels, *size = image_shape
-        valid = boundary == "valid"
-        shape = [n - k + 1 if valid else n for n, k in zip(size, kernel.shape, strict=True)]
-        super().__init__(image_shape, (channels, *shape))
-        # conv2d correlates: the kernel is turned, and so is what lies before its origin
-        turned = torch.from_numpy(kernel[::-1, ::-1].copy())
-        self.register_buffer("weight", turned.expand(channels, 1, *kernel.shape).contiguous())
-        self.margins = [(0, 0) if valid else ((k - 1) // 2, k // 2) for k in kernel.shape]
-        self.boundary = boundary
-        for axis, (n, margin) in enumerate(zip(size, self.margins, strict=True)):
-            if boundary in ("reflect", "replicate"):
-                sources = np.pad(np.arange(n), margin, mode=_PAD_MODES[boundary])  # type: ignore
-                self.register_buffer(f"sources_{axis}", torch.from_numpy(sources))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``k * pad(x)``."""
-        if self.boundary == "zero":
-            (top, bottom), (left, right) = self.margins
-            x = torch.nn.functional.pad(x, (left, right, top, bottom))
-        elif self.boundary != "valid":
-            x = x.index_select(-2, self.sources_0).index_select(-1, self.sources_1)
-        return torch.nn.functional.conv2d(x, self.weight, groups=self.image_shape[0])

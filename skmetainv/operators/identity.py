@@ -1,9 +1,7 @@
 """The operator that measures the image itself."""
 
-import torch
-
-from skmetainv.operators.diagonal import DiagonalMap
-from skmetainv.operators.maps import Shape
+from skmetainv.operators.maps.base import Shape
+from skmetainv.operators.maps.masks import IdentityMap
 from skmetainv.operators.operator import Operator
 
 
@@ -19,15 +17,6 @@ class Identity(Operator):
     tensor(4.)
     """
 
-    def build(self, image_shape: Shape) -> DiagonalMap:
+    def build(self, image_shape: Shape) -> IdentityMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        return _IdentityMap(image_shape)
-
-
-class _IdentityMap(DiagonalMap):
-    def __init__(self, image_shape: Shape):
-        super().__init__(image_shape)
-        self.register_buffer("spectrum", torch.ones((), dtype=torch.float64))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x
+        return IdentityMap(image_shape)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 
-from skmetainv.operators.diagonal import DiagonalMap
-from skmetainv.operators.maps import Shape
+from skmetainv.operators.maps.base import Shape
+from skmetainv.operators.maps.masks import MaskMap, RandomMaskMap, draw_entries
 from skmetainv.operators.operator import Operator
 from skmetainv.parameters import Interval, StrOptions
 
@@ -22,18 +23,22 @@ class Inpainting(Operator):
 
     Parameters
     ----------
-    mask : "center" or array-like of bool, default="center"
-        "center" leaves out a box in the middle. An array has the shape of an image,
-        ``(height, width)`` or ``(height, width, channels)``, and is True where a pixel is
-        observed.
+    mask : {"center", "box"} or array-like of bool, default="center"
+        What is left out: a box in the middle, or the `box`. An array has the shape of an image,
+        ``(height, width)`` or ``(height, width, channels)``, or that of a flat measurement, and
+        is True where an entry is observed.
     fraction : float, default=1/3
         With ``mask="center"``, the share of the rows and of the columns that the box leaves
         out, in (0, 1). It leaves out at least one row and one column, but never every pixel.
+    box : (int, int, int, int), default=None
+        With ``mask="box"``, the first row and the first column that are left out, and how many
+        rows and columns are.
 
     Raises
     ------
     ValueError
-        By `build`, if an array is not of the image's shape, not boolean or all False.
+        By `build`, if an array is not of the image's shape, not boolean or all False, or a box
+        does not lie in the image or leaves nothing over.
 
     Examples
     --------
@@ -47,21 +52,37 @@ class Inpainting(Operator):
     """
 
     _parameter_constraints = {
-        "mask": [StrOptions({"center"}), "array-like"],
+        "mask": [StrOptions({"center", "box"}), "array-like"],
         "fraction": [Interval(Real, 0, 1, closed="neither")],
+        "box": [tuple, list, None],
     }
 
-    def __init__(self, mask: Any = "center", fraction: float = 1 / 3):
+    def __init__(
+        self,
+        mask: Any = "center",
+        fraction: float = 1 / 3,
+        box: tuple[int, int, int, int] | None = None,
+    ):
         self.mask = mask
         self.fraction = fraction
+        self.box = box
 
     def build(self, image_shape: Shape) -> MaskMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        if isinstance(self.mask, str):
-            mask = center_mask(image_shape[1:], self.fraction)[np.newaxis]
-        else:
+        if not isinstance(self.mask, str):
             mask = _given_mask(self.mask, image_shape)
+        elif len(image_shape) == 1:
+            raise ValueError(
+                f"Inpainting(mask={self.mask!r}) leaves out a box of an image, and these "
+                f"measurements are flat: pass a mask of shape {tuple(image_shape)}."
+            )
+        elif self.mask == "center":
+            mask = center_mask(image_shape[1:3], self.fraction)[np.newaxis]
+        else:
+            mask = _box_mask(image_shape[1:3], self.box)[np.newaxis]
+        if len(image_shape) == 4:
+            mask = mask[..., np.newaxis]  # both parts of a complex number
         return MaskMap(image_shape, torch.from_numpy(mask)[None])
 
 
@@ -82,11 +103,16 @@ class MissingPixels(Operator):
         at most all are kept.
     per_channel : bool, default=False
         Draw the entries of all channels together, not whole pixels; counts are then of entries.
+    pattern : {"random", "side"}, default="random"
+        What is kept: pixels drawn at random; or one side of the image (top, bottom, left or
+        right, drawn per image) with that share of its rows or columns, at least one, of all
+        channels: ``observed=0.5`` is a contiguous half.
 
     Raises
     ------
     ValueError
-        By `build`, if a count is larger than the number of pixels, or a range is not increasing.
+        By `build`, if a count is larger than the number of pixels, a range is not increasing, or
+        a side is asked for by a count, per channel or of flat measurements.
 
     Examples
     --------
@@ -105,11 +131,13 @@ class MissingPixels(Operator):
             list,
         ],
         "per_channel": ["boolean"],
+        "pattern": [StrOptions({"random", "side"})],
     }
 
-    def __init__(self, observed: Any = 0.5, per_channel: bool = False):
+    def __init__(self, observed: Any = 0.5, per_channel: bool = False, pattern: str = "random"):
         self.observed = observed
         self.per_channel = per_channel
+        self.pattern = pattern
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -119,9 +147,25 @@ class MissingPixels(Operator):
     def build(self, image_shape: Shape) -> RandomMaskMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        whole_pixels = len(image_shape) == 3 and not self.per_channel
-        mask_shape = (1, *image_shape[1:]) if whole_pixels else image_shape
-        return RandomMaskMap(image_shape, mask_shape, self._counts(int(np.prod(mask_shape))))
+        mask_shape = list(image_shape)
+        if len(image_shape) >= 3 and not self.per_channel:
+            mask_shape[0] = 1
+        if len(image_shape) == 4:
+            mask_shape[3] = 1  # both parts of a complex number
+        if self.pattern == "side":
+            return RandomMaskMap(image_shape, self._side(tuple(mask_shape)))
+        counts = self._counts(math.prod(mask_shape))
+        return RandomMaskMap(image_shape, partial(draw_entries, tuple(mask_shape), counts))
+
+    def _side(self, mask_shape: Shape) -> Any:
+        """Return the function that draws a side."""
+        if not isinstance(self.observed, float) or self.per_channel or len(mask_shape) < 3:
+            raise ValueError(
+                "MissingPixels(pattern='side') takes a share of the rows or columns of images, as "
+                f"in observed=0.5, without per_channel. Got observed={self.observed!r}, "
+                f"per_channel={self.per_channel!r} and measurements of shape {mask_shape}."
+            )
+        return partial(_draw_side, mask_shape, self.observed)
 
     def _counts(self, n: int) -> tuple[int, int]:
         """Return the least and the largest number of `n` entries that an image keeps."""
@@ -153,6 +197,16 @@ class MissingPixels(Operator):
         return int(counts[0]), int(counts[1])
 
 
+def _draw_side(mask_shape: Shape, share: float, generator: np.random.Generator) -> np.ndarray:
+    """Return a mask of a share of the rows or columns, from one of the four sides."""
+    mask = np.zeros(mask_shape, dtype=bool)
+    axis, from_the_end = 1 + generator.integers(2), generator.integers(2)
+    lines = np.moveaxis(mask, axis, 0)
+    count = max(1, round(share * len(lines)))
+    lines[len(lines) - count if from_the_end else 0 :][:count] = True
+    return mask
+
+
 def center_mask(size: Shape, fraction: float) -> np.ndarray:
     """Return a mask that is False in a centred box of `fraction` of the rows and columns."""
     mask = np.ones(size, dtype=bool)
@@ -162,88 +216,40 @@ def center_mask(size: Shape, fraction: float) -> np.ndarray:
     return mask if mask.any() else np.ones(size, dtype=bool)
 
 
+def _box_mask(size: Shape, box: Any) -> np.ndarray:
+    """Return a mask that is False in the box of a user."""
+    numbers = isinstance(box, tuple | list) and all(isinstance(n, Integral) for n in box)
+    if numbers and len(box) == 4 and min(box[:2]) >= 0 and min(box[2:]) >= 1:
+        top, left, height, width = box
+        mask = np.ones(size, dtype=bool)
+        mask[top : top + height, left : left + width] = False
+        if top + height <= size[0] and left + width <= size[1] and mask.any():
+            return mask
+    raise ValueError(
+        "With mask='box' the 'box' parameter of Inpainting must be (first row, first column, "
+        f"rows, columns) of a box in the image of {size[0]} x {size[1]} pixels, smaller than the "
+        f"image. Got {box!r} instead."
+    )
+
+
 def _given_mask(mask: ArrayLike, image_shape: Shape) -> np.ndarray:
     """Return a user's mask as (channels or 1, height, width)."""
     try:
         mask = np.asarray(mask)
     except ValueError as error:
         raise ValueError(f"The 'mask' parameter of Inpainting is not an array: {error}") from error
-    channels, *size = image_shape
-    shapes = [tuple(size), (*size, channels)]
+    if len(image_shape) == 1:
+        shapes = [tuple(image_shape)]
+    else:
+        channels, *size = image_shape[:3]
+        shapes = [tuple(size), (*size, channels)]
     if mask.dtype != bool or mask.shape not in shapes or not mask.any():
         raise ValueError(
-            "The 'mask' parameter of Inpainting must be 'center' or a boolean array, True where "
-            f"observed and not all False, of shape {shapes[0]} or {shapes[1]}. "
+            "The 'mask' parameter of Inpainting must be 'center', 'box' or a boolean array, True "
+            f"where observed and not all False, of shape {' or '.join(map(str, shapes))}. "
             f"Got an array of {mask.dtype}, shape {mask.shape}, with {np.count_nonzero(mask)} "
             "entries that are not False, instead."
         )
+    if mask.ndim == 1:
+        return mask.copy()
     return mask[np.newaxis].copy() if mask.ndim == 2 else np.moveaxis(mask, -1, 0).copy()
-
-
-class MaskMap(DiagonalMap):
-    """``A x = m x``, with one mask for all images or one for each.
-
-    Parameters
-    ----------
-    image_shape : (int, int, int)
-        Channels, height and width.
-    observed : tensor of bool
-        The mask ``m``, broadcastable to ``(batch, *image_shape)``.
-    missing_value : float, default=0.0
-        What a simulated measurement holds where it is not observed.
-    """
-
-    observed: torch.Tensor
-
-    def __init__(self, image_shape: Shape, observed: torch.Tensor, missing_value: float = 0.0):
-        super().__init__(image_shape, observed)
-        self.register_buffer("spectrum", observed.double())
-        self.missing_value = missing_value
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``m x``."""
-        return self.spectrum * x
-
-    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``m y``."""
-        return self.spectrum * y
-
-
-class RandomMaskMap(DiagonalMap):
-    """The identity until masks are drawn, or read from the NaN of measurements.
-
-    Parameters
-    ----------
-    image_shape : (int, int, int)
-        Channels, height and width.
-    mask_shape : (int, int, int)
-        The same, with one channel where all channels share a mask.
-    counts : (int, int)
-        The least and the largest number of entries of a mask that are observed.
-    """
-
-    def __init__(self, image_shape: Shape, mask_shape: Shape, counts: tuple[int, int]):
-        super().__init__(image_shape)
-        self.mask_shape, self.counts = mask_shape, counts
-        self.missing_value = torch.nan
-        self.register_buffer("spectrum", torch.ones((), dtype=torch.float64))
-
-    def draw(self, generators: Sequence[np.random.Generator]) -> MaskMap:
-        """Return the map with a mask for each image."""
-        masks = np.stack([self._draw_mask(generator) for generator in generators])
-        return self._masked(torch.from_numpy(masks).to(self.spectrum.device))
-
-    def with_masks_of(self, y: torch.Tensor) -> MaskMap:
-        """Return the map that observes what is not NaN."""
-        return self._masked(~y.isnan())
-
-    def _draw_mask(self, generator: np.random.Generator) -> np.ndarray:
-        mask = np.zeros(self.mask_shape, dtype=bool)
-        count = generator.integers(*self.counts, endpoint=True)
-        mask.flat[generator.permutation(mask.size)[:count]] = True
-        return mask
-
-    def _masked(self, observed: torch.Tensor) -> MaskMap:
-        return MaskMap(self.image_shape, observed, missing_value=self.missing_value).to(
-            self.spectrum.dtype
-        )

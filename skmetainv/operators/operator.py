@@ -9,15 +9,9 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, get_tags
 
-from skmetainv.operators.composed import (
-    ComposedLinearMap,
-    ComposedMap,
-    StackedLinearMap,
-    StackedMap,
-    WeightedLinearSum,
-    WeightedSum,
-)
-from skmetainv.operators.maps import ForwardMap, LinearMap, Shape
+from skmetainv.operators.maps.base import ForwardMap, Shape
+from skmetainv.operators.maps.composed import composed
+from skmetainv.operators.maps.sums import added, scaled, stacked
 from skmetainv.parameters import Interval
 
 
@@ -97,7 +91,7 @@ class Composition(Operator):
         _refuse_missing([self.inner], "before another operator")
         inner = self.inner.build(image_shape)
         outer = self.outer.build(inner.measurement_shape)
-        return _linear_or(ComposedLinearMap, ComposedMap, [outer, inner])(outer, inner)
+        return composed(outer, inner)
 
 
 class Scaled(Operator):
@@ -108,7 +102,12 @@ class Scaled(Operator):
     operator : Operator
         Without missing samples.
     factor : float, default=1.0
-        Any number.
+        Any number but 0.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `factor` is 0, or samples of `operator` can be missing.
 
     Examples
     --------
@@ -133,8 +132,9 @@ class Scaled(Operator):
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
         _refuse_missing([self.operator], "in a multiple of it")
-        A = self.operator.build(image_shape)
-        return _linear_or(WeightedLinearSum, WeightedSum, [A])([A], [self.factor])
+        if self.factor == 0:
+            raise ValueError("The 'factor' parameter of Scaled must not be 0.")
+        return scaled(self.operator.build(image_shape), self.factor)
 
 
 class Sum(Operator):
@@ -177,7 +177,7 @@ class Sum(Operator):
                 "The measurements of a sum must have one shape. "
                 f"Got {shapes[0]} of {self.first!r} and {shapes[1]} of {self.second!r}."
             )
-        return _linear_or(WeightedLinearSum, WeightedSum, maps)(maps, [1.0, 1.0])
+        return added(maps)
 
 
 class Stack(Operator):
@@ -237,13 +237,7 @@ class Stack(Operator):
                 "The 'operators' parameter of Stack must be a list of at least one Operator. "
                 f"Got {self.operators!r} instead."
             )
-        maps = [operator.build(image_shape) for operator in operators]
-        return _linear_or(StackedLinearMap, StackedMap, maps)(maps)
-
-
-def _linear_or(linear: Any, general: Any, maps: Sequence[ForwardMap]) -> Any:
-    """Return the class `linear` where all maps are, else the `general` one."""
-    return linear if all(isinstance(A, LinearMap) for A in maps) else general
+        return stacked([operator.build(image_shape) for operator in operators])
 
 
 def has_missing(operator: Any) -> bool:

@@ -1,22 +1,25 @@
-"""What operators build: maps that compute, and the data fidelity of a batch of measurements."""
+"""What a map is, and the data fidelity of a batch of measurements."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from skmetainv.noise import NoiseFunction
-from skmetainv.operators.normal_equations import solve
+from skmetainv.operators.maps.lanczos import largest_eigenvalue
+from skmetainv.operators.maps.normal_equations import solve
 
 Shape = tuple[int, ...]
 
 # Up to this many entries a matrix is worth writing down.
 _DENSE_ENTRIES = 2**22
 _LANCZOS_STEPS = 60
+_NEEDS_LINEAR = "needs a linear operator, and this one is nonlinear."
 
 
 class ForwardMap(nn.Module):
@@ -52,6 +55,19 @@ class ForwardMap(nn.Module):
         self.register_buffer("observed", observed)
         self.image_shape = tuple(image_shape)
         self.measurement_shape = tuple(measurement_shape)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> ForwardMap:
+        """Move and convert what the map holds; complex numbers stay complex.
+
+        `torch.nn.Module.to` drops their imaginary parts when it converts to a real type.
+        """
+
+        def convert(t: torch.Tensor) -> torch.Tensor:
+            if not t.is_complex():
+                return fn(t)
+            return torch.view_as_complex(fn(torch.view_as_real(t.resolve_conj())).contiguous())
+
+        return super()._apply(convert, recurse)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``, shape ``(batch, *measurement_shape)``."""
@@ -141,7 +157,7 @@ class LinearMap(ForwardMap):
         By Lanczos' method on ``A' A`` from a fixed start, to better than one percent.
         """
         n_steps = min(_LANCZOS_STEPS, math.prod(self.image_shape))
-        return _largest_eigenvalue(self.normal, self._probe(), n_steps).clamp(min=0).sqrt()
+        return largest_eigenvalue(self.normal, self._probe(), n_steps).clamp(min=0).sqrt()
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
         """Return the least-squares solution of least norm, ``A^+ y``.
@@ -162,9 +178,20 @@ class LinearMap(ForwardMap):
         """
         if math.prod(self.image_shape) * math.prod(self.measurement_shape) > _DENSE_ENTRIES:
             rho = (rcond * self.norm()) ** 2
-            return solve(self.normal, self.adjoint(y), rho.to(y.dtype))
+            return self.solve(self.adjoint(y), rho.to(y.dtype))
         inverse = torch.linalg.pinv(self.explicit(), rtol=rcond)
         return (inverse @ y.flatten(1)[..., None]).reshape(-1, *self.image_shape)
+
+    def solve(self, b: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
+        """Return ``(A' A + rho I)^-1 b`` by conjugate gradients, see `normal_equations.solve`."""
+        return solve(self.normal, b, rho, self.precondition)
+
+    def precondition(self, r: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
+        """Return about ``(A' A + rho I)^-1 r``, up to a factor; the nearer, the fewer iterations.
+
+        Symmetric and positive definite as a map of `r`; without a better one, the identity.
+        """
+        return r
 
     def explicit(self) -> torch.Tensor:
         """Return the matrix of ``A``: one, or one for each image where masks vary.
@@ -182,6 +209,7 @@ class LinearMap(ForwardMap):
     def _probe(self) -> torch.Tensor:
         """Return fixed random images, as many as there are masks, where the map computes."""
         numbers = [b for b in self.buffers() if b.is_floating_point()]
+        numbers += [b.real for b in self.buffers() if b.is_complex()]
         like = numbers[0] if numbers else torch.empty(0, dtype=torch.float64)
         n = 1 if self.observed is None else len(self.observed)
         images = np.random.default_rng(0).standard_normal((n, *self.image_shape))
@@ -229,7 +257,18 @@ class DataTerm:
         """
         if kind == "zeros":
             return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)
-        raise ValueError(f"{type(self.A).__name__} has no start {kind!r}.")
+        if kind in ("adjoint", "pseudo_inverse"):
+            raise ValueError(f"The start {kind!r} {_NEEDS_LINEAR} Start from 'zeros'.")
+        raise ValueError(f"There is no start {kind!r}: 'zeros', 'adjoint' or 'pseudo_inverse'.")
+
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Raise: the proximal step of a nonlinear operator is no linear system.
+
+        `LinearDataTerm` has it.
+        """
+        raise ValueError(
+            f"The proximal step {_NEEDS_LINEAR} GradientDescent takes nonlinear operators."
+        )
 
 
 class LinearDataTerm(DataTerm):
@@ -266,38 +305,15 @@ class LinearDataTerm(DataTerm):
         Returns
         -------
         x : tensor of shape (batch, *image_shape)
-            ``(A' A + rho I)^-1 (A' y + rho z)``, by conjugate gradients, see
-            `skmetainv.operators.normal_equations.solve`.
+            ``(A' A + rho I)^-1 (A' y + rho z)``.
         """
         rho = torch.as_tensor(rho, dtype=z.dtype, device=z.device)
-        return solve(self.A.normal, self.adjoint_y + rho * z, rho)
+        return self.A.solve(self.adjoint_y + rho * z, rho)
 
     def start(self, kind: str) -> torch.Tensor:
         """Return an image to start a solver from, see `DataTerm.start`."""
         if kind == "adjoint":
             return self.adjoint_y
-        return self.A.pseudo_inverse(self.y) if kind == "pseudo_inverse" else super().start(kind)
-
-
-def _largest_eigenvalue(
-    matrix: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, n_steps: int
-) -> torch.Tensor:
-    """Return the largest eigenvalue of a symmetric matrix over a batch, by Lanczos' method."""
-
-    def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
-
-    v = start / dot(start, start).sqrt()
-    basis, diagonal, beside = [v], [], []
-    for _ in range(n_steps):
-        w = matrix(basis[-1])
-        diagonal.append(dot(w, basis[-1]).flatten())
-        for u in basis + basis:  # twice is enough to stay orthogonal
-            w = w - dot(w, u) * u
-        length = dot(w, w).sqrt()
-        beside.append(length.flatten())
-        basis.append(w / length.clamp(min=torch.finfo(w.dtype).tiny))
-    tridiagonal = torch.diag_embed(torch.stack(diagonal, 1))
-    tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], 1)
-    tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], -1)
-    return torch.linalg.eigvalsh(tridiagonal).max()
+        if kind == "pseudo_inverse":
+            return self.A.pseudo_inverse(self.y)
+        return super().start(kind)

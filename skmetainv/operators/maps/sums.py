@@ -1,4 +1,4 @@
-"""Maps made of maps: one after another, scaled, added, side by side."""
+"""Maps scaled, added, and side by side, with a closed form where the parts leave one."""
 
 from __future__ import annotations
 
@@ -11,63 +11,102 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmetainv.operators.maps import ForwardMap, LinearMap
+from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap
+from skmetainv.operators.maps.bases import Basis
+from skmetainv.operators.maps.closed_forms import DiagonalMap, DiagonalNormalMap
 
 
-class ComposedMap(ForwardMap):
-    """``outer(inner(x))``.
+def scaled(A: ForwardMap, factor: float) -> ForwardMap:
+    """Return ``factor A``; every closed form of ``A`` is one of it."""
+    if not isinstance(A, LinearMap):
+        return WeightedSum([A], [factor])
+    if isinstance(A, DiagonalMap):
+        return DiagonalMap(A.image_shape, factor * A.spectrum, A.basis)
+    return ScaledMap(A, factor)
+
+
+def added(maps: Sequence[ForwardMap]) -> ForwardMap:
+    """Return the sum of maps; of those that are diagonal in one basis the spectra add up."""
+    if not all(isinstance(A, LinearMap) for A in maps):
+        return WeightedSum(maps, [1.0] * len(maps))
+    parts: list[Any] = list(maps)
+    basis = _common_basis(parts)
+    if basis is None:
+        return WeightedLinearSum(maps, [1.0] * len(maps))
+    return DiagonalMap(maps[0].image_shape, _total(A.spectrum for A in parts), basis)
+
+
+def stacked(maps: Sequence[ForwardMap]) -> ForwardMap:
+    """Return maps side by side; in one basis the eigenvalues of ``A' A`` add up."""
+    if not all(isinstance(A, LinearMap) for A in maps):
+        return StackedMap(maps)
+    basis = _common_basis(maps)
+    return StackedLinearMap(maps) if basis is None else StackedNormalMap(maps, basis)
+
+
+def _common_basis(maps: Sequence[Any]) -> Basis | None:
+    """Return the basis in which all maps are diagonal, None if there is none.
+
+    A multiple of the identity is diagonal in every basis.
+    """
+    if not all(isinstance(A, DiagonalMap) for A in maps):
+        return None
+    bases = [A.basis for A in maps if A.power.ndim] or [maps[0].basis]
+    return bases[0] if all(basis.is_same(bases[0]) for basis in bases) else None
+
+
+class ScaledMap(LinearMap):
+    """``factor A``.
 
     Parameters
     ----------
-    outer, inner : ForwardMap
-        The image of `outer` is the measurement of `inner`; samples can be missing in `outer` only.
+    A : LinearMap
+        Without missing samples.
+    factor : float
+        Not 0.
     """
 
-    def __init__(self, outer: ForwardMap, inner: ForwardMap):
-        super().__init__(inner.image_shape, outer.measurement_shape, outer.observed)
-        self.outer, self.inner, self.missing_value = outer, inner, outer.missing_value
+    def __init__(self, A: LinearMap, factor: float):
+        super().__init__(A.image_shape, A.measurement_shape)
+        self.A, self.factor = A, factor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``outer(inner(x))``."""
-        return self.outer(self.inner(x))
-
-    def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return ``J_inner(x)' J_outer(inner(x))' v``."""
-        return self.inner.vjp(x, self.outer.vjp(self.inner(x), v))
-
-    def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
-        """Return the map with both parts drawn, the inner one first."""
-        inner = self.inner.draw(generators)
-        return type(self)(self.outer.draw(generators), inner)
-
-    def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
-        """Return the map with the masks of the outer part read from the NaN of `y`."""
-        return type(self)(self.outer.with_masks_of(y), self.inner)
-
-
-class ComposedLinearMap(ComposedMap, LinearMap):
-    """``outer inner`` of two linear maps.
-
-    Parameters
-    ----------
-    outer, inner : LinearMap
-        The image of `outer` is the measurement of `inner`.
-    """
-
-    outer: LinearMap
-    inner: LinearMap
+        """Return ``factor A x``."""
+        return self.factor * self.A(x)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``inner' outer' y``."""
-        return self.inner.adjoint(self.outer.adjoint(y))
-
-    def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return ``inner' outer' v``."""
-        return self.adjoint(v)
+        """Return ``factor A' y``."""
+        return self.factor * self.A.adjoint(y)
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``inner' outer' outer inner x``."""
-        return self.inner.adjoint(self.outer.normal(self.inner(x)))
+        """Return ``factor^2 A' A x``."""
+        return self.factor**2 * self.A.normal(x)
+
+    def norm(self) -> torch.Tensor:
+        """Return the largest singular value."""
+        return abs(self.factor) * self.A.norm()
+
+    def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
+        """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
+        return self.A.pseudo_inverse(y / self.factor, rcond)
+
+    def data_term(self, y: torch.Tensor) -> ScaledDataTerm:
+        """Return the data fidelity."""
+        return ScaledDataTerm(self, y)
+
+
+class ScaledDataTerm(LinearDataTerm):
+    """The data fidelity of a `ScaledMap`: that of ``A`` with ``y / factor``, times ``factor^2``."""
+
+    A: ScaledMap
+
+    def __init__(self, A: ScaledMap, y: torch.Tensor):
+        super().__init__(A, y)
+        self._unscaled: Any = A.A.data_term(y / A.factor)
+
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Return the proximal step of ``A`` with the penalty ``rho / factor^2``."""
+        return self._unscaled.prox(z, rho / self.A.factor**2)
 
 
 class WeightedSum(ForwardMap):
@@ -145,12 +184,12 @@ class StackedMap(ForwardMap):
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with all parts drawn, in their order."""
-        return type(self)([A.draw(generators) for A in self.maps])
+        return stacked([A.draw(generators) for A in self.maps])
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
         """Return the map with the masks of all parts read from the NaN of `y`."""
         parts = zip(self.maps, self.split(y), strict=True)
-        return type(self)([A.with_masks_of(part) for A, part in parts])
+        return stacked([A.with_masks_of(part) for A, part in parts])
 
 
 class StackedLinearMap(StackedMap, LinearMap):
@@ -164,6 +203,22 @@ class StackedLinearMap(StackedMap, LinearMap):
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``sum_i A_i' A_i x``."""
         return _total(A.normal(x) for A in self.maps)
+
+
+class StackedNormalMap(DiagonalNormalMap, StackedLinearMap):
+    """The measurements of several diagonal maps, flat, side by side.
+
+    Parameters
+    ----------
+    maps : sequence of DiagonalMap
+        With the same images.
+    basis : Basis
+        In which all are diagonal.
+    """
+
+    def __init__(self, maps: Sequence[Any], basis: Basis):
+        StackedLinearMap.__init__(self, maps)
+        self.keep_normal(_total(A.power for A in maps), basis)
 
 
 def _total(terms: Iterable[torch.Tensor]) -> torch.Tensor:

@@ -11,10 +11,13 @@ import torch
 _TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
 _MAX_ITER = 10_000
 
-Normal = Callable[[torch.Tensor], torch.Tensor]
+Matrix = Callable[[torch.Tensor], torch.Tensor]
+Precondition = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def solve(normal: Normal, b: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
+def solve(
+    normal: Matrix, b: torch.Tensor, rho: torch.Tensor, precondition: Precondition
+) -> torch.Tensor:
     """Return ``x`` with ``(A' A + rho I) x = b``, each image on its own.
 
     Conjugate gradients that stop early are not a linear map of `b`, so it is the solution that
@@ -29,6 +32,9 @@ def solve(normal: Normal, b: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
         Right-hand sides.
     rho : tensor of shape () or (batch, 1, 1, 1)
         Penalty, positive.
+    precondition : callable
+        ``precondition(r, rho)``, about the solution with right-hand side `r`; symmetric and
+        positive definite. It decides how many iterations are needed, not what comes out.
 
     Returns
     -------
@@ -41,40 +47,48 @@ def solve(normal: Normal, b: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
     Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", Journal of
     Research of the National Bureau of Standards, 1952.
     """
-    return _Solve.apply(b, rho, normal)
+    return _Solve.apply(b, rho, normal, precondition)
 
 
 class _Solve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, b: torch.Tensor, rho: torch.Tensor, normal: Normal) -> torch.Tensor:
-        x = _conjugate_gradients(lambda v: normal(v) + rho * v, b)
-        ctx.normal = normal
+    def forward(
+        ctx: Any, b: torch.Tensor, rho: torch.Tensor, normal: Matrix, precondition: Precondition
+    ) -> torch.Tensor:
+        x = _conjugate_gradients(lambda v: normal(v) + rho * v, b, lambda r: precondition(r, rho))
+        ctx.normal, ctx.precondition = normal, precondition
         ctx.save_for_backward(x, rho)
         return x
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+    def backward(
+        ctx: Any, *gradients: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, None, None]:
         x, rho = ctx.saved_tensors
-        u = solve(ctx.normal, gradients[0], rho)
-        return u, -(u * x).sum_to_size(rho.shape), None
+        u = solve(ctx.normal, gradients[0], rho, ctx.precondition)
+        return u, -(u * x).sum_to_size(rho.shape), None, None
 
 
-def _conjugate_gradients(matrix: Normal, b: torch.Tensor) -> torch.Tensor:
+def _conjugate_gradients(matrix: Matrix, b: torch.Tensor, precondition: Matrix) -> torch.Tensor:
     """Return the solution of ``matrix(x) = b``, for a symmetric positive definite matrix."""
 
     def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
 
+    def ratio(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return torch.where(going, u / v.where(going, torch.ones_like(v)), 0.0)
+
     x, r = torch.zeros_like(b), b
-    p, rr = r, dot(r, r)
-    enough = _TOLERANCE.get(b.dtype, 1e-6) ** 2 * rr
+    p = q = precondition(r)
+    rq, enough = dot(r, q), _TOLERANCE.get(b.dtype, 1e-6) ** 2 * dot(b, b)
     for _ in range(min(_MAX_ITER, 10 * b[0].numel())):
-        going = rr > enough
+        going = dot(r, r) > enough
         if not going.any():
             break
-        q = matrix(p)
-        step = torch.where(going, rr / dot(p, q).where(going, torch.ones_like(rr)), 0.0)
-        x, r = x + step * p, r - step * q
-        rr, before = dot(r, r), rr
-        p = r + torch.where(going, rr / before.where(going, torch.ones_like(rr)), 0.0) * p
+        image = matrix(p)
+        step = ratio(rq, dot(p, image))
+        x, r = x + step * p, r - step * image
+        q, before = precondition(r), rq
+        rq = dot(r, q)
+        p = q + ratio(rq, before) * p
     return x

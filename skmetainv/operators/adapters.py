@@ -1,0 +1,312 @@
+"""Operators from elsewhere: functions, matrices, and DeepInverse's physics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
+from skmetainv.operators.maps.foreign import (
+    DecomposableMap,
+    FunctionLinearMap,
+    FunctionMap,
+    LinearOperatorMap,
+    LinearPhysicsMap,
+    PairMap,
+    PhysicsMap,
+)
+from skmetainv.operators.maps.matrices import SparseMap, dense_map
+from skmetainv.operators.operator import Operator
+
+
+class _Adapter(Operator):
+    """An operator around a foreign object, which clones share: it is never changed."""
+
+    def __sklearn_clone__(self) -> _Adapter:
+        return type(self)(**self.get_params(deep=False))
+
+
+class FunctionOperator(_Adapter):
+    """``A(x) = forward(x)`` for any function of tensors.
+
+    Parameters
+    ----------
+    forward : callable
+        Takes a batch of images, ``(batch, channels, height, width)``, and gives a real tensor of
+        shape ``(batch, ...)``, each image on its own, in the images' type and on their device.
+        Without `adjoint`, differentiable by autograd, twice where training is to be exact.
+    adjoint : callable, default=None
+        The adjoint of a linear `forward`. With it neither needs to be differentiable.
+    linear : bool, default=False
+        Whether `forward` is linear though no adjoint is given: autograd then finds it. With
+        `adjoint` it is in any case.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `forward` does not give such a tensor, or `adjoint` is not its adjoint.
+
+    Notes
+    -----
+    To save an estimator, define the functions in a module: pickles do not hold code.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import FunctionOperator
+    >>> A = FunctionOperator(torch.tanh).build(image_shape=(1, 2, 2))
+    >>> A(torch.zeros(1, 1, 2, 2)).sum()
+    tensor(0.)
+    """
+
+    _parameter_constraints = {
+        "forward": [callable],
+        "adjoint": [callable, None],
+        "linear": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        forward: Callable[[torch.Tensor], torch.Tensor],
+        adjoint: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        linear: bool = False,
+    ):
+        self.forward = forward
+        self.adjoint = adjoint
+        self.linear = linear
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        x = torch.zeros(2, *image_shape, dtype=torch.float64)
+        y = self.forward(x)
+        if not isinstance(y, torch.Tensor) or y.is_complex() or y.ndim < 2 or len(y) != 2:
+            got = f"shape {tuple(y.shape)}, {y.dtype}" if isinstance(y, torch.Tensor) else repr(y)
+            raise ValueError(
+                "The 'forward' parameter of FunctionOperator must give a real tensor of shape "
+                f"(batch, ...), here (2, ...); torch.view_as_real makes one of complex numbers. "
+                f"Got {got} instead."
+            )
+        shape = tuple(y.shape[1:])
+        if self.adjoint is None:
+            kind = FunctionLinearMap if self.linear else FunctionMap
+            return kind(image_shape, shape, self.forward)
+        A = PairMap(image_shape, shape, self.forward, self.adjoint)
+        _check_adjoint(A)
+        return A
+
+
+class MatrixOperator(_Adapter):
+    """``A x = M x`` for flat images, in the order of the user's arrays: rows, columns, channels.
+
+    Parameters
+    ----------
+    matrix : ndarray, scipy sparse matrix, scipy LinearOperator or PyLops operator
+        ``M``, of shape ``(n_measurements, height * width * channels)``, real or complex; complex
+        measurements have a last axis with real and imaginary parts. Of an operator that is known by
+        its products, `matvec` and `rmatvec` are called, on the CPU.
+    measurement_shape : tuple of int, default=None
+        Shape of one measurement in the user's arrays: ``(n,)``, ``(height, width)`` or
+        ``(height, width, channels)``, which other operators then take for an image. None is
+        flat.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if the matrix does not fit the images or the measurement's shape, or is not
+        finite.
+
+    Notes
+    -----
+    A dense matrix with up to 2048 rows or columns is decomposed once, and its proximal step is in
+    closed form; the others take conjugate gradients.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skmetainv.operators import MatrixOperator
+    >>> A = MatrixOperator(np.ones((1, 4))).build(image_shape=(1, 2, 2)).to(torch.float32)
+    >>> A(torch.arange(4.0).reshape(1, 1, 2, 2))
+    tensor([[6.]])
+    """
+
+    _parameter_constraints = {
+        "matrix": "no_validation",
+        "measurement_shape": [tuple, list, None],
+    }
+
+    def __init__(self, matrix: Any, measurement_shape: Any = None):
+        self.matrix = matrix
+        self.measurement_shape = measurement_shape
+
+    def build(self, image_shape: Shape) -> LinearMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        products = hasattr(self.matrix, "matvec") and hasattr(self.matrix, "rmatvec")
+        sparse = scipy.sparse.issparse(self.matrix)
+        matrix = self.matrix if products or sparse else np.asarray(self.matrix)
+        shape = self._shape(tuple(matrix.shape), image_shape)
+        is_complex = np.dtype(matrix.dtype).kind == "c"
+        measurement_shape = (*shape, 2) if is_complex else shape
+        columns, rows = _channels_last(image_shape), _channels_last(shape)
+        if products:
+            return LinearOperatorMap(
+                image_shape,
+                measurement_shape,
+                matrix,
+                torch.from_numpy(columns),
+                torch.from_numpy(rows),
+            )
+        if sparse:
+            matrix = scipy.sparse.csr_array(matrix)[rows][:, columns]
+            values = matrix.data
+        else:
+            matrix = values = matrix[np.ix_(rows, columns)]
+        if values.dtype.kind not in "buifc" or not np.isfinite(values).all():
+            raise ValueError("The 'matrix' parameter of MatrixOperator must be numeric and finite.")
+        if is_complex:
+            matrix = _real_and_imaginary(matrix)
+        if sparse:
+            return SparseMap(image_shape, measurement_shape, matrix.astype(np.float64))
+        dense = torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float64))
+        return dense_map(image_shape, measurement_shape, dense)
+
+    def _shape(self, matrix_shape: tuple[int, ...], image_shape: Shape) -> Shape:
+        """Return the shape of a measurement as a tensor, without complex parts."""
+        n = math.prod(image_shape)
+        if len(matrix_shape) != 2 or matrix_shape[1] != n or matrix_shape[0] == 0:
+            channels, height, width = image_shape
+            raise ValueError(
+                f"The 'matrix' parameter of MatrixOperator must have shape (n_measurements, {n}) "
+                f"for images of {height} x {width} pixels and {channels} channels. "
+                f"Got {matrix_shape} instead."
+            )
+        own = self.measurement_shape
+        if own is None:
+            return (matrix_shape[0],)
+        if (
+            len(own) not in (1, 2, 3)
+            or not all(isinstance(k, Integral) and int(k) > 0 for k in own)
+            or math.prod(own) != matrix_shape[0]
+        ):
+            raise ValueError(
+                "The 'measurement_shape' parameter of MatrixOperator must be None or one to three "
+                f"positive integers with the product {matrix_shape[0]}, the number of rows. "
+                f"Got {own!r} instead."
+            )
+        if len(own) == 1:
+            return tuple(own)
+        height, width = own[:2]
+        return (own[2] if len(own) == 3 else 1, height, width)
+
+
+class DeepInverseOperator(_Adapter):
+    """The forward model of a `deepinv.physics.Physics`.
+
+    Needs the package ``deepinv`` (``pip install "skmetainv[deepinv]"``).
+
+    Parameters
+    ----------
+    physics : deepinv.physics.Physics
+        For images of ``(channels, height, width)``; complex images of DeepInverse's MRI have two
+        channels. Linear physics give a linear operator, decomposable ones (masks, circular blur,
+        single-coil MRI) its closed-form proximal step. Its noise model plays no part: noise is the
+        estimator's. The measurements of stacked physics are flat, side by side.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `physics` is none, or does not take images of this shape.
+
+    Notes
+    -----
+    Every `build` works on a copy. The proximal step of other linear physics is by conjugate
+    gradients around `A` and `A_adjoint`, exact to every order of derivative; DeepInverse's own is
+    right to first order.
+
+    Examples
+    --------
+    >>> import pytest, torch
+    >>> deepinv = pytest.importorskip("deepinv")
+    >>> from skmetainv.operators import DeepInverseOperator
+    >>> operator = DeepInverseOperator(deepinv.physics.Decolorize())
+    >>> operator.build(image_shape=(3, 4, 4)).measurement_shape
+    (1, 4, 4)
+    """
+
+    def __init__(self, physics: Any):
+        self.physics = physics
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        try:
+            from deepinv.physics import DecomposablePhysics, LinearPhysics, Physics
+        except ImportError as error:
+            raise ImportError(
+                'DeepInverseOperator needs deepinv: pip install "skmetainv[deepinv]".'
+            ) from error
+        if not isinstance(self.physics, Physics):
+            raise ValueError(
+                "The 'physics' parameter of DeepInverseOperator must be a deepinv.physics.Physics. "
+                f"Got {self.physics!r} instead."
+            )
+        physics = self.physics.clone().to("cpu")
+        y = _measured_zeros(physics, image_shape)
+        shapes = [tuple(part.shape[1:]) for part in ([y] if isinstance(y, torch.Tensor) else y)]
+        if isinstance(physics, DecomposablePhysics):
+            A: ForwardMap = DecomposableMap(image_shape, physics, shapes)
+        elif isinstance(physics, LinearPhysics):
+            A = LinearPhysicsMap(image_shape, physics, shapes)
+        else:
+            A = PhysicsMap(image_shape, physics, shapes)
+        return A.double()
+
+
+def _measured_zeros(physics: Any, image_shape: Shape) -> Any:
+    """Return what a physics measures of a black image."""
+    try:
+        return physics.A(torch.zeros(1, *image_shape))
+    except Exception as error:
+        raise ValueError(
+            f"{type(physics).__name__}, the 'physics' parameter of DeepInverseOperator, does not "
+            f"take images of shape {image_shape}: {error}"
+        ) from error
+
+
+def _check_adjoint(A: LinearMap) -> None:
+    """Raise if ``<A x, v>`` is not ``<x, A' v>``."""
+    generator = np.random.default_rng(0)
+    x = torch.from_numpy(generator.standard_normal((1, *A.image_shape)))
+    v = torch.from_numpy(generator.standard_normal((1, *A.measurement_shape)))
+    Ax, back = A(x), A.adjoint(v)
+    left, right = float((Ax * v).sum()), float((x * back).sum()) if back.shape == x.shape else None
+    if right is None or abs(left - right) > 1e-4 * float(Ax.norm() * v.norm()):
+        raise ValueError(
+            "The 'adjoint' parameter of FunctionOperator is not the adjoint of 'forward': "
+            f"<A x, v> is {left:.6g} and <x, A' v> {right if right is None else f'{right:.6g}'} "
+            f"for random x and v, the latter of shape {tuple(v.shape)}."
+        )
+
+
+def _channels_last(shape: Shape) -> np.ndarray:
+    """Return where each entry of a flat tensor lies in the user's flat array."""
+    if len(shape) != 3:
+        return np.arange(math.prod(shape))
+    channels, height, width = shape
+    return np.arange(math.prod(shape)).reshape(height, width, channels).transpose(2, 0, 1).ravel()
+
+
+def _real_and_imaginary(matrix: Any) -> Any:
+    """Return a real matrix with two rows for each complex one."""
+    if scipy.sparse.issparse(matrix):
+        both = scipy.sparse.vstack([matrix.real, matrix.imag]).tocsr()
+    else:
+        both = np.concatenate([matrix.real, matrix.imag])
+    n = matrix.shape[0]
+    return both[np.arange(2 * n).reshape(2, n).T.ravel()]

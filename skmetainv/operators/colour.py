@@ -1,0 +1,132 @@
+"""Colour: cameras that see one channel at a pixel, and gray images of colour ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Real
+
+import numpy as np
+import torch
+
+from skmetainv.operators.maps.base import LinearMap, Shape
+from skmetainv.operators.maps.bases import Basis
+from skmetainv.operators.maps.closed_forms import DiagonalGramMap
+from skmetainv.operators.maps.masks import SelectionMap
+from skmetainv.operators.operator import Operator
+from skmetainv.parameters import StrOptions
+
+
+class Mosaic(Operator):
+    """``A(x)`` has one of three channels at every pixel: a camera behind a colour filter array.
+
+    Parameters
+    ----------
+    pattern : {"RGGB", "BGGR", "GRBG", "GBRG"}, default="RGGB"
+        The colours of the first two rows and columns, row by row, of Bayer's array.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if an image has not three channels.
+
+    References
+    ----------
+    Bayer, "Color imaging array", US patent 3971065, 1976.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Mosaic
+    >>> A = Mosaic().build(image_shape=(3, 2, 2)).to(torch.float32)
+    >>> A(torch.arange(3.0).reshape(1, 3, 1, 1).expand(1, 3, 2, 2))
+    tensor([[[[0., 1.],
+              [1., 2.]]]])
+    """
+
+    _parameter_constraints = {"pattern": [StrOptions({"RGGB", "BGGR", "GRBG", "GBRG"})]}
+
+    def __init__(self, pattern: str = "RGGB"):
+        self.pattern = pattern
+
+    def build(self, image_shape: Shape) -> LinearMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        channels, height, width = image_shape
+        if channels != 3:
+            raise ValueError(f"Mosaic takes images of three channels. Got {channels} instead.")
+        block = np.array(["RGB".index(colour) for colour in self.pattern]).reshape(2, 2)
+        rows, columns = np.ogrid[:height, :width]
+        index = (block[rows % 2, columns % 2] * height + rows) * width + columns
+        return SelectionMap(image_shape, (1, height, width), torch.from_numpy(index.ravel()))
+
+
+class Grayscale(Operator):
+    """``A(x) = sum_c weights_c x_c``, one gray value of all channels of a pixel.
+
+    Parameters
+    ----------
+    weights : sequence of float, default=(0.2125, 0.7154, 0.0721)
+        One for each channel; by default those of `skimage.color.rgb2gray`, the luminance of
+        ITU-R BT.709.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if there are not as many weights as channels, or all are zero.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Grayscale
+    >>> A = Grayscale().build(image_shape=(3, 1, 1)).to(torch.float32)
+    >>> A(torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1))
+    tensor([[[[0.2125]]]])
+    """
+
+    _parameter_constraints = {"weights": ["array-like"]}
+
+    def __init__(self, weights: Sequence[float] = (0.2125, 0.7154, 0.0721)):
+        self.weights = weights
+
+    def build(self, image_shape: Shape) -> LinearMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        numbers = all(isinstance(weight, Real) for weight in self.weights)
+        weights = np.array([self.weights], dtype=np.float64) if numbers else np.empty((1, 0))
+        if (
+            weights.shape != (1, image_shape[0])
+            or not np.isfinite(weights).all()
+            or not weights.any()
+        ):
+            raise ValueError(
+                "The 'weights' parameter of Grayscale must be a number for each of the "
+                f"{image_shape[0]} channels, not all 0. Got {self.weights!r} instead."
+            )
+        return GrayMap(image_shape, torch.from_numpy(weights.reshape(-1, 1, 1)))
+
+
+class GrayMap(DiagonalGramMap):
+    """``A x = sum_c weights_c x_c``.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Channels, height and width.
+    weights : tensor of shape (channels, 1, 1)
+        One for each channel.
+    """
+
+    weights: torch.Tensor
+
+    def __init__(self, image_shape: Shape, weights: torch.Tensor):
+        super().__init__(image_shape, (1, *image_shape[1:]))
+        self.register_buffer("weights", weights)
+        self.keep_gram(weights.square().sum(), Basis())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the weighted sum of the channels."""
+        return (self.weights * x).sum(1, keepdim=True)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``weights_c y`` for every channel."""
+        return self.weights * y

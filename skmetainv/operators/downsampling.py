@@ -1,0 +1,100 @@
+"""Fewer pixels: every block of an image becomes one."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+import torch
+
+from skmetainv.operators.blur import gaussian_kernel
+from skmetainv.operators.maps.base import LinearMap, Shape
+from skmetainv.operators.maps.blocks import BlockMeanMap, DecimationMap
+from skmetainv.operators.maps.convolutions import convolution_matrix
+from skmetainv.operators.maps.separable import SeparableMap
+from skmetainv.operators.operator import Operator
+from skmetainv.parameters import Interval, StrOptions
+
+
+class Downsampling(Operator):
+    """``A(x) = S (k * x)``: smooth, then keep one pixel of every block.
+
+    Parameters
+    ----------
+    factor : int, default=2
+        Rows and columns of a block; height and width must be multiples of it.
+    prefilter : {"nearest", "area", "gaussian", "bicubic"}, default="area"
+        What a block becomes: its first pixel; its mean; the value at its centre, interpolated
+        linearly, after a Gaussian blur of standard deviation ``(factor - 1) / 2`` with mirrored
+        boundaries (the edge not repeated); the value at its centre by the bicubic kernel with
+        ``a = -1/2``, stretched by `factor`, its weights normalised over the pixels in the image.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `factor` does not divide height and width.
+
+    Notes
+    -----
+    "nearest" and "bicubic" are those of `torch.nn.functional.interpolate`, the latter with
+    ``antialias=True``, as Pillow has it; "area" is `skimage.transform.downscale_local_mean`;
+    "gaussian" is `skimage.transform.resize` with ``order=1, anti_aliasing=True``.
+
+    References
+    ----------
+    Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions on
+    Acoustics, Speech, and Signal Processing, 1981.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Downsampling
+    >>> A = Downsampling(factor=2).build(image_shape=(1, 2, 4)).to(torch.float32)
+    >>> A(torch.arange(8.0).reshape(1, 1, 2, 4))
+    tensor([[[[2.5000, 4.5000]]]])
+    """
+
+    _parameter_constraints = {
+        "factor": [Interval(Integral, 1, None, closed="left")],
+        "prefilter": [StrOptions({"nearest", "area", "gaussian", "bicubic"})],
+    }
+
+    def __init__(self, factor: int = 2, prefilter: str = "area"):
+        self.factor = factor
+        self.prefilter = prefilter
+
+    def build(self, image_shape: Shape) -> LinearMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        size = image_shape[1:]
+        if any(n % self.factor for n in size):
+            raise ValueError(
+                f"The 'factor' parameter of Downsampling must divide height and width, {size}. "
+                f"Got {self.factor!r} instead."
+            )
+        if self.prefilter == "nearest":
+            return DecimationMap(image_shape, self.factor)
+        if self.prefilter == "area":
+            return BlockMeanMap(image_shape, self.factor)
+        matrix = _gaussian if self.prefilter == "gaussian" else _bicubic
+        matrices = [torch.from_numpy(matrix(n, self.factor)) for n in size]
+        return SeparableMap(image_shape, [None, *matrices])
+
+
+def _gaussian(n: int, factor: int) -> np.ndarray:
+    if factor == 1:
+        return np.eye(n)
+    blur = convolution_matrix(n, gaussian_kernel((factor - 1) / 2, truncate=4.0), "reflect")
+    middle = np.zeros(factor)  # one pixel, or the two beside the centre
+    middle[(factor - 1) // 2] += 0.5
+    middle[factor // 2] += 0.5
+    return np.kron(np.eye(n // factor), middle) @ blur
+
+
+def _bicubic(n: int, factor: int) -> np.ndarray:
+    centres = (np.arange(n // factor) + 0.5) * factor - 0.5
+    t = np.abs(centres[:, np.newaxis] - np.arange(n)) / factor
+    near = (1.5 * t - 2.5) * t**2 + 1
+    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
+    weights = np.where(t < 1, near, np.where(t < 2, far, 0))
+    return weights / weights.sum(axis=1, keepdims=True)

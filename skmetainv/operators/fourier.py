@@ -1,0 +1,251 @@
+"""Magnetic resonance imaging: samples of the Fourier transform, by one coil or several."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from skmetainv.operators.maps.base import LinearMap, Shape
+from skmetainv.operators.maps.fourier import CoilMap, FourierMap
+from skmetainv.operators.operator import Operator
+from skmetainv.parameters import Interval, StrOptions
+
+
+class FourierSampling(Operator):
+    """``A(x) = m F x``: some samples of the Fourier transform, single-coil MRI.
+
+    ``F`` is the orthonormal two-dimensional transform of each channel, origins of the image and of
+    the frequencies in the middle, ``(height // 2, width // 2)``. A measurement has the image's
+    layout and a last axis with real and imaginary parts; complex arrays are taken as well. What is
+    not sampled is 0.
+
+    Parameters
+    ----------
+    pattern : {"cartesian", "radial", "random"} or array-like of bool, default="cartesian"
+        What is sampled: whole columns of frequencies (lines along the readout, the rows); lines
+        through the centre at equal angles, the first along a row; single frequencies. An array has
+        the shape ``(height, width)`` and is True where sampled.
+    acceleration : float, default=4.0
+        Of a pattern by name: it has one `acceleration`-th of the columns, of as many lines as the
+        image has columns, or of the frequencies, and at least one of them. At least 1.
+    center_fraction : float, default=0.08
+        Of "cartesian" and "random": the share of the columns around the centre, or of columns and
+        rows, that is sampled in any case; the rest of the samples is drawn at random. In [0, 1].
+    complex_image : bool, default=False
+        The two channels of an image are the real and the imaginary part of one complex image.
+    random_state : int, default=0
+        Seed of the instrument's pattern.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if a mask is not of the image's shape, not boolean or all False, or a complex
+        image has not two channels.
+
+    Notes
+    -----
+    Columns at random around a fully sampled centre are the masks of the fastMRI challenge (Zbontar
+    et al., "fastMRI: an open dataset and benchmarks for accelerated MRI", 2018), whose convention
+    for the origins this is, too. The transform of a real image is Hermitian: what one frequency
+    says, its point reflection says as well.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import FourierSampling
+    >>> A = FourierSampling(acceleration=4, center_fraction=0.1).build(image_shape=(1, 16, 32))
+    >>> A.measurement_shape
+    (1, 16, 32, 2)
+    >>> A.observed[0, 0, 0, :, 0].sum()
+    tensor(8)
+    """
+
+    _parameter_constraints = {
+        "pattern": [StrOptions({"cartesian", "radial", "random"}), "array-like"],
+        "acceleration": [Interval(Real, 1, None, closed="left")],
+        "center_fraction": [Interval(Real, 0, 1, closed="both")],
+        "complex_image": ["boolean"],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        pattern: Any = "cartesian",
+        acceleration: float = 4.0,
+        center_fraction: float = 0.08,
+        complex_image: bool = False,
+        random_state: int = 0,
+    ):
+        self.pattern = pattern
+        self.acceleration = acceleration
+        self.center_fraction = center_fraction
+        self.complex_image = complex_image
+        self.random_state = random_state
+
+    def build(self, image_shape: Shape) -> LinearMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        if self.complex_image and image_shape[0] != 2:
+            raise ValueError(
+                "complex_image=True takes images of two channels, the real and the imaginary "
+                f"part. Got {image_shape[0]} channels instead."
+            )
+        observed = torch.from_numpy(self._mask(image_shape[1:]))[None, None, :, :, None]
+        return self._map(image_shape, observed)
+
+    def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
+        return FourierMap(image_shape, observed, self.complex_image)
+
+    def _mask(self, size: Shape) -> np.ndarray:
+        """Return what is sampled, the zero frequency in the middle."""
+        if not isinstance(self.pattern, str):
+            return _given_mask(self.pattern, size)
+        if self.pattern == "radial":
+            return _spokes(size, max(1, round(size[1] / self.acceleration)))
+        generator = np.random.default_rng(self.random_state)
+        if self.pattern == "cartesian":
+            columns = _center((size[1],), self.center_fraction)
+            return np.tile(_filled(columns, self.acceleration, generator), (size[0], 1))
+        return _filled(_center(size, self.center_fraction), self.acceleration, generator)
+
+
+class MultiCoilMRI(FourierSampling):
+    """``A(x) = m F (s_c x)`` for every coil `c`: magnetic resonance imaging by several coils.
+
+    The coils are the channels of a measurement: the last axis but that of real and imaginary
+    parts. Everything else is as in `FourierSampling`.
+
+    Parameters
+    ----------
+    sensitivities : int or array-like of complex, default=4
+        The maps ``s_c``, shape ``(height, width, coils)``. A number of coils stands for simulated
+        ones, see the notes.
+    pattern, acceleration, center_fraction, complex_image, random_state
+        See `FourierSampling`.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if the maps are not of the image's size, or the image is neither gray nor, with
+        ``complex_image=True``, of two channels; or as `FourierSampling`.
+
+    Notes
+    -----
+    Simulated coils lie at equal angles on a circle around the image, of three quarters of its
+    diagonal. The sensitivity at a distance `d` is ``exp(i angle) / d``, the angle that of the line
+    to the coil; the maps are normalised to ``sum_c |s_c|^2 = 1``.
+
+    References
+    ----------
+    Pruessmann, Weiger, Scheidegger and Boesiger, "SENSE: sensitivity encoding for fast MRI",
+    Magnetic Resonance in Medicine, 1999.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import MultiCoilMRI
+    >>> MultiCoilMRI(sensitivities=3).build(image_shape=(1, 16, 16)).measurement_shape
+    (3, 16, 16, 2)
+    """
+
+    _parameter_constraints = {
+        **FourierSampling._parameter_constraints,
+        "sensitivities": [Interval(Integral, 1, None, closed="left"), "array-like"],
+    }
+
+    def __init__(
+        self,
+        sensitivities: Any = 4,
+        pattern: Any = "cartesian",
+        acceleration: float = 4.0,
+        center_fraction: float = 0.08,
+        complex_image: bool = False,
+        random_state: int = 0,
+    ):
+        super().__init__(pattern, acceleration, center_fraction, complex_image, random_state)
+        self.sensitivities = sensitivities
+
+    def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
+        channels, *size = image_shape
+        if channels != (2 if self.complex_image else 1):
+            raise ValueError(
+                "MultiCoilMRI takes gray images, or, with complex_image=True, those of two "
+                f"channels. Got {channels} channels instead."
+            )
+        if isinstance(self.sensitivities, Integral):
+            maps = _simulated_coils(int(self.sensitivities), tuple(size))
+        else:
+            maps = _given_coils(self.sensitivities, tuple(size))
+        return CoilMap(image_shape, torch.from_numpy(maps), observed)
+
+
+def _given_mask(mask: ArrayLike, size: Shape) -> np.ndarray:
+    mask = np.array(mask)
+    if mask.dtype != bool or mask.shape != tuple(size) or not mask.any():
+        raise ValueError(
+            "The 'pattern' parameter must be 'cartesian', 'radial', 'random' or a boolean array "
+            f"of shape {tuple(size)}, True where sampled and not all False. Got an array of "
+            f"{mask.dtype}, shape {mask.shape}, with {np.count_nonzero(mask)} entries that are not "
+            "False, instead."
+        )
+    return mask
+
+
+def _center(size: Shape, fraction: float) -> np.ndarray:
+    """Return a mask of the share of every axis that lies around the zero frequency."""
+    mask = np.zeros(size, dtype=bool)
+    counts = [round(fraction * n) for n in size]
+    block = tuple(
+        slice(n // 2 - count // 2, n // 2 - count // 2 + count)
+        for n, count in zip(size, counts, strict=True)
+    )
+    mask[block] = True
+    return mask
+
+
+def _filled(mask: np.ndarray, acceleration: float, generator: np.random.Generator) -> np.ndarray:
+    """Return a mask with as many more entries, drawn at random, as the acceleration leaves."""
+    mask = mask.copy()
+    missing = max(1, round(mask.size / acceleration)) - np.count_nonzero(mask)
+    mask.flat[generator.permutation(np.flatnonzero(~mask))[: max(0, missing)]] = True
+    return mask
+
+
+def _spokes(size: Shape, n_spokes: int) -> np.ndarray:
+    """Return a mask of lines through the centre, each with one frequency a row or a column."""
+    mask = np.zeros(size, dtype=bool)
+    middle = np.array(size) // 2
+    reach = max(size)
+    for angle in np.pi * np.arange(n_spokes) / n_spokes:
+        direction = np.array([np.sin(angle), np.cos(angle)])
+        direction /= np.abs(direction).max()
+        points = middle + np.round(np.arange(-reach, reach + 1)[:, None] * direction).astype(int)
+        points = points[((points >= 0) & (points < size)).all(axis=1)]
+        mask[tuple(points.T)] = True
+    return mask
+
+
+def _simulated_coils(n_coils: int, size: Shape) -> np.ndarray:
+    """Return maps of coils on a circle, shape (coils, height, width)."""
+    rows, columns = (np.arange(n) - (n - 1) / 2 for n in size)
+    angles = 2 * np.pi * np.arange(n_coils) / n_coils
+    radius = 0.75 * max(1.0, math.hypot(*size))
+    down = rows[:, np.newaxis] - radius * np.sin(angles)[:, np.newaxis, np.newaxis]
+    right = columns - radius * np.cos(angles)[:, np.newaxis, np.newaxis]
+    maps = (right + 1j * down) / (right**2 + down**2)
+    return maps / np.sqrt((np.abs(maps) ** 2).sum(axis=0))
+
+
+def _given_coils(maps: ArrayLike, size: Shape) -> np.ndarray:
+    maps = np.asarray(maps)
+    wrong_shape = maps.ndim != 3 or maps.shape[:2] != size or 0 in maps.shape
+    if wrong_shape or maps.dtype.kind not in "fc" or not np.isfinite(maps).all():
+        raise ValueError(
+            "The 'sensitivities' parameter of MultiCoilMRI must be a number of coils or a finite "
+            f"array of shape {(*size, 'coils')}, real or complex. Got an array of {maps.dtype}, "
+            f"shape {maps.shape}, instead."
+        )
+    return np.ascontiguousarray(np.moveaxis(maps, -1, 0), dtype=np.complex128)

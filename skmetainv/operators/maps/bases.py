@@ -1,0 +1,81 @@
+"""Orthonormal bases in which a map, ``A' A`` or ``A A'`` is diagonal."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from skmetainv.operators.maps.base import Shape
+
+
+class Basis(nn.Module):
+    """An orthonormal basis ``B`` of a space of arrays: the pixels, unless a subclass says more."""
+
+    def analysis(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``B x``, the coefficients."""
+        return x
+
+    def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return ``B' coefficients``."""
+        return coefficients
+
+    def is_same(self, other: Basis) -> bool:
+        """Whether two objects are one basis."""
+        return type(self) is type(other) is Basis
+
+
+class FourierBasis(Basis):
+    """The half of the orthonormal two-dimensional Fourier transform that real images need.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the images.
+    """
+
+    def __init__(self, size: Shape):
+        super().__init__()
+        self.size = tuple(size)
+
+    def analysis(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients, shape ``(..., height, width // 2 + 1)``, complex."""
+        return torch.fft.rfft2(x, norm="ortho")
+
+    def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return the real image of half a spectrum."""
+        return torch.fft.irfft2(coefficients, s=self.size, norm="ortho")
+
+    def is_same(self, other: Basis) -> bool:
+        """Whether two objects are one basis."""
+        return isinstance(other, FourierBasis) and self.size == other.size
+
+
+class VectorBasis(Basis):
+    """A basis, or a part of one, by its vectors.
+
+    Parameters
+    ----------
+    vectors : tensor of shape (n, n_vectors)
+        One vector, flat, a column.
+    shape : tuple of int
+        Shape of what is analysed, with `n` entries.
+    """
+
+    vectors: torch.Tensor
+
+    def __init__(self, vectors: torch.Tensor, shape: Shape):
+        super().__init__()
+        self.register_buffer("vectors", vectors)
+        self.shape = shape
+
+    def analysis(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients, shape ``(batch, n_vectors)``."""
+        return x.flatten(1) @ self.vectors
+
+    def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return the sum of vectors with these coefficients."""
+        return (coefficients @ self.vectors.mT).reshape(-1, *self.shape)
+
+    def is_same(self, other: Basis) -> bool:
+        """Whether two objects are one basis."""
+        return self is other

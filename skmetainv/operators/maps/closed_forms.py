@@ -1,0 +1,198 @@
+"""Linear maps of which ``A`` itself, ``A' A`` or ``A A'`` is diagonal: all in closed form."""
+
+from __future__ import annotations
+
+import torch
+
+from skmetainv.operators.maps.base import LinearDataTerm, LinearMap, Shape
+from skmetainv.operators.maps.bases import Basis
+
+
+class DiagonalNormalMap(LinearMap):
+    """A linear map with ``A' A = B' diag(power) B``; a subclass calls `keep_normal`.
+
+    Attributes
+    ----------
+    power : tensor
+        Eigenvalues of ``A' A``, broadcastable to ``(batch, *)`` of the coefficients.
+    basis : Basis
+        ``B``, an orthonormal basis of images.
+    """
+
+    power: torch.Tensor
+    basis: Basis
+
+    def keep_normal(self, power: torch.Tensor, basis: Basis) -> None:
+        """Keep the eigenvalues and the basis of ``A' A``."""
+        self.register_buffer("power", power)
+        self.basis = basis
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``B' diag(power) B x``."""
+        return self.basis.synthesis(self.power * self.basis.analysis(x))
+
+    def norm(self) -> torch.Tensor:
+        """Return the largest singular value, the largest over the images where masks vary."""
+        return self.power.max().sqrt()
+
+    def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
+        """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
+        coefficients = self.basis.analysis(self.adjoint(y))
+        return self.basis.synthesis(_inverse(self.power, rcond) * coefficients)
+
+    def solve(self, b: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Return ``(A' A + rho I)^-1 b``, which is ``B' diag(1 / (power + rho)) B b``."""
+        return self.basis.synthesis(self.basis.analysis(b) / (self.power + rho))
+
+    def data_term(self, y: torch.Tensor) -> DiagonalNormalDataTerm:
+        """Return the data fidelity, with ``A' y`` kept."""
+        return DiagonalNormalDataTerm(self, y)
+
+
+class DiagonalNormalDataTerm(LinearDataTerm):
+    """The data fidelity of a `DiagonalNormalMap`, with its proximal step in closed form."""
+
+    A: DiagonalNormalMap
+
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Return ``argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2``.
+
+        Parameters
+        ----------
+        z : tensor of shape (batch, *image_shape)
+            The point to stay near.
+        rho : float or tensor of shape (), (batch, 1, 1, 1)
+            Penalty, positive; one for all images or one for each.
+
+        Returns
+        -------
+        x : tensor of shape (batch, *image_shape)
+            ``B' diag(1 / (power + rho)) B (A' y + rho z)``.
+        """
+        return self.A.solve(self.adjoint_y + rho * z, rho)
+
+
+class DiagonalMap(DiagonalNormalMap):
+    """``A = B' diag(s) B``: masks in the basis of pixels, circular convolutions in Fourier's.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Channels, height and width; the measurement has the same shape.
+    spectrum : tensor
+        ``s``, broadcastable to ``(batch, *)`` of the coefficients; real or complex.
+    basis : Basis
+        ``B``.
+    observed : tensor of bool, default=None
+        See `ForwardMap`.
+    """
+
+    spectrum: torch.Tensor
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        spectrum: torch.Tensor,
+        basis: Basis,
+        observed: torch.Tensor | None = None,
+    ):
+        super().__init__(image_shape, image_shape, observed)
+        self.register_buffer("spectrum", spectrum)
+        self.keep_normal((spectrum * spectrum.conj()).real, basis)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``B' diag(s) B x``."""
+        return self.basis.synthesis(self.spectrum * self.basis.analysis(x))
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``B' diag(conj s) B y``."""
+        return self.basis.synthesis(self.spectrum.conj() * self.basis.analysis(y))
+
+    def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
+        """Return the least-squares solution of least norm, ``B' diag(s^+) B y``."""
+        kept = _inverse(self.power, rcond) > 0
+        inverse = torch.where(kept, 1 / torch.where(kept, self.spectrum, 1), 0)
+        return self.basis.synthesis(inverse * self.basis.analysis(y))
+
+
+class DiagonalGramMap(LinearMap):
+    """A linear map with ``A A' = C' diag(gram) C``; a subclass calls `keep_gram`.
+
+    Attributes
+    ----------
+    gram : tensor
+        Eigenvalues of ``A A'``, broadcastable to ``(batch, *)`` of the coefficients.
+    basis : Basis
+        ``C``, an orthonormal basis of measurements.
+    """
+
+    gram: torch.Tensor
+    basis: Basis
+
+    def keep_gram(self, gram: torch.Tensor, basis: Basis) -> None:
+        """Keep the eigenvalues and the basis of ``A A'``."""
+        self.register_buffer("gram", gram)
+        self.basis = basis
+
+    def analysis(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``C A x``."""
+        return self.basis.analysis(self(x))
+
+    def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return ``A' C' coefficients``."""
+        return self.adjoint(self.basis.synthesis(coefficients))
+
+    def norm(self) -> torch.Tensor:
+        """Return the largest singular value, the largest over the images where masks vary."""
+        return self.gram.max().sqrt()
+
+    def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
+        """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
+        return self.synthesis(_inverse(self.gram, rcond) * self.basis.analysis(y))
+
+    def data_term(self, y: torch.Tensor) -> DiagonalGramDataTerm:
+        """Return the data fidelity, with ``C y`` kept."""
+        return DiagonalGramDataTerm(self, y)
+
+
+class DiagonalGramDataTerm(LinearDataTerm):
+    """The data fidelity of a `DiagonalGramMap`, with its proximal step in closed form."""
+
+    A: DiagonalGramMap
+
+    def __init__(self, A: DiagonalGramMap, y: torch.Tensor):
+        super().__init__(A, y)
+        self._coefficients = A.basis.analysis(y)
+
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Return ``argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2``.
+
+        Parameters
+        ----------
+        z : tensor of shape (batch, *image_shape)
+            The point to stay near.
+        rho : float or tensor of shape (), (batch, 1, 1, 1)
+            Penalty, positive; one for all images or one for each.
+
+        Returns
+        -------
+        x : tensor of shape (batch, *image_shape)
+            ``z + A' C' diag(1 / (gram + rho)) C (y - A z)``, which loses no digits to
+            cancellation as `rho` becomes small.
+        """
+        residual = self._coefficients - self.A.analysis(z)
+        return z + self.A.synthesis(residual / (self.A.gram + _beside(rho, residual)))
+
+
+def _beside(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | torch.Tensor:
+    """Return one penalty per image in as many dimensions as the coefficients have."""
+    if isinstance(rho, torch.Tensor) and rho.ndim:
+        return rho.reshape(-1, *[1] * (coefficients.ndim - 1))
+    return rho
+
+
+def _inverse(eigenvalues: torch.Tensor, rcond: float) -> torch.Tensor:
+    """Return ``1 / eigenvalue``, 0 for those whose root is up to `rcond` times the largest."""
+    roots = eigenvalues.clamp(min=0).sqrt()
+    kept = roots > rcond * roots.max()
+    return torch.where(kept, 1 / torch.where(kept, eigenvalues, 1), 0)

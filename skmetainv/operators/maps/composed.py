@@ -1,0 +1,226 @@
+"""One map after another: `composed` keeps a closed form where the two leave one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from skmetainv.operators.maps.base import ForwardMap, LinearMap
+from skmetainv.operators.maps.bases import Basis, FourierBasis
+from skmetainv.operators.maps.blocks import BlockMeanMap, DecimationMap
+from skmetainv.operators.maps.closed_forms import DiagonalGramMap, DiagonalMap
+from skmetainv.operators.maps.convolutions import convolution_matrix, separate
+from skmetainv.operators.maps.fourier import CoilMap, FourierMap
+from skmetainv.operators.maps.masks import (
+    IdentityMap,
+    MaskMap,
+    RandomMaskMap,
+    SelectionMap,
+)
+from skmetainv.operators.maps.separable import SeparableMap
+
+_ALONG_AXES = (SeparableMap, DecimationMap, BlockMeanMap)
+
+
+def composed(outer: ForwardMap, inner: ForwardMap) -> ForwardMap:
+    """Return ``outer(inner(x))``, in the class that has the most closed forms.
+
+    Parameters
+    ----------
+    outer, inner : ForwardMap
+        The image of `outer` is the measurement of `inner`; samples can be missing in `outer` only.
+
+    Returns
+    -------
+    A : ForwardMap
+        A linear map where both are.
+    """
+    if not (isinstance(outer, LinearMap) and isinstance(inner, LinearMap)):
+        return ComposedMap(outer, inner)
+    for rule in _RULES:
+        A = rule(outer, inner)
+        if A is not None:
+            return A
+    return ComposedLinearMap(outer, inner)
+
+
+class ComposedMap(ForwardMap):
+    """``outer(inner(x))``.
+
+    Parameters
+    ----------
+    outer, inner : ForwardMap
+        The image of `outer` is the measurement of `inner`; samples can be missing in `outer` only.
+    """
+
+    def __init__(self, outer: ForwardMap, inner: ForwardMap):
+        super().__init__(inner.image_shape, outer.measurement_shape, outer.observed)
+        self.outer, self.inner, self.missing_value = outer, inner, outer.missing_value
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``outer(inner(x))``."""
+        return self.outer(self.inner(x))
+
+    def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Return ``J_inner(x)' J_outer(inner(x))' v``."""
+        return self.inner.vjp(x, self.outer.vjp(self.inner(x), v))
+
+    def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
+        """Return the map with both parts drawn, the inner one first."""
+        inner = self.inner.draw(generators)
+        return composed(self.outer.draw(generators), inner)
+
+    def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
+        """Return the map with the masks of the outer part read from the NaN of `y`."""
+        return composed(self.outer.with_masks_of(y), self.inner)
+
+
+class ComposedLinearMap(ComposedMap, LinearMap):
+    """``outer inner`` of two linear maps.
+
+    Parameters
+    ----------
+    outer, inner : LinearMap
+        The image of `outer` is the measurement of `inner`.
+    """
+
+    outer: LinearMap
+    inner: LinearMap
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``inner' outer' y``."""
+        return self.inner.adjoint(self.outer.adjoint(y))
+
+    def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Return ``inner' outer' v``."""
+        return self.adjoint(v)
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``inner' outer' outer inner x``."""
+        return self.inner.adjoint(self.outer.normal(self.inner(x)))
+
+
+class ComposedGramMap(DiagonalGramMap, ComposedLinearMap):
+    """``outer inner`` of two linear maps, with ``A A' = C' diag(gram) C``.
+
+    Parameters
+    ----------
+    outer, inner : LinearMap
+        The image of `outer` is the measurement of `inner`.
+    gram : tensor
+        See `DiagonalGramMap`.
+    basis : Basis
+        ``C``.
+    """
+
+    def __init__(self, outer: LinearMap, inner: LinearMap, gram: torch.Tensor, basis: Basis):
+        ComposedLinearMap.__init__(self, outer, inner)
+        self.keep_gram(gram, basis)
+
+
+# ------------------------------------------------------------------ what two maps are together
+
+
+def _identity(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
+    if isinstance(outer, IdentityMap):
+        return inner
+    return outer if isinstance(inner, IdentityMap) else None
+
+
+def _masked_samples(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
+    """Sample a Fourier transform less often."""
+    if isinstance(outer, MaskMap) and isinstance(inner, FourierMap | CoilMap):
+        return inner.masked(outer)
+    return None
+
+
+def _product_of_diagonals(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
+    """Multiply the spectra of circular convolutions."""
+    if not (isinstance(outer, DiagonalMap) and isinstance(inner, DiagonalMap)):
+        return None
+    if not (isinstance(outer.basis, FourierBasis) and outer.basis.is_same(inner.basis)):
+        return None
+    return DiagonalMap(inner.image_shape, outer.spectrum * inner.spectrum, inner.basis)
+
+
+def _product_of_separables(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
+    """Multiply the matrices along each axis; a circular convolution may have such, too."""
+    if not isinstance(outer, _ALONG_AXES) and not isinstance(inner, _ALONG_AXES):
+        return None
+    first = _as_separable(inner)
+    second = None if first is None else _as_separable(outer)
+    return None if first is None or second is None else second.after(first)
+
+
+def _selection_of_diagonal_gram(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
+    """Select from rows that are orthogonal to each other."""
+    gram = _gram_of_entries(inner)
+    if gram is None or not isinstance(outer, MaskMap | RandomMaskMap | SelectionMap):
+        return None
+    gram = outer(gram.expand(-1 if gram.ndim else 1, *inner.measurement_shape))
+    return ComposedGramMap(outer, inner, gram, Basis())
+
+
+def _after_orthogonal_rows(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
+    """Keep ``A A' = c outer outer'`` where ``inner inner' = c I``."""
+    gram = _gram_of_entries(inner)
+    if gram is None or gram.ndim:
+        return None
+    if isinstance(outer, DiagonalGramMap):
+        return ComposedGramMap(outer, inner, gram * outer.gram, outer.basis)
+    if isinstance(outer, DiagonalMap):
+        return ComposedGramMap(outer, inner, gram * outer.power, outer.basis)
+    return None
+
+
+def _decimated_convolution(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
+    """Keep ``A A'``, which is a circular convolution of the small image.
+
+    Its kernel is the decimated autocorrelation of the kernel: Zhao et al., "Fast single image
+    super-resolution using a new analytical solution for l2-l2 problems", IEEE Transactions on Image
+    Processing, 2016.
+    """
+    if not (isinstance(outer, DecimationMap) and isinstance(inner, DiagonalMap)):
+        return None
+    if not isinstance(inner.basis, FourierBasis):
+        return None
+    autocorrelation = torch.fft.irfft2(inner.power, s=inner.basis.size)
+    gram = torch.fft.rfft2(autocorrelation[..., :: outer.factor, :: outer.factor]).real
+    basis = FourierBasis(outer.measurement_shape[1:])
+    return ComposedGramMap(outer, inner, gram.clamp(min=0), basis)
+
+
+_RULES: tuple[Callable[[LinearMap, LinearMap], LinearMap | None], ...] = (
+    _identity,
+    _masked_samples,
+    _product_of_diagonals,
+    _product_of_separables,
+    _decimated_convolution,
+    _selection_of_diagonal_gram,
+    _after_orthogonal_rows,
+)
+
+
+def _gram_of_entries(A: Any) -> torch.Tensor | None:
+    """Return the diagonal of ``A A'`` where it is diagonal in the entries of a measurement."""
+    if isinstance(A, DiagonalGramMap) and type(A.basis) is Basis:
+        return A.gram
+    return A.power if isinstance(A, DiagonalMap) and type(A.basis) is Basis else None
+
+
+def _as_separable(A: LinearMap) -> SeparableMap | None:
+    if isinstance(A, SeparableMap):
+        return A
+    if isinstance(A, DecimationMap | BlockMeanMap):
+        rows, columns = (A.axis_matrix(n) for n in A.image_shape[1:])
+        return SeparableMap(A.image_shape, [None, rows, columns])
+    if isinstance(A, DiagonalMap) and isinstance(A.basis, FourierBasis) and A.power.ndim == 2:
+        period = torch.fft.irfft2(A.spectrum, s=A.basis.size).numpy()
+        factors = separate(np.roll(period, [n // 2 for n in period.shape], axis=(0, 1)))
+        if factors is not None:
+            matrices = [convolution_matrix(len(f), f, "circular") for f in factors]
+            return SeparableMap(A.image_shape, [None, *(torch.from_numpy(M) for M in matrices)])
+    return None

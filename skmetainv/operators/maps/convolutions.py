@@ -1,0 +1,186 @@
+"""Convolutions of every channel with one kernel, under every boundary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+
+from skmetainv.operators.maps.base import LinearMap, Shape
+from skmetainv.operators.maps.bases import FourierBasis
+from skmetainv.operators.maps.closed_forms import DiagonalMap
+from skmetainv.operators.maps.separable import SeparableMap
+
+# numpy.pad's names of the boundaries that pad.
+PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
+# Up to this many rows and columns the matrices of a separable kernel are worth decomposing.
+_SEPARABLE_SIDE = 1024
+
+
+def convolution(image_shape: Shape, kernel: np.ndarray, boundary: str) -> LinearMap:
+    """Return ``A x = k * x``, with a closed form where the boundary or the kernel has one.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Channels, height and width.
+    kernel : ndarray of shape (rows, columns)
+        ``k``, its origin at ``(rows // 2, columns // 2)``.
+    boundary : {"circular", "reflect", "replicate", "zero", "valid"}
+        See `skmetainv.operators.Blur`.
+
+    Returns
+    -------
+    A : DiagonalMap, SeparableMap or PaddedConvolution
+        Diagonal in Fourier space if circular; else separable if the kernel is.
+    """
+    size = image_shape[1:]
+    if boundary == "circular":
+        return circular_convolution(image_shape, one_period(kernel, size))
+    factors = separate(kernel)
+    if factors is None or max(size) > _SEPARABLE_SIDE:
+        return PaddedConvolution(image_shape, kernel, boundary)
+    along = zip(size, factors, strict=True)
+    matrices = [convolution_matrix(n, factor, boundary) for n, factor in along]
+    return SeparableMap(image_shape, [None, *(torch.from_numpy(M) for M in matrices)])
+
+
+def circular_convolution(image_shape: Shape, period: np.ndarray) -> DiagonalMap:
+    """Return the convolution with one period of a kernel, its origin at index (0, 0)."""
+    spectrum = torch.fft.rfft2(torch.from_numpy(period))
+    turned = np.roll(period[::-1, ::-1], 1, axis=(0, 1))
+    even = np.allclose(period, turned, rtol=0, atol=1e-15)  # then the spectrum is real
+    return DiagonalMap(
+        image_shape, spectrum.real if even else spectrum, FourierBasis(image_shape[1:])
+    )
+
+
+def one_period(kernel: np.ndarray, size: Shape) -> np.ndarray:
+    """Return a kernel wrapped around an image of `size`, its origin at index (0, 0)."""
+    rows, columns = (
+        (np.arange(n) - n // 2) % period for n, period in zip(kernel.shape, size, strict=True)
+    )
+    period = np.zeros(size)
+    np.add.at(period, (rows[:, None], columns), kernel)
+    return period
+
+
+def separate(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the column and the row whose outer product a kernel is, None if it is none."""
+    U, S, Vh = np.linalg.svd(kernel, full_matrices=False)
+    if S[1:].max(initial=0.0) > 1e-13 * S[0]:
+        return None
+    return S[0] * U[:, 0], Vh[0]
+
+
+def convolution_matrix(n: int, kernel: np.ndarray, boundary: str) -> np.ndarray:
+    """Return the matrix of a convolution of `n` values, under any boundary."""
+    if boundary == "circular":
+        period = one_period(kernel[:, np.newaxis], (n, 1))[:, 0]
+        return period[(np.arange(n)[:, np.newaxis] - np.arange(n)) % n]
+    sources = _sources(n, len(kernel), boundary)
+    # row i of a convolution has the kernel, turned, over the padded values i, i + 1, ...
+    n_out = len(sources) - len(kernel) + 1
+    matrix = np.zeros((n_out, n + 1))  # the last column takes the zeros that padding adds
+    where = sources[np.arange(n_out)[:, np.newaxis] + np.arange(len(kernel))]
+    np.add.at(matrix, (np.arange(n_out)[:, np.newaxis], where), kernel[::-1])
+    return matrix[:, :n]
+
+
+def _sources(n: int, n_kernel: int, boundary: str) -> np.ndarray:
+    """Return which of `n` values each padded one is a copy of; `n` stands for zero."""
+    if boundary == "valid":
+        return np.arange(n)
+    margin = ((n_kernel - 1) // 2, n_kernel // 2)
+    if boundary == "zero":
+        return np.pad(np.arange(n), margin, constant_values=n)
+    return np.pad(np.arange(n), margin, mode=PAD_MODES[boundary])  # type: ignore[call-overload]
+
+
+class PaddedConvolution(LinearMap):
+    """``A x = k * pad(x)`` where the kernel lies inside the padded image, each channel alike.
+
+    Convolved in Fourier space; the circular convolution with the same kernel preconditions.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Channels, height and width.
+    kernel : ndarray of shape (rows, columns)
+        ``k``, its origin at ``(rows // 2, columns // 2)``.
+    boundary : {"reflect", "replicate", "zero", "valid"}
+        See `skmetainv.operators.Blur`.
+    """
+
+    padding: Any
+    transform: torch.Tensor
+
+    def __init__(self, image_shape: Shape, kernel: np.ndarray, boundary: str):
+        channels, *size = image_shape
+        valid = boundary == "valid"
+        pairs = list(zip(size, kernel.shape, strict=True))
+        super().__init__(image_shape, (channels, *(n - k + 1 if valid else n for n, k in pairs)))
+        copies = boundary in ("reflect", "replicate")
+        self.padding = torch.nn.ModuleList(
+            _Padding(n, k, boundary, axis)
+            for axis, (n, k) in zip((-2, -1), pairs, strict=True)
+            if copies
+        )
+        # Large enough that what goes around it lies outside what is measured
+        self._size = tuple(next_fast_len(n + k - 1, real=True) for n, k in pairs)
+        self._padded = tuple(n + k - 1 if copies else n for n, k in pairs)
+        self._first = tuple(k // 2 if boundary == "zero" else k - 1 for k in kernel.shape)
+        transform = torch.fft.rfft2(torch.from_numpy(kernel.copy()), s=self._size)
+        self.register_buffer("transform", transform)
+        self.circular = circular_convolution(image_shape, one_period(kernel, tuple(size)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``k * pad(x)``."""
+        for pad in self.padding:
+            x = pad(x)
+        coefficients = torch.fft.rfft2(x, s=self._size) * self.transform
+        (top, left), (height, width) = self._first, self.measurement_shape[1:]
+        around = torch.fft.irfft2(coefficients, s=self._size)
+        return around[..., top : top + height, left : left + width]
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``pad'`` of the correlation of `y` with ``k``."""
+        (top, left), (height, width) = self._first, self._padded
+        y = torch.nn.functional.pad(y, (left, 0, top, 0))
+        transform = self.transform.conj()
+        coefficients = torch.fft.rfft2(y, s=self._size) * transform
+        x = torch.fft.irfft2(coefficients, s=self._size)[..., :height, :width]
+        for pad in reversed(self.padding):
+            x = pad.adjoint(x)
+        return x
+
+    def precondition(self, r: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
+        """Return the solution for the circular convolution with the same kernel."""
+        return self.circular.solve(r, rho)
+
+
+class _Padding(torch.nn.Module):
+    """Padding of one axis by copies of its values, and the adjoint, which adds them up again."""
+
+    before: torch.Tensor
+    after: torch.Tensor
+
+    def __init__(self, n: int, n_kernel: int, boundary: str, axis: int):
+        super().__init__()
+        self.n, self.axis = n, axis
+        sources = torch.from_numpy(_sources(n, n_kernel, boundary))
+        n_before = (n_kernel - 1) // 2
+        self.register_buffer("before", sources[:n_before].clone())
+        self.register_buffer("after", sources[n_before + n :].clone())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        copies = [x.index_select(self.axis, where) for where in (self.before, self.after)]
+        return torch.cat([copies[0], x, copies[1]], dim=self.axis)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        lengths = (len(self.before), self.n, len(self.after))
+        before, x, after = y.split(lengths, dim=self.axis)
+        x = x.index_add(self.axis, self.before, before)
+        return x.index_add(self.axis, self.after, after)

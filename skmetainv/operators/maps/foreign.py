@@ -1,0 +1,198 @@
+"""Maps around functions and objects that are not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap, Shape
+from skmetainv.operators.maps.pairs import apply_linear
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+
+
+class FunctionMap(ForwardMap):
+    """``A(x) = function(x)``, its derivatives by autograd.
+
+    Parameters
+    ----------
+    image_shape, measurement_shape : tuple of int
+        Shapes of ``x`` and of ``A(x)``, without the batch.
+    function : callable
+        What measures a batch of images.
+    """
+
+    def __init__(self, image_shape: Shape, measurement_shape: Shape, function: Function):
+        super().__init__(image_shape, measurement_shape)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``function(x)``."""
+        return self.function(x)
+
+
+class FunctionLinearMap(FunctionMap, LinearMap):
+    """``A x = function(x)`` of a linear function, the adjoint by autograd."""
+
+
+class PairMap(LinearMap):
+    """``A x = function(x)`` with an adjoint; all derivatives are made of the two.
+
+    Parameters
+    ----------
+    image_shape, measurement_shape : tuple of int
+        Shapes of ``x`` and of ``A x``, without the batch.
+    function, adjoint_function : callable
+        What measures a batch of images, and its adjoint.
+    """
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        measurement_shape: Shape,
+        function: Function,
+        adjoint_function: Function,
+    ):
+        super().__init__(image_shape, measurement_shape)
+        self.function, self.adjoint_function = function, adjoint_function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``function(x)``."""
+        return apply_linear(x, self.function, self.adjoint_function)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``adjoint_function(y)``."""
+        return apply_linear(y, self.adjoint_function, self.function)
+
+
+class LinearOperatorMap(PairMap):
+    """``A x`` by the ``matvec`` of a SciPy or PyLops operator, ``A' y`` by its ``rmatvec``.
+
+    Both run in NumPy on the CPU, image by image.
+
+    Parameters
+    ----------
+    image_shape, measurement_shape : tuple of int
+        Shapes of ``x`` and of ``A x``, without the batch.
+    operator : object with `shape`, `dtype`, `matvec` and `rmatvec`
+        Its measurements are complex if its type is.
+    image_order, measurement_order : tensor of int
+        Where in the operator's vectors each entry of a flat image, or measurement, lies.
+    """
+
+    image_order: torch.Tensor
+    measurement_order: torch.Tensor
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        measurement_shape: Shape,
+        operator: Any,
+        image_order: torch.Tensor,
+        measurement_order: torch.Tensor,
+    ):
+        super().__init__(image_shape, measurement_shape, self._measure, self._back)
+        self.operator = operator
+        self.is_complex = np.dtype(operator.dtype).kind == "c"
+        self.register_buffer("image_order", image_order)
+        self.register_buffer("measurement_order", measurement_order)
+
+    def _measure(self, x: torch.Tensor) -> torch.Tensor:
+        vectors = x.new_empty(len(x), self.operator.shape[1])
+        vectors[:, self.image_order] = x.flatten(1)
+        measured = torch.from_numpy(_rowwise(self.operator.matvec, vectors.cpu().numpy()))
+        measured = measured[:, self.measurement_order.cpu()]
+        if self.is_complex:
+            measured = torch.view_as_real(measured)
+        return measured.reshape(-1, *self.measurement_shape).to(x)
+
+    def _back(self, y: torch.Tensor) -> torch.Tensor:
+        values = y.detach().cpu().contiguous()
+        if self.is_complex:
+            values = torch.view_as_complex(values)
+        values = values.flatten(1)
+        vectors = torch.empty_like(values)
+        vectors[:, self.measurement_order.cpu()] = values
+        images = np.ascontiguousarray(_rowwise(self.operator.rmatvec, vectors.numpy()).real)
+        in_order = torch.from_numpy(images)[:, self.image_order.cpu()]
+        return in_order.reshape(-1, *self.image_shape).to(y)
+
+
+def _rowwise(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
+    return np.stack([np.asarray(function(row)) for row in rows])
+
+
+class PhysicsMap(ForwardMap):
+    """``A(x)`` of a `deepinv.physics.Physics`; several measurements are flat, side by side.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Channels, height and width.
+    physics : deepinv.physics.Physics
+        A copy of its own.
+    shapes : sequence of tuple of int
+        The shapes of what it measures, more than one of stacked physics.
+    """
+
+    def __init__(self, image_shape: Shape, physics: Any, shapes: list[Shape]):
+        flat = (sum(int(np.prod(shape)) for shape in shapes),)
+        super().__init__(image_shape, shapes[0] if len(shapes) == 1 else flat)
+        self.physics, self.shapes = physics, shapes
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``A(x)``."""
+        return self._joined(self.physics.A(x))
+
+    def _joined(self, y: Any) -> torch.Tensor:
+        if len(self.shapes) == 1:
+            return y
+        return torch.cat([part.flatten(1) for part in y], dim=1)
+
+    def _parted(self, y: torch.Tensor) -> Any:
+        if len(self.shapes) == 1:
+            return y
+        from deepinv.utils import TensorList
+
+        lengths = [int(np.prod(shape)) for shape in self.shapes]
+        parts = zip(y.split(lengths, dim=1), self.shapes, strict=True)
+        return TensorList([part.reshape(-1, *shape) for part, shape in parts])
+
+
+class LinearPhysicsMap(PhysicsMap, LinearMap):
+    """``A x`` of a `deepinv.physics.LinearPhysics`, with its adjoint; see `PhysicsMap`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``A x``."""
+        return apply_linear(x, self._measure, self._back)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``A' y``."""
+        return apply_linear(y, self._back, self._measure)
+
+    def _measure(self, x: torch.Tensor) -> torch.Tensor:
+        return self._joined(self.physics.A(x))
+
+    def _back(self, y: torch.Tensor) -> torch.Tensor:
+        return self.physics.A_adjoint(self._parted(y))
+
+
+class DecomposableMap(LinearPhysicsMap):
+    """``A x = U diag(s) V' x`` of a `deepinv.physics.DecomposablePhysics`; see `PhysicsMap`."""
+
+    def data_term(self, y: torch.Tensor) -> DecomposableDataTerm:
+        """Return the data fidelity, with ``A' y`` kept."""
+        return DecomposableDataTerm(self, y)
+
+
+class DecomposableDataTerm(LinearDataTerm):
+    """The data fidelity of a `DecomposableMap`, with its proximal step in closed form."""
+
+    A: DecomposableMap
+
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Return ``(A' A + rho I)^-1 (A' y + rho z)``, by the library's own decomposition."""
+        return self.A.physics.prox_l2(z, self.y, 1 / rho)

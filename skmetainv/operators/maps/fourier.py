@@ -1,0 +1,168 @@
+"""Samples of the Fourier transform: one receiver, or several coils with sensitivity maps."""
+
+from __future__ import annotations
+
+import torch
+
+from skmetainv.operators.maps.base import LinearMap, Shape
+from skmetainv.operators.maps.bases import Basis, FourierBasis
+from skmetainv.operators.maps.closed_forms import DiagonalNormalMap
+from skmetainv.operators.maps.masks import MaskMap
+
+_AXES = (-2, -1)
+
+
+class ComplexFourierBasis(Basis):
+    """The orthonormal Fourier transform of complex images, kept as two channels."""
+
+    def analysis(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients, shape ``(batch, 1, height, width)``, complex."""
+        return torch.fft.fft2(to_complex(x), norm="ortho")
+
+    def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
+        """Return the real and the imaginary channel."""
+        return to_channels(torch.fft.ifft2(coefficients, norm="ortho"))
+
+    def is_same(self, other: Basis) -> bool:
+        """Whether two objects are one basis."""
+        return isinstance(other, ComplexFourierBasis)
+
+
+class FourierMap(DiagonalNormalMap):
+    """``A x = m F x`` with the orthonormal Fourier transform ``F``, its origin in the middle.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Channels, height and width.
+    observed : tensor of bool, broadcastable to (batch, *measurement_shape)
+        The mask ``m``, the zero frequency in the middle.
+    complex_image : bool
+        The two channels of an image are its real and imaginary parts. Of real images the
+        transform is Hermitian, and ``A' A`` has the mask averaged with its point reflection.
+    missing_value : float, default=0.0
+        What a simulated measurement holds where it is not observed.
+    """
+
+    observed: torch.Tensor
+    _mask: torch.Tensor
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        observed: torch.Tensor,
+        complex_image: bool,
+        missing_value: float = 0.0,
+    ):
+        channels, height, width = image_shape
+        shape = (1 if complex_image else channels, height, width, 2)
+        super().__init__(image_shape, shape, observed)
+        self.complex_image, self.missing_value = complex_image, missing_value
+        mask = observed.double()
+        self.register_buffer("_mask", mask)
+        power = torch.fft.ifftshift(mask[..., 0], dim=_AXES)
+        if complex_image:
+            self.keep_normal(power, ComplexFourierBasis())
+        else:
+            reflected = power.flip(_AXES).roll((1, 1), _AXES)
+            half = ((power + reflected) / 2)[..., : width // 2 + 1]
+            self.keep_normal(half, FourierBasis((height, width)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``m F x``, real and imaginary parts along the last axis."""
+        field = to_complex(x) if self.complex_image else x
+        return self._mask * torch.view_as_real(centered_fft2(field))
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``F' m y``; of a real image its real part."""
+        field = centered_ifft2(torch.view_as_complex((self._mask * y).contiguous()))
+        return to_channels(field) if self.complex_image else field.real
+
+    def masked(self, mask: MaskMap) -> FourierMap:
+        """Return the map that leaves out what `mask` does."""
+        return type(self)(
+            self.image_shape, self.observed & mask.observed, self.complex_image, mask.missing_value
+        ).to(self._mask.dtype)
+
+
+class CoilMap(LinearMap):
+    """``A x = m F (s_c x)`` for every coil ``c`` with sensitivity ``s_c``.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        One channel, or two of a complex image; height and width.
+    sensitivities : tensor of shape (coils, height, width), complex
+        The maps ``s_c``.
+    observed : tensor of bool, broadcastable to (batch, *measurement_shape)
+        The mask ``m``, the zero frequency in the middle.
+    missing_value : float, default=0.0
+        What a simulated measurement holds where it is not observed.
+    """
+
+    observed: torch.Tensor
+    _mask: torch.Tensor
+    sensitivities: torch.Tensor
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        sensitivities: torch.Tensor,
+        observed: torch.Tensor,
+        missing_value: float = 0.0,
+    ):
+        super().__init__(image_shape, (*sensitivities.shape, 2), observed)
+        self.missing_value = missing_value
+        self.register_buffer("sensitivities", sensitivities)
+        self.register_buffer("_mask", observed.double())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``m F (s_c x)``, real and imaginary parts along the last axis."""
+        return self._mask * torch.view_as_real(centered_fft2(self.sensitivities * self._field(x)))
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``sum_c conj(s_c) F' m y_c``; of a real image its real part."""
+        return self._combined(centered_ifft2(torch.view_as_complex((self._mask * y).contiguous())))
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``A' A x``; where the origins lie cancels out."""
+        coefficients = torch.fft.fft2(self.sensitivities * self._field(x))
+        mask = torch.fft.ifftshift(self._mask[..., 0], dim=_AXES)
+        return self._combined(torch.fft.ifft2(mask * coefficients))
+
+    def masked(self, mask: MaskMap) -> CoilMap:
+        """Return the map that leaves out what `mask` does."""
+        observed = self.observed & mask.observed
+        masked = CoilMap(self.image_shape, self.sensitivities, observed, mask.missing_value)
+        return masked.to(self._mask.dtype)
+
+    def _field(self, x: torch.Tensor) -> torch.Tensor:
+        return to_complex(x) if self.image_shape[0] == 2 else x
+
+    def _combined(self, fields: torch.Tensor) -> torch.Tensor:
+        field = (self.sensitivities.conj() * fields).sum(1, keepdim=True)
+        return to_channels(field) if self.image_shape[0] == 2 else field.real
+
+
+def centered_fft2(x: torch.Tensor) -> torch.Tensor:
+    """Return the orthonormal transform, origins of image and frequencies in the middle."""
+    return torch.fft.fftshift(
+        torch.fft.fft2(torch.fft.ifftshift(x, dim=_AXES), norm="ortho"), dim=_AXES
+    )
+
+
+def centered_ifft2(coefficients: torch.Tensor) -> torch.Tensor:
+    """Return the inverse of `centered_fft2`."""
+    return torch.fft.fftshift(
+        torch.fft.ifft2(torch.fft.ifftshift(coefficients, dim=_AXES), norm="ortho"), dim=_AXES
+    )
+
+
+def to_complex(x: torch.Tensor) -> torch.Tensor:
+    """Return the complex image, shape ``(batch, 1, height, width)``, of two channels."""
+    return torch.complex(x[:, :1], x[:, 1:])
+
+
+def to_channels(field: torch.Tensor) -> torch.Tensor:
+    """Return the real and the imaginary part of a complex image as channels."""
+    return torch.cat([field.real, field.imag], dim=1)

@@ -1,0 +1,31 @@
+"""The largest eigenvalue of a symmetric matrix that is known by its products alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+
+def largest_eigenvalue(
+    matrix: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, n_steps: int
+) -> torch.Tensor:
+    """Return the largest eigenvalue of a symmetric matrix over a batch, by Lanczos' method."""
+
+    def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
+
+    v = start / dot(start, start).sqrt()
+    basis, diagonal, beside = [v], [], []
+    for _ in range(n_steps):
+        w = matrix(basis[-1])
+        diagonal.append(dot(w, basis[-1]).flatten())
+        for u in basis + basis:  # twice is enough to stay orthogonal
+            w = w - dot(w, u) * u
+        length = dot(w, w).sqrt()
+        beside.append(length.flatten())
+        basis.append(w / length.clamp(min=torch.finfo(w.dtype).tiny))
+    tridiagonal = torch.diag_embed(torch.stack(diagonal, 1))
+    tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], 1)
+    tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], -1)
+    return torch.linalg.eigvalsh(tridiagonal).max()

@@ -1,0 +1,130 @@
+"""Maps that keep some entries of an image as they are, and leave the others out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from skmetainv.operators.maps.base import Shape
+from skmetainv.operators.maps.bases import Basis
+from skmetainv.operators.maps.closed_forms import DiagonalGramMap, DiagonalMap
+
+DrawMask: TypeAlias = Callable[[np.random.Generator], np.ndarray]
+
+
+class IdentityMap(DiagonalMap):
+    """``A x = x``.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Channels, height and width.
+    """
+
+    def __init__(self, image_shape: Shape):
+        super().__init__(image_shape, torch.ones((), dtype=torch.float64), Basis())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `x` itself."""
+        return x
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return `y` itself."""
+        return y
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `x` itself."""
+        return x
+
+
+class MaskMap(DiagonalMap):
+    """``A x = m x``, with one mask for all images or one for each.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        Shape of what is masked, (channels, height, width) for images.
+    observed : tensor of bool
+        The mask ``m``, broadcastable to ``(batch, *image_shape)``.
+    missing_value : float, default=0.0
+        What a simulated measurement holds where it is not observed.
+    """
+
+    observed: torch.Tensor
+
+    def __init__(self, image_shape: Shape, observed: torch.Tensor, missing_value: float = 0.0):
+        super().__init__(image_shape, observed.double(), Basis(), observed)
+        self.missing_value = missing_value
+
+
+class RandomMaskMap(DiagonalMap):
+    """The identity until masks are drawn, or read from the NaN of measurements.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        Shape of what is masked, (channels, height, width) for images.
+    draw_mask : callable
+        ``draw_mask(generator)`` gives one mask, an array of bool broadcastable to `image_shape`.
+    """
+
+    missing_value = torch.nan
+
+    def __init__(self, image_shape: Shape, draw_mask: DrawMask):
+        super().__init__(image_shape, torch.ones((), dtype=torch.float64), Basis())
+        self.draw_mask = draw_mask
+
+    def draw(self, generators: Sequence[np.random.Generator]) -> MaskMap:
+        """Return the map with a mask for each image."""
+        masks = np.stack([self.draw_mask(generator) for generator in generators])
+        return self._masked(torch.from_numpy(masks).to(self.power.device))
+
+    def with_masks_of(self, y: torch.Tensor) -> MaskMap:
+        """Return the map that observes what is not NaN."""
+        return self._masked(~y.isnan())
+
+    def _masked(self, observed: torch.Tensor) -> MaskMap:
+        masked = MaskMap(self.image_shape, observed, missing_value=self.missing_value)
+        return masked.to(self.power.dtype)
+
+
+class SelectionMap(DiagonalGramMap):
+    """``A x`` holds some entries of ``x``, none of them twice.
+
+    Parameters
+    ----------
+    image_shape, measurement_shape : tuple of int
+        Shapes of ``x`` and of ``A x``.
+    index : tensor of int, shape (n_measurements,)
+        Where in the flat image each entry of the flat measurement lies.
+    """
+
+    index: torch.Tensor
+
+    def __init__(self, image_shape: Shape, measurement_shape: Shape, index: torch.Tensor):
+        super().__init__(image_shape, measurement_shape)
+        self.register_buffer("index", index)
+        self.keep_gram(torch.ones((), dtype=torch.float64), Basis())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the selected entries."""
+        return x.flatten(1).index_select(1, self.index).reshape(-1, *self.measurement_shape)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``y`` where it was selected, 0 elsewhere."""
+        image = y.new_zeros(len(y), math.prod(self.image_shape))
+        return image.index_copy(1, self.index, y.flatten(1)).reshape(-1, *self.image_shape)
+
+
+def draw_entries(
+    mask_shape: Shape, counts: tuple[int, int], generator: np.random.Generator
+) -> np.ndarray:
+    """Return a mask with as many entries at random as a draw from the range of counts says."""
+    mask = np.zeros(mask_shape, dtype=bool)
+    count = generator.integers(*counts, endpoint=True)
+    mask.flat[generator.permutation(mask.size)[:count]] = True
+    return mask

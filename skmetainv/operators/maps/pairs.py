@@ -1,0 +1,39 @@
+"""Linear functions that autograd knows by a pair: what they do, and what their adjoint does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+
+
+def apply_linear(x: torch.Tensor, function: Function, adjoint: Function) -> torch.Tensor:
+    """Return ``function(x)``, whose derivative of every order is made of the pair.
+
+    Parameters
+    ----------
+    x : tensor of shape (batch, ...)
+        The argument.
+    function, adjoint : callable
+        A linear function and its adjoint; neither needs to be differentiable by autograd.
+
+    Returns
+    -------
+    y : tensor of shape (batch, ...)
+        ``function(x)``.
+    """
+    return _Pair.apply(x, function, adjoint)
+
+
+class _Pair(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, function: Function, adjoint: Function) -> torch.Tensor:
+        ctx.function, ctx.adjoint = function, adjoint
+        return function(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return apply_linear(gradients[0], ctx.adjoint, ctx.function), None, None

@@ -1,0 +1,141 @@
+"""Instruments whose measurement is no linear function of the image."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import torch
+
+from skmetainv.arrays import is_complex_shape
+from skmetainv.operators.fourier import FourierSampling
+from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
+from skmetainv.operators.operator import Operator, has_missing
+from skmetainv.parameters import Interval
+
+
+class Saturation(Operator):
+    """``A(x) = min(max(gain x, low), high)``: a sensor that clips.
+
+    Solvers that need a linear operator raise a ValueError.
+
+    Parameters
+    ----------
+    gain : float, default=1.0
+        Exposure: what an image is multiplied by; positive.
+    low, high : float, default=0.0, 1.0
+        Smallest and largest value that is measured, ``low < high``.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `low` is not below `high`.
+
+    Notes
+    -----
+    Where the sensor clips, the derivative is 0: nothing there tells how much brighter it was.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Saturation
+    >>> A = Saturation(gain=2.0).build(image_shape=(1, 1, 3))
+    >>> A(torch.tensor([[[[0.1, 0.4, 0.7]]]]))
+    tensor([[[[0.2000, 0.8000, 1.0000]]]])
+    """
+
+    _parameter_constraints = {
+        "gain": [Interval(Real, 0, None, closed="neither")],
+        "low": [Interval(Real, None, None, closed="neither")],
+        "high": [Interval(Real, None, None, closed="neither")],
+    }
+
+    def __init__(self, gain: float = 1.0, low: float = 0.0, high: float = 1.0):
+        self.gain = gain
+        self.low = low
+        self.high = high
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        if not self.low < self.high:
+            raise ValueError(
+                "The 'low' parameter of Saturation must be below the 'high' one. "
+                f"Got low={self.low!r} and high={self.high!r} instead."
+            )
+        return _SaturationMap(image_shape, self.gain, self.low, self.high)
+
+
+class _SaturationMap(ForwardMap):
+    def __init__(self, image_shape: Shape, gain: float, low: float, high: float):
+        super().__init__(image_shape, image_shape)
+        self.gain, self.low, self.high = gain, low, high
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.gain * x).clamp(self.low, self.high)
+
+
+class PhaseRetrieval(Operator):
+    """``A(x) = |B x|``, the magnitudes of what a linear operator ``B`` measures.
+
+    Solvers that need a linear operator raise a ValueError.
+
+    Parameters
+    ----------
+    operator : Operator, default=None
+        ``B``, linear and without missing samples; of complex measurements, a last axis of real and
+        imaginary parts, the magnitude is that of the complex number. None is the whole Fourier
+        transform, ``FourierSampling(acceleration=1)``.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `operator` is nonlinear or has missing samples.
+
+    Notes
+    -----
+    Where a magnitude is 0 it has no derivative; 0 is taken, for the second one, too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Identity, PhaseRetrieval
+    >>> A = PhaseRetrieval(Identity()).build(image_shape=(1, 1, 2))
+    >>> A(torch.tensor([[[[-2.0, 3.0]]]]))
+    tensor([[[[2., 3.]]]])
+    """
+
+    _parameter_constraints = {"operator": [Operator, None]}
+
+    def __init__(self, operator: Operator | None = None):
+        self.operator = operator
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        operator = FourierSampling(acceleration=1) if self.operator is None else self.operator
+        B = operator.build(image_shape)
+        if not isinstance(B, LinearMap) or has_missing(operator):
+            raise ValueError(
+                "The 'operator' parameter of PhaseRetrieval must be linear and without missing "
+                f"samples. Got {operator!r} instead."
+            )
+        return _MagnitudeMap(B)
+
+
+class _MagnitudeMap(ForwardMap):
+    def __init__(self, B: LinearMap):
+        shape, observed = B.measurement_shape, B.observed
+        of_complex = is_complex_shape(shape)
+        if of_complex and observed is not None:
+            observed = observed[..., 0]
+        super().__init__(B.image_shape, shape[:-1] if of_complex else shape, observed)
+        self.B, self.of_complex = B, of_complex
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        measured: Any = self.B(x)
+        if not self.of_complex:
+            return measured.abs()
+        intensity = measured.square().sum(-1)
+        zero = intensity == 0
+        return torch.where(zero, 0.0, torch.where(zero, 1.0, intensity).sqrt())
