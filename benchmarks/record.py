@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "scikit-learn", "scikit-image", "numpy")
+PACKAGES = ("torch", "scikit-learn", "scikit-image", "numpy", "scipy", "deepinv")
 
 
 def environment(device="cpu"):

@@ -178,20 +178,9 @@ class LinearMap(ForwardMap):
         """
         if math.prod(self.image_shape) * math.prod(self.measurement_shape) > _DENSE_ENTRIES:
             rho = (rcond * self.norm()) ** 2
-            return self.solve(self.adjoint(y), rho.to(y.dtype))
+            return solve(self.normal, self.adjoint(y), rho.to(y.dtype))
         inverse = torch.linalg.pinv(self.explicit(), rtol=rcond)
         return (inverse @ y.flatten(1)[..., None]).reshape(-1, *self.image_shape)
-
-    def solve(self, b: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
-        """Return ``(A' A + rho I)^-1 b`` by conjugate gradients, see `normal_equations.solve`."""
-        return solve(self.normal, b, rho, self.precondition)
-
-    def precondition(self, r: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
-        """Return about ``(A' A + rho I)^-1 r``, up to a factor; the nearer, the fewer iterations.
-
-        Symmetric and positive definite as a map of `r`; without a better one, the identity.
-        """
-        return r
 
     def explicit(self) -> torch.Tensor:
         """Return the matrix of ``A``: one, or one for each image where masks vary.
@@ -305,10 +294,11 @@ class LinearDataTerm(DataTerm):
         Returns
         -------
         x : tensor of shape (batch, *image_shape)
-            ``(A' A + rho I)^-1 (A' y + rho z)``.
+            ``(A' A + rho I)^-1 (A' y + rho z)``, by conjugate gradients from `z`, see
+            `skmetainv.operators.maps.normal_equations.solve`.
         """
         rho = torch.as_tensor(rho, dtype=z.dtype, device=z.device)
-        return self.A.solve(self.adjoint_y + rho * z, rho)
+        return solve(self.A.normal, self.adjoint_y + rho * z, rho, start=z)
 
     def start(self, kind: str) -> torch.Tensor:
         """Return an image to start a solver from, see `DataTerm.start`."""

@@ -40,10 +40,6 @@ class DiagonalNormalMap(LinearMap):
         coefficients = self.basis.analysis(self.adjoint(y))
         return self.basis.synthesis(_inverse(self.power, rcond) * coefficients)
 
-    def solve(self, b: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Return ``(A' A + rho I)^-1 b``, which is ``B' diag(1 / (power + rho)) B b``."""
-        return self.basis.synthesis(self.basis.analysis(b) / (self.power + rho))
-
     def data_term(self, y: torch.Tensor) -> DiagonalNormalDataTerm:
         """Return the data fidelity, with ``A' y`` kept."""
         return DiagonalNormalDataTerm(self, y)
@@ -69,7 +65,8 @@ class DiagonalNormalDataTerm(LinearDataTerm):
         x : tensor of shape (batch, *image_shape)
             ``B' diag(1 / (power + rho)) B (A' y + rho z)``.
         """
-        return self.A.solve(self.adjoint_y + rho * z, rho)
+        coefficients = self.A.basis.analysis(self.adjoint_y + rho * z)
+        return self.A.basis.synthesis(coefficients / (self.A.power + rho))
 
 
 class DiagonalMap(DiagonalNormalMap):

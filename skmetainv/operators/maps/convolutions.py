@@ -102,7 +102,7 @@ def _sources(n: int, n_kernel: int, boundary: str) -> np.ndarray:
 class PaddedConvolution(LinearMap):
     """``A x = k * pad(x)`` where the kernel lies inside the padded image, each channel alike.
 
-    Convolved in Fourier space; the circular convolution with the same kernel preconditions.
+    Convolved in Fourier space, where kernels of any size cost the same.
 
     Parameters
     ----------
@@ -134,7 +134,6 @@ class PaddedConvolution(LinearMap):
         self._first = tuple(k // 2 if boundary == "zero" else k - 1 for k in kernel.shape)
         transform = torch.fft.rfft2(torch.from_numpy(kernel.copy()), s=self._size)
         self.register_buffer("transform", transform)
-        self.circular = circular_convolution(image_shape, one_period(kernel, tuple(size)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``k * pad(x)``."""
@@ -155,10 +154,6 @@ class PaddedConvolution(LinearMap):
         for pad in reversed(self.padding):
             x = pad.adjoint(x)
         return x
-
-    def precondition(self, r: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
-        """Return the solution for the circular convolution with the same kernel."""
-        return self.circular.solve(r, rho)
 
 
 class _Padding(torch.nn.Module):

@@ -1,0 +1,297 @@
+"""Cost of every operator at three sizes, beside DeepInverse's in the same run.
+
+    python -m benchmarks.operators [--sizes 64 128 256] [--only NAME ...] [--device cuda]
+
+One image in float32; forward, adjoint and proximal step (``rho = 0.1``) without gradients. Ours and
+theirs run in turn; times are medians in milliseconds, and each ratio is the median of the ratios of
+the pairs (above 1: ours is faster). Where theirs iterates, its tolerance is ours, a relative residual
+of 1e-6, instead of its default of 1e-4 with at most 50 iterations; what both give is compared with
+each other (`difference`, relative).
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import deepinv
+import numpy as np
+import torch
+
+from benchmarks.record import save
+from skmetainv.operators import (
+    Blur,
+    CompressedSensing,
+    Downsampling,
+    FourierSampling,
+    GaussianBlur,
+    Grayscale,
+    Identity,
+    Inpainting,
+    MissingPixels,
+    Mosaic,
+    MotionBlur,
+    MultiCoilMRI,
+    PhaseRetrieval,
+    Radon,
+    Saturation,
+    Stack,
+)
+
+RHO, SECONDS, PAIRS = 0.1, 1.0, (9, 200)
+NAMES = ("forward", "adjoint", "prox")
+# Dense matrices of larger images do not fit, or take minutes to decompose.
+DENSE = 64
+
+
+@dataclass
+class Row:
+    """An operator, the channels it is tried on, and what makes the same of DeepInverse."""
+
+    operator: Any
+    channels: int
+    theirs: Any = None
+    largest: int = 256
+    same: bool = True
+
+
+def fourier_mask(A):
+    return A.observed[0, 0, :, :, 0].float()
+
+
+def centred(kernel):
+    return torch.from_numpy(np.asarray(kernel)).float()[None, None]
+
+
+def blur_physics(operator, padding):
+    def physics(A):
+        return deepinv.physics.Blur(filter=centred(operator.kernel), padding=padding)
+
+    return physics
+
+
+def circular_physics(operator):
+    def physics(A):
+        return deepinv.physics.BlurFFT(A.image_shape, filter=centred(operator.kernel))
+
+    return physics
+
+
+def downsampling_physics(operator, factor):
+    def physics(A):
+        return deepinv.physics.Downsampling(
+            A.image_shape, filter=centred(operator.kernel), factor=factor, padding="circular"
+        )
+
+    return physics
+
+
+def sensing_physics(A):
+    physics = deepinv.physics.CompressedSensing(m=len(A.matrix), img_size=A.image_shape)
+    physics._A.data = A.matrix.clone()
+    physics._A_dagger.data = torch.linalg.pinv(A.matrix)
+    physics._A_adjoint.data = A.matrix.T.clone()
+    return physics
+
+
+WIDE, MOTION = GaussianBlur(sigma=3.0), MotionBlur(length=15.0, angle=30.0)
+MIRRORED = GaussianBlur(sigma=3.0, boundary="reflect")
+DECIMATED = GaussianBlur(sigma=1.0)
+
+ROWS = {
+    "Identity": Row(Identity(), 3, lambda A: deepinv.physics.Denoising()),
+    "Inpainting": Row(
+        Inpainting(), 3, lambda A: deepinv.physics.Inpainting(A.image_shape, mask=A.observed[0])
+    ),
+    "MissingPixels": Row(
+        MissingPixels(0.5), 3, lambda A: deepinv.physics.Inpainting(A.image_shape, A.observed[0])
+    ),
+    "GaussianBlur(3)": Row(WIDE, 3, circular_physics(WIDE)),
+    "MotionBlur(15, 30)": Row(MOTION, 3, circular_physics(MOTION)),
+    "GaussianBlur(3, boundary='reflect')": Row(MIRRORED, 3, blur_physics(MIRRORED, "reflect")),
+    **{
+        f"MotionBlur(15, 30, boundary={boundary!r})": Row(
+            MotionBlur(15.0, 30.0, boundary), 3, blur_physics(MOTION, padding)
+        )
+        for boundary, padding in (
+            ("reflect", "reflect"),
+            ("replicate", "replicate"),
+            ("zero", "constant"),
+            ("valid", "valid"),
+        )
+    },
+    "Downsampling(2, 'nearest')": Row(
+        Downsampling(2, "nearest"),
+        3,
+        lambda A: deepinv.physics.Downsampling(A.image_shape, filter=None, factor=2),
+    ),
+    "Downsampling(2, 'area')": Row(
+        Downsampling(2),
+        3,
+        lambda A: deepinv.physics.Downsampling(A.image_shape, filter=None, factor=2),
+    ),
+    "Downsampling(2, 'gaussian')": Row(Downsampling(2, "gaussian"), 3),
+    "Downsampling(2, 'bicubic')": Row(
+        Downsampling(2, "bicubic"),
+        3,
+        lambda A: deepinv.physics.Downsampling(A.image_shape, filter="bicubic", factor=2),
+        same=False,
+    ),
+    "Downsampling(2, 'nearest') @ GaussianBlur(1)": Row(
+        Downsampling(2, "nearest") @ DECIMATED, 3, downsampling_physics(DECIMATED, 2)
+    ),
+    "Downsampling(2, 'nearest') @ MotionBlur(15, 30)": Row(
+        Downsampling(2, "nearest") @ MOTION, 3, downsampling_physics(MOTION, 2)
+    ),
+    "CompressedSensing('gaussian')": Row(CompressedSensing(0.25), 1, sensing_physics, DENSE),
+    "CompressedSensing('rademacher')": Row(
+        CompressedSensing(0.25, "rademacher"), 1, sensing_physics, DENSE
+    ),
+    "CompressedSensing('cosine')": Row(
+        CompressedSensing(0.25, "cosine"),
+        1,
+        lambda A: deepinv.physics.StructuredRandom(A.image_shape, (1, 1, A.measurement_shape[0])),
+        same=False,
+    ),
+    "CompressedSensing('hadamard')": Row(
+        CompressedSensing(0.25, "hadamard"),
+        1,
+        lambda A: deepinv.physics.SinglePixelCamera(
+            m=A.measurement_shape[0], img_size=A.image_shape, fast=True
+        ),
+        same=False,
+    ),
+    "FourierSampling()": Row(FourierSampling(), 1),
+    "FourierSampling(complex_image=True)": Row(
+        FourierSampling(complex_image=True), 2, lambda A: deepinv.physics.MRI(mask=fourier_mask(A))
+    ),
+    "MultiCoilMRI(4)": Row(MultiCoilMRI(4), 1),
+    "MultiCoilMRI(4, complex_image=True)": Row(
+        MultiCoilMRI(4, complex_image=True),
+        2,
+        lambda A: deepinv.physics.MultiCoilMRI(
+            mask=fourier_mask(A), coil_maps=A.sensitivities[None].to(torch.complex64)
+        ),
+    ),
+    "Radon(60)": Row(
+        Radon(60),
+        1,
+        lambda A: deepinv.physics.Tomography(
+            angles=60, img_width=A.image_shape[1], circle=False, normalize=False
+        ),
+        same=False,
+    ),
+    "Mosaic()": Row(
+        Mosaic(), 3, lambda A: deepinv.physics.Demosaicing(A.image_shape), same=False
+    ),
+    "Grayscale()": Row(
+        Grayscale(), 3, lambda A: deepinv.physics.Decolorize(A.image_shape), same=False
+    ),
+    "MissingPixels(0.5) @ GaussianBlur(3)": Row(MissingPixels(0.5) @ WIDE, 3),
+    "MissingPixels(0.5) @ FourierSampling()": Row(MissingPixels(0.5) @ FourierSampling(), 1),
+    "Stack([GaussianBlur(3), Identity()])": Row(Stack([WIDE, Identity()]), 3),
+    "Saturation()": Row(Saturation(), 3),
+    "PhaseRetrieval()": Row(PhaseRetrieval(), 1),
+}
+
+
+def our_calls(A, data, x, y, z):
+    if not hasattr(A, "adjoint"):
+        return {"forward": lambda: A(x), "adjoint": lambda: A.vjp(x, y)}
+    return {
+        "forward": lambda: A(x),
+        "adjoint": lambda: A.adjoint(y),
+        "prox": lambda: data.prox(z, RHO),
+    }
+
+
+def their_calls(physics, x, y, z):
+    physics.max_iter, physics.tol = 1000, 1e-6
+    y = physics.A(x) if y is None else y
+    return {
+        "forward": lambda: physics.A(x),
+        "adjoint": lambda: physics.A_adjoint(y),
+        "prox": lambda: physics.prox_l2(z, y, 1 / RHO),
+    }
+
+
+def seconds(call, device):
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def timed(ours, theirs, device):
+    """Return medians in milliseconds and the median ratio of the pairs."""
+    calls = [call for call in (ours, theirs) if call is not None]
+    for call in calls:
+        call()
+    once = sum(seconds(call, device) for call in calls)
+    n = min(PAIRS[1], max(PAIRS[0], int(SECONDS / once)))
+    pairs = [[seconds(call, device) for call in calls] for _ in range(n)]
+    result = {"ours_ms": 1000 * median(pair[0] for pair in pairs), "pairs": n}
+    if theirs is not None:
+        result["theirs_ms"] = 1000 * median(pair[1] for pair in pairs)
+        result["ratio"] = median(pair[1] / pair[0] for pair in pairs)
+    return result
+
+
+def measure(row, size, device):
+    A = row.operator.build((row.channels, size, size))
+    A = A.draw([np.random.default_rng(0)]).to(device, torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    x, z = torch.rand(2, 1, row.channels, size, size, generator=generator).to(device)
+    y = A(x)
+    ours, theirs = our_calls(A, A.bind(y), x, y, z), {}
+    if row.theirs is not None:
+        physics = row.theirs(A.cpu()).to(device)
+        A.to(device)
+        # deepinv keeps complex and flat measurements in other shapes
+        own = physics.A(x)
+        theirs = their_calls(physics, x, y if row.same and own.shape == y.shape else own, z)
+    result = {}
+    for name, call in ours.items():
+        result[name] = timed(call, theirs.get(name), device)
+        if row.same and name in theirs:
+            mine, other = call(), theirs[name]()
+            difference = (mine.flatten() - other.flatten()).norm() / mine.norm()
+            result[name]["difference"] = float(difference)
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--only", nargs="+", default=list(ROWS))
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    device, results = torch.device(args.device), {}
+    print(f"{'':50}{'size':>5}" + "".join(f"{name + ', ms':>12}{'ratio':>8}" for name in NAMES))
+    with torch.no_grad():
+        for name in args.only:
+            for size in (size for size in args.sizes if size <= ROWS[name].largest):
+                figures = measure(ROWS[name], size, device)
+                results.setdefault(name, {})[size] = figures
+                cells = [figures.get(kind, {}) for kind in NAMES]
+                print(
+                    f"{name:50}{size:5}"
+                    + "".join(
+                        f"{cell.get('ours_ms', float('nan')):12.3f}{cell.get('ratio', float('nan')):8.2f}"
+                        for cell in cells
+                    )
+                    + "".join(f" {cell['difference']:.0e}" for cell in cells if "difference" in cell),
+                    flush=True,
+                )
+    if args.only == list(ROWS):
+        settings = {"rho": RHO, "dtype": "float32", "tolerance": 1e-6, "images": 1}
+        suffix = "" if device.type == "cpu" else f"_{device.type}"
+        print(save(f"operators{suffix}", settings, results, device).name)
+
+
+if __name__ == "__main__":
+    main()
