@@ -51,13 +51,41 @@ class Mosaic(Operator):
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        channels, height, width = image_shape
-        if channels != 3:
-            raise ValueError(f"Mosaic takes images of three channels. Got {channels} instead.")
-        block = np.array(["RGB".index(colour) for colour in self.pattern]).reshape(2, 2)
-        rows, columns = np.ogrid[:height, :width]
-        index = (block[rows % 2, columns % 2] * height + rows) * width + columns
-        return SelectionMap(image_shape, (1, height, width), torch.from_numpy(index.ravel()))
+        if image_shape[0] != 3:
+            raise ValueError(
+                f"Mosaic takes images of three channels. Got {image_shape[0]} instead."
+            )
+        channels = ["RGB".index(colour) for colour in self.pattern]
+        return MosaicMap(image_shape, np.array(channels).reshape(2, 2))
+
+
+class MosaicMap(SelectionMap):
+    """``A x`` has one of three channels at every pixel.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Three channels, height and width.
+    block : ndarray of int, shape (2, 2)
+        Which of them, in the first two rows and columns; the others repeat these.
+    """
+
+    mask: torch.Tensor
+
+    def __init__(self, image_shape: Shape, block: np.ndarray):
+        super().__init__(image_shape, (1, *image_shape[1:]))
+        mask = torch.zeros(image_shape, dtype=torch.float64)
+        for (row, column), channel in np.ndenumerate(block):
+            mask[channel, row::2, column::2] = 1
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the selected channels."""
+        return (self.mask * x).sum(1, keepdim=True)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``y`` in the channel that it was taken from, 0 in the others."""
+        return self.mask * y
 
 
 class Grayscale(Operator):

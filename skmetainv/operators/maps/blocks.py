@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from skmetainv.operators.maps.base import Shape
@@ -24,9 +22,19 @@ class DecimationMap(SelectionMap):
     """
 
     def __init__(self, image_shape: Shape, factor: int):
-        kept = torch.arange(math.prod(image_shape)).reshape(image_shape)[:, ::factor, ::factor]
-        super().__init__(image_shape, tuple(kept.shape), kept.flatten())
+        channels, height, width = image_shape
+        super().__init__(image_shape, (channels, height // factor, width // factor))
         self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the first pixels, a view of `x`."""
+        return x[..., :: self.factor, :: self.factor]
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``y`` at the first pixel of every block, 0 at the others."""
+        x = y.new_zeros(len(y), *self.image_shape)
+        x[..., :: self.factor, :: self.factor] = y
+        return x
 
     def axis_matrix(self, n: int) -> torch.Tensor:
         """Return what ``A`` does along an axis of `n` pixels."""

@@ -45,7 +45,7 @@ class FourierMap(DiagonalNormalMap):
     """
 
     observed: torch.Tensor
-    _mask: torch.Tensor
+    factor: torch.Tensor
 
     def __init__(
         self,
@@ -58,9 +58,8 @@ class FourierMap(DiagonalNormalMap):
         shape = (1 if complex_image else channels, height, width, 2)
         super().__init__(image_shape, shape, observed)
         self.complex_image, self.missing_value = complex_image, missing_value
-        mask = observed.double()
-        self.register_buffer("_mask", mask)
-        power = torch.fft.ifftshift(mask[..., 0], dim=_AXES)
+        power = torch.fft.ifftshift(observed[..., 0].double(), dim=_AXES)
+        self.register_buffer("factor", _shifted(power))
         if complex_image:
             self.keep_normal(power, ComplexFourierBasis())
         else:
@@ -70,19 +69,18 @@ class FourierMap(DiagonalNormalMap):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``m F x``, real and imaginary parts along the last axis."""
-        field = to_complex(x) if self.complex_image else x
-        return self._mask * torch.view_as_real(centered_fft2(field))
+        return sampled_fft2(to_complex(x) if self.complex_image else x, self.factor)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``F' m y``; of a real image its real part."""
-        field = centered_ifft2(torch.view_as_complex((self._mask * y).contiguous()))
+        field = sampled_ifft2(y, self.factor)
         return to_channels(field) if self.complex_image else field.real
 
     def masked(self, mask: MaskMap) -> FourierMap:
         """Return the map that leaves out what `mask` does."""
         return type(self)(
             self.image_shape, self.observed & mask.observed, self.complex_image, mask.missing_value
-        ).to(self._mask.dtype)
+        ).to(self.power.dtype)
 
 
 class CoilMap(LinearMap):
@@ -101,7 +99,8 @@ class CoilMap(LinearMap):
     """
 
     observed: torch.Tensor
-    _mask: torch.Tensor
+    mask: torch.Tensor
+    factor: torch.Tensor
     sensitivities: torch.Tensor
 
     def __init__(
@@ -114,27 +113,27 @@ class CoilMap(LinearMap):
         super().__init__(image_shape, (*sensitivities.shape, 2), observed)
         self.missing_value = missing_value
         self.register_buffer("sensitivities", sensitivities)
-        self.register_buffer("_mask", observed.double())
+        self.register_buffer("mask", torch.fft.ifftshift(observed[..., 0].double(), dim=_AXES))
+        self.register_buffer("factor", _shifted(self.mask))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``m F (s_c x)``, real and imaginary parts along the last axis."""
-        return self._mask * torch.view_as_real(centered_fft2(self.sensitivities * self._field(x)))
+        return sampled_fft2(self.sensitivities * self._field(x), self.factor)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``sum_c conj(s_c) F' m y_c``; of a real image its real part."""
-        return self._combined(centered_ifft2(torch.view_as_complex((self._mask * y).contiguous())))
+        return self._combined(sampled_ifft2(y, self.factor))
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A' A x``; where the origins lie cancels out."""
         coefficients = torch.fft.fft2(self.sensitivities * self._field(x))
-        mask = torch.fft.ifftshift(self._mask[..., 0], dim=_AXES)
-        return self._combined(torch.fft.ifft2(mask * coefficients))
+        return self._combined(torch.fft.ifft2(self.mask * coefficients))
 
     def masked(self, mask: MaskMap) -> CoilMap:
         """Return the map that leaves out what `mask` does."""
         observed = self.observed & mask.observed
         masked = CoilMap(self.image_shape, self.sensitivities, observed, mask.missing_value)
-        return masked.to(self._mask.dtype)
+        return masked.to(self.mask.dtype)
 
     def _field(self, x: torch.Tensor) -> torch.Tensor:
         return to_complex(x) if self.image_shape[0] == 2 else x
@@ -144,18 +143,24 @@ class CoilMap(LinearMap):
         return to_channels(field) if self.image_shape[0] == 2 else field.real
 
 
-def centered_fft2(x: torch.Tensor) -> torch.Tensor:
-    """Return the orthonormal transform, origins of image and frequencies in the middle."""
-    return torch.fft.fftshift(
-        torch.fft.fft2(torch.fft.ifftshift(x, dim=_AXES), norm="ortho"), dim=_AXES
-    )
+def _shifted(mask: torch.Tensor) -> torch.Tensor:
+    """Return a mask, its origin first, times what the middle as the image's origin makes of it."""
+    height, width = mask.shape[-2:]
+    rows, columns = (torch.arange(n, dtype=torch.float64) * (n // 2) / n for n in (height, width))
+    turns = rows[:, None] + columns
+    return mask * torch.polar(torch.ones_like(turns), 2 * torch.pi * turns)
 
 
-def centered_ifft2(coefficients: torch.Tensor) -> torch.Tensor:
-    """Return the inverse of `centered_fft2`."""
-    return torch.fft.fftshift(
-        torch.fft.ifft2(torch.fft.ifftshift(coefficients, dim=_AXES), norm="ortho"), dim=_AXES
-    )
+def sampled_fft2(field: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Return the samples of images, real or complex, as real and imaginary parts."""
+    samples = factor * torch.fft.fft2(field, norm="ortho")
+    return torch.view_as_real(torch.fft.fftshift(samples, dim=_AXES))
+
+
+def sampled_ifft2(y: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Return the adjoint of `sampled_fft2`, complex images."""
+    samples = torch.fft.ifftshift(torch.view_as_complex(y.contiguous()), dim=_AXES)
+    return torch.fft.ifft2(samples * factor.conj(), norm="ortho")
 
 
 def to_complex(x: torch.Tensor) -> torch.Tensor:
@@ -165,4 +170,4 @@ def to_complex(x: torch.Tensor) -> torch.Tensor:
 
 def to_channels(field: torch.Tensor) -> torch.Tensor:
     """Return the real and the imaginary part of a complex image as channels."""
-    return torch.cat([field.real, field.imag], dim=1)
+    return torch.view_as_real(field[:, 0]).movedim(-1, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -93,31 +92,17 @@ class RandomMaskMap(DiagonalMap):
 
 
 class SelectionMap(DiagonalGramMap):
-    """``A x`` holds some entries of ``x``, none of them twice.
+    """``A x`` holds some entries of ``x``, none of them twice; a subclass says which.
 
     Parameters
     ----------
     image_shape, measurement_shape : tuple of int
         Shapes of ``x`` and of ``A x``.
-    index : tensor of int, shape (n_measurements,)
-        Where in the flat image each entry of the flat measurement lies.
     """
 
-    index: torch.Tensor
-
-    def __init__(self, image_shape: Shape, measurement_shape: Shape, index: torch.Tensor):
+    def __init__(self, image_shape: Shape, measurement_shape: Shape):
         super().__init__(image_shape, measurement_shape)
-        self.register_buffer("index", index)
         self.keep_gram(torch.ones((), dtype=torch.float64), Basis())
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the selected entries."""
-        return x.flatten(1).index_select(1, self.index).reshape(-1, *self.measurement_shape)
-
-    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``y`` where it was selected, 0 elsewhere."""
-        image = y.new_zeros(len(y), math.prod(self.image_shape))
-        return image.index_copy(1, self.index, y.flatten(1)).reshape(-1, *self.image_shape)
 
 
 def draw_entries(
