@@ -108,11 +108,11 @@ LARGE = np.histogram2d(*STEPS, bins=23, range=[[-11.5, 11.5]] * 2)[0] / STEPS.sh
 
 
 class BayerMask(Operator):
-    """What Mosaic sees, kept in three channels."""
+    """What Mosaic("BGGR") sees, kept in three channels."""
 
     def build(self, image_shape):
         """Return the mask's map."""
-        mask = Mosaic().build(image_shape).mask.bool().permute(1, 2, 0).numpy()
+        mask = Mosaic("BGGR").build(image_shape).mask.bool().permute(1, 2, 0).numpy()
         return Inpainting(mask).build(image_shape)
 
 

@@ -59,6 +59,14 @@ class MaskMap(DiagonalMap):
         super().__init__(image_shape, observed.double(), Basis(), observed)
         self.missing_value = missing_value
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``m x``."""
+        return self.spectrum * x
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``m y``."""
+        return self.spectrum * y
+
 
 class RandomMaskMap(DiagonalMap):
     """The identity until masks are drawn, or read from the NaN of measurements.

@@ -1,0 +1,163 @@
+"""Operators whose measurement is no linear function of the image."""
+
+import numpy as np
+import pytest
+import torch
+from operator_registry import random_image
+
+from skmetainv.operators import (
+    CompressedSensing,
+    DataTerm,
+    ForwardMap,
+    FourierSampling,
+    FunctionOperator,
+    GaussianBlur,
+    Identity,
+    LinearMap,
+    MatrixOperator,
+    MissingPixels,
+    Operator,
+    PhaseRetrieval,
+    Saturation,
+    Stack,
+)
+
+
+class Square(Operator):
+    """A user's nonlinear operator: one method that matters."""
+
+    def build(self, image_shape):
+        class SquareMap(ForwardMap):
+            def forward(self, x):
+                return x.square()
+
+        return SquareMap(image_shape, image_shape)
+
+
+def test_a_nonlinear_operator_of_one_s_own():
+    A = Square().build((1, 2, 3))
+    x, y = random_image((1, 2, 3), 1).requires_grad_(), random_image((1, 2, 3), 2)
+    gradient = A.bind(y).gradient
+    torch.testing.assert_close(gradient(x), 2 * x * (x.square() - y))
+    assert torch.autograd.gradcheck(gradient, (x,))
+    assert torch.autograd.gradgradcheck(gradient, (x,))
+
+
+def test_a_nonlinear_part_makes_the_whole_nonlinear():
+    operators = (
+        Square() @ GaussianBlur(sigma=0.7),
+        GaussianBlur(sigma=0.7) @ Square(),
+        Square() + GaussianBlur(sigma=0.7),
+        3.0 * Square(),
+        Stack([Square(), GaussianBlur(sigma=0.7)]),
+    )
+    for operator in operators:
+        A = operator.build((1, 2, 3))
+        assert not isinstance(A, LinearMap)
+        x = random_image((1, 2, 3), 1).requires_grad_()
+        gradient = A.bind(random_image(A.measurement_shape, 2)).gradient
+        (by_autograd,) = torch.autograd.grad(
+            0.5 * (A(x) - random_image(A.measurement_shape, 2)).square().sum(), x
+        )
+        torch.testing.assert_close(gradient(x), by_autograd)
+        assert torch.autograd.gradgradcheck(gradient, (x,))
+
+
+def soft_clip(x):
+    return torch.tanh(2 * x).flatten(1)
+
+
+NONLINEAR = {
+    "saturation": Saturation(gain=1.3, low=-0.4, high=0.9),
+    "phase_retrieval": PhaseRetrieval(),
+    "real_magnitudes": PhaseRetrieval(CompressedSensing(0.7)),
+    "magnitudes_of_samples": PhaseRetrieval(FourierSampling(acceleration=2)),
+    "magnitudes_of_matrix": PhaseRetrieval(
+        MatrixOperator(np.random.default_rng(0).normal(size=(5, 12)) * (1 + 2j))
+    ),
+    "function": FunctionOperator(soft_clip),
+    "saturated_blur": Saturation() @ GaussianBlur(sigma=0.7),
+    "missing_saturated": MissingPixels(observed=0.6) @ Saturation(),
+    "missing_magnitudes": MissingPixels(observed=0.6) @ PhaseRetrieval(),
+}
+nonlinear = pytest.mark.parametrize("name", NONLINEAR)
+
+
+@nonlinear
+def test_vjp_agrees_with_finite_differences(name):
+    A = NONLINEAR[name].build((1, 3, 4)).draw([np.random.default_rng(0)])
+    assert not isinstance(A, LinearMap)
+    x, h = random_image((1, 3, 4), 1, n=1), 1e-6 * random_image((1, 3, 4), 2, n=1)
+    v = random_image(A.measurement_shape, 3, n=1)
+    expected = ((A(x + h) - A(x - h)) * v).sum() / 2
+    torch.testing.assert_close((A.vjp(x, v) * h).sum(), expected, rtol=1e-6, atol=1e-12)
+
+
+@nonlinear
+def test_derivatives_of_the_data_fidelity(name):
+    A = NONLINEAR[name].build((1, 3, 4)).draw([np.random.default_rng(0)])
+    x = random_image((1, 3, 4), 1, n=1).requires_grad_()
+    gradient = A.bind(random_image(A.measurement_shape, 2, n=1)).gradient
+    assert torch.autograd.gradcheck(gradient, (x,))
+    assert torch.autograd.gradgradcheck(gradient, (x,))
+
+
+@nonlinear
+def test_derivatives_on_constant_images_and_at_the_solution_are_finite(name):
+    A = NONLINEAR[name].build((1, 3, 4)).draw([np.random.default_rng(0)])
+    for image in (torch.zeros(1, 1, 3, 4), torch.full((1, 1, 3, 4), 0.5)):
+        x = image.double().requires_grad_()
+        gradient = A.bind(A(x.detach())).gradient(x)
+        (second,) = torch.autograd.grad(gradient.square().sum() + gradient.sum(), x)
+        assert gradient.isfinite().all()
+        assert second.isfinite().all()
+
+
+@nonlinear
+def test_each_image_gets_the_answer_it_would_get_alone(name):
+    generators = [np.random.default_rng(i) for i in range(2)]
+    together = NONLINEAR[name].build((1, 3, 4)).draw(generators)
+    x, v = random_image((1, 3, 4), 1), random_image(together.measurement_shape, 2)
+    for i in range(2):
+        alone = NONLINEAR[name].build((1, 3, 4)).draw([np.random.default_rng(i)])
+        own = slice(i, i + 1)
+        torch.testing.assert_close(together(x)[own], alone(x[own]))
+        torch.testing.assert_close(together.vjp(x, v)[own], alone.vjp(x[own], v[own]))
+
+
+@nonlinear
+def test_what_needs_a_linear_operator_says_so(name):
+    A = NONLINEAR[name].build((1, 3, 4)).draw([np.random.default_rng(0)])
+    data = A.bind(random_image(A.measurement_shape, 2, n=1))
+    assert type(data) is DataTerm
+    with pytest.raises(ValueError, match="needs a linear operator"):
+        data.prox(data.start("zeros"), 1.0)
+    for start in ("adjoint", "pseudo_inverse"):
+        with pytest.raises(ValueError, match=f"'{start}' needs a linear operator.*'zeros'"):
+            data.start(start)
+
+
+@pytest.mark.cuda
+@nonlinear
+def test_cuda_agrees_with_the_cpu(name):
+    A = NONLINEAR[name].build((1, 3, 4)).draw([np.random.default_rng(0)])
+    x, v = random_image((1, 3, 4), 1, n=1), random_image(A.measurement_shape, 2, n=1)
+    expected, measured = A.vjp(x, v), A(x)
+    A.cuda()
+    torch.testing.assert_close(A(x.cuda()).cpu(), measured)
+    torch.testing.assert_close(A.vjp(x.cuda(), v.cuda()).cpu(), expected)
+
+
+def test_saturation_clips_and_phase_retrieval_forgets_the_phase():
+    image = np.random.default_rng(0).normal(size=(5, 4))
+    x = torch.from_numpy(image)[None, None]
+    clipped = Saturation(gain=2.0, low=-1.0, high=0.5).build((1, 5, 4))(x)
+    np.testing.assert_allclose(clipped[0, 0], np.clip(2 * image, -1, 0.5))
+    magnitudes = PhaseRetrieval().build((1, 5, 4))(x)
+    expected = np.fft.fftshift(np.abs(np.fft.fft2(image, norm="ortho")))
+    np.testing.assert_allclose(magnitudes[0, 0], expected, atol=1e-12)
+
+
+def test_widths_of_two_are_not_taken_for_complex_numbers():
+    A = PhaseRetrieval(Identity()).build((1, 3, 2))
+    assert A.measurement_shape == (1, 3, 2)

@@ -1,0 +1,161 @@
+"""Bad input is refused with what would be right."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+from operator_registry import Difference
+
+from skmetainv.operators import (
+    Blur,
+    CompressedSensing,
+    DeepInverseOperator,
+    Downsampling,
+    FourierSampling,
+    FunctionOperator,
+    GaussianBlur,
+    Grayscale,
+    Identity,
+    Inpainting,
+    MatrixOperator,
+    MissingPixels,
+    Mosaic,
+    MotionBlur,
+    MultiCoilMRI,
+    PhaseRetrieval,
+    Radon,
+    Saturation,
+    Stack,
+)
+
+
+def constant(x):
+    return 1.0
+
+
+def one_number(x):
+    return x.sum()
+
+
+def double(x):
+    return 2 * x
+
+
+def triple(x):
+    return 3 * x
+
+
+@pytest.mark.parametrize(
+    ("operator", "message"),
+    [
+        (GaussianBlur(sigma=0.0), r"'sigma' parameter of GaussianBlur must be a float in the"),
+        (GaussianBlur(truncate=-1.0), "'truncate' parameter of GaussianBlur"),
+        (Inpainting(fraction=1.0), r"'fraction' parameter of Inpainting .* \(0.0, 1.0\)"),
+        (Inpainting(mask="middle"), "'mask' parameter of Inpainting"),
+        (Inpainting(mask=np.zeros((4, 4), dtype=bool)), "not all False"),
+        (Inpainting(mask=np.ones((4, 4))), "boolean array"),
+        (Inpainting(mask=[[True], [True, False]]), "'mask' parameter of Inpainting is not an"),
+        (GaussianBlur() @ MissingPixels(), "missing samples come last"),
+        (Blur(np.ones((5, 2)), boundary="valid"), "must not be larger than the image"),
+        (Blur([1.0, 2.0]), "kernel of Blur must be a finite array of shape"),
+        (Blur([[np.nan]]), "kernel of Blur must be a finite"),
+        (Blur([[1.0]], boundary="mirror"), "'boundary' parameter of Blur"),
+        (MotionBlur(length=0.0), "'length' parameter of MotionBlur"),
+        (2.0 * MissingPixels(), "missing samples come last"),
+        (Identity() + MissingPixels(), "missing samples come last"),
+        (Identity() + Difference(), r"Got \(1, 4, 4\) of Identity\(\) and \(16,\)"),
+        (Identity() @ 3, "'inner' parameter of Composition"),
+        (Stack([]), "list of at least one Operator"),
+        (Stack([Identity(), "blur"]), "list of at least one Operator"),
+        (Inpainting(mask=np.ones((4, 5), dtype=bool)), r"of shape \(4, 4\) or \(4, 4, 1\)"),
+        (MissingPixels(observed=0), "'observed' parameter of MissingPixels"),
+        (MissingPixels(observed=1.5), "'observed' parameter of MissingPixels"),
+        (MissingPixels(observed=17), "at most 16, the number of pixels"),
+        (MissingPixels(observed=(3, 2)), "low <= high"),
+        (MissingPixels(observed=(0, 2)), "low <= high"),
+        (MissingPixels(observed=(1, 20)), "at most 16"),
+        (MissingPixels(observed=(1, 2, 3)), "two integers"),
+        (MissingPixels(observed=8, pattern="side"), "takes a share of the rows or columns"),
+        (MissingPixels(pattern="side", per_channel=True), "without per_channel"),
+        (MissingPixels(pattern="half"), "'pattern' parameter of MissingPixels"),
+        (MissingPixels(pattern="side") @ Difference(), "takes a share of the rows or columns"),
+        (Inpainting(mask="box"), "'box' parameter of Inpainting must be .first row"),
+        (Inpainting(mask="box", box=(0, 0, 4, 4)), "smaller than the image"),
+        (Inpainting(mask="box", box=(2, 2, 3, 1)), "in the image of 4 x 4 pixels"),
+        (Inpainting(mask="box", box=(0, 0, 1.5, 1)), "'box' parameter of Inpainting"),
+        (Inpainting() @ Difference(), r"pass a mask of shape \(16,\)"),
+        (Inpainting(mask=np.ones(15, dtype=bool)) @ Difference(), r"of shape \(16,\)"),
+        (0.0 * Identity(), "'factor' parameter of Scaled must not be 0"),
+        (GaussianBlur(2.0, boundary="valid"), "kernel of GaussianBlur must not be larger than"),
+        (Downsampling(3), r"must divide height and width, \(4, 4\). Got 3"),
+        (Downsampling(0), "'factor' parameter of Downsampling"),
+        (Downsampling(2, "lanczos"), "'prefilter' parameter of Downsampling"),
+        (CompressedSensing(17), "at most 16, the number of entries of an image. Got 17"),
+        (CompressedSensing(1.5), "'n_measurements' parameter of CompressedSensing"),
+        (CompressedSensing(matrix="fourier"), "'matrix' parameter of CompressedSensing"),
+        (CompressedSensing(random_state=None), "'random_state' parameter of CompressedSensing"),
+        (FourierSampling("spiral"), "'pattern' parameter of FourierSampling"),
+        (FourierSampling(np.zeros((4, 4), dtype=bool)), "not all False"),
+        (FourierSampling(np.ones((4, 5), dtype=bool)), r"of shape \(4, 4\), True where sampled"),
+        (FourierSampling(acceleration=0.5), "'acceleration' parameter of FourierSampling"),
+        (FourierSampling(complex_image=True), "images of two channels.*Got 1"),
+        (MultiCoilMRI(0), "'sensitivities' parameter of MultiCoilMRI"),
+        (MultiCoilMRI(np.ones((3, 4, 4))), r"of shape \(4, 4, 'coils'\)"),
+        (MultiCoilMRI(np.full((4, 4, 2), np.nan)), "'sensitivities' parameter of MultiCoilMRI"),
+        (Radon(0), "'angles' parameter of Radon"),
+        (Radon([[0.0, 1.0]]), r"of shape \(n_angles,\), in degrees"),
+        (Radon([0.0, np.inf]), "'angles' parameter of Radon"),
+        (Radon(3, n_views=4), "'n_views' parameter of Radon must be at most 3"),
+        (Mosaic(), "three channels. Got 1"),
+        (Mosaic("RGB"), "'pattern' parameter of Mosaic"),
+        (Grayscale(), "a number for each of the 1 channels"),
+        (Grayscale([0.0]), "not all 0"),
+        (Saturation(low=1.0, high=0.0), "'low' parameter of Saturation must be below"),
+        (PhaseRetrieval(Saturation()), "must be linear and without missing"),
+        (PhaseRetrieval(MissingPixels()), "must be linear and without missing"),
+        (FunctionOperator(constant), "must give a real tensor of shape .batch, ....*Got 1.0"),
+        (FunctionOperator(one_number), "must give a real tensor"),
+        (FunctionOperator(torch.fft.fft2), "torch.view_as_real"),
+        (FunctionOperator(double, triple), "is not the adjoint of 'forward'"),
+        (FunctionOperator(3), "'forward' parameter of FunctionOperator"),
+        (MatrixOperator(np.ones((3, 15))), r"must have shape \(n_measurements, 16\)"),
+        (MatrixOperator(np.ones(16)), r"Got \(16,\) instead"),
+        (MatrixOperator(scipy.sparse.csr_array((3, 15))), r"Got \(3, 15\) instead"),
+        (MatrixOperator(np.full((2, 16), np.nan)), "must be numeric and finite"),
+        (MatrixOperator(np.ones((6, 16)), (2, 2)), "with the product 6"),
+        (DeepInverseOperator(Identity()), "must be a deepinv.physics.Physics"),
+    ],
+)
+def test_bad_parameters_are_named(operator, message):
+    with pytest.raises(ValueError, match=message):
+        operator.build((1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Blur,
+        CompressedSensing,
+        Downsampling,
+        FourierSampling,
+        GaussianBlur,
+        Grayscale,
+        Identity,
+        Inpainting,
+        MissingPixels,
+        Mosaic,
+        MotionBlur,
+        MultiCoilMRI,
+        PhaseRetrieval,
+        Radon,
+        Saturation,
+        Stack,
+    ],
+)
+def test_misspelt_parameters_are_errors(kind):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sgima'|takes no arguments"):
+        kind(sgima=1.0)
+    with pytest.raises(ValueError, match="Invalid parameter 'sgima'"):
+        kind(
+            **({"kernel": [[1.0]]} if kind is Blur else {"operators": []} if kind is Stack else {})
+        ).set_params(sgima=1.0)
