@@ -1,10 +1,14 @@
 """What must hold for every linear operator of the registry, over its shapes, in float64."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from operator_registry import BATCH, CASES, bound, drawn_map, explicit_matrices, random_image
 from sklearn.base import clone
+
+from skmetainv.operators.maps import base
 
 every_operator = pytest.mark.parametrize("name", CASES)
 every_case = pytest.mark.parametrize(
@@ -136,3 +140,81 @@ def test_cuda_agrees_with_the_cpu(name):
     x = random_image(shape, 3)
     on_cuda = drawn_map(CASES[name].operator, shape).cuda().bind(data.y.cuda())
     torch.testing.assert_close(on_cuda.prox(x.cuda(), 0.5).cpu(), data.prox(x, 0.5))
+
+
+# Without a closed form: conjugate gradients are all there is.
+ITERATIVE = {
+    "reflect",
+    "replicate",
+    "zero",
+    "zero_even",
+    "valid",
+    "masked_blur",
+    "missing_of_blur",
+    "missing_of_sensing",
+    "fourier_of_area",
+    "coils",
+    "complex_coils",
+    "missing_of_coils",
+    "radon",
+    "radon_at_angles",
+    "radon_views",
+    "mosaic_of_blur",
+    "of_one_s_own",
+    "missing_of_flat",
+    "scaled_user",
+    "sum",
+    "stack",
+    "stack_of_missing",
+    "function",
+    "pair",
+    "sparse_matrix",
+    "complex_sparse",
+    "linear_operator",
+    "pylops",
+    "complex_pylops",
+}
+
+
+@every_operator
+def test_the_proximal_step_is_in_closed_form_wherever_there_is_one(name, monkeypatch):
+    calls = []
+    monkeypatch.setattr(base, "solve", lambda *args, **kwargs: calls.append(args) or args[1])
+    _, data = bound(CASES[name].operator, CASES[name].batched)
+    data.prox(random_image(CASES[name].batched), 0.3)
+    assert bool(calls) == (name in ITERATIVE)
+
+
+@pytest.mark.parametrize("name", sorted(set(CASES) - ITERATIVE))
+def test_closed_forms_keep_their_digits_when_the_penalty_is_small(name):
+    shape = CASES[name].batched
+    A, data = bound(CASES[name].operator, shape)
+    z, rho = random_image(shape, 3), 1e-9
+    matrix = explicit_matrices(A, shape)
+    largest = torch.linalg.matrix_norm(matrix, ord=2).max()
+    x = data.prox(z, rho)
+    residual = data.gradient(x) + rho * (x - z)
+    assert residual.norm() <= 1e-12 * largest**2 * (x.norm() + z.norm())
+
+
+@every_operator
+def test_derivatives_at_the_solution_and_on_constant_images_are_finite(name):
+    shape = CASES[name].small
+    A = drawn_map(CASES[name].operator, shape)
+    constant = torch.full((BATCH, *shape), 0.5, dtype=torch.float64)
+    for image in (constant, torch.zeros_like(constant), random_image(shape)):
+        z = image.clone().requires_grad_()
+        data = A.bind(A(image))
+        (gradient,) = torch.autograd.grad(data.prox(z, 0.7).square().sum(), z, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), z)
+        assert gradient.isfinite().all()
+        assert second.isfinite().all()
+
+
+@every_operator
+def test_what_is_built_can_be_pickled_with_its_operator(name):
+    operator = pickle.loads(pickle.dumps(CASES[name].operator))
+    shape = CASES[name].small
+    x = random_image(shape)
+    expected = drawn_map(CASES[name].operator, shape)(x)
+    torch.testing.assert_close(drawn_map(operator, shape)(x), expected)

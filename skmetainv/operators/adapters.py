@@ -20,6 +20,7 @@ from skmetainv.operators.maps.foreign import (
     LinearPhysicsMap,
     PairMap,
     PhysicsMap,
+    convert_physics,
 )
 from skmetainv.operators.maps.matrices import SparseMap, dense_map
 from skmetainv.operators.operator import Operator
@@ -226,9 +227,10 @@ class DeepInverseOperator(_Adapter):
 
     Notes
     -----
-    Every `build` works on a copy. The proximal step of other linear physics is by conjugate
-    gradients around `A` and `A_adjoint`, exact to every order of derivative; DeepInverse's own is
-    right to first order.
+    Every `build` works on a copy. A physics that computes in one type only, as tomography does, is
+    kept in it, and images are converted on the way. The proximal step of other linear physics is by
+    conjugate gradients around `A` and `A_adjoint`, exact to every order of derivative;
+    DeepInverse's own is right to first order.
 
     Examples
     --------
@@ -257,26 +259,43 @@ class DeepInverseOperator(_Adapter):
                 f"Got {self.physics!r} instead."
             )
         physics = self.physics.clone().to("cpu")
-        y = _measured_zeros(physics, image_shape)
-        shapes = [tuple(part.shape[1:]) for part in ([y] if isinstance(y, torch.Tensor) else y)]
-        if isinstance(physics, DecomposablePhysics):
-            A: ForwardMap = DecomposableMap(image_shape, physics, shapes)
-        elif isinstance(physics, LinearPhysics):
-            A = LinearPhysicsMap(image_shape, physics, shapes)
+        shapes, types = self._measured_zeros(physics, image_shape)
+        only = types[0] if len(types) == 1 else None
+        decomposable = isinstance(physics, DecomposablePhysics) and only is None
+        if decomposable and _is_orthonormal(physics, image_shape):
+            kind: type[PhysicsMap] = DecomposableMap
         else:
-            A = PhysicsMap(image_shape, physics, shapes)
-        return A.double()
+            kind = LinearPhysicsMap if isinstance(physics, LinearPhysics) else PhysicsMap
+        return kind(image_shape, physics, shapes, only).double()
 
-
-def _measured_zeros(physics: Any, image_shape: Shape) -> Any:
-    """Return what a physics measures of a black image."""
-    try:
-        return physics.A(torch.zeros(1, *image_shape))
-    except Exception as error:
+    def _measured_zeros(
+        self, physics: Any, image_shape: Shape
+    ) -> tuple[list[Shape], list[torch.dtype]]:
+        """Return the shapes that a physics gives, and the types that it computes in."""
+        types, shapes, refused = [], [], None
+        for dtype in (torch.float32, torch.float64):
+            try:
+                y = convert_physics(physics, dtype).A(torch.zeros(1, *image_shape, dtype=dtype))
+                if hasattr(physics, "A_adjoint"):
+                    physics.A_adjoint(y)
+            except Exception as error:
+                refused = error
+            else:
+                parts = [y] if isinstance(y, torch.Tensor) else y
+                shapes = [tuple(part.shape[1:]) for part in parts]
+                types.append(dtype)
+        if types:
+            return shapes, types
         raise ValueError(
             f"{type(physics).__name__}, the 'physics' parameter of DeepInverseOperator, does not "
-            f"take images of shape {image_shape}: {error}"
-        ) from error
+            f"take images of shape {tuple(image_shape)}: {refused}"
+        ) from refused
+
+
+def _is_orthonormal(physics: Any, image_shape: Shape) -> bool:
+    """Whether ``V V'`` of a decomposable physics, in double precision, is the identity."""
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, *image_shape)))
+    return bool((physics.V(physics.V_adjoint(x)) - x).norm() < 1e-6 * x.norm())
 
 
 def _check_adjoint(A: LinearMap) -> None:

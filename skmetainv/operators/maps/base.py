@@ -61,13 +61,7 @@ class ForwardMap(nn.Module):
 
         `torch.nn.Module.to` drops their imaginary parts when it converts to a real type.
         """
-
-        def convert(t: torch.Tensor) -> torch.Tensor:
-            if not t.is_complex():
-                return fn(t)
-            return torch.view_as_complex(fn(torch.view_as_real(t.resolve_conj())).contiguous())
-
-        return super()._apply(convert, recurse)
+        return super()._apply(keeping_complex(fn), recurse)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``, shape ``(batch, *measurement_shape)``."""
@@ -207,6 +201,17 @@ class LinearMap(ForwardMap):
     def data_term(self, y: torch.Tensor) -> DataTerm:
         """Return the data fidelity, with ``A' y`` kept."""
         return LinearDataTerm(self, y)
+
+
+def keeping_complex(fn: Any) -> Any:
+    """Return a conversion of real tensors that converts complex ones part by part."""
+
+    def convert(t: torch.Tensor) -> torch.Tensor:
+        if not t.is_complex():
+            return fn(t)
+        return torch.view_as_complex(fn(torch.view_as_real(t.resolve_conj())).contiguous())
+
+    return convert
 
 
 class DataTerm:

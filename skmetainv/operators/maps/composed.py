@@ -183,11 +183,16 @@ def _decimated_convolution(outer: LinearMap, inner: LinearMap) -> LinearMap | No
     super-resolution using a new analytical solution for l2-l2 problems", IEEE Transactions on Image
     Processing, 2016.
     """
-    if not (isinstance(outer, DecimationMap) and isinstance(inner, DiagonalMap)):
+    if not isinstance(outer, DecimationMap | BlockMeanMap) or not isinstance(inner, DiagonalMap):
         return None
     if not isinstance(inner.basis, FourierBasis):
         return None
-    autocorrelation = torch.fft.irfft2(inner.power, s=inner.basis.size)
+    power = inner.power
+    if isinstance(outer, BlockMeanMap):  # the first pixel of every block, after a mean of as many
+        mean = power.new_zeros(inner.basis.size)
+        mean[: outer.factor, : outer.factor] = outer.factor**-2
+        power = power * torch.fft.rfft2(mean).abs().square()
+    autocorrelation = torch.fft.irfft2(power, s=inner.basis.size)
     gram = torch.fft.rfft2(autocorrelation[..., :: outer.factor, :: outer.factor]).real
     basis = FourierBasis(outer.measurement_shape[1:])
     return ComposedGramMap(outer, inner, gram.clamp(min=0), basis)

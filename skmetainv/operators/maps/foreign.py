@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap, Shape
+from skmetainv.operators.maps.base import (
+    ForwardMap,
+    LinearDataTerm,
+    LinearMap,
+    Shape,
+    keeping_complex,
+)
 from skmetainv.operators.maps.pairs import apply_linear
 
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -125,6 +131,11 @@ def _rowwise(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> 
     return np.stack([np.asarray(function(row)) for row in rows])
 
 
+def convert_physics(physics: Any, dtype: torch.dtype) -> Any:
+    """Convert what a physics holds to a real type, and complex numbers to that of two such."""
+    return physics._apply(keeping_complex(lambda t: t.to(dtype) if t.is_floating_point() else t))
+
+
 class PhysicsMap(ForwardMap):
     """``A(x)`` of a `deepinv.physics.Physics`; several measurements are flat, side by side.
 
@@ -136,16 +147,26 @@ class PhysicsMap(ForwardMap):
         A copy of its own.
     shapes : sequence of tuple of int
         The shapes of what it measures, more than one of stacked physics.
+    only : torch.dtype or None
+        The one type that it computes in, whatever the images have; None if it takes any.
     """
 
-    def __init__(self, image_shape: Shape, physics: Any, shapes: list[Shape]):
+    def __init__(
+        self, image_shape: Shape, physics: Any, shapes: list[Shape], only: torch.dtype | None
+    ):
         flat = (sum(int(np.prod(shape)) for shape in shapes),)
         super().__init__(image_shape, shapes[0] if len(shapes) == 1 else flat)
-        self.physics, self.shapes = physics, shapes
+        self.physics, self.shapes, self.only = physics, shapes, only
+
+    def _apply(self, fn: Any, recurse: bool = True) -> PhysicsMap:
+        super()._apply(fn, recurse)
+        if self.only is not None:
+            convert_physics(self.physics, self.only)
+        return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``."""
-        return self._joined(self.physics.A(x))
+        return self._joined(self.physics.A(x.to(self.only or x.dtype))).to(x.dtype)
 
     def _joined(self, y: Any) -> torch.Tensor:
         if len(self.shapes) == 1:
@@ -174,10 +195,10 @@ class LinearPhysicsMap(PhysicsMap, LinearMap):
         return apply_linear(y, self._back, self._measure)
 
     def _measure(self, x: torch.Tensor) -> torch.Tensor:
-        return self._joined(self.physics.A(x))
+        return PhysicsMap.forward(self, x)
 
     def _back(self, y: torch.Tensor) -> torch.Tensor:
-        return self.physics.A_adjoint(self._parted(y))
+        return self.physics.A_adjoint(self._parted(y.to(self.only or y.dtype))).to(y.dtype)
 
 
 class DecomposableMap(LinearPhysicsMap):
@@ -194,5 +215,13 @@ class DecomposableDataTerm(LinearDataTerm):
     A: DecomposableMap
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Return ``(A' A + rho I)^-1 (A' y + rho z)``, by the library's own decomposition."""
-        return self.A.physics.prox_l2(z, self.y, 1 / rho)
+        """Return ``V (|s|^2 + rho)^-1 V' (A' y + rho z)``."""
+        physics = self.A.physics
+        s = torch.as_tensor(physics.mask)
+        s = s if s.is_complex() else s.to(z.dtype)
+        if isinstance(rho, torch.Tensor) and rho.ndim:
+            beside: Any = rho.reshape(-1, *[1] * (max(s.ndim, 4) - 1))
+        else:
+            beside = rho
+        coefficients = physics.V_adjoint(self.adjoint_y + rho * z)
+        return physics.V(coefficients / ((s * s.conj()).real + beside))

@@ -1,0 +1,311 @@
+"""The operators of instruments against independent implementations and published conventions."""
+
+import numpy as np
+import pytest
+import scipy.fft
+import scipy.linalg
+import scipy.sparse
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from operator_registry import matrix, random_image
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from skimage.color import rgb2gray
+from skimage.transform import downscale_local_mean, radon, resize
+
+from skmetainv import MetaInverseSolver
+from skmetainv.operators import (
+    CompressedSensing,
+    Downsampling,
+    FourierSampling,
+    GaussianBlur,
+    Grayscale,
+    MatrixOperator,
+    MissingPixels,
+    Mosaic,
+    MultiCoilMRI,
+    PhaseRetrieval,
+    Radon,
+)
+from skmetainv.representations import Siren
+from skmetainv.solvers import GradientDescent
+
+
+def measured(operator, image):
+    """What an operator measures of an array of shape (height, width[, channels])."""
+    image = image[..., np.newaxis] if image.ndim == 2 else image
+    x = torch.from_numpy(np.moveaxis(image, -1, 0).copy())[None]
+    return operator.build(tuple(x.shape[1:]))(x)[0].numpy()
+
+
+def picture(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape)
+
+
+def phantom(height, width, seed=0):
+    """Smooth blobs near the middle."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    image = np.zeros((height, width))
+    for _ in range(4):
+        row = height // 2 + rng.uniform(-0.15, 0.15) * height
+        column = width // 2 + rng.uniform(-0.15, 0.15) * width
+        squared = (rows - row) ** 2 + (columns - column) ** 2
+        image += rng.uniform(0.3, 1) * np.exp(-squared / 2 / (0.08 * min(height, width)) ** 2)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("boundary", "mode"), [("reflect", "mirror"), ("replicate", "nearest"), ("zero", "constant")]
+)
+@given(st.integers(1, 9), st.integers(1, 9), st.floats(0.2, 3.0))
+@settings(max_examples=20, deadline=None)
+def test_gaussian_blur_with_boundaries_is_scipy_s(boundary, mode, height, width, sigma):
+    image = picture(height, width)
+    blurred = measured(GaussianBlur(sigma, boundary=boundary), image)[0]
+    np.testing.assert_allclose(blurred, gaussian_filter(image, sigma, mode=mode), atol=1e-12)
+
+
+@given(st.integers(1, 5), st.integers(2, 6), st.integers(2, 6))  # torch errs on one column
+@settings(max_examples=30, deadline=None)
+def test_downsampling_is_scikit_image_s_and_torch_s(factor, rows, columns):
+    image = picture(factor * rows, factor * columns)
+    x = torch.from_numpy(image)[None, None]
+    expected = {
+        "area": downscale_local_mean(image, (factor, factor)),
+        "gaussian": resize(image, (rows, columns), order=1, anti_aliasing=True),
+        "nearest": torch.nn.functional.interpolate(x, size=(rows, columns), mode="nearest")[0, 0],
+        "bicubic": torch.nn.functional.interpolate(
+            x, size=(rows, columns), mode="bicubic", antialias=True
+        )[0, 0],
+    }
+    for prefilter, small in expected.items():
+        if prefilter == "gaussian" and factor == 1:
+            small = image
+        result = measured(Downsampling(factor, prefilter), image)[0]
+        np.testing.assert_allclose(result, small, atol=1e-12, err_msg=prefilter)
+
+
+def test_bicubic_downsampling_is_pillow_s():
+    image = picture(24, 36).astype(np.float32)
+    small = Image.fromarray(image).resize((12, 8), Image.Resampling.BICUBIC)
+    result = measured(Downsampling(3, "bicubic"), image.astype(np.float64))[0]
+    np.testing.assert_allclose(result, np.asarray(small), atol=1e-6)
+
+
+def test_structured_sensing_is_scipy_s_transforms():
+    image = picture(4, 8, 2)
+    for kind in ("hadamard", "cosine"):
+        A = CompressedSensing(1.0, matrix=kind, random_state=5).build((2, 4, 8))
+        signed = (np.sign(A.signs.numpy()) * np.moveaxis(image, -1, 0)).ravel()
+        if kind == "hadamard":
+            expected = scipy.linalg.hadamard(64) @ signed / 8
+        else:
+            expected = scipy.fft.dctn(signed.reshape(2, 4, 8), norm="ortho").ravel()
+        result = measured(CompressedSensing(1.0, matrix=kind, random_state=5), image)
+        np.testing.assert_allclose(result, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "rademacher", "hadamard", "cosine"])
+def test_sensing_keeps_the_norm_on_average_and_its_seed(kind):
+    images = random_image((1, 8, 8), n=1000)
+    A = CompressedSensing(16, matrix=kind).build((1, 8, 8))
+    ratios = A(images).square().sum(1) / images.square().flatten(1).sum(1)
+    assert ratios.mean().item() == pytest.approx(1, abs=0.2)
+    again = CompressedSensing(16, matrix=kind).build((1, 8, 8))
+    other = CompressedSensing(16, matrix=kind, random_state=1).build((1, 8, 8))
+    assert torch.equal(A(images), again(images))
+    assert not torch.allclose(A(images), other(images))
+
+
+@pytest.mark.parametrize("kind", ["hadamard", "cosine"])
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 5, 12), (2, 7, 1)])
+def test_rows_of_structured_sensing_are_orthogonal(kind, shape):
+    A = CompressedSensing(0.5, matrix=kind).build(shape)
+    M = A.explicit()[0]
+    n_rows, n = M.shape
+    torch.testing.assert_close(M @ M.T, n / n_rows * torch.eye(n_rows, dtype=torch.float64))
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+@settings(max_examples=30, deadline=None)
+def test_fourier_sampling_is_numpy_s(height, width):
+    image = picture(height, width) + 1j * picture(height, width, seed=1)
+    k_space = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image), norm="ortho"))
+    channels = np.stack([image.real, image.imag], axis=-1)
+    result = measured(FourierSampling(acceleration=1, complex_image=True), channels)[0]
+    np.testing.assert_allclose(result[..., 0] + 1j * result[..., 1], k_space, atol=1e-12)
+    real = measured(FourierSampling(acceleration=1), image.real)[0]
+    k_space = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image.real), norm="ortho"))
+    np.testing.assert_allclose(real[..., 0] + 1j * real[..., 1], k_space, atol=1e-12)
+
+
+def test_sampling_patterns():
+    def mask(**parameters):
+        return FourierSampling(**parameters).build((1, 32, 64)).observed[0, 0, :, :, 0]
+
+    columns = mask(acceleration=4, center_fraction=0.125)
+    assert columns.all(0).sum() == columns.any(0).sum() == 16
+    assert columns[:, 28:36].all()
+    single = mask(pattern="random", acceleration=5, center_fraction=0.25)
+    assert single.sum() == round(32 * 64 / 5)
+    assert single[12:20, 24:40].all()
+    assert not single.all(0).any()
+    spokes = mask(pattern="radial", acceleration=32)  # two spokes: a row and a column
+    assert spokes[16].all()
+    assert spokes[:, 32].all()
+    assert spokes.sum() == 32 + 64 - 1
+    given_one = np.zeros((32, 64), dtype=bool)
+    given_one[3, 4] = True
+    assert torch.equal(mask(pattern=given_one), torch.from_numpy(given_one))
+    assert torch.equal(mask(random_state=3), mask(random_state=3))
+    assert not torch.equal(mask(random_state=3), mask(random_state=4))
+
+
+def test_coils_see_the_image_through_their_sensitivities():
+    image, maps = picture(6, 5), picture(6, 5, 3) + 1j * picture(6, 5, 3, seed=1)
+    result = measured(MultiCoilMRI(maps, acceleration=1), image)
+    for coil in range(3):
+        field = maps[..., coil] * image
+        channels = np.stack([field.real, field.imag], axis=-1)
+        alone = measured(FourierSampling(acceleration=1, complex_image=True), channels)[0]
+        np.testing.assert_allclose(result[coil], alone, atol=1e-12)
+    simulated = MultiCoilMRI(4).build((1, 6, 5)).sensitivities
+    torch.testing.assert_close(
+        simulated.abs().square().sum(0), torch.ones(6, 5, dtype=torch.float64)
+    )
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 65), (64, 48)])
+def test_radon_is_scikit_image_s(size):
+    """Joseph's method and a rotated image differ by 0.2 % of the maximum on smooth phantoms."""
+    image, angles = phantom(*size), np.linspace(3, 183, 37, endpoint=False)
+    expected = radon(image, angles, circle=False).T
+    result = measured(Radon(angles), image)[0]
+    assert np.abs(result - expected).max() < 3e-3 * expected.max()
+
+
+def test_radon_keeps_the_mass_at_every_angle():
+    image = phantom(40, 40)
+    sums = measured(Radon(24), image)[0].sum(axis=1)
+    np.testing.assert_allclose(sums, image.sum(), rtol=1e-3)
+
+
+def test_each_image_has_its_own_views():
+    A = Radon(12, n_views=5).build((1, 9, 9))
+    x = random_image((1, 9, 9), n=4)
+    y = A.simulate(x, lambda y, _: y, [np.random.default_rng(i) for i in range(4)])
+    seen = ~y.isnan()
+    assert (seen.all(-1) == seen.any(-1)).all()
+    assert (seen.any(-1).sum(-1) == 5).all()
+    assert not torch.equal(seen[0], seen[1])
+    whole = Radon(12).build((1, 9, 9))(x)
+    torch.testing.assert_close(y[seen], whole[seen])
+
+
+def test_colours():
+    image = picture(5, 7, 3)
+    np.testing.assert_allclose(measured(Grayscale(), image)[0], rgb2gray(image))
+    raw = measured(Mosaic("GRBG"), image)[0]
+    for row, column, channel in ((0, 0, 1), (0, 1, 0), (1, 0, 2), (1, 1, 1)):
+        expected = image[row::2, column::2, channel]
+        np.testing.assert_allclose(raw[row::2, column::2], expected)
+
+
+@pytest.mark.parametrize("kind", [float, complex])
+@pytest.mark.parametrize(
+    "wrap", [np.asarray, scipy.sparse.csc_array, scipy.sparse.linalg.aslinearoperator]
+)
+def test_a_matrix_acts_on_the_user_s_flat_image(kind, wrap):
+    M, image = matrix(12, 18, kind=kind), picture(2, 3, 3)
+    expected = M @ image.ravel()
+    flat = measured(MatrixOperator(wrap(M)), image)
+    shaped = measured(MatrixOperator(wrap(M), measurement_shape=(2, 2, 3)), image)
+    shaped = np.moveaxis(shaped, 0, 2)  # the user's layout
+    if kind is complex:
+        flat, shaped = (part[..., 0] + 1j * part[..., 1] for part in (flat, shaped))
+    np.testing.assert_allclose(flat, expected)
+    np.testing.assert_allclose(shaped.ravel(), expected)
+
+
+def test_missing_sides_are_contiguous_halves():
+    A = MissingPixels(0.5, pattern="side").build((3, 6, 8))
+    drawn = A.draw([np.random.default_rng(i) for i in range(200)]).observed[:, 0]
+    assert (drawn.sum((1, 2)) == 24).all()
+    sides = [drawn[:, 0].all(1), drawn[:, -1].all(1), drawn[:, :, 0].all(1), drawn[:, :, -1].all(1)]
+    assert (sum(side.int() for side in sides) == 1).all()
+    assert all(20 < side.sum() < 80 for side in sides)
+
+
+# ------------------------------------------------------------------ through an estimator
+
+
+def small(operator, **parameters):
+    return MetaInverseSolver(
+        operator,
+        GradientDescent(),
+        init=Siren(width=8, depth=2),
+        max_epochs=1,
+        device="cpu",
+        random_state=0,
+        **parameters,
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape"),
+    [
+        (FourierSampling(acceleration=2), (6, 5, 2)),
+        (MultiCoilMRI(3), (6, 5, 3, 2)),
+        (MatrixOperator(matrix(7, 30, kind=complex)), (7, 2)),
+    ],
+)
+def test_complex_measurements_as_complex_arrays(operator, shape):
+    images = picture(8, 6, 5)
+    est = small(operator).fit(images)
+    y = est.simulate(images)
+    assert est.measurement_shape_ == shape
+    assert y.shape == (8, *shape)
+    as_complex = y[..., 0] + 1j * y[..., 1]
+    expected = est.predict(y)
+    np.testing.assert_array_equal(est.predict(as_complex), expected)
+    assert est.score(as_complex, images) == est.score(y, images)
+    small(operator).fit(as_complex, images)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        small(operator).fit(as_complex)
+
+
+def test_complex_measurements_of_flat_images():
+    images = picture(8, 30)
+    est = small(FourierSampling(acceleration=2), image_shape=(6, 5)).fit(images)
+    y = est.simulate(images)
+    assert y.shape == (8, 30, 2)
+    expected = est.predict(y)
+    assert expected.shape == images.shape
+    np.testing.assert_array_equal(est.predict(y[..., 0] + 1j * y[..., 1]), expected)
+
+
+def test_real_measurements_are_not_complex():
+    est = small(GaussianBlur()).fit(picture(5, 6, 5))
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        est.predict(picture(5, 6, 5) + 1j)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        MissingPixels(0.5) @ FourierSampling(acceleration=2),
+        Radon(6, n_views=3),
+        Downsampling(3) @ GaussianBlur(1.0),
+        CompressedSensing(0.5, matrix="cosine"),
+        PhaseRetrieval(),
+    ],
+    ids=repr,
+)
+def test_instruments_in_an_estimator(operator):
+    images = picture(8, 6, 6)
+    est = small(operator).fit(images)
+    restored = est.predict(est.simulate(images))
+    assert restored.shape == images.shape
+    assert np.isfinite(est.score(images))
