@@ -81,6 +81,10 @@ def row_differences_adjoint(v):
     return torch.nn.functional.pad(v, (1, 0))[..., :-1] - v
 
 
+def doubled(x):
+    return 2 * x
+
+
 def matrix(m, n, seed=0, kind=float):
     rng = np.random.default_rng(seed)
     real = rng.normal(size=(m, n))
@@ -175,6 +179,11 @@ CASES = {
     "scaled": Case(-0.5 * GaussianBlur(sigma=0.7)),
     "scaled_sensing": Case(-0.5 * CompressedSensing(0.4)),
     "scaled_user": Case(0.3 * Difference()),
+    "scaled_mask": Case(0.5 * Inpainting()),
+    "missing_of_scaled": Case(MissingPixels() @ (0.5 * Downsampling(2)), **EVEN),
+    "scaled_of_gaussian": Case((0.5 * Identity()) @ (3.0 * Downsampling(2, "gaussian")), **EVEN),
+    "missing_of_scaled_fourier": Case(MissingPixels() @ (0.5 * FourierSampling(acceleration=2))),
+    "doubled": Case(FunctionOperator(doubled, linear=True)),
     "sharpening": Case(Identity() + -0.5 * GaussianBlur(sigma=0.7)),
     "sum": Case(Identity() + 0.3 * Difference2()),
     "stack": Case(Stack([Inpainting(), Difference(), GaussianBlur(sigma=0.7)])),
@@ -189,6 +198,9 @@ CASES = {
     "complex_matrix": Case(MatrixOperator(matrix(4, 12, kind=complex), (2, 2)), **OF_TWELVE),
     "sparse_matrix": Case(
         MatrixOperator(scipy.sparse.random(7, 12, 0.4, rng=np.random.default_rng(0))), **OF_TWELVE
+    ),
+    "missing_of_complex_matrix": Case(
+        MissingPixels(0.5) @ MatrixOperator(matrix(4, 12, kind=complex)), **OF_TWELVE
     ),
     "complex_sparse": Case(
         MatrixOperator(scipy.sparse.csr_matrix(matrix(3, 12, kind=complex))), **OF_TWELVE

@@ -286,10 +286,18 @@ def test_complex_measurements_of_flat_images():
     np.testing.assert_array_equal(est.predict(y[..., 0] + 1j * y[..., 1]), expected)
 
 
+def test_complex_tensors_may_be_conjugate_views():
+    est = small(FourierSampling(acceleration=2)).fit(picture(5, 6, 5))
+    y = torch.view_as_complex(torch.from_numpy(est.simulate(picture(5, 6, 5))))
+    np.testing.assert_array_equal(est.predict(y.conj()), est.predict(y.conj().resolve_conj()))
+
+
 def test_real_measurements_are_not_complex():
     est = small(GaussianBlur()).fit(picture(5, 6, 5))
     with pytest.raises(ValueError, match="Complex data not supported"):
         est.predict(picture(5, 6, 5) + 1j)
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        small(None).fit(picture(5, 6, 5) + 1j, picture(5, 6, 5, 2))
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,8 @@ ITERATIVE = {
     "of_one_s_own",
     "missing_of_flat",
     "scaled_user",
+    "doubled",
+    "missing_of_complex_matrix",
     "sum",
     "stack",
     "stack_of_missing",

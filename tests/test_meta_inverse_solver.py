@@ -416,6 +416,15 @@ def test_the_batch_size_of_predictions_changes_nothing_but_rounding(operator):
         np.testing.assert_allclose(many, one, atol=1e-5)
 
 
+@pytest.mark.parametrize("operator", [Inpainting(), MissingPixels(), GaussianBlur()])
+def test_what_is_restored_beside_an_image_changes_no_bit_of_it(operator):
+    est = small(operator, GradientDescent()).fit(FACES[:10])
+    measured = est.simulate(FACES[:7], random_state=1)
+    together = est.predict(measured)
+    for i in range(7):
+        np.testing.assert_array_equal(est.predict(measured[i : i + 1])[0], together[i])
+
+
 def test_simulation_depends_on_its_seed():
     est = small(MissingPixels(), noise=0.1)
     a, b = est.simulate(FACES[:5], random_state=1), est.simulate(FACES[:5], random_state=1)

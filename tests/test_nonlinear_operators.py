@@ -18,6 +18,7 @@ from skmetainv.operators import (
     MissingPixels,
     Operator,
     PhaseRetrieval,
+    Radon,
     Saturation,
     Stack,
 )
@@ -63,6 +64,10 @@ def test_a_nonlinear_part_makes_the_whole_nonlinear():
         assert torch.autograd.gradgradcheck(gradient, (x,))
 
 
+def doubled(x):
+    return 2 * x
+
+
 def soft_clip(x):
     return torch.tanh(2 * x).flatten(1)
 
@@ -75,6 +80,8 @@ NONLINEAR = {
     "magnitudes_of_matrix": PhaseRetrieval(
         MatrixOperator(np.random.default_rng(0).normal(size=(5, 12)) * (1 + 2j))
     ),
+    "magnitudes_of_radon": PhaseRetrieval(Radon(3)),
+    "magnitudes_of_pair": PhaseRetrieval(FunctionOperator(doubled, doubled)),
     "function": FunctionOperator(soft_clip),
     "saturated_blur": Saturation() @ GaussianBlur(sigma=0.7),
     "missing_saturated": MissingPixels(observed=0.6) @ Saturation(),

@@ -37,6 +37,14 @@ def one_number(x):
     return x.sum()
 
 
+def plus_one(x):
+    return x + 1
+
+
+def is_positive(x):
+    return x > 0
+
+
 def double(x):
     return 2 * x
 
@@ -57,8 +65,30 @@ def triple(x):
         (Inpainting(mask=[[True], [True, False]]), "'mask' parameter of Inpainting is not an"),
         (GaussianBlur() @ MissingPixels(), "missing samples come last"),
         (Blur(np.ones((5, 2)), boundary="valid"), "must not be larger than the image"),
-        (Blur([1.0, 2.0]), "kernel of Blur must be a finite array of shape"),
-        (Blur([[np.nan]]), "kernel of Blur must be a finite"),
+        (Blur([1.0, 2.0]), "kernel of Blur must be an array of shape"),
+        (Blur([[np.nan]]), "'kernel' parameter of Blur must hold finite real numbers"),
+        (Blur([[1], [1, 2]]), "'kernel' parameter of Blur is not an array"),
+        (Blur([["a"]]), "'kernel' parameter of Blur must hold"),
+        (Blur([[1j]]), "'kernel' parameter of Blur must hold finite real numbers"),
+        (FourierSampling([[True], [True, False]]), "'pattern' parameter of FourierSampling is not"),
+        (MultiCoilMRI([[1.0], [1.0, 2.0]]), "'sensitivities' parameter of MultiCoilMRI is not"),
+        (Radon(["a"]), "'angles' parameter of Radon must hold"),
+        (Radon([1j]), "'angles' parameter of Radon must hold"),
+        (MatrixOperator([[1, 2], [1]]), "'matrix' parameter of MatrixOperator is not an array"),
+        (MatrixOperator(np.ones((2, 9))) @ Difference(), r"must have shape \(n_measurements, 16\)"),
+        (Stack(Identity()), "list of at least one Operator"),
+        (GaussianBlur() @ Difference(), r"GaussianBlur takes images.*gives \(16,\)"),
+        (Downsampling() @ FourierSampling(), r"Downsampling takes images.*\(1, 4, 4, 2\)"),
+        (CompressedSensing(matrix="cosine") @ Difference(), "CompressedSensing takes images"),
+        (FourierSampling() @ Difference(), "FourierSampling takes images"),
+        (MultiCoilMRI() @ FourierSampling(), "MultiCoilMRI takes images"),
+        (Radon() @ Difference(), "Radon takes images"),
+        (Mosaic() @ FourierSampling(), "Mosaic takes images"),
+        (Grayscale() @ Difference(), "Grayscale takes images"),
+        (FunctionOperator(plus_one, linear=True), "is not linear, though linear=True"),
+        (FunctionOperator(is_positive), "of the images' type.*torch.bool"),
+        (FunctionOperator(torch.cholesky_solve), "does not take images of shape"),
+        (Inpainting() @ MatrixOperator(np.ones((3, 16)) * 1j), r"pass a mask of shape \(3,\)"),
         (Blur([[1.0]], boundary="mirror"), "'boundary' parameter of Blur"),
         (MotionBlur(length=0.0), "'length' parameter of MotionBlur"),
         (2.0 * MissingPixels(), "missing samples come last"),
@@ -113,15 +143,18 @@ def triple(x):
         (Saturation(low=1.0, high=0.0), "'low' parameter of Saturation must be below"),
         (PhaseRetrieval(Saturation()), "must be linear and without missing"),
         (PhaseRetrieval(MissingPixels()), "must be linear and without missing"),
-        (FunctionOperator(constant), "must give a real tensor of shape .batch, ....*Got 1.0"),
-        (FunctionOperator(one_number), "must give a real tensor"),
+        (FunctionOperator(constant), "must give a tensor of the images. type.*Got 1.0"),
+        (FunctionOperator(one_number), "must give a tensor of the images. type"),
         (FunctionOperator(torch.fft.fft2), "torch.view_as_real"),
         (FunctionOperator(double, triple), "is not the adjoint of 'forward'"),
         (FunctionOperator(3), "'forward' parameter of FunctionOperator"),
         (MatrixOperator(np.ones((3, 15))), r"must have shape \(n_measurements, 16\)"),
         (MatrixOperator(np.ones(16)), r"Got \(16,\) instead"),
         (MatrixOperator(scipy.sparse.csr_array((3, 15))), r"Got \(3, 15\) instead"),
-        (MatrixOperator(np.full((2, 16), np.nan)), "must be numeric and finite"),
+        (
+            MatrixOperator(np.full((2, 16), np.nan)),
+            "'matrix' parameter of MatrixOperator must hold finite",
+        ),
         (MatrixOperator(np.ones((6, 16)), (2, 2)), "with the product 6"),
         (DeepInverseOperator(Identity()), "must be a deepinv.physics.Physics"),
     ],

@@ -5,21 +5,28 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operator_registry import Difference, random_image
+from operator_registry import Difference, doubled, matrix, random_image
 from scipy.ndimage import convolve, gaussian_filter
 from scipy.signal import convolve2d
 from sklearn.base import clone
 
 from skmetainv.operators import (
     Blur,
+    FourierSampling,
+    FunctionOperator,
     GaussianBlur,
     Identity,
     Inpainting,
     LinearMap,
+    MatrixOperator,
     MissingPixels,
     MotionBlur,
+    MultiCoilMRI,
     Stack,
 )
+
+K = np.arange(1, 10).reshape(3, 3) / 45
+GENERATORS = [np.random.default_rng(i) for i in range(2)]
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.floats(0.2, 4.0))
@@ -175,11 +182,13 @@ def test_composition_is_one_after_the_other():
 
 def test_composed_operators_print_readably_and_expose_their_parts():
     operator = MissingPixels(observed=9) @ (0.5 * (Identity() + GaussianBlur(sigma=2.0)))
-    text = "MissingPixels(observed=9) @ 0.5 * (Identity() + GaussianBlur(sigma=2.0))"
+    text = "MissingPixels(observed=9) @ (0.5 * (Identity() + GaussianBlur(sigma=2.0)))"
     assert repr(operator) == text
     assert repr(clone(operator).set_params(inner__operator__second__sigma=1.5)) == text.replace(
         "2.0", "1.5"
     )
+    assert repr(Blur([[1]]) @ (0.5 * Identity())) == "Blur(kernel=[[1]]) @ (0.5 * Identity())"
+    assert repr(Identity() * 2.0) == "2.0 * Identity()"
     stack = Stack([Inpainting(), GaussianBlur(sigma=2.0)])
     changed = clone(stack).set_params(**{"1__sigma": 1.0, "0": Identity()})
     assert repr(changed) == "Stack(operators=[Identity(), GaussianBlur()])"
@@ -197,3 +206,61 @@ def test_the_pseudo_inverse_of_a_large_map():
     A = Difference().build(shape)
     x = random_image(shape)
     torch.testing.assert_close(A.pseudo_inverse(A(x)), x, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 16, 16), (1, 8, 16)])
+def test_the_norm_where_there_are_few_different_singular_values(shape, dtype):
+    """Lanczos' method ends early there; rounding must not be taken for new directions."""
+    for operator, expected in (
+        (MultiCoilMRI(4, acceleration=1), 1.0),
+        (3.0 * MultiCoilMRI(4, acceleration=1), 3.0),
+        (FunctionOperator(doubled, linear=True), 2.0),
+        ((Identity() + Inpainting()) @ FunctionOperator(doubled, linear=True), 4.0),
+    ):
+        A = operator.build(shape).to(dtype)
+        assert LinearMap.norm(A).item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_multiples_and_sums_observe_what_their_parts_do():
+    mask = Inpainting().build((1, 4, 4)).observed
+    for operator in (0.5 * Inpainting(), Inpainting() + Inpainting(), 0.5 * Inpainting() @ Blur(K)):
+        assert torch.equal(operator.build((1, 4, 4)).observed, mask)
+    assert (Inpainting() + Identity()).build((1, 4, 4)).observed is None
+    one = (0.5 * Inpainting()).build((1, 4, 4))
+    noisy = one.simulate(random_image((1, 4, 4)), lambda y, _: y + 1, [None] * 2)
+    assert (noisy[..., ~mask[0, 0]] == 0).all()
+
+
+def test_unknown_values_of_a_stack_take_no_part():
+    A = Stack([Identity(), MissingPixels()]).build((1, 4, 4))
+    x = random_image((1, 4, 4))
+    y = A.draw([np.random.default_rng(i) for i in range(2)])(x)
+    unknown = y.clone()
+    unknown[0, 3] = torch.nan
+    changed = y.clone()
+    changed[0, 3] = 7.0
+    z = random_image((1, 4, 4), 1)
+    data = A.bind(unknown)
+    assert data.prox(z, 0.3).isfinite().all()
+    assert not data.A.observed[0, 3]
+    torch.testing.assert_close(data.prox(z, 0.3)[1], A.bind(y).prox(z, 0.3)[1])
+    assert not torch.allclose(A.bind(changed).prox(z, 0.3)[0], data.prox(z, 0.3)[0])
+
+
+def test_a_complex_sample_is_missing_as_a_whole():
+    for operator, shape in (
+        (MissingPixels(3) @ MatrixOperator(matrix(5, 16, kind=complex)), (5, 2)),
+        (MissingPixels(3) @ FourierSampling(acceleration=1), (1, 4, 4, 2)),
+    ):
+        A = operator.build((1, 4, 4))
+        y = A.simulate(random_image((1, 4, 4)), lambda y, _: y, GENERATORS)
+        missing = y.isnan()
+        assert (missing.all(-1) == missing.any(-1)).all()
+        assert ((~missing).flatten(1).sum(1) == 6).all()
+        half = torch.where(missing, 0.0, random_image(shape))
+        half[0].view(-1)[1] = torch.nan  # an imaginary part
+        whole = half.clone()
+        whole[0].view(-1)[0] = torch.nan
+        z = random_image((1, 4, 4), 1)
+        torch.testing.assert_close(A.bind(half).prox(z, 0.3), A.bind(whole).prox(z, 0.3))

@@ -15,7 +15,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmetainv.arrays import ArraySource, image_layout, is_complex_shape, measurement_layout
+from skmetainv.arrays import (
+    ArraySource,
+    RealView,
+    image_layout,
+    is_complex_shape,
+    measurement_layout,
+)
 from skmetainv.estimators.geometry import (
     Geometry,
     Problem,
@@ -363,6 +369,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
                 f"images and simulates. With images y of shape {geometry.images.shape} the "
                 f"operator gives measurements of shape {geometry.measurements.shape}, but X has "
                 f"shape {tuple(X_.shape[1:])}."
+            )
+        if isinstance(X_, RealView) and not is_complex_shape(geometry.measurements.tensor_shape):
+            raise ValueError(
+                f"Complex data not supported: {operator!r} gives real measurements. X is complex."
             )
         measured = None if y_ is None else X_
         return Problem(clean, measured, geometry, operator, self._placed(A))

@@ -51,7 +51,7 @@ def check_images(
             "skmetainv.datasets.ImageFolder reads a folder."
         )
     if isinstance(X, torch.Tensor):
-        X = X.detach().cpu()
+        X = X.detach().cpu().resolve_conj().resolve_neg()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     if allow_complex and np.dtype(getattr(X, "dtype", float)).kind == "c" and len(X.shape) > 1:
         X = RealView(X)

@@ -23,7 +23,7 @@ from skmetainv.operators.maps.foreign import (
     convert_physics,
 )
 from skmetainv.operators.maps.matrices import SparseMap, dense_map
-from skmetainv.operators.operator import Operator
+from skmetainv.operators.operator import Operator, check_numbers
 
 
 class _Adapter(Operator):
@@ -86,18 +86,27 @@ class FunctionOperator(_Adapter):
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
         x = torch.zeros(2, *image_shape, dtype=torch.float64)
-        y = self.forward(x)
-        if not isinstance(y, torch.Tensor) or y.is_complex() or y.ndim < 2 or len(y) != 2:
+        try:
+            y = self.forward(x)
+        except Exception as error:
+            raise ValueError(
+                "The 'forward' parameter of FunctionOperator does not take images of shape "
+                f"{tuple(image_shape)} in double precision: {error}"
+            ) from error
+        if not isinstance(y, torch.Tensor) or y.dtype != x.dtype or y.ndim < 2 or len(y) != 2:
             got = f"shape {tuple(y.shape)}, {y.dtype}" if isinstance(y, torch.Tensor) else repr(y)
             raise ValueError(
-                "The 'forward' parameter of FunctionOperator must give a real tensor of shape "
-                f"(batch, ...), here (2, ...); torch.view_as_real makes one of complex numbers. "
-                f"Got {got} instead."
+                "The 'forward' parameter of FunctionOperator must give a tensor of the images' "
+                f"type and of shape (batch, ...), here {x.dtype} and (2, ...); torch.view_as_real "
+                f"makes one of complex numbers. Got {got} instead."
             )
         shape = tuple(y.shape[1:])
         if self.adjoint is None:
-            kind = FunctionLinearMap if self.linear else FunctionMap
-            return kind(image_shape, shape, self.forward)
+            if not self.linear:
+                return FunctionMap(image_shape, shape, self.forward)
+            linear = FunctionLinearMap(image_shape, shape, self.forward)
+            _check_linear(linear)
+            return linear
         A = PairMap(image_shape, shape, self.forward, self.adjoint)
         _check_adjoint(A)
         return A
@@ -151,7 +160,8 @@ class MatrixOperator(_Adapter):
         self._validate_params()
         products = hasattr(self.matrix, "matvec") and hasattr(self.matrix, "rmatvec")
         sparse = scipy.sparse.issparse(self.matrix)
-        matrix = self.matrix if products or sparse else np.asarray(self.matrix)
+        known = products or sparse
+        matrix = self.matrix if known else check_numbers(self.matrix, "matrix", self, "buifc")
         shape = self._shape(tuple(matrix.shape), image_shape)
         is_complex = np.dtype(matrix.dtype).kind == "c"
         measurement_shape = (*shape, 2) if is_complex else shape
@@ -169,8 +179,7 @@ class MatrixOperator(_Adapter):
             values = matrix.data
         else:
             matrix = values = matrix[np.ix_(rows, columns)]
-        if values.dtype.kind not in "buifc" or not np.isfinite(values).all():
-            raise ValueError("The 'matrix' parameter of MatrixOperator must be numeric and finite.")
+        check_numbers(values, "matrix", self, "buifc")
         if is_complex:
             matrix = _real_and_imaginary(matrix)
         if sparse:
@@ -182,10 +191,9 @@ class MatrixOperator(_Adapter):
         """Return the shape of a measurement as a tensor, without complex parts."""
         n = math.prod(image_shape)
         if len(matrix_shape) != 2 or matrix_shape[1] != n or matrix_shape[0] == 0:
-            channels, height, width = image_shape
             raise ValueError(
                 f"The 'matrix' parameter of MatrixOperator must have shape (n_measurements, {n}) "
-                f"for images of {height} x {width} pixels and {channels} channels. "
+                f"for images of shape {tuple(image_shape)}, channels first. "
                 f"Got {matrix_shape} instead."
             )
         own = self.measurement_shape
@@ -296,6 +304,16 @@ def _is_orthonormal(physics: Any, image_shape: Shape) -> bool:
     """Whether ``V V'`` of a decomposable physics, in double precision, is the identity."""
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, *image_shape)))
     return bool((physics.V(physics.V_adjoint(x)) - x).norm() < 1e-6 * x.norm())
+
+
+def _check_linear(A: LinearMap) -> None:
+    """Raise if ``A(2 x + z)`` is not ``2 A x + A z``."""
+    x, z = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 1, *A.image_shape)))
+    expected = 2 * A(x) + A(z)
+    if (A(2 * x + z) - expected).norm() > 1e-4 * expected.norm():
+        raise ValueError(
+            "The 'forward' parameter of FunctionOperator is not linear, though linear=True says so."
+        )
 
 
 def _check_adjoint(A: LinearMap) -> None:

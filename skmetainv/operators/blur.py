@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.convolutions import PAD_MODES, convolution
-from skmetainv.operators.operator import Operator
+from skmetainv.operators.operator import Operator, check_image, check_numbers
 from skmetainv.parameters import Interval, StrOptions
 
 _BOUNDARY = [StrOptions({"circular", "valid", *PAD_MODES})]
@@ -53,10 +53,11 @@ class Blur(Operator):
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        kernel = np.asarray(self.kernel, dtype=np.float64)
-        if kernel.ndim != 2 or kernel.size == 0 or not np.isfinite(kernel).all():
+        check_image(self, image_shape)
+        kernel = check_numbers(self.kernel, "kernel", self).astype(np.float64)
+        if kernel.ndim != 2 or kernel.size == 0:
             raise ValueError(
-                f"The kernel of {type(self).__name__} must be a finite array of shape (rows, "
+                f"The kernel of {type(self).__name__} must be an array of shape (rows, "
                 f"columns). Got shape {kernel.shape} instead."
             )
         if self.boundary == "valid" and any(np.array(kernel.shape) > image_shape[1:]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.bases import Basis
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.masks import SelectionMap
-from skmetainv.operators.operator import Operator
+from skmetainv.operators.operator import Operator, check_image, check_numbers
 from skmetainv.parameters import StrOptions
 
 
@@ -51,6 +50,7 @@ class Mosaic(Operator):
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
+        check_image(self, image_shape)
         if image_shape[0] != 3:
             raise ValueError(
                 f"Mosaic takes images of three channels. Got {image_shape[0]} instead."
@@ -119,13 +119,9 @@ class Grayscale(Operator):
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        numbers = all(isinstance(weight, Real) for weight in self.weights)
-        weights = np.array([self.weights], dtype=np.float64) if numbers else np.empty((1, 0))
-        if (
-            weights.shape != (1, image_shape[0])
-            or not np.isfinite(weights).all()
-            or not weights.any()
-        ):
+        check_image(self, image_shape)
+        weights = check_numbers(self.weights, "weights", self).astype(np.float64)[np.newaxis]
+        if weights.shape != (1, image_shape[0]) or not weights.any():
             raise ValueError(
                 "The 'weights' parameter of Grayscale must be a number for each of the "
                 f"{image_shape[0]} channels, not all 0. Got {self.weights!r} instead."

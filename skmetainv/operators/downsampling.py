@@ -12,7 +12,7 @@ from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.blocks import BlockMeanMap, DecimationMap
 from skmetainv.operators.maps.convolutions import convolution_matrix
 from skmetainv.operators.maps.separable import SeparableMap
-from skmetainv.operators.operator import Operator
+from skmetainv.operators.operator import Operator, check_image
 from skmetainv.parameters import Interval, StrOptions
 
 
@@ -66,6 +66,7 @@ class Downsampling(Operator):
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
+        check_image(self, image_shape)
         size = image_shape[1:]
         if any(n % self.factor for n in size):
             raise ValueError(

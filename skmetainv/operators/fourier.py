@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.fourier import CoilMap, FourierMap
-from skmetainv.operators.operator import Operator
+from skmetainv.operators.operator import Operator, check_image, check_numbers
 from skmetainv.parameters import Interval, StrOptions
 
 
@@ -89,6 +88,7 @@ class FourierSampling(Operator):
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
+        check_image(self, image_shape)
         if self.complex_image and image_shape[0] != 2:
             raise ValueError(
                 "complex_image=True takes images of two channels, the real and the imaginary "
@@ -103,7 +103,7 @@ class FourierSampling(Operator):
     def _mask(self, size: Shape) -> np.ndarray:
         """Return what is sampled, the zero frequency in the middle."""
         if not isinstance(self.pattern, str):
-            return _given_mask(self.pattern, size)
+            return _given_mask(check_numbers(self.pattern, "pattern", self), size)
         if self.pattern == "radial":
             return _spokes(size, max(1, round(size[1] / self.acceleration)))
         generator = np.random.default_rng(self.random_state)
@@ -178,12 +178,12 @@ class MultiCoilMRI(FourierSampling):
         if isinstance(self.sensitivities, Integral):
             maps = _simulated_coils(int(self.sensitivities), tuple(size))
         else:
-            maps = _given_coils(self.sensitivities, tuple(size))
+            maps = check_numbers(self.sensitivities, "sensitivities", self, kinds="buifc")
+            maps = _given_coils(maps, tuple(size))
         return CoilMap(image_shape, torch.from_numpy(maps), observed)
 
 
-def _given_mask(mask: ArrayLike, size: Shape) -> np.ndarray:
-    mask = np.array(mask)
+def _given_mask(mask: np.ndarray, size: Shape) -> np.ndarray:
     if mask.dtype != bool or mask.shape != tuple(size) or not mask.any():
         raise ValueError(
             "The 'pattern' parameter must be 'cartesian', 'radial', 'random' or a boolean array "
@@ -191,7 +191,7 @@ def _given_mask(mask: ArrayLike, size: Shape) -> np.ndarray:
             f"{mask.dtype}, shape {mask.shape}, with {np.count_nonzero(mask)} entries that are not "
             "False, instead."
         )
-    return mask
+    return mask.copy()
 
 
 def _center(size: Shape, fraction: float) -> np.ndarray:
@@ -239,12 +239,10 @@ def _simulated_coils(n_coils: int, size: Shape) -> np.ndarray:
     return maps / np.sqrt((np.abs(maps) ** 2).sum(axis=0))
 
 
-def _given_coils(maps: ArrayLike, size: Shape) -> np.ndarray:
-    maps = np.asarray(maps)
-    wrong_shape = maps.ndim != 3 or maps.shape[:2] != size or 0 in maps.shape
-    if wrong_shape or maps.dtype.kind not in "fc" or not np.isfinite(maps).all():
+def _given_coils(maps: np.ndarray, size: Shape) -> np.ndarray:
+    if maps.ndim != 3 or maps.shape[:2] != size or 0 in maps.shape:
         raise ValueError(
-            "The 'sensitivities' parameter of MultiCoilMRI must be a number of coils or a finite "
+            "The 'sensitivities' parameter of MultiCoilMRI must be a number of coils or an "
             f"array of shape {(*size, 'coils')}, real or complex. Got an array of {maps.dtype}, "
             f"shape {maps.shape}, instead."
         )

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from sklearn.utils import Tags
 
+from skmetainv.arrays import is_complex_shape
 from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.masks import MaskMap, RandomMaskMap, draw_entries
-from skmetainv.operators.operator import Operator
+from skmetainv.operators.operator import Operator, check_numbers
 from skmetainv.parameters import Interval, StrOptions
 
 
@@ -71,17 +71,17 @@ class Inpainting(Operator):
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
         if not isinstance(self.mask, str):
-            mask = _given_mask(self.mask, image_shape)
-        elif len(image_shape) == 1:
+            mask = _given_mask(check_numbers(self.mask, "mask", self), image_shape)
+        elif len(image_shape) < 3:
             raise ValueError(
                 f"Inpainting(mask={self.mask!r}) leaves out a box of an image, and these "
-                f"measurements are flat: pass a mask of shape {tuple(image_shape)}."
+                f"measurements are flat: pass a mask of shape {image_shape[:1]}."
             )
         elif self.mask == "center":
             mask = center_mask(image_shape[1:3], self.fraction)[np.newaxis]
         else:
             mask = _box_mask(image_shape[1:3], self.box)[np.newaxis]
-        if len(image_shape) == 4:
+        if is_complex_shape(image_shape):
             mask = mask[..., np.newaxis]  # both parts of a complex number
         return MaskMap(image_shape, torch.from_numpy(mask)[None])
 
@@ -150,8 +150,8 @@ class MissingPixels(Operator):
         mask_shape = list(image_shape)
         if len(image_shape) >= 3 and not self.per_channel:
             mask_shape[0] = 1
-        if len(image_shape) == 4:
-            mask_shape[3] = 1  # both parts of a complex number
+        if is_complex_shape(image_shape):
+            mask_shape[-1] = 1  # both parts of a complex number
         if self.pattern == "side":
             return RandomMaskMap(image_shape, self._side(tuple(mask_shape)))
         counts = self._counts(math.prod(mask_shape))
@@ -159,13 +159,17 @@ class MissingPixels(Operator):
 
     def _side(self, mask_shape: Shape) -> Any:
         """Return the function that draws a side."""
-        if not isinstance(self.observed, float) or self.per_channel or len(mask_shape) < 3:
+        if self._is_count() or self.per_channel or len(mask_shape) < 3:
             raise ValueError(
                 "MissingPixels(pattern='side') takes a share of the rows or columns of images, as "
                 f"in observed=0.5, without per_channel. Got observed={self.observed!r}, "
                 f"per_channel={self.per_channel!r} and measurements of shape {mask_shape}."
             )
-        return partial(_draw_side, mask_shape, self.observed)
+        return partial(_draw_side, mask_shape, float(self.observed))
+
+    def _is_count(self) -> bool:
+        """Whether `observed` is a count, or a range of counts, not a share."""
+        return isinstance(self.observed, tuple | list | Integral)
 
     def _counts(self, n: int) -> tuple[int, int]:
         """Return the least and the largest number of `n` entries that an image keeps."""
@@ -232,14 +236,10 @@ def _box_mask(size: Shape, box: Any) -> np.ndarray:
     )
 
 
-def _given_mask(mask: ArrayLike, image_shape: Shape) -> np.ndarray:
+def _given_mask(mask: np.ndarray, image_shape: Shape) -> np.ndarray:
     """Return a user's mask as (channels or 1, height, width)."""
-    try:
-        mask = np.asarray(mask)
-    except ValueError as error:
-        raise ValueError(f"The 'mask' parameter of Inpainting is not an array: {error}") from error
-    if len(image_shape) == 1:
-        shapes = [tuple(image_shape)]
+    if len(image_shape) < 3:
+        shapes = [tuple(image_shape[:1])]
     else:
         channels, *size = image_shape[:3]
         shapes = [tuple(size), (*size, channels)]

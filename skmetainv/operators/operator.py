@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, get_tags
 
-from skmetainv.operators.maps.base import ForwardMap, Shape
+from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
 from skmetainv.operators.maps.composed import composed
-from skmetainv.operators.maps.sums import added, scaled, stacked
+from skmetainv.operators.maps.scaled import scaled
+from skmetainv.operators.maps.sums import WeightedSum, added, stacked
 from skmetainv.parameters import Interval
 
 
@@ -46,8 +48,10 @@ class Operator(BaseEstimator):
     def __add__(self, other: Operator) -> Sum:
         return Sum(self, other)
 
-    def __rmul__(self, factor: float) -> Scaled:
+    def __mul__(self, factor: float) -> Scaled:
         return Scaled(self, factor)
+
+    __rmul__ = __mul__
 
 
 class Composition(Operator):
@@ -80,7 +84,8 @@ class Composition(Operator):
         self.inner = inner
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        return f"{_in_brackets(self.outer, Sum)} @ {_in_brackets(self.inner, Sum, Composition)}"
+        inner = _in_brackets(self.inner, Sum, Composition, Scaled)
+        return f"{_in_brackets(self.outer, Sum)} @ {inner}"
 
     def __sklearn_tags__(self) -> Tags:
         return _tags_of(super().__sklearn_tags__(), [self.outer])
@@ -134,7 +139,10 @@ class Scaled(Operator):
         _refuse_missing([self.operator], "in a multiple of it")
         if self.factor == 0:
             raise ValueError("The 'factor' parameter of Scaled must not be 0.")
-        return scaled(self.operator.build(image_shape), self.factor)
+        A = self.operator.build(image_shape)
+        if isinstance(A, LinearMap):
+            return scaled(A, self.factor)
+        return WeightedSum([A], [self.factor])
 
 
 class Sum(Operator):
@@ -231,13 +239,38 @@ class Stack(Operator):
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        operators = list(self.operators)
+        operators = self.operators if isinstance(self.operators, list | tuple) else []
         if not operators or not all(isinstance(operator, Operator) for operator in operators):
             raise ValueError(
                 "The 'operators' parameter of Stack must be a list of at least one Operator. "
                 f"Got {self.operators!r} instead."
             )
         return stacked([operator.build(image_shape) for operator in operators])
+
+
+def check_image(operator: Operator, image_shape: Shape) -> None:
+    """Raise if what an operator is to measure is no image."""
+    if len(image_shape) != 3:
+        raise ValueError(
+            f"{type(operator).__name__} takes images, (channels, height, width). What comes before "
+            f"it gives {tuple(image_shape)}: flat or complex measurements."
+        )
+
+
+def check_numbers(value: Any, name: str, operator: Operator, kinds: str = "buif") -> np.ndarray:
+    """Return a parameter as an array of finite numbers (`kinds` of NumPy types)."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"The {name!r} parameter of {type(operator).__name__} is not an array: {error}"
+        ) from error
+    if array.dtype.kind not in kinds or not np.isfinite(array).all():
+        raise ValueError(
+            f"The {name!r} parameter of {type(operator).__name__} must hold finite "
+            f"{'numbers' if 'c' in kinds else 'real numbers'}. Got an array of {array.dtype}."
+        )
+    return array
 
 
 def has_missing(operator: Any) -> bool:

@@ -15,7 +15,7 @@ from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.masks import RandomMaskMap, draw_entries
 from skmetainv.operators.maps.matrices import SparseMap
-from skmetainv.operators.operator import Operator
+from skmetainv.operators.operator import Operator, check_image, check_numbers
 from skmetainv.parameters import Interval
 
 
@@ -86,6 +86,7 @@ class Radon(Operator):
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
+        check_image(self, image_shape)
         channels, *size = image_shape
         angles = self._angles()
         n_detectors = self.n_detectors or math.ceil(math.sqrt(2) * max(size))
@@ -105,8 +106,8 @@ class Radon(Operator):
         """Return the angles in degrees."""
         if isinstance(self.angles, Integral):
             return np.arange(int(self.angles)) * (180 / int(self.angles))
-        angles = np.asarray(self.angles, dtype=np.float64)
-        if angles.ndim != 1 or angles.size == 0 or not np.isfinite(angles).all():
+        angles = check_numbers(self.angles, "angles", self).astype(np.float64)
+        if angles.ndim != 1 or angles.size == 0:
             raise ValueError(
                 "The 'angles' parameter of Radon must be a number of angles or a finite array of "
                 f"shape (n_angles,), in degrees. Got {self.angles!r} instead."

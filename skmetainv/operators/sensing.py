@@ -16,7 +16,7 @@ from skmetainv.operators.maps.bases import Basis
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.matrices import dense_map
 from skmetainv.operators.maps.separable import AxisMatrices
-from skmetainv.operators.operator import Operator
+from skmetainv.operators.operator import Operator, check_image
 from skmetainv.parameters import Interval, StrOptions
 
 
@@ -84,6 +84,7 @@ class CompressedSensing(Operator):
         m = self._count(n)
         generator = np.random.default_rng(self.random_state)
         if self.matrix in ("hadamard", "cosine"):
+            check_image(self, image_shape)
             signs = generator.choice([-1.0, 1.0], size=image_shape)
             rows = np.sort(generator.permutation(n)[:m])
             axis = hadamard_matrix if self.matrix == "hadamard" else cosine_matrix

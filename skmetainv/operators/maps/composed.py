@@ -20,6 +20,7 @@ from skmetainv.operators.maps.masks import (
     RandomMaskMap,
     SelectionMap,
 )
+from skmetainv.operators.maps.scaled import ScaledMap, scaled
 from skmetainv.operators.maps.separable import SeparableMap
 
 _ALONG_AXES = (SeparableMap, DecimationMap, BlockMeanMap)
@@ -40,6 +41,10 @@ def composed(outer: ForwardMap, inner: ForwardMap) -> ForwardMap:
     """
     if not (isinstance(outer, LinearMap) and isinstance(inner, LinearMap)):
         return ComposedMap(outer, inner)
+    return _linearly_composed(outer, inner)
+
+
+def _linearly_composed(outer: LinearMap, inner: LinearMap) -> LinearMap:
     for rule in _RULES:
         A = rule(outer, inner)
         if A is not None:
@@ -130,6 +135,19 @@ def _identity(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
     return outer if isinstance(inner, IdentityMap) else None
 
 
+def _multiple(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
+    """Take factors out, so that what is left can be recognised."""
+    if isinstance(outer, RandomMaskMap):
+        return None  # masks are drawn, or read, first
+    if isinstance(inner, ScaledMap):
+        return scaled(_linearly_composed(outer, inner.A), inner.factor)
+    if isinstance(outer, ScaledMap):
+        return scaled(_linearly_composed(outer.A, inner), outer.factor)
+    if isinstance(outer, DiagonalMap) and not outer.power.ndim:
+        return scaled(inner, float(outer.spectrum))
+    return None
+
+
 def _masked_samples(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
     """Sample a Fourier transform less often."""
     if isinstance(outer, MaskMap) and isinstance(inner, FourierMap | CoilMap):
@@ -200,6 +218,7 @@ def _decimated_convolution(outer: LinearMap, inner: LinearMap) -> LinearMap | No
 
 _RULES: tuple[Callable[[LinearMap, LinearMap], LinearMap | None], ...] = (
     _identity,
+    _multiple,
     _masked_samples,
     _product_of_diagonals,
     _product_of_separables,

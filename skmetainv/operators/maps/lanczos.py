@@ -19,12 +19,15 @@ def largest_eigenvalue(
     basis, diagonal, beside = [v], [], []
     for _ in range(n_steps):
         w = matrix(basis[-1])
+        size = dot(w, w).sqrt()
         diagonal.append(dot(w, basis[-1]).flatten())
         for u in basis + basis:  # twice is enough to stay orthogonal
             w = w - dot(w, u) * u
         length = dot(w, w).sqrt()
+        # What is left of the products of an invariant subspace is rounding, no new direction
+        length = torch.where(length > 1e3 * torch.finfo(w.dtype).eps * size, length, 0.0)
         beside.append(length.flatten())
-        basis.append(w / length.clamp(min=torch.finfo(w.dtype).tiny))
+        basis.append(torch.where(length > 0, w / torch.where(length > 0, length, 1.0), 0.0))
     tridiagonal = torch.diag_embed(torch.stack(diagonal, 1))
     tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], 1)
     tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], -1)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from skmetainv.arrays import is_complex_shape
 from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.bases import Basis
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap, DiagonalMap
@@ -92,7 +93,10 @@ class RandomMaskMap(DiagonalMap):
 
     def with_masks_of(self, y: torch.Tensor) -> MaskMap:
         """Return the map that observes what is not NaN."""
-        return self._masked(~y.isnan())
+        known = ~y.isnan()
+        if is_complex_shape(self.image_shape):
+            known = known.all(-1, keepdim=True)
+        return self._masked(known)
 
     def _masked(self, observed: torch.Tensor) -> MaskMap:
         masked = MaskMap(self.image_shape, observed, missing_value=self.missing_value)

@@ -30,9 +30,12 @@ def apply_linear(x: torch.Tensor, function: Function, adjoint: Function) -> torc
 
 class _Pair(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, function: Function, adjoint: Function) -> torch.Tensor:
-        ctx.function, ctx.adjoint = function, adjoint
+    def forward(x: torch.Tensor, function: Function, adjoint: Function) -> torch.Tensor:
         return function(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: torch.Tensor) -> None:
+        _, ctx.function, ctx.adjoint = inputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:

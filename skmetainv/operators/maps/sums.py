@@ -1,4 +1,4 @@
-"""Maps scaled, added, and side by side, with a closed form where the parts leave one."""
+"""Maps added and side by side, with a closed form where the parts leave one."""
 
 from __future__ import annotations
 
@@ -11,18 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap
+from skmetainv.operators.maps.base import ForwardMap, LinearMap
 from skmetainv.operators.maps.bases import Basis
 from skmetainv.operators.maps.closed_forms import DiagonalMap, DiagonalNormalMap
-
-
-def scaled(A: ForwardMap, factor: float) -> ForwardMap:
-    """Return ``factor A``; every closed form of ``A`` is one of it."""
-    if not isinstance(A, LinearMap):
-        return WeightedSum([A], [factor])
-    if isinstance(A, DiagonalMap):
-        return DiagonalMap(A.image_shape, factor * A.spectrum, A.basis)
-    return ScaledMap(A, factor)
+from skmetainv.operators.maps.composed import composed
+from skmetainv.operators.maps.masks import MaskMap
 
 
 def added(maps: Sequence[ForwardMap]) -> ForwardMap:
@@ -33,7 +26,8 @@ def added(maps: Sequence[ForwardMap]) -> ForwardMap:
     basis = _common_basis(parts)
     if basis is None:
         return WeightedLinearSum(maps, [1.0] * len(maps))
-    return DiagonalMap(maps[0].image_shape, _total(A.spectrum for A in parts), basis)
+    spectrum = _total(A.spectrum for A in parts)
+    return DiagonalMap(maps[0].image_shape, spectrum, basis, _observed_by_any(maps))
 
 
 def stacked(maps: Sequence[ForwardMap]) -> ForwardMap:
@@ -42,6 +36,12 @@ def stacked(maps: Sequence[ForwardMap]) -> ForwardMap:
         return StackedMap(maps)
     basis = _common_basis(maps)
     return StackedLinearMap(maps) if basis is None else StackedNormalMap(maps, basis)
+
+
+def _observed_by_any(maps: Sequence[ForwardMap]) -> torch.Tensor | None:
+    """Return where at least one of the maps measures, None for everywhere."""
+    masks = [A.observed for A in maps if A.observed is not None]
+    return reduce(torch.logical_or, masks) if len(masks) == len(maps) else None
 
 
 def _common_basis(maps: Sequence[Any]) -> Basis | None:
@@ -53,60 +53,6 @@ def _common_basis(maps: Sequence[Any]) -> Basis | None:
         return None
     bases = [A.basis for A in maps if A.power.ndim] or [maps[0].basis]
     return bases[0] if all(basis.is_same(bases[0]) for basis in bases) else None
-
-
-class ScaledMap(LinearMap):
-    """``factor A``.
-
-    Parameters
-    ----------
-    A : LinearMap
-        Without missing samples.
-    factor : float
-        Not 0.
-    """
-
-    def __init__(self, A: LinearMap, factor: float):
-        super().__init__(A.image_shape, A.measurement_shape)
-        self.A, self.factor = A, factor
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``factor A x``."""
-        return self.factor * self.A(x)
-
-    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``factor A' y``."""
-        return self.factor * self.A.adjoint(y)
-
-    def normal(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``factor^2 A' A x``."""
-        return self.factor**2 * self.A.normal(x)
-
-    def norm(self) -> torch.Tensor:
-        """Return the largest singular value."""
-        return abs(self.factor) * self.A.norm()
-
-    def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
-        """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
-        return self.A.pseudo_inverse(y / self.factor, rcond)
-
-    def data_term(self, y: torch.Tensor) -> ScaledDataTerm:
-        """Return the data fidelity."""
-        return ScaledDataTerm(self, y)
-
-
-class ScaledDataTerm(LinearDataTerm):
-    """The data fidelity of a `ScaledMap`: that of ``A`` with ``y / factor``, times ``factor^2``."""
-
-    A: ScaledMap
-
-    def __init__(self, A: ScaledMap, y: torch.Tensor):
-        super().__init__(A, y)
-        self._unscaled: Any = A.A.data_term(y / A.factor)
-
-    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Return the proximal step of ``A`` with the penalty ``rho / factor^2``."""
-        return self._unscaled.prox(z, rho / self.A.factor**2)
 
 
 class WeightedSum(ForwardMap):
@@ -123,7 +69,7 @@ class WeightedSum(ForwardMap):
     maps: Any
 
     def __init__(self, maps: Sequence[ForwardMap], weights: Sequence[float]):
-        super().__init__(maps[0].image_shape, maps[0].measurement_shape)
+        super().__init__(maps[0].image_shape, maps[0].measurement_shape, _observed_by_any(maps))
         self.maps, self.weights = torch.nn.ModuleList(maps), tuple(weights)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -189,7 +135,13 @@ class StackedMap(ForwardMap):
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
         """Return the map with the masks of all parts read from the NaN of `y`."""
         parts = zip(self.maps, self.split(y), strict=True)
-        return stacked([A.with_masks_of(part) for A, part in parts])
+        A = stacked([A.with_masks_of(part) for A, part in parts])
+        known = ~y.isnan()
+        expected = known if A.observed is None else known | ~A.observed
+        if expected.all():
+            return A
+        # Unknown values elsewhere: of images, for instance, that are not known as a whole
+        return composed(MaskMap(self.measurement_shape, known, math.nan).to(y.dtype), A)
 
 
 class StackedLinearMap(StackedMap, LinearMap):

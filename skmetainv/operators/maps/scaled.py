@@ -1,0 +1,73 @@
+"""Multiples of maps: every closed form of a map is one of its multiples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from skmetainv.operators.maps.base import LinearDataTerm, LinearMap
+from skmetainv.operators.maps.closed_forms import DiagonalMap
+
+
+def scaled(A: LinearMap, factor: float) -> LinearMap:
+    """Return ``factor A``."""
+    if not isinstance(A, DiagonalMap):
+        return ScaledMap(A, factor)
+    multiple = DiagonalMap(A.image_shape, factor * A.spectrum, A.basis, A.observed)
+    multiple.missing_value = A.missing_value
+    return multiple
+
+
+class ScaledMap(LinearMap):
+    """``factor A``.
+
+    Parameters
+    ----------
+    A : LinearMap
+        The map; its masks, if any, are drawn.
+    factor : float
+        Not 0.
+    """
+
+    def __init__(self, A: LinearMap, factor: float):
+        super().__init__(A.image_shape, A.measurement_shape, A.observed)
+        self.A, self.factor, self.missing_value = A, factor, A.missing_value
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``factor A x``."""
+        return self.factor * self.A(x)
+
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``factor A' y``."""
+        return self.factor * self.A.adjoint(y)
+
+    def normal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``factor^2 A' A x``."""
+        return self.factor**2 * self.A.normal(x)
+
+    def norm(self) -> torch.Tensor:
+        """Return the largest singular value."""
+        return abs(self.factor) * self.A.norm()
+
+    def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
+        """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
+        return self.A.pseudo_inverse(y / self.factor, rcond)
+
+    def data_term(self, y: torch.Tensor) -> ScaledDataTerm:
+        """Return the data fidelity."""
+        return ScaledDataTerm(self, y)
+
+
+class ScaledDataTerm(LinearDataTerm):
+    """The data fidelity of a `ScaledMap`: that of ``A`` with ``y / factor``, times ``factor^2``."""
+
+    A: ScaledMap
+
+    def __init__(self, A: ScaledMap, y: torch.Tensor):
+        super().__init__(A, y)
+        self._unscaled: Any = A.A.data_term(y / A.factor)
+
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Return the proximal step of ``A`` with the penalty ``rho / factor^2``."""
+        return self._unscaled.prox(z, rho / self.A.factor**2)
