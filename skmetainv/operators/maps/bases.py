@@ -21,7 +21,7 @@ class Basis(nn.Module):
 
     def is_same(self, other: Basis) -> bool:
         """Whether two objects are one basis."""
-        return type(self) is type(other) is Basis
+        return self is other or type(self) is type(other) is Basis
 
 
 class FourierBasis(Basis):
@@ -75,7 +75,3 @@ class VectorBasis(Basis):
     def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the sum of vectors with these coefficients."""
         return (coefficients @ self.vectors.mT).reshape(-1, *self.shape)
-
-    def is_same(self, other: Basis) -> bool:
-        """Whether two objects are one basis."""
-        return self is other

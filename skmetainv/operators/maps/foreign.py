@@ -20,6 +20,11 @@ from skmetainv.operators.maps.pairs import apply_linear
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 
+def _remember_place(A: ForwardMap) -> None:
+    """Keep an empty tensor that moves with a map which holds nothing else: see `_probe`."""
+    A.register_buffer("place", torch.empty(0, dtype=torch.float64))
+
+
 class FunctionMap(ForwardMap):
     """``A(x) = function(x)``, its derivatives by autograd.
 
@@ -34,6 +39,7 @@ class FunctionMap(ForwardMap):
     def __init__(self, image_shape: Shape, measurement_shape: Shape, function: Function):
         super().__init__(image_shape, measurement_shape)
         self.function = function
+        _remember_place(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``function(x)``."""
@@ -64,6 +70,7 @@ class PairMap(LinearMap):
     ):
         super().__init__(image_shape, measurement_shape)
         self.function, self.adjoint_function = function, adjoint_function
+        _remember_place(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``function(x)``."""

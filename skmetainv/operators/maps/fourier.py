@@ -23,10 +23,6 @@ class ComplexFourierBasis(Basis):
         """Return the real and the imaginary channel."""
         return to_channels(torch.fft.ifft2(coefficients, norm="ortho"))
 
-    def is_same(self, other: Basis) -> bool:
-        """Whether two objects are one basis."""
-        return isinstance(other, ComplexFourierBasis)
-
 
 class FourierMap(DiagonalNormalMap):
     """``A x = m F x`` with the orthonormal Fourier transform ``F``, its origin in the middle.

@@ -65,10 +65,6 @@ class SeparableBasis(Basis):
         """Return the sum of vectors with these coefficients."""
         return self.vectors(coefficients)
 
-    def is_same(self, other: Basis) -> bool:
-        """Whether two objects are one basis."""
-        return self is other
-
 
 class SeparableMap(DiagonalGramMap):
     """``A = M_c (x) M_h (x) M_w``, a matrix along each axis.
