@@ -26,7 +26,7 @@ class FourierSampling(Operator):
     Parameters
     ----------
     pattern : {"cartesian", "radial", "random"} or array-like of bool, default="cartesian"
-        What is sampled: whole columns of frequencies (lines along the readout, the rows); lines
+        What is sampled: whole columns of frequencies, phase being encoded along the width; lines
         through the centre at equal angles, the first along a row; single frequencies. An array has
         the shape ``(height, width)`` and is True where sampled.
     acceleration : float, default=4.0

@@ -65,20 +65,7 @@ class DiagonalNormalDataTerm(LinearDataTerm):
         self._last: tuple[float | None, Any] = (None, None)
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Return ``argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2``.
-
-        Parameters
-        ----------
-        z : tensor of shape (batch, *image_shape)
-            The point to stay near.
-        rho : float or tensor of shape (), (batch, 1, 1, 1)
-            Penalty, positive; one for all images or one for each.
-
-        Returns
-        -------
-        x : tensor of shape (batch, *image_shape)
-            ``B' diag(1 / (power + rho)) B (A' y + rho z)``.
-        """
+        """Return ``B' diag(1 / (power + rho)) B (A' y + rho z)``, see `LinearDataTerm.prox`."""
         coefficients = self.A.basis.analysis(_plus(self.adjoint_y, rho, z))
         return self.A.basis.synthesis(coefficients * self._inverse(rho, coefficients.dtype))
 
@@ -195,20 +182,9 @@ class DiagonalGramDataTerm(LinearDataTerm):
         self._coefficients = A.basis.analysis(y)
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Return ``argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2``.
+        """Return ``z + A' C' diag(1 / (gram + rho)) C (y - A z)``, see `LinearDataTerm.prox`.
 
-        Parameters
-        ----------
-        z : tensor of shape (batch, *image_shape)
-            The point to stay near.
-        rho : float or tensor of shape (), (batch, 1, 1, 1)
-            Penalty, positive; one for all images or one for each.
-
-        Returns
-        -------
-        x : tensor of shape (batch, *image_shape)
-            ``z + A' C' diag(1 / (gram + rho)) C (y - A z)``, which loses no digits to
-            cancellation as `rho` becomes small.
+        It loses no digits to cancellation as `rho` becomes small.
         """
         residual = self._coefficients - self.A.analysis(z)
         return z + self.A.synthesis(residual * (1 / (self.A.gram + _beside(rho, residual))))
