@@ -212,7 +212,7 @@ CASES = {
         MatrixOperator(pylops.FirstDerivative(12, kind="forward"), (3, 2, 2)), **OF_TWELVE
     ),
     "complex_pylops": Case(
-        MatrixOperator(pylops.MatrixMult(matrix(4, 12, kind=complex))), **OF_TWELVE
+        MatrixOperator(pylops.MatrixMult(matrix(4, 12, kind=complex), dtype=complex)), **OF_TWELVE
     ),
 }
 
