@@ -52,6 +52,15 @@ def is_complex_shape(tensor_shape: tuple[int, ...]) -> bool:
     return len(tensor_shape) in (2, 4) and tensor_shape[-1] == 2
 
 
+def channels_last_order(tensor_shape: tuple[int, ...]) -> np.ndarray:
+    """Return where each entry of a flat tensor lies in the user's flat array."""
+    if len(tensor_shape) != 3:
+        return np.arange(prod(tensor_shape))
+    channels, height, width = tensor_shape
+    places = np.arange(prod(tensor_shape)).reshape(height, width, channels)
+    return places.transpose(2, 0, 1).ravel()
+
+
 def image_layout(
     shape: tuple[int, ...], image_shape: tuple[int, ...] | None, name: str = "X"
 ) -> Layout:

@@ -15,13 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmetainv.arrays import (
-    ArraySource,
-    RealView,
-    image_layout,
-    is_complex_shape,
-    measurement_layout,
-)
+from skmetainv.arrays import ArraySource, image_layout, is_complex_shape, measurement_layout
 from skmetainv.estimators.geometry import (
     Geometry,
     Problem,
@@ -34,6 +28,7 @@ from skmetainv.estimators.validation import (
     check_device,
     check_image_shape,
     check_images,
+    check_measurements,
     check_observed,
     check_pair,
     check_range,
@@ -363,17 +358,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             A = operator.build(geometry.images.tensor_shape)
         else:
             geometry, operator, A = self._geometry(clean.shape, name)
-        if y_ is not None and tuple(X_.shape[1:]) != geometry.measurements.shape:
-            raise ValueError(
-                "fit(X, y) takes measurements X and their clean images y; fit(X) takes clean "
-                f"images and simulates. With images y of shape {geometry.images.shape} the "
-                f"operator gives measurements of shape {geometry.measurements.shape}, but X has "
-                f"shape {tuple(X_.shape[1:])}."
-            )
-        if isinstance(X_, RealView) and not is_complex_shape(geometry.measurements.tensor_shape):
-            raise ValueError(
-                f"Complex data not supported: {operator!r} gives real measurements. X is complex."
-            )
+        if y_ is not None:
+            check_measurements(X_, geometry.images, geometry.measurements)
         measured = None if y_ is None else X_
         return Problem(clean, measured, geometry, operator, self._placed(A))
 

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
 
-from skmetainv.arrays import ArraySource, RealView
+from skmetainv.arrays import ArraySource, Layout, RealView, is_complex_shape
 
 
 def check_images(
@@ -99,6 +99,18 @@ def check_shape(
     else:
         has, wants = f"{what} of shape {shape}", f"{what} of shape {expected}"
     raise ValueError(f"{name} has {has}, but {owner} is expecting {wants}.")
+
+
+def check_measurements(X: Any, images: Layout, measurements: Layout) -> None:
+    """Raise if what was given with clean images is not what the operator measures of them."""
+    if tuple(X.shape[1:]) != measurements.shape:
+        raise ValueError(
+            "fit(X, y) takes measurements X and their clean images y; fit(X) takes clean images "
+            f"and simulates. With images y of shape {images.shape} the operator gives "
+            f"measurements of shape {measurements.shape}, but X has shape {tuple(X.shape[1:])}."
+        )
+    if isinstance(X, RealView) and not is_complex_shape(measurements.tensor_shape):
+        raise ValueError("Complex data not supported: the operator's measurements are real.")
 
 
 def check_device(device: str | torch.device) -> torch.device:

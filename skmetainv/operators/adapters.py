@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse
 import torch
 
+from skmetainv.arrays import channels_last_order
 from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
 from skmetainv.operators.maps.foreign import (
     DecomposableMap,
@@ -165,7 +166,7 @@ class MatrixOperator(_Adapter):
         shape = self._shape(tuple(matrix.shape), image_shape)
         is_complex = np.dtype(matrix.dtype).kind == "c"
         measurement_shape = (*shape, 2) if is_complex else shape
-        columns, rows = _channels_last(image_shape), _channels_last(shape)
+        columns, rows = channels_last_order(image_shape), channels_last_order(shape)
         if products:
             return LinearOperatorMap(
                 image_shape,
@@ -329,14 +330,6 @@ def _check_adjoint(A: LinearMap) -> None:
             f"<A x, v> is {left:.6g} and <x, A' v> {right if right is None else f'{right:.6g}'} "
             f"for random x and v, the latter of shape {tuple(v.shape)}."
         )
-
-
-def _channels_last(shape: Shape) -> np.ndarray:
-    """Return where each entry of a flat tensor lies in the user's flat array."""
-    if len(shape) != 3:
-        return np.arange(math.prod(shape))
-    channels, height, width = shape
-    return np.arange(math.prod(shape)).reshape(height, width, channels).transpose(2, 0, 1).ravel()
 
 
 def _real_and_imaginary(matrix: Any) -> Any:

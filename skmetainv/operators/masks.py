@@ -103,6 +103,7 @@ class MissingPixels(Operator):
         at most all are kept.
     per_channel : bool, default=False
         Draw the entries of all channels together, not whole pixels; counts are then of entries.
+        Of a complex sample both parts are kept, or none, and count as one.
     pattern : {"random", "side"}, default="random"
         What is kept: pixels drawn at random; or one side of the image (top, bottom, left or
         right, drawn per image) with that share of its rows or columns, at least one, of all

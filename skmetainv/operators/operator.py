@@ -10,10 +10,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, get_tags
 
-from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
+from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import scaled
-from skmetainv.operators.maps.sums import WeightedSum, added, stacked
+from skmetainv.operators.maps.sums import added, stacked
 from skmetainv.parameters import Interval
 
 
@@ -139,10 +139,7 @@ class Scaled(Operator):
         _refuse_missing([self.operator], "in a multiple of it")
         if self.factor == 0:
             raise ValueError("The 'factor' parameter of Scaled must not be 0.")
-        A = self.operator.build(image_shape)
-        if isinstance(A, LinearMap):
-            return scaled(A, self.factor)
-        return WeightedSum([A], [self.factor])
+        return scaled(self.operator.build(image_shape), self.factor)
 
 
 class Sum(Operator):

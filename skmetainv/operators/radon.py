@@ -33,7 +33,7 @@ class Radon(Operator):
         The angles, in degrees; a number of angles stands for equal steps from 0 to below 180.
     n_views : int, default=None
         Each image is measured at so many of the angles, drawn per image; the rows of the others
-        are NaN. None measures at all.
+        are NaN. None takes all angles.
     n_detectors : int, default=None
         None takes as many as see the whole image at any angle, ``sqrt(2)`` times its longer side.
 

@@ -20,7 +20,7 @@ from skmetainv.operators.maps.masks import (
     RandomMaskMap,
     SelectionMap,
 )
-from skmetainv.operators.maps.scaled import ScaledMap, scaled
+from skmetainv.operators.maps.scaled import ScaledLinearMap, scaled
 from skmetainv.operators.maps.separable import SeparableMap
 
 _ALONG_AXES = (SeparableMap, DecimationMap, BlockMeanMap)
@@ -135,13 +135,13 @@ def _identity(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
     return outer if isinstance(inner, IdentityMap) else None
 
 
-def _multiple(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
+def _multiple(outer: LinearMap, inner: LinearMap) -> Any:
     """Take factors out, so that what is left can be recognised."""
     if isinstance(outer, RandomMaskMap):
         return None  # masks are drawn, or read, first
-    if isinstance(inner, ScaledMap):
+    if isinstance(inner, ScaledLinearMap):
         return scaled(_linearly_composed(outer, inner.A), inner.factor)
-    if isinstance(outer, ScaledMap):
+    if isinstance(outer, ScaledLinearMap):
         return scaled(_linearly_composed(outer.A, inner), outer.factor)
     if isinstance(outer, DiagonalMap) and not outer.power.ndim:
         return scaled(inner, float(outer.spectrum))

@@ -6,37 +6,49 @@ from typing import Any
 
 import torch
 
-from skmetainv.operators.maps.base import LinearDataTerm, LinearMap
+from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap
 from skmetainv.operators.maps.closed_forms import DiagonalMap
 
 
-def scaled(A: LinearMap, factor: float) -> LinearMap:
-    """Return ``factor A``."""
-    if not isinstance(A, DiagonalMap):
+def scaled(A: ForwardMap, factor: float) -> ForwardMap:
+    """Return ``factor A``, linear if ``A`` is."""
+    if not isinstance(A, LinearMap):
         return ScaledMap(A, factor)
+    if not isinstance(A, DiagonalMap):
+        return ScaledLinearMap(A, factor)
     multiple = DiagonalMap(A.image_shape, factor * A.spectrum, A.basis, A.observed)
     multiple.missing_value = A.missing_value
     return multiple
 
 
-class ScaledMap(LinearMap):
-    """``factor A``.
+class ScaledMap(ForwardMap):
+    """``factor A(x)``.
 
     Parameters
     ----------
-    A : LinearMap
+    A : ForwardMap
         The map; its masks, if any, are drawn.
     factor : float
         Not 0.
     """
 
-    def __init__(self, A: LinearMap, factor: float):
+    A: Any
+
+    def __init__(self, A: ForwardMap, factor: float):
         super().__init__(A.image_shape, A.measurement_shape, A.observed)
         self.A, self.factor, self.missing_value = A, factor, A.missing_value
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``factor A x``."""
+        """Return ``factor A(x)``."""
         return self.factor * self.A(x)
+
+    def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Return ``factor J_A(x)' v``."""
+        return self.factor * self.A.vjp(x, v)
+
+
+class ScaledLinearMap(ScaledMap, LinearMap):
+    """``factor A`` of a linear map, see `ScaledMap`."""
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``factor A' y``."""
@@ -60,11 +72,11 @@ class ScaledMap(LinearMap):
 
 
 class ScaledDataTerm(LinearDataTerm):
-    """The data fidelity of a `ScaledMap`: that of ``A`` with ``y / factor``, times ``factor^2``."""
+    """The data fidelity of a `ScaledLinearMap`: ``factor^2`` times that of ``y / factor``."""
 
-    A: ScaledMap
+    A: ScaledLinearMap
 
-    def __init__(self, A: ScaledMap, y: torch.Tensor):
+    def __init__(self, A: ScaledLinearMap, y: torch.Tensor):
         super().__init__(A, y)
         self._unscaled: Any = A.A.data_term(y / A.factor)
 

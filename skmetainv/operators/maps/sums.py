@@ -21,11 +21,11 @@ from skmetainv.operators.maps.masks import MaskMap
 def added(maps: Sequence[ForwardMap]) -> ForwardMap:
     """Return the sum of maps; of those that are diagonal in one basis the spectra add up."""
     if not all(isinstance(A, LinearMap) for A in maps):
-        return WeightedSum(maps, [1.0] * len(maps))
+        return AddedMap(maps)
     parts: list[Any] = list(maps)
     basis = _common_basis(parts)
     if basis is None:
-        return WeightedLinearSum(maps, [1.0] * len(maps))
+        return AddedLinearMap(maps)
     spectrum = _total(A.spectrum for A in parts)
     return DiagonalMap(maps[0].image_shape, spectrum, basis, _observed_by_any(maps))
 
@@ -55,41 +55,36 @@ def _common_basis(maps: Sequence[Any]) -> Basis | None:
     return bases[0] if all(basis.is_same(bases[0]) for basis in bases) else None
 
 
-class WeightedSum(ForwardMap):
-    """``sum_i weight_i A_i(x)``, of maps without missing samples.
+class AddedMap(ForwardMap):
+    """``sum_i A_i(x)``, of maps without missing samples.
 
     Parameters
     ----------
     maps : sequence of ForwardMap
         With the same images and measurements.
-    weights : sequence of float
-        One for each.
     """
 
     maps: Any
 
-    def __init__(self, maps: Sequence[ForwardMap], weights: Sequence[float]):
+    def __init__(self, maps: Sequence[ForwardMap]):
         super().__init__(maps[0].image_shape, maps[0].measurement_shape, _observed_by_any(maps))
-        self.maps, self.weights = torch.nn.ModuleList(maps), tuple(weights)
+        self.maps = torch.nn.ModuleList(maps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the weighted sum of all measurements."""
-        return _total(w * A(x) for w, A in self._terms())
+        """Return the sum of all measurements."""
+        return _total(A(x) for A in self.maps)
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return the weighted sum of all vector-Jacobian products."""
-        return _total(w * A.vjp(x, v) for w, A in self._terms())
-
-    def _terms(self) -> list[tuple[float, Any]]:
-        return list(zip(self.weights, self.maps, strict=True))
+        """Return the sum of all vector-Jacobian products."""
+        return _total(A.vjp(x, v) for A in self.maps)
 
 
-class WeightedLinearSum(WeightedSum, LinearMap):
-    """``sum_i weight_i A_i`` of linear maps, see `WeightedSum`."""
+class AddedLinearMap(AddedMap, LinearMap):
+    """``sum_i A_i`` of linear maps, see `AddedMap`."""
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``sum_i weight_i A_i' y``."""
-        return _total(w * A.adjoint(y) for w, A in self._terms())
+        """Return ``sum_i A_i' y``."""
+        return _total(A.adjoint(y) for A in self.maps)
 
 
 class StackedMap(ForwardMap):
