@@ -11,12 +11,12 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
 from skmetainv.arrays import ArraySource, image_layout
-from skmetainv.estimators.base import Reconstructor
-from skmetainv.estimators.validation import are_images, check_images
 from skmetainv.metrics import mean_over_batches, mse, psnr, ssim
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise
 from skmetainv.operators import Operator
 from skmetainv.parameters import Interval, StrOptions
+from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.validation import are_images, check_images
 
 # By name, the metric and the sign that makes higher better.
 _METRICS = {"psnr": (psnr, 1), "ssim": (ssim, 1), "neg_mse": (mse, -1)}

@@ -13,9 +13,6 @@ import torch
 from sklearn.base import clone
 
 from skmetainv.arrays import to_numpy, to_tensors
-from skmetainv.estimators.base import Reconstructor
-from skmetainv.estimators.geometry import Geometry, Problem, match_type, n_not_finite
-from skmetainv.estimators.validation import check_device
 from skmetainv.exceptions import InnerStepsWarning
 from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss
 from skmetainv.meta import (
@@ -30,14 +27,16 @@ from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, Operator
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed, weights_generator
+from skmetainv.reconstruction import TrainedReconstructor
+from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
+from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import Representation, Siren
 from skmetainv.solvers import Solver
-from skmetainv.training import TrainingLoop, load_arrays, state_to_arrays
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
 
-class MetaInverseSolver(Reconstructor):
+class MetaInverseSolver(TrainedReconstructor):
     """Restore images by a classical solver from a start that meta-learning found.
 
     A coordinate network (SIREN) with weights ``theta`` gives the image ``phi_theta`` from which
@@ -133,7 +132,10 @@ class MetaInverseSolver(Reconstructor):
     >>> from skmetainv import MetaInverseSolver
     >>> from skmetainv.datasets import load_faces
     >>> from skmetainv.operators import Inpainting
-    >>> from skmetainv.representations import Siren
+    >>> from skmetainv.reconstruction import TrainedReconstructor
+    from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
+    from skmetainv.reconstruction.validation import check_device
+    from skmetainv.representations import Siren
     >>> faces = load_faces()
     >>> est = MetaInverseSolver(
     ...     Inpainting(), init=Siren(width=16, depth=3), max_epochs=1, random_state=0
@@ -144,7 +146,7 @@ class MetaInverseSolver(Reconstructor):
     """
 
     _parameter_constraints = {
-        **Reconstructor._parameter_constraints,
+        **TrainedReconstructor._parameter_constraints,
         "solver": [Solver, None],
         "init": [Representation, None],
         "n_inner": [Interval(Integral, 0, None, closed="left")],
@@ -215,14 +217,14 @@ class MetaInverseSolver(Reconstructor):
             ``n_inner + 1`` of them; the last is what `predict` returns.
         """
         self._check_ready()
-        measurements = self._measurements(X)
-        stages = [self._new_images(len(measurements)) for _ in range(self.n_inner + 1)]
+        measurements, geometry = self._measurements(X)
+        stages = [self._new_images(len(measurements), geometry) for _ in range(self.n_inner + 1)]
         n_bad = 0
         for indices in self._chunks(len(measurements)):
             batch = self._stages(measurements.read(indices))
             n_bad += n_not_finite(batch[-1])
             for images, x in zip(stages, batch, strict=True):
-                images[indices] = self._to_user(x)
+                images[indices] = geometry.images.to_array(self._clipped(x))
         self._warn_of_divergence(n_bad, len(measurements))
         return (match_type(X, images) for images in stages)
 
@@ -252,21 +254,13 @@ class MetaInverseSolver(Reconstructor):
         theta, alpha = self._weights(state["weights_"])
         inner = self._inner_loop(state, problem.geometry)
         optimizer = self._optimizer(theta, alpha, inner.step_size)
-        load_arrays(optimizer, state["_optimizer_state_"])
-        loop = TrainingLoop(
-            self._batches(problem, state["_seed_"]),
-            optimizer,
-            max_epochs=n_epochs,
-            first_epoch=state["n_iter_"],
-            show_progress=bool(self.verbose),
-        )
+        batches = self._batches(problem, state["_seed_"])
+        loop = self._loop(batches, optimizer, state, n_epochs)
         outer_loss = as_loss(self.outer_loss).build(problem.geometry.data_range)
         meta_learn(theta, alpha, problem.A, inner, outer_loss, loop)
         return {
             "weights_": to_numpy(theta, "init.") | to_numpy(alpha, "inner_lr."),
-            "history_": {k: [*v, *loop.history.get(k, [])] for k, v in state["history_"].items()},
-            "n_iter_": state["n_iter_"] + loop.n_epochs,
-            "_optimizer_state_": state_to_arrays(optimizer),
+            **self._progress(loop, state),
         }
 
     def _optimizer(

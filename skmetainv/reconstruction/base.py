@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any, Self, TypeVar
 
@@ -16,32 +16,29 @@ from sklearn.utils import Tags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmetainv.arrays import ArraySource, image_layout, is_complex_shape, measurement_layout
-from skmetainv.estimators.geometry import (
-    Geometry,
-    Problem,
-    channels_last,
-    match_type,
-    n_not_finite,
-)
-from skmetainv.estimators.validation import (
-    are_images,
-    check_device,
-    check_image_shape,
-    check_images,
-    check_measurements,
-    check_observed,
-    check_pair,
-    check_range,
-    check_shape,
-    warn_of_units,
-)
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed
-from skmetainv.training import Batches, MeasuredPairs, SimulatedPairs
+from skmetainv.reconstruction.geometry import (
+    Geometry,
+    Problem,
+    channels_last,
+    match_type,
+    n_not_finite,
+)
+from skmetainv.reconstruction.validation import (
+    are_images,
+    check_device,
+    check_image_shape,
+    check_images,
+    check_measurements,
+    check_pair,
+    check_range,
+    check_shape,
+)
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -52,14 +49,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     """What the estimators that restore images from measurements have in common.
 
     A subclass has the parameters `operator`, `noise`, `image_shape`, `data_range`, `clip`,
-    `precision`, `device`, `batch_size`, `max_epochs`, `random_state` and `verbose`, and writes
-    `_initial_state`, `_train` and `_reconstruct`.
+    `precision`, `device`, `batch_size` and `random_state`, writes `_reconstruct`, and a `fit` that
+    calls `_fit`.
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
         "operator": [Operator, None],
         "noise": NOISE_CONSTRAINTS,
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "image_shape": [tuple, list, None],
         "data_range": [Interval(Real, 0, None, closed="neither"), tuple, list, None],
@@ -67,12 +63,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         "precision": [StrOptions(set(_DTYPES))],
         "device": [str, torch.device],
         "random_state": ["random_state", np.random.Generator],
-        "verbose": ["verbose"],
     }
 
     operator: Operator | None
     noise: float | Noise
-    max_epochs: int
     batch_size: int
     image_shape: tuple[int, ...] | None
     data_range: Any
@@ -80,72 +74,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     precision: str
     device: str | torch.device
     random_state: Any
-    verbose: int | bool
-
-    @abstractmethod
-    def _initial_state(self, problem: Problem) -> dict[str, Any]:
-        """Return the fitted attributes before any training, by name."""
-
-    @abstractmethod
-    def _train(self, problem: Problem, state: Mapping[str, Any], n_epochs: int) -> dict[str, Any]:
-        """Return the fitted attributes after `n_epochs` more, from those of `state`."""
 
     @abstractmethod
     def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
         """Return the images of a batch of measurements, both as tensors."""
-
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from clean images, or from measurements and their clean images.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, whose measurements are simulated anew in every epoch; where the
-            operator has missing values they may have NaN, too, for pixels that nobody knows
-            (`score` takes complete images only).
-            With `y`: measurements.
-        y : array-like of two or more dimensions, default=None
-            The clean images of the measurements `X`; `noise` then plays no part. A 1-D `y` is
-            taken for labels and ignored.
-
-        Returns
-        -------
-        self : estimator
-            Fitted. After an error it is as it was.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of its range, if the arrays are not images, or not a pair of
-            measurements and images.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If steps were skipped because a loss or a gradient was not finite.
-        """
-        return self._fit(X, y, self.max_epochs, go_on=False)
-
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Learn for one more epoch, from where the last call ended.
-
-        On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. What the
-        weights belong to stays as the first call found it, whatever `set_params` says since:
-        operator, solver, network, step-size rule, inner loss, units and seed. `noise`, the outer
-        loss and learning rates, `n_inner` and `batch_size` may change from call to call; with
-        another `n_inner` the rows of ``history_["inner_loss"]`` have another length.
-
-        Parameters
-        ----------
-        X, y : array-like
-            See `fit`.
-
-        Returns
-        -------
-        self : estimator
-            Fitted. After an error it is as it was.
-        """
-        return self._fit(X, y, 1, go_on=hasattr(self, "weights_"))
 
     def predict(self, X: Any) -> Any:
         """Restore images from measurements.
@@ -162,12 +94,16 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             In the layout and the units of the training images, as floats.
         """
         self._check_ready()
-        measurements = self._measurements(X)
-        images, n_bad = self._new_images(len(measurements)), 0
+        return self._restore(X, self._reconstruct)
+
+    def _restore(self, X: Any, reconstruct: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+        """Return what `reconstruct` makes of a user's measurements, batch by batch."""
+        measurements, geometry = self._measurements(X)
+        images, n_bad = self._new_images(len(measurements), geometry), 0
         for indices in self._chunks(len(measurements)):
-            x = self._reconstruct(measurements.read(indices))
+            x = reconstruct(measurements.read(indices))
             n_bad += n_not_finite(x)
-            images[indices] = self._to_user(x)
+            images[indices] = geometry.images.to_array(self._clipped(x))
         self._warn_of_divergence(n_bad, len(images))
         return match_type(X, images)
 
@@ -312,7 +248,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
         if n_bad:
             warnings.warn(
-                f"{n_bad} of {n_images} reconstructions are not finite: the inner loop diverged. "
+                f"{n_bad} of {n_images} reconstructions are not finite: the iterations diverged. "
                 "Smaller step sizes, or measurements nearer to those of training, may help.",
                 ConvergenceWarning,
                 stacklevel=3,
@@ -320,15 +256,17 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     # ------------------------------------------------------------------ fitting
 
-    def _fit(self, X: Any, y: Any, n_epochs: int, *, go_on: bool) -> Self:
+    def _fit(
+        self, X: Any, y: Any, learn: Callable[[Problem], dict[str, Any]], *, go_on: bool = False
+    ) -> Self:
+        """Check what was given, and keep the fitted attributes that `learn` makes of it."""
         self._check_parameters()
         problem = self._problem(X, y, go_on=go_on)
         if not go_on:
             validate_data(
                 BaseEstimator(), X, skip_check_array=True
             )  # column names, before long work
-        fitted = {} if go_on else self._initial_state(problem)
-        fitted |= self._train(problem, {**vars(self), **fitted}, n_epochs)
+        fitted = learn(problem)
         if not go_on:
             validate_data(self, X, skip_check_array=True, reset=True)
             self.operator_ = problem.operator
@@ -378,23 +316,6 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         )
         return geometry, operator, A
 
-    def _batches(self, problem: Problem, seed: int) -> Batches:
-        """Return the batches that training iterates over."""
-        allow_nan, geometry = has_missing(problem.operator), problem.geometry
-        name = "X" if problem.measured is None else "y"
-        images = self._source(problem.clean, geometry, allow_nan=allow_nan, name=name)
-        warn_of_units(images, geometry.data_range, self.batch_size)
-        if problem.measured is None:
-            noise = as_noise(self.noise).build()
-            read: Any = SimulatedPairs(images, problem.A, noise, seed)
-        else:
-            measured = self._source(problem.measured, geometry, measured=True, allow_nan=allow_nan)
-            read = MeasuredPairs(images, measured)
-        batches = Batches(len(images), self.batch_size, seed, read)
-        if allow_nan:
-            check_observed(next(batches.epoch(0))[1])
-        return batches
-
     # ------------------------------------------------------------------ arrays
 
     def _source(
@@ -416,36 +337,39 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             name=name,
         )
 
-    def _measurements(self, X: Any) -> ArraySource:
-        """Return what `predict` was given, checked."""
+    def _measurements(self, X: Any) -> tuple[ArraySource, Geometry]:
+        """Return what `predict` was given, checked, and how it lies."""
         self._check_names(X)
         allow_nan = has_missing(self.operator_)
         allow_complex = is_complex_shape(self._geometry_.measurements.tensor_shape)
         array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
-        check_shape(array, self.measurement_shape_, self, "measurements")
-        return self._source(array, self._geometry_, measured=True, allow_nan=allow_nan)
+        geometry = self._geometry_for(array, measured=True)
+        return self._source(array, geometry, measured=True, allow_nan=allow_nan), geometry
+
+    def _geometry_for(self, array: Any, *, measured: bool = False, name: str = "X") -> Geometry:
+        """Return how images or measurements lie that a fitted estimator was given, checked."""
+        layout = self._geometry_.measurements if measured else self._geometry_.images
+        check_shape(array, layout.shape, self, "measurements" if measured else "images", name)
+        return self._geometry_
 
     def _pairs(self, X: Any, y: Any) -> tuple[ArraySource, ArraySource | None]:
         """Return what `score` was given, checked: clean images and perhaps measurements."""
         if y is not None:
             check_consistent_length(X, y)
         if are_images(y):
-            measured, clean, name = self._measurements(X), check_images(y, self, name="y"), "y"
+            measured, clean, name = self._measurements(X)[0], check_images(y, self, name="y"), "y"
         else:
             self._check_names(X)
             measured, clean, name = None, check_images(X, self), "X"
-        check_shape(clean, self._geometry_.images.shape, self, "images", name)
-        return self._source(clean, self._geometry_, name=name), measured
+        geometry = self._geometry_for(clean, name=name)
+        return self._source(clean, geometry, name=name), measured
 
     def _chunks(self, n: int) -> Iterator[np.ndarray]:
         for start in range(0, n, self.batch_size):
             yield np.arange(start, min(start + self.batch_size, n))
 
-    def _new_images(self, n: int) -> np.ndarray:
-        return np.empty((n, *self._geometry_.images.shape), dtype=self.precision)
-
-    def _to_user(self, x: torch.Tensor) -> np.ndarray:
-        return self._geometry_.images.to_array(self._clipped(x))
+    def _new_images(self, n: int, geometry: Geometry) -> np.ndarray:
+        return np.empty((n, *geometry.images.shape), dtype=self.precision)
 
     def _clipped(self, x: torch.Tensor) -> torch.Tensor:
         return x if self.clip is None else x.clamp(*self.clip)

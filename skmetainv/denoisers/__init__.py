@@ -1,0 +1,1 @@
+"""Denoisers: priors for solvers, classical and learned."""
