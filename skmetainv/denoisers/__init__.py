@@ -1,1 +1,18 @@
 """Denoisers: priors for solvers, classical and learned."""
+
+from skmetainv.denoisers.adapters import DeepInverseDenoiser, FunctionDenoiser
+from skmetainv.denoisers.base import Denoiser, DenoiserModule
+from skmetainv.denoisers.gaussian_smoothing import GaussianSmoothing
+from skmetainv.denoisers.shrinkage import SoftThreshold, Wavelet
+from skmetainv.denoisers.total_variation import TotalVariation
+
+__all__ = [
+    "DeepInverseDenoiser",
+    "Denoiser",
+    "DenoiserModule",
+    "FunctionDenoiser",
+    "GaussianSmoothing",
+    "SoftThreshold",
+    "TotalVariation",
+    "Wavelet",
+]

@@ -1,6 +1,25 @@
 """Classical, differentiable solvers ``f`` of inverse problems."""
 
-from skmetainv.solvers.base import IterativeSolver, Solver
+from skmetainv.solvers.admm import ADMM
+from skmetainv.solvers.base import IterativeSolver, Run, Solver
+from skmetainv.solvers.conjugate_gradient import ConjugateGradient
+from skmetainv.solvers.function_solver import FunctionSolver
 from skmetainv.solvers.gradient_descent import GradientDescent
+from skmetainv.solvers.hqs import HQS
+from skmetainv.solvers.primal_dual import PrimalDual
+from skmetainv.solvers.proximal_gradient import ProximalGradient
+from skmetainv.solvers.red import RED
 
-__all__ = ["GradientDescent", "IterativeSolver", "Solver"]
+__all__ = [
+    "ADMM",
+    "HQS",
+    "RED",
+    "ConjugateGradient",
+    "FunctionSolver",
+    "GradientDescent",
+    "IterativeSolver",
+    "PrimalDual",
+    "ProximalGradient",
+    "Run",
+    "Solver",
+]

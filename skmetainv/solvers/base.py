@@ -1,19 +1,49 @@
 """The protocol of solvers: a solver writes one update, the driver owns the loop."""
 
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import Any, NamedTuple, TypeAlias
+
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
-from skmetainv.operators import DataTerm
+from skmetainv.operators import DataTerm, ForwardMap, LinearMap
+from skmetainv.parameters import Interval
+from skmetainv.solvers.schedules import Schedule, check_schedule
+
+#: What an update needs of the ones before it: the images first; one row per image in every entry.
+State: TypeAlias = tuple[torch.Tensor, ...]
+
+# A norm by Lanczos' method is right to one percent.
+_NORM_TOLERANCE = 1.02
 
 
 class Solver(BaseEstimator):
     """A classical, differentiable solver ``f``: hyper-parameters, no tensors.
 
     A subclass stores its hyper-parameters, `n_iter` among them, and writes `build`.
+
+    Attributes
+    ----------
+    scheduled : tuple of str
+        The parameters that may be one positive number, or one per update, and that the parameter
+        `learnable` may name.
     """
 
-    def build(self, image_shape: tuple[int, ...]) -> "IterativeSolver":
+    scheduled: tuple[str, ...] = ()
+    _parameter_constraints: dict[str, list[Any]] = {
+        "n_iter": [Interval(Integral, 0, None, closed="left")],
+        "learnable": [tuple, list],
+    }
+
+    n_iter: int
+    learnable: tuple[str, ...]
+
+    def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape.
 
         Parameters
@@ -24,9 +54,39 @@ class Solver(BaseEstimator):
         Returns
         -------
         f : IterativeSolver
-            A module; ``f(x, data)`` runs the solver from the images `x`.
+            A module; ``f(x, data)`` runs the solver from the images `x`. Its parameters are the
+            learnable numbers, and the weights of its denoiser.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+    def _schedules(self, **defaults: Any) -> dict[str, Schedule]:
+        """Return the scheduled parameters by name, those that are None from `defaults`."""
+        owner = type(self).__name__
+        given = {name: getattr(self, name) for name in self.scheduled}
+        values: dict[str, Any] = {n: defaults.get(n) if v is None else v for n, v in given.items()}
+        values = {name: value for name, value in values.items() if value is not None}
+        unknown = [name for name in self.learnable if name not in values]
+        if unknown:
+            raise ValueError(
+                f"The 'learnable' parameter of {owner} may name {', '.join(map(repr, values))}, "
+                f"which are set. Got {unknown[0]!r} instead."
+            )
+        for name, value in values.items():
+            check_schedule(value, self.n_iter, name, owner)
+        return {name: Schedule(value, name in self.learnable) for name, value in values.items()}
+
+
+class Run(NamedTuple):
+    """What `IterativeSolver.run` gives, one row per image."""
+
+    x: torch.Tensor
+    """The images, shape ``(batch, channels, height, width)``."""
+    n_iter: torch.Tensor
+    """Updates made, shape ``(batch,)``."""
+    residuals: torch.Tensor
+    """Relative change by each update, shape ``(batch, max n_iter)``, 0 after the last."""
+    converged: torch.Tensor
+    """Whether the last change was within the tolerance, shape ``(batch,)``."""
 
 
 class IterativeSolver(nn.Module):
@@ -42,20 +102,97 @@ class IterativeSolver(nn.Module):
         super().__init__()
         self.n_iter = n_iter
 
-    def step(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        """Return the images after one update.
+    def init(self, x: torch.Tensor, data: DataTerm) -> State:
+        """Return the state before the first update: the images, and what else updates carry on."""
+        return (x,)
+
+    def step(self, state: State, data: DataTerm, k: int) -> State:
+        """Return the state after one update.
 
         Parameters
         ----------
-        x : tensor of shape (batch, channels, height, width)
-            The images before it.
+        state : tuple of tensor
+            The images of shape (batch, channels, height, width), and what else updates carry on.
         data : DataTerm
             The data fidelity, each image on its own.
+        k : int
+            Number of updates made before.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
 
     def forward(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
         """Return the images after `n_iter` updates."""
-        for _ in range(self.n_iter):
-            x = self.step(x, data)
-        return x
+        state = self.init(x, data)
+        for k in range(self.n_iter):
+            state = self.step(state, data, k)
+        return state[0]
+
+    def run(self, x: torch.Tensor, data: DataTerm, max_iter: int, tol: float | None = None) -> Run:
+        """Return the images after `max_iter` updates, or when they no longer change.
+
+        Every image stops on its own: when ``||x_k+1 - x_k|| <= tol ||x_k+1||``, or when a value of
+        it is not finite.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, channels, height, width)
+            The start.
+        data : DataTerm
+            The data fidelity.
+        max_iter : int
+            Most updates; schedules that are shorter go on with their last number.
+        tol : float, default=None
+            Relative change at which an image has converged; None makes `max_iter` updates.
+        """
+        state, residuals = self.init(x, data), []
+        going = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        n_iter = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        converged = ~going
+        for k in range(max_iter):
+            before, state = state[0], _where(going, self.step(state, data, k), state)
+            change, size = _length(state[0] - before), _length(state[0])
+            residual = change / size.clamp(min=torch.finfo(size.dtype).tiny)
+            residuals.append(residual.where(going, 0.0))
+            n_iter += going
+            if tol is not None:
+                converged = converged | (going & (residual <= tol))
+            going = going & residual.isfinite() & ~converged
+            if not going.any():
+                break
+        history = torch.stack(residuals, 1) if residuals else x.new_zeros(len(x), 0)
+        return Run(state[0], n_iter, history, converged)
+
+    def check(self, A: ForwardMap) -> None:
+        """Warn of what is known to go wrong with the operator `A`: nothing, here."""
+
+
+def warn_of_step_size(
+    step_size: Schedule, A: ForwardMap, owner: str, *, factor: float = 2.0, curvature: float = 0.0
+) -> None:
+    """Warn of a step size above ``factor / (||A||^2 + curvature)``: gradient steps diverge."""
+    if not isinstance(A, LinearMap):
+        return
+    bound = factor / (float(A.norm()) ** 2 + curvature)
+    largest = float(step_size.numbers().max())
+    if largest > _NORM_TOLERANCE * bound:
+        added = f" + {curvature:g}" if curvature else ""
+        warnings.warn(
+            f"The 'step_size' parameter of {owner} is {largest:g}, above {factor:g} / "
+            f"(||A||^2{added}) = {bound:.4g} for this operator: more than a few updates diverge.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def _length(x: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.vector_norm(x.flatten(1), dim=1)
+
+
+def _where(going: torch.Tensor, after: State, before: State) -> State:
+    """Return the new state of the images that are going, the old one of the others."""
+    if going.all():
+        return after
+    return tuple(
+        torch.where(going.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+        for new, old in zip(after, before, strict=True)
+    )

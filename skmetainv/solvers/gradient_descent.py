@@ -1,27 +1,28 @@
 """Gradient descent on the data fidelity."""
 
-from numbers import Integral, Real
+from typing import Any
 
-import torch
-
-from skmetainv.operators import DataTerm
-from skmetainv.parameters import Interval
-from skmetainv.solvers.base import IterativeSolver, Solver
+from skmetainv.operators import DataTerm, ForwardMap
+from skmetainv.solvers.base import IterativeSolver, Solver, State, warn_of_step_size
+from skmetainv.solvers.schedules import Schedule
 
 
 class GradientDescent(Solver):
     """Gradient descent, Landweber's iteration: equation 6 of the paper.
 
     ``x <- x - step_size A'(A x - y)``, with the vector-Jacobian product in place of ``A'`` for
-    a nonlinear operator. For a linear one it converges for step sizes below ``2 / ||A||^2``.
+    a nonlinear operator. For a linear one it converges to a least-squares solution for step sizes
+    below ``2 / ||A||^2``.
 
     Parameters
     ----------
     n_iter : int, default=1
         Number of updates.
-    step_size : float, default=0.9
-        Step size. The paper takes 0.9 for inpainting, where a step of 1 would fill in the
-        measurement and leave the inner loss nothing to learn from.
+    step_size : float or sequence of float, default=0.9
+        Step size, or one per update. The paper takes 0.9 for inpainting, where a step of 1 would
+        fill in the measurement and leave the inner loss nothing to learn from.
+    learnable : tuple of str, default=()
+        What training may change: "step_size".
 
     References
     ----------
@@ -34,29 +35,32 @@ class GradientDescent(Solver):
     >>> from skmetainv.operators import Identity
     >>> from skmetainv.solvers import GradientDescent
     >>> data = Identity().build((1, 1, 1)).bind(torch.ones(1, 1, 1, 1))
-    >>> GradientDescent(n_iter=2, step_size=0.5).build((1, 1, 1))(torch.zeros(1, 1, 1, 1), data)
+    >>> f = GradientDescent(n_iter=2, step_size=0.5).build((1, 1, 1)).float()
+    >>> f(torch.zeros(1, 1, 1, 1), data)
     tensor([[[[0.7500]]]])
     """
 
-    _parameter_constraints = {
-        "n_iter": [Interval(Integral, 0, None, closed="left")],
-        "step_size": [Interval(Real, 0, None, closed="neither")],
-    }
+    scheduled = ("step_size",)
 
-    def __init__(self, n_iter: int = 1, step_size: float = 0.9):
+    def __init__(self, n_iter: int = 1, step_size: Any = 0.9, learnable: tuple[str, ...] = ()):
         self.n_iter = n_iter
         self.step_size = step_size
+        self.learnable = learnable
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        return _GradientDescent(self.n_iter, self.step_size)
+        return _GradientDescent(self.n_iter, **self._schedules())
 
 
 class _GradientDescent(IterativeSolver):
-    def __init__(self, n_iter: int, step_size: float):
+    def __init__(self, n_iter: int, step_size: Schedule):
         super().__init__(n_iter)
         self.step_size = step_size
 
-    def step(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        return x - self.step_size * data.gradient(x)
+    def step(self, state: State, data: DataTerm, k: int) -> State:
+        (x,) = state
+        return (x - self.step_size(k) * data.gradient(x),)
+
+    def check(self, A: ForwardMap) -> None:
+        warn_of_step_size(self.step_size, A, "GradientDescent")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -71,27 +71,55 @@ class _Solve(torch.autograd.Function):
         return u, -(u * x).sum_to_size(rho.shape), None, None
 
 
+class Residuals(NamedTuple):
+    """What one update of conjugate gradients leaves to the next, one row per image."""
+
+    x: torch.Tensor
+    """The solutions so far."""
+    r: torch.Tensor
+    """What is left of the right-hand sides, ``b - (A' A + rho I) x``."""
+    p: torch.Tensor
+    """Directions."""
+    rr: torch.Tensor
+    """``||r||^2``, shape ``(batch, 1, 1, 1)``."""
+
+
+def begin(x: torch.Tensor, r: torch.Tensor) -> Residuals:
+    """Return the state of conjugate gradients before the first update."""
+    return Residuals(x, r, r, dot(r, r))
+
+
+def update(matrix: Matrix, state: Residuals, going: torch.Tensor) -> Residuals:
+    """Return the state after one update; images that are not `going` stay as they are.
+
+    Derivatives are finite, where a residual is 0, too, if its image is not going.
+    """
+    x, r, p, rr = state
+    q = matrix(p)
+    step = _ratio(rr, dot(p, q), going)
+    x, r = torch.addcmul(x, step, p), torch.addcmul(r, step, q, value=-1)
+    rr, before = dot(r, r), rr
+    return Residuals(x, r, torch.addcmul(r, _ratio(rr, before, going), p), rr)
+
+
+def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Return the inner product of each image of two batches, shape ``(batch, 1, 1, 1)``."""
+    return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
+
+
+def _ratio(u: torch.Tensor, v: torch.Tensor, going: torch.Tensor) -> torch.Tensor:
+    return torch.where(going, u / v.where(going, torch.ones_like(v)), 0.0)
+
+
 def _conjugate_gradients(
     matrix: Matrix, b: torch.Tensor, start: torch.Tensor | None
 ) -> torch.Tensor:
     """Return the solution of ``matrix(x) = b``, for a symmetric positive definite matrix."""
-
-    def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
-
-    def ratio(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return torch.where(going, u / v.where(going, torch.ones_like(v)), 0.0)
-
-    x, r = (torch.zeros_like(b), b) if start is None else (start, b - matrix(start))
-    p, rr = r, dot(r, r)
+    state = begin(torch.zeros_like(b), b) if start is None else begin(start, b - matrix(start))
     enough = _TOLERANCE.get(b.dtype, 1e-6) ** 2 * dot(b, b)
     for _ in range(min(_MAX_ITER, 10 * b[0].numel())):
-        going = rr > enough
+        going = state.rr > enough
         if not going.any():
             break
-        q = matrix(p)
-        step = ratio(rr, dot(p, q))
-        x, r = torch.addcmul(x, step, p), torch.addcmul(r, step, q, value=-1)
-        rr, before = dot(r, r), rr
-        p = torch.addcmul(r, ratio(rr, before), p)
-    return x
+        state = update(matrix, state, going)
+    return state.x

@@ -1,0 +1,78 @@
+"""The protocol of denoisers."""
+
+from __future__ import annotations
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+
+class Denoiser(BaseEstimator):
+    """A denoiser, the prior of a solver: hyper-parameters; a subclass writes `build`."""
+
+    def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
+        """Return the denoiser for images of one shape.
+
+        Parameters
+        ----------
+        image_shape : (int, int, int)
+            Channels, height and width.
+
+        Returns
+        -------
+        D : DenoiserModule
+            A module; ``D(x, noise_level)`` denoises a batch of images.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+
+class DenoiserModule(nn.Module):
+    """What a denoiser computes; a subclass writes `forward`.
+
+    Attributes
+    ----------
+    takes_noise_level : bool
+        Whether the result depends on the noise level that `forward` is given.
+    """
+
+    takes_noise_level = True
+
+    def forward(
+        self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return denoised images.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, channels, height, width)
+            Images with white Gaussian noise.
+        noise_level : float or tensor of shape () or (batch, 1, 1, 1), default=None
+            Its standard deviation, in the units of the images, one for all or one for each; None
+            is the denoiser's own.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define forward.")
+
+
+class ClassicalModule(DenoiserModule):
+    """A denoiser by formula; a subclass writes `denoise`.
+
+    Parameters
+    ----------
+    noise_level : float
+        The level where `forward` is given none.
+    """
+
+    def __init__(self, noise_level: float):
+        super().__init__()
+        self.noise_level = noise_level
+
+    def forward(
+        self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return denoised images, see `DenoiserModule.forward`."""
+        level = self.noise_level if noise_level is None else noise_level
+        return self.denoise(x, torch.as_tensor(level, dtype=x.dtype, device=x.device))
+
+    def denoise(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+        """Return denoised images; the noise level is a tensor of shape () or (batch, 1, 1, 1)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define denoise.")

@@ -1,0 +1,43 @@
+"""Finite differences of images, their adjoint, and the ball that is dual to total variation."""
+
+import torch
+from torch.nn.functional import pad
+
+#: ``||gradient||^2`` is at most this.
+SQUARED_NORM = 8.0
+
+
+def gradient(x: torch.Tensor) -> torch.Tensor:
+    """Return forward differences, 0 past the last row and column.
+
+    Parameters
+    ----------
+    x : tensor of shape (batch, channels, height, width)
+        Images.
+
+    Returns
+    -------
+    differences : tensor of shape (2, batch, channels, height, width)
+        Down the rows, and along them.
+    """
+    down = pad(x[..., 1:, :] - x[..., :-1, :], (0, 0, 0, 1))
+    along = pad(x[..., 1:] - x[..., :-1], (0, 1))
+    return torch.stack([down, along])
+
+
+def gradient_adjoint(p: torch.Tensor) -> torch.Tensor:
+    """Return the adjoint of `gradient`, which is minus the divergence."""
+    down, along = p[0][..., :-1, :], p[1][..., :-1]
+    return (
+        pad(down, (0, 0, 1, 0)) - pad(down, (0, 0, 0, 1)) + pad(along, (1, 0)) - pad(along, (0, 1))
+    )
+
+
+def project(p: torch.Tensor, radius: float | torch.Tensor) -> torch.Tensor:
+    """Return `p` with the vector of every pixel brought into the ball of `radius`, positive.
+
+    All derivatives are finite, at 0 too.
+    """
+    radius = torch.as_tensor(radius, dtype=p.dtype, device=p.device)
+    length = torch.maximum(p.square().sum(0), radius.square()).sqrt()
+    return p * (radius / length)

@@ -1,0 +1,92 @@
+"""The alternating direction method of multipliers with a denoiser."""
+
+from typing import Any
+
+import torch
+
+from skmetainv.operators import DataTerm
+from skmetainv.solvers.base import IterativeSolver, State
+from skmetainv.solvers.prior import Prior, PriorSolver
+from skmetainv.solvers.schedules import Schedule
+
+
+class ADMM(PriorSolver):
+    """Alternating direction method of multipliers, a denoiser in place of the prior's prox.
+
+    ``u <- argmin_u 1/2 ||A u - y||^2 + rho/2 ||u - x + w / rho||^2``,
+    ``x <- D(u + w / rho)``, ``w <- w + rho (u - x)``.
+    Where ``D`` is the proximal step of a convex function ``g / rho`` it converges to a minimiser of
+    ``1/2 ||A x - y||^2 + g(x)``.
+
+    Parameters
+    ----------
+    denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
+        ``D``; None is ``TotalVariation()``.
+    n_iter : int, default=10
+        Number of updates.
+    rho : float or sequence of float, default=0.1
+        Penalty, or one per update. The multiplier ``w`` is not scaled by it, so that it may change.
+    noise_level : float or sequence of float, default=None
+        What the denoiser takes the noise to be, in the units of the images, or one per update; None
+        leaves the denoiser its own.
+    learnable : tuple of str, default=()
+        What training may change of "rho" and "noise_level".
+
+    References
+    ----------
+    Venkatakrishnan, Bouman and Wohlberg, "Plug-and-play priors for model based reconstruction",
+    GlobalSIP 2013.
+
+    Chan, Wang and Elgendy, "Plug-and-play ADMM for image restoration: fixed-point convergence and
+    applications", IEEE Transactions on Computational Imaging, 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.denoisers import SoftThreshold
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import ADMM
+    >>> data = Identity().build((1, 1, 2)).bind(torch.tensor([[[[0.2, 2.0]]]]))
+    >>> f = ADMM(SoftThreshold(noise_level=0.5), n_iter=60, rho=1.0).build((1, 1, 2)).float()
+    >>> f(data.start("zeros"), data)
+    tensor([[[[0.0000, 1.5000]]]])
+    """
+
+    scheduled = ("rho", "noise_level")
+
+    def __init__(
+        self,
+        denoiser: Any = None,
+        n_iter: int = 10,
+        rho: Any = 0.1,
+        noise_level: Any = None,
+        learnable: tuple[str, ...] = (),
+    ):
+        self.denoiser = denoiser
+        self.n_iter = n_iter
+        self.rho = rho
+        self.noise_level = noise_level
+        self.learnable = learnable
+
+    def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
+        """Return the solver for images of one shape, see `Solver.build`."""
+        self._validate_params()
+        schedules = self._schedules()
+        prior = self._prior(image_shape, schedules.pop("noise_level", None))
+        return _ADMM(self.n_iter, prior, **schedules)
+
+
+class _ADMM(IterativeSolver):
+    def __init__(self, n_iter: int, prior: Prior, rho: Schedule):
+        super().__init__(n_iter)
+        self.prior, self.rho = prior, rho
+
+    def init(self, x: torch.Tensor, data: DataTerm) -> State:
+        return x, torch.zeros_like(x)
+
+    def step(self, state: State, data: DataTerm, k: int) -> State:
+        x, w = state
+        rho = self.rho(k)
+        u = data.prox(x - w / rho, rho)
+        x = self.prior(u + w / rho, k)
+        return x, w + rho * (u - x)

@@ -1,0 +1,94 @@
+"""Conjugate gradients on the normal equations."""
+
+from numbers import Real
+from typing import cast
+
+import torch
+
+from skmetainv.operators import DataTerm, LinearMap
+from skmetainv.operators.maps.normal_equations import Residuals, begin, dot, update
+from skmetainv.parameters import Interval
+from skmetainv.solvers.base import IterativeSolver, Solver, State
+from skmetainv.solvers.schedules import Schedule
+
+
+class ConjugateGradient(Solver):
+    """Conjugate gradients on the normal equations, ``(A' A + damping I) x = A' y``.
+
+    Minimises ``1/2 ||A x - y||^2 + damping/2 ||x||^2`` over growing Krylov spaces of the start's
+    residual, and ends at the solution within as many updates as there are pixels; a few regularise.
+    Unlike the proximal step of a data term, which is differentiated as a solution, this is a fixed
+    number of updates and is differentiated as such.
+
+    Parameters
+    ----------
+    n_iter : int, default=10
+        Number of updates.
+    damping : float, default=0.0
+        Weight of ``||x||^2 / 2``.
+    learnable : tuple of str, default=()
+        What training may change: "damping", where it is not 0.
+
+    Notes
+    -----
+    An image stops where its residual is down to rounding; the last update is then left out, so
+    that derivatives stay finite at the solution.
+
+    References
+    ----------
+    Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", Journal of
+    Research of the National Bureau of Standards, 1952.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import ConjugateGradient
+    >>> data = Identity().build((1, 1, 1)).bind(torch.ones(1, 1, 1, 1))
+    >>> f = ConjugateGradient(damping=1.0).build((1, 1, 1)).float()
+    >>> f(torch.zeros(1, 1, 1, 1), data)
+    tensor([[[[0.5000]]]])
+    """
+
+    scheduled = ("damping",)
+    _parameter_constraints = {
+        **Solver._parameter_constraints,
+        "damping": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, n_iter: int = 10, damping: float = 0.0, learnable: tuple[str, ...] = ()):
+        self.n_iter = n_iter
+        self.damping = damping
+        self.learnable = learnable
+
+    def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
+        """Return the solver for images of one shape, see `Solver.build`."""
+        self._validate_params()
+        if self.damping == 0 and not self.learnable:
+            return _ConjugateGradient(self.n_iter, None)
+        return _ConjugateGradient(self.n_iter, **self._schedules())
+
+
+class _ConjugateGradient(IterativeSolver):
+    def __init__(self, n_iter: int, damping: Schedule | None):
+        super().__init__(n_iter)
+        self.damping = damping
+
+    def init(self, x: torch.Tensor, data: DataTerm) -> State:
+        if not isinstance(data.A, LinearMap):
+            raise ValueError(
+                "ConjugateGradient needs a linear operator, and this one is nonlinear: "
+                "GradientDescent takes nonlinear operators."
+            )
+        r = -data.gradient(x)
+        return begin(x, r if self.damping is None else r - self.damping(0) * x)
+
+    def step(self, state: State, data: DataTerm, k: int) -> State:
+        residuals, b = Residuals(*state), data.start("adjoint")
+        going = residuals.rr > torch.finfo(b.dtype).eps ** 2 * dot(b, b)
+        return update(lambda p: self._matrix(p, data), residuals, going)
+
+    def _matrix(self, p: torch.Tensor, data: DataTerm) -> torch.Tensor:
+        A = cast(LinearMap, data.A)
+        normal = A.normal(p)
+        return normal if self.damping is None else normal + self.damping(0) * p

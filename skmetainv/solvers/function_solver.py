@@ -1,0 +1,55 @@
+"""A user's own update as a solver."""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from skmetainv.operators import DataTerm
+from skmetainv.solvers.base import IterativeSolver, Solver, State
+
+
+class FunctionSolver(Solver):
+    """A function, or a `torch.nn.Module`, that makes one update of images.
+
+    Parameters
+    ----------
+    update : callable
+        ``update(x, data)`` gives the images after one update, in torch, each image on its own;
+        `data` is a `skmetainv.operators.DataTerm`. Of a module a copy is used, whose weights
+        training may change.
+    n_iter : int, default=1
+        Number of updates.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import FunctionSolver
+    >>> f = FunctionSolver(lambda x, data: data.prox(0.5 * x, 1.0), n_iter=1).build((1, 1, 1))
+    >>> f(torch.ones(1, 1, 1, 1), Identity().build((1, 1, 1)).bind(torch.ones(1, 1, 1, 1)))
+    tensor([[[[0.7500]]]])
+    """
+
+    _parameter_constraints = {**Solver._parameter_constraints, "update": [callable]}
+
+    def __init__(self, update: Callable[[torch.Tensor, DataTerm], torch.Tensor], n_iter: int = 1):
+        self.update = update
+        self.n_iter = n_iter
+
+    def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
+        """Return the solver for images of one shape, see `Solver.build`."""
+        self._validate_params()
+        own = copy.deepcopy(self.update) if isinstance(self.update, nn.Module) else self.update
+        return _FunctionSolver(self.n_iter, own)
+
+
+class _FunctionSolver(IterativeSolver):
+    def __init__(self, n_iter: int, update: Callable[[torch.Tensor, DataTerm], torch.Tensor]):
+        super().__init__(n_iter)
+        self.update = update
+
+    def step(self, state: State, data: DataTerm, k: int) -> State:
+        (x,) = state
+        return (self.update(x, data),)

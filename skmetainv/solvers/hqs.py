@@ -1,0 +1,114 @@
+"""Half-quadratic splitting with a denoiser."""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from skmetainv.operators import DataTerm
+from skmetainv.parameters import Interval
+from skmetainv.solvers.base import IterativeSolver, State
+from skmetainv.solvers.prior import Prior, PriorSolver
+from skmetainv.solvers.schedules import Schedule
+
+# Where Zhang et al. (2021) begin, in images of the range [0, 1].
+_FIRST_LEVEL = 49 / 255
+
+
+class HQS(PriorSolver):
+    """Half-quadratic splitting with a denoiser in place of the prior (plug and play).
+
+    ``u <- argmin_u 1/2 ||A u - y||^2 + rho_k/2 ||u - x||^2``, then ``x <- D(u, noise_level_k)``.
+
+    Parameters
+    ----------
+    denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
+        ``D``; None is ``TotalVariation()``.
+    n_iter : int, default=8
+        Number of updates.
+    rho : float or sequence of float, default=None
+        Penalty, or one per update. None is the usual choice of Zhang et al. (2021),
+        ``weight (measurement_noise / noise_level_k)^2``, which grows as the level falls.
+    noise_level : float or sequence of float, default=None
+        What the denoiser takes the noise to be, in the units of the images, or one per update. None
+        is the usual decreasing schedule: `n_iter` levels equally spaced in logarithm from 49/255
+        to `measurement_noise`. A denoiser that takes no noise level keeps its own, and the
+        schedule governs the penalties alone.
+    measurement_noise : float, default=0.01
+        Standard deviation of the measurement's noise, where `rho` or `noise_level` is None.
+    weight : float, default=0.23
+        Weight of the prior, where `rho` is None.
+    denoise_first : bool, default=False
+        Denoise before the data step, not after it, so that the result is the data step's.
+    learnable : tuple of str, default=()
+        What training may change of "rho" and "noise_level".
+
+    References
+    ----------
+    Zhang, Zuo, Gu and Zhang, "Learning deep CNN denoiser prior for image restoration", CVPR 2017.
+
+    Zhang, Li, Zuo, Zhang, Van Gool and Timofte, "Plug-and-play image restoration with deep denoiser
+    prior", IEEE Transactions on Pattern Analysis and Machine Intelligence, 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Inpainting
+    >>> from skmetainv.solvers import HQS
+    >>> data = Inpainting().build((1, 9, 9)).float().bind(torch.ones(1, 1, 9, 9))
+    >>> f = HQS(n_iter=20).build((1, 9, 9)).float()
+    >>> f(data.start("adjoint"), data).round(decimals=1).min()
+    tensor(1.)
+    """
+
+    scheduled = ("rho", "noise_level")
+    _parameter_constraints = {
+        **PriorSolver._parameter_constraints,
+        "measurement_noise": [Interval(Real, 0, None, closed="neither")],
+        "weight": [Interval(Real, 0, None, closed="neither")],
+        "denoise_first": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        denoiser: Any = None,
+        n_iter: int = 8,
+        rho: Any = None,
+        noise_level: Any = None,
+        measurement_noise: float = 0.01,
+        weight: float = 0.23,
+        denoise_first: bool = False,
+        learnable: tuple[str, ...] = (),
+    ):
+        self.denoiser = denoiser
+        self.n_iter = n_iter
+        self.rho = rho
+        self.noise_level = noise_level
+        self.measurement_noise = measurement_noise
+        self.weight = weight
+        self.denoise_first = denoise_first
+        self.learnable = learnable
+
+    def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
+        """Return the solver for images of one shape, see `Solver.build`."""
+        self._validate_params()
+        levels = np.geomspace(_FIRST_LEVEL, self.measurement_noise, max(1, self.n_iter))
+        schedules = self._schedules(noise_level=levels, rho=levels)
+        if self.rho is None:
+            given = levels if self.noise_level is None else np.asarray(self.noise_level)
+            rho = np.atleast_1d(self.weight * (self.measurement_noise / given) ** 2)
+            schedules["rho"] = Schedule(list(rho), "rho" in self.learnable)
+        prior = self._prior(image_shape, schedules["noise_level"])
+        return _HQS(self.n_iter, prior, schedules["rho"], self.denoise_first)
+
+
+class _HQS(IterativeSolver):
+    def __init__(self, n_iter: int, prior: Prior, rho: Schedule, denoise_first: bool):
+        super().__init__(n_iter)
+        self.prior, self.rho, self.denoise_first = prior, rho, denoise_first
+
+    def step(self, state: State, data: DataTerm, k: int) -> State:
+        (x,) = state
+        if self.denoise_first:
+            return (data.prox(self.prior(x, k), self.rho(k)),)
+        return (self.prior(data.prox(x, self.rho(k)), k),)

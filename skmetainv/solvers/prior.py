@@ -1,0 +1,63 @@
+"""What solvers with a denoiser share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sklearn.frozen import FrozenEstimator
+from torch import nn
+
+from skmetainv.denoisers import Denoiser, DenoiserModule, TotalVariation
+from skmetainv.solvers.base import Solver
+from skmetainv.solvers.schedules import Schedule
+
+
+class PriorSolver(Solver):
+    """A solver with the parameters `denoiser` and `noise_level`."""
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **Solver._parameter_constraints,
+        "denoiser": [Denoiser, FrozenEstimator, None],
+    }
+
+    denoiser: Denoiser | FrozenEstimator | None
+    noise_level: Any
+
+    def _prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
+        """Return the denoiser of every update, for images of one shape."""
+        chosen = TotalVariation() if self.denoiser is None else self.denoiser
+        if isinstance(chosen, FrozenEstimator):
+            chosen = chosen.estimator
+        if not isinstance(chosen, Denoiser):
+            raise ValueError(
+                f"The 'denoiser' parameter of {type(self).__name__} must be a Denoiser, or one in "
+                f"a FrozenEstimator. Got {self.denoiser!r} instead."
+            )
+        D = chosen.build(image_shape)
+        if self.noise_level is not None and not D.takes_noise_level:
+            raise ValueError(
+                f"The 'noise_level' parameter of {type(self).__name__} must be None, because "
+                f"{chosen!r} takes no noise level. Got {self.noise_level!r} instead."
+            )
+        return Prior(D, noise_level)
+
+
+class Prior(nn.Module):
+    """A denoiser with a noise level for every update.
+
+    Parameters
+    ----------
+    denoiser : DenoiserModule
+        The denoiser.
+    noise_level : Schedule or None
+        Its noise levels; None is the denoiser's own.
+    """
+
+    def __init__(self, denoiser: DenoiserModule, noise_level: Schedule | None):
+        super().__init__()
+        self.denoiser, self.noise_level = denoiser, noise_level
+
+    def forward(self, x: torch.Tensor, k: int) -> torch.Tensor:
+        """Return the images `x`, denoised at the noise level of update `k`."""
+        return self.denoiser(x, None if self.noise_level is None else self.noise_level(k))

@@ -1,0 +1,157 @@
+"""Regularisation by denoising."""
+
+from typing import Any
+
+import torch
+
+from skmetainv.operators import DataTerm, ForwardMap
+from skmetainv.parameters import StrOptions
+from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
+from skmetainv.solvers.prior import Prior, PriorSolver
+from skmetainv.solvers.schedules import Schedule
+
+
+class RED(PriorSolver):
+    """Regularisation by denoising (RED) of Romano, Elad and Milanfar.
+
+    Looks for ``x`` with ``A'(A x - y) + rho (x - D(x)) = 0``, the gradient of
+    ``1/2 ||A x - y||^2 + rho/2 x'(x - D(x))`` where the Jacobian of ``D`` is symmetric. Three ways
+    there, with one solution:
+
+    - "fixed_point": ``x <- argmin_u 1/2 ||A u - y||^2 + rho/2 ||u - D(x)||^2``, the paper's
+      Meta-RED. It is `HQS` that denoises first, with a constant penalty.
+    - "steepest_descent": ``x <- x - step_size (A'(A x - y) + rho (x - D(x)))``; nonlinear
+      operators, too.
+    - "admm": ``x <- argmin_u 1/2 ||A u - y||^2 + beta/2 ||u - v + w / beta||^2``,
+      ``v <- (rho D(v) + beta x + w) / (rho + beta)``, ``w <- w + beta (x - v)``.
+
+    Parameters
+    ----------
+    denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
+        ``D``; None is ``TotalVariation()``.
+    n_iter : int, default=3
+        Number of updates.
+    rho : float or sequence of float, default=0.1
+        Weight of the prior, or one per update.
+    noise_level : float or sequence of float, default=None
+        What the denoiser takes the noise to be, in the units of the images, or one per update; None
+        leaves the denoiser its own.
+    method : {"fixed_point", "steepest_descent", "admm"}, default="fixed_point"
+        The update.
+    step_size : float or sequence of float, default=None
+        Step size of the steepest descent, which alone takes one; None is ``1 / (1 + rho)``, for
+        operators of norm 1. The bound is ``2 / (||A||^2 + rho)`` for denoisers whose Jacobian has
+        eigenvalues in [0, 1].
+    beta : float or sequence of float, default=None
+        Penalty of "admm", which alone takes one; None is `rho`.
+    learnable : tuple of str, default=()
+        What training may change of "rho", "noise_level", "step_size" and "beta".
+
+    References
+    ----------
+    Romano, Elad and Milanfar, "The little engine that could: regularization by denoising (RED)",
+    SIAM Journal on Imaging Sciences, 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.denoisers import GaussianSmoothing
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import RED
+    >>> data = Identity().build((1, 4, 4)).bind(torch.eye(4).reshape(1, 1, 4, 4))
+    >>> f = RED(GaussianSmoothing(), n_iter=5, rho=1.0).build((1, 4, 4)).float()
+    >>> f(data.start("adjoint"), data).mean()
+    tensor(0.2500)
+    """
+
+    scheduled = ("rho", "noise_level", "step_size", "beta")
+    _parameter_constraints = {
+        **PriorSolver._parameter_constraints,
+        "method": [StrOptions({"fixed_point", "steepest_descent", "admm"})],
+    }
+
+    def __init__(
+        self,
+        denoiser: Any = None,
+        n_iter: int = 3,
+        rho: Any = 0.1,
+        noise_level: Any = None,
+        method: str = "fixed_point",
+        step_size: Any = None,
+        beta: Any = None,
+        learnable: tuple[str, ...] = (),
+    ):
+        self.denoiser = denoiser
+        self.n_iter = n_iter
+        self.rho = rho
+        self.noise_level = noise_level
+        self.method = method
+        self.step_size = step_size
+        self.beta = beta
+        self.learnable = learnable
+
+    def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
+        """Return the solver for images of one shape, see `Solver.build`."""
+        self._validate_params()
+        for name, method in (("step_size", "steepest_descent"), ("beta", "admm")):
+            if getattr(self, name) is not None and self.method != method:
+                raise ValueError(
+                    f"The {name!r} parameter of RED must be None unless method={method!r}. "
+                    f"Got {getattr(self, name)!r} and method={self.method!r} instead."
+                )
+        chosen: dict[str, Any] = {}
+        if self.method == "steepest_descent":
+            chosen["step_size"] = _for_norm_1(self.rho)
+        if self.method == "admm":
+            chosen["beta"] = self.rho
+        schedules = self._schedules(**chosen)
+        prior = self._prior(image_shape, schedules.pop("noise_level", None))
+        return _METHODS[self.method](self.n_iter, prior, **schedules)
+
+
+class _FixedPoint(IterativeSolver):
+    def __init__(self, n_iter: int, prior: Prior, rho: Schedule):
+        super().__init__(n_iter)
+        self.prior, self.rho = prior, rho
+
+    def step(self, state: State, data: DataTerm, k: int) -> State:
+        (x,) = state
+        return (data.prox(self.prior(x, k), self.rho(k)),)
+
+
+class _SteepestDescent(IterativeSolver):
+    def __init__(self, n_iter: int, prior: Prior, rho: Schedule, step_size: Schedule):
+        super().__init__(n_iter)
+        self.prior, self.rho, self.step_size = prior, rho, step_size
+
+    def step(self, state: State, data: DataTerm, k: int) -> State:
+        (x,) = state
+        gradient = data.gradient(x) + self.rho(k) * (x - self.prior(x, k))
+        return (x - self.step_size(k) * gradient,)
+
+    def check(self, A: ForwardMap) -> None:
+        warn_of_step_size(self.step_size, A, "RED", curvature=float(self.rho.numbers().max()))
+
+
+class _ADMM(IterativeSolver):
+    def __init__(self, n_iter: int, prior: Prior, rho: Schedule, beta: Schedule):
+        super().__init__(n_iter)
+        self.prior, self.rho, self.beta = prior, rho, beta
+
+    def init(self, x: torch.Tensor, data: DataTerm) -> State:
+        return x, x, torch.zeros_like(x)
+
+    def step(self, state: State, data: DataTerm, k: int) -> State:
+        _, v, w = state
+        rho, beta = self.rho(k), self.beta(k)
+        x = data.prox(v - w / beta, beta)
+        v = (rho * self.prior(v, k) + beta * x + w) / (rho + beta)
+        return x, v, w + beta * (x - v)
+
+
+_METHODS = {"fixed_point": _FixedPoint, "steepest_descent": _SteepestDescent, "admm": _ADMM}
+
+
+def _for_norm_1(rho: Any) -> Any:
+    """Return ``1 / (1 + rho)``, of one number or of each."""
+    return 1 / (1 + rho) if not hasattr(rho, "__len__") else [1 / (1 + r) for r in rho]
