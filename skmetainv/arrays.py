@@ -218,12 +218,38 @@ class ArraySource:
         ValueError
             If an image has NaN or infinity where it may not, or nothing but NaN.
         """
+        return self._tensor(self.array[indices], indices, self.layout)
+
+    def patch(self, index: int, rows: slice, columns: slice) -> torch.Tensor:
+        """Return a part of one image.
+
+        Parameters
+        ----------
+        index : int
+            Which image.
+        rows, columns : slice
+            Which part.
+
+        Returns
+        -------
+        patch : tensor of shape (channels, height, width)
+            A copy; only of images that are not flat nothing else is converted.
+        """
+        indices = np.array([index])
+        if len(self.layout.shape) == 1:
+            return self.read(indices)[0][:, rows, columns]
+        part = np.asarray(self.array[indices])[:, rows, columns]
+        shape = part.shape[1:]
+        layout = Layout(shape, (self.layout.tensor_shape[0], *shape[:2]))
+        return self._tensor(part, indices, layout)[0]
+
+    def _tensor(self, values: Any, indices: np.ndarray, layout: Layout) -> torch.Tensor:
         number = "float64" if self.dtype == torch.float64 else "float32"
         with np.errstate(over="ignore"):
-            values = np.array(self.array[indices], dtype=number)
+            values = np.array(values, dtype=number)
         values /= self.maximum
         self._check_values(values, indices)
-        return self.layout.to_tensor(torch.from_numpy(values).to(self.device, self.dtype))
+        return layout.to_tensor(torch.from_numpy(values).to(self.device, self.dtype))
 
     def _check_values(self, values: np.ndarray, indices: np.ndarray) -> None:
         missing = np.isnan(values).reshape(len(values), -1)

@@ -2,6 +2,7 @@
 
 from skmetainv.denoisers.adapters import DeepInverseDenoiser, FunctionDenoiser
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
+from skmetainv.denoisers.dncnn import DnCNN
 from skmetainv.denoisers.gaussian_smoothing import GaussianSmoothing
 from skmetainv.denoisers.shrinkage import SoftThreshold, Wavelet
 from skmetainv.denoisers.total_variation import TotalVariation
@@ -10,6 +11,7 @@ __all__ = [
     "DeepInverseDenoiser",
     "Denoiser",
     "DenoiserModule",
+    "DnCNN",
     "FunctionDenoiser",
     "GaussianSmoothing",
     "SoftThreshold",

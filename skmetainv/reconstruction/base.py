@@ -291,8 +291,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             check_consistent_length(X_, y)
         clean, name = (X_, "X") if y_ is None else (y_, "y")
         if go_on:
-            geometry, operator = self._geometry_, self.operator_
-            check_shape(clean, geometry.images.shape, self, "images", name)
+            geometry, operator = self._geometry_for(clean, name=name), self.operator_
             A = operator.build(geometry.images.tensor_shape)
         else:
             geometry, operator, A = self._geometry(clean.shape, name)

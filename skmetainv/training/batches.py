@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -29,19 +29,20 @@ class Batches:
     seed : int
         Seed of the order.
     read : callable
-        ``read(indices, epoch)`` gives the clean images and measurements of increasing indices.
+        ``read(indices, epoch)`` gives a batch, clean images and measurements for instance, of
+        increasing indices.
     """
 
     n_images: int
     batch_size: int
     seed: int
-    read: Callable[[np.ndarray, int], Pair]
+    read: Callable[[np.ndarray, int], Any]
 
     def __len__(self) -> int:
         return -(-self.n_images // self.batch_size)
 
-    def epoch(self, epoch: int) -> Iterator[Pair]:
-        """Yield the batches ``(x, y)`` of one epoch."""
+    def epoch(self, epoch: int) -> Iterator[Any]:
+        """Yield the batches of one epoch."""
         order = order_generator(self.seed, epoch).permutation(self.n_images)
         for start in range(0, self.n_images, self.batch_size):
             yield self.read(np.sort(order[start : start + self.batch_size]), epoch)

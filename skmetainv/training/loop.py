@@ -10,7 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
-from skmetainv.training.batches import Batches, Pair
+from skmetainv.training.batches import Batches
 
 
 class TrainingLoop:
@@ -66,16 +66,16 @@ class TrainingLoop:
         self._n_skipped = 0
         self.n_epochs = 0
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[Any]:
         total = len(self.epochs) * len(self.batches)
         with tqdm(total=total, unit="step", disable=not self.show_progress) as bar:
             for epoch in self.epochs:
                 bar.set_description(f"epoch {epoch + 1}/{self.epochs.stop}")
                 began = time.perf_counter()
                 self._totals, self._n_images = {}, 0
-                for pair in self.batches.epoch(epoch):
+                for batch in self.batches.epoch(epoch):
                     self.optimizer.zero_grad()
-                    yield pair
+                    yield batch
                     bar.update()
                 if not self._n_images:
                     break

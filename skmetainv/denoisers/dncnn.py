@@ -1,0 +1,224 @@
+"""DnCNN: a plain stack of convolutions that gives the noise."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from numbers import Integral, Real
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import skip_init
+
+from skmetainv.denoisers.checkpoints import State
+from skmetainv.denoisers.learned import LearnedDenoiser, Network
+from skmetainv.denoisers.spectral import limit_norm
+from skmetainv.losses import Loss
+from skmetainv.parameters import Interval
+
+
+class DnCNN(LearnedDenoiser):
+    """The denoising convolutional network of Zhang et al. (2017): an estimator, and a prior.
+
+    ``D(x) = x - R(x)``, where ``R`` is `depth` convolutions of 3 x 3 pixels with `width` channels
+    and ReLU between them, and gives the noise. There are no batch statistics (later versions of the
+    authors' merge them into the convolutions), so that an image's result depends on it alone.
+
+    Parameters
+    ----------
+    noise_level : float or (float, float), default=0.1
+        Standard deviation of the noise to train with, in the units of the images, or a range, from
+        which that of every patch is drawn.
+    depth : int, default=17
+        Number of convolutions.
+    width : int, default=64
+        Channels between them.
+    residual : bool, default=True
+        Whether the network gives the noise, not the image.
+    noise_level_input : bool, default=False
+        Give the network the noise level as a further channel, as FFDNet does: with a range as
+        `noise_level` one network serves all levels of a solver's schedule.
+    spectral_norm : float, default=None
+        Largest norm that each convolution may have, as a map of images of any size (to a bound that
+        is a percent or two too careful). With 1, ``R`` is nonexpansive, which the convergence of
+        plug-and-play methods asks for (Ryu et al. 2019). None sets no limit.
+    weights : path-like, default=None
+        Weights to begin with, a state dict in a file (by `torch.save` or in safetensors), which is
+        read without running code: of KAIR and DPIR ("model.0.weight", ...), of DeepInverse
+        ("in_conv.weight", ...), of this library. Without `fit` they are used as they are. The depth
+        must be theirs: 17 for the published networks of one noise level, 20 for the blind ones and
+        DeepInverse's. They are for images in [0, 1].
+    patch_size : int, default=40
+        Rows and columns of the patches to learn from; smaller images are taken whole.
+    patches_per_image : int, default=None
+        Patches drawn of an image in an epoch; None is as many as cover its area.
+    augment : bool, default=True
+        Turn patches by right angles, and mirror them, at random.
+    loss : {"l1", "l2"} or Loss, default="l2"
+        What training minimises between denoised and clean patches.
+    lr : float, default=1e-3
+        Adam's learning rate.
+    max_epochs : int, default=50
+        Number of epochs.
+    batch_size : int, default=16
+        Patches in a step, and images that `predict` denoises at a time.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
+        square if they can be, else one row.
+    data_range : float or (float, float), default=None
+        The largest value of images, or the least and the largest. With None floats are nominally in
+        [0, 1] and integers are divided by their type's maximum.
+    clip : (float, float), default=None
+        Clip predictions to this range.
+    precision : {"float32", "float64"}, default="float32"
+        Floating-point type of all computations.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device when there is one, else the CPU.
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of initial weights, patches and noise.
+    verbose : int, default=0
+        1 draws a progress bar.
+
+    Attributes
+    ----------
+    weights_ : dict of str to ndarray
+        The network's weights, named as KAIR names them.
+    history_ : dict of str to list
+        For each epoch: ``loss``, the mean over patches, and ``seconds``.
+    n_iter_ : int
+        Number of epochs trained.
+    image_shape_, measurement_shape_ : tuple of int
+        Shape of a training image. Predictions may have another height and width.
+    data_range_ : (float, float)
+        The least and the largest value that images nominally have.
+    operator_ : Identity
+        What is measured of an image: itself.
+    n_features_in_ : int
+        Length of the second axis of the `X` that was fitted.
+    feature_names_in_ : ndarray of str
+        Column names, where `X` was a data frame.
+
+    References
+    ----------
+    Zhang, Zuo, Chen, Meng and Zhang, "Beyond a Gaussian denoiser: residual learning of deep CNN for
+    image denoising", IEEE Transactions on Image Processing, 2017.
+
+    Zhang, Zuo and Zhang, "FFDNet: toward a fast and flexible solution for CNN-based image
+    denoising", IEEE Transactions on Image Processing, 2018.
+
+    Ryu, Liu, Wang, Chen, Wang and Yin, "Plug-and-play methods provably converge with properly
+    trained denoisers", ICML 2019.
+
+    Examples
+    --------
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.denoisers import DnCNN
+    >>> faces = load_faces()
+    >>> denoiser = DnCNN(noise_level=0.1, depth=3, width=8, max_epochs=5, random_state=0)
+    >>> noisy = denoiser.simulate(faces[80:])
+    >>> denoiser.fit(faces[:80]).predict(noisy).shape
+    (20, 25, 25)
+    """
+
+    _architecture = ("depth", "width", "residual", "noise_level_input")
+    _parameter_constraints = {
+        **LearnedDenoiser._parameter_constraints,
+        "depth": [Interval(Integral, 2, None, closed="left")],
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "residual": ["boolean"],
+        "noise_level_input": ["boolean"],
+        "spectral_norm": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(
+        self,
+        noise_level: float | tuple[float, float] = 0.1,
+        depth: int = 17,
+        width: int = 64,
+        *,
+        residual: bool = True,
+        noise_level_input: bool = False,
+        spectral_norm: float | None = None,
+        weights: str | PathLike[str] | None = None,
+        patch_size: int = 40,
+        patches_per_image: int | None = None,
+        augment: bool = True,
+        loss: str | Loss = "l2",
+        lr: float = 1e-3,
+        max_epochs: int = 50,
+        batch_size: int = 16,
+        image_shape: tuple[int, ...] | None = None,
+        data_range: Any = None,
+        clip: tuple[float, float] | None = None,
+        precision: str = "float32",
+        device: str | torch.device = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            noise_level,
+            weights,
+            patch_size,
+            patches_per_image,
+            augment,
+            loss,
+            lr,
+            max_epochs,
+            batch_size,
+            image_shape,
+            data_range,
+            clip,
+            precision,
+            device,
+            random_state,
+            verbose,
+        )
+        self.depth = depth
+        self.width = width
+        self.residual = residual
+        self.noise_level_input = noise_level_input
+        self.spectral_norm = spectral_norm
+
+    def _network(self, channels: int, **architecture: Any) -> Network:
+        return _DnCNN(channels, **architecture)
+
+    def _constrain(self, network: nn.Module) -> None:
+        if self.spectral_norm is not None:
+            for layer in network.modules():
+                if isinstance(layer, nn.Conv2d):
+                    limit_norm(layer.weight, self.spectral_norm)
+
+    def _published(self, state: State) -> State:
+        if "in_conv.weight" not in state:
+            return state
+        depth = 2 + sum(key.startswith("conv_list.") for key in state) // 2
+        places = {"in_conv": 0, "out_conv": 2 * (depth - 1)}
+        places |= {f"conv_list.{i}": 2 * (i + 1) for i in range(depth - 2)}
+        renamed = {}
+        for key, value in state.items():
+            layer, _, part = key.rpartition(".")
+            sign = -1 if layer == "out_conv" and self.residual else 1  # theirs adds its output
+            renamed[f"model.{places[layer]}.{part}" if layer in places else key] = sign * value
+        return renamed
+
+
+class _DnCNN(Network):
+    def __init__(
+        self, channels: int, depth: int, width: int, residual: bool, noise_level_input: bool
+    ):
+        super().__init__()
+        self.residual, self.takes_noise_level = residual, noise_level_input
+        widths = [channels + noise_level_input, *[width] * (depth - 1), channels]
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(widths):
+            conv = skip_init(nn.Conv2d, n_in, n_out, 3, padding=1, dtype=torch.float64)
+            layers += [conv, nn.ReLU(inplace=True)]
+        self.model = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+        z = x
+        if self.takes_noise_level:
+            z = torch.cat([x, noise_level.expand(len(x), 1, *x.shape[2:])], dim=1)
+        out = self.model(z)
+        return x - out if self.residual else out

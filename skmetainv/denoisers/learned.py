@@ -1,0 +1,455 @@
+"""Denoisers that learn: estimators whose network is the prior of a solver."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from numbers import Integral, Real
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Tags, check_consistent_length
+from torch import nn
+
+from skmetainv.arrays import ArraySource, image_layout, to_numpy, to_tensors
+from skmetainv.denoisers.base import Denoiser, DenoiserModule
+from skmetainv.denoisers.checkpoints import State, check_state, read_state
+from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
+from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss
+from skmetainv.parameters import Interval
+from skmetainv.randomness import integer_seed, weights_generator
+from skmetainv.reconstruction import TrainedReconstructor
+from skmetainv.reconstruction.geometry import Geometry, Problem
+from skmetainv.reconstruction.validation import (
+    check_images,
+    check_pair,
+    check_range,
+    warn_of_units,
+)
+from skmetainv.training import Batches, NoisyPatches
+
+_UNSET = (None, "auto")
+
+
+class LearnedDenoiser(Denoiser, TrainedReconstructor):
+    """What denoisers with a network have in common: they learn from patches with noise.
+
+    A subclass has the parameters of this class, writes `_network`, and names in `_architecture`
+    the parameters that it depends on.
+
+    Parameters
+    ----------
+    noise_level : float or (float, float)
+        Standard deviation of the noise, in the units of the images, or a range, from which that of
+        every patch is drawn.
+    weights : path-like or None
+        Weights to begin with.
+    patch_size, patches_per_image, augment
+        See `skmetainv.training.NoisyPatches`.
+    loss : {"l1", "l2"} or Loss
+        What training minimises between denoised and clean patches.
+    lr : float
+        Adam's learning rate.
+    max_epochs, batch_size, image_shape, data_range, clip, precision, device, random_state, verbose
+        As in `skmetainv.MetaInverseSolver`.
+    """
+
+    _architecture: tuple[str, ...] = ()
+    _parameter_constraints: dict[str, list[Any]] = {
+        **TrainedReconstructor._parameter_constraints,
+        "noise_level": [Interval(Real, 0, None, closed="neither"), tuple, list],
+        "weights": [str, PathLike, None],
+        "patch_size": [Interval(Integral, 1, None, closed="left")],
+        "patches_per_image": [Interval(Integral, 1, None, closed="left"), None],
+        "augment": ["boolean"],
+        "loss": LOSS_CONSTRAINTS,
+        "lr": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    operator = None  # what is measured is the image itself
+
+    def __init__(
+        self,
+        noise_level: float | tuple[float, float],
+        weights: str | PathLike[str] | None,
+        patch_size: int,
+        patches_per_image: int | None,
+        augment: bool,
+        loss: str | Loss,
+        lr: float,
+        max_epochs: int,
+        batch_size: int,
+        image_shape: tuple[int, ...] | None,
+        data_range: Any,
+        clip: tuple[float, float] | None,
+        precision: str,
+        device: str | torch.device,
+        random_state: Any,
+        verbose: int,
+    ):
+        self.noise_level = noise_level
+        self.weights = weights
+        self.patch_size = patch_size
+        self.patches_per_image = patches_per_image
+        self.augment = augment
+        self.loss = loss
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.image_shape = image_shape
+        self.data_range = data_range
+        self.clip = clip
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @abstractmethod
+    def _network(self, channels: int, **architecture: Any) -> Network:
+        """Return the network for images of so many channels, in float64, its weights not set.
+
+        Its weights have the names that published ones have.
+        """
+
+    def _constrain(self, network: nn.Module) -> None:
+        """Bring the weights back to where they may be, after a step of the optimiser."""
+
+    def _published(self, state: State) -> State:
+        """Return the weights of a file under the names of `_network`."""
+        return state
+
+    # ------------------------------------------------------------------ the estimator
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn to denoise from clean images, or from noisy images and their clean ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
+            Clean images; or a list of arrays of shape (height, width) or (height, width, channels),
+            each of its own size. With `y`: noisy images.
+        y : array-like, or list of arrays, default=None
+            The clean images of the noisy images `X`. A 1-D `y` is taken for labels and ignored.
+
+        Returns
+        -------
+        self : estimator
+            Fitted. After an error it is as it was. With `weights` it begins with those.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or if the arrays are not images.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If steps were skipped because a loss or a gradient was not finite.
+        """
+        return super().fit(X, y)
+
+    def predict(self, X: Any, noise_level: float | None = None) -> Any:
+        """Denoise images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
+            Noisy images, of any height and width unless they are flat; or a list of arrays, each
+            of its own size.
+        noise_level : float, default=None
+            Their noise level, for a network that takes one; None is the `noise_level` of the
+            estimator, of a range its middle.
+
+        Returns
+        -------
+        images : ndarray of the shape of `X`, a tensor if `X` is one, a list of arrays if it is one
+            Denoised, as floats.
+        """
+        ready = self._ready(X)
+        if noise_level is not None:
+            ready._check_level(noise_level)
+        reconstruct = partial(ready._reconstruct, noise_level=noise_level)
+        if _is_ragged(X):
+            return [ready._restore(np.asarray(x)[None], reconstruct)[0] for x in X]
+        return ready._restore(X, reconstruct)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
+
+        Parameters
+        ----------
+        X : array-like, or list of arrays
+            Clean images, to which noise of the level that was trained is added with a fixed seed
+            (of a range, its middle); with `y`, noisy images.
+        y : array-like, or list of arrays, default=None
+            The clean images of the noisy images `X`. A 1-D `y` is ignored.
+
+        Returns
+        -------
+        score : float
+            See `skmetainv.metrics.psnr`.
+        """
+        return super(LearnedDenoiser, self._ready(X)).score(X, y)
+
+    def restorations(
+        self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Iterate over clean images and denoised ones, batch by batch.
+
+        Parameters
+        ----------
+        X : array-like, or list of arrays
+            Clean images; with `y`, noisy images.
+        y : array-like, or list of arrays, default=None
+            The clean images of the noisy images `X`. A 1-D `y` is ignored.
+        random_state : int, RandomState instance, Generator or None, default=0
+            Seed of the simulation.
+        **simulation : dict
+            `operator` and `noise` to simulate with instead of the estimator's.
+
+        Returns
+        -------
+        pairs : iterator of (clean, restored)
+            Two arrays of shape (batch, height, width, channels).
+        """
+        restorations = super().restorations
+        if not _is_ragged(X):
+            yield from restorations(X, y, random_state=random_state, **simulation)
+            return
+        if y is not None:
+            check_consistent_length(X, y)
+        seed, paired = integer_seed(random_state), y is not None and _is_ragged(y)
+        for i, x in enumerate(X):
+            clean = np.asarray(y[i])[None] if paired else None
+            yield from restorations(np.asarray(x)[None], clean, random_state=seed + i, **simulation)
+
+    @property
+    def noise(self) -> float:  # type: ignore[override]
+        """The noise that `score` and `simulate` add: `noise_level`, of a range its middle."""
+        return sum(self._levels()) / 2
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = self.weights is None
+        return tags
+
+    # ------------------------------------------------------------------ the denoiser
+
+    def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
+        """Return the denoiser for images of one shape, see `Denoiser.build`.
+
+        Raises
+        ------
+        NotFittedError
+            If it has no weights: neither fitted, nor from a file.
+        ValueError
+            If it was fitted to images of another number of channels.
+        """
+        if hasattr(self, "weights_"):
+            own = self._geometry_.images.tensor_shape[0]
+            if image_shape[0] != own:
+                raise ValueError(
+                    f"{self!r} was fitted to images of {own} channel(s), and these have "
+                    f"{image_shape[0]}."
+                )
+            return self._module(vars(self), own, self.data_range_)
+        if self.weights is None:
+            name = type(self).__name__
+            raise NotFittedError(
+                f"This {name} instance is not fitted yet. An estimator around its solver fits "
+                f"it; or pass FrozenEstimator({name}(...).fit(images)) as the denoiser."
+            )
+        self._check_parameters()
+        return self._module(
+            self._state(image_shape[0]), image_shape[0], check_range(self.data_range)
+        )
+
+    def _module(
+        self, state: Mapping[str, Any], channels: int, data_range: tuple[float, float]
+    ) -> LearnedModule:
+        """Return the denoiser of a state, in float64 on the CPU."""
+        network = self._network(channels, **state["_architecture_"])
+        cpu = torch.device("cpu")
+        network.load_state_dict(to_tensors(state["weights_"], "", torch.float64, cpu))
+        return LearnedModule(network, data_range, self.noise)
+
+    def _build_parts(self) -> dict[str, Any]:
+        channels = self._geometry_.images.tensor_shape[0]
+        D = self._placed(self._module(vars(self), channels, self.data_range_))
+        return {**super()._build_parts(), "D": D.requires_grad_(False)}
+
+    def _reconstruct(self, y: torch.Tensor, noise_level: float | None = None) -> torch.Tensor:
+        level = self.noise if noise_level is None else noise_level
+        with torch.no_grad():
+            return self._parts()["D"](y, level)
+
+    # ------------------------------------------------------------------ training
+
+    def _state(self, channels: int) -> dict[str, Any]:
+        """Return the fitted attributes before any training, for so many channels."""
+        architecture = {name: getattr(self, name) for name in self._architecture}
+        network, seed = self._network(channels, **architecture), integer_seed(self.random_state)
+        if self.weights is None:
+            state = initial_weights(network, weights_generator(seed))
+        else:
+            state = self._published(read_state(self.weights))
+            check_state(state, network.state_dict(), self.weights, repr(self))
+        network.load_state_dict(state)
+        self._constrain(network)
+        return {
+            "weights_": to_numpy(network.to(self._dtype()).state_dict()),
+            "history_": {"seconds": [], "loss": []},
+            "n_iter_": 0,
+            "_architecture_": architecture,
+            "_optimizer_state_": {},
+            "_seed_": seed,
+        }
+
+    def _initial_state(self, problem: Problem) -> dict[str, Any]:
+        return self._state(problem.geometry.images.tensor_shape[0])
+
+    def _train(self, problem: Problem, state: Mapping[str, Any], n_epochs: int) -> dict[str, Any]:
+        channels, data_range = problem.geometry.images.tensor_shape[0], problem.geometry.data_range
+        D = self._placed(self._module(state, channels, data_range))
+        optimizer = torch.optim.Adam(D.parameters(), lr=self.lr)
+        criterion = as_loss(self.loss).build(data_range)
+        loop = self._loop(self._batches(problem, state["_seed_"]), optimizer, state, n_epochs)
+        for x, y, noise_level in loop:
+            loss = criterion(D(y, noise_level), x)
+            loss.mean().backward()
+            loop.descend(loss=loss)
+            self._constrain(D.network)
+        return {"weights_": to_numpy(D.network.state_dict()), **self._progress(loop, state)}
+
+    def _batches(self, problem: Problem, seed: int) -> Batches:
+        clean = self._sources(problem.clean, problem.geometry)
+        noisy = None
+        if problem.measured is not None:
+            noisy = self._sources(problem.measured, problem.geometry)
+        warn_of_units(clean[0], problem.geometry.data_range, self.batch_size)
+        patches = NoisyPatches(
+            clean,
+            noisy,
+            self._levels(),
+            self.patch_size,
+            self.patches_per_image,
+            self.augment,
+            seed,
+        )
+        return Batches(len(patches), self.batch_size, seed, patches)
+
+    # ------------------------------------------------------------------ checks and arrays
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        self._levels()
+
+    def _levels(self) -> tuple[float, float]:
+        """Return the least and the largest noise level."""
+        if not isinstance(self.noise_level, tuple | list):
+            return float(self.noise_level), float(self.noise_level)
+        low, high = check_pair(self.noise_level, "noise_level")
+        if low < 0:
+            raise ValueError(
+                f"The 'noise_level' parameter of {type(self).__name__} must be positive, or a "
+                f"range (low, high) with 0 <= low < high. Got {self.noise_level!r} instead."
+            )
+        return low, high
+
+    def _check_level(self, noise_level: Any) -> None:
+        """Check the noise level that `predict` was given."""
+        if not isinstance(noise_level, Real) or not 0 < float(noise_level) < np.inf:
+            raise ValueError(f"The 'noise_level' must be positive. Got {noise_level!r} instead.")
+        if not self._parts()["D"].takes_noise_level:
+            raise ValueError(f"{self!r} takes no noise level. Got {noise_level!r}.")
+
+    def _ready(self, X: Any) -> Self:
+        """Return the estimator, fitted: itself, or a copy with the weights of the file."""
+        if hasattr(self, "weights_") or self.weights is None:
+            self._check_ready()
+            return self
+        first = np.asarray(X[0])[None] if _is_ragged(X) else X
+        copy = clone(self)
+        return copy._fit(first, None, copy._initial_state)
+
+    def _problem(self, X: Any, y: Any, *, go_on: bool) -> Problem:
+        if not _is_ragged(X):
+            return super()._problem(X, y, go_on=go_on)
+        paired = y is not None and _is_ragged(y)
+        if y is not None:
+            check_consistent_length(X, y)
+        given = [check_images(np.asarray(x)[None], self) for x in X]
+        clean = [check_images(np.asarray(x)[None], self, name="y") for x in y] if paired else given
+        geometry, operator, A = self._geometry(clean[0].shape)
+        if go_on:
+            geometry, operator = self._geometry_for(clean[0]), self.operator_
+        for x, z in zip(clean, given, strict=True):
+            channels = self._other_size(geometry, x.shape).images.tensor_shape[0]
+            if channels != geometry.images.tensor_shape[0] or x.shape != z.shape:
+                raise ValueError(
+                    "Images of different sizes must have the same number of channels, and noisy "
+                    f"ones the shape of their clean ones. Got {x.shape[1:]} and {z.shape[1:]} "
+                    f"beside {clean[0].shape[1:]}."
+                )
+        return Problem(clean, given if paired else None, geometry, operator, self._placed(A))
+
+    def _sources(self, images: Any, geometry: Geometry) -> list[ArraySource]:
+        """Return the images as sources, one for each where they differ in size."""
+        if not isinstance(images, list):
+            return [self._source(images, geometry)]
+        return [self._source(x, self._other_size(geometry, x.shape)) for x in images]
+
+    def _geometry_for(self, array: Any, *, measured: bool = False, name: str = "X") -> Geometry:
+        own, shape = self._geometry_, tuple(array.shape)
+        flat = len(shape) == 2
+        if flat or len(shape[1:]) != len(own.images.shape) or shape[3:] != own.images.shape[2:]:
+            return super()._geometry_for(array, measured=measured, name=name)
+        return self._other_size(own, shape)
+
+    def _other_size(self, geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
+        """Return how images of another height and width lie."""
+        images = image_layout(shape, None)
+        return replace(geometry, images=images, measurements=images)
+
+
+def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
+    """Fit, on clean images, the learned denoisers among the parts of a component.
+
+    Those in a `FrozenEstimator` stay as they are; those with weights of a file take these.
+
+    Parameters
+    ----------
+    component : BaseEstimator
+        A solver, say; its parts are changed, so that it should be a copy.
+    X : array-like
+        Clean images.
+    **parameters : dict
+        Parameters to set where a denoiser leaves them open, None or "auto".
+    """
+    parts = list(component.get_params(deep=True).values())
+    frozen = {id(part.estimator) for part in parts if isinstance(part, FrozenEstimator)}
+    for part in parts:
+        if isinstance(part, LearnedDenoiser) and id(part) not in frozen:
+            own = part.get_params()
+            part.set_params(**{name: v for name, v in parameters.items() if own[name] in _UNSET})
+            if part.weights is None:
+                part.fit(X)
+            else:
+                part._fit(X, None, part._initial_state)
+
+
+def _is_ragged(X: Any) -> bool:
+    """Whether `X` is a list of images of different shapes."""
+    if not isinstance(X, list | tuple) or not all(hasattr(x, "shape") for x in X):
+        return False
+    return len({tuple(x.shape) for x in X}) > 1

@@ -1,0 +1,70 @@
+"""Networks as denoisers of images of any range."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from skmetainv.denoisers.base import DenoiserModule
+
+
+class Network(nn.Module):
+    """A network that denoises images of the range [0, 1]; a subclass writes `forward`.
+
+    Attributes
+    ----------
+    takes_noise_level : bool
+        Whether `forward` makes use of the noise level.
+    gain : float
+        Initial weights have the standard deviation ``gain / sqrt(fan_in)``.
+    """
+
+    takes_noise_level = False
+    gain = 2**0.5
+
+    def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+        """Return denoised images; the noise level has shape () or (batch, 1, 1, 1)."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward.")
+
+
+class LearnedModule(DenoiserModule):
+    """A network as a denoiser of images of any range.
+
+    Parameters
+    ----------
+    network : Network
+        Denoises images of the range [0, 1].
+    data_range : (float, float)
+        The least and the largest value that images nominally have.
+    noise_level : float
+        The level where `forward` is given none.
+    """
+
+    def __init__(self, network: Network, data_range: tuple[float, float], noise_level: float):
+        super().__init__()
+        self.network, self.noise_level = network, noise_level
+        self.low, self.width = data_range[0], data_range[1] - data_range[0]
+        self.takes_noise_level = network.takes_noise_level
+
+    def forward(
+        self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return denoised images, see `DenoiserModule.forward`."""
+        level = self.noise_level if noise_level is None else noise_level
+        level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
+        if (self.low, self.width) == (0.0, 1.0):
+            return self.network(x, level)
+        return self.low + self.width * self.network((x - self.low) / self.width, level / self.width)
+
+
+def initial_weights(network: Network, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+    """Return normally distributed weights, and biases of 0."""
+    weights = {}
+    for name, like in network.state_dict().items():
+        if like.ndim == 1:
+            weights[name] = torch.zeros_like(like)
+        else:
+            scale = network.gain / (like.numel() / like.shape[0]) ** 0.5
+            weights[name] = torch.from_numpy(scale * generator.standard_normal(like.shape))
+    return weights

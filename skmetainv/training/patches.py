@@ -1,0 +1,113 @@
+"""Batches of patches of images of any size, with noise: what denoisers learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from skmetainv.arrays import ArraySource
+from skmetainv.noise import GaussianNoise
+from skmetainv.randomness import training_generators
+
+
+class NoisyBatch(NamedTuple):
+    """A batch of clean patches, the same with noise, and its level."""
+
+    x: torch.Tensor
+    """Clean, shape ``(batch, channels, height, width)``."""
+    y: torch.Tensor
+    """Noisy, of the same shape."""
+    noise_level: torch.Tensor
+    """Standard deviations, shape ``(batch, 1, 1, 1)``."""
+
+
+@dataclass(frozen=True)
+class NoisyPatches:
+    """Patches of images, drawn anew in every epoch, turned and mirrored, with noise.
+
+    Parameters
+    ----------
+    clean : sequence of ArraySource
+        Clean images; the sources may have images of different sizes.
+    noisy : sequence of ArraySource or None
+        The same images with noise as it was measured; with None it is simulated.
+    noise_level : (float, float)
+        Range from which the level of every patch is drawn, as likely one as the other.
+    size : int
+        Rows and columns of a patch; fewer where an image has fewer.
+    per_image : int or None
+        Patches of an image in an epoch; None takes as many as cover its area.
+    augment : bool
+        Turn and mirror patches at random, turn by right angles where they are square.
+    seed : int
+        The draws of patch i depend on the seed, the epoch and i alone.
+    """
+
+    clean: Sequence[ArraySource]
+    noisy: Sequence[ArraySource] | None
+    noise_level: tuple[float, float]
+    size: int
+    per_image: int | None
+    augment: bool
+    seed: int
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __call__(self, indices: np.ndarray, epoch: int) -> NoisyBatch:
+        """Return some of the patches of `epoch`."""
+        generators = training_generators(self.seed, epoch, indices)
+        drawn = [self._draw(int(i), g) for i, g in zip(indices, generators, strict=True)]
+        x = torch.stack([patch for patch, _ in drawn])
+        levels = x.new_tensor([g.uniform(*self.noise_level) for g in generators])
+        levels = levels.reshape(-1, 1, 1, 1)
+        if self.noisy is None:
+            e = GaussianNoise(1.0).build()(torch.zeros_like(x), generators)
+            return NoisyBatch(x, x + levels * e, levels)
+        return NoisyBatch(x, torch.stack([patch for _, patch in drawn]), levels)
+
+    @cached_property
+    def _sides(self) -> tuple[int, int]:
+        heights, widths = zip(*(s.layout.tensor_shape[1:] for s in self.clean), strict=True)
+        return min(self.size, *heights), min(self.size, *widths)
+
+    @cached_property
+    def _per_image(self) -> list[int]:
+        if self.per_image is not None:
+            return [self.per_image] * len(self.clean)
+        area = self._sides[0] * self._sides[1]
+        sizes = [source.layout.tensor_shape for source in self.clean]
+        return [-(-height * width // area) for _, height, width in sizes]
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """How many patches the sources have, up to and with each."""
+        counts = zip(self.clean, self._per_image, strict=True)
+        return np.cumsum([len(source) * per_image for source, per_image in counts])
+
+    def _draw(
+        self, index: int, generator: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a random patch of the clean image, and of the noisy one where there is one."""
+        place = int(np.searchsorted(self._ends, index, side="right"))
+        image = (index - (self._ends[place - 1] if place else 0)) // self._per_image[place]
+        window = []
+        for n, side in zip(self.clean[place].layout.tensor_shape[1:], self._sides, strict=True):
+            first = int(generator.integers(n - side + 1))
+            window.append(slice(first, first + side))
+        turns, mirrored = int(generator.integers(4)), bool(generator.integers(2))
+        patches = [self.clean[place].patch(image, *window)]
+        if self.noisy is not None:
+            patches.append(self.noisy[place].patch(image, *window))
+        if self.augment:
+            patches = [self._turned(patch, turns, mirrored) for patch in patches]
+        return patches[0], patches[-1]
+
+    def _turned(self, patch: torch.Tensor, turns: int, mirrored: bool) -> torch.Tensor:
+        if self._sides[0] != self._sides[1]:
+            turns = 2 * (turns // 2)
+        patch = torch.rot90(patch, turns, (1, 2))
+        return patch.flip(2) if mirrored else patch
