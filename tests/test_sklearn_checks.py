@@ -7,12 +7,13 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from skmetainv import MetaInverseSolver
+from skmetainv import ClassicalReconstructor, MetaInverseSolver
+from skmetainv.denoisers import DnCNN, DRUNet, TotalVariation
 from skmetainv.losses import L1, L2
 from skmetainv.noise import GaussianNoise
 from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
 from skmetainv.representations import Siren
-from skmetainv.solvers import GradientDescent
+from skmetainv.solvers import ADMM, HQS, RED, GradientDescent, PrimalDual
 
 SMALL = {"init": Siren(width=8, depth=3), "max_epochs": 1, "batch_size": 50}
 
@@ -35,6 +36,28 @@ ESTIMATORS = [
         **SMALL,
     ),
     MetaInverseSolver(n_inner=0, inner_lr_rule="fixed", **SMALL),
+    MetaInverseSolver(
+        solver=RED(DnCNN(depth=2, width=2, max_epochs=1), n_iter=1), n_inner=1, **SMALL
+    ),
+    ClassicalReconstructor(),
+    ClassicalReconstructor(MissingPixels(), HQS(TotalVariation(n_iter=5)), batch_size=3),
+    ClassicalReconstructor(
+        GaussianBlur(), PrimalDual(), max_iter=30, tol=1e-2, start="zeros", precision="float64"
+    ),
+    ClassicalReconstructor(solver=ADMM(DnCNN(depth=2, width=2, max_epochs=1)), noise=0.1),
+    DnCNN(max_epochs=1),
+    DnCNN(0.05, depth=3, width=4, max_epochs=2, patch_size=2, augment=False, loss="l1"),
+    DnCNN(
+        (0.0, 0.2),
+        depth=3,
+        width=4,
+        max_epochs=2,
+        residual=False,
+        noise_level_input=True,
+        spectral_norm=1.0,
+        precision="float64",
+    ),
+    DRUNet(width=2, n_blocks=1, max_epochs=1),
 ]
 
 

@@ -3,11 +3,13 @@
 from skmetainv.denoisers.adapters import DeepInverseDenoiser, FunctionDenoiser
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.dncnn import DnCNN
+from skmetainv.denoisers.drunet import DRUNet
 from skmetainv.denoisers.gaussian_smoothing import GaussianSmoothing
 from skmetainv.denoisers.shrinkage import SoftThreshold, Wavelet
 from skmetainv.denoisers.total_variation import TotalVariation
 
 __all__ = [
+    "DRUNet",
     "DeepInverseDenoiser",
     "Denoiser",
     "DenoiserModule",

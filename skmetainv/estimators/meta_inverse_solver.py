@@ -13,6 +13,7 @@ import torch
 from sklearn.base import clone
 
 from skmetainv.arrays import to_numpy, to_tensors
+from skmetainv.estimators.solvers import ready_solver
 from skmetainv.exceptions import InnerStepsWarning
 from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss
 from skmetainv.meta import (
@@ -28,7 +29,13 @@ from skmetainv.operators import DataTerm, Operator
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed, weights_generator
 from skmetainv.reconstruction import TrainedReconstructor
-from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
+from skmetainv.reconstruction.geometry import (
+    Geometry,
+    Problem,
+    equal_chunks,
+    match_type,
+    n_not_finite,
+)
 from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import Representation, Siren
 from skmetainv.solvers import Solver
@@ -132,10 +139,7 @@ class MetaInverseSolver(TrainedReconstructor):
     >>> from skmetainv import MetaInverseSolver
     >>> from skmetainv.datasets import load_faces
     >>> from skmetainv.operators import Inpainting
-    >>> from skmetainv.reconstruction import TrainedReconstructor
-    from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
-    from skmetainv.reconstruction.validation import check_device
-    from skmetainv.representations import Siren
+    >>> from skmetainv.representations import Siren
     >>> faces = load_faces()
     >>> est = MetaInverseSolver(
     ...     Inpainting(), init=Siren(width=16, depth=3), max_epochs=1, random_state=0
@@ -240,7 +244,9 @@ class MetaInverseSolver(TrainedReconstructor):
         alpha = rule.initial(adapted, max(1, self.n_inner))
         return {
             "init_": init,
-            "solver_": None if self.solver is None else clone(self.solver),
+            "solver_": None
+            if self.solver is None
+            else ready_solver(self.solver, problem, self, seed),
             "inner_lr_rule_": self.inner_lr_rule,
             "inner_loss_": clone(as_loss(self.inner_loss)),
             "weights_": to_numpy(theta, "init.") | to_numpy(alpha, "inner_lr."),
@@ -295,10 +301,9 @@ class MetaInverseSolver(TrainedReconstructor):
         inner = replace(inner, m=self.n_inner)
         # Always as many at once, so that what is restored beside an image changes no bit of it
         n = images_at_once(theta, A, self.batch_size)
-        filled = torch.cat([y, y[-1:].expand(-len(y) % n, *y.shape[1:])])
         chunks = [
             adapt(theta, alpha, A.bind(y_i), inner, learning=False).stages
-            for y_i in filled.split(n)
+            for y_i in equal_chunks(y, n)
         ]
         return [torch.cat(stage)[: len(y)] for stage in zip(*chunks, strict=True)]
 
@@ -313,9 +318,10 @@ class MetaInverseSolver(TrainedReconstructor):
         """Return what Algorithm 1 requires, built for images of one shape."""
         image_shape, data_range = geometry.images.tensor_shape, geometry.data_range
         solver = state["solver_"]
+        f = None if solver is None else self._placed(solver.build(image_shape))
         return InnerLoop(
             phi=self._placed(state["init_"].build(image_shape, data_range)),
-            f=_start if solver is None else self._placed(solver.build(image_shape)),
+            f=_start if f is None else f.requires_grad_(False),
             loss=state["inner_loss_"].build(data_range),
             step_size=STEP_SIZE_RULES[state["inner_lr_rule_"]](self.inner_lr),
             m=self.n_inner,

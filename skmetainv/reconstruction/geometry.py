@@ -49,6 +49,11 @@ def channels_last(x: torch.Tensor) -> np.ndarray:
     return x.permute(0, 2, 3, 1).cpu().numpy()
 
 
+def equal_chunks(y: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:
+    """Return a batch in parts of `n`, the last filled up with the batch's last entry."""
+    return torch.cat([y, y[-1:].expand(-len(y) % n, *y.shape[1:])]).split(n)
+
+
 def match_type(X: Any, array: np.ndarray) -> Any:
     """Return a tensor where the user's `X` is one, on its device."""
     return torch.from_numpy(array).to(X.device) if isinstance(X, torch.Tensor) else array

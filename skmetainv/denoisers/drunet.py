@@ -1,0 +1,194 @@
+"""DRUNet: a residual U-Net that takes the noise level."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import pad
+from torch.nn.utils import skip_init
+
+from skmetainv.denoisers.learned import LearnedDenoiser
+from skmetainv.denoisers.network import Network
+from skmetainv.losses import Loss
+from skmetainv.parameters import Interval
+
+# Scales of the network, so that height and width are filled up to multiples of 8.
+_N_SCALES = 4
+
+
+class DRUNet(LearnedDenoiser):
+    """The denoising residual U-Net of Zhang et al. (2021), which takes the noise level.
+
+    Four scales of `width`, 2, 4 and 8 times `width` channels, joined by convolutions of stride 2
+    and back by transposed ones, each with `n_blocks` residual blocks; no biases. The noise level is
+    a further channel of the input. Images whose sides are no multiples of 8 are filled up by
+    repeating their last row and column, and cropped.
+
+    Parameters
+    ----------
+    noise_level : float or (float, float), default=(0.0, 0.2)
+        Standard deviation of the noise to train with, in the units of the images, or a range, from
+        which that of every patch is drawn.
+    width : int, default=64
+        Channels of the finest scale.
+    n_blocks : int, default=4
+        Residual blocks at each scale, down and up.
+    weights : path-like, default=None
+        Weights to begin with, a state dict in a file (by `torch.save` or in safetensors), which is
+        read without running code: of KAIR and DPIR, of DeepInverse (the names are the same,
+        "m_head.weight", ...), of this library. Without `fit` they are used as they are. They are
+        for images in [0, 1].
+    patch_size : int, default=128
+        Rows and columns of the patches to learn from; smaller images are taken whole.
+    patches_per_image : int, default=None
+        Patches drawn of an image in an epoch; None is as many as cover its area.
+    augment : bool, default=True
+        Turn patches by right angles, and mirror them, at random.
+    loss : {"l1", "l2"} or Loss, default="l1"
+        What training minimises between denoised and clean patches.
+    lr : float, default=1e-4
+        Adam's learning rate.
+    max_epochs : int, default=50
+        Number of epochs.
+    batch_size : int, default=16
+        Patches in a step, and images that `predict` denoises at a time.
+    image_shape, data_range, clip, precision, device, random_state, verbose
+        As in `DnCNN`.
+
+    Attributes
+    ----------
+    weights_ : dict of str to ndarray
+        The network's weights, named as KAIR names them.
+    history_ : dict of str to list
+        For each epoch: ``loss``, the mean over patches, and ``seconds``.
+    n_iter_ : int
+        Number of epochs trained.
+
+    References
+    ----------
+    Zhang, Li, Zuo, Zhang, Van Gool and Timofte, "Plug-and-play image restoration with deep denoiser
+    prior", IEEE Transactions on Pattern Analysis and Machine Intelligence, 2021.
+
+    Examples
+    --------
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.denoisers import DRUNet
+    >>> faces = load_faces()
+    >>> denoiser = DRUNet(width=4, n_blocks=1, max_epochs=1, random_state=0).fit(faces[:20])
+    >>> denoiser.predict(denoiser.simulate(faces[80:]), noise_level=0.05).shape
+    (20, 25, 25)
+    """
+
+    _architecture = ("width", "n_blocks")
+    _parameter_constraints = {
+        **LearnedDenoiser._parameter_constraints,
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "n_blocks": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        noise_level: float | tuple[float, float] = (0.0, 0.2),
+        width: int = 64,
+        n_blocks: int = 4,
+        *,
+        weights: str | PathLike[str] | None = None,
+        patch_size: int = 128,
+        patches_per_image: int | None = None,
+        augment: bool = True,
+        loss: str | Loss = "l1",
+        lr: float = 1e-4,
+        max_epochs: int = 50,
+        batch_size: int = 16,
+        image_shape: tuple[int, ...] | None = None,
+        data_range: Any = None,
+        clip: tuple[float, float] | None = None,
+        precision: str = "float32",
+        device: str | torch.device = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        super().__init__(
+            noise_level,
+            weights,
+            patch_size,
+            patches_per_image,
+            augment,
+            loss,
+            lr,
+            max_epochs,
+            batch_size,
+            image_shape,
+            data_range,
+            clip,
+            precision,
+            device,
+            random_state,
+            verbose,
+        )
+        self.width = width
+        self.n_blocks = n_blocks
+
+    def _network(self, channels: int, **architecture: Any) -> Network:
+        return _DRUNet(channels, **architecture)
+
+
+class _DRUNet(Network):
+    takes_noise_level = True
+    gain = 0.2  # as in KAIR: residual branches begin small
+
+    def __init__(self, channels: int, width: int, n_blocks: int):
+        super().__init__()
+        n = [width * 2**scale for scale in range(_N_SCALES)]
+        self.m_head = _conv(channels + 1, n[0])
+        self.m_down1 = nn.Sequential(*_blocks(n[0], n_blocks), _down(n[0], n[1]))
+        self.m_down2 = nn.Sequential(*_blocks(n[1], n_blocks), _down(n[1], n[2]))
+        self.m_down3 = nn.Sequential(*_blocks(n[2], n_blocks), _down(n[2], n[3]))
+        self.m_body = nn.Sequential(*_blocks(n[3], n_blocks))
+        self.m_up3 = nn.Sequential(_up(n[3], n[2]), *_blocks(n[2], n_blocks))
+        self.m_up2 = nn.Sequential(_up(n[2], n[1]), *_blocks(n[1], n_blocks))
+        self.m_up1 = nn.Sequential(_up(n[1], n[0]), *_blocks(n[0], n_blocks))
+        self.m_tail = _conv(n[0], channels)
+
+    def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[-2:]
+        multiple = 2 ** (_N_SCALES - 1)
+        z = torch.cat([x, noise_level.expand(len(x), 1, height, width)], dim=1)
+        z = pad(z, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        x1 = self.m_head(z)
+        x2 = self.m_down1(x1)
+        x3 = self.m_down2(x2)
+        x4 = self.m_down3(x3)
+        z = self.m_up3(self.m_body(x4) + x4)
+        z = self.m_up2(z + x3)
+        z = self.m_up1(z + x2)
+        return self.m_tail(z + x1)[..., :height, :width]
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, n: int):
+        super().__init__()
+        self.res = nn.Sequential(_conv(n, n), nn.ReLU(inplace=True), _conv(n, n))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.res(x)
+
+
+def _blocks(n: int, n_blocks: int) -> list[nn.Module]:
+    return [_ResidualBlock(n) for _ in range(n_blocks)]
+
+
+def _conv(n_in: int, n_out: int) -> nn.Module:
+    return skip_init(nn.Conv2d, n_in, n_out, 3, padding=1, bias=False, dtype=torch.float64)
+
+
+def _down(n_in: int, n_out: int) -> nn.Module:
+    return skip_init(nn.Conv2d, n_in, n_out, 2, stride=2, bias=False, dtype=torch.float64)
+
+
+def _up(n_in: int, n_out: int) -> nn.Module:
+    return skip_init(nn.ConvTranspose2d, n_in, n_out, 2, stride=2, bias=False, dtype=torch.float64)

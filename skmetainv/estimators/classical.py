@@ -1,0 +1,298 @@
+"""A classical solver alone, as an estimator."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from numbers import Integral, Real
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from skmetainv.estimators.solvers import ready_solver
+from skmetainv.noise import Noise, as_noise
+from skmetainv.operators import ForwardMap, Operator
+from skmetainv.operators.operator import has_missing
+from skmetainv.parameters import Interval, StrOptions
+from skmetainv.randomness import integer_seed, training_generators
+from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks
+from skmetainv.reconstruction.validation import check_images, check_shape
+from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run, Solver
+
+# Pixels that are worth stacking on a CPU: as many small images share each operation.
+_CPU_PIXELS = 2**14
+_STARTS = {"adjoint", "pseudo_inverse", "zeros"}
+
+
+class _Record(NamedTuple):
+    """How the solver went on one image."""
+
+    n_iter: int
+    residuals: np.ndarray
+    converged: bool
+    finite: bool
+
+
+class ClassicalReconstructor(Reconstructor):
+    """Restore images by a classical solver, from a start that the measurement gives.
+
+    ``x = f(start, y)``: a number of updates of the solver, or as many as it takes until an image no
+    longer changes. `fit` learns nothing but shapes, unless the solver has a learned denoiser that
+    is not fitted yet: this is fitted on the clean images.
+
+    Parameters
+    ----------
+    operator : Operator, default=None
+        The forward model ``A``; None is the identity (denoising).
+    solver : Solver, default=None
+        The solver ``f``; None is ``ConjugateGradient()``, least squares.
+    max_iter : int, default=None
+        Most updates; None is the solver's own `n_iter`. Where it is more, schedules of the solver
+        go on with their last number.
+    tol : float, default=None
+        An image has converged when an update changes it by no more than this share,
+        ``||x_k+1 - x_k|| <= tol ||x_k+1||``; each stops on its own. None always makes `max_iter`
+        updates.
+    start : {"adjoint", "pseudo_inverse", "zeros"} or array-like, default="adjoint"
+        Where the solver starts: ``A' y``, ``A^+ y``, zeros, or one image for all, in the layout and
+        the units of the images. Nonlinear operators have the last two only.
+    noise : float or Noise, default=0.0
+        Noise of simulated measurements (`score`, `simulate`); a number is the standard deviation
+        of Gaussian noise, in the units of the measurement.
+    batch_size : int, default=5
+        Images that are read, and on a GPU restored, at a time.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
+        square if they can be, else one row.
+    data_range : float or (float, float), default=None
+        The largest value of images, or the least and the largest. With None floats are
+        nominally in [0, 1] and integers are divided by their type's maximum; otherwise all
+        values are taken as they are.
+    clip : (float, float), default=None
+        Clip predictions to this range.
+    precision : {"float32", "float64"}, default="float32"
+        Floating-point type of all computations.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device when there is one, else the CPU.
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of masks and noise, and of the denoiser that `fit` fits.
+
+    Attributes
+    ----------
+    n_iter_ : ndarray of int, shape (n,)
+        Updates made, image by image, by the last call of `predict` or `score`; after `fit`, which
+        tries the solver on the first image, those of that image.
+    residuals_ : list of ndarray
+        The relative changes ``||x_k+1 - x_k|| / ||x_k+1||`` by those updates, image by image.
+    operator_, solver_ : object
+        Copies of the parameters, the solver's denoiser fitted.
+    image_shape_ : tuple of int
+        Shape of an image.
+    measurement_shape_ : tuple of int
+        Shape of a measurement in the array that `predict` takes.
+    data_range_ : (float, float)
+        The least and the largest value that images nominally have.
+    n_features_in_ : int
+        Length of the second axis of the `X` that was fitted.
+    feature_names_in_ : ndarray of str
+        Column names, where `X` was a data frame.
+
+    Examples
+    --------
+    >>> from skmetainv import ClassicalReconstructor
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.operators import GaussianBlur
+    >>> from skmetainv.solvers import PrimalDual
+    >>> faces = load_faces()
+    >>> est = ClassicalReconstructor(
+    ...     GaussianBlur(sigma=1.0), PrimalDual(weight=1e-3), max_iter=500, tol=1e-4, noise=0.01
+    ... )
+    >>> measured = est.simulate(faces[:3], random_state=0)
+    >>> est.fit(faces).predict(measured).shape
+    (3, 25, 25)
+    >>> bool((est.n_iter_ < 500).all())
+    True
+    """
+
+    _parameter_constraints = {
+        **Reconstructor._parameter_constraints,
+        "solver": [Solver, None],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "start": [StrOptions(_STARTS), "array-like"],
+    }
+
+    def __init__(
+        self,
+        operator: Operator | None = None,
+        solver: Solver | None = None,
+        *,
+        max_iter: int | None = None,
+        tol: float | None = None,
+        start: Any = "adjoint",
+        noise: float | Noise = 0.0,
+        batch_size: int = 5,
+        image_shape: tuple[int, ...] | None = None,
+        data_range: float | tuple[float, float] | None = None,
+        clip: tuple[float, float] | None = None,
+        precision: str = "float32",
+        device: str | torch.device = "auto",
+        random_state: Any = None,
+    ):
+        self.operator = operator
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.start = start
+        self.noise = noise
+        self.batch_size = batch_size
+        self.image_shape = image_shape
+        self.data_range = data_range
+        self.clip = clip
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Take the shapes of images, and try the solver on the first of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
+            Clean images, on which a learned denoiser of the solver is fitted. With `y`:
+            measurements.
+        y : array-like of two or more dimensions, default=None
+            The clean images of the measurements `X`. A 1-D `y` is taken for labels and ignored.
+
+        Returns
+        -------
+        self : estimator
+            Fitted. After an error it is as it was.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, if the arrays are not images, or if the solver does
+            not take the operator, or its denoiser not the images.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a step size of the solver is too large for the operator, or the first image does not
+            converge to `tol` or has values that are not finite.
+        """
+        return self._fit(X, y, self._try)
+
+    @property
+    def n_iter_(self) -> np.ndarray:
+        """Updates made, image by image."""
+        return np.array([record.n_iter for record in self._records])
+
+    @property
+    def residuals_(self) -> list[np.ndarray]:
+        """Relative changes by those updates, image by image."""
+        return [record.residuals for record in self._records]
+
+    # ------------------------------------------------------------------ fitting
+
+    def _try(self, problem: Problem) -> dict[str, Any]:
+        """Return the fitted attributes, after the solver has restored the first image."""
+        seed = integer_seed(self.random_state)
+        chosen = ConjugateGradient() if self.solver is None else self.solver
+        solver = ready_solver(chosen, problem, self, seed)
+        parts: dict[str, Any] = {
+            "A": problem.A,
+            "f": self._placed(solver.build(problem.geometry.images.tensor_shape)),
+            "start": self._placed_start(problem.geometry),
+        }
+        records = _records(self._run(self._first_measurement(problem, seed), **parts))
+        self._warn_of(records)
+        return {"solver_": solver, "_start": self.start, "_records": records}
+
+    def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
+        first, allow_nan = np.array([0]), has_missing(problem.operator)
+        if problem.measured is not None:
+            return self._source(
+                problem.measured, problem.geometry, measured=True, allow_nan=allow_nan
+            ).read(first)
+        x = self._source(problem.clean, problem.geometry, allow_nan=allow_nan).read(first)
+        noise = as_noise(self.noise).build()
+        return problem.A.simulate(x, noise, training_generators(seed, 0, first))
+
+    def _placed_start(self, geometry: Geometry, start: Any = None) -> str | torch.Tensor:
+        """Return the start's name, or the image of a start that is an array."""
+        start = self.start if start is None else start
+        if isinstance(start, str):
+            return start
+        image = check_images(np.asarray(start)[None], self, name="start")
+        check_shape(image, geometry.images.shape, self, "images", "start")
+        return self._source(image, geometry, name="start").read(np.array([0]))
+
+    # ------------------------------------------------------------------ prediction
+
+    def _check_ready(self) -> None:
+        super()._check_ready()
+        self._records.clear()
+
+    def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
+        # Always as many at once, so that what is restored beside an image changes no bit of it
+        n = self.batch_size
+        if y.device.type == "cpu":
+            pixels = math.prod(self._geometry_.images.tensor_shape)
+            n = min(n, max(1, _CPU_PIXELS // pixels))
+        runs = [self._run(y_i, **self._parts()) for y_i in equal_chunks(y, n)]
+        self._records += [record for run in runs for record in _records(run)][: len(y)]
+        return torch.cat([run.x for run in runs])[: len(y)]
+
+    def _run(
+        self, y: torch.Tensor, A: ForwardMap, f: IterativeSolver, start: str | torch.Tensor
+    ) -> Run:
+        """Run the solver on a batch of measurements."""
+        with torch.no_grad():
+            data = A.bind(y)
+            x = data.start(start) if isinstance(start, str) else start.expand(len(y), -1, -1, -1)
+            return f.run(x, data, f.n_iter if self.max_iter is None else self.max_iter, self.tol)
+
+    def _build_parts(self) -> dict[str, Any]:
+        geometry = self._geometry_
+        return {
+            **super()._build_parts(),
+            "f": self._placed(self.solver_.build(geometry.images.tensor_shape)),
+            "start": self._placed_start(geometry, self._start),
+        }
+
+    def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
+        self._warn_of(self._records)
+
+    def _warn_of(self, records: list[_Record]) -> None:
+        """Warn of images that did not converge, and of those whose values are not finite."""
+        bad = [record.n_iter for record in records if not record.finite]
+        if bad:
+            warnings.warn(
+                f"{len(bad)} of {len(records)} images have values that are not finite, the first "
+                f"from update {min(bad)} on: they were stopped there. Smaller step sizes, or "
+                "another start, may help.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        short = sum(record.finite and not record.converged for record in records)
+        if self.tol is not None and short:
+            warnings.warn(
+                f"{short} of {len(records)} images did not converge to tol={self.tol:g} in "
+                f"{max(record.n_iter for record in records)} updates: a larger max_iter may help.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+
+def _records(run: Run) -> list[_Record]:
+    n_iter, converged = run.n_iter.tolist(), run.converged.tolist()
+    finite = run.x.isfinite().flatten(1).all(dim=1).tolist()
+    residuals = run.residuals.cpu().numpy()
+    return [
+        _Record(n, r[:n].copy(), c, f)
+        for n, r, c, f in zip(n_iter, residuals, converged, finite, strict=True)
+    ]

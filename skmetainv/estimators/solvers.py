@@ -1,0 +1,43 @@
+"""A user's solver made ready for an estimator: its denoisers fitted, its step sizes checked."""
+
+from __future__ import annotations
+
+from sklearn.base import clone
+
+from skmetainv.denoisers.learned import fit_denoisers
+from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.geometry import Problem
+from skmetainv.solvers import Solver
+
+
+def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, seed: int) -> Solver:
+    """Return a copy of a solver whose learned denoisers are fitted on the clean images.
+
+    Parameters
+    ----------
+    solver : Solver
+        Stays as it is. Denoisers in a `FrozenEstimator` are taken as they are, those with weights
+        of a file take these.
+    problem : Problem
+        What the estimator's `fit` was given.
+    estimator : Reconstructor
+        Its units, image shape and device are those of denoisers that leave them open.
+    seed : int
+        Their seed, where they have none.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a step size is above the bound beyond which the solver diverges.
+    """
+    own = clone(solver)
+    fit_denoisers(
+        own,
+        problem.clean,
+        data_range=estimator.data_range,
+        image_shape=estimator.image_shape,
+        device=estimator.device,
+        random_state=seed,
+    )
+    own.build(problem.geometry.images.tensor_shape).check(problem.A)
+    return own
