@@ -51,3 +51,29 @@ def test_quickstart_s_command(tmp_path, capsys, monkeypatch):
     assert "MetaInverseSolver" in shown.out
     assert "epoch 1/1" in shown.err
     assert output.exists()
+
+
+def test_restore_photographs(tmp_path, capsys):
+    script = load("restore_photographs")
+    photographs = script.load_photographs(script.RESTORED, size=64)
+    others = script.load_photographs(["chelsea", "coffee"], size=64)
+    denoiser = script.make_denoiser().set_params(
+        depth=3, width=8, max_epochs=1, patches_per_image=200, batch_size=4
+    )
+    solvers = script.make_solvers(denoiser.fit(others), n_iter=10)
+    results = {
+        task: script.restore(photographs, others, operator, solvers)
+        for task, operator in script.OPERATORS.items()
+    }
+    script.print_table(script.RESTORED, photographs, results)
+    table = capsys.readouterr().out.splitlines()
+    methods = ["measured", "RED", "HQS", "ADMM", "total variation"]
+    assert [line[:16].strip() for line in table[3:]] == methods
+    assert all(len(line[16:].split()) == 4 for line in table[3:])
+    inpainted = results["inpainting"]
+    measured = psnr(photographs, inpainted["measured"], per_image=True)
+    for name in methods[1:]:
+        restored = psnr(photographs, inpainted[name], per_image=True)
+        assert (restored > measured + 3).all(), (name, measured, restored)
+    script.draw(script.RESTORED, photographs, results, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000

@@ -290,7 +290,7 @@ class ClassicalReconstructor(Reconstructor):
 
 def _records(run: Run) -> list[_Record]:
     n_iter, converged = run.n_iter.tolist(), run.converged.tolist()
-    finite = run.x.isfinite().flatten(1).all(dim=1).tolist()
+    finite = run.residuals.isfinite().all(dim=1).tolist()
     residuals = run.residuals.cpu().numpy()
     return [
         _Record(n, r[:n].copy(), c, f)

@@ -185,7 +185,8 @@ def warn_of_step_size(
 
 
 def _length(x: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(x.flatten(1), dim=1)
+    # in double precision, where the square of what is finite in single precision is finite
+    return torch.linalg.vector_norm(x.flatten(1), dim=1, dtype=torch.float64)
 
 
 def _where(going: torch.Tensor, after: State, before: State) -> State:

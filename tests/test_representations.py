@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmetainv.operators import GaussianBlur, Identity
 from skmetainv.representations import Siren
-from skmetainv.solvers import GradientDescent
 
 
 def test_siren_s_initial_weights_are_those_published():
@@ -68,54 +66,12 @@ def test_a_stack_of_weights_gives_the_image_of_each(shape, depth):
         torch.testing.assert_close(image[None], phi(weights, None))
 
 
-def test_gradient_descent_is_equation_6():
-    A = GaussianBlur(sigma=1.0).build((1, 5, 6))
-    rng = np.random.default_rng(0)
-    x, y = torch.from_numpy(rng.normal(size=(2, 2, 1, 5, 6)))
-    f = GradientDescent(n_iter=3, step_size=0.7).build((1, 5, 6))
-    expected = x
-    for _ in range(3):
-        expected = expected - 0.7 * A.adjoint(A(expected) - y)
-    torch.testing.assert_close(f(x, A.bind(y)), expected)
-
-
-def test_gradient_descent_contracts_as_the_spectrum_says():
-    A = GaussianBlur(sigma=0.6).build((1, 8, 8))
-    solution = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 1, 8, 8)))
-    data, x = A.bind(A(solution)), torch.zeros(1, 1, 8, 8, dtype=torch.float64)
-    for n_iter in (1, 10, 50):
-        f = GradientDescent(n_iter=n_iter, step_size=0.5).build((1, 8, 8))
-        left = A.basis.synthesis((1 - 0.5 * A.power) ** n_iter * A.basis.analysis(solution))
-        torch.testing.assert_close(solution - f(x, data), left)
-
-
-def test_gradient_descent_has_second_derivatives():
-    A = GaussianBlur(sigma=0.8).build((1, 2, 3))
-    rng = np.random.default_rng(0)
-    x, y = (torch.from_numpy(rng.normal(size=(1, 1, 2, 3))).requires_grad_() for _ in range(2))
-    f = GradientDescent(n_iter=2, step_size=0.5).build((1, 2, 3))
-
-    def run(x, y):
-        return f(x, A.bind(y))
-
-    assert torch.autograd.gradcheck(run, (x, y))
-    assert torch.autograd.gradgradcheck(run, (x, y))
-
-
-def test_no_updates_leave_the_start():
-    data = Identity().build((1, 2, 2)).bind(torch.ones(1, 1, 2, 2))
-    x = torch.zeros(1, 1, 2, 2)
-    assert GradientDescent(n_iter=0).build((1, 2, 2))(x, data) is x
-
-
 @pytest.mark.parametrize(
     ("part", "message"),
     [
         (Siren(width=0), r"'width' parameter of Siren must be an int in the range \[1, inf\)"),
         (Siren(depth=0), "'depth' parameter of Siren"),
         (Siren(omega_0=0.0), "'omega_0' parameter of Siren"),
-        (GradientDescent(n_iter=-1), "'n_iter' parameter of GradientDescent"),
-        (GradientDescent(step_size=0.0), "'step_size' parameter of GradientDescent"),
     ],
 )
 def test_bad_parameters_are_named(part, message):
