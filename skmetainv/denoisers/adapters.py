@@ -22,8 +22,8 @@ class FunctionDenoiser(Denoiser):
     ----------
     fn : callable
         ``fn(x, noise_level)`` gives denoised images, both `x` and the result of shape
-        ``(batch, channels, height, width)``, the noise level a tensor of shape ``()`` or
-        ``(batch, 1, 1, 1)``. It is written in torch, each image on its own; derivatives come
+        ``(batch, channels, height, width)``, the noise level a float, or a tensor of shape ``()``
+        or ``(batch, 1, 1, 1)``. It is written in torch, each image on its own; derivatives come
         from autograd. Of a module a copy is used, whose weights a solver may train.
     noise_level : float, default=0.05
         Standard deviation of the noise, where a solver says none.
@@ -110,7 +110,7 @@ class _FunctionDenoiser(ClassicalModule):
         super().__init__(noise_level)
         self.fn = copy.deepcopy(fn) if isinstance(fn, torch.nn.Module) else fn
 
-    def denoise(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         denoised = self.fn(x, noise_level)
         if not isinstance(denoised, torch.Tensor) or denoised.shape != x.shape:
             got = getattr(denoised, "shape", type(denoised).__name__)

@@ -70,9 +70,8 @@ class ClassicalModule(DenoiserModule):
         self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return denoised images, see `DenoiserModule.forward`."""
-        level = self.noise_level if noise_level is None else noise_level
-        return self.denoise(x, torch.as_tensor(level, dtype=x.dtype, device=x.device))
+        return self.denoise(x, self.noise_level if noise_level is None else noise_level)
 
-    def denoise(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
-        """Return denoised images; the noise level is a tensor of shape () or (batch, 1, 1, 1)."""
+    def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
+        """Return denoised images, see `DenoiserModule.forward`; there is always a noise level."""
         raise NotImplementedError(f"{type(self).__name__} does not define denoise.")

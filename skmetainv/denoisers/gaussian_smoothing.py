@@ -58,7 +58,7 @@ class _GaussianSmoothing(ClassicalModule):
         super().__init__(noise_level)
         self.scale = scale
 
-    def denoise(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         height, width = x.shape[-2:]
         mirrored = torch.cat([x, x.flip(-2)], dim=-2)
         mirrored = torch.cat([mirrored, mirrored.flip(-1)], dim=-1)

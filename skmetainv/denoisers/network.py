@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -24,7 +26,11 @@ class Network(nn.Module):
     gain = 2**0.5
 
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
-        """Return denoised images; the noise level has shape () or (batch, 1, 1, 1)."""
+        """Return denoised images.
+
+        The noise level has shape () or (batch, 1, 1, 1); what a network that takes none gets has
+        no meaning.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
 
@@ -51,11 +57,12 @@ class LearnedModule(DenoiserModule):
         self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return denoised images, see `DenoiserModule.forward`."""
-        level = self.noise_level if noise_level is None else noise_level
-        level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
+        level: Any = (self.noise_level if noise_level is None else noise_level) / self.width
+        if self.takes_noise_level:
+            level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
         if (self.low, self.width) == (0.0, 1.0):
             return self.network(x, level)
-        return self.low + self.width * self.network((x - self.low) / self.width, level / self.width)
+        return self.low + self.width * self.network((x - self.low) / self.width, level)
 
 
 def initial_weights(network: Network, generator: np.random.Generator) -> dict[str, torch.Tensor]:

@@ -121,7 +121,7 @@ class _SoftThreshold(ClassicalModule):
         super().__init__(noise_level)
         self.scale = scale
 
-    def denoise(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         return _soft(x, self.scale * noise_level)
 
 
@@ -130,7 +130,7 @@ class _Wavelet(ClassicalModule):
         super().__init__(noise_level)
         self.scale, self.wavelet, self.level, self.mode = scale, wavelet, level, mode
 
-    def denoise(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         if self.level == 0:  # the image is smaller than the wavelet: all is approximation
             return x
         threshold = self.scale * noise_level
@@ -140,6 +140,6 @@ class _Wavelet(ClassicalModule):
         return result[..., : x.shape[-2], : x.shape[-1]]
 
 
-def _soft(x: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+def _soft(x: torch.Tensor, threshold: float | torch.Tensor) -> torch.Tensor:
     """Return `x` moved towards 0 by `threshold`, and 0 where it would pass it."""
     return (x - threshold).clamp(min=0) - (-x - threshold).clamp(min=0)

@@ -66,7 +66,7 @@ class _TotalVariation(ClassicalModule):
         super().__init__(noise_level)
         self.scale, self.n_iter = scale, n_iter
 
-    def denoise(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         weight = self.scale * noise_level
         p = q = x.new_zeros(2, *x.shape)  # dual variables, their vectors no longer than 1
         t = 1.0

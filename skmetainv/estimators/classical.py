@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.estimators.solvers import ready_solver
 from skmetainv.noise import Noise, as_noise
-from skmetainv.operators import ForwardMap, Operator
+from skmetainv.operators import DataTerm, Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed, training_generators
@@ -42,6 +42,9 @@ class ClassicalReconstructor(Reconstructor):
     ``x = f(start, y)``: a number of updates of the solver, or as many as it takes until an image no
     longer changes. `fit` learns nothing but shapes, unless the solver has a learned denoiser that
     is not fitted yet: this is fitted on the clean images.
+
+    `max_iter`, `tol` and `start` may be changed after `fit`; the operator and the solver are those
+    that were fitted.
 
     Parameters
     ----------
@@ -84,7 +87,7 @@ class ClassicalReconstructor(Reconstructor):
     ----------
     n_iter_ : ndarray of int, shape (n,)
         Updates made, image by image, by the last call of `predict` or `score`; after `fit`, which
-        tries the solver on the first image, those of that image.
+        tries one update on the first image, that one.
     residuals_ : list of ndarray
         The relative changes ``||x_k+1 - x_k|| / ||x_k+1||`` by those updates, image by image.
     operator_, solver_ : object
@@ -157,7 +160,7 @@ class ClassicalReconstructor(Reconstructor):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Take the shapes of images, and try the solver on the first of them.
+        """Take the shapes of images, and try one update of the solver on the first of them.
 
         Parameters
         ----------
@@ -181,8 +184,7 @@ class ClassicalReconstructor(Reconstructor):
         Warns
         -----
         ConvergenceWarning
-            If a step size of the solver is too large for the operator, or the first image does not
-            converge to `tol` or has values that are not finite.
+            If a step size of the solver is too large for the operator.
         """
         return self._fit(X, y, self._try)
 
@@ -199,18 +201,15 @@ class ClassicalReconstructor(Reconstructor):
     # ------------------------------------------------------------------ fitting
 
     def _try(self, problem: Problem) -> dict[str, Any]:
-        """Return the fitted attributes, after the solver has restored the first image."""
+        """Return the fitted attributes, after one update of the solver on the first image."""
         seed = integer_seed(self.random_state)
         chosen = ConjugateGradient() if self.solver is None else self.solver
         solver = ready_solver(chosen, problem, self, seed)
-        parts: dict[str, Any] = {
-            "A": problem.A,
-            "f": self._placed(solver.build(problem.geometry.images.tensor_shape)),
-            "start": self._placed_start(problem.geometry),
-        }
-        records = _records(self._run(self._first_measurement(problem, seed), **parts))
-        self._warn_of(records)
-        return {"solver_": solver, "_start": self.start, "_records": records}
+        f = self._placed(solver.build(problem.geometry.images.tensor_shape))
+        data = problem.A.bind(self._first_measurement(problem, seed))
+        with torch.no_grad():
+            run = f.run(self._first_images(data, problem.geometry), data, max_iter=1)
+        return {"solver_": solver, "_records": _records(run)}
 
     def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
         first, allow_nan = np.array([0]), has_missing(problem.operator)
@@ -222,14 +221,14 @@ class ClassicalReconstructor(Reconstructor):
         noise = as_noise(self.noise).build()
         return problem.A.simulate(x, noise, training_generators(seed, 0, first))
 
-    def _placed_start(self, geometry: Geometry, start: Any = None) -> str | torch.Tensor:
-        """Return the start's name, or the image of a start that is an array."""
-        start = self.start if start is None else start
-        if isinstance(start, str):
-            return start
-        image = check_images(np.asarray(start)[None], self, name="start")
+    def _first_images(self, data: DataTerm, geometry: Geometry) -> torch.Tensor:
+        """Return where the solver starts."""
+        if isinstance(self.start, str):
+            return data.start(self.start)
+        image = check_images(np.asarray(self.start)[None], self, name="start")
         check_shape(image, geometry.images.shape, self, "images", "start")
-        return self._source(image, geometry, name="start").read(np.array([0]))
+        x = self._source(image, geometry, name="start").read(np.array([0]))
+        return x.expand(len(data.y), -1, -1, -1)
 
     # ------------------------------------------------------------------ prediction
 
@@ -243,32 +242,22 @@ class ClassicalReconstructor(Reconstructor):
         if y.device.type == "cpu":
             pixels = math.prod(self._geometry_.images.tensor_shape)
             n = min(n, max(1, _CPU_PIXELS // pixels))
-        runs = [self._run(y_i, **self._parts()) for y_i in equal_chunks(y, n)]
+        A, f = self._parts()["A"], self._parts()["f"]
+        runs = [self._run(f, A.bind(y_i)) for y_i in equal_chunks(y, n)]
         self._records += [record for run in runs for record in _records(run)][: len(y)]
         return torch.cat([run.x for run in runs])[: len(y)]
 
-    def _run(
-        self, y: torch.Tensor, A: ForwardMap, f: IterativeSolver, start: str | torch.Tensor
-    ) -> Run:
-        """Run the solver on a batch of measurements."""
+    def _run(self, f: IterativeSolver, data: DataTerm) -> Run:
+        max_iter = f.n_iter if self.max_iter is None else self.max_iter
         with torch.no_grad():
-            data = A.bind(y)
-            x = data.start(start) if isinstance(start, str) else start.expand(len(y), -1, -1, -1)
-            return f.run(x, data, f.n_iter if self.max_iter is None else self.max_iter, self.tol)
+            return f.run(self._first_images(data, self._geometry_), data, max_iter, self.tol)
 
     def _build_parts(self) -> dict[str, Any]:
-        geometry = self._geometry_
-        return {
-            **super()._build_parts(),
-            "f": self._placed(self.solver_.build(geometry.images.tensor_shape)),
-            "start": self._placed_start(geometry, self._start),
-        }
+        f = self.solver_.build(self._geometry_.images.tensor_shape)
+        return {**super()._build_parts(), "f": self._placed(f)}
 
     def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
-        self._warn_of(self._records)
-
-    def _warn_of(self, records: list[_Record]) -> None:
-        """Warn of images that did not converge, and of those whose values are not finite."""
+        records = self._records
         bad = [record.n_iter for record in records if not record.finite]
         if bad:
             warnings.warn(
@@ -276,7 +265,7 @@ class ClassicalReconstructor(Reconstructor):
                 f"from update {min(bad)} on: they were stopped there. Smaller step sizes, or "
                 "another start, may help.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         short = sum(record.finite and not record.converged for record in records)
         if self.tol is not None and short:
@@ -284,7 +273,7 @@ class ClassicalReconstructor(Reconstructor):
                 f"{short} of {len(records)} images did not converge to tol={self.tol:g} in "
                 f"{max(record.n_iter for record in records)} updates: a larger max_iter may help.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
 

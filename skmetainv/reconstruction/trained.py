@@ -104,6 +104,7 @@ class TrainedReconstructor(Reconstructor):
         learn = partial(self._learn, n_epochs=1, go_on=go_on)
         return self._fit(X, y, learn, go_on=go_on)
 
+    @torch.enable_grad()
     def _learn(self, problem: Problem, *, n_epochs: int, go_on: bool = False) -> dict[str, Any]:
         state = {} if go_on else self._initial_state(problem)
         return state | self._train(problem, {**vars(self), **state}, n_epochs)

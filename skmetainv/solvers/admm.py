@@ -28,7 +28,8 @@ class ADMM(PriorSolver):
         Penalty, or one per update. The multiplier ``w`` is not scaled by it, so that it may change.
     noise_level : float or sequence of float, default=None
         What the denoiser takes the noise to be, in the units of the images, or one per update; None
-        leaves the denoiser its own.
+        leaves the denoiser its own. Missing pixels fill in faster where the first levels are high,
+        ``numpy.geomspace(0.2, 0.04, n_iter)`` for instance.
     learnable : tuple of str, default=()
         What training may change of "rho" and "noise_level".
 
@@ -87,6 +88,7 @@ class _ADMM(IterativeSolver):
     def step(self, state: State, data: DataTerm, k: int) -> State:
         x, w = state
         rho = self.rho(k)
-        u = data.prox(x - w / rho, rho)
-        x = self.prior(u + w / rho, k)
-        return x, w + rho * (u - x)
+        scaled = w / rho
+        v = data.prox(x - scaled, rho) + scaled
+        x = self.prior(v, k)
+        return x, rho * (v - x)  # w + rho (u - x)

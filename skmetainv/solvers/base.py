@@ -130,8 +130,8 @@ class IterativeSolver(nn.Module):
     def run(self, x: torch.Tensor, data: DataTerm, max_iter: int, tol: float | None = None) -> Run:
         """Return the images after `max_iter` updates, or when they no longer change.
 
-        Every image stops on its own: when ``||x_k+1 - x_k|| <= tol ||x_k+1||``, or when a value of
-        it is not finite.
+        Every image stops on its own: when ``||x_k+1 - x_k|| <= tol ||x_k+1||``, or when these
+        lengths are not finite.
 
         Parameters
         ----------
@@ -144,23 +144,25 @@ class IterativeSolver(nn.Module):
         tol : float, default=None
             Relative change at which an image has converged; None makes `max_iter` updates.
         """
-        state, residuals = self.init(x, data), []
+        state, least = self.init(x, data), -1.0 if tol is None else tol
         going = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        n_iter = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        converged = ~going
+        n_going, residuals, made = len(x), [], []
         for k in range(max_iter):
-            before, state = state[0], _where(going, self.step(state, data, k), state)
-            change, size = _length(state[0] - before), _length(state[0])
-            residual = change / size.clamp(min=torch.finfo(size.dtype).tiny)
-            residuals.append(residual.where(going, 0.0))
-            n_iter += going
-            if tol is not None:
-                converged = converged | (going & (residual <= tol))
-            going = going & residual.isfinite() & ~converged
-            if not going.any():
+            after = self.step(state, data, k)
+            residual = _change(state[0], after[0])
+            state = after if n_going == len(x) else _where(going, after, state)
+            residuals.append(residual)
+            made.append(going)
+            going = going & (residual > least) & (residual < torch.inf)
+            n_going = int(going.sum())
+            if n_going == 0:
                 break
-        history = torch.stack(residuals, 1) if residuals else x.new_zeros(len(x), 0)
-        return Run(state[0], n_iter, history, converged)
+        if not made:
+            return Run(state[0], going.long() * 0, x.new_zeros(len(x), 0), ~going)
+        updates, history = torch.stack(made, 1), torch.stack(residuals, 1)
+        history = history.where(updates, 0.0)
+        converged = (history.where(updates, torch.inf) <= least).any(1)
+        return Run(state[0], updates.sum(1), history, converged)
 
     def check(self, A: ForwardMap) -> None:
         """Warn of what is known to go wrong with the operator `A`: nothing, here."""
@@ -173,7 +175,7 @@ def warn_of_step_size(
     if not isinstance(A, LinearMap):
         return
     bound = factor / (float(A.norm()) ** 2 + curvature)
-    largest = float(step_size.numbers().max())
+    largest = step_size.largest()
     if largest > _NORM_TOLERANCE * bound:
         added = f" + {curvature:g}" if curvature else ""
         warnings.warn(
@@ -184,15 +186,18 @@ def warn_of_step_size(
         )
 
 
+def _change(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Return the relative change of each image, 0 where nothing has changed."""
+    size = _length(after)
+    return _length(after - before) / size.clamp(min=torch.finfo(size.dtype).tiny)
+
+
 def _length(x: torch.Tensor) -> torch.Tensor:
-    # in double precision, where the square of what is finite in single precision is finite
-    return torch.linalg.vector_norm(x.flatten(1), dim=1, dtype=torch.float64)
+    return torch.linalg.vector_norm(x.flatten(1), dim=1)
 
 
 def _where(going: torch.Tensor, after: State, before: State) -> State:
     """Return the new state of the images that are going, the old one of the others."""
-    if going.all():
-        return after
     return tuple(
         torch.where(going.reshape(-1, *[1] * (new.ndim - 1)), new, old)
         for new, old in zip(after, before, strict=True)

@@ -29,7 +29,8 @@ class PrimalDual(Solver):
     weight : float or sequence of float, default=0.01
         Weight of the total variation, or one per update.
     step_size : float or sequence of float, default=1.0
-        ``tau``, or one per update: large ones move the image fast, small ones its edges.
+        ``tau``, or one per update: large ones move the image fast, small ones its edges. Where
+        pixels are missing the image has far to go: 10 then takes a tenth of the updates of 1.
     learnable : tuple of str, default=()
         What training may change of "weight" and "step_size".
 

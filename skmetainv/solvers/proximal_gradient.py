@@ -104,5 +104,5 @@ class _FISTA(_ISTA):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         x, before = state
-        z = x + k / (k + 3) * (x - before)
+        z = torch.lerp(before, x, 1 + k / (k + 3))  # x + k / (k + 3) (x - before)
         return self.prior(z - self.step_size(k) * data.gradient(z), k), x

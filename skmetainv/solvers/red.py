@@ -35,7 +35,8 @@ class RED(PriorSolver):
         Weight of the prior, or one per update.
     noise_level : float or sequence of float, default=None
         What the denoiser takes the noise to be, in the units of the images, or one per update; None
-        leaves the denoiser its own.
+        leaves the denoiser its own. Missing pixels fill in faster where the first levels are high,
+        ``numpy.geomspace(0.2, 0.04, n_iter)`` for instance.
     method : {"fixed_point", "steepest_descent", "admm"}, default="fixed_point"
         The update.
     step_size : float or sequence of float, default=None
@@ -130,7 +131,7 @@ class _SteepestDescent(IterativeSolver):
         return (x - self.step_size(k) * gradient,)
 
     def check(self, A: ForwardMap) -> None:
-        warn_of_step_size(self.step_size, A, "RED", curvature=float(self.rho.numbers().max()))
+        warn_of_step_size(self.step_size, A, "RED", curvature=self.rho.largest())
 
 
 class _ADMM(IterativeSolver):
@@ -144,9 +145,11 @@ class _ADMM(IterativeSolver):
     def step(self, state: State, data: DataTerm, k: int) -> State:
         _, v, w = state
         rho, beta = self.rho(k), self.beta(k)
-        x = data.prox(v - w / beta, beta)
-        v = (rho * self.prior(v, k) + beta * x + w) / (rho + beta)
-        return x, v, w + beta * (x - v)
+        scaled = w / beta
+        x = data.prox(v - scaled, beta)
+        u = x + scaled
+        v = (rho * self.prior(v, k) + beta * u) / (rho + beta)
+        return x, v, beta * (u - v)  # w + beta (x - v)
 
 
 _METHODS = {"fixed_point": _FixedPoint, "steepest_descent": _SteepestDescent, "admm": _ADMM}

@@ -21,24 +21,24 @@ class Schedule(nn.Module):
         so that they stay positive, and one step of an optimiser changes them by a share.
     """
 
-    values: torch.Tensor | None
-    logarithm: nn.Parameter
-
     def __init__(self, values: float | Sequence[float], learnable: bool):
         super().__init__()
         numbers = torch.atleast_1d(torch.as_tensor(values, dtype=torch.float64))
-        if learnable:
-            self.logarithm = nn.Parameter(numbers.log())
-        self.register_buffer("values", None if learnable else numbers)
+        self.values: list[float] = numbers.tolist()
+        self.logarithm = nn.Parameter(numbers.log()) if learnable else None
 
-    def numbers(self) -> torch.Tensor:
-        """Return all numbers, one or one per update."""
-        return self.logarithm.exp() if self.values is None else self.values
+    def forward(self, k: int) -> float | torch.Tensor:
+        """Return the number of update `k`, counted from 0; past the last one, the last.
 
-    def forward(self, k: int) -> torch.Tensor:
-        """Return the number of update `k`, counted from 0; past the last one, the last."""
-        numbers = self.numbers()
-        return numbers[min(k, len(numbers) - 1)]
+        A fixed one is a float, so that data terms keep what they computed for it.
+        """
+        if self.logarithm is None:
+            return self.values[min(k, len(self.values) - 1)]
+        return self.logarithm[min(k, len(self.logarithm) - 1)].exp()
+
+    def largest(self) -> float:
+        """Return the largest of all numbers."""
+        return max(self.values) if self.logarithm is None else float(self.logarithm.max().exp())
 
 
 def check_schedule(values: Any, n_iter: int, name: str, owner: str) -> None:
