@@ -259,8 +259,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             own = self._geometry_.images.tensor_shape[0]
             if image_shape[0] != own:
                 raise ValueError(
-                    f"{self!r} was fitted to images of {own} channel(s), and these have "
-                    f"{image_shape[0]}."
+                    f"This {type(self).__name__} was fitted to images of {own} channel(s), and "
+                    f"these have {image_shape[0]}."
                 )
             return self._module(vars(self), own, self.data_range_)
         if self.weights is None:
@@ -305,7 +305,9 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             state = initial_weights(network, weights_generator(seed))
         else:
             state = self._published(read_state(self.weights))
-            check_state(state, network.state_dict(), self.weights, repr(self))
+            settings = ", ".join(f"{name}={value!r}" for name, value in architecture.items())
+            owner = f"{type(self).__name__}({settings}) for {channels} channel(s)"
+            check_state(state, network.state_dict(), self.weights, owner)
         network.load_state_dict(state)
         self._constrain(network)
         return {
@@ -373,7 +375,9 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         if not isinstance(noise_level, Real) or not 0 < float(noise_level) < np.inf:
             raise ValueError(f"The 'noise_level' must be positive. Got {noise_level!r} instead.")
         if not self._parts()["D"].takes_noise_level:
-            raise ValueError(f"{self!r} takes no noise level. Got {noise_level!r}.")
+            raise ValueError(
+                f"This {type(self).__name__} takes no noise level. Got {noise_level!r} instead."
+            )
 
     def _ready(self, X: Any) -> Self:
         """Return the estimator, fitted: itself, or a copy with the weights of the file."""

@@ -1,0 +1,223 @@
+"""Denoisers by formula, and other people's."""
+
+import numpy as np
+import pytest
+import pywt
+import torch
+from scipy import ndimage
+from skimage.restoration import denoise_tv_chambolle
+
+from skmetainv.denoisers import (
+    DeepInverseDenoiser,
+    Denoiser,
+    FunctionDenoiser,
+    GaussianSmoothing,
+    SoftThreshold,
+    TotalVariation,
+    Wavelet,
+)
+from skmetainv.denoisers.differences import SQUARED_NORM, gradient, gradient_adjoint, project
+
+CLASSICAL = [
+    TotalVariation(noise_level=0.3, n_iter=8),
+    SoftThreshold(noise_level=0.3),
+    Wavelet(noise_level=0.3),
+    GaussianSmoothing(noise_level=0.05),
+    FunctionDenoiser(lambda x, noise_level: (1 - noise_level) * x),
+]
+
+
+def images(*shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def test_the_gradient_has_its_adjoint_and_norm():
+    x, p = images(2, 3, 5, 6), images(2, 2, 3, 5, 6, seed=1)
+    torch.testing.assert_close((gradient(x) * p).sum(), (x * gradient_adjoint(p)).sum())
+    z = images(1, 1, 40, 40)
+    for _ in range(300):
+        z = gradient_adjoint(gradient(z))
+        z = z / z.norm()
+    largest = float((z * gradient_adjoint(gradient(z))).sum())
+    assert 0.98 * SQUARED_NORM < largest <= SQUARED_NORM
+
+
+def test_projection_onto_the_ball():
+    p = images(2, 1, 1, 4, 4)
+    q = project(p, 0.5)
+    length = q.square().sum(0).sqrt()
+    assert length.max() <= 0.5 + 1e-12
+    inside = p.square().sum(0).sqrt() <= 0.5
+    assert torch.equal(q[:, inside], p[:, inside])
+    torch.testing.assert_close(q * p.norm(dim=0), p * length)  # the same direction
+
+
+@pytest.mark.parametrize("shape", [(1, 13, 17), (3, 8, 8)])
+def test_total_variation_is_scikit_image_s(shape):
+    z = np.random.default_rng(0).random(shape)
+    D = TotalVariation(noise_level=0.05, scale=3.0, n_iter=2000).build(shape)
+    ours = D(torch.from_numpy(z)[None])[0]
+    for channel, expected in zip(ours, z, strict=True):
+        theirs = denoise_tv_chambolle(expected, weight=0.15, eps=0, max_num_iter=20_000)
+        np.testing.assert_allclose(channel, theirs, atol=1e-4)
+
+
+def test_soft_thresholding_is_the_proximal_step_of_the_l1_norm():
+    z = images(1, 1, 6, 6)
+    x = SoftThreshold(noise_level=0.2, scale=1.5).build((1, 6, 6))(z)
+    values = torch.linspace(-4, 4, 80_001, dtype=torch.float64)
+    cost = 0.5 * (values - z.flatten()[:, None]).square() + 0.3 * values.abs()
+    torch.testing.assert_close(x.flatten(), values[cost.argmin(1)], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("shape", "level"), [((1, 16, 32), 2), ((3, 32, 32), None)])
+@pytest.mark.parametrize(
+    ("mode", "theirs"), [("symmetric", "symmetric"), ("zero", "zero"), ("periodic", "periodic")]
+)
+def test_wavelet_shrinkage_is_pywavelets(shape, level, mode, theirs):
+    z = np.random.default_rng(0).random(shape)
+    denoiser = Wavelet(noise_level=0.1, scale=1.5, wavelet="db2", level=level, mode=mode)
+    ours = denoiser.build(shape)(torch.from_numpy(z)[None])[0]
+    for channel, expected in zip(ours, z, strict=True):
+        most = min(pywt.dwt_max_level(n, "db2") for n in expected.shape)
+        coarse, *details = pywt.wavedec2(expected, "db2", mode=theirs, level=level or most)
+        shrunk = [tuple(pywt.threshold(d, 0.15, "soft") for d in ds) for ds in details]
+        restored = pywt.waverec2([coarse, *shrunk], "db2", mode=theirs)
+        np.testing.assert_allclose(channel, restored[: shape[1], : shape[2]], atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 9), (3, 7, 5)])
+@pytest.mark.parametrize("denoiser", CLASSICAL)
+def test_any_size_and_channels_are_taken(denoiser, shape):
+    D = denoiser.build(shape)
+    x = images(2, *shape)
+    together = D(x)
+    assert together.shape == x.shape
+    assert together.isfinite().all()
+    torch.testing.assert_close(together[1:], D(x[1:]))  # each image on its own
+
+
+def test_gaussian_smoothing_is_scipy_s():
+    z = np.random.default_rng(0).random((20, 31))
+    ours = GaussianSmoothing(noise_level=0.1, scale=20.0).build((1, 20, 31))
+    expected = ndimage.gaussian_filter(z, sigma=2.0, mode="reflect", truncate=10)
+    result = ours(torch.from_numpy(z)[None, None])[0, 0]
+    # SciPy samples the Gaussian in space, ours is one in frequency
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_gaussian_smoothing_is_symmetric_with_eigenvalues_in_0_1():
+    D = GaussianSmoothing(noise_level=0.03).build((1, 4, 5))
+    matrix = D(torch.eye(20, dtype=torch.float64).reshape(20, 1, 4, 5)).reshape(20, 20)
+    torch.testing.assert_close(matrix, matrix.mT)
+    values = torch.linalg.eigvalsh(matrix)
+    assert values.min() > 0
+    assert values.max().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("denoiser", CLASSICAL)
+def test_noise_levels_are_one_for_all_or_one_for_each(denoiser):
+    D, x = denoiser.build((1, 6, 6)), images(2, 1, 6, 6)
+    low, high = D(x, 0.02), D(x, 0.2)
+    assert (low - high).abs().max() > 1e-3
+    levels = torch.tensor([0.02, 0.2], dtype=torch.float64).reshape(2, 1, 1, 1)
+    each = D(x, levels)
+    torch.testing.assert_close(each, torch.stack([low[0], high[1]]))
+    torch.testing.assert_close(D(x), D(x, denoiser.noise_level))
+    torch.testing.assert_close(D(x, torch.tensor(0.2, dtype=torch.float64)), high)
+
+
+@pytest.mark.parametrize("denoiser", CLASSICAL)
+def test_second_derivatives_are_exact(denoiser):
+    D, x = denoiser.build((1, 3, 4)), images(1, 1, 3, 4).requires_grad_()
+    level = torch.tensor(denoiser.noise_level, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(D, (x, level))
+    assert torch.autograd.gradgradcheck(D, (x, level))
+
+
+@pytest.mark.parametrize("denoiser", CLASSICAL)
+def test_derivatives_on_constant_images_are_finite(denoiser):
+    D = denoiser.build((1, 4, 4))
+    for value in (0.0, 0.5):
+        x = torch.full((1, 1, 4, 4), value, dtype=torch.float64, requires_grad=True)
+        (first,) = torch.autograd.grad((D(x) * images(1, 1, 4, 4)).sum(), x, create_graph=True)
+        assert first.isfinite().all()
+        if first.requires_grad:
+            (second,) = torch.autograd.grad(first.square().sum(), x, allow_unused=True)
+            assert second is None or second.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "denoiser", [TotalVariation(0.1), Wavelet(0.1), GaussianSmoothing(0.1, scale=6.0)]
+)
+def test_classical_denoisers_denoise(denoiser):
+    along = torch.linspace(0, 3, 32, dtype=torch.float64)
+    clean = (torch.sin(along)[:, None] * torch.cos(along))[None, None]
+    noisy = clean + 0.1 * images(1, 1, 32, 32)
+    denoised = denoiser.build((1, 32, 32))(noisy)
+    assert (denoised - clean).square().mean() < 0.7 * (noisy - clean).square().mean()
+
+
+def test_a_module_as_function_is_copied_and_trainable():
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, x, noise_level):
+            return self.weight * x
+
+    own = Scaled()
+    D = FunctionDenoiser(own).build((1, 2, 2)).double()
+    assert [p.dtype for p in D.parameters()] == [torch.float64]
+    assert own.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("model", ["TVDenoiser", "MedianFilter", "DnCNN"])
+def test_deepinverse_s_denoisers(model):
+    deepinv = pytest.importorskip("deepinv")
+    options = {"DnCNN": {"in_channels": 1, "out_channels": 1, "depth": 3, "pretrained": None}}
+    theirs = getattr(deepinv.models, model)(**options.get(model, {}))
+    D = DeepInverseDenoiser(theirs, noise_level=0.1).build((1, 8, 8))
+    x = images(2, 1, 8, 8).float()
+    with torch.no_grad():
+        torch.testing.assert_close(D(x, 0.2), theirs(x, 0.2))
+        torch.testing.assert_close(D(x), theirs(x, 0.1))
+    parameters = zip(D.parameters(), theirs.parameters(), strict=True)
+    assert all(own is not other for own, other in parameters)
+
+
+@pytest.mark.parametrize(
+    ("denoiser", "message"),
+    [
+        (TotalVariation(noise_level=0.0), "'noise_level' parameter of TotalVariation must be a fl"),
+        (TotalVariation(n_iter=0), "'n_iter' parameter of TotalVariation"),
+        (SoftThreshold(noise_level=-1.0), "'noise_level' parameter of SoftThreshold"),
+        (Wavelet(wavelet="wave"), "'wavelet' parameter of Wavelet must be a str among"),
+        (Wavelet(mode="mirror"), "'mode' parameter of Wavelet"),
+        (GaussianSmoothing(scale=0.0), "'scale' parameter of GaussianSmoothing"),
+        (FunctionDenoiser(fn=3), "'fn' parameter of FunctionDenoiser must be a callable"),
+        (DeepInverseDenoiser(model=3), "'model' parameter of DeepInverseDenoiser must be a deepin"),
+    ],
+)
+def test_bad_parameters_are_named(denoiser, message):
+    with pytest.raises(ValueError, match=message):
+        denoiser.build((1, 4, 4))
+
+
+def test_a_colour_model_on_gray_images_is_refused():
+    deepinv = pytest.importorskip("deepinv")
+    model = deepinv.models.DnCNN(depth=3, pretrained=None)
+    with pytest.raises(ValueError, match=r"does not take images of shape \(1, 8, 8\)"):
+        DeepInverseDenoiser(model).build((1, 8, 8))
+
+
+def test_a_function_that_changes_the_shape_is_refused():
+    D = FunctionDenoiser(lambda x, noise_level: x[:, :, 1:]).build((1, 4, 4))
+    with pytest.raises(ValueError, match="must give images of the shape that it takes"):
+        D(images(1, 1, 4, 4))
+
+
+def test_a_denoiser_without_build_says_so():
+    with pytest.raises(NotImplementedError, match="Denoiser does not define build"):
+        Denoiser().build((1, 2, 2))
