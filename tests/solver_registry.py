@@ -1,0 +1,59 @@
+"""The solvers that tests go through, the operators they are tried on, and smooth denoisers."""
+
+import numpy as np
+import torch
+
+from skmetainv.denoisers import FunctionDenoiser
+from skmetainv.denoisers.differences import gradient, gradient_adjoint
+from skmetainv.operators import CompressedSensing, GaussianBlur, Inpainting, MotionBlur
+from skmetainv.solvers import (
+    ADMM,
+    HQS,
+    RED,
+    ConjugateGradient,
+    FunctionSolver,
+    GradientDescent,
+    PrimalDual,
+    ProximalGradient,
+)
+
+SHAPE = (1, 5, 6)
+SMALL = (1, 3, 4)  # where all derivatives are compared, one by one
+
+
+def smooth(x, noise_level):
+    """A denoiser that is not linear, and smooth everywhere."""
+    return x - noise_level * torch.tanh(gradient_adjoint(gradient(x)))
+
+
+def contraction(x, noise_level):
+    """Nonlinear, with a Jacobian whose norm is below 1."""
+    return 0.9 * torch.tanh(x) - 0.05 * noise_level
+
+
+CONTRACTION = FunctionDenoiser(contraction, noise_level=0.2)
+SMOOTH = FunctionDenoiser(smooth, noise_level=0.2)
+RED_METHODS = ("fixed_point", "steepest_descent", "admm")
+SOLVERS = {
+    "GradientDescent": GradientDescent(n_iter=3, step_size=[0.5, 0.4, 0.3]),
+    "ConjugateGradient": ConjugateGradient(n_iter=3),
+    "ConjugateGradient damped": ConjugateGradient(n_iter=3, damping=0.2),
+    **{f"RED {method}": RED(SMOOTH, n_iter=2, rho=0.3, method=method) for method in RED_METHODS},
+    "HQS": HQS(SMOOTH, n_iter=3),
+    "HQS fixed": HQS(SMOOTH, n_iter=2, rho=0.2, noise_level=[0.2, 0.1]),
+    "ADMM": ADMM(SMOOTH, n_iter=3, rho=[0.2, 0.3, 0.4], noise_level=0.1),
+    "ISTA": ProximalGradient(SMOOTH, n_iter=2, step_size=0.5),
+    "FISTA": ProximalGradient(SMOOTH, n_iter=3, step_size=0.5, accelerated=True),
+    "PrimalDual": PrimalDual(n_iter=3, weight=0.3),
+    "FunctionSolver": FunctionSolver(lambda x, data: data.prox(torch.sin(x), 0.5), n_iter=2),
+}
+# A closed form, conjugate gradients, and rows that are orthogonal.
+OPERATORS = {
+    "circular blur": GaussianBlur(sigma=0.8),
+    "masked motion blur": Inpainting() @ MotionBlur(length=3, angle=45, boundary="reflect"),
+    "sensing": CompressedSensing(n_measurements=7),
+}
+
+
+def images(*shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
