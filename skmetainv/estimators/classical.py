@@ -30,10 +30,16 @@ _STARTS = {"adjoint", "pseudo_inverse", "zeros"}
 class _Record(NamedTuple):
     """How the solver went on one image."""
 
-    n_iter: int
     residuals: np.ndarray
     converged: bool
-    finite: bool
+
+    @property
+    def n_iter(self) -> int:
+        return len(self.residuals)
+
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.residuals).all())
 
 
 class ClassicalReconstructor(Reconstructor):
@@ -278,10 +284,4 @@ class ClassicalReconstructor(Reconstructor):
 
 
 def _records(run: Run) -> list[_Record]:
-    n_iter, converged = run.n_iter.tolist(), run.converged.tolist()
-    finite = run.residuals.isfinite().all(dim=1).tolist()
-    residuals = run.residuals.cpu().numpy()
-    return [
-        _Record(n, r[:n].copy(), c, f)
-        for n, r, c, f in zip(n_iter, residuals, converged, finite, strict=True)
-    ]
+    return [_Record(np.array(r), c) for r, c in zip(run.residuals, run.converged, strict=True)]

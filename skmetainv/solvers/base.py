@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from itertools import compress
+from math import inf
 from numbers import Integral
 from typing import Any, NamedTuple, TypeAlias
 
@@ -77,16 +79,14 @@ class Solver(BaseEstimator):
 
 
 class Run(NamedTuple):
-    """What `IterativeSolver.run` gives, one row per image."""
+    """What `IterativeSolver.run` gives, image by image."""
 
     x: torch.Tensor
     """The images, shape ``(batch, channels, height, width)``."""
-    n_iter: torch.Tensor
-    """Updates made, shape ``(batch,)``."""
-    residuals: torch.Tensor
-    """Relative change by each update, shape ``(batch, max n_iter)``, 0 after the last."""
-    converged: torch.Tensor
-    """Whether the last change was within the tolerance, shape ``(batch,)``."""
+    residuals: list[list[float]]
+    """The relative change by each update that was made, ``||x_k+1 - x_k|| / ||x_k+1||``."""
+    converged: list[bool]
+    """Whether the last change was within the tolerance."""
 
 
 class IterativeSolver(nn.Module):
@@ -145,24 +145,18 @@ class IterativeSolver(nn.Module):
             Relative change at which an image has converged; None makes `max_iter` updates.
         """
         state, least = self.init(x, data), -1.0 if tol is None else tol
-        going = torch.ones(len(x), dtype=torch.bool, device=x.device)
-        n_going, residuals, made = len(x), [], []
+        residuals: list[list[float]] = [[] for _ in x]
+        going = [True] * len(x)
         for k in range(max_iter):
             after = self.step(state, data, k)
-            residual = _change(state[0], after[0])
-            state = after if n_going == len(x) else _where(going, after, state)
-            residuals.append(residual)
-            made.append(going)
-            going = going & (residual > least) & (residual < torch.inf)
-            n_going = int(going.sum())
-            if n_going == 0:
+            changes = _change(state[0], after[0]).tolist()
+            state = after if all(going) else _where(going, after, state)
+            for i in compress(range(len(x)), going):
+                residuals[i].append(changes[i])
+                going[i] = least < changes[i] < inf
+            if not any(going):
                 break
-        if not made:
-            return Run(state[0], going.long() * 0, x.new_zeros(len(x), 0), ~going)
-        updates, history = torch.stack(made, 1), torch.stack(residuals, 1)
-        history = history.where(updates, 0.0)
-        converged = (history.where(updates, torch.inf) <= least).any(1)
-        return Run(state[0], updates.sum(1), history, converged)
+        return Run(state[0], residuals, [bool(r) and r[-1] <= least for r in residuals])
 
     def check(self, A: ForwardMap) -> None:
         """Warn of what is known to go wrong with the operator `A`: nothing, here."""
@@ -188,6 +182,7 @@ def warn_of_step_size(
 
 def _change(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """Return the relative change of each image, 0 where nothing has changed."""
+    before, after = before.detach(), after.detach()
     size = _length(after)
     return _length(after - before) / size.clamp(min=torch.finfo(size.dtype).tiny)
 
@@ -196,9 +191,10 @@ def _length(x: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(x.flatten(1), dim=1)
 
 
-def _where(going: torch.Tensor, after: State, before: State) -> State:
+def _where(going: list[bool], after: State, before: State) -> State:
     """Return the new state of the images that are going, the old one of the others."""
+    mask = torch.tensor(going, device=after[0].device)
     return tuple(
-        torch.where(going.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+        torch.where(mask.reshape(-1, *[1] * (new.ndim - 1)), new, old)
         for new, old in zip(after, before, strict=True)
     )
