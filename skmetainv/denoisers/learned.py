@@ -26,7 +26,7 @@ from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, weights_generator
 from skmetainv.reconstruction import TrainedReconstructor
-from skmetainv.reconstruction.geometry import Geometry, Problem
+from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
 from skmetainv.reconstruction.validation import (
     check_images,
     check_pair,
@@ -137,6 +137,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             each of its own size. With `y`: noisy images.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. A 1-D `y` is taken for labels and ignored.
+            With a range as `noise_level`, a network that takes one is told its middle.
 
         Returns
         -------
@@ -177,7 +178,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             ready._check_level(noise_level)
         reconstruct = partial(ready._reconstruct, noise_level=noise_level)
         if _is_ragged(X):
-            return [ready._restore(np.asarray(x)[None], reconstruct)[0] for x in X]
+            return [ready._restore(x[None], reconstruct)[0] for x in X]
         return ready._restore(X, reconstruct)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -225,10 +226,10 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             return
         if y is not None:
             check_consistent_length(X, y)
-        seed, paired = integer_seed(random_state), y is not None and _is_ragged(y)
+        seed = integer_seed(random_state)
         for i, x in enumerate(X):
-            clean = np.asarray(y[i])[None] if paired else None
-            yield from restorations(np.asarray(x)[None], clean, random_state=seed + i, **simulation)
+            clean = y[i][None] if _are_images(y) else None
+            yield from restorations(x[None], clean, random_state=seed + i, **simulation)
 
     @property
     def noise(self) -> float:  # type: ignore[override]
@@ -292,8 +293,9 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
     def _reconstruct(self, y: torch.Tensor, noise_level: float | None = None) -> torch.Tensor:
         level = self.noise if noise_level is None else noise_level
+        n, D = images_to_stack(self.batch_size, y.shape[1:], y.device), self._parts()["D"]
         with torch.no_grad():
-            return self._parts()["D"](y, level)
+            return torch.cat([D(y_i, level) for y_i in equal_chunks(y, n)])[: len(y)]
 
     # ------------------------------------------------------------------ training
 
@@ -384,18 +386,18 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         if hasattr(self, "weights_") or self.weights is None:
             self._check_ready()
             return self
-        first = np.asarray(X[0])[None] if _is_ragged(X) else X
+        first = X[0][None] if _is_ragged(X) else X
         copy = clone(self)
         return copy._fit(first, None, copy._initial_state)
 
     def _problem(self, X: Any, y: Any, *, go_on: bool) -> Problem:
         if not _is_ragged(X):
             return super()._problem(X, y, go_on=go_on)
-        paired = y is not None and _is_ragged(y)
         if y is not None:
             check_consistent_length(X, y)
-        given = [check_images(np.asarray(x)[None], self) for x in X]
-        clean = [check_images(np.asarray(x)[None], self, name="y") for x in y] if paired else given
+        paired = _are_images(y)
+        given = [check_images(x[None], self) for x in X]
+        clean = [check_images(x[None], self, name="y") for x in y] if paired else given
         geometry, operator, A = self._geometry(clean[0].shape)
         if go_on:
             geometry, operator = self._geometry_for(clean[0]), self.operator_
@@ -452,6 +454,11 @@ def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
                 part.fit(X)
             else:
                 part._fit(X, None, part._initial_state)
+
+
+def _are_images(y: Any) -> bool:
+    """Whether what was given beside a list of images are images, not a vector of labels."""
+    return y is not None and len(getattr(y[0], "shape", ())) >= 2
 
 
 def _is_ragged(X: Any) -> bool:

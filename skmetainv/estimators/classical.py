@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
@@ -18,12 +17,10 @@ from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed, training_generators
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks
+from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
 from skmetainv.reconstruction.validation import check_images, check_shape
 from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run, Solver
 
-# Pixels that are worth stacking on a CPU: as many small images share each operation.
-_CPU_PIXELS = 2**14
 _STARTS = {"adjoint", "pseudo_inverse", "zeros"}
 
 
@@ -243,11 +240,7 @@ class ClassicalReconstructor(Reconstructor):
         self._records.clear()
 
     def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
-        # Always as many at once, so that what is restored beside an image changes no bit of it
-        n = self.batch_size
-        if y.device.type == "cpu":
-            pixels = math.prod(self._geometry_.images.tensor_shape)
-            n = min(n, max(1, _CPU_PIXELS // pixels))
+        n = images_to_stack(self.batch_size, self._geometry_.images.tensor_shape, y.device)
         A, f = self._parts()["A"], self._parts()["f"]
         runs = [self._run(f, A.bind(y_i)) for y_i in equal_chunks(y, n)]
         self._records += [record for run in runs for record in _records(run)][: len(y)]

@@ -299,7 +299,6 @@ class MetaInverseSolver(TrainedReconstructor):
         """Return the images of a batch of measurements before and after each inner step."""
         A, inner, theta, alpha = (self._parts()[k] for k in ("A", "inner", "theta", "alpha"))
         inner = replace(inner, m=self.n_inner)
-        # Always as many at once, so that what is restored beside an image changes no bit of it
         n = images_at_once(theta, A, self.batch_size)
         chunks = [
             adapt(theta, alpha, A.bind(y_i), inner, learning=False).stages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,6 +11,9 @@ import torch
 
 from skmetainv.arrays import Layout
 from skmetainv.operators import ForwardMap, Operator
+
+# Pixels that are worth stacking on a CPU: as many small images share each operation.
+_CPU_PIXELS = 2**14
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,18 @@ def channels_last(x: torch.Tensor) -> np.ndarray:
 
 
 def equal_chunks(y: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:
-    """Return a batch in parts of `n`, the last filled up with the batch's last entry."""
+    """Return a batch in parts of `n`, the last filled up with the batch's last entry.
+
+    When always as many are stacked, what is restored beside an image changes no bit of it.
+    """
     return torch.cat([y, y[-1:].expand(-len(y) % n, *y.shape[1:])]).split(n)
+
+
+def images_to_stack(batch_size: int, image_shape: tuple[int, ...], device: torch.device) -> int:
+    """Return how many images to compute with at a time: on a CPU, as many as are small together."""
+    if device.type != "cpu":
+        return batch_size
+    return min(batch_size, max(1, _CPU_PIXELS // math.prod(image_shape)))
 
 
 def match_type(X: Any, array: np.ndarray) -> Any:

@@ -33,7 +33,8 @@ class NoisyPatches:
     clean : sequence of ArraySource
         Clean images; the sources may have images of different sizes.
     noisy : sequence of ArraySource or None
-        The same images with noise as it was measured; with None it is simulated.
+        The same images with noise as it was measured, whose level then counts as the middle of the
+        range; with None it is simulated.
     noise_level : (float, float)
         Range from which the level of every patch is drawn, as likely one as the other.
     size : int
@@ -62,12 +63,13 @@ class NoisyPatches:
         generators = training_generators(self.seed, epoch, indices)
         drawn = [self._draw(int(i), g) for i, g in zip(indices, generators, strict=True)]
         x = torch.stack([patch for patch, _ in drawn])
+        if self.noisy is not None:
+            levels = x.new_full((len(x), 1, 1, 1), sum(self.noise_level) / 2)
+            return NoisyBatch(x, torch.stack([patch for _, patch in drawn]), levels)
         levels = x.new_tensor([g.uniform(*self.noise_level) for g in generators])
         levels = levels.reshape(-1, 1, 1, 1)
-        if self.noisy is None:
-            e = GaussianNoise(1.0).build()(torch.zeros_like(x), generators)
-            return NoisyBatch(x, x + levels * e, levels)
-        return NoisyBatch(x, torch.stack([patch for _, patch in drawn]), levels)
+        e = GaussianNoise(1.0).build()(torch.zeros_like(x), generators)
+        return NoisyBatch(x, x + levels * e, levels)
 
     @cached_property
     def _sides(self) -> tuple[int, int]:
