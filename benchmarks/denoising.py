@@ -32,7 +32,7 @@ STRENGTHS = {
     "skimage.restoration.denoise_nl_means": (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
     "skimage.restoration.denoise_tv_chambolle": (0.6, 0.8, 1.0, 1.2, 1.4, 1.6),
     "skmetainv.denoisers.TotalVariation": (0.6, 0.8, 1.0, 1.2, 1.4),
-    "skmetainv.denoisers.Wavelet": (1.5, 2.0, 2.5, 3.0),
+    "skmetainv.denoisers.Wavelet": (0.6, 0.8, 1.0, 1.2, 1.5, 2.0),
 }
 
 
@@ -94,7 +94,10 @@ def trained(folder, validation, denoiser, epochs, state):
     """Return the denoiser after `epochs`, going on from the state's file if there is one."""
     images, held_out = photographs(folder)[0], photographs(validation)[0]
     if state.exists():
-        denoiser = joblib.load(state)
+        loaded = joblib.load(state)
+        if loaded.get_params() != denoiser.get_params():
+            raise ValueError(f"{state} is of {loaded!r}, not of {denoiser!r}: another --state.")
+        denoiser = loaded
     while getattr(denoiser, "n_iter_", 0) < epochs:
         began = time.perf_counter()
         denoiser.partial_fit(images)

@@ -77,8 +77,8 @@ def solvers(norm):
     """Return our solver and theirs by name, for an operator of that norm."""
     rho, step = SHARE * norm**2, 0.9 / norm**2
     rising = np.geomspace(0.01, 1, UPDATES) * norm**2
-    # Theirs has the momentum 1 - 1 / (k + a) after update k; ours has 1 - 3 / (k + 4).
-    momentum = [(k + 4) / 3 - k for k in range(UPDATES)]
+    # Theirs has the momentum 1 - 1 / (k + a) after update k; ours has 1 - 4 / (k + 5).
+    momentum = [(k + 5) / 4 - k for k in range(UPDATES)]
     ours = {
         "n_iter": UPDATES,
         "noise_level": LEVEL,

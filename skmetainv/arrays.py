@@ -233,7 +233,7 @@ class ArraySource:
         Returns
         -------
         patch : tensor of shape (channels, height, width)
-            A copy; only of images that are not flat nothing else is converted.
+            A copy. The image is read whole, and, unless it is flat, converted in part.
         """
         indices = np.array([index])
         if len(self.layout.shape) == 1:

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skmetainv import ClassicalReconstructor
 from skmetainv.datasets import load_faces
-from skmetainv.denoisers import TotalVariation
+from skmetainv.denoisers import FunctionDenoiser, TotalVariation
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import psnr_scorer
 from skmetainv.operators import (
@@ -170,7 +170,32 @@ def test_model_selection_and_disk(tmp_path):
     joblib.dump(best, tmp_path / "best.joblib")
     loaded = joblib.load(tmp_path / "best.joblib")
     assert (loaded.predict(measured) == best.predict(measured)).all()
-    assert loaded.n_iter_.shape == (3,)
+    assert best.n_iter_.shape == (3,)
+
+
+def test_predictions_leave_the_estimator_as_it_is_on_disk():
+    estimator = ClassicalReconstructor(GaussianBlur(), RED(TV)).fit(FACES)
+    before = joblib.hash(estimator)
+    estimator.predict(FACES[:2])
+    assert joblib.hash(estimator) == before
+    assert estimator.n_iter_.tolist() == [3, 3]
+    with pytest.raises(NotFittedError):
+        ClassicalReconstructor().n_iter_  # noqa: B018
+
+
+def test_batch_statistics_are_not_of_the_batch():
+    class Normalised(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = torch.nn.BatchNorm2d(1)
+
+        def forward(self, x, noise_level):
+            return self.norm(x)
+
+    solver = RED(FunctionDenoiser(Normalised()))
+    estimator = ClassicalReconstructor(GaussianBlur(), solver).fit(FACES)
+    together = estimator.predict(FACES[:4])
+    np.testing.assert_allclose(estimator.predict(FACES[1:2])[0], together[1], atol=1e-6)
 
 
 def test_defaults_are_least_squares_denoising():

@@ -99,6 +99,31 @@ def test_conjugate_gradients_end_exactly_within_the_number_of_eigenvalues():
     assert (two - x).norm() > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("start", ["zeros", "ones", "adjoint"])
+@pytest.mark.parametrize("zero", [False, True])
+def test_conjugate_gradients_stay_at_the_solution_of_a_singular_problem(dtype, start, zero):
+    """Rounding must not lead away again, however many updates."""
+    A = CompressedSensing(n_measurements=16).build((1, 8, 8))
+    y = images(1, 16) * (0 if zero else 1)
+    x = torch.ones(1, 1, 8, 8).double() if start == "ones" else A.bind(y).start(start)
+    expected = x + A.pseudo_inverse(y - A(x))
+    f = ConjugateGradient(n_iter=2000).build((1, 8, 8)).to(dtype)
+    solution = f(x.to(dtype), A.to(dtype).bind(y.to(dtype))).double()
+    tolerance = 1e-3 if dtype == torch.float32 else 1e-8
+    torch.testing.assert_close(solution, expected, rtol=0, atol=tolerance)
+
+
+def test_conjugate_gradients_derivatives_at_the_solution_are_not_rounding():
+    A = GaussianBlur(sigma=0.8).build((1, 6, 6))
+    x = images(1, 1, 6, 6).requires_grad_()
+    y = A(x.detach()).requires_grad_()
+    z = ConjugateGradient(n_iter=20).build((1, 6, 6))(x, A.bind(y))
+    (first,) = torch.autograd.grad(z.square().sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), x)
+    assert second.abs().max() < 1e3
+
+
 def test_conjugate_gradients_started_at_the_solution_stay_there():
     A = GaussianBlur(sigma=0.5).build(SHAPE)
     x = images(1, *SHAPE)

@@ -6,6 +6,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from solver_registry import (
     OPERATORS,
+    RED_METHODS,
     SHAPE,
     SMALL,
     SMOOTH,
@@ -22,6 +23,8 @@ from skmetainv.operators import (
     CompressedSensing,
     GaussianBlur,
     Identity,
+    Inpainting,
+    MatrixOperator,
     Saturation,
 )
 from skmetainv.solvers import (
@@ -156,7 +159,22 @@ def test_what_is_learnable_trains_and_stays_positive():
         (f(start, data) - x).square().sum().backward()
         optimizer.step()
     assert (f(start, data) - x).norm() < 0.5 * before
-    assert all(f.step_size(k) > 0 for k in range(3))
+    assert len({float(f.step_size(k).detach()) for k in range(3)}) == 3  # each on its own
+
+
+def test_learned_levels_take_the_usual_penalties_along():
+    f = HQS(SMOOTH, n_iter=3, learnable=("noise_level",)).build(SHAPE)
+    fixed = HQS(SMOOTH, n_iter=3).build(SHAPE)
+    assert [f.rho(k).item() for k in range(3)] == pytest.approx([fixed.rho(k) for k in range(3)])
+    with torch.no_grad():
+        f.prior.noise_level.logarithm += np.log(2)
+    halved = [fixed.rho(k) / 4 for k in range(3)]
+    assert [f.rho(k).item() for k in range(3)] == pytest.approx(halved)
+
+
+def test_the_usual_levels_never_rise():
+    f = HQS(SMOOTH, n_iter=3, measurement_noise=0.5).build(SHAPE)
+    assert [f.prior.noise_level(k) for k in range(3)] == pytest.approx([0.5] * 3)
 
 
 def test_nothing_else_is_learnable():
@@ -212,7 +230,8 @@ def test_residuals_are_the_relative_changes():
     run = f.run(x, A.bind(y), max_iter=3)
     for k in range(3):
         after = f(x, A.bind(y))
-        assert run.residuals[0][k] == pytest.approx(float((after - x).norm() / after.norm()))
+        size = max(float(x.norm()), float(after.norm()))
+        assert run.residuals[0][k] == pytest.approx(float((after - x).norm()) / size)
         x = after
 
 
@@ -227,6 +246,35 @@ def test_an_image_that_is_not_finite_stops_there():
     assert run.x[1].isfinite().all()
     assert len(run.residuals[1]) == 20
     assert run.converged == [False, False]
+
+
+def test_an_image_that_becomes_zero_has_converged():
+    data = Identity().build(SHAPE).bind(images(1, *SHAPE))
+    f = ProximalGradient(SoftThreshold(10.0)).build(SHAPE)
+    run = f.run(torch.ones(1, *SHAPE, dtype=torch.float64), data, max_iter=9, tol=1e-3)
+    assert run.residuals == [[1.0, 0.0]]
+    assert run.converged == [True]
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        PrimalDual(weight=0.1),
+        RED(TotalVariation(n_iter=20), method="admm"),
+        ADMM(SoftThreshold(0.5), rho=0.3),
+        ProximalGradient(SoftThreshold(0.1), accelerated=True),
+    ],
+)
+@pytest.mark.parametrize("start", ["adjoint", "zeros"])
+def test_an_image_that_stands_still_while_multipliers_move_has_not_converged(solver, start):
+    A = Inpainting().build(SHAPE)
+    data = A.bind(A(images(1, *SHAPE)))
+    f = solver.build(SHAPE)
+    x = data.start(start)
+    run, exact = f.run(x, data, max_iter=5000, tol=1e-7), f.run(x, data, max_iter=5000)
+    assert run.converged == [True]
+    torch.testing.assert_close(run.x, exact.x, rtol=0, atol=1e-4)
+    assert (run.x - x).norm() > 1e-2
 
 
 def test_a_user_s_own_solver():
@@ -251,6 +299,8 @@ def test_a_module_as_update_is_copied_and_trainable():
     f = FunctionSolver(own, n_iter=2).build(SHAPE)
     assert [p.shape for p in f.parameters()] == [()]
     assert next(f.parameters()) is not own.weight
+    assert not f.update.training
+    assert own.training
 
 
 # ---------------------------------------------------------------------- bad input
@@ -267,7 +317,13 @@ def test_a_module_as_update_is_copied_and_trainable():
         (HQS(noise_level=-0.1), "'noise_level' parameter of HQS must be a positive number"),
         (HQS(noise_level=[0.1] * 7 + [0.0]), "'noise_level' parameter of HQS must be a positive"),
         (HQS(measurement_noise=0.0), "'measurement_noise' parameter of HQS"),
-        (RED(rho=np.nan), "'rho' parameter of RED must be a positive number"),
+        *(
+            (RED(rho=rho, method=method), "'rho' parameter of RED must be a positive number")
+            for rho in (np.nan, -1, [-1.0, 1.0, 1.0], "x", None, [[0.1]], np.array(0.1))
+            for method in RED_METHODS
+        ),
+        (GradientDescent(step_size=None), "'step_size' parameter of GradientDescent must be a pos"),
+        (HQS(n_iter=0, noise_level=[0.1, 0.2]), "'noise_level' parameter of HQS must be one num"),
         (RED(step_size=0.1), "'step_size' parameter of RED must be None unless"),
         (RED(beta=0.1), "'beta' parameter of RED must be None unless method='admm'"),
         (RED(method="newton"), "'method' parameter of RED"),
@@ -289,6 +345,8 @@ def test_a_noise_level_for_a_denoiser_that_takes_none_is_refused():
     denoiser = DnCNN(0.1, depth=2, width=2, max_epochs=1).fit(np.zeros((1, 4, 4)))
     with pytest.raises(ValueError, match="takes no noise level"):
         RED(denoiser, noise_level=0.1).build((1, 4, 4))
+    with pytest.raises(ValueError, match="not learnable: this DnCNN takes no noise level"):
+        HQS(denoiser, learnable=("noise_level",)).build((1, 4, 4))
     HQS(denoiser).build((1, 4, 4))  # the schedule then governs the penalties alone
 
 
@@ -309,12 +367,21 @@ def test_solvers_that_need_a_linear_operator_say_so(solver):
         (ProximalGradient(step_size=0.52), "0.5"),
         (ProximalGradient(step_size=0.26, accelerated=True), "0.25"),
         (RED(method="steepest_descent", rho=4.0, step_size=0.26), "0.25"),
+        (RED(method="steepest_descent", n_iter=2, rho=[0.1, 4.0], step_size=[0.1, 0.3]), "0.25"),
     ],
 )
 def test_a_step_size_above_the_bound_is_warned_of(solver, bound):
     A = (2.0 * Identity()).build(SHAPE)
     with pytest.warns(ConvergenceWarning, match=f"'step_size' parameter of .* = {bound} for this"):
         solver.build(SHAPE).check(A)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rho", [0.1, 30.0, [10.0, 0.1, 1.0]])
+def test_the_default_step_size_of_steepest_descent_is_below_it(rho):
+    f = RED(method="steepest_descent", rho=rho).build(SHAPE)
+    f.check(Identity().build(SHAPE))
+    f.check(MatrixOperator(np.zeros((3, 30))).build(SHAPE))
 
 
 @pytest.mark.filterwarnings("error")

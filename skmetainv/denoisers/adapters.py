@@ -24,7 +24,8 @@ class FunctionDenoiser(Denoiser):
         ``fn(x, noise_level)`` gives denoised images, both `x` and the result of shape
         ``(batch, channels, height, width)``, the noise level a float, or a tensor of shape ``()``
         or ``(batch, 1, 1, 1)``. It is written in torch, each image on its own; derivatives come
-        from autograd. Of a module a copy is used, whose weights a solver may train.
+        from autograd. Of a module a copy is used, in evaluation mode; a solver may train its
+        weights.
     noise_level : float, default=0.05
         Standard deviation of the noise, where a solver says none.
 
@@ -58,7 +59,7 @@ class DeepInverseDenoiser(Denoiser):
     ----------
     model : deepinv.models.Denoiser
         For images of ``(batch, channels, height, width)``, nominally in [0, 1]. A copy of it is
-        used, whose weights a solver may train.
+        used, in evaluation mode, whose weights a solver may train.
     noise_level : float, default=0.05
         What `model` gets as ``sigma``, where a solver says none. Some of DeepInverse's denoisers
         (its `DnCNN` is one) pay no heed to it.
@@ -108,7 +109,7 @@ class DeepInverseDenoiser(Denoiser):
 class _FunctionDenoiser(ClassicalModule):
     def __init__(self, noise_level: float, fn: Callable[..., Any]):
         super().__init__(noise_level)
-        self.fn = copy.deepcopy(fn) if isinstance(fn, torch.nn.Module) else fn
+        self.fn = copy.deepcopy(fn).eval() if isinstance(fn, torch.nn.Module) else fn
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         denoised = self.fn(x, noise_level)

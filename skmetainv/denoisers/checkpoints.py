@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from os import PathLike, fspath
-from pickle import UnpicklingError
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 State = dict[str, torch.Tensor]
@@ -28,16 +27,25 @@ def read_state(path: str | PathLike[str]) -> State:
         If it holds something else.
     """
     name = fspath(path)
+    state: Any
     try:
-        if name.endswith(".safetensors"):
-            return load_file(name)
-        state = torch.load(name, map_location="cpu", weights_only=True)
-    except (UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{name} is not a file of tensors: {error}") from error
+        if name.lower().endswith(".safetensors"):
+            state = load_file(name)
+        else:
+            state = torch.load(name, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the bytes of another kind of file lead to
+        raise ValueError(
+            f"{name} is not a file of tensors, or holds more than these: only tensors are read, "
+            "and no pickled code is run."
+        ) from error
     for key in ("state_dict", "params"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
         raise ValueError(f"{name} is not a state dict, tensors by name.")
     return {key.removeprefix("module."): value for key, value in state.items()}
 
@@ -57,6 +65,8 @@ def check_state(
                 f"The weights of {path} do not fit {owner}: {key!r} has shape "
                 f"{tuple(state[key].shape)}, not {tuple(tensor.shape)}."
             )
+        if not state[key].isfinite().all():
+            raise ValueError(f"The weights of {path} are not all finite: {key!r} is not.")
     unknown = [key for key in state if key not in expected]
     if unknown:
         raise ValueError(f"The weights of {path} do not fit {owner}, which has no {unknown[0]!r}.")

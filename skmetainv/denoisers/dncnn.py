@@ -30,27 +30,28 @@ class DnCNN(LearnedDenoiser):
     noise_level : float or (float, float), default=0.1
         Standard deviation of the noise to train with, in the units of the images, or a range, from
         which that of every patch is drawn.
-    depth : int, default=17
-        Number of convolutions.
-    width : int, default=64
-        Channels between them.
+    depth : int, default=None
+        Number of convolutions; None is 17, or as many as `weights` has.
+    width : int, default=None
+        Channels between them; None is 64, or as many as `weights` has.
     residual : bool, default=True
         Whether the network gives the noise, not the image.
     noise_level_input : bool, default=False
         Give the network the noise level as a further channel, as FFDNet does: with a range as
         `noise_level` one network serves all levels of a solver's schedule.
     spectral_norm : float, default=None
-        Largest norm that each convolution may have, as a map of images of any size (to a bound that
-        is a percent or two too careful). With 1, ``R`` is nonexpansive, which the convergence of
+        Largest norm that each convolution may have, as a map of images of any size (by a bound, up
+        to 6 percent too careful). With 1, ``R`` is nonexpansive, which the convergence of
         plug-and-play methods asks for (Ryu et al. 2019). None sets no limit.
     weights : path-like, default=None
         Weights to begin with, a state dict in a file (by `torch.save` or in safetensors), which is
         read without running code: of KAIR and DPIR ("model.0.weight", ...), of DeepInverse
-        ("in_conv.weight", ...), of this library. Without `fit` they are used as they are. The depth
-        must be theirs: 17 for the published networks of one noise level, 20 for the blind ones and
-        DeepInverse's. They are for images in [0, 1].
+        ("in_conv.weight", ...), of this library. Without `fit` they are used as they are. The
+        published networks are for images in [0, 1]; those of one noise level have 17 layers, the
+        blind and the colour ones, and DeepInverse's, 20.
     patch_size : int, default=40
-        Rows and columns of the patches to learn from; smaller images are taken whole.
+        Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
+        larger ones, continued as in a mirror.
     patches_per_image : int, default=None
         Patches drawn of an image in an epoch; None is as many as cover its area.
     augment : bool, default=True
@@ -124,8 +125,8 @@ class DnCNN(LearnedDenoiser):
     _architecture = ("depth", "width", "residual", "noise_level_input")
     _parameter_constraints = {
         **LearnedDenoiser._parameter_constraints,
-        "depth": [Interval(Integral, 2, None, closed="left")],
-        "width": [Interval(Integral, 1, None, closed="left")],
+        "depth": [Interval(Integral, 2, None, closed="left"), None],
+        "width": [Interval(Integral, 1, None, closed="left"), None],
         "residual": ["boolean"],
         "noise_level_input": ["boolean"],
         "spectral_norm": [Interval(Real, 0, None, closed="neither"), None],
@@ -134,8 +135,8 @@ class DnCNN(LearnedDenoiser):
     def __init__(
         self,
         noise_level: float | tuple[float, float] = 0.1,
-        depth: int = 17,
-        width: int = 64,
+        depth: int | None = None,
+        width: int | None = None,
         *,
         residual: bool = True,
         noise_level_input: bool = False,
@@ -182,6 +183,14 @@ class DnCNN(LearnedDenoiser):
 
     def _network(self, channels: int, **architecture: Any) -> Network:
         return _DnCNN(channels, **architecture)
+
+    def _chosen_architecture(self, published: State) -> dict[str, Any]:
+        chosen, depth, width = super()._chosen_architecture(published), 17, 64
+        if "model.0.weight" in published:
+            depth = sum(name.endswith(".weight") for name in published)
+            width = len(published["model.0.weight"])
+        depth = depth if self.depth is None else self.depth
+        return {**chosen, "depth": depth, "width": width if self.width is None else self.width}
 
     def _constrain(self, network: nn.Module) -> None:
         if self.spectral_norm is not None:

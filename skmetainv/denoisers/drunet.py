@@ -43,7 +43,8 @@ class DRUNet(LearnedDenoiser):
         "m_head.weight", ...), of this library. Without `fit` they are used as they are. They are
         for images in [0, 1].
     patch_size : int, default=128
-        Rows and columns of the patches to learn from; smaller images are taken whole.
+        Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
+        larger ones, continued as in a mirror.
     patches_per_image : int, default=None
         Patches drawn of an image in an epoch; None is as many as cover its area.
     augment : bool, default=True

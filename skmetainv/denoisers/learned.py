@@ -6,15 +6,15 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, check_consistent_length
 from torch import nn
 
@@ -34,8 +34,6 @@ from skmetainv.reconstruction.validation import (
     warn_of_units,
 )
 from skmetainv.training import Batches, NoisyPatches
-
-_UNSET = (None, "auto")
 
 
 class LearnedDenoiser(Denoiser, TrainedReconstructor):
@@ -118,6 +116,10 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Its weights have the names that published ones have.
         """
 
+    def _chosen_architecture(self, published: State) -> dict[str, Any]:
+        """Return the parameters of the network, those left open from the weights of a file."""
+        return {name: getattr(self, name) for name in self._architecture}
+
     def _constrain(self, network: nn.Module) -> None:
         """Bring the weights back to where they may be, after a step of the optimiser."""
 
@@ -170,16 +172,18 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
         Returns
         -------
-        images : ndarray of the shape of `X`, a tensor if `X` is one, a list of arrays if it is one
-            Denoised, as floats.
+        images : ndarray of the shape of `X`
+            Denoised, as floats; a tensor if `X` is one, a list where `X` is one of images of
+            different sizes.
         """
         ready = self._ready(X)
         if noise_level is not None:
             ready._check_level(noise_level)
         reconstruct = partial(ready._reconstruct, noise_level=noise_level)
+        tell = ready._warn_of_divergence
         if _is_ragged(X):
-            return [ready._restore(x[None], reconstruct)[0] for x in X]
-        return ready._restore(X, reconstruct)
+            return [ready._restore(x[None], reconstruct, tell)[0] for x in X]
+        return ready._restore(X, reconstruct, tell)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
@@ -222,14 +226,38 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         """
         restorations = super().restorations
         if not _is_ragged(X):
-            yield from restorations(X, y, random_state=random_state, **simulation)
-            return
+            return restorations(X, y, random_state=random_state, **simulation)
         if y is not None:
             check_consistent_length(X, y)
-        seed = integer_seed(random_state)
-        for i, x in enumerate(X):
-            clean = y[i][None] if _are_images(y) else None
-            yield from restorations(x[None], clean, random_state=seed + i, **simulation)
+        seed, clean = integer_seed(random_state), y if _are_images(y) else [None] * len(X)
+        single = (
+            restorations(
+                x[None], x_[None] if x_ is not None else None, random_state=seed + i, **simulation
+            )
+            for i, (x, x_) in enumerate(zip(X, clean, strict=True))
+        )
+        return chain.from_iterable(single)
+
+    def simulate(self, X: Any, random_state: Any = None) -> Any:
+        """Return noisy copies of clean images; of a range of noise levels, of its middle.
+
+        Parameters
+        ----------
+        X : array-like, or list of arrays
+            Clean images.
+        random_state : int, RandomState instance, Generator or None, default=None
+            Seed of the noise; None takes the estimator's own.
+
+        Returns
+        -------
+        images : ndarray of the shape of `X`
+            A tensor if `X` is one, a list where `X` is one of images of different sizes.
+        """
+        if not _is_ragged(X):
+            return super().simulate(X, random_state)
+        seed = integer_seed(self.random_state if random_state is None else random_state)
+        simulate = super().simulate
+        return [simulate(x[None], seed + i)[0] for i, x in enumerate(X)]
 
     @property
     def noise(self) -> float:  # type: ignore[override]
@@ -301,12 +329,13 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
     def _state(self, channels: int) -> dict[str, Any]:
         """Return the fitted attributes before any training, for so many channels."""
-        architecture = {name: getattr(self, name) for name in self._architecture}
+        published = {} if self.weights is None else self._published(read_state(self.weights))
+        architecture = self._chosen_architecture(published)
         network, seed = self._network(channels, **architecture), integer_seed(self.random_state)
         if self.weights is None:
             state = initial_weights(network, weights_generator(seed))
         else:
-            state = self._published(read_state(self.weights))
+            state = published
             settings = ", ".join(f"{name}={value!r}" for name, value in architecture.items())
             owner = f"{type(self).__name__}({settings}) for {channels} channel(s)"
             check_state(state, network.state_dict(), self.weights, owner)
@@ -391,7 +420,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         return copy._fit(first, None, copy._initial_state)
 
     def _problem(self, X: Any, y: Any, *, go_on: bool) -> Problem:
-        if not _is_ragged(X):
+        if not _is_ragged(X) and not _is_ragged(y):
             return super()._problem(X, y, go_on=go_on)
         if y is not None:
             check_consistent_length(X, y)
@@ -419,9 +448,14 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
     def _geometry_for(self, array: Any, *, measured: bool = False, name: str = "X") -> Geometry:
         own, shape = self._geometry_, tuple(array.shape)
-        flat = len(shape) == 2
-        if flat or len(shape[1:]) != len(own.images.shape) or shape[3:] != own.images.shape[2:]:
+        if len(shape) == 2 or len(own.images.shape) == 1:
             return super()._geometry_for(array, measured=measured, name=name)
+        channels, fitted = shape[3:], own.images.shape[2:]
+        if channels != fitted:
+            raise ValueError(
+                f"{name} has images of shape {shape[1:]}, but this {type(self).__name__} was "
+                f"fitted to {f'images of {fitted[0]} channels' if fitted else 'gray images'}."
+            )
         return self._other_size(own, shape)
 
     def _other_size(self, geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
@@ -430,39 +464,13 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         return replace(geometry, images=images, measurements=images)
 
 
-def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
-    """Fit, on clean images, the learned denoisers among the parts of a component.
-
-    Those in a `FrozenEstimator` stay as they are; those with weights of a file take these.
-
-    Parameters
-    ----------
-    component : BaseEstimator
-        A solver, say; its parts are changed, so that it should be a copy.
-    X : array-like
-        Clean images.
-    **parameters : dict
-        Parameters to set where a denoiser leaves them open, None or "auto".
-    """
-    parts = list(component.get_params(deep=True).values())
-    frozen = {id(part.estimator) for part in parts if isinstance(part, FrozenEstimator)}
-    for part in parts:
-        if isinstance(part, LearnedDenoiser) and id(part) not in frozen:
-            own = part.get_params()
-            part.set_params(**{name: v for name, v in parameters.items() if own[name] in _UNSET})
-            if part.weights is None:
-                part.fit(X)
-            else:
-                part._fit(X, None, part._initial_state)
-
-
 def _are_images(y: Any) -> bool:
     """Whether what was given beside a list of images are images, not a vector of labels."""
-    return y is not None and len(getattr(y[0], "shape", ())) >= 2
+    return y is not None and len(getattr(next(iter(y)), "shape", ())) >= 2
 
 
 def _is_ragged(X: Any) -> bool:
     """Whether `X` is a list of images of different shapes."""
-    if not isinstance(X, list | tuple) or not all(hasattr(x, "shape") for x in X):
+    if not isinstance(X, list | tuple) or not all(len(getattr(x, "shape", ())) > 1 for x in X):
         return False
     return len({tuple(x.shape) for x in X}) > 1

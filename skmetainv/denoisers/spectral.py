@@ -1,8 +1,10 @@
 """The norm of a convolution, and a limit to it."""
 
+import math
+
 import torch
 
-# Frequencies along each axis, and squarings of the Gram matrix: the bound is then within 2 percent.
+# Frequencies along each axis, and squarings of the Gram matrix: the bound is then within 6 percent.
 _FREQUENCIES = 16
 _SQUARINGS = 7
 
@@ -18,12 +20,18 @@ def norm_bound(weight: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     bound : tensor of shape ()
-        The largest, over frequencies, of ``trace((F' F)^p)^(1/2p)`` with the channels' transfer
-        matrix ``F`` and ``p = 128``, which is at least the largest singular value of ``F`` there
-        and at most 4 percent more. Zero padding and cropping do not enlarge a norm.
+        The largest, over a grid of 16 x 16 frequencies, of ``trace((F' F)^p)^(1/2p)`` with the
+        channels' transfer matrix ``F`` and ``p = 128``, which is at least the largest singular
+        value of ``F`` there; times ``1 / cos(pi d / 16)`` for each axis, by which a trigonometric
+        polynomial of degree ``d`` may be larger between the frequencies (``d = 1`` for 3 pixels).
+        For 3 x 3 pixels and 64 channels it is up to 6 percent above the norm. Zero padding does not
+        enlarge a norm.
 
     References
     ----------
+    Ehlich and Zeller, "Schwankung von Polynomen zwischen Gitterpunkten", Mathematische Zeitschrift,
+    1964.
+
     Delattre, Barthelemy, Araujo and Allauzen, "Efficient bound of Lipschitz constant for
     convolutional layers by Gram iteration", ICML 2023.
     """
@@ -38,7 +46,10 @@ def norm_bound(weight: torch.Tensor) -> torch.Tensor:
         log_scale = 2 * (log_scale + size.log())
         gram = gram @ gram
     trace = gram.diagonal(dim1=1, dim2=2).real.sum(1)
-    return ((log_scale + trace.log()) / 2 ** (_SQUARINGS + 1)).max().exp()
+    largest = ((log_scale + trace.log()) / 2 ** (_SQUARINGS + 1)).max().exp()
+    return largest / math.prod(
+        math.cos(math.pi * (n // 2) / _FREQUENCIES) for n in weight.shape[2:]
+    )
 
 
 def limit_norm(weight: torch.Tensor, largest: float) -> None:

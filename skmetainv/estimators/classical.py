@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
 
 from skmetainv.estimators.solvers import ready_solver
 from skmetainv.noise import Noise, as_noise
@@ -17,6 +20,7 @@ from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed, training_generators
 from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.base import Reconstruct
 from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
 from skmetainv.reconstruction.validation import check_images, check_shape
 from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run, Solver
@@ -59,9 +63,10 @@ class ClassicalReconstructor(Reconstructor):
         Most updates; None is the solver's own `n_iter`. Where it is more, schedules of the solver
         go on with their last number.
     tol : float, default=None
-        An image has converged when an update changes it by no more than this share,
-        ``||x_k+1 - x_k|| <= tol ||x_k+1||``; each stops on its own. None always makes `max_iter`
-        updates.
+        An image has converged when an update changes it by no more than this share, ``||x_k+1 -
+        x_k|| <= tol max(||x_k||, ||x_k+1||)``, multipliers and dual variables of the solver counted
+        as well, in the images' units (see `skmetainv.solvers.IterativeSolver.run`). Each image
+        stops on its own. None always makes `max_iter` updates.
     start : {"adjoint", "pseudo_inverse", "zeros"} or array-like, default="adjoint"
         Where the solver starts: ``A' y``, ``A^+ y``, zeros, or one image for all, in the layout and
         the units of the images. Nonlinear operators have the last two only.
@@ -90,9 +95,9 @@ class ClassicalReconstructor(Reconstructor):
     ----------
     n_iter_ : ndarray of int, shape (n,)
         Updates made, image by image, by the last call of `predict` or `score`; after `fit`, which
-        tries one update on the first image, that one.
+        tries one update on the first image, and after loading from disk, that one.
     residuals_ : list of ndarray
-        The relative changes ``||x_k+1 - x_k|| / ||x_k+1||`` by those updates, image by image.
+        The relative changes by those updates, image by image, see `tol`.
     operator_, solver_ : object
         Copies of the parameters, the solver's denoiser fitted.
     image_shape_ : tuple of int
@@ -130,6 +135,9 @@ class ClassicalReconstructor(Reconstructor):
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "start": [StrOptions(_STARTS), "array-like"],
     }
+
+    _cache: dict[Any, Any]
+    _first_records: list[_Record]
 
     def __init__(
         self,
@@ -194,12 +202,16 @@ class ClassicalReconstructor(Reconstructor):
     @property
     def n_iter_(self) -> np.ndarray:
         """Updates made, image by image."""
-        return np.array([record.n_iter for record in self._records])
+        return np.array([record.n_iter for record in self._last_records()])
 
     @property
     def residuals_(self) -> list[np.ndarray]:
         """Relative changes by those updates, image by image."""
-        return [record.residuals for record in self._records]
+        return [record.residuals for record in self._last_records()]
+
+    def _last_records(self) -> list[_Record]:
+        check_is_fitted(self)
+        return self._cache.get("records", self._first_records)
 
     # ------------------------------------------------------------------ fitting
 
@@ -212,7 +224,7 @@ class ClassicalReconstructor(Reconstructor):
         data = problem.A.bind(self._first_measurement(problem, seed))
         with torch.no_grad():
             run = f.run(self._first_images(data, problem.geometry), data, max_iter=1)
-        return {"solver_": solver, "_records": _records(run)}
+        return {"solver_": solver, "_first_records": _records(run)}
 
     def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
         first, allow_nan = np.array([0]), has_missing(problem.operator)
@@ -235,15 +247,16 @@ class ClassicalReconstructor(Reconstructor):
 
     # ------------------------------------------------------------------ prediction
 
-    def _check_ready(self) -> None:
-        super()._check_ready()
-        self._records.clear()
+    def _begin(self) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        records: list[_Record] = []
+        return partial(self._reconstruct, records=records), partial(self._keep, records)
 
-    def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
+    def _reconstruct(self, y: torch.Tensor, records: list[_Record] | None = None) -> torch.Tensor:
         n = images_to_stack(self.batch_size, self._geometry_.images.tensor_shape, y.device)
         A, f = self._parts()["A"], self._parts()["f"]
         runs = [self._run(f, A.bind(y_i)) for y_i in equal_chunks(y, n)]
-        self._records += [record for run in runs for record in _records(run)][: len(y)]
+        if records is not None:
+            records += [record for run in runs for record in _records(run)][: len(y)]
         return torch.cat([run.x for run in runs])[: len(y)]
 
     def _run(self, f: IterativeSolver, data: DataTerm) -> Run:
@@ -255,8 +268,9 @@ class ClassicalReconstructor(Reconstructor):
         f = self.solver_.build(self._geometry_.images.tensor_shape)
         return {**super()._build_parts(), "f": self._placed(f)}
 
-    def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
-        records = self._records
+    def _keep(self, records: list[_Record], n_bad: int, n_images: int) -> None:
+        """Keep how the images went, and warn of those that did not converge."""
+        self._cache["records"] = records
         bad = [record.n_iter for record in records if not record.finite]
         if bad:
             warnings.warn(

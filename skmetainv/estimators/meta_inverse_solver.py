@@ -65,7 +65,10 @@ class MetaInverseSolver(TrainedReconstructor):
     operator : Operator, default=None
         The forward model ``A``; None is the identity (denoising).
     solver : Solver, default=None
-        The classical solver ``f``; None takes the network's image as the solution.
+        The classical solver ``f``; None takes the network's image as the solution. Its denoiser,
+        where it has a learned one, is fitted on the clean images, unless it is in a
+        `FrozenEstimator` or has weights of a file. Then it stays as it is: neither its weights nor
+        numbers that its parameter `learnable` names are trained.
     init : Representation, default=None
         The network; None is ``Siren()``.
     noise : float or Noise, default=0.0

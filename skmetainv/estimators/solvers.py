@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sklearn.base import clone
+import warnings
 
-from skmetainv.denoisers.learned import fit_denoisers
+from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
+
+from skmetainv.denoisers.nested import fit_denoisers, fitted_denoisers
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.geometry import Problem
 from skmetainv.solvers import Solver
@@ -28,16 +31,30 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
     Warns
     -----
     ConvergenceWarning
-        If a step size is above the bound beyond which the solver diverges.
+        If a step size is above the bound up to which the solver converges.
+    DataConversionWarning
+        If a fitted denoiser knows images of another range.
     """
     own = clone(solver)
-    fit_denoisers(
-        own,
-        problem.clean,
-        data_range=estimator.data_range,
-        image_shape=estimator.image_shape,
-        device=estimator.device,
-        random_state=seed,
-    )
+    try:
+        fit_denoisers(
+            own,
+            problem.clean,
+            data_range=estimator.data_range,
+            image_shape=estimator.image_shape,
+            device=estimator.device,
+            random_state=seed,
+        )
+    except ValueError as error:
+        error.add_note("This happened as the solver's denoiser was fitted on the clean images.")
+        raise
+    for denoiser in fitted_denoisers(own):
+        if denoiser.data_range_ != problem.geometry.data_range:
+            warnings.warn(
+                f"The solver's {type(denoiser).__name__} was fitted to images of the range "
+                f"{denoiser.data_range_}, and the images here have {problem.geometry.data_range}.",
+                DataConversionWarning,
+                stacklevel=6,
+            )
     own.build(problem.geometry.images.tensor_shape).check(problem.A)
     return own

@@ -6,7 +6,7 @@ import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from numbers import Integral, Real
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -41,6 +41,9 @@ from skmetainv.reconstruction.validation import (
 )
 
 Module = TypeVar("Module", bound=torch.nn.Module)
+
+#: Restores the images of a batch of measurements, both as tensors.
+Reconstruct: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -94,9 +97,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             In the layout and the units of the training images, as floats.
         """
         self._check_ready()
-        return self._restore(X, self._reconstruct)
+        return self._restore(X, *self._begin())
 
-    def _restore(self, X: Any, reconstruct: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    def _begin(self) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        """Return what restores a batch, and what is told how many of all images went wrong."""
+        return self._reconstruct, self._warn_of_divergence
+
+    def _restore(self, X: Any, reconstruct: Reconstruct, tell: Callable[[int, int], None]) -> Any:
         """Return what `reconstruct` makes of a user's measurements, batch by batch."""
         measurements, geometry = self._measurements(X)
         images, n_bad = self._new_images(len(measurements), geometry), 0
@@ -104,7 +111,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             x = reconstruct(measurements.read(indices))
             n_bad += n_not_finite(x)
             images[indices] = geometry.images.to_array(self._clipped(x))
-        self._warn_of_divergence(n_bad, len(images))
+        tell(n_bad, len(images))
         return match_type(X, images)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -176,13 +183,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _restored(
         self, clean: ArraySource, measure: Callable[[torch.Tensor, np.ndarray], torch.Tensor]
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        n_bad = 0
+        n_bad, (reconstruct, tell) = 0, self._begin()
         for indices in self._chunks(len(clean)):
             x = clean.read(indices)
-            restored = self._reconstruct(measure(x, indices))
+            restored = reconstruct(measure(x, indices))
             n_bad += n_not_finite(restored)
             yield channels_last(x), channels_last(self._clipped(restored))
-        self._warn_of_divergence(n_bad, len(clean))
+        tell(n_bad, len(clean))
 
     def simulate(self, X: Any, random_state: Any = None) -> Any:
         """Return measurements of clean images, as training simulates them.
@@ -276,7 +283,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             self._geometry_ = problem.geometry
         for name, value in fitted.items():
             setattr(self, name, value)
-        self._cache: dict[Any, dict[str, Any]] = {}
+        self._cache: dict[Any, Any] = {}
         return self
 
     def _problem(self, X: Any, y: Any, *, go_on: bool) -> Problem:

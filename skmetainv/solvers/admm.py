@@ -21,7 +21,7 @@ class ADMM(PriorSolver):
     Parameters
     ----------
     denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
-        ``D``; None is ``TotalVariation()``.
+        ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
     n_iter : int, default=10
         Number of updates.
     rho : float or sequence of float, default=0.1
@@ -72,7 +72,7 @@ class ADMM(PriorSolver):
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        schedules = self._schedules()
+        schedules = self._schedules("noise_level")
         prior = self._prior(image_shape, schedules.pop("noise_level", None))
         return _ADMM(self.n_iter, prior, **schedules)
 
@@ -92,3 +92,6 @@ class _ADMM(IterativeSolver):
         v = data.prox(x - scaled, rho) + scaled
         x = self.prior(v, k)
         return x, rho * (v - x)  # w + rho (u - x)
+
+    def scales(self, k: int) -> tuple[float, ...]:
+        return 1.0, 1 / float(self.rho(k))

@@ -32,8 +32,8 @@ class Solver(BaseEstimator):
     Attributes
     ----------
     scheduled : tuple of str
-        The parameters that may be one positive number, or one per update, and that the parameter
-        `learnable` may name.
+        The parameters that may be one positive number or (but for the damping of conjugate
+        gradients) one per update, and that the parameter `learnable` may name.
     """
 
     scheduled: tuple[str, ...] = ()
@@ -61,20 +61,23 @@ class Solver(BaseEstimator):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
-    def _schedules(self, **defaults: Any) -> dict[str, Schedule]:
-        """Return the scheduled parameters by name, those that are None from `defaults`."""
-        owner = type(self).__name__
-        given = {name: getattr(self, name) for name in self.scheduled}
-        values: dict[str, Any] = {n: defaults.get(n) if v is None else v for n, v in given.items()}
-        values = {name: value for name, value in values.items() if value is not None}
+    def _schedules(self, *optional: str, **defaults: Any) -> dict[str, Schedule]:
+        """Return the scheduled parameters by name.
+
+        Those that are None are left out where they are `optional`, or taken from `defaults`.
+        """
+        owner, values = type(self).__name__, dict(defaults)
+        for name in self.scheduled:
+            value = getattr(self, name)
+            if value is not None or name not in (*optional, *defaults):
+                check_schedule(value, self.n_iter, name, owner)
+                values[name] = value
         unknown = [name for name in self.learnable if name not in values]
         if unknown:
             raise ValueError(
                 f"The 'learnable' parameter of {owner} may name {', '.join(map(repr, values))}, "
                 f"which are set. Got {unknown[0]!r} instead."
             )
-        for name, value in values.items():
-            check_schedule(value, self.n_iter, name, owner)
         return {name: Schedule(value, name in self.learnable) for name, value in values.items()}
 
 
@@ -84,7 +87,7 @@ class Run(NamedTuple):
     x: torch.Tensor
     """The images, shape ``(batch, channels, height, width)``."""
     residuals: list[list[float]]
-    """The relative change by each update that was made, ``||x_k+1 - x_k|| / ||x_k+1||``."""
+    """The relative change by each update that was made, see `IterativeSolver.run`."""
     converged: list[bool]
     """Whether the last change was within the tolerance."""
 
@@ -130,8 +133,10 @@ class IterativeSolver(nn.Module):
     def run(self, x: torch.Tensor, data: DataTerm, max_iter: int, tol: float | None = None) -> Run:
         """Return the images after `max_iter` updates, or when they no longer change.
 
-        Every image stops on its own: when ``||x_k+1 - x_k|| <= tol ||x_k+1||``, or when these
-        lengths are not finite.
+        Every image stops on its own: when its relative change is at most `tol`, or not finite. The
+        change is ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)``, to whose numerator the changes of
+        multipliers and other images of the state add (as the sides of a right angle do): an image
+        may stand still while they move.
 
         Parameters
         ----------
@@ -149,7 +154,7 @@ class IterativeSolver(nn.Module):
         going = [True] * len(x)
         for k in range(max_iter):
             after = self.step(state, data, k)
-            changes = _change(state[0], after[0]).tolist()
+            changes = _change(state, after, self.scales(k)).tolist()
             state = after if all(going) else _where(going, after, state)
             for i in compress(range(len(x)), going):
                 residuals[i].append(changes[i])
@@ -158,33 +163,55 @@ class IterativeSolver(nn.Module):
                 break
         return Run(state[0], residuals, [bool(r) and r[-1] <= least for r in residuals])
 
+    def scales(self, k: int) -> tuple[float, ...]:
+        """Return what brings the changes of a state by update `k` to the images' units.
+
+        One factor per entry of the state, 0 for what need not stand still at the solution; entries
+        past the last factor count as they are.
+        """
+        return (1.0,)
+
     def check(self, A: ForwardMap) -> None:
         """Warn of what is known to go wrong with the operator `A`: nothing, here."""
 
 
 def warn_of_step_size(
-    step_size: Schedule, A: ForwardMap, owner: str, *, factor: float = 2.0, curvature: float = 0.0
+    step_size: Schedule,
+    A: ForwardMap,
+    owner: str,
+    *,
+    factor: float = 2.0,
+    curvature: Schedule | None = None,
 ) -> None:
-    """Warn of a step size above ``factor / (||A||^2 + curvature)``: gradient steps diverge."""
+    """Warn of the first step size above ``factor / (||A||^2 + curvature)``."""
     if not isinstance(A, LinearMap):
         return
-    bound = factor / (float(A.norm()) ** 2 + curvature)
-    largest = step_size.largest()
-    if largest > _NORM_TOLERANCE * bound:
-        added = f" + {curvature:g}" if curvature else ""
-        warnings.warn(
-            f"The 'step_size' parameter of {owner} is {largest:g}, above {factor:g} / "
-            f"(||A||^2{added}) = {bound:.4g} for this operator: more than a few updates diverge.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
+    squared_norm = float(A.norm()) ** 2
+    for k in range(max(len(step_size), 0 if curvature is None else len(curvature))):
+        step, added = float(step_size(k)), 0.0 if curvature is None else float(curvature(k))
+        if step * (squared_norm + added) > _NORM_TOLERANCE * factor:
+            plus = f" + {added:g}" if added else ""
+            warnings.warn(
+                f"The 'step_size' parameter of {owner} is {step:g}, above {factor:g} / "
+                f"(||A||^2{plus}) = {factor / (squared_norm + added):.4g} for this operator: "
+                "beyond that convergence is not assured, and many updates may diverge.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+            return
 
 
-def _change(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+def _change(before: State, after: State, scales: tuple[float, ...]) -> torch.Tensor:
     """Return the relative change of each image, 0 where nothing has changed."""
-    before, after = before.detach(), after.detach()
-    size = _length(after)
-    return _length(after - before) / size.clamp(min=torch.finfo(size.dtype).tiny)
+    factors = scales + (1.0,) * (len(after) - len(scales))
+    changes = [
+        factor * _length((new - old).detach())
+        for new, old, factor in zip(after, before, factors, strict=True)
+        if factor
+    ]
+    change = changes[0] if len(changes) == 1 else torch.stack(changes).square().sum(0).sqrt()
+    size = torch.maximum(_length(before[0].detach()), _length(after[0].detach()))
+    return change / size.clamp(min=torch.finfo(size.dtype).tiny)
 
 
 def _length(x: torch.Tensor) -> torch.Tensor:

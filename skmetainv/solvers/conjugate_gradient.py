@@ -6,7 +6,7 @@ from typing import cast
 import torch
 
 from skmetainv.operators import DataTerm, LinearMap
-from skmetainv.operators.maps.normal_equations import Residuals, begin, dot, update
+from skmetainv.operators.maps.normal_equations import TOLERANCE, Residuals, begin, dot, update
 from skmetainv.parameters import Interval
 from skmetainv.solvers.base import IterativeSolver, Solver, State
 from skmetainv.solvers.schedules import Schedule
@@ -25,14 +25,15 @@ class ConjugateGradient(Solver):
     n_iter : int, default=10
         Number of updates.
     damping : float, default=0.0
-        Weight of ``||x||^2 / 2``.
+        Weight of ``||x||^2 / 2``; one number, for all updates solve the same equations.
     learnable : tuple of str, default=()
         What training may change: "damping", where it is not 0.
 
     Notes
     -----
-    An image stops where its residual is down to rounding; the last update is then left out, so
-    that derivatives stay finite at the solution.
+    An image stays as it is once its residual is 1e-13 (in single precision 1e-6) of the right-hand
+    side, or of the first residual where that is larger: what is left is rounding, whose directions
+    would lead away again where ``A`` has a null space, and whose derivatives would be large.
 
     References
     ----------
@@ -80,13 +81,18 @@ class _ConjugateGradient(IterativeSolver):
                 "ConjugateGradient needs a linear operator, and this one is nonlinear: "
                 "GradientDescent takes nonlinear operators."
             )
-        r = -data.gradient(x)
-        return begin(x, r if self.damping is None else r - self.damping(0) * x)
+        b, r = data.start("adjoint"), -data.gradient(x)
+        first = begin(x, r if self.damping is None else r - self.damping(0) * x)
+        enough = TOLERANCE.get(x.dtype, 1e-6) ** 2 * torch.maximum(dot(b, b), first.rr)
+        return *first, enough.detach()
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
-        residuals, b = Residuals(*state), data.start("adjoint")
-        going = residuals.rr > torch.finfo(b.dtype).eps ** 2 * dot(b, b)
-        return update(lambda p: self._matrix(p, data), residuals, going)
+        *residuals, enough = state
+        before = Residuals(*residuals)
+        return *update(lambda p: self._matrix(p, data), before, before.rr > enough), enough
+
+    def scales(self, k: int) -> tuple[float, ...]:
+        return 1.0, 0.0, 0.0, 0.0, 0.0  # residuals and directions vanish in their own time
 
     def _matrix(self, p: torch.Tensor, data: DataTerm) -> torch.Tensor:
         A = cast(LinearMap, data.A)

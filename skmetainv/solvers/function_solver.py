@@ -17,8 +17,8 @@ class FunctionSolver(Solver):
     ----------
     update : callable
         ``update(x, data)`` gives the images after one update, in torch, each image on its own;
-        `data` is a `skmetainv.operators.DataTerm`. Of a module a copy is used, whose weights
-        training may change.
+        `data` is a `skmetainv.operators.DataTerm`. Of a module a copy is used, in evaluation
+        mode, whose weights training may change.
     n_iter : int, default=1
         Number of updates.
 
@@ -41,7 +41,9 @@ class FunctionSolver(Solver):
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        own = copy.deepcopy(self.update) if isinstance(self.update, nn.Module) else self.update
+        own = (
+            copy.deepcopy(self.update).eval() if isinstance(self.update, nn.Module) else self.update
+        )
         return _FunctionSolver(self.n_iter, own)
 
 

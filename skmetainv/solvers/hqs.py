@@ -4,12 +4,14 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import Interval
 from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Schedule, check_schedule
 
 # Where Zhang et al. (2021) begin, in images of the range [0, 1].
 _FIRST_LEVEL = 49 / 255
@@ -28,14 +30,17 @@ class HQS(PriorSolver):
         Number of updates.
     rho : float or sequence of float, default=None
         Penalty, or one per update. None is the usual choice of Zhang et al. (2021),
-        ``weight (measurement_noise / noise_level_k)^2``, which grows as the level falls.
+        ``weight (measurement_noise / noise_level_k)^2``, which grows as the level falls, and goes
+        with the levels where those are learned.
     noise_level : float or sequence of float, default=None
         What the denoiser takes the noise to be, in the units of the images, or one per update. None
         is the usual decreasing schedule: `n_iter` levels equally spaced in logarithm from 49/255
-        to `measurement_noise`. A denoiser that takes no noise level keeps its own, and the
-        schedule governs the penalties alone.
+        (or `measurement_noise`, where that is more) to `measurement_noise`. This is for images in
+        [0, 1]: in other units give the levels. A denoiser that takes no noise level keeps its own,
+        and the schedule governs the penalties alone.
     measurement_noise : float, default=0.01
-        Standard deviation of the measurement's noise, where `rho` or `noise_level` is None.
+        Standard deviation of the measurement's noise, in the units of the images, where `rho` or
+        `noise_level` is None.
     weight : float, default=0.23
         Weight of the prior, where `rho` is None.
     denoise_first : bool, default=False
@@ -92,18 +97,33 @@ class HQS(PriorSolver):
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        levels = np.geomspace(_FIRST_LEVEL, self.measurement_noise, max(1, self.n_iter))
-        schedules = self._schedules(noise_level=levels, rho=levels)
-        if self.rho is None:
-            given = levels if self.noise_level is None else np.asarray(self.noise_level)
-            rho = np.atleast_1d(self.weight * (self.measurement_noise / given) ** 2)
-            schedules["rho"] = Schedule(list(rho), "rho" in self.learnable)
-        prior = self._prior(image_shape, schedules["noise_level"])
-        return _HQS(self.n_iter, prior, schedules["rho"], self.denoise_first)
+        last = self.measurement_noise
+        levels = np.geomspace(max(last, _FIRST_LEVEL), last, max(1, self.n_iter))
+        given = levels if self.noise_level is None else self.noise_level
+        check_schedule(given, len(levels), "noise_level", "HQS")
+        matched = self.weight * (last / np.atleast_1d(given)) ** 2
+        schedules = self._schedules(noise_level=levels, rho=matched)
+        level, rho = schedules["noise_level"], schedules["rho"]
+        prior = self._prior(image_shape, level)
+        if self.rho is None and "rho" not in self.learnable and "noise_level" in self.learnable:
+            return _HQS(self.n_iter, prior, _Matched(level, last, self.weight), self.denoise_first)
+        return _HQS(self.n_iter, prior, rho, self.denoise_first)
+
+
+class _Matched(nn.Module):
+    """The penalty that goes with a noise level that is learned."""
+
+    def __init__(self, noise_level: Schedule, measurement_noise: float, weight: float):
+        super().__init__()
+        self.noise_level, self.measurement_noise = noise_level, measurement_noise
+        self.weight = weight
+
+    def forward(self, k: int) -> float | torch.Tensor:
+        return self.weight * (self.measurement_noise / self.noise_level(k)) ** 2
 
 
 class _HQS(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, rho: Schedule, denoise_first: bool):
+    def __init__(self, n_iter: int, prior: Prior, rho: Schedule | _Matched, denoise_first: bool):
         super().__init__(n_iter)
         self.prior, self.rho, self.denoise_first = prior, rho, denoise_first
 

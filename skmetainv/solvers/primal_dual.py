@@ -19,8 +19,8 @@ class PrimalDual(Solver):
         x_k+1 = argmin_x 1/2 ||A x - y||^2 + 1/(2 tau) ||x - (x_k - tau grad' p_k)||^2
         p_k+1 = p_k + sigma grad(2 x_k+1 - x_k), brought into the ball of radius weight
 
-    with ``tau = step_size`` and ``sigma = 1 / (8 tau)``, for which it converges from everywhere,
-    whatever the norm of ``A``.
+    with ``tau = step_size`` and ``sigma = 1 / (8 tau)``. With a constant step size it converges
+    from everywhere, whatever the norm of ``A``.
 
     Parameters
     ----------
@@ -84,3 +84,6 @@ class _PrimalDual(IterativeSolver):
         x, before = data.prox(x - tau * gradient_adjoint(p), 1 / tau), x
         p = project(p + gradient(2 * x - before) / (SQUARED_NORM * tau), self.weight(k))
         return x, p.movedim(0, 1)
+
+    def scales(self, k: int) -> tuple[float, ...]:
+        return 1.0, float(self.step_size(k))

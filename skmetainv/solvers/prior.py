@@ -27,7 +27,7 @@ class PriorSolver(Solver):
     def _prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
         """Return the denoiser of every update, for images of one shape."""
         chosen = TotalVariation() if self.denoiser is None else self.denoiser
-        if isinstance(chosen, FrozenEstimator):
+        while isinstance(chosen, FrozenEstimator):
             chosen = chosen.estimator
         if not isinstance(chosen, Denoiser):
             raise ValueError(
@@ -35,10 +35,11 @@ class PriorSolver(Solver):
                 f"a FrozenEstimator. Got {self.denoiser!r} instead."
             )
         D = chosen.build(image_shape)
-        if self.noise_level is not None and not D.takes_noise_level:
+        asked = self.noise_level is not None or "noise_level" in self.learnable
+        if asked and not D.takes_noise_level:
             raise ValueError(
-                f"The 'noise_level' parameter of {type(self).__name__} must be None, because "
-                f"{chosen!r} takes no noise level. Got {self.noise_level!r} instead."
+                f"The 'noise_level' parameter of {type(self).__name__} must be None, and not "
+                f"learnable: this {type(chosen).__name__} takes no noise level."
             )
         return Prior(D, noise_level)
 

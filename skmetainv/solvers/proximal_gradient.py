@@ -14,14 +14,14 @@ class ProximalGradient(PriorSolver):
     """Proximal gradient descent (ISTA, FISTA), a denoiser in place of the prior's prox.
 
     ``x <- D(z - step_size A'(A z - y))`` from ``z = x``, or, accelerated, from
-    ``z = x_k + k / (k + 3) (x_k - x_k-1)``. Where ``D`` is the proximal step of ``step_size g``
+    ``z = x_k + k / (k + 4) (x_k - x_k-1)``. Where ``D`` is the proximal step of ``step_size g``
     with a convex ``g`` it converges to a minimiser of ``1/2 ||A x - y||^2 + g(x)``, for step sizes
     below ``2 / ||A||^2``, accelerated up to ``1 / ||A||^2``. Nonlinear operators are taken, too.
 
     Parameters
     ----------
     denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
-        ``D``; None is ``TotalVariation()``.
+        ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
     n_iter : int, default=10
         Number of updates.
     step_size : float or sequence of float, default=0.9
@@ -30,7 +30,7 @@ class ProximalGradient(PriorSolver):
         What the denoiser takes the noise to be, in the units of the images, or one per update; None
         leaves the denoiser its own.
     accelerated : bool, default=False
-        FISTA, with the momentum of Chambolle and Dossal.
+        FISTA, with the momentum of Chambolle and Dossal for ``a = 3``.
     learnable : tuple of str, default=()
         What training may change of "step_size" and "noise_level".
 
@@ -76,7 +76,7 @@ class ProximalGradient(PriorSolver):
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        schedules = self._schedules()
+        schedules = self._schedules("noise_level")
         prior = self._prior(image_shape, schedules.pop("noise_level", None))
         return (_FISTA if self.accelerated else _ISTA)(self.n_iter, prior, **schedules)
 
@@ -104,5 +104,5 @@ class _FISTA(_ISTA):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         x, before = state
-        z = torch.lerp(before, x, 1 + k / (k + 3))  # x + k / (k + 3) (x - before)
+        z = torch.lerp(before, x, 1 + k / (k + 4))  # x + k / (k + 4) (x - before)
         return self.prior(z - self.step_size(k) * data.gradient(z), k), x

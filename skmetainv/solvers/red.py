@@ -2,13 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import StrOptions
 from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Schedule, check_schedule
 
 
 class RED(PriorSolver):
@@ -28,7 +29,7 @@ class RED(PriorSolver):
     Parameters
     ----------
     denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
-        ``D``; None is ``TotalVariation()``.
+        ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
     n_iter : int, default=3
         Number of updates.
     rho : float or sequence of float, default=0.1
@@ -55,7 +56,8 @@ class RED(PriorSolver):
 
     Examples
     --------
-    >>> import torch
+    >>> import numpy as np
+    import torch
     >>> from skmetainv.denoisers import GaussianSmoothing
     >>> from skmetainv.operators import Identity
     >>> from skmetainv.solvers import RED
@@ -100,12 +102,13 @@ class RED(PriorSolver):
                     f"The {name!r} parameter of RED must be None unless method={method!r}. "
                     f"Got {getattr(self, name)!r} and method={self.method!r} instead."
                 )
-        chosen: dict[str, Any] = {}
-        if self.method == "steepest_descent":
-            chosen["step_size"] = _for_norm_1(self.rho)
-        if self.method == "admm":
-            chosen["beta"] = self.rho
-        schedules = self._schedules(**chosen)
+        check_schedule(self.rho, self.n_iter, "rho", "RED")
+        defaults: dict[str, Any] = {
+            "fixed_point": {},
+            "steepest_descent": {"step_size": 1 / (1 + np.atleast_1d(self.rho))},
+            "admm": {"beta": self.rho},
+        }[self.method]
+        schedules = self._schedules("noise_level", "step_size", "beta", **defaults)
         prior = self._prior(image_shape, schedules.pop("noise_level", None))
         return _METHODS[self.method](self.n_iter, prior, **schedules)
 
@@ -131,7 +134,7 @@ class _SteepestDescent(IterativeSolver):
         return (x - self.step_size(k) * gradient,)
 
     def check(self, A: ForwardMap) -> None:
-        warn_of_step_size(self.step_size, A, "RED", curvature=self.rho.largest())
+        warn_of_step_size(self.step_size, A, "RED", curvature=self.rho)
 
 
 class _ADMM(IterativeSolver):
@@ -151,10 +154,8 @@ class _ADMM(IterativeSolver):
         v = (rho * self.prior(v, k) + beta * u) / (rho + beta)
         return x, v, beta * (u - v)  # w + beta (x - v)
 
+    def scales(self, k: int) -> tuple[float, ...]:
+        return 1.0, 1.0, 1 / float(self.beta(k))
+
 
 _METHODS = {"fixed_point": _FixedPoint, "steepest_descent": _SteepestDescent, "admm": _ADMM}
-
-
-def _for_norm_1(rho: Any) -> Any:
-    """Return ``1 / (1 + rho)``, of one number or of each."""
-    return 1 / (1 + rho) if not hasattr(rho, "__len__") else [1 / (1 + r) for r in rho]

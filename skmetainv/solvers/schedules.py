@@ -36,15 +36,16 @@ class Schedule(nn.Module):
             return self.values[min(k, len(self.values) - 1)]
         return self.logarithm[min(k, len(self.logarithm) - 1)].exp()
 
-    def largest(self) -> float:
-        """Return the largest of all numbers."""
-        return max(self.values) if self.logarithm is None else float(self.logarithm.max().exp())
+    def __len__(self) -> int:
+        """Return how many numbers there are."""
+        return len(self.values)
 
 
 def check_schedule(values: Any, n_iter: int, name: str, owner: str) -> None:
     """Raise unless `values` is a positive number, or `n_iter` of them."""
     numbers = [values] if isinstance(values, Real) else values
-    if not isinstance(numbers, list | tuple | np.ndarray) or not all(
+    sequence = isinstance(numbers, list | tuple | np.ndarray) and np.ndim(numbers) == 1
+    if not sequence or not all(
         isinstance(v, Real) and v is not True and 0 < float(v) < np.inf for v in numbers
     ):
         raise ValueError(

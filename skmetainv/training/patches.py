@@ -38,7 +38,8 @@ class NoisyPatches:
     noise_level : (float, float)
         Range from which the level of every patch is drawn, as likely one as the other.
     size : int
-        Rows and columns of a patch; fewer where an image has fewer.
+        Rows and columns of a patch, at most those of the largest image; smaller images are
+        continued as in a mirror.
     per_image : int or None
         Patches of an image in an epoch; None takes as many as cover its area.
     augment : bool
@@ -74,7 +75,7 @@ class NoisyPatches:
     @cached_property
     def _sides(self) -> tuple[int, int]:
         heights, widths = zip(*(s.layout.tensor_shape[1:] for s in self.clean), strict=True)
-        return min(self.size, *heights), min(self.size, *widths)
+        return min(self.size, max(heights)), min(self.size, max(widths))
 
     @cached_property
     def _per_image(self) -> list[int]:
@@ -98,15 +99,25 @@ class NoisyPatches:
         image = (index - (self._ends[place - 1] if place else 0)) // self._per_image[place]
         window = []
         for n, side in zip(self.clean[place].layout.tensor_shape[1:], self._sides, strict=True):
-            first = int(generator.integers(n - side + 1))
+            first = int(generator.integers(max(0, n - side) + 1))
             window.append(slice(first, first + side))
         turns, mirrored = int(generator.integers(4)), bool(generator.integers(2))
         patches = [self.clean[place].patch(image, *window)]
         if self.noisy is not None:
             patches.append(self.noisy[place].patch(image, *window))
+        patches = [self._filled_up(patch) for patch in patches]
         if self.augment:
             patches = [self._turned(patch, turns, mirrored) for patch in patches]
         return patches[0], patches[-1]
+
+    def _filled_up(self, patch: torch.Tensor) -> torch.Tensor:
+        """Return a patch with all rows and columns, those it lacks mirrored."""
+        for axis, side in zip((1, 2), self._sides, strict=True):
+            n = patch.shape[axis]
+            if n < side:
+                place = torch.arange(side, device=patch.device) % (2 * n)
+                patch = patch.index_select(axis, torch.minimum(place, 2 * n - 1 - place))
+        return patch
 
     def _turned(self, patch: torch.Tensor, turns: int, mirrored: bool) -> torch.Tensor:
         if self._sides[0] != self._sides[1]:

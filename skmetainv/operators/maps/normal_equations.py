@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 # Relative residual at which an image is solved, by floating-point type.
-_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
 _MAX_ITER = 10_000
 
 Matrix = Callable[[torch.Tensor], torch.Tensor]
@@ -92,11 +92,15 @@ def begin(x: torch.Tensor, r: torch.Tensor) -> Residuals:
 def update(matrix: Matrix, state: Residuals, going: torch.Tensor) -> Residuals:
     """Return the state after one update; images that are not `going` stay as they are.
 
+    So do those along whose direction the matrix is 0, where it is singular.
+
     Derivatives are finite, where a residual is 0, too, if its image is not going.
     """
     x, r, p, rr = state
     q = matrix(p)
-    step = _ratio(rr, dot(p, q), going)
+    curvature = dot(p, q)
+    going = going & (curvature > 0)
+    step = _ratio(rr, curvature, going)
     x, r = torch.addcmul(x, step, p), torch.addcmul(r, step, q, value=-1)
     rr, before = dot(r, r), rr
     return Residuals(x, r, torch.addcmul(r, _ratio(rr, before, going), p), rr)
@@ -116,7 +120,7 @@ def _conjugate_gradients(
 ) -> torch.Tensor:
     """Return the solution of ``matrix(x) = b``, for a symmetric positive definite matrix."""
     state = begin(torch.zeros_like(b), b) if start is None else begin(start, b - matrix(start))
-    enough = _TOLERANCE.get(b.dtype, 1e-6) ** 2 * dot(b, b)
+    enough = TOLERANCE.get(b.dtype, 1e-6) ** 2 * dot(b, b)
     for _ in range(min(_MAX_ITER, 10 * b[0].numel())):
         going = state.rr > enough
         if not going.any():

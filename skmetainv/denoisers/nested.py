@@ -1,0 +1,42 @@
+"""Learned denoisers that are parts of something else."""
+
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+
+from skmetainv.denoisers.learned import LearnedDenoiser
+
+_OPEN = (None, "auto")
+
+
+def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
+    """Fit, on clean images, the learned denoisers among the parts of a component.
+
+    Those in a `FrozenEstimator` stay as they are; those with weights of a file take these.
+
+    Parameters
+    ----------
+    component : BaseEstimator
+        A solver, say; its parts are changed, so that it should be a copy.
+    X : array-like
+        Clean images.
+    **parameters : dict
+        Parameters to set where a denoiser leaves them open, None or "auto".
+    """
+    parts = list(component.get_params(deep=True).values())
+    frozen = {id(part.estimator) for part in parts if isinstance(part, FrozenEstimator)}
+    for part in parts:
+        if isinstance(part, LearnedDenoiser) and id(part) not in frozen:
+            own = part.get_params()
+            part.set_params(**{name: v for name, v in parameters.items() if own[name] in _OPEN})
+            if part.weights is None:
+                part.fit(X)
+            else:
+                part._fit(X, None, part._initial_state)
+
+
+def fitted_denoisers(component: BaseEstimator) -> list[LearnedDenoiser]:
+    """Return the learned denoisers among the parts of a component that are fitted."""
+    parts = component.get_params(deep=True).values()
+    return [p for p in parts if isinstance(p, LearnedDenoiser) and hasattr(p, "weights_")]
