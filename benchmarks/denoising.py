@@ -1,7 +1,7 @@
 """Train a small DnCNN and compare it with classical denoisers on the usual test images.
 
     python -m benchmarks.denoising --train FOLDER --validation FOLDER --test FOLDER
-        [--noise-level 25] [--epochs 10] [--state FILE]
+        [--noise-level 25] [--epochs 12] [--state FILE]
 
 Gray photographs with white Gaussian noise of standard deviation 25/255, not clipped. The network
 learns from the first folder, epoch by epoch, its state written to a file after each, so that an
@@ -116,7 +116,7 @@ def main():
     for name in ("train", "validation", "test"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--noise-level", type=float, default=25)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--depth", type=int, default=10)
     parser.add_argument("--width", type=int, default=48)
     parser.add_argument("--state", type=Path, default=Path("denoising.joblib"))
