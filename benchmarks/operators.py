@@ -254,13 +254,13 @@ def seconds(call, device):
     return time.perf_counter() - start
 
 
-def timed(ours, theirs, device):
-    """Return medians in milliseconds and the median ratio of the pairs."""
+def timed(ours, theirs, device, budget=SECONDS):
+    """Return medians in milliseconds and the median ratio of the pairs run in `budget` seconds."""
     calls = [call for call in (ours, theirs) if call is not None]
     for call in calls:
         call()
     once = sum(seconds(call, device) for call in calls)
-    n = min(PAIRS[1], max(PAIRS[0], int(SECONDS / once)))
+    n = min(PAIRS[1], max(PAIRS[0], int(budget / once)))
     pairs = [[seconds(call, device) for call in calls] for _ in range(n)]
     result = {"ours_ms": 1000 * median(pair[0] for pair in pairs), "pairs": n}
     if theirs is not None:

@@ -97,7 +97,8 @@ class ClassicalReconstructor(Reconstructor):
         Updates made, image by image, by the last call of `predict` or `score`; after `fit`, which
         tries one update on the first image, and after loading from disk, that one.
     residuals_ : list of ndarray
-        The relative changes by those updates, image by image, see `tol`.
+        The relative changes ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` by those updates, image
+        by image.
     operator_, solver_ : object
         Copies of the parameters, the solver's denoiser fitted.
     image_shape_ : tuple of int

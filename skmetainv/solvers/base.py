@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from itertools import compress
-from math import inf
+from math import hypot, inf
 from numbers import Integral
 from typing import Any, NamedTuple, TypeAlias
 
@@ -87,7 +87,7 @@ class Run(NamedTuple):
     x: torch.Tensor
     """The images, shape ``(batch, channels, height, width)``."""
     residuals: list[list[float]]
-    """The relative change by each update that was made, see `IterativeSolver.run`."""
+    """The relative change of ``x`` by each update that was made, see `IterativeSolver.run`."""
     converged: list[bool]
     """Whether the last change was within the tolerance."""
 
@@ -133,10 +133,10 @@ class IterativeSolver(nn.Module):
     def run(self, x: torch.Tensor, data: DataTerm, max_iter: int, tol: float | None = None) -> Run:
         """Return the images after `max_iter` updates, or when they no longer change.
 
-        Every image stops on its own: when its relative change is at most `tol`, or not finite. The
-        change is ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)``, to whose numerator the changes of
-        multipliers and other images of the state add (as the sides of a right angle do): an image
-        may stand still while they move.
+        Every image stops on its own: when its relative change, ``||x_k+1 - x_k|| / max(||x_k||,
+        ||x_k+1||)``, is at most `tol`, or not finite. To the numerator the changes of multipliers
+        and dual variables are added (as the sides of a right angle are): an image may stand still
+        while they move.
 
         Parameters
         ----------
@@ -150,18 +150,25 @@ class IterativeSolver(nn.Module):
             Relative change at which an image has converged; None makes `max_iter` updates.
         """
         state, least = self.init(x, data), -1.0 if tol is None else tol
+        size = _lengths(state[0])
         residuals: list[list[float]] = [[] for _ in x]
-        going = [True] * len(x)
+        going, converged = [True] * len(x), [False] * len(x)
         for k in range(max_iter):
             after = self.step(state, data, k)
-            changes = _change(state, after, self.scales(k)).tolist()
+            before, size = size, _lengths(after[0])
+            sizes = [max(pair) or 1.0 for pair in zip(before, size, strict=True)]
+            changes = _ratios(_lengths(after[0] - state[0]), sizes)
+            moved = changes
+            if any(change <= least for change in compress(changes, going)):
+                moved = _ratios(_distances(state, after, self.scales(k)), sizes)
             state = after if all(going) else _where(going, after, state)
             for i in compress(range(len(x)), going):
                 residuals[i].append(changes[i])
-                going[i] = least < changes[i] < inf
+                converged[i] = moved[i] <= least
+                going[i] = changes[i] < inf and not converged[i]
             if not any(going):
                 break
-        return Run(state[0], residuals, [bool(r) and r[-1] <= least for r in residuals])
+        return Run(state[0], residuals, converged)
 
     def scales(self, k: int) -> tuple[float, ...]:
         """Return what brings the changes of a state by update `k` to the images' units.
@@ -201,21 +208,23 @@ def warn_of_step_size(
             return
 
 
-def _change(before: State, after: State, scales: tuple[float, ...]) -> torch.Tensor:
-    """Return the relative change of each image, 0 where nothing has changed."""
+def _distances(before: State, after: State, scales: tuple[float, ...]) -> list[float]:
+    """Return how far each image and what goes with it moved, in the images' units."""
     factors = scales + (1.0,) * (len(after) - len(scales))
-    changes = [
-        factor * _length((new - old).detach())
+    moved = [
+        [factor * length for length in _lengths(new - old)]
         for new, old, factor in zip(after, before, factors, strict=True)
         if factor
     ]
-    change = changes[0] if len(changes) == 1 else torch.stack(changes).square().sum(0).sqrt()
-    size = torch.maximum(_length(before[0].detach()), _length(after[0].detach()))
-    return change / size.clamp(min=torch.finfo(size.dtype).tiny)
+    return [hypot(*lengths) for lengths in zip(*moved, strict=True)]
 
 
-def _length(x: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(x.flatten(1), dim=1)
+def _lengths(x: torch.Tensor) -> list[float]:
+    return torch.linalg.vector_norm(x.detach(), dim=tuple(range(1, x.ndim))).tolist()
+
+
+def _ratios(lengths: list[float], sizes: list[float]) -> list[float]:
+    return [length / size for length, size in zip(lengths, sizes, strict=True)]
 
 
 def _where(going: list[bool], after: State, before: State) -> State:
