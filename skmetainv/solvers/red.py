@@ -56,8 +56,7 @@ class RED(PriorSolver):
 
     Examples
     --------
-    >>> import numpy as np
-    import torch
+    >>> import torch
     >>> from skmetainv.denoisers import GaussianSmoothing
     >>> from skmetainv.operators import Identity
     >>> from skmetainv.solvers import RED
