@@ -7,8 +7,8 @@ of runs in turn.
 
 overhead: one update with a DnCNN of 17 layers and 64 channels, divided by the same network's own
 forward pass; and the rest of the update alone, which is the same with an identity for a denoiser.
-Ratios above 1.05 are marked. With MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ large, the C library
-keeps freed memory, and the ratios vary less.
+Ratios above 1.05 are marked. With MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ large, the C
+library keeps freed memory, and the ratios vary less.
 
 loops: ten updates with a denoiser that costs next to nothing, so that everything else shows; the
 same denoiser, penalties, step sizes and start in DeepInverse's solvers, which run without cost
