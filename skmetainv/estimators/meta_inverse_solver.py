@@ -76,7 +76,8 @@ class MetaInverseSolver(TrainedReconstructor):
         in the units of the measurement.
     n_inner : int, default=3
         Number of inner steps ``m``. If it is raised after fitting, the further steps take the
-        last step sizes that were learned, with an `InnerStepsWarning`.
+        last step sizes that were learned, with an `InnerStepsWarning`. It may change from one
+        `partial_fit` to the next: rows of ``history_["inner_loss"]`` then have other lengths.
     inner_lr : float, default=0.01
         The inner step size, or where the learned ones begin. The data fidelity is a mean, so a
         good value depends on the solver, not on the image's size: the more of the fidelity the
