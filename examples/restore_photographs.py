@@ -2,7 +2,7 @@
 
 Trains a small `DnCNN` on nine photographs that come inside scikit-image, restores two others with
 it as the prior of three solvers, and by total variation without it. Prints one table and writes
-`restore_photographs.png`. About two minutes on two CPU cores:
+`restore_photographs.png`. About a minute on two CPU cores:
 
     python examples/restore_photographs.py
 """
