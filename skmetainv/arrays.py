@@ -157,6 +157,29 @@ class RealView:
         return values.view(self.dtype).reshape(-1, *self.shape[1:])
 
 
+class Subset:
+    """Some of the images of an array, none of which is read before it is asked for.
+
+    Parameters
+    ----------
+    array : array-like of shape (n, ...)
+        Anything with `shape`, `dtype` and indexing by an array of integers.
+    indices : ndarray of int
+        Which images, in increasing order.
+    """
+
+    def __init__(self, array: Any, indices: np.ndarray):
+        self.array, self.indices = array, indices
+        self.shape = (len(indices), *array.shape[1:])
+        self.dtype = array.dtype
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, places: Any) -> Any:
+        return self.array[self.indices[places]]
+
+
 class ArraySource:
     """Batches of images, or of measurements, of any array-like as tensors.
 

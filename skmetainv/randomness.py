@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 # The first entry of a stream's spawn key: what the numbers are for.
-_WEIGHTS, _ORDER, _TRAINING, _EVALUATION = range(4)
+_WEIGHTS, _ORDER, _TRAINING, _EVALUATION, _HELD_OUT = range(5)
 
 
 def integer_seed(random_state: Any) -> int:
@@ -37,6 +37,11 @@ def _generator(seed: int, *stream: int) -> np.random.Generator:
 def weights_generator(seed: int) -> np.random.Generator:
     """Return the generator of a model's initial weights."""
     return _generator(seed, _WEIGHTS)
+
+
+def held_out_generator(seed: int) -> np.random.Generator:
+    """Return the generator of the images that are held out for validation."""
+    return _generator(seed, _HELD_OUT)
 
 
 def order_generator(seed: int, epoch: int) -> np.random.Generator:

@@ -240,8 +240,8 @@ def test_learning_is_real():
 def test_the_history_is_of_every_epoch():
     est = small(n_inner=2, max_epochs=3).fit(FACES[:10])
     assert est.n_iter_ == 3
-    assert set(est.history_) == {"seconds", "outer_loss", "inner_loss"}
-    assert [len(v) for v in est.history_.values()] == [3, 3, 3]
+    assert set(est.history_) == {"seconds", "outer_loss", "inner_loss", "learning_rate"}
+    assert [len(v) for v in est.history_.values()] == [3, 3, 3, 3]
     assert np.shape(est.history_["inner_loss"]) == (3, 2)
 
 

@@ -14,8 +14,9 @@ from torch.nn.utils import skip_init
 from skmetainv.denoisers.checkpoints import State
 from skmetainv.denoisers.learned import LearnedDenoiser, Network
 from skmetainv.denoisers.spectral import limit_norm
-from skmetainv.losses import Loss
+from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
+from skmetainv.training import Checkpoint, LearningRate, Optimizer
 
 
 class DnCNN(LearnedDenoiser):
@@ -56,14 +57,29 @@ class DnCNN(LearnedDenoiser):
         Patches drawn of an image in an epoch; None is as many as cover its area.
     augment : bool, default=True
         Turn patches by right angles, and mirror them, at random.
-    loss : {"l1", "l2"} or Loss, default="l2"
-        What training minimises between denoised and clean patches.
+    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
+        What training minimises between denoised and clean patches, see `skmetainv.losses`.
     lr : float, default=1e-3
-        Adam's learning rate.
+        Learning rate.
+    optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
+        How gradients change the weights, see `skmetainv.training`.
+    lr_schedule : {"constant", "cosine"} or LearningRate, default="constant"
+        What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
+    max_grad_norm : float, default=None
+        Scale gradients down to this norm where it is larger.
     max_epochs : int, default=50
         Number of epochs.
     batch_size : int, default=16
         Patches in a step, and images that `predict` denoises at a time.
+    early_stopping : bool, default=False
+        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+    validation_fraction : float, default=0.1
+        Share of the images, drawn at random, that early stopping holds out where `fit` is given no
+        `X_val`.
+    n_iter_no_change : int, default=10
+        Epochs in a row without a better PSNR, after which early stopping stops.
+    tol : float, default=0.0
+        By how many decibels it must be better.
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
         square if they can be, else one row.
@@ -72,21 +88,28 @@ class DnCNN(LearnedDenoiser):
         [0, 1] and integers are divided by their type's maximum.
     clip : (float, float), default=None
         Clip predictions to this range.
-    precision : {"float32", "float64"}, default="float32"
-        Floating-point type of all computations.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Floating-point type of all computations; with "bfloat16" convolutions are computed in it,
+        and weights and images are float32.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device when there is one, else the CPU.
+    checkpoint : path-like or Checkpoint, default=None
+        A file that `fit` writes from time to time and goes on from, see
+        `skmetainv.training.Checkpoint`.
+    warm_start : bool, default=False
+        Let `fit` begin with the weights of the last call, and add epochs to it.
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of initial weights, patches and noise.
     verbose : int, default=0
-        1 draws a progress bar.
+        1 draws a progress bar, with the figures of `history_`.
 
     Attributes
     ----------
     weights_ : dict of str to ndarray
         The network's weights, named as KAIR names them.
     history_ : dict of str to list
-        For each epoch: ``loss``, the mean over patches, and ``seconds``.
+        For each epoch: ``loss``, the mean over patches, ``validation_psnr`` where there is one,
+        ``learning_rate``, and ``seconds``.
     n_iter_ : int
         Number of epochs trained.
     image_shape_, measurement_shape_ : tuple of int
@@ -145,35 +168,53 @@ class DnCNN(LearnedDenoiser):
         patch_size: int = 40,
         patches_per_image: int | None = None,
         augment: bool = True,
-        loss: str | Loss = "l2",
+        loss: LossLike = "l2",
         lr: float = 1e-3,
+        optimizer: str | Optimizer = "adam",
+        lr_schedule: str | LearningRate = "constant",
+        max_grad_norm: float | None = None,
         max_epochs: int = 50,
         batch_size: int = 16,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
         image_shape: tuple[int, ...] | None = None,
         data_range: Any = None,
         clip: tuple[float, float] | None = None,
         precision: str = "float32",
         device: str | torch.device = "auto",
+        checkpoint: str | PathLike[str] | Checkpoint | None = None,
+        warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ):
         super().__init__(
-            noise_level,
-            weights,
-            patch_size,
-            patches_per_image,
-            augment,
-            loss,
-            lr,
-            max_epochs,
-            batch_size,
-            image_shape,
-            data_range,
-            clip,
-            precision,
-            device,
-            random_state,
-            verbose,
+            noise_level=noise_level,
+            weights=weights,
+            patch_size=patch_size,
+            patches_per_image=patches_per_image,
+            augment=augment,
+            loss=loss,
+            lr=lr,
+            optimizer=optimizer,
+            lr_schedule=lr_schedule,
+            max_grad_norm=max_grad_norm,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            image_shape=image_shape,
+            data_range=data_range,
+            clip=clip,
+            precision=precision,
+            device=device,
+            checkpoint=checkpoint,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
         )
         self.depth = depth
         self.width = width

@@ -13,8 +13,9 @@ from torch.nn.utils import skip_init
 
 from skmetainv.denoisers.learned import LearnedDenoiser
 from skmetainv.denoisers.network import Network
-from skmetainv.losses import Loss
+from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
+from skmetainv.training import Checkpoint, LearningRate, Optimizer
 
 # Scales of the network, so that height and width are filled up to multiples of 8.
 _N_SCALES = 4
@@ -49,15 +50,18 @@ class DRUNet(LearnedDenoiser):
         Patches drawn of an image in an epoch; None is as many as cover its area.
     augment : bool, default=True
         Turn patches by right angles, and mirror them, at random.
-    loss : {"l1", "l2"} or Loss, default="l1"
-        What training minimises between denoised and clean patches.
+    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l1"
+        What training minimises between denoised and clean patches, see `skmetainv.losses`.
     lr : float, default=1e-4
-        Adam's learning rate.
+        Learning rate.
+    optimizer, lr_schedule, max_grad_norm
+        As in `DnCNN`.
     max_epochs : int, default=50
         Number of epochs.
     batch_size : int, default=16
         Patches in a step, and images that `predict` denoises at a time.
-    image_shape, data_range, clip, precision, device, random_state, verbose
+    early_stopping, validation_fraction, n_iter_no_change, tol, image_shape, data_range, clip, \
+precision, device, checkpoint, warm_start, random_state, verbose
         As in `DnCNN`.
 
     Attributes
@@ -65,7 +69,8 @@ class DRUNet(LearnedDenoiser):
     weights_ : dict of str to ndarray
         The network's weights, named as KAIR names them.
     history_ : dict of str to list
-        For each epoch: ``loss``, the mean over patches, and ``seconds``.
+        For each epoch: ``loss``, the mean over patches, ``validation_psnr`` where there is one,
+        ``learning_rate``, and ``seconds``.
     n_iter_ : int
         Number of epochs trained.
 
@@ -101,35 +106,53 @@ class DRUNet(LearnedDenoiser):
         patch_size: int = 128,
         patches_per_image: int | None = None,
         augment: bool = True,
-        loss: str | Loss = "l1",
+        loss: LossLike = "l1",
         lr: float = 1e-4,
+        optimizer: str | Optimizer = "adam",
+        lr_schedule: str | LearningRate = "constant",
+        max_grad_norm: float | None = None,
         max_epochs: int = 50,
         batch_size: int = 16,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
         image_shape: tuple[int, ...] | None = None,
         data_range: Any = None,
         clip: tuple[float, float] | None = None,
         precision: str = "float32",
         device: str | torch.device = "auto",
+        checkpoint: str | PathLike[str] | Checkpoint | None = None,
+        warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ):
         super().__init__(
-            noise_level,
-            weights,
-            patch_size,
-            patches_per_image,
-            augment,
-            loss,
-            lr,
-            max_epochs,
-            batch_size,
-            image_shape,
-            data_range,
-            clip,
-            precision,
-            device,
-            random_state,
-            verbose,
+            noise_level=noise_level,
+            weights=weights,
+            patch_size=patch_size,
+            patches_per_image=patches_per_image,
+            augment=augment,
+            loss=loss,
+            lr=lr,
+            optimizer=optimizer,
+            lr_schedule=lr_schedule,
+            max_grad_norm=max_grad_norm,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            image_shape=image_shape,
+            data_range=data_range,
+            clip=clip,
+            precision=precision,
+            device=device,
+            checkpoint=checkpoint,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
         )
         self.width = width
         self.n_blocks = n_blocks

@@ -22,10 +22,11 @@ from skmetainv.arrays import ArraySource, image_layout, to_numpy, to_tensors
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.checkpoints import State, check_state, read_state
 from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
-from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss
+from skmetainv.losses import LOSS_CONSTRAINTS, LossLike, as_loss
+from skmetainv.operators import Operator
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, weights_generator
-from skmetainv.reconstruction import TrainedReconstructor
+from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
 from skmetainv.reconstruction.validation import (
     check_images,
@@ -33,7 +34,14 @@ from skmetainv.reconstruction.validation import (
     check_range,
     warn_of_units,
 )
-from skmetainv.training import Batches, NoisyPatches
+from skmetainv.training import (
+    Batches,
+    Checkpoint,
+    LearningRate,
+    NoisyPatches,
+    Optimizer,
+    TrainingLoop,
+)
 
 
 class LearnedDenoiser(Denoiser, TrainedReconstructor):
@@ -51,11 +59,13 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Weights to begin with.
     patch_size, patches_per_image, augment
         See `skmetainv.training.NoisyPatches`.
-    loss : {"l1", "l2"} or Loss
+    loss : str, Loss, dict or callable
         What training minimises between denoised and clean patches.
     lr : float
-        Adam's learning rate.
-    max_epochs, batch_size, image_shape, data_range, clip, precision, device, random_state, verbose
+        Learning rate.
+    optimizer, lr_schedule, max_grad_norm, max_epochs, batch_size, early_stopping, \
+validation_fraction, n_iter_no_change, tol, image_shape, data_range, clip, precision, device, \
+checkpoint, warm_start, random_state, verbose
         As in `skmetainv.MetaInverseSolver`.
     """
 
@@ -75,20 +85,30 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
     def __init__(
         self,
+        *,
         noise_level: float | tuple[float, float],
         weights: str | PathLike[str] | None,
         patch_size: int,
         patches_per_image: int | None,
         augment: bool,
-        loss: str | Loss,
+        loss: LossLike,
         lr: float,
+        optimizer: str | Optimizer,
+        lr_schedule: str | LearningRate,
+        max_grad_norm: float | None,
         max_epochs: int,
         batch_size: int,
+        early_stopping: bool,
+        validation_fraction: float,
+        n_iter_no_change: int,
+        tol: float,
         image_shape: tuple[int, ...] | None,
         data_range: Any,
         clip: tuple[float, float] | None,
         precision: str,
         device: str | torch.device,
+        checkpoint: str | PathLike[str] | Checkpoint | None,
+        warm_start: bool,
         random_state: Any,
         verbose: int,
     ):
@@ -99,13 +119,22 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         self.augment = augment
         self.loss = loss
         self.lr = lr
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.max_grad_norm = max_grad_norm
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
         self.image_shape = image_shape
         self.data_range = data_range
         self.clip = clip
         self.precision = precision
         self.device = device
+        self.checkpoint = checkpoint
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
@@ -129,7 +158,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
     # ------------------------------------------------------------------ the estimator
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Learn to denoise from clean images, or from noisy images and their clean ones.
 
         Parameters
@@ -140,6 +169,9 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. A 1-D `y` is taken for labels and ignored.
             With a range as `noise_level`, a network that takes one is told its middle.
+        X_val, y_val : array-like, or list of arrays, default=None
+            The same, not learned from: their PSNR after every epoch is written into ``history_``,
+            and early stopping goes by it.
 
         Returns
         -------
@@ -156,7 +188,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite.
         """
-        return super().fit(X, y)
+        return super().fit(X, y, X_val, y_val)
 
     def predict(self, X: Any, noise_level: float | None = None) -> Any:
         """Denoise images.
@@ -300,7 +332,9 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             )
         self._check_parameters()
         return self._module(
-            self._state(image_shape[0]), image_shape[0], check_range(self.data_range)
+            self._state(image_shape[0], integer_seed(self.random_state)),
+            image_shape[0],
+            check_range(self.data_range),
         )
 
     def _module(
@@ -314,24 +348,29 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         fast = network.to(memory_format=torch.channels_last)
         return LearnedModule(fast, data_range, self.noise)
 
-    def _build_parts(self) -> dict[str, Any]:
-        channels = self._geometry_.images.tensor_shape[0]
+    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
+        channels = geometry.images.tensor_shape[0]
         D = self._placed(self._module(vars(self), channels, self.data_range_))
-        return {**super()._build_parts(), "D": D.requires_grad_(False)}
+        return {**super()._build_parts(geometry), "D": D.requires_grad_(False)}
 
     def _reconstruct(self, y: torch.Tensor, noise_level: float | None = None) -> torch.Tensor:
+        return self._denoised(self._parts()["D"], y, noise_level)
+
+    def _denoised(
+        self, D: DenoiserModule, y: torch.Tensor, noise_level: float | None = None
+    ) -> torch.Tensor:
         level = self.noise if noise_level is None else noise_level
-        n, D = images_to_stack(self.batch_size, y.shape[1:], y.device), self._parts()["D"]
+        n = images_to_stack(self.batch_size, y.shape[1:], y.device)
         with torch.no_grad():
             return torch.cat([D(y_i, level) for y_i in equal_chunks(y, n)])[: len(y)]
 
     # ------------------------------------------------------------------ training
 
-    def _state(self, channels: int) -> dict[str, Any]:
+    def _state(self, channels: int, seed: int) -> dict[str, Any]:
         """Return the fitted attributes before any training, for so many channels."""
         published = {} if self.weights is None else self._published(read_state(self.weights))
         architecture = self._chosen_architecture(published)
-        network, seed = self._network(channels, **architecture), integer_seed(self.random_state)
+        network = self._network(channels, **architecture)
         if self.weights is None:
             state = initial_weights(network, weights_generator(seed))
         else:
@@ -343,28 +382,30 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         self._constrain(network)
         return {
             "weights_": to_numpy(network.to(self._dtype()).state_dict()),
-            "history_": {"seconds": [], "loss": []},
-            "n_iter_": 0,
             "_architecture_": architecture,
-            "_optimizer_state_": {},
-            "_seed_": seed,
         }
 
-    def _initial_state(self, problem: Problem) -> dict[str, Any]:
-        return self._state(problem.geometry.images.tensor_shape[0])
+    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
+        return self._state(problem.geometry.images.tensor_shape[0], seed)
 
-    def _train(self, problem: Problem, state: Mapping[str, Any], n_epochs: int) -> dict[str, Any]:
+    def _learner(self, problem: Problem, state: Mapping[str, Any]) -> Learner:
         channels, data_range = problem.geometry.images.tensor_shape[0], problem.geometry.data_range
         D = self._placed(self._module(state, channels, data_range))
-        optimizer = torch.optim.Adam(D.parameters(), lr=self.lr)
         criterion = as_loss(self.loss).build(data_range)
-        loop = self._loop(self._batches(problem, state["_seed_"]), optimizer, state, n_epochs)
-        for x, y, noise_level in loop:
-            loss = criterion(D(y, noise_level), x)
-            loss.mean().backward()
-            loop.descend(loss=loss)
-            self._constrain(D.network)
-        return {"weights_": to_numpy(D.network.state_dict()), **self._progress(loop, state)}
+
+        def learn(loop: TrainingLoop) -> None:
+            for x, y, noise_level in loop:
+                loss = criterion(D(y, noise_level), x)
+                loss.sum().backward()
+                loop.descend(loss=loss)
+                self._constrain(D.network)
+
+        return Learner(
+            weights=D.network.state_dict(keep_vars=True),
+            groups=[{"params": list(D.parameters()), "lr": self.lr}],
+            learn=learn,
+            restore=partial(self._denoised, D),
+        )
 
     def _batches(self, problem: Problem, seed: int) -> Batches:
         clean = self._sources(problem.clean, problem.geometry)
@@ -382,6 +423,24 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             seed,
         )
         return Batches(len(patches), self.batch_size, seed, patches)
+
+    def _held_out_pairs(
+        self, learner: Learner, part: Problem
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if not isinstance(part.clean, list):
+            return super()._held_out_pairs(learner, part)
+        noisy = [None] * len(part.clean) if part.measured is None else part.measured
+        single = (
+            part._replace(
+                clean=x,
+                measured=y,
+                geometry=self._other_size(part.geometry, x.shape),
+                A=self._placed(part.operator.build((1, 1, 1))),
+            )
+            for x, y in zip(part.clean, noisy, strict=True)
+        )
+        restored = super()._held_out_pairs
+        return chain.from_iterable(restored(learner, image) for image in single)
 
     # ------------------------------------------------------------------ checks and arrays
 
@@ -417,19 +476,19 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             return self
         first = X[0][None] if _is_ragged(X) else X
         copy = clone(self)
-        return copy._fit(first, None, copy._initial_state)
+        return copy._fit(first, None, copy._untrained)
 
-    def _problem(self, X: Any, y: Any, *, go_on: bool) -> Problem:
+    def _problem(self, X: Any, y: Any, known: tuple[Geometry, Operator] | None) -> Problem:
         if not _is_ragged(X) and not _is_ragged(y):
-            return super()._problem(X, y, go_on=go_on)
+            return super()._problem(X, y, known)
         if y is not None:
             check_consistent_length(X, y)
         paired = _are_images(y)
         given = [check_images(x[None], self) for x in X]
         clean = [check_images(x[None], self, name="y") for x in y] if paired else given
         geometry, operator, A = self._geometry(clean[0].shape)
-        if go_on:
-            geometry, operator = self._geometry_for(clean[0]), self.operator_
+        if known is not None:
+            geometry, operator = self._geometry_for(clean[0], known[0]), known[1]
         for x, z in zip(clean, given, strict=True):
             channels = self._other_size(geometry, x.shape).images.tensor_shape[0]
             if channels != geometry.images.tensor_shape[0] or x.shape != z.shape:
@@ -446,10 +505,12 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             return [self._source(images, geometry)]
         return [self._source(x, self._other_size(geometry, x.shape)) for x in images]
 
-    def _geometry_for(self, array: Any, *, measured: bool = False, name: str = "X") -> Geometry:
-        own, shape = self._geometry_, tuple(array.shape)
+    def _geometry_for(
+        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+    ) -> Geometry:
+        own, shape = geometry, tuple(array.shape)
         if len(shape) == 2 or len(own.images.shape) == 1:
-            return super()._geometry_for(array, measured=measured, name=name)
+            return super()._geometry_for(array, own, measured=measured, name=name)
         channels, fitted = shape[3:], own.images.shape[2:]
         if channels != fitted:
             raise ValueError(

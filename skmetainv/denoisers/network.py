@@ -18,11 +18,14 @@ class Network(nn.Module):
     ----------
     takes_noise_level : bool
         Whether `forward` makes use of the noise level.
+    autocasts : bool
+        Whether it may be computed under `torch.autocast`, in bfloat16.
     gain : float
         Initial weights have the standard deviation ``gain / sqrt(fan_in)``.
     """
 
     takes_noise_level = False
+    autocasts = True
     gain = 2**0.5
 
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
@@ -61,8 +64,9 @@ class LearnedModule(DenoiserModule):
         if self.takes_noise_level:
             level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
         if (self.low, self.width) == (0.0, 1.0):
-            return self.network(x, level)
-        return self.low + self.width * self.network((x - self.low) / self.width, level)
+            return self.network(x, level).to(x.dtype)
+        denoised = self.network((x - self.low) / self.width, level).to(x.dtype)
+        return self.low + self.width * denoised
 
 
 def initial_weights(network: Network, generator: np.random.Generator) -> dict[str, torch.Tensor]:

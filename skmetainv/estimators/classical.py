@@ -84,8 +84,9 @@ class ClassicalReconstructor(Reconstructor):
         values are taken as they are.
     clip : (float, float), default=None
         Clip predictions to this range.
-    precision : {"float32", "float64"}, default="float32"
-        Floating-point type of all computations.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Floating-point type of all computations; with "bfloat16" the solver's networks take their
+        matrix products in it, and all the rest is float32.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device when there is one, else the CPU.
     random_state : int, RandomState instance, Generator or None, default=None
@@ -265,9 +266,9 @@ class ClassicalReconstructor(Reconstructor):
         with torch.no_grad():
             return f.run(self._first_images(data, self._geometry_), data, max_iter, self.tol)
 
-    def _build_parts(self) -> dict[str, Any]:
-        f = self.solver_.build(self._geometry_.images.tensor_shape)
-        return {**super()._build_parts(), "f": self._placed(f)}
+    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
+        f = self.solver_.build(geometry.images.tensor_shape)
+        return {**super()._build_parts(geometry), "f": self._placed(f)}
 
     def _keep(self, records: list[_Record], n_bad: int, n_images: int) -> None:
         """Keep how the images went, and warn of those that did not converge."""

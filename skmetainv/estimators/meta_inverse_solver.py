@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
-from typing import Any, TypeAlias
+from os import PathLike
+from typing import Any
 
-import numpy as np
 import torch
 from sklearn.base import clone
 
-from skmetainv.arrays import to_numpy, to_tensors
-from skmetainv.estimators.solvers import ready_solver
+from skmetainv.arrays import Layout, measurement_layout, to_numpy, to_tensors
+from skmetainv.estimators.solvers import ready_solver, trainable, with_fitted_denoisers
 from skmetainv.exceptions import InnerStepsWarning
-from skmetainv.losses import LOSS_CONSTRAINTS, Loss, as_loss
+from skmetainv.losses import LOSS_CONSTRAINTS, LossLike, as_loss
 from skmetainv.meta import (
-    STEP_SIZE_RULES,
+    ALGORITHM_CONSTRAINTS,
+    ENGINES,
+    INNER_LOSS_CONSTRAINTS,
+    STEP_SIZE_CONSTRAINTS,
+    Algorithm,
     InnerLoop,
+    InnerLoss,
+    MetaLearner,
     StepSizeRule,
-    adapt,
-    images_at_once,
-    meta_learn,
+    as_algorithm,
+    as_inner_loss,
+    as_rule,
+    start,
 )
 from skmetainv.noise import Noise
-from skmetainv.operators import DataTerm, Operator
+from skmetainv.operators import ForwardMap, Operator
 from skmetainv.parameters import Interval, StrOptions
-from skmetainv.randomness import integer_seed, weights_generator
-from skmetainv.reconstruction import TrainedReconstructor
-from skmetainv.reconstruction.geometry import (
-    Geometry,
-    Problem,
-    equal_chunks,
-    match_type,
-    n_not_finite,
-)
-from skmetainv.reconstruction.validation import check_device
+from skmetainv.randomness import weights_generator
+from skmetainv.reconstruction import Learner, TrainedReconstructor
+from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
+from skmetainv.reconstruction.validation import check_device, check_image_shape
 from skmetainv.representations import Representation, Siren
 from skmetainv.solvers import Solver
+from skmetainv.training import Checkpoint, LearningRate, Optimizer
 
-Tensors: TypeAlias = Mapping[str, torch.Tensor]
+# The learning rate of logarithms: about a percent per step of Adam.
+_LOGARITHM_LR = 0.01
 
 
 class MetaInverseSolver(TrainedReconstructor):
@@ -67,8 +72,7 @@ class MetaInverseSolver(TrainedReconstructor):
     solver : Solver, default=None
         The classical solver ``f``; None takes the network's image as the solution. Its denoiser,
         where it has a learned one, is fitted on the clean images, unless it is in a
-        `FrozenEstimator` or has weights of a file. Then it stays as it is: neither its weights nor
-        numbers that its parameter `learnable` names are trained.
+        `FrozenEstimator` or has weights of a file.
     init : Representation, default=None
         The network; None is ``Siren()``.
     noise : float or Noise, default=0.0
@@ -82,20 +86,52 @@ class MetaInverseSolver(TrainedReconstructor):
         The inner step size, or where the learned ones begin. The data fidelity is a mean, so a
         good value depends on the solver, not on the image's size: the more of the fidelity the
         solver takes away, the larger.
-    inner_lr_rule : {"fixed", "per_step", "per_parameter"}, default="per_step"
-        Learn no step size, one per inner step, or one per parameter and inner step.
+    inner_lr_rule : {"fixed", "per_step", "per_layer", "per_parameter"} or StepSizeRule, \
+default="per_step"
+        Learn no step size, one per inner step, one per layer and step, or one per parameter and
+        step; ``skmetainv.meta.PerStep(positive=True)`` and its kin keep them positive.
     inner_lr_lr : float, default=None
-        Adam's learning rate for the inner step sizes; None is ``inner_lr / 100``.
-    inner_loss : {"l1", "l2"} or Loss, default="l2"
-        The data fidelity that the inner steps descend (equation 4).
-    outer_loss : {"l1", "l2"} or Loss, default="l2"
-        What `fit` minimises between results and clean images (equation 5).
+        Learning rate of the inner step sizes and of what the inner loss learns; None moves each by
+        about a percent per step of Adam.
+    inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
+        What the inner steps descend: a data fidelity (equation 4), see `outer_loss`; or an
+        `skmetainv.meta.InnerLoss`, which adds a regulariser or a proximal term.
+    outer_loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
+        What `fit` minimises between results and clean images (equation 5): a name, an object of
+        `skmetainv.losses`, a weighted sum of them (``{"l2": 1.0, "lpips": 0.1}``), or a function
+        of two tensors that gives one value per image.
+    algorithm : {"maml", "fomaml", "reptile", "imaml"} or Algorithm, default="maml"
+        How the outer gradient is found, see `skmetainv.meta`. Reptile and iMAML find none for step
+        sizes, and so take ``inner_lr_rule="fixed"`` only.
     outer_lr : float, default=1e-4
-        Adam's learning rate ``beta`` for ``theta``.
+        Learning rate ``beta`` of ``theta``.
+    tune_solver : bool, default=False
+        Train the weights of the solver's denoiser, and the numbers that its parameter `learnable`
+        names (where it names none, all that are set), with ``theta``. The solver and the denoiser
+        that were given stay as they are; a bound of the denoiser's norm is not kept.
+    solver_lr : float, default=None
+        Learning rate of the solver; None is `outer_lr`.
+    optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
+        How outer gradients change what is learned, see `skmetainv.training`.
+    lr_schedule : {"constant", "cosine"} or LearningRate, default="constant"
+        What the learning rates of the outer loop are multiplied by in the course of `fit`, see
+        `skmetainv.training`.
+    max_grad_norm : float, default=None
+        Scale outer gradients down to this norm, of all that is learned together, where it is
+        larger.
     max_epochs : int, default=20
         How often `fit` sees every image.
     batch_size : int, default=5
         Images per outer step, and images that `predict` restores at a time.
+    early_stopping : bool, default=False
+        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+    validation_fraction : float, default=0.1
+        Share of the images, drawn at random, that early stopping holds out where `fit` is given no
+        `X_val`.
+    n_iter_no_change : int, default=10
+        Epochs in a row without a better PSNR, after which early stopping stops.
+    tol : float, default=0.0
+        By how many decibels it must be better.
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
         square if they can be, else one row.
@@ -105,23 +141,38 @@ class MetaInverseSolver(TrainedReconstructor):
         values are taken as they are.
     clip : (float, float), default=None
         Clip predictions to this range.
-    precision : {"float32", "float64"}, default="float32"
-        Floating-point type of all computations.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Floating-point type of all computations. With "bfloat16" networks take their matrix products
+        in it (autocast); weights, images and the physics are float32.
+    recompute : bool, default=False
+        Compute the inner steps again when the outer gradient goes through them: the activations of
+        one step are in memory, not of all, for about a third more time.
+    engine : {"native", "higher"}, default="native"
+        What runs the inner steps: our own code, or the library `higher`, one image at a time, which
+        gives the same numbers.
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device when there is one, else the CPU.
+    checkpoint : path-like or Checkpoint, default=None
+        A file that `fit` writes from time to time and goes on from, see
+        `skmetainv.training.Checkpoint`.
+    warm_start : bool, default=False
+        Let `fit` begin with the weights of the last call, and add epochs to it.
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of initial weights, batches, masks and noise. On the CPU, with the same number of
         threads, the same integer gives the same bits.
     verbose : int, default=0
-        1 draws a progress bar.
+        1 draws a progress bar, with the figures of `history_`.
 
     Attributes
     ----------
     weights_ : dict of str to ndarray
-        All that was learned: ``theta`` (prefix ``init.``) and ``alpha`` (``inner_lr.``).
+        All that was learned: ``theta`` (prefix ``init.``), ``alpha`` (``inner_lr.``; its logarithm
+        where it is kept positive), logarithms of what the inner loss learns (``inner_loss.``), and
+        the solver's, where it was trained (``solver.``).
     history_ : dict of str to list
         For each epoch: ``outer_loss``, ``inner_loss`` (one per inner step, before it), means
-        over the images, and ``seconds``.
+        over the images, ``validation_psnr`` where there is one, ``learning_rate`` (of ``theta``)
+        and ``seconds``.
     n_iter_ : int
         Number of epochs trained.
     image_shape_ : tuple of int
@@ -130,7 +181,7 @@ class MetaInverseSolver(TrainedReconstructor):
         Shape of a measurement in the array that `predict` takes.
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
-    operator_, solver_, init_, inner_loss_, inner_lr_rule_ : object
+    operator_, solver_, init_, inner_loss_, inner_lr_rule_, algorithm_ : object
         Copies of the parameters that the weights belong to: `predict` and `partial_fit` go by
         them, whatever the parameters are set to since.
     n_features_in_ : int
@@ -159,11 +210,16 @@ class MetaInverseSolver(TrainedReconstructor):
         "init": [Representation, None],
         "n_inner": [Interval(Integral, 0, None, closed="left")],
         "inner_lr": [Interval(Real, 0, None, closed="neither")],
-        "inner_lr_rule": [StrOptions(set(STEP_SIZE_RULES))],
+        "inner_lr_rule": STEP_SIZE_CONSTRAINTS,
         "inner_lr_lr": [Interval(Real, 0, None, closed="left"), None],
-        "inner_loss": LOSS_CONSTRAINTS,
+        "inner_loss": INNER_LOSS_CONSTRAINTS,
         "outer_loss": LOSS_CONSTRAINTS,
+        "algorithm": ALGORITHM_CONSTRAINTS,
         "outer_lr": [Interval(Real, 0, None, closed="left")],
+        "tune_solver": ["boolean"],
+        "solver_lr": [Interval(Real, 0, None, closed="left"), None],
+        "recompute": ["boolean"],
+        "engine": [StrOptions(set(ENGINES))],
     }
 
     def __init__(
@@ -175,18 +231,32 @@ class MetaInverseSolver(TrainedReconstructor):
         noise: float | Noise = 0.0,
         n_inner: int = 3,
         inner_lr: float = 0.01,
-        inner_lr_rule: str = "per_step",
+        inner_lr_rule: str | StepSizeRule = "per_step",
         inner_lr_lr: float | None = None,
-        inner_loss: str | Loss = "l2",
-        outer_loss: str | Loss = "l2",
+        inner_loss: LossLike | InnerLoss = "l2",
+        outer_loss: LossLike = "l2",
+        algorithm: str | Algorithm = "maml",
         outer_lr: float = 1e-4,
+        tune_solver: bool = False,
+        solver_lr: float | None = None,
+        optimizer: str | Optimizer = "adam",
+        lr_schedule: str | LearningRate = "constant",
+        max_grad_norm: float | None = None,
         max_epochs: int = 20,
         batch_size: int = 5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
         image_shape: tuple[int, ...] | None = None,
         data_range: float | tuple[float, float] | None = None,
         clip: tuple[float, float] | None = None,
         precision: str = "float32",
+        recompute: bool = False,
+        engine: str = "native",
         device: str | torch.device = "auto",
+        checkpoint: str | PathLike[str] | Checkpoint | None = None,
+        warm_start: bool = False,
         random_state: Any = None,
         verbose: int | bool = 0,
     ):
@@ -200,24 +270,69 @@ class MetaInverseSolver(TrainedReconstructor):
         self.inner_lr_lr = inner_lr_lr
         self.inner_loss = inner_loss
         self.outer_loss = outer_loss
+        self.algorithm = algorithm
         self.outer_lr = outer_lr
+        self.tune_solver = tune_solver
+        self.solver_lr = solver_lr
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.max_grad_norm = max_grad_norm
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
         self.image_shape = image_shape
         self.data_range = data_range
         self.clip = clip
         self.precision = precision
+        self.recompute = recompute
+        self.engine = engine
         self.device = device
+        self.checkpoint = checkpoint
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
-    def staged_predict(self, X: Any) -> Iterator[Any]:
+    def predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
+        """Restore images from measurements.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *measurement_shape_)
+            Measurements; missing entries are NaN where the operator has such. Complex ones may
+            also be a complex array, without the last axis of real and imaginary parts.
+        image_shape : tuple of int, default=None
+            Height and width (and channels, as in training) of the images to restore, where they
+            are not those of training: the coordinates of their pixels span the same field of view.
+            The operator is then built for this shape, and `X` has what it measures of it; the
+            network must be continuous, as SIRENs are.
+
+        Returns
+        -------
+        images : ndarray of shape (n, ...), or a tensor if `X` is one
+            In the layout and the units of the training images, as floats.
+
+        Raises
+        ------
+        ValueError
+            If the network, or the operator, is of one image shape only.
+        """
+        self._check_ready()
+        geometry = self._resized(image_shape)
+        reconstruct = partial(self._reconstruct, geometry=geometry)
+        return self._restore(X, reconstruct, self._warn_of_divergence, geometry)
+
+    def staged_predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
 
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
             Measurements, see `predict`.
+        image_shape : tuple of int, default=None
+            See `predict`.
 
         Returns
         -------
@@ -225,11 +340,11 @@ class MetaInverseSolver(TrainedReconstructor):
             ``n_inner + 1`` of them; the last is what `predict` returns.
         """
         self._check_ready()
-        measurements, geometry = self._measurements(X)
+        measurements, geometry = self._measurements(X, self._resized(image_shape))
         stages = [self._new_images(len(measurements), geometry) for _ in range(self.n_inner + 1)]
         n_bad = 0
         for indices in self._chunks(len(measurements)):
-            batch = self._stages(measurements.read(indices))
+            batch = self._stages(measurements.read(indices), geometry)
             n_bad += n_not_finite(batch[-1])
             for images, x in zip(stages, batch, strict=True):
                 images[indices] = geometry.images.to_array(self._clipped(x))
@@ -238,109 +353,147 @@ class MetaInverseSolver(TrainedReconstructor):
 
     # ------------------------------------------------------------------ training
 
-    def _initial_state(self, problem: Problem) -> dict[str, Any]:
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.recompute and self.engine == "higher":
+            raise ValueError("The engine 'higher' cannot recompute: use recompute=False.")
+
+    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         init = Siren() if self.init is None else clone(self.init)
-        seed = integer_seed(self.random_state)
         phi = init.build(problem.geometry.images.tensor_shape)
         theta = phi.initial_weights(weights_generator(seed))
+        rule, algorithm = clone(as_rule(self.inner_lr_rule)), clone(as_algorithm(self.algorithm))
+        solver, inner_loss = self.solver, as_inner_loss(self.inner_loss)
         adapted = {name: theta[name] for name in phi.adapted}
-        rule = STEP_SIZE_RULES[self.inner_lr_rule](self.inner_lr)
-        alpha = rule.initial(adapted, max(1, self.n_inner))
+        alpha = rule.initial(adapted, max(1, self.n_inner), self.inner_lr)
         return {
             "init_": init,
-            "solver_": None
-            if self.solver is None
-            else ready_solver(self.solver, problem, self, seed),
-            "inner_lr_rule_": self.inner_lr_rule,
-            "inner_loss_": clone(as_loss(self.inner_loss)),
+            "solver_": None if solver is None else ready_solver(solver, problem, self, seed),
+            "inner_lr_rule_": rule,
+            "inner_loss_": with_fitted_denoisers(inner_loss, problem, self, seed),
+            "algorithm_": algorithm,
             "weights_": to_numpy(theta, "init.") | to_numpy(alpha, "inner_lr."),
-            "history_": {"seconds": [], "outer_loss": [], "inner_loss": []},
-            "n_iter_": 0,
-            "_optimizer_state_": {},
-            "_seed_": seed,
         }
 
-    def _train(self, problem: Problem, state: Mapping[str, Any], n_epochs: int) -> dict[str, Any]:
-        theta, alpha = self._weights(state["weights_"])
-        inner = self._inner_loop(state, problem.geometry)
-        optimizer = self._optimizer(theta, alpha, inner.step_size)
-        batches = self._batches(problem, state["_seed_"])
-        loop = self._loop(batches, optimizer, state, n_epochs)
+    def _learner(self, problem: Problem, state: Mapping[str, Any]) -> Learner:
+        meta = self._meta(state, problem.geometry, problem.A, tune_solver=self.tune_solver)
+        rule, algorithm, fine = meta.inner.step_size, meta.algorithm, self.inner_lr_lr
+        rates = {
+            "init": self.outer_lr,
+            "inner_lr": rule.default_lr(self.inner_lr) if fine is None else fine,
+            "inner_loss": _LOGARITHM_LR if fine is None else fine,
+            "solver": self.outer_lr if self.solver_lr is None else self.solver_lr,
+        }
+        learned = {part: tensors for part, tensors in meta.parts().items() if tensors}
+        if not rule.learned:
+            del learned["inner_lr"]
+        if not self.tune_solver:
+            learned.pop("solver", None)
+        algorithm.check(self.n_inner, [*learned, *(["encoder"] if meta.has_encoder else [])])
         outer_loss = as_loss(self.outer_loss).build(problem.geometry.data_range)
-        meta_learn(theta, alpha, problem.A, inner, outer_loss, loop)
-        return {
-            "weights_": to_numpy(theta, "init.") | to_numpy(alpha, "inner_lr."),
-            **self._progress(loop, state),
-        }
-
-    def _optimizer(
-        self, theta: Tensors, alpha: Tensors, rule: StepSizeRule
-    ) -> torch.optim.Optimizer:
-        """Return Adam over ``theta``, and over ``alpha`` where it is learned."""
-        groups = [{"params": _leaves(theta), "lr": self.outer_lr}]
-        if rule.learned:
-            lr = self.inner_lr / 100 if self.inner_lr_lr is None else self.inner_lr_lr
-            groups.append({"params": _leaves(alpha), "lr": lr})
-        return torch.optim.Adam(groups)
+        return Learner(
+            weights={
+                f"{part}.{name}": tensor
+                for part, tensors in meta.parts().items()
+                for name, tensor in tensors.items()
+            },
+            groups=[
+                {"params": [t.requires_grad_() for t in tensors.values()], "lr": rates[part]}
+                for part, tensors in learned.items()
+            ],
+            learn=partial(meta.learn, outer_loss=outer_loss, batch_size=self.batch_size),
+            restore=lambda y: meta.stages(y, self.batch_size)[-1],
+        )
 
     # ------------------------------------------------------------------ prediction
 
     def _check_ready(self) -> None:
         super()._check_ready()
-        learned = [len(v) for k, v in self.weights_.items() if k.startswith("inner_lr.") and v.ndim]
-        if learned and self.n_inner > learned[0]:
+        alpha = {k: v for k, v in self.weights_.items() if k.startswith("inner_lr.")}
+        learned = self.inner_lr_rule_.n_steps(alpha)
+        if learned is not None and self.n_inner > learned:
             warnings.warn(
-                f"n_inner is {self.n_inner}, but step sizes were learned for {learned[0]} inner "
+                f"n_inner is {self.n_inner}, but step sizes were learned for {learned} inner "
                 "steps: the further steps take the last.",
                 InnerStepsWarning,
                 stacklevel=3,
             )
 
-    def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
-        return self._stages(y)[-1]
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry | None = None) -> torch.Tensor:
+        return self._stages(y, geometry)[-1]
 
-    def _stages(self, y: torch.Tensor) -> list[torch.Tensor]:
+    def _stages(self, y: torch.Tensor, geometry: Geometry | None = None) -> list[torch.Tensor]:
         """Return the images of a batch of measurements before and after each inner step."""
-        A, inner, theta, alpha = (self._parts()[k] for k in ("A", "inner", "theta", "alpha"))
-        inner = replace(inner, m=self.n_inner)
-        n = images_at_once(theta, A, self.batch_size)
-        chunks = [
-            adapt(theta, alpha, A.bind(y_i), inner, learning=False).stages
-            for y_i in equal_chunks(y, n)
-        ]
-        return [torch.cat(stage)[: len(y)] for stage in zip(*chunks, strict=True)]
+        meta = self._parts(geometry)["meta"]
+        inner = replace(meta.inner, m=self.n_inner)
+        return replace(meta, inner=inner, engine=self.engine).stages(y, self.batch_size)
 
-    def _build_parts(self) -> dict[str, Any]:
-        theta, alpha = self._weights(self.weights_)
-        inner = self._inner_loop(vars(self), self._geometry_)
-        return {**super()._build_parts(), "inner": inner, "theta": theta, "alpha": alpha}
+    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
+        parts = super()._build_parts(geometry)
+        meta = self._meta(vars(self), geometry, parts["A"], tune_solver=False)
+        return {**parts, "meta": meta}
+
+    def _resized(self, image_shape: tuple[int, ...] | None) -> Geometry:
+        """Return how images of another shape lie, and their measurements."""
+        if image_shape is None:
+            return self._geometry_
+        check_image_shape(image_shape)
+        own = self._geometry_
+        shape = (own.images.tensor_shape[0], *image_shape[:2])
+        if (*image_shape[2:], shape[0])[0] != shape[0]:
+            raise ValueError(
+                f"image_shape is {image_shape}, but the training images have {shape[0]} channel(s)."
+            )
+        if not self.init_.build(own.images.tensor_shape).continuous:
+            raise ValueError(
+                f"The weights of {self.init_!r} stand for images of shape {self.image_shape_} only."
+            )
+        flat, colour = len(own.images.shape) == 1, len(own.images.shape) == 3
+        laid_out = (*image_shape[:2], *[shape[0]] * colour)
+        images = Layout((math.prod(shape),) if flat else laid_out, shape)
+        try:
+            measured = self.operator_.build(shape).measurement_shape
+        except ValueError as error:
+            error.add_note(f"The operator does not allow images of shape {image_shape}.")
+            raise
+        return replace(own, images=images, measurements=measurement_layout(measured, images))
 
     # ------------------------------------------------------------------ both
 
-    def _inner_loop(self, state: Mapping[str, Any], geometry: Geometry) -> InnerLoop:
-        """Return what Algorithm 1 requires, built for images of one shape."""
-        image_shape, data_range = geometry.images.tensor_shape, geometry.data_range
-        solver = state["solver_"]
-        f = None if solver is None else self._placed(solver.build(image_shape))
-        return InnerLoop(
-            phi=self._placed(state["init_"].build(image_shape, data_range)),
-            f=_start if f is None else f.requires_grad_(False),
-            loss=state["inner_loss_"].build(data_range),
-            step_size=STEP_SIZE_RULES[state["inner_lr_rule_"]](self.inner_lr),
-            m=self.n_inner,
+    def _meta(
+        self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap, *, tune_solver: bool
+    ) -> MetaLearner:
+        """Return Algorithms 1 and 2, built for images of one shape, with the weights of `state`."""
+        shape, data_range = geometry.images.tensor_shape, geometry.data_range
+        weights, algorithm, solver = state["weights_"], state["algorithm_"], state["solver_"]
+        phi = self._placed(state["init_"].build(shape, data_range))
+        tuned = tune_solver or any(name.startswith("solver.") for name in weights)
+        f: Any = start
+        if solver is not None:
+            f = self._placed((trainable(solver) if tuned else solver).build(shape))
+            f.requires_grad_(False)
+        loss = algorithm.objective(state["inner_loss_"].build(shape, data_range))
+        tensors = {
+            part: to_tensors(weights, f"{part}.", self._dtype(), check_device(self.device))
+            for part in ("init", "inner_lr", "inner_loss", "solver")
+        }
+        meta = MetaLearner(
+            A=A,
+            inner=InnerLoop(
+                phi=phi,
+                f=f,
+                loss=self._placed(loss),
+                step_size=state["inner_lr_rule_"],
+                m=self.n_inner,
+                adapted=phi.adapted,
+                second_order=algorithm.second_order,
+                recompute=self.recompute,
+            ),
+            algorithm=algorithm,
+            engine=self.engine,
+            theta=tensors["init"],
+            alpha=tensors["inner_lr"],
+            tuned=tuned,
         )
-
-    def _weights(self, arrays: dict[str, np.ndarray]) -> tuple[Tensors, Tensors]:
-        """Return ``theta`` and ``alpha`` as tensors, where they are computed with."""
-        dtype, device = self._dtype(), check_device(self.device)
-        theta, alpha = (to_tensors(arrays, p, dtype, device) for p in ("init.", "inner_lr."))
-        return theta, alpha
-
-
-def _start(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-    """Return the start of the solver: what ``f`` is without one."""
-    return x
-
-
-def _leaves(tensors: Tensors) -> list[torch.Tensor]:
-    return [tensor.requires_grad_() for tensor in tensors.values()]
+        meta.load(tensors)
+        return meta

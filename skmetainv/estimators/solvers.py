@@ -1,10 +1,12 @@
-"""A user's solver made ready for an estimator: its denoisers fitted, its step sizes checked."""
+"""Parts of an estimator made ready for it: their denoisers fitted, their step sizes checked."""
 
 from __future__ import annotations
 
 import warnings
+from copy import copy
+from typing import TypeVar
 
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import DataConversionWarning
 
 from skmetainv.denoisers.nested import fit_denoisers, fitted_denoisers
@@ -12,13 +14,17 @@ from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.geometry import Problem
 from skmetainv.solvers import Solver
 
+Component = TypeVar("Component", bound=BaseEstimator)
 
-def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, seed: int) -> Solver:
-    """Return a copy of a solver whose learned denoisers are fitted on the clean images.
+
+def with_fitted_denoisers(
+    component: Component, problem: Problem, estimator: Reconstructor, seed: int
+) -> Component:
+    """Return a copy of a component whose learned denoisers are fitted on the clean images.
 
     Parameters
     ----------
-    solver : Solver
+    component : BaseEstimator
         Stays as it is. Denoisers in a `FrozenEstimator` are taken as they are, those with weights
         of a file take these.
     problem : Problem
@@ -30,12 +36,10 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
 
     Warns
     -----
-    ConvergenceWarning
-        If a step size is above the bound up to which the solver converges.
     DataConversionWarning
         If a fitted denoiser knows images of another range.
     """
-    own = clone(solver)
+    own = clone(component)
     try:
         fit_denoisers(
             own,
@@ -46,15 +50,40 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
             random_state=seed,
         )
     except ValueError as error:
-        error.add_note("This happened as the solver's denoiser was fitted on the clean images.")
+        error.add_note(
+            f"This happened as the denoiser of the {type(component).__name__} was fitted on the "
+            "clean images."
+        )
         raise
     for denoiser in fitted_denoisers(own):
         if denoiser.data_range_ != problem.geometry.data_range:
             warnings.warn(
-                f"The solver's {type(denoiser).__name__} was fitted to images of the range "
-                f"{denoiser.data_range_}, and the images here have {problem.geometry.data_range}.",
+                f"The {type(denoiser).__name__} of the {type(component).__name__} was fitted to "
+                f"images of the range {denoiser.data_range_}, and the images here have "
+                f"{problem.geometry.data_range}.",
                 DataConversionWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
+    return own
+
+
+def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, seed: int) -> Solver:
+    """Return a copy of a solver with fitted denoisers, see `with_fitted_denoisers`.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a step size is above the bound up to which the solver converges.
+    """
+    own = with_fitted_denoisers(solver, problem, estimator, seed)
     own.build(problem.geometry.images.tensor_shape).check(problem.A)
+    return own
+
+
+def trainable(solver: Solver) -> Solver:
+    """Return a solver whose numbers can be trained: those it names, or else all that are set."""
+    if solver.learnable:
+        return solver
+    own = copy(solver)
+    own.learnable = tuple(name for name in solver.scheduled if getattr(solver, name) is not None)
     return own

@@ -1,15 +1,59 @@
-"""Algorithms 1 and 2 of the paper, to be read beside it."""
+"""Algorithms 1 and 2, to be read beside the paper, and what may take the place of their parts."""
 
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, adapt, images_at_once
 from skmetainv.meta.algorithm_2 import meta_learn
-from skmetainv.meta.step_sizes import STEP_SIZE_RULES, StepSizeRule
+from skmetainv.meta.algorithms import Algorithm, OuterLosses, Task
+from skmetainv.meta.higher_engine import adapt_with_higher
+from skmetainv.meta.imaml import IMAML
+from skmetainv.meta.inner_loss import (
+    INNER_LOSS_CONSTRAINTS,
+    InnerLoss,
+    InnerObjective,
+    as_inner_loss,
+)
+from skmetainv.meta.learner import ENGINES, MetaLearner, start
+from skmetainv.meta.maml import MAML
+from skmetainv.meta.reptile import Reptile
+from skmetainv.meta.shorthands import ALGORITHM_CONSTRAINTS, as_algorithm
+from skmetainv.meta.step_sizes import (
+    STEP_SIZE_CONSTRAINTS,
+    STEP_SIZE_RULES,
+    FixedStepSize,
+    PerLayer,
+    PerParameter,
+    PerStep,
+    StepSizeRule,
+    as_rule,
+)
 
 __all__ = [
+    "ALGORITHM_CONSTRAINTS",
+    "ENGINES",
+    "IMAML",
+    "INNER_LOSS_CONSTRAINTS",
+    "MAML",
+    "STEP_SIZE_CONSTRAINTS",
     "STEP_SIZE_RULES",
     "Adaptation",
+    "Algorithm",
+    "FixedStepSize",
     "InnerLoop",
+    "InnerLoss",
+    "InnerObjective",
+    "MetaLearner",
+    "OuterLosses",
+    "PerLayer",
+    "PerParameter",
+    "PerStep",
+    "Reptile",
     "StepSizeRule",
+    "Task",
     "adapt",
+    "adapt_with_higher",
+    "as_algorithm",
+    "as_inner_loss",
+    "as_rule",
     "images_at_once",
     "meta_learn",
+    "start",
 ]

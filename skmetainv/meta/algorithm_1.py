@@ -1,18 +1,20 @@
 """Algorithm 1 of the paper: adapt the weights of the start to one measurement."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
-from skmetainv.losses import Criterion
+from skmetainv.meta.inner_loss import InnerObjective
 from skmetainv.meta.step_sizes import StepSizeRule
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.representations import ImageModule
 
 Tensors = Mapping[str, torch.Tensor]
+Update = Callable[..., tuple[torch.Tensor, ...]]
 
 # Pixels times weights that are worth one operation on a CPU: the crossover as measured with SIRENs
 # of 32 to 256 units on images of 25 x 25 and 64 x 64 pixels, two cores.
@@ -29,28 +31,40 @@ class InnerLoop:
         The image of a set of weights.
     f : callable
         The classical solver, ``f(x, data)``.
-    loss : callable
+    loss : InnerObjective
         The inner loss ``L`` between ``A(x)`` and ``y``, one value per image.
     step_size : StepSizeRule
         The rule by which ``alpha`` is read.
     m : int
         Number of inner updates.
+    adapted : tuple of str
+        The weights that are adapted.
+    second_order : bool, default=True
+        Whether the inner gradients are differentiated where the graph is kept.
+    recompute : bool, default=False
+        Keep nothing of an inner step but the weights that it began with, and compute it again when
+        the result is differentiated.
     """
 
     phi: ImageModule
     f: Callable[[torch.Tensor, DataTerm], torch.Tensor]
-    loss: Criterion
+    loss: InnerObjective | Callable[..., torch.Tensor]
     step_size: StepSizeRule
     m: int
+    adapted: tuple[str, ...]
+    second_order: bool = True
+    recompute: bool = False
 
 
 class Adaptation(NamedTuple):
-    """What Algorithm 1 gives: the reconstructions and inner losses, by step."""
+    """What Algorithm 1 gives."""
 
     stages: list[torch.Tensor]
     """``m + 1`` reconstructions, of the start and after each update; the last is the result."""
     losses: list[torch.Tensor]
     """``m`` inner losses, of all stages but the last, each of shape ``(batch,)``."""
+    theta: dict[str, torch.Tensor]
+    """The adapted weights after the last update, one set per image along a first axis."""
 
 
 def adapt(
@@ -61,7 +75,7 @@ def adapt(
     Parameters
     ----------
     theta : mapping of str to tensor
-        The SIREN's parameters, all of them; those that `phi` adapts are adapted.
+        The SIREN's parameters, all of them.
     alpha : mapping of str to tensor
         The inner step sizes.
     data : DataTerm
@@ -69,54 +83,92 @@ def adapt(
     inner : InnerLoop
         What else the algorithm requires.
     learning : bool
-        Keep the graph of all updates, so that the result can be differentiated, to second
-        order in the inner losses, with respect to `theta` and `alpha`.
+        Keep the graph of all updates, so that the result can be differentiated with respect to
+        `theta`, `alpha` and what the solver and the inner loss learn.
 
     Returns
     -------
     adaptation : Adaptation
-        The reconstructions and the inner losses.
+        The reconstructions, the inner losses and the adapted weights.
     """
-    phi, f, step_size = inner.phi, inner.f, inner.step_size
+    phi, f, alpha_k = inner.phi, inner.f, inner.step_size.at
+
+    def update(k: int, given: Any, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        tracking = torch.is_grad_enabled()
+        theta_i = dict(zip(inner.adapted, values, strict=True))
+        with torch.enable_grad():
+            if not tracking:
+                theta_i = {name: v.detach().requires_grad_() for name, v in theta_i.items()}
+            x = f(phi({**theta, **theta_i}, given), data)  #            3: x = f(phi)
+            L = inner.loss(x, data, theta_i, theta)  #                  4: ||A(x) - y_i||^2
+            gradient = torch.autograd.grad(
+                L.sum(),
+                list(theta_i.values()),
+                create_graph=tracking and inner.second_order,
+                retain_graph=tracking,
+            )
+        updated = [  #                                                  5: theta_i^(k+1)
+            theta_i[name] - alpha_k(alpha, k, name) * g
+            for name, g in zip(theta_i, gradient, strict=True)
+        ]
+        return (x, L, *updated) if tracking else (x.detach(), L.detach(), *updated)
+
     stages, losses = [], []
-    with torch.enable_grad():
-        theta_i = {name: _one_per_image(theta[name], len(data.y)) for name in phi.adapted}
-        if not learning:
-            theta_i = _without_history(theta_i)  #                         1: theta_i^0 = theta
-        for k in range(inner.m):  #                                        2
-            x = f(phi({**theta, **theta_i}, data), data)  #                3: x = f(phi)
-            L = data.loss(x, inner.loss)  #                                4: ||A(x) - y_i||^2
-            gradient = torch.autograd.grad(L.sum(), list(theta_i.values()), create_graph=learning)
-            theta_i = {  #                                                 5: theta_i^(k+1)
-                name: theta_i[name] - step_size.at(alpha, k, name) * g
-                for name, g in zip(theta_i, gradient, strict=True)
-            }
-            if not learning:
-                theta_i, x, L = _without_history(theta_i), x.detach(), L.detach()
+    with torch.set_grad_enabled(learning):
+        given = phi.condition(theta, data)
+        values = _one_per_image(theta, inner.adapted, len(data.y))  #   1: theta_i^0 = theta
+        for k in range(inner.m):  #                                     2
+            run = _recomputed if learning and inner.recompute else _at_once
+            x, L, *values = run(update, k, given, *values)  #           3-5
             stages.append(x)
             losses.append(L)
-    with torch.set_grad_enabled(learning):
-        stages.append(f(phi({**theta, **theta_i}, data), data))  #         6: x = f(phi)
-    return Adaptation(stages, losses)
+        theta_i = dict(zip(inner.adapted, values, strict=True))
+        stages.append(f(phi({**theta, **theta_i}, given), data))  #     6: x = f(phi)
+    return Adaptation(stages, losses, theta_i)
 
 
-def images_at_once(theta: Tensors, A: ForwardMap, n_images: int) -> int:
+def images_at_once(theta: Iterable[torch.Tensor], A: ForwardMap, n_images: int) -> int:
     """Return how many of `n_images` to adapt at the same time for the best speed.
 
     A GPU takes them all. On a CPU images are stacked as long as their networks are small, so that
     there are fewer operations; large ones go one by one, so that they stay in the cache.
+
+    Parameters
+    ----------
+    theta : iterable of tensor
+        The weights that every image has its own of.
+    A : ForwardMap
+        The forward model.
+    n_images : int
+        How many images there are.
     """
-    weights = list(theta.values())
+    weights = list(theta)
     if weights[0].is_cuda:
         return n_images
     work = sum(weight.numel() for weight in weights) * math.prod(A.image_shape)
     return min(n_images, max(1, _CPU_WORK // work))
 
 
-def _one_per_image(weight: torch.Tensor, n_images: int) -> torch.Tensor:
-    """Return `weight` once for each image; a single image takes it as it is, which is faster."""
-    return weight if n_images == 1 else weight.expand(n_images, *weight.shape)
+def _one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> list[torch.Tensor]:
+    """Return the weights once for each image; a single image takes them as they are, faster."""
+    weights = [theta[name] for name in adapted]
+    if n_images == 1:
+        return weights
+    return [weight.expand(n_images, *weight.shape) for weight in weights]
 
 
-def _without_history(theta: Tensors) -> dict[str, torch.Tensor]:
-    return {name: weight.detach().requires_grad_() for name, weight in theta.items()}
+def _at_once(update: Update, k: int, given: Any, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return update(k, given, *values)
+
+
+def _recomputed(
+    update: Update, k: int, given: Any, *values: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return what `update` gives, whose graph is made when it is differentiated."""
+    parts = () if given is None else tuple(given)
+
+    def run(*tensors: Any) -> tuple[torch.Tensor, ...]:
+        own = None if given is None else type(given)(*tensors[: len(parts)])
+        return update(k, own, *tensors[len(parts) :])
+
+    return checkpoint(run, *parts, *values, use_reentrant=True, preserve_rng_state=False)

@@ -1,12 +1,12 @@
 """Algorithm 2 of the paper: learn the weights that Algorithm 1 starts from."""
 
-import math
 from collections.abc import Mapping
 
 import torch
 
 from skmetainv.losses import Criterion
-from skmetainv.meta.algorithm_1 import InnerLoop, adapt, images_at_once
+from skmetainv.meta.algorithm_1 import InnerLoop
+from skmetainv.meta.algorithms import Adapt, Algorithm, Task
 from skmetainv.operators import ForwardMap
 from skmetainv.training import TrainingLoop
 
@@ -20,6 +20,9 @@ def meta_learn(
     inner: InnerLoop,
     outer_loss: Criterion,
     loop: TrainingLoop,
+    algorithm: Algorithm,
+    adapt: Adapt,
+    n_at_once: int,
 ) -> None:
     """Run Algorithm 2: change `theta`, and `alpha` where it is learned, in place.
 
@@ -37,21 +40,18 @@ def meta_learn(
         ``L_outer`` between reconstructions and clean images, one value per image.
     loop : TrainingLoop
         Gives the batches, with ``y_i = A(x_i) + e`` (line 5), and makes the outer updates.
-
-    Notes
-    -----
-    The images of a batch are adapted in chunks, whose gradients add up: this changes speed and
-    memory only.
+    algorithm : Algorithm
+        How the outer gradient is found: `skmetainv.meta.MAML` in the paper.
+    adapt : callable
+        Algorithm 1, see `skmetainv.meta.adapt`.
+    n_at_once : int
+        Images that are adapted at the same time; this changes speed and memory only.
     """
-    incomplete = math.isnan(A.missing_value)  # clean images may then have missing pixels, too
-    for x, y in loop:  #                                           2, 3: while not done, a batch
+    for x, y in loop:  #                                               2, 3: while not done, a batch
         outer, losses = [], []
-        n = images_at_once(theta, A, len(x))
-        for x_i, y_i in zip(x.split(n), y.split(n), strict=True):  #                    4, 5
-            stages, L_in = adapt(theta, alpha, A.bind(y_i), inner, learning=True)  #    6-11
-            known = ~x_i.isnan() if incomplete else None
-            L_outer = outer_loss(stages[-1], x_i, known)  #                            12
-            (L_outer.sum() / len(x)).backward()
-            outer.append(L_outer)
-            losses.append(torch.stack(L_in, dim=1) if L_in else L_outer.new_empty(len(x_i), 0))
-        loop.descend(outer_loss=torch.cat(outer), inner_loss=torch.cat(losses))  #     13
+        for x_i, y_i in zip(x.split(n_at_once), y.split(n_at_once), strict=True):  #    4, 5
+            task = Task(x_i, A.bind(y_i), outer_loss, loop.epoch)
+            found = algorithm.add_gradients(theta, alpha, task, inner, adapt)  #        6-12
+            outer.append(found.outer)
+            losses.append(found.inner)
+        loop.descend(outer_loss=torch.cat(outer), inner_loss=torch.cat(losses))  #      13

@@ -1,19 +1,20 @@
 """Rules for the inner step size ``alpha``: what is learned, and what a step multiplies by."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Mapping
 
 import torch
+from sklearn.base import BaseEstimator
+
+from skmetainv.parameters import StrOptions
 
 Tensors = Mapping[str, torch.Tensor]
 
 
-class StepSizeRule:
-    """A rule for ``alpha``; a subclass writes `initial` and `at`.
-
-    Parameters
-    ----------
-    inner_lr : float
-        The step size, or where every learned one begins.
+class StepSizeRule(BaseEstimator):
+    """A rule for ``alpha``: hyper-parameters; a subclass writes `initial` and `at`.
 
     Attributes
     ----------
@@ -23,11 +24,8 @@ class StepSizeRule:
 
     learned = True
 
-    def __init__(self, inner_lr: float):
-        self.inner_lr = inner_lr
-
-    def initial(self, theta: Tensors, m: int) -> dict[str, torch.Tensor]:
-        """Return the step sizes to begin training with, in float64, by name.
+    def initial(self, theta: Tensors, m: int, inner_lr: float) -> dict[str, torch.Tensor]:
+        """Return what to begin training with, in float64, by name.
 
         Parameters
         ----------
@@ -35,12 +33,22 @@ class StepSizeRule:
             The weights that are adapted.
         m : int
             Number of inner steps to hold step sizes for, at least 1.
+        inner_lr : float
+            The step size, or where every learned one begins.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define initial.")
 
     def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
         """Return the step size of weight `name` in step `k`; past the last one, the last."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define at.")
+
+    def n_steps(self, alpha: Tensors) -> int | None:
+        """Return for how many inner steps there are step sizes; None where one serves all."""
+        return None
+
+    def default_lr(self, inner_lr: float) -> float:
+        """Return the outer learning rate of step sizes that begin at `inner_lr`."""
+        return inner_lr / 100
 
 
 class FixedStepSize(StepSizeRule):
@@ -48,52 +56,117 @@ class FixedStepSize(StepSizeRule):
 
     learned = False
 
-    def initial(self, theta: Tensors, m: int) -> dict[str, torch.Tensor]:
+    def initial(self, theta: Tensors, m: int, inner_lr: float) -> dict[str, torch.Tensor]:
         """Return the one number, see `StepSizeRule.initial`."""
-        return {"alpha": torch.tensor(self.inner_lr, dtype=torch.float64)}
+        return {"alpha": torch.tensor(inner_lr, dtype=torch.float64)}
 
     def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
         """Return the one number."""
         return alpha["alpha"]
 
 
-class PerStep(StepSizeRule):
-    """One step size per inner step, as in section 4.1.1 of the paper."""
+class _LearnedStepSizes(StepSizeRule):
+    """Numbers of which every inner step has its own; a subclass writes `_key` and `_shape`."""
 
-    def initial(self, theta: Tensors, m: int) -> dict[str, torch.Tensor]:
-        """Return one number per step, see `StepSizeRule.initial`."""
-        return {"alpha": torch.full((m,), self.inner_lr, dtype=torch.float64)}
+    _parameter_constraints = {"positive": ["boolean"]}
 
-    def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
-        """Return the number of step `k`."""
-        return _of_step(alpha["alpha"], k)
+    def __init__(self, positive: bool = False):
+        self.positive = positive
 
+    def _key(self, name: str) -> str:
+        """Return what the step sizes of weight `name` are called."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _key.")
 
-class PerParameter(StepSizeRule):
-    """One step size per parameter and inner step, as in section 4.1.2 of the paper.
+    def _shape(self, weight: torch.Tensor) -> tuple[int, ...]:
+        """Return the shape of the step sizes of a weight in one step."""
+        return ()
 
-    Li et al. (2017), "Meta-SGD", learn one per parameter for all steps.
-    """
-
-    def initial(self, theta: Tensors, m: int) -> dict[str, torch.Tensor]:
-        """Return one tensor per weight, a step first; see `StepSizeRule.initial`."""
+    def initial(self, theta: Tensors, m: int, inner_lr: float) -> dict[str, torch.Tensor]:
+        """Return `inner_lr`, or its logarithm, everywhere; see `StepSizeRule.initial`."""
+        self._validate_params()
+        value = math.log(inner_lr) if self.positive else inner_lr
         return {
-            name: torch.full((m, *weight.shape), self.inner_lr, dtype=torch.float64)
+            self._key(name): torch.full((m, *self._shape(weight)), value, dtype=torch.float64)
             for name, weight in theta.items()
         }
 
     def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
-        """Return the step sizes of weight `name` in step `k`."""
-        return _of_step(alpha[name], k)
+        """Return the step size of weight `name` in step `k`, see `StepSizeRule.at`."""
+        steps = alpha[self._key(name)]
+        alpha_k = steps[min(k, len(steps) - 1)]
+        return alpha_k.exp() if self.positive else alpha_k
+
+    def n_steps(self, alpha: Tensors) -> int:
+        """Return for how many inner steps there are step sizes."""
+        return len(next(iter(alpha.values())))
+
+    def default_lr(self, inner_lr: float) -> float:
+        """Return what moves them by about a percent per step of Adam."""
+        return 0.01 if self.positive else super().default_lr(inner_lr)
 
 
-def _of_step(alpha: torch.Tensor, k: int) -> torch.Tensor:
-    return alpha[min(k, len(alpha) - 1)]
+class PerStep(_LearnedStepSizes):
+    """One step size per inner step, as in section 4.1.1 of the paper.
+
+    Parameters
+    ----------
+    positive : bool, default=False
+        Keep them positive: their logarithms are learned, and are what `weights_` holds.
+    """
+
+    def _key(self, name: str) -> str:
+        return "alpha"
+
+
+class PerLayer(_LearnedStepSizes):
+    """One step size per layer and inner step, as in MAML++.
+
+    The weights of a layer are those whose names agree up to the last dot.
+
+    Parameters
+    ----------
+    positive : bool, default=False
+        Keep them positive: their logarithms are learned, and are what `weights_` holds.
+
+    References
+    ----------
+    Antoniou, Edwards and Storkey, "How to train your MAML", ICLR, 2019.
+    """
+
+    def _key(self, name: str) -> str:
+        return name.rpartition(".")[0] or name
+
+
+class PerParameter(_LearnedStepSizes):
+    """One step size per parameter and inner step, as in section 4.1.2 of the paper.
+
+    Li et al. (2017), "Meta-SGD", learn one per parameter for all steps.
+
+    Parameters
+    ----------
+    positive : bool, default=False
+        Keep them positive: their logarithms are learned, and are what `weights_` holds.
+    """
+
+    def _key(self, name: str) -> str:
+        return name
+
+    def _shape(self, weight: torch.Tensor) -> tuple[int, ...]:
+        return tuple(weight.shape)
 
 
 #: The rules by the name that a user gives.
 STEP_SIZE_RULES: dict[str, type[StepSizeRule]] = {
     "fixed": FixedStepSize,
     "per_step": PerStep,
+    "per_layer": PerLayer,
     "per_parameter": PerParameter,
 }
+
+#: What a parameter that takes a rule accepts.
+STEP_SIZE_CONSTRAINTS = [StrOptions(set(STEP_SIZE_RULES)), StepSizeRule]
+
+
+def as_rule(rule: str | StepSizeRule) -> StepSizeRule:
+    """Return the rule that a string is shorthand for; a `StepSizeRule` is returned as it is."""
+    return STEP_SIZE_RULES[rule]() if isinstance(rule, str) else rule

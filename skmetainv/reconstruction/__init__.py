@@ -1,6 +1,6 @@
 """What every estimator that restores images does: checks, arrays in and out, simulation, scores."""
 
 from skmetainv.reconstruction.base import Reconstructor
-from skmetainv.reconstruction.trained import TrainedReconstructor
+from skmetainv.reconstruction.trained import Learner, TrainedReconstructor
 
-__all__ = ["Reconstructor", "TrainedReconstructor"]
+__all__ = ["Learner", "Reconstructor", "TrainedReconstructor"]

@@ -22,6 +22,7 @@ from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed
+from skmetainv.reconstruction.autocast import autocast_networks
 from skmetainv.reconstruction.geometry import (
     Geometry,
     Problem,
@@ -45,7 +46,11 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 #: Restores the images of a batch of measurements, both as tensors.
 Reconstruct: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+#: Gives the measurements of clean images, from these and from their places in the data.
+Measure: TypeAlias = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+
+# What weights and images are computed in; under "bfloat16" networks round it further.
+_DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
 
 class Reconstructor(BaseEstimator, metaclass=ABCMeta):
@@ -103,9 +108,15 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """Return what restores a batch, and what is told how many of all images went wrong."""
         return self._reconstruct, self._warn_of_divergence
 
-    def _restore(self, X: Any, reconstruct: Reconstruct, tell: Callable[[int, int], None]) -> Any:
+    def _restore(
+        self,
+        X: Any,
+        reconstruct: Reconstruct,
+        tell: Callable[[int, int], None],
+        geometry: Geometry | None = None,
+    ) -> Any:
         """Return what `reconstruct` makes of a user's measurements, batch by batch."""
-        measurements, geometry = self._measurements(X)
+        measurements, geometry = self._measurements(X, geometry)
         images, n_bad = self._new_images(len(measurements), geometry), 0
         for indices in self._chunks(len(measurements)):
             x = reconstruct(measurements.read(indices))
@@ -169,21 +180,32 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """
         self._check_ready()
         clean, measured = self._pairs(X, y)
-        seed = integer_seed(random_state)
         A = self._parts()["A"] if operator is None else self._other_map(operator)
-        noisy = as_noise(self.noise if noise is None else noise).build()
+        noise = self.noise if noise is None else noise
+        measure = self._measure(A, noise, integer_seed(random_state), measured)
+        return self._restored(clean, measure, *self._begin())
+
+    def _measure(
+        self, A: ForwardMap, noise: float | Noise, seed: int, measured: ArraySource | None
+    ) -> Measure:
+        """Return what gives the measurements of clean images: those taken of them, or simulated."""
+        noisy = as_noise(noise).build()
 
         def measure(x: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
             if measured is not None:
                 return measured.read(indices)
             return A.simulate(x, noisy, evaluation_generators(seed, indices))
 
-        return self._restored(clean, measure)
+        return measure
 
     def _restored(
-        self, clean: ArraySource, measure: Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+        self,
+        clean: ArraySource,
+        measure: Measure,
+        reconstruct: Reconstruct,
+        tell: Callable[[int, int], None],
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        n_bad, (reconstruct, tell) = 0, self._begin()
+        n_bad = 0
         for indices in self._chunks(len(clean)):
             x = clean.read(indices)
             restored = reconstruct(measure(x, indices))
@@ -264,44 +286,48 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     # ------------------------------------------------------------------ fitting
 
     def _fit(
-        self, X: Any, y: Any, learn: Callable[[Problem], dict[str, Any]], *, go_on: bool = False
+        self,
+        X: Any,
+        y: Any,
+        learn: Callable[[Problem], dict[str, Any]],
+        *,
+        known: tuple[Geometry, Operator] | None = None,
     ) -> Self:
-        """Check what was given, and keep the fitted attributes that `learn` makes of it."""
+        """Check what was given, and keep the fitted attributes that `learn` makes of it.
+
+        What is `known` of an estimator that goes on stays as it is.
+        """
         self._check_parameters()
-        problem = self._problem(X, y, go_on=go_on)
-        if not go_on:
+        if known is not None:
+            self._check_names(X)
+        problem = self._problem(X, y, known)
+        if known is None:
             validate_data(
                 BaseEstimator(), X, skip_check_array=True
             )  # column names, before long work
         fitted = learn(problem)
-        if not go_on:
+        if known is None:
             validate_data(self, X, skip_check_array=True, reset=True)
-            self.operator_ = problem.operator
-            self.image_shape_ = problem.geometry.image_shape
-            self.measurement_shape_ = problem.geometry.measurements.shape
-            self.data_range_ = problem.geometry.data_range
-            self._geometry_ = problem.geometry
+            fitted = fitted_attributes(problem) | fitted
         for name, value in fitted.items():
             setattr(self, name, value)
         self._cache: dict[Any, Any] = {}
         return self
 
-    def _problem(self, X: Any, y: Any, *, go_on: bool) -> Problem:
+    def _problem(self, X: Any, y: Any, known: tuple[Geometry, Operator] | None) -> Problem:
         """Check what `fit` was given, in the order in which scikit-learn does."""
-        allow_nan = has_missing(self.operator_ if go_on else self.operator)
+        allow_nan = has_missing(self.operator if known is None else known[1])
         paired = are_images(y)
-        if go_on:
-            self._check_names(X)
         X_ = check_images(X, self, allow_nan=allow_nan, allow_complex=paired)
         y_ = check_images(y, self, allow_nan=allow_nan, name="y") if paired else None
         if y is not None:
             check_consistent_length(X_, y)
         clean, name = (X_, "X") if y_ is None else (y_, "y")
-        if go_on:
-            geometry, operator = self._geometry_for(clean, name=name), self.operator_
-            A = operator.build(geometry.images.tensor_shape)
-        else:
+        if known is None:
             geometry, operator, A = self._geometry(clean.shape, name)
+        else:
+            geometry, operator = self._geometry_for(clean, known[0], name=name), known[1]
+            A = operator.build(geometry.images.tensor_shape)
         if y_ is not None:
             check_measurements(X_, geometry.images, geometry.measurements)
         measured = None if y_ is None else X_
@@ -343,20 +369,25 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             name=name,
         )
 
-    def _measurements(self, X: Any) -> tuple[ArraySource, Geometry]:
+    def _measurements(
+        self, X: Any, geometry: Geometry | None = None
+    ) -> tuple[ArraySource, Geometry]:
         """Return what `predict` was given, checked, and how it lies."""
         self._check_names(X)
+        own = self._geometry_ if geometry is None else geometry
         allow_nan = has_missing(self.operator_)
-        allow_complex = is_complex_shape(self._geometry_.measurements.tensor_shape)
+        allow_complex = is_complex_shape(own.measurements.tensor_shape)
         array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
-        geometry = self._geometry_for(array, measured=True)
-        return self._source(array, geometry, measured=True, allow_nan=allow_nan), geometry
+        own = self._geometry_for(array, own, measured=True)
+        return self._source(array, own, measured=True, allow_nan=allow_nan), own
 
-    def _geometry_for(self, array: Any, *, measured: bool = False, name: str = "X") -> Geometry:
-        """Return how images or measurements lie that a fitted estimator was given, checked."""
-        layout = self._geometry_.measurements if measured else self._geometry_.images
+    def _geometry_for(
+        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+    ) -> Geometry:
+        """Return how images or measurements lie, checked against those that are expected."""
+        layout = geometry.measurements if measured else geometry.images
         check_shape(array, layout.shape, self, "measurements" if measured else "images", name)
-        return self._geometry_
+        return geometry
 
     def _pairs(self, X: Any, y: Any) -> tuple[ArraySource, ArraySource | None]:
         """Return what `score` was given, checked: clean images and perhaps measurements."""
@@ -367,7 +398,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         else:
             self._check_names(X)
             measured, clean, name = None, check_images(X, self), "X"
-        geometry = self._geometry_for(clean, name=name)
+        geometry = self._geometry_for(clean, self._geometry_, name=name)
         return self._source(clean, geometry, name=name), measured
 
     def _chunks(self, n: int) -> Iterator[np.ndarray]:
@@ -375,28 +406,27 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             yield np.arange(start, min(start + self.batch_size, n))
 
     def _new_images(self, n: int, geometry: Geometry) -> np.ndarray:
-        return np.empty((n, *geometry.images.shape), dtype=self.precision)
+        dtype = str(self._dtype()).removeprefix("torch.")
+        return np.empty((n, *geometry.images.shape), dtype=dtype)
 
     def _clipped(self, x: torch.Tensor) -> torch.Tensor:
         return x if self.clip is None else x.clamp(*self.clip)
 
     # ------------------------------------------------------------------ built modules
 
-    def _parts(self) -> dict[str, Any]:
-        """Return the built parts of the fitted estimator, built once per device and type.
+    def _parts(self, geometry: Geometry | None = None) -> dict[str, Any]:
+        """Return the built parts of the fitted estimator, built once per device, type and shape.
 
         They depend on fitted attributes alone, so that `set_params` cannot make them stale.
         """
-        key = (str(check_device(self.device)), self.precision)
+        own = self._geometry_ if geometry is None else geometry
+        key = (str(check_device(self.device)), self.precision, own.images.tensor_shape)
         if key not in self._cache:
-            self._cache[key] = self._build_parts()
+            self._cache[key] = self._build_parts(own)
         return self._cache[key]
 
-    def _build_parts(self) -> dict[str, Any]:
-        return {"A": self._built(self.operator_)}
-
-    def _built(self, operator: Operator) -> ForwardMap:
-        return self._placed(operator.build(self._geometry_.images.tensor_shape))
+    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
+        return {"A": self._placed(self.operator_.build(geometry.images.tensor_shape))}
 
     def _other_map(self, operator: Operator) -> ForwardMap:
         """Return the map of an operator to simulate with, whose measurements can be restored."""
@@ -404,7 +434,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"The 'operator' to simulate with must be an Operator. Got {operator!r} instead."
             )
-        A, fitted = self._built(operator), self._parts()["A"]
+        A = self._placed(operator.build(self._geometry_.images.tensor_shape))
+        fitted = self._parts()["A"]
         if A.measurement_shape != fitted.measurement_shape:
             raise ValueError(
                 f"{operator!r} gives measurements of shape {A.measurement_shape}, but the fitted "
@@ -419,7 +450,21 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     def _placed(self, module: Module) -> Module:
         """Return `module` where, and in the type in which, everything is computed."""
-        return module.to(check_device(self.device), self._dtype())
+        device = check_device(self.device)
+        if self.precision == "bfloat16":
+            autocast_networks(module, device)
+        return module.to(device, self._dtype())
 
     def _dtype(self) -> torch.dtype:
         return _DTYPES[self.precision]
+
+
+def fitted_attributes(problem: Problem) -> dict[str, Any]:
+    """Return what every fitted estimator keeps of what it was fitted to."""
+    return {
+        "operator_": problem.operator,
+        "image_shape_": problem.geometry.image_shape,
+        "measurement_shape_": problem.geometry.measurements.shape,
+        "data_range_": problem.geometry.data_range,
+        "_geometry_": problem.geometry,
+    }

@@ -1,56 +1,149 @@
-"""What every estimator that learns by the training loop shares: epochs, history, progress."""
+"""What every estimator that learns by the training loop shares: from `fit` to fitted attributes."""
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from numbers import Integral
-from typing import Any, Self
+from numbers import Integral, Real
+from os import PathLike
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
+from skmetainv.arrays import to_numpy
+from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import as_noise
+from skmetainv.operators import Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval
-from skmetainv.reconstruction.base import Reconstructor
-from skmetainv.reconstruction.geometry import Problem
-from skmetainv.reconstruction.validation import check_observed, warn_of_units
+from skmetainv.randomness import integer_seed
+from skmetainv.reconstruction.base import Reconstruct, Reconstructor, fitted_attributes
+from skmetainv.reconstruction.callbacks import CallbackSupportMixin, Epochs, with_callbacks
+from skmetainv.reconstruction.geometry import Geometry, Problem
+from skmetainv.reconstruction.held_out import cut_off
+from skmetainv.reconstruction.identity import data_identity, parameter_identity
+from skmetainv.reconstruction.validation import check_device, check_observed, warn_of_units
 from skmetainv.training import (
+    CHECKPOINT_CONSTRAINTS,
+    LEARNING_RATE_CONSTRAINTS,
+    OPTIMIZER_CONSTRAINTS,
     Batches,
+    Checkpoint,
+    EarlyStopping,
+    LearningRate,
     MeasuredPairs,
+    Optimizer,
     SimulatedPairs,
     TrainingLoop,
+    as_checkpoint,
+    as_learning_rate,
+    as_optimizer,
+    continued,
     load_arrays,
     state_to_arrays,
 )
+from skmetainv.training.processes import join_processes, same_everywhere
+
+# The seed of validation measurements: those of `score`.
+_VALIDATION_SEED = 0
 
 
-class TrainedReconstructor(Reconstructor):
+class Learner(NamedTuple):
+    """What learns, as the training loop needs it."""
+
+    weights: Mapping[str, torch.Tensor]
+    """All that is learned, by the names of `weights_`; changed in place."""
+    groups: list[dict[str, Any]]
+    """The same for the optimiser: ``params`` and their learning rate ``lr``."""
+    learn: Callable[[TrainingLoop], None]
+    """Takes batches from the loop until it is over."""
+    restore: Reconstruct
+    """Restores the images of a batch of measurements with the weights as they are."""
+
+
+class Run(NamedTuple):
+    """What one call of `fit` or `partial_fit` asks of training."""
+
+    n_epochs: int
+    held_out: tuple[Any, Any]
+    go_on: bool
+    resumable: bool
+
+
+class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     """What the estimators that learn in epochs have in common.
 
-    A subclass has the parameters of a `Reconstructor`, `max_epochs` and `verbose`, and writes
-    `_initial_state` and `_train`.
+    A subclass has the parameters of a `Reconstructor` and those below, and writes `_initial_state`
+    and `_learner`.
+
+    Parameters
+    ----------
+    optimizer : {"adam", "adamw", "sgd"} or Optimizer
+        How gradients change the weights.
+    lr_schedule : {"constant", "cosine"} or LearningRate
+        What learning rates are multiplied by, over the epochs of `fit`.
+    max_grad_norm : float or None
+        Scale the gradient of all weights together down to this norm where it is larger.
+    max_epochs : int
+        How often `fit` sees every image.
+    early_stopping : bool
+        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+    validation_fraction : float
+        Share of the images, drawn at random, that early stopping holds out where `fit` is given no
+        `X_val`.
+    n_iter_no_change : int
+        Epochs in a row without a better PSNR, after which early stopping stops.
+    tol : float
+        By how many decibels it must be better.
+    checkpoint : path-like, Checkpoint or None
+        Where `fit` writes what it would need to go on, and goes on from.
+    warm_start : bool
+        Let `fit` begin with the weights of the last call.
+    verbose : int
+        1 draws a progress bar, with the figures of `history_`.
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
         **Reconstructor._parameter_constraints,
+        "optimizer": OPTIMIZER_CONSTRAINTS,
+        "lr_schedule": LEARNING_RATE_CONSTRAINTS,
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "checkpoint": CHECKPOINT_CONSTRAINTS,
+        "warm_start": ["boolean"],
         "verbose": ["verbose"],
     }
 
+    optimizer: str | Optimizer
+    lr_schedule: str | LearningRate
+    max_grad_norm: float | None
     max_epochs: int
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    tol: float
+    checkpoint: str | PathLike[str] | Checkpoint | None
+    warm_start: bool
     verbose: int | bool
 
     @abstractmethod
-    def _initial_state(self, problem: Problem) -> dict[str, Any]:
-        """Return the fitted attributes before any training, by name."""
+    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
+        """Return the fitted attributes before any training, `weights_` among them."""
 
     @abstractmethod
-    def _train(self, problem: Problem, state: Mapping[str, Any], n_epochs: int) -> dict[str, Any]:
-        """Return the fitted attributes after `n_epochs` more, from those of `state`."""
+    def _learner(self, problem: Problem, state: Mapping[str, Any]) -> Learner:
+        """Return what learns, with the weights of `state`."""
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Learn from clean images, or from measurements and their clean images.
 
         Parameters
@@ -63,6 +156,12 @@ class TrainedReconstructor(Reconstructor):
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`; `noise` then plays no part. A 1-D `y` is
             taken for labels and ignored.
+        X_val : array-like, default=None
+            Complete images like `X`, not learned from: their PSNR after every epoch, with
+            measurements simulated by a fixed seed, is written into ``history_``, and early stopping
+            goes by it.
+        y_val : array-like of two or more dimensions, default=None
+            The clean images of the measurements `X_val`.
 
         Returns
         -------
@@ -73,26 +172,28 @@ class TrainedReconstructor(Reconstructor):
         ------
         ValueError
             If a parameter is out of its range, if the arrays are not images, or not a pair of
-            measurements and images.
+            measurements and images; if a checkpoint is damaged, or of other parameters or data.
 
         Warns
         -----
         ConvergenceWarning
-            If steps were skipped because a loss or a gradient was not finite.
+            If steps were skipped because a loss or a gradient was not finite, or if training was
+            interrupted (Ctrl-C): the estimator then has the weights that it came to.
         """
-        return self._fit(X, y, partial(self._learn, n_epochs=self.max_epochs))
+        go_on = self.warm_start and hasattr(self, "weights_")
+        return self._train(X, y, Run(self.max_epochs, (X_val, y_val), go_on, resumable=True))
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Learn for one more epoch, from where the last call ended.
 
         On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. What the
         weights belong to stays as the first call found it, whatever `set_params` says since: the
         operator, the networks, the units and the seed. Noise, losses, learning rates and
-        `batch_size` may change from call to call.
+        `batch_size` may change from call to call. There is no early stopping, and no checkpoint.
 
         Parameters
         ----------
-        X, y : array-like
+        X, y, X_val, y_val : array-like
             See `fit`.
 
         Returns
@@ -100,14 +201,133 @@ class TrainedReconstructor(Reconstructor):
         self : estimator
             Fitted. After an error it is as it was.
         """
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True.")
         go_on = hasattr(self, "weights_")
-        learn = partial(self._learn, n_epochs=1, go_on=go_on)
-        return self._fit(X, y, learn, go_on=go_on)
+        return self._train(X, y, Run(1, (X_val, y_val), go_on, resumable=False))
+
+    def _train(self, X: Any, y: Any, run: Run) -> Self:
+        known = (self._geometry_, self.operator_) if run.go_on else None
+        return self._fit(X, y, partial(self._learn, run=run), known=known)
+
+    # ------------------------------------------------------------------ learning
 
     @torch.enable_grad()
-    def _learn(self, problem: Problem, *, n_epochs: int, go_on: bool = False) -> dict[str, Any]:
-        state = {} if go_on else self._initial_state(problem)
-        return state | self._train(problem, {**vars(self), **state}, n_epochs)
+    def _learn(self, problem: Problem, *, run: Run) -> dict[str, Any]:
+        """Return the fitted attributes after training."""
+        device = check_device(self.device)
+        join_processes(device)
+        given = problem
+        held_out = self._given_held_out(problem, *run.held_out)
+        keeper = None
+        if self.checkpoint is not None and run.resumable:
+            identity = parameter_identity(self) | data_identity(
+                [problem, *held_out], self.weights_ if run.go_on else {}
+            )
+            keeper = as_checkpoint(self.checkpoint).build(identity)
+        seed = self._seed_ if run.go_on else integer_seed(self.random_state)
+        seed = same_everywhere(seed, device)
+        if keeper is not None:
+            seed = keeper.seed = seed if keeper.seed is None else keeper.seed
+        if self.early_stopping and not held_out:
+            problem, own = cut_off(problem, self.validation_fraction, seed)
+            held_out = [own]
+        if run.go_on:
+            before = {name: v for name, v in vars(self).items() if name.endswith("_")}
+        else:
+            before = self._begun(problem, seed)
+        learner = self._learner(problem, before)
+        loop = self._loop(learner, self._batches(problem, seed), before, run, keeper)
+        loop.validate = self._validation(learner, held_out)
+        epochs = loop.observer = self._epochs(loop, learner, before, given, run)
+        try:
+            learner.learn(loop)
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"Training was interrupted in epoch {loop.epoch + 1}: the estimator has the "
+                "weights that it came to.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+        if epochs is not None:
+            epochs.end_training()
+        return before | self._progress(loop, learner, before)
+
+    def _begun(self, problem: Problem, seed: int) -> dict[str, Any]:
+        """Return all fitted attributes before any training."""
+        begun = {"history_": {}, "n_iter_": 0, "_optimizer_state_": {}, "_seed_": seed}
+        return self._initial_state(problem, seed) | begun
+
+    def _untrained(self, problem: Problem) -> dict[str, Any]:
+        """Return the same, with a seed of the estimator's own."""
+        return self._begun(problem, integer_seed(self.random_state))
+
+    def _loop(
+        self,
+        learner: Learner,
+        batches: Batches,
+        before: Mapping[str, Any],
+        run: Run,
+        keeper: Any,
+    ) -> TrainingLoop:
+        """Return the loop that goes on from what was fitted before."""
+        optimizer = as_optimizer(self.optimizer).build(learner.groups)
+        if before["_optimizer_state_"].get("of") == type(optimizer).__name__:
+            load_arrays(optimizer, before["_optimizer_state_"]["averages"])
+        schedule = as_learning_rate(self.lr_schedule)
+        schedule._validate_params()
+        return TrainingLoop(
+            batches,
+            optimizer,
+            learner.weights,
+            max_epochs=run.n_epochs,
+            first_epoch=before["n_iter_"],
+            learning_rate=schedule,
+            schedule=None if run.resumable else range(self.max_epochs),
+            max_grad_norm=self.max_grad_norm,
+            early_stopping=EarlyStopping(self.n_iter_no_change, self.tol)
+            if self.early_stopping
+            else None,
+            keeper=keeper,
+            show_progress=bool(self.verbose),
+        )
+
+    def _progress(
+        self, loop: TrainingLoop, learner: Learner, before: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the fitted attributes that training changed."""
+        stopping = loop.early_stopping
+        best = {} if stopping is None else stopping.best_weights
+        return {
+            "weights_": best or to_numpy(learner.weights),
+            "history_": continued(before["history_"], loop.history),
+            "n_iter_": loop.epoch,
+            "_optimizer_state_": {
+                "of": type(loop.optimizer).__name__,
+                "averages": state_to_arrays(loop.optimizer),
+            },
+        }
+
+    def _epochs(
+        self,
+        loop: TrainingLoop,
+        learner: Learner,
+        before: Mapping[str, Any],
+        problem: Problem,
+        run: Run,
+    ) -> Epochs | None:
+        """Return what tells scikit-learn's callbacks of every epoch, where there are any."""
+        if not run.resumable:
+            return None
+        X = problem.clean if problem.measured is None else problem.measured
+        y = None if problem.measured is None else problem.clean
+
+        def attributes() -> dict[str, Any]:
+            known = {} if run.go_on else fitted_attributes(problem)
+            shape = {"n_features_in_": X.shape[1], "_cache": {}}
+            return shape | known | dict(before) | self._progress(loop, learner, before)
+
+        return Epochs(self, run.n_epochs, X, y, attributes)
 
     def _batches(self, problem: Problem, seed: int) -> Batches:
         """Return the batches that training iterates over."""
@@ -123,30 +343,46 @@ class TrainedReconstructor(Reconstructor):
             read = MeasuredPairs(images, measured)
         batches = Batches(len(images), self.batch_size, seed, read)
         if allow_nan:
-            check_observed(next(batches.epoch(0))[1])
+            check_observed(read(np.arange(min(len(images), self.batch_size)), 0)[1])
         return batches
 
-    def _loop(
-        self,
-        batches: Batches,
-        optimizer: torch.optim.Optimizer,
-        state: Mapping[str, Any],
-        n_epochs: int,
-    ) -> TrainingLoop:
-        """Return the loop that goes on from `state`."""
-        load_arrays(optimizer, state["_optimizer_state_"])
-        return TrainingLoop(
-            batches,
-            optimizer,
-            max_epochs=n_epochs,
-            first_epoch=state["n_iter_"],
-            show_progress=bool(self.verbose),
-        )
+    # ------------------------------------------------------------------ validation
 
-    def _progress(self, loop: TrainingLoop, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fitted attributes that say how far training came."""
-        return {
-            "history_": {k: [*v, *loop.history.get(k, [])] for k, v in state["history_"].items()},
-            "n_iter_": state["n_iter_"] + loop.n_epochs,
-            "_optimizer_state_": state_to_arrays(loop.optimizer),
-        }
+    def _given_held_out(self, problem: Problem, X_val: Any, y_val: Any) -> list[Problem]:
+        """Return the validation images that `fit` was given, checked."""
+        if X_val is None:
+            if y_val is not None:
+                raise ValueError("y_val was given without the measurements X_val.")
+            return []
+        known: tuple[Geometry, Operator] = (problem.geometry, problem.operator)
+        try:
+            return [self._problem(X_val, y_val, known)]
+        except ValueError as error:
+            error.add_note("This is about X_val and y_val.")
+            raise
+
+    def _validation(self, learner: Learner, held_out: list[Problem]) -> Callable[[], float] | None:
+        """Return what gives the mean PSNR of held-out images."""
+        if not held_out:
+            return None
+
+        def validate() -> float:
+            pairs = (pair for part in held_out for pair in self._held_out_pairs(learner, part))
+            width = held_out[0].geometry.data_range
+            return mean_over_batches(psnr, pairs, width)
+
+        return validate
+
+    def _held_out_pairs(
+        self, learner: Learner, part: Problem
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield held-out images and what the weights as they are make of their measurements."""
+        clean = self._source(part.clean, part.geometry, name="X_val")
+        measured = None
+        if part.measured is not None:
+            allow_nan = has_missing(part.operator)
+            measured = self._source(
+                part.measured, part.geometry, measured=True, allow_nan=allow_nan, name="X_val"
+            )
+        measure = self._measure(part.A, self.noise, _VALIDATION_SEED, measured)
+        return self._restored(clean, measure, learner.restore, lambda n_bad, n_images: None)

@@ -1,6 +1,7 @@
 """The protocol of representations: networks whose weights stand for an image."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,34 +42,62 @@ class Representation(BaseEstimator):
 class ImageModule(nn.Module):
     """The function from weights to an image; it holds no weights.
 
-    A subclass writes `initial_weights` and `forward`, and sets `adapted`.
+    A subclass writes `initial_weights` and `forward`, and sets `adapted`; one that looks at the
+    measurement also writes `condition`.
 
     Attributes
     ----------
     adapted : tuple of str
         The weights that Algorithm 1 adapts to each image; all others are shared by all images.
+    continuous : bool
+        Whether the same weights stand for images of any height and width: then a module built for
+        another shape with as many channels takes them.
+    autocasts : bool
+        Whether it may be computed under `torch.autocast`: its large products are then in bfloat16,
+        and the images still in the type of the weights.
     """
 
     adapted: tuple[str, ...] = ()
+    continuous: bool = False
+    autocasts: bool = True
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return weights to begin training with, in float64, by name."""
         raise NotImplementedError(f"{type(self).__name__} does not define initial_weights.")
 
-    def forward(self, weights: Weights, data: DataTerm) -> torch.Tensor:
+    def condition(self, weights: Weights, data: DataTerm) -> Any:
+        """Return what the images depend on of the measurement, None where they do not.
+
+        It is computed once, before the first inner step, with the weights shared by all images.
+
+        Parameters
+        ----------
+        weights : mapping of str to tensor
+            The weights, as for `forward`.
+        data : DataTerm
+            The batch of measurements.
+
+        Returns
+        -------
+        condition : object
+            Whatever `forward` takes.
+        """
+        return None
+
+    def forward(self, weights: Weights, condition: Any = None) -> torch.Tensor:
         """Return the images ``phi`` of `weights`.
 
         Parameters
         ----------
         weights : mapping of str to tensor
-            One set of weights for all images; or, for the adapted ones, one set per image, with
-            the images along a first axis.
-        data : DataTerm
-            What was measured, for representations that start from it.
+            The shared ones as they are; the adapted ones as one set for all images, or as one set
+            per image, with the images along a first axis.
+        condition : object, default=None
+            What `condition` gives.
 
         Returns
         -------
         phi : tensor of shape (batch, channels, height, width)
-            One image per set of weights; of one set, one image.
+            One image per set of weights or per measurement; of one set without a condition, one.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")

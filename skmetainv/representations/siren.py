@@ -1,13 +1,16 @@
 """SIREN: a coordinate network with sine activations."""
 
 from numbers import Integral, Real
+from typing import Literal
 
 import numpy as np
 import torch
 
-from skmetainv.operators import DataTerm
 from skmetainv.parameters import Interval
-from skmetainv.representations.base import ImageModule, Representation, Weights
+from skmetainv.representations.base import ImageModule, Representation
+from skmetainv.representations.conditioned import CONSTRAINTS
+from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
+from skmetainv.representations.encoder import Encoder
 
 
 class Siren(Representation):
@@ -15,7 +18,8 @@ class Siren(Representation):
 
     The pixel at row i, column j of an image is the network's value at its coordinates in
     [-1, 1] x [-1, 1]; a last linear layer gives the channels. The network's values in [-1, 1]
-    are mapped to `data_range`. All weights are adapted to each image.
+    are mapped to `data_range`. All weights are adapted to each image, and they stand for images
+    of any height and width.
 
     Parameters
     ----------
@@ -25,6 +29,12 @@ class Siren(Representation):
         Number of linear layers, the last one included: ``depth - 1`` sine layers.
     omega_0 : float, default=30.0
         Frequency of the sines.
+    residual : {"adjoint", "pseudo_inverse"} or None, default=None
+        The image that the network's is added to, ``A' y`` or ``A^+ y`` of a linear operator; 0 of
+        the network then is 0 of the image, whatever `data_range`.
+    encoder : Encoder or None, default=None
+        Predicts from the measurement a shift of each hidden unit, ``sin(omega_0 (W h + b + s))``,
+        before the first inner step. It needs a `depth` of at least 2.
 
     Notes
     -----
@@ -43,7 +53,7 @@ class Siren(Representation):
     >>> from skmetainv.representations import Siren
     >>> phi = Siren(width=8, depth=3).build(image_shape=(3, 4, 5))
     >>> weights = phi.initial_weights(np.random.default_rng(0))
-    >>> phi(weights, data=None).shape
+    >>> phi(weights).shape
     torch.Size([1, 3, 4, 5])
     """
 
@@ -51,42 +61,67 @@ class Siren(Representation):
         "width": [Interval(Integral, 1, None, closed="left")],
         "depth": [Interval(Integral, 1, None, closed="left")],
         "omega_0": [Interval(Real, 0, None, closed="neither")],
+        **CONSTRAINTS,
     }
 
-    def __init__(self, width: int = 256, depth: int = 5, omega_0: float = 30.0):
+    def __init__(
+        self,
+        width: int = 256,
+        depth: int = 5,
+        omega_0: float = 30.0,
+        residual: Literal["adjoint", "pseudo_inverse"] | None = None,
+        encoder: Encoder | None = None,
+    ):
         self.width = width
         self.depth = depth
         self.omega_0 = omega_0
+        self.residual = residual
+        self.encoder = encoder
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> ImageModule:
         """Return the network for images of one shape, see `Representation.build`."""
         self._validate_params()
-        widths = [2, *[self.width] * (self.depth - 1), image_shape[0]]
-        return _Siren(image_shape, data_range, widths, self.omega_0)
+        return SirenModule(
+            image_shape,
+            data_range,
+            self.residual,
+            self.encoder,
+            width=self.width,
+            depth=self.depth,
+            omega_0=self.omega_0,
+        )
 
 
-class _Siren(ImageModule):
-    coordinates: torch.Tensor
+class SirenModule(CoordinateModule):
+    """What a SIREN computes.
+
+    Parameters
+    ----------
+    image_shape, data_range, residual, encoder, width, depth
+        See `CoordinateModule`.
+    omega_0 : float
+        Frequency of the sines.
+    """
 
     def __init__(
         self,
         image_shape: tuple[int, ...],
         data_range: tuple[float, float],
-        widths: list[int],
+        residual: str | None,
+        encoder: Encoder | None,
+        *,
+        width: int,
+        depth: int,
         omega_0: float,
     ):
-        super().__init__()
-        self.image_shape, self.widths, self.omega_0 = image_shape, widths, omega_0
-        self.centre, self.radius = sum(data_range) / 2, (data_range[1] - data_range[0]) / 2
-        self.n_layers = len(widths) - 1
-        self.adapted = tuple(
-            f"{layer}.{part}" for layer in range(self.n_layers) for part in ("weight", "bias")
-        )
-        self.register_buffer("coordinates", _pixel_coordinates(*image_shape[1:]))
+        inputs = pixel_coordinates(*image_shape[1:])
+        super().__init__(image_shape, data_range, residual, encoder, inputs, width, depth)
+        self.omega_0 = omega_0
 
-    def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+    def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Return the published initial weights, see `Siren`."""
         weights = {}
         for layer, (n, n_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
             bound = 1 / n if layer == 0 else np.sqrt(6 / n) / self.omega_0
@@ -94,27 +129,6 @@ class _Siren(ImageModule):
             weights[f"{layer}.bias"] = generator.uniform(-1 / np.sqrt(n), 1 / np.sqrt(n), n_out)
         return {name: torch.from_numpy(weight) for name, weight in weights.items()}
 
-    def forward(self, weights: Weights, data: DataTerm) -> torch.Tensor:
-        h = self.coordinates
-        for layer in range(self.n_layers):
-            h = _linear(h, weights[f"{layer}.weight"], weights[f"{layer}.bias"])
-            if layer < self.n_layers - 1:
-                h = torch.sin(self.omega_0 * h)
-        images = h.reshape(-1, *self.image_shape[1:], self.image_shape[0])
-        return self.centre + self.radius * images.permute(0, 3, 1, 2)
-
-
-def _linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Return ``W h + b`` at every pixel, for one layer or for one per image."""
-    if weight.ndim == 2:
-        return torch.nn.functional.linear(h, weight, bias)
-    return torch.baddbmm(bias.unsqueeze(1), h.expand(len(weight), -1, -1), weight.mT)
-
-
-def _pixel_coordinates(height: int, width: int) -> torch.Tensor:
-    """Return the coordinates of all pixels, row by row; those of a single one are 0."""
-    rows, columns = (
-        torch.linspace(-1, 1, n, dtype=torch.float64) if n > 1 else torch.zeros(1).double()
-        for n in (height, width)
-    )
-    return torch.cartesian_prod(rows, columns)
+    def activation(self, h: torch.Tensor) -> torch.Tensor:
+        """Return ``sin(omega_0 h)``."""
+        return torch.sin(self.omega_0 * h)

@@ -1,18 +1,53 @@
 """The one loop that everything learnable shares."""
 
 from skmetainv.training.batches import Batches, MeasuredPairs, Pair, SimulatedPairs
+from skmetainv.training.checkpoints import CHECKPOINT_CONSTRAINTS, Checkpoint, as_checkpoint
+from skmetainv.training.early_stopping import EarlyStopping
+from skmetainv.training.figures import continued
+from skmetainv.training.learning_rates import (
+    LEARNING_RATE_CONSTRAINTS,
+    Constant,
+    Cosine,
+    LearningRate,
+    as_learning_rate,
+)
 from skmetainv.training.loop import TrainingLoop
-from skmetainv.training.optimizer import load_arrays, state_to_arrays
+from skmetainv.training.optimizers import (
+    OPTIMIZER_CONSTRAINTS,
+    SGD,
+    Adam,
+    AdamW,
+    Optimizer,
+    as_optimizer,
+    load_arrays,
+    state_to_arrays,
+)
 from skmetainv.training.patches import NoisyBatch, NoisyPatches
 
 __all__ = [
+    "CHECKPOINT_CONSTRAINTS",
+    "LEARNING_RATE_CONSTRAINTS",
+    "OPTIMIZER_CONSTRAINTS",
+    "SGD",
+    "Adam",
+    "AdamW",
     "Batches",
+    "Checkpoint",
+    "Constant",
+    "Cosine",
+    "EarlyStopping",
+    "LearningRate",
     "MeasuredPairs",
     "NoisyBatch",
     "NoisyPatches",
+    "Optimizer",
     "Pair",
     "SimulatedPairs",
     "TrainingLoop",
+    "as_checkpoint",
+    "as_learning_rate",
+    "as_optimizer",
+    "continued",
     "load_arrays",
     "state_to_arrays",
 ]

@@ -11,6 +11,7 @@ from skmetainv.arrays import ArraySource
 from skmetainv.noise import NoiseFunction
 from skmetainv.operators import ForwardMap
 from skmetainv.randomness import order_generator, training_generators
+from skmetainv.training.processes import own_share
 
 #: Clean images ``x`` and their measurements ``y``.
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
@@ -25,7 +26,7 @@ class Batches:
     n_images : int
         Number of images.
     batch_size : int
-        Images in a batch; the last of an epoch may have fewer.
+        Images in a batch, of all processes together; the last of an epoch may have fewer.
     seed : int
         Seed of the order.
     read : callable
@@ -41,11 +42,15 @@ class Batches:
     def __len__(self) -> int:
         return -(-self.n_images // self.batch_size)
 
-    def epoch(self, epoch: int) -> Iterator[Any]:
-        """Yield the batches of one epoch."""
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Any]:
+        """Yield the batches of one epoch, from the `first` on.
+
+        Among several processes, each has its share of every batch, None where there is none.
+        """
         order = order_generator(self.seed, epoch).permutation(self.n_images)
-        for start in range(0, self.n_images, self.batch_size):
-            yield self.read(np.sort(order[start : start + self.batch_size]), epoch)
+        for start in range(first * self.batch_size, self.n_images, self.batch_size):
+            indices = own_share(np.sort(order[start : start + self.batch_size]))
+            yield self.read(indices, epoch) if len(indices) else None
 
 
 @dataclass(frozen=True)

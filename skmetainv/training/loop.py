@@ -1,9 +1,11 @@
 """The one loop for everything that learns: batches, an optimiser, a history, a progress bar."""
 
+from __future__ import annotations
+
 import time
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,17 +13,38 @@ from sklearn.exceptions import ConvergenceWarning
 from tqdm.auto import tqdm
 
 from skmetainv.training.batches import Batches
+from skmetainv.training.checkpoints import Keeper, State
+from skmetainv.training.early_stopping import EarlyStopping
+from skmetainv.training.figures import Figures, History, as_text
+from skmetainv.training.learning_rates import Constant, LearningRate
+from skmetainv.training.optimizers import load_arrays, state_to_arrays
+from skmetainv.training.processes import rank_and_size, sum_over_processes
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+class Observer(Protocol):
+    """What is told of epochs."""
+
+    def begin(self) -> None:
+        """Take note that an epoch begins."""
+
+    def end(self) -> bool:
+        """Take note that it is over; return whether to stop."""
 
 
 class TrainingLoop:
-    """Iterate over batches; the body computes gradients, `descend` makes the step.
+    """Iterate over batches; the body adds up gradients, `descend` makes the step.
 
     ::
 
         for x, y in loop:
-            loss = ...
-            loss.mean().backward()
+            loss = ...  # one value per image
+            loss.sum().backward()
             loop.descend(outer_loss=loss)
+
+    The body's gradients are sums over its images; `descend` divides them by the number of images
+    of the batch, in all processes, so that the optimiser steps by the gradient of the mean.
 
     A step whose loss, or gradient squared, is not finite is skipped (Adam's average of squares
     would never recover); an epoch without any finite step ends training. Either is told by a
@@ -33,55 +56,106 @@ class TrainingLoop:
         What to learn from.
     optimizer : torch.optim.Optimizer
         What `descend` steps.
+    weights : mapping of str to tensor
+        All that is learned, by name: what checkpoints and early stopping keep.
     max_epochs : int
         How often to see every image.
     first_epoch : int, default=0
         Epochs seen before, when training goes on.
+    learning_rate : LearningRate, default=None
+        The schedule; None is `Constant`.
+    schedule : range, default=None
+        The epochs that the schedule is laid over; None are those of this loop.
+    max_grad_norm : float, default=None
+        Scale gradients down to this norm, of all weights together, where it is larger.
+    validate : callable, default=None
+        Gives the validation PSNR, after every epoch.
+    early_stopping : EarlyStopping, default=None
+        When to stop by it.
+    keeper : Keeper, default=None
+        Writes checkpoints, and has the one to go on from.
+    observer : Observer, default=None
+        Told of every epoch.
     show_progress : bool, default=False
         Draw a progress bar.
 
     Attributes
     ----------
     history : dict of str to list
-        For each epoch: ``seconds``, and the mean over images of what `descend` was given.
-    n_epochs : int
-        Number of epochs finished.
+        For each epoch: the mean over images of what `descend` was given, ``validation_psnr``
+        where there is one, ``learning_rate`` (of the first weights, at the end), and ``seconds``.
+    epoch : int
+        Number of epochs finished, those before this loop included.
     """
 
     def __init__(
         self,
         batches: Batches,
         optimizer: torch.optim.Optimizer,
+        weights: Tensors,
         *,
         max_epochs: int,
         first_epoch: int = 0,
+        learning_rate: LearningRate | None = None,
+        schedule: range | None = None,
+        max_grad_norm: float | None = None,
+        validate: Callable[[], float] | None = None,
+        early_stopping: EarlyStopping | None = None,
+        keeper: Keeper | None = None,
+        observer: Observer | None = None,
         show_progress: bool = False,
     ):
-        self.batches, self.optimizer = batches, optimizer
+        self.batches, self.optimizer, self.weights = batches, optimizer, weights
         self.epochs = range(first_epoch, first_epoch + max_epochs)
-        self.show_progress = show_progress
-        self.history: dict[str, list[Any]] = {}
-        self._totals: dict[str, Any] = {}
-        self._n_images = 0
-        self._n_skipped = 0
-        self.n_epochs = 0
+        self.learning_rate = Constant() if learning_rate is None else learning_rate
+        self.schedule = self.epochs if schedule is None else schedule
+        self.max_grad_norm, self.validate = max_grad_norm, validate
+        self.early_stopping, self.keeper, self.observer = early_stopping, keeper, observer
+        self.show_progress = show_progress and rank_and_size()[0] == 0
+        self.history: History = {}
+        self.epoch, self._step, self._n_skipped, self._stopped = first_epoch, 0, 0, False
+        self._figures = Figures()
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+        if keeper is not None and keeper.found is not None:
+            self._go_on(keeper.found)
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs finished by this loop."""
+        return self.epoch - self.epochs.start
 
     def __iter__(self) -> Iterator[Any]:
         total = len(self.epochs) * len(self.batches)
-        with tqdm(total=total, unit="step", disable=not self.show_progress) as bar:
-            for epoch in self.epochs:
-                bar.set_description(f"epoch {epoch + 1}/{self.epochs.stop}")
-                began = time.perf_counter()
-                self._totals, self._n_images = {}, 0
-                for batch in self.batches.epoch(epoch):
-                    self.optimizer.zero_grad()
-                    yield batch
-                    bar.update()
-                if not self._n_images:
+        done = self.n_epochs * len(self.batches) + self._step
+        with tqdm(total=total, initial=done, unit="step", disable=not self.show_progress) as bar:
+            while self.epoch < self.epochs.stop and not self._stopped:
+                bar.set_description(f"epoch {self.epoch + 1}/{self.epochs.stop}")
+                if self.observer is not None:
+                    self.observer.begin()
+                yield from self._one_epoch(bar)
+                if not self._figures.n_images:
                     break
-                self._end_epoch(time.perf_counter() - began)
-                bar.set_postfix(self._last_figures())
+                self._end_epoch()
+                bar.set_postfix(as_text(self.history))
+        if self.keeper is not None:
+            self.keeper.write(self._state())
         self._warn_of_divergence()
+
+    def _one_epoch(self, bar: Any) -> Iterator[Any]:
+        """Yield what is left of the epoch's batches."""
+        began = time.perf_counter() - self._figures.seconds
+        for batch in self.batches.epoch(self.epoch, self._step):
+            self._set_learning_rates()
+            self.optimizer.zero_grad()
+            if batch is None:  # other processes have all images of this batch
+                self.descend()
+            else:
+                yield batch
+            self._step += 1
+            self._figures.seconds = time.perf_counter() - began
+            bar.update()
+            if self.keeper is not None and self.keeper.is_due():
+                self.keeper.write(self._state())
 
     def descend(self, **figures: torch.Tensor) -> None:
         """Make the optimiser's step, and note figures for the history.
@@ -92,30 +166,99 @@ class TrainingLoop:
             Losses of each image; where one is not finite the step is skipped.
         """
         values = {name: figure.detach().cpu().numpy() for name, figure in figures.items()}
+        n_images = len(next(iter(values.values()))) if values else 0
         finite = all(np.isfinite(value).all() for value in values.values())
-        if not (finite and self._gradient_is_finite()):
+        if not self._average_gradients(n_images, finite):
             self._n_skipped += 1
             return
+        if self.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._parameters(), self.max_grad_norm)
         self.optimizer.step()
-        for name, value in values.items():
-            self._totals[name] = self._totals.get(name, 0.0) + value.sum(axis=0, dtype=float)
-        self._n_images += len(value)  # every figure has one row per image
+        self._figures.add(values)
 
-    def _gradient_is_finite(self) -> bool:
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
-        squares = [g.square().sum() for g in gradients if g is not None]
-        return bool(torch.stack(squares).isfinite().all()) if squares else True
+    def _parameters(self) -> list[torch.Tensor]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
-    def _end_epoch(self, seconds: float) -> None:
-        self.n_epochs += 1
-        self.history.setdefault("seconds", []).append(seconds)
-        for name, total in self._totals.items():
-            self.history.setdefault(name, []).append((total / self._n_images).tolist())
+    def _average_gradients(self, n_images: int, finite: bool) -> bool:
+        """Divide gradients by the images of all processes; return whether all is finite."""
+        parameters = self._parameters()
+        if rank_and_size()[1] == 1:
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            for gradient in gradients:
+                gradient /= n_images
+        else:
+            told = [torch.tensor([n_images, not finite]), *(_gradient(p) for p in parameters)]
+            like = parameters[0]
+            numbers = torch.cat([t.to(like.device, like.dtype).flatten() for t in told])
+            n_all, n_bad, total = sum_over_processes(numbers).tensor_split([1, 2])
+            finite = not n_bad.item()
+            sizes = [p.numel() for p in parameters]
+            gradients = list((total / n_all).split(sizes))
+            for p, gradient in zip(parameters, gradients, strict=True):
+                p.grad = gradient.reshape(p.shape)
+        squares = [gradient.square().sum() for gradient in gradients]
+        return finite and (not squares or bool(torch.stack(squares).isfinite().all()))
+
+    def _set_learning_rates(self) -> None:
+        steps = len(self.schedule) * len(self.batches)
+        done = (self.epoch - self.schedule.start) * len(self.batches) + self._step + 0.5
+        factor = self.learning_rate.factor(min(1.0, done / steps))
+        for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _end_epoch(self) -> None:
+        psnr = None if self.validate is None else self.validate()
+        self._figures.end_epoch(self.history, psnr, self.optimizer.param_groups[0]["lr"])
+        self._figures = Figures()
+        self.epoch, self._step = self.epoch + 1, 0
+        if self.early_stopping is not None and psnr is not None:
+            self._stopped = self.early_stopping.is_over(psnr, self.weights)
+        if self.observer is not None and self.observer.end():
+            self._stopped = True
+        if self.keeper is not None and self.keeper.is_due(self.n_epochs):
+            self.keeper.write(self._state())
+
+    # ------------------------------------------------------------------ going on
+
+    def _state(self) -> State:
+        """Return all that decides how training goes on from here."""
+        stopping = (None, {}) if self.early_stopping is None else self.early_stopping.state()
+        return State(
+            {
+                "weights": {name: w.detach().cpu().numpy() for name, w in self.weights.items()},
+                "optimizer": state_to_arrays(self.optimizer),
+                "figures": self._figures.sums(),
+                "best": stopping[1],
+            },
+            {
+                "epoch": self.epoch,
+                "step": self._step,
+                "n_skipped": self._n_skipped,
+                "stopped": self._stopped,
+                "seconds": self._figures.seconds,
+                "n_images": self._figures.n_images,
+                "history": self.history,
+                "early_stopping": stopping[0],
+            },
+        )
+
+    def _go_on(self, state: State) -> None:
+        arrays, record = state
+        with torch.no_grad():
+            for name, array in arrays["weights"].items():
+                self.weights[name].copy_(torch.from_numpy(array))
+        load_arrays(self.optimizer, arrays["optimizer"])
+        self._figures = Figures(arrays["figures"], record["n_images"], record["seconds"])
+        if self.early_stopping is not None:
+            self.early_stopping.go_on(record["early_stopping"], arrays["best"])
+        self.epoch, self._step = record["epoch"], record["step"]
+        self._n_skipped, self._stopped = record["n_skipped"], record["stopped"]
+        self.history = record["history"]
 
     def _warn_of_divergence(self) -> None:
         if not self._n_skipped:
             return
-        stopped = self.n_epochs < len(self.epochs)
+        stopped = not self._stopped and self.n_epochs < len(self.epochs)
         warnings.warn(
             f"Training diverged: {self._n_skipped} step(s) had a loss or a squared gradient that "
             "is not finite and were skipped. "
@@ -125,6 +268,6 @@ class TrainingLoop:
             stacklevel=2,
         )
 
-    def _last_figures(self) -> dict[str, str]:
-        scalars = {name: values[-1] for name, values in self.history.items() if name != "seconds"}
-        return {name: f"{v:.3g}" for name, v in scalars.items() if np.ndim(v) == 0}
+
+def _gradient(p: torch.Tensor) -> torch.Tensor:
+    return torch.zeros_like(p) if p.grad is None else p.grad

@@ -1,42 +1,9 @@
-"""Losses: parameter objects whose `build` gives one loss value per image."""
-
-from collections.abc import Callable
-from typing import TypeAlias
+"""Absolute and squared errors."""
 
 import torch
-from sklearn.base import BaseEstimator
 
+from skmetainv.losses.base import Criterion, Loss
 from skmetainv.parameters import StrOptions
-
-#: ``criterion(x, target, observed=None)`` gives one value per image, shape ``(batch,)``.
-Criterion: TypeAlias = Callable[..., torch.Tensor]
-
-
-class Loss(BaseEstimator):
-    """A loss between images, or between measurements: one value per image.
-
-    A subclass writes `build`.
-    """
-
-    def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
-        """Return the function that computes the loss.
-
-        Parameters
-        ----------
-        data_range : (float, float), default=(0.0, 1.0)
-            The least and the largest value of the images, in their units. Differences are
-            divided by its width, so that a loss, and the step sizes that go with it, mean the
-            same in any units.
-
-        Returns
-        -------
-        criterion : callable
-            ``criterion(x, target, observed=None)`` with `x` and `target` of shape
-            ``(batch, ...)`` and `observed` a boolean mask that broadcasts to them, True where
-            an entry takes part (elsewhere `target` may be NaN); the result has shape
-            ``(batch,)``, 0 where nothing takes part.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
 
 class _PowerLoss(Loss):
@@ -108,14 +75,3 @@ class L2(_PowerLoss):
     """
 
     _power = 2
-
-
-_SHORTHANDS: dict[str, type[Loss]] = {"l1": L1, "l2": L2}
-
-#: What a parameter that takes a loss accepts.
-LOSS_CONSTRAINTS = [StrOptions(set(_SHORTHANDS)), Loss]
-
-
-def as_loss(loss: str | Loss) -> Loss:
-    """Return the loss that a string is shorthand for; a `Loss` is returned as it is."""
-    return _SHORTHANDS[loss]() if isinstance(loss, str) else loss

@@ -1,0 +1,95 @@
+"""Losses: parameter objects whose `build` gives one loss value per image."""
+
+from collections.abc import Callable
+from functools import reduce
+from numbers import Real
+from typing import TypeAlias
+
+import torch
+
+from skmetainv.losses.base import Criterion, Loss, ScaledLoss, SumLoss
+from skmetainv.losses.functions import FunctionLoss
+from skmetainv.losses.perceptual import LPIPS
+from skmetainv.losses.power import L1, L2
+from skmetainv.losses.structural import SSIM
+from skmetainv.parameters import Interval, StrOptions
+
+__all__ = [
+    "L1",
+    "L2",
+    "LOSS_CONSTRAINTS",
+    "LPIPS",
+    "SSIM",
+    "Criterion",
+    "FunctionLoss",
+    "Loss",
+    "LossLike",
+    "ScaledLoss",
+    "SumLoss",
+    "as_loss",
+]
+
+_SHORTHANDS: dict[str, type[Loss]] = {"l1": L1, "l2": L2, "ssim": SSIM, "lpips": LPIPS}
+_WEIGHT = Interval(Real, 0, None, closed="left")
+
+#: A loss, or what stands for one, see `as_loss`.
+LossLike: TypeAlias = str | Loss | dict[str, float] | Callable[..., torch.Tensor]
+
+#: What a parameter that takes a loss accepts.
+LOSS_CONSTRAINTS = [StrOptions(set(_SHORTHANDS)), Loss, dict, callable]
+
+
+def as_loss(loss: LossLike) -> Loss:
+    """Return the loss that a shorthand stands for.
+
+    Parameters
+    ----------
+    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable
+        A dict has such strings and their weights, and stands for the weighted sum; a callable,
+        ``function(x, target)``, for a `FunctionLoss`. A `Loss` is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If a string, or a key of a dict, is none of these, a dict is empty or has a weight that is
+        negative or no number, or a class is given instead of an instance of it.
+
+    Examples
+    --------
+    >>> from skmetainv.losses import as_loss
+    >>> as_loss({"l2": 1.0, "lpips": 0.1})
+    1.0 * L2() + 0.1 * LPIPS()
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        return _named(loss)
+    if isinstance(loss, dict):
+        return _weighted_sum(loss)
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        raise ValueError(
+            f"A loss must be an instance, {loss.__name__}(). Got the class {loss.__name__} instead."
+        )
+    return FunctionLoss(loss)
+
+
+def _named(name: str) -> Loss:
+    if name not in _SHORTHANDS:
+        raise ValueError(f"A loss by name must be one of {[*_SHORTHANDS]}. Got {name!r} instead.")
+    return _SHORTHANDS[name]()
+
+
+def _weighted_sum(weights: dict[str, float]) -> Loss:
+    if not weights:
+        raise ValueError(
+            f"A dict of losses must have at least one of the keys {[*_SHORTHANDS]}. Got {{}} "
+            "instead."
+        )
+    for name, weight in weights.items():
+        if not _WEIGHT.is_satisfied_by(weight):
+            raise ValueError(
+                f"The weight of {name!r} in a dict of losses must be a number that is not "
+                f"negative. Got {weight!r} instead."
+            )
+    terms: list[Loss] = [_named(name) * weight for name, weight in weights.items()]
+    return reduce(SumLoss, terms)

@@ -1,0 +1,162 @@
+"""The protocol of losses, parameter objects that say what is compared how, and their algebra."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, TypeAlias
+
+import torch
+from sklearn.base import BaseEstimator
+
+from skmetainv.parameters import Interval
+
+#: ``criterion(x, target, observed=None)`` gives one value per image, shape ``(batch,)``.
+Criterion: TypeAlias = Callable[..., torch.Tensor]
+
+
+class Loss(BaseEstimator):
+    """A loss between images, or between measurements: one value per image.
+
+    A subclass writes `build`.
+
+    Losses compose: ``first + second`` adds them, ``factor * loss`` weights them.
+    """
+
+    def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
+        """Return the function that computes the loss.
+
+        Parameters
+        ----------
+        data_range : (float, float), default=(0.0, 1.0)
+            The least and the largest value of the images, in their units. Differences are
+            divided by its width, so that a loss, and the step sizes that go with it, mean the
+            same in any units.
+
+        Returns
+        -------
+        criterion : callable
+            ``criterion(x, target, observed=None)`` with `x` and `target` of shape
+            ``(batch, ...)`` and `observed` a boolean mask that broadcasts to them, True where
+            an entry takes part (elsewhere `target` may be NaN); the result has shape
+            ``(batch,)``, 0 where nothing takes part.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+    def __add__(self, other: Any) -> SumLoss:
+        return SumLoss(self, other) if isinstance(other, Loss) else NotImplemented
+
+    def __mul__(self, factor: Any) -> ScaledLoss:
+        return ScaledLoss(self, float(factor)) if isinstance(factor, Real) else NotImplemented
+
+    __rmul__ = __mul__
+
+
+class SumLoss(Loss):
+    """``first(x, target) + second(x, target)`` of each image, written ``first + second``.
+
+    Parameters
+    ----------
+    first, second : Loss
+        What is added.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if a part is no loss.
+
+    Examples
+    --------
+    >>> from skmetainv.losses import L1, L2
+    >>> loss = L2() + 0.1 * L1()
+    >>> loss
+    L2() + 0.1 * L1()
+    >>> loss.set_params(second__loss__reduction="sum")
+    L2() + 0.1 * L1(reduction='sum')
+    """
+
+    _parameter_constraints = {"first": [Loss], "second": [Loss]}
+
+    def __init__(self, first: Loss, second: Loss):
+        self.first = first
+        self.second = second
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return f"{self.first!r} + {_in_brackets(self.second)}"
+
+    def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
+        """Return the function that computes the sum, see `Loss.build`."""
+        self._validate_params()
+        first, second = self.first.build(data_range), self.second.build(data_range)
+
+        def criterion(
+            x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            return first(x, target, observed) + second(x, target, observed)
+
+        return criterion
+
+
+class ScaledLoss(Loss):
+    """``factor loss(x, target)`` of each image, written ``factor * loss``.
+
+    Parameters
+    ----------
+    loss : Loss
+        What is weighted.
+    factor : float, default=1.0
+        Its weight, not negative.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `factor` is negative or not finite, or `loss` is no loss.
+
+    Examples
+    --------
+    >>> from skmetainv.losses import L1
+    >>> 0.5 * L1()
+    0.5 * L1()
+    """
+
+    _parameter_constraints = {
+        "loss": [Loss],
+        "factor": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(self, loss: Loss, factor: float = 1.0):
+        self.loss = loss
+        self.factor = factor
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return f"{self.factor!r} * {_in_brackets(self.loss)}"
+
+    def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
+        """Return the function that computes the multiple, see `Loss.build`."""
+        self._validate_params()
+        loss, factor = self.loss.build(data_range), self.factor
+
+        def criterion(
+            x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            return factor * loss(x, target, observed)
+
+        return criterion
+
+
+def check_images(loss: Loss, x: torch.Tensor) -> None:
+    """Raise if what a loss of images is to compare is none."""
+    if x.ndim != 4:
+        raise ValueError(
+            f"{type(loss).__name__} compares images, tensors of shape (batch, channels, height, "
+            f"width). Got {tuple(x.shape)} instead: flat or complex measurements."
+        )
+
+
+def filled(x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
+    """Return `target` with the values of `x`, as constants, where it is not observed."""
+    return target if observed is None else torch.where(observed, target, x.detach())
+
+
+def _in_brackets(loss: Loss) -> str:
+    return f"({loss!r})" if isinstance(loss, SumLoss) else repr(loss)

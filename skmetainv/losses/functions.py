@@ -1,0 +1,58 @@
+"""A user's own function as a loss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from skmetainv.losses.base import Criterion, Loss, filled
+
+
+class FunctionLoss(Loss):
+    """``function(x, target)`` for any function of tensors.
+
+    Parameters
+    ----------
+    function : callable
+        Takes two tensors of shape ``(batch, ...)``, in the images' or measurements' units, and
+        gives one value per image, shape ``(batch,)``, each image on its own; differentiable by
+        autograd, twice where it is an inner loss.
+
+    Notes
+    -----
+    Where `target` is not observed it takes the values of `x`, as constants. What `function` gives
+    in another shape is a `ValueError`. Other than the losses of this library, `function` is not
+    told the range of the images.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.losses import FunctionLoss
+    >>> loss = FunctionLoss(lambda x, target: (x - target).abs().flatten(1).amax(1))
+    >>> loss.build()(torch.tensor([[0.0, 0.5]]), torch.tensor([[1.0, 1.0]]))
+    tensor([1.])
+    """
+
+    _parameter_constraints = {"function": [callable]}
+
+    def __init__(self, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
+        self.function = function
+
+    def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
+        """Return the function that computes the loss, see `Loss.build`."""
+        self._validate_params()
+        function: Callable[..., Any] = self.function
+
+        def criterion(
+            x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            loss = function(x, filled(x, target, observed))
+            if not isinstance(loss, torch.Tensor) or loss.shape != x.shape[:1]:
+                got = tuple(loss.shape) if isinstance(loss, torch.Tensor) else repr(loss)
+                raise ValueError(
+                    "The 'function' parameter of FunctionLoss must give one value per image, a "
+                    f"tensor of shape ({len(x)},). Got {got} instead."
+                )
+            return loss
+
+        return criterion

@@ -1,0 +1,187 @@
+"""Distances between the features of networks."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+import warnings
+from typing import Any
+
+import torch
+from torch.nn.functional import interpolate
+
+from skmetainv.losses.base import Criterion, Loss, check_images, filled
+from skmetainv.parameters import StrOptions
+
+# The least side of an image of which every feature map has a pixel: found by trying sides from 1
+# on, which `tests/test_losses.py` repeats.
+_LEAST_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17}
+
+
+class LPIPS(Loss):
+    """Learned perceptual image patch similarity of Zhang et al. (2018): 0 for equal images.
+
+    The squared distance between the features of two images, normalised to unit length at each
+    pixel, weighted by channel, averaged over pixels, and summed over the layers of a network::
+
+        sum_l mean_hw w_l' (f_l(x) - f_l(target))^2
+
+    Parameters
+    ----------
+    net : {"alex", "vgg", "squeeze"}, default="alex"
+        The network: AlexNet, VGG-16 or SqueezeNet 1.1, as trained on ImageNet.
+    weights : path-like, default=None
+        A file with the network's weights, torchvision's state dict by `torch.save`. None takes
+        torchvision's file from torch's folder (``torch.hub.get_dir()``, set by ``TORCH_HOME``),
+        and downloads it if it is not there. The weights ``w_l`` are the package's.
+    upsample : bool, default=False
+        Enlarge images that are too small for the network, bilinearly, until their shorter side
+        is just large enough.
+
+    Raises
+    ------
+    OSError
+        By `build`, if there is no file of weights, and none can be downloaded.
+    ValueError
+        By `build`, if the file holds no weights of the network. By the criterion, if it is to
+        compare what are no images, of neither 1 nor 3 channels, or smaller than 31 pixels
+        ("alex"), 16 ("vgg") or 17 ("squeeze") along a side without `upsample`.
+
+    Notes
+    -----
+    The package ``lpips`` computes it. Gray images count as three equal channels. Where `target` is
+    not observed it takes the values of `x`, as constants. The features come from rectifiers and
+    maxima: derivatives are those between their kinks.
+
+    References
+    ----------
+    Zhang, Isola, Efros, Shechtman and Wang, "The unreasonable effectiveness of deep features as a
+    perceptual metric", CVPR, 2018.
+
+    Examples
+    --------
+    >>> from skmetainv.losses import L2, LPIPS
+    >>> L2() + 0.1 * LPIPS(net="vgg", upsample=True)
+    L2() + 0.1 * LPIPS(net='vgg', upsample=True)
+    """
+
+    _parameter_constraints = {
+        "net": [StrOptions(set(_LEAST_SIDE))],
+        "weights": [str, os.PathLike, None],
+        "upsample": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        net: str = "alex",
+        weights: str | os.PathLike[str] | None = None,
+        upsample: bool = False,
+    ):
+        self.net = net
+        self.weights = weights
+        self.upsample = upsample
+
+    def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
+        """Return the function that computes the loss, see `Loss.build`."""
+        self._validate_params()
+        low, width = data_range[0], data_range[1] - data_range[0]
+        net, upsample, least = self.net, self.upsample, _LEAST_SIDE[self.net]
+        path = _torchvision_file(net) if self.weights is None else os.fspath(self.weights)
+        network = _network(net, path)
+
+        @functools.cache
+        def network_like(device: torch.device, dtype: torch.dtype) -> Any:
+            return copy.deepcopy(network).to(device, dtype)
+
+        def prepared(x: torch.Tensor) -> torch.Tensor:
+            x = 2 * (x - low) / width - 1
+            return (_enlarged(x, least) if upsample else x).expand(-1, 3, -1, -1)
+
+        def criterion(
+            x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            check_images(self, x)
+            if x.shape[1] not in (1, 3):
+                raise ValueError(
+                    f"LPIPS compares gray or colour images, of 1 or 3 channels. Got {x.shape[1]} "
+                    "instead."
+                )
+            if min(x.shape[2:]) < least and not upsample:
+                raise ValueError(
+                    f"LPIPS(net={net!r}) compares images of at least {least} x {least} pixels. Got "
+                    f"{x.shape[2]} x {x.shape[3]} instead, which upsample=True would enlarge."
+                )
+            target = filled(x, target, observed)
+            return network_like(x.device, x.dtype)(prepared(x), prepared(target)).flatten()
+
+        return criterion
+
+
+def _enlarged(x: torch.Tensor, least: int) -> torch.Tensor:
+    """Return images whose shorter side has at least so many pixels, in their proportions."""
+    shorter = min(x.shape[2:])
+    if shorter >= least:
+        return x
+    size = [round(n * least / shorter) for n in x.shape[2:]]
+    return interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def _network(net: str, path: str) -> Any:
+    """Return the package's network with the weights of a file."""
+    import lpips
+
+    # Of the random weights that it begins with, none stays.
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    state = _read(path)
+    weights = {}
+    for own, expected in network.net.state_dict().items():
+        key = "features." + own.partition(".")[2]
+        if key not in state:
+            raise ValueError(f"The weights of {path} do not fit LPIPS(net={net!r}): no {key!r}.")
+        weights[own] = state[key]
+        shape = getattr(weights[own], "shape", None)
+        if shape != expected.shape:
+            raise ValueError(
+                f"The weights of {path} do not fit LPIPS(net={net!r}): {key!r} has shape "
+                f"{shape and tuple(shape)}, not {tuple(expected.shape)}."
+            )
+    network.net.load_state_dict(weights)
+    return network.requires_grad_(False).eval()
+
+
+def _read(path: str) -> dict[str, Any]:
+    """Return the state dict of a file; no pickled code is run."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the bytes of another kind of file lead to
+        raise ValueError(f"{path} is not a file of tensors by `torch.save`.") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} is not a state dict, tensors by name.")
+    return state
+
+
+def _torchvision_file(net: str) -> str:
+    """Return the path of torchvision's weights, downloaded unless they are there."""
+    from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
+
+    published = {"alex": AlexNet_Weights, "vgg": VGG16_Weights, "squeeze": SqueezeNet1_1_Weights}
+    url = published[net].IMAGENET1K_V1.url
+    folder, name = os.path.join(torch.hub.get_dir(), "checkpoints"), url.rpartition("/")[2]
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        try:
+            torch.hub.load_state_dict_from_url(
+                url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            )
+        except OSError as error:
+            raise OSError(
+                f"LPIPS(net={net!r}) needs the file {name} in the folder {folder}, and {url} could "
+                f"not be downloaded ({error}). Put it there, or pass its path as the 'weights' "
+                "parameter."
+            ) from error
+    return path

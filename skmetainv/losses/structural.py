@@ -1,0 +1,90 @@
+"""Structural similarity."""
+
+import math
+
+import torch
+
+from skmetainv.losses.base import Criterion, Loss, check_images, filled
+
+# The settings of Wang et al. (2004), as in `skmetainv.metrics.ssim`; the window has 11 pixels.
+_SIGMA, _RADIUS = 1.5, 5
+_K1, _K2 = 0.01, 0.03
+_WEIGHTS = [math.exp(-0.5 * (k / _SIGMA) ** 2) for k in range(-_RADIUS, _RADIUS + 1)]
+_WINDOW = [weight / sum(_WEIGHTS) for weight in _WEIGHTS]
+
+
+class SSIM(Loss):
+    """``1 - ssim(x, target)``, in [0, 2], the structural similarity of Wang et al. (2004).
+
+    ``ssim`` is the mean over pixels and channels of::
+
+        (2 m_x m_t + C1) (2 c_xt + C2) / ((m_x^2 + m_t^2 + C1) (v_x + v_t + C2))
+
+    with the local means ``m``, variances ``v`` and covariance ``c`` under a Gaussian window of
+    11 pixels with standard deviation 1.5, ``C1 = (0.01 R)^2`` and ``C2 = (0.03 R)^2``, where ``R``
+    is the width of the images' range.
+
+    Notes
+    -----
+    It is 1 minus `skmetainv.metrics.ssim` of each image, on small images as well, and has all
+    derivatives. It compares images only, tensors of shape ``(batch, channels, height, width)``;
+    others are a `ValueError`. Where `target` is not observed it takes the values of `x`, as
+    constants.
+
+    References
+    ----------
+    Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to
+    structural similarity", IEEE Transactions on Image Processing, 2004.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.losses import SSIM
+    >>> image = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    >>> SSIM().build()(image, image).abs().max() < 1e-6
+    tensor(True)
+    """
+
+    def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
+        """Return the function that computes the loss, see `Loss.build`."""
+        width = data_range[1] - data_range[0]
+
+        def criterion(
+            x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            check_images(self, x)
+            similarity = _similarity(x / width, filled(x, target, observed) / width)
+            return 1 - similarity.flatten(1).mean(1)
+
+        return criterion
+
+
+def _similarity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """Return the similarity around each pixel, for a range of width 1, without the border."""
+    m_x, m_t, xx, tt, xt = _windowed(torch.stack([x, t, x * x, t * t, x * t]))
+    c_xt, variances = xt - m_x * m_t, xx - m_x**2 + tt - m_t**2
+    luminance = (2 * m_x * m_t + _K1**2) / (m_x**2 + m_t**2 + _K1**2)
+    similarity = luminance * (2 * c_xt + _K2**2) / (variances + _K2**2)
+    height, width = x.shape[2:]
+    border = min(_RADIUS, (min(height, width) - 1) // 2)
+    return similarity[..., border : height - border, border : width - border]
+
+
+def _windowed(images: torch.Tensor) -> torch.Tensor:
+    """Return Gaussian means around each pixel of images mirrored at their border.
+
+    Sums of shifted images, as a convolution may be rounded to fewer digits on a GPU (TF32), which
+    the difference of two means in a variance does not forgive.
+    """
+    for axis in (-2, -1):
+        n = images.shape[axis]
+        padded = images.index_select(axis, _mirrored(n, images.device))
+        shifted = (w * padded.narrow(axis, k, n) for k, w in enumerate(_WINDOW))
+        images = sum(shifted, start=padded.new_zeros(()))
+    return images
+
+
+def _mirrored(n: int, device: torch.device) -> torch.Tensor:
+    """Return the places of ``d c b a | a b c d | d c b a``, as often as the window reaches."""
+    place = torch.arange(-_RADIUS, n + _RADIUS, device=device) % (2 * n)
+    return torch.minimum(place, 2 * n - 1 - place)

@@ -1,0 +1,138 @@
+"""What Algorithm 2 may put in the place of lines 6 to 12: how the outer gradient is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from sklearn.base import BaseEstimator
+
+from skmetainv.losses import Criterion
+from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop
+from skmetainv.meta.inner_loss import InnerObjective
+from skmetainv.operators import DataTerm
+
+Tensors: TypeAlias = Mapping[str, torch.Tensor]
+
+
+_WITHOUT_GRADIENT = {
+    "inner_lr": "The 'inner_lr_rule' parameter must be 'fixed' with the algorithm {0}, which has "
+    "no gradient for step sizes.",
+    "inner_loss": "The 'learnable' parameter of InnerLoss must be empty with the algorithm {0}, "
+    "which has no gradient for the inner loss.",
+    "solver": "The 'tune_solver' parameter must be False with the algorithm {0}, which has no "
+    "gradient for the solver.",
+    "encoder": "The 'encoder' parameter of the representation must be None with the algorithm {0}, "
+    "which has no gradient for it.",
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """The images of a batch whose outer gradient is asked for, and what is known of them.
+
+    Parameters
+    ----------
+    x : tensor of shape (batch, channels, height, width)
+        Clean images ``x_i``; NaN where a pixel is not known.
+    data : DataTerm
+        Their measurements ``y_i`` under the forward model ``A``.
+    outer_loss : callable
+        ``L_outer`` between reconstructions and clean images, one value per image.
+    epoch : int
+        Number of epochs seen before.
+    """
+
+    x: torch.Tensor
+    data: DataTerm
+    outer_loss: Criterion
+    epoch: int
+
+    def loss(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``L_outer`` of reconstructions, over the pixels that are known."""
+        known = None if self.data.A.observed is None else ~self.x.isnan()
+        return self.outer_loss(x, self.x, known)
+
+
+class OuterLosses(NamedTuple):
+    """What an outer gradient was found with."""
+
+    outer: torch.Tensor
+    """What is minimised, shape ``(batch,)``."""
+    inner: torch.Tensor
+    """What the inner steps descended, before each of them, shape ``(batch, m)``."""
+
+
+class Algorithm(BaseEstimator):
+    """A meta-learning algorithm: hyper-parameters; a subclass writes `add_gradients`.
+
+    Attributes
+    ----------
+    learns : tuple of str
+        What it finds gradients of, beside ``theta``: "inner_lr" (step sizes), "inner_loss" (weights
+        of the inner loss), "solver", "encoder" (of a conditioned start).
+    second_order : bool
+        Whether inner gradients are differentiated.
+    moves_shared : bool
+        Whether, in training, every image moves the weights that prediction shares, too.
+    """
+
+    learns: tuple[str, ...] = ("inner_lr", "inner_loss", "solver", "encoder")
+    second_order: bool = True
+    moves_shared: bool = False
+
+    def objective(self, loss: InnerObjective) -> InnerObjective:
+        """Return what the inner steps descend, in training and in prediction."""
+        return loss
+
+    def check(self, m: int, learned: Sequence[str]) -> None:
+        """Check the hyper-parameters, for `m` inner steps, and that all gradients can be found.
+
+        Parameters
+        ----------
+        m : int
+            Number of inner steps.
+        learned : sequence of str
+            What is to be learned, by the names of `learns`.
+        """
+        self._validate_params()
+        name = type(self).__name__
+        for part in learned:
+            if part in _WITHOUT_GRADIENT and part not in self.learns:
+                raise ValueError(_WITHOUT_GRADIENT[part].format(name))
+
+    def add_gradients(
+        self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
+    ) -> OuterLosses:
+        """Add the outer gradients of some images to those of the weights.
+
+        Parameters
+        ----------
+        theta, alpha : mapping of str to tensor
+            The meta-parameter and the inner step sizes; the gradients, sums over the images, are
+            added to `grad` of those that are learned.
+        task : Task
+            The images.
+        inner : InnerLoop
+            What Algorithm 1 requires.
+        adapt : callable
+            Algorithm 1, see `skmetainv.meta.adapt`.
+
+        Returns
+        -------
+        losses : OuterLosses
+            For the history.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define add_gradients.")
+
+
+#: Algorithm 1, by an engine.
+Adapt: TypeAlias = Callable[..., Adaptation]
+
+
+def by_step(losses: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
+    """Return inner losses, one row per image; without inner steps the rows are empty."""
+    stacked: Any = torch.stack(losses, dim=1) if losses else like.new_empty(len(like), 0)
+    return stacked.detach()

@@ -1,0 +1,79 @@
+"""Algorithm 1 on the `higher` library, to check our own against (Grefenstette et al., 2019)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import higher
+import torch
+from torch import nn
+
+from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop
+from skmetainv.operators import DataTerm
+from skmetainv.representations import ImageModule
+
+Tensors = Mapping[str, torch.Tensor]
+
+
+def adapt_with_higher(
+    theta: Tensors, alpha: Tensors, data: DataTerm, inner: InnerLoop, *, learning: bool
+) -> Adaptation:
+    """Run Algorithm 1 as `skmetainv.meta.adapt` does, on a single measurement.
+
+    Parameters
+    ----------
+    theta, alpha, data, inner, learning
+        See `skmetainv.meta.adapt`.
+
+    Returns
+    -------
+    adaptation : Adaptation
+        The same numbers, up to rounding.
+    """
+    names, f, stages, losses = list(theta), inner.f, [], []
+    module = _Network(theta, inner.phi)
+    groups = [{"params": [getattr(module, _key(names.index(name)))]} for name in inner.adapted]
+    callback = None if inner.second_order else _as_constants
+    with (
+        torch.enable_grad(),
+        higher.innerloop_ctx(
+            module, torch.optim.SGD(groups, lr=1.0), track_higher_grads=learning
+        ) as (phi, optimizer),
+    ):
+        given = inner.phi.condition(theta, data)
+        if learning:  # else these are copies
+            phi.update_params([theta[name] for name in names])
+        for k in range(inner.m):
+            x = f(phi(given), data)
+            weights = dict(zip(names, phi.fast_params, strict=True))
+            theta_i = {name: weights[name] for name in inner.adapted}
+            L = inner.loss(x, data, theta_i, theta)
+            sizes = [inner.step_size.at(alpha, k, name) for name in inner.adapted]
+            optimizer.step(L.sum(), override={"lr": sizes}, grad_callback=callback)
+            stages.append(x if learning else x.detach())
+            losses.append(L if learning else L.detach())
+        with torch.set_grad_enabled(learning):
+            stages.append(f(phi(given), data))
+        weights = dict(zip(names, phi.fast_params, strict=True))
+    return Adaptation(stages, losses, {name: weights[name] for name in inner.adapted})
+
+
+class _Network(nn.Module):
+    """A representation with its weights, as `higher` wants it."""
+
+    def __init__(self, theta: Tensors, phi: ImageModule):
+        super().__init__()
+        self.names, self.hidden = list(theta), (phi,)  # in a tuple `higher` leaves it as it is
+        for i, weight in enumerate(theta.values()):
+            self.register_parameter(_key(i), nn.Parameter(weight.detach()))
+
+    def forward(self, given: Any) -> torch.Tensor:
+        weights = {name: getattr(self, _key(i)) for i, name in enumerate(self.names)}
+        return self.hidden[0](weights, given)
+
+
+def _key(index: int) -> str:
+    return f"weight_{index}"  # names of parameters have no dots
+
+
+def _as_constants(gradients: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+    return [None if g is None else g.detach() for g in gradients]

@@ -1,0 +1,236 @@
+"""What the inner steps descend: the data fidelity of equation 4, and terms that may join it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, TypeAlias
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from torch import nn
+
+from skmetainv.denoisers import Denoiser
+from skmetainv.denoisers.differences import gradient
+from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike, as_loss
+from skmetainv.operators import DataTerm
+from skmetainv.parameters import Interval, StrOptions
+from skmetainv.solvers.schedules import Schedule
+
+Tensors: TypeAlias = Mapping[str, torch.Tensor]
+
+# Differences of this share of the data range count as edges in total variation.
+_TV_SMOOTHING = 1e-3
+
+
+class InnerLoss(BaseEstimator):
+    """Data fidelity, with an optional regulariser and an optional proximal term.
+
+    ``L(theta_i) = fidelity(A(x), y) + weight R(x) + proximity / 2 ||theta_i - theta||^2``
+    with ``x = f(phi_theta_i)``.
+
+    Parameters
+    ----------
+    fidelity : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
+        Between ``A(x)`` and ``y``; "l2" is equation 4 of the paper.
+    regularizer : "tv" or Denoiser, default=None
+        ``R``. "tv" is the total variation of the reconstruction, a mean over pixels,
+        smoothed so that it has all derivatives. A denoiser ``D`` gives regularisation by
+        denoising, ``x'(x - D(x)) / (2 n)`` over the ``n`` pixels, differentiated as it stands; one
+        that learns and is not fitted is fitted with the estimator. Both are in units of the
+        data range.
+    weight : float, default=0.01
+        Weight of the regulariser, positive.
+    proximity : float, default=None
+        Weight of the distance that the adapted weights have gone, positive; None is no such term.
+    learnable : sequence of {"weight", "proximity"}, default=()
+        Which of the two are trained with ``theta``, as logarithms, so that they stay positive.
+
+    References
+    ----------
+    Romano, Elad and Milanfar, "The little engine that could: regularization by denoising (RED)",
+    SIAM Journal on Imaging Sciences, 2017.
+
+    Rajeswaran, Finn, Kakade and Levine, "Meta-learning with implicit gradients", NeurIPS, 2019.
+
+    Examples
+    --------
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.meta import InnerLoss
+    >>> est = MetaInverseSolver(inner_loss=InnerLoss(regularizer="tv", learnable=("weight",)))
+    """
+
+    _parameter_constraints = {
+        "fidelity": LOSS_CONSTRAINTS,
+        "regularizer": [StrOptions({"tv"}), Denoiser, FrozenEstimator, None],
+        "weight": [Interval(Real, 0, None, closed="neither")],
+        "proximity": [Interval(Real, 0, None, closed="neither"), None],
+        "learnable": [tuple, list],
+    }
+
+    def __init__(
+        self,
+        fidelity: LossLike = "l2",
+        *,
+        regularizer: str | Denoiser | FrozenEstimator | None = None,
+        weight: float = 0.01,
+        proximity: float | None = None,
+        learnable: tuple[str, ...] = (),
+    ):
+        self.fidelity = fidelity
+        self.regularizer = regularizer
+        self.weight = weight
+        self.proximity = proximity
+        self.learnable = learnable
+
+    def build(
+        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
+    ) -> InnerObjective:
+        """Return the loss for images of one shape.
+
+        Parameters
+        ----------
+        image_shape : (int, int, int)
+            Channels, height and width.
+        data_range : (float, float), default=(0.0, 1.0)
+            The least and the largest value that images nominally have.
+
+        Returns
+        -------
+        L : InnerObjective
+            A module whose parameters are the learnable weights.
+        """
+        self._validate_params()
+        set_here = {"weight": self.regularizer is not None, "proximity": self.proximity is not None}
+        for name in self.learnable:
+            if not set_here.get(name):
+                raise ValueError(
+                    "The 'learnable' parameter of InnerLoss may name 'weight' where there is a "
+                    f"regularizer, and 'proximity' where it is set. Got {name!r} instead."
+                )
+        objective: InnerObjective = Fidelity(as_loss(self.fidelity).build(data_range))
+        if self.regularizer is not None:
+            R = self._regularizer(image_shape, data_range)
+            weight = Schedule(self.weight, "weight" in self.learnable)
+            objective = Regularized(objective, R, weight)
+        if self.proximity is not None:
+            weight = Schedule(self.proximity, "proximity" in self.learnable)
+            objective = Proximal(objective, weight)
+        return objective
+
+    def _regularizer(self, image_shape: tuple[int, ...], data_range: tuple[float, float]) -> Any:
+        chosen = self.regularizer
+        if isinstance(chosen, str):
+            return _TotalVariation(data_range[1] - data_range[0])
+        while isinstance(chosen, FrozenEstimator):
+            chosen = chosen.estimator
+        if not isinstance(chosen, Denoiser):
+            raise ValueError(
+                "The 'regularizer' parameter of InnerLoss must be None, 'tv', a Denoiser, or one "
+                f"in a FrozenEstimator. Got {self.regularizer!r} instead."
+            )
+        return _ByDenoising(chosen.build(image_shape).requires_grad_(False), data_range)
+
+
+#: What a parameter that takes an inner loss accepts.
+INNER_LOSS_CONSTRAINTS = [*LOSS_CONSTRAINTS, InnerLoss]
+
+
+def as_inner_loss(loss: Any) -> InnerLoss:
+    """Return the inner loss that a data fidelity is shorthand for."""
+    return loss if isinstance(loss, InnerLoss) else InnerLoss(loss)
+
+
+class InnerObjective(nn.Module):
+    """What Algorithm 1 descends; a subclass writes `forward`."""
+
+    def forward(
+        self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
+    ) -> torch.Tensor:
+        """Return one value per image.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, channels, height, width)
+            The reconstructions ``f(phi_theta_i)``.
+        data : DataTerm
+            The measurements under the forward model.
+        theta_i : mapping of str to tensor
+            The adapted weights of each image, along a first axis; of a single image without it.
+        theta : mapping of str to tensor
+            The weights that adaptation began with.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define forward.")
+
+
+class Fidelity(InnerObjective):
+    """``L(A(x), y)``, equation 4 of the paper where the criterion is the squared error."""
+
+    def __init__(self, criterion: Criterion):
+        super().__init__()
+        self.criterion = criterion
+
+    def forward(
+        self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
+    ) -> torch.Tensor:
+        """Return the data fidelity, see `InnerObjective.forward`."""
+        return data.loss(x, self.criterion)
+
+
+class Regularized(InnerObjective):
+    """An objective with ``weight R(x)`` added."""
+
+    def __init__(self, objective: InnerObjective, R: nn.Module, weight: Schedule):
+        super().__init__()
+        self.objective, self.R, self.weight = objective, R, weight
+
+    def forward(
+        self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
+    ) -> torch.Tensor:
+        """Return the regularised objective, see `InnerObjective.forward`."""
+        return self.objective(x, data, theta_i, theta) + self.weight(0) * self.R(x)
+
+
+class Proximal(InnerObjective):
+    """An objective with ``weight / 2 ||theta_i - theta||^2`` added, over the adapted weights."""
+
+    def __init__(self, objective: InnerObjective, weight: Schedule):
+        super().__init__()
+        self.objective, self.weight = objective, weight
+
+    def forward(
+        self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
+    ) -> torch.Tensor:
+        """Return the objective with its proximal term, see `InnerObjective.forward`."""
+        distance = sum(
+            (theta_i[name] - theta[name]).reshape(-1, theta[name].numel()).square().sum(dim=1)
+            for name in theta_i
+        )
+        return self.objective(x, data, theta_i, theta) + self.weight(0) / 2 * distance
+
+
+class _TotalVariation(nn.Module):
+    """``mean sqrt(|gradient|^2 + eps^2) - eps``, in units of the data range."""
+
+    def __init__(self, width: float):
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        squares = (gradient(x) / self.width).square().sum(0)
+        smoothed = (squares + _TV_SMOOTHING**2).sqrt() - _TV_SMOOTHING
+        return smoothed.flatten(1).mean(1)
+
+
+class _ByDenoising(nn.Module):
+    """``mean x (x - D(x)) / 2``, in units of the data range, counted from its lower end."""
+
+    def __init__(self, denoiser: nn.Module, data_range: tuple[float, float]):
+        super().__init__()
+        self.denoiser, self.low = denoiser, data_range[0]
+        self.width = data_range[1] - data_range[0]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        product = (x - self.low) * (x - self.denoiser(x)) / self.width**2
+        return product.flatten(1).mean(1) / 2

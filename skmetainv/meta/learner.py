@@ -1,0 +1,116 @@
+"""Everything that a meta-learned reconstruction computes with, built for images of one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from skmetainv.losses import Criterion
+from skmetainv.meta.algorithm_1 import InnerLoop, adapt, images_at_once
+from skmetainv.meta.algorithm_2 import meta_learn
+from skmetainv.meta.algorithms import Adapt, Algorithm
+from skmetainv.meta.higher_engine import adapt_with_higher
+from skmetainv.operators import DataTerm, ForwardMap
+from skmetainv.reconstruction.geometry import equal_chunks
+from skmetainv.training import TrainingLoop
+
+Tensors = Mapping[str, torch.Tensor]
+
+#: Algorithm 1 by the name of its engine.
+ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
+
+
+@dataclass(frozen=True)
+class MetaLearner:
+    """The weights, and what adapts and trains them.
+
+    Parameters
+    ----------
+    A : ForwardMap
+        The forward model.
+    inner : InnerLoop
+        What Algorithm 1 requires.
+    algorithm : Algorithm
+        How the outer gradient is found.
+    engine : {"native", "higher"}
+        What runs Algorithm 1.
+    theta, alpha : mapping of str to tensor
+        The meta-parameter and the inner step sizes.
+    tuned : bool
+        Whether the solver has weights of its own, trained with ``theta``.
+    """
+
+    A: ForwardMap
+    inner: InnerLoop
+    algorithm: Algorithm
+    engine: str
+    theta: Tensors
+    alpha: Tensors
+    tuned: bool
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether the start is conditioned."""
+        return any(name.startswith("encoder.") for name in self.theta)
+
+    def parts(self) -> dict[str, dict[str, torch.Tensor]]:
+        """Return all weights, by what they belong to and by name."""
+        loss, f = self.inner.loss, self.inner.f
+        return {
+            "init": dict(self.theta),
+            "inner_lr": dict(self.alpha),
+            "inner_loss": {n: p for n, p in _parameters(loss).items() if p.requires_grad},
+            "solver": _parameters(f) if self.tuned else {},
+        }
+
+    def load(self, weights: Mapping[str, Tensors]) -> None:
+        """Take up weights of the solver and the inner loss that were learned before."""
+        with torch.no_grad():
+            for part in ("inner_loss", "solver"):
+                own = self.parts()[part]
+                for name, weight in weights[part].items():
+                    own[name].copy_(weight)
+
+    def learn(self, loop: TrainingLoop, outer_loss: Criterion, batch_size: int) -> None:
+        """Run Algorithm 2, see `skmetainv.meta.meta_learn`."""
+        meta_learn(
+            self.theta,
+            self.alpha,
+            self.A,
+            self.inner,
+            outer_loss,
+            loop,
+            self.algorithm,
+            ENGINES[self.engine],
+            self._at_once(batch_size, learning=True),
+        )
+
+    def stages(self, y: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
+        """Return the images of a batch of measurements before and after each inner step."""
+        adapt_ = ENGINES[self.engine]
+        chunks = [
+            adapt_(self.theta, self.alpha, self.A.bind(y_i), self.inner, learning=False).stages
+            for y_i in equal_chunks(y, self._at_once(batch_size, learning=False))
+        ]
+        return [torch.cat(stage)[: len(y)] for stage in zip(*chunks, strict=True)]
+
+    def _at_once(self, batch_size: int, *, learning: bool) -> int:
+        """Return how many images to adapt at the same time."""
+        names = self.inner.adapted
+        one_by_one = learning and self.algorithm.moves_shared and len(self.theta) > len(names)
+        if self.engine == "higher" or one_by_one:
+            return 1
+        return images_at_once([self.theta[name] for name in names], self.A, batch_size)
+
+
+def _parameters(module: Any) -> dict[str, torch.Tensor]:
+    """Return the parameters of a module, and none of a function."""
+    return dict(module.named_parameters()) if isinstance(module, torch.nn.Module) else {}
+
+
+def start(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
+    """Return the start of the solver: what ``f`` is without one."""
+    return x

@@ -1,0 +1,105 @@
+"""MAML: the outer gradient goes through the inner updates, as the paper has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from skmetainv.meta.algorithm_1 import InnerLoop
+from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, Tensors, by_step
+from skmetainv.parameters import Interval, StrOptions
+
+
+class MAML(Algorithm):
+    """Model-agnostic meta-learning: differentiate the result of the inner steps.
+
+    ``grad_theta L_outer(f(phi_theta_i), x_i)`` with ``theta_i`` after all inner steps, exact to
+    second order.
+
+    Parameters
+    ----------
+    first_order : bool, default=False
+        Take the inner gradients for constants: the outer gradient is then that of the outer loss
+        at the adapted weights (FOMAML), at less than half the cost.
+    step_weights : "uniform" or sequence of float, default=None
+        Weights of the outer loss after each inner step, one per step and not all 0 (they are
+        brought to the sum 1), or all the same; None is the last step alone. MAML++ begins with
+        "uniform".
+    anneal_epochs : int, default=None
+        Let the weights go over, in proportion to the epochs seen, to the last step alone, which
+        they are after so many epochs; None keeps them.
+
+    References
+    ----------
+    Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast adaptation of deep networks",
+    ICML, 2017.
+
+    Antoniou, Edwards and Storkey, "How to train your MAML", ICLR, 2019.
+
+    Examples
+    --------
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.meta import MAML
+    >>> est = MetaInverseSolver(algorithm=MAML(step_weights="uniform", anneal_epochs=5))
+    """
+
+    _parameter_constraints = {
+        "first_order": ["boolean"],
+        "step_weights": [StrOptions({"uniform"}), "array-like", None],
+        "anneal_epochs": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        first_order: bool = False,
+        *,
+        step_weights: str | Sequence[float] | None = None,
+        anneal_epochs: int | None = None,
+    ):
+        self.first_order = first_order
+        self.step_weights = step_weights
+        self.anneal_epochs = anneal_epochs
+
+    @property
+    def second_order(self) -> bool:  # type: ignore[override]
+        """Whether inner gradients are differentiated."""
+        return not self.first_order
+
+    def check(self, m: int, learned: Sequence[str]) -> None:
+        """Check the hyper-parameters, see `Algorithm.check`."""
+        super().check(m, learned)
+        weights: Any = self.step_weights
+        if weights is None or isinstance(weights, str):
+            return
+        numbers = all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in weights)
+        if np.ndim(weights) != 1 or len(weights) != m or not numbers or not sum(weights) > 0:
+            raise ValueError(
+                "The 'step_weights' parameter of MAML must be None, 'uniform' or one number per "
+                f"inner step, here {m}, none negative and not all 0. Got {weights!r} instead."
+            )
+
+    def add_gradients(
+        self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
+    ) -> OuterLosses:
+        """Add the outer gradients of some images, see `Algorithm.add_gradients`."""
+        stages, losses, _ = adapt(theta, alpha, task.data, inner, learning=True)  #     6-11
+        L_outer = sum(  #                                                              12
+            weight * task.loss(x)
+            for weight, x in zip(self._weights(inner.m, task.epoch), stages, strict=True)
+            if weight
+        )
+        L_outer.sum().backward()
+        return OuterLosses(L_outer.detach(), by_step(losses, L_outer))
+
+    def _weights(self, m: int, epoch: int) -> np.ndarray:
+        """Return the weight of every stage, of the start and after each step."""
+        last = np.eye(m + 1)[m]
+        if self.step_weights is None or m == 0:
+            return last
+        given = np.ones(m) if isinstance(self.step_weights, str) else self.step_weights
+        weights = np.concatenate([[0.0], given]) / np.sum(given)
+        gone = 0.0 if self.anneal_epochs is None else min(1.0, epoch / self.anneal_epochs)
+        return (1 - gone) * weights + gone * last

@@ -1,0 +1,78 @@
+"""Reptile: move towards where the inner steps lead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Integral, Real
+
+import torch
+
+from skmetainv.meta.algorithm_1 import InnerLoop
+from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, Tensors, by_step
+from skmetainv.parameters import Interval
+
+
+class Reptile(Algorithm):
+    """Move the weights towards those that training on each image alone ends with.
+
+    ``theta <- theta + beta mean_i (theta_i - theta)``, where ``theta_i`` comes from `theta` by a
+    few gradient steps on the *outer* loss of image ``i``: the data fidelity never shows what a
+    measurement misses, and so could not teach it. The displacement is given to the outer optimiser
+    as a gradient: with ``optimizer="sgd"`` this is the formula, `outer_lr` its ``beta``.
+
+    In training all weights move, also those that prediction shares between images; prediction
+    takes its steps on the data fidelity, as ever.
+
+    Parameters
+    ----------
+    n_steps : int, default=None
+        Gradient steps on each image in training; None is the estimator's `n_inner`.
+    step_size : float, default=None
+        Their step size; None is the estimator's `inner_lr`.
+
+    Notes
+    -----
+    There is no gradient for inner step sizes, a solver, an inner loss or an encoder: estimators
+    refuse to learn them.
+
+    References
+    ----------
+    Nichol, Achiam and Schulman, "On first-order meta-learning algorithms", arXiv:1803.02999, 2018.
+
+    Examples
+    --------
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.meta import Reptile
+    >>> est = MetaInverseSolver(algorithm=Reptile(n_steps=8), inner_lr_rule="fixed")
+    """
+
+    learns = ()
+    moves_shared = True
+    _parameter_constraints = {
+        "n_steps": [Interval(Integral, 1, None, closed="left"), None],
+        "step_size": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(self, n_steps: int | None = None, *, step_size: float | None = None):
+        self.n_steps = n_steps
+        self.step_size = step_size
+
+    def add_gradients(
+        self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
+    ) -> OuterLosses:
+        """Add the displacements, with the other sign; see `Algorithm.add_gradients`."""
+        own = alpha
+        if self.step_size is not None:
+            own = {name: torch.full_like(size, self.step_size) for name, size in alpha.items()}
+        clean = replace(
+            inner,
+            loss=lambda x, data, theta_i, theta: task.loss(x),
+            m=inner.m if self.n_steps is None else self.n_steps,
+            adapted=tuple(theta),
+        )
+        stages, losses, theta_i = adapt(theta, own, task.data, clean, learning=False)
+        for name, weight in theta.items():
+            moved = (weight.detach() - theta_i[name].detach()).reshape(-1, *weight.shape).sum(0)
+            weight.grad = moved if weight.grad is None else weight.grad + moved
+        L_outer = task.loss(stages[-1]).detach()
+        return OuterLosses(L_outer, by_step(losses, L_outer))

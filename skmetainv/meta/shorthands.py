@@ -1,0 +1,25 @@
+"""Algorithms by the name that a user gives."""
+
+from collections.abc import Callable
+from functools import partial
+
+from skmetainv.meta.algorithms import Algorithm
+from skmetainv.meta.imaml import IMAML
+from skmetainv.meta.maml import MAML
+from skmetainv.meta.reptile import Reptile
+from skmetainv.parameters import StrOptions
+
+_SHORTHANDS: dict[str, Callable[[], Algorithm]] = {
+    "maml": MAML,
+    "fomaml": partial(MAML, first_order=True),
+    "reptile": Reptile,
+    "imaml": IMAML,
+}
+
+#: What a parameter that takes an algorithm accepts.
+ALGORITHM_CONSTRAINTS = [StrOptions(set(_SHORTHANDS)), Algorithm]
+
+
+def as_algorithm(algorithm: str | Algorithm) -> Algorithm:
+    """Return the algorithm that a string is shorthand for; an `Algorithm` is returned as it is."""
+    return _SHORTHANDS[algorithm]() if isinstance(algorithm, str) else algorithm

@@ -1,0 +1,54 @@
+"""Images held out for validation."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from skmetainv.arrays import Subset
+from skmetainv.randomness import held_out_generator
+from skmetainv.reconstruction.geometry import Problem
+
+
+def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Problem]:
+    """Return the images to learn from, and a share of them, drawn at random, that is held out.
+
+    Parameters
+    ----------
+    problem : Problem
+        All images; none is read.
+    fraction : float
+        The share, rounded up.
+    seed : int
+        Seed of the draw.
+
+    Raises
+    ------
+    ValueError
+        If nothing would be left to learn from.
+    """
+    n_images = len(problem.clean)
+    n_held_out = ceil(fraction * n_images)
+    if n_held_out == n_images:
+        raise ValueError(
+            f"The 'validation_fraction' parameter, {fraction}, of {n_images} image(s) leaves none "
+            "to learn from."
+        )
+    order = held_out_generator(seed).permutation(n_images)
+    parts = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+    learned, held_out = (
+        problem._replace(
+            clean=_some(problem.clean, indices), measured=_some(problem.measured, indices)
+        )
+        for indices in parts
+    )
+    return learned, held_out
+
+
+def _some(images: Any, indices: np.ndarray) -> Any:
+    """Return some of the images: a view of an array, a shorter list."""
+    if images is None:
+        return None
+    return [images[i] for i in indices] if isinstance(images, list) else Subset(images, indices)

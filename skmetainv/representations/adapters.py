@@ -1,0 +1,186 @@
+"""Other people's networks."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from skmetainv.representations.base import ImageModule, Representation, Weights
+from skmetainv.representations.conditioned import CONSTRAINTS, ConditionedModule, with_features
+from skmetainv.representations.encoder import Encoder
+
+
+class ModuleRepresentation(Representation):
+    """Any `torch.nn.Module` that gives an image.
+
+    Its values in [-1, 1] are mapped to `data_range`. It is called as a function of its weights,
+    for the weights of several images at once by `torch.func.vmap`, and differentiated twice: it
+    must be written in torch, and compute in the type of its weights (what it needs besides these
+    should be buffers).
+
+    Parameters
+    ----------
+    factory : callable
+        ``factory(image_shape)`` makes the module; called without arguments, that gives an image of
+        shape (channels, height, width) or (1, channels, height, width), nominally in [-1, 1]. The
+        module is in evaluation mode: batch normalisation should have
+        ``track_running_stats=False``.
+    adapted : sequence of str or None, default=None
+        The weights that are adapted to each image, by their names or by those of submodules; None
+        adapts all. The others are shared by all images.
+    continuous : bool, default=False
+        Whether the module has the same weights whatever the height and width of `image_shape`.
+    residual : {"adjoint", "pseudo_inverse"} or None, default=None
+        The image that the module's is added to, ``A' y`` or ``A^+ y`` of a linear operator; 0 of
+        the module then is 0 of the image, whatever `data_range`.
+    encoder : Encoder or None, default=None
+        Predicts from the measurement, before the first inner step, one value per pixel and
+        channel, which is added to the module's image. Its weights then stand for images of one
+        height and width only.
+
+    Notes
+    -----
+    The initial weights are those that `factory` makes, with torch's CPU generator seeded for this
+    and put back afterwards. Buffers are those of a module made with seed 0, always the same.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skmetainv.representations import ModuleRepresentation
+    >>> class LowRank(torch.nn.Module):
+    ...     def __init__(self, image_shape):
+    ...         super().__init__()
+    ...         channels, height, width = image_shape
+    ...         self.columns = torch.nn.Parameter(torch.randn(channels, height, 2))
+    ...         self.rows = torch.nn.Parameter(torch.randn(channels, 2, width))
+    ...
+    ...     def forward(self):
+    ...         return self.columns @ self.rows
+    >>> phi = ModuleRepresentation(LowRank, adapted=["columns"]).build(image_shape=(1, 4, 5))
+    >>> phi(phi.initial_weights(np.random.default_rng(0))).shape
+    torch.Size([1, 1, 4, 5])
+    """
+
+    _parameter_constraints = {
+        "factory": [callable],
+        "adapted": [list, tuple, None],
+        "continuous": ["boolean"],
+        **CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        factory: Callable[[tuple[int, ...]], nn.Module],
+        adapted: Sequence[str] | None = None,
+        continuous: bool = False,
+        residual: Literal["adjoint", "pseudo_inverse"] | None = None,
+        encoder: Encoder | None = None,
+    ):
+        self.factory = factory
+        self.adapted = adapted
+        self.continuous = continuous
+        self.residual = residual
+        self.encoder = encoder
+
+    def build(
+        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
+    ) -> ImageModule:
+        """Return the network for images of one shape, see `Representation.build`."""
+        self._validate_params()
+        phi = _ModuleImage(
+            image_shape, data_range, self.residual, self.encoder, self.factory, self.adapted
+        )
+        phi.continuous = self.continuous and self.encoder is None
+        return phi
+
+
+class _ModuleImage(ConditionedModule):
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        data_range: tuple[float, float],
+        residual: str | None,
+        encoder: Encoder | None,
+        factory: Callable[[tuple[int, ...]], nn.Module],
+        adapted: Sequence[str] | None,
+    ):
+        super().__init__(image_shape, data_range, residual, encoder, math.prod(image_shape))
+        self.factory = factory
+        module = self._made(seed=0)
+        self.held = (module,)  # in a tuple, so that its weights are none of this module's
+        self.n_axes = {name: weight.ndim for name, weight in module.named_parameters()}
+        self.adapted = _named(adapted, list(self.n_axes))
+        if encoder is not None and any(name.startswith("encoder.") for name in self.n_axes):
+            raise ValueError(
+                "The 'factory' parameter of ModuleRepresentation must make modules without a "
+                "submodule 'encoder' where there is an 'encoder': their weights would share names."
+            )
+        self.buffer_names = []
+        for i, (name, buffer) in enumerate(module.named_buffers()):
+            self.buffer_names.append(name)
+            self.register_buffer(f"buffer_{i}", buffer)
+        with torch.no_grad():
+            self._one_image(dict(module.named_parameters()))
+
+    def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        module = self._made(seed=int(generator.integers(2**63)))
+        return {name: weight.detach() for name, weight in module.named_parameters()}
+
+    def image(self, weights: Weights, features: torch.Tensor | None) -> torch.Tensor:
+        own = {name: weights[name] for name in self.n_axes}
+        stacked = {name: 0 if own[name].ndim > n else None for name, n in self.n_axes.items()}
+        if any(axis is not None for axis in stacked.values()):
+            images = torch.func.vmap(self._one_image, in_dims=(stacked,))(own)
+        else:
+            images = self._one_image(own)[None]
+        return with_features(images, features)
+
+    def _one_image(self, weights: Weights) -> torch.Tensor:
+        """Return the image of one set of weights, (channels, height, width)."""
+        state = dict(weights)
+        state |= {name: self.get_buffer(f"buffer_{i}") for i, name in enumerate(self.buffer_names)}
+        image = torch.func.functional_call(self.held[0], state, ())
+        shape = self.image_shape
+        if not isinstance(image, torch.Tensor) or image.shape not in (shape, (1, *shape)):
+            raise ValueError(
+                "The 'factory' parameter of ModuleRepresentation must make modules that give "
+                f"images of shape {shape} or {(1, *shape)}. "
+                f"Got {_shape_or_type(image)} instead."
+            )
+        return image.reshape(shape)
+
+    def _made(self, seed: int) -> nn.Module:
+        """Return a new module, its weights drawn from `seed`, without touching torch's state."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
+            module = self.factory(self.image_shape)
+        if not isinstance(module, nn.Module):
+            raise ValueError(
+                "The 'factory' parameter of ModuleRepresentation must make a torch.nn.Module. "
+                f"Got {module!r} instead."
+            )
+        return copy.deepcopy(module).double().cpu().eval()
+
+
+def _named(adapted: Sequence[str] | None, names: list[str]) -> tuple[str, ...]:
+    """Return those of the weights that `adapted` names, by themselves or by submodules."""
+    chosen = {part: _below(part, names) for part in (names if adapted is None else adapted)}
+    unknown = [part for part, found in chosen.items() if not found]
+    if unknown or not chosen:
+        raise ValueError(
+            "The 'adapted' parameter of ModuleRepresentation must name weights, or submodules "
+            f"with weights, of the module, which has {names}. Got {unknown or adapted!r} instead."
+        )
+    return tuple(name for name in names if any(name in found for found in chosen.values()))
+
+
+def _below(part: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == part or name.startswith(f"{part}.")]
+
+
+def _shape_or_type(image: Any) -> Any:
+    return tuple(image.shape) if isinstance(image, torch.Tensor) else type(image).__name__

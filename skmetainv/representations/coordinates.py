@@ -1,0 +1,133 @@
+"""What networks over the coordinates of pixels share."""
+
+from collections.abc import Sequence
+
+import torch
+
+from skmetainv.representations.base import Weights
+from skmetainv.representations.conditioned import ConditionedModule, in_full_precision
+from skmetainv.representations.encoder import Encoder
+
+# Products with fewer inputs or outputs cost little, and theirs are coordinates and pixels, which
+# the eight bits of bfloat16 would blur.
+_THIN = 16
+
+# Of each hidden layer, a factor or a summand for its units; or none in any layer.
+Modulation = Sequence[torch.Tensor] | None
+
+
+class CoordinateModule(ConditionedModule):
+    """A network that gives each pixel's values from its coordinates.
+
+    ``h <- activation((1 + g) (W h + b) + s)`` for each hidden layer, and a last linear layer; the
+    scales g and shifts s are those of `modulations`. A subclass writes `network_weights` and
+    `activation`. All weights of the layers are adapted.
+
+    Parameters
+    ----------
+    image_shape, data_range, residual, encoder
+        See `ConditionedModule`. The encoder predicts one shift per hidden unit.
+    inputs : tensor of shape (height * width, n_inputs)
+        What the first layer takes of each pixel, row by row.
+    width : int
+        Units in each hidden layer.
+    depth : int
+        Number of linear layers, the last one included.
+    """
+
+    continuous = True
+    inputs: torch.Tensor
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        data_range: tuple[float, float],
+        residual: str | None,
+        encoder: Encoder | None,
+        inputs: torch.Tensor,
+        width: int,
+        depth: int,
+    ):
+        if encoder is not None and depth == 1:
+            raise ValueError(
+                "The 'encoder' parameter must be None where there are no hidden units to shift: "
+                "it needs a 'depth' of at least 2. Got depth=1 instead."
+            )
+        self.n_hidden, self.width = depth - 1, width
+        super().__init__(image_shape, data_range, residual, encoder, self.n_hidden * width)
+        self.widths = [inputs.shape[1], *[width] * self.n_hidden, image_shape[0]]
+        self.adapted = tuple(
+            f"{layer}.{part}" for layer in range(depth) for part in ("weight", "bias")
+        )
+        self.register_buffer("inputs", inputs)
+
+    def activation(self, h: torch.Tensor) -> torch.Tensor:
+        """Return what hidden units give for what they take."""
+        raise NotImplementedError(f"{type(self).__name__} does not define activation.")
+
+    def modulations(
+        self, weights: Weights, features: torch.Tensor | None
+    ) -> tuple[Modulation, Modulation]:
+        """Return the scales and the shifts of the hidden layers."""
+        return None, None if features is None else self.by_layer(features)
+
+    def by_layer(self, modulation: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Split values for all hidden units, (..., n_hidden * width), into (..., 1, width)."""
+        return modulation.unflatten(-1, (self.n_hidden, 1, self.width)).unbind(-3)
+
+    def image(self, weights: Weights, features: torch.Tensor | None) -> torch.Tensor:
+        """Return the images, nominally in [-1, 1], see `ConditionedModule.image`."""
+        scales, shifts = self.modulations(weights, features)
+        h = self.inputs
+        for layer in range(self.n_hidden):
+            h = linear(h, weights[f"{layer}.weight"], weights[f"{layer}.bias"])
+            if scales is not None:
+                h = (1 + scales[layer]) * h
+            if shifts is not None:
+                h = h + shifts[layer]
+            h = self.activation(h)
+        h = linear(h, weights[f"{self.n_hidden}.weight"], weights[f"{self.n_hidden}.bias"])
+        return h.reshape(-1, *self.image_shape[1:], self.image_shape[0]).permute(0, 3, 1, 2)
+
+
+def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Return ``W h + b`` at every pixel, for one layer or for one per image.
+
+    Parameters
+    ----------
+    h : tensor of shape (n_pixels, n) or (batch, n_pixels, n)
+        The same for all images, or of each.
+    weight : tensor of shape (n_out, n) or (batch, n_out, n)
+        One matrix, applied in one product, or one per image.
+    bias : tensor of shape (n_out,) or (batch, n_out)
+        Its bias.
+
+    Returns
+    -------
+    h : tensor of shape (n_pixels, n_out) or (batch, n_pixels, n_out)
+        In the type of the weights, also where the product is autocast. Products with few inputs
+        or outputs are not.
+    """
+    if min(weight.shape[-2:]) < _THIN:
+        with in_full_precision(h):
+            return _product(h, weight, bias)
+    return _product(h, weight, bias).to(weight.dtype)
+
+
+def _product(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    if weight.ndim == 2:
+        return torch.nn.functional.linear(h, weight, bias)
+    return torch.baddbmm(bias.unsqueeze(1), h.expand(len(weight), -1, -1), weight.mT)
+
+
+def pixel_coordinates(height: int, width: int) -> torch.Tensor:
+    """Return rows and columns of all pixels in [-1, 1], row by row; those of a single one are 0.
+
+    The outermost pixels are at -1 and 1: of ``2 n - 1`` pixels every second one is where one of
+    ``n`` pixels is.
+    """
+    rows, columns = (
+        torch.linspace(-1, 1, n, dtype=torch.float64) if n > 1 else torch.zeros(1).double()
+        for n in (height, width)
+    )
+    return torch.cartesian_prod(rows, columns)

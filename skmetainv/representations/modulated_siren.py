@@ -1,0 +1,146 @@
+"""A SIREN shared by all images, adapted to each through feature-wise modulations."""
+
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from skmetainv.parameters import Interval, StrOptions
+from skmetainv.representations.base import ImageModule, Representation, Weights
+from skmetainv.representations.conditioned import CONSTRAINTS, in_full_precision
+from skmetainv.representations.coordinates import Modulation
+from skmetainv.representations.encoder import Encoder
+from skmetainv.representations.siren import SirenModule
+
+_ADAPTED = {"shift": ("shift",), "scale_shift": ("scale", "shift"), "latent": ("latent",)}
+
+
+class ModulatedSiren(Representation):
+    """SIREN shared by all images, adapted to each through modulations of its hidden units.
+
+    Algorithm 1 adapts a few hundred numbers instead of all weights, and the images of a batch
+    pass through the same matrices in one product. The layers' weights are learned in the outer
+    loop alone, the modulations' initial values, 0 at first, as well. With ``z = W h + b``, a sine
+    layer is
+
+    - "shift": ``sin(omega_0 (z + s))``, one shift s per hidden unit;
+    - "scale_shift": ``sin(omega_0 ((1 + g) z + s))``, one scale g and one shift s per hidden unit;
+    - "latent": ``sin(omega_0 (z + s))``, the shifts of all layers ``V l`` of one short vector l;
+      the matrix V is shared. (Its constant term is the layers' biases.)
+
+    The weights stand for images of any height and width.
+
+    Parameters
+    ----------
+    width : int, default=256
+        Units in each hidden layer.
+    depth : int, default=5
+        Number of linear layers, the last one included: ``depth - 1`` sine layers, at least one.
+    omega_0 : float, default=30.0
+        Frequency of the sines.
+    modulation : {"shift", "scale_shift", "latent"}, default="shift"
+        What is adapted to each image.
+    latent_size : int, default=64
+        Length of the vector that "latent" adapts.
+    residual : {"adjoint", "pseudo_inverse"} or None, default=None
+        The image that the network's is added to, ``A' y`` or ``A^+ y`` of a linear operator; 0 of
+        the network then is 0 of the image, whatever `data_range`.
+    encoder : Encoder or None, default=None
+        Predicts from the measurement, before the first inner step, shifts that are added to the
+        adapted ones.
+
+    Notes
+    -----
+    The layers begin as those of `Siren`, V with normal entries of variance ``1 / latent_size``:
+    so ``V V'`` is 1 on its diagonal, and an inner step of one size moves a shift about as far as
+    under "shift".
+
+    References
+    ----------
+    Perez, Strub, de Vries, Dumoulin and Courville, "FiLM: Visual reasoning with a general
+    conditioning layer", AAAI, 2018.
+
+    Dupont, Kim, Eslami, Rezende and Rosenbaum, "From data to functa: Your data point is a function
+    and you can treat it like one", ICML, 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmetainv.representations import ModulatedSiren
+    >>> phi = ModulatedSiren(width=8, depth=3, modulation="latent").build(image_shape=(3, 4, 5))
+    >>> phi.adapted
+    ('latent',)
+    >>> phi(phi.initial_weights(np.random.default_rng(0))).shape
+    torch.Size([1, 3, 4, 5])
+    """
+
+    _parameter_constraints = {
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "depth": [Interval(Integral, 2, None, closed="left")],
+        "omega_0": [Interval(Real, 0, None, closed="neither")],
+        "modulation": [StrOptions(set(_ADAPTED))],
+        "latent_size": [Interval(Integral, 1, None, closed="left")],
+        **CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        width: int = 256,
+        depth: int = 5,
+        omega_0: float = 30.0,
+        modulation: Literal["shift", "scale_shift", "latent"] = "shift",
+        latent_size: int = 64,
+        residual: Literal["adjoint", "pseudo_inverse"] | None = None,
+        encoder: Encoder | None = None,
+    ):
+        self.width = width
+        self.depth = depth
+        self.omega_0 = omega_0
+        self.modulation = modulation
+        self.latent_size = latent_size
+        self.residual = residual
+        self.encoder = encoder
+
+    def build(
+        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
+    ) -> ImageModule:
+        """Return the network for images of one shape, see `Representation.build`."""
+        self._validate_params()
+        return _ModulatedSiren(
+            _ADAPTED[self.modulation],
+            self.latent_size,
+            image_shape,
+            data_range,
+            self.residual,
+            self.encoder,
+            width=self.width,
+            depth=self.depth,
+            omega_0=self.omega_0,
+        )
+
+
+class _ModulatedSiren(SirenModule):
+    def __init__(self, adapted: tuple[str, ...], latent_size: int, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.adapted, self.latent_size = adapted, latent_size
+
+    def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        weights = super().network_weights(generator)
+        n_units = self.n_hidden * self.width
+        if "latent" in self.adapted:
+            V = generator.normal(0, 1 / np.sqrt(self.latent_size), (n_units, self.latent_size))
+            weights["mapping.weight"] = torch.from_numpy(V)
+        size = self.latent_size if "latent" in self.adapted else n_units
+        return weights | {name: torch.zeros(size, dtype=torch.float64) for name in self.adapted}
+
+    def modulations(
+        self, weights: Weights, features: torch.Tensor | None
+    ) -> tuple[Modulation, Modulation]:
+        if "latent" in self.adapted:
+            with in_full_precision(weights["latent"]):
+                shift = weights["latent"] @ weights["mapping.weight"].mT
+        else:
+            shift = weights["shift"]
+        shifts = self.by_layer(shift if features is None else shift + features)
+        return self.by_layer(weights["scale"]) if "scale" in self.adapted else None, shifts

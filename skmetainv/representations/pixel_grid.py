@@ -1,0 +1,65 @@
+"""An image as its own weights."""
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+
+from skmetainv.representations.base import ImageModule, Representation, Weights
+from skmetainv.representations.conditioned import CONSTRAINTS, ConditionedModule, with_features
+from skmetainv.representations.encoder import Encoder
+
+
+class PixelGrid(Representation):
+    """The image itself: one weight per pixel and channel, adapted to each image.
+
+    ``phi = c + r theta``, with ``c`` the middle and ``r`` half the width of `data_range`, so that
+    ``theta = 0``, the first one, is gray. Algorithm 1 then is gradient descent on the image, from
+    the best common start, and its step sizes per parameter are per pixel. The weights stand for
+    images of one height and width only.
+
+    Parameters
+    ----------
+    residual : {"adjoint", "pseudo_inverse"} or None, default=None
+        The image to which ``r theta`` is added instead of ``c``, ``A' y`` or ``A^+ y`` of a linear
+        operator.
+    encoder : Encoder or None, default=None
+        Predicts from the measurement what is added to theta before the first inner step.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmetainv.representations import PixelGrid
+    >>> phi = PixelGrid().build(image_shape=(1, 1, 3))
+    >>> phi(phi.initial_weights(np.random.default_rng(0)))
+    tensor([[[[0.5000, 0.5000, 0.5000]]]], dtype=torch.float64)
+    """
+
+    _parameter_constraints = CONSTRAINTS
+
+    def __init__(
+        self,
+        residual: Literal["adjoint", "pseudo_inverse"] | None = None,
+        encoder: Encoder | None = None,
+    ):
+        self.residual = residual
+        self.encoder = encoder
+
+    def build(
+        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
+    ) -> ImageModule:
+        """Return the image for one shape, see `Representation.build`."""
+        self._validate_params()
+        n_features = math.prod(image_shape)
+        return _PixelGrid(image_shape, data_range, self.residual, self.encoder, n_features)
+
+
+class _PixelGrid(ConditionedModule):
+    adapted = ("image",)
+
+    def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        return {"image": torch.zeros(self.image_shape, dtype=torch.float64)}
+
+    def image(self, weights: Weights, features: torch.Tensor | None) -> torch.Tensor:
+        return with_features(weights["image"].reshape(-1, *self.image_shape), features)

@@ -1,0 +1,91 @@
+"""One file of named arrays and a JSON record, written atomically, checked when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+_RECORD, _CHECKSUM = "skmetainv", "sha256"
+
+
+class DamagedFileError(ValueError):
+    """A file is not, or no longer, what was written."""
+
+
+def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: Any) -> None:
+    """Write arrays and a record, so that the file is at any moment the old one or the new one.
+
+    Parameters
+    ----------
+    path : path-like
+        A safetensors file, whose folder exists.
+    arrays : mapping of str to ndarray
+        Numeric arrays of any shape.
+    record : object
+        What JSON can hold. It lies in the file's header, beside a checksum of all of it.
+    """
+    path, text = Path(path), json.dumps(record)
+    stored = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
+    header = {_RECORD: text, _CHECKSUM: _checksum(stored, text)}
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(save(stored, metadata=header))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:
+    """Return the arrays and the record of a file that `write` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        The arrays, bit for bit.
+    record : object
+        The record.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file is damaged, or of another kind.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
+        raise DamagedFileError(f"{path} is damaged, or no such file: {error}.") from error
+    if _RECORD not in header or header.get(_CHECKSUM) != _checksum(arrays, header[_RECORD]):
+        raise DamagedFileError(
+            f"{path} is damaged, or was written by something else: its checksum does not agree."
+        )
+    return arrays, json.loads(header[_RECORD])
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,80 @@
+"""What training tells of itself: sums over an epoch's images, a history of their means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from skmetainv.training.processes import told_by_all
+
+#: Lists by what they tell, with one entry per epoch.
+History: TypeAlias = dict[str, list[Any]]
+
+_SHOWN = 4
+
+
+class Figures:
+    """The figures of the epoch so far, as sums over its images.
+
+    Parameters
+    ----------
+    sums : mapping of str to ndarray, default=None
+        Sums so far, where an epoch goes on.
+    n_images : int, default=0
+        Over how many images.
+    seconds : float, default=0.0
+        The time it took.
+    """
+
+    def __init__(
+        self,
+        sums: Mapping[str, np.ndarray] | None = None,
+        n_images: int = 0,
+        seconds: float = 0.0,
+    ):
+        self._sums: dict[str, Any] = dict(sums or {})
+        self.n_images, self.seconds = n_images, seconds
+
+    def add(self, values: Mapping[str, np.ndarray]) -> None:
+        """Add figures of some images, one row per image in each; no figures count no image."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.sum(axis=0, dtype=float)
+        if values:
+            self.n_images += len(next(iter(values.values())))
+
+    def sums(self) -> dict[str, np.ndarray]:
+        """Return the sums so far."""
+        return {name: np.asarray(total) for name, total in self._sums.items()}
+
+    def end_epoch(self, history: History, psnr: float | None, learning_rate: float) -> None:
+        """Write the means over the images of all processes into a history."""
+        told = told_by_all((self._sums, self.n_images))
+        n_images = sum(n for _, n in told)
+        for name in next(sums for sums, n in told if n):
+            total = sum(sums[name] for sums, n in told if n)
+            history.setdefault(name, []).append((total / n_images).tolist())
+        if psnr is not None:
+            history.setdefault("validation_psnr", []).append(psnr)
+        history.setdefault("learning_rate", []).append(learning_rate)
+        history.setdefault("seconds", []).append(self.seconds)
+
+
+def continued(before: History, after: History) -> History:
+    """Return a history and what came after it; NaN where only one of them has a figure."""
+    n_before, n_after = len(before.get("seconds", [])), len(after.get("seconds", []))
+    return {
+        name: before.get(name, [np.nan] * n_before) + after.get(name, [np.nan] * n_after)
+        for name in {**before, **after}
+    }
+
+
+def as_text(history: History) -> dict[str, str]:
+    """Return the last epoch's figures, short."""
+    last = {name: np.ravel(values[-1]) for name, values in history.items() if name != "seconds"}
+    return {
+        name: " ".join(f"{v:.{_SHOWN}g}" for v in values)
+        for name, values in last.items()
+        if len(values)
+    }

@@ -1,0 +1,93 @@
+"""Learning-rate schedules: functions of how much of training is done."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+from sklearn.base import BaseEstimator
+
+from skmetainv.parameters import Interval, StrOptions
+
+
+class LearningRate(BaseEstimator):
+    """What the learning rates are multiplied by, in the course of training.
+
+    A subclass writes `after_warmup`.
+
+    Parameters
+    ----------
+    warmup : float, default=0.0
+        Share of training in which the rates grow from 0 in equal steps.
+    """
+
+    _parameter_constraints: dict = {"warmup": [Interval(Real, 0, 1, closed="left")]}
+
+    warmup: float
+
+    def factor(self, done: float) -> float:
+        """Return the factor where the share `done` of training, in [0, 1], is over."""
+        if done < self.warmup:
+            return done / self.warmup
+        return self.after_warmup((min(done, 1.0) - self.warmup) / (1 - self.warmup))
+
+    def after_warmup(self, done: float) -> float:
+        """Return the factor where the share `done` of what follows the warm-up is over."""
+        raise NotImplementedError(f"{type(self).__name__} does not define after_warmup.")
+
+
+class Constant(LearningRate):
+    """The learning rates as they are given.
+
+    Parameters
+    ----------
+    warmup : float, default=0.0
+        Share of training in which the rates grow from 0 in equal steps.
+    """
+
+    def __init__(self, warmup: float = 0.0):
+        self.warmup = warmup
+
+    def after_warmup(self, done: float) -> float:
+        """Return 1."""
+        return 1.0
+
+
+class Cosine(LearningRate):
+    """Half a cosine, from the learning rates as they are given down to a share of them.
+
+    Parameters
+    ----------
+    warmup : float, default=0.0
+        Share of training in which the rates first grow from 0 in equal steps.
+    final : float, default=0.0
+        The factor at the end.
+
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR, 2017.
+    """
+
+    _parameter_constraints = {
+        **LearningRate._parameter_constraints,
+        "final": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(self, warmup: float = 0.0, final: float = 0.0):
+        self.warmup = warmup
+        self.final = final
+
+    def after_warmup(self, done: float) -> float:
+        """Return the cosine."""
+        return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2
+
+
+_SHORTHANDS: dict[str, type[LearningRate]] = {"constant": Constant, "cosine": Cosine}
+
+#: What a parameter that takes a schedule accepts.
+LEARNING_RATE_CONSTRAINTS = [StrOptions(set(_SHORTHANDS)), LearningRate]
+
+
+def as_learning_rate(schedule: str | LearningRate) -> LearningRate:
+    """Return the schedule that a string is shorthand for; a `LearningRate` is returned as it is."""
+    return _SHORTHANDS[schedule]() if isinstance(schedule, str) else schedule
