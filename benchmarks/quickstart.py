@@ -12,17 +12,13 @@ import time
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from benchmarks.record import save
+from benchmarks.record import save, standard_error
 from examples.quickstart import make_estimator, restore
 from skmetainv.datasets import load_faces
 from skmetainv.metrics import psnr
 
 SEEDS = range(5)
 EPOCHS = (1, 2, 5, 10, 15)
-
-
-def standard_error(values):
-    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def one_split(seed):

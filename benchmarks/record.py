@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,6 +31,18 @@ def save(name, settings, results, device="cpu"):
     record = {"settings": settings, "environment": environment(device), "results": results}
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path
+
+
+def load(name, settings):
+    """Return the results of ``results/<name>.json`` if they are of these settings, else None."""
+    path = RESULTS / f"{name}.json"
+    record = json.loads(path.read_text()) if path.exists() else {}
+    return record["results"] if record.get("settings") == settings else None
+
+
+def standard_error(values):
+    """Return the standard error of the mean of independent values."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def _processor():

@@ -11,6 +11,7 @@ import argparse
 
 import numpy as np
 
+from benchmarks.faces import persons
 from benchmarks.record import save
 from examples.quickstart import make_estimator, restore
 from skmetainv.datasets import ImageFolder
@@ -34,8 +35,7 @@ EPOCHS = (5, 10, 15, 20)
 
 def faces_of_other_people(path, seed):
     folder = ImageFolder(path, size=25)
-    person = np.array([file.stem.rsplit("_", 1)[0] for file in folder.files])
-    first = np.unique(person, return_index=True)[1]
+    first = np.unique(persons(folder), return_index=True)[1]
     chosen = np.random.default_rng(seed).permutation(first)[: N_TRAIN + N_TEST]
     images = np.asarray(folder[chosen]) / 255
     return images[:N_TRAIN], images[N_TRAIN:]

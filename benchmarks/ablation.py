@@ -1,0 +1,255 @@
+"""Train variants of one estimator for the same wall time, and say what each part brings.
+
+    python -m benchmarks.ablation --images FOLDER
+
+Faces of a folder at 32 x 32 pixels, a box of a third of the height and width missing in the middle,
+split by person into people to learn from, 300 pictures to choose settings by, and 500 to test with.
+Every variant changes one thing in the first one. Each run is a process of its own with one thread,
+`--jobs` of them at a time, and learns from rounds of 100 pictures until its time is up. Runs that
+are in `results/ablation.json` with the same settings are not made again: an interrupted benchmark
+goes on. `--tune` instead tries the learning rates of `CANDIDATES` on the 300 pictures; `SETTINGS`
+are its best.
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.faces import faces_by_person
+from benchmarks.memory import PeakMemory
+from benchmarks.record import load, save, standard_error
+from skmetainv import MetaInverseSolver
+from skmetainv.meta import IMAML, MAML, PerParameter, Reptile
+from skmetainv.metrics import psnr, ssim
+from skmetainv.operators import Inpainting
+from skmetainv.representations import (
+    Encoder,
+    FourierMLP,
+    ModulatedSiren,
+    ModuleRepresentation,
+    PixelGrid,
+    Siren,
+)
+from skmetainv.solvers import GradientDescent
+
+SIZE, N_VALIDATION, N_TEST, ROUND = 32, 300, 500, 100
+
+
+class Decoder(nn.Module):
+    """A user's network: two convolutions of a learned code, enlarged twice."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        channels, height, width = image_shape
+        self.code = nn.Parameter(0.1 * torch.randn(1, 32, height // 4, width // 4))
+        self.layers = nn.Sequential(
+            nn.ConvTranspose2d(32, 32, 4, stride=2, padding=1),
+            nn.SiLU(),
+            nn.ConvTranspose2d(32, channels, 4, stride=2, padding=1),
+        )
+
+    def forward(self):  # noqa: D102
+        return self.layers(self.code)
+
+
+BASE = {
+    "operator": Inpainting(mask="center", fraction=1 / 3),
+    "solver": GradientDescent(n_iter=1, step_size=0.9),
+    "init": Siren(width=64),
+    "n_inner": 3,
+    "inner_lr": 3.0,
+    "inner_lr_rule": "per_parameter",
+    "outer_lr": 3e-4,
+    "max_epochs": 1,
+    "batch_size": 5,
+    "device": "cpu",
+}
+
+VARIANTS = {
+    "the first": {
+        "SIREN, MAML, per parameter and step": {},
+    },
+    "step sizes": {
+        "fixed": {"inner_lr_rule": "fixed"},
+        "one per step": {"inner_lr_rule": "per_step"},
+        "one per layer and step": {"inner_lr_rule": "per_layer"},
+        "per parameter and step, positive": {"inner_lr_rule": PerParameter(positive=True)},
+        "no inner steps": {"n_inner": 0, "inner_lr_rule": "fixed"},
+    },
+    "representations": {
+        "modulated SIREN, shift": {"init": ModulatedSiren(width=64)},
+        "modulated SIREN, scale and shift": {
+            "init": ModulatedSiren(width=64, modulation="scale_shift")
+        },
+        "modulated SIREN, latent": {"init": ModulatedSiren(width=64, modulation="latent")},
+        "Fourier features": {"init": FourierMLP(width=64, n_frequencies=32, sigma=1.5)},
+        "pixel grid": {"init": PixelGrid()},
+        "convolutional decoder": {"init": ModuleRepresentation(Decoder)},
+        "SIREN, residual": {"init": Siren(width=64, residual="adjoint")},
+        "SIREN, conditioned": {"init": Siren(width=64, encoder=Encoder())},
+        "modulated SIREN, conditioned": {"init": ModulatedSiren(width=64, encoder=Encoder())},
+    },
+    "algorithms": {
+        "FOMAML": {"algorithm": "fomaml"},
+        "MAML++ (all steps, annealed)": {
+            "algorithm": MAML(step_weights="uniform", anneal_epochs=20)
+        },
+        "Reptile": {"algorithm": Reptile(), "inner_lr_rule": "fixed"},
+        "iMAML": {"algorithm": IMAML(), "inner_lr_rule": "fixed"},
+    },
+    "engines": {
+        "higher": {"engine": "higher"},
+        "recomputed": {"recompute": True},
+        "bfloat16": {"precision": "bfloat16"},
+    },
+}
+BY_NAME = {name: own for variants in VARIANTS.values() for name, own in variants.items()}
+FIRST = next(iter(BY_NAME))
+
+# What --tune tries, by what a variant changes.
+_RATES = {"outer_lr": (3e-4, 1e-3)}
+CANDIDATES = {
+    FIRST: {"inner_lr": (1.0, 3.0, 10.0), **_RATES},
+    "fixed": {"inner_lr": (3.0, 10.0, 30.0)},
+    "modulated SIREN, shift": {"inner_lr": (0.03, 0.3, 3.0), **_RATES},
+    "modulated SIREN, scale and shift": {"inner_lr": (0.03, 0.3, 3.0), **_RATES},
+    "modulated SIREN, latent": {"inner_lr": (0.03, 0.3, 3.0), **_RATES},
+    "Fourier features": {"inner_lr": (0.1, 1.0, 10.0), **_RATES},
+    "pixel grid": {"inner_lr": (1e2, 1e4, 1e5), "outer_lr": (1e-3, 1e-2)},
+    "convolutional decoder": {"inner_lr": (1.0, 10.0, 100.0), **_RATES},
+    "SIREN, residual": {"inner_lr": (1.0, 3.0, 10.0)},
+    "SIREN, conditioned": {"inner_lr": (1.0, 3.0, 10.0)},
+    "Reptile": {"inner_lr": (0.01, 0.1, 1.0), "outer_lr": (3e-4, 3e-3)},
+    "iMAML": {"algorithm__prox": (0.001, 0.01, 0.1), **_RATES},
+}
+SETTINGS: dict = {}
+
+
+def make_estimator(name, seed, settings):
+    return MetaInverseSolver(**BASE | BY_NAME[name], random_state=seed).set_params(**settings)
+
+
+def trained(estimator, images, seconds, seed):
+    """Train for so many seconds; return how many pictures were seen, and in what time."""
+    rng, spent, n_seen = np.random.default_rng(seed), 0.0, 0
+    while spent < seconds:
+        chosen = images[rng.choice(len(images), ROUND, replace=False)]
+        began = time.perf_counter()
+        estimator.partial_fit(chosen)
+        spent += time.perf_counter() - began
+        n_seen += ROUND
+    return n_seen, spent
+
+
+def one_run(args):
+    """Train one variant; return its figures on the test pictures, or on those to tune by."""
+    torch.set_num_threads(1)
+    faces = faces_by_person(args.images, SIZE, N_VALIDATION, N_TEST)
+    name, seed, settings = args.run[0], int(args.run[1]), json.loads(args.run[2])
+    estimator = make_estimator(name, seed, settings)
+    make_estimator(name, seed, settings).fit(faces.training[: BASE["batch_size"]])  # warm up
+    with PeakMemory() as memory:
+        n_seen, spent = trained(estimator, faces.training, args.seconds, seed)
+    clean = (faces.validation if args.tune else faces.test) / 255
+    restored = estimator.predict(estimator.simulate(clean))
+    return {
+        "variant": name,
+        "seed": seed,
+        "settings": settings,
+        "psnr": np.round(psnr(clean, restored, per_image=True), 3).tolist(),
+        "ssim": np.round(ssim(clean, restored, per_image=True), 4).tolist(),
+        "outer_steps": n_seen // BASE["batch_size"],
+        "seconds_per_epoch": spent / n_seen * len(faces.training),
+        "peak_mb": memory.peak - memory.before,
+        "n_weights": sum(w.size for w in estimator.weights_.values()),
+    }
+
+
+def in_own_process(args, name, seed, settings):
+    command = [sys.executable, "-m", "benchmarks.ablation", "--images", args.images]
+    command += ["--seconds", str(args.seconds), *["--tune"] * args.tune]
+    command += ["--run", name, str(seed), json.dumps(settings)]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(out.splitlines()[-1])
+
+
+def tasks(args):
+    """Return the runs to make: variant, seed, settings."""
+    if not args.tune:
+        return [
+            (name, seed, SETTINGS.get(name, {})) for seed in range(args.seeds) for name in BY_NAME
+        ]
+    return [
+        (name, args.seeds, dict(zip(grid, values, strict=True)))
+        for name, grid in CANDIDATES.items()
+        for values in itertools.product(*grid.values())
+    ]
+
+
+def print_candidates(runs):
+    for run in sorted(runs, key=lambda run: (run["variant"], -np.mean(run["psnr"]))):
+        print(f"{run['variant']:40}{np.mean(run['psnr']):7.2f}  {run['settings']}")
+
+
+def print_table(runs):
+    """Print means, with standard errors over the pictures (of the means over seeds)."""
+    first = np.mean([r["psnr"] for r in runs if r["variant"] == FIRST], axis=0)
+    head = f"{'PSNR (dB)':>15}{'- the first':>15}{'by seed':>14}{'SSIM':>17}"
+    head += f"{'s/epoch':>9}{'steps':>7}{'MB':>6}{'weights':>9}"
+    for group, variants in VARIANTS.items():
+        print(f"\n{group:40}{head if group == 'the first' else ''}")
+        for name in variants:
+            own = [run for run in runs if run["variant"] == name]
+            if not own:
+                continue
+            images, similar = (np.mean([r[m] for r in own], axis=0) for m in ("psnr", "ssim"))
+            told = [images, images - first]
+            text = [f"{v.mean():9.2f} ±{standard_error(v):4.2f}" for v in told]
+            seeds = " ".join(f"{np.mean(r['psnr']):.2f}" for r in own)
+            text += [f"{seeds:>14}", f"{similar.mean():10.3f} ±{standard_error(similar):5.3f}"]
+            costs = ("seconds_per_epoch", "outer_steps", "peak_mb", "n_weights")
+            epoch, steps, peak, n = (np.mean([r[c] for r in own]) for c in costs)
+            print(f"  {name:38}{''.join(text)}{epoch:9.0f}{steps:7.0f}{peak:6.0f}{n:9.0f}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", required=True)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of training, per run")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.run:
+        print(json.dumps(one_run(args)))
+        return
+    record = "ablation_tuning" if args.tune else "ablation"
+    settings = {
+        "base": repr(BASE),
+        "image_size": SIZE,
+        "pictures": [N_VALIDATION, N_TEST],
+        "seconds": args.seconds,
+        "jobs": args.jobs,
+    }
+    runs = load(record, settings) or []
+    done = [(run["variant"], run["seed"], run["settings"]) for run in runs]
+    missing = [task for task in tasks(args) if task not in done]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for run in pool.map(lambda task: in_own_process(args, *task), missing):
+            runs.append(run)
+            save(record, settings, runs)
+            print(f"{run['variant']}, {run['settings']}: {np.mean(run['psnr']):.2f} dB", flush=True)
+    (print_candidates if args.tune else print_table)(runs)
+
+
+if __name__ == "__main__":
+    main()
