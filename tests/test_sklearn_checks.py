@@ -10,10 +10,12 @@ from sklearn.utils.estimator_checks import (
 from skmetainv import ClassicalReconstructor, MetaInverseSolver
 from skmetainv.denoisers import DnCNN, DRUNet, TotalVariation
 from skmetainv.losses import L1, L2
+from skmetainv.meta import IMAML, MAML, InnerLoss, PerLayer
 from skmetainv.noise import GaussianNoise
 from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
-from skmetainv.representations import Siren
+from skmetainv.representations import Encoder, FourierMLP, ModulatedSiren, PixelGrid, Siren
 from skmetainv.solvers import ADMM, HQS, RED, GradientDescent, PrimalDual
+from skmetainv.training import Cosine
 
 SMALL = {"init": Siren(width=8, depth=3), "max_epochs": 1, "batch_size": 50}
 
@@ -39,6 +41,43 @@ ESTIMATORS = [
     MetaInverseSolver(
         solver=RED(DnCNN(depth=2, width=2, max_epochs=1), n_iter=1), n_inner=1, **SMALL
     ),
+    MetaInverseSolver(
+        init=ModulatedSiren(width=8, depth=3, modulation="latent", latent_size=4),
+        algorithm="reptile",
+        inner_lr_rule="fixed",
+        optimizer="sgd",
+        lr_schedule=Cosine(warmup=0.1),
+        max_grad_norm=1.0,
+        max_epochs=1,
+    ),
+    MetaInverseSolver(
+        Inpainting(),
+        init=Siren(width=8, depth=3, residual="adjoint", encoder=Encoder(width=2, depth=1)),
+        algorithm=IMAML(n_cg=2),
+        inner_lr_rule="fixed",
+        recompute=True,
+        max_epochs=1,
+    ),
+    MetaInverseSolver(
+        MissingPixels(),
+        init=PixelGrid(),
+        inner_lr_rule=PerLayer(positive=True),
+        inner_loss=InnerLoss("l1", regularizer="tv", proximity=0.1, learnable=("weight",)),
+        outer_loss={"l1": 1.0, "ssim": 0.1},
+        algorithm=MAML(step_weights="uniform", anneal_epochs=2),
+        early_stopping=True,
+        max_epochs=2,
+    ),
+    MetaInverseSolver(
+        solver=HQS(DnCNN(depth=2, width=2, max_epochs=1), n_iter=1),
+        init=FourierMLP(width=8, depth=2, n_frequencies=4),
+        tune_solver=True,
+        algorithm="fomaml",
+        engine="higher",
+        n_inner=1,
+        max_epochs=1,
+    ),
+    MetaInverseSolver(precision="bfloat16", **SMALL),
     ClassicalReconstructor(),
     ClassicalReconstructor(MissingPixels(), HQS(TotalVariation(n_iter=5)), batch_size=3),
     ClassicalReconstructor(

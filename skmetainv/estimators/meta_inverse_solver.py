@@ -385,6 +385,11 @@ default="per_step"
             "solver": self.outer_lr if self.solver_lr is None else self.solver_lr,
         }
         learned = {part: tensors for part, tensors in meta.parts().items() if tensors}
+        if self.tune_solver and "solver" not in learned:
+            raise ValueError(
+                "The 'tune_solver' parameter must be False where the solver has nothing to learn. "
+                f"Got True with solver={self.solver!r} instead."
+            )
         if not rule.learned:
             del learned["inner_lr"]
         if not self.tune_solver:

@@ -6,6 +6,7 @@ import warnings
 from copy import copy
 from typing import TypeVar
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import DataConversionWarning
 
@@ -85,5 +86,5 @@ def trainable(solver: Solver) -> Solver:
     if solver.learnable:
         return solver
     own = copy(solver)
-    own.learnable = tuple(name for name in solver.scheduled if getattr(solver, name) is not None)
+    own.learnable = tuple(name for name in solver.scheduled if np.any(getattr(solver, name)))
     return own

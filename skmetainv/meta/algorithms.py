@@ -98,10 +98,9 @@ class Algorithm(BaseEstimator):
             What is to be learned, by the names of `learns`.
         """
         self._validate_params()
-        name = type(self).__name__
         for part in learned:
             if part in _WITHOUT_GRADIENT and part not in self.learns:
-                raise ValueError(_WITHOUT_GRADIENT[part].format(name))
+                raise ValueError(_WITHOUT_GRADIENT[part].format(self))
 
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt

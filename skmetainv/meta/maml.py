@@ -68,6 +68,12 @@ class MAML(Algorithm):
         """Whether inner gradients are differentiated."""
         return not self.first_order
 
+    @property
+    def learns(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What it finds gradients of; that of the inner loss is all of second order."""
+        learns = super().learns
+        return tuple(part for part in learns if part != "inner_loss" or not self.first_order)
+
     def check(self, m: int, learned: Sequence[str]) -> None:
         """Check the hyper-parameters, see `Algorithm.check`."""
         super().check(m, learned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 
@@ -56,6 +57,15 @@ class Reptile(Algorithm):
     def __init__(self, n_steps: int | None = None, *, step_size: float | None = None):
         self.n_steps = n_steps
         self.step_size = step_size
+
+    def check(self, m: int, learned: Sequence[str]) -> None:
+        """Check the hyper-parameters, see `Algorithm.check`."""
+        super().check(m, learned)
+        if m == 0 and self.n_steps is None:
+            raise ValueError(
+                "The 'n_steps' parameter of Reptile must be set where n_inner is 0: without steps "
+                "there is nothing to learn from. Got None instead."
+            )
 
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt

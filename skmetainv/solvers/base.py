@@ -43,7 +43,7 @@ class Solver(BaseEstimator):
     }
 
     n_iter: int
-    learnable: tuple[str, ...]
+    learnable: tuple[str, ...] = ()
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape.
@@ -182,6 +182,7 @@ class IterativeSolver(nn.Module):
         """Warn of what is known to go wrong with the operator `A`: nothing, here."""
 
 
+@torch.no_grad()
 def warn_of_step_size(
     step_size: Schedule,
     A: ForwardMap,

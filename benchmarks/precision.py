@@ -1,0 +1,112 @@
+"""Compare bfloat16 with float32, and recomputed inner steps with kept ones.
+
+    python -m benchmarks.precision
+
+The quickstart in both precisions over three random splits, at the same number of steps: held-out
+PSNR, and the paired difference with its standard error over the faces. Then one outer step of a
+5 x 256 SIREN on an image of 64 x 64 pixels by the number of inner steps, each in a process of its
+own: peak anonymous memory over that before, and seconds.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from benchmarks.memory import PeakMemory
+from benchmarks.record import save, standard_error
+from examples.quickstart import make_estimator
+from skmetainv import MetaInverseSolver
+from skmetainv.datasets import load_faces
+from skmetainv.metrics import psnr
+from skmetainv.operators import Inpainting
+from skmetainv.solvers import GradientDescent
+
+SEEDS = range(3)
+N_INNER = (1, 3, 6, 12)
+
+
+def one_split(seed):
+    """Return the PSNR of every held-out face by precision, and the seconds that `fit` took."""
+    train, test = train_test_split(load_faces(), test_size=20, random_state=seed)
+    figures = {}
+    for precision in ("float32", "bfloat16"):
+        estimator = make_estimator(random_state=seed).set_params(precision=precision)
+        began = time.perf_counter()
+        estimator.fit(train)
+        seconds = time.perf_counter() - began
+        restored = estimator.predict(estimator.simulate(test))
+        figures[precision] = {
+            "seconds": seconds,
+            "psnr": psnr(test, restored, per_image=True).tolist(),
+        }
+    return figures
+
+
+def one_step(n_inner, recompute):
+    """Return the memory and the time of an epoch of ten images, one at a time."""
+    images = np.random.default_rng(0).random((10, 64, 64))
+    estimator = MetaInverseSolver(
+        Inpainting(),
+        GradientDescent(step_size=0.9),
+        n_inner=n_inner,
+        recompute=recompute,
+        batch_size=1,
+        max_epochs=1,
+        random_state=0,
+        device="cpu",
+    )
+    estimator.fit(images[:, :8, :8])  # libraries load what they load at first use
+    with PeakMemory() as memory:
+        estimator.fit(images)
+    return {
+        "n_inner": n_inner,
+        "recompute": recompute,
+        "peak_mb": memory.peak - memory.before,
+        "seconds_per_step": estimator.history_["seconds"][-1] / len(images),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--step", nargs=2, type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.step:
+        print(json.dumps(one_step(args.step[0], bool(args.step[1]))))
+        return
+    splits = []
+    for seed in SEEDS:
+        splits.append(one_split(seed))
+        for precision, own in splits[-1].items():
+            print(f"split {seed}, {precision}: {np.mean(own['psnr']):.2f} dB, ", end="")
+            print(f"{own['seconds']:.0f} s", flush=True)
+    paired = np.concatenate(
+        [np.subtract(s["bfloat16"]["psnr"], s["float32"]["psnr"]) for s in splits]
+    )
+    difference = {"mean": float(paired.mean()), "standard_error": standard_error(paired)}
+    print(f"bfloat16 - float32: {difference['mean']:.3f} ± {difference['standard_error']:.3f} dB")
+    heads = ("inner steps", "kept (MB)", "recomputed", "kept (s)", "recomputed")
+    print("\n" + "".join(f"{head:>12}" for head in heads))
+    memory = []
+    for n_inner in N_INNER:
+        for recompute in (0, 1):
+            command = [sys.executable, "-m", "benchmarks.precision", "--step"]
+            command += [str(n_inner), str(recompute)]
+            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            memory.append(json.loads(out))
+        kept, recomputed = memory[-2:]
+        print(
+            f"{n_inner:12}{kept['peak_mb']:12.0f}{recomputed['peak_mb']:12.0f}"
+            f"{kept['seconds_per_step']:12.2f}{recomputed['seconds_per_step']:12.2f}"
+        )
+    settings = {"quickstart": repr(make_estimator()), "test_faces": 20, "n_inner": N_INNER}
+    results = {"difference": difference, "splits": splits, "memory": memory}
+    print(save("precision", settings, results).name)
+
+
+if __name__ == "__main__":
+    main()
