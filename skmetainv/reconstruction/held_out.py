@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from math import ceil
 from typing import Any
 
@@ -33,8 +34,8 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
     n_held_out = ceil(fraction * n_images)
     if n_held_out == n_images:
         raise ValueError(
-            f"The 'validation_fraction' parameter, {fraction}, of {n_images} image(s) leaves none "
-            "to learn from."
+            f"The 'validation_fraction' parameter, {fraction}, of n_samples={n_images} leaves no "
+            "image to learn from."
         )
     order = held_out_generator(seed).permutation(n_images)
     parts = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
@@ -45,6 +46,17 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
         for indices in parts
     )
     return learned, held_out
+
+
+def known_pixels(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what is known of each clean image, and the same of its restoration, as one row."""
+    for clean, restored in pairs:
+        for x, z in zip(clean, restored, strict=True):
+            known = ~np.isnan(x)
+            if known.any():
+                yield x[known][None, None], z[known][None, None]
 
 
 def _some(images: Any, indices: np.ndarray) -> Any:
