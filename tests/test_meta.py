@@ -1,21 +1,43 @@
 """Algorithms 1 and 2: second-order gradients are exact."""
 
+import math
+from dataclasses import replace
+
 import higher
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from skmetainv.losses import L1, L2
-from skmetainv.meta import STEP_SIZE_RULES, InnerLoop, adapt, images_at_once
+from skmetainv import MetaInverseSolver
+from skmetainv.losses import L2
+from skmetainv.meta import (
+    STEP_SIZE_RULES,
+    InnerLoop,
+    PerLayer,
+    PerParameter,
+    PerStep,
+    adapt,
+    as_inner_loss,
+    as_rule,
+    images_at_once,
+)
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels
-from skmetainv.representations import ImageModule, Siren
+from skmetainv.representations import ImageModule, PixelGrid, Siren
 from skmetainv.solvers import GradientDescent
 
 SHAPE = (1, 4, 5)
 M = 3
+POSITIVE = {
+    "per_step+": PerStep(positive=True),
+    "per_layer+": PerLayer(positive=True),
+    "per_parameter+": PerParameter(positive=True),
+}
+RULES = {name: as_rule(name) for name in STEP_SIZE_RULES} | POSITIVE
 
-every_rule = pytest.mark.parametrize("rule", STEP_SIZE_RULES)
+every_rule = pytest.mark.parametrize("rule", RULES)
+every_plain_rule = pytest.mark.parametrize("rule", STEP_SIZE_RULES)
+every_positive_rule = pytest.mark.parametrize("rule", POSITIVE)
 every_problem = pytest.mark.parametrize(
     ("operator", "solver"),
     [
@@ -28,31 +50,33 @@ every_problem = pytest.mark.parametrize(
 )
 
 
-def setting(operator, solver, rule, inner_loss=None, n_images=3):
+def start(x, data):
+    return x
+
+
+def setting(operator, solver, rule, inner_loss="l2", n_images=3):
     """An inner loop with weights, step sizes and a batch of measurements, in float64."""
     rng = np.random.default_rng(0)
     A = operator.build(SHAPE)
-    f = solver.build(SHAPE) if solver is not None else (lambda x, data: x)
+    f = start if solver is None else solver.build(SHAPE)
     phi = Siren(width=4, depth=3, omega_0=5.0).build(SHAPE)
-    step_size = STEP_SIZE_RULES[rule](0.05)
     theta = {k: v.requires_grad_() for k, v in phi.initial_weights(rng).items()}
-    alpha = step_size.initial(theta, M)
-    alpha = {
-        k: (v * torch.from_numpy(rng.uniform(0.5, 1.5, v.shape))).requires_grad_()
-        for k, v in alpha.items()
-    }
+    alpha = {}
+    for k, v in RULES[rule].initial(theta, M, 0.05).items():
+        u = torch.from_numpy(rng.uniform(0.5, 1.5, v.shape))
+        alpha[k] = (v + u.log() if rule in POSITIVE else v * u).requires_grad_()
     x = torch.from_numpy(rng.uniform(size=(n_images, *SHAPE)))
     y = A.simulate(x, lambda y, _: y, [np.random.default_rng(i) for i in range(n_images)])
-    inner = InnerLoop(phi, f, (inner_loss or L2()).build(), step_size, M)
-    return A, inner, theta, alpha, x, y
+    loss = as_inner_loss(inner_loss).build(SHAPE)
+    return A, InnerLoop(phi, f, loss, RULES[rule], M, phi.adapted), theta, alpha, x, y
 
 
 def outer_loss(theta, alpha, A, inner, x, y):
-    stages, _ = adapt(theta, alpha, A.bind(y), inner, learning=True)
+    stages = adapt(theta, alpha, A.bind(y), inner, learning=True).stages
     return (stages[-1] - x).square().mean()
 
 
-@every_rule
+@every_plain_rule
 @every_problem
 def test_gradient_of_the_outer_loss_is_that_of_finite_differences(operator, solver, rule):
     A, inner, theta, alpha, x, y = setting(operator, solver, rule)
@@ -158,48 +182,69 @@ def test_second_order_terms_are_there():
     adapted = {k: v.detach().clone().requires_grad_() for k, v in theta.items()}
     data = A.bind(y)
     for _ in range(M):
-        loss = data.loss(inner.phi(adapted, data), inner.loss).sum()
+        loss = data.loss(inner.phi(adapted), L2().build()).sum()
         gradient = torch.autograd.grad(loss, list(adapted.values()))
         adapted = {
             k: (v - alpha["alpha"].detach() * g).detach().requires_grad_()
             for (k, v), g in zip(adapted.items(), gradient, strict=True)
         }
-    result = (inner.phi(adapted, data) - x).square().mean()
+    result = (inner.phi(adapted) - x).square().mean()
     first_order = torch.autograd.grad(result, list(adapted.values()))
     assert not torch.allclose(exact[0], first_order[0], rtol=1e-3)
 
 
-@every_rule
+@every_plain_rule
 @every_problem
 def test_images_adapted_together_are_those_adapted_alone(operator, solver, rule):
     A, inner, theta, alpha, _, y = setting(operator, solver, rule)
-    together, losses = adapt(theta, alpha, A.bind(y), inner, learning=False)
+    together = adapt(theta, alpha, A.bind(y), inner, learning=False)
     for i, y_i in enumerate(y.split(1)):
-        alone, loss = adapt(theta, alpha, A.bind(y_i), inner, learning=False)
-        for stage, own in zip(together, alone, strict=True):
+        alone = adapt(theta, alpha, A.bind(y_i), inner, learning=False)
+        for stage, own in zip(together.stages, alone.stages, strict=True):
             torch.testing.assert_close(stage[i : i + 1], own)
-        torch.testing.assert_close(torch.stack(losses)[:, i], torch.cat(loss))
+        torch.testing.assert_close(torch.stack(together.losses)[:, i], torch.cat(alone.losses))
+        for name, weight in together.theta.items():
+            torch.testing.assert_close(weight[i], alone.theta[name])
 
 
 @every_rule
 def test_prediction_takes_the_steps_of_training(rule):
     A, inner, theta, alpha, _, y = setting(Inpainting(), GradientDescent(), rule)
-    learning, _ = adapt(theta, alpha, A.bind(y), inner, learning=True)
-    predicting, losses = adapt(theta, alpha, A.bind(y), inner, learning=False)
-    assert len(predicting) == M + 1
-    assert len(losses) == M
-    for a, b in zip(learning, predicting, strict=True):
-        torch.testing.assert_close(a, b)
-        assert a.requires_grad
-        assert not b.requires_grad
+    learning = adapt(theta, alpha, A.bind(y), inner, learning=True)
+    predicting = adapt(theta, alpha, A.bind(y), inner, learning=False)
+    assert len(predicting.stages) == M + 1
+    assert len(predicting.losses) == M
+    for kept, free in (
+        (learning.stages, predicting.stages),
+        (learning.losses, predicting.losses),
+        (learning.theta.values(), predicting.theta.values()),
+    ):
+        for a, b in zip(kept, free, strict=True):
+            torch.testing.assert_close(a, b)
+            assert a.requires_grad
+            assert not b.requires_grad
 
 
-def test_without_inner_steps_the_start_is_all():
-    A, inner, theta, alpha, _, y = setting(Inpainting(), None, "fixed")
-    none = InnerLoop(inner.phi, inner.f, inner.loss, inner.step_size, m=0)
-    stages, losses = adapt(theta, alpha, A.bind(y[:1]), none, learning=False)
-    torch.testing.assert_close(stages[0], inner.phi(theta, None))
-    assert losses == []
+@every_problem
+def test_the_result_is_that_of_the_adapted_weights(operator, solver):
+    A, inner, theta, alpha, _, y = setting(operator, solver, "per_step")
+    data = A.bind(y)
+    stages, losses, theta_i = adapt(theta, alpha, data, inner, learning=False)
+    torch.testing.assert_close(stages[-1], inner.f(inner.phi(theta_i), data))
+    for x, loss in zip(stages, losses, strict=False):  # of all stages but the last
+        torch.testing.assert_close(loss, data.loss(x, L2().build()))
+
+
+@pytest.mark.parametrize("n_images", [1, 3])
+def test_without_inner_steps_the_start_is_all(n_images):
+    A, inner, theta, alpha, _, y = setting(Inpainting(), None, "fixed", n_images=n_images)
+    found = adapt(theta, alpha, A.bind(y), replace(inner, m=0), learning=False)
+    (image,) = found.stages
+    torch.testing.assert_close(image, inner.phi(theta).expand(n_images, *SHAPE))
+    assert found.losses == []
+    for name, weight in theta.items():
+        own = found.theta[name].reshape(n_images, *weight.shape)
+        torch.testing.assert_close(own, weight.expand_as(own))
 
 
 def test_one_step_is_a_gradient_step_on_the_fidelity():
@@ -208,35 +253,38 @@ def test_one_step_is_a_gradient_step_on_the_fidelity():
     class Constant(ImageModule):
         adapted = ("value",)
 
-        def forward(self, weights, data):
+        def forward(self, weights, condition=None):
             return weights["value"].reshape(-1, 1, 1, 1).expand(-1, *SHAPE)
 
     A = Inpainting().build(SHAPE)
     y = A(torch.full((2, *SHAPE), 0.8, dtype=torch.float64))
-    step_size = STEP_SIZE_RULES["fixed"](0.1)
+    rule, loss = as_rule("fixed"), as_inner_loss("l2").build(SHAPE)
     theta = {"value": torch.tensor(0.3, dtype=torch.float64)}
-    inner = InnerLoop(Constant(), lambda x, data: x, L2().build(), step_size, m=2)
-    stages, losses = adapt(theta, step_size.initial(theta, 2), A.bind(y), inner, learning=False)
+    inner = InnerLoop(Constant(), start, loss, rule, m=2, adapted=("value",))
+    alpha = rule.initial(theta, 2, 0.1)
+    stages, losses, theta_i = adapt(theta, alpha, A.bind(y), inner, learning=False)
     for k, stage in enumerate(stages):
         assert stage.mean().item() == pytest.approx(0.8 - 0.5 * (1 - 0.2) ** k)
     assert losses[1][0].item() == pytest.approx(0.4**2)
+    torch.testing.assert_close(theta_i["value"], stages[-1][:, 0, 0, 0])
 
 
 def test_shared_weights_are_not_adapted():
     class Scaled(ImageModule):
         adapted = ("value",)
 
-        def forward(self, weights, data):
+        def forward(self, weights, condition=None):
             image = (weights["scale"] * weights["value"]).reshape(-1, 1, 1, 1)
             return image.expand(-1, *SHAPE)
 
     A = Inpainting().build(SHAPE)
     y = A(torch.full((1, *SHAPE), 0.8, dtype=torch.float64))
-    step_size = STEP_SIZE_RULES["fixed"](0.1)
     one = torch.ones((), dtype=torch.float64)
     theta = {"value": (0.3 * one).requires_grad_(), "scale": (2 * one).requires_grad_()}
-    inner = InnerLoop(Scaled(), lambda x, data: x, L2().build(), step_size, m=1)
-    stages, _ = adapt(theta, {"alpha": 0.1 * one}, A.bind(y), inner, learning=True)
+    loss = as_inner_loss("l2").build(SHAPE)
+    inner = InnerLoop(Scaled(), start, loss, as_rule("fixed"), m=1, adapted=("value",))
+    stages, _, theta_i = adapt(theta, {"alpha": 0.1 * one}, A.bind(y), inner, learning=True)
+    assert list(theta_i) == ["value"]
     # the image is scale * (value - alpha * 2 * scale * (scale * value - 0.8))
     assert stages[-1].mean().item() == pytest.approx(2 * (0.3 + 0.1 * 2 * 2 * 0.2))
     (gradient,) = torch.autograd.grad(stages[-1].mean(), theta["scale"])
@@ -246,27 +294,151 @@ def test_shared_weights_are_not_adapted():
 
 
 def test_inner_losses_may_have_kinks():
-    A, inner, theta, alpha, x, y = setting(Inpainting(), None, "per_step", inner_loss=L1())
+    A, inner, theta, alpha, x, y = setting(Inpainting(), None, "per_step", inner_loss="l1")
     loss = outer_loss(theta, alpha, A, inner, x, y)
     gradient = torch.autograd.grad(loss, [*theta.values()], allow_unused=True)
     assert all(g.isfinite().all() for g in gradient if g is not None)
 
 
+# --- step sizes ------------------------------------------------------------------------------
+
+
+def distinct(rule, inner_lr=0.05):
+    """A rule's numbers for a net of two layers, no two of them the same."""
+    theta = {
+        "a.0.weight": torch.zeros(2, 3),
+        "a.0.bias": torch.zeros(2),
+        "a.1.weight": torch.zeros(1, 2),
+    }
+    alpha = RULES[rule].initial(theta, M, inner_lr)
+    rng = np.random.default_rng(0)
+    alpha = {k: v + torch.from_numpy(rng.uniform(0, 0.01, v.shape)) for k, v in alpha.items()}
+    return theta, alpha
+
+
+@every_rule
+def test_every_step_size_begins_at_inner_lr(rule):
+    """Also where its logarithm is learned: the start is the same."""
+    phi = Siren(width=4, depth=3).build(SHAPE)
+    theta = phi.initial_weights(np.random.default_rng(0))
+    alpha = RULES[rule].initial(theta, M, 0.07)
+    assert all(v.dtype == torch.float64 for v in alpha.values())
+    for k in range(M):
+        for name, weight in theta.items():
+            size = RULES[rule].at(alpha, k, name)
+            assert torch.broadcast_shapes(size.shape, weight.shape) == weight.shape
+            torch.testing.assert_close(size, torch.full_like(size, 0.07))
+
+
+@pytest.mark.parametrize(
+    ("rule", "n_numbers"),
+    [("fixed", 1), ("per_step", M), ("per_layer", 2 * M), ("per_parameter", 10 * M)],
+)
+def test_how_many_step_sizes_a_rule_has(rule, n_numbers):
+    for name in (rule, rule + "+"):
+        if name in RULES:
+            _, alpha = distinct(name)
+            assert sum(v.numel() for v in alpha.values()) == n_numbers
+            assert RULES[name].learned == (rule != "fixed")
+            assert RULES[name].n_steps(alpha) == (None if rule == "fixed" else M)
+
+
+@every_rule
+def test_what_shares_a_step_size(rule):
+    _, alpha = distinct(rule)
+
+    def at(k, name):
+        return RULES[rule].at(alpha, k, name)
+
+    assert (at(0, "a.0.bias") != at(1, "a.0.bias")).all() == (rule != "fixed")
+    kind = rule.removesuffix("+")
+    if kind == "per_parameter":
+        sizes = torch.cat([at(k, name).flatten() for k in range(M) for name in alpha])
+        assert len(sizes.unique()) == 10 * M
+        assert at(1, "a.0.weight").shape == (2, 3)
+    else:
+        assert torch.equal(at(1, "a.0.weight"), at(1, "a.0.bias"))
+        across = torch.equal(at(1, "a.0.weight"), at(1, "a.1.weight"))
+        assert across == (kind != "per_layer")
+
+
 @every_rule
 def test_steps_past_the_learned_ones_take_the_last(rule):
-    step_size = STEP_SIZE_RULES[rule](0.05)
-    theta = {"w": torch.zeros(2, 3)}
-    alpha = step_size.initial(theta, M)
-    alpha = {
-        k: v * (1 + torch.arange(M).reshape(-1, *[1] * (v.ndim - 1))) if v.ndim else v
-        for k, v in alpha.items()
+    theta, alpha = distinct(rule)
+    for name in theta:
+        last = RULES[rule].at(alpha, M - 1, name)
+        torch.testing.assert_close(RULES[rule].at(alpha, M + 4, name), last)
+
+
+@every_positive_rule
+def test_positive_step_sizes_outlive_a_great_step_downwards(rule):
+    for name, stay in ((rule, True), (rule.removesuffix("+"), False)):
+        theta, alpha = distinct(name)
+        leaves = [v.requires_grad_() for v in alpha.values()]
+        optimizer = torch.optim.SGD(leaves, lr=1e3)
+        sum(RULES[name].at(alpha, k, w).sum() for k in range(M) for w in theta).backward()
+        optimizer.step()
+        for k in range(M):
+            for w in theta:
+                after = RULES[name].at(alpha, k, w)
+                assert (after < 0.05).all()
+                assert (after > 0).all() == stay
+
+
+@every_positive_rule
+def test_what_is_learned_of_positive_step_sizes_is_the_logarithm(rule):
+    """By the chain rule its gradient is that of the step size, times the step size."""
+    plain = rule.removesuffix("+")
+    A, inner, theta, logarithms, x, y = setting(Inpainting(), GradientDescent(), rule)
+    sizes = {k: v.detach().exp().requires_grad_() for k, v in logarithms.items()}
+    outer_loss(theta, logarithms, A, inner, x, y).backward()
+    outer_loss(theta, sizes, A, replace(inner, step_size=RULES[plain]), x, y).backward()
+    for k, size in sizes.items():
+        torch.testing.assert_close(logarithms[k].grad, size * size.grad)
+        assert size.grad.abs().max() > 0
+
+
+@every_positive_rule
+def test_an_estimator_keeps_step_sizes_positive(rule):
+    """Denoising from a gray image: the best step lands on the measurement, longer ones past it.
+
+    The step size begins at three times the best, so that Adam's first step is down.
+    """
+    X = np.random.default_rng(0).random((4, 3, 3))
+    options = {
+        "init": PixelGrid(),
+        "n_inner": 1,
+        "inner_lr": 3 * 2.0 * X[0].size,
+        "outer_lr": 0.0,
+        "max_epochs": 1,
+        "precision": "float64",
+        "random_state": 0,
     }
-    torch.testing.assert_close(step_size.at(alpha, M + 4, "w"), step_size.at(alpha, M - 1, "w"))
-    if rule != "fixed":
-        assert not torch.equal(step_size.at(alpha, 0, "w"), step_size.at(alpha, 1, "w"))
+
+    def fit(rule, inner_lr_lr):
+        est = MetaInverseSolver(inner_lr_rule=RULES[rule], inner_lr_lr=inner_lr_lr, **options)
+        est.fit(X)
+        (learned,) = (v for k, v in est.weights_.items() if k.startswith("inner_lr."))
+        return est, learned
+
+    first, same = fit(rule, 0.0)[0], fit(rule.removesuffix("+"), 0.0)[0]
+    np.testing.assert_allclose(first.predict(X), same.predict(X), rtol=1e-12)
+    assert (fit(rule.removesuffix("+"), 100.0)[1] < 0).all()
+    est, logarithms = fit(rule, 100.0)
+    assert est.batch_size >= len(X)  # one step
+    np.testing.assert_allclose(logarithms, math.log(options["inner_lr"]) - 100, rtol=1e-6)
+
+
+def test_a_rule_s_string_is_shorthand_for_its_defaults():
+    for name, kind in STEP_SIZE_RULES.items():
+        assert type(as_rule(name)) is kind
+        assert as_rule(name).get_params() == kind().get_params()
+    rule = PerLayer(positive=True)
+    assert as_rule(rule) is rule
 
 
 def test_images_at_once_is_between_one_and_all():
     A = Inpainting().build((1, 64, 64))
-    assert images_at_once({"w": torch.zeros(1000, 1000)}, A, 5) == 1
-    assert images_at_once({"w": torch.zeros(1)}, A, 5) == 5
+    assert images_at_once([torch.zeros(1000, 1000)], A, 5) == 1
+    assert images_at_once(iter([torch.zeros(1)]), A, 5) == 5
+    assert 1 < images_at_once([torch.zeros(20, 20), torch.zeros(20)], A, 500) < 500

@@ -23,7 +23,8 @@ class MAML(Algorithm):
     ----------
     first_order : bool, default=False
         Take the inner gradients for constants: the outer gradient is then that of the outer loss
-        at the adapted weights (FOMAML), at less than half the cost.
+        at the adapted weights (FOMAML), at less than half the cost. The weights of an inner loss
+        have none then: estimators refuse to learn them.
     step_weights : "uniform" or sequence of float, default=None
         Weights of the outer loss after each inner step, one per step and not all 0 (they are
         brought to the sum 1), or all the same; None is the last step alone. MAML++ begins with
@@ -81,7 +82,7 @@ class MAML(Algorithm):
         if weights is None or isinstance(weights, str):
             return
         numbers = all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in weights)
-        if np.ndim(weights) != 1 or len(weights) != m or not numbers or not sum(weights) > 0:
+        if not numbers or len(weights) != m or not sum(weights) > 0:
             raise ValueError(
                 "The 'step_weights' parameter of MAML must be None, 'uniform' or one number per "
                 f"inner step, here {m}, none negative and not all 0. Got {weights!r} instead."

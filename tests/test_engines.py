@@ -1,0 +1,407 @@
+"""What runs the inner steps: our own code, `higher`, and our own with recomputation."""
+
+import pickle
+import weakref
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skmetainv import MetaInverseSolver
+from skmetainv.datasets import load_faces
+from skmetainv.denoisers import DnCNN, FunctionDenoiser
+from skmetainv.losses import L2
+from skmetainv.meta import (
+    ENGINES,
+    IMAML,
+    MAML,
+    STEP_SIZE_RULES,
+    InnerLoop,
+    InnerLoss,
+    PerLayer,
+    PerParameter,
+    Reptile,
+    Task,
+    adapt,
+    as_inner_loss,
+    as_rule,
+)
+from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels
+from skmetainv.representations import Encoder, FourierMLP, ModulatedSiren, PixelGrid, Siren
+from skmetainv.solvers import RED, GradientDescent
+
+FACES = load_faces()[:6, ::5, ::5].astype(np.float64)  # 5 x 5
+NET = DnCNN(0.1, depth=2, width=3, max_epochs=1, patch_size=5)
+MODULATED = {"width": 6, "depth": 3, "omega_0": 10.0}
+
+# What must be the same whatever runs the inner steps.
+VARIANTS = {
+    **{rule: {"inner_lr_rule": rule} for rule in STEP_SIZE_RULES},
+    "positive": {"inner_lr_rule": PerLayer(positive=True)},
+    "positive_parameter": {"inner_lr_rule": PerParameter(positive=True)},
+    "fomaml": {"algorithm": "fomaml"},
+    "reptile": {"algorithm": Reptile(n_steps=3), "inner_lr_rule": "fixed", "outer_lr": 0.1},
+    "imaml": {"algorithm": IMAML(prox=0.5), "inner_lr_rule": "fixed"},
+    "all_steps": {"algorithm": MAML(step_weights="uniform", anneal_epochs=2)},
+    "modulated": {"init": ModulatedSiren(**MODULATED)},
+    "latent": {"init": ModulatedSiren(**MODULATED, modulation="latent", latent_size=2)},
+    "reptile_modulated": {
+        "init": ModulatedSiren(**MODULATED),
+        "algorithm": "reptile",
+        "inner_lr_rule": "fixed",
+    },
+    "fourier": {"init": FourierMLP(width=6, depth=3, n_frequencies=3)},
+    "pixels": {"init": PixelGrid(residual="adjoint"), "inner_lr_rule": "per_parameter"},
+    "encoder": {"init": Siren(width=6, depth=3, omega_0=10.0, encoder=Encoder(2, 1))},
+    "encoder_modulated": {
+        "init": ModulatedSiren(**MODULATED, residual="adjoint", encoder=Encoder(2, 1))
+    },
+    "encoder_imaml": {
+        "init": ModulatedSiren(**MODULATED, encoder=Encoder(2, 1)),
+        "algorithm": "imaml",
+        "inner_lr_rule": "fixed",
+    },
+    "tuned_steps": {
+        "solver": GradientDescent(n_iter=2, step_size=[0.7, 0.4]),
+        "tune_solver": True,
+    },
+    "tuned_denoiser": {
+        "operator": GaussianBlur(sigma=0.8),
+        "solver": RED(NET, n_iter=2, rho=0.3),
+        "tune_solver": True,
+        "inner_lr_rule": "per_parameter",
+    },
+    "tuned_fomaml": {
+        "solver": RED(NET, n_iter=1, rho=0.3),
+        "tune_solver": True,
+        "algorithm": "fomaml",
+    },
+    "tuned_imaml": {
+        "solver": GradientDescent(learnable=("step_size",)),
+        "tune_solver": True,
+        "algorithm": "imaml",
+        "inner_lr_rule": "fixed",
+    },
+    "inner_loss": {
+        "inner_loss": InnerLoss(
+            "l2",
+            regularizer="tv",
+            weight=0.05,
+            proximity=0.02,
+            learnable=("weight", "proximity"),
+        ),
+    },
+    "missing": {"operator": MissingPixels(0.6), "noise": 0.05, "init": Siren(4, 2, 10.0)},
+    "one_image_at_a_time": {"batch_size": 1},
+    "no_steps": {"n_inner": 0},
+}
+every_variant = pytest.mark.parametrize("name", VARIANTS)
+
+
+def estimator(**options):
+    return MetaInverseSolver(
+        **{
+            "operator": Inpainting(),
+            "solver": GradientDescent(),
+            "init": Siren(width=6, depth=3, omega_0=10.0),
+            "n_inner": 2,
+            "inner_lr": 0.3,
+            "outer_lr": 1e-3,
+            "max_epochs": 2,
+            "batch_size": 4,
+            "precision": "float64",
+            "random_state": 0,
+            **options,
+        }
+    )
+
+
+def assert_same(a, b, rtol=1e-9):
+    assert a.weights_.keys() == b.weights_.keys()
+    for name, weight in a.weights_.items():
+        np.testing.assert_allclose(b.weights_[name], weight, rtol=rtol, atol=1e-12)
+    assert a.history_.keys() == b.history_.keys()
+    for name, figures in a.history_.items():
+        if name != "seconds":
+            np.testing.assert_allclose(b.history_[name], figures, rtol=rtol)
+
+
+@cache
+def fitted(name, engine="native", recompute=False):
+    """Not to be changed."""
+    return estimator(**VARIANTS[name], engine=engine, recompute=recompute).fit(FACES)
+
+
+# ---------------------------------------------------------------------- higher
+
+
+@every_variant
+def test_higher_gives_the_same_numbers(name):
+    """All weights after a few outer steps, and the losses of every epoch."""
+    own = fitted(name)
+    assert_same(own, fitted(name, "higher"))
+    losses = own.history_["outer_loss"]
+    assert losses[0] != losses[1]
+
+
+@every_variant
+def test_the_same_weights_restore_the_same_image_whichever_engine_made_them(name):
+    for makes, restores in (("native", "higher"), ("higher", "native")):
+        est = copy(fitted(name, makes))
+        y = est.simulate(FACES)
+        stages, restored = list(est.staged_predict(y)), est.predict(y)
+        est.set_params(engine=restores)
+        np.testing.assert_allclose(est.predict(y), restored, rtol=1e-9, atol=1e-12)
+        for a, b in zip(est.staged_predict(y), stages, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_training_goes_on_with_another_engine():
+    whole = fitted("per_step")
+    parts = estimator(engine="higher").partial_fit(FACES)
+    parts = pickle.loads(pickle.dumps(parts)).set_params(engine="native").partial_fit(FACES)
+    assert_same(whole, parts)
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ValueError, match="'engine' parameter of MetaInverseSolver must be"):
+        estimator(engine="torchopt").fit(FACES)
+
+
+# ---------------------------------------------------------------------- recomputation
+
+
+@every_variant
+def test_recomputation_gives_the_same_weights(name):
+    assert_same(fitted(name), fitted(name, recompute=True), rtol=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_recomputation_is_in_the_same_precision(precision):
+    init = ModulatedSiren(width=32, depth=3, omega_0=10.0, encoder=Encoder(2, 1))
+    once, again = (
+        estimator(init=init, precision=precision, recompute=recompute).fit(FACES)
+        for recompute in (False, True)
+    )
+    for name, weight in once.weights_.items():
+        np.testing.assert_array_equal(again.weights_[name], weight)
+
+
+def test_higher_cannot_recompute():
+    with pytest.raises(ValueError, match="engine 'higher' cannot recompute"):
+        estimator(engine="higher", recompute=True).fit(FACES)
+
+
+class Gain(nn.Module):
+    """A denoiser with a weight of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(0.9, dtype=torch.float64))
+
+    def forward(self, x, noise_level):
+        return self.gain * torch.tanh(x)
+
+
+# Networks, solvers and inner losses, whose weights are all learned.
+LEARNED = {
+    "siren": (Siren(width=6, depth=3, omega_0=5.0), None, "l2"),
+    "modulated": (ModulatedSiren(6, 3, 5.0, "scale_shift"), GradientDescent(), "l2"),
+    "encoder": (ModulatedSiren(6, 3, 5.0, encoder=Encoder(2, 1), residual="adjoint"), None, "l2"),
+    "solver": (
+        ModulatedSiren(6, 3, 5.0, "latent", 2),
+        RED(FunctionDenoiser(Gain()), n_iter=2, rho=0.7, learnable=("rho",)),
+        "l2",
+    ),
+    "inner_loss": (
+        Siren(width=6, depth=3, omega_0=5.0),
+        GradientDescent(),
+        InnerLoss(regularizer="tv", weight=0.1, proximity=0.1, learnable=("weight", "proximity")),
+    ),
+}
+every_learned = pytest.mark.parametrize("name", LEARNED)
+
+
+class Setting:
+    """An inner loop with weights, step sizes and measurements, and all leaves that are learned."""
+
+    def __init__(self, name, m=3, n_images=2, size=5, recompute=False):
+        init, solver, inner_loss = LEARNED[name]
+        rng = np.random.default_rng(0)
+        shape = (1, size, size)
+        A, phi = GaussianBlur(sigma=0.8).build(shape), init.build(shape)
+        f = start if solver is None else solver.build(shape)
+        loss, rule = as_inner_loss(inner_loss).build(shape), as_rule("per_parameter")
+        self.theta = {
+            k: v + torch.from_numpy(rng.normal(0, 0.1, v.shape))  # nothing begins at 0
+            for k, v in phi.initial_weights(rng).items()
+        }
+        self.alpha = rule.initial({k: self.theta[k] for k in phi.adapted}, m, 0.2)
+        modules = [module for module in (f, loss) if isinstance(module, nn.Module)]
+        self.leaves = [v.requires_grad_() for v in (*self.theta.values(), *self.alpha.values())]
+        self.leaves += [p for module in modules for p in module.parameters()]
+        x = torch.from_numpy(rng.random((n_images, *shape)))
+        self.task = Task(x, A.bind(A(x)), L2().build(), 0)
+        self.inner = InnerLoop(phi, f, loss, rule, m, phi.adapted, recompute=recompute)
+
+    def add_gradients(self, **changes):
+        inner = replace(self.inner, **changes)
+        return MAML().add_gradients(self.theta, self.alpha, self.task, inner, adapt)
+
+    def gradients(self, **changes):
+        for leaf in self.leaves:
+            leaf.grad = None
+        losses = self.add_gradients(**changes)
+        gradients = [leaf.grad for leaf in self.leaves]
+        leaves = zip(self.leaves, gradients, strict=True)
+        return losses, [torch.zeros_like(leaf) if g is None else g for leaf, g in leaves]
+
+
+def start(x, data):
+    return x
+
+
+@every_learned
+@pytest.mark.parametrize("n_images", [1, 3])
+@pytest.mark.parametrize("second_order", [True, False])
+def test_recomputation_gives_the_same_gradients(name, n_images, second_order):
+    setting = Setting(name, n_images=n_images)
+    losses, gradients = setting.gradients(second_order=second_order)
+    again, recomputed = setting.gradients(second_order=second_order, recompute=True)
+    torch.testing.assert_close(again, losses)
+    for a, b in zip(recomputed, gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15)
+    n_zero = sum(not g.any() for g in gradients)
+    # in first order the weights of the inner loss have none
+    assert n_zero == (2 if name == "inner_loss" and not second_order else 0)
+
+
+class Saved:
+    """The tensors that are saved for backward passes, for as long as they are."""
+
+    def __init__(self):
+        self.boxes, self.most = weakref.WeakSet(), 0
+
+    class Box:
+        def __init__(self, tensor):
+            self.tensor = tensor.detach()  # else a result that is saved would keep itself
+
+    def pack(self, tensor):
+        box = Saved.Box(tensor)
+        self.boxes.add(box)
+        self.most = max(self.most, self.n_bytes())
+        return box
+
+    def n_bytes(self):
+        """Tensors that share memory are counted once."""
+        storages = [box.tensor.untyped_storage() for box in self.boxes]
+        return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
+
+
+@contextmanager
+def watched():
+    saved = Saved()
+    with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda box: box.tensor):
+        yield saved
+
+
+def saved_in_forward(name, m, recompute):
+    """Bytes that wait for the backward pass after all inner steps."""
+    setting = Setting(name, m, size=9, recompute=recompute)
+    with watched() as saved:
+        found = adapt(setting.theta, setting.alpha, setting.task.data, setting.inner, learning=True)
+        n_bytes = saved.n_bytes()
+    adapted = sum(weight.numel() * weight.element_size() for weight in found.theta.values())
+    return n_bytes, adapted
+
+
+@every_learned
+def test_with_recomputation_only_the_adapted_weights_of_each_step_are_saved(name):
+    """Of six steps as of one, but for the weights between them and their step sizes."""
+    (one, weights), (six, _) = (saved_in_forward(name, m, recompute=True) for m in (1, 6))
+    assert 0 < six - one <= 5 * weights
+    (one, weights), (six, _) = (saved_in_forward(name, m, recompute=False) for m in (1, 6))
+    activations = 2 * 81 * 6 * 8  # of one hidden layer: images, pixels, units, bytes
+    assert six - one > 5 * (weights + 2 * activations)
+
+
+@every_learned
+def test_with_recomputation_the_activations_of_one_step_are_in_memory_at_a_time(name):
+    """Also in the backward pass."""
+    most = {}
+    for recompute in (True, False):
+        for m in (1, 6):
+            setting = Setting(name, m, size=9, recompute=recompute)
+            with watched() as saved:
+                setting.add_gradients()
+            most[recompute, m] = saved.most
+            assert saved.n_bytes() == 0
+    weights = saved_in_forward(name, 1, recompute=True)[1]
+    assert most[True, 6] - most[True, 1] <= 5 * 2 * weights
+    assert most[False, 6] > 3 * most[True, 6]
+
+
+# ---------------------------------------------------------------------- shared weights
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("modulation", ["shift", "scale_shift", "latent"])
+def test_the_shared_weights_of_a_modulated_siren_do_not_move_in_predict(modulation, engine):
+    """Predictions are those of steps of the modulations alone, by a loop in plain torch."""
+    init = ModulatedSiren(**MODULATED, modulation=modulation, latent_size=3)
+    est = estimator(init=init, inner_lr_rule="per_step", inner_lr=2.0, engine=engine).fit(FACES)
+    before = {name: weight.copy() for name, weight in est.weights_.items()}
+    y = est.simulate(FACES)
+    restored = est.predict(y)
+    assert est.weights_.keys() == before.keys()
+    for name, weight in before.items():
+        np.testing.assert_array_equal(est.weights_[name], weight)
+    np.testing.assert_array_equal(est.predict(y), restored)
+
+    phi, A = init.build((1, 5, 5)), Inpainting().build((1, 5, 5))
+    f = GradientDescent().build((1, 5, 5))
+    theta = {
+        name.removeprefix("init."): torch.from_numpy(weight)
+        for name, weight in before.items()
+        if name.startswith("init.")
+    }
+
+    def by_hand(moving, y_i):
+        data = A.bind(y_i)
+        own = {name: weight.clone().requires_grad_() for name, weight in theta.items()}
+        for alpha in before["inner_lr.alpha"]:
+            residual = (A(f(phi(own), data)) - y_i)[:, A.observed[0]]
+            names = [name for name in own if name in moving]
+            gradients = torch.autograd.grad(residual.square().mean(), [own[k] for k in names])
+            with torch.no_grad():
+                for k, gradient in zip(names, gradients, strict=True):
+                    own[k] -= alpha * gradient
+        return f(phi(own), data)[0, 0].detach().numpy()
+
+    modulations = {"shift": ("shift",), "scale_shift": ("scale", "shift"), "latent": ("latent",)}
+    for i, y_i in enumerate(torch.from_numpy(y)[:, None, None]):
+        expected = by_hand(modulations[modulation], y_i)
+        np.testing.assert_allclose(restored[i], expected, rtol=1e-9)
+        assert np.abs(by_hand(theta, y_i) - expected).max() > 1e-6
+
+
+@pytest.mark.parametrize("run", ENGINES.values(), ids=ENGINES)
+@pytest.mark.parametrize("learning", [True, False])
+@pytest.mark.parametrize("name", ["modulated", "encoder", "solver"])
+def test_algorithm_1_returns_the_adapted_weights_alone(name, learning, run):
+    setting = Setting(name, n_images=1)
+    before = {k: v.detach().clone() for k, v in setting.theta.items()}
+    found = run(setting.theta, setting.alpha, setting.task.data, setting.inner, learning=learning)
+    assert tuple(found.theta) == setting.inner.adapted
+    for k, weight in setting.theta.items():
+        torch.testing.assert_close(weight.detach(), before[k], rtol=0, atol=0)
+        assert k not in found.theta or not torch.equal(found.theta[k].reshape_as(weight), weight)
+    phi, data = setting.inner.phi, setting.task.data
+    given = phi.condition(setting.theta, data)
+    result = setting.inner.f(phi({**setting.theta, **found.theta}, given), data)
+    torch.testing.assert_close(found.stages[-1], result)
