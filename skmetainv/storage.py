@@ -72,7 +72,8 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            own = file.keys() if _RECORD in header else []  # others may have types of their own
+            arrays = {name: file.get_tensor(name) for name in own}
     except (SafetensorError, ValueError) as error:
         raise DamagedFileError(f"{path} is damaged, or no such file: {error}.") from error
     if _RECORD not in header or header.get(_CHECKSUM) != _checksum(arrays, header[_RECORD]):

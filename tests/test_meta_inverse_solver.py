@@ -621,7 +621,7 @@ def test_a_pair_must_be_a_measurement_and_an_image():
             r"range \[0, inf\). Got -1 instead",
         ),
         ({"inner_lr": 0.0}, "'inner_lr' parameter"),
-        ({"inner_lr_rule": "per_layer"}, "'inner_lr_rule' parameter"),
+        ({"inner_lr_rule": "per_pixel"}, "'inner_lr_rule' parameter"),
         ({"outer_lr": -1.0}, "'outer_lr' parameter"),
         ({"max_epochs": 0}, "'max_epochs' parameter"),
         ({"batch_size": 0}, "'batch_size' parameter"),

@@ -394,11 +394,12 @@ checkpoint, warm_start, random_state, verbose
         criterion = as_loss(self.loss).build(data_range)
 
         def learn(loop: TrainingLoop) -> None:
+            # with the step, which a process without images of a batch makes, too
+            loop.optimizer.register_step_post_hook(lambda *_: self._constrain(D.network))
             for x, y, noise_level in loop:
                 loss = criterion(D(y, noise_level), x)
                 loss.sum().backward()
                 loop.descend(loss=loss)
-                self._constrain(D.network)
 
         return Learner(
             weights=D.network.state_dict(keep_vars=True),

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
 
 from skmetainv.arrays import to_numpy
 from skmetainv.metrics import mean_over_batches, psnr
@@ -24,8 +25,8 @@ from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import Reconstruct, Reconstructor, fitted_attributes
 from skmetainv.reconstruction.callbacks import CallbackSupportMixin, Epochs, with_callbacks
 from skmetainv.reconstruction.geometry import Geometry, Problem
-from skmetainv.reconstruction.held_out import cut_off
-from skmetainv.reconstruction.identity import data_identity, parameter_identity
+from skmetainv.reconstruction.held_out import cut_off, known_pixels
+from skmetainv.reconstruction.identity import data_identity, outline, parameter_identity
 from skmetainv.reconstruction.validation import check_device, check_observed, warn_of_units
 from skmetainv.training import (
     CHECKPOINT_CONSTRAINTS,
@@ -46,7 +47,12 @@ from skmetainv.training import (
     load_arrays,
     state_to_arrays,
 )
-from skmetainv.training.processes import join_processes, same_everywhere
+from skmetainv.training.processes import (
+    check_agreement,
+    join_processes,
+    rank_and_size,
+    told_by_first,
+)
 
 # The seed of validation measurements: those of `score`.
 _VALIDATION_SEED = 0
@@ -72,6 +78,12 @@ class Run(NamedTuple):
     held_out: tuple[Any, Any]
     go_on: bool
     resumable: bool
+
+
+def _without_early_stopping(estimator: Any) -> bool:
+    if estimator.early_stopping:
+        raise AttributeError("partial_fit does not support early_stopping=True.")
+    return True
 
 
 class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
@@ -157,9 +169,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             The clean images of the measurements `X`; `noise` then plays no part. A 1-D `y` is
             taken for labels and ignored.
         X_val : array-like, default=None
-            Complete images like `X`, not learned from: their PSNR after every epoch, with
-            measurements simulated by a fixed seed, is written into ``history_``, and early stopping
-            goes by it.
+            Images like `X`, not learned from: their PSNR after every epoch, over the pixels that
+            are known, with measurements simulated by a fixed seed, is written into ``history_``,
+            and early stopping goes by it.
         y_val : array-like of two or more dimensions, default=None
             The clean images of the measurements `X_val`.
 
@@ -178,18 +190,21 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         -----
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite, or if training was
-            interrupted (Ctrl-C): the estimator then has the weights that it came to.
+            interrupted (Ctrl-C): the estimator then has the weights that it came to. One of several
+            processes does not catch the interrupt: what is left of training is its checkpoint.
         """
         go_on = self.warm_start and hasattr(self, "weights_")
         return self._train(X, y, Run(self.max_epochs, (X_val, y_val), go_on, resumable=True))
 
+    @available_if(_without_early_stopping)
     def partial_fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Learn for one more epoch, from where the last call ended.
 
         On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. What the
         weights belong to stays as the first call found it, whatever `set_params` says since: the
         operator, the networks, the units and the seed. Noise, losses, learning rates and
-        `batch_size` may change from call to call. There is no early stopping, and no checkpoint.
+        `batch_size` may change from call to call. There is no checkpoint, and with early stopping
+        there is no `partial_fit`.
 
         Parameters
         ----------
@@ -201,8 +216,6 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         self : estimator
             Fitted. After an error it is as it was.
         """
-        if self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True.")
         go_on = hasattr(self, "weights_")
         return self._train(X, y, Run(1, (X_val, y_val), go_on, resumable=False))
 
@@ -215,18 +228,22 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     @torch.enable_grad()
     def _learn(self, problem: Problem, *, run: Run) -> dict[str, Any]:
         """Return the fitted attributes after training."""
-        device = check_device(self.device)
-        join_processes(device)
+        join_processes(check_device(self.device))
         given = problem
         held_out = self._given_held_out(problem, *run.held_out)
+        if rank_and_size()[1] > 1:
+            data = data_identity([problem, *held_out], {}, whole=False)
+            check_agreement(outline(self, run.n_epochs) | data)
         keeper = None
         if self.checkpoint is not None and run.resumable:
-            identity = parameter_identity(self) | data_identity(
-                [problem, *held_out], self.weights_ if run.go_on else {}
+            kept, begun = as_checkpoint(self.checkpoint), self.weights_ if run.go_on else {}
+            keeper = told_by_first(
+                lambda: kept.build(
+                    parameter_identity(self) | data_identity([problem, *held_out], begun)
+                )
             )
-            keeper = as_checkpoint(self.checkpoint).build(identity)
-        seed = self._seed_ if run.go_on else integer_seed(self.random_state)
-        seed = same_everywhere(seed, device)
+        own = self._seed_ if run.go_on else integer_seed(self.random_state)
+        seed = told_by_first(lambda: own)
         if keeper is not None:
             seed = keeper.seed = seed if keeper.seed is None else keeper.seed
         if self.early_stopping and not held_out:
@@ -243,6 +260,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         try:
             learner.learn(loop)
         except KeyboardInterrupt:
+            if rank_and_size()[1] > 1:  # the others are at another step, or wait for this process
+                raise
             warnings.warn(
                 f"Training was interrupted in epoch {loop.epoch + 1}: the estimator has the "
                 "weights that it came to.",
@@ -319,12 +338,13 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """Return what tells scikit-learn's callbacks of every epoch, where there are any."""
         if not run.resumable:
             return None
-        X = problem.clean if problem.measured is None else problem.measured
-        y = None if problem.measured is None else problem.clean
+        clean, measured = _one_by_one(problem.clean), _one_by_one(problem.measured)
+        X, y = (clean, None) if measured is None else (measured, clean)
 
         def attributes() -> dict[str, Any]:
             known = {} if run.go_on else fitted_attributes(problem)
-            shape = {"n_features_in_": X.shape[1], "_cache": {}}
+            n_features = len(X[0]) if isinstance(X, list) else X.shape[1]
+            shape: dict[str, Any] = {"n_features_in_": n_features, "_cache": {}}
             return shape | known | dict(before) | self._progress(loop, learner, before)
 
         return Epochs(self, run.n_epochs, X, y, attributes)
@@ -369,7 +389,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         def validate() -> float:
             pairs = (pair for part in held_out for pair in self._held_out_pairs(learner, part))
             width = held_out[0].geometry.data_range
-            return mean_over_batches(psnr, pairs, width)
+            return mean_over_batches(psnr, known_pixels(pairs), width)
 
         return validate
 
@@ -377,12 +397,14 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         self, learner: Learner, part: Problem
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield held-out images and what the weights as they are make of their measurements."""
-        clean = self._source(part.clean, part.geometry, name="X_val")
-        measured = None
+        read = partial(self._source, allow_nan=has_missing(part.operator), name="X_val")
+        clean, measured = read(part.clean, part.geometry), None
         if part.measured is not None:
-            allow_nan = has_missing(part.operator)
-            measured = self._source(
-                part.measured, part.geometry, measured=True, allow_nan=allow_nan, name="X_val"
-            )
+            measured = read(part.measured, part.geometry, measured=True)
         measure = self._measure(part.A, self.noise, _VALIDATION_SEED, measured)
         return self._restored(clean, measure, learner.restore, lambda n_bad, n_images: None)
+
+
+def _one_by_one(images: Any) -> Any:
+    """Return a list of arrays of one image each as a list of images, as `fit` was given it."""
+    return [x[0] for x in images] if isinstance(images, list) else images

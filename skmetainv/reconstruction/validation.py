@@ -1,5 +1,6 @@
 """What a user passed, checked once, at the edge."""
 
+import os
 import warnings
 from numbers import Integral, Real
 from os import PathLike
@@ -114,9 +115,12 @@ def check_measurements(X: Any, images: Layout, measurements: Layout) -> None:
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """Return the device that is meant; "auto" is CUDA where there is one, else the CPU."""
+    """Return the device that is meant; "auto" is CUDA where there is one, else the CPU.
+
+    Of several processes each has its own, unless an index says which.
+    """
     if str(device) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
     except RuntimeError:
@@ -131,6 +135,8 @@ def check_device(device: str | torch.device) -> torch.device:
             f"The 'device' parameter is {str(device)!r}, but torch finds "
             f"{torch.cuda.device_count()} CUDA devices here: 'auto' or 'cpu' run without one."
         )
+    if str(chosen) == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     return chosen
 
 

@@ -36,7 +36,8 @@ class Checkpoint(BaseEstimator):
     -----
     A file of safetensors, with a JSON record and a checksum in its header. It is written once more
     when training is over; `fit` then gives its result without training. Candidates of a search
-    would share the file, and refuse it: give `checkpoint` to single fits.
+    would share the file, and refuse it: give `checkpoint` to single fits. Of several processes the
+    first reads and writes it, so that it need lie on the first machine only.
 
     Examples
     --------
@@ -77,7 +78,7 @@ class Checkpoint(BaseEstimator):
         """
         self._validate_params()
         path = Path(self.path)
-        if not path.parent.is_dir():
+        if not path.parent.is_dir() or path.is_dir():
             raise ValueError(
                 f"The 'checkpoint' parameter must be a file in a folder that exists. Got "
                 f"{str(path)!r} instead."
@@ -179,9 +180,9 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     """Return what two trainings differ in, in words."""
     told = []
     for name in {**before, **now}:
-        old, new = before.get(name), now.get(name)
-        if old != new:
-            texts = ["nothing" if value is None else value["text"] for value in (old, new)]
+        both = [part.get(name, {"text": "nothing", "digest": ""}) for part in (before, now)]
+        if both[0]["digest"] != both[1]["digest"]:
+            texts = [value["text"] for value in both]
             changed = " and is now ".join(texts) if texts[0] != texts[1] else "of other values"
             told.append(f"{name} was {changed}")
     return told

@@ -30,7 +30,8 @@ class EarlyStopping:
     def is_over(self, score: float, weights: Mapping[str, torch.Tensor]) -> bool:
         """Take note of an epoch's score and weights; return whether to stop."""
         if score > self._best or not self.best_weights:
-            self._best, self.best_weights = score, to_numpy(weights)
+            # in this order NaN is not the larger
+            self._best, self.best_weights = max(self._best, score), to_numpy(weights)
         if score > self._to_beat + self.tol:
             self._to_beat, self._waited = score, 0
         else:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from skmetainv.training.processes import told_by_all
+from skmetainv.training.processes import rank_and_size, told_by_all
 
 #: Lists by what they tell, with one entry per epoch.
 History: TypeAlias = dict[str, list[Any]]
@@ -18,12 +18,14 @@ _SHOWN = 4
 class Figures:
     """The figures of the epoch so far, as sums over its images.
 
+    Among several processes, each has the sums over its own images.
+
     Parameters
     ----------
     sums : mapping of str to ndarray, default=None
-        Sums so far, where an epoch goes on.
+        Sums so far, of all processes, where an epoch goes on.
     n_images : int, default=0
-        Over how many images.
+        Over how many images of all processes.
     seconds : float, default=0.0
         The time it took.
     """
@@ -34,27 +36,27 @@ class Figures:
         n_images: int = 0,
         seconds: float = 0.0,
     ):
-        self._sums: dict[str, Any] = dict(sums or {})
+        self._sums: dict[str, Any] = dict(sums or {}) if rank_and_size()[0] == 0 else {}
         self.n_images, self.seconds = n_images, seconds
 
-    def add(self, values: Mapping[str, np.ndarray]) -> None:
-        """Add figures of some images, one row per image in each; no figures count no image."""
+    def add(self, values: Mapping[str, np.ndarray], n_images: int) -> None:
+        """Add figures of this process's images, one row each, out of `n_images` of all."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.sum(axis=0, dtype=float)
-        if values:
-            self.n_images += len(next(iter(values.values())))
+        self.n_images += n_images
 
     def sums(self) -> dict[str, np.ndarray]:
-        """Return the sums so far."""
-        return {name: np.asarray(total) for name, total in self._sums.items()}
+        """Return the sums so far, over the images of all processes, who all must ask."""
+        total: dict[str, Any] = {}
+        for sums in told_by_all(self._sums):
+            for name, own in sums.items():
+                total[name] = total.get(name, 0.0) + own
+        return {name: np.asarray(value) for name, value in total.items()}
 
     def end_epoch(self, history: History, psnr: float | None, learning_rate: float) -> None:
         """Write the means over the images of all processes into a history."""
-        told = told_by_all((self._sums, self.n_images))
-        n_images = sum(n for _, n in told)
-        for name in next(sums for sums, n in told if n):
-            total = sum(sums[name] for sums, n in told if n)
-            history.setdefault(name, []).append((total / n_images).tolist())
+        for name, total in self.sums().items():
+            history.setdefault(name, []).append((total / self.n_images).tolist())
         if psnr is not None:
             history.setdefault("validation_psnr", []).append(psnr)
         history.setdefault("learning_rate", []).append(learning_rate)

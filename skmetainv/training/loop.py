@@ -18,7 +18,12 @@ from skmetainv.training.early_stopping import EarlyStopping
 from skmetainv.training.figures import Figures, History, as_text
 from skmetainv.training.learning_rates import Constant, LearningRate
 from skmetainv.training.optimizers import load_arrays, state_to_arrays
-from skmetainv.training.processes import rank_and_size, sum_over_processes
+from skmetainv.training.processes import (
+    rank_and_size,
+    sum_over_processes,
+    told_by_all,
+    told_by_first,
+)
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -145,7 +150,7 @@ class TrainingLoop:
         """Yield what is left of the epoch's batches."""
         began = time.perf_counter() - self._figures.seconds
         for batch in self.batches.epoch(self.epoch, self._step):
-            self._set_learning_rates()
+            self._set_learning_rates(self._step)
             self.optimizer.zero_grad()
             if batch is None:  # other processes have all images of this batch
                 self.descend()
@@ -154,7 +159,7 @@ class TrainingLoop:
             self._step += 1
             self._figures.seconds = time.perf_counter() - began
             bar.update()
-            if self.keeper is not None and self.keeper.is_due():
+            if self.keeper is not None and told_by_first(self.keeper.is_due):
                 self.keeper.write(self._state())
 
     def descend(self, **figures: torch.Tensor) -> None:
@@ -168,46 +173,58 @@ class TrainingLoop:
         values = {name: figure.detach().cpu().numpy() for name, figure in figures.items()}
         n_images = len(next(iter(values.values()))) if values else 0
         finite = all(np.isfinite(value).all() for value in values.values())
-        if not self._average_gradients(n_images, finite):
+        n_all = self._average_gradients(n_images, finite)
+        if not n_all:
             self._n_skipped += 1
             return
         if self.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters(), self.max_grad_norm)
         self.optimizer.step()
-        self._figures.add(values)
+        self._figures.add(values, n_all)
 
     def _parameters(self) -> list[torch.Tensor]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
-    def _average_gradients(self, n_images: int, finite: bool) -> bool:
-        """Divide gradients by the images of all processes; return whether all is finite."""
+    def _average_gradients(self, n_images: int, finite: bool) -> int:
+        """Divide gradients by the images of all processes, whose number is returned.
+
+        It is 0 if not all is finite.
+        """
         parameters = self._parameters()
+        n_all = n_images
         if rank_and_size()[1] == 1:
             gradients = [p.grad for p in parameters if p.grad is not None]
             for gradient in gradients:
                 gradient /= n_images
         else:
-            told = [torch.tensor([n_images, not finite]), *(_gradient(p) for p in parameters)]
+            has_gradient = [p.grad is not None for p in parameters]
+            told = [n_images, not finite, *has_gradient]
             like = parameters[0]
-            numbers = torch.cat([t.to(like.device, like.dtype).flatten() for t in told])
-            n_all, n_bad, total = sum_over_processes(numbers).tensor_split([1, 2])
-            finite = not n_bad.item()
-            sizes = [p.numel() for p in parameters]
-            gradients = list((total / n_all).split(sizes))
-            for p, gradient in zip(parameters, gradients, strict=True):
-                p.grad = gradient.reshape(p.shape)
+            summed = sum_over_processes(
+                torch.cat([like.new_tensor(told), *(_gradient(p).flatten() for p in parameters)])
+            )
+            (n_all, n_bad, *n_with), total = summed[: len(told)].tolist(), summed[len(told) :]
+            finite, n_all = not n_bad, int(n_all)
+            parts = (total / n_all).split([p.numel() for p in parameters])
+            for p, part, has in zip(parameters, parts, n_with, strict=True):
+                p.grad = part.reshape(p.shape) if has else None
+            gradients = [p.grad for p in parameters if p.grad is not None]
         squares = [gradient.square().sum() for gradient in gradients]
-        return finite and (not squares or bool(torch.stack(squares).isfinite().all()))
+        finite = finite and (not squares or bool(torch.stack(squares).isfinite().all()))
+        return n_all if finite else 0
 
-    def _set_learning_rates(self) -> None:
+    def _set_learning_rates(self, step: int) -> None:
         steps = len(self.schedule) * len(self.batches)
-        done = (self.epoch - self.schedule.start) * len(self.batches) + self._step + 0.5
+        done = (self.epoch - self.schedule.start) * len(self.batches) + step + 0.5
         factor = self.learning_rate.factor(min(1.0, done / steps))
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
 
     def _end_epoch(self) -> None:
-        psnr = None if self.validate is None else self.validate()
+        psnr = None
+        if self.validate is not None:
+            own = self.validate()
+            psnr = told_by_first(lambda: own)  # those of GPUs may differ by rounding
         self._figures.end_epoch(self.history, psnr, self.optimizer.param_groups[0]["lr"])
         self._figures = Figures()
         self.epoch, self._step = self.epoch + 1, 0
@@ -215,6 +232,7 @@ class TrainingLoop:
             self._stopped = self.early_stopping.is_over(psnr, self.weights)
         if self.observer is not None and self.observer.end():
             self._stopped = True
+        self._stopped = any(told_by_all(self._stopped))
         if self.keeper is not None and self.keeper.is_due(self.n_epochs):
             self.keeper.write(self._state())
 
@@ -254,6 +272,8 @@ class TrainingLoop:
         self.epoch, self._step = record["epoch"], record["step"]
         self._n_skipped, self._stopped = record["n_skipped"], record["stopped"]
         self.history = record["history"]
+        if self._step:  # the epoch may have no further
+            self._set_learning_rates(self._step - 1)
 
     def _warn_of_divergence(self) -> None:
         if not self._n_skipped:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import atexit
 import os
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from joblib.parallel import get_active_backend
+
+T = TypeVar("T")
 
 
 def join_processes(device: torch.device) -> None:
@@ -21,11 +25,30 @@ def join_processes(device: torch.device) -> None:
     ----------
     device : torch.device
         Where this process computes: on GPUs they talk by NCCL, on CPUs by gloo.
+
+    Raises
+    ------
+    ValueError
+        If this is one of several workers of joblib, who would all speak for the same process.
     """
-    if not dist.is_available() or dist.is_initialized():
+    if not dist.is_available():
         return
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    joined = dist.is_initialized()
+    if joined:
+        n_processes = dist.get_world_size()
+    else:
+        n_processes = int(os.environ.get("WORLD_SIZE", "1")) if "MASTER_ADDR" in os.environ else 1
+    if n_processes == 1:
+        return
+    if getattr(get_active_backend()[0], "nesting_level", 0):
+        raise ValueError(
+            f"These are {n_processes} processes that train each estimator together: searches in "
+            "them take n_jobs=None. To train candidates side by side, start a single process."
+        )
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # where NCCL takes its buffers
+    if not joined:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(_leave)
 
 
@@ -54,16 +77,24 @@ def sum_over_processes(numbers: torch.Tensor) -> torch.Tensor:
     return numbers
 
 
-def same_everywhere(seed: int, device: torch.device) -> int:
-    """Return the seed of the first process."""
-    if rank_and_size()[1] > 1:
-        shared = torch.tensor([seed], dtype=torch.int64, device=device)
-        dist.broadcast(shared, src=0)
-        return int(shared[0])
-    return seed
+def told_by_first(make: Callable[[], T]) -> T:
+    """Return what the first process makes; its error is raised in all."""
+    rank, size = rank_and_size()
+    if size == 1:
+        return make()
+    told: list[Any] = [None, None]
+    if rank == 0:
+        try:
+            told[0] = make()
+        except Exception as error:
+            told[1] = error
+    dist.broadcast_object_list(told, src=0)
+    if told[1] is not None:
+        raise told[1]
+    return told[0]
 
 
-def told_by_all(message: Any) -> list[Any]:
+def told_by_all(message: T) -> list[T]:
     """Return what every process says, in their order."""
     size = rank_and_size()[1]
     if size == 1:
@@ -71,3 +102,18 @@ def told_by_all(message: Any) -> list[Any]:
     told: list[Any] = [None] * size
     dist.all_gather_object(told, message)
     return told
+
+
+def check_agreement(given: Mapping[str, Any]) -> None:
+    """Raise in all processes if one was given something else than the others, by name."""
+    told = told_by_all(dict(given))
+    differing = [
+        name
+        for name in {name: None for mapping in told for name in mapping}
+        if any(mapping.get(name) != told[0].get(name) for mapping in told)
+    ]
+    if differing:
+        raise ValueError(
+            "All processes must be given the same images, in the same order, and the same "
+            f"parameters. They differ in: {', '.join(differing)}."
+        )
