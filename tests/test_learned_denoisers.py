@@ -100,7 +100,7 @@ def test_images_of_any_size_are_learned_from_and_denoised():
 def test_a_small_image_does_not_shrink_the_patches_of_others():
     ragged = [FACES[0], FACES[1, :7, :9]]
     denoiser = small(patch_size=20, patches_per_image=3, batch_size=6, augment=False)
-    x, _, _ = next(denoiser._batches(denoiser._problem(ragged, None, go_on=False), 0).epoch(0))
+    x, _, _ = next(denoiser._batches(denoiser._problem(ragged, None, None), 0).epoch(0))
     assert x.shape == (6, 1, 20, 20)
     mirrored = np.pad(FACES[1, :7, :9], ((0, 13), (0, 11)), mode="symmetric")
     assert sum(np.allclose(patch[0], mirrored) for patch in x.numpy()) == 3
@@ -119,7 +119,7 @@ def test_patches_come_from_everywhere_and_cover_the_image():
     image = np.zeros((1, 30, 20))
     image[0, 29, 19] = 1  # in the last corner
     denoiser = small(patch_size=10, batch_size=1)
-    problem = denoiser._problem(image, None, go_on=False)
+    problem = denoiser._problem(image, None, None)
     batches = denoiser._batches(problem, seed=0)
     assert len(batches) == 6
     found = sum(float(x.sum()) for epoch in range(60) for x, _, _ in batches.epoch(epoch))
@@ -129,7 +129,7 @@ def test_patches_come_from_everywhere_and_cover_the_image():
 def test_noise_has_its_level_and_patches_are_turned():
     image = np.arange(400.0).reshape(1, 20, 20) / 400
     denoiser = small(noise_level=(0.0, 0.2), patch_size=20, patches_per_image=64, batch_size=64)
-    problem = denoiser._problem(image, None, go_on=False)
+    problem = denoiser._problem(image, None, None)
     x, y, levels = next(denoiser._batches(problem, seed=0).epoch(0))
     assert len({tuple(p.flatten().tolist()) for p in x}) == 8  # the square's symmetries
     torch.testing.assert_close((y - x).std(dim=(1, 2, 3)), levels.flatten(), rtol=0.15, atol=0)
@@ -522,7 +522,7 @@ def test_clean_images_with_missing_pixels_say_what_is_wrong():
     estimator = ClassicalReconstructor(MissingPixels(), RED(small()))
     with pytest.raises(ValueError, match="NaN") as raised:
         estimator.fit(images)
-    assert "denoiser was fitted on the clean images" in raised.value.__notes__[0]
+    assert "denoiser of the RED was fitted on the clean images" in raised.value.__notes__[0]
 
 
 @pytest.mark.cuda

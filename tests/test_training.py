@@ -1,9 +1,13 @@
+"""The loop that everything learns by, and its comforts."""
+
 import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetainv import MetaInverseSolver
 from skmetainv.arrays import ArraySource, image_layout
+from skmetainv.datasets import load_faces
 from skmetainv.noise import GaussianNoise
 from skmetainv.operators import MissingPixels
 from skmetainv.randomness import (
@@ -13,15 +17,31 @@ from skmetainv.randomness import (
     training_generators,
     weights_generator,
 )
+from skmetainv.representations import Siren
 from skmetainv.training import (
+    SGD,
+    Adam,
+    AdamW,
     Batches,
+    Constant,
+    Cosine,
+    EarlyStopping,
     SimulatedPairs,
     TrainingLoop,
+    as_learning_rate,
+    as_optimizer,
     load_arrays,
     state_to_arrays,
 )
 
 CPU = torch.device("cpu")
+FACES = load_faces()[:6, ::3, ::3].astype(float)
+
+
+def small(**options):
+    """An estimator with two steps in an epoch."""
+    parameters = {"n_inner": 1, "max_epochs": 4, "batch_size": 3, "random_state": 0}
+    return MetaInverseSolver(init=Siren(width=4, depth=2), **parameters | options)
 
 
 def numbered(n, batch_size, seed=0):
@@ -90,55 +110,82 @@ def test_seeds_from_every_kind_of_random_state():
     assert (np.random.get_state()[1] == state).all()
 
 
-def fit_mean(batches, epochs, optimizer, w):
-    loop = TrainingLoop(batches, optimizer, max_epochs=epochs)
+# ---------------------------------------------------------------------- the loop
+
+
+def zero(*shape):
+    return torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+
+
+def fit_mean(batches, optimizer, w, **options):
+    """Minimise the mean squared distance of one number from the images' numbers."""
+    loop = TrainingLoop(batches, optimizer, {"w": w}, **options)
     for x, _ in loop:
         loss = (w - x).square()
-        loss.mean().backward()
+        loss.sum().backward()
         loop.descend(loss=loss)
     return loop
 
 
 def test_the_loop_minimises_and_keeps_a_history():
-    w = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    loop = fit_mean(numbered(5, 5), 200, torch.optim.Adam([w], lr=0.1), w)
+    w = zero()
+    loop = fit_mean(numbered(5, 5), torch.optim.Adam([w], lr=0.1), w, max_epochs=200)
     assert w.item() == pytest.approx(2, abs=0.05)
-    assert len(loop.history["loss"]) == len(loop.history["seconds"]) == loop.n_epochs == 200
+    assert {name: len(values) for name, values in loop.history.items()} == {
+        "loss": 200,
+        "learning_rate": 200,
+        "seconds": 200,
+    }
+    assert loop.epoch == loop.n_epochs == 200
     assert loop.history["loss"][0] == pytest.approx(np.mean(np.arange(5) ** 2))
 
 
+def test_the_gradient_of_a_step_is_the_mean_over_the_images_of_its_batch():
+    """From 0, against 2 (w - mean), in batches of 4 and of 1."""
+    batches, w = numbered(5, 4), zero()
+    fit_mean(batches, torch.optim.SGD([w], lr=0.1), w, max_epochs=1)
+    expected = 0.0
+    for numbers in seen(batches, 0):
+        expected -= 0.1 * 2 * (expected - np.mean(numbers))
+    assert w.item() == pytest.approx(expected, rel=1e-12)
+
+
 def test_history_is_the_mean_over_images_not_over_batches():
-    w = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    loop = fit_mean(numbered(5, 4), 1, torch.optim.SGD([w], lr=0.0), w)
+    w = zero()
+    loop = fit_mean(numbered(5, 4), torch.optim.SGD([w], lr=0.0), w, max_epochs=1)
     assert loop.history["loss"] == [pytest.approx(np.mean(np.arange(5) ** 2))]
 
 
-def test_training_goes_on_after_a_round_trip_of_the_optimiser():
-    once = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    fit_mean(numbered(5, 2), 6, torch.optim.Adam([once], lr=0.1), once)
+def test_figures_with_several_numbers_per_image_have_as_many_in_the_history():
+    w = zero()
+    loop = TrainingLoop(numbered(5, 4), torch.optim.SGD([w], lr=0.0), {"w": w}, max_epochs=1)
+    for x, _ in loop:
+        loop.descend(loss=x, powers=torch.stack([x, x**2], dim=1))
+    assert loop.history["loss"] == [pytest.approx(2)]
+    assert loop.history["powers"] == [pytest.approx([2, 6])]
 
-    w = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    state = {}
+
+def test_training_goes_on_after_a_round_trip_of_the_optimiser():
+    once = zero()
+    fit_mean(numbered(5, 2), torch.optim.Adam([once], lr=0.1), once, max_epochs=6)
+
+    w, state = zero(), {}
     for epoch in range(6):
         optimizer = torch.optim.Adam([w], lr=0.1)
         load_arrays(optimizer, state)
-        loop = TrainingLoop(numbered(5, 2), optimizer, max_epochs=1, first_epoch=epoch)
-        for x, _ in loop:
-            loss = (w - x).square()
-            loss.mean().backward()
-            loop.descend(loss=loss)
+        fit_mean(numbered(5, 2), optimizer, w, max_epochs=1, first_epoch=epoch)
         state = state_to_arrays(optimizer)
     assert w.item() == once.item()
 
 
 @pytest.mark.parametrize("bad", ["loss", "gradient", "square"])
 def test_a_step_that_is_not_finite_is_skipped_and_told(bad):
-    w = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    loop = TrainingLoop(numbered(4, 1), torch.optim.SGD([w], lr=0.1), max_epochs=1)
+    w = zero()
+    loop = TrainingLoop(numbered(4, 1), torch.optim.SGD([w], lr=0.1), {"w": w}, max_epochs=1)
     with pytest.warns(ConvergenceWarning, match=r"1 step\(s\) had a loss or a squared gradient"):
         for x, _ in loop:
             loss = (w - x).square()
-            loss.mean().backward()
+            loss.sum().backward()
             if x.item() == 2:
                 w.grad.fill_(1e200 if bad == "square" else torch.inf)
                 loss = loss * (torch.nan if bad == "loss" else 1)
@@ -148,8 +195,8 @@ def test_a_step_that_is_not_finite_is_skipped_and_told(bad):
 
 
 def test_an_epoch_without_a_finite_step_ends_training():
-    w = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    loop = TrainingLoop(numbered(4, 2), torch.optim.SGD([w], lr=0.1), max_epochs=9)
+    w = zero()
+    loop = TrainingLoop(numbered(4, 2), torch.optim.SGD([w], lr=0.1), {"w": w}, max_epochs=9)
     steps = 0
     with pytest.warns(ConvergenceWarning, match="training stopped"):
         for x, _ in loop:
@@ -160,15 +207,312 @@ def test_an_epoch_without_a_finite_step_ends_training():
     assert loop.history == {}
 
 
+def test_an_observer_is_told_of_every_epoch_and_may_stop():
+    class Observer:
+        told = []
+
+        def begin(self):
+            self.told.append("begin")
+
+        def end(self):
+            self.told.append("end")
+            return len(self.told) == 4
+
+    w = zero()
+    loop = fit_mean(
+        numbered(4, 2), torch.optim.SGD([w], lr=0.1), w, max_epochs=9, observer=Observer()
+    )
+    assert Observer.told == ["begin", "end"] * 2
+    assert loop.epoch == len(loop.history["loss"]) == 2
+
+
 def test_progress_is_shown_when_asked_for(capsys):
-    w = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    fit_mean(numbered(4, 2), 2, torch.optim.SGD([w], lr=0.1), w)
+    w = zero()
+    fit_mean(numbered(4, 2), torch.optim.SGD([w], lr=0.1), w, max_epochs=2)
     assert capsys.readouterr().err == ""
     loop = TrainingLoop(
-        numbered(4, 2), torch.optim.SGD([w], lr=0.1), max_epochs=2, show_progress=True
+        numbered(4, 2), torch.optim.SGD([w], lr=0.1), {"w": w}, max_epochs=2, show_progress=True
     )
     for x, _ in loop:
         loop.descend(loss=x)
     shown = capsys.readouterr().err
     assert "epoch 2/2" in shown
     assert "loss=1.5" in shown
+    assert "learning_rate=0.1" in shown
+    assert "4/4" in shown
+
+
+# ---------------------------------------------------------------------- optimisers
+
+GRADIENTS = np.random.default_rng(0).normal(size=(6, 3))
+
+
+def adam(w, lr, beta_1=0.9, beta_2=0.999, decay=0.0):
+    """Algorithm 1 of Kingma and Ba; with decay, algorithm 2 of Loshchilov and Hutter."""
+    m = v = 0.0
+    for t, g in enumerate(GRADIENTS, 1):
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        direction = m / (1 - beta_1**t) / (np.sqrt(v / (1 - beta_2**t)) + 1e-8)
+        w = w - lr * (direction + decay * w)
+    return w
+
+
+def sgd(w, lr, momentum=0.0, nesterov=False):
+    """Sutskever et al., 2013, as torch writes it: the learning rate outside the velocity."""
+    velocity = 0.0
+    for g in GRADIENTS:
+        velocity = momentum * velocity + g
+        w = w - lr * (g + momentum * velocity if nesterov else velocity)
+    return w
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "by_hand"),
+    [
+        ("adam", lambda w, lr: adam(w, lr)),
+        (Adam(beta_1=0.5, beta_2=0.7), lambda w, lr: adam(w, lr, 0.5, 0.7)),
+        ("adamw", lambda w, lr: adam(w, lr, decay=0.01)),
+        (AdamW(0.3, beta_1=0.5, beta_2=0.7), lambda w, lr: adam(w, lr, 0.5, 0.7, 0.3)),
+        ("sgd", lambda w, lr: sgd(w, lr)),
+        (SGD(momentum=0.8), lambda w, lr: sgd(w, lr, 0.8)),
+        (SGD(momentum=0.8, nesterov=True), lambda w, lr: sgd(w, lr, 0.8, nesterov=True)),
+    ],
+)
+def test_optimisers_step_by_their_papers_formulas(optimizer, by_hand):
+    start = np.array([1.0, -2.0, 0.5])
+    first, second = (torch.tensor(start, requires_grad=True) for _ in range(2))
+    built = as_optimizer(optimizer).build(
+        [{"params": [first], "lr": 0.1}, {"params": [second], "lr": 0.02}]
+    )
+    for g in GRADIENTS:
+        first.grad, second.grad = torch.tensor(g), torch.tensor(g)
+        built.step()
+    np.testing.assert_allclose(first.detach(), by_hand(start, 0.1), rtol=1e-10)
+    np.testing.assert_allclose(second.detach(), by_hand(start, 0.02), rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (Adam(beta_1=1.0), r"'beta_1' parameter of Adam must be a float in the range \[0"),
+        (AdamW(beta_2=-0.1), "'beta_2' parameter of AdamW"),
+        (AdamW(weight_decay=-1.0), "'weight_decay' parameter of AdamW"),
+        (SGD(momentum=1.0), "'momentum' parameter of SGD"),
+        (SGD(nesterov=True), "'nesterov' parameter of SGD needs a positive momentum"),
+    ],
+)
+def test_bad_options_of_optimisers_are_named(optimizer, message):
+    with pytest.raises(ValueError, match=message):
+        small(optimizer=optimizer).fit(FACES)
+
+
+# ---------------------------------------------------------------------- learning rates
+
+
+def rates_of_steps(learning_rate, *, n_epochs, rate=1.0, **options):
+    """The learning rate of every step, two in an epoch."""
+    w = zero()
+    loop = TrainingLoop(
+        numbered(4, 2),
+        torch.optim.SGD([w], lr=rate),
+        {"w": w},
+        max_epochs=n_epochs,
+        learning_rate=learning_rate,
+        **options,
+    )
+    rates = []
+    for x, _ in loop:
+        rates.append(loop.optimizer.param_groups[0]["lr"])
+        loop.descend(loss=x)
+    assert loop.history["learning_rate"] == rates[1::2]  # that of the last step of an epoch
+    return rates
+
+
+def test_a_schedule_starts_and_ends_where_it_says():
+    assert [Constant().factor(t) for t in (0, 0.3, 1)] == [1, 1, 1]
+    assert Cosine().factor(0) == 1
+    assert Cosine().factor(0.5) == pytest.approx(1 / 2)
+    assert Cosine().factor(1) == pytest.approx(0, abs=1e-15)
+    assert Cosine(final=0.2).factor(0.5) == pytest.approx(0.6)
+    assert Cosine(final=0.2).factor(1) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("schedule", [Constant(warmup=0.2), Cosine(warmup=0.2, final=0.1)])
+def test_a_warm_up_rises_from_0_in_equal_steps_and_the_rest_takes_what_is_left(schedule):
+    rising = [schedule.factor(t) for t in (0, 0.05, 0.1, 0.15, 0.2)]
+    np.testing.assert_allclose(rising, [0, 0.25, 0.5, 0.75, 1], atol=1e-15)
+    rest = type(schedule)(**schedule.get_params() | {"warmup": 0.0})
+    for t in (0, 0.25, 0.6, 1):
+        assert schedule.factor(0.2 + 0.8 * t) == pytest.approx(rest.factor(t))
+
+
+def test_a_cosine_is_that_of_torch():
+    w = zero()
+    optimizer = torch.optim.SGD([w], lr=3.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10, eta_min=0.3)
+    for step in range(11):
+        assert 3.0 * Cosine(final=0.1).factor(step / 10) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+
+
+def test_a_step_s_learning_rate_is_that_of_its_middle():
+    halves = (np.arange(10) + 0.5) / 10
+    rates = rates_of_steps(Cosine(), n_epochs=5, rate=0.4)
+    np.testing.assert_allclose(rates, 0.4 * (1 + np.cos(np.pi * halves)) / 2, rtol=1e-12)
+    rates = rates_of_steps(Constant(warmup=0.5), n_epochs=5)
+    np.testing.assert_allclose(rates, np.minimum(1, halves / 0.5), rtol=1e-12)
+    assert rates_of_steps(None, n_epochs=5, rate=0.4) == [0.4] * 10
+
+
+def test_a_schedule_can_be_laid_over_other_epochs_than_those_of_the_loop():
+    once = rates_of_steps(Cosine(), n_epochs=5)
+    parts = [
+        rates_of_steps(Cosine(), n_epochs=n, first_epoch=first, schedule=range(5))
+        for first, n in ((0, 2), (2, 3))
+    ]
+    np.testing.assert_allclose(np.concatenate(parts), once, rtol=1e-12)
+    after = rates_of_steps(Cosine(final=0.25), n_epochs=2, first_epoch=5, schedule=range(5))
+    np.testing.assert_allclose(after, 0.25)
+    anew = rates_of_steps(Cosine(), n_epochs=5, first_epoch=5)
+    np.testing.assert_allclose(anew, once, rtol=1e-12)
+
+
+def test_the_rates_of_all_groups_are_multiplied():
+    u, v = zero(), zero()
+    groups = [{"params": [u], "lr": 1.0}, {"params": [v], "lr": 10.0}]
+    loop = TrainingLoop(
+        numbered(4, 2),
+        torch.optim.SGD(groups),
+        {"u": u, "v": v},
+        max_epochs=3,
+        learning_rate=Cosine(warmup=0.3),
+    )
+    for x, _ in loop:
+        (u + v).backward()
+        loop.descend(loss=x)
+    assert v.item() == pytest.approx(10 * u.item())
+    assert u.item() != 0
+
+
+def test_partial_fits_and_a_warm_start_have_their_schedule_where_one_expects_it():
+    """Partial fits share that of `max_epochs`; each `fit` has one of its own."""
+    schedule = {"lr_schedule": Cosine(warmup=0.25, final=0.1), "outer_lr": 0.02}
+    once = small(**schedule).fit(FACES)
+    halves = (2 * np.arange(4) + 1.5) / 8  # the middle of an epoch's last step
+    rest = (halves - 0.25) / 0.75
+    factors = np.where(halves < 0.25, halves / 0.25, 0.1 + 0.9 * (1 + np.cos(np.pi * rest)) / 2)
+    rates = once.history_["learning_rate"]
+    np.testing.assert_allclose(rates, 0.02 * factors, rtol=1e-12)
+
+    partly = small(**schedule)
+    for _ in range(5):
+        partly.partial_fit(FACES)
+    np.testing.assert_allclose(partly.history_["learning_rate"], [*rates, 0.02 * 0.1], rtol=1e-12)
+
+    twice = small(warm_start=True, **schedule).fit(FACES).fit(FACES)
+    np.testing.assert_allclose(twice.history_["learning_rate"], rates + rates, rtol=1e-12)
+
+
+def test_names_stand_for_schedules():
+    assert as_learning_rate("constant").get_params() == Constant().get_params()
+    assert isinstance(as_learning_rate("cosine"), Cosine)
+    schedule = Cosine(final=0.5)
+    assert as_learning_rate(schedule) is schedule
+    rates = small(lr_schedule="cosine").fit(FACES).history_["learning_rate"]
+    assert rates[0] > rates[1] > rates[2] > rates[3]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr_schedule": Cosine(warmup=1.0)}, "'warmup' parameter of Cosine"),
+        ({"lr_schedule": Cosine(final=1.5)}, "'final' parameter of Cosine"),
+        ({"lr_schedule": Constant(warmup=-0.1)}, "'warmup' parameter of Constant"),
+        ({"lr_schedule": "linear"}, "'lr_schedule' parameter of MetaInverseSolver"),
+        ({"optimizer": "lion"}, "'optimizer' parameter of MetaInverseSolver"),
+        ({"max_grad_norm": 0.0}, "'max_grad_norm' parameter of MetaInverseSolver"),
+    ],
+)
+def test_bad_options_of_training_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        small(**options).fit(FACES)
+
+
+# ---------------------------------------------------------------------- clipping
+
+
+@pytest.mark.parametrize("max_norm", [None, 100.0, 0.5])
+def test_the_mean_gradient_of_all_weights_together_is_clipped(max_norm):
+    """The loss of image i, of four from 0, is (i, 2 i) u + 3 i v."""
+    u, v = zero(2), zero()
+    groups = [{"params": [u], "lr": 0.1}, {"params": [v], "lr": 1.0}]
+    loop = TrainingLoop(
+        numbered(4, 4), torch.optim.SGD(groups), {"u": u, "v": v}, max_epochs=1,
+        max_grad_norm=max_norm,
+    )  # fmt: skip
+    for i, _ in loop:
+        loss = i * u[0] + 2 * i * u[1] + 3 * i * v
+        loss.sum().backward()
+        loop.descend(loss=loss)
+    gradient = np.mean([0, 1, 2, 3]) * np.array([1.0, 2.0, 3.0])
+    if max_norm == 0.5:
+        gradient *= 0.5 / np.sqrt(np.sum(gradient**2))
+    np.testing.assert_allclose(u.detach(), -0.1 * gradient[:2], rtol=1e-5)
+    np.testing.assert_allclose(v.detach(), -gradient[2], rtol=1e-5)
+
+
+def test_an_estimator_s_step_is_clipped():
+    """One step of SGD with rates of 1 moves all weights together by the largest norm."""
+    rates = {"outer_lr": 1.0, "inner_lr_lr": 1.0, "optimizer": "sgd", "precision": "float64"}
+    options = {"max_epochs": 1, "batch_size": 6, **rates}
+    start = small(**options | {"outer_lr": 0.0, "inner_lr_lr": 0.0}).fit(FACES).weights_
+
+    def moved(**more):
+        weights = small(**options, **more).fit(FACES).weights_
+        return np.concatenate([np.ravel(w - start[name]) for name, w in weights.items()])
+
+    free, clipped = moved(), moved(max_grad_norm=1e-4)
+    assert np.linalg.norm(free) > 1e-3
+    np.testing.assert_allclose(clipped, 1e-4 * free / np.linalg.norm(free), rtol=1e-2, atol=1e-12)
+
+
+# ---------------------------------------------------------------------- early stopping
+
+
+def stop_early(scores, **options):
+    """Train by steps of 1 under given scores; return the epochs made and the best weight."""
+    w, stopping = zero(), EarlyStopping(**options)
+    loop = TrainingLoop(
+        numbered(2, 2),
+        torch.optim.SGD([w], lr=1.0),
+        {"w": w},
+        max_epochs=len(scores),
+        validate=iter(scores).__next__,
+        early_stopping=stopping,
+    )
+    for x, _ in loop:
+        w.grad = torch.tensor(-2.0, dtype=torch.float64)  # the sum of two images
+        loop.descend(loss=x)
+    assert loop.history["validation_psnr"] == pytest.approx(scores[: loop.n_epochs], nan_ok=True)
+    assert w.item() == loop.n_epochs
+    return loop.n_epochs, stopping.best_weights["w"].item()
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "tol", "n_epochs", "best"),
+    [
+        ([1, 2, 3, 4], 2, 0.0, 4, 4),
+        ([1, 3, 2, 2.5, 9], 2, 0.0, 4, 2),
+        ([1, 3, 2, 4, 3, 3.5, 9], 2, 0.0, 6, 4),
+        ([1, 3, 3, 3, 9], 2, 0.0, 4, 2),  # as good is not better
+        ([5, 4, 3], 1, 0.0, 2, 1),
+        ([1, 1.4, 1.4, 9], 2, 0.5, 3, 2),  # the best, though it did not count
+        ([1, 1.4, 1.8, 1.9, 1.9, 9], 2, 0.5, 5, 4),  # slow steps add up
+        ([1, np.nan, np.nan, 9], 2, 0.0, 3, 1),
+        ([np.nan, 2, 3, 1, 1], 3, 0.0, 5, 3),
+    ],
+)
+def test_early_stopping_waits_and_keeps_the_best(scores, patience, tol, n_epochs, best):
+    assert stop_early(scores, patience=patience, tol=tol) == (n_epochs, best)

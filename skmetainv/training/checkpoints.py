@@ -37,7 +37,8 @@ class Checkpoint(BaseEstimator):
     A file of safetensors, with a JSON record and a checksum in its header. It is written once more
     when training is over; `fit` then gives its result without training. Candidates of a search
     would share the file, and refuse it: give `checkpoint` to single fits. Of several processes the
-    first reads and writes it, so that it need lie on the first machine only.
+    first reads and writes it, so that it need lie on the first machine only. Functions are the same
+    parameters where their code is the same.
 
     Examples
     --------
