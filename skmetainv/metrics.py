@@ -4,7 +4,8 @@ All functions take arrays of shape ``(n, height, width)`` or ``(n, height, width
 clean images first, and give the mean over the images, or one value per image.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +14,8 @@ from skimage.metrics import (
     peak_signal_noise_ratio,
     structural_similarity,
 )
+
+Range: TypeAlias = float | tuple[float, float]
 
 # The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
@@ -50,7 +53,7 @@ def mse(clean: ArrayLike, restored: ArrayLike, *, per_image: bool = False) -> fl
 
 
 def psnr(
-    clean: ArrayLike, restored: ArrayLike, *, data_range: float = 1.0, per_image: bool = False
+    clean: ArrayLike, restored: ArrayLike, *, data_range: Range = 1.0, per_image: bool = False
 ) -> float | np.ndarray:
     """Peak signal-to-noise ratio, ``10 log10(data_range^2 / mse)``, in decibels.
 
@@ -58,8 +61,8 @@ def psnr(
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, in the same units.
-    data_range : float, default=1.0
-        The width of the images' range: 1 for images in [0, 1], 255 for 8-bit integers.
+    data_range : float or (float, float), default=1.0
+        The width of the images' range, or its ends: 1 for images in [0, 1], 255 for 8-bit integers.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -81,14 +84,14 @@ def psnr(
     20.0
     """
     pairs = _paired(clean, restored)
-    _check_data_range(data_range)
+    _, width = _checked_range(data_range)
     with np.errstate(divide="ignore"):
-        values = [peak_signal_noise_ratio(x, z, data_range=data_range) for x, z in pairs]
+        values = [peak_signal_noise_ratio(x, z, data_range=width) for x, z in pairs]
     return _reduced(values, per_image)
 
 
 def ssim(
-    clean: ArrayLike, restored: ArrayLike, *, data_range: float = 1.0, per_image: bool = False
+    clean: ArrayLike, restored: ArrayLike, *, data_range: Range = 1.0, per_image: bool = False
 ) -> float | np.ndarray:
     """Structural similarity of Wang et al. (2004), in [-1, 1].
 
@@ -101,8 +104,9 @@ def ssim(
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, in the same units.
-    data_range : float, default=1.0
-        The width of the images' range: 1 for images in [0, 1], 255 for 8-bit integers.
+    data_range : float or (float, float), default=1.0
+        The width of the images' range, or its ends: 1 for images in [0, 1], 255 for 8-bit integers.
+        Values are counted from the lower end, else from 0.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -130,14 +134,14 @@ def ssim(
     1.0
     """
     pairs = _paired(clean, restored)
-    _check_data_range(data_range)
+    low, width = _checked_range(data_range)
     shortest = min(pairs[0][0].shape[:2])
     window = min(_SSIM_WINDOW, shortest - 1 + shortest % 2)
     values = [
         structural_similarity(
-            x,
-            z,
-            data_range=data_range,
+            x - low,
+            z - low,
+            data_range=width,
             channel_axis=-1 if x.ndim == 3 else None,
             win_size=window,
             gaussian_weights=True,
@@ -149,17 +153,17 @@ def ssim(
     return _reduced(values, per_image)
 
 
-def mean_over_batches(
-    metric: Callable[..., float | np.ndarray],
+def over_batches(
+    metrics: Mapping[str, Callable[..., Any]],
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     data_range: tuple[float, float],
-) -> float:
-    """Return the mean of a metric over the images of all batches.
+) -> dict[str, np.ndarray]:
+    """Return metrics of the images of all batches, in one pass.
 
     Parameters
     ----------
-    metric : {mse, psnr, ssim}
-        A function of this module.
+    metrics : mapping of str to callable
+        Functions of this module, by name.
     batches : iterable of (ndarray, ndarray)
         Clean images and their reconstructions.
     data_range : (float, float)
@@ -167,13 +171,24 @@ def mean_over_batches(
 
     Returns
     -------
-    mean : float
-        Over the images, however they lie in batches.
+    values : dict of str to ndarray
+        One value per image of each metric.
     """
-    width = {} if metric is mse else {"data_range": data_range[1] - data_range[0]}
-    return float(
-        np.mean(np.concatenate([metric(x, z, per_image=True, **width) for x, z in batches]))
-    )
+    values: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
+    for x, z in batches:
+        for name, metric in metrics.items():
+            units = {} if metric is mse else {"data_range": data_range}
+            values[name].append(metric(x, z, per_image=True, **units))
+    return {name: np.concatenate(own) for name, own in values.items()}
+
+
+def mean_over_batches(
+    metric: Callable[..., Any],
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    data_range: tuple[float, float],
+) -> float:
+    """Return the mean of one metric over the images of all batches, see `over_batches`."""
+    return float(over_batches({"metric": metric}, batches, data_range)["metric"].mean())
 
 
 def _paired(clean: ArrayLike, restored: ArrayLike) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -188,11 +203,15 @@ def _paired(clean: ArrayLike, restored: ArrayLike) -> list[tuple[np.ndarray, np.
     return list(zip(x.astype(dtype), z.astype(dtype), strict=True))
 
 
-def _check_data_range(data_range: float) -> None:
-    if not data_range > 0:
+def _checked_range(data_range: Range) -> tuple[float, float]:
+    """Return the least value of images, and the width of their range."""
+    low, high = data_range if isinstance(data_range, tuple | list) else (0.0, data_range)
+    if not high > low:
         raise ValueError(
-            f"The 'data_range' parameter must be positive. Got {data_range!r} instead."
+            "The 'data_range' parameter must be positive, or (low, high) with low < high. "
+            f"Got {data_range!r} instead."
         )
+    return low, high - low
 
 
 def _reduced(values: list[float], per_image: bool) -> float | np.ndarray:

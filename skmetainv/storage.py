@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -37,15 +37,15 @@ def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: A
     path, text = Path(path), json.dumps(record)
     stored = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
     header = {_RECORD: text, _CHECKSUM: _checksum(stored, text)}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(save(stored, metadata=header))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

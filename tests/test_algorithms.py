@@ -17,6 +17,7 @@ from skmetainv.meta import (
     MAML,
     InnerLoop,
     InnerLoss,
+    InnerObjective,
     Reptile,
     Task,
     adapt,
@@ -205,7 +206,7 @@ def test_an_estimator_steps_by_the_gradient_of_its_algorithm(first_order, name):
 @pytest.mark.parametrize("first_order", [False, True])
 def test_the_outer_loss_is_the_weighted_sum_of_those_after_each_step(given, weights, first_order):
     algorithm = MAML(first_order, step_weights=given)
-    algorithm.check(3, [])
+    algorithm.check(3, {})
     problem = Quadratic()
     problem.inner = replace(problem.inner, second_order=not first_order)
     found, losses = problem.found(algorithm)
@@ -415,7 +416,7 @@ def test_imaml_s_gradient_is_its_closed_form(n_images):
 
 
 def test_too_few_updates_of_conjugate_gradients_are_those_of_their_number():
-    """One update is the exact step along the outer gradient, image by image."""
+    """One update is the exact step along the residual of first-order MAML's, image by image."""
     prox = 0.5
     algorithm = IMAML(prox=prox, n_cg=1)
     problem = Quadratic(n_images=2, alpha=0.4, rule="fixed")
@@ -427,8 +428,22 @@ def test_too_few_updates_of_conjugate_gradients_are_those_of_their_number():
         b = problem.inner_gradient(np.zeros(4), i)
         theta_i = np.linalg.solve(matrix, prox * problem.theta - b)
         g = problem.B.T @ problem.outer_gradient(theta_i, i)
-        expected = expected + prox * (g @ g) / (g @ matrix @ g) * g
+        r = g - matrix @ g / prox
+        expected = expected + prox * (g / prox + (r @ r) / (r @ matrix @ r) * r)
     np.testing.assert_allclose(found["theta"], expected, rtol=1e-9)
+
+
+def test_where_the_inner_loss_is_not_convex_imaml_s_gradient_is_first_order_maml_s():
+    class Concave(InnerObjective):
+        def forward(self, x, data, theta_i, theta):
+            return -theta_i["theta"].reshape(len(x), -1).square().sum(dim=1)
+
+    algorithm = IMAML(prox=0.5)
+    problem = Quadratic(rule="fixed")
+    problem.inner = replace(problem.inner, m=0, loss=algorithm.objective(Concave()))
+    found, _ = problem.found(algorithm)
+    expected = sum(problem.B.T @ problem.outer_gradient(problem.theta, i) for i in range(2))
+    np.testing.assert_allclose(found["theta"], expected, rtol=1e-12)
 
 
 def smooth(x, noise_level):

@@ -309,13 +309,10 @@ def test_predictions_go_by_the_learned_weights(name):
     loss = LEARNABLE[name]
     est = on_faces(inner_loss=loss, inner_lr=2.0, inner_lr_lr=0.5, max_epochs=4).fit(FACES)
     learned = dict(logarithms(est))
+    assert set(learned) == {f"inner_loss.{name}.logarithm" for name in loss.learnable}
     by_hand = clone(loss).set_params(learnable=())
     for parameter in loss.learnable:
-        if len(learned) == 1:
-            (logarithm,) = learned.values()
-        else:  # the regulariser's is inside the proximal term's
-            depth = max if parameter == "weight" else min
-            logarithm = learned[depth(learned, key=len)]
+        logarithm = learned[f"inner_loss.{parameter}.logarithm"]
         by_hand.set_params(**{parameter: float(np.exp(logarithm).item())})
 
     def with_theta(loss):

@@ -262,7 +262,7 @@ def as_arrays(*batches):
 def test_ssim_is_that_of_the_metrics(height, width, channels, data_range, seed):
     low, high = data_range
     x, target = low + (high - low) * rand(2, 3, channels, height, width, seed=seed)
-    expected = 1 - ssim(*as_arrays(target, x), data_range=high - low, per_image=True)
+    expected = 1 - ssim(*as_arrays(target, x), data_range=(low, high), per_image=True)
     torch.testing.assert_close(
         SSIM().build(data_range)(x, target), torch.from_numpy(expected), rtol=0, atol=1e-10
     )

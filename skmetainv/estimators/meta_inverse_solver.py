@@ -40,7 +40,7 @@ from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
 from skmetainv.reconstruction.validation import check_device, check_image_shape
-from skmetainv.representations import Representation, Siren
+from skmetainv.representations import ImageModule, Representation, Siren
 from skmetainv.solvers import Solver
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
 
@@ -146,7 +146,8 @@ default="per_step"
         in it (autocast); weights, images and the physics are float32.
     recompute : bool, default=False
         Compute the inner steps again when the outer gradient goes through them: the activations of
-        one step are in memory, not of all, for about a third more time.
+        one step are in memory, not of all, for about a third more time (with first-order MAML
+        about twice the time). Reptile and iMAML keep no steps, and need none.
     engine : {"native", "higher"}, default="native"
         What runs the inner steps: our own code, or the library `higher`, one image at a time, which
         gives the same numbers.
@@ -156,7 +157,8 @@ default="per_step"
         A file that `fit` writes from time to time and goes on from, see
         `skmetainv.training.Checkpoint`.
     warm_start : bool, default=False
-        Let `fit` begin with the weights of the last call, and add epochs to it.
+        Let `fit` begin with the weights of the last call, and add epochs to it. What the weights
+        belong to stays as it was then, see `partial_fit`.
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of initial weights, batches, masks and noise. On the CPU, with the same number of
         threads, the same integer gives the same bits.
@@ -183,7 +185,8 @@ default="per_step"
         The least and the largest value that images nominally have.
     operator_, solver_, init_, inner_loss_, inner_lr_rule_, algorithm_ : object
         Copies of the parameters that the weights belong to: `predict` and `partial_fit` go by
-        them, whatever the parameters are set to since.
+        them, whatever the parameters are set to since; but another algorithm may go on from the
+        weights of one with the same proximal term.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
@@ -324,6 +327,7 @@ default="per_step"
         reconstruct = partial(self._reconstruct, geometry=geometry)
         return self._restore(X, reconstruct, self._warn_of_divergence, geometry)
 
+    @torch.inference_mode(False)
     def staged_predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
 
@@ -357,13 +361,22 @@ default="per_step"
         super()._check_parameters()
         if self.recompute and self.engine == "higher":
             raise ValueError("The engine 'higher' cannot recompute: use recompute=False.")
+        algorithm = as_algorithm(self.algorithm)
+        if self.recompute and not algorithm.keeps_steps:
+            raise ValueError(
+                "The 'recompute' parameter must be False with an algorithm that keeps no inner "
+                f"steps. Got True with algorithm={self.algorithm!r} instead."
+            )
 
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         init = Siren() if self.init is None else clone(self.init)
-        phi = init.build(problem.geometry.images.tensor_shape)
-        theta = phi.initial_weights(weights_generator(seed))
+        shape, data_range = problem.geometry.images.tensor_shape, problem.geometry.data_range
+        phi = init.build(shape, data_range)
         rule, algorithm = clone(as_rule(self.inner_lr_rule)), clone(as_algorithm(self.algorithm))
         solver, inner_loss = self.solver, as_inner_loss(self.inner_loss)
+        algorithm.check(self.n_inner, self._learned(rule, inner_loss, phi))
+        as_loss(self.outer_loss).build(data_range)  # errors before the denoisers' long work
+        theta = phi.initial_weights(weights_generator(seed))
         adapted = {name: theta[name] for name in phi.adapted}
         alpha = rule.initial(adapted, max(1, self.n_inner), self.inner_lr)
         return {
@@ -374,6 +387,28 @@ default="per_step"
             "algorithm_": algorithm,
             "weights_": to_numpy(theta, "init.") | to_numpy(alpha, "inner_lr."),
         }
+
+    def _learned(
+        self, rule: StepSizeRule, inner_loss: InnerLoss, phi: ImageModule
+    ) -> dict[str, Any]:
+        """Return what is to be learned beside theta, by the names of `Algorithm.learns`."""
+        parts = {
+            "inner_lr": self.inner_lr_rule if rule.learned else None,
+            "inner_loss": tuple(inner_loss.learnable),
+            "solver": self.tune_solver,
+            "encoder": getattr(phi, "encoder", None),
+        }
+        return {name: part for name, part in parts.items() if part}
+
+    def _going_on(self) -> dict[str, Any]:
+        state, algorithm = super()._going_on(), clone(as_algorithm(self.algorithm))
+        if algorithm.prox != state["algorithm_"].prox:
+            raise ValueError(
+                "The 'algorithm' parameter must have the proximal term that the weights were "
+                f"learned with, that of {state['algorithm_']!r}. Got {self.algorithm!r} instead."
+            )
+        self._warn_of_inner_steps()
+        return {**state, "algorithm_": algorithm}
 
     def _learner(self, problem: Problem, state: Mapping[str, Any]) -> Learner:
         meta = self._meta(state, problem.geometry, problem.A, tune_solver=self.tune_solver)
@@ -391,10 +426,10 @@ default="per_step"
                 f"Got True with solver={self.solver!r} instead."
             )
         if not rule.learned:
-            del learned["inner_lr"]
+            learned.pop("inner_lr", None)
         if not self.tune_solver:
             learned.pop("solver", None)
-        algorithm.check(self.n_inner, [*learned, *(["encoder"] if meta.has_encoder else [])])
+        algorithm.check(self.n_inner, self._learned(rule, state["inner_loss_"], meta.inner.phi))
         outer_loss = as_loss(self.outer_loss).build(problem.geometry.data_range)
         return Learner(
             weights={
@@ -414,6 +449,9 @@ default="per_step"
 
     def _check_ready(self) -> None:
         super()._check_ready()
+        self._warn_of_inner_steps()
+
+    def _warn_of_inner_steps(self) -> None:
         alpha = {k: v for k, v in self.weights_.items() if k.startswith("inner_lr.")}
         learned = self.inner_lr_rule_.n_steps(alpha)
         if learned is not None and self.n_inner > learned:
@@ -421,7 +459,7 @@ default="per_step"
                 f"n_inner is {self.n_inner}, but step sizes were learned for {learned} inner "
                 "steps: the further steps take the last.",
                 InnerStepsWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _reconstruct(self, y: torch.Tensor, geometry: Geometry | None = None) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """A user's own function as a loss."""
 
+import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +18,8 @@ class FunctionLoss(Loss):
     function : callable
         Takes two tensors of shape ``(batch, ...)``, in the images' or measurements' units, and
         gives one value per image, shape ``(batch,)``, each image on its own; differentiable by
-        autograd, twice where it is an inner loss.
+        autograd, twice where it is an inner loss. Of a module a copy is used, in evaluation mode,
+        whose weights stay as they are.
 
     Notes
     -----
@@ -41,12 +44,12 @@ class FunctionLoss(Loss):
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""
         self._validate_params()
-        function: Callable[..., Any] = self.function
+        function = _like(self.function)
 
         def criterion(
             x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
         ) -> torch.Tensor:
-            loss = function(x, filled(x, target, observed))
+            loss = function(x.device, x.dtype)(x, filled(x, target, observed))
             if not isinstance(loss, torch.Tensor) or loss.shape != x.shape[:1]:
                 got = tuple(loss.shape) if isinstance(loss, torch.Tensor) else repr(loss)
                 raise ValueError(
@@ -56,3 +59,11 @@ class FunctionLoss(Loss):
             return loss
 
         return criterion
+
+
+def _like(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
+    """Return what gives the function for tensors of a device and a type."""
+    if not isinstance(function, torch.nn.Module):
+        return lambda device, dtype: function
+    own = copy.deepcopy(function).requires_grad_(False).eval()
+    return functools.cache(lambda device, dtype: copy.deepcopy(own).to(device, dtype))

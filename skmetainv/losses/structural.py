@@ -22,7 +22,7 @@ class SSIM(Loss):
 
     with the local means ``m``, variances ``v`` and covariance ``c`` under a Gaussian window of
     11 pixels with standard deviation 1.5, ``C1 = (0.01 R)^2`` and ``C2 = (0.03 R)^2``, where ``R``
-    is the width of the images' range.
+    is the width of the images' range, from whose lower end they are counted.
 
     Notes
     -----
@@ -47,13 +47,14 @@ class SSIM(Loss):
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""
-        width = data_range[1] - data_range[0]
+        low, width = data_range[0], data_range[1] - data_range[0]
 
         def criterion(
             x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
         ) -> torch.Tensor:
             check_images(self, x)
-            similarity = _similarity(x / width, filled(x, target, observed) / width)
+            target = filled(x, target, observed)
+            similarity = _similarity((x - low) / width, (target - low) / width)
             return 1 - similarity.flatten(1).mean(1)
 
         return criterion

@@ -1,6 +1,6 @@
 """Algorithms 1 and 2, to be read beside the paper, and what may take the place of their parts."""
 
-from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, adapt, images_at_once
+from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, adapt
 from skmetainv.meta.algorithm_2 import meta_learn
 from skmetainv.meta.algorithms import Algorithm, OuterLosses, Task
 from skmetainv.meta.higher_engine import adapt_with_higher
@@ -11,7 +11,7 @@ from skmetainv.meta.inner_loss import (
     InnerObjective,
     as_inner_loss,
 )
-from skmetainv.meta.learner import ENGINES, MetaLearner, start
+from skmetainv.meta.learner import ENGINES, MetaLearner, images_at_once, start
 from skmetainv.meta.maml import MAML
 from skmetainv.meta.reptile import Reptile
 from skmetainv.meta.shorthands import ALGORITHM_CONSTRAINTS, as_algorithm

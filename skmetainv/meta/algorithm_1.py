@@ -1,24 +1,18 @@
 """Algorithm 1 of the paper: adapt the weights of the start to one measurement."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from skmetainv.meta.inner_loss import InnerObjective
+from skmetainv.meta.recomputation import recomputed
 from skmetainv.meta.step_sizes import StepSizeRule
-from skmetainv.operators import DataTerm, ForwardMap
+from skmetainv.operators import DataTerm
 from skmetainv.representations import ImageModule
 
 Tensors = Mapping[str, torch.Tensor]
-Update = Callable[..., tuple[torch.Tensor, ...]]
-
-# Pixels times weights that are worth one operation on a CPU: the crossover as measured with SIRENs
-# of 32 to 256 units on images of 25 x 25 and 64 x 64 pixels, two cores.
-_CPU_WORK = 2**22
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,8 @@ class Adaptation(NamedTuple):
     losses: list[torch.Tensor]
     """``m`` inner losses, of all stages but the last, each of shape ``(batch,)``."""
     theta: dict[str, torch.Tensor]
-    """The adapted weights after the last update, one set per image along a first axis."""
+    """The adapted weights after the last update, one set per image along a first axis; of a single
+    image without it."""
 
 
 def adapt(
@@ -93,21 +88,21 @@ def adapt(
     """
     phi, f, alpha_k = inner.phi, inner.f, inner.step_size.at
 
-    def update(k: int, given: Any, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def update(k: int, given: Any, values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         tracking = torch.is_grad_enabled()
         theta_i = dict(zip(inner.adapted, values, strict=True))
         with torch.enable_grad():
             if not tracking:
                 theta_i = {name: v.detach().requires_grad_() for name, v in theta_i.items()}
             x = f(phi({**theta, **theta_i}, given), data)  #            3: x = f(phi)
-            L = inner.loss(x, data, theta_i, theta)  #                  4: ||A(x) - y_i||^2
+            L = inner.loss(x, data, theta_i, theta)  #                  4: ||A(x) - y_i||^2, eq. 4
             gradient = torch.autograd.grad(
                 L.sum(),
                 list(theta_i.values()),
                 create_graph=tracking and inner.second_order,
                 retain_graph=tracking,
             )
-        updated = [  #                                                  5: theta_i^(k+1)
+        updated = [  #                                                  5: theta_i^(k+1), eq. 3
             theta_i[name] - alpha_k(alpha, k, name) * g
             for name, g in zip(theta_i, gradient, strict=True)
         ]
@@ -118,35 +113,15 @@ def adapt(
         given = phi.condition(theta, data)
         values = _one_per_image(theta, inner.adapted, len(data.y))  #   1: theta_i^0 = theta
         for k in range(inner.m):  #                                     2
-            run = _recomputed if learning and inner.recompute else _at_once
-            x, L, *values = run(update, k, given, *values)  #           3-5
+            if learning and inner.recompute:
+                x, L, *values = recomputed(update, k, given, values)
+            else:
+                x, L, *values = update(k, given, values)  #             3-5
             stages.append(x)
             losses.append(L)
         theta_i = dict(zip(inner.adapted, values, strict=True))
         stages.append(f(phi({**theta, **theta_i}, given), data))  #     6: x = f(phi)
     return Adaptation(stages, losses, theta_i)
-
-
-def images_at_once(theta: Iterable[torch.Tensor], A: ForwardMap, n_images: int) -> int:
-    """Return how many of `n_images` to adapt at the same time for the best speed.
-
-    A GPU takes them all. On a CPU images are stacked as long as their networks are small, so that
-    there are fewer operations; large ones go one by one, so that they stay in the cache.
-
-    Parameters
-    ----------
-    theta : iterable of tensor
-        The weights that every image has its own of.
-    A : ForwardMap
-        The forward model.
-    n_images : int
-        How many images there are.
-    """
-    weights = list(theta)
-    if weights[0].is_cuda:
-        return n_images
-    work = sum(weight.numel() for weight in weights) * math.prod(A.image_shape)
-    return min(n_images, max(1, _CPU_WORK // work))
 
 
 def _one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> list[torch.Tensor]:
@@ -155,20 +130,3 @@ def _one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> l
     if n_images == 1:
         return weights
     return [weight.expand(n_images, *weight.shape) for weight in weights]
-
-
-def _at_once(update: Update, k: int, given: Any, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return update(k, given, *values)
-
-
-def _recomputed(
-    update: Update, k: int, given: Any, *values: torch.Tensor
-) -> tuple[torch.Tensor, ...]:
-    """Return what `update` gives, whose graph is made when it is differentiated."""
-    parts = () if given is None else tuple(given)
-
-    def run(*tensors: Any) -> tuple[torch.Tensor, ...]:
-        own = None if given is None else type(given)(*tensors[: len(parts)])
-        return update(k, own, *tensors[len(parts) :])
-
-    return checkpoint(run, *parts, *values, use_reentrant=True, preserve_rng_state=False)

@@ -51,7 +51,7 @@ def meta_learn(
         outer, losses = [], []
         for x_i, y_i in zip(x.split(n_at_once), y.split(n_at_once), strict=True):  #    4, 5
             task = Task(x_i, A.bind(y_i), outer_loss, loop.epoch)
-            found = algorithm.add_gradients(theta, alpha, task, inner, adapt)  #        6-12
+            found = algorithm.add_gradients(theta, alpha, task, inner, adapt)  #        6-12, eq. 5
             outer.append(found.outer)
             losses.append(found.inner)
         loop.descend(outer_loss=torch.cat(outer), inner_loss=torch.cat(losses))  #      13

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,7 +19,7 @@ Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
 _WITHOUT_GRADIENT = {
     "inner_lr": "The 'inner_lr_rule' parameter must be 'fixed' with the algorithm {0}, which has "
-    "no gradient for step sizes.",
+    "no gradient for step sizes. Got {1!r} instead.",
     "inner_loss": "The 'learnable' parameter of InnerLoss must be empty with the algorithm {0}, "
     "which has no gradient for the inner loss.",
     "solver": "The 'tune_solver' parameter must be False with the algorithm {0}, which has no "
@@ -77,30 +77,38 @@ class Algorithm(BaseEstimator):
         Whether inner gradients are differentiated.
     moves_shared : bool
         Whether, in training, every image moves the weights that prediction shares, too.
+    keeps_steps : bool
+        Whether the graph of the inner steps is kept, to be differentiated.
+    prox : float or None
+        Weight of the proximal term of `objective`, None without one.
     """
+
+    _parameter_constraints: dict[str, list[Any]] = {}
 
     learns: tuple[str, ...] = ("inner_lr", "inner_loss", "solver", "encoder")
     second_order: bool = True
     moves_shared: bool = False
+    keeps_steps: bool = True
+    prox: float | None = None
 
     def objective(self, loss: InnerObjective) -> InnerObjective:
         """Return what the inner steps descend, in training and in prediction."""
         return loss
 
-    def check(self, m: int, learned: Sequence[str]) -> None:
+    def check(self, m: int, learned: Mapping[str, Any]) -> None:
         """Check the hyper-parameters, for `m` inner steps, and that all gradients can be found.
 
         Parameters
         ----------
         m : int
             Number of inner steps.
-        learned : sequence of str
-            What is to be learned, by the names of `learns`.
+        learned : mapping of str to object
+            What is to be learned, by the names of `learns`, and the parameter that says so.
         """
         self._validate_params()
-        for part in learned:
-            if part in _WITHOUT_GRADIENT and part not in self.learns:
-                raise ValueError(_WITHOUT_GRADIENT[part].format(self))
+        for part, asked in learned.items():
+            if part not in self.learns:
+                raise ValueError(_WITHOUT_GRADIENT[part].format(self, asked))
 
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt

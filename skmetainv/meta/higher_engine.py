@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import higher
 import torch
 from torch import nn
 
@@ -28,7 +27,16 @@ def adapt_with_higher(
     -------
     adaptation : Adaptation
         The same numbers, up to rounding.
+
+    Raises
+    ------
+    ValueError
+        If there are several measurements.
     """
+    if len(data.y) != 1:
+        raise ValueError(f"The engine 'higher' adapts one image at a time. Got {len(data.y)}.")
+    import higher
+
     names, f, stages, losses = list(theta), inner.f, [], []
     module = _Network(theta, inner.phi)
     groups = [{"params": [getattr(module, _key(names.index(name)))]} for name in inner.adapted]

@@ -23,6 +23,10 @@ class IMAML(Algorithm):
     = grad L_outer(theta_i)``, by conjugate gradients; shared weights, the solver and the weights of
     the inner loss get theirs in the same way. Memory does not grow with the number of inner steps.
 
+    The updates begin at ``v = grad L_outer / prox``, which gives first-order MAML's gradient, and
+    stop at a direction in which ``H + prox I`` is not positive: there the adapted weights are no
+    minimum, and a larger `prox` would make them one.
+
     Parameters
     ----------
     prox : float, default=1.0
@@ -48,6 +52,8 @@ class IMAML(Algorithm):
     """
 
     learns = ("inner_loss", "solver", "encoder")
+    keeps_steps = False
+    prox: float
     _parameter_constraints = {
         "prox": [Interval(Real, 0, None, closed="neither")],
         "n_cg": [Interval(Integral, 1, None, closed="left")],
@@ -87,7 +93,8 @@ class IMAML(Algorithm):
             product = torch.autograd.grad((g * v).sum(), leaves, retain_graph=True)
             return _rows(product, len(b))
 
-        state = begin(torch.zeros_like(b), b)
+        v = b / self.prox  # the solution for H = 0, which stays where the curvature is negative
+        state = begin(v, b - hessian(v))
         for _ in range(self.n_cg):
             state = update(hessian, state, state.rr > 0)
         return state.x

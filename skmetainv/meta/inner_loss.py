@@ -193,11 +193,11 @@ class Regularized(InnerObjective):
 
 
 class Proximal(InnerObjective):
-    """An objective with ``weight / 2 ||theta_i - theta||^2`` added, over the adapted weights."""
+    """An objective with ``proximity / 2 ||theta_i - theta||^2`` added, over adapted weights."""
 
-    def __init__(self, objective: InnerObjective, weight: Schedule):
+    def __init__(self, objective: InnerObjective, proximity: Schedule):
         super().__init__()
-        self.objective, self.weight = objective, weight
+        self.objective, self.proximity = objective, proximity
 
     def forward(
         self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
@@ -207,7 +207,7 @@ class Proximal(InnerObjective):
             (theta_i[name] - theta[name]).reshape(-1, theta[name].numel()).square().sum(dim=1)
             for name in theta_i
         )
-        return self.objective(x, data, theta_i, theta) + self.weight(0) / 2 * distance
+        return self.objective(x, data, theta_i, theta) + self.proximity(0) / 2 * distance
 
 
 class _TotalVariation(nn.Module):

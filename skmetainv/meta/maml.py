@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -75,10 +75,15 @@ class MAML(Algorithm):
         learns = super().learns
         return tuple(part for part in learns if part != "inner_loss" or not self.first_order)
 
-    def check(self, m: int, learned: Sequence[str]) -> None:
+    def check(self, m: int, learned: Mapping[str, Any]) -> None:
         """Check the hyper-parameters, see `Algorithm.check`."""
         super().check(m, learned)
         weights: Any = self.step_weights
+        if weights is None and self.anneal_epochs is not None:
+            raise ValueError(
+                "The 'anneal_epochs' parameter of MAML must be None without step_weights. Got "
+                f"{self.anneal_epochs!r} instead."
+            )
         if weights is None or isinstance(weights, str):
             return
         numbers = all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in weights)

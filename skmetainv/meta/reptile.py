@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
-
-import torch
+from typing import Any
 
 from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, Tensors, by_step
+from skmetainv.meta.step_sizes import FixedStepSize
 from skmetainv.parameters import Interval
 
 
@@ -49,6 +49,7 @@ class Reptile(Algorithm):
 
     learns = ()
     moves_shared = True
+    keeps_steps = False
     _parameter_constraints = {
         "n_steps": [Interval(Integral, 1, None, closed="left"), None],
         "step_size": [Interval(Real, 0, None, closed="neither"), None],
@@ -58,7 +59,7 @@ class Reptile(Algorithm):
         self.n_steps = n_steps
         self.step_size = step_size
 
-    def check(self, m: int, learned: Sequence[str]) -> None:
+    def check(self, m: int, learned: Mapping[str, Any]) -> None:
         """Check the hyper-parameters, see `Algorithm.check`."""
         super().check(m, learned)
         if m == 0 and self.n_steps is None:
@@ -71,12 +72,13 @@ class Reptile(Algorithm):
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
         """Add the displacements, with the other sign; see `Algorithm.add_gradients`."""
-        own = alpha
+        rule, own = inner.step_size, alpha
         if self.step_size is not None:
-            own = {name: torch.full_like(size, self.step_size) for name, size in alpha.items()}
+            rule, own = FixedStepSize(), {"alpha": task.x.new_tensor(self.step_size)}
         clean = replace(
             inner,
             loss=lambda x, data, theta_i, theta: task.loss(x),
+            step_size=rule,
             m=inner.m if self.n_steps is None else self.n_steps,
             adapted=tuple(theta),
         )

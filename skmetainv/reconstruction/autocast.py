@@ -1,7 +1,12 @@
 """Mixed precision: networks in bfloat16, physics and weights in float32."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 
 def autocast_networks(module: nn.Module, device: torch.device) -> None:
@@ -19,4 +24,20 @@ def autocast_networks(module: nn.Module, device: torch.device) -> None:
     """
     for part in module.modules():
         if getattr(part, "autocasts", False):
-            part.forward = torch.autocast(device.type, torch.bfloat16)(part.forward)
+            part.forward = _autocast(part.forward, device)
+
+
+def _autocast(forward: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    """Return a function that computes in bfloat16 and returns no tensor of it."""
+
+    def in_full(value: Any) -> Any:
+        halved = isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16
+        return value.float() if halved else value
+
+    @functools.wraps(forward)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(device.type, torch.bfloat16):
+            result = forward(*args, **kwargs)
+        return tree_map(in_full, result)
+
+    return run

@@ -108,6 +108,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """Return what restores a batch, and what is told how many of all images went wrong."""
         return self._reconstruct, self._warn_of_divergence
 
+    @torch.inference_mode(False)
     def _restore(
         self,
         X: Any,
@@ -143,6 +144,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """
         return mean_over_batches(psnr, self.restorations(X, y), self.data_range_)
 
+    @torch.inference_mode(False)
     def restorations(
         self,
         X: Any,
@@ -198,6 +200,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
         return measure
 
+    @torch.inference_mode(False)
     def _restored(
         self,
         clean: ArraySource,
@@ -213,6 +216,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             yield channels_last(x), channels_last(self._clipped(restored))
         tell(n_bad, len(clean))
 
+    @torch.inference_mode(False)
     def simulate(self, X: Any, random_state: Any = None) -> Any:
         """Return measurements of clean images, as training simulates them.
 
@@ -285,6 +289,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     # ------------------------------------------------------------------ fitting
 
+    @torch.inference_mode(False)
     def _fit(
         self,
         X: Any,

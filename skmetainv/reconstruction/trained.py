@@ -146,6 +146,11 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     warm_start: bool
     verbose: int | bool
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        as_optimizer(self.optimizer).build([{"params": [torch.zeros(1)], "lr": 0.0}])
+        as_learning_rate(self.lr_schedule)._validate_params()
+
     @abstractmethod
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         """Return the fitted attributes before any training, `weights_` among them."""
@@ -200,11 +205,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     def partial_fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Learn for one more epoch, from where the last call ended.
 
-        On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. What the
+        On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives (but for the
+        learning rate of a schedule, which is laid over `max_epochs`, and ends there). What the
         weights belong to stays as the first call found it, whatever `set_params` says since: the
-        operator, the networks, the units and the seed. Noise, losses, learning rates and
-        `batch_size` may change from call to call. There is no checkpoint, and with early stopping
-        there is no `partial_fit`.
+        operator, the networks, the inner loss and its step sizes, the units and the seed. Noise,
+        the loss of training, learning rates and `batch_size` may change from call to call. There is
+        no checkpoint, and with early stopping there is no `partial_fit`.
 
         Parameters
         ----------
@@ -249,17 +255,16 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         if self.early_stopping and not held_out:
             problem, own = cut_off(problem, self.validation_fraction, seed)
             held_out = [own]
-        if run.go_on:
-            before = {name: v for name, v in vars(self).items() if name.endswith("_")}
-        else:
-            before = self._begun(problem, seed)
+        before = self._going_on() if run.go_on else self._begun(problem, seed)
         learner = self._learner(problem, before)
         loop = self._loop(learner, self._batches(problem, seed), before, run, keeper)
         loop.validate = self._validation(learner, held_out)
         epochs = loop.observer = self._epochs(loop, learner, before, given, run)
+        interrupted = False
         try:
             learner.learn(loop)
         except KeyboardInterrupt:
+            interrupted = True
             if rank_and_size()[1] > 1:  # the others are at another step, or wait for this process
                 raise
             warnings.warn(
@@ -270,7 +275,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             )
         if epochs is not None:
             epochs.end_training()
-        return before | self._progress(loop, learner, before)
+        progress = self._progress(loop, learner, before)
+        return before | progress | {"_interrupted_": interrupted}
+
+    def _going_on(self) -> dict[str, Any]:
+        """Return all fitted attributes, to go on from."""
+        return {name: value for name, value in vars(self).items() if name.endswith("_")}
 
     def _begun(self, problem: Problem, seed: int) -> dict[str, Any]:
         """Return all fitted attributes before any training."""
@@ -294,7 +304,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         if before["_optimizer_state_"].get("of") == type(optimizer).__name__:
             load_arrays(optimizer, before["_optimizer_state_"]["averages"])
         schedule = as_learning_rate(self.lr_schedule)
-        schedule._validate_params()
+        if not run.resumable and before["n_iter_"] >= self.max_epochs and not schedule.factor(1.0):
+            warnings.warn(
+                f"The learning rate is 0: its schedule ended after max_epochs={self.max_epochs}.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
         return TrainingLoop(
             batches,
             optimizer,

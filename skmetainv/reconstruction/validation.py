@@ -153,9 +153,8 @@ def check_image_shape(image_shape: Any) -> None:
     """Check the shape of flat images."""
     if image_shape is None:
         return
-    if len(image_shape) not in (2, 3) or not all(
-        isinstance(n, Integral) and int(n) > 0 for n in image_shape
-    ):
+    given = isinstance(image_shape, tuple | list) and len(image_shape) in (2, 3)
+    if not given or not all(isinstance(n, Integral) and int(n) > 0 for n in image_shape):
         raise ValueError(
             "The 'image_shape' parameter must be None, (height, width) or (height, width, "
             f"channels), in positive integers. Got {image_shape!r} instead."

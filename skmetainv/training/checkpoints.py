@@ -38,7 +38,9 @@ class Checkpoint(BaseEstimator):
     when training is over; `fit` then gives its result without training. Candidates of a search
     would share the file, and refuse it: give `checkpoint` to single fits. Of several processes the
     first reads and writes it, so that it need lie on the first machine only. Functions are the same
-    parameters where their code is the same.
+    parameters where their code is the same. A denoiser that is fitted with the estimator around its
+    solver is not in the file, and is fitted anew: give it a `checkpoint` of its own, or fit it
+    before.
 
     Examples
     --------

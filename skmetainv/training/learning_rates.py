@@ -23,7 +23,7 @@ class LearningRate(BaseEstimator):
 
     _parameter_constraints: dict = {"warmup": [Interval(Real, 0, 1, closed="left")]}
 
-    warmup: float
+    warmup: float = 0.0
 
     def factor(self, done: float) -> float:
         """Return the factor where the share `done` of training, in [0, 1], is over."""
