@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
+from skmetainv.meta import PerLayer
 from skmetainv.operators import (
     FourierSampling,
     GaussianBlur,
@@ -108,9 +109,9 @@ def by_formula(name, w, shape, features=None):
     shift = np.zeros(n_units) if features is None else features
     scale = np.ones(n_units)
     if name in ("shift", "scale_shift"):
-        shift = shift + w["shift"]
+        shift = shift + np.concatenate([w["0.shift"], w["1.shift"]])
     if name == "scale_shift":
-        scale = scale + w["scale"]
+        scale = scale + np.concatenate([w["0.scale"], w["1.scale"]])
     if name == "latent":
         shift = shift + np.einsum("ij,j->i", w["mapping.weight"], w["latent"])
     image = np.empty(shape)
@@ -224,15 +225,27 @@ def test_adapted_weights_are_there_and_the_encoder_s_are_not_among_them(name):
 @every_option
 @pytest.mark.parametrize(
     ("name", "adapted"),
-    [("shift", ("shift",)), ("scale_shift", ("scale", "shift")), ("latent", ("latent",))],
+    [
+        ("shift", ("0.shift", "1.shift")),
+        ("scale_shift", ("0.scale", "0.shift", "1.scale", "1.shift")),
+        ("latent", ("latent",)),
+    ],
 )
 def test_of_a_modulated_siren_only_the_modulations_are_adapted(name, adapted, option):
     phi = build(name, option)
     assert phi.adapted == adapted
     weights = phi.initial_weights(np.random.default_rng(0))
     for k in adapted:
-        assert weights[k].shape == ((2,) if name == "latent" else (2 * 3,))
+        assert weights[k].shape == ((2,) if name == "latent" else (3,))
         assert not weights[k].any()
+
+
+def test_the_modulations_of_a_layer_have_step_sizes_of_their_own():
+    phi = build("scale_shift")
+    theta = phi.initial_weights(np.random.default_rng(0))
+    adapted = {name: theta[name] for name in phi.adapted}
+    alpha = PerLayer().initial(adapted, 3, 0.1)
+    assert {name: tuple(a.shape) for name, a in alpha.items()} == {"0": (3,), "1": (3,)}
 
 
 @pytest.mark.parametrize("modulation", ["shift", "scale_shift", "latent"])

@@ -110,6 +110,8 @@ class EncoderModule(nn.Module):
         The image that it sees, see `Encoder`.
     """
 
+    autocasts = True
+
     def __init__(self, widths: list[int], n_features: int, start: str):
         super().__init__()
         self.widths, self.n_features, self.start = widths, n_features, start

@@ -1,5 +1,6 @@
 """A SIREN shared by all images, adapted to each through feature-wise modulations."""
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from skmetainv.representations.coordinates import Modulation
 from skmetainv.representations.encoder import Encoder
 from skmetainv.representations.siren import SirenModule
 
-_ADAPTED = {"shift": ("shift",), "scale_shift": ("scale", "shift"), "latent": ("latent",)}
+_ADAPTED = {"shift": ("shift",), "scale_shift": ("scale", "shift"), "latent": ()}
 
 
 class ModulatedSiren(Representation):
@@ -29,7 +30,8 @@ class ModulatedSiren(Representation):
     - "latent": ``sin(omega_0 (z + s))``, the shifts of all layers ``V l`` of one short vector l;
       the matrix V is shared. (Its constant term is the layers' biases.)
 
-    The weights stand for images of any height and width.
+    Scales and shifts are weights of their layer, ``<layer>.scale`` and ``<layer>.shift``, so that
+    step sizes may be a layer's own. All weights stand for images of any height and width.
 
     Parameters
     ----------
@@ -121,26 +123,32 @@ class ModulatedSiren(Representation):
 
 
 class _ModulatedSiren(SirenModule):
-    def __init__(self, adapted: tuple[str, ...], latent_size: int, *args: Any, **kwargs: Any):
+    def __init__(self, parts: tuple[str, ...], latent_size: int, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.adapted, self.latent_size = adapted, latent_size
+        self.parts, self.latent_size = parts, latent_size
+        layers = range(self.n_hidden)
+        self.adapted = tuple(f"{k}.{part}" for k in layers for part in parts) or ("latent",)
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        weights = super().network_weights(generator)
-        n_units = self.n_hidden * self.width
-        if "latent" in self.adapted:
-            V = generator.normal(0, 1 / np.sqrt(self.latent_size), (n_units, self.latent_size))
+        weights, size = super().network_weights(generator), self.width
+        if not self.parts:
+            shape, size = (self.n_hidden * self.width, self.latent_size), self.latent_size
+            V = generator.normal(0, 1 / np.sqrt(self.latent_size), shape)
             weights["mapping.weight"] = torch.from_numpy(V)
-        size = self.latent_size if "latent" in self.adapted else n_units
         return weights | {name: torch.zeros(size, dtype=torch.float64) for name in self.adapted}
 
     def modulations(
         self, weights: Weights, features: torch.Tensor | None
     ) -> tuple[Modulation, Modulation]:
-        if "latent" in self.adapted:
-            with in_full_precision(weights["latent"]):
-                shift = weights["latent"] @ weights["mapping.weight"].mT
+        if self.parts:
+            shifts: Sequence[torch.Tensor] = self._of_layers(weights, "shift")
         else:
-            shift = weights["shift"]
-        shifts = self.by_layer(shift if features is None else shift + features)
-        return self.by_layer(weights["scale"]) if "scale" in self.adapted else None, shifts
+            with in_full_precision(weights["latent"]):
+                shifts = self.by_layer(weights["latent"] @ weights["mapping.weight"].mT)
+        if features is not None:
+            shifts = [s + more for s, more in zip(shifts, self.by_layer(features), strict=True)]
+        return self._of_layers(weights, "scale") if "scale" in self.parts else None, shifts
+
+    def _of_layers(self, weights: Weights, part: str) -> list[torch.Tensor]:
+        """Return the modulations of all hidden layers, each (..., 1, width)."""
+        return [weights[f"{layer}.{part}"].unsqueeze(-2) for layer in range(self.n_hidden)]
