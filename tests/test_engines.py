@@ -391,11 +391,12 @@ def test_with_recomputation_the_activations_of_one_step_are_in_memory_at_a_time(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("rule", ["per_step", "per_layer"])
 @pytest.mark.parametrize("modulation", ["shift", "scale_shift", "latent"])
-def test_the_shared_weights_of_a_modulated_siren_do_not_move_in_predict(modulation, engine):
+def test_the_shared_weights_of_a_modulated_siren_do_not_move_in_predict(modulation, rule, engine):
     """Predictions are those of steps of the modulations alone, by a loop in plain torch."""
     init = ModulatedSiren(**MODULATED, modulation=modulation, latent_size=3)
-    est = estimator(init=init, inner_lr_rule="per_step", inner_lr=2.0, engine=engine).fit(FACES)
+    est = estimator(init=init, inner_lr_rule=rule, inner_lr=2.0, engine=engine).fit(FACES)
     before = {name: weight.copy() for name, weight in est.weights_.items()}
     y = est.simulate(FACES)
     restored = est.predict(y)
@@ -412,16 +413,19 @@ def test_the_shared_weights_of_a_modulated_siren_do_not_move_in_predict(modulati
         if name.startswith("init.")
     }
 
+    def step_size(k, name):
+        return before[f"inner_lr.{'alpha' if rule == 'per_step' else name.split('.')[0]}"][k]
+
     def by_hand(moving, y_i):
         data = A.bind(y_i)
         own = {name: weight.clone().requires_grad_() for name, weight in theta.items()}
-        for alpha in before["inner_lr.alpha"]:
+        for k in range(est.n_inner):
             residual = (A(f(phi(own), data)) - y_i)[:, A.observed[0]]
             names = [name for name in own if name in moving]
             gradients = torch.autograd.grad(residual.square().mean(), [own[k] for k in names])
             with torch.no_grad():
-                for k, gradient in zip(names, gradients, strict=True):
-                    own[k] -= alpha * gradient
+                for name, gradient in zip(names, gradients, strict=True):
+                    own[name] -= step_size(k, name) * gradient
         return f(phi(own), data)[0, 0].detach().numpy()
 
     moving = tuple(name for name in theta if name.endswith(("shift", "scale", "latent")))

@@ -55,7 +55,6 @@ ESTIMATORS = [
         init=Siren(width=8, depth=3, residual="adjoint", encoder=Encoder(width=2, depth=1)),
         algorithm=IMAML(n_cg=2),
         inner_lr_rule="fixed",
-        recompute=True,
         max_epochs=1,
     ),
     MetaInverseSolver(
@@ -65,6 +64,7 @@ ESTIMATORS = [
         inner_loss=InnerLoss("l1", regularizer="tv", proximity=0.1, learnable=("weight",)),
         outer_loss={"l1": 1.0, "ssim": 0.1},
         algorithm=MAML(step_weights="uniform", anneal_epochs=2),
+        recompute=True,
         early_stopping=True,
         max_epochs=2,
     ),

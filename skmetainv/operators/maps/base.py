@@ -252,7 +252,7 @@ class DataTerm:
         if kind == "zeros":
             return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)
         if kind in ("adjoint", "pseudo_inverse"):
-            raise ValueError(f"The start {kind!r} {_NEEDS_LINEAR}")
+            raise ValueError(f"The start {kind!r} {_NEEDS_LINEAR} Start from 'zeros'.")
         raise ValueError(f"There is no start {kind!r}: 'zeros', 'adjoint' or 'pseudo_inverse'.")
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
