@@ -1,11 +1,11 @@
-"""Compare bfloat16 with float32, and recomputed inner steps with kept ones.
+"""Compare bfloat16 with float32, and what an outer step takes by the way it is made.
 
     python -m benchmarks.precision
 
 The quickstart in both precisions over three random splits, at the same number of steps: held-out
 PSNR, and the paired difference with its standard error over the faces. Then one outer step of a
-5 x 256 SIREN on an image of 64 x 64 pixels by the number of inner steps, each in a process of its
-own: peak anonymous memory over that before, and seconds.
+5 x 256 SIREN on an image of 64 x 64 pixels by the number of inner steps, as it is and with one
+option changed, each in a process of its own: peak anonymous memory over that before, and seconds.
 """
 
 import argparse
@@ -28,6 +28,13 @@ from skmetainv.solvers import GradientDescent
 
 SEEDS = range(3)
 N_INNER = (1, 3, 6, 12)
+OPTIONS = {
+    "as it is": {},
+    "recompute": {"recompute": True},
+    "bfloat16": {"precision": "bfloat16"},
+    "first order": {"algorithm": "fomaml"},
+    "higher": {"engine": "higher"},
+}
 
 
 def one_split(seed):
@@ -47,25 +54,25 @@ def one_split(seed):
     return figures
 
 
-def one_step(n_inner, recompute):
+def one_step(n_inner, option):
     """Return the memory and the time of an epoch of ten images, one at a time."""
     images = np.random.default_rng(0).random((10, 64, 64))
     estimator = MetaInverseSolver(
         Inpainting(),
         GradientDescent(step_size=0.9),
         n_inner=n_inner,
-        recompute=recompute,
         batch_size=1,
         max_epochs=1,
         random_state=0,
         device="cpu",
+        **OPTIONS[option],
     )
     estimator.fit(images[:, :8, :8])  # libraries load what they load at first use
     with PeakMemory() as memory:
         estimator.fit(images)
     return {
         "n_inner": n_inner,
-        "recompute": recompute,
+        "option": option,
         "peak_mb": memory.peak - memory.before,
         "seconds_per_step": estimator.history_["seconds"][-1] / len(images),
     }
@@ -73,10 +80,10 @@ def one_step(n_inner, recompute):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--step", nargs=2, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:
-        print(json.dumps(one_step(args.step[0], bool(args.step[1]))))
+        print(json.dumps(one_step(int(args.step[0]), args.step[1])))
         return
     splits = []
     for seed in SEEDS:
@@ -89,20 +96,18 @@ def main():
     )
     difference = {"mean": float(paired.mean()), "standard_error": standard_error(paired)}
     print(f"bfloat16 - float32: {difference['mean']:.3f} ± {difference['standard_error']:.3f} dB")
-    heads = ("inner steps", "kept (MB)", "recomputed", "kept (s)", "recomputed")
-    print("\n" + "".join(f"{head:>12}" for head in heads))
+    print("\ninner steps" + "".join(f"{option:>22}" for option in OPTIONS))
     memory = []
     for n_inner in N_INNER:
-        for recompute in (0, 1):
-            command = [sys.executable, "-m", "benchmarks.precision", "--step"]
-            command += [str(n_inner), str(recompute)]
+        print(f"{n_inner:11}", end="")
+        for option in OPTIONS:
+            command = [sys.executable, "-m", "benchmarks.precision", "--step", str(n_inner), option]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             memory.append(json.loads(out))
-        kept, recomputed = memory[-2:]
-        print(
-            f"{n_inner:12}{kept['peak_mb']:12.0f}{recomputed['peak_mb']:12.0f}"
-            f"{kept['seconds_per_step']:12.2f}{recomputed['seconds_per_step']:12.2f}"
-        )
+            own = memory[-1]
+            text = f"{own['peak_mb']:.0f} MB, {own['seconds_per_step']:.2f} s"
+            print(f"{text:>22}", end="", flush=True)
+        print()
     settings = {"quickstart": repr(make_estimator()), "test_faces": 20, "n_inner": N_INNER}
     results = {"difference": difference, "splits": splits, "memory": memory}
     print(save("precision", settings, results).name)

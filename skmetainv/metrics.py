@@ -4,7 +4,7 @@ All functions take arrays of shape ``(n, height, width)`` or ``(n, height, width
 clean images first, and give the mean over the images, or one value per image.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -153,17 +153,17 @@ def ssim(
     return _reduced(values, per_image)
 
 
-def over_batches(
-    metrics: Mapping[str, Callable[..., Any]],
+def mean_over_batches(
+    metric: Callable[..., Any],
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     data_range: tuple[float, float],
-) -> dict[str, np.ndarray]:
-    """Return metrics of the images of all batches, in one pass.
+) -> float:
+    """Return the mean of a metric over the images of all batches.
 
     Parameters
     ----------
-    metrics : mapping of str to callable
-        Functions of this module, by name.
+    metric : {mse, psnr, ssim}
+        A function of this module.
     batches : iterable of (ndarray, ndarray)
         Clean images and their reconstructions.
     data_range : (float, float)
@@ -171,24 +171,13 @@ def over_batches(
 
     Returns
     -------
-    values : dict of str to ndarray
-        One value per image of each metric.
+    mean : float
+        Over the images, however they lie in batches.
     """
-    values: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
-    for x, z in batches:
-        for name, metric in metrics.items():
-            units = {} if metric is mse else {"data_range": data_range}
-            values[name].append(metric(x, z, per_image=True, **units))
-    return {name: np.concatenate(own) for name, own in values.items()}
-
-
-def mean_over_batches(
-    metric: Callable[..., Any],
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
-    data_range: tuple[float, float],
-) -> float:
-    """Return the mean of one metric over the images of all batches, see `over_batches`."""
-    return float(over_batches({"metric": metric}, batches, data_range)["metric"].mean())
+    units = {} if metric is mse else {"data_range": data_range}
+    return float(
+        np.mean(np.concatenate([metric(x, z, per_image=True, **units) for x, z in batches]))
+    )
 
 
 def _paired(clean: ArrayLike, restored: ArrayLike) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -18,6 +18,7 @@ from skmetainv.operators import (
     MissingPixels,
     Saturation,
 )
+from skmetainv.reconstruction.autocast import autocast_networks
 from skmetainv.representations import (
     Encoder,
     FourierMLP,
@@ -743,6 +744,23 @@ def test_autocast_features_are_close_and_in_the_type_of_the_weights(name):
     assert not torch.equal(condition.features, exact.features)
     torch.testing.assert_close(condition.features, exact.features, rtol=0, atol=0.01)
     torch.testing.assert_close(image, phi(w, exact), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_mixed_precision_of_an_estimator_reaches_the_encoder(name):
+    """`condition` is not called within the image's forward: the encoder is a network by itself."""
+    shape = (1, 12, 9)
+    phi = clone(WIDE[name]).set_params(encoder=Encoder()).build(shape).to(torch.float32)
+    w = {k: v.float() for k, v in phi.initial_weights(np.random.default_rng(0)).items()}
+    last = np.random.default_rng(0).normal(0, 1e-2, w["encoder.3.weight"].shape)
+    w["encoder.3.weight"] = torch.from_numpy(last).float()
+    data = GaussianBlur(sigma=0.8).build(shape).to(torch.float32).bind(measured(2, shape).float())
+    exact = phi.condition(w, data).features
+    autocast_networks(phi, torch.device("cpu"))
+    features = phi.condition(w, data).features
+    assert features.dtype == torch.float32
+    assert not torch.equal(features, exact)
+    torch.testing.assert_close(features, exact, rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize("name", ["siren", "shift", "latent"])

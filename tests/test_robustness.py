@@ -23,7 +23,7 @@ from skmetainv.representations import (
     Siren,
 )
 from skmetainv.solvers import HQS
-from skmetainv.training import LearningRate
+from skmetainv.training import SGD, Cosine, LearningRate
 
 FACES = load_faces()[:12, 6:18, 6:18]
 
@@ -97,6 +97,8 @@ def test_a_schedule_that_is_over_is_told():
         {"algorithm": Reptile(), "inner_lr_rule": "fixed", "n_inner": 0},
         {"algorithm": "reptile", "inner_lr_rule": "fixed", "recompute": True},
         {"outer_loss": {"lpip": 1.0}},
+        {"optimizer": SGD(nesterov=True)},
+        {"lr_schedule": Cosine(warmup=2.0)},
         {"init": Siren(width=4, depth=2, encoder=Encoder()), "algorithm": Reptile()},
     ],
 )

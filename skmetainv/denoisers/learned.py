@@ -22,7 +22,7 @@ from skmetainv.arrays import ArraySource, image_layout, to_numpy, to_tensors
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.checkpoints import State, check_state, read_state
 from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
-from skmetainv.losses import LOSS_CONSTRAINTS, LossLike, as_loss
+from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import Operator
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, weights_generator
@@ -36,10 +36,7 @@ from skmetainv.reconstruction.validation import (
 )
 from skmetainv.training import (
     Batches,
-    Checkpoint,
-    LearningRate,
     NoisyPatches,
-    Optimizer,
     TrainingLoop,
 )
 
@@ -83,60 +80,13 @@ checkpoint, warm_start, random_state, verbose
 
     operator = None  # what is measured is the image itself
 
-    def __init__(
-        self,
-        *,
-        noise_level: float | tuple[float, float],
-        weights: str | PathLike[str] | None,
-        patch_size: int,
-        patches_per_image: int | None,
-        augment: bool,
-        loss: LossLike,
-        lr: float,
-        optimizer: str | Optimizer,
-        lr_schedule: str | LearningRate,
-        max_grad_norm: float | None,
-        max_epochs: int,
-        batch_size: int,
-        early_stopping: bool,
-        validation_fraction: float,
-        n_iter_no_change: int,
-        tol: float,
-        image_shape: tuple[int, ...] | None,
-        data_range: Any,
-        clip: tuple[float, float] | None,
-        precision: str,
-        device: str | torch.device,
-        checkpoint: str | PathLike[str] | Checkpoint | None,
-        warm_start: bool,
-        random_state: Any,
-        verbose: int,
-    ):
-        self.noise_level = noise_level
-        self.weights = weights
-        self.patch_size = patch_size
-        self.patches_per_image = patches_per_image
-        self.augment = augment
-        self.loss = loss
-        self.lr = lr
-        self.optimizer = optimizer
-        self.lr_schedule = lr_schedule
-        self.max_grad_norm = max_grad_norm
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.image_shape = image_shape
-        self.data_range = data_range
-        self.clip = clip
-        self.precision = precision
-        self.device = device
-        self.checkpoint = checkpoint
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
+    noise_level: float | tuple[float, float]
+    weights: str | PathLike[str] | None
+    patch_size: int
+    patches_per_image: int | None
+    augment: bool
+    loss: LossLike
+    lr: float
 
     @abstractmethod
     def _network(self, channels: int, **architecture: Any) -> Network:
@@ -388,10 +338,12 @@ checkpoint, warm_start, random_state, verbose
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         return self._state(problem.geometry.images.tensor_shape[0], seed)
 
-    def _learner(self, problem: Problem, state: Mapping[str, Any]) -> Learner:
+    def _training_loss(self) -> LossLike:
+        return self.loss
+
+    def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
         channels, data_range = problem.geometry.images.tensor_shape[0], problem.geometry.data_range
         D = self._placed(self._module(state, channels, data_range))
-        criterion = as_loss(self.loss).build(data_range)
 
         def learn(loop: TrainingLoop) -> None:
             # with the step, which a process without images of a batch makes, too

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from skmetainv.arrays import Layout, measurement_layout, to_numpy, to_tensors
 from skmetainv.estimators.solvers import ready_solver, trainable, with_fitted_denoisers
 from skmetainv.exceptions import InnerStepsWarning
-from skmetainv.losses import LOSS_CONSTRAINTS, LossLike, as_loss
+from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
     ALGORITHM_CONSTRAINTS,
     ENGINES,
@@ -375,7 +375,6 @@ default="per_step"
         rule, algorithm = clone(as_rule(self.inner_lr_rule)), clone(as_algorithm(self.algorithm))
         solver, inner_loss = self.solver, as_inner_loss(self.inner_loss)
         algorithm.check(self.n_inner, self._learned(rule, inner_loss, phi))
-        as_loss(self.outer_loss).build(data_range)  # errors before the denoisers' long work
         theta = phi.initial_weights(weights_generator(seed))
         adapted = {name: theta[name] for name in phi.adapted}
         alpha = rule.initial(adapted, max(1, self.n_inner), self.inner_lr)
@@ -410,7 +409,10 @@ default="per_step"
         self._warn_of_inner_steps()
         return {**state, "algorithm_": algorithm}
 
-    def _learner(self, problem: Problem, state: Mapping[str, Any]) -> Learner:
+    def _training_loss(self) -> LossLike:
+        return self.outer_loss
+
+    def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
         meta = self._meta(state, problem.geometry, problem.A, tune_solver=self.tune_solver)
         rule, algorithm, fine = meta.inner.step_size, meta.algorithm, self.inner_lr_lr
         rates = {
@@ -419,29 +421,26 @@ default="per_step"
             "inner_loss": _LOGARITHM_LR if fine is None else fine,
             "solver": self.outer_lr if self.solver_lr is None else self.solver_lr,
         }
-        learned = {part: tensors for part, tensors in meta.parts().items() if tensors}
-        if self.tune_solver and "solver" not in learned:
+        parts = {part: tensors for part, tensors in meta.parts().items() if tensors}
+        if self.tune_solver and "solver" not in parts:
             raise ValueError(
                 "The 'tune_solver' parameter must be False where the solver has nothing to learn. "
                 f"Got True with solver={self.solver!r} instead."
             )
-        if not rule.learned:
-            learned.pop("inner_lr", None)
-        if not self.tune_solver:
-            learned.pop("solver", None)
-        algorithm.check(self.n_inner, self._learned(rule, state["inner_loss_"], meta.inner.phi))
-        outer_loss = as_loss(self.outer_loss).build(problem.geometry.data_range)
+        learned = self._learned(rule, state["inner_loss_"], meta.inner.phi)
+        algorithm.check(self.n_inner, learned)
         return Learner(
             weights={
                 f"{part}.{name}": tensor
-                for part, tensors in meta.parts().items()
+                for part, tensors in parts.items()
                 for name, tensor in tensors.items()
             },
             groups=[
                 {"params": [t.requires_grad_() for t in tensors.values()], "lr": rates[part]}
-                for part, tensors in learned.items()
+                for part, tensors in parts.items()
+                if part in ("init", *learned)
             ],
-            learn=partial(meta.learn, outer_loss=outer_loss, batch_size=self.batch_size),
+            learn=partial(meta.learn, outer_loss=criterion, batch_size=self.batch_size),
             restore=lambda y: meta.stages(y, self.batch_size)[-1],
         )
 
@@ -487,7 +486,7 @@ default="per_step"
             raise ValueError(
                 f"image_shape is {image_shape}, but the training images have {shape[0]} channel(s)."
             )
-        if not self.init_.build(own.images.tensor_shape).continuous:
+        if not self._parts()["meta"].inner.phi.continuous:
             raise ValueError(
                 f"The weights of {self.init_!r} stand for images of shape {self.image_shape_} only."
             )
@@ -495,11 +494,13 @@ default="per_step"
         laid_out = (*image_shape[:2], *[shape[0]] * colour)
         images = Layout((math.prod(shape),) if flat else laid_out, shape)
         try:
-            measured = self.operator_.build(shape).measurement_shape
+            A = self._parts(replace(own, images=images))["A"]
         except ValueError as error:
             error.add_note(f"The operator does not allow images of shape {image_shape}.")
             raise
-        return replace(own, images=images, measurements=measurement_layout(measured, images))
+        return replace(
+            own, images=images, measurements=measurement_layout(A.measurement_shape, images)
+        )
 
     # ------------------------------------------------------------------ both
 

@@ -56,11 +56,6 @@ class MetaLearner:
     alpha: Tensors
     tuned: bool
 
-    @property
-    def has_encoder(self) -> bool:
-        """Whether the start is conditioned."""
-        return getattr(self.inner.phi, "encoder", None) is not None
-
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """Return all weights, by what they belong to and by name."""
         loss, f = self.inner.loss, self.inner.f

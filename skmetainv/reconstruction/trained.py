@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
 from skmetainv.arrays import to_numpy
+from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import as_noise
 from skmetainv.operators import Operator
@@ -89,8 +90,8 @@ def _without_early_stopping(estimator: Any) -> bool:
 class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     """What the estimators that learn in epochs have in common.
 
-    A subclass has the parameters of a `Reconstructor` and those below, and writes `_initial_state`
-    and `_learner`.
+    A subclass has the parameters of a `Reconstructor` and those below, and writes `_initial_state`,
+    `_training_loss` and `_learner`.
 
     Parameters
     ----------
@@ -146,18 +147,17 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     warm_start: bool
     verbose: int | bool
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        as_optimizer(self.optimizer).build([{"params": [torch.zeros(1)], "lr": 0.0}])
-        as_learning_rate(self.lr_schedule)._validate_params()
-
     @abstractmethod
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         """Return the fitted attributes before any training, `weights_` among them."""
 
     @abstractmethod
-    def _learner(self, problem: Problem, state: Mapping[str, Any]) -> Learner:
-        """Return what learns, with the weights of `state`."""
+    def _training_loss(self) -> LossLike:
+        """Return what training minimises between restored and clean images."""
+
+    @abstractmethod
+    def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
+        """Return what learns by `criterion`, with the weights of `state`."""
 
     @with_callbacks
     def fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
@@ -255,8 +255,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         if self.early_stopping and not held_out:
             problem, own = cut_off(problem, self.validation_fraction, seed)
             held_out = [own]
+        criterion = self._checked_training(problem)
         before = self._going_on() if run.go_on else self._begun(problem, seed)
-        learner = self._learner(problem, before)
+        learner = self._learner(problem, before, criterion)
         loop = self._loop(learner, self._batches(problem, seed), before, run, keeper)
         loop.validate = self._validation(learner, held_out)
         epochs = loop.observer = self._epochs(loop, learner, before, given, run)
@@ -277,6 +278,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             epochs.end_training()
         progress = self._progress(loop, learner, before)
         return before | progress | {"_interrupted_": interrupted}
+
+    def _checked_training(self, problem: Problem) -> Criterion:
+        """Return the criterion; what only training needs is checked before long work."""
+        as_optimizer(self.optimizer).build([{"params": [torch.zeros(1)], "lr": 0.0}])
+        as_learning_rate(self.lr_schedule)._validate_params()
+        return as_loss(self._training_loss()).build(problem.geometry.data_range)
 
     def _going_on(self) -> dict[str, Any]:
         """Return all fitted attributes, to go on from."""
