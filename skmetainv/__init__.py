@@ -1,7 +1,18 @@
 """Meta-learned starts for classical solvers of inverse problems, with scikit-learn's API."""
 
-from skmetainv.estimators import ClassicalReconstructor, MetaInverseSolver
+from skmetainv.estimators import (
+    ClassicalReconstructor,
+    MetaInverseSolver,
+    UNetReconstructor,
+    UnrolledReconstructor,
+)
 
 __version__ = "0.1.0"
 
-__all__ = ["ClassicalReconstructor", "MetaInverseSolver", "__version__"]
+__all__ = [
+    "ClassicalReconstructor",
+    "MetaInverseSolver",
+    "UNetReconstructor",
+    "UnrolledReconstructor",
+    "__version__",
+]

@@ -556,7 +556,7 @@ def test_an_encoder_of_the_measurement_serves_nonlinear_operators():
 def test_an_encoder_of_the_measurement_needs_one_like_an_image():
     phi = PixelGrid(encoder=Encoder(start="measurement")).build((1, 2, 2))
     data = MatrixOperator(np.ones((3, 4))).build((1, 2, 2)).bind(torch.ones(2, 3).double())
-    with pytest.raises(ValueError, match="'start' parameter of Encoder must be 'adjoint'"):
+    with pytest.raises(ValueError, match="start 'measurement' needs measurements of the shape"):
         phi.condition(weights_of(phi), data)
 
 

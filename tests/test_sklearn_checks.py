@@ -7,7 +7,12 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from skmetainv import ClassicalReconstructor, MetaInverseSolver
+from skmetainv import (
+    ClassicalReconstructor,
+    MetaInverseSolver,
+    UNetReconstructor,
+    UnrolledReconstructor,
+)
 from skmetainv.denoisers import DnCNN, DRUNet, TotalVariation
 from skmetainv.losses import L1, L2
 from skmetainv.meta import IMAML, MAML, InnerLoss, PerLayer
@@ -84,6 +89,35 @@ ESTIMATORS = [
         GaussianBlur(), PrimalDual(), max_iter=30, tol=1e-2, start="zeros", precision="float64"
     ),
     ClassicalReconstructor(solver=ADMM(DnCNN(depth=2, width=2, max_epochs=1)), noise=0.1),
+    UnrolledReconstructor(max_epochs=1),
+    UnrolledReconstructor(
+        MissingPixels(),
+        HQS(TotalVariation(n_iter=2), n_iter=2),
+        start="measurement",
+        loss="l1",
+        early_stopping=True,
+        max_epochs=2,
+    ),
+    UnrolledReconstructor(
+        GaussianBlur(),
+        RED(DnCNN(depth=2, width=2, max_epochs=1), n_iter=2, rho=[0.1, 0.2], learnable=("rho",)),
+        start="zeros",
+        noise=0.1,
+        precision="float64",
+        clip=(0, 1),
+        max_epochs=1,
+    ),
+    UNetReconstructor(width=4, max_epochs=1),
+    UNetReconstructor(MissingPixels(), width=2, depth=3, loss={"l1": 1.0, "l2": 0.5}, max_epochs=1),
+    UNetReconstructor(
+        GaussianBlur(),
+        width=2,
+        depth=1,
+        residual=False,
+        start="adjoint",
+        precision="bfloat16",
+        max_epochs=1,
+    ),
     DnCNN(max_epochs=1),
     DnCNN(0.05, depth=3, width=4, max_epochs=2, patch_size=2, augment=False, loss="l1"),
     DnCNN(

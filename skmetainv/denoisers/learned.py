@@ -322,7 +322,7 @@ checkpoint, warm_start, random_state, verbose
         architecture = self._chosen_architecture(published)
         network = self._network(channels, **architecture)
         if self.weights is None:
-            state = initial_weights(network, weights_generator(seed))
+            state = initial_weights(network, weights_generator(seed), network.gain)
         else:
             state = published
             settings = ", ".join(f"{name}={value!r}" for name, value in architecture.items())

@@ -69,13 +69,25 @@ class LearnedModule(DenoiserModule):
         return self.low + self.width * denoised
 
 
-def initial_weights(network: Network, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-    """Return normally distributed weights, and biases of 0."""
+def initial_weights(
+    network: nn.Module, generator: np.random.Generator, gain: float = 2**0.5
+) -> dict[str, torch.Tensor]:
+    """Return normally distributed weights, and biases of 0.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network, whose weights are not looked at.
+    generator : numpy.random.Generator
+        Draws them.
+    gain : float, default=2**0.5
+        They have the standard deviation ``gain / sqrt(fan_in)``.
+    """
     weights = {}
     for name, like in network.state_dict().items():
         if like.ndim == 1:
             weights[name] = torch.zeros_like(like)
         else:
-            scale = network.gain / (like.numel() / like.shape[0]) ** 0.5
+            scale = gain / (like.numel() / like.shape[0]) ** 0.5
             weights[name] = torch.from_numpy(scale * generator.standard_normal(like.shape))
     return weights

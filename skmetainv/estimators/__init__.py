@@ -2,5 +2,12 @@
 
 from skmetainv.estimators.classical import ClassicalReconstructor
 from skmetainv.estimators.meta_inverse_solver import MetaInverseSolver
+from skmetainv.estimators.unet import UNetReconstructor
+from skmetainv.estimators.unrolled import UnrolledReconstructor
 
-__all__ = ["ClassicalReconstructor", "MetaInverseSolver"]
+__all__ = [
+    "ClassicalReconstructor",
+    "MetaInverseSolver",
+    "UNetReconstructor",
+    "UnrolledReconstructor",
+]

@@ -14,18 +14,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from skmetainv.estimators.solvers import ready_solver
+from skmetainv.estimators.starts import FromStart
 from skmetainv.noise import Noise, as_noise
 from skmetainv.operators import DataTerm, Operator
 from skmetainv.operators.operator import has_missing
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, training_generators
-from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.base import Reconstruct
 from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
-from skmetainv.reconstruction.validation import check_images, check_shape
 from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run, Solver
-
-_STARTS = {"adjoint", "pseudo_inverse", "zeros"}
 
 
 class _Record(NamedTuple):
@@ -43,7 +40,7 @@ class _Record(NamedTuple):
         return bool(np.isfinite(self.residuals).all())
 
 
-class ClassicalReconstructor(Reconstructor):
+class ClassicalReconstructor(FromStart):
     """Restore images by a classical solver, from a start that the measurement gives.
 
     ``x = f(start, y)``: a number of updates of the solver, or as many as it takes until an image no
@@ -67,9 +64,10 @@ class ClassicalReconstructor(Reconstructor):
         x_k|| <= tol max(||x_k||, ||x_k+1||)``, multipliers and dual variables of the solver counted
         as well, in the images' units (see `skmetainv.solvers.IterativeSolver.run`). Each image
         stops on its own. None always makes `max_iter` updates.
-    start : {"adjoint", "pseudo_inverse", "zeros"} or array-like, default="adjoint"
-        Where the solver starts: ``A' y``, ``A^+ y``, zeros, or one image for all, in the layout and
-        the units of the images. Nonlinear operators have the last two only.
+    start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
+        Where the solver starts: ``A' y``, ``A^+ y``, ``y`` itself where it has the shape of an
+        image, zeros, or one image for all, in the layout and the units of the images. Nonlinear
+        operators have the last three only.
     noise : float or Noise, default=0.0
         Noise of simulated measurements (`score`, `simulate`); a number is the standard deviation
         of Gaussian noise, in the units of the measurement.
@@ -131,11 +129,9 @@ class ClassicalReconstructor(Reconstructor):
     """
 
     _parameter_constraints = {
-        **Reconstructor._parameter_constraints,
-        "solver": [Solver, None],
+        **FromStart._parameter_constraints,
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "tol": [Interval(Real, 0, None, closed="left"), None],
-        "start": [StrOptions(_STARTS), "array-like"],
     }
 
     _cache: dict[Any, Any]
@@ -225,7 +221,8 @@ class ClassicalReconstructor(Reconstructor):
         f = self._placed(solver.build(problem.geometry.images.tensor_shape))
         data = problem.A.bind(self._first_measurement(problem, seed))
         with torch.no_grad():
-            run = f.run(self._first_images(data, problem.geometry), data, max_iter=1)
+            start = self._first_images(self.start, data, problem.geometry)
+            run = f.run(start, data, max_iter=1)
         return {"solver_": solver, "_first_records": _records(run)}
 
     def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
@@ -237,15 +234,6 @@ class ClassicalReconstructor(Reconstructor):
         x = self._source(problem.clean, problem.geometry, allow_nan=allow_nan).read(first)
         noise = as_noise(self.noise).build()
         return problem.A.simulate(x, noise, training_generators(seed, 0, first))
-
-    def _first_images(self, data: DataTerm, geometry: Geometry) -> torch.Tensor:
-        """Return where the solver starts."""
-        if isinstance(self.start, str):
-            return data.start(self.start)
-        image = check_images(np.asarray(self.start)[None], self, name="start")
-        check_shape(image, geometry.images.shape, self, "images", "start")
-        x = self._source(image, geometry, name="start").read(np.array([0]))
-        return x.expand(len(data.y), -1, -1, -1)
 
     # ------------------------------------------------------------------ prediction
 
@@ -264,7 +252,8 @@ class ClassicalReconstructor(Reconstructor):
     def _run(self, f: IterativeSolver, data: DataTerm) -> Run:
         max_iter = f.n_iter if self.max_iter is None else self.max_iter
         with torch.no_grad():
-            return f.run(self._first_images(data, self._geometry_), data, max_iter, self.tol)
+            start = self._first_images(self.start, data, self._geometry_)
+            return f.run(start, data, max_iter, self.tol)
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
         f = self.solver_.build(geometry.images.tensor_shape)

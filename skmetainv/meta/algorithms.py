@@ -52,8 +52,7 @@ class Task:
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``L_outer`` of reconstructions, over the pixels that are known."""
-        known = None if self.data.A.observed is None else ~self.x.isnan()
-        return self.outer_loss(x, self.x, known)
+        return self.outer_loss(x, self.x, self.data.known(self.x))
 
 
 class OuterLosses(NamedTuple):

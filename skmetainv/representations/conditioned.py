@@ -90,10 +90,10 @@ class ConditionedModule(ImageModule):
         """Return the start and the features, see `ImageModule.condition`."""
         start = features = None
         if self.residual is not None:
-            start = self._start(data, self.residual)
+            start = _start(data, self.residual)
         if self.encoder is not None:
-            x = (self._start(data, self.encoder.start) - self.centre) / self.radius
-            features = self.encoder(weights, x, self._observed(data))
+            x = (_start(data, self.encoder.start) - self.centre) / self.radius
+            features = self.encoder(weights, x, data.observed_pixels())
         return None if start is None and features is None else Condition(start, features)
 
     def forward(self, weights: Weights, condition: Condition | None = None) -> torch.Tensor:
@@ -109,25 +109,10 @@ class ConditionedModule(ImageModule):
         start = self.centre if condition.start is None else condition.start
         return start + self.radius * images
 
-    def _start(self, data: DataTerm, kind: str) -> torch.Tensor:
-        """Return one image of each measurement."""
-        if kind == "measurement":
-            if data.A.measurement_shape != self.image_shape:
-                raise ValueError(
-                    "The 'start' parameter of Encoder must be 'adjoint' or 'pseudo_inverse' where "
-                    f"measurements, of shape {data.A.measurement_shape}, do not have the shape of "
-                    f"images, {self.image_shape}. Got 'measurement' instead."
-                )
-            return data.y
-        with in_full_precision(data.y):
-            return data.start(kind)
 
-    def _observed(self, data: DataTerm) -> torch.Tensor:
-        """Return which pixels are observed, (batch, 1, height, width)."""
-        observed, shape = data.A.observed, data.A.measurement_shape
-        if observed is None or shape[1:] != self.image_shape[1:]:
-            return data.y.new_ones(len(data.y), 1, *self.image_shape[1:])
-        return observed.expand(len(data.y), *shape).any(dim=1, keepdim=True)
+def _start(data: DataTerm, kind: str) -> torch.Tensor:
+    with in_full_precision(data.y):
+        return data.start(kind)
 
 
 def with_features(images: torch.Tensor, features: torch.Tensor | None) -> torch.Tensor:

@@ -242,7 +242,8 @@ class DataTerm:
         Parameters
         ----------
         kind : str
-            "zeros"; for a linear map also "adjoint", ``A' y``, and "pseudo_inverse", ``A^+ y``.
+            "zeros"; "measurement", ``y`` itself, where measurements have the shape of images; for
+            a linear map also "adjoint", ``A' y``, and "pseudo_inverse", ``A^+ y``.
 
         Returns
         -------
@@ -251,9 +252,38 @@ class DataTerm:
         """
         if kind == "zeros":
             return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)
+        if kind == "measurement":
+            return self._measured_image()
         if kind in ("adjoint", "pseudo_inverse"):
             raise ValueError(f"The start {kind!r} {_NEEDS_LINEAR} Start from 'zeros'.")
-        raise ValueError(f"There is no start {kind!r}: 'zeros', 'adjoint' or 'pseudo_inverse'.")
+        raise ValueError(
+            f"There is no start {kind!r}: 'zeros', 'measurement', 'adjoint' or 'pseudo_inverse'."
+        )
+
+    def _measured_image(self) -> torch.Tensor:
+        """Return the measurements as the images that they are."""
+        if self.A.measurement_shape != self.A.image_shape:
+            raise ValueError(
+                "The start 'measurement' needs measurements of the shape of images, "
+                f"{self.A.image_shape}. They have {self.A.measurement_shape}: 'adjoint' and "
+                "'pseudo_inverse' make images of them."
+            )
+        return self.y
+
+    def known(self, x: torch.Tensor) -> torch.Tensor | None:
+        """Return where clean images are not NaN; None where the operator has no missing values."""
+        return None if self.A.observed is None else ~x.isnan()
+
+    def observed_pixels(self) -> torch.Tensor:
+        """Return which pixels are observed, boolean, of shape (batch, 1, height, width).
+
+        A pixel counts as observed when one of its channels is. All do where the operator has no
+        mask of the image's height and width.
+        """
+        observed, size = self.A.observed, self.A.image_shape[1:]
+        if observed is None or self.A.measurement_shape[1:] != size:
+            return torch.ones(len(self.y), 1, *size, dtype=torch.bool, device=self.y.device)
+        return observed.expand(len(self.y), *self.A.measurement_shape).any(dim=1, keepdim=True)
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
         """Raise: the proximal step of a nonlinear operator is no linear system.

@@ -1,0 +1,45 @@
+"""Where a classical solver starts that no network gives a start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from skmetainv.operators import DataTerm
+from skmetainv.parameters import StrOptions
+from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.geometry import Geometry
+from skmetainv.reconstruction.validation import check_images, check_shape
+from skmetainv.solvers import Solver
+
+
+class FromStart(Reconstructor):
+    """What the estimators have in common whose solver starts from what the measurement gives.
+
+    Parameters
+    ----------
+    solver : Solver or None
+        The classical solver.
+    start : str or array-like
+        A start of `skmetainv.operators.DataTerm`, or one image for all.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **Reconstructor._parameter_constraints,
+        "solver": [Solver, None],
+        "start": [StrOptions({"adjoint", "pseudo_inverse", "measurement", "zeros"}), "array-like"],
+    }
+
+    solver: Solver | None
+    start: Any
+
+    def _first_images(self, start: Any, data: DataTerm, geometry: Geometry) -> torch.Tensor:
+        """Return the images that `start` stands for."""
+        if isinstance(start, str):
+            return data.start(start)
+        image = check_images(np.asarray(start)[None], self, name="start")
+        check_shape(image, geometry.images.shape, self, "images", "start")
+        x = self._source(image, geometry, name="start").read(np.array([0]))
+        return x.expand(len(data.y), -1, -1, -1)

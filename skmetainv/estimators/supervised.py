@@ -1,0 +1,100 @@
+"""What estimators share that are one module, from measurements to images, trained end to end."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import nn
+
+from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
+from skmetainv.operators import ForwardMap
+from skmetainv.parameters import Interval
+from skmetainv.reconstruction import Learner, TrainedReconstructor
+from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
+from skmetainv.training import TrainingLoop
+
+
+class SupervisedReconstructor(TrainedReconstructor):
+    """What the estimators have in common that learn to restore in one go.
+
+    ``min_w mean_i loss(G_w(y_i), x_i)`` over the weights ``w`` of a module ``G``. A subclass writes
+    `_initial_state` and `_module`.
+
+    Parameters
+    ----------
+    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable
+        What training minimises between restored and clean images.
+    lr : float
+        Learning rate.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **TrainedReconstructor._parameter_constraints,
+        "loss": LOSS_CONSTRAINTS,
+        "lr": [Interval(Real, 0, None, closed="left")],
+    }
+
+    loss: LossLike
+    lr: float
+
+    @abstractmethod
+    def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:
+        """Return the module ``G``, from data terms to images, its weights not set.
+
+        Its parameters are what is learned, by the names of `weights_`.
+        """
+
+    # ------------------------------------------------------------------ training
+
+    def _training_loss(self) -> LossLike:
+        return self.loss
+
+    def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
+        A = problem.A
+        G = self._with_weights(state, problem.geometry, A)
+        weights = dict(G.named_parameters())
+
+        def learn(loop: TrainingLoop) -> None:
+            for x, y in loop:
+                data = A.bind(y)
+                loss = criterion(G(data), x, data.known(x))
+                loss.sum().backward()
+                loop.descend(loss=loss)
+
+        return Learner(
+            weights=weights,
+            groups=[{"params": list(weights.values()), "lr": self.lr}],
+            learn=learn,
+            restore=partial(self._restored_by, G, A),
+        )
+
+    def _with_weights(
+        self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap
+    ) -> nn.Module:
+        """Return the module with the weights of `state`, where everything is computed."""
+        G = self._placed(self._module(state, geometry, A))
+        with torch.no_grad():
+            for name, weight in G.named_parameters():
+                weight.copy_(torch.from_numpy(state["weights_"][name]))
+        return G
+
+    # ------------------------------------------------------------------ prediction
+
+    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
+        parts = super()._build_parts(geometry)
+        return {**parts, "G": self._with_weights(vars(self), geometry, parts["A"])}
+
+    def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
+        parts = self._parts()
+        return self._restored_by(parts["G"], parts["A"], y)
+
+    def _restored_by(self, G: nn.Module, A: ForwardMap, y: torch.Tensor) -> torch.Tensor:
+        """Return what a module makes of a batch of measurements."""
+        n = images_to_stack(self.batch_size, A.image_shape, y.device)
+        with torch.no_grad():
+            return torch.cat([G(A.bind(y_i)) for y_i in equal_chunks(y, n)])[: len(y)]

@@ -1,0 +1,291 @@
+"""The U-Net of image-to-image learning, as an estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import max_pool2d, pad
+from torch.nn.utils import skip_init
+
+from skmetainv.arrays import to_numpy
+from skmetainv.denoisers.network import initial_weights
+from skmetainv.estimators.supervised import SupervisedReconstructor
+from skmetainv.losses import LossLike
+from skmetainv.noise import Noise
+from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
+from skmetainv.parameters import Interval, StrOptions
+from skmetainv.randomness import weights_generator
+from skmetainv.reconstruction.geometry import Geometry, Problem
+from skmetainv.training import Checkpoint, LearningRate, Optimizer
+
+
+class UNetReconstructor(SupervisedReconstructor):
+    """Restore images by a U-Net, from an image that the measurement gives.
+
+    ``x = start + r G_w((start - c) / r, mask)`` with ``c`` the middle and ``r`` half the width of
+    the data range. The network ``G`` halves the image `depth` - 1 times and doubles it again, with
+    two convolutions of 3 x 3 pixels and ReLU at each size, and at each size on the way up sees what
+    there was on the way down. It knows nothing of the forward model but what training shows.
+
+    Parameters
+    ----------
+    operator : Operator, default=None
+        The forward model ``A``; None is the identity (denoising).
+    width : int, default=32
+        Channels at full size; they double as the size is halved. Ronneberger et al. have 64.
+    depth : int, default=4
+        Number of sizes. Ronneberger et al. have 5.
+    residual : bool, default=True
+        Add the network's image to the start. With False the network gives all of it, ``x = c +
+        r G_w(...)``, as Ronneberger et al. have it.
+    start : {"auto", "measurement", "adjoint", "pseudo_inverse"}, default="auto"
+        The image that the network sees: ``y`` itself; ``A' y / ||A||^2``; or ``A^+ y``. "auto" is
+        the first where measurements have the shape of images, else the second. Nonlinear operators
+        have the first only. A channel beside it says which pixels are observed, where the operator
+        has a mask of the image's height and width (a pixel counts as observed when one of its
+        channels is); it is 1 elsewhere.
+    noise : float or Noise, default=0.0
+        Noise of simulated measurements; a number is the standard deviation of Gaussian noise, in
+        the units of the measurement.
+    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
+        What `fit` minimises between restored and clean images, see `skmetainv.losses`.
+    lr : float, default=1e-3
+        Learning rate.
+    optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
+        How gradients change the weights, see `skmetainv.training`.
+    lr_schedule : {"constant", "cosine"} or LearningRate, default="constant"
+        What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
+    max_grad_norm : float, default=None
+        Scale gradients down to this norm where it is larger.
+    max_epochs : int, default=20
+        How often `fit` sees every image.
+    batch_size : int, default=5
+        Images in a step, and images that `predict` restores at a time.
+    early_stopping : bool, default=False
+        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+    validation_fraction : float, default=0.1
+        Share of the images, drawn at random, that early stopping holds out where `fit` is given no
+        `X_val`.
+    n_iter_no_change : int, default=10
+        Epochs in a row without a better PSNR, after which early stopping stops.
+    tol : float, default=0.0
+        By how many decibels it must be better.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
+        square if they can be, else one row.
+    data_range : float or (float, float), default=None
+        The largest value of images, or the least and the largest. With None floats are
+        nominally in [0, 1] and integers are divided by their type's maximum; otherwise all
+        values are taken as they are.
+    clip : (float, float), default=None
+        Clip predictions to this range.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Floating-point type of all computations; with "bfloat16" networks take their products in
+        it, and weights, images and the physics are float32.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device when there is one, else the CPU.
+    checkpoint : path-like or Checkpoint, default=None
+        A file that `fit` writes from time to time and goes on from, see
+        `skmetainv.training.Checkpoint`.
+    warm_start : bool, default=False
+        Let `fit` begin with the weights of the last call, and add epochs to it.
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of initial weights, batches, masks and noise.
+    verbose : int, default=0
+        1 draws a progress bar, with the figures of `history_`.
+
+    Attributes
+    ----------
+    weights_ : dict of str to ndarray
+        The network's.
+    history_ : dict of str to list
+        For each epoch: ``loss``, the mean over images, ``validation_psnr`` where there is one,
+        ``learning_rate``, and ``seconds``.
+    n_iter_ : int
+        Number of epochs trained.
+    image_shape_ : tuple of int
+        Shape of an image.
+    measurement_shape_ : tuple of int
+        Shape of a measurement in the array that `predict` takes.
+    data_range_ : (float, float)
+        The least and the largest value that images nominally have.
+    operator_ : Operator
+        A copy of the parameter, to which the weights belong.
+    start_ : str
+        The start that "auto" stands for.
+    n_features_in_ : int
+        Length of the second axis of the `X` that was fitted.
+    feature_names_in_ : ndarray of str
+        Column names, where `X` was a data frame.
+
+    Notes
+    -----
+    Images are continued at their border by 0 in convolutions, so that the result is as large as the
+    image, and by their last row and column up to a multiple of ``2^(depth - 1)`` pixels. Weights
+    begin as He et al. (2015) have it.
+
+    References
+    ----------
+    Ronneberger, Fischer and Brox, "U-Net: convolutional networks for biomedical image
+    segmentation", MICCAI, 2015.
+
+    Jin, McCann, Froustey and Unser, "Deep convolutional neural network for inverse problems in
+    imaging", IEEE Transactions on Image Processing, 2017 (with a residual).
+
+    Examples
+    --------
+    >>> from skmetainv import UNetReconstructor
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.operators import Inpainting
+    >>> faces = load_faces()
+    >>> est = UNetReconstructor(Inpainting(), width=4, depth=3, max_epochs=1, random_state=0)
+    >>> measured = est.simulate(faces[:3])
+    >>> est.fit(faces[3:]).predict(measured).shape
+    (3, 25, 25)
+    """
+
+    _parameter_constraints = {
+        **SupervisedReconstructor._parameter_constraints,
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "depth": [Interval(Integral, 1, None, closed="left")],
+        "residual": ["boolean"],
+        "start": [StrOptions({"auto", "measurement", "adjoint", "pseudo_inverse"})],
+    }
+
+    def __init__(
+        self,
+        operator: Operator | None = None,
+        *,
+        width: int = 32,
+        depth: int = 4,
+        residual: bool = True,
+        start: str = "auto",
+        noise: float | Noise = 0.0,
+        loss: LossLike = "l2",
+        lr: float = 1e-3,
+        optimizer: str | Optimizer = "adam",
+        lr_schedule: str | LearningRate = "constant",
+        max_grad_norm: float | None = None,
+        max_epochs: int = 20,
+        batch_size: int = 5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
+        image_shape: tuple[int, ...] | None = None,
+        data_range: float | tuple[float, float] | None = None,
+        clip: tuple[float, float] | None = None,
+        precision: str = "float32",
+        device: str | torch.device = "auto",
+        checkpoint: str | PathLike[str] | Checkpoint | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.operator = operator
+        self.width = width
+        self.depth = depth
+        self.residual = residual
+        self.start = start
+        self.noise = noise
+        self.loss = loss
+        self.lr = lr
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.max_grad_norm = max_grad_norm
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.image_shape = image_shape
+        self.data_range = data_range
+        self.clip = clip
+        self.precision = precision
+        self.device = device
+        self.checkpoint = checkpoint
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
+        start = self.start
+        if start == "auto":
+            image_like = problem.A.measurement_shape == problem.A.image_shape
+            start = "measurement" if image_like else "adjoint"
+        architecture = {name: getattr(self, name) for name in ("width", "depth", "residual")}
+        state = {"start_": start, "_architecture_": architecture}
+        G = self._module(state, problem.geometry, problem.A)
+        weights = initial_weights(G, weights_generator(seed))
+        cast = {name: weight.to(self._dtype()) for name, weight in weights.items()}
+        return {**state, "weights_": to_numpy(cast)}
+
+    def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:
+        start, scale = state["start_"], 1.0
+        if start == "adjoint" and isinstance(A, LinearMap):
+            scale = 1 / float(A.norm()) ** 2
+        return _Residual(geometry, start, scale, **state["_architecture_"])
+
+
+class _Residual(nn.Module):
+    """From data terms to images: the network between the units of the data."""
+
+    def __init__(
+        self, geometry: Geometry, start: str, scale: float, width: int, depth: int, residual: bool
+    ):
+        super().__init__()
+        low, high = geometry.data_range
+        self.centre, self.radius = (low + high) / 2, (high - low) / 2
+        self.start, self.scale, self.residual = start, scale, residual
+        network = _UNet(geometry.images.tensor_shape[0], width, depth)
+        self.network = network.to(memory_format=torch.channels_last)
+
+    def forward(self, data: DataTerm) -> torch.Tensor:
+        x = self.scale * data.start(self.start)
+        seen = torch.cat([(x - self.centre) / self.radius, data.observed_pixels().to(x)], dim=1)
+        return (x if self.residual else self.centre) + self.radius * self.network(seen)
+
+
+class _UNet(nn.Module):
+    """The network: images with a mask in, images out."""
+
+    autocasts = True
+
+    def __init__(self, channels: int, width: int, depth: int):
+        super().__init__()
+        widths = [width * 2**scale for scale in range(depth)]
+        before = [channels + 1, *widths[:-1]]
+        self.down = nn.ModuleList(map(_two_convolutions, before, widths))
+        self.up = nn.ModuleList(_doubled(2 * n, n) for n in widths[-2::-1])
+        self.merge = nn.ModuleList(_two_convolutions(2 * n, n) for n in widths[-2::-1])
+        self.last = skip_init(nn.Conv2d, width, channels, 1, dtype=torch.float64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[-2:]
+        multiple = 2 ** len(self.up)
+        z = pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        z, seen = self.down[0](z), []
+        for convolutions in self.down[1:]:
+            seen.append(z)
+            z = convolutions(max_pool2d(z, 2))
+        for doubled, convolutions in zip(self.up, self.merge, strict=True):
+            z = convolutions(torch.cat([seen.pop(), doubled(z)], dim=1))
+        return self.last(z)[..., :height, :width]
+
+
+def _two_convolutions(n_in: int, n_out: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for n in (n_in, n_out):
+        conv = skip_init(nn.Conv2d, n, n_out, 3, padding=1, dtype=torch.float64)
+        layers += [conv, nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _doubled(n_in: int, n_out: int) -> nn.Module:
+    return skip_init(nn.ConvTranspose2d, n_in, n_out, 2, stride=2, dtype=torch.float64)

@@ -1,0 +1,228 @@
+"""A classical solver, unrolled and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from skmetainv.arrays import to_numpy
+from skmetainv.estimators.solvers import ready_solver, trainable
+from skmetainv.estimators.starts import FromStart
+from skmetainv.estimators.supervised import SupervisedReconstructor
+from skmetainv.losses import LossLike
+from skmetainv.noise import Noise
+from skmetainv.operators import DataTerm, ForwardMap, Operator
+from skmetainv.reconstruction.geometry import Geometry, Problem
+from skmetainv.solvers import GradientDescent, IterativeSolver, Solver
+from skmetainv.training import Checkpoint, LearningRate, Optimizer
+
+
+class UnrolledReconstructor(FromStart, SupervisedReconstructor):
+    """Restore images by a classical solver whose updates were trained end to end.
+
+    ``x = f_w(start, y)``: the solver's `n_iter` updates are the layers of a network, and `fit`
+    learns its weights ``w``, those of its denoiser and its penalties, step sizes and noise levels::
+
+        min_w mean_i loss(f_w(start_i, y_i), x_i)
+
+    With the weights that it begins with, it is `ClassicalReconstructor` of the same solver.
+
+    Parameters
+    ----------
+    operator : Operator, default=None
+        The forward model ``A``; None is the identity (denoising).
+    solver : Solver, default=None
+        The solver ``f``; None is ``GradientDescent(n_iter=5)``. Training changes its denoiser, if
+        that has weights, and the numbers that the parameter `learnable` names; where it names
+        none, all that are set. A number that is given once per update is learned once per update.
+        A learned denoiser is first fitted on the clean images as a denoiser, unless it is in a
+        `FrozenEstimator` or has weights of a file: training goes on from these. The solver and the
+        denoiser that were given stay as they are; a bound of the denoiser's norm is not kept.
+    start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
+        Where the solver starts, see `ClassicalReconstructor`.
+    noise : float or Noise, default=0.0
+        Noise of simulated measurements; a number is the standard deviation of Gaussian noise, in
+        the units of the measurement.
+    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
+        What `fit` minimises between restored and clean images, see `skmetainv.losses`.
+    lr : float, default=1e-4
+        Learning rate.
+    optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
+        How gradients change the weights, see `skmetainv.training`.
+    lr_schedule : {"constant", "cosine"} or LearningRate, default="constant"
+        What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
+    max_grad_norm : float, default=None
+        Scale gradients down to this norm where it is larger.
+    max_epochs : int, default=20
+        How often `fit` sees every image.
+    batch_size : int, default=5
+        Images in a step, and images that `predict` restores at a time.
+    early_stopping : bool, default=False
+        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+    validation_fraction : float, default=0.1
+        Share of the images, drawn at random, that early stopping holds out where `fit` is given no
+        `X_val`.
+    n_iter_no_change : int, default=10
+        Epochs in a row without a better PSNR, after which early stopping stops.
+    tol : float, default=0.0
+        By how many decibels it must be better.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
+        square if they can be, else one row.
+    data_range : float or (float, float), default=None
+        The largest value of images, or the least and the largest. With None floats are
+        nominally in [0, 1] and integers are divided by their type's maximum; otherwise all
+        values are taken as they are.
+    clip : (float, float), default=None
+        Clip predictions to this range.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Floating-point type of all computations; with "bfloat16" networks take their products in
+        it, and weights, images and the physics are float32.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device when there is one, else the CPU.
+    checkpoint : path-like or Checkpoint, default=None
+        A file that `fit` writes from time to time and goes on from, see
+        `skmetainv.training.Checkpoint`.
+    warm_start : bool, default=False
+        Let `fit` begin with the weights of the last call, and add epochs to it.
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of initial weights, batches, masks and noise.
+    verbose : int, default=0
+        1 draws a progress bar, with the figures of `history_`.
+
+    Attributes
+    ----------
+    weights_ : dict of str to ndarray
+        All that was learned, with the prefix ``solver.``: the denoiser's weights, and logarithms of
+        the solver's numbers. `MetaInverseSolver` has those of a tuned solver by the same names.
+    history_ : dict of str to list
+        For each epoch: ``loss``, the mean over images, ``validation_psnr`` where there is one,
+        ``learning_rate``, and ``seconds``.
+    n_iter_ : int
+        Number of epochs trained.
+    image_shape_ : tuple of int
+        Shape of an image.
+    measurement_shape_ : tuple of int
+        Shape of a measurement in the array that `predict` takes.
+    data_range_ : (float, float)
+        The least and the largest value that images nominally have.
+    operator_, solver_, start_ : object
+        Copies of the parameters that the weights belong to, the solver's denoiser fitted.
+    n_features_in_ : int
+        Length of the second axis of the `X` that was fitted.
+    feature_names_in_ : ndarray of str
+        Column names, where `X` was a data frame.
+
+    References
+    ----------
+    Gregor and LeCun, "Learning fast approximations of sparse coding", ICML, 2010.
+
+    Monga, Li and Eldar, "Algorithm unrolling: interpretable, efficient deep learning for signal and
+    image processing", IEEE Signal Processing Magazine, 2021.
+
+    Examples
+    --------
+    >>> from skmetainv import UnrolledReconstructor
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.denoisers import DnCNN
+    >>> from skmetainv.operators import GaussianBlur
+    >>> from skmetainv.solvers import HQS
+    >>> faces = load_faces()
+    >>> denoiser = DnCNN(noise_level=0.05, depth=3, width=8, max_epochs=1)
+    >>> est = UnrolledReconstructor(
+    ...     GaussianBlur(sigma=1.0), HQS(denoiser, n_iter=3), noise=0.01, max_epochs=1
+    ... )
+    >>> measured = est.simulate(faces[:3], random_state=0)
+    >>> est.fit(faces[3:]).predict(measured).shape
+    (3, 25, 25)
+    """
+
+    _parameter_constraints = {
+        **FromStart._parameter_constraints,
+        **SupervisedReconstructor._parameter_constraints,
+    }
+
+    def __init__(
+        self,
+        operator: Operator | None = None,
+        solver: Solver | None = None,
+        *,
+        start: Any = "adjoint",
+        noise: float | Noise = 0.0,
+        loss: LossLike = "l2",
+        lr: float = 1e-4,
+        optimizer: str | Optimizer = "adam",
+        lr_schedule: str | LearningRate = "constant",
+        max_grad_norm: float | None = None,
+        max_epochs: int = 20,
+        batch_size: int = 5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 0.0,
+        image_shape: tuple[int, ...] | None = None,
+        data_range: float | tuple[float, float] | None = None,
+        clip: tuple[float, float] | None = None,
+        precision: str = "float32",
+        device: str | torch.device = "auto",
+        checkpoint: str | PathLike[str] | Checkpoint | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.operator = operator
+        self.solver = solver
+        self.start = start
+        self.noise = noise
+        self.loss = loss
+        self.lr = lr
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.max_grad_norm = max_grad_norm
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.image_shape = image_shape
+        self.data_range = data_range
+        self.clip = clip
+        self.precision = precision
+        self.device = device
+        self.checkpoint = checkpoint
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
+        chosen = GradientDescent(n_iter=5) if self.solver is None else self.solver
+        solver = ready_solver(chosen, problem, self, seed)
+        f = trainable(solver).build(problem.geometry.images.tensor_shape).to(self._dtype())
+        weights = to_numpy(dict(f.named_parameters()), "solver.")
+        if not weights:
+            raise ValueError(
+                "The 'solver' parameter must have something to learn: a denoiser with weights, or "
+                f"numbers that 'learnable' may name. Got {self.solver!r} instead."
+            )
+        start = self.start if isinstance(self.start, str) else np.array(self.start)
+        return {"solver_": solver, "start_": start, "weights_": weights}
+
+    def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:
+        f = trainable(state["solver_"]).build(geometry.images.tensor_shape)
+        return _Unrolled(f, partial(self._first_images, state["start_"], geometry=geometry))
+
+
+class _Unrolled(nn.Module):
+    def __init__(self, f: IterativeSolver, start: Callable[[DataTerm], torch.Tensor]):
+        super().__init__()
+        self.solver, self.start = f, start
+
+    def forward(self, data: DataTerm) -> torch.Tensor:
+        return self.solver(self.start(data), data)
