@@ -1,13 +1,16 @@
-"""Image quality: scikit-image's metrics over batches of images, with the settings stated.
+"""Image quality: scikit-image's metrics and LPIPS over batches of images, with settings stated.
 
-All functions take arrays of shape ``(n, height, width)`` or ``(n, height, width, channels)``, the
+All metrics take arrays of shape ``(n, height, width)`` or ``(n, height, width, channels)``, the
 clean images first, and give the mean over the images, or one value per image.
 """
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from skimage.metrics import (
     mean_squared_error,
@@ -15,10 +18,15 @@ from skimage.metrics import (
     structural_similarity,
 )
 
+from skmetainv.losses import LPIPS, Criterion
+
 Range: TypeAlias = float | tuple[float, float]
 
 # The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
+
+# Images whose features are computed at a time.
+_LPIPS_BATCH = 16
 
 
 def mse(clean: ArrayLike, restored: ArrayLike, *, per_image: bool = False) -> float | np.ndarray:
@@ -153,31 +161,125 @@ def ssim(
     return _reduced(values, per_image)
 
 
-def mean_over_batches(
-    metric: Callable[..., Any],
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
-    data_range: tuple[float, float],
-) -> float:
-    """Return the mean of a metric over the images of all batches.
+def lpips(
+    clean: ArrayLike,
+    restored: ArrayLike,
+    *,
+    net: str = "alex",
+    weights: str | os.PathLike[str] | None = None,
+    upsample: bool = False,
+    data_range: Range = 1.0,
+    per_image: bool = False,
+) -> float | np.ndarray:
+    """Learned perceptual image patch similarity of Zhang et al. (2018), a distance from 0 upwards.
+
+    ``sum_l mean_hw w_l' (f_l(restored) - f_l(clean))^2`` over the layers `l` of a network, whose
+    features `f_l` are normalised to unit length at each pixel; see `skmetainv.losses.LPIPS`.
 
     Parameters
     ----------
-    metric : {mse, psnr, ssim}
-        A function of this module.
+    clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
+        The ground truth and its reconstruction, in the same units, of 1 or 3 channels. Gray images
+        count as three equal channels.
+    net : {"alex", "vgg", "squeeze"}, default="alex"
+        The network: AlexNet, VGG-16 or SqueezeNet 1.1, as trained on ImageNet. Values of different
+        networks cannot be compared.
+    weights : path-like, default=None
+        A file with the network's weights. None takes torchvision's from torch's folder, or
+        downloads it.
+    upsample : bool, default=False
+        Enlarge images that are too small for the network, bilinearly, until their shorter side is
+        just large enough. Such values cannot be compared with those of larger images.
+    data_range : float or (float, float), default=1.0
+        The width of the images' range, or its ends: 1 for images in [0, 1], 255 for 8-bit integers.
+        Values are counted from the lower end, else from 0.
+    per_image : bool, default=False
+        Return one value per image, not their mean.
+
+    Returns
+    -------
+    distance : float, or ndarray of shape (n,)
+        Lower is better; 0 for equal images.
+
+    Raises
+    ------
+    ValueError
+        If the two shapes differ or are not those of images with 1 or 3 channels, if the images are
+        smaller than 31 pixels ("alex"), 16 ("vgg") or 17 ("squeeze") along a side without
+        `upsample`, if `data_range` is not positive, or if the file holds no weights of the network.
+    OSError
+        If there is no file of weights, and none can be downloaded.
+
+    Notes
+    -----
+    Computed in float32 on the CPU. The networks last used are kept: a file is read when it is first
+    named.
+
+    References
+    ----------
+    Zhang, Isola, Efros, Shechtman and Wang, "The unreasonable effectiveness of deep features as a
+    perceptual metric", CVPR, 2018.
+
+    Examples
+    --------
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.metrics import lpips
+    >>> faces = load_faces()
+    >>> lpips(faces, faces, upsample=True)  # doctest: +SKIP
+    0.0
+    """
+    pairs = _paired(clean, restored)
+    low, width = _checked_range(data_range)
+    LPIPS(net, weights, upsample)._validate_params()
+    criterion = _lpips_of_unit_images(
+        net, None if weights is None else os.path.abspath(weights), upsample
+    )
+    values: list[float] = []
+    for start in range(0, len(pairs), _LPIPS_BATCH):
+        xs, zs = zip(*pairs[start : start + _LPIPS_BATCH], strict=True)
+        with torch.no_grad():
+            distances = criterion(_unit_tensor(zs, low, width), _unit_tensor(xs, low, width))
+        values += distances.tolist()
+    return _reduced(values, per_image)
+
+
+def over_batches(
+    metrics: Mapping[str, Callable[..., Any]],
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    data_range: tuple[float, float],
+) -> dict[str, np.ndarray]:
+    """Return the values of several metrics, image by image; each batch is looked at once.
+
+    Parameters
+    ----------
+    metrics : mapping of str to {mse, psnr, ssim, lpips}
+        Functions of this module, by any names.
     batches : iterable of (ndarray, ndarray)
-        Clean images and their reconstructions.
+        Clean images and their reconstructions, one batch or more.
     data_range : (float, float)
         The least and the largest value of the images.
 
     Returns
     -------
-    mean : float
-        Over the images, however they lie in batches.
+    values : dict of str to ndarray of shape (n,)
+        By the same names, over the images of all batches in their order.
     """
-    units = {} if metric is mse else {"data_range": data_range}
-    return float(
-        np.mean(np.concatenate([metric(x, z, per_image=True, **units) for x, z in batches]))
-    )
+    values: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
+    for x, z in batches:
+        for name, metric in metrics.items():
+            units = {} if metric is mse else {"data_range": data_range}
+            values[name].append(metric(x, z, per_image=True, **units))
+    return {name: np.concatenate(parts) for name, parts in values.items()}
+
+
+def mean_over_batches(
+    metric: Callable[..., Any],
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    data_range: tuple[float, float],
+) -> float:
+    """Return the mean of one metric over the images of all batches, see `over_batches`."""
+    (values,) = over_batches({"metric": metric}, batches, data_range).values()
+    return float(np.mean(values))
 
 
 def _paired(clean: ArrayLike, restored: ArrayLike) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -205,3 +307,15 @@ def _checked_range(data_range: Range) -> tuple[float, float]:
 
 def _reduced(values: list[float], per_image: bool) -> float | np.ndarray:
     return np.asarray(values) if per_image else float(np.mean(values))
+
+
+@lru_cache(maxsize=4)
+def _lpips_of_unit_images(net: str, path: str | None, upsample: bool) -> Criterion:
+    """Return LPIPS of images in [0, 1]; its network is read once."""
+    return LPIPS(net, path, upsample).build()
+
+
+def _unit_tensor(images: Sequence[np.ndarray], low: float, width: float) -> torch.Tensor:
+    """Return images in [0, 1], as float32, of shape (batch, channels, height, width)."""
+    unit = ((np.stack(images) - low) / width).astype(np.float32)
+    return torch.from_numpy(unit if unit.ndim == 4 else unit[..., None]).movedim(-1, 1)

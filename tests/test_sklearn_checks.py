@@ -92,7 +92,7 @@ ESTIMATORS = [
     UnrolledReconstructor(max_epochs=1),
     UnrolledReconstructor(
         MissingPixels(),
-        HQS(TotalVariation(n_iter=2), n_iter=2),
+        HQS(TotalVariation(n_iter=2), n_iter=2, learnable=("noise_level",)),
         start="measurement",
         loss="l1",
         early_stopping=True,
