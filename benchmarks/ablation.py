@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.faces import faces_by_person
 from benchmarks.memory import PeakMemory
+from benchmarks.pictures import split_pictures
 from benchmarks.record import load, save, standard_error
 from skmetainv import MetaInverseSolver
 from skmetainv.meta import IMAML, MAML, PerParameter, Reptile
@@ -162,7 +162,7 @@ def trained(estimator, images, seconds, seed):
 def one_run(args):
     """Train one variant; return its figures on the test pictures, or on those to tune by."""
     torch.set_num_threads(1)
-    faces = faces_by_person(args.images, SIZE, N_VALIDATION, N_TEST)
+    faces = split_pictures(args.images, SIZE, n_validation=N_VALIDATION, n_test=N_TEST)
     name, seed, settings = args.run[0], int(args.run[1]), json.loads(args.run[2])
     estimator = make_estimator(name, seed, settings)
     make_estimator(name, seed, settings).fit(faces.training[: BASE["batch_size"]])  # warm up

@@ -25,9 +25,9 @@ def environment(device="cpu"):
     }
 
 
-def save(name, settings, results, device="cpu"):
-    """Write ``results/<name>.json`` and return its path."""
-    path = RESULTS / f"{name}.json"
+def save(name, settings, results, device="cpu", folder=RESULTS):
+    """Write ``<folder>/<name>.json`` and return its path."""
+    path = Path(folder) / f"{name}.json"
     record = {"settings": settings, "environment": environment(device), "results": results}
     path.write_text(json.dumps(record, indent=1) + "\n")
     return path
@@ -40,9 +40,14 @@ def load(name, settings):
     return record["results"] if record.get("settings") == settings else None
 
 
-def standard_error(values):
-    """Return the standard error of the mean of independent values."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+def standard_error(values, groups=None):
+    """Return the standard error of the mean of values that are independent, or whose groups are."""
+    if groups is None:
+        return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    deviations = np.asarray(values) - np.mean(values)
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], deviations)
+    n = len(sums)
+    return float(np.sqrt(n / (n - 1) * np.sum(sums**2)) / len(values))
 
 
 def _processor():

@@ -11,7 +11,7 @@ import argparse
 
 import numpy as np
 
-from benchmarks.faces import persons
+from benchmarks.pictures import persons
 from benchmarks.record import save
 from examples.quickstart import make_estimator, restore
 from skmetainv.datasets import ImageFolder

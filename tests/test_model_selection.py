@@ -1,21 +1,34 @@
+import re
+import sys
+
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from scipy.stats import sem
+from skimage.io import imsave
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import GridSearchCV, GroupKFold, RepeatedKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skmetainv import MetaInverseSolver
-from skmetainv.datasets import load_faces
+from skmetainv import ClassicalReconstructor, MetaInverseSolver
+from skmetainv.datasets import ImageFolder, load_faces
+from skmetainv.denoisers import DnCNN
+from skmetainv.losses import LPIPS
+from skmetainv.meta import InnerLoss
 from skmetainv.metrics import mse, psnr, ssim
 from skmetainv.model_selection import (
     ImageScorer,
+    compare,
     neg_mse_scorer,
     psnr_scorer,
     ssim_scorer,
 )
 from skmetainv.operators import ForwardMap, GaussianBlur, Inpainting, MissingPixels, Operator
 from skmetainv.representations import Siren
+from skmetainv.solvers import HQS
 
 FACES = load_faces()[:, ::2, ::2]  # 13 x 13
 
@@ -116,12 +129,56 @@ def test_scorers_have_names_and_refuse_unknown_metrics():
     est = small().fit(FACES[:3])
     for scorer, name in (
         (ImageScorer("sharpness"), "metric"),
+        (ImageScorer("mse"), "metric"),
+        (ImageScorer(["psnr", "sharpness"]), "metric"),
+        (ImageScorer(["psnr", "ssim", "psnr"]), "metric"),
+        (ImageScorer([]), "metric"),
+        (ImageScorer({"psnr": psnr}), "metric"),
+        (ImageScorer(psnr), "metric"),
         (ImageScorer(operator="blur"), "operator"),
         (ImageScorer(noise=-1.0), "noise"),
         (ImageScorer(random_state="seed"), "random_state"),
     ):
         with pytest.raises(ValueError, match=f"'{name}' parameter of ImageScorer"):
             scorer(est, FACES[:3])
+
+
+def test_a_scorer_of_several_metrics_predicts_once(monkeypatch):
+    est = small(MissingPixels(), noise=0.1).fit(FACES[:10])
+    alone = {s.__name__: s(est, FACES[10:20]) for s in (neg_mse_scorer, psnr_scorer, ssim_scorer)}
+    batches, reconstruct = [], MetaInverseSolver._reconstruct
+    monkeypatch.setattr(
+        MetaInverseSolver,
+        "_reconstruct",
+        lambda self, y: (batches.append(len(y)), reconstruct(self, y))[1],
+    )
+    scorer = ImageScorer(["neg_mse", "psnr", "ssim"])
+    assert scorer(est, FACES[10:20]) == alone
+    assert sum(batches) == 10
+    assert scorer.__name__ == "neg_mse, psnr, ssim"
+    assert ImageScorer(("ssim",))(est, FACES[10:20]) == {"ssim": alone["ssim"]}
+
+
+def test_searches_with_a_scorer_of_several_metrics():
+    several, grid = ImageScorer(["psnr", "neg_mse"]), {"n_inner": [0, 2]}
+    result = cross_validate(small(), FACES[:9], cv=3, scoring=several, error_score="raise")
+    for scorer in (psnr_scorer, neg_mse_scorer):
+        alone = cross_validate(small(), FACES[:9], cv=3, scoring=scorer, error_score="raise")
+        np.testing.assert_array_equal(result[f"test_{scorer.__name__}"], alone["test_score"])
+    search = GridSearchCV(
+        small(), grid, scoring=several, refit="psnr", cv=2, error_score="raise"
+    ).fit(FACES[:10])
+    psnrs = search.cv_results_["mean_test_psnr"]
+    assert search.best_index_ == np.argmax(psnrs)
+    assert search.best_score_ == psnrs.max() > psnrs.min()
+    assert (search.cv_results_["mean_test_neg_mse"] < 0).all()
+
+
+def test_scorers_are_cloned_with_their_metrics():
+    scorer = ImageScorer(["psnr", "neg_lpips"], lpips=LPIPS("vgg"))
+    copy = clone(scorer).set_params(lpips__upsample=True)
+    assert repr(copy.lpips) == "LPIPS(net='vgg', upsample=True)"
+    assert copy.metric == scorer.metric
 
 
 def test_a_fixed_operator_must_give_what_can_be_restored():
@@ -146,3 +203,324 @@ def test_pipelines_are_scored_on_pairs():
     )
     with pytest.raises(ValueError, match="Pipeline cannot simulate"):
         psnr_scorer(pipeline, FACES[:9])
+    pair = measured.reshape(9, -1), FACES[:9].reshape(9, -1)
+    assert ImageScorer(["psnr", "ssim"])(flat, *pair) == {
+        "psnr": psnr_scorer(flat, *pair),
+        "ssim": ssim_scorer(flat, *pair),
+    }
+
+
+# Comparisons
+
+
+SPLIT = np.arange(4, 14), np.arange(4)
+
+
+class Recording(ClassicalReconstructor):
+    """What all clones of it were asked to restore, and what they were fitted on."""
+
+    seen, fitted = [], []
+
+    def fit(self, X, y=None):
+        self.fitted.append((X, y))
+        return super().fit(X, y)
+
+    def restorations(self, X, y=None, **simulation):
+        assert not simulation
+        self.seen.append((np.asarray(X), np.asarray(y)))
+        return super().restorations(X, y)
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    monkeypatch.setattr(Recording, "seen", [])
+    monkeypatch.setattr(Recording, "fitted", [])
+    return Recording
+
+
+def values_by_hand(est, train, measured, clean, **units):
+    restored = est.fit(*train).predict(measured)
+    return {
+        "psnr": psnr(clean, restored, per_image=True, **units),
+        "ssim": ssim(clean, restored, per_image=True, **units),
+        "mse": mse(clean, restored, per_image=True),
+    }
+
+
+def test_a_comparison_recomputed_by_hand():
+    train, test = SPLIT
+    estimators = {
+        "meta": small(MissingPixels(), noise=0.1),
+        "solver": ClassicalReconstructor(MissingPixels(), HQS(), precision="float64"),
+    }
+    measured = estimators["meta"].simulate(FACES[test], random_state=3)
+    table = compare(estimators, FACES, cv=[SPLIT], random_state=3)
+    images = compare(estimators, FACES, cv=[SPLIT], random_state=3, per_image=True)
+    assert [*table.index] == [*estimators]
+    assert [*table.columns] == [
+        *("psnr", "psnr_se", "ssim", "ssim_se", "mse", "mse_se"),
+        *("fit_seconds", "predict_ms", "n_weights"),
+    ]
+    assert [*images.columns] == ["name", "split", "image", "psnr", "ssim", "mse"]
+    assert (table[["fit_seconds", "predict_ms"]] > 0).all(axis=None)
+    for name, est in estimators.items():
+        expected = values_by_hand(clone(est), (FACES[train],), measured, FACES[test])
+        own = images[images["name"] == name]
+        assert [*own["image"]] == [*test]
+        assert (own["split"] == 0).all()
+        for metric, values in expected.items():
+            np.testing.assert_allclose(own[metric], values, rtol=1e-5, atol=1e-5)
+            assert table.loc[name, metric] == pytest.approx(own[metric].mean())
+            assert table.loc[name, f"{metric}_se"] == pytest.approx(sem(own[metric]))
+
+
+def test_a_comparison_has_the_scores_of_cross_validation():
+    est = small(MissingPixels(), noise=0.1)
+    scored = cross_validate(est, FACES[:9], cv=3, scoring=ImageScorer(["psnr", "neg_mse"]))
+    images = compare([est], FACES[:9], cv=3, per_image=True).groupby("split").mean(True)
+    np.testing.assert_allclose(images["psnr"], scored["test_psnr"], rtol=1e-5)
+    np.testing.assert_allclose(images["mse"], -scored["test_neg_mse"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("given", [{}, {"operator": MissingPixels(0.9), "noise": 0.5}])
+def test_all_estimators_see_the_same_measurements(given, recorded):
+    estimators = [
+        recorded(MissingPixels(0.3), noise=0.2, random_state=0),
+        recorded(MissingPixels(0.7), noise=0.1, random_state=1, batch_size=3),
+        recorded(MissingPixels(0.5), max_iter=2, precision="float64"),
+    ]
+    compare(estimators, FACES[:12], cv=3, **given)
+    simulator = clone(estimators[0]).set_params(**given)
+    assert len(recorded.seen) == 9  # once in each split
+    for i in range(3):
+        test = slice(4 * i, 4 * i + 4)
+        expected = simulator.simulate(FACES[test], random_state=0)
+        assert np.isnan(expected).any()
+        for measured, clean in recorded.seen[3 * i : 3 * i + 3]:
+            np.testing.assert_array_equal(measured, expected)
+            np.testing.assert_array_equal(clean, FACES[test])
+
+
+def test_a_random_seed_is_drawn_once(recorded):
+    estimators = [recorded(noise=0.1)] * 2
+    for seed in (None, np.random.default_rng(0)):
+        compare(estimators, np.repeat(FACES[:1], 4, 0), cv=2, random_state=seed)
+    for of_a_call in (recorded.seen[:4], recorded.seen[4:]):
+        for measured, _ in of_a_call:
+            np.testing.assert_array_equal(measured, of_a_call[0][0])
+    assert not np.array_equal(recorded.seen[0][0], recorded.seen[4][0])
+
+
+def test_comparisons_keep_groups_together(recorded):
+    groups = np.array([0, 1, 2] * 4)
+    images = compare(
+        [recorded()], FACES[:12], cv=GroupKFold(3), groups=groups, per_image=True, metrics="psnr"
+    )
+    assert sorted(images["image"]) == [*range(12)]
+    assert images.groupby("split")["image"].agg(lambda own: len({*groups[own]})).eq(1).all()
+    for i, (training, _) in enumerate(recorded.fitted):
+        of_test = groups[images.loc[images["split"] == i, "image"]]
+        np.testing.assert_array_equal(training, FACES[:12][groups != of_test[0]])
+
+
+def test_comparisons_of_pairs(recorded):
+    measured = ClassicalReconstructor(MissingPixels(), noise=0.1).simulate(FACES[:14], 5)
+    train, test = SPLIT
+    est = recorded(MissingPixels())
+    table = compare([est], measured, FACES[:14], cv=[SPLIT])
+    ((X, y),), ((seen, clean),) = recorded.fitted, recorded.seen
+    np.testing.assert_array_equal(X, measured[train])
+    np.testing.assert_array_equal(y, FACES[train])
+    np.testing.assert_array_equal(seen, measured[test])
+    np.testing.assert_array_equal(clean, FACES[test])
+    expected = values_by_hand(est, (X, y), measured[test], FACES[test])
+    for metric, values in expected.items():
+        assert table[metric].item() == pytest.approx(values.mean(), rel=1e-5)
+    tensors = compare([est], torch.from_numpy(measured), torch.from_numpy(FACES[:14]), cv=[SPLIT])
+    np.testing.assert_array_equal(tensors["psnr"], table["psnr"])
+    for given in ({"operator": MissingPixels()}, {"noise": 0.0}):
+        with pytest.raises(ValueError, match="operator and noise must be None"):
+            compare([est], measured, FACES[:14], **given)
+
+
+def test_labels_are_for_the_splitter(recorded):
+    compare([recorded()], FACES[:6], np.arange(6), cv=2, metrics="psnr")
+    assert all(y is None for _, y in recorded.fitted)
+
+
+def test_comparisons_of_flat_colour_images_in_other_units():
+    x = 255 * np.stack([FACES[:14], FACES[:14] ** 2, 1 - FACES[:14]], -1)
+    flat = x.reshape(14, -1)
+    est = ClassicalReconstructor(GaussianBlur(), noise=9.0, image_shape=(13, 13, 3), data_range=255)
+    frame = pd.DataFrame(flat, columns=[f"p{i}" for i in range(flat.shape[1])])
+    measured = est.simulate(x[:4], random_state=0)
+    expected = values_by_hand(clone(est), (x[4:],), measured, x[:4], data_range=255)
+    for X in (x, flat, frame, torch.from_numpy(x)):
+        table = compare([est], X, cv=[SPLIT])
+        for metric, values in expected.items():
+            assert table[metric].item() == pytest.approx(values.mean(), rel=1e-4)
+
+
+def test_comparisons_read_folders(tmp_path):
+    x = (255 * FACES[:6]).astype(np.uint8)
+    for i, image in enumerate(x):
+        imsave(tmp_path / f"{i}.png", image, check_contrast=False)
+    est = ClassicalReconstructor(Inpainting(), noise=0.1)
+    lazy, loaded = (compare([est], X, cv=2) for X in (ImageFolder(tmp_path, size=13), x))
+    np.testing.assert_array_equal(lazy["psnr"], loaded["psnr"])
+
+
+def test_names_of_compared_estimators():
+    a, b = ClassicalReconstructor(), ClassicalReconstructor(noise=0.1)
+    search = GridSearchCV(small(), {"n_inner": [1, 2]}, cv=2)
+    options = {"cv": [SPLIT], "metrics": "psnr"}
+    for estimators, names in (
+        ({"b": b, "a": a}, ["b", "a"]),
+        ([("b", b), ("a", a)], ["b", "a"]),
+        ([a], ["ClassicalReconstructor"]),
+        (
+            [a, search, FrozenEstimator(b.fit(FACES))],
+            ["ClassicalReconstructor-1", "MetaInverseSolver", "ClassicalReconstructor-2"],
+        ),
+    ):
+        assert [*compare(estimators, FACES[:14], **options).index] == names
+
+
+def test_frozen_estimators_are_not_fitted_again_and_others_are():
+    est = small(Inpainting(), noise=0.1).fit(FACES[30:40])
+    weights = {name: w.copy() for name, w in est.weights_.items()}
+    table = compare([FrozenEstimator(est), est], FACES[:14], cv=[SPLIT])
+    assert table.loc["MetaInverseSolver-1", "psnr"] == pytest.approx(est.score(FACES[:4]))
+    refitted = clone(est).fit(FACES[SPLIT[0]]).score(FACES[:4])
+    assert table.loc["MetaInverseSolver-2", "psnr"] == pytest.approx(refitted)
+    assert (table["fit_seconds"] >= 0).all()
+    for name, w in est.weights_.items():
+        np.testing.assert_array_equal(w, weights[name])
+
+
+def test_searches_are_compared_by_their_best():
+    search = GridSearchCV(small(GaussianBlur()), {"n_inner": [0, 3]}, cv=2)
+    table = compare([search], FACES[:14], cv=[SPLIT])
+    best = clone(search).fit(FACES[SPLIT[0]]).best_estimator_
+    assert table["psnr"].item() == pytest.approx(best.score(FACES[:4]))
+
+
+def n_learned(**estimators):
+    options = {"cv": [SPLIT], "metrics": "psnr"}
+    return compare(estimators, FACES[:14], **options)["n_weights"].to_dict()
+
+
+def test_numbers_of_weights():
+    D = DnCNN(depth=3, width=4, max_epochs=1, random_state=0)
+    frozen = FrozenEstimator(clone(D).fit(FACES[20:30]))
+    own = sum(w.size for w in frozen.estimator.weights_.values())
+    plain = small().fit(FACES[:5]).weights_
+    meta, tuned = small(solver=HQS(denoiser=D)), small(solver=HQS(denoiser=D), tune_solver=True)
+    of_tuned = clone(tuned).fit(FACES[:5]).weights_
+    counts = n_learned(
+        nothing=ClassicalReconstructor(),
+        fitted=ClassicalReconstructor(solver=HQS(denoiser=D)),
+        frozen=ClassicalReconstructor(solver=HQS(denoiser=frozen)),
+        denoiser=D,
+        plain=small(),
+        meta=meta,
+        tuned=tuned,
+        regularized=small(inner_loss=InnerLoss(regularizer=D)),
+    )
+    n_plain = sum(w.size for w in plain.values())
+    assert counts == {
+        "nothing": 0,
+        "fitted": own,
+        "frozen": own,
+        "denoiser": own,
+        "plain": n_plain,
+        "meta": n_plain + own,
+        "tuned": sum(w.size for w in of_tuned.values()),
+        "regularized": n_plain + own,
+    }
+    assert counts["tuned"] >= n_plain + own
+
+
+def test_images_of_several_splits(recorded):
+    images = compare([recorded(noise=0.1)], FACES[:6], cv=RepeatedKFold(n_splits=2), per_image=True)
+    assert (images["image"].value_counts() == 10).all()
+    mask = np.arange(6) < 4
+    masked = compare([recorded()], FACES[:6], cv=[(mask, ~mask)], per_image=True)
+    assert [*masked["image"]] == [4, 5]
+    np.testing.assert_array_equal(recorded.fitted[-1][0], FACES[:4])
+
+
+@pytest.mark.filterwarnings("error")
+def test_standard_errors_that_there_are_not():
+    perfect = ClassicalReconstructor(start="measurement", max_iter=1)
+    table = compare([perfect], FACES[:4], cv=2, metrics=["psnr", "mse"])
+    assert table["psnr"].item() == np.inf
+    assert np.isnan(table["psnr_se"].item())
+    assert table["mse_se"].item() == 0
+    one = compare([ClassicalReconstructor(noise=0.1)], FACES[:4], cv=[([0, 1, 2], [3])])
+    assert np.isnan(one[["psnr_se", "ssim_se", "mse_se"]]).all(axis=None)
+
+
+class NoPandas:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pandas":
+            raise ModuleNotFoundError("No module named 'pandas'")
+
+
+def test_without_pandas_the_table_is_a_dict_of_columns(monkeypatch):
+    estimators = {"a": ClassicalReconstructor(), "b": ClassicalReconstructor(max_iter=1)}
+    options = {"noise": 0.1, "cv": 2, "metrics": ["ssim", "psnr"]}
+    frames = [compare(estimators, FACES[:6], **options, per_image=p) for p in (False, True)]
+    monkeypatch.delitem(sys.modules, "pandas")
+    monkeypatch.setattr(sys, "meta_path", [NoPandas(), *sys.meta_path])
+    table, images = (compare(estimators, FACES[:6], **options, per_image=p) for p in (False, True))
+    assert type(table) is type(images) is dict
+    assert [*table] == ["name", *frames[0].columns]
+    assert table["name"] == ["a", "b"]
+    assert images == frames[1].to_dict("list")
+    for column in ("ssim", "ssim_se", "psnr", "psnr_se", "n_weights"):
+        assert table[column] == frames[0][column].tolist()
+
+
+@pytest.mark.parametrize(
+    ("estimators", "message"),
+    [
+        ([], "'estimators' parameter of compare must be a dict"),
+        ({}, "'estimators' parameter of compare must be a dict"),
+        (ClassicalReconstructor(), "'estimators' parameter of compare must be a dict"),
+        ([ClassicalReconstructor], "Got ABCMeta: <class"),
+        ({"a": make_pipeline(ClassicalReconstructor())}, "Got a: Pipeline"),
+        ([GridSearchCV(small(), {}, refit=False)], "searches that refit"),
+        ([("a", small()), ("a", small())], "Names provided are not unique: ['a', 'a']"),
+        ([small(), small(data_range=255)], "must have one data_range"),
+        ([Recording(), small(n_inner=-1)], "'n_inner' parameter of MetaInverseSolver"),
+    ],
+)
+def test_what_cannot_be_compared(estimators, message, recorded):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        compare(estimators, FACES[:6])
+    assert not recorded.fitted
+
+
+@pytest.mark.parametrize(
+    "metrics", ["neg_mse", [], ["psnr", "psnr"], ["psnr", None], {"psnr": psnr}, None]
+)
+def test_metrics_of_comparisons(metrics):
+    with pytest.raises(ValueError, match="'metrics' parameter of compare must be"):
+        compare([small()], FACES[:6], metrics=metrics)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"operator": "blur"}, "'operator' parameter"),
+        ({"noise": -1.0}, "'noise' parameter"),
+        ({"random_state": "seed"}, "'random_state' parameter"),
+        ({"groups": [0, 1]}, "inconsistent numbers of samples"),
+        ({"cv": "two"}, "Expected `cv`"),
+    ],
+)
+def test_bad_settings_of_comparisons(given, message, recorded):
+    with pytest.raises(ValueError, match=message):
+        compare([recorded()], FACES[:6], **given)
+    assert not recorded.fitted

@@ -5,7 +5,7 @@ from skimage.data import camera
 from skimage.metrics import structural_similarity
 from sklearn.base import clone
 
-from skmetainv.metrics import mse, psnr, ssim
+from skmetainv.metrics import mean_over_batches, mse, over_batches, psnr, ssim
 from skmetainv.noise import (
     GaussianNoise,
     Noise,
@@ -174,3 +174,19 @@ def test_metrics_refuse_what_is_not_a_pair_of_images(metric):
         metric(np.zeros((2, 3, 4)), np.zeros((2, 4, 3)))
     with pytest.raises(ValueError, match="same shape"):
         metric(np.zeros((2, 12)), np.zeros((2, 12)))
+
+
+def test_several_metrics_over_batches_look_at_each_batch_once():
+    rng = np.random.default_rng(0)
+    clean, restored = 255 * rng.random((2, 7, 12, 13, 1))
+    cuts = [slice(0, 3), slice(3, 4), slice(4, 7)]
+    batches = ((clean[cut], restored[cut]) for cut in cuts)  # a generator: gone after one look
+    metrics = {"first": psnr, "second": mse, "third": ssim}
+    values = over_batches(metrics, batches, (0.0, 255.0))
+    assert [*values] == [*metrics]
+    for name, metric in metrics.items():
+        units = {} if metric is mse else {"data_range": 255}
+        expected = metric(clean, restored, per_image=True, **units)
+        np.testing.assert_array_equal(values[name], expected)
+        batches = ((clean[cut], restored[cut]) for cut in cuts)
+        assert mean_over_batches(metric, batches, (0.0, 255.0)) == expected.mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -11,15 +12,14 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
 from skmetainv.arrays import ArraySource, image_layout
-from skmetainv.metrics import mean_over_batches, mse, psnr, ssim
+from skmetainv.losses import LPIPS
+from skmetainv.metrics import over_batches
+from skmetainv.model_selection.named_metrics import SCORES, chosen_metrics
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise
 from skmetainv.operators import Operator
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import Interval
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.validation import are_images, check_images
-
-# By name, the metric and the sign that makes higher better.
-_METRICS = {"psnr": (psnr, 1), "ssim": (ssim, 1), "neg_mse": (mse, -1)}
 
 
 class ImageScorer(BaseEstimator):
@@ -27,12 +27,16 @@ class ImageScorer(BaseEstimator):
 
     A scorer for `scoring=` of `GridSearchCV`, `cross_validate` and their kin: it takes clean
     images, whose measurements it simulates with a fixed seed, or pairs of measurements and
-    clean images.
+    clean images. Several metrics are computed of one prediction.
 
     Parameters
     ----------
-    metric : {"psnr", "ssim", "neg_mse"}, default="psnr"
-        See `skmetainv.metrics`; "neg_mse" is the negative mean squared error.
+    metric : {"psnr", "ssim", "neg_mse", "neg_lpips"}, or a list of them, default="psnr"
+        See `skmetainv.metrics`; "neg_mse" and "neg_lpips" are the negative mean squared error and
+        the negative LPIPS.
+    lpips : LPIPS, default=None
+        The network, weights and size of "neg_lpips"; None is ``LPIPS()``. Without that metric it
+        must be None.
     operator : Operator, default=None
         Simulate with this operator, whatever the estimator's: the way to search over
         ``operator__...`` on one and the same task. None takes the estimator's own.
@@ -52,10 +56,20 @@ class ImageScorer(BaseEstimator):
     >>> from skmetainv.operators import GaussianBlur
     >>> ImageScorer("ssim", operator=GaussianBlur(sigma=1.6), noise=0.01)
     ImageScorer(metric='ssim', noise=0.01, operator=GaussianBlur(sigma=1.6))
+
+    With several metrics a search names the one that decides:
+
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skmetainv import MetaInverseSolver
+    >>> scorer = ImageScorer(["psnr", "ssim"])
+    >>> search = GridSearchCV(
+    ...     MetaInverseSolver(), {"n_inner": [2, 3]}, scoring=scorer, refit="psnr"
+    ... )
     """
 
     _parameter_constraints = {
-        "metric": [StrOptions(set(_METRICS))],
+        "metric": "no_validation",  # with `lpips`, by `chosen_metrics`
+        "lpips": "no_validation",
         "operator": [Operator, None],
         "noise": [*NOISE_CONSTRAINTS, None],
         "random_state": [Interval(Integral, 0, None, closed="left")],
@@ -63,23 +77,25 @@ class ImageScorer(BaseEstimator):
 
     def __init__(
         self,
-        metric: str = "psnr",
+        metric: str | Sequence[str] = "psnr",
         *,
+        lpips: LPIPS | None = None,
         operator: Operator | None = None,
         noise: float | Noise | None = None,
         random_state: int = 0,
     ):
         self.metric = metric
+        self.lpips = lpips
         self.operator = operator
         self.noise = noise
         self.random_state = random_state
 
     @property
     def __name__(self) -> str:
-        return self.metric
+        return self.metric if isinstance(self.metric, str) else ", ".join(self.metric)
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
-        """Return the mean of the metric over images.
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float | dict[str, float]:
+        """Return the mean of each metric over images.
 
         Parameters
         ----------
@@ -92,31 +108,48 @@ class ImageScorer(BaseEstimator):
 
         Returns
         -------
-        score : float
-            Higher is better.
+        score : float, or dict of str to float
+            Higher is better. By the names of the metrics, where `metric` is a list.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not what it may be, if an estimator that cannot simulate is given no
+            pairs, or if the images are none that a metric takes.
         """
         self._validate_params()
-        metric, sign = _METRICS[self.metric]
-        estimator = _unwrapped(estimator)
+        metrics = chosen_metrics(
+            self.metric, self.lpips, SCORES, f"'metric' parameter of {type(self).__name__}"
+        )
+        values = over_batches(metrics, *self._restorations(unwrapped(estimator), X, y))
+        scores = {
+            name: (-1 if name.startswith("neg_") else 1) * float(np.mean(own))
+            for name, own in values.items()
+        }
+        return scores[self.metric] if isinstance(self.metric, str) else scores
+
+    def _restorations(self, estimator: Any, X: Any, y: Any) -> tuple[Any, tuple[float, float]]:
+        """Return batches of clean and restored images, and the range of the images."""
         if isinstance(estimator, Reconstructor):
             pairs = estimator.restorations(
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
             )
-            return sign * mean_over_batches(metric, pairs, estimator.data_range_)
+            return pairs, estimator.data_range_
         if not are_images(y):
             raise ValueError(
                 f"{type(estimator).__name__} cannot simulate: score it on measurements X and "
                 "their clean images y."
             )
-        pair = _images(y, estimator), _images(estimator.predict(X), estimator)
-        return sign * mean_over_batches(metric, [pair], (0.0, 1.0))
+        return [(_images(y, estimator), _images(estimator.predict(X), estimator))], (0.0, 1.0)
 
 
-def _unwrapped(estimator: Any) -> Any:
-    """Return the estimator inside a fitted search or a `FrozenEstimator`."""
+def unwrapped(estimator: Any) -> Any:
+    """Return the estimator inside a `FrozenEstimator` or a search that refits, its best if any."""
     if hasattr(estimator, "best_estimator_"):
-        return _unwrapped(estimator.best_estimator_)
-    return _unwrapped(estimator.estimator) if isinstance(estimator, FrozenEstimator) else estimator
+        return unwrapped(estimator.best_estimator_)
+    refits = getattr(estimator, "refit", False) and hasattr(estimator, "estimator")
+    held = refits or isinstance(estimator, FrozenEstimator)
+    return unwrapped(estimator.estimator) if held else estimator
 
 
 def _images(X: Any, estimator: Any) -> np.ndarray:
@@ -133,3 +166,5 @@ psnr_scorer = ImageScorer("psnr")
 ssim_scorer = ImageScorer("ssim")
 #: Mean squared error, negative, so that higher is better.
 neg_mse_scorer = ImageScorer("neg_mse")
+#: Mean LPIPS (AlexNet), negative, so that higher is better.
+lpips_scorer = ImageScorer("neg_lpips")

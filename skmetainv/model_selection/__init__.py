@@ -1,0 +1,19 @@
+"""Reconstructions scored and compared: scikit-learn scorers, and one table of estimators."""
+
+from skmetainv.model_selection.comparison import compare
+from skmetainv.model_selection.scorers import (
+    ImageScorer,
+    lpips_scorer,
+    neg_mse_scorer,
+    psnr_scorer,
+    ssim_scorer,
+)
+
+__all__ = [
+    "ImageScorer",
+    "compare",
+    "lpips_scorer",
+    "neg_mse_scorer",
+    "psnr_scorer",
+    "ssim_scorer",
+]

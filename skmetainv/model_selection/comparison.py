@@ -1,0 +1,321 @@
+"""Estimators compared by cross-validation, all on the same measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing, indexable
+
+from skmetainv.arrays import image_layout
+from skmetainv.denoisers.nested import fitted_denoisers
+from skmetainv.estimators import ClassicalReconstructor
+from skmetainv.losses import LPIPS
+from skmetainv.metrics import over_batches
+from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metrics
+from skmetainv.model_selection.scorers import unwrapped
+from skmetainv.noise import Noise
+from skmetainv.operators import Operator
+from skmetainv.randomness import integer_seed
+from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.validation import are_images, check_images, check_range
+
+
+def compare(
+    estimators: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    operator: Operator | None = None,
+    noise: float | Noise | None = None,
+    cv: Any = None,
+    groups: Any = None,
+    metrics: str | Sequence[str] = ("psnr", "ssim", "mse"),
+    lpips: LPIPS | None = None,
+    random_state: Any = 0,
+    per_image: bool = False,
+) -> Any:
+    """Compare estimators by cross-validation, all on the same measurements, in one table.
+
+    In every split a clone of each estimator is fitted on the training images, and restores the test
+    images once. What it restores them from is simulated once per split, with the same seed in each
+    (as `ImageScorer` does), so that all estimators see the same bits.
+
+    Parameters
+    ----------
+    estimators : dict of str to estimator, list of (str, estimator), or list of estimators
+        `MetaInverseSolver`, `ClassicalReconstructor` and other estimators that restore images, all
+        of one `data_range`; searches that refit one; and `FrozenEstimator`, which is not fitted
+        again. Without names they have those of their classes (a search and a `FrozenEstimator`
+        that of what they hold), with numbers where a class comes several times.
+    X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
+        Clean images, from which each estimator simulates what it trains on with its own operator
+        and noise. With `y`: measurements.
+    y : array-like of two or more dimensions, default=None
+        The clean images of the measurements `X`; nothing is then simulated. A 1-D `y` is for the
+        splitter alone.
+    operator : Operator, default=None
+        Simulates the measurements of test images, for all estimators. None takes that of the first
+        estimator. With pairs it must be None.
+    noise : float or Noise, default=None
+        Likewise for the noise.
+    cv : int, splitter or iterable of (train, test), default=None
+        As in scikit-learn: a number of folds, None is 5. ``[(train, test)]`` is one split.
+    groups : array-like of shape (n,), default=None
+        For splitters that keep groups together, those of one person say.
+    metrics : {"psnr", "ssim", "mse", "lpips"}, or a list of them, default=("psnr", "ssim", "mse")
+        Functions of `skmetainv.metrics`, as they are: lower "mse" and "lpips" are better.
+    lpips : LPIPS, default=None
+        The network, weights and size of "lpips"; None is ``LPIPS()``. Without that metric it must
+        be None.
+    random_state : int, RandomState instance, Generator or None, default=0
+        Seed of the simulation.
+    per_image : bool, default=False
+        Return one row per estimator, split and image, not one per estimator.
+
+    Returns
+    -------
+    table : pandas.DataFrame, or dict of str to list where pandas is not installed
+        One row per estimator, in their order; the names are the index (in a dict the column
+        "name"). The columns:
+
+        - of each metric its name, the mean over all test images, and ``<name>_se``, the standard
+          error of that mean (NaN for one image);
+        - ``fit_seconds``, mean per split: next to nothing where nothing is fitted;
+        - ``predict_ms``, milliseconds per image of the prediction itself, which in each split
+          builds the operator and the networks before the first batch;
+        - ``n_weights``, how many learned numbers it predicts with: those of ``weights_``, and
+          those of learned denoisers in its solver or inner loss. Mean over splits, rounded.
+
+        With `per_image` the columns are "name", "split", "image" (the place in `X`), and the
+        metrics.
+
+    Raises
+    ------
+    ValueError
+        If the estimators are none that this function takes, have a parameter out of its range, the
+        same name, or several data ranges; if `operator` or `noise` is given with pairs; if a metric
+        is unknown, or does not take the images. All of that before anything is fitted.
+    OSError
+        Likewise, if LPIPS finds no file of weights.
+
+    Notes
+    -----
+    Standard errors are ``std / sqrt(n)`` of the `n` values of single images, as if these were
+    independent. Images of one person are not, nor are the values of several folds, whose training
+    sets overlap: the errors are then too small. An image that is tested in several splits counts
+    as often. All estimators see the same measurements, so that differences image by image have
+    smaller errors than the two means have: the second example.
+
+    Examples
+    --------
+    >>> from skmetainv import ClassicalReconstructor
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.model_selection import compare
+    >>> from skmetainv.operators import GaussianBlur
+    >>> from skmetainv.solvers import ConjugateGradient, PrimalDual
+    >>> blur = GaussianBlur(sigma=1.0)
+    >>> estimators = {
+    ...     "least squares": ClassicalReconstructor(blur, ConjugateGradient()),
+    ...     "total variation": ClassicalReconstructor(blur, PrimalDual(weight=1e-3)),
+    ... }
+    >>> table = compare(estimators, load_faces()[:10], noise=0.02, cv=2, metrics=["psnr"])
+    >>> list(table.columns)
+    ['psnr', 'psnr_se', 'fit_seconds', 'predict_ms', 'n_weights']
+    >>> table["psnr"].idxmax()
+    'total variation'
+
+    Image by image:
+
+    >>> images = compare(
+    ...     estimators, load_faces()[:10], noise=0.02, cv=2, metrics=["psnr"], per_image=True
+    ... )
+    >>> psnr = images.pivot(index="image", columns="name", values="psnr")
+    >>> gain = psnr["total variation"] - psnr["least squares"]
+    >>> bool(gain.mean() > 3 * gain.sem())
+    True
+    """
+    named = _checked_estimators(estimators)
+    chosen = chosen_metrics(metrics, lpips, METRICS, "'metrics' parameter of compare")
+    X, y, groups = indexable(X, y, groups)
+    first, paired = unwrapped(next(iter(named.values()))), are_images(y)
+    if paired and not (operator is None and noise is None):
+        raise ValueError(
+            "With pairs of measurements X and clean images y nothing is simulated: operator and "
+            f"noise must be None. Got {operator!r} and {noise!r} instead."
+        )
+    clean = check_images(y if paired else X, first, allow_nan=True, name="y" if paired else "X")
+    _check_metrics(chosen, image_layout(tuple(clean.shape), first.image_shape).tensor_shape)
+    simulator = _simulator(first, operator, noise)
+    simulate = partial(simulator.simulate, random_state=integer_seed(random_state))
+    trials: dict[str, list[_Trial]] = {name: [] for name in named}
+    for train, test in check_cv(cv).split(X, y, groups):
+        split = _split(clean, X if paired else None, train, test, simulate)
+        for name, estimator in named.items():
+            trials[name].append(_trial(estimator, split, chosen))
+    return _table_of_images(trials) if per_image else _table_of_estimators(trials)
+
+
+def _checked_estimators(estimators: Any) -> dict[str, Any]:
+    """Return estimators that can be compared, by name."""
+    pairs = _named(estimators)
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Names provided are not unique: {names!r}")
+    ranges = {}
+    for name, estimator in pairs:
+        inner = unwrapped(estimator)
+        if not isinstance(inner, Reconstructor):
+            raise ValueError(
+                "compare takes estimators that restore images, searches that refit one, and such "
+                f"in a FrozenEstimator. Got {name}: {estimator!r} instead."
+            )
+        inner._check_parameters()
+        ranges[name] = check_range(inner.data_range)
+    if len(set(ranges.values())) > 1:
+        raise ValueError(f"Estimators to compare must have one data_range. Got {ranges} instead.")
+    return dict(pairs)
+
+
+def _named(estimators: Any) -> list[tuple[str, Any]]:
+    """Return pairs of names and estimators, names from classes where there are none."""
+    if isinstance(estimators, Mapping):
+        estimators = [*estimators.items()]
+    if not isinstance(estimators, list | tuple) or len(estimators) == 0:
+        raise ValueError(
+            "The 'estimators' parameter of compare must be a dict of estimators by name, a list of "
+            f"(name, estimator), or a list of estimators, not empty. Got {estimators!r} instead."
+        )
+    if all(isinstance(entry, tuple) and len(entry) == 2 for entry in estimators):
+        return [*estimators]
+    classes = [type(unwrapped(estimator)).__name__ for estimator in estimators]
+    numbered = [f"{own}-{classes[: i + 1].count(own)}" for i, own in enumerate(classes)]
+    names = [n if classes.count(c) > 1 else c for c, n in zip(classes, numbered, strict=True)]
+    return [*zip(names, estimators, strict=True)]
+
+
+def _simulator(
+    first: Reconstructor, operator: Operator | None, noise: float | Noise | None
+) -> Reconstructor:
+    """Return what simulates with an operator and a noise, where they are None an estimator's."""
+    return ClassicalReconstructor(
+        first.operator if operator is None else operator,
+        noise=first.noise if noise is None else noise,
+        image_shape=first.image_shape,
+        data_range=first.data_range,
+        precision=first.precision,
+        device=first.device,
+    )
+
+
+class _Split(NamedTuple):
+    """What `fit` is given, the measurements and clean images of the test, and their places."""
+
+    training: tuple[Any, Any]
+    measured: Any
+    clean: Any
+    places: np.ndarray
+
+
+def _split(
+    clean: Any, measured: Any, train: Any, test: Any, simulate: Callable[[Any], Any]
+) -> _Split:
+    """Return one split of clean images, or of pairs where there are measurements."""
+    targets, places = _safe_indexing(clean, test), np.arange(len(clean))[test]
+    if measured is None:
+        return _Split((_safe_indexing(clean, train), None), simulate(targets), targets, places)
+    training = _safe_indexing(measured, train), _safe_indexing(clean, train)
+    return _Split(training, _safe_indexing(measured, test), targets, places)
+
+
+class _Trial(NamedTuple):
+    """What came of one estimator in one split."""
+
+    places: np.ndarray
+    values: dict[str, np.ndarray]
+    fit_seconds: float
+    predict_seconds: float
+    n_weights: int
+
+
+def _trial(estimator: Any, split: _Split, metrics: Mapping[str, Metric]) -> _Trial:
+    """Fit a clone of an estimator, and measure what it makes of the test images."""
+    begin = perf_counter()
+    fitted = unwrapped(clone(estimator).fit(*split.training))
+    middle = perf_counter()
+    pairs = list(fitted.restorations(split.measured, split.clean))
+    end = perf_counter()
+    values = over_batches(metrics, pairs, fitted.data_range_)
+    return _Trial(split.places, values, middle - begin, end - middle, _n_weights(fitted))
+
+
+def _n_weights(estimator: Reconstructor) -> int:
+    """Return how many learned numbers a fitted estimator predicts with."""
+    own = getattr(estimator, "weights_", {})
+    tuned = any(name.startswith("solver.") for name in own)  # then those of its denoiser are there
+    parts = [vars(estimator).get(p) for p in ("inner_loss_", *(() if tuned else ("solver_",)))]
+    denoisers = [d for part in parts if part is not None for d in fitted_denoisers(part)]
+    return sum(w.size for kept in (own, *(d.weights_ for d in denoisers)) for w in kept.values())
+
+
+def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...]) -> None:
+    """Raise what a metric raises of images of this shape, or for want of a file."""
+    channels, height, width = tensor_shape
+    blank = np.zeros((1, height, width, channels), dtype=np.float32)
+    over_batches(metrics, [(blank, blank)], (0.0, 1.0))
+
+
+# ------------------------------------------------------------------ tables
+
+
+def _table_of_images(trials: Mapping[str, Sequence[_Trial]]) -> Any:
+    """Return one row per estimator, split and image."""
+    rows = [
+        {"name": name, "split": i, "image": int(place)}
+        | {metric: float(own[k]) for metric, own in trial.values.items()}
+        for name, trials_of_one in trials.items()
+        for i, trial in enumerate(trials_of_one)
+        for k, place in enumerate(trial.places)
+    ]
+    return _table(rows)
+
+
+def _table_of_estimators(trials: Mapping[str, Sequence[_Trial]]) -> Any:
+    """Return one row per estimator."""
+    table = _table([{"name": name} | _summary(own) for name, own in trials.items()])
+    return table if isinstance(table, dict) else table.set_index("name")
+
+
+def _summary(trials: Sequence[_Trial]) -> dict[str, float]:
+    """Return the means of one estimator over all splits."""
+    summary: dict[str, float] = {}
+    for metric in trials[0].values:
+        values = np.concatenate([trial.values[metric] for trial in trials])
+        summary |= {metric: float(values.mean()), f"{metric}_se": _standard_error(values)}
+    n_images = sum(len(trial.places) for trial in trials)
+    return summary | {
+        "fit_seconds": float(np.mean([trial.fit_seconds for trial in trials])),
+        "predict_ms": 1e3 * sum(trial.predict_seconds for trial in trials) / n_images,
+        "n_weights": round(np.mean([trial.n_weights for trial in trials])),
+    }
+
+
+def _standard_error(values: np.ndarray) -> float:
+    """Return that of the mean of independent values; NaN of one, or of infinite ones."""
+    with np.errstate(invalid="ignore"):
+        return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else np.nan
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return rows as a data frame, or as a dict of columns where pandas is not installed."""
+    columns = {column: [row[column] for row in rows] for column in rows[0]}
+    try:
+        import pandas as pd  # type: ignore[import-untyped]
+    except ImportError:
+        return columns
+    return pd.DataFrame(columns)

@@ -1,0 +1,41 @@
+"""Metrics that users name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeAlias
+
+from skmetainv.losses import LPIPS
+from skmetainv.metrics import lpips, mse, psnr, ssim
+
+#: A function of `skmetainv.metrics`, or one with settings of its own.
+Metric: TypeAlias = Callable[..., Any]
+
+METRICS: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "mse": mse, "lpips": lpips}
+
+#: Where lower is better a score is negative, and its name says so.
+SCORES: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "neg_mse": mse, "neg_lpips": lpips}
+
+
+def chosen_metrics(
+    names: Any, loss: LPIPS | None, known: Mapping[str, Metric], parameter: str
+) -> dict[str, Metric]:
+    """Return the metrics that a user named, LPIPS as the user's `loss` has it."""
+    given = [names] if isinstance(names, str) else names
+    listed = isinstance(given, list | tuple) and len(given) > 0
+    if not listed or any(n not in [*known] for n in given) or len(set(given)) < len(given):
+        raise ValueError(
+            f"The {parameter} must be a str among {[*known]}, or a list of some of them, each "
+            f"once. Got {names!r} instead."
+        )
+    if loss is not None and not isinstance(loss, LPIPS):
+        raise ValueError(f"The 'lpips' parameter must be None or an LPIPS. Got {loss!r} instead.")
+    perceptual = {name for name in given if known[name] is lpips}
+    if loss is not None and not perceptual:
+        raise ValueError(
+            f"The 'lpips' parameter must be None unless LPIPS is among the metrics. Got {loss!r} "
+            f"with {names!r} instead."
+        )
+    settings = {} if loss is None else loss.get_params(deep=False)
+    return {n: partial(known[n], **settings) if n in perceptual else known[n] for n in given}
