@@ -25,10 +25,11 @@ from torch import nn
 
 from benchmarks.memory import PeakMemory
 from benchmarks.pictures import split_pictures
-from benchmarks.record import load, save, standard_error
+from benchmarks.record import load, save
 from skmetainv import MetaInverseSolver
 from skmetainv.meta import IMAML, MAML, PerParameter, Reptile
 from skmetainv.metrics import psnr, ssim
+from skmetainv.model_selection import standard_error
 from skmetainv.operators import Inpainting
 from skmetainv.representations import (
     Encoder,

@@ -18,11 +18,12 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from benchmarks.memory import PeakMemory
-from benchmarks.record import save, standard_error
+from benchmarks.record import save
 from examples.quickstart import make_estimator
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.metrics import psnr
+from skmetainv.model_selection import standard_error
 from skmetainv.operators import Inpainting
 from skmetainv.solvers import GradientDescent
 

@@ -12,10 +12,11 @@ import time
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from benchmarks.record import save, standard_error
+from benchmarks.record import save
 from examples.quickstart import make_estimator, restore
 from skmetainv.datasets import load_faces
 from skmetainv.metrics import psnr
+from skmetainv.model_selection import standard_error
 
 SEEDS = range(5)
 EPOCHS = (1, 2, 5, 10, 15)

@@ -6,7 +6,6 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 RESULTS = Path(__file__).parent / "results"
@@ -38,16 +37,6 @@ def load(name, settings):
     path = RESULTS / f"{name}.json"
     record = json.loads(path.read_text()) if path.exists() else {}
     return record["results"] if record.get("settings") == settings else None
-
-
-def standard_error(values, groups=None):
-    """Return the standard error of the mean of values that are independent, or whose groups are."""
-    if groups is None:
-        return float(np.std(values, ddof=1) / np.sqrt(len(values)))
-    deviations = np.asarray(values) - np.mean(values)
-    sums = np.bincount(np.unique(groups, return_inverse=True)[1], deviations)
-    n = len(sums)
-    return float(np.sqrt(n / (n - 1) * np.sum(sums**2)) / len(values))
 
 
 def _processor():

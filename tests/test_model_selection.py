@@ -25,6 +25,7 @@ from skmetainv.model_selection import (
     neg_mse_scorer,
     psnr_scorer,
     ssim_scorer,
+    standard_error,
 )
 from skmetainv.operators import ForwardMap, GaussianBlur, Inpainting, MissingPixels, Operator
 from skmetainv.representations import Siren
@@ -524,3 +525,11 @@ def test_bad_settings_of_comparisons(given, message, recorded):
     with pytest.raises(ValueError, match=message):
         compare([recorded()], FACES[:6], **given)
     assert not recorded.fitted
+
+
+def test_standard_errors_of_groups():
+    values = np.random.default_rng(0).normal(size=60)
+    alone = standard_error(values, np.arange(60))
+    assert alone == pytest.approx(standard_error(values))
+    twice = standard_error(np.repeat(values, 2), np.repeat(np.arange(60), 2))
+    assert twice == pytest.approx(alone)

@@ -8,6 +8,7 @@ from skmetainv.model_selection.scorers import (
     psnr_scorer,
     ssim_scorer,
 )
+from skmetainv.model_selection.standard_errors import standard_error
 
 __all__ = [
     "ImageScorer",
@@ -16,4 +17,5 @@ __all__ = [
     "neg_mse_scorer",
     "psnr_scorer",
     "ssim_scorer",
+    "standard_error",
 ]

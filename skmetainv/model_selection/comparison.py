@@ -19,6 +19,7 @@ from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metrics
 from skmetainv.model_selection.scorers import unwrapped
+from skmetainv.model_selection.standard_errors import standard_error
 from skmetainv.noise import Noise
 from skmetainv.operators import Operator
 from skmetainv.randomness import integer_seed
@@ -67,7 +68,8 @@ def compare(
     cv : int, splitter or iterable of (train, test), default=None
         As in scikit-learn: a number of folds, None is 5. ``[(train, test)]`` is one split.
     groups : array-like of shape (n,), default=None
-        For splitters that keep groups together, those of one person say.
+        What images belong together, those of one person say: for splitters that keep groups
+        together, and for the standard errors.
     metrics : {"psnr", "ssim", "mse", "lpips"}, or a list of them, default=("psnr", "ssim", "mse")
         Functions of `skmetainv.metrics`, as they are: lower "mse" and "lpips" are better.
     lpips : LPIPS, default=None
@@ -85,10 +87,10 @@ def compare(
         "name"). The columns:
 
         - of each metric its name, the mean over all test images, and ``<name>_se``, the standard
-          error of that mean (NaN for one image);
+          error of that mean, see `standard_error`;
         - ``fit_seconds``, mean per split: next to nothing where nothing is fitted;
-        - ``predict_ms``, milliseconds per image of the prediction itself, which in each split
-          builds the operator and the networks before the first batch;
+        - ``predict_ms``, milliseconds per image of the prediction itself, the second one after
+          `fit`: the first builds the operator and the networks;
         - ``n_weights``, how many learned numbers it predicts with: those of ``weights_``, and
           those of learned denoisers in its solver or inner loss. Mean over splits, rounded.
 
@@ -106,11 +108,12 @@ def compare(
 
     Notes
     -----
-    Standard errors are ``std / sqrt(n)`` of the `n` values of single images, as if these were
-    independent. Images of one person are not, nor are the values of several folds, whose training
-    sets overlap: the errors are then too small. An image that is tested in several splits counts
-    as often. All estimators see the same measurements, so that differences image by image have
-    smaller errors than the two means have: the second example.
+    Without `groups`, standard errors take the values of single images for independent. Images of
+    one person are not; nor are the values of several folds, whose training sets overlap, with
+    groups or without: the errors are then too small. An image that is tested in several splits
+    counts as often. All estimators see the same measurements, so that differences image by image
+    have smaller errors than the two means have: the second example. Masks and noise are drawn by
+    the place of an image in its split, and so are the same in every split.
 
     Examples
     --------
@@ -158,7 +161,7 @@ def compare(
         split = _split(clean, X if paired else None, train, test, simulate)
         for name, estimator in named.items():
             trials[name].append(_trial(estimator, split, chosen))
-    return _table_of_images(trials) if per_image else _table_of_estimators(trials)
+    return _table_of_images(trials) if per_image else _table_of_estimators(trials, groups)
 
 
 def _checked_estimators(estimators: Any) -> dict[str, Any]:
@@ -247,11 +250,13 @@ def _trial(estimator: Any, split: _Split, metrics: Mapping[str, Metric]) -> _Tri
     """Fit a clone of an estimator, and measure what it makes of the test images."""
     begin = perf_counter()
     fitted = unwrapped(clone(estimator).fit(*split.training))
-    middle = perf_counter()
+    fit_seconds = perf_counter() - begin
+    fitted.predict(split.measured[:1])
+    begin = perf_counter()
     pairs = list(fitted.restorations(split.measured, split.clean))
-    end = perf_counter()
+    seconds = perf_counter() - begin
     values = over_batches(metrics, pairs, fitted.data_range_)
-    return _Trial(split.places, values, middle - begin, end - middle, _n_weights(fitted))
+    return _Trial(split.places, values, fit_seconds, seconds, _n_weights(fitted))
 
 
 def _n_weights(estimator: Reconstructor) -> int:
@@ -285,30 +290,25 @@ def _table_of_images(trials: Mapping[str, Sequence[_Trial]]) -> Any:
     return _table(rows)
 
 
-def _table_of_estimators(trials: Mapping[str, Sequence[_Trial]]) -> Any:
+def _table_of_estimators(trials: Mapping[str, Sequence[_Trial]], groups: Any) -> Any:
     """Return one row per estimator."""
-    table = _table([{"name": name} | _summary(own) for name, own in trials.items()])
+    table = _table([{"name": name} | _summary(own, groups) for name, own in trials.items()])
     return table if isinstance(table, dict) else table.set_index("name")
 
 
-def _summary(trials: Sequence[_Trial]) -> dict[str, float]:
-    """Return the means of one estimator over all splits."""
+def _summary(trials: Sequence[_Trial], groups: Any) -> dict[str, float]:
+    """Return the means of one estimator over all splits, with their standard errors."""
     summary: dict[str, float] = {}
+    places = np.concatenate([trial.places for trial in trials])
+    own = None if groups is None else np.asarray(groups)[places]
     for metric in trials[0].values:
         values = np.concatenate([trial.values[metric] for trial in trials])
-        summary |= {metric: float(values.mean()), f"{metric}_se": _standard_error(values)}
-    n_images = sum(len(trial.places) for trial in trials)
+        summary |= {metric: float(values.mean()), f"{metric}_se": standard_error(values, own)}
     return summary | {
         "fit_seconds": float(np.mean([trial.fit_seconds for trial in trials])),
-        "predict_ms": 1e3 * sum(trial.predict_seconds for trial in trials) / n_images,
+        "predict_ms": 1e3 * sum(trial.predict_seconds for trial in trials) / len(places),
         "n_weights": round(np.mean([trial.n_weights for trial in trials])),
     }
-
-
-def _standard_error(values: np.ndarray) -> float:
-    """Return that of the mean of independent values; NaN of one, or of infinite ones."""
-    with np.errstate(invalid="ignore"):
-        return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else np.nan
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Any:

@@ -1,0 +1,168 @@
+"""The command line of the paper's experiments, see `benchmarks.paper`."""
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import paper
+from benchmarks.paper import claims, report, tune
+from benchmarks.paper.run import Experiment
+from benchmarks.paper.settings import LPIPS_NET, PRESETS
+from benchmarks.record import RESULTS, load, save
+from skmetainv.losses import LPIPS
+from skmetainv.metrics import lpips, mse, psnr, ssim
+
+_FILES = {"alex": "alexnet-*.pth", "vgg": "vgg16-*.pth", "squeeze": "squeezenet1_1-*.pth"}
+
+
+def parsed(argv):
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.paper",
+        description=paper.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--table", type=int, choices=(1, 2, 3, 4))
+    parser.add_argument("--images", help="folder of pictures")
+    parser.add_argument("--preset", choices=PRESETS, default="quick")
+    parser.add_argument("--seed", type=int, default=0, help="of training")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, help="columns at a time; 2 on a CPU")
+    parser.add_argument("--work", default="paper_runs", help="folder to keep runs in")
+    parser.add_argument("--results", default=RESULTS / "paper")
+    parser.add_argument("--lpips-net", choices=_FILES, help="instead of the paper's")
+    parser.add_argument("--lpips-weights", help="its file; else one in torch's folder is taken")
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--tune-images", type=int, default=500)
+    parser.add_argument("--claims", action="store_true")
+    parser.add_argument("--column", help=argparse.SUPPRESS)
+    parser.add_argument("--candidate", help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if not args.claims and (args.table is None or args.images is None):
+        parser.error("--table and --images are required, unless --claims is given")
+    for name in ("images", "work", "results", "lpips_weights"):
+        if getattr(args, name) is not None:
+            setattr(args, name, Path(getattr(args, name)).resolve())
+    if args.jobs is None:
+        args.jobs = 2 if args.device == "cpu" else 1
+    return args
+
+
+def perceptual_loss(args):
+    """Return the LPIPS of the table, None where its weights are not on disk."""
+    net = args.lpips_net or LPIPS_NET[args.table]
+    if args.lpips_weights is not None:
+        return LPIPS(net, str(args.lpips_weights))
+    found = sorted((Path(torch.hub.get_dir()) / "checkpoints").glob(_FILES[net]))
+    return LPIPS(net, str(found[0])) if found else None
+
+
+def metrics_of(loss):
+    found = {"mse": mse, "psnr": psnr, "ssim": ssim}
+    if loss is not None:
+        found["lpips"] = partial(lpips, net=loss.net, weights=loss.weights)
+    return found
+
+
+def in_own_process(args, *options):
+    """Run a part of the experiment with its share of the cores; return what it prints last."""
+    command = [sys.executable, "-m", "benchmarks.paper", *options]
+    given = {name: value for name, value in vars(args).items() if value not in (None, False)}
+    for name, value in given.items():
+        command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    here = Path(__file__).parents[2]
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=here).stdout
+    return out.splitlines()[-1]
+
+
+def share_cores(args):
+    if args.device == "cpu":
+        torch.set_num_threads(max(1, (torch.get_num_threads() + args.jobs - 1) // args.jobs))
+
+
+def run_table(args, experiment, loss):
+    """Run what is missing of a table, then report it."""
+    names = list(experiment.columns())
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for _ in pool.map(partial(in_own_process, args, "--column"), names):
+            pass
+    pictures = experiment.pictures()
+    restored, columns = {}, {}
+    for name in names:
+        restored[name], costs = experiment.restored(name)
+        quality = report.measured_quality(
+            args.table, pictures.test, restored[name], metrics_of(loss)
+        )
+        columns[name] = {**costs, "quality": quality}
+    groups = np.unique(pictures.groups, return_inverse=True)[1].tolist()
+    results = {"groups": groups, "columns": columns}
+    settings = {
+        "table": args.table,
+        "preset": repr(PRESETS[args.preset]),
+        "seed": args.seed,
+        "training_images": len(pictures.training),
+        "jobs": args.jobs,
+        "lpips": repr(loss),
+    }
+    args.results.mkdir(parents=True, exist_ok=True)
+    name = f"table{args.table}-{args.preset}-seed{args.seed}"
+    save(name, settings, results, args.device, args.results)
+    report.write_csv(args.table, results, args.results / f"{name}.csv")
+    measured = experiment.measurements(pictures.test)
+    report.draw(pictures.test, measured, restored, args.results / f"{name}.png")
+    report.print_table(args.table, results)
+    if loss is None:
+        print("No LPIPS: the weights of its network are not on disk (see --lpips-weights).")
+
+
+def run_candidates(args):
+    """Try the candidates of a table that were not tried before, then print them."""
+    name, settings = f"paper_tuning{args.table}", {"preset": repr(PRESETS[args.preset])}
+    found = load(name, settings) or []
+    tried = [(run["column"], run["settings"], run["images"]) for run in found]
+    missing = [
+        candidate
+        for candidate in tune.candidates(args.table)
+        if (*candidate, args.tune_images) not in tried
+    ]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        encoded = map(json.dumps, missing)
+        for line in pool.map(partial(in_own_process, args, "--candidate"), encoded):
+            found.append(json.loads(line))
+            save(name, settings, found, args.device)
+    tune.print_candidates(found)
+
+
+def main(argv=None):
+    args = parsed(argv)
+    if args.claims:
+        claims.print_claims(args.results, args.preset)
+        return
+    loss = perceptual_loss(args)
+    experiment = Experiment(
+        args.table, PRESETS[args.preset], args.images, args.seed, args.device, args.work, loss
+    )
+    if args.column or args.candidate:
+        share_cores(args)
+    if args.column:
+        experiment.restored(args.column)
+        print("done")
+    elif args.candidate:
+        name, settings = json.loads(args.candidate)
+        found = tune.validation_psnr(experiment, name, settings, args.tune_images)
+        print(json.dumps({**found, "images": args.tune_images}))
+    elif args.tune:
+        experiment.denoiser()
+        run_candidates(args)
+    else:
+        run_table(args, experiment, loss)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The columns of the paper's tables as estimators, and what they are to restore."""
+
+from typing import Any, NamedTuple
+
+from sklearn.frozen import FrozenEstimator
+
+from benchmarks.paper.settings import (
+    DEBLURRING,
+    DENOISER_NOISE,
+    INPAINTING,
+    MISSING,
+    N_UPDATES,
+    NOISE,
+    TUNED,
+    Preset,
+)
+from skmetainv import (
+    ClassicalReconstructor,
+    MetaInverseSolver,
+    UNetReconstructor,
+    UnrolledReconstructor,
+)
+from skmetainv.denoisers import DnCNN
+from skmetainv.losses import L2, LPIPS
+from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels, Operator
+from skmetainv.representations import Siren
+from skmetainv.solvers import HQS, RED, GradientDescent
+
+# Updates after which an iteration that has not converged is stopped, and when it has.
+_CONVERGED = {"max_iter": 300, "tol": 1e-4}
+# The HQS of Zhang et al. (2017) has a decreasing schedule of 30 updates.
+_USUAL_UPDATES = 30
+_STEPS = (2, 3, 5, 7)
+
+
+class Task(NamedTuple):
+    """What is measured of the test pictures, and with which noise."""
+
+    operator: Operator
+    noise: float
+
+
+def tasks(table: int, preset: Preset) -> dict[str, Task]:
+    """Return the tasks of a table by the name of their row; of all but Table 2 there is one."""
+    if table == MISSING:
+        n_pixels = preset.sizes[table] ** 2
+        counts = {str(n): max(1, round(n * n_pixels / 1024)) for n in (10, 500, 1000)}
+        rows = {name: Task(MissingPixels(observed=n), 0.0) for name, n in counts.items()}
+        return {**rows, "Half": Task(MissingPixels(observed=0.5, pattern="side"), 0.0)}
+    if table == INPAINTING:
+        return {"": Task(Inpainting(mask="center", fraction=1 / 3), 0.0)}
+    return {"": Task(GaussianBlur(sigma=preset.blur), NOISE)}
+
+
+def denoiser(preset: Preset, seed: int, device: str) -> DnCNN:
+    """Return the denoiser of Tables 3 and 4, not fitted."""
+    return DnCNN(DENOISER_NOISE, **preset.denoiser, random_state=seed, device=device)
+
+
+def columns(
+    table: int, preset: Preset, seed: int, device: str, D: Any = None, lpips: LPIPS | None = None
+) -> dict[str, Any]:
+    """Return the columns of a table by name: estimators that are not fitted.
+
+    Parameters
+    ----------
+    table : {1, 2, 3, 4}
+        Which one.
+    preset : Preset
+        How large everything is.
+    seed : int
+        Seed of training.
+    device : str
+        Where it runs.
+    D : DnCNN, default=None
+        The fitted denoiser of Tables 3 and 4.
+    lpips : LPIPS, default=None
+        The loss that "LPIPS" columns are trained with; with None they are left out.
+    """
+    common = {"batch_size": preset.batch_size(table), "device": device, "random_state": seed}
+    trained = {**common, "max_epochs": preset.epochs[table]}
+    made = _MAKERS[table](preset, trained, common, FrozenEstimator(D), lpips)
+    for name, estimator in made.items():
+        for (of, beginning), settings in preset.columns.items():
+            if of == table and name.startswith(beginning):
+                estimator.set_params(**settings)
+    return made
+
+
+def _inpainting(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:
+    operator = tasks(INPAINTING, preset)[""].operator
+    siren = Siren(width=preset.siren_width, depth=5)
+    step = GradientDescent(n_iter=1, step_size=0.9)
+    own = {**trained, "init": siren, "inner_lr_rule": "per_step", "inner_loss": L2()}
+    made = {f"Meta-{m}": MetaInverseSolver(operator, step, n_inner=m, **own) for m in _STEPS}
+    return {**made, "UNet": UNetReconstructor(operator, **preset.unet, **trained)}
+
+
+def _missing(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:
+    """Return Table 2: one network for all numbers of pixels, "we randomly zero-out 10-1000"."""
+    counts = [task.operator.observed for task in tasks(MISSING, preset).values()]
+    operator = MissingPixels(observed=(counts[0], counts[2]))
+    siren = Siren(width=preset.siren_width, depth=5)
+    own = {**trained, "init": siren, "inner_lr_rule": "per_parameter", "inner_loss": L2()}
+    return {
+        "Meta": MetaInverseSolver(operator, n_inner=5, **own),
+        "UNet": UNetReconstructor(operator, **preset.unet, **trained),
+    }
+
+
+def _meta_red(
+    preset: Preset, trained: Any, D: Any, lpips: Any, *, tune_solver: bool
+) -> dict[str, Any]:
+    task, siren = tasks(DEBLURRING, preset)[""], Siren(width=preset.siren_width, depth=5)
+    own = {**trained, "init": siren, "inner_lr_rule": "per_parameter", "inner_loss": L2()}
+    own |= {"noise": task.noise, "n_inner": 3, "tune_solver": tune_solver}
+    losses = {"L1": "l1", "L2": "l2"} | ({} if lpips is None else {"LPIPS": lpips})
+    return {
+        f"Meta-RED {name}": MetaInverseSolver(
+            task.operator, RED(D, n_iter=3), outer_loss=loss, **own
+        )
+        for name, loss in losses.items()
+    }
+
+
+def _deblurring(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:
+    operator, noise = tasks(DEBLURRING, preset)[""]
+    own = {**common, "noise": noise, "start": "measurement"}
+    hqs, usual = [HQS(D, n_iter=n, measurement_noise=noise) for n in (N_UPDATES, _USUAL_UPDATES)]
+    return {
+        **_meta_red(preset, trained, D, lpips, tune_solver=False),
+        "RED 12": ClassicalReconstructor(operator, RED(D, n_iter=N_UPDATES), **own),
+        "RED converged": ClassicalReconstructor(operator, RED(D), **own, **_CONVERGED),
+        "HQS 12": ClassicalReconstructor(operator, hqs, **own),
+        "HQS converged": ClassicalReconstructor(operator, usual, **own, **_CONVERGED),
+    }
+
+
+def _tuned(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:
+    operator, noise = tasks(TUNED, preset)[""]
+    own = {**trained, "noise": noise, "start": "measurement"}
+    red, hqs = RED(D, n_iter=N_UPDATES), HQS(D, n_iter=N_UPDATES, measurement_noise=noise)
+    return {
+        **_meta_red(preset, trained, D, lpips, tune_solver=True),
+        "RED(12)": UnrolledReconstructor(operator, red, **own),
+        "HQS(12)": UnrolledReconstructor(operator, hqs, **own),
+    }
+
+
+_MAKERS = {INPAINTING: _inpainting, MISSING: _missing, DEBLURRING: _deblurring, TUNED: _tuned}

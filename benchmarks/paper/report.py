@@ -1,0 +1,127 @@
+"""Tables in the paper's layout, with its figures beside; CSV, JSON and a picture."""
+
+import csv
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks.paper.settings import METRICS, PUBLISHED
+from skmetainv.metrics import over_batches
+from skmetainv.model_selection import standard_error
+
+_FORMATS = {"mse": "{:.2e}", "psnr": "{:.2f}", "ssim": "{:.4f}", "lpips": "{:.4f}"}
+_PUBLISHED_FORMATS = {"mse": "{:.2g}", "psnr": "{:.1f}", "ssim": "{:.3g}", "lpips": "{:.2g}"}
+_DIGITS = {"mse": 8, "psnr": 4, "ssim": 5, "lpips": 5}
+_N_PICTURES = 8
+
+
+def measured_quality(table, clean, restored, metrics):
+    """Return every metric of every test picture, task by task.
+
+    Parameters
+    ----------
+    table : {1, 2, 3, 4}
+        Its metrics are computed.
+    clean : ndarray of uint8
+        The test pictures.
+    restored : dict of str to ndarray
+        What a column made of them, by task.
+    metrics : dict of str to callable
+        Those that can be computed.
+    """
+    chosen = {name: metrics[name] for name in METRICS[table] if name in metrics}
+    x = clean / 255
+    return {
+        task: {
+            name: np.round(values, _DIGITS[name]).tolist()
+            for name, values in over_batches(chosen, [(x, z.astype(float))], (0.0, 1.0)).items()
+        }
+        for task, z in restored.items()
+    }
+
+
+def rows(table, results):
+    """Yield (task, column, metric, mean, standard error over persons, the paper's figure)."""
+    for name, column in results["columns"].items():
+        for task, quality in column["quality"].items():
+            published = PUBLISHED[table].get((task, name), {})
+            for metric in METRICS[table]:
+                values = quality.get(metric)
+                mean = None if values is None else float(np.mean(values))
+                error = None if values is None else standard_error(values, results["groups"])
+                yield task, name, metric, mean, error, published.get(metric)
+
+
+def print_table(table, results):
+    """Print means, the standard errors over persons, and the paper's figures in brackets."""
+    found = list(rows(table, results))
+    tasks = list(dict.fromkeys(row[0] for row in found))
+    metrics = METRICS[table]
+    head = f"{'':24}" + "".join(f"{m.upper():>27}" for m in metrics)
+    print(head + f"{'fit (s)':>9}{'ms/image':>10}{'weights':>9}")
+    for task in tasks:
+        for name, column in results["columns"].items():
+            own = {row[2]: row[3:] for row in found if row[:2] == (task, name)}
+            text = "".join(f"{_cell(m, *own[m]):>27}" for m in metrics)
+            costs = f"{column['fit_seconds']:9.0f}{column['predict_ms']:10.2f}"
+            label = f"{task + ': ' if task else ''}{name}"
+            print(f"{label:24}{text}{costs}{column['n_weights']:9d}")
+
+
+def _cell(metric, mean, error, published):
+    ours = "-" if mean is None else f"{_FORMATS[metric].format(mean)} ±{error:.2g}"
+    paper = "-" if published is None else _PUBLISHED_FORMATS[metric].format(published)
+    return f"{ours} ({paper})"
+
+
+def write_csv(table, results, path):
+    """Write the table, one line per task, column and metric."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        head = ["task", "column", "metric", "mean", "standard_error", "paper"]
+        writer.writerow(head)
+        for task, name, metric, mean, error, published in rows(table, results):
+            numbers = ["" if v is None else f"{v:.6g}" for v in (mean, error, published)]
+            writer.writerow([task, name, metric, *numbers])
+
+
+def draw(clean, measured, restored, path):
+    """Draw test pictures as the paper's Figures 1 to 3 do: one row per column of the table.
+
+    Parameters
+    ----------
+    clean : ndarray of uint8
+        The test pictures, of which some at equal distances are drawn.
+    measured : dict of str to ndarray
+        Their measurements, by task; of several tasks all are drawn.
+    restored : dict of str to (dict of str to ndarray)
+        By column and task.
+    path : path-like
+        The file.
+    """
+    chosen = np.linspace(0, len(clean) - 1, min(_N_PICTURES, len(clean))).astype(int)
+    shown = {"ground truth": clean[chosen] / 255}
+    for task, y in measured.items():
+        shown[f"measured {task}".strip()] = y[chosen]
+        for name, images in restored.items():
+            shown[f"{name} {task}".strip()] = images[task][chosen]
+    figure, axes = plt.subplots(
+        len(shown),
+        len(chosen),
+        figsize=(1.5 + 1.1 * len(chosen), 1.12 * len(shown)),
+        layout="constrained",
+    )
+    for axs, (name, images) in zip(axes, shown.items(), strict=True):
+        for ax, image in zip(axs, images, strict=True):
+            ax.imshow(_in_color(image))
+            ax.set_xticks([])
+            ax.set_yticks([])
+        axs[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _in_color(image):
+    """Return an image as colours from black (0) to white (1), missing pixels in blue."""
+    colors = np.broadcast_to(image if image.ndim == 3 else image[..., None], (*image.shape[:2], 3))
+    return np.where(np.isnan(colors), plt.matplotlib.colors.to_rgb("steelblue"), colors.clip(0, 1))

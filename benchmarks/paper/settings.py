@@ -1,0 +1,145 @@
+"""What the experiments are set to, and what the paper found."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+NOISE = 0.015  # "noise level 1.5%", standard deviation in images of [0, 1]
+DENOISER_NOISE = 0.05  # "noise level 5%"
+N_UPDATES = 12  # of the solver in all: 3 x (3 + 1)
+INPAINTING, MISSING, DEBLURRING, TUNED = 1, 2, 3, 4  # the tables
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How large everything is.
+
+    `sizes` and `epochs` are by table. `columns` has settings beside those of `columns.py`, by table
+    and by what the names of their columns begin with.
+    """
+
+    name: str
+    sizes: dict[int, int]
+    epochs: dict[int, int]
+    color: bool
+    n_training: int | None
+    n_validation: int
+    n_test: int
+    siren_width: int
+    unet: dict[str, Any]
+    denoiser: dict[str, Any]
+    blur: float
+    columns: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
+    crops: int = 0
+    in_memory: bool = True
+
+    def batch_size(self, table: int) -> int:
+        """Return how many images an outer step has, in the paper."""
+        return 5 if table in (INPAINTING, MISSING) else 3
+
+
+# The paper's own setting. It does not say how long it trains, how wide its blur is, and how large
+# the denoiser and the U-Net are: these are 150 000 outer steps of 5 images, the blur of Zhang et
+# al. (2017), and the networks of the papers that it cites. Learned step sizes share Adam's rate.
+FULL = Preset(
+    name="full",
+    sizes={INPAINTING: 128, MISSING: 32, DEBLURRING: 64, TUNED: 64},
+    epochs={INPAINTING: 5, MISSING: 5, DEBLURRING: 3, TUNED: 3},
+    color=True,
+    n_training=150_000,
+    n_validation=500,
+    n_test=500,
+    siren_width=256,
+    unet={"width": 64, "depth": 5},
+    denoiser={"depth": 17, "width": 64, "max_epochs": 2},
+    blur=1.6,
+    columns={
+        (table, "Meta"): {
+            "outer_lr": 1e-5,
+            "inner_lr": 0.01,
+            "inner_lr_lr": 1e-5,
+            "inner_loss__reduction": "sum",
+        }
+        for table in (INPAINTING, MISSING, DEBLURRING, TUNED)
+    }
+    | {(table, "UNet"): {"lr": 1e-4} for table in (INPAINTING, MISSING)},
+    in_memory=False,
+)
+
+# Chosen by --tune on validation people.
+_QUICK_META: dict[str, Any] = {"outer_lr": 3e-4, "inner_lr": 10.0}
+QUICK = Preset(
+    name="quick",
+    sizes=dict.fromkeys((INPAINTING, MISSING, DEBLURRING, TUNED), 32),
+    epochs={INPAINTING: 2, MISSING: 3, DEBLURRING: 1, TUNED: 1},
+    color=False,
+    n_training=None,
+    n_validation=300,
+    n_test=500,
+    siren_width=64,
+    unet={"width": 16, "depth": 4},
+    denoiser={"depth": 6, "width": 24, "lr": 2e-3, "lr_schedule": "cosine", "max_epochs": 6},
+    blur=1.6,
+    columns={(table, "Meta"): _QUICK_META for table in (1, 2, 3, 4)},
+)
+
+# For the tests: nothing is learned in it.
+TINY = replace(
+    QUICK,
+    name="tiny",
+    sizes=dict.fromkeys((INPAINTING, MISSING, DEBLURRING, TUNED), 18),
+    epochs=dict.fromkeys((INPAINTING, MISSING, DEBLURRING, TUNED), 1),
+    n_training=10,
+    n_validation=5,
+    n_test=6,
+    siren_width=8,
+    unet={"width": 4, "depth": 2},
+    denoiser={"depth": 3, "width": 4, "max_epochs": 1},
+    columns={(MISSING, "Meta"): {"inner_lr": 0.1}},
+)
+
+PRESETS = {preset.name: preset for preset in (FULL, QUICK, TINY)}
+
+# The paper's Tables 1 to 4: by row (of Table 2) and column MSE, PSNR, SSIM and LPIPS.
+PUBLISHED = {
+    INPAINTING: {
+        ("", "Meta-2"): {"mse": 8.0e-4, "psnr": 32.2, "ssim": 0.961, "lpips": 0.0263},
+        ("", "Meta-3"): {"mse": 7.8e-4, "psnr": 32.3, "ssim": 0.962, "lpips": 0.0251},
+        ("", "Meta-5"): {"mse": 7.5e-4, "psnr": 32.6, "ssim": 0.965, "lpips": 0.0244},
+        ("", "Meta-7"): {"mse": 7.3e-4, "psnr": 32.7, "ssim": 0.965, "lpips": 0.0247},
+        ("", "UNet"): {"mse": 6.8e-4, "psnr": 32.9, "ssim": 0.967, "lpips": 0.0226},
+    },
+    MISSING: {
+        ("10", "Meta"): {"psnr": 12.5, "lpips": 2.0e-1},
+        ("500", "Meta"): {"psnr": 27.6, "lpips": 5.6e-3},
+        ("1000", "Meta"): {"psnr": 38.4, "lpips": 3.0e-4},
+        ("Half", "Meta"): {"psnr": 17.4, "lpips": 3.8e-2},
+        ("10", "UNet"): {"psnr": 15.1, "lpips": 1.2e-1},
+        ("500", "UNet"): {"psnr": 28.8, "lpips": 4.2e-3},
+        ("1000", "UNet"): {"psnr": 39.9, "lpips": 2.8e-4},
+        ("Half", "UNet"): {"psnr": 17.6, "lpips": 4.5e-2},
+    },
+    DEBLURRING: {
+        ("", "Meta-RED L1"): {"psnr": 29.3, "ssim": 0.917, "lpips": 0.101, "mse": 1.26e-3},
+        ("", "Meta-RED L2"): {"psnr": 29.4, "ssim": 0.918, "lpips": 0.100, "mse": 1.23e-3},
+        ("", "Meta-RED LPIPS"): {"psnr": 28.3, "ssim": 0.897, "lpips": 0.094, "mse": 1.60e-3},
+        ("", "RED 12"): {"psnr": 27.7, "ssim": 0.898, "lpips": 0.137, "mse": 1.83e-3},
+        ("", "RED converged"): {"psnr": 29.3, "ssim": 0.913, "lpips": 0.125, "mse": 1.25e-3},
+        ("", "HQS 12"): {"psnr": 28.4, "ssim": 0.909, "lpips": 0.136, "mse": 1.55e-3},
+        ("", "HQS converged"): {"psnr": 30.1, "ssim": 0.921, "lpips": 0.130, "mse": 1.06e-3},
+    },
+    TUNED: {
+        ("", "Meta-RED L1"): {"psnr": 30.3, "ssim": 0.929, "lpips": 0.097, "mse": 1.0e-3},
+        ("", "Meta-RED L2"): {"psnr": 30.3, "ssim": 0.928, "lpips": 0.095, "mse": 1.0e-3},
+        ("", "Meta-RED LPIPS"): {"psnr": 29.1, "ssim": 0.91, "lpips": 0.073, "mse": 1.3e-3},
+        ("", "RED(12)"): {"psnr": 30.1, "ssim": 0.928, "lpips": 0.100, "mse": 1.1e-3},
+        ("", "HQS(12)"): {"psnr": 31.0, "ssim": 0.938, "lpips": 0.090, "mse": 8.5e-4},
+    },
+}
+# What each table reports, in its order, and the network of its LPIPS.
+METRICS = {
+    INPAINTING: ("mse", "psnr", "ssim", "lpips"),
+    MISSING: ("psnr", "lpips"),
+    DEBLURRING: ("psnr", "ssim", "lpips", "mse"),
+    TUNED: ("psnr", "ssim", "lpips", "mse"),
+}
+LPIPS_NET = {INPAINTING: "alex", MISSING: "alex", DEBLURRING: "vgg", TUNED: "vgg"}

@@ -1,0 +1,48 @@
+"""How far a mean over images may be off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def standard_error(values: ArrayLike, groups: Any = None) -> float:
+    """Return the standard error of the mean of the values of a metric.
+
+    ``std / sqrt(n)`` of `n` independent values, with ``n - 1`` in the standard deviation. With
+    groups, whose sums of deviations from the mean are ``s_g``, the cluster-robust one of `G`
+    independent groups: ``sqrt(G / (G - 1) sum_g s_g^2) / n``.
+
+    Parameters
+    ----------
+    values : array-like of shape (n,)
+        One per image; or differences of two methods, image by image.
+    groups : array-like of shape (n,), default=None
+        What images belong together, those of one person say. None is a group for each.
+
+    Returns
+    -------
+    error : float
+        In the units of the values; NaN of one group, or where a value is not finite.
+
+    References
+    ----------
+    Cameron and Miller, "A practitioner's guide to cluster-robust inference", Journal of Human
+    Resources, 2015.
+
+    Examples
+    --------
+    >>> from skmetainv.model_selection import standard_error
+    >>> standard_error([1.0, 2.0, 3.0, 6.0])
+    1.0801234497346435
+    >>> standard_error([1.0, 2.0, 3.0, 6.0], groups=["a", "a", "b", "b"])
+    1.5
+    """
+    x = np.asarray(values, dtype=float)
+    index = np.arange(len(x)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    with np.errstate(invalid="ignore"):
+        sums = np.bincount(index, x - x.mean())
+    n = len(sums)
+    return float(np.sqrt(n / (n - 1) * np.square(sums).sum()) / len(x)) if n > 1 else np.nan

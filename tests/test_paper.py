@@ -1,0 +1,207 @@
+"""The harness of the paper's experiments, on a tiny run: its tables say what it restored."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.metrics import structural_similarity
+from test_losses import backbone  # noqa: F401  (a fixture)
+
+from benchmarks.paper import __main__ as command
+from benchmarks.paper.claims import CLAIMS
+from benchmarks.paper.columns import columns
+from benchmarks.paper.settings import METRICS, PRESETS, PUBLISHED
+from benchmarks.pictures import split_pictures
+from skmetainv.datasets import load_faces
+from skmetainv.model_selection import standard_error
+from skmetainv.training import TrainingLoop
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of 30 faces, two pictures of each person."""
+    path = tmp_path_factory.mktemp("faces")
+    for i, face in enumerate(load_faces()[:30]):
+        Image.fromarray(np.uint8(255 * face)).save(path / f"Person_{i // 2:02}_{i % 2}.png")
+    return path
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Let columns run in this process: a process each takes seconds to begin."""
+
+    def run(args, option, value):
+        own = {"table", "preset", "images", "seed", "work", "results", "lpips_net", "lpips_weights"}
+        given = [(k, v) for k, v in vars(args).items() if k in own and v is not None]
+        options = [text for k, v in given for text in (f"--{k.replace('_', '-')}", str(v))]
+        command.main([*options, option, value])
+
+    monkeypatch.setattr(command, "in_own_process", run)
+    monkeypatch.setattr(command, "share_cores", lambda args: None)
+
+
+def run(table, folder, tmp_path, *options):
+    where = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "results")]
+    own = ["--table", str(table), "--images", str(folder), "--preset", "tiny", *where]
+    command.main([*own, *options])
+    result = tmp_path / "results" / f"table{table}-tiny-seed0.json"
+    return json.loads(result.read_text()) if result.exists() else None
+
+
+def recomputed(clean, restored, metric):
+    """A metric of every picture, by its formula, or by scikit-image."""
+    if metric == "ssim":
+        own = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        return [
+            structural_similarity(x, z, data_range=1.0, win_size=11, **own)
+            for x, z in zip(clean, restored, strict=True)
+        ]
+    errors = np.square(clean - restored).mean(axis=(1, 2))
+    return errors if metric == "mse" else -10 * np.log10(errors)
+
+
+@pytest.mark.parametrize("table", [1, 2, 3, 4])
+@pytest.mark.usefixtures("in_this_process")
+def test_numbers_are_those_of_the_saved_reconstructions(table, folder, tmp_path, capsys):
+    record = run(table, folder, tmp_path)
+    found, text = record["results"]["columns"], capsys.readouterr().out
+    preset = PRESETS["tiny"]
+    clean = split_pictures(folder, 18, n_validation=5, n_test=6, n_training=10).test / 255
+    rows = {
+        (row["task"], row["column"], row["metric"]): row
+        for row in csv.DictReader((tmp_path / "results" / f"table{table}-tiny-seed0.csv").open())
+    }
+    assert [*found] == [*columns(table, preset, 0, "cpu")]
+    for name, column in found.items():
+        (saved,) = (tmp_path / "work/tiny" / f"table{table}-seed0").glob(
+            f"{name.replace(' ', '-')}-????????.npz"
+        )
+        with np.load(saved) as restored:
+            assert [*restored] == [*column["quality"]]
+            for task, quality in column["quality"].items():
+                for metric in quality:
+                    expected = recomputed(clean, restored[task].astype(float), metric)
+                    np.testing.assert_allclose(quality[metric], expected, rtol=1e-4, atol=1e-4)
+                    row = rows[task, name, metric]
+                    mean = pytest.approx(np.mean(expected), rel=1e-4, abs=1e-4)
+                    assert float(row["mean"]) == mean
+                    error = standard_error(expected, [0, 0, 1, 1, 2, 2])
+                    assert float(row["standard_error"]) == pytest.approx(error, rel=1e-2, abs=1e-4)
+                    published = PUBLISHED[table].get((task, name), {}).get(metric)
+                    assert row["paper"] == ("" if published is None else f"{published:.6g}")
+        assert name in text
+    assert "No LPIPS" in text
+    assert (tmp_path / "results" / f"table{table}-tiny-seed0.png").stat().st_size > 10_000
+    assert record["environment"]["torch"]
+
+
+def test_columns_run_in_processes_of_their_own(folder, tmp_path):
+    columns = run(2, folder, tmp_path, "--jobs", "2")["results"]["columns"]
+    assert [*columns] == ["Meta", "UNet"]
+    assert all(column["fit_seconds"] > 0 for column in columns.values())
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_an_interrupted_run_goes_on(folder, tmp_path, monkeypatch):
+    expected = run(1, folder, tmp_path / "whole")["results"]["columns"]
+    steps, descend = [], TrainingLoop.descend
+
+    def counted(self, **figures):
+        steps.append(1)
+        if len(steps) == 5:  # in the third column, of two steps each
+            raise RuntimeError
+        descend(self, **figures)
+
+    monkeypatch.setattr(TrainingLoop, "descend", counted)
+    for name in ("Meta-2", "Meta-3"):
+        run(1, folder, tmp_path, "--column", name)
+    with pytest.raises(RuntimeError):
+        run(1, folder, tmp_path, "--column", "Meta-5")
+    assert len(steps) == 5
+    found = run(1, folder, tmp_path)["results"]["columns"]
+    assert len(steps) == 5 + 6  # two steps of the three columns that were left
+    for name, column in expected.items():
+        assert found[name]["quality"] == column["quality"]
+
+
+@pytest.mark.parametrize("table", [1, 4])
+@pytest.mark.usefixtures("in_this_process")
+def test_lpips_where_its_weights_are(table, folder, tmp_path, backbone, capsys):  # noqa: F811
+    _, weights = backbone("squeeze")
+    options = ["--lpips-net", "squeeze", "--lpips-weights", str(weights)]
+    found = run(table, folder, tmp_path, *options)["results"]["columns"]
+    assert ("Meta-RED LPIPS" in found) == (table == 4)
+    for column in found.values():
+        assert (np.array(column["quality"][""]["lpips"]) > 0).all()
+    assert "No LPIPS" not in capsys.readouterr().out
+
+
+def test_columns_of_a_table_see_as_many_outer_steps():
+    for table in (1, 2, 3, 4):
+        trained = [
+            estimator
+            for estimator in columns(table, PRESETS["quick"], 0, "cpu").values()
+            if hasattr(estimator, "max_epochs")
+        ]
+        assert len({(e.max_epochs, e.batch_size) for e in trained}) == 1
+
+
+def test_the_paper_s_own_setting():
+    preset = PRESETS["full"]
+    assert preset.sizes == {1: 128, 2: 32, 3: 64, 4: 64}
+    meta = columns(1, preset, 0, "cpu")["Meta-7"]
+    assert (meta.n_inner, meta.batch_size, meta.outer_lr, meta.inner_lr) == (7, 5, 1e-5, 0.01)
+    assert (meta.solver.n_iter, meta.solver.step_size, meta.init.width) == (1, 0.9, 256)
+    assert meta.inner_lr_rule == "per_step"
+    red = columns(4, preset, 0, "cpu")["Meta-RED L1"]
+    assert (red.solver.n_iter, red.n_inner, red.noise, red.batch_size) == (3, 3, 0.015, 3)
+    assert red.tune_solver
+    assert red.inner_lr_rule == "per_parameter"
+    assert {name for _, name in PUBLISHED[3]} - {"Meta-RED LPIPS"} == {
+        *columns(3, preset, 0, "cpu")
+    }
+    assert all({*figures} == {*METRICS[t]} for t in PUBLISHED for figures in PUBLISHED[t].values())
+
+
+def test_nobody_and_no_photograph_is_in_two_parts(folder, tmp_path):
+    parts = split_pictures(folder, 8, n_validation=5, n_test=6)
+    seen = [{image.tobytes() for image in part} for part in parts[:3]]
+    assert [len(part) for part in parts] == [18, 5, 6, 6]
+    assert len(set.union(*seen)) == sum(map(len, seen))
+    assert len(set(parts.groups)) == 3
+    for name, color in (("train", (200, 0, 0)), ("val", (0, 0, 200))):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            Image.new("RGB", (40, 30), color).save(tmp_path / name / f"{i}.png")
+    own = {"color": True, "crops": 3}
+    parts = split_pictures(tmp_path, 8, n_validation=3, n_test=7, **own)
+    assert parts.training.shape == (9, 8, 8, 3)
+    assert (parts.test[..., 2] == 200).all()
+    assert (parts.training[..., 0] == 200).all()
+    assert (parts.validation[..., 0] == 200).all()
+    assert parts.test.shape == (7, 8, 8, 3)
+    assert [*parts.groups] == sorted(parts.groups)
+    assert sorted(np.unique(parts.groups, return_counts=True)[1]) == [1, 3, 3]
+
+
+def test_claims_are_told_by_paired_differences(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for seed in range(2):
+        base = rng.normal(30, 5, size=40)
+        quality = {f"Meta-{m}": base + 0.1 * m + rng.normal(0, 0.01, 40) for m in (2, 3, 5)}
+        quality["Meta-7"] = quality["Meta-5"] - 0.5
+        quality["UNet"] = base
+        found = {name: {"quality": {"": {"psnr": v.tolist()}}} for name, v in quality.items()}
+        record = {"settings": {"table": 1}, "results": {"columns": found, "groups": [*range(40)]}}
+        (tmp_path / f"table1-quick-seed{seed}.json").write_text(json.dumps(record))
+    command.main(["--claims", "--results", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    told = {line.split(",")[0].strip(): line for line in lines if line.startswith("  ")}
+    assert "+0.1" in told["Meta-3 [1] - Meta-2 [1]"]
+    assert told["Meta-3 [1] - Meta-2 [1]"].endswith("holds")
+    assert told["Meta-7 [1] - Meta-5 [1]"].endswith("fails")
+    assert told["UNet [1] - Meta-5 [1]"].endswith("fails")
+    assert told["HQS(12) [4] - RED(12) [4]"].endswith("not measured")
+    assert all(claim in lines for claim in CLAIMS)
