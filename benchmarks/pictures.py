@@ -35,6 +35,8 @@ def split_pictures(
     Where the folder has the folders ``train`` and ``val``, test pictures come from ``val`` alone.
     With `crops`, pictures are brought to four times `size`, and so many squares are cut of each.
     """
+    if crops and not in_memory:
+        raise ValueError("Crops are cut in memory: in_memory must be True with crops.")
     folders = [Path(path) / name for name in ("train", "val")]
     apart = all(folder.is_dir() for folder in folders)
     own, tested = [_Files(f, size, color, crops) for f in (folders if apart else [path, path])]
@@ -64,8 +66,9 @@ class _Files:
 
     def people(self):
         """Return the pictures of each person, the people in an order that is drawn once."""
-        order = np.random.default_rng(0).permutation(np.unique(self.who))
-        return [np.flatnonzero(self.who == name) for name in order]
+        names, index, counts = np.unique(self.who, return_inverse=True, return_counts=True)
+        pictures = np.split(np.argsort(index, kind="stable"), np.cumsum(counts)[:-1])
+        return [pictures[i] for i in np.random.default_rng(0).permutation(len(names))]
 
     def read(self, indices):
         images = np.asarray(self.folder[indices])

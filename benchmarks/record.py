@@ -3,13 +3,23 @@
 import json
 import os
 import platform
-from importlib.metadata import version
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "scikit-learn", "scikit-image", "numpy", "scipy", "deepinv")
+PACKAGES = (
+    "skmetainv",
+    "torch",
+    "scikit-learn",
+    "scikit-image",
+    "numpy",
+    "scipy",
+    "lpips",
+    "deepinv",
+)
 
 
 def environment(device="cpu"):
@@ -20,7 +30,8 @@ def environment(device="cpu"):
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
+        **{package: _version(package) for package in PACKAGES},
+        "commit": _commit(),
     }
 
 
@@ -32,15 +43,32 @@ def save(name, settings, results, device="cpu", folder=RESULTS):
     return path
 
 
-def load(name, settings):
-    """Return the results of ``results/<name>.json`` if they are of these settings, else None."""
-    path = RESULTS / f"{name}.json"
+def load(name, settings, folder=RESULTS):
+    """Return the results of ``<folder>/<name>.json`` if they are of these settings, else None."""
+    path = Path(folder) / f"{name}.json"
     record = json.loads(path.read_text()) if path.exists() else {}
     return record["results"] if record.get("settings") == settings else None
 
 
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit():
+    """Return the commit that was measured, with a star where files had changed since."""
+    command = ["git", "-C", str(RESULTS), "describe", "--always", "--dirty=*"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def _processor():
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    described = Path("/proc/cpuinfo")
+    for line in described.read_text().splitlines() if described.exists() else ():
         if line.startswith("model name"):
             return line.split(":")[1].strip()
     return platform.processor()

@@ -194,7 +194,8 @@ def test_claims_are_told_by_paired_differences(tmp_path, capsys):
         quality["Meta-7"] = quality["Meta-5"] - 0.5
         quality["UNet"] = base
         found = {name: {"quality": {"": {"psnr": v.tolist()}}} for name, v in quality.items()}
-        record = {"settings": {"table": 1}, "results": {"columns": found, "groups": [*range(40)]}}
+        settings = {"table": 1, "seed": seed}
+        record = {"settings": settings, "results": {"columns": found, "groups": [*range(40)]}}
         (tmp_path / f"table1-quick-seed{seed}.json").write_text(json.dumps(record))
     command.main(["--claims", "--results", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import paper
 from benchmarks.paper import claims, report, tune
-from benchmarks.paper.run import Experiment
+from benchmarks.paper.run import Experiment, description
 from benchmarks.paper.settings import LPIPS_NET, PRESETS
 from benchmarks.record import RESULTS, load, save
 from skmetainv.losses import LPIPS
@@ -73,7 +73,7 @@ def metrics_of(loss):
 def in_own_process(args, *options):
     """Run a part of the experiment with its share of the cores; return what it prints last."""
     command = [sys.executable, "-m", "benchmarks.paper", *options]
-    given = {name: value for name, value in vars(args).items() if value not in (None, False)}
+    given = {k: v for k, v in vars(args).items() if v is not None and v is not False}
     for name, value in given.items():
         command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     here = Path(__file__).parents[2]
@@ -92,39 +92,52 @@ def run_table(args, experiment, loss):
     with ThreadPoolExecutor(args.jobs) as pool:
         for _ in pool.map(partial(in_own_process, args, "--column"), names):
             pass
-    pictures = experiment.pictures()
-    restored, columns = {}, {}
+    clean, restored, found = experiment.pictures.test, {}, {}
     for name in names:
         restored[name], costs = experiment.restored(name)
-        quality = report.measured_quality(
-            args.table, pictures.test, restored[name], metrics_of(loss)
-        )
-        columns[name] = {**costs, "quality": quality}
-    groups = np.unique(pictures.groups, return_inverse=True)[1].tolist()
-    results = {"groups": groups, "columns": columns}
+        quality = report.measured_quality(args.table, clean, restored[name], metrics_of(loss))
+        found[name] = {**costs, "predict_ms": experiment.predict_ms(name), "quality": quality}
+    groups = np.unique(experiment.pictures.groups, return_inverse=True)[1].tolist()
+    results = {"groups": groups, "columns": found, "denoiser": denoiser_record(experiment)}
     settings = {
         "table": args.table,
         "preset": repr(PRESETS[args.preset]),
+        "images": Path(args.images).name,
         "seed": args.seed,
-        "training_images": len(pictures.training),
-        "jobs": args.jobs,
-        "lpips": repr(loss),
+        "training_images": len(experiment.pictures.training),
+        "columns_at_a_time": args.jobs,
+        "lpips": None if loss is None else loss.net,
     }
     args.results.mkdir(parents=True, exist_ok=True)
     name = f"table{args.table}-{args.preset}-seed{args.seed}"
     save(name, settings, results, args.device, args.results)
     report.write_csv(args.table, results, args.results / f"{name}.csv")
-    measured = experiment.measurements(pictures.test)
-    report.draw(pictures.test, measured, restored, args.results / f"{name}.png")
+    measured = experiment.measurements(clean)
+    report.draw(clean, measured, restored, args.results / f"{name}.png")
     report.print_table(args.table, results)
     if loss is None:
         print("No LPIPS: the weights of its network are not on disk (see --lpips-weights).")
+    elif loss.net != LPIPS_NET[args.table]:
+        print(f"LPIPS is that of {loss.net}; the paper's is that of {LPIPS_NET[args.table]}.")
+
+
+def denoiser_record(experiment):
+    """Return what the denoiser of a table is, and how good; None where there is none."""
+    D = experiment.denoiser
+    if D is None:
+        return None
+    return {
+        "estimator": description(D),
+        "fit_seconds": sum(D.history_["seconds"]),
+        "validation_psnr": D.score(experiment.pictures.validation),
+    }
 
 
 def run_candidates(args):
     """Try the candidates of a table that were not tried before, then print them."""
-    name, settings = f"paper_tuning{args.table}", {"preset": repr(PRESETS[args.preset])}
-    found = load(name, settings) or []
+    name, settings = f"tuning{args.table}-{args.preset}", {"preset": args.preset}
+    args.results.mkdir(parents=True, exist_ok=True)
+    found = load(name, settings, args.results) or []
     tried = [(run["column"], run["settings"], run["images"]) for run in found]
     missing = [
         candidate
@@ -135,7 +148,7 @@ def run_candidates(args):
         encoded = map(json.dumps, missing)
         for line in pool.map(partial(in_own_process, args, "--candidate"), encoded):
             found.append(json.loads(line))
-            save(name, settings, found, args.device)
+            save(name, settings, found, args.device, args.results)
     tune.print_candidates(found)
 
 
@@ -158,7 +171,7 @@ def main(argv=None):
         found = tune.validation_psnr(experiment, name, settings, args.tune_images)
         print(json.dumps({**found, "images": args.tune_images}))
     elif args.tune:
-        experiment.denoiser()
+        _ = experiment.denoiser  # before they share the cores
         run_candidates(args)
     else:
         run_table(args, experiment, loss)

@@ -26,9 +26,9 @@ from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels, Operato
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED, GradientDescent
 
-# Updates after which an iteration that has not converged is stopped, and when it has.
-_CONVERGED = {"max_iter": 300, "tol": 1e-4}
-# The HQS of Zhang et al. (2017) has a decreasing schedule of 30 updates.
+# When RED has converged, and after how many updates it is stopped if it has not.
+_CONVERGED = {"max_iter": 200, "tol": 1e-4}
+# HQS has converged at the end of its schedule: Zhang et al. (2017) have 30 updates.
 _USUAL_UPDATES = 30
 _STEPS = (2, 3, 5, 7)
 
@@ -79,7 +79,8 @@ def columns(
     """
     common = {"batch_size": preset.batch_size(table), "device": device, "random_state": seed}
     trained = {**common, "max_epochs": preset.epochs[table]}
-    made = _MAKERS[table](preset, trained, common, FrozenEstimator(D), lpips)
+    frozen = None if D is None else FrozenEstimator(D)
+    made = _MAKERS[table](preset, trained, common, frozen, lpips)
     for name, estimator in made.items():
         for (of, beginning), settings in preset.columns.items():
             if of == table and name.startswith(beginning):
@@ -132,14 +133,15 @@ def _deblurring(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -
         "RED 12": ClassicalReconstructor(operator, RED(D, n_iter=N_UPDATES), **own),
         "RED converged": ClassicalReconstructor(operator, RED(D), **own, **_CONVERGED),
         "HQS 12": ClassicalReconstructor(operator, hqs, **own),
-        "HQS converged": ClassicalReconstructor(operator, usual, **own, **_CONVERGED),
+        "HQS converged": ClassicalReconstructor(operator, usual, **own),
     }
 
 
 def _tuned(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:
     operator, noise = tasks(TUNED, preset)[""]
     own = {**trained, "noise": noise, "start": "measurement"}
-    red, hqs = RED(D, n_iter=N_UPDATES), HQS(D, n_iter=N_UPDATES, measurement_noise=noise)
+    red = RED(D, n_iter=N_UPDATES)
+    hqs = HQS(D, n_iter=N_UPDATES, measurement_noise=noise, learnable=("rho",))
     return {
         **_meta_red(preset, trained, D, lpips, tune_solver=True),
         "RED(12)": UnrolledReconstructor(operator, red, **own),

@@ -4,6 +4,7 @@ import csv
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import to_rgb
 
 from benchmarks.paper.settings import METRICS, PUBLISHED
 from skmetainv.metrics import over_batches
@@ -110,6 +111,7 @@ def draw(clean, measured, restored, path):
         len(chosen),
         figsize=(1.5 + 1.1 * len(chosen), 1.12 * len(shown)),
         layout="constrained",
+        squeeze=False,
     )
     for axs, (name, images) in zip(axes, shown.items(), strict=True):
         for ax, image in zip(axs, images, strict=True):
@@ -124,4 +126,4 @@ def draw(clean, measured, restored, path):
 def _in_color(image):
     """Return an image as colours from black (0) to white (1), missing pixels in blue."""
     colors = np.broadcast_to(image if image.ndim == 3 else image[..., None], (*image.shape[:2], 3))
-    return np.where(np.isnan(colors), plt.matplotlib.colors.to_rgb("steelblue"), colors.clip(0, 1))
+    return np.where(np.isnan(colors), to_rgb("steelblue"), colors.clip(0, 1))

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import time
 import warnings
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks.paper.columns import columns, denoiser, tasks
 from benchmarks.paper.settings import DEBLURRING, TUNED, Preset
 from benchmarks.pictures import split_pictures
-from skmetainv import ClassicalReconstructor
+from skmetainv import ClassicalReconstructor, __version__
+from skmetainv.model_selection import n_weights
 from skmetainv.training import Checkpoint
 
 # The seed of test measurements: the same in all columns and for all seeds of training.
@@ -30,14 +34,14 @@ class Experiment:
         Which one.
     preset : Preset
         How large everything is.
-    images : str
+    images : path-like
         The folder of pictures.
     seed : int
         Seed of training.
     device : {"cpu", "cuda"}
         Where it runs.
     work : path-like
-        Folder for denoisers, checkpoints, estimators and restored pictures.
+        Folder for checkpoints and restored pictures.
     lpips : LPIPS or None
         The loss of the columns that are trained with it.
     """
@@ -49,8 +53,9 @@ class Experiment:
         self.folder = self.shared / f"table{table}-seed{seed}"
         self.folder.mkdir(parents=True, exist_ok=True)
 
+    @cached_property
     def pictures(self):
-        """Return the pictures in three parts."""
+        """The pictures in three parts."""
         preset = self.preset
         return split_pictures(
             self.images,
@@ -63,21 +68,22 @@ class Experiment:
             in_memory=preset.in_memory,
         )
 
+    @cached_property
     def denoiser(self):
-        """Return the fitted denoiser that Tables 3 and 4 share, None for the others."""
+        """The fitted denoiser that Tables 3 and 4 share; None for the others."""
         if self.table not in (DEBLURRING, TUNED):
             return None
-        own, size = denoiser(self.preset, self.seed, self.device), self.preset.sizes[self.table]
-        path = self.shared / f"denoiser-{size}-{_digest(own)}"
-        return fitted(own, self.pictures().training, path)
+        own = denoiser(self.preset, self.seed, self.device)
+        path = self.shared / f"denoiser-seed{self.seed}-{self._name(own)}"
+        return fitted(own, self.pictures.training, path)
 
     def columns(self):
         """Return the columns by name, not fitted."""
-        return columns(self.table, self.preset, self.seed, self.device, self.denoiser(), self.lpips)
+        own = self.preset, self.seed, self.device, self.denoiser, self.lpips
+        return columns(self.table, *own)
 
-    def measurements(self, pictures):
+    def measurements(self, clean):
         """Return what is measured of some pictures, task by task: the same for all columns."""
-        clean = np.asarray(pictures)
         measured = {}
         for name, task in tasks(self.table, self.preset).items():
             instrument = ClassicalReconstructor(task.operator, noise=task.noise)
@@ -86,48 +92,80 @@ class Experiment:
 
     def restored(self, name):
         """Return what a column makes of the test pictures, task by task, and what it took."""
-        estimator = self.columns()[name]
-        path = self.folder / f"{name.replace(' ', '-')}-{_digest(estimator)}"
-        images, costs = path.with_suffix(".npz"), path.with_suffix(".json")
+        images, costs = (self._path(name, suffix) for suffix in (".npz", ".json"))
         if not costs.exists():
-            pictures = self.pictures()
-            fitted(estimator, pictures.training, path)
-            tasks = self.measurements(pictures.test).items()
-            np.savez_compressed(images, **{task: _restored(estimator, y) for task, y in tasks})
-            costs.write_text(json.dumps(_costs(estimator, next(iter(tasks))[1])))
+            estimator, found = self.fitted(name), {}
+            for task, measured in self.measurements(self.pictures.test).items():
+                found[task] = _predicted(estimator, measured)
+            np.savez_compressed(images, **found)
+            _write(costs, json.dumps(_costs(estimator)))
         with np.load(images) as arrays:
             return dict(arrays), json.loads(costs.read_text())
+
+    def fitted(self, name):
+        """Return the estimator of a column, fitted."""
+        path = self._path(name, ".checkpoint")
+        return fitted(self.columns()[name], self.pictures.training, path)
+
+    def predict_ms(self, name):
+        """Return the milliseconds that a column, trained before, takes for a test picture."""
+        estimator = self.fitted(name)
+        measured = next(iter(self.measurements(self.pictures.test[:_TIMED]).values()))
+        _predicted(estimator, measured[:1])  # builds what is built once
+        began = time.perf_counter()
+        _predicted(estimator, measured)
+        return 1000 * (time.perf_counter() - began) / len(measured)
+
+    def _path(self, name, suffix):
+        """Return the path of what is kept of a column."""
+        estimator = self.columns()[name]
+        return self.folder / f"{name.replace(' ', '-')}-{self._name(estimator)}{suffix}"
+
+    def _name(self, estimator):
+        """Return a short name of all that a result depends on: of anything else is another."""
+        preset = replace(self.preset, columns={})
+        told = [description(estimator), repr(preset), str(self.images), __version__]
+        digest = hashlib.sha256(repr(told).encode())
+        training, *others = self.pictures
+        files = [str(file) for file in getattr(training, "files", [])]
+        for array in (training if not files else np.array(files), *others):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:8]
 
 
 def fitted(estimator, training, path):
     """Return the estimator, fitted; what learns goes on from the checkpoint of an earlier call."""
     if not hasattr(estimator, "checkpoint"):
         return estimator.fit(training)
-    estimator.set_params(checkpoint=Checkpoint(path.with_suffix(".checkpoint"), minutes=1.0))
-    return estimator.fit(training).set_params(checkpoint=None)
+    estimator.set_params(checkpoint=Checkpoint(path, minutes=1.0))
+    estimator.fit(training)
+    if estimator._interrupted_:  # Ctrl-C, which leaves a fitted estimator
+        raise KeyboardInterrupt
+    return estimator.set_params(checkpoint=None)
 
 
-def _restored(estimator, measured):
+def _predicted(estimator, measured):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # `_costs` has the updates made
+        warnings.simplefilter("ignore", ConvergenceWarning)  # `_costs` has what happened
         return estimator.predict(measured)
 
 
-def _costs(estimator, measured):
-    """Return what a fitted column took, its last prediction that of all test pictures."""
-    history = getattr(estimator, "history_", {"seconds": []})
+def _costs(estimator):
+    """Return what a fitted column took; a classical one, in its last prediction."""
+    history = getattr(estimator, "history_", {})
     costs = {
         "estimator": description(estimator),
-        "fit_seconds": sum(history["seconds"]),
+        "fit_seconds": sum(history.get("seconds", [])),
         "history": {name: values for name, values in history.items() if name != "inner_loss"},
-        "n_weights": int(sum(w.size for w in getattr(estimator, "weights_", {}).values())),
+        "n_weights": n_weights(estimator),
         "threads": torch.get_num_threads(),
     }
     if isinstance(estimator, ClassicalReconstructor):
-        costs["updates"] = np.percentile(estimator.n_iter_, [0, 50, 100]).tolist()
-    began = time.perf_counter()
-    _restored(estimator, measured[:_TIMED])
-    return {**costs, "predict_ms": 1000 * (time.perf_counter() - began) / len(measured[:_TIMED])}
+        costs["updates_median"] = float(np.median(estimator.n_iter_))
+        costs["updates_most"] = int(np.max(estimator.n_iter_))
+        costs["n_at_most"] = int(np.sum(estimator.n_iter_ == np.max(estimator.n_iter_)))
+        costs["n_not_finite"] = sum(not np.isfinite(r).all() for r in estimator.residuals_)
+    return costs
 
 
 def description(estimator):
@@ -135,6 +173,8 @@ def description(estimator):
     return " ".join(estimator.__repr__(N_CHAR_MAX=10**6).split())
 
 
-def _digest(estimator):
-    """Return a short name of an estimator's settings: with others it is another run."""
-    return hashlib.sha256(description(estimator).encode()).hexdigest()[:8]
+def _write(path, text):
+    """Write a file in one step: it is whole, or not there."""
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text)
+    os.replace(temporary, path)

@@ -1,6 +1,6 @@
 """Reconstructions scored and compared: scikit-learn scorers, and one table of estimators."""
 
-from skmetainv.model_selection.comparison import compare
+from skmetainv.model_selection.comparison import compare, n_weights
 from skmetainv.model_selection.scorers import (
     ImageScorer,
     lpips_scorer,
@@ -14,6 +14,7 @@ __all__ = [
     "ImageScorer",
     "compare",
     "lpips_scorer",
+    "n_weights",
     "neg_mse_scorer",
     "psnr_scorer",
     "ssim_scorer",

@@ -91,8 +91,7 @@ def compare(
         - ``fit_seconds``, mean per split: next to nothing where nothing is fitted;
         - ``predict_ms``, milliseconds per image of the prediction itself, the second one after
           `fit`: the first builds the operator and the networks;
-        - ``n_weights``, how many learned numbers it predicts with: those of ``weights_``, and
-          those of learned denoisers in its solver or inner loss. Mean over splits, rounded.
+        - ``n_weights``, see `n_weights`. Mean over splits, rounded.
 
         With `per_image` the columns are "name", "split", "image" (the place in `X`), and the
         metrics.
@@ -256,11 +255,27 @@ def _trial(estimator: Any, split: _Split, metrics: Mapping[str, Metric]) -> _Tri
     pairs = list(fitted.restorations(split.measured, split.clean))
     seconds = perf_counter() - begin
     values = over_batches(metrics, pairs, fitted.data_range_)
-    return _Trial(split.places, values, fit_seconds, seconds, _n_weights(fitted))
+    return _Trial(split.places, values, fit_seconds, seconds, n_weights(fitted))
 
 
-def _n_weights(estimator: Reconstructor) -> int:
-    """Return how many learned numbers a fitted estimator predicts with."""
+def n_weights(estimator: Any) -> int:
+    """Return how many learned numbers a fitted estimator predicts with.
+
+    Parameters
+    ----------
+    estimator : Reconstructor
+        Those of its ``weights_`` count, and those of learned denoisers in its solver or inner loss.
+
+    Examples
+    --------
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.model_selection import n_weights
+    >>> from skmetainv.representations import Siren
+    >>> est = MetaInverseSolver(init=Siren(width=8, depth=2), max_epochs=1)
+    >>> n_weights(est.fit(load_faces()[:5]))  # 2 * 8 + 8, 8 + 1, and 3 step sizes
+    36
+    """
     own = getattr(estimator, "weights_", {})
     tuned = any(name.startswith("solver.") for name in own)  # then those of its denoiser are there
     parts = [vars(estimator).get(p) for p in ("inner_loss_", *(() if tuned else ("solver_",)))]
@@ -300,7 +315,7 @@ def _summary(trials: Sequence[_Trial], groups: Any) -> dict[str, float]:
     """Return the means of one estimator over all splits, with their standard errors."""
     summary: dict[str, float] = {}
     places = np.concatenate([trial.places for trial in trials])
-    own = None if groups is None else np.asarray(groups)[places]
+    own = places if groups is None else np.asarray(groups)[places]
     for metric in trials[0].values:
         values = np.concatenate([trial.values[metric] for trial in trials])
         summary |= {metric: float(values.mean()), f"{metric}_se": standard_error(values, own)}

@@ -35,8 +35,8 @@ def standard_error(values: ArrayLike, groups: Any = None) -> float:
     Examples
     --------
     >>> from skmetainv.model_selection import standard_error
-    >>> standard_error([1.0, 2.0, 3.0, 6.0])
-    1.0801234497346435
+    >>> round(standard_error([1.0, 2.0, 3.0, 6.0]), 3)
+    1.08
     >>> standard_error([1.0, 2.0, 3.0, 6.0], groups=["a", "a", "b", "b"])
     1.5
     """

@@ -86,7 +86,7 @@ def _digest(value: Any) -> str:
     if isinstance(value, BaseEstimator | torch.nn.Module):
         value = _plain(value)
     if isinstance(value, Mapping):
-        value = [(str(key), _digest(value[key])) for key in value]
+        value = sorted((str(key), _digest(value[key])) for key in value)
     elif isinstance(value, list | tuple):
         value = [_digest(part) for part in value]
     try:
