@@ -22,14 +22,22 @@ from skmetainv.metrics import mse, psnr, ssim
 from skmetainv.model_selection import (
     ImageScorer,
     compare,
+    n_weights,
     neg_mse_scorer,
     psnr_scorer,
     ssim_scorer,
     standard_error,
 )
-from skmetainv.operators import ForwardMap, GaussianBlur, Inpainting, MissingPixels, Operator
+from skmetainv.operators import (
+    CompressedSensing,
+    ForwardMap,
+    GaussianBlur,
+    Inpainting,
+    MissingPixels,
+    Operator,
+)
 from skmetainv.representations import Siren
-from skmetainv.solvers import HQS
+from skmetainv.solvers import HQS, RED
 
 FACES = load_faces()[:, ::2, ::2]  # 13 x 13
 
@@ -533,3 +541,65 @@ def test_standard_errors_of_groups():
     assert alone == pytest.approx(standard_error(values))
     twice = standard_error(np.repeat(values, 2), np.repeat(np.arange(60), 2))
     assert twice == pytest.approx(alone)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data_range": 1.0}, "must have one data_range"),
+        ({"image_shape": (1, 169)}, "must see the same images"),
+        (
+            {"operator": CompressedSensing(n_measurements=20)},
+            "must take the measurements that are simulated",
+        ),
+        ({"checkpoint": "run.ckpt"}, "must have checkpoint=None"),
+    ],
+)
+def test_estimators_that_cannot_be_compared_are_refused_before_any_fit(
+    change, message, monkeypatch
+):
+    monkeypatch.setattr(MetaInverseSolver, "fit", lambda *args: pytest.fail("it was fitted"))
+    other = small(GaussianBlur()).set_params(**change)
+    with pytest.raises(ValueError, match=message):
+        compare([small(GaussianBlur()), other], FACES[:6].reshape(6, -1), cv=2)
+
+
+def test_missing_values_that_an_estimator_does_not_take_are_refused_before_any_fit(monkeypatch):
+    monkeypatch.setattr(MetaInverseSolver, "fit", lambda *args: pytest.fail("it was fitted"))
+    with pytest.raises(ValueError, match="simulates missing values"):
+        compare([small(MissingPixels()), small(Inpainting())], FACES[:6], cv=2)
+    holes = FACES[:6].copy()
+    holes[0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        compare([small(MissingPixels())], holes, cv=2)
+
+
+def test_an_image_that_is_tested_twice_is_one_image():
+    est, test = small(Inpainting()), np.arange(4)
+    splits = [(np.arange(4, 8), test), (np.arange(4, 8), test)]
+    twice = compare([est], FACES[:8], cv=splits, metrics=["psnr"])
+    once = compare([est], FACES[:8], cv=splits[:1], metrics=["psnr"])
+    assert twice["psnr_se"].item() == pytest.approx(once["psnr_se"].item())
+
+
+def test_groups_are_in_the_standard_errors():
+    groups = np.repeat(["a", "b", "c", "d"], 3)
+    own = {"cv": GroupKFold(2), "groups": groups, "metrics": ["psnr"]}
+    table = compare([small(Inpainting())], FACES[:12], **own)
+    images = compare([small(Inpainting())], FACES[:12], **own, per_image=True)
+    expected = standard_error(images["psnr"], groups[images["image"]])
+    assert table["psnr_se"].item() == pytest.approx(expected)
+
+
+def test_learned_numbers_are_counted():
+    denoiser = DnCNN(depth=2, width=3, max_epochs=1)
+    n_denoiser = 3 * 9 + 3 + 3 * 9 + 1
+    solver = RED(denoiser, n_iter=1)
+    classical = ClassicalReconstructor(solver=solver).fit(FACES[:3])
+    assert n_weights(classical) == n_denoiser
+    meta = small(solver=solver, inner_lr_rule="fixed").fit(FACES[:3])
+    n_init = 2 * 12 + 12 + 12 * 12 + 12 + 12 + 1 + 1  # a SIREN and the step size
+    assert n_weights(meta) == n_denoiser + n_init
+    tuned = small(solver=solver, inner_lr_rule="fixed", tune_solver=True).fit(FACES[:3])
+    assert n_weights(tuned) == n_denoiser + n_init + 1  # the penalty
+    assert n_weights(ClassicalReconstructor().fit(FACES[:3])) == 0

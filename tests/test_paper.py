@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from benchmarks.paper import __main__ as command
 from benchmarks.paper.claims import CLAIMS
 from benchmarks.paper.columns import columns
 from benchmarks.paper.settings import METRICS, PRESETS, PUBLISHED
+from benchmarks.paper.tune import candidates
 from benchmarks.pictures import split_pictures
 from skmetainv.datasets import load_faces
+from skmetainv.metrics import psnr
 from skmetainv.model_selection import standard_error
 from skmetainv.training import TrainingLoop
 
@@ -83,7 +86,8 @@ def test_numbers_are_those_of_the_saved_reconstructions(table, folder, tmp_path,
             for task, quality in column["quality"].items():
                 for metric in quality:
                     expected = recomputed(clean, restored[task].astype(float), metric)
-                    np.testing.assert_allclose(quality[metric], expected, rtol=1e-4, atol=1e-4)
+                    digits = {"mse": 1e-8, "psnr": 1e-4, "ssim": 1e-5}[metric]
+                    np.testing.assert_allclose(quality[metric], expected, rtol=1e-6, atol=digits)
                     row = rows[task, name, metric]
                     mean = pytest.approx(np.mean(expected), rel=1e-4, abs=1e-4)
                     assert float(row["mean"]) == mean
@@ -111,13 +115,13 @@ def test_an_interrupted_run_goes_on(folder, tmp_path, monkeypatch):
     def counted(self, **figures):
         steps.append(1)
         if len(steps) == 5:  # in the third column, of two steps each
-            raise RuntimeError
+            raise KeyboardInterrupt
         descend(self, **figures)
 
     monkeypatch.setattr(TrainingLoop, "descend", counted)
     for name in ("Meta-2", "Meta-3"):
         run(1, folder, tmp_path, "--column", name)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(KeyboardInterrupt):
         run(1, folder, tmp_path, "--column", "Meta-5")
     assert len(steps) == 5
     found = run(1, folder, tmp_path)["results"]["columns"]
@@ -138,14 +142,17 @@ def test_lpips_where_its_weights_are(table, folder, tmp_path, backbone, capsys):
     assert "No LPIPS" not in capsys.readouterr().out
 
 
-def test_columns_of_a_table_see_as_many_outer_steps():
-    for table in (1, 2, 3, 4):
-        trained = [
-            estimator
-            for estimator in columns(table, PRESETS["quick"], 0, "cpu").values()
-            if hasattr(estimator, "max_epochs")
-        ]
-        assert len({(e.max_epochs, e.batch_size) for e in trained}) == 1
+@pytest.mark.parametrize("table", [1, 2, 3, 4])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_columns_of_a_table_see_as_many_outer_steps(table, preset):
+    trained = [
+        (estimator.max_epochs, estimator.batch_size, estimator.lr_schedule)
+        for estimator in columns(table, PRESETS[preset], 0, "cpu").values()
+        if hasattr(estimator, "max_epochs")
+    ]
+    assert len(trained) > 1
+    assert len(set(trained)) == 1
+    assert trained[0][1] == (5 if table < 3 else 3)
 
 
 def test_the_paper_s_own_setting():
@@ -206,3 +213,93 @@ def test_claims_are_told_by_paired_differences(tmp_path, capsys):
     assert told["UNet [1] - Meta-5 [1]"].endswith("fails")
     assert told["HQS(12) [4] - RED(12) [4]"].endswith("not measured")
     assert all(claim in lines for claim in CLAIMS)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_other_pictures_are_another_run(folder, tmp_path):
+    """In the same folders of runs, what was restored of others is not taken."""
+    first = run(2, folder, tmp_path)["results"]["columns"]
+    other = tmp_path / "others"
+    other.mkdir()
+    for i, face in enumerate(load_faces()[50:80]):
+        Image.fromarray(np.uint8(255 * face)).save(other / f"Person_{i // 2:02}_{i % 2}.png")
+    second = run(2, other, tmp_path)["results"]["columns"]
+    afresh = run(2, other, tmp_path / "fresh")["results"]["columns"]
+    for name, column in second.items():
+        assert column["quality"] == afresh[name]["quality"] != first[name]["quality"]
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_colour_run(tmp_path, monkeypatch):
+    """Squares cut of photographs in colour, through all columns of Table 1."""
+    rng = np.random.default_rng(0)
+    for name in ("train", "val"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            pixels = rng.integers(0, 256, (80, 90, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
+    preset = replace(PRESETS["tiny"], color=True, crops=3)
+    monkeypatch.setitem(command.PRESETS, "tiny", preset)
+    record = run(1, tmp_path, tmp_path / "run")
+    assert [*record["results"]["columns"]] == ["Meta-2", "Meta-3", "Meta-5", "Meta-7", "UNet"]
+    assert record["results"]["groups"] == [0, 0, 0, 1, 1, 1]
+    saved = next((tmp_path / "run/work/tiny/table1-seed0").glob("UNet-*.npz"))
+    assert np.load(saved)[""].shape == (6, 18, 18, 3)
+
+
+@pytest.mark.parametrize("table", [1, 2, 3, 4])
+def test_candidates_are_of_columns_and_their_parameters(table):
+    made = columns(table, PRESETS["quick"], 0, "cpu")
+    for name, settings in candidates(table):
+        made[name].set_params(**settings)
+
+
+def test_tuning_tries_candidates_once(folder, tmp_path, capsys, monkeypatch):
+    calls = []
+
+    def candidate(args, option, value):
+        calls.append(value)
+        name, settings = json.loads(value)
+        found = {"column": name, "settings": settings, "images": args.tune_images}
+        return json.dumps({**found, "psnr": settings.get("lr", 0.0), "estimator": "?"})
+
+    monkeypatch.setattr(command, "in_own_process", candidate)
+    for _ in range(2):
+        assert run(1, folder, tmp_path, "--tune") is None
+    assert len(calls) == len(candidates(1))
+    lines = capsys.readouterr().out.splitlines()[-len(calls) :]
+    values = [float(line.split()[1]) for line in lines if line.startswith("UNet")]
+    assert len(values) > 3
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_candidate_is_scored_on_validation_pictures(folder, tmp_path, capsys):
+    chosen = json.dumps(["UNet", {"lr": 0.01}])
+    run(1, folder, tmp_path, "--candidate", chosen, "--tune-images", "8")
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    parts = split_pictures(folder, 18, n_validation=5, n_test=6, n_training=10)
+    own = columns(1, PRESETS["tiny"], 0, "cpu")["UNet"].set_params(lr=0.01)
+    clean = parts.validation / 255
+    measured = own.simulate(clean, random_state=0)
+    expected = psnr(clean, own.fit(parts.training[:8]).predict(measured))
+    assert found["psnr"] == pytest.approx(expected, abs=1e-3)
+    assert (found["column"], found["images"]) == ("UNet", 8)
+
+
+def test_of_the_same_seeds_only(tmp_path, capsys):
+    """What differs from seed to seed is no difference of columns."""
+    rng = np.random.default_rng(0)
+    for table, seeds in ((3, (0, 1, 10)), (4, (1, 10))):
+        for seed in seeds:
+            values = 30 + seed + rng.normal(0, 0.01, 40)
+            found = {"Meta-RED L2": {"quality": {"": {"psnr": values.tolist()}}}}
+            record = {"settings": {"table": table, "seed": seed}}
+            record["results"] = {"columns": found, "groups": [*range(40)]}
+            (tmp_path / f"table{table}-quick-seed{seed}.json").write_text(json.dumps(record))
+    command.main(["--claims", "--results", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in lines if "Meta-RED L2 [4] - Meta-RED L2 [3], PSNR" in line]
+    assert told.endswith("open")
+    assert "(seed 1: " in told
+    assert ", 10: " in told

@@ -27,7 +27,7 @@ from skmetainv.operators import Operator
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
-from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
+from skmetainv.reconstruction.geometry import Geometry, Problem, images_to_stack, in_equal_chunks
 from skmetainv.reconstruction.validation import (
     check_images,
     check_pair,
@@ -311,8 +311,7 @@ checkpoint, warm_start, random_state, verbose
     ) -> torch.Tensor:
         level = self.noise if noise_level is None else noise_level
         n = images_to_stack(self.batch_size, y.shape[1:], y.device)
-        with torch.no_grad():
-            return torch.cat([D(y_i, level) for y_i in equal_chunks(y, n)])[: len(y)]
+        return in_equal_chunks(lambda y_i: D(y_i, level), y, n)
 
     # ------------------------------------------------------------------ training
 

@@ -15,6 +15,11 @@ from skmetainv.reconstruction.validation import check_images, check_shape
 from skmetainv.solvers import Solver
 
 
+def as_array(start: Any) -> np.ndarray:
+    """Return a copy of one image, which may be a tensor on any device."""
+    return np.array(start.detach().cpu().numpy() if isinstance(start, torch.Tensor) else start)
+
+
 class FromStart(Reconstructor):
     """What the estimators have in common whose solver starts from what the measurement gives.
 
@@ -39,7 +44,7 @@ class FromStart(Reconstructor):
         """Return the images that `start` stands for."""
         if isinstance(start, str):
             return data.start(start)
-        image = check_images(np.asarray(start)[None], self, name="start")
+        image = check_images(as_array(start)[None], self, name="start")
         check_shape(image, geometry.images.shape, self, "images", "start")
         x = self._source(image, geometry, name="start").read(np.array([0]))
         return x.expand(len(data.y), -1, -1, -1)

@@ -15,7 +15,7 @@ from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap
 from skmetainv.parameters import Interval
 from skmetainv.reconstruction import Learner, TrainedReconstructor
-from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
+from skmetainv.reconstruction.geometry import Geometry, Problem, images_to_stack, in_equal_chunks
 from skmetainv.training import TrainingLoop
 
 
@@ -96,5 +96,4 @@ class SupervisedReconstructor(TrainedReconstructor):
     def _restored_by(self, G: nn.Module, A: ForwardMap, y: torch.Tensor) -> torch.Tensor:
         """Return what a module makes of a batch of measurements."""
         n = images_to_stack(self.batch_size, A.image_shape, y.device)
-        with torch.no_grad():
-            return torch.cat([G(A.bind(y_i)) for y_i in equal_chunks(y, n)])[: len(y)]
+        return in_equal_chunks(lambda y_i: G(A.bind(y_i)), y, n)

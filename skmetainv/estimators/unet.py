@@ -45,7 +45,8 @@ class UNetReconstructor(SupervisedReconstructor):
         r G_w(...)``, as Ronneberger et al. have it.
     start : {"auto", "measurement", "adjoint", "pseudo_inverse"}, default="auto"
         The image that the network sees: ``y`` itself; ``A' y / ||A||^2``; or ``A^+ y``. "auto" is
-        the first where measurements have the shape of images, else the second. Nonlinear operators
+        the first where measurements have the shape of images, else the second: an operator whose
+        measurement is no image, but has its shape, wants one of the others. Nonlinear operators
         have the first only. A channel beside it says which pixels are observed, where the operator
         has a mask of the image's height and width (a pixel counts as observed when one of its
         channels is); it is 1 elsewhere.
@@ -229,11 +230,11 @@ class UNetReconstructor(SupervisedReconstructor):
     def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:
         start, scale = state["start_"], 1.0
         if start == "adjoint" and isinstance(A, LinearMap):
-            scale = 1 / float(A.norm()) ** 2
-        return _Residual(geometry, start, scale, **state["_architecture_"])
+            scale = 1 / (float(A.norm()) ** 2 or 1.0)
+        return _FromStart(geometry, start, scale, **state["_architecture_"])
 
 
-class _Residual(nn.Module):
+class _FromStart(nn.Module):
     """From data terms to images: the network between the units of the data."""
 
     def __init__(

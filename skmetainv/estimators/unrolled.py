@@ -7,13 +7,12 @@ from functools import partial
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from skmetainv.arrays import to_numpy
 from skmetainv.estimators.solvers import ready_solver, trainable
-from skmetainv.estimators.starts import FromStart
+from skmetainv.estimators.starts import FromStart, as_array
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.losses import LossLike
 from skmetainv.noise import Noise
@@ -40,10 +39,11 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     solver : Solver, default=None
         The solver ``f``; None is ``GradientDescent(n_iter=5)``. Training changes its denoiser, if
         that has weights, and the numbers that the parameter `learnable` names; where it names
-        none, all that are set. A number that is given once per update is learned once per update.
-        A learned denoiser is first fitted on the clean images as a denoiser, unless it is in a
-        `FrozenEstimator` or has weights of a file: training goes on from these. The solver and the
-        denoiser that were given stay as they are; a bound of the denoiser's norm is not kept.
+        none, all that are set (not those that are None, as the usual schedule of `HQS` is). A
+        number that is given once per update is learned once per update. A learned denoiser is first
+        fitted on the clean images as a denoiser, unless it is in a `FrozenEstimator` or has weights
+        of a file: training goes on from these. The solver and the denoiser that were given stay as
+        they are; a bound of the denoiser's norm is not kept.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts, see `ClassicalReconstructor`.
     noise : float or Noise, default=0.0
@@ -113,7 +113,8 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
     operator_, solver_, start_ : object
-        Copies of the parameters that the weights belong to, the solver's denoiser fitted.
+        Copies of the parameters that the weights belong to. The solver's denoiser is fitted as it
+        was when training began: what training made of it is in ``weights_``.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
@@ -206,12 +207,13 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         solver = ready_solver(chosen, problem, self, seed)
         f = trainable(solver).build(problem.geometry.images.tensor_shape).to(self._dtype())
         weights = to_numpy(dict(f.named_parameters()), "solver.")
-        if not weights:
+        if not weights or not f.n_iter:
             raise ValueError(
-                "The 'solver' parameter must have something to learn: a denoiser with weights, or "
-                f"numbers that 'learnable' may name. Got {self.solver!r} instead."
+                "The 'solver' parameter must have something to learn: updates to make, with a "
+                "denoiser that has weights, or with numbers that 'learnable' names. Got "
+                f"{self.solver!r} instead."
             )
-        start = self.start if isinstance(self.start, str) else np.array(self.start)
+        start = self.start if isinstance(self.start, str) else as_array(self.start)
         return {"solver_": solver, "start_": start, "weights_": weights}
 
     def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, indexable
 
@@ -21,7 +22,8 @@ from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metr
 from skmetainv.model_selection.scorers import unwrapped
 from skmetainv.model_selection.standard_errors import standard_error
 from skmetainv.noise import Noise
-from skmetainv.operators import Operator
+from skmetainv.operators import Identity, Operator
+from skmetainv.operators.operator import has_missing
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.validation import are_images, check_images, check_range
@@ -100,8 +102,10 @@ def compare(
     ------
     ValueError
         If the estimators are none that this function takes, have a parameter out of its range, the
-        same name, or several data ranges; if `operator` or `noise` is given with pairs; if a metric
-        is unknown, or does not take the images. All of that before anything is fitted.
+        same name, or a checkpoint; if they differ in their data range, in how they see an image, or
+        in the shape of its measurement; if `operator` or `noise` is given with pairs; if images
+        have NaN; if a metric is unknown, or does not take the images. All of that before anything
+        is fitted.
     OSError
         Likewise, if LPIPS finds no file of weights.
 
@@ -151,9 +155,11 @@ def compare(
             "With pairs of measurements X and clean images y nothing is simulated: operator and "
             f"noise must be None. Got {operator!r} and {noise!r} instead."
         )
-    clean = check_images(y if paired else X, first, allow_nan=True, name="y" if paired else "X")
-    _check_metrics(chosen, image_layout(tuple(clean.shape), first.image_shape).tensor_shape)
+    clean = check_images(y if paired else X, first, name="y" if paired else "X")
     simulator = _simulator(first, operator, noise)
+    simulator._check_parameters()
+    shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)
+    _check_metrics(chosen, shape)
     simulate = partial(simulator.simulate, random_state=integer_seed(random_state))
     trials: dict[str, list[_Trial]] = {name: [] for name in named}
     for train, test in check_cv(cv).split(X, y, groups):
@@ -178,10 +184,38 @@ def _checked_estimators(estimators: Any) -> dict[str, Any]:
                 f"in a FrozenEstimator. Got {name}: {estimator!r} instead."
             )
         inner._check_parameters()
-        ranges[name] = check_range(inner.data_range)
+        frozen = isinstance(estimator, FrozenEstimator)
+        if not frozen and getattr(inner, "checkpoint", None) is not None:
+            raise ValueError(
+                "Estimators to compare are fitted several times, and must have checkpoint=None. "
+                f"Got {name}: {inner.checkpoint!r} instead."
+            )
+        ranges[name] = check_range(inner.data_range), inner.data_range is None
     if len(set(ranges.values())) > 1:
-        raise ValueError(f"Estimators to compare must have one data_range. Got {ranges} instead.")
+        given = {name: unwrapped(estimator).data_range for name, estimator in pairs}
+        raise ValueError(f"Estimators to compare must have one data_range. Got {given} instead.")
     return dict(pairs)
+
+
+def _common_shape(estimators: Sequence[Any], clean: Any) -> tuple[int, ...]:
+    """Return the shape of an image as all estimators see it, and measure it, the same."""
+    layouts = [image_layout(tuple(clean.shape), e.image_shape) for e in estimators]
+    if len(set(layouts)) > 1:
+        shapes = [layout.tensor_shape[1:] for layout in layouts]
+        raise ValueError(f"Estimators to compare must see the same images. They see {shapes}.")
+    shape = layouts[0].tensor_shape
+    operators = [Identity() if e.operator is None else e.operator for e in estimators]
+    measured = [operator.build(shape).measurement_shape for operator in operators]
+    if len(set(measured)) > 1:
+        raise ValueError(
+            "Estimators to compare must take the measurements that are simulated. The shapes of "
+            f"measurements are {measured}, the simulated ones first."
+        )
+    if has_missing(operators[0]) and not all(map(has_missing, operators)):
+        raise ValueError(
+            f"{operators[0]!r} simulates missing values, which not all estimators to compare take."
+        )
+    return shape
 
 
 def _named(estimators: Any) -> list[tuple[str, Any]]:

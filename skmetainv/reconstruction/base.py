@@ -26,6 +26,7 @@ from skmetainv.reconstruction.autocast import autocast_networks
 from skmetainv.reconstruction.geometry import (
     Geometry,
     Problem,
+    Reconstruct,
     channels_last,
     match_type,
     n_not_finite,
@@ -42,9 +43,6 @@ from skmetainv.reconstruction.validation import (
 )
 
 Module = TypeVar("Module", bound=torch.nn.Module)
-
-#: Restores the images of a batch of measurements, both as tensors.
-Reconstruct: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 #: Gives the measurements of clean images, from these and from their places in the data.
 Measure: TypeAlias = Callable[[torch.Tensor, np.ndarray], torch.Tensor]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 
 from skmetainv.arrays import Layout
 from skmetainv.operators import ForwardMap, Operator
+
+#: Restores the images of a batch of measurements, both as tensors.
+Reconstruct: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 # Pixels that are worth stacking on a CPU: as many small images share each operation.
 _CPU_PIXELS = 2**14
@@ -59,6 +63,12 @@ def equal_chunks(y: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:
     When always as many are stacked, what is restored beside an image changes no bit of it.
     """
     return torch.cat([y, y[-1:].expand(-len(y) % n, *y.shape[1:])]).split(n)
+
+
+def in_equal_chunks(restore: Reconstruct, y: torch.Tensor, n: int) -> torch.Tensor:
+    """Return what `restore` makes of a batch, without gradients, see `equal_chunks`."""
+    with torch.no_grad():
+        return torch.cat([restore(y_i) for y_i in equal_chunks(y, n)])[: len(y)]
 
 
 def images_to_stack(batch_size: int, image_shape: tuple[int, ...], device: torch.device) -> int:

@@ -255,7 +255,10 @@ class DataTerm:
         if kind == "measurement":
             return self._measured_image()
         if kind in ("adjoint", "pseudo_inverse"):
-            raise ValueError(f"The start {kind!r} {_NEEDS_LINEAR} Start from 'zeros'.")
+            raise ValueError(
+                f"The start {kind!r} {_NEEDS_LINEAR} Start from 'zeros', or from "
+                "'measurement' where that is an image."
+            )
         raise ValueError(
             f"There is no start {kind!r}: 'zeros', 'measurement', 'adjoint' or 'pseudo_inverse'."
         )
