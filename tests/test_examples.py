@@ -1,12 +1,17 @@
 """The examples run, shortened; what they print and draw is there."""
 
 import importlib.util
+from ast import literal_eval
+from itertools import product
 from pathlib import Path
 
+import joblib
 import matplotlib
+from sklearn.model_selection import train_test_split
 
 from skmetainv.datasets import load_faces
 from skmetainv.metrics import psnr
+from skmetainv.representations import Siren
 
 matplotlib.use("Agg")
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -77,3 +82,81 @@ def test_restore_photographs(tmp_path, capsys):
         assert (restored > measured + 3).all(), (name, measured, restored)
     script.draw(script.RESTORED, photographs, results, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 10_000
+
+
+def shorten_select_settings(script, monkeypatch):
+    """Make the search one of 8 candidates, on 12 faces, of tiny networks."""
+    full, solver_grid = (
+        script.make_estimators,
+        {
+            "solver__n_iter": [1, 2],
+            "solver__denoiser__depth": [2, 3],
+        },
+    )
+
+    def short(random_state):
+        for estimator in (pair := full(random_state)):
+            estimator.set_params(solver__denoiser__max_epochs=1, solver__denoiser__width=4)
+        pair[0].set_params(init=Siren(width=8, depth=3), max_epochs=1)
+        return pair
+
+    grid = {"n_inner": [0, 1], "inner_lr": [3.0], **solver_grid}
+    monkeypatch.setattr(script, "make_estimators", short)
+    monkeypatch.setattr(script, "GRID", grid)
+    monkeypatch.setattr(script, "CLASSICAL_GRID", solver_grid)
+    monkeypatch.setattr(script, "load_faces", lambda: load_faces()[:32])
+
+
+def test_select_settings(tmp_path, capsys, monkeypatch):
+    script = load("select_settings")
+    shorten_select_settings(script, monkeypatch)
+    drawn, draw_scores = [], script.draw_scores
+
+    def spy(figure, searched):
+        draw_scores(figure, searched)
+        drawn.extend([figure.axes[:-1], searched])
+
+    monkeypatch.setattr(script, "draw_scores", spy)
+    output, saved = tmp_path / "picture.png", tmp_path / "best.joblib"
+    options = ["--seed", "3", "--jobs", "1", "--output", str(output), "--save", str(saved)]
+    monkeypatch.setattr("sys.argv", ["select_settings.py", *options])
+    script.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert output.stat().st_size > 10_000
+
+    best = joblib.load(saved)
+    chosen = literal_eval(next(x for x in lines if "best of 8" in x).partition(": ")[2])
+    assert set(chosen) == set(script.GRID)
+    assert chosen.items() <= best.get_params().items()
+    _, test = train_test_split(load_faces()[:32], test_size=20, random_state=3)
+    ratios = {line[:20].strip(): line[20:].split()[:1] for line in lines}
+    for name, images in (
+        ("measured", best.simulate(test)),
+        ("MetaInverseSolver", best.predict(best.simulate(test))),
+    ):
+        assert ratios[name] == [f"{psnr(test, images):.2f}"]
+    assert "RED, same settings" in ratios
+    assert "RED, its own search" in ratios
+    check_maps(*drawn)
+
+
+def check_maps(axes, searched):
+    """Every candidate's score stands, and its colour is, where its settings are."""
+    results, grid = searched.cv_results_, searched.param_grid
+    means = [f"{mean:.2f}" for mean in results["mean_test_score"]]
+    written = {}
+    for ax, (n_iter, depth) in zip(
+        axes, product(grid["solver__n_iter"], grid["solver__denoiser__depth"]), strict=True
+    ):
+        assert ax.get_title().endswith(f"n_iter={n_iter}, denoiser: depth={depth}")
+        for text in ax.texts:
+            column, row = text.get_position()
+            value = text.get_text().split()[0]
+            assert f"{ax.images[0].get_array()[row, column]:.2f}" == value
+            settings = grid["n_inner"][row], grid["inner_lr"][column], n_iter, depth
+            written[settings] = value
+    assert len(set(means)) > 1
+    assert written == {
+        tuple(p[name] for name in grid): mean
+        for p, mean in zip(results["params"], means, strict=True)
+    }

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks import paper
-from benchmarks.paper import claims, report, tune
+from benchmarks.paper import claims, report, summary, tune
 from benchmarks.paper.run import Experiment, description
 from benchmarks.paper.settings import LPIPS_NET, PRESETS
 from benchmarks.record import RESULTS, load, save
@@ -155,7 +155,9 @@ def run_candidates(args):
 def main(argv=None):
     args = parsed(argv)
     if args.claims:
-        claims.print_claims(args.results, args.preset)
+        results = summary.load_results(args.results, args.preset)
+        summary.print_tables(results)
+        claims.print_claims(results)
         return
     loss = perceptual_loss(args)
     experiment = Experiment(

@@ -1,6 +1,5 @@
 """What the results of all seeds say of the paper's claims, by differences on the same pictures."""
 
-import json
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -86,7 +85,7 @@ CLAIMS = {
 }
 
 
-def print_claims(folder, preset):
+def print_claims(results):
     """Print, for every claim, the differences that it is about.
 
     A difference is that of two columns (their tables in brackets) on the same picture, its mean
@@ -97,26 +96,13 @@ def print_claims(folder, preset):
 
     Parameters
     ----------
-    folder : pathlib.Path
-        Has the JSON files of tables and seeds.
-    preset : str
-        Which of them.
+    results : dict
+        What `benchmarks.paper.summary.load_results` gives.
     """
-    results = _results(folder, preset)
     for claim, comparisons in CLAIMS.items():
         print(f"\n{claim}")
         for comparison in comparisons:
             print(f"  {_told(comparison, results)}")
-
-
-def _results(folder, preset):
-    """Return the records by table and seed."""
-    found = {}
-    for file in folder.glob(f"table*-{preset}-seed*.json"):
-        record = json.loads(file.read_text())
-        settings = record["settings"]
-        found.setdefault(settings["table"], {})[settings["seed"]] = record["results"]
-    return found
 
 
 def _quality(run, comparison, name):

@@ -6,12 +6,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from benchmarks.paper.settings import METRICS, PUBLISHED
+from benchmarks.paper.settings import INPAINTING, METRICS, MISSING, PUBLISHED
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection import standard_error
 
-_FORMATS = {"mse": "{:.2e}", "psnr": "{:.2f}", "ssim": "{:.4f}", "lpips": "{:.4f}"}
-_PUBLISHED_FORMATS = {"mse": "{:.2g}", "psnr": "{:.1f}", "ssim": "{:.3g}", "lpips": "{:.2g}"}
+FORMATS = {"mse": "{:.2e}", "psnr": "{:.2f}", "ssim": "{:.4f}", "lpips": "{:.4f}"}
+_PAPER_FORMATS = {"mse": "{:.2g}", "psnr": "{:.1f}", "ssim": "{:.3g}", "lpips": "{:.2g}"}
 _DIGITS = {"mse": 8, "psnr": 4, "ssim": 5, "lpips": 5}
 _N_PICTURES = 8
 
@@ -54,25 +54,47 @@ def rows(table, results):
 
 
 def print_table(table, results):
-    """Print means, the standard errors over persons, and the paper's figures in brackets."""
-    found = list(rows(table, results))
-    tasks = list(dict.fromkeys(row[0] for row in found))
-    metrics = METRICS[table]
-    head = f"{'':24}" + "".join(f"{m.upper():>27}" for m in metrics)
-    print(head + f"{'fit (s)':>9}{'ms/image':>10}{'weights':>9}")
-    for task in tasks:
-        for name, column in results["columns"].items():
-            own = {row[2]: row[3:] for row in found if row[:2] == (task, name)}
-            text = "".join(f"{_cell(m, *own[m]):>27}" for m in metrics)
-            costs = f"{column['fit_seconds']:9.0f}{column['predict_ms']:10.2f}"
-            label = f"{task + ': ' if task else ''}{name}"
-            print(f"{label:24}{text}{costs}{column['n_weights']:9d}")
+    """Print the table as the paper lays it out, its figures in brackets, and what columns took."""
+    placed = {
+        _place(table, task, name, metric.upper()): _cell(table, task, name, metric, mean, error)
+        for task, name, metric, mean, error, _ in rows(table, results)
+    }
+    _print_grid(placed)
+    print("\nmeans ± standard errors over the persons of the test pictures (the paper's figure)\n")
+    costs = {}
+    for name, column in results["columns"].items():
+        costs["fit (s)", name] = f"{column['fit_seconds']:.0f}"
+        costs["predict (ms per image)", name] = f"{column['predict_ms']:.2f}"
+        costs["weights", name] = str(column["n_weights"])
+    _print_grid(costs)
 
 
-def _cell(metric, mean, error, published):
-    ours = "-" if mean is None else f"{_FORMATS[metric].format(mean)} ±{error:.2g}"
-    paper = "-" if published is None else _PUBLISHED_FORMATS[metric].format(published)
-    return f"{ours} ({paper})"
+def _place(table, task, name, metric):
+    """Return the row and the column where the paper has a figure."""
+    if table == MISSING:
+        return task, f"{name} {metric}"
+    return (name, metric) if table == INPAINTING else (metric, name)
+
+
+def _print_grid(cells):
+    """Print cells by row and column, both in the order in which they first come."""
+    lines, heads = (list(dict.fromkeys(place)) for place in zip(*cells, strict=True))
+    grid = [["", *heads], *([line, *(cells[line, head] for head in heads)] for line in lines)]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    for label, *own in grid:
+        padded = (cell.rjust(width) for cell, width in zip(own, widths[1:], strict=True))
+        print("  ".join([label.ljust(widths[0]), *padded]))
+
+
+def _cell(table, task, name, metric, mean, error):
+    ours = "-" if mean is None else f"{FORMATS[metric].format(mean)} ±{error:.1g}"
+    return f"{ours} ({published_figure(table, task, name, metric)})"
+
+
+def published_figure(table, task, name, metric):
+    """Return the paper's figure, as it prints it."""
+    value = PUBLISHED[table].get((task, name), {}).get(metric)
+    return "-" if value is None else _PAPER_FORMATS[metric].format(value)
 
 
 def write_csv(table, results, path):
