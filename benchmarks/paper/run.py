@@ -138,10 +138,14 @@ def fitted(estimator, training, path):
     if not hasattr(estimator, "checkpoint"):
         return estimator.fit(training)
     estimator.set_params(checkpoint=Checkpoint(path, minutes=1.0))
-    estimator.fit(training)
-    if estimator._interrupted_:  # Ctrl-C, which leaves a fitted estimator
+    return uninterrupted(estimator.fit(training)).set_params(checkpoint=None)
+
+
+def uninterrupted(estimator):
+    """Return a fitted estimator; raise if Ctrl-C, which leaves one, ended its training."""
+    if getattr(estimator, "_interrupted_", False):
         raise KeyboardInterrupt
-    return estimator.set_params(checkpoint=None)
+    return estimator
 
 
 def _predicted(estimator, measured):

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from benchmarks.paper.run import description
+from benchmarks.paper.run import description, uninterrupted
 from benchmarks.paper.settings import DEBLURRING, INPAINTING, MISSING, TUNED
 from skmetainv.metrics import psnr
 
@@ -59,7 +59,7 @@ def validation_psnr(experiment, name, settings, n_training):
     estimator = experiment.columns()[name].set_params(**settings)
     if hasattr(estimator, "max_epochs"):
         estimator.set_params(max_epochs=1)
-    estimator.fit(pictures.training[:n_training])
+    uninterrupted(estimator.fit(pictures.training[:n_training]))
     scored = pictures.validation[:_N_SCORED]
     clean, measured = scored / 255, experiment.measurements(scored)
     ratios = [psnr(clean, estimator.predict(y)) for y in measured.values()]

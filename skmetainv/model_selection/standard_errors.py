@@ -42,7 +42,9 @@ def standard_error(values: ArrayLike, groups: Any = None) -> float:
     """
     x = np.asarray(values, dtype=float)
     index = np.arange(len(x)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    n = len(np.unique(index))
+    if n < 2:
+        return np.nan
     with np.errstate(invalid="ignore"):
         sums = np.bincount(index, x - x.mean())
-    n = len(sums)
-    return float(np.sqrt(n / (n - 1) * np.square(sums).sum()) / len(x)) if n > 1 else np.nan
+    return float(np.sqrt(n / (n - 1) * np.square(sums).sum()) / len(x))
