@@ -77,7 +77,12 @@ FULL = Preset(
 _QUICK: dict[tuple[int, str], dict[str, Any]] = {
     (INPAINTING, "Meta"): {"outer_lr": 3e-4, "inner_lr": 10.0, "lr_schedule": "cosine"},
     (INPAINTING, "UNet"): {"lr": 3e-3, "lr_schedule": "cosine"},
-    (MISSING, "Meta"): {"outer_lr": 3e-4, "inner_lr": 0.03, "lr_schedule": "cosine"},
+    (MISSING, "Meta"): {
+        "outer_lr": 3e-4,
+        "inner_lr": 0.03,
+        "max_grad_norm": 0.1,  # without it training diverges
+        "lr_schedule": "cosine",
+    },
     (MISSING, "UNet"): {"lr": 3e-3, "lr_schedule": "cosine"},
     (DEBLURRING, "Meta"): {
         "outer_lr": 3e-4,
