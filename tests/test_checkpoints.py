@@ -743,6 +743,14 @@ def test_a_denoiser_that_was_fitted_again_to_the_same_is_the_same(path):
     assert trained(small(solver=frozen()), LEARNED, path=path)[1] == N_STEPS - 3
 
 
+def test_a_denoiser_from_its_own_checkpoint_is_the_same(path, tmp_path):
+    """Its optimiser's state has the same entries in another order."""
+    own = {"checkpoint": tmp_path / "denoiser.ckpt"}
+    with pytest.raises(Killed):
+        trained(small(solver=frozen(**own)), LEARNED, at=4, path=path)
+    assert trained(small(solver=frozen(**own)), LEARNED, path=path)[1] == N_STEPS - 3
+
+
 @pytest.mark.parametrize("kind", [*FOREIGN, "cut short", "changed"])
 def test_a_file_that_is_no_checkpoint_is_refused(path, kind, capsys):
     small(checkpoint=path).fit(LEARNED)
