@@ -28,7 +28,7 @@ def load_results(folder, preset):
 
 
 def print_tables(results):
-    """Print every table in Markdown: means over seeds, by seed, and the paper's figures.
+    """Print every table in Markdown: means over seeds, PSNR by seed, and the paper's figures.
 
     Behind "±" is the standard error over the persons of the test pictures, of the means over seeds.
     """
@@ -36,28 +36,34 @@ def print_tables(results):
         first = next(iter(runs.values()))
         tasks = next(iter(first["columns"].values()))["quality"]
         metrics = [m for m in METRICS[table] if m in next(iter(tasks.values()))]
-        heads = [f"{metric.upper()} | by seed | paper" for metric in metrics]
-        costs = "fit (s) | ms per image | weights"
+        heads = [head for metric in metrics for head in _heads(metric)]
+        heads += ["fit (s)", "ms per image", "weights"]
         print(f"\nTable {table}, seeds {', '.join(map(str, runs))}\n")
-        print(f"| | {' | '.join(heads)} | {costs} |")
-        print(f"|---|{'---|' * (3 * len(metrics) + 3)}")
+        print(f"| | {' | '.join(heads)} |")
+        print(f"|---|{'---|' * len(heads)}")
         for task in tasks:
             for name in first["columns"]:
                 own = [run["columns"][name] for run in runs.values()]
-                cells = [_cells(table, name, task, m, own, first["groups"]) for m in metrics]
-                label = f"{task}: {name}" if task else name
-                print(f"| {label} | {' | '.join(cells)} | {_costs(own)} |")
+                cells = [f"{task}: {name}" if task else name]
+                for metric in metrics:
+                    values = np.array([run["quality"][task][metric] for run in own])
+                    cells += _told(metric, values, first["groups"])
+                    cells.append(published_figure(table, task, name, metric))
+                print(f"| {' | '.join([*cells, *_costs(own)])} |")
 
 
-def _cells(table, name, task, metric, runs, groups):
-    """Return a metric's mean over seeds, by seed, and the paper's figure."""
-    values = np.array([run["quality"][task][metric] for run in runs])
+def _heads(metric):
+    return [metric.upper(), *["by seed"] * (metric == "psnr"), "paper"]
+
+
+def _told(metric, values, groups):
+    """Return a metric's mean over seeds, and for PSNR those of single seeds."""
     number = FORMATS[metric].format
-    mean, error = number(values.mean()), standard_error(values.mean(axis=0), groups)
+    error = standard_error(values.mean(axis=0), groups)
     by_seed = ", ".join(number(own) for own in values.mean(axis=1))
-    return f"{mean} ± {error:.2g} | {by_seed} | {published_figure(table, task, name, metric)}"
+    return [f"{number(values.mean())} ± {error:.1g}", *[by_seed] * (metric == "psnr")]
 
 
 def _costs(runs):
     seconds, ms = (np.mean([run[cost] for run in runs]) for cost in ("fit_seconds", "predict_ms"))
-    return f"{seconds:.0f} | {ms:.2g} | {runs[0]['n_weights']}"
+    return [f"{seconds:.0f}", f"{ms:.1f}", str(runs[0]["n_weights"])]
