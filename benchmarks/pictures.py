@@ -76,7 +76,7 @@ class _Files:
 
 
 def _first(people, n, crops):
-    """Return the pictures of more people than `n` images need, and what is left of the people."""
+    """Return the pictures of as many people as have `n` images, and what is left of the people."""
     ends = np.cumsum([len(own) for own in people]) * max(1, crops)
     k = int(np.searchsorted(ends, n)) + 1
     if k >= len(people):

@@ -1,4 +1,6 @@
+import functools
 import os
+import warnings
 
 import pytest
 import torch
@@ -16,3 +18,28 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "cuda" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory):
+    """The package's network with random weights, and a file with them under torchvision's names."""
+
+    @functools.cache
+    def backbone_of(net):
+        import lpips
+
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(0)
+            network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+        path = tmp_path_factory.mktemp(net) / "backbone.pth"
+        torch.save({**features_of(network), "classifier.weight": torch.zeros(2)}, path)
+        return network, path
+
+    return backbone_of
+
+
+def features_of(network):
+    """Return the state dict of the package's network under torchvision's names."""
+    state = network.net.state_dict()
+    return {"features." + name.split(".", 1)[1]: value.clone() for name, value in state.items()}

@@ -1,14 +1,13 @@
 import copy
-import functools
 import random
 import subprocess
 import sys
-import warnings
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
+from conftest import features_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
@@ -302,30 +301,6 @@ def test_losses_of_images_compare_images(loss, shape, backbone):
 # LPIPS
 
 
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory):
-    """The package's network with random weights, and a file with them under torchvision's names."""
-
-    @functools.cache
-    def backbone_of(net):
-        import lpips
-
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.manual_seed(0)
-            network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-        path = tmp_path_factory.mktemp(net) / "backbone.pth"
-        torch.save({**state_of(network), "classifier.weight": torch.zeros(2)}, path)
-        return network, path
-
-    return backbone_of
-
-
-def state_of(network):
-    state = network.net.state_dict()
-    return {"features." + name.split(".", 1)[1]: value.clone() for name, value in state.items()}
-
-
 def of_the_package(network, x, target):
     """Return the package's distances of images in [0, 1]."""
     x, target = (image.expand(-1, 3, -1, -1) for image in (x, target))
@@ -408,7 +383,7 @@ def test_lpips_has_derivatives(backbone):
 def test_lpips_has_finite_derivatives_where_features_vanish(backbone, tmp_path):
     network = copy.deepcopy(backbone("squeeze")[0])
     network.net.slice1[0].bias.fill_(-1e3)  # no pixel passes the first rectifier
-    torch.save(state_of(network), tmp_path / "dead.pth")
+    torch.save(features_of(network), tmp_path / "dead.pth")
     x, target = rand(2, 1, 3, 17, 17, dtype=torch.float32)
     x.requires_grad_()
     criterion = LPIPS("squeeze", weights=tmp_path / "dead.pth").build()
@@ -506,7 +481,7 @@ class Code:
 )
 def test_files_that_hold_no_weights(content, message, backbone, tmp_path, capfd):
     path = tmp_path / "file.pth"
-    state = state_of(backbone("squeeze")[0])
+    state = features_of(backbone("squeeze")[0])
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content == "missing":

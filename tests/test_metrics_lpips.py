@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from test_losses import (  # noqa: F401
+from test_losses import (
     LEAST_SIDE,
     PUBLISHED,
-    backbone,
     of_the_package,
     rand,
     refuse,
@@ -21,7 +20,7 @@ from skmetainv.model_selection import ImageScorer, compare, lpips_scorer
 
 
 @pytest.fixture
-def squeeze(backbone):  # noqa: F811
+def squeeze(backbone):
     """Return LPIPS, and the package's, with the same random weights."""
     network, path = backbone("squeeze")
     return functools.partial(lpips, net="squeeze", weights=path), network
@@ -40,7 +39,7 @@ def expected(network, clean, restored):
 
 @pytest.mark.parametrize(("net", "least"), LEAST_SIDE.items())
 @pytest.mark.parametrize("channels", [(), (1,), (3,)])
-def test_lpips_is_that_of_the_package(net, least, channels, backbone):  # noqa: F811
+def test_lpips_is_that_of_the_package(net, least, channels, backbone):
     network, path = backbone(net)
     clean, restored = images(2, least + 3, least, *channels)
     values = lpips(clean, restored, net=net, weights=path, per_image=True)
@@ -145,7 +144,7 @@ FACES = rand(9, 18, 17).numpy()
 
 
 @pytest.fixture
-def loss(backbone):  # noqa: F811
+def loss(backbone):
     return LPIPS("squeeze", weights=backbone("squeeze")[1])
 
 
@@ -162,7 +161,7 @@ def test_the_scorer_is_its_metric(width, loss):
     assert both == pytest.approx({"neg_lpips": -expected, "psnr": est.score(x)}, rel=1e-4)
 
 
-def test_the_lpips_scorer_is_that_of_alexnet(backbone, tmp_path, monkeypatch):  # noqa: F811
+def test_the_lpips_scorer_is_that_of_alexnet(backbone, tmp_path, monkeypatch):
     network, path = backbone("alex")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)

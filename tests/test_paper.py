@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
-from test_losses import backbone  # noqa: F401  (a fixture)
 
 from benchmarks.paper import __main__ as command
 from benchmarks.paper.claims import CLAIMS
@@ -46,7 +45,7 @@ def in_this_process(monkeypatch):
 
 
 def run(table, folder, tmp_path, *options):
-    where = ["--work", str(tmp_path / "work"), "--results", str(tmp_path / "results")]
+    where = ["--work", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
     own = ["--table", str(table), "--images", str(folder), "--preset", "tiny", *where]
     command.main([*own, *options])
     result = tmp_path / "results" / f"table{table}-tiny-seed0.json"
@@ -78,7 +77,7 @@ def test_numbers_are_those_of_the_saved_reconstructions(table, folder, tmp_path,
     }
     assert [*found] == [*columns(table, preset, 0, "cpu")]
     for name, column in found.items():
-        (saved,) = (tmp_path / "work/tiny" / f"table{table}-seed0").glob(
+        (saved,) = (tmp_path / "runs/tiny" / f"table{table}-seed0").glob(
             f"{name.replace(' ', '-')}-????????.npz"
         )
         with np.load(saved) as restored:
@@ -132,7 +131,7 @@ def test_an_interrupted_run_goes_on(folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("table", [1, 4])
 @pytest.mark.usefixtures("in_this_process")
-def test_lpips_where_its_weights_are(table, folder, tmp_path, backbone, capsys):  # noqa: F811
+def test_lpips_where_its_weights_are(table, folder, tmp_path, backbone, capsys):
     _, weights = backbone("squeeze")
     options = ["--lpips-net", "squeeze", "--lpips-weights", str(weights)]
     found = run(table, folder, tmp_path, *options)["results"]["columns"]
@@ -248,7 +247,7 @@ def test_a_colour_run(tmp_path, monkeypatch):
     record = run(1, tmp_path, tmp_path / "run")
     assert [*record["results"]["columns"]] == ["Meta-2", "Meta-3", "Meta-5", "Meta-7", "UNet"]
     assert record["results"]["groups"] == [0, 0, 0, 1, 1, 1]
-    saved = next((tmp_path / "run/work/tiny/table1-seed0").glob("UNet-*.npz"))
+    saved = next((tmp_path / "run/runs/tiny/table1-seed0").glob("UNet-*.npz"))
     assert np.load(saved)[""].shape == (6, 18, 18, 3)
 
 

@@ -92,7 +92,7 @@ def print_claims(results):
     over the seeds that both have. It is positive where the first is better, as the paper has it.
     Its standard errors are over the persons of the test pictures, and over the seeds of training.
     A claim holds, or fails, where the difference is beyond both together: the normal quantile times
-    the first, Student's (with few seeds a large one) times the second.
+    the first, Student's (with few seeds a large one) times the second. One seed decides nothing.
 
     Parameters
     ----------
@@ -140,13 +140,15 @@ def _told(comparison, results):
         return f"{label:56} not measured"
     gain = np.array([*gains.values()])
     mean, seeds = gain.mean(), gain.mean(axis=1)
-    errors = [standard_error(gain.mean(axis=0), groups)]
-    limits = [norm.ppf(_LEVEL) * errors[0]]
-    if len(seeds) > 1:
-        errors.append(standard_error(seeds))
-        limits.append(t.ppf(_LEVEL, len(seeds) - 1) * errors[1])
-    above, limit = mean + comparison.margin, np.hypot.reduce(limits)
-    verdict = "holds" if above > limit else "fails" if above < -limit else "open"
-    text = " ".join(f"±{error:.2g}" for error in errors)
+    errors = standard_error(gain.mean(axis=0), groups), standard_error(seeds)
     by_seed = ", ".join(f"{seed}: {g:+.3g}" for seed, g in zip(gains, seeds, strict=True))
-    return f"{label:56} {mean:+.3g} {text} (seed {by_seed}): {verdict}"
+    text = f"{label:56} {mean:+.3g} ±{errors[0]:.2g} ±{errors[1]:.2g} (seed {by_seed})"
+    return f"{text}: {_verdict(mean + comparison.margin, errors, len(seeds))}"
+
+
+def _verdict(above, errors, n_seeds):
+    """Return what a difference says, given its errors over persons and over seeds."""
+    if n_seeds == 1:
+        return "one seed only"
+    limit = np.hypot(norm.ppf(_LEVEL) * errors[0], t.ppf(_LEVEL, n_seeds - 1) * errors[1])
+    return "holds" if above > limit else "fails" if above < -limit else "open"

@@ -17,6 +17,7 @@ from benchmarks.paper.columns import columns, denoiser, tasks
 from benchmarks.paper.settings import DEBLURRING, TUNED, Preset
 from benchmarks.pictures import split_pictures
 from skmetainv import ClassicalReconstructor, __version__
+from skmetainv.datasets import ImageFolder
 from skmetainv.model_selection import n_weights
 from skmetainv.training import Checkpoint
 
@@ -124,13 +125,17 @@ class Experiment:
     def _name(self, estimator):
         """Return a short name of all that a result depends on: of anything else is another."""
         preset = replace(self.preset, columns={})
-        told = [description(estimator), repr(preset), str(self.images), __version__]
-        digest = hashlib.sha256(repr(told).encode())
-        training, *others = self.pictures
-        files = [str(file) for file in getattr(training, "files", [])]
-        for array in (training if not files else np.array(files), *others):
+        told = [description(estimator), repr(preset), __version__, self._pictures_digest]
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:8]
+
+    @cached_property
+    def _pictures_digest(self):
+        """A digest of all pictures; of those that are read lazily, of their files' names."""
+        digest, (training, *others) = hashlib.sha256(str(self.images).encode()), self.pictures
+        lazy = isinstance(training, ImageFolder)
+        for array in (np.array([*map(str, training.files)]) if lazy else training, *others):
             digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()[:8]
+        return digest.hexdigest()
 
 
 def fitted(estimator, training, path):
