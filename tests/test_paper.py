@@ -303,6 +303,13 @@ def test_of_the_same_seeds_only(tmp_path, capsys):
     (told,) = [line for line in lines if "Meta-RED L2 [4] - Meta-RED L2 [3], PSNR" in line]
     assert told.endswith("open")
     assert "(seed 1: " in told
+    assert "±nan" not in told
+    (tmp_path / "table4-quick-seed1.json").unlink()
+    command.main(["--claims", "--results", str(tmp_path)])
+    lines_of_one_seed = capsys.readouterr().out.splitlines()
+    (of_one,) = [line for line in lines_of_one_seed if line.startswith(told[:50])]
+    assert of_one.endswith("one seed only")
+    assert "nan" not in of_one
     assert ", 10: " in told
     assert "Table 3, seeds 0, 1, 10" in lines
     (row,) = [line for line in lines if line.startswith("| Meta-RED L2 | 33.6")]

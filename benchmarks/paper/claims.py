@@ -142,8 +142,9 @@ def _told(comparison, results):
     mean, seeds = gain.mean(), gain.mean(axis=1)
     errors = standard_error(gain.mean(axis=0), groups), standard_error(seeds)
     by_seed = ", ".join(f"{seed}: {g:+.3g}" for seed, g in zip(gains, seeds, strict=True))
-    text = f"{label:56} {mean:+.3g} ±{errors[0]:.2g} ±{errors[1]:.2g} (seed {by_seed})"
-    return f"{text}: {_verdict(mean + comparison.margin, errors, len(seeds))}"
+    told = " ".join(f"±{error:.2g}" for error in errors[: len(seeds)])  # of one seed only the first
+    verdict = _verdict(mean + comparison.margin, errors, len(seeds))
+    return f"{label:56} {mean:+.3g} {told} (seed {by_seed}): {verdict}"
 
 
 def _verdict(above, errors, n_seeds):
