@@ -5,7 +5,7 @@ Every candidate of the grid, `n_inner` x `inner_lr` x `solver__n_iter` x `solver
 is trained, denoiser and all, on two thirds of 80 faces and scored on the others, three times. RED
 alone, from the adjoint's image, is searched as well. What was chosen then restores the 20 faces
 that no search has seen. Prints the best candidates and the test faces' figures, and draws both in
-`select_settings.png`. Four to five minutes on two free CPU cores:
+`select_settings.png`. Three and a half minutes on two CPU cores:
 
     python examples/select_settings.py --save deblur.joblib
 
