@@ -10,6 +10,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from benchmarks.paper import __main__ as command
+from benchmarks.paper import tune
 from benchmarks.paper.claims import CLAIMS
 from benchmarks.paper.columns import columns
 from benchmarks.paper.settings import METRICS, PRESETS, PUBLISHED
@@ -251,44 +252,51 @@ def test_a_colour_run(tmp_path, monkeypatch):
     assert np.load(saved)[""].shape == (6, 18, 18, 3)
 
 
+@pytest.mark.parametrize("length", ["short", "long"])
 @pytest.mark.parametrize("table", [1, 2, 3, 4])
-def test_candidates_are_of_columns_and_their_parameters(table):
+def test_candidates_are_of_columns_and_their_parameters(table, length):
     made = columns(table, PRESETS["quick"], 0, "cpu")
-    for name, settings in candidates(table):
+    for name, settings in candidates(table, length):
         made[name].set_params(**settings)
 
 
-def test_tuning_tries_candidates_once(folder, tmp_path, capsys, monkeypatch):
+def test_tuning_tries_candidates_once_at_each_length(folder, tmp_path, capsys, monkeypatch):
     calls = []
 
     def candidate(args, option, value):
         calls.append(value)
         name, settings = json.loads(value)
-        found = {"column": name, "settings": settings, "images": args.tune_images}
+        found = {"column": name, "settings": settings, "length": args.tune, "images": 8}
         return json.dumps({**found, "psnr": settings.get("lr", 0.0), "estimator": "?"})
 
     monkeypatch.setattr(command, "in_own_process", candidate)
-    for _ in range(2):
-        assert run(1, folder, tmp_path, "--tune") is None
-    assert len(calls) == len(candidates(1))
+    for length in ("short", "long", "short"):
+        assert run(1, folder, tmp_path, "--tune", length) is None
+    assert len(calls) == len(candidates(1, "short")) + len(candidates(1, "long"))
     lines = capsys.readouterr().out.splitlines()[-len(calls) :]
-    values = [float(line.split()[1]) for line in lines if line.startswith("UNet")]
-    assert len(values) > 3
-    assert values == sorted(values, reverse=True)
+    for length in ("short", "long"):
+        found = [line.split() for line in lines if line.startswith("UNet")]
+        values = [float(fields[2]) for fields in found if fields[1] == length]
+        assert len(values) > 3
+        assert values == sorted(values, reverse=True)
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_candidate_is_scored_on_validation_pictures(folder, tmp_path, capsys):
+@pytest.mark.parametrize(("length", "n_images"), [("short", 8), ("long", 10)])
+def test_a_candidate_is_scored_on_validation_pictures(
+    folder, tmp_path, capsys, monkeypatch, length, n_images
+):
+    monkeypatch.setitem(tune.N_SHORT, 1, 8)
     chosen = json.dumps(["UNet", {"lr": 0.01}])
-    run(1, folder, tmp_path, "--candidate", chosen, "--tune-images", "8")
+    run(1, folder, tmp_path, "--candidate", chosen, "--tune", length)
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     parts = split_pictures(folder, 18, n_validation=5, n_test=6, n_training=10)
     own = columns(1, PRESETS["tiny"], 0, "cpu")["UNet"].set_params(lr=0.01)
     clean = parts.validation / 255
     measured = own.simulate(clean, random_state=0)
-    expected = psnr(clean, own.fit(parts.training[:8]).predict(measured))
+    expected = psnr(clean, own.fit(parts.training[:n_images]).predict(measured))
     assert found["psnr"] == pytest.approx(expected, abs=1e-3)
-    assert (found["column"], found["images"]) == ("UNet", 8)
+    assert (found["column"], found["length"], found["images"]) == ("UNet", length, n_images)
 
 
 def test_of_the_same_seeds_only(tmp_path, capsys):

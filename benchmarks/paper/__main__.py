@@ -38,8 +38,7 @@ def parsed(argv):
     parser.add_argument("--results", default=RESULTS / "paper")
     parser.add_argument("--lpips-net", choices=_FILES, help="instead of the paper's")
     parser.add_argument("--lpips-weights", help="its file; else one in torch's folder is taken")
-    parser.add_argument("--tune", action="store_true")
-    parser.add_argument("--tune-images", type=int, default=500)
+    parser.add_argument("--tune", choices=tune.CANDIDATES)
     parser.add_argument("--claims", action="store_true")
     parser.add_argument("--column", help=argparse.SUPPRESS)
     parser.add_argument("--candidate", help=argparse.SUPPRESS)
@@ -138,12 +137,8 @@ def run_candidates(args):
     name, settings = f"tuning{args.table}-{args.preset}", {"preset": args.preset}
     args.results.mkdir(parents=True, exist_ok=True)
     found = load(name, settings, args.results) or []
-    tried = [(run["column"], run["settings"], run["images"]) for run in found]
-    missing = [
-        candidate
-        for candidate in tune.candidates(args.table)
-        if (*candidate, args.tune_images) not in tried
-    ]
+    tried = [(run["column"], run["settings"]) for run in found if run["length"] == args.tune]
+    missing = [one for one in tune.candidates(args.table, args.tune) if one not in tried]
     with ThreadPoolExecutor(args.jobs) as pool:
         encoded = map(json.dumps, missing)
         for line in pool.map(partial(in_own_process, args, "--candidate"), encoded):
@@ -170,8 +165,7 @@ def main(argv=None):
         print("done")
     elif args.candidate:
         name, settings = json.loads(args.candidate)
-        found = tune.validation_psnr(experiment, name, settings, args.tune_images)
-        print(json.dumps({**found, "images": args.tune_images}))
+        print(json.dumps(tune.validation_psnr(experiment, name, settings, args.tune)))
     elif args.tune:
         _ = experiment.denoiser  # before they share the cores
         run_candidates(args)

@@ -30,7 +30,7 @@ from skmetainv.solvers import HQS, RED, GradientDescent
 _CONVERGED = {"max_iter": 200, "tol": 1e-4}
 # HQS has converged at the end of its schedule: Zhang et al. (2017) have 30 updates.
 _USUAL_UPDATES = 30
-_STEPS = (2, 3, 5, 7)
+STEPS = (2, 3, 5, 7)  # inner ones, of Table 1
 
 
 class Task(NamedTuple):
@@ -93,7 +93,7 @@ def _inpainting(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -
     siren = Siren(width=preset.siren_width, depth=5)
     step = GradientDescent(n_iter=1, step_size=0.9)
     own = {**trained, "init": siren, "inner_lr_rule": "per_step", "inner_loss": L2()}
-    made = {f"Meta-{m}": MetaInverseSolver(operator, step, n_inner=m, **own) for m in _STEPS}
+    made = {f"Meta-{m}": MetaInverseSolver(operator, step, n_inner=m, **own) for m in STEPS}
     return {**made, "UNet": UNetReconstructor(operator, **preset.unet, **trained)}
 
 

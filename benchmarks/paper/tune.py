@@ -1,9 +1,9 @@
-"""Choose settings on validation pictures, by short training."""
-
-import itertools
+"""Choose settings on validation pictures, by short and by long training."""
 
 import numpy as np
+from sklearn.model_selection import ParameterGrid
 
+from benchmarks.paper.columns import STEPS
 from benchmarks.paper.run import description, uninterrupted
 from benchmarks.paper.settings import DEBLURRING, INPAINTING, MISSING, TUNED
 from skmetainv.metrics import psnr
@@ -15,8 +15,12 @@ _HQS = {"solver__weight": (0.03, 0.1, 0.3), "solver__measurement_noise": (0.015,
 # Converging takes long: so many validation pictures are scored.
 _N_SCORED = 100
 
-# What is tried, by table and column; columns of the same beginning share what is found.
-CANDIDATES = {
+# After so many training pictures, 100 or 150 outer steps; long training has all of them.
+N_SHORT = {INPAINTING: 500, MISSING: 500, DEBLURRING: 450, TUNED: 450}
+
+# What is tried in short training, by table and column; columns of the same beginning share what is
+# found.
+_SHORT = {
     INPAINTING: {
         "Meta-3": {"inner_lr": (1.0, 10.0, 30.0), **_OUTER},
         "UNet": {**_LR, "residual": (True, False)},
@@ -43,35 +47,53 @@ CANDIDATES = {
     },
 }
 
+# Then, in long training, what it takes to stay stable: more inner steps want smaller ones.
+_CLIPPED = {"max_grad_norm": (None, 0.1)}
+_LONG = {
+    INPAINTING: {
+        **{f"Meta-{m}": {"inner_lr": (3.0, 10.0), **_CLIPPED} for m in STEPS},
+        "UNet": {"lr": (1e-3, 3e-3), **_CLIPPED},
+    },
+    MISSING: {
+        "Meta": {"inner_lr": (0.01, 0.03), **_CLIPPED},
+        "UNet": {"lr": (1e-3, 3e-3), **_CLIPPED},
+    },
+    DEBLURRING: {},
+    TUNED: {},
+}
+CANDIDATES = {"short": _SHORT, "long": _LONG}
 
-def candidates(table):
-    """Return all (column, settings) to try for a table."""
-    return [
-        (name, dict(zip(grid, values, strict=True)))
-        for name, grid in CANDIDATES[table].items()
-        for values in itertools.product(*grid.values())
-    ]
+
+def candidates(table, length):
+    """Return all (column, settings) to try for a table in ``"short"`` or ``"long"`` training."""
+    grids = CANDIDATES[length][table].items()
+    return [(name, settings) for name, grid in grids for settings in ParameterGrid(grid)]
 
 
-def validation_psnr(experiment, name, settings, n_training):
-    """Return the mean PSNR of validation pictures after one epoch of some training pictures."""
+def validation_psnr(experiment, name, settings, length):
+    """Return the mean PSNR of validation pictures after one epoch of short or long training."""
     pictures = experiment.pictures
+    training = pictures.training
+    if length == "short":
+        training = training[: N_SHORT[experiment.table]]
     estimator = experiment.columns()[name].set_params(**settings)
     if hasattr(estimator, "max_epochs"):
         estimator.set_params(max_epochs=1)
-    uninterrupted(estimator.fit(pictures.training[:n_training]))
+    uninterrupted(estimator.fit(training))
     scored = pictures.validation[:_N_SCORED]
     clean, measured = scored / 255, experiment.measurements(scored)
     ratios = [psnr(clean, estimator.predict(y)) for y in measured.values()]
     return {
         "column": name,
         "settings": settings,
+        "length": length,
+        "images": len(training),
         "psnr": float(np.mean(ratios)),
         "estimator": description(estimator),
     }
 
 
 def print_candidates(found):
-    """Print what was found, the best of each column first."""
-    for run in sorted(found, key=lambda run: (run["column"], -run["psnr"])):
-        print(f"{run['column']:16}{run['psnr']:8.3f}  {run['settings']}")
+    """Print what was found, the best of each column first, long training before short."""
+    for run in sorted(found, key=lambda run: (run["column"], run["length"], -run["psnr"])):
+        print(f"{run['column']:16}{run['length']:8}{run['psnr']:8.3f}  {run['settings']}")
