@@ -29,11 +29,34 @@ def split_pictures(
     crops=0,
     in_memory=True,
 ):
-    """Return the pictures of a folder in three parts.
+    """Return the pictures of a folder in three parts, people in an order that is drawn once.
 
-    Pictures whose files have the same name up to the last "_" are of one person and stay together.
-    Where the folder has the folders ``train`` and ``val``, test pictures come from ``val`` alone.
-    With `crops`, pictures are brought to four times `size`, and so many squares are cut of each.
+    Pictures whose files have the same name up to the last "_" are of one person, and in one part;
+    names without "_" tell nobody.
+    Where the folder has the folders ``train`` and ``val``, test pictures are those of ``val``, and
+    nobody in them is in another part.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder.
+    size : int
+        Pictures are brought to so many pixels square.
+    n_validation, n_test : int
+        How many images these parts have.
+    n_training : int, default=None
+        How many images are trained on at most; None is all that are left.
+    color : bool, default=False
+        Whether the images are in colour.
+    crops : int, default=0
+        If not 0, pictures are brought to four times `size`, and so many images are cut of each.
+    in_memory : bool, default=True
+        Whether training images are read now, or when they are used.
+
+    Raises
+    ------
+    ValueError
+        If the folder has too few images.
     """
     if crops and not in_memory:
         raise ValueError("Crops are cut in memory: in_memory must be True with crops.")
@@ -41,10 +64,16 @@ def split_pictures(
     apart = all(folder.is_dir() for folder in folders)
     own, tested = [_Files(f, size, color, crops) for f in (folders if apart else [path, path])]
     test, others = _first(tested.people(), n_test, crops)
-    validation, others = _first(own.people() if apart else others, n_validation, crops)
-    training = np.sort(np.concatenate(others))[:n_training]
+    if apart:
+        tested_on = {*tested.who[test]}
+        others = [person for person in own.people() if own.who[person[0]] not in tested_on]
+    validation, others = _first(others, n_validation, crops)
+    if not others:
+        raise ValueError(f"{path} has nobody left to train on.")
+    n_files = None if n_training is None else -(-n_training // max(1, crops))
+    training = np.sort(np.concatenate(others)[:n_files])
     return Pictures(
-        own.read(training) if in_memory else own.folder[training],
+        own.read(training)[:n_training] if in_memory else own.folder[training],
         own.read(validation)[:n_validation],
         tested.read(test)[:n_test],
         np.repeat(tested.who[test], max(1, crops))[:n_test],
@@ -52,8 +81,9 @@ def split_pictures(
 
 
 def persons(folder):
-    """Return who is in each picture: its file's name before the last underscore."""
-    return np.array([file.stem.rsplit("_", 1)[0] for file in folder.files])
+    """Return who is in each picture: its file's name before the last "_", without one its path."""
+    names = [file.stem.rpartition("_")[0] or str(file) for file in folder.files]
+    return np.array(names)
 
 
 class _Files:
@@ -79,8 +109,9 @@ def _first(people, n, crops):
     """Return the pictures of as many people as have `n` images, and what is left of the people."""
     ends = np.cumsum([len(own) for own in people]) * max(1, crops)
     k = int(np.searchsorted(ends, n)) + 1
-    if k >= len(people):
-        raise ValueError(f"The folder has {ends[-1]} images, too few to take {n} and go on.")
+    if k > len(people):
+        n_images = ends[-1] if people else 0
+        raise ValueError(f"{n} images cannot be taken of {n_images} of {len(people)} people.")
     return np.sort(np.concatenate(people[:k])), people[k:]
 
 

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from skmetainv import ClassicalReconstructor, MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, DRUNet
+from skmetainv.denoisers.network import initial_weights
 from skmetainv.denoisers.spectral import norm_bound
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import psnr_scorer
@@ -291,6 +292,27 @@ def test_spectral_normalisation_holds_after_training():
     }
     assert max(norms["limited"]) <= 0.9 + 1e-6
     assert max(norms["free"]) > 0.95
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.Conv2d(64, 48, 3),
+        torch.nn.Conv2d(64, 48, 2, stride=2),
+        torch.nn.ConvTranspose2d(64, 48, 2, stride=2),
+        torch.nn.ConvTranspose2d(64, 48, 4, stride=2, padding=3),
+        torch.nn.Linear(64, 48),
+    ],
+    ids=str,
+)
+def test_initial_weights_keep_the_variance_of_rectified_inputs(layer):
+    """He et al. (2015): of inputs of second moment 1 / 2, outputs have the variance 1."""
+    rng = np.random.default_rng(0)
+    for parameter, value in initial_weights(torch.nn.Sequential(layer), rng).items():
+        layer.get_parameter(parameter.removeprefix("0.")).data = value.double()
+    shape = (500, 64) if isinstance(layer, torch.nn.Linear) else (20, 64, 16, 16)
+    x = torch.from_numpy(rng.standard_normal(shape)) / 2**0.5
+    assert layer(x).square().mean().item() == pytest.approx(1.0, rel=0.1)
 
 
 def test_the_published_architectures():

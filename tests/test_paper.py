@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,24 @@ def recomputed(clean, restored, metric):
     return errors if metric == "mse" else -10 * np.log10(errors)
 
 
+FORMATS = {"mse": ".2e", "psnr": ".2f", "ssim": ".4f"}
+
+
+def place(table, task, name, metric):
+    """Where the paper has a figure: row and column."""
+    return {1: (name, metric), 2: (task, f"{name} {metric}")}.get(table, (metric, name))
+
+
+def cell(lines, row, column):
+    """A cell of the printed table, whose cells are apart by two blanks or more."""
+    head = next(i for i, line in enumerate(lines) if column in re.split(r" {2,}", line))
+    heads = re.split(r" {2,}", lines[head])
+    found = next(
+        own for line in lines[head:] if (own := re.split(r" {2,}", line)) and own[0] == row
+    )
+    return found[1 + heads.index(column)]
+
+
 @pytest.mark.parametrize("table", [1, 2, 3, 4])
 @pytest.mark.usefixtures("in_this_process")
 def test_numbers_are_those_of_the_saved_reconstructions(table, folder, tmp_path, capsys):
@@ -95,7 +114,14 @@ def test_numbers_are_those_of_the_saved_reconstructions(table, folder, tmp_path,
                     assert float(row["standard_error"]) == pytest.approx(error, rel=1e-2, abs=1e-4)
                     published = PUBLISHED[table].get((task, name), {}).get(metric)
                     assert row["paper"] == ("" if published is None else f"{published:.6g}")
-        assert name in text
+    printed = [line.strip() for line in text.splitlines()]
+    for name, column in found.items():
+        for task, quality in column["quality"].items():
+            for metric, values in quality.items():
+                assert f"{np.mean(values):{FORMATS[metric]}} ±" in cell(
+                    printed, *place(table, task, name, metric.upper())
+                )
+    assert ("Their denoiser was trained before" in text) == (table in (3, 4))
     assert "No LPIPS" in text
     assert (tmp_path / "results" / f"table{table}-tiny-seed0.png").stat().st_size > 10_000
     assert record["environment"]["torch"]
@@ -191,14 +217,47 @@ def test_nobody_and_no_photograph_is_in_two_parts(folder, tmp_path):
     assert parts.test.shape == (7, 8, 8, 3)
     assert [*parts.groups] == sorted(parts.groups)
     assert sorted(np.unique(parts.groups, return_counts=True)[1]) == [1, 3, 3]
+    parts = split_pictures(tmp_path, 8, n_validation=3, n_test=6, n_training=4, **own)
+    assert [len(part) for part in parts[:3]] == [4, 3, 6]
 
 
-def write_results(folder, table, seed, psnr):
+def test_nobody_is_in_two_folders_of_parts(tmp_path):
+    """Of ten people with a picture in each folder, those tested on are in no other part."""
+    for k, name in enumerate(("train", "val")):
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            color = (10 * i, 100 * k, 0)
+            Image.new("RGB", (8, 8), color).save(tmp_path / name / f"Person_{i}_{k}.png")
+    parts = split_pictures(tmp_path, 8, n_validation=2, n_test=3, color=True)
+    assert [len(part) for part in parts[:3]] == [5, 2, 3]
+    people = [{image[0, 0, 0] for image in part} for part in parts[:3]]
+    assert len(set.union(*people)) == 10
+    for i in range(10):
+        (tmp_path / "val" / f"Person_{i}_1.png").rename(tmp_path / "val" / f"Other_{i}_1.png")
+    parts = split_pictures(tmp_path, 8, n_validation=1, n_test=10)
+    assert [len(part) for part in parts[:3]] == [9, 1, 10]
+
+
+@pytest.mark.parametrize(
+    ("n_validation", "n_test", "message"),
+    [
+        (4, 26, "nobody left to train on"),
+        (5, 31, "31 images cannot be taken of 30 of 15 people"),
+        (1, 30, "1 images cannot be taken of 0 of 0 people"),
+    ],
+)
+def test_too_few_pictures(folder, n_validation, n_test, message):
+    with pytest.raises(ValueError, match=message):
+        split_pictures(folder, 8, n_validation=n_validation, n_test=n_test)
+
+
+def write_results(folder, table, seed, psnr, **settings):
     """Write the results of a run that there was not: the PSNR of 40 pictures by column."""
     costs = {"fit_seconds": 1.0, "predict_ms": 2.0, "n_weights": 3}
     made = {name: {"quality": {"": {"psnr": v.tolist()}}, **costs} for name, v in psnr.items()}
-    results = {"columns": made, "groups": [*range(40)]}
-    record = {"settings": {"table": table, "seed": seed}, "results": results}
+    results = {"columns": made, "groups": [*range(40)], "denoiser": None}
+    settings = {"table": table, "seed": seed, "pictures": "these", **settings}
+    record = {"settings": settings, "results": results}
     (folder / f"table{table}-quick-seed{seed}.json").write_text(json.dumps(record))
 
 
@@ -211,13 +270,49 @@ def test_claims_are_told_by_paired_differences(tmp_path, capsys):
         write_results(tmp_path, 1, seed, made)
     command.main(["--claims", "--results", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
-    told = {line.split(",")[0].strip(): line for line in lines if line.startswith("  ")}
+    told = {line.split(", PSNR")[0].strip(): line for line in lines if ", PSNR" in line}
     assert "+0.1" in told["Meta-3 [1] - Meta-2 [1]"]
     assert told["Meta-3 [1] - Meta-2 [1]"].endswith("holds")
     assert told["Meta-7 [1] - Meta-5 [1]"].endswith("fails")
     assert told["UNet [1] - Meta-5 [1]"].endswith("fails")
     assert told["HQS(12) [4] - RED(12) [4]"].endswith("not measured")
     assert all(claim in lines for claim in CLAIMS)
+
+
+def told_of(folder, capsys, start):
+    """Return the line of the claims that begins so."""
+    command.main(["--claims", "--results", str(folder)])
+    lines = (line.strip() for line in capsys.readouterr().out.splitlines())
+    return next(line for line in lines if line.startswith(start))
+
+
+@pytest.mark.parametrize(("behind", "verdict"), [(-2.0, "holds"), (0.2, "holds"), (0.4, "fails")])
+def test_near_is_not_far_behind(tmp_path, capsys, behind, verdict):
+    rng = np.random.default_rng(0)
+    for seed in range(3):
+        base = rng.normal(30, 5, 40)
+        made = {"RED converged": base, "Meta-RED L2": base - behind + rng.normal(0, 0.01, 40)}
+        write_results(tmp_path, 3, seed, made)
+    assert told_of(tmp_path, capsys, "Meta-RED L2 [3] - RED converged [3]").endswith(verdict)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"pictures": "others"}, {"columns": {"Meta": {}}}, {"lpips": "vgg"}]
+)
+def test_runs_of_other_settings_are_not_averaged(tmp_path, settings):
+    made = {"UNet": np.zeros(40)}
+    write_results(tmp_path, 1, 0, made)
+    write_results(tmp_path, 1, 1, made, **settings)
+    with pytest.raises(ValueError, match=f"seed1.json is of other {next(iter(settings))} than"):
+        command.main(["--claims", "--results", str(tmp_path)])
+
+
+def test_tables_of_other_pictures_are_not_compared(tmp_path):
+    made = {"Meta-RED L2": np.zeros(40)}
+    write_results(tmp_path, 3, 0, made)
+    write_results(tmp_path, 4, 0, made, pictures="others")
+    with pytest.raises(ValueError, match="Tables 4 and 3 are of other pictures"):
+        command.main(["--claims", "--results", str(tmp_path)])
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -252,12 +347,39 @@ def test_a_colour_run(tmp_path, monkeypatch):
     assert np.load(saved)[""].shape == (6, 18, 18, 3)
 
 
-@pytest.mark.parametrize("length", ["short", "long"])
-@pytest.mark.parametrize("table", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("table", "length"),
+    [(1, "short"), (2, "short"), (3, "short"), (4, "short"), (1, "long"), (2, "long")],
+)
 def test_candidates_are_of_columns_and_their_parameters(table, length):
-    made = columns(table, PRESETS["quick"], 0, "cpu")
-    for name, settings in candidates(table, length):
+    made, tried = columns(table, PRESETS["quick"], 0, "cpu"), candidates(table, length)
+    assert len(tried) > 3
+    for name, settings in tried:
         made[name].set_params(**settings)
+
+
+def test_a_length_without_candidates_is_refused(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(3, folder, tmp_path, "--tune", "long")
+    assert "Table 3 has no candidates for long training" in capsys.readouterr().err
+
+
+def test_candidates_of_other_pictures_are_tried_again(folder, tmp_path, monkeypatch):
+    calls = []
+
+    def candidate(args, option, value):
+        calls.append(value)
+        own = dict(zip(("column", "settings"), json.loads(value), strict=True))
+        return json.dumps({**own, "length": args.tune, "psnr": 0.0})
+
+    monkeypatch.setattr(command, "in_own_process", candidate)
+    other = tmp_path / "others"
+    other.mkdir()
+    for i, face in enumerate(load_faces()[30:60]):
+        Image.fromarray(np.uint8(255 * face)).save(other / f"Person_{i // 2:02}_{i % 2}.png")
+    for images in (folder, other):
+        run(4, images, tmp_path, "--tune", "short")
+    assert len(calls) == 2 * len(candidates(4, "short"))
 
 
 def test_tuning_tries_candidates_once_at_each_length(folder, tmp_path, capsys, monkeypatch):

@@ -45,6 +45,8 @@ def parsed(argv):
     args = parser.parse_args(argv)
     if not args.claims and (args.table is None or args.images is None):
         parser.error("--table and --images are required, unless --claims is given")
+    if args.tune and not tune.candidates(args.table, args.tune):
+        parser.error(f"Table {args.table} has no candidates for {args.tune} training")
     for name in ("images", "work", "results", "lpips_weights"):
         if getattr(args, name) is not None:
             setattr(args, name, Path(getattr(args, name)).resolve())
@@ -100,8 +102,10 @@ def run_table(args, experiment, loss):
     results = {"groups": groups, "columns": found, "denoiser": denoiser_record(experiment)}
     settings = {
         "table": args.table,
-        "preset": repr(PRESETS[args.preset]),
+        "preset": experiment.sizes,
+        "columns": experiment.preset.of_columns(args.table),
         "images": Path(args.images).name,
+        "pictures": experiment.digest,
         "seed": args.seed,
         "training_images": len(experiment.pictures.training),
         "columns_at_a_time": args.jobs,
@@ -132,9 +136,16 @@ def denoiser_record(experiment):
     }
 
 
-def run_candidates(args):
+def run_candidates(args, experiment):
     """Try the candidates of a table that were not tried before, then print them."""
-    name, settings = f"tuning{args.table}-{args.preset}", {"preset": args.preset}
+    name = f"tuning{args.table}-{args.preset}"
+    settings = {
+        "preset": experiment.sizes,
+        "images": Path(args.images).name,
+        "pictures": experiment.digest,
+        "seed": args.seed,
+        "scored_images": tune.N_SCORED,
+    }
     args.results.mkdir(parents=True, exist_ok=True)
     found = load(name, settings, args.results) or []
     tried = [(run["column"], run["settings"]) for run in found if run["length"] == args.tune]
@@ -168,7 +179,7 @@ def main(argv=None):
         print(json.dumps(tune.validation_psnr(experiment, name, settings, args.tune)))
     elif args.tune:
         _ = experiment.denoiser  # before they share the cores
-        run_candidates(args)
+        run_candidates(args, experiment)
     else:
         run_table(args, experiment, loss)
 

@@ -82,8 +82,8 @@ def columns(
     frozen = None if D is None else FrozenEstimator(D)
     made = _MAKERS[table](preset, trained, common, frozen, lpips)
     for name, estimator in made.items():
-        for (of, beginning), settings in preset.columns.items():
-            if of == table and name.startswith(beginning):
+        for beginning, settings in preset.of_columns(table).items():
+            if name.startswith(beginning):
                 estimator.set_params(**settings)
     return made
 

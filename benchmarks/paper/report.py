@@ -67,6 +67,10 @@ def print_table(table, results):
         costs["predict (ms per image)", name] = f"{column['predict_ms']:.2f}"
         costs["weights", name] = str(column["n_weights"])
     _print_grid(costs)
+    if results["denoiser"] is not None:
+        print(
+            f"\nTheir denoiser was trained before, in {results['denoiser']['fit_seconds']:.0f} s."
+        )
 
 
 def _place(table, task, name, metric):

@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks.paper.columns import columns, denoiser, tasks
 from benchmarks.paper.settings import DEBLURRING, TUNED, Preset
 from benchmarks.pictures import split_pictures
+from benchmarks.record import environment
 from skmetainv import ClassicalReconstructor, __version__
 from skmetainv.datasets import ImageFolder
 from skmetainv.model_selection import n_weights
@@ -78,6 +79,11 @@ class Experiment:
         path = self.shared / f"denoiser-seed{self.seed}-{self._name(own)}"
         return fitted(own, self.pictures.training, path)
 
+    @property
+    def sizes(self):
+        """The preset but for the settings of columns, which estimators show themselves."""
+        return repr(replace(self.preset, columns={}))
+
     def columns(self):
         """Return the columns by name, not fitted."""
         own = self.preset, self.seed, self.device, self.denoiser, self.lpips
@@ -124,18 +130,24 @@ class Experiment:
 
     def _name(self, estimator):
         """Return a short name of all that a result depends on: of anything else is another."""
-        preset = replace(self.preset, columns={})
-        told = [description(estimator), repr(preset), __version__, self._pictures_digest]
+        told = [
+            description(estimator),
+            self.sizes,
+            repr(tasks(self.table, self.preset)),
+            _MEASUREMENT_SEED,
+            __version__,
+            self.digest,
+        ]
         return hashlib.sha256(repr(told).encode()).hexdigest()[:8]
 
     @cached_property
-    def _pictures_digest(self):
+    def digest(self):
         """A digest of all pictures; of those that are read lazily, of their files' names."""
-        digest, (training, *others) = hashlib.sha256(str(self.images).encode()), self.pictures
+        digest, (training, *others) = hashlib.sha256(), self.pictures
         lazy = isinstance(training, ImageFolder)
-        for array in (np.array([*map(str, training.files)]) if lazy else training, *others):
+        for array in (np.array([f.name for f in training.files]) if lazy else training, *others):
             digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return digest.hexdigest()[:16]
 
 
 def fitted(estimator, training, path):
@@ -168,12 +180,14 @@ def _costs(estimator):
         "history": {name: values for name, values in history.items() if name != "inner_loss"},
         "n_weights": n_weights(estimator),
         "threads": torch.get_num_threads(),
+        "commit": environment()["commit"],
     }
     if isinstance(estimator, ClassicalReconstructor):
         costs["updates_median"] = float(np.median(estimator.n_iter_))
         costs["updates_most"] = int(np.max(estimator.n_iter_))
-        costs["n_at_most"] = int(np.sum(estimator.n_iter_ == np.max(estimator.n_iter_)))
         costs["n_not_finite"] = sum(not np.isfinite(r).all() for r in estimator.residuals_)
+        if estimator.max_iter is not None:
+            costs["n_not_converged"] = int(np.sum(estimator.n_iter_ == estimator.max_iter))
     return costs
 
 

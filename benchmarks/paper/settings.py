@@ -36,6 +36,10 @@ class Preset:
         """Return how many images an outer step has, in the paper."""
         return 5 if table in (INPAINTING, MISSING) else 3
 
+    def of_columns(self, table: int) -> dict[str, dict[str, Any]]:
+        """Return the settings of a table's columns by what their names begin with."""
+        return {name: own for (of, name), own in self.columns.items() if of == table}
+
 
 # The paper's own setting, where it states one. It does not say how long it trains (here 150 000
 # outer steps), how wide its blur is (here that of Zhang et al. 2017), how large and how trained its

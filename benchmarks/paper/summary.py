@@ -8,9 +8,12 @@ from benchmarks.paper.report import FORMATS, published_figure
 from benchmarks.paper.settings import METRICS
 from skmetainv.model_selection import standard_error
 
+# Runs of one table differ in these settings alone.
+_MAY_DIFFER = ("seed", "columns_at_a_time")
+
 
 def load_results(folder, preset):
-    """Return the results of all runs of a preset, by table and seed.
+    """Return the results of all runs of a preset, and of which pictures, by table and seed.
 
     Parameters
     ----------
@@ -18,12 +21,23 @@ def load_results(folder, preset):
         Has the JSON files.
     preset : str
         Which of them.
+
+    Raises
+    ------
+    ValueError
+        If runs of one table have other settings, but for the seed: they are not to be averaged.
     """
-    found = {}
-    for file in folder.glob(f"table*-{preset}-seed*.json"):
+    found, common = {}, {}
+    for file in sorted(folder.glob(f"table*-{preset}-seed*.json")):
         record = json.loads(file.read_text())
-        settings = record["settings"]
-        found.setdefault(settings["table"], {})[settings["seed"]] = record["results"]
+        settings, results = record["settings"], record["results"]
+        own = {name: value for name, value in settings.items() if name not in _MAY_DIFFER}
+        first = common.setdefault(settings["table"], own)
+        other = sorted(name for name in own | first if own.get(name) != first.get(name))
+        if other:
+            raise ValueError(f"{file.name} is of other {', '.join(other)} than runs before it.")
+        runs = found.setdefault(settings["table"], {})
+        runs[settings["seed"]] = {**results, "pictures": settings["pictures"]}
     return {table: dict(sorted(found[table].items())) for table in sorted(found)}
 
 
@@ -50,6 +64,9 @@ def print_tables(results):
                     cells += _told(metric, values, first["groups"])
                     cells.append(published_figure(table, task, name, metric))
                 print(f"| {' | '.join([*cells, *_costs(own)])} |")
+        if first["denoiser"] is not None:
+            seconds = np.mean([run["denoiser"]["fit_seconds"] for run in runs.values()])
+            print(f"\nTheir denoiser was trained before, in {seconds:.0f} s.")
 
 
 def _heads(metric):

@@ -13,7 +13,7 @@ _LR = {"lr": (3e-4, 1e-3, 3e-3, 1e-2)}
 _HQS = {"solver__weight": (0.03, 0.1, 0.3), "solver__measurement_noise": (0.015, 0.03, 0.05)}
 
 # Converging takes long: so many validation pictures are scored.
-_N_SCORED = 100
+N_SCORED = 100
 
 # After so many training pictures, 100 or 150 outer steps; long training has all of them.
 N_SHORT = {INPAINTING: 500, MISSING: 500, DEBLURRING: 450, TUNED: 450}
@@ -58,15 +58,13 @@ _LONG = {
         "Meta": {"inner_lr": (0.01, 0.03), **_CLIPPED},
         "UNet": {"lr": (1e-3, 3e-3), **_CLIPPED},
     },
-    DEBLURRING: {},
-    TUNED: {},
 }
 CANDIDATES = {"short": _SHORT, "long": _LONG}
 
 
 def candidates(table, length):
     """Return all (column, settings) to try for a table in ``"short"`` or ``"long"`` training."""
-    grids = CANDIDATES[length][table].items()
+    grids = CANDIDATES[length].get(table, {}).items()
     return [(name, settings) for name, grid in grids for settings in ParameterGrid(grid)]
 
 
@@ -80,7 +78,7 @@ def validation_psnr(experiment, name, settings, length):
     if hasattr(estimator, "max_epochs"):
         estimator.set_params(max_epochs=1)
     uninterrupted(estimator.fit(training))
-    scored = pictures.validation[:_N_SCORED]
+    scored = pictures.validation[:N_SCORED]
     clean, measured = scored / 255, experiment.measurements(scored)
     ratios = [psnr(clean, estimator.predict(y)) for y in measured.values()]
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,13 +82,21 @@ def initial_weights(
     generator : numpy.random.Generator
         Draws them.
     gain : float, default=2**0.5
-        They have the standard deviation ``gain / sqrt(fan_in)``.
+        They have the standard deviation ``gain / sqrt(fan_in)``, of which the fan-in is the number
+        of inputs that an output is a sum of.
     """
     weights = {}
     for name, like in network.state_dict().items():
         if like.ndim == 1:
             weights[name] = torch.zeros_like(like)
         else:
-            scale = gain / (like.numel() / like.shape[0]) ** 0.5
+            scale = gain / _fan_in(network.get_submodule(name.rpartition(".")[0]), like) ** 0.5
             weights[name] = torch.from_numpy(scale * generator.standard_normal(like.shape))
     return weights
+
+
+def _fan_in(layer: nn.Module, weight: torch.Tensor) -> float:
+    """Return how many inputs an output of a layer sums, away from the border."""
+    if isinstance(layer, nn.ConvTranspose2d):  # its weight is (inputs, outputs, height, width)
+        return weight[:, 0].numel() / math.prod(layer.stride)
+    return weight[0].numel()
