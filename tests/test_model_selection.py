@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from scipy.stats import sem
 from skimage.io import imsave
 from sklearn.base import clone
@@ -13,9 +14,9 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, RepeatedKFold, cro
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skmetainv import ClassicalReconstructor, MetaInverseSolver
+from skmetainv import ClassicalReconstructor, MetaInverseSolver, UnrolledReconstructor
 from skmetainv.datasets import ImageFolder, load_faces
-from skmetainv.denoisers import DnCNN
+from skmetainv.denoisers import DnCNN, FunctionDenoiser
 from skmetainv.losses import LPIPS
 from skmetainv.meta import InnerLoss
 from skmetainv.metrics import mse, psnr, ssim
@@ -85,6 +86,14 @@ def test_the_simulation_of_a_scorer_is_fixed():
     assert psnr_scorer(est, FACES[:10]) == psnr_scorer(est, FACES[:10])
     other = ImageScorer("psnr", random_state=1)
     assert other(est, FACES[:10]) != psnr_scorer(est, FACES[:10])
+
+
+@pytest.mark.parametrize("given", [{"operator": GaussianBlur(sigma=5.0)}, {"noise": 0.5}])
+def test_what_simulates_is_refused_with_pairs(given):
+    est = small().fit(FACES[:5])
+    for estimator in (est, make_pipeline(est)):
+        with pytest.raises(ValueError, match="nothing is simulated"):
+            ImageScorer(**given)(estimator, FACES[:5], FACES[:5])
 
 
 def test_a_fixed_operator_scores_every_candidate_on_the_same_task():
@@ -407,6 +416,40 @@ def test_frozen_estimators_are_not_fitted_again_and_others_are():
         np.testing.assert_array_equal(w, weights[name])
 
 
+@pytest.mark.parametrize("fault", ["not fitted", "other shape", "other range"])
+def test_frozen_estimators_that_cannot_be_compared_are_refused_before_others_are_fitted(
+    fault, monkeypatch
+):
+    if fault == "not fitted":
+        frozen, message = FrozenEstimator(small()), "not fitted yet"
+    elif fault == "other shape":
+        est = UnrolledReconstructor(Inpainting(mask=np.ones((8, 8), dtype=bool)), max_epochs=1)
+        frozen, message = FrozenEstimator(est.fit(FACES[:3, :8, :8])), "8"
+    else:
+        est = small(data_range=255).fit(255 * FACES[:3]).set_params(data_range=None)
+        frozen, message = FrozenEstimator(est), "must have one data_range"
+    monkeypatch.setattr(ClassicalReconstructor, "fit", lambda *args: pytest.fail("was fitted"))
+    with pytest.raises(ValueError, match=message):
+        compare([ClassicalReconstructor(), frozen], FACES[:14], cv=[SPLIT])
+
+
+def test_images_are_read_once_in_a_split_and_not_while_a_prediction_is_timed(tmp_path, monkeypatch):
+    for i, image in enumerate(np.uint8(255 * FACES[:6])):
+        imsave(tmp_path / f"{i}.png", image, check_contrast=False)
+    reads, opened = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda path: reads.append(path.stem) or opened(path))
+
+    def n_reads(n_estimators):
+        reads.clear()
+        estimators = {str(i): ClassicalReconstructor(noise=0.1) for i in range(n_estimators)}
+        split = [(np.arange(3, 6), np.arange(3))]
+        compare(estimators, ImageFolder(tmp_path, size=13), cv=split, metrics="psnr")
+        return [reads.count(str(i)) for i in range(3)]
+
+    assert n_reads(1) == n_reads(3)
+    assert min(n_reads(1)) > 0
+
+
 def test_searches_are_compared_by_their_best():
     search = GridSearchCV(small(GaussianBlur()), {"n_inner": [0, 3]}, cv=2)
     table = compare([search], FACES[:14], cv=[SPLIT])
@@ -606,3 +649,14 @@ def test_learned_numbers_are_counted():
     tuned = small(solver=solver, inner_lr_rule="fixed", tune_solver=True).fit(FACES[:3])
     assert n_weights(tuned) == n_denoiser + n_init + 1  # the penalty
     assert n_weights(ClassicalReconstructor().fit(FACES[:3])) == 0
+
+
+def test_weights_of_other_libraries_networks_are_counted():
+    class Denoiser(torch.nn.Conv2d):
+        def forward(self, x, noise_level):
+            return super().forward(x)
+
+    solver = RED(FunctionDenoiser(Denoiser(1, 1, 3, padding=1)), n_iter=1)
+    assert n_weights(ClassicalReconstructor(solver=solver).fit(FACES[:3])) == 10
+    unrolled = UnrolledReconstructor(solver=solver, max_epochs=1).fit(FACES[:3])
+    assert n_weights(unrolled) == 11  # with the penalty

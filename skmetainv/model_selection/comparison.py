@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from skmetainv.arrays import image_layout
 from skmetainv.denoisers.nested import fitted_denoisers
@@ -26,7 +30,12 @@ from skmetainv.operators import Identity, Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.validation import are_images, check_images, check_range
+from skmetainv.reconstruction.validation import (
+    are_images,
+    check_images,
+    check_nothing_simulates,
+    check_range,
+)
 
 
 def compare(
@@ -150,17 +159,17 @@ def compare(
     chosen = chosen_metrics(metrics, lpips, METRICS, "'metrics' parameter of compare")
     X, y, groups = indexable(X, y, groups)
     first, paired = unwrapped(next(iter(named.values()))), are_images(y)
-    if paired and not (operator is None and noise is None):
-        raise ValueError(
-            "With pairs of measurements X and clean images y nothing is simulated: operator and "
-            f"noise must be None. Got {operator!r} and {noise!r} instead."
-        )
+    if paired:
+        check_nothing_simulates(operator, noise)
     clean = check_images(y if paired else X, first, name="y" if paired else "X")
     simulator = _simulator(first, operator, noise)
     simulator._check_parameters()
     shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)
     _check_metrics(chosen, shape)
     simulate = partial(simulator.simulate, random_state=integer_seed(random_state))
+    for estimator in named.values():
+        if isinstance(estimator, FrozenEstimator):  # raises now what it would raise at its turn
+            estimator.predict(_safe_indexing(X, [0]) if paired else simulate(clean[:1]))
     trials: dict[str, list[_Trial]] = {name: [] for name in named}
     for train, test in check_cv(cv).split(X, y, groups):
         split = _split(clean, X if paired else None, train, test, simulate)
@@ -185,14 +194,17 @@ def _checked_estimators(estimators: Any) -> dict[str, Any]:
             )
         inner._check_parameters()
         frozen = isinstance(estimator, FrozenEstimator)
-        if not frozen and getattr(inner, "checkpoint", None) is not None:
+        if frozen:
+            check_is_fitted(inner)
+        elif getattr(inner, "checkpoint", None) is not None:
             raise ValueError(
                 "Estimators to compare are fitted several times, and must have checkpoint=None. "
                 f"Got {name}: {inner.checkpoint!r} instead."
             )
-        ranges[name] = check_range(inner.data_range), inner.data_range is None
+        own = inner.data_range_ if frozen else check_range(inner.data_range)
+        ranges[name] = own, inner.data_range is None
     if len(set(ranges.values())) > 1:
-        given = {name: unwrapped(estimator).data_range for name, estimator in pairs}
+        given = {name: own for name, (own, _) in ranges.items()}
         raise ValueError(f"Estimators to compare must have one data_range. Got {given} instead.")
     return dict(pairs)
 
@@ -262,11 +274,16 @@ def _split(
     clean: Any, measured: Any, train: Any, test: Any, simulate: Callable[[Any], Any]
 ) -> _Split:
     """Return one split of clean images, or of pairs where there are measurements."""
-    targets, places = _safe_indexing(clean, test), np.arange(len(clean))[test]
+    targets, places = _in_memory(_safe_indexing(clean, test)), np.arange(len(clean))[test]
     if measured is None:
         return _Split((_safe_indexing(clean, train), None), simulate(targets), targets, places)
     training = _safe_indexing(measured, train), _safe_indexing(clean, train)
     return _Split(training, _safe_indexing(measured, test), targets, places)
+
+
+def _in_memory(images: Any) -> Any:
+    """Return images that are read once, and not by each estimator while it is timed."""
+    return images if isinstance(images, torch.Tensor) else np.array(images)
 
 
 class _Trial(NamedTuple):
@@ -298,7 +315,8 @@ def n_weights(estimator: Any) -> int:
     Parameters
     ----------
     estimator : Reconstructor
-        Those of its ``weights_`` count, and those of learned denoisers in its solver or inner loss.
+        Those of its ``weights_`` count, and those of the learned denoisers and other networks in
+        its solver or inner loss.
 
     Examples
     --------
@@ -313,8 +331,10 @@ def n_weights(estimator: Any) -> int:
     own = getattr(estimator, "weights_", {})
     tuned = any(name.startswith("solver.") for name in own)  # then those of its denoiser are there
     parts = [vars(estimator).get(p) for p in ("inner_loss_", *(() if tuned else ("solver_",)))]
-    denoisers = [d for part in parts if part is not None for d in fitted_denoisers(part)]
-    return sum(w.size for kept in (own, *(d.weights_ for d in denoisers)) for w in kept.values())
+    held = {id(p): p for part in parts if part for p in part.get_params(deep=True).values()}
+    denoisers = [d.weights_ for part in parts if part for d in fitted_denoisers(part)]
+    networks = [dict(p.named_parameters()) for p in held.values() if isinstance(p, nn.Module)]
+    return sum(math.prod(w.shape) for kept in (own, *denoisers, *networks) for w in kept.values())
 
 
 def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...]) -> None:

@@ -19,7 +19,7 @@ from skmetainv.noise import NOISE_CONSTRAINTS, Noise
 from skmetainv.operators import Operator
 from skmetainv.parameters import Interval
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.validation import are_images, check_images
+from skmetainv.reconstruction.validation import are_images, check_images, check_nothing_simulates
 
 
 class ImageScorer(BaseEstimator):
@@ -115,7 +115,8 @@ class ImageScorer(BaseEstimator):
         ------
         ValueError
             If a parameter is not what it may be, if an estimator that cannot simulate is given no
-            pairs, or if the images are none that a metric takes.
+            pairs, if there is an operator or a noise to simulate with and pairs, or if the images
+            are none that a metric takes.
         """
         self._validate_params()
         metrics = chosen_metrics(
@@ -140,6 +141,7 @@ class ImageScorer(BaseEstimator):
                 f"{type(estimator).__name__} cannot simulate: score it on measurements X and "
                 "their clean images y."
             )
+        check_nothing_simulates(self.operator, self.noise)
         return [(_images(y, estimator), _images(estimator.predict(X), estimator))], (0.0, 1.0)
 
 

@@ -37,6 +37,7 @@ from skmetainv.reconstruction.validation import (
     check_image_shape,
     check_images,
     check_measurements,
+    check_nothing_simulates,
     check_pair,
     check_range,
     check_shape,
@@ -176,10 +177,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If `operator` gives measurements that the fitted one does not.
+            If `operator` gives measurements that the fitted one does not, or if it or `noise` is
+            given with pairs, of which nothing is simulated.
         """
         self._check_ready()
         clean, measured = self._pairs(X, y)
+        if measured is not None:
+            check_nothing_simulates(operator, noise)
         A = self._parts()["A"] if operator is None else self._other_map(operator)
         noise = self.noise if noise is None else noise
         measure = self._measure(A, noise, integer_seed(random_state), measured)

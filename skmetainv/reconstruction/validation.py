@@ -140,6 +140,15 @@ def check_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
+def check_nothing_simulates(operator: Any, noise: Any) -> None:
+    """Raise if an operator or a noise is given to simulate with, where measurements are given."""
+    if not (operator is None and noise is None):
+        raise ValueError(
+            "With pairs of measurements X and clean images y nothing is simulated: operator and "
+            f"noise must be None. Got {operator!r} and {noise!r} instead."
+        )
+
+
 def check_range(data_range: Any) -> tuple[float, float]:
     """Return the least and the largest value of images."""
     if data_range is None:
