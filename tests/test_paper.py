@@ -358,6 +358,13 @@ def test_candidates_are_of_columns_and_their_parameters(table, length):
         made[name].set_params(**settings)
 
 
+@pytest.mark.parametrize("options", [[], ["--table", "1"], ["--claims", "--table", "1"]])
+def test_a_command_is_a_table_or_the_claims(options, capsys):
+    with pytest.raises(SystemExit):
+        command.main(options)
+    assert "give --table and --images, or --claims" in capsys.readouterr().err
+
+
 def test_a_length_without_candidates_is_refused(folder, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(3, folder, tmp_path, "--tune", "long")

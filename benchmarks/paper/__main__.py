@@ -43,8 +43,9 @@ def parsed(argv):
     parser.add_argument("--column", help=argparse.SUPPRESS)
     parser.add_argument("--candidate", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    if not args.claims and (args.table is None or args.images is None):
-        parser.error("--table and --images are required, unless --claims is given")
+    given = [args.table, args.images]
+    if any(given) if args.claims else not all(given):
+        parser.error("give --table and --images, or --claims, which reads all tables")
     if args.tune and not tune.candidates(args.table, args.tune):
         parser.error(f"Table {args.table} has no candidates for {args.tune} training")
     for name in ("images", "work", "results", "lpips_weights"):
