@@ -68,7 +68,7 @@ CLAIMS = {
             *_better(table, "Meta-RED L2", ["Meta-RED LPIPS"]),
         )
     ],
-    "4. Fine-tuning the denoiser lifts distortion and LPIPS (Table 4)": [
+    "4. Fine-tuning the denoiser improves distortion and LPIPS (Table 4)": [
         Comparison((TUNED, f"Meta-RED {loss}"), (DEBLURRING, f"Meta-RED {loss}"), metric)
         for metric in (*_DISTORTION, "lpips")
         for loss in _LOSSES
