@@ -315,6 +315,13 @@ def test_initial_weights_keep_the_variance_of_rectified_inputs(layer):
     assert layer(x).square().mean().item() == pytest.approx(1.0, rel=0.1)
 
 
+def test_initial_weights_of_what_no_rectifier_follows():
+    network = torch.nn.Sequential(torch.nn.Linear(64, 500), torch.nn.Linear(500, 64))
+    weights = initial_weights(network, np.random.default_rng(0), unrectified=[network[1]])
+    assert weights["0.weight"].std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.02)
+    assert weights["1.weight"].std().item() == pytest.approx((1 / 500) ** 0.5, rel=0.02)
+
+
 def test_the_published_architectures():
     """17 layers of KAIR's names; 32.6 million weights of DRUNet's."""
     dncnn = DnCNN()._network(1, depth=17, width=64, residual=True, noise_level_input=False)

@@ -261,6 +261,20 @@ def test_the_original_size_has_23_convolutions_and_31_million_weights():
     assert sum(w.size for w in est.weights_.values()) == 31_030_593 + seen_mask
 
 
+def test_it_begins_with_the_same_variance_at_every_scale():
+    """He et al. (2015), but for up-convolutions and the last one: no rectifier follows these."""
+    weights = unet(width=16, depth=4, lr=0.0).fit(FACES[:1]).weights_
+    for name, w in weights.items():
+        if name.endswith("bias"):
+            assert (w == 0).all()
+        elif ".up." in name:  # of stride 2 and size 2: an output has one input of each channel
+            assert w.std() == pytest.approx(w.shape[0] ** -0.5, rel=0.1)
+        else:
+            gain = 1 if ".last." in name else 2**0.5
+            assert w.std() == pytest.approx(gain * w[0].size ** -0.5, rel=0.2)
+    assert any(".up." in name for name in weights)
+
+
 def test_it_sees_which_pixels_are_missing():
     """A pixel that is missing and one that is measured as 0 differ in the mask alone."""
     est = unet(MissingPixels(observed=0.5)).fit(FACES[:10])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,10 @@ class LearnedModule(DenoiserModule):
 
 
 def initial_weights(
-    network: nn.Module, generator: np.random.Generator, gain: float = 2**0.5
+    network: nn.Module,
+    generator: np.random.Generator,
+    gain: float = 2**0.5,
+    unrectified: Collection[nn.Module] = (),
 ) -> dict[str, torch.Tensor]:
     """Return normally distributed weights, and biases of 0.
 
@@ -82,15 +86,18 @@ def initial_weights(
     generator : numpy.random.Generator
         Draws them.
     gain : float, default=2**0.5
-        They have the standard deviation ``gain / sqrt(fan_in)``, of which the fan-in is the number
-        of inputs that an output is a sum of.
+        They have the standard deviation ``gain / sqrt(fan_in)``, where the fan-in is the number of
+        inputs that are summed into one output.
+    unrectified : collection of torch.nn.Module, default=()
+        Layers of the network that no rectifier follows: their gain is 1.
     """
     weights = {}
     for name, like in network.state_dict().items():
         if like.ndim == 1:
             weights[name] = torch.zeros_like(like)
         else:
-            scale = gain / _fan_in(network.get_submodule(name.rpartition(".")[0]), like) ** 0.5
+            layer = network.get_submodule(name.rpartition(".")[0])
+            scale = (1.0 if layer in unrectified else gain) / _fan_in(layer, like) ** 0.5
             weights[name] = torch.from_numpy(scale * generator.standard_normal(like.shape))
     return weights
 

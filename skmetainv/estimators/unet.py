@@ -128,7 +128,7 @@ class UNetReconstructor(SupervisedReconstructor):
     -----
     Images are continued at their border by 0 in convolutions, so that the result is as large as the
     image, and by their last row and column up to a multiple of ``2^(depth - 1)`` pixels. Weights
-    begin as He et al. (2015) have it.
+    begin as He et al. (2015) have it, with the gain 1 in the layers that no rectifier follows.
 
     References
     ----------
@@ -223,11 +223,12 @@ class UNetReconstructor(SupervisedReconstructor):
         architecture = {name: getattr(self, name) for name in ("width", "depth", "residual")}
         state = {"start_": start, "_architecture_": architecture}
         G = self._module(state, problem.geometry, problem.A)
-        weights = initial_weights(G, weights_generator(seed))
+        unrectified = [*G.network.up, G.network.last]
+        weights = initial_weights(G, weights_generator(seed), unrectified=unrectified)
         cast = {name: weight.to(self._dtype()) for name, weight in weights.items()}
         return {**state, "weights_": to_numpy(cast)}
 
-    def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:
+    def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> _FromStart:
         start, scale = state["start_"], 1.0
         if start == "adjoint" and isinstance(A, LinearMap):
             scale = 1 / (float(A.norm()) ** 2 or 1.0)
