@@ -32,7 +32,7 @@ def split_pictures(
     """Return the pictures of a folder in three parts, people in an order that is drawn once.
 
     Pictures whose files have the same name up to the last "_" are of one person, and in one part;
-    names without "_" tell nobody.
+    a picture without "_" in its name is a person of its own.
     Where the folder has the folders ``train`` and ``val``, test pictures are those of ``val``, and
     nobody in them is in another part.
 
@@ -56,7 +56,7 @@ def split_pictures(
     Raises
     ------
     ValueError
-        If the folder has too few images.
+        If the folder has too few images, or if crops are to be cut but not in memory.
     """
     if crops and not in_memory:
         raise ValueError("Crops are cut in memory: in_memory must be True with crops.")
@@ -111,7 +111,7 @@ def _first(people, n, crops):
     k = int(np.searchsorted(ends, n)) + 1
     if k > len(people):
         n_images = ends[-1] if people else 0
-        raise ValueError(f"{n} images cannot be taken of {n_images} of {len(people)} people.")
+        raise ValueError(f"{n_images} images of {len(people)} people are left, too few for {n}.")
     return np.sort(np.concatenate(people[:k])), people[k:]
 
 

@@ -14,6 +14,7 @@ from benchmarks.paper import __main__ as command
 from benchmarks.paper import tune
 from benchmarks.paper.claims import CLAIMS
 from benchmarks.paper.columns import columns
+from benchmarks.paper.run import description
 from benchmarks.paper.settings import METRICS, PRESETS, PUBLISHED
 from benchmarks.paper.tune import candidates
 from benchmarks.pictures import split_pictures
@@ -121,7 +122,7 @@ def test_numbers_are_those_of_the_saved_reconstructions(table, folder, tmp_path,
                 assert f"{np.mean(values):{FORMATS[metric]}} ±" in cell(
                     printed, *place(table, task, name, metric.upper())
                 )
-    assert ("Their denoiser was trained before" in text) == (table in (3, 4))
+    assert ("The denoiser of all columns took" in text) == (table in (3, 4))
     assert "No LPIPS" in text
     assert (tmp_path / "results" / f"table{table}-tiny-seed0.png").stat().st_size > 10_000
     assert record["environment"]["torch"]
@@ -242,8 +243,8 @@ def test_nobody_is_in_two_folders_of_parts(tmp_path):
     ("n_validation", "n_test", "message"),
     [
         (4, 26, "nobody left to train on"),
-        (5, 31, "31 images cannot be taken of 30 of 15 people"),
-        (1, 30, "1 images cannot be taken of 0 of 0 people"),
+        (5, 31, "30 images of 15 people are left, too few for 31"),
+        (1, 30, "0 images of 0 people are left, too few for 1"),
     ],
 )
 def test_too_few_pictures(folder, n_validation, n_test, message):
@@ -358,11 +359,19 @@ def test_candidates_are_of_columns_and_their_parameters(table, length):
         made[name].set_params(**settings)
 
 
-@pytest.mark.parametrize("options", [[], ["--table", "1"], ["--claims", "--table", "1"]])
-def test_a_command_is_a_table_or_the_claims(options, capsys):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--table and --images are required"),
+        (["--table", "1"], "--table and --images are required"),
+        (["--claims", "--table", "1"], "takes no --table"),
+        (["--claims", "--tune", "short"], "takes no --table"),
+    ],
+)
+def test_a_command_is_a_table_or_the_claims(options, message, capsys):
     with pytest.raises(SystemExit):
         command.main(options)
-    assert "give --table and --images, or --claims" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_length_without_candidates_is_refused(folder, tmp_path, capsys):
@@ -371,22 +380,22 @@ def test_a_length_without_candidates_is_refused(folder, tmp_path, capsys):
     assert "Table 3 has no candidates for long training" in capsys.readouterr().err
 
 
-def test_candidates_of_other_pictures_are_tried_again(folder, tmp_path, monkeypatch):
-    calls = []
-
+def test_candidates_of_other_pictures_are_not_taken_nor_lost(folder, tmp_path, monkeypatch):
     def candidate(args, option, value):
-        calls.append(value)
         own = dict(zip(("column", "settings"), json.loads(value), strict=True))
-        return json.dumps({**own, "length": args.tune, "psnr": 0.0})
+        return json.dumps({**own, "length": args.tune, "estimator": "?", "psnr": 0.0})
 
     monkeypatch.setattr(command, "in_own_process", candidate)
     other = tmp_path / "others"
     other.mkdir()
     for i, face in enumerate(load_faces()[30:60]):
         Image.fromarray(np.uint8(255 * face)).save(other / f"Person_{i // 2:02}_{i % 2}.png")
-    for images in (folder, other):
-        run(4, images, tmp_path, "--tune", "short")
-    assert len(calls) == 2 * len(candidates(4, "short"))
+    run(2, folder, tmp_path, "--tune", "long")
+    file = tmp_path / "results" / "tuning2-tiny-seed0.json"
+    found = file.read_text()
+    with pytest.raises(SystemExit, match="is of other settings"):
+        run(2, other, tmp_path, "--tune", "long")
+    assert file.read_text() == found
 
 
 def test_tuning_tries_candidates_once_at_each_length(folder, tmp_path, capsys, monkeypatch):
@@ -396,7 +405,8 @@ def test_tuning_tries_candidates_once_at_each_length(folder, tmp_path, capsys, m
         calls.append(value)
         name, settings = json.loads(value)
         found = {"column": name, "settings": settings, "length": args.tune, "images": 8}
-        return json.dumps({**found, "psnr": settings.get("lr", 0.0), "estimator": "?"})
+        own = columns(1, PRESETS["tiny"], 0, "cpu")[name].set_params(**settings, max_epochs=1)
+        return json.dumps({**found, "psnr": settings.get("lr", 0.0), "estimator": description(own)})
 
     monkeypatch.setattr(command, "in_own_process", candidate)
     for length in ("short", "long", "short"):

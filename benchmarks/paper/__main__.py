@@ -43,9 +43,12 @@ def parsed(argv):
     parser.add_argument("--column", help=argparse.SUPPRESS)
     parser.add_argument("--candidate", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    given = [args.table, args.images]
-    if any(given) if args.claims else not all(given):
-        parser.error("give --table and --images, or --claims, which reads all tables")
+    if args.claims and (args.table or args.images or args.tune):
+        parser.error(
+            "--claims reads all tables: it takes no --table, --images or --tune"
+        )
+    if not args.claims and not (args.table and args.images):
+        parser.error("--table and --images are required, unless --claims is given")
     if args.tune and not tune.candidates(args.table, args.tune):
         parser.error(f"Table {args.table} has no candidates for {args.tune} training")
     for name in ("images", "work", "results", "lpips_weights"):
@@ -103,7 +106,7 @@ def run_table(args, experiment, loss):
     results = {"groups": groups, "columns": found, "denoiser": denoiser_record(experiment)}
     settings = {
         "table": args.table,
-        "preset": experiment.sizes,
+        "preset": experiment.preset_repr,
         "columns": experiment.preset.of_columns(args.table),
         "images": Path(args.images).name,
         "pictures": experiment.digest,
@@ -139,18 +142,25 @@ def denoiser_record(experiment):
 
 def run_candidates(args, experiment):
     """Try the candidates of a table that were not tried before, then print them."""
-    name = f"tuning{args.table}-{args.preset}"
+    name = f"tuning{args.table}-{args.preset}-seed{args.seed}"
     settings = {
-        "preset": experiment.sizes,
+        "preset": experiment.preset_repr,
         "images": Path(args.images).name,
         "pictures": experiment.digest,
         "seed": args.seed,
         "scored_images": tune.N_SCORED,
     }
     args.results.mkdir(parents=True, exist_ok=True)
-    found = load(name, settings, args.results) or []
-    tried = [(run["column"], run["settings"]) for run in found if run["length"] == args.tune]
-    missing = [one for one in tune.candidates(args.table, args.tune) if one not in tried]
+    found = load(name, settings, args.results)
+    if found is None and (args.results / f"{name}.json").exists():
+        raise SystemExit(f"{args.results / name}.json is of other settings: move it away.")
+    found = found or []
+    tried = [(run["length"], run["estimator"]) for run in found]
+    missing = [
+        one
+        for one in tune.candidates(args.table, args.tune)
+        if (args.tune, description(tune.candidate(experiment, *one))) not in tried
+    ]
     with ThreadPoolExecutor(args.jobs) as pool:
         encoded = map(json.dumps, missing)
         for line in pool.map(partial(in_own_process, args, "--candidate"), encoded):

@@ -13,7 +13,7 @@ from skmetainv.model_selection import standard_error
 _LOWER = ("mse", "lpips")
 # A difference counts at this level.
 _LEVEL = 0.975
-# Who is not behind by more than so many decibels has come near.
+# A column has come near another if it trails it by at most so many decibels.
 _NEAR = 0.25
 
 
@@ -50,7 +50,7 @@ CLAIMS = {
     "2. Meta-RED beats RED and HQS at as many solver updates (Table 3)": _better(
         DEBLURRING, "Meta-RED L2", ("RED 12", "HQS 12"), _DISTORTION
     ),
-    f"2. ... comes near RED at convergence (less than {_NEAR} dB behind it, Table 3)": _better(
+    f"2. ... comes near RED at convergence (at most {_NEAR} dB behind it, Table 3)": _better(
         DEBLURRING, "Meta-RED L2", ["RED converged"], margin=_NEAR
     ),
     "2. ... but HQS at convergence is ahead of it (Table 3)": _better(

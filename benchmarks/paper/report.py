@@ -67,10 +67,14 @@ def print_table(table, results):
         costs["predict (ms per image)", name] = f"{column['predict_ms']:.2f}"
         costs["weights", name] = str(column["n_weights"])
     _print_grid(costs)
-    if results["denoiser"] is not None:
-        print(
-            f"\nTheir denoiser was trained before, in {results['denoiser']['fit_seconds']:.0f} s."
-        )
+    print_denoiser([results])
+
+
+def print_denoiser(runs):
+    """Print how long the denoiser of some runs of a table took, where it has one."""
+    if all(run["denoiser"] is not None for run in runs):
+        seconds = np.mean([run["denoiser"]["fit_seconds"] for run in runs])
+        print(f"\nThe denoiser of all columns took {seconds:.0f} s more to train.")
 
 
 def _place(table, task, name, metric):

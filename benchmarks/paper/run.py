@@ -80,7 +80,7 @@ class Experiment:
         return fitted(own, self.pictures.training, path)
 
     @property
-    def sizes(self):
+    def preset_repr(self):
         """The preset but for the settings of columns, which estimators show themselves."""
         return repr(replace(self.preset, columns={}))
 
@@ -132,7 +132,7 @@ class Experiment:
         """Return a short name of all that a result depends on: of anything else is another."""
         told = [
             description(estimator),
-            self.sizes,
+            self.preset_repr,
             repr(tasks(self.table, self.preset)),
             _MEASUREMENT_SEED,
             __version__,
@@ -187,7 +187,8 @@ def _costs(estimator):
         costs["updates_most"] = int(np.max(estimator.n_iter_))
         costs["n_not_finite"] = sum(not np.isfinite(r).all() for r in estimator.residuals_)
         if estimator.max_iter is not None:
-            costs["n_not_converged"] = int(np.sum(estimator.n_iter_ == estimator.max_iter))
+            last = np.array([changes[-1] for changes in estimator.residuals_])
+            costs["n_not_converged"] = int(np.sum(~(last <= estimator.tol)))
     return costs
 
 

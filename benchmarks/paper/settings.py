@@ -37,7 +37,7 @@ class Preset:
         return 5 if table in (INPAINTING, MISSING) else 3
 
     def of_columns(self, table: int) -> dict[str, dict[str, Any]]:
-        """Return the settings of a table's columns by what their names begin with."""
+        """Return the settings of a table's columns by how names begin; the last that fits wins."""
         return {name: own for (of, name), own in self.columns.items() if of == table}
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from benchmarks.paper.report import FORMATS, published_figure
+from benchmarks.paper.report import FORMATS, print_denoiser, published_figure
 from benchmarks.paper.settings import METRICS
 from skmetainv.model_selection import standard_error
 
@@ -37,7 +37,7 @@ def load_results(folder, preset):
         if other:
             raise ValueError(f"{file.name} is of other {', '.join(other)} than runs before it.")
         runs = found.setdefault(settings["table"], {})
-        runs[settings["seed"]] = {**results, "pictures": settings["pictures"]}
+        runs[settings["seed"]] = {**results, "pictures": settings.get("pictures")}
     return {table: dict(sorted(found[table].items())) for table in sorted(found)}
 
 
@@ -64,9 +64,7 @@ def print_tables(results):
                     cells += _told(metric, values, first["groups"])
                     cells.append(published_figure(table, task, name, metric))
                 print(f"| {' | '.join([*cells, *_costs(own)])} |")
-        if first["denoiser"] is not None:
-            seconds = np.mean([run["denoiser"]["fit_seconds"] for run in runs.values()])
-            print(f"\nTheir denoiser was trained before, in {seconds:.0f} s.")
+        print_denoiser(runs.values())
 
 
 def _heads(metric):

@@ -12,7 +12,7 @@ _OUTER = {"outer_lr": (3e-4, 1e-3)}
 _LR = {"lr": (3e-4, 1e-3, 3e-3, 1e-2)}
 _HQS = {"solver__weight": (0.03, 0.1, 0.3), "solver__measurement_noise": (0.015, 0.03, 0.05)}
 
-# Converging takes long: so many validation pictures are scored.
+# Columns that run to convergence are slow: only so many validation pictures are scored.
 N_SCORED = 100
 
 # After so many training pictures, 100 or 150 outer steps; long training has all of them.
@@ -47,7 +47,8 @@ _SHORT = {
     },
 }
 
-# Then, in long training, what it takes to stay stable: more inner steps want smaller ones.
+# Then, in long training, what it takes to stay stable: with more inner steps, smaller initial step
+# sizes.
 _CLIPPED = {"max_grad_norm": (None, 0.1)}
 _LONG = {
     INPAINTING: {
@@ -68,16 +69,19 @@ def candidates(table, length):
     return [(name, settings) for name, grid in grids for settings in ParameterGrid(grid)]
 
 
+def candidate(experiment, name, settings):
+    """Return a column with settings to try, not fitted, that is trained for one epoch."""
+    estimator = experiment.columns()[name].set_params(**settings)
+    return estimator.set_params(max_epochs=1) if hasattr(estimator, "max_epochs") else estimator
+
+
 def validation_psnr(experiment, name, settings, length):
     """Return the mean PSNR of validation pictures after one epoch of short or long training."""
     pictures = experiment.pictures
     training = pictures.training
     if length == "short":
         training = training[: N_SHORT[experiment.table]]
-    estimator = experiment.columns()[name].set_params(**settings)
-    if hasattr(estimator, "max_epochs"):
-        estimator.set_params(max_epochs=1)
-    uninterrupted(estimator.fit(training))
+    estimator = uninterrupted(candidate(experiment, name, settings).fit(training))
     scored = pictures.validation[:N_SCORED]
     clean, measured = scored / 255, experiment.measurements(scored)
     ratios = [psnr(clean, estimator.predict(y)) for y in measured.values()]
