@@ -423,17 +423,20 @@ def test_frozen_estimators_that_cannot_be_compared_are_refused_before_others_are
     if fault == "not fitted":
         frozen, message = FrozenEstimator(small()), "not fitted yet"
     elif fault == "other shape":
-        est = UnrolledReconstructor(Inpainting(mask=np.ones((8, 8), dtype=bool)), max_epochs=1)
-        frozen, message = FrozenEstimator(est.fit(FACES[:3, :8, :8])), "8"
+        est = ClassicalReconstructor(GaussianBlur()).fit(FACES[:3, :8, :8])
+        frozen, message = FrozenEstimator(est), r"expecting measurements of shape \(8, 8\)"
     else:
         est = small(data_range=255).fit(255 * FACES[:3]).set_params(data_range=None)
         frozen, message = FrozenEstimator(est), "must have one data_range"
     monkeypatch.setattr(ClassicalReconstructor, "fit", lambda *args: pytest.fail("was fitted"))
     with pytest.raises(ValueError, match=message):
-        compare([ClassicalReconstructor(), frozen], FACES[:14], cv=[SPLIT])
+        compare([ClassicalReconstructor(GaussianBlur()), frozen], FACES[:14], cv=[SPLIT])
 
 
-def test_images_are_read_once_in_a_split_and_not_while_a_prediction_is_timed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("paired", [False, True])
+def test_images_are_read_once_in_a_split_and_not_while_a_prediction_is_timed(
+    paired, tmp_path, monkeypatch
+):
     for i, image in enumerate(np.uint8(255 * FACES[:6])):
         imsave(tmp_path / f"{i}.png", image, check_contrast=False)
     reads, opened = [], Image.open
@@ -443,11 +446,11 @@ def test_images_are_read_once_in_a_split_and_not_while_a_prediction_is_timed(tmp
         reads.clear()
         estimators = {str(i): ClassicalReconstructor(noise=0.1) for i in range(n_estimators)}
         split = [(np.arange(3, 6), np.arange(3))]
-        compare(estimators, ImageFolder(tmp_path, size=13), cv=split, metrics="psnr")
+        images = ImageFolder(tmp_path, size=13)
+        compare(estimators, images, images if paired else None, cv=split, metrics="psnr")
         return [reads.count(str(i)) for i in range(3)]
 
-    assert n_reads(1) == n_reads(3)
-    assert min(n_reads(1)) > 0
+    assert n_reads(1) == n_reads(3) == [1 + paired] * 3
 
 
 def test_searches_are_compared_by_their_best():
@@ -658,5 +661,14 @@ def test_weights_of_other_libraries_networks_are_counted():
 
     solver = RED(FunctionDenoiser(Denoiser(1, 1, 3, padding=1)), n_iter=1)
     assert n_weights(ClassicalReconstructor(solver=solver).fit(FACES[:3])) == 10
+    frozen = RED(FrozenEstimator(solver.denoiser), n_iter=1)
+    assert n_weights(ClassicalReconstructor(solver=frozen).fit(FACES[:3])) == 10
     unrolled = UnrolledReconstructor(solver=solver, max_epochs=1).fit(FACES[:3])
     assert n_weights(unrolled) == 11  # with the penalty
+
+
+def test_weights_that_solver_and_inner_loss_share_are_counted_once():
+    D = FrozenEstimator(DnCNN(depth=2, width=3, max_epochs=1).fit(FACES[:3]))
+    own = {"inner_lr_rule": "fixed", "solver": RED(D, n_iter=1)}
+    alone = n_weights(small(**own).fit(FACES[:3]))
+    assert n_weights(small(**own, inner_loss=InnerLoss(regularizer=D)).fit(FACES[:3])) == alone

@@ -44,9 +44,7 @@ def parsed(argv):
     parser.add_argument("--candidate", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.claims and (args.table or args.images or args.tune):
-        parser.error(
-            "--claims reads all tables: it takes no --table, --images or --tune"
-        )
+        parser.error("--claims reads all tables: it takes no --table, --images or --tune")
     if not args.claims and not (args.table and args.images):
         parser.error("--table and --images are required, unless --claims is given")
     if args.tune and not tune.candidates(args.table, args.tune):

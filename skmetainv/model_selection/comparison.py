@@ -18,7 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skmetainv.arrays import image_layout
-from skmetainv.denoisers.nested import fitted_denoisers
+from skmetainv.denoisers.learned import LearnedDenoiser
+from skmetainv.denoisers.nested import all_parts
 from skmetainv.estimators import ClassicalReconstructor
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
@@ -169,7 +170,8 @@ def compare(
     simulate = partial(simulator.simulate, random_state=integer_seed(random_state))
     for estimator in named.values():
         if isinstance(estimator, FrozenEstimator):  # raises now what it would raise at its turn
-            estimator.predict(_safe_indexing(X, [0]) if paired else simulate(clean[:1]))
+            one = _safe_indexing(X if paired else clean, [0])
+            estimator.predict(one if paired else simulate(one))
     trials: dict[str, list[_Trial]] = {name: [] for name in named}
     for train, test in check_cv(cv).split(X, y, groups):
         split = _split(clean, X if paired else None, train, test, simulate)
@@ -201,11 +203,11 @@ def _checked_estimators(estimators: Any) -> dict[str, Any]:
                 "Estimators to compare are fitted several times, and must have checkpoint=None. "
                 f"Got {name}: {inner.checkpoint!r} instead."
             )
+        rescales = inner._geometry_.rescale_integers if frozen else inner.data_range is None
         own = inner.data_range_ if frozen else check_range(inner.data_range)
-        ranges[name] = own, inner.data_range is None
+        ranges[name] = None if rescales else own
     if len(set(ranges.values())) > 1:
-        given = {name: own for name, (own, _) in ranges.items()}
-        raise ValueError(f"Estimators to compare must have one data_range. Got {given} instead.")
+        raise ValueError(f"Estimators to compare must have one data_range. Got {ranges} instead.")
     return dict(pairs)
 
 
@@ -278,12 +280,13 @@ def _split(
     if measured is None:
         return _Split((_safe_indexing(clean, train), None), simulate(targets), targets, places)
     training = _safe_indexing(measured, train), _safe_indexing(clean, train)
-    return _Split(training, _safe_indexing(measured, test), targets, places)
+    return _Split(training, _in_memory(_safe_indexing(measured, test)), targets, places)
 
 
 def _in_memory(images: Any) -> Any:
     """Return images that are read once, and not by each estimator while it is timed."""
-    return images if isinstance(images, torch.Tensor) else np.array(images)
+    as_they_are = isinstance(images, torch.Tensor) or hasattr(images, "iloc")  # a data frame
+    return images if as_they_are else np.asarray(images)
 
 
 class _Trial(NamedTuple):
@@ -330,11 +333,14 @@ def n_weights(estimator: Any) -> int:
     """
     own = getattr(estimator, "weights_", {})
     tuned = any(name.startswith("solver.") for name in own)  # then those of its denoiser are there
-    parts = [vars(estimator).get(p) for p in ("inner_loss_", *(() if tuned else ("solver_",)))]
-    held = {id(p): p for part in parts if part for p in part.get_params(deep=True).values()}
-    denoisers = [d.weights_ for part in parts if part for d in fitted_denoisers(part)]
-    networks = [dict(p.named_parameters()) for p in held.values() if isinstance(p, nn.Module)]
-    return sum(math.prod(w.shape) for kept in (own, *denoisers, *networks) for w in kept.values())
+    components = [vars(estimator).get(p) for p in ("inner_loss_", *(() if tuned else ("solver_",)))]
+    kept = [own]
+    for part in all_parts(*(component for component in components if component is not None)):
+        if isinstance(part, LearnedDenoiser):
+            kept.append(getattr(part, "weights_", {}))
+        elif isinstance(part, nn.Module):
+            kept.append(dict(part.named_parameters()))
+    return sum(math.prod(w.shape) for weights in kept for w in weights.values())
 
 
 def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...]) -> None:
