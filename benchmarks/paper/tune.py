@@ -53,11 +53,11 @@ _CLIPPED = {"max_grad_norm": (None, 0.1)}
 _LONG = {
     INPAINTING: {
         **{f"Meta-{m}": {"inner_lr": (3.0, 10.0), **_CLIPPED} for m in STEPS},
-        "UNet": {"lr": (1e-3, 3e-3), **_CLIPPED},
+        "UNet": {"lr": (1e-3, 3e-3, 1e-2), **_CLIPPED},
     },
     MISSING: {
         "Meta": {"inner_lr": (0.01, 0.03), **_CLIPPED},
-        "UNet": {"lr": (1e-3, 3e-3), **_CLIPPED},
+        "UNet": {"lr": (1e-3, 3e-3, 1e-2), **_CLIPPED},
     },
 }
 CANDIDATES = {"short": _SHORT, "long": _LONG}
