@@ -93,7 +93,7 @@ _QUICK: dict[tuple[int, str], dict[str, Any]] = {
         "max_grad_norm": 0.1,  # without it training diverges
         "lr_schedule": "cosine",
     },
-    (MISSING, "UNet"): {"lr": 3e-3, "max_grad_norm": 0.1, "lr_schedule": "cosine"},
+    (MISSING, "UNet"): {"lr": 1e-2, "max_grad_norm": 0.1, "lr_schedule": "cosine"},
     (DEBLURRING, "Meta"): {
         "outer_lr": 3e-4,
         "inner_lr": 30.0,
