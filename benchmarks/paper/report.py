@@ -60,7 +60,7 @@ def print_table(table, results):
         for task, name, metric, mean, error, _ in rows(table, results)
     }
     _print_grid(placed)
-    print("\nmeans ± standard errors over the persons of the test pictures (the paper's figure)\n")
+    print("\nmeans ± standard errors over persons, or photographs (the paper's figure)\n")
     costs = {}
     for name, column in results["columns"].items():
         costs["fit (s)", name] = f"{column['fit_seconds']:.0f}"
