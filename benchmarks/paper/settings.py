@@ -76,8 +76,8 @@ FULL = Preset(
     in_memory=False,
 )
 
-# Learning rates fall, so that columns are compared at rest; the rest was chosen by --tune on
-# validation people.
+# Learning rates fall, so that columns are compared at rest; the rest, but for the denoiser, was
+# chosen by --tune on validation people.
 _QUICK: dict[tuple[int, str], dict[str, Any]] = {
     (INPAINTING, "Meta"): {
         "outer_lr": 3e-4,
