@@ -11,16 +11,20 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from benchmarks.paper import __main__ as command
+from benchmarks.paper import run as experiments
 from benchmarks.paper import tune
 from benchmarks.paper.claims import CLAIMS
-from benchmarks.paper.columns import columns
-from benchmarks.paper.run import description
+from benchmarks.paper.columns import Task, columns
+from benchmarks.paper.run import Experiment, description
 from benchmarks.paper.settings import METRICS, PRESETS, PUBLISHED
 from benchmarks.paper.tune import candidates
 from benchmarks.pictures import split_pictures
+from skmetainv import ClassicalReconstructor
 from skmetainv.datasets import load_faces
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import standard_error
+from skmetainv.operators import GaussianBlur, MissingPixels
+from skmetainv.solvers import GradientDescent
 from skmetainv.training import TrainingLoop
 
 
@@ -126,6 +130,7 @@ def test_numbers_are_those_of_the_saved_reconstructions(table, folder, tmp_path,
     assert "No LPIPS" in text
     assert (tmp_path / "results" / f"table{table}-tiny-seed0.png").stat().st_size > 10_000
     assert record["environment"]["torch"]
+    assert {column["commit"] for column in found.values()} == {record["environment"]["commit"]}
 
 
 def test_columns_run_in_processes_of_their_own(folder, tmp_path):
@@ -328,6 +333,24 @@ def test_other_pictures_are_another_run(folder, tmp_path):
     afresh = run(2, other, tmp_path / "fresh")["results"]["columns"]
     for name, column in second.items():
         assert column["quality"] == afresh[name]["quality"] != first[name]["quality"]
+
+
+def test_other_tasks_are_another_run(folder, tmp_path, monkeypatch):
+    """What was restored of other measurements is not taken."""
+    own = (2, PRESETS["tiny"], folder, 0, "cpu", tmp_path, None)
+    first = Experiment(*own)._path("UNet", ".npz")
+    assert Experiment(*own)._path("UNet", ".npz") == first
+    half = {"Half": Task(MissingPixels(observed=0.2, pattern="side"), 0.0)}
+    monkeypatch.setattr(experiments, "tasks", lambda *args: half)
+    assert Experiment(*own)._path("UNet", ".npz") != first
+
+
+@pytest.mark.parametrize(("tol", "n"), [(1e-12, 4), (10.0, 0)])
+def test_what_did_not_converge_is_counted(tol, n):
+    est = ClassicalReconstructor(GaussianBlur(), GradientDescent(), max_iter=3, tol=tol)
+    faces = load_faces()[:4]
+    experiments._predicted(est.fit(faces), faces)
+    assert experiments._costs(est)["n_not_converged"] == n
 
 
 @pytest.mark.usefixtures("in_this_process")

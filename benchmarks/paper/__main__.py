@@ -78,7 +78,7 @@ def in_own_process(args, *options):
     command = [sys.executable, "-m", "benchmarks.paper", *options]
     given = {k: v for k, v in vars(args).items() if v is not None and v is not False}
     for name, value in given.items():
-        command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        command += [f"--{name.replace('_', '-')}", str(value)]
     here = Path(__file__).parents[2]
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=here).stdout
     return out.splitlines()[-1]
@@ -104,11 +104,8 @@ def run_table(args, experiment, loss):
     results = {"groups": groups, "columns": found, "denoiser": denoiser_record(experiment)}
     settings = {
         "table": args.table,
-        "preset": experiment.preset_repr,
+        **experiment.settings,
         "columns": experiment.preset.of_columns(args.table),
-        "images": Path(args.images).name,
-        "pictures": experiment.digest,
-        "seed": args.seed,
         "training_images": len(experiment.pictures.training),
         "columns_at_a_time": args.jobs,
         "lpips": None if loss is None else loss.net,
@@ -141,13 +138,7 @@ def denoiser_record(experiment):
 def run_candidates(args, experiment):
     """Try the candidates of a table that were not tried before, then print them."""
     name = f"tuning{args.table}-{args.preset}-seed{args.seed}"
-    settings = {
-        "preset": experiment.preset_repr,
-        "images": Path(args.images).name,
-        "pictures": experiment.digest,
-        "seed": args.seed,
-        "scored_images": tune.N_SCORED,
-    }
+    settings = {**experiment.settings, "scored_images": tune.N_SCORED}
     args.results.mkdir(parents=True, exist_ok=True)
     found = load(name, settings, args.results)
     if found is None and (args.results / f"{name}.json").exists():

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm, t
 
+from benchmarks.paper.columns import STEPS
 from benchmarks.paper.settings import DEBLURRING, INPAINTING, MISSING, TUNED
 from skmetainv.model_selection import standard_error
 
@@ -40,7 +41,7 @@ def _better(table, first, seconds, metrics=("psnr",), **where):
 
 _DISTORTION = ("psnr", "ssim", "mse")
 _LOSSES = ("L1", "L2", "LPIPS")
-_META = [f"Meta-{m}" for m in (2, 3, 5, 7)]
+_META = [f"Meta-{m}" for m in STEPS]
 _OTHERS = ("RED 12", "RED converged", "HQS 12", "HQS converged")
 
 CLAIMS = {

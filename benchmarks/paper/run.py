@@ -84,6 +84,16 @@ class Experiment:
         """The preset but for the settings of columns, which estimators show themselves."""
         return repr(replace(self.preset, columns={}))
 
+    @property
+    def settings(self):
+        """What is recorded with everything that is found."""
+        return {
+            "preset": self.preset_repr,
+            "images": Path(self.images).name,
+            "pictures": self.digest,
+            "seed": self.seed,
+        }
+
     def columns(self):
         """Return the columns by name, not fitted."""
         own = self.preset, self.seed, self.device, self.denoiser, self.lpips
@@ -129,7 +139,7 @@ class Experiment:
         return self.folder / f"{name.replace(' ', '-')}-{self._name(estimator)}{suffix}"
 
     def _name(self, estimator):
-        """Return a short name of all that a result depends on: of anything else is another."""
+        """Return a short name of all that a result depends on, but for the code."""
         told = [
             description(estimator),
             self.preset_repr,

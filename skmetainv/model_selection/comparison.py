@@ -112,10 +112,10 @@ def compare(
     ------
     ValueError
         If the estimators are none that this function takes, have a parameter out of its range, the
-        same name, or a checkpoint; if they differ in their data range, in how they see an image, or
-        in the shape of its measurement; if `operator` or `noise` is given with pairs; if images
-        have NaN; if a metric is unknown, or does not take the images. All of that before anything
-        is fitted.
+        same name, or a checkpoint; if one in a `FrozenEstimator` is not fitted; if they differ in
+        their data range, in how they see an image, or in the shape of its measurement; if
+        `operator` or `noise` is given with pairs; if images have NaN; if a metric is unknown, or
+        does not take the images. All of that before anything is fitted.
     OSError
         Likewise, if LPIPS finds no file of weights.
 
