@@ -1,7 +1,10 @@
 """Image quality: scikit-image's metrics and LPIPS over batches of images, with settings stated.
 
-All metrics take arrays of shape ``(n, height, width)`` or ``(n, height, width, channels)``, the
-clean images first, and give the mean over the images, or one value per image.
+All metrics take the clean images first, and give the mean over the images, or one value per image.
+Both arrays have shape ``(n, height, width)``, ``(n, height, width, channels)`` or ``(n, channels,
+height, width)``; one colour image may come without its first axis. Tensors are taken as well.
+Integers and floats may meet: without a `data_range` integers become their share of their type's
+maximum, so that 8-bit pictures are compared with what `predict` gives.
 """
 
 import os
@@ -18,6 +21,8 @@ from skimage.metrics import (
     structural_similarity,
 )
 
+from skmetainv.arrays import as_array, has_mask, image_layout, integer_unit, is_one_image
+from skmetainv.arrays.units import warn_of_range, warn_of_type
 from skmetainv.losses import LPIPS, Criterion
 
 Range: TypeAlias = float | tuple[float, float]
@@ -25,17 +30,29 @@ Range: TypeAlias = float | tuple[float, float]
 # The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
+# Floats beyond so many times the range [0, 1] are in another unit than integers that share in it.
+_FAR = 10
+
 # Images whose features are computed at a time.
 _LPIPS_BATCH = 16
 
 
-def mse(clean: ArrayLike, restored: ArrayLike, *, per_image: bool = False) -> float | np.ndarray:
+def mse(
+    clean: ArrayLike,
+    restored: ArrayLike,
+    *,
+    data_range: Range | None = None,
+    per_image: bool = False,
+) -> float | np.ndarray:
     """Mean squared error, ``mean((restored - clean)^2)``, in squared image units.
 
     Parameters
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
-        The ground truth and its reconstruction, in the same units.
+        The ground truth and its reconstruction, see the head of this module.
+    data_range : float or (float, float), default=None
+        None divides integers by their type's maximum. With a range all values are taken as they
+        are; the error does not depend on it.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -47,7 +64,7 @@ def mse(clean: ArrayLike, restored: ArrayLike, *, per_image: bool = False) -> fl
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images.
+        If the two shapes differ or are not those of images, or if the two are not in one unit.
 
     Examples
     --------
@@ -56,21 +73,26 @@ def mse(clean: ArrayLike, restored: ArrayLike, *, per_image: bool = False) -> fl
     >>> mse(np.zeros((1, 2, 2)), np.full((1, 2, 2), 0.5))
     0.25
     """
-    pairs = _paired(clean, restored)
+    pairs = _paired(clean, restored, data_range)
     return _reduced([mean_squared_error(x, z) for x, z in pairs], per_image)
 
 
 def psnr(
-    clean: ArrayLike, restored: ArrayLike, *, data_range: Range = 1.0, per_image: bool = False
+    clean: ArrayLike,
+    restored: ArrayLike,
+    *,
+    data_range: Range | None = None,
+    per_image: bool = False,
 ) -> float | np.ndarray:
     """Peak signal-to-noise ratio, ``10 log10(data_range^2 / mse)``, in decibels.
 
     Parameters
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
-        The ground truth and its reconstruction, in the same units.
-    data_range : float or (float, float), default=1.0
-        The width of the images' range, or its ends: 1 for images in [0, 1], 255 for 8-bit integers.
+        The ground truth and its reconstruction, see the head of this module.
+    data_range : float or (float, float), default=None
+        The width of the images' range, or its ends: values are then taken as they are. None is
+        [0, 1], and divides integers by their type's maximum.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -82,7 +104,8 @@ def psnr(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images, or if `data_range` is not positive.
+        If the two shapes differ or are not those of images, if the two are not in one unit, or if
+        `data_range` is not positive.
 
     Examples
     --------
@@ -91,7 +114,7 @@ def psnr(
     >>> psnr(np.zeros((1, 2, 2)), np.full((1, 2, 2), 0.1))
     20.0
     """
-    pairs = _paired(clean, restored)
+    pairs = _paired(clean, restored, data_range)
     _, width = _checked_range(data_range)
     with np.errstate(divide="ignore"):
         values = [peak_signal_noise_ratio(x, z, data_range=width) for x, z in pairs]
@@ -99,7 +122,11 @@ def psnr(
 
 
 def ssim(
-    clean: ArrayLike, restored: ArrayLike, *, data_range: Range = 1.0, per_image: bool = False
+    clean: ArrayLike,
+    restored: ArrayLike,
+    *,
+    data_range: Range | None = None,
+    per_image: bool = False,
 ) -> float | np.ndarray:
     """Structural similarity of Wang et al. (2004), in [-1, 1].
 
@@ -111,10 +138,11 @@ def ssim(
     Parameters
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
-        The ground truth and its reconstruction, in the same units.
-    data_range : float or (float, float), default=1.0
-        The width of the images' range, or its ends: 1 for images in [0, 1], 255 for 8-bit integers.
-        Values are counted from the lower end, else from 0.
+        The ground truth and its reconstruction, see the head of this module.
+    data_range : float or (float, float), default=None
+        The width of the images' range, or its ends: values are then taken as they are, and counted
+        from the lower end, else from 0. None is [0, 1], and divides integers by their type's
+        maximum.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -126,7 +154,8 @@ def ssim(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images, or if `data_range` is not positive.
+        If the two shapes differ or are not those of images, if the two are not in one unit, or if
+        `data_range` is not positive.
 
     References
     ----------
@@ -141,7 +170,7 @@ def ssim(
     >>> ssim(image, image)
     1.0
     """
-    pairs = _paired(clean, restored)
+    pairs = _paired(clean, restored, data_range)
     low, width = _checked_range(data_range)
     shortest = min(pairs[0][0].shape[:2])
     window = min(_SSIM_WINDOW, shortest - 1 + shortest % 2)
@@ -168,7 +197,7 @@ def lpips(
     net: str = "alex",
     weights: str | os.PathLike[str] | None = None,
     upsample: bool = False,
-    data_range: Range = 1.0,
+    data_range: Range | None = None,
     per_image: bool = False,
 ) -> float | np.ndarray:
     """Learned perceptual image patch similarity of Zhang et al. (2018), a distance from 0 upwards.
@@ -179,8 +208,8 @@ def lpips(
     Parameters
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
-        The ground truth and its reconstruction, in the same units, of 1 or 3 channels. Gray images
-        count as three equal channels.
+        The ground truth and its reconstruction, of 1 or 3 channels, see the head of this module.
+        Gray images count as three equal channels.
     net : {"alex", "vgg", "squeeze"}, default="alex"
         The network: AlexNet, VGG-16 or SqueezeNet 1.1, as trained on ImageNet. Values of different
         networks cannot be compared.
@@ -190,9 +219,10 @@ def lpips(
     upsample : bool, default=False
         Enlarge images that are too small for the network, bilinearly, until their shorter side is
         just large enough. Such values cannot be compared with those of larger images.
-    data_range : float or (float, float), default=1.0
-        The width of the images' range, or its ends: 1 for images in [0, 1], 255 for 8-bit integers.
-        Values are counted from the lower end, else from 0.
+    data_range : float or (float, float), default=None
+        The width of the images' range, or its ends: values are then taken as they are, and counted
+        from the lower end, else from 0. None is [0, 1], and divides integers by their type's
+        maximum.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -206,7 +236,8 @@ def lpips(
     ValueError
         If the two shapes differ or are not those of images with 1 or 3 channels, if the images are
         smaller than 31 pixels ("alex"), 16 ("vgg") or 17 ("squeeze") along a side without
-        `upsample`, if `data_range` is not positive, or if the file holds no weights of the network.
+        `upsample`, if the two are not in one unit, if `data_range` is not positive, or if the file
+        holds no weights of the network.
     OSError
         If there is no file of weights, and none can be downloaded.
 
@@ -228,7 +259,7 @@ def lpips(
     >>> lpips(faces, faces, upsample=True)  # doctest: +SKIP
     0.0
     """
-    pairs = _paired(clean, restored)
+    pairs = _paired(clean, restored, data_range)
     low, width = _checked_range(data_range)
     LPIPS(net, weights, upsample)._validate_params()
     criterion = _lpips_of_unit_images(
@@ -267,8 +298,7 @@ def over_batches(
     values: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
     for x, z in batches:
         for name, metric in metrics.items():
-            units = {} if metric is mse else {"data_range": data_range}
-            values[name].append(metric(x, z, per_image=True, **units))
+            values[name].append(metric(x, z, per_image=True, data_range=data_range))
     return {name: np.concatenate(parts) for name, parts in values.items()}
 
 
@@ -282,20 +312,74 @@ def mean_over_batches(
     return float(np.mean(values))
 
 
-def _paired(clean: ArrayLike, restored: ArrayLike) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the images of two batches side by side, as floats."""
-    x, z = (np.asarray(a) for a in (clean, restored))
-    if x.shape != z.shape or x.ndim not in (3, 4) or 0 in x.shape:
+def _paired(
+    clean: ArrayLike, restored: ArrayLike, data_range: Range | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the images of two batches side by side, as floats in one unit, channels last."""
+    x, z = _batch(clean, "clean"), _batch(restored, "restored")
+    if x.shape != z.shape:
         raise ValueError(
-            "clean and restored must have the same shape, (n, height, width) or "
-            f"(n, height, width, channels). Got {x.shape} and {z.shape} instead."
+            "clean and restored must have the same shape, (n, height, width), (n, height, width, "
+            f"channels) or (n, channels, height, width). Got {x.shape} and {z.shape} instead."
         )
     dtype = np.result_type(x.dtype, z.dtype, np.float32)
-    return list(zip(x.astype(dtype), z.astype(dtype), strict=True))
+    units = [1.0 if data_range is not None else integer_unit(a.dtype, a) for a in (x, z)]
+    x_, z_ = x.astype(dtype) / dtype.type(units[0]), z.astype(dtype) / dtype.type(units[1])
+    _check_units([("clean", x, units[0]), ("restored", z, units[1])], data_range)
+    return list(zip(x_, z_, strict=True))
 
 
-def _checked_range(data_range: Range) -> tuple[float, float]:
+def _batch(images: ArrayLike, name: str) -> np.ndarray:
+    """Return images as an array of (n, height, width) or (n, height, width, channels)."""
+    array = as_array(images, name)
+    if has_mask(array):
+        raise ValueError(
+            f"{name} is a masked array: a metric counts all pixels. Pass what is known alone, or "
+            f"{name}.filled(value)."
+        )
+    array = np.asarray(array)
+    if array.ndim == 2:
+        raise ValueError(
+            f"{name} has shape {array.shape}: one image is passed as {name}[np.newaxis], and flat "
+            f"images as {name}.reshape(-1, height, width)."
+        )
+    if is_one_image(array.shape, None):
+        array = array[np.newaxis]
+    if array.ndim not in (3, 4) or 0 in array.shape or array.dtype.kind not in "buif":
+        raise ValueError(
+            f"{name} must hold real images, of shape (n, height, width), (n, height, width, "
+            f"channels) or (n, channels, height, width). Got {array.dtype}, {array.shape} instead."
+        )
+    return np.moveaxis(array, 1, -1) if image_layout(array.shape, None).channels_first else array
+
+
+def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range | None) -> None:
+    """Raise if integers meet floats of another unit, and warn of units that are hardly meant.
+
+    Of both arrays there are the name, the values, and what they are divided by.
+    """
+    low, width = _checked_range(data_range)
+    largest = {name: np.nanmax(np.abs(v), initial=0.0) / unit for name, v, unit in images}
+    kinds = {values.dtype.kind == "f": name for name, values, _ in images}
+    if len(kinds) == 2:
+        floats, integers = largest[kinds[True]], largest[kinds[False]]
+        too_large = data_range is None and floats > _FAR
+        too_small = data_range is not None and 0 < _FAR**2 * floats <= width < _FAR * integers
+        if too_large or too_small:
+            raise ValueError(
+                f"clean and restored are not in one unit: {kinds[True]} has floats up to "
+                f"{floats:g}, and the integers of {kinds[False]} count up to {integers:g}. Without "
+                "data_range integers become their share of their type's maximum; with it all "
+                "values are taken as they are."
+            )
+    name, clean, unit = images[0]
+    warn_of_type(clean, unit, name)
+    warn_of_range(clean / unit, (low, low + width), name)
+
+
+def _checked_range(data_range: Range | None) -> tuple[float, float]:
     """Return the least value of images, and the width of their range."""
+    data_range = 1.0 if data_range is None else data_range
     low, high = data_range if isinstance(data_range, tuple | list) else (0.0, data_range)
     if not high > low:
         raise ValueError(

@@ -4,7 +4,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skmetainv.arrays import ArraySource, Layout, image_layout, measurement_layout
+from skmetainv.arrays import (
+    ArraySource,
+    Layout,
+    image_layout,
+    integer_unit,
+    is_one_image,
+    measurement_layout,
+)
 
 sizes = st.integers(1, 6)
 
@@ -13,11 +20,12 @@ def source(array, layout, **options):
     return ArraySource(array, layout, dtype=torch.float64, device=torch.device("cpu"), **options)
 
 
-@given(sizes, sizes, sizes, st.integers(1, 4), st.sampled_from(["gray", "colour", "flat"]))
+@given(sizes, sizes, sizes, st.integers(1, 4), st.sampled_from(["gray", "colour", "first", "flat"]))
 def test_there_and_back(n, height, width, channels, kind):
     shape, image_shape = {
         "gray": ((height, width), None),
-        "colour": ((height, width, channels), None),
+        "colour": ((height, width, channels), (height, width, channels)),
+        "first": ((channels, height, width), (height, width, channels)),
         "flat": ((height * width * channels,), (height, width, channels)),
     }[kind]
     array = np.random.default_rng(0).normal(size=(n, *shape))
@@ -27,13 +35,56 @@ def test_there_and_back(n, height, width, channels, kind):
     np.testing.assert_array_equal(layout.to_array(tensor), array)
 
 
+@pytest.mark.parametrize(
+    ("shape", "first"),
+    [
+        ((5, 3, 9, 8), True),
+        ((5, 1, 9, 8), True),
+        ((5, 4, 9, 5), True),
+        ((5, 9, 8, 3), False),
+        ((5, 9, 8, 31), False),
+        ((5, 3, 4, 3), False),
+    ],
+)
+def test_channels_in_front_are_known_by_the_shape(shape, first):
+    layout = image_layout(shape, None)
+    height, width = shape[2:] if first else shape[1:3]
+    assert layout.channels_first == first
+    assert layout.tensor_shape[1:] == (height, width)
+    assert measurement_layout((2, 4, 6), layout).shape == ((2, 4, 6) if first else (4, 6, 2))
+
+
+def test_channels_in_front_stay_in_front():
+    array = np.random.default_rng(0).normal(size=(2, 3, 9, 8))
+    images = source(array, image_layout(array.shape, None))
+    assert torch.equal(images.read(np.arange(2)), torch.from_numpy(array))
+    patch = images.patch(1, slice(2, 6), slice(1, 4))
+    assert torch.equal(patch, torch.from_numpy(array[1, :, 2:6, 1:4]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape", "one"),
+    [
+        ((20, 30, 3), None, True),
+        ((20, 30, 1), None, True),
+        ((20, 30, 31), None, False),
+        ((3, 20, 30), None, False),
+        ((20, 5, 3), None, False),
+        ((20, 30), (20, 30), True),
+        ((20, 30), (5, 6), False),
+        ((3, 20, 30), (20, 30, 3), True),
+        ((4, 4), (2, 2), False),
+    ],
+)
+def test_one_image_without_its_first_axis(shape, image_shape, one):
+    assert is_one_image(shape, image_shape) == one
+
+
 def test_which_pixel_goes_where():
     array = np.arange(2 * 2 * 3 * 4).reshape(2, 2, 3, 4)
-    tensor = source(array, image_layout(array.shape, None), rescale_integers=False).read([0, 1])
+    tensor = source(array, image_layout(array.shape, None)).read([0, 1])
     assert tensor[1, 3, 0, 2] == array[1, 0, 2, 3]
-    flat = source(
-        array.reshape(2, -1), image_layout((2, 24), (2, 3, 4)), rescale_integers=False
-    ).read([0, 1])
+    flat = source(array.reshape(2, -1), image_layout((2, 24), (2, 3, 4))).read([0, 1])
     assert torch.equal(flat, tensor)
 
 
@@ -75,18 +126,27 @@ def test_measurements_are_laid_out_as_images_are(images, measurement, expected):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "largest"), [("uint8", 255), ("int16", 32767), ("bool", 1), ("float32", 1)]
+    ("dtype", "largest", "unit"),
+    [
+        ("uint8", 255, 255),
+        ("uint16", 65535, 65535),
+        ("bool", 1, 1),
+        ("float32", 1, 1),
+        ("int64", 255, 255),
+        ("int32", 200, 255),
+        ("int16", 1, 1),
+        ("int64", 256, 1),
+    ],
 )
-def test_types_become_their_share_of_the_maximum(dtype, largest):
+def test_what_numbers_of_a_type_are_divided_by(dtype, largest, unit):
     array = np.array([[0, largest]], dtype=dtype)
-    tensor = source(array, Layout((2,), (1, 1, 2))).read(np.array([0]))
-    assert tensor.flatten().tolist() == [0, 1]
+    assert integer_unit(array.dtype, array) == unit
+    read = source(array, Layout((2,), (1, 1, 2)), unit=float(unit)).read(np.array([0]))
+    assert read.flatten().tolist() == [0, largest / unit]
 
 
-def test_integers_are_taken_as_they_are_when_told_so():
-    array = np.array([[0, 4095]], dtype=np.uint16)
-    tensor = source(array, Layout((2,), (1, 1, 2)), rescale_integers=False).read(np.array([0]))
-    assert tensor.flatten().tolist() == [0, 4095]
+def test_integers_with_a_sign_are_no_pictures():
+    assert integer_unit(np.int64, np.array([-1, 255])) == 1
 
 
 def test_a_read_is_a_copy_of_what_was_asked_for():

@@ -185,7 +185,7 @@ def test_colour_images_and_tensors():
         RED(denoiser).build((1, 8, 8))
     with pytest.raises(
         ValueError,
-        match="this DnCNN was fitted to images of 3 channels",
+        match=r"this DnCNN was fitted to images of shape \(25, 25, 3\)",
     ):
         denoiser.predict(FACES[:2])
 

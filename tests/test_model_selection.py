@@ -261,7 +261,7 @@ def values_by_hand(est, train, measured, clean, **units):
     return {
         "psnr": psnr(clean, restored, per_image=True, **units),
         "ssim": ssim(clean, restored, per_image=True, **units),
-        "mse": mse(clean, restored, per_image=True),
+        "mse": mse(clean, restored, per_image=True, **units),
     }
 
 

@@ -172,8 +172,10 @@ def test_ssim_of_small_images(shape):
 def test_metrics_refuse_what_is_not_a_pair_of_images(metric):
     with pytest.raises(ValueError, match="same shape"):
         metric(np.zeros((2, 3, 4)), np.zeros((2, 4, 3)))
-    with pytest.raises(ValueError, match="same shape"):
+    with pytest.raises(ValueError, match=r"one image is passed as clean\[np.newaxis\], and flat"):
         metric(np.zeros((2, 12)), np.zeros((2, 12)))
+    with pytest.raises(ValueError, match="must hold real images"):
+        metric(np.zeros((2, 3, 4), complex), np.zeros((2, 3, 4)))
 
 
 def test_several_metrics_over_batches_look_at_each_batch_once():
@@ -185,8 +187,7 @@ def test_several_metrics_over_batches_look_at_each_batch_once():
     values = over_batches(metrics, batches, (0.0, 255.0))
     assert [*values] == [*metrics]
     for name, metric in metrics.items():
-        units = {} if metric is mse else {"data_range": 255}
-        expected = metric(clean, restored, per_image=True, **units)
+        expected = metric(clean, restored, per_image=True, data_range=255)
         np.testing.assert_array_equal(values[name], expected)
         batches = ((clean[cut], restored[cut]) for cut in cuts)
         assert mean_over_batches(metric, batches, (0.0, 255.0)) == expected.mean()

@@ -18,12 +18,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, check_consistent_length
 from torch import nn
 
-from skmetainv.arrays import ArraySource, image_layout, to_numpy, to_tensors
+from skmetainv.arrays import ArraySource, Single, is_one_image, to_numpy, to_tensors
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.checkpoints import State, check_state, read_state
 from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
-from skmetainv.operators import Operator
+from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
@@ -32,7 +32,6 @@ from skmetainv.reconstruction.validation import (
     check_images,
     check_pair,
     check_range,
-    warn_of_units,
 )
 from skmetainv.training import (
     Batches,
@@ -364,7 +363,6 @@ checkpoint, warm_start, random_state, verbose
         noisy = None
         if problem.measured is not None:
             noisy = self._sources(problem.measured, problem.geometry)
-        warn_of_units(clean[0], problem.geometry.data_range, self.batch_size)
         patches = NoisyPatches(
             clean,
             noisy,
@@ -381,18 +379,10 @@ checkpoint, warm_start, random_state, verbose
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if not isinstance(part.clean, list):
             return super()._held_out_pairs(learner, part)
-        noisy = [None] * len(part.clean) if part.measured is None else part.measured
-        single = (
-            part._replace(
-                clean=x,
-                measured=y,
-                geometry=self._other_size(part.geometry, x.shape),
-                A=self._placed(part.operator.build((1, 1, 1))),
-            )
-            for x, y in zip(part.clean, noisy, strict=True)
-        )
         restored = super()._held_out_pairs
-        return chain.from_iterable(restored(learner, image) for image in single)
+        return chain.from_iterable(
+            restored(learner, self._one_image(part, i)) for i in range(len(part.clean))
+        )
 
     # ------------------------------------------------------------------ checks and arrays
 
@@ -438,12 +428,11 @@ checkpoint, warm_start, random_state, verbose
         paired = _are_images(y)
         given = [check_images(x[None], self) for x in X]
         clean = [check_images(x[None], self, name="y") for x in y] if paired else given
-        geometry, operator, A = self._geometry(clean[0].shape)
+        geometry, operator, A = self._geometry(clean[0])
         if known is not None:
-            geometry, operator = self._geometry_for(clean[0], known[0]), known[1]
+            geometry, operator = self._geometry_for(clean[0], known[0])[1], known[1]
         for x, z in zip(clean, given, strict=True):
-            channels = self._other_size(geometry, x.shape).images.tensor_shape[0]
-            if channels != geometry.images.tensor_shape[0] or x.shape != z.shape:
+            if not geometry.images.is_another_size(x.shape[1:]) or x.shape != z.shape:
                 raise ValueError(
                     "Images of different sizes must have the same number of channels, and noisy "
                     f"ones the shape of their clean ones. Got {x.shape[1:]} and {z.shape[1:]} "
@@ -459,22 +448,50 @@ checkpoint, warm_start, random_state, verbose
 
     def _geometry_for(
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
-    ) -> Geometry:
+    ) -> tuple[Any, Geometry, bool]:
         own, shape = geometry, tuple(array.shape)
-        if len(shape) == 2 or len(own.images.shape) == 1:
+        if len(own.images.shape) == 1:
             return super()._geometry_for(array, own, measured=measured, name=name)
-        channels, fitted = shape[3:], own.images.shape[2:]
-        if channels != fitted:
+        if len(own.images.shape) == 2 and is_one_image(shape, None):
+            raise ValueError(
+                f"{name} has shape {shape}: one image of {shape[2]} channels, but this "
+                f"{type(self).__name__} was fitted to gray images. Gray images so narrow, "
+                f"{shape[0]} of them, are taken by one that was fitted to {name}[..., np.newaxis]."
+            )
+        is_single = len(shape) == len(own.images.shape)
+        if is_single:
+            array, shape = Single(array), (1, *shape)
+        if not own.images.is_another_size(shape[1:]) or (is_single and 0 in shape):
             raise ValueError(
                 f"{name} has images of shape {shape[1:]}, but this {type(self).__name__} was "
-                f"fitted to {f'images of {fitted[0]} channels' if fitted else 'gray images'}."
+                f"fitted to images of shape {own.images.shape}: their height and width may differ, "
+                "and nothing else."
             )
-        return self._other_size(own, shape)
+        return array, self._other_size(own, shape), is_single
 
     def _other_size(self, geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
         """Return how images of another height and width lie."""
-        images = image_layout(shape, None)
+        images = geometry.images.resized(*geometry.images.size_in(shape[1:]))
         return replace(geometry, images=images, measurements=images)
+
+    def _look_at(self, problem: Problem) -> None:
+        if isinstance(problem.clean, list):
+            problem = self._one_image(problem, 0)
+        super()._look_at(problem)
+
+    def _one_image(self, problem: Problem, i: int) -> Problem:
+        """Return the problem of one image alone, where images differ in size."""
+        clean, measured = problem.clean[i], problem.measured
+        geometry = self._other_size(problem.geometry, clean.shape)
+        return problem._replace(
+            clean=clean,
+            measured=None if measured is None else measured[i],
+            geometry=geometry,
+            A=self._map(geometry),
+        )
+
+    def _map(self, geometry: Geometry) -> ForwardMap:
+        return self._placed(Identity().build(geometry.images.tensor_shape))
 
 
 def _are_images(y: Any) -> bool:

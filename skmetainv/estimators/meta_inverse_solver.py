@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from sklearn.base import clone
 
-from skmetainv.arrays import Layout, measurement_layout, to_numpy, to_tensors
+from skmetainv.arrays import measurement_layout, to_numpy, to_tensors
 from skmetainv.estimators.solvers import ready_solver, trainable, with_fitted_denoisers
 from skmetainv.exceptions import InnerStepsWarning
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
@@ -38,6 +37,7 @@ from skmetainv.operators import ForwardMap, Operator
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
+from skmetainv.reconstruction.first_look import look_at_measurements
 from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
 from skmetainv.reconstruction.validation import check_device, check_image_shape
 from skmetainv.representations import ImageModule, Representation, Siren
@@ -344,7 +344,8 @@ default="per_step"
             ``n_inner + 1`` of them; the last is what `predict` returns.
         """
         self._check_ready()
-        measurements, geometry = self._measurements(X, self._resized(image_shape))
+        measurements, geometry, is_single = self._measurements(X, self._resized(image_shape))
+        look_at_measurements(measurements, self._map(geometry), geometry.data_range)
         stages = [self._new_images(len(measurements), geometry) for _ in range(self.n_inner + 1)]
         n_bad = 0
         for indices in self._chunks(len(measurements)):
@@ -353,7 +354,7 @@ default="per_step"
             for images, x in zip(stages, batch, strict=True):
                 images[indices] = geometry.images.to_array(self._clipped(x))
         self._warn_of_divergence(n_bad, len(measurements))
-        return (match_type(X, images) for images in stages)
+        return (match_type(X, images[0] if is_single else images) for images in stages)
 
     # ------------------------------------------------------------------ training
 
@@ -490,9 +491,7 @@ default="per_step"
             raise ValueError(
                 f"The weights of {self.init_!r} stand for images of shape {self.image_shape_} only."
             )
-        flat, colour = len(own.images.shape) == 1, len(own.images.shape) == 3
-        laid_out = (*image_shape[:2], *[shape[0]] * colour)
-        images = Layout((math.prod(shape),) if flat else laid_out, shape)
+        images = own.images.resized(*shape[1:])
         try:
             A = self._parts(replace(own, images=images))["A"]
         except ValueError as error:

@@ -11,7 +11,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
-from skmetainv.arrays import ArraySource, image_layout
+from skmetainv.arrays import ArraySource, image_layout, integer_unit
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import SCORES, chosen_metrics
@@ -157,8 +157,8 @@ def unwrapped(estimator: Any) -> Any:
 def _images(X: Any, estimator: Any) -> np.ndarray:
     """Return all images of an array as (n, height, width, channels) floats."""
     array = check_images(X, estimator)
-    layout = image_layout(tuple(array.shape), None)
-    source = ArraySource(array, layout, dtype=torch.float64, device=torch.device("cpu"))
+    layout, unit = image_layout(tuple(array.shape), None), integer_unit(array.dtype, array[:])
+    source = ArraySource(array, layout, dtype=torch.float64, device=torch.device("cpu"), unit=unit)
     return source.read(np.arange(len(source))).permute(0, 2, 3, 1).numpy()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -15,7 +16,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmetainv.arrays import ArraySource, image_layout, is_complex_shape, measurement_layout
+from skmetainv.arrays import (
+    ArraySource,
+    Single,
+    as_array,
+    image_layout,
+    integer_unit,
+    is_complex_shape,
+    measurement_layout,
+    pairs_of,
+)
+from skmetainv.arrays.units import first_images, tells_its_range
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
@@ -23,6 +34,12 @@ from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed
 from skmetainv.reconstruction.autocast import autocast_networks
+from skmetainv.reconstruction.first_look import (
+    look_at_images,
+    look_at_measurements,
+    look_at_pairs,
+    look_at_simulated,
+)
 from skmetainv.reconstruction.geometry import (
     Geometry,
     Problem,
@@ -33,6 +50,7 @@ from skmetainv.reconstruction.geometry import (
 )
 from skmetainv.reconstruction.validation import (
     are_images,
+    as_batch,
     check_device,
     check_image_shape,
     check_images,
@@ -93,12 +111,19 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         ----------
         X : array-like of shape (n, *measurement_shape_)
             Measurements; missing entries are NaN where the operator has such. Complex ones may
-            also be a complex array, without the last axis of real and imaginary parts.
+            also be a complex array, without the last axis of real and imaginary parts. One
+            measurement may come without the first axis, unless it is flat.
 
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            In the layout and the units of the training images, as floats.
+            In the layout and the units of the training images, as floats; one image, where `X` is
+            one measurement.
+
+        Warns
+        -----
+        DataConversionWarning
+            If measurements are in units that can hardly be meant, or may be clean images.
         """
         self._check_ready()
         return self._restore(X, *self._begin())
@@ -116,14 +141,15 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         geometry: Geometry | None = None,
     ) -> Any:
         """Return what `reconstruct` makes of a user's measurements, batch by batch."""
-        measurements, geometry = self._measurements(X, geometry)
+        measurements, geometry, is_single = self._measurements(X, geometry)
+        look_at_measurements(measurements, self._map(geometry), geometry.data_range)
         images, n_bad = self._new_images(len(measurements), geometry), 0
         for indices in self._chunks(len(measurements)):
             x = reconstruct(measurements.read(indices))
             n_bad += n_not_finite(x)
             images[indices] = geometry.images.to_array(self._clipped(x))
         tell(n_bad, len(images))
-        return match_type(X, images)
+        return match_type(X, images[0] if is_single else images)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
@@ -186,6 +212,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             check_nothing_simulates(operator, noise)
         A = self._parts()["A"] if operator is None else self._other_map(operator)
         noise = self.noise if noise is None else noise
+        if measured is None:
+            self._look_at_simulation(clean, A, noise, self.data_range_)
         measure = self._measure(A, noise, integer_seed(random_state), measured)
         return self._restored(clean, measure, *self._begin())
 
@@ -232,20 +260,27 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         measurements : ndarray of shape (n, ...), or a tensor if `X` is one
-            Laid out as the images are where their shapes allow it.
+            Laid out as the images are where their shapes allow it; one, where `X` is one image.
+
+        Warns
+        -----
+        DataConversionWarning
+            If images, or the noise, are in units that can hardly be meant.
         """
         self._check_parameters()
-        images = check_images(X, self, allow_nan=has_missing(self.operator))
-        geometry, _, A = self._geometry(images.shape)
+        images, is_single = self._images(X, allow_nan=has_missing(self.operator))
+        geometry, _, A = self._geometry(images)
         A = self._placed(A)
         noise = as_noise(self.noise).build()
         seed = integer_seed(self.random_state if random_state is None else random_state)
         source = self._source(images, geometry, allow_nan=has_missing(self.operator))
+        self._look_at_simulation(source, A, self.noise, geometry.data_range)
         measurements = [
             A.simulate(source.read(indices), noise, evaluation_generators(seed, indices))
             for indices in self._chunks(len(source))
         ]
-        return match_type(X, geometry.measurements.to_array(torch.cat(measurements)))
+        array = geometry.measurements.to_array(torch.cat(measurements))
+        return match_type(X, array[0] if is_single else array)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -305,9 +340,12 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         What is `known` of an estimator that goes on stays as it is.
         """
         self._check_parameters()
+        X, y = pairs_of(X, y)
+        X = as_array(X)
         if known is not None:
             self._check_names(X)
         problem = self._problem(X, y, known)
+        self._look_at(problem)
         if known is None:
             validate_data(
                 BaseEstimator(), X, skip_check_array=True
@@ -325,35 +363,89 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """Check what `fit` was given, in the order in which scikit-learn does."""
         allow_nan = has_missing(self.operator if known is None else known[1])
         paired = are_images(y)
-        X_ = check_images(X, self, allow_nan=allow_nan, allow_complex=paired)
-        y_ = check_images(y, self, allow_nan=allow_nan, name="y") if paired else None
-        if y is not None:
-            check_consistent_length(X_, y)
-        clean, name = (X_, "X") if y_ is None else (y_, "y")
+        measured = (
+            check_images(X, self, allow_nan=allow_nan, allow_complex=True) if paired else None
+        )
+        clean, name = (y, "y") if paired else (X, "X")
         if known is None:
-            geometry, operator, A = self._geometry(clean.shape, name)
+            clean, is_single = self._images(clean, allow_nan=allow_nan, name=name)
+            geometry, operator, A = self._geometry(clean, name)
         else:
-            geometry, operator = self._geometry_for(clean, known[0], name=name), known[1]
+            clean = check_images(clean, self, allow_nan=allow_nan, name=name)
+            clean, geometry, is_single = self._geometry_for(clean, known[0], name=name)
+            operator = known[1]
             A = operator.build(geometry.images.tensor_shape)
-        if y_ is not None:
-            check_measurements(X_, geometry.images, geometry.measurements)
-        measured = None if y_ is None else X_
+        if measured is not None:
+            measured = Single(measured) if is_single else measured
+            check_consistent_length(measured, clean)
+            swapped = partial(self._are_swapped, measured, clean)
+            check_measurements(measured, geometry.images, geometry.measurements, swapped)
+        elif y is not None and not is_single:
+            check_consistent_length(clean, y)
         return Problem(clean, measured, geometry, operator, self._placed(A))
 
-    def _geometry(
-        self, shape: tuple[int, ...], name: str = "X"
-    ) -> tuple[Geometry, Operator, ForwardMap]:
-        """Return the layouts, a copy of the operator, and what it builds for images of `shape`."""
+    def _are_swapped(self, measured: Any, clean: Any) -> bool:
+        """Whether what is called clean has the shape that what is called measured would give."""
+        try:
+            geometry = self._geometry(measured)[0]
+        except ValueError:
+            return False
+        return geometry.measurements.shape == tuple(clean.shape[1:])
+
+    def _images(self, X: Any, *, allow_nan: bool = False, name: str = "X") -> tuple[Any, bool]:
+        """Return clean images before anything is fitted, and whether they are one without axis."""
+        array = check_images(X, self, allow_nan=allow_nan, name=name)
+        return as_batch(array, self.image_shape, is_table=hasattr(X, "iloc"), name=name)
+
+    def _geometry(self, array: Any, name: str = "X") -> tuple[Geometry, Operator, ForwardMap]:
+        """Return the layouts, a copy of the operator, and what it builds for clean images."""
         operator = Identity() if self.operator is None else clone(self.operator)
-        images = image_layout(tuple(shape), self.image_shape, name)
+        images = image_layout(tuple(array.shape), self.image_shape, name)
         A = operator.build(images.tensor_shape)
         geometry = Geometry(
             images,
             measurement_layout(A.measurement_shape, images),
             check_range(self.data_range),
             self.data_range is None,
+            None
+            if tells_its_range(array.dtype)
+            else integer_unit(array.dtype, first_images(array)),
         )
         return geometry, operator, A
+
+    # ------------------------------------------------------------------ what the first images tell
+
+    def _look_at(self, problem: Problem) -> None:
+        """Warn, or raise, of what the first images of a problem tell."""
+        geometry, allow_nan = problem.geometry, has_missing(problem.operator)
+        name = "X" if problem.measured is None else "y"
+        clean = self._source(problem.clean, geometry, allow_nan=allow_nan, name=name)
+        if problem.measured is None:
+            self._look_at_simulation(clean, problem.A, self.noise, geometry.data_range)
+            return
+        measured = self._source(problem.measured, geometry, measured=True, allow_nan=allow_nan)
+        self._look_at_pairs(measured, clean, problem.A, geometry)
+
+    def _look_at_pairs(
+        self, measured: ArraySource, clean: ArraySource, A: ForwardMap, geometry: Geometry
+    ) -> None:
+        look_at_pairs(measured, clean, A)
+        look_at_images(clean, geometry.data_range)
+        look_at_measurements(measured, A, geometry.data_range)
+
+    def _look_at_simulation(
+        self,
+        clean: ArraySource,
+        A: ForwardMap,
+        noise: float | Noise,
+        data_range: tuple[float, float],
+    ) -> None:
+        """Warn of units of clean images, or of a noise, that can hardly be meant."""
+        look_at_images(clean, data_range)
+        first = np.arange(min(len(clean), self.batch_size))
+        x, generators = clean.read(first), evaluation_generators(0, first)
+        y = A.simulate(x, as_noise(noise).build(), generators)
+        look_at_simulated(y, x, A, data_range, noise)
 
     # ------------------------------------------------------------------ arrays
 
@@ -371,42 +463,56 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             geometry.measurements if measured else geometry.images,
             dtype=self._dtype(),
             device=check_device(self.device),
-            rescale_integers=geometry.rescale_integers,
+            unit=geometry.unit(array),
             allow_nan=allow_nan,
             name=name,
         )
 
     def _measurements(
         self, X: Any, geometry: Geometry | None = None
-    ) -> tuple[ArraySource, Geometry]:
-        """Return what `predict` was given, checked, and how it lies."""
+    ) -> tuple[ArraySource, Geometry, bool]:
+        """Return what `predict` was given, checked, how it lies, and whether it is one alone."""
         self._check_names(X)
         own = self._geometry_ if geometry is None else geometry
         allow_nan = has_missing(self.operator_)
         allow_complex = is_complex_shape(own.measurements.tensor_shape)
         array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
-        own = self._geometry_for(array, own, measured=True)
-        return self._source(array, own, measured=True, allow_nan=allow_nan), own
+        array, own, is_single = self._geometry_for(array, own, measured=True)
+        return self._source(array, own, measured=True, allow_nan=allow_nan), own, is_single
+
+    def _map(self, geometry: Geometry) -> ForwardMap:
+        """Return what measures images that lie as `geometry` says."""
+        return self._parts(geometry)["A"]
 
     def _geometry_for(
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
-    ) -> Geometry:
-        """Return how images or measurements lie, checked against those that are expected."""
+    ) -> tuple[Any, Geometry, bool]:
+        """Return images or measurements, how they lie, and whether they are one alone.
+
+        They are checked against those that are expected; one alone gets its first axis.
+        """
         layout = geometry.measurements if measured else geometry.images
+        is_single = tuple(array.shape) == layout.shape
+        array = Single(array) if is_single else array
         check_shape(array, layout.shape, self, "measurements" if measured else "images", name)
-        return geometry
+        return array, geometry, is_single
 
     def _pairs(self, X: Any, y: Any) -> tuple[ArraySource, ArraySource | None]:
         """Return what `score` was given, checked: clean images and perhaps measurements."""
-        if y is not None:
-            check_consistent_length(X, y)
+        X, y = pairs_of(X, y)
         if are_images(y):
             measured, clean, name = self._measurements(X)[0], check_images(y, self, name="y"), "y"
         else:
             self._check_names(X)
             measured, clean, name = None, check_images(X, self), "X"
-        geometry = self._geometry_for(clean, self._geometry_, name=name)
-        return self._source(clean, geometry, name=name), measured
+        clean, geometry, is_single = self._geometry_for(clean, self._geometry_, name=name)
+        source = self._source(clean, geometry, name=name)
+        if measured is not None:
+            check_consistent_length(measured, source)
+            self._look_at_pairs(measured, source, self._map(geometry), geometry)
+        elif y is not None and not is_single:
+            check_consistent_length(source, y)
+        return source, measured
 
     def _chunks(self, n: int) -> Iterator[np.ndarray]:
         for start in range(0, n, self.batch_size):

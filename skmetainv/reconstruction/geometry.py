@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from skmetainv.arrays import Layout
+from skmetainv.arrays.units import first_images, integer_unit, tells_its_range
 from skmetainv.operators import ForwardMap, Operator
 
 #: Restores the images of a batch of measurements, both as tensors.
@@ -28,6 +29,21 @@ class Geometry:
     measurements: Layout
     data_range: tuple[float, float]
     rescale_integers: bool
+    integers: float | None = None
+    """What integers of other types than pictures have are divided by; None where it is not known,
+    for clean images were none."""
+
+    def unit(self, array: Any) -> float:
+        """Return what the numbers of an array are divided by."""
+        if not self.rescale_integers:
+            return 1.0
+        if tells_its_range(array.dtype):
+            return integer_unit(array.dtype)
+        return (
+            integer_unit(array.dtype, first_images(array))
+            if self.integers is None
+            else (self.integers)
+        )
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
-from skmetainv.arrays import to_numpy
+from skmetainv.arrays import pairs_of, to_numpy
 from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import as_noise
@@ -28,7 +28,7 @@ from skmetainv.reconstruction.callbacks import CallbackSupportMixin, Epochs, wit
 from skmetainv.reconstruction.geometry import Geometry, Problem
 from skmetainv.reconstruction.held_out import cut_off, known_pixels
 from skmetainv.reconstruction.identity import data_identity, outline, parameter_identity
-from skmetainv.reconstruction.validation import check_device, check_observed, warn_of_units
+from skmetainv.reconstruction.validation import check_device, check_observed
 from skmetainv.training import (
     CHECKPOINT_CONSTRAINTS,
     LEARNING_RATE_CONSTRAINTS,
@@ -376,7 +376,6 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         allow_nan, geometry = has_missing(problem.operator), problem.geometry
         name = "X" if problem.measured is None else "y"
         images = self._source(problem.clean, geometry, allow_nan=allow_nan, name=name)
-        warn_of_units(images, geometry.data_range, self.batch_size)
         if problem.measured is None:
             noise = as_noise(self.noise).build()
             read: Any = SimulatedPairs(images, problem.A, noise, seed)
@@ -396,6 +395,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             if y_val is not None:
                 raise ValueError("y_val was given without the measurements X_val.")
             return []
+        X_val, y_val = pairs_of(X_val, y_val, "X_val")
         known: tuple[Geometry, Operator] = (problem.geometry, problem.operator)
         try:
             return [self._problem(X_val, y_val, known)]

@@ -1,0 +1,200 @@
+"""How an image lies in a user's array, and how in a tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt, prod
+
+import numpy as np
+import torch
+
+# Up to this many entries an axis may be of channels, where the shape alone has to tell.
+_MOST_CHANNELS = 4
+
+# From this many rows and columns on, (height, width, channels) are no images of 1 to 4 columns.
+_LEAST_SIDE = 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one image, or one measurement, lies in a user's array and in a tensor.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape in the user's array, without the first axis.
+    tensor_shape : tuple of int
+        Shape in a tensor, without the first axis; three entries are channels, height, width, and
+        four ending in 2 the same with real and imaginary parts.
+    channels_first : bool, default=False
+        Whether channels come first in the user's array, too.
+    """
+
+    shape: tuple[int, ...]
+    tensor_shape: tuple[int, ...]
+    channels_first: bool = False
+
+    def to_tensor(self, values: torch.Tensor) -> torch.Tensor:
+        """Return a batch of the user's shape in the tensor's."""
+        if self.channels_first or not is_image_shape(self.tensor_shape):
+            return values.reshape(-1, *self.tensor_shape)
+        channels, height, width, *parts = self.tensor_shape
+        values = values.reshape(-1, height, width, channels, *parts)
+        return values.movedim(3, 1).contiguous()
+
+    def to_array(self, tensor: torch.Tensor) -> np.ndarray:
+        """Return a batch of the tensor's shape as an array of the user's."""
+        if is_image_shape(self.tensor_shape) and not self.channels_first:
+            tensor = tensor.movedim(1, 3)
+        return tensor.detach().cpu().numpy().reshape(-1, *self.shape)
+
+    def size_in(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return height and width of an image of `shape` that lies as these do."""
+        height, width = shape[1:] if self.channels_first else shape[:2]
+        return height, width
+
+    def is_another_size(self, shape: tuple[int, ...]) -> bool:
+        """Whether images of `shape` lie as these do, whatever their height and width."""
+        return (
+            len(shape) == len(self.shape) > 1
+            and 0 not in shape
+            and self.resized(*self.size_in(shape)).shape == shape
+        )
+
+    def resized(self, height: int, width: int) -> Layout:
+        """Return how images of another height and width lie."""
+        channels = self.tensor_shape[0]
+        tensor_shape = (channels, height, width)
+        if self.channels_first:
+            own: tuple[int, ...] = tensor_shape
+        elif len(self.shape) == 1:
+            own = (prod(tensor_shape),)
+        else:
+            own = (height, width, *[channels] * (len(self.shape) - 2))
+        return Layout(own, tensor_shape, self.channels_first)
+
+
+def is_image_shape(tensor_shape: tuple[int, ...]) -> bool:
+    """Whether a shape is (channels, height, width), or this of complex numbers."""
+    return len(tensor_shape) == 3 or (len(tensor_shape) == 4 and is_complex_shape(tensor_shape))
+
+
+def is_complex_shape(tensor_shape: tuple[int, ...]) -> bool:
+    """Whether a shape, of flat measurements or of an image, ends in real and imaginary parts."""
+    return len(tensor_shape) in (2, 4) and tensor_shape[-1] == 2
+
+
+def channels_last_order(tensor_shape: tuple[int, ...]) -> np.ndarray:
+    """Return where each entry of a flat tensor lies in the user's flat array."""
+    if len(tensor_shape) != 3:
+        return np.arange(prod(tensor_shape))
+    channels, height, width = tensor_shape
+    places = np.arange(prod(tensor_shape)).reshape(height, width, channels)
+    return places.transpose(2, 0, 1).ravel()
+
+
+def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> bool:
+    """Whether an array is one image without its first axis, as far as its shape tells.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the whole array. ``(height, width, channels)`` is told from ``(n, height, width)`` by its
+        last axis of 1 to 4 channels, beside 8 or more rows and columns.
+    image_shape : tuple of int or None
+        ``(height, width)`` or ``(height, width, channels)``, where it is known.
+    """
+    if image_shape is None:
+        return len(shape) == 3 and 0 < shape[2] <= _MOST_CHANNELS and min(shape[:2]) >= _LEAST_SIDE
+    grid = tuple(image_shape)
+    is_flat = len(shape) == 2 and shape[1] == prod(grid)
+    return not is_flat and shape in (grid, _channels_first(grid))
+
+
+def image_layout(
+    shape: tuple[int, ...], image_shape: tuple[int, ...] | None, name: str = "X"
+) -> Layout:
+    """Return the layout of images whose array has `shape`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(n, height, width)``, ``(n, height, width, channels)``, ``(n, channels, height, width)``
+        or, flat, ``(n, n_pixels)``. Channels come first where the second axis has 1 to 4 entries
+        and the last one more.
+    image_shape : tuple of int or None
+        ``(height, width)`` or ``(height, width, channels)``. With None a flat image is square
+        if it can be, else one row.
+    name : str, default="X"
+        What error messages call the array.
+
+    Returns
+    -------
+    layout : Layout
+        The layout of one image.
+
+    Raises
+    ------
+    ValueError
+        If `shape` is not of images, or not of images of `image_shape`.
+    """
+    own = shape[1:]
+    if len(own) not in (1, 2, 3) or 0 in own:
+        raise ValueError(
+            "Images must have shape (n, height, width), (n, height, width, channels), (n, "
+            "channels, height, width) or, flat, (n, n_pixels), with at least one pixel: the first "
+            f"axis counts images, and one is X[np.newaxis]. {name} has shape {shape} instead."
+        )
+    if image_shape is None:
+        side = isqrt(own[0])
+        flat_shape = (side, side) if side * side == own[0] else (1, own[0])
+        if len(own) == 3 and own[0] <= _MOST_CHANNELS < own[2]:
+            return Layout(own, own, channels_first=True)
+        grid = own if len(own) > 1 else flat_shape
+    else:
+        grid = tuple(image_shape)
+        if own != grid and own == _channels_first(grid):
+            return Layout(own, own, channels_first=True)
+        if own not in (grid, (prod(grid),)):
+            raise ValueError(
+                f"{name} has images of shape {own}, but the 'image_shape' parameter says "
+                f"{grid}: pass images of that shape, or flat ones of {prod(grid)} values."
+            )
+    height, width, *channels = grid
+    return Layout(own, (*(channels or [1]), height, width))
+
+
+def _channels_first(grid: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of an image with its channels in front, one where it says none."""
+    height, width, *channels = grid
+    return (*(channels or [1]), height, width)
+
+
+def measurement_layout(measurement_shape: tuple[int, ...], images: Layout) -> Layout:
+    """Return the layout of measurements of `measurement_shape` that go with `images`.
+
+    Parameters
+    ----------
+    measurement_shape : tuple of int
+        Shape of a measurement as a tensor. That of an image, real or complex, is laid out as the
+        images are (gray, colour or flat), real and imaginary parts last; any other stays as it
+        is.
+    images : Layout
+        The layout of the images.
+
+    Returns
+    -------
+    layout : Layout
+        The layout of one measurement.
+    """
+    if not is_image_shape(measurement_shape):
+        return Layout(measurement_shape, measurement_shape)
+    if images.channels_first:
+        return Layout(measurement_shape, measurement_shape, channels_first=True)
+    channels, height, width, *parts = measurement_shape
+    own: tuple[int, ...] = (height, width, channels, *parts)
+    if len(images.shape) == 1:
+        own = (channels * height * width, *parts)
+    elif len(images.shape) == 2 and channels == 1:
+        own = (height, width, *parts)
+    return Layout(own, measurement_shape)

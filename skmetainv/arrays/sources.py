@@ -1,0 +1,118 @@
+"""Batches of any array-like as tensors, and nothing else: the one place where types change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from skmetainv.arrays.layouts import Layout
+from skmetainv.arrays.views import taken
+
+
+class ArraySource:
+    """Batches of images, or of measurements, of any array-like as tensors.
+
+    Only the batch asked for is read, copied and converted.
+
+    Parameters
+    ----------
+    array : array-like of shape (n, *layout.shape)
+        Anything with `shape`, `dtype` and indexing by an array of integers.
+    layout : Layout
+        How one image lies in it.
+    dtype : torch.dtype
+        Type of the tensors.
+    device : torch.device
+        Where the tensors go.
+    unit : float, default=1.0
+        What values are divided by, see `integer_unit`.
+    allow_nan : bool, default=False
+        NaN stands for a missing value.
+    name : str, default="X"
+        What error messages call the array.
+    """
+
+    def __init__(
+        self,
+        array: Any,
+        layout: Layout,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        unit: float = 1.0,
+        allow_nan: bool = False,
+        name: str = "X",
+    ):
+        self.array, self.layout, self.name = array, layout, name
+        self.dtype, self.device, self.unit, self.allow_nan = dtype, device, unit, allow_nan
+
+    def __len__(self) -> int:
+        return int(self.array.shape[0])
+
+    def read(self, indices: np.ndarray) -> torch.Tensor:
+        """Return some of the images.
+
+        Parameters
+        ----------
+        indices : ndarray of int
+            Which images, in increasing order.
+
+        Returns
+        -------
+        images : tensor of shape (len(indices), *layout.tensor_shape)
+            Always a copy.
+
+        Raises
+        ------
+        ValueError
+            If an image has NaN or infinity where it may not, or nothing but NaN.
+        """
+        return self._tensor(taken(self.array, indices), indices, self.layout)
+
+    def patch(self, index: int, rows: slice, columns: slice) -> torch.Tensor:
+        """Return a part of one image.
+
+        Parameters
+        ----------
+        index : int
+            Which image.
+        rows, columns : slice
+            Which part.
+
+        Returns
+        -------
+        patch : tensor of shape (channels, height, width)
+            A copy. The image is read whole, and, unless it is flat, converted in part.
+        """
+        indices = np.array([index])
+        if len(self.layout.shape) == 1:
+            return self.read(indices)[0][:, rows, columns]
+        image = np.asarray(taken(self.array, indices))
+        first = self.layout.channels_first
+        part = image[..., rows, columns] if first else image[:, rows, columns]
+        height, width = part.shape[2:] if first else part.shape[1:3]
+        return self._tensor(part, indices, self.layout.resized(height, width))[0]
+
+    def _tensor(self, values: Any, indices: np.ndarray, layout: Layout) -> torch.Tensor:
+        number = "float64" if self.dtype == torch.float64 else "float32"
+        with np.errstate(over="ignore"):
+            values = np.array(values, dtype=number)
+        values /= self.unit
+        self._check_values(values, indices)
+        return layout.to_tensor(torch.from_numpy(values).to(self.device, self.dtype))
+
+    def _check_values(self, values: np.ndarray, indices: np.ndarray) -> None:
+        missing = np.isnan(values).reshape(len(values), -1)
+        if missing.any() and not self.allow_nan:
+            raise ValueError(f"Input {self.name} contains NaN.")
+        if missing.all(axis=1).any():
+            raise ValueError(
+                f"Entry {indices[missing.all(axis=1)][0]} of {self.name} is all NaN: at least one "
+                "value must be observed."
+            )
+        if np.isinf(values).any():
+            raise ValueError(
+                f"Input {self.name} contains infinity or a value too large for {values.dtype!r}."
+            )

@@ -1,0 +1,24 @@
+"""Named tensors to arrays and back: what fitted estimators keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+
+def to_numpy(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, np.ndarray]:
+    """Return copies of named tensors as arrays, `prefix` before their names."""
+    return {prefix + name: t.detach().cpu().numpy().copy() for name, t in tensors.items()}
+
+
+def to_tensors(
+    arrays: Mapping[str, np.ndarray], prefix: str, dtype: torch.dtype, device: torch.device
+) -> dict[str, torch.Tensor]:
+    """Return copies, as tensors, of the arrays whose names begin with `prefix`, without it."""
+    return {
+        name.removeprefix(prefix): torch.tensor(array, dtype=dtype, device=device)
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

@@ -1,0 +1,171 @@
+"""What the first images tell of all: units hardly meant, arguments the wrong way round."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from sklearn.exceptions import DataConversionWarning
+
+from skmetainv.arrays import ArraySource
+from skmetainv.arrays.units import first_images, warn_of_range, warn_of_size, warn_of_type
+from skmetainv.exceptions import warn
+from skmetainv.operators import ForwardMap
+
+# Masks of so many draws have missing entries, if any of an operator has.
+_DRAWS = 3
+
+
+def look_at_images(images: ArraySource, data_range: tuple[float, float]) -> None:
+    """Warn of clean images in units that can hardly be meant.
+
+    Parameters
+    ----------
+    images : ArraySource
+        The first of them are read.
+    data_range : (float, float)
+        The least and the largest value that images nominally have.
+
+    Warns
+    -----
+    DataConversionWarning
+        If integers are not of a type that pictures have, or use little of its range; if values lie
+        far outside the data range.
+    """
+    values = first_images(images.array)
+    warn_of_type(values, images.unit, images.name)
+    warn_of_range(values.astype(np.float64) / images.unit, data_range, images.name)
+
+
+def look_at_measurements(
+    measured: ArraySource, A: ForwardMap, data_range: tuple[float, float]
+) -> None:
+    """Warn of measurements that are hardly those of an operator.
+
+    Parameters
+    ----------
+    measured : ArraySource
+        The first of them are read.
+    A : ForwardMap
+        What measures.
+    data_range : (float, float)
+        The least and the largest value that images nominally have.
+
+    Warns
+    -----
+    DataConversionWarning
+        If they are in units that can hardly be meant; if they have values where nothing is
+        observed, or none is missing where some always are: they may be clean images.
+    """
+    values = first_images(measured.array)
+    warn_of_type(values, measured.unit, measured.name)
+    warn_of_size(
+        values / measured.unit,
+        _largest_norm(A, data_range),
+        measured.name,
+        "pass measurements in the units of the images, or data_range with images and measurements "
+        "in other units",
+    )
+    y = _read_first(measured)
+    if _varies_where_unobserved(A, y):
+        warn(
+            f"{measured.name} has values where the operator observes nothing, which play no part. "
+            "If they are clean images, simulate(images) gives their measurements.",
+            DataConversionWarning,
+        )
+    elif _nothing_is_missing(A, y):
+        warn(
+            f"Nothing is missing in {measured.name}, though the operator leaves out some of every "
+            "measurement: missing entries are NaN. If they are clean images, simulate(images) "
+            "gives their measurements.",
+            DataConversionWarning,
+        )
+
+
+def look_at_pairs(measured: ArraySource, clean: ArraySource, A: ForwardMap) -> None:
+    """Raise if measurements and clean images are certainly the wrong way round.
+
+    Parameters
+    ----------
+    measured, clean : ArraySource
+        The first of them are read.
+    A : ForwardMap
+        What measures.
+
+    Raises
+    ------
+    ValueError
+        If what is called clean is missing, or constant, where the operator observes nothing, and
+        what is called measured is not.
+    """
+    y, x = _read_first(measured), _read_first(clean)
+    same_shape = A.measurement_shape == A.image_shape
+    masked = same_shape and _varies_where_unobserved(A, y) and not _varies_where_unobserved(A, x)
+    if masked or (bool(x.isnan().any()) and _nothing_is_missing(A, y)):
+        raise ValueError(
+            f"{measured.name} and {clean.name} are the wrong way round: measurements come first, "
+            f"clean images second, and it is {clean.name} that lacks what the operator does not "
+            f"observe. Got clean images as {measured.name}."
+        )
+
+
+def look_at_simulated(
+    y: torch.Tensor, x: torch.Tensor, A: ForwardMap, data_range: tuple[float, float], noise: object
+) -> None:
+    """Warn of simulated measurements that are much larger than exact ones can be.
+
+    Parameters
+    ----------
+    y, x : tensor
+        Measurements with noise, and their clean images.
+    A : ForwardMap
+        What measures.
+    data_range : (float, float)
+        The least and the largest value that images nominally have.
+    noise : object
+        What the user gave for the noise.
+    """
+    own = float(x.nan_to_num().flatten(1).norm(dim=1).max())
+    nominal = math.sqrt(math.prod(A.image_shape)) * max(map(abs, data_range))
+    warn_of_size(
+        y.cpu().numpy(),
+        _largest_norm(A, data_range) * max(1.0, own / nominal),
+        "A simulated measurement",
+        f"the noise, {noise!r}, is in the units of the measurement, and far above them; noise of "
+        "pictures from 0 to 255 is divided by 255",
+    )
+
+
+def _largest_norm(A: ForwardMap, data_range: tuple[float, float]) -> float:
+    """Return the norm that a measurement of an image of the data range has at most."""
+    largest = max(map(abs, data_range))
+    return _norm(A) * largest * math.sqrt(math.prod(A.image_shape))
+
+
+def _read_first(source: ArraySource) -> torch.Tensor:
+    return source.read(np.arange(min(len(source), 4)))
+
+
+def _varies_where_unobserved(A: ForwardMap, y: torch.Tensor) -> bool:
+    """Whether values differ from each other where one mask for all images lets nothing through."""
+    if A.observed is None or A.observed.all():
+        return False
+    unobserved = y[~A.observed.expand_as(y)]
+    known = unobserved[~unobserved.isnan()]
+    return known.numel() > 1 and bool(known.max() - known.min() > 1e-3 * y.nan_to_num().abs().max())
+
+
+def _nothing_is_missing(A: ForwardMap, y: torch.Tensor) -> bool:
+    """Whether no entry is NaN though the operator leaves out some of every measurement."""
+    if y.isnan().any():
+        return False
+    drawn = [A.draw([np.random.default_rng(i)]) for i in range(_DRAWS)]
+    masks = [B.observed for B in drawn if math.isnan(B.missing_value)]
+    return bool(masks) and not any(mask is None or mask.all() for mask in masks)
+
+
+def _norm(A: ForwardMap) -> float:
+    from skmetainv.operators import LinearMap
+
+    return float(A.norm()) if isinstance(A, LinearMap) else 10.0
