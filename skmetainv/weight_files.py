@@ -183,24 +183,33 @@ def _tables(content: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 
 def _networks(keys: tuple[str, ...], table: State, first: Sequence[str]) -> Iterator[_Network]:
     """Iterate over what may be networks, by the names that each has."""
-    plain = _unwrapped(table)
     prefixes = {
-        name.removesuffix(known): None  # a set in order
-        for name in plain
+        _prefix(name, known): None  # a set in order
+        for name in table
         for known in first
-        if f".{name}".endswith(f".{known}")
+        if f".{_plain(name)}".endswith(f".{known}")
     }
     for prefix in prefixes:
-        own = {k.removeprefix(prefix): v for k, v in plain.items() if k.startswith(prefix)}
-        yield _Network(keys, prefix, own)
+        own = {k.removeprefix(prefix): v for k, v in table.items() if k.startswith(prefix)}
+        yield _Network(keys, prefix, _unwrapped(own))
+
+
+def _plain(name: str) -> str:
+    """Return a name without what wrappers put there."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
+def _prefix(name: str, known: str) -> str:
+    """Return what is before a known name, though wrappers may have put parts between its own."""
+    parts, n_known = name.split("."), len(known.split("."))
+    while n_known:
+        n_known -= parts.pop() not in _WRAPPERS
+    return "".join(f"{part}." for part in parts)
 
 
 def _unwrapped(table: State) -> State:
     """Return tensors under names without what wrappers put there, unless these would collide."""
-    plain = {
-        ".".join(part for part in name.split(".") if part not in _WRAPPERS): tensor
-        for name, tensor in table.items()
-    }
+    plain = {_plain(name): tensor for name, tensor in table.items()}
     return plain if len(plain) == len(table) else table
 
 
@@ -239,7 +248,7 @@ def _left_out(network: _Network, fitting: list[_Network], table: State) -> list[
     prefixes = tuple(other.prefix for other in fitting if other.keys == network.keys)
     return [
         name
-        for name, tensor in _unwrapped(table).items()
+        for name, tensor in table.items()
         if not name.startswith(prefixes) and tensor.ndim and tensor.is_floating_point()
     ]
 
