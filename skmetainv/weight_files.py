@@ -40,9 +40,11 @@ class _Network(NamedTuple):
         names = self.prefix and f"names that begin with {self.prefix!r}"
         return ", ".join(filter(None, [keys, names])) or "no prefix"
 
-    def is_preferred(self) -> bool:
+    @property
+    def preference(self) -> int:
+        """How many words of the place say that inference takes this one."""
         words = re.split("[^a-z]+", f"{'.'.join(self.keys)}.{self.prefix}".lower())
-        return not _PREFERRED.isdisjoint(words)
+        return len(_PREFERRED.intersection(words))
 
     def equals(self, other: _Network) -> bool:
         names = self.state.keys()
@@ -83,8 +85,8 @@ def read_weights(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it holds no weights of the network, or several different ones of which none is called
-        "ema" or "best"; or weights that are not finite floating-point numbers.
+        If it holds no weights of the network, or several different ones of which "ema" and "best"
+        single out none; or weights that are not finite floating-point numbers.
 
     Warns
     -----
@@ -131,6 +133,8 @@ def _content(path: str) -> Any:
         if safetensors:
             return _nested(load_file(path))
         return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
     except Exception as error:  # whatever the bytes of another kind of file lead to
         raise ValueError(_unreadable(path, head, safetensors, error)) from error
 
@@ -166,7 +170,8 @@ def _unreadable(path: str, head: bytes, safetensors: bool, error: Exception) -> 
             f"{path} is not a file of tensors, but a program of TorchScript. Save its tensors: "
             f"torch.save(torch.jit.load({path!r}).state_dict(), new_path)."
         )
-    return f"{path} is not a file of tensors, or is damaged: {str(error).splitlines()[:1]}."
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    return f"{path} is not a file of tensors, or is damaged: {reason}"
 
 
 def _tables(content: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], State]]:
@@ -231,7 +236,8 @@ def _choice(
     path: str, owner: str, understood: list[tuple[_Network, Understood]]
 ) -> tuple[_Network, Understood]:
     """Return the one network, or that of several which inference takes."""
-    chosen = [pair for pair in understood if pair[0].is_preferred()] or understood
+    most = max(network.preference for network, _ in understood)
+    chosen = [pair for pair in understood if pair[0].preference == most]
     if all(network.equals(chosen[0][0]) for network, _ in chosen):
         return chosen[0]
     places = [network.place for network, _ in chosen]

@@ -76,22 +76,27 @@ def under(prefix, state):
 
 
 @pytest.mark.parametrize(
-    "prefix",
-    ["_orig_mod.", "module.", "model.", "net.", "network.", "denoiser.", "module._orig_mod.model.",
-     "_orig_mod.module.net.", "model.module.denoiser._orig_mod."],
-)  # fmt: skip
-@pytest.mark.parametrize("container", [(), ("params",), ("checkpoint", "model_state_dict")])
-def test_wrappers_are_taken_away(prefix, container, saved, recwarn):
+    ("prefix", "containers"),
+    [
+        ("_orig_mod.", []),
+        ("module.", ["params"]),
+        ("model.", ["state_dict"]),
+        ("net.", []),
+        ("network.", ["checkpoint", "model_state_dict"]),
+        ("module._orig_mod.model.", []),
+        ("_orig_mod.module.denoiser.", ["params_ema"]),
+        ("model.module.net._orig_mod.", ["a", "b", "c"]),
+    ],
+)
+def test_wrappers_are_taken_away(prefix, containers, saved, recwarn):
     network, wide = kair(), drunet()
     for state, cls in ((network.state_dict(), DnCNN), (wide, DRUNet)):
         content = under(prefix, state)
-        for key in reversed(container):
+        for key in containers:
             content = {key: content, "epoch": 3}
-        result = denoised(saved(content), cls)
-        if cls is DnCNN:
-            np.testing.assert_allclose(result, expected(network), atol=1e-12)
-        else:
-            np.testing.assert_array_equal(result, denoised(saved(wide), cls))
+        weights = cls(weights=saved(content), precision="float64").build((1, 8, 8)).network
+        for name, tensor in weights.state_dict().items():
+            assert torch.equal(tensor, state[name])
     assert not recwarn.list
 
 
@@ -112,6 +117,13 @@ def test_wrappers_of_torch_itself(saved):
     network.model = torch.compile(network.model)  # which nothing calls
     for wrapped in (nn.DataParallel(network), torch.compile(network), AveragedModel(network)):
         np.testing.assert_allclose(denoised(saved(wrapped.state_dict())), own, atol=1e-12)
+
+
+def test_files_of_old_versions_of_torch(tmp_path):
+    network, path = kair(), tmp_path / "weights.pth"
+    content = {"state_dict": under("module.", network.state_dict())}
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    np.testing.assert_allclose(denoised(path), expected(network), atol=1e-12)
 
 
 def test_wrappers_in_safetensors(tmp_path):
@@ -143,6 +155,17 @@ def test_averaged_or_best_weights_are_preferred(form, saved):
         warnings.simplefilter("error")
         result = denoised(saved(content))
     np.testing.assert_allclose(result, expected(better), atol=1e-12)
+
+
+def test_best_averaged_weights_are_preferred_to_best_ones(saved):
+    last, better, best = kair(), kair(), kair()
+    content = {"params": last.state_dict(), "params_ema": better.state_dict()}
+    inner = {"params": better.state_dict(), "params_ema": best.state_dict()}
+    path = saved({"state": content, "best": inner})
+    np.testing.assert_allclose(denoised(path), expected(best), atol=1e-12)
+    path = saved({"ema": better.state_dict(), "best": best.state_dict()})
+    with pytest.raises(ValueError, match=r"several networks.*\['ema'\], \['best'\]"):
+        denoised(path)
 
 
 def test_of_several_networks_none_is_taken(saved):

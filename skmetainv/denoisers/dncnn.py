@@ -59,7 +59,7 @@ class DnCNN(LearnedDenoiser):
         Weights to begin with, from a file by `torch.save` or in safetensors, which is read without
         running code: of KAIR and DPIR ("model.0.weight", ...), of the authors' and others' PyTorch
         code ("dncnn.0.weight", ...), of DeepInverse ("in_conv.weight", ...), of this library
-        (`weights_`, or a `checkpoint`). Without `fit` they are used as they are. The published
+        (a `checkpoint`, or ``safetensors.numpy.save_file(fitted.weights_, path)``). Without `fit` they are used as they are. The published
         networks are for images in [0, 1]; those of one noise level have 17 layers, the blind and
         the colour ones, and DeepInverse's, 20. See the notes.
     patch_size : int, default=40
@@ -156,8 +156,8 @@ class DnCNN(LearnedDenoiser):
     ("_orig_mod", "module") is taken away, and so is any prefix that all names of the network share
     ("model.", "net.", "denoiser.", ...). Tensors beside that prefix belong to other modules, such
     as a loss: they are left out, with a warning. If several networks in a file fit, the one that is
-    called "ema" ("params_ema", "ema_model.", ...) or "best" is taken, as publishers do; if this
-    does not leave one, none is.
+    called "ema" ("params_ema", "ema_model.", ...) or "best" is taken, as publishers do. If none or
+    more are, and their weights differ, the file is refused.
 
     Batch normalisation directly after a convolution is merged into it, as it is in evaluation. Its
     ``eps`` is not in the file: it is 1e-4, as in KAIR and in the authors' code, and 1e-5 for
@@ -278,9 +278,7 @@ class DnCNN(LearnedDenoiser):
 
     def _published(self, state: State) -> Published:
         theirs = _is_of_deepinverse(state)
-        stack = read_stack(
-            *((_as_sequential(state), _KAIR_EPS) if theirs else (state, _eps(state)))
-        )
+        stack = read_stack(_as_sequential(state) if theirs else state, _eps(state))
         n_in, channels = stack[0].weight.shape[1], len(stack[-1].bias)
         if n_in not in (channels, channels + 1):
             raise ValueError(
