@@ -59,9 +59,10 @@ class DnCNN(LearnedDenoiser):
         Weights to begin with, from a file by `torch.save` or in safetensors, which is read without
         running code: of KAIR and DPIR ("model.0.weight", ...), of the authors' and others' PyTorch
         code ("dncnn.0.weight", ...), of DeepInverse ("in_conv.weight", ...), of this library
-        (a `checkpoint`, or ``safetensors.numpy.save_file(fitted.weights_, path)``). Without `fit` they are used as they are. The published
-        networks are for images in [0, 1]; those of one noise level have 17 layers, the blind and
-        the colour ones, and DeepInverse's, 20. See the notes.
+        (a `checkpoint`, or ``safetensors.numpy.save_file(fitted.weights_, path)``). Without `fit`
+        they are used as they are. The published networks are for images in [0, 1]; those of one
+        noise level have 17 layers, the blind and the colour ones, and DeepInverse's, 20. See the
+        notes.
     patch_size : int, default=40
         Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
         larger ones, continued as in a mirror.
