@@ -11,6 +11,10 @@ class InnerStepsWarning(UserWarning):
     """More inner steps are asked for than step sizes were learned for."""
 
 
+class WeightsWarning(UserWarning):
+    """A file of weights leaves a choice, which was made: the message says how."""
+
+
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line, outside of this library, that led here."""
     level, frame = 1, sys._getframe()

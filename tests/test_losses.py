@@ -473,9 +473,13 @@ class Code:
         (b"text", "is not a file of tensors"),
         (Code(), "is not a file of tensors"),
         ([torch.zeros(2)], "is not a state dict"),
-        ({"features.0.weight": None}, "do not fit .*'squeeze'.*'features.0.weight' has shape None"),
+        ({"features.0.weight": None}, "no weights of .*'squeeze'.*there is no 'features.0.weight'"),
         ({"features.0.weight": torch.zeros(2, 3)}, r"'features.0.weight' has shape \(2, 3\), not"),
-        ({"features.12.expand3x3.bias": None}, "'features.12.expand3x3.bias' has shape None"),
+        (
+            {"features.3.squeeze.bias": torch.full((16,), np.nan)},
+            "'features.3.squeeze.bias' is not",
+        ),
+        ({"features.12.expand3x3.bias": None}, "do not fit .* no 'features.12.expand3x3.bias'"),
         ("missing", "do not fit .* no 'features.12.expand3x3.bias'"),
     ],
 )

@@ -11,12 +11,20 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from skmetainv.denoisers.checkpoints import State
 from skmetainv.denoisers.learned import LearnedDenoiser, Network
+from skmetainv.denoisers.published import Published
 from skmetainv.denoisers.spectral import limit_norm
+from skmetainv.denoisers.stacks import Convolution, read_stack
 from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
+from skmetainv.weight_files import State
+
+# What batch normalisation adds to variances in the code of KAIR and of DnCNN's authors, and in that
+# of DnCNN-PyTorch, whose first convolution has no bias.
+_KAIR_EPS, _DNCNN_PYTORCH_EPS = 1e-4, 1e-5
+# A network is asked for a flat image and this noise level; it gives the image if it is within this.
+_FLAT_NOISE_LEVEL, _FLAT_TOLERANCE = 0.05, 0.1
 
 
 class DnCNN(LearnedDenoiser):
@@ -36,20 +44,25 @@ class DnCNN(LearnedDenoiser):
     width : int, default=None
         Channels between them; None is 64, or as many as `weights` has.
     residual : bool, default=True
-        Whether the network gives the noise, not the image.
-    noise_level_input : bool, default=False
+        Whether the network gives the noise, not the image. Files do not say it; `weights` that
+        return flat images are refused with True, and those of DeepInverse, which add the network's
+        output, with False.
+    noise_level_input : bool, default=None
         Give the network the noise level as a further channel, as FFDNet does: with a range as
-        `noise_level` one network serves all levels of a solver's schedule.
+        `noise_level` one network serves all levels of a solver's schedule. None is False, or as
+        `weights` has it: whether the first convolution takes one channel more than the last gives.
     spectral_norm : float, default=None
         Largest norm that each convolution may have, as a map of images of any size (by a bound, up
         to 6 percent too careful). With 1, ``R`` is nonexpansive, which the convergence of
         plug-and-play methods asks for (Ryu et al. 2019). None sets no limit.
     weights : path-like, default=None
-        Weights to begin with, a state dict in a file (by `torch.save` or in safetensors), which is
-        read without running code: of KAIR and DPIR ("model.0.weight", ...), of DeepInverse
-        ("in_conv.weight", ...), of this library. Without `fit` they are used as they are. The
-        published networks are for images in [0, 1]; those of one noise level have 17 layers, the
-        blind and the colour ones, and DeepInverse's, 20.
+        Weights to begin with, from a file by `torch.save` or in safetensors, which is read without
+        running code: of KAIR and DPIR ("model.0.weight", ...), of the authors' and others' PyTorch
+        code ("dncnn.0.weight", ...), of DeepInverse ("in_conv.weight", ...), of this library
+        (a `checkpoint`, or ``safetensors.numpy.save_file(fitted.weights_, path)``). Without `fit`
+        they are used as they are. The published networks are for images in [0, 1]; those of one
+        noise level have 17 layers, the blind and the colour ones, and DeepInverse's, 20. See the
+        notes.
     patch_size : int, default=40
         Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
         larger ones, continued as in a mirror.
@@ -123,6 +136,40 @@ class DnCNN(LearnedDenoiser):
     feature_names_in_ : ndarray of str
         Column names, where `X` was a data frame.
 
+    Raises
+    ------
+    ValueError
+        By what reads `weights`, if they do not fit the network or the images: the message says
+        which name does not, which names there are, and how to rename or save them.
+    FileNotFoundError
+        If there is no such file.
+
+    Warns
+    -----
+    WeightsWarning
+        If tensors in the file of `weights` are left out, or batch normalisation in it has
+        variances so small that it matters which ``eps`` the network had.
+
+    Notes
+    -----
+    A state dict may lie in dictionaries ("state_dict", "params", ..., at any depth), beside an
+    optimiser, an epoch or whatever else. What torch.compile and DataParallel put into names
+    ("_orig_mod", "module") is taken away, and so is any prefix that all names of the network share
+    ("model.", "net.", "denoiser.", ...). Tensors beside that prefix belong to other modules, such
+    as a loss: they are left out, with a warning. If several networks in a file fit, the one that is
+    called "ema" ("params_ema", "ema_model.", ...) or "best" is taken, as publishers do. If none or
+    more are, and their weights differ, the file is refused.
+
+    Batch normalisation directly after a convolution is merged into it, as it is in evaluation. Its
+    ``eps`` is not in the file: it is 1e-4, as in KAIR and in the authors' code, and 1e-5 for
+    "dncnn.0.weight" without a "dncnn.0.bias", as in DnCNN-PyTorch. Convolutions without biases are
+    taken as with biases of 0.
+
+    Weights are floating-point numbers of 16, 32 or 64 bits; others (quantised, sparse, complex,
+    integers) are refused. The activation is not in a file: it is taken for ReLU, and padding for
+    zeros. The layers of one's own `torch.nn.Sequential` ("0.weight", ...) are therefore refused
+    until they are named "model.0.weight", ...
+
     References
     ----------
     Zhang, Zuo, Chen, Meng and Zhang, "Beyond a Gaussian denoiser: residual learning of deep CNN for
@@ -145,13 +192,14 @@ class DnCNN(LearnedDenoiser):
     (20, 25, 25)
     """
 
-    _architecture = ("depth", "width", "residual", "noise_level_input")
+    _architecture = {"depth": 17, "width": 64, "residual": True, "noise_level_input": False}
+    _first_weights = ("model.0.weight", "dncnn.0.weight", "in_conv.weight")
     _parameter_constraints = {
         **LearnedDenoiser._parameter_constraints,
         "depth": [Interval(Integral, 2, None, closed="left"), None],
         "width": [Interval(Integral, 1, None, closed="left"), None],
         "residual": ["boolean"],
-        "noise_level_input": ["boolean"],
+        "noise_level_input": ["boolean", None],
         "spectral_norm": [Interval(Real, 0, None, closed="neither"), None],
     }
 
@@ -162,7 +210,7 @@ class DnCNN(LearnedDenoiser):
         width: int | None = None,
         *,
         residual: bool = True,
-        noise_level_input: bool = False,
+        noise_level_input: bool | None = None,
         spectral_norm: float | None = None,
         weights: str | PathLike[str] | None = None,
         patch_size: int = 40,
@@ -223,32 +271,75 @@ class DnCNN(LearnedDenoiser):
     def _network(self, channels: int, **architecture: Any) -> Network:
         return _DnCNN(channels, **architecture)
 
-    def _chosen_architecture(self, published: State) -> dict[str, Any]:
-        chosen, depth, width = super()._chosen_architecture(published), 17, 64
-        if "model.0.weight" in published:
-            depth = sum(name.endswith(".weight") for name in published)
-            width = len(published["model.0.weight"])
-        depth = depth if self.depth is None else self.depth
-        return {**chosen, "depth": depth, "width": width if self.width is None else self.width}
-
     def _constrain(self, network: nn.Module) -> None:
         if self.spectral_norm is not None:
             for layer in network.modules():
                 if isinstance(layer, nn.Conv2d):
                     limit_norm(layer.weight, self.spectral_norm)
 
-    def _published(self, state: State) -> State:
-        if "in_conv.weight" not in state:
-            return state
-        depth = 2 + sum(key.startswith("conv_list.") for key in state) // 2
-        places = {"in_conv": 0, "out_conv": 2 * (depth - 1)}
-        places |= {f"conv_list.{i}": 2 * (i + 1) for i in range(depth - 2)}
-        renamed = {}
-        for key, value in state.items():
-            layer, _, part = key.rpartition(".")
-            sign = -1 if layer == "out_conv" and self.residual else 1  # theirs adds its output
-            renamed[f"model.{places[layer]}.{part}" if layer in places else key] = sign * value
-        return renamed
+    def _published(self, state: State) -> Published:
+        theirs = _is_of_deepinverse(state)
+        stack = read_stack(_as_sequential(state) if theirs else state, _eps(state))
+        n_in, channels = stack[0].weight.shape[1], len(stack[-1].bias)
+        if n_in not in (channels, channels + 1):
+            raise ValueError(
+                f"the first convolution takes {n_in} channels, and the last gives {channels}: "
+                "neither as many nor, with a noise level, one less."
+            )
+        decided: dict[str, Any] = {"depth": len(stack), "width": len(stack[0].bias)}
+        decided["noise_level_input"] = n_in == channels + 1
+        if theirs:  # their network adds its output
+            stack[-1] = Convolution(*(-part for part in stack[-1]))
+            decided["residual"] = True
+        elif _gives_the_image(stack):
+            decided["residual"] = False
+        return Published(_named(stack), channels, decided)
+
+
+def _is_of_deepinverse(state: State) -> bool:
+    return "in_conv.weight" in state
+
+
+def _as_sequential(state: State) -> State:
+    """Return the weights of DeepInverse's network under KAIR's names."""
+    n_between = len({name.split(".")[1] for name in state if name.startswith("conv_list.")})
+    places = {f"conv_list.{i}": 2 * (i + 1) for i in range(n_between)}
+    places |= {"in_conv": 0, "out_conv": 2 * (n_between + 1)}
+    layers = {name: name.rpartition(".") for name in state}
+    return {
+        f"model.{places[layer]}.{part}" if layer in places else name: state[name]
+        for name, (layer, _, part) in layers.items()
+    }
+
+
+def _eps(state: State) -> float:
+    """Return what batch normalisation has added to the variance, which names tell."""
+    unbiased = "dncnn.0.weight" in state and "dncnn.0.bias" not in state
+    return _DNCNN_PYTORCH_EPS if unbiased else _KAIR_EPS
+
+
+def _gives_the_image(stack: list[Convolution]) -> bool:
+    """Return whether the network leaves flat images as they are, of which it gives no noise.
+
+    Away from the border a convolution of a flat image is a product with its summed kernel.
+    """
+    n_in, channels = stack[0].weight.shape[1], len(stack[-1].bias)
+    for gray in (0.25, 0.5, 0.75):
+        z = torch.full((n_in,), gray, dtype=torch.float64)
+        z[channels:] = _FLAT_NOISE_LEVEL
+        for weight, bias in stack[:-1]:
+            z = (weight.sum((2, 3)) @ z + bias).relu()
+        out = stack[-1].weight.sum((2, 3)) @ z + stack[-1].bias
+        if not (out - gray).abs().max() < _FLAT_TOLERANCE:
+            return False
+    return True
+
+
+def _named(stack: list[Convolution]) -> State:
+    named: State = {}
+    for i, (weight, bias) in enumerate(stack):
+        named |= {f"model.{2 * i}.weight": weight, f"model.{2 * i}.bias": bias}
+    return named
 
 
 class _DnCNN(Network):

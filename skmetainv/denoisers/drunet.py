@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Integral
 from os import PathLike
+from re import fullmatch
 from typing import Any
 
 import torch
@@ -13,9 +14,11 @@ from torch.nn.utils import skip_init
 
 from skmetainv.denoisers.learned import LearnedDenoiser
 from skmetainv.denoisers.network import Network
+from skmetainv.denoisers.published import Published
 from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
+from skmetainv.weight_files import State
 
 # Scales of the network, so that height and width are filled up to multiples of 8.
 _N_SCALES = 4
@@ -34,15 +37,17 @@ class DRUNet(LearnedDenoiser):
     noise_level : float or (float, float), default=(0.0, 0.2)
         Standard deviation of the noise to train with, in the units of the images, or a range, from
         which that of every patch is drawn.
-    width : int, default=64
-        Channels of the finest scale.
-    n_blocks : int, default=4
-        Residual blocks at each scale, down and up.
+    width : int, default=None
+        Channels of the finest scale; None is 64, or as many as `weights` has.
+    n_blocks : int, default=None
+        Residual blocks at each scale, down and up; None is 4, or as many as `weights` has.
     weights : path-like, default=None
-        Weights to begin with, a state dict in a file (by `torch.save` or in safetensors), which is
-        read without running code: of KAIR and DPIR, of DeepInverse (the names are the same,
-        "m_head.weight", ...), of this library. Without `fit` they are used as they are. They are
-        for images in [0, 1].
+        Weights to begin with, from a file by `torch.save` or in safetensors, which is read without
+        running code: of KAIR and DPIR, of DeepInverse (the names are the same, "m_head.weight",
+        ...), of this library. Without `fit` they are used as they are. They are for images in
+        [0, 1]. The dictionaries and prefixes around them, what is left out with a
+        `WeightsWarning`, and what is refused are those of `DnCNN`; but batch normalisation is
+        refused, as there are no biases into which it could be merged.
     patch_size : int, default=128
         Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
         larger ones, continued as in a mirror.
@@ -89,18 +94,19 @@ precision, device, checkpoint, warm_start, random_state, verbose
     (20, 25, 25)
     """
 
-    _architecture = ("width", "n_blocks")
+    _architecture = {"width": 64, "n_blocks": 4}
+    _first_weights = ("m_head.weight",)
     _parameter_constraints = {
         **LearnedDenoiser._parameter_constraints,
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "n_blocks": [Interval(Integral, 1, None, closed="left")],
+        "width": [Interval(Integral, 1, None, closed="left"), None],
+        "n_blocks": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
         self,
         noise_level: float | tuple[float, float] = (0.0, 0.2),
-        width: int = 64,
-        n_blocks: int = 4,
+        width: int | None = None,
+        n_blocks: int | None = None,
         *,
         weights: str | PathLike[str] | None = None,
         patch_size: int = 128,
@@ -157,6 +163,24 @@ precision, device, checkpoint, warm_start, random_state, verbose
 
     def _network(self, channels: int, **architecture: Any) -> Network:
         return _DRUNet(channels, **architecture)
+
+    def _published(self, state: State) -> Published:
+        if any(name.endswith("running_var") for name in state):
+            raise ValueError(
+                "they have batch normalisation, which cannot be merged into convolutions without "
+                "biases, as DRUNet's are."
+            )
+        for name in ("m_head.weight", "m_tail.weight"):
+            if name not in state or state[name].ndim != 4:
+                raise ValueError(f"{name!r} must be the weight of a convolution of images.")
+        head, channels = state["m_head.weight"], len(state["m_tail.weight"])
+        if head.shape[1] != channels + 1:
+            raise ValueError(
+                f"'m_head' takes {head.shape[1]} channels and 'm_tail' gives {channels}, not one "
+                "less: the network takes no noise level as DRUNet does."
+            )
+        blocks = [name for name in state if fullmatch(r"m_body\.\d+\.res\.0\.weight", name)]
+        return Published(state, channels, {"width": len(head), "n_blocks": len(blocks)})
 
 
 class _DRUNet(Network):

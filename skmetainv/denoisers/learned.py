@@ -20,8 +20,13 @@ from torch import nn
 
 from skmetainv.arrays import ArraySource, Single, is_one_image, to_numpy, to_tensors
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
-from skmetainv.denoisers.checkpoints import State, check_state, read_state
 from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
+from skmetainv.denoisers.published import (
+    Published,
+    check_architecture,
+    check_channels,
+    check_state,
+)
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.parameters import Interval
@@ -38,13 +43,15 @@ from skmetainv.training import (
     NoisyPatches,
     TrainingLoop,
 )
+from skmetainv.weight_files import State, read_weights
 
 
 class LearnedDenoiser(Denoiser, TrainedReconstructor):
     """What denoisers with a network have in common: they learn from patches with noise.
 
-    A subclass has the parameters of this class, writes `_network`, and names in `_architecture`
-    the parameters that it depends on.
+    A subclass has the parameters of this class, writes `_network`, names in `_architecture` the
+    parameters that it depends on, each with the value that None stands for, and writes `_published`
+    for files with one of the names `_first_weights`.
 
     Parameters
     ----------
@@ -65,7 +72,8 @@ checkpoint, warm_start, random_state, verbose
         As in `skmetainv.MetaInverseSolver`.
     """
 
-    _architecture: tuple[str, ...] = ()
+    _architecture: dict[str, Any] = {}
+    _first_weights: tuple[str, ...] = ()
     _parameter_constraints: dict[str, list[Any]] = {
         **TrainedReconstructor._parameter_constraints,
         "noise_level": [Interval(Real, 0, None, closed="neither"), tuple, list],
@@ -94,16 +102,12 @@ checkpoint, warm_start, random_state, verbose
         Its weights have the names that published ones have.
         """
 
-    def _chosen_architecture(self, published: State) -> dict[str, Any]:
-        """Return the parameters of the network, those left open from the weights of a file."""
-        return {name: getattr(self, name) for name in self._architecture}
+    @abstractmethod
+    def _published(self, state: State) -> Published:
+        """Return what the weights of a file are in `_network`, or raise with what does not fit."""
 
     def _constrain(self, network: nn.Module) -> None:
         """Bring the weights back to where they may be, after a step of the optimiser."""
-
-    def _published(self, state: State) -> State:
-        """Return the weights of a file under the names of `_network`."""
-        return state
 
     # ------------------------------------------------------------------ the estimator
 
@@ -316,22 +320,45 @@ checkpoint, warm_start, random_state, verbose
 
     def _state(self, channels: int, seed: int) -> dict[str, Any]:
         """Return the fitted attributes before any training, for so many channels."""
-        published = {} if self.weights is None else self._published(read_state(self.weights))
-        architecture = self._chosen_architecture(published)
-        network = self._network(channels, **architecture)
         if self.weights is None:
+            architecture = self._chosen_architecture({})
+            network = self._network(channels, **architecture)
             state = initial_weights(network, weights_generator(seed), network.gain)
         else:
-            state = published
-            settings = ", ".join(f"{name}={value!r}" for name, value in architecture.items())
-            owner = f"{type(self).__name__}({settings}) for {channels} channel(s)"
-            check_state(state, network.state_dict(), self.weights, owner)
+            state, architecture = self._read(self.weights, channels)
+            network = self._network(channels, **architecture)
         network.load_state_dict(state)
         self._constrain(network)
         return {
             "weights_": to_numpy(network.to(self._dtype()).state_dict()),
             "_architecture_": architecture,
         }
+
+    def _read(self, path: str | PathLike[str], channels: int) -> tuple[State, dict[str, Any]]:
+        """Return the weights of a file, and the parameters of their network."""
+        given = {name: getattr(self, name) for name in self._architecture}
+
+        def understand(state: State) -> tuple[State, dict[str, Any]]:
+            published = self._published(state)
+            check_architecture(published.architecture, given)
+            check_channels(published.channels, channels)
+            architecture = self._chosen_architecture(published.architecture)
+            check_state(published.state, self._network(channels, **architecture).state_dict())
+            return published.state, architecture
+
+        name = type(self).__name__
+        settings = [f"{key}={value!r}" for key, value in given.items() if value is not None]
+        advice = (
+            " Or take the network itself, as FunctionDenoiser(lambda x, noise_level: network(x))."
+        )
+        owner = f"{name}({', '.join(settings)})"
+        return read_weights(path, owner, self._first_weights, understand, advice)
+
+    def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of the network: as given, else as decided, else the defaults."""
+        given = {name: getattr(self, name) for name in self._architecture}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return {**self._architecture, **decided, **chosen}
 
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         return self._state(problem.geometry.images.tensor_shape[0], seed)

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from skmetainv.losses.base import Criterion, Loss, check_images, filled
 from skmetainv.parameters import StrOptions
+from skmetainv.weight_files import State, read_weights
 
 # The least side of an image of which every feature map has a pixel: found by trying sides from 1
 # on, which `tests/test_losses.py` repeats.
@@ -32,9 +33,11 @@ class LPIPS(Loss):
     net : {"alex", "vgg", "squeeze"}, default="alex"
         The network: AlexNet, VGG-16 or SqueezeNet 1.1, as trained on ImageNet.
     weights : path-like, default=None
-        A file with the network's weights, torchvision's state dict by `torch.save`. None takes
-        torchvision's file from torch's folder (``torch.hub.get_dir()``, set by ``TORCH_HOME``),
-        and downloads it if it is not there. The weights ``w_l`` are the package's.
+        A file with the network's weights, torchvision's state dict by `torch.save` or in
+        safetensors, with the prefixes and dictionaries around it that `skmetainv.denoisers.DnCNN`
+        takes away. None takes torchvision's file from torch's folder (``torch.hub.get_dir()``, set
+        by ``TORCH_HOME``), and downloads it if it is not there. The weights ``w_l`` are the
+        package's.
     upsample : bool, default=False
         Enlarge images that are too small for the network, bilinearly, until their shorter side
         is just large enough.
@@ -135,34 +138,24 @@ def _network(net: str, path: str) -> Any:
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-    state = _read(path)
-    weights = {}
-    for own, expected in network.net.state_dict().items():
-        key = "features." + own.partition(".")[2]
-        if key not in state:
-            raise ValueError(f"The weights of {path} do not fit LPIPS(net={net!r}): no {key!r}.")
-        weights[own] = state[key]
-        shape = getattr(weights[own], "shape", None)
-        if shape != expected.shape:
-            raise ValueError(
-                f"The weights of {path} do not fit LPIPS(net={net!r}): {key!r} has shape "
-                f"{shape and tuple(shape)}, not {tuple(expected.shape)}."
-            )
-    network.net.load_state_dict(weights)
+    expected = network.net.state_dict()
+
+    def understand(state: State) -> State:
+        weights = {}
+        for own, like in expected.items():
+            key = "features." + own.partition(".")[2]
+            if key not in state:
+                raise ValueError(f"there is no {key!r}.")
+            if state[key].shape != like.shape:
+                raise ValueError(
+                    f"{key!r} has shape {tuple(state[key].shape)}, not {tuple(like.shape)}."
+                )
+            weights[own] = state[key]
+        return weights
+
+    first = ("features.0.weight",)
+    network.net.load_state_dict(read_weights(path, f"LPIPS(net={net!r})", first, understand))
     return network.requires_grad_(False).eval()
-
-
-def _read(path: str) -> dict[str, Any]:
-    """Return the state dict of a file; no pickled code is run."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # whatever the bytes of another kind of file lead to
-        raise ValueError(f"{path} is not a file of tensors by `torch.save`.") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} is not a state dict, tensors by name.")
-    return state
 
 
 def _torchvision_file(net: str) -> str:

@@ -1,0 +1,143 @@
+"""Stacks of convolutions in files, with batch normalisation merged into them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import NamedTuple
+
+import torch
+from torch.nn.utils import fuse_conv_bn_weights
+
+from skmetainv.exceptions import WeightsWarning
+from skmetainv.weight_files import State
+
+_CONVOLUTION = {"weight", "bias"}
+_BATCH_NORMALISATION = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+# The constants that published networks add to variances, which are not in their files.
+_EPSILONS = (1e-4, 1e-5)
+# The largest change of a filter by the choice between them that goes without a warning.
+_TOLERANCE = 0.01
+
+
+class Convolution(NamedTuple):
+    """A convolution's weight, of shape (outputs, inputs, 3, 3), and bias, both float64."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
+def read_stack(state: State, eps: float) -> list[Convolution]:
+    """Return the convolutions of a `torch.nn.Sequential` with ReLU between them.
+
+    Batch normalisation (as in evaluation) directly after a convolution is merged into it::
+
+        w' = w gamma / sqrt(var + eps),    b' = beta + (b - mean) gamma / sqrt(var + eps)
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        The weights, named "name.0.weight" and so on, where numbers count all layers.
+    eps : float
+        What batch normalisation adds to the variance, which is not in the weights.
+
+    Raises
+    ------
+    ValueError
+        With the reason, if there are other layers, or layers in another order.
+
+    Warns
+    -----
+    WeightsWarning
+        If variances are so small that another usual `eps` would change filters by more than 1
+        percent.
+    """
+    stack: list[Convolution] = []
+    last, merged, variances = -2, True, [torch.ones(1)]
+    for i, (name, layer) in sorted(_layers(state).items()):
+        if _is_convolution(layer):
+            if i != last + 2:
+                raise ValueError(
+                    f"before {name!r} there must be one layer without weights, ReLU, after the "
+                    "convolution or its batch normalisation."
+                )
+            stack.append(_convolution(name, layer, stack))
+            merged = False
+        elif {"running_mean", "running_var"} <= layer.keys() <= _BATCH_NORMALISATION:
+            if merged or i != last + 1:
+                raise ValueError(
+                    f"the batch normalisation {name!r} does not directly follow a convolution, "
+                    "into which it could be merged."
+                )
+            stack[-1], merged = _merged(name, stack[-1], layer, eps), True
+            variances.append(layer["running_var"])
+        else:
+            shapes = {part: tuple(tensor.shape) for part, tensor in layer.items()}
+            raise ValueError(
+                f"{name!r} is neither a convolution of images nor batch normalisation with its "
+                f"statistics: {shapes}."
+            )
+        last = i
+    _warn_of_eps(min(float(v.min()) for v in variances), eps)
+    return stack
+
+
+def _layers(state: State) -> dict[int, tuple[str, State]]:
+    layers: dict[int, tuple[str, State]] = {}
+    for name, tensor in state.items():
+        layer, _, part = name.rpartition(".")
+        number = re.fullmatch(r"\w+\.(\d+)", layer)
+        if number is None:
+            raise ValueError(f"the network has no {name!r}.")
+        layers.setdefault(int(number[1]), (layer, {}))[1][part] = tensor
+    return layers
+
+
+def _is_convolution(layer: State) -> bool:
+    return "weight" in layer and layer["weight"].ndim == 4 and layer.keys() <= _CONVOLUTION
+
+
+def _convolution(name: str, layer: State, before: list[Convolution]) -> Convolution:
+    weight = layer["weight"].double()
+    n_in = before[-1].weight.shape[0] if before else weight.shape[1]
+    if weight.shape[1:] != (n_in, 3, 3):
+        raise ValueError(
+            f"'{name}.weight' has shape {tuple(weight.shape)}, not {(len(weight), n_in, 3, 3)}."
+        )
+    bias = layer.get("bias", weight.new_zeros(len(weight))).double()
+    if bias.shape != (len(weight),):
+        raise ValueError(f"'{name}.bias' has shape {tuple(bias.shape)}, not {(len(weight),)}.")
+    return Convolution(weight, bias)
+
+
+def _merged(name: str, convolution: Convolution, layer: State, eps: float) -> Convolution:
+    """Return the convolution that does what one and batch normalisation do."""
+    parts = ("running_mean", "running_var", "weight", "bias")
+    values = {part: layer[part].double() for part in parts if part in layer}
+    for part, value in values.items():
+        if value.shape != convolution.bias.shape:
+            raise ValueError(
+                f"'{name}.{part}' has shape {tuple(value.shape)}, not "
+                f"{tuple(convolution.bias.shape)}."
+            )
+    mean, variance = values["running_mean"], values["running_var"]
+    if (variance < 0).any():
+        raise ValueError(f"'{name}.running_var' has negative values, and is no variance.")
+    weight, bias = fuse_conv_bn_weights(
+        *convolution, mean, variance, eps, values.get("weight"), values.get("bias")
+    )
+    return Convolution(weight.detach(), bias.detach())
+
+
+def _warn_of_eps(variance: float, eps: float) -> None:
+    other = next(value for value in _EPSILONS if value != eps)
+    change = abs(((variance + eps) / (variance + other)) ** 0.5 - 1)
+    if change > _TOLERANCE:
+        warnings.warn(
+            f"Batch normalisation was merged with eps={eps:g}, as the published network with such "
+            f"names has it; eps={other:g} would change a filter by {100 * change:.1f} percent, as "
+            "its variance is small. If the network had another, merge before saving, by "
+            "torch.nn.utils.fuse_conv_bn_eval.",
+            WeightsWarning,
+            stacklevel=2,
+        )
