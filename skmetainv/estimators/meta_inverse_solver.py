@@ -316,7 +316,8 @@ default="per_step"
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            In the layout and the units of the training images, as floats.
+            In the layout and the units of the training images, as floats. Of a data frame, too,
+            they are an ndarray, as predictions are in scikit-learn.
 
         Raises
         ------

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_consistent_length
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmetainv.arrays import ArraySource, image_layout, is_complex_shape, measurement_layout
+from skmetainv.arrays import ArraySource, Layout, image_layout, is_complex_shape, measurement_layout
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
@@ -28,6 +28,7 @@ from skmetainv.reconstruction.geometry import (
     Problem,
     Reconstruct,
     channels_last,
+    match_container,
     match_type,
     n_not_finite,
 )
@@ -98,7 +99,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            In the layout and the units of the training images, as floats.
+            In the layout and the units of the training images, as floats. Of a data frame, too,
+            they are an ndarray, as predictions are in scikit-learn.
         """
         self._check_ready()
         return self._restore(X, *self._begin())
@@ -232,7 +234,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         Returns
         -------
         measurements : ndarray of shape (n, ...), or a tensor if `X` is one
-            Laid out as the images are where their shapes allow it.
+            Laid out as the images are where their shapes allow it. Where they are flat, of a data
+            frame of pandas another with its rows and, if there are as many, its columns.
         """
         self._check_parameters()
         images = check_images(X, self, allow_nan=has_missing(self.operator))
@@ -245,7 +248,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             A.simulate(source.read(indices), noise, evaluation_generators(seed, indices))
             for indices in self._chunks(len(source))
         ]
-        return match_type(X, geometry.measurements.to_array(torch.cat(measurements)))
+        return match_container(X, geometry.measurements.to_array(torch.cat(measurements)))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -275,9 +278,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         self._check_parameters()
 
-    def _check_names(self, X: Any) -> None:
-        """Compare the column names of a data frame with those that were fitted."""
-        if hasattr(self, "feature_names_in_"):
+    def _check_names(self, X: Any, layout: Layout) -> None:
+        """Compare the column names of a data frame with those that were fitted.
+
+        They are names of what lies as the fitted `X` did: the images' say nothing of measurements
+        that have another number of entries, nor the other way round.
+        """
+        if layout.shape == (len(getattr(self, "feature_names_in_", ())),):
             validate_data(self, X, skip_check_array=True, reset=False, ensure_2d=False)
 
     def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
@@ -306,7 +313,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """
         self._check_parameters()
         if known is not None:
-            self._check_names(X)
+            self._check_names(X, known[0].measurements if are_images(y) else known[0].images)
         problem = self._problem(X, y, known)
         if known is None:
             validate_data(
@@ -380,8 +387,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         self, X: Any, geometry: Geometry | None = None
     ) -> tuple[ArraySource, Geometry]:
         """Return what `predict` was given, checked, and how it lies."""
-        self._check_names(X)
         own = self._geometry_ if geometry is None else geometry
+        self._check_names(X, own.measurements)
         allow_nan = has_missing(self.operator_)
         allow_complex = is_complex_shape(own.measurements.tensor_shape)
         array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
@@ -403,7 +410,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         if are_images(y):
             measured, clean, name = self._measurements(X)[0], check_images(y, self, name="y"), "y"
         else:
-            self._check_names(X)
+            self._check_names(X, self._geometry_.images)
             measured, clean, name = None, check_images(X, self), "X"
         geometry = self._geometry_for(clean, self._geometry_, name=name)
         return self._source(clean, geometry, name=name), measured
