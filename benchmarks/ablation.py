@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.command_line import command_line
 from benchmarks.memory import PeakMemory
 from benchmarks.pictures import split_pictures
 from benchmarks.record import load, save
@@ -240,7 +241,7 @@ def print_table(runs, peak_mb):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command_line(__doc__)
     parser.add_argument("--images", required=True)
     parser.add_argument("--seconds", type=float, default=120.0, help="of training, per run")
     parser.add_argument("--seeds", type=int, default=2)

@@ -10,7 +10,6 @@ validation folder. The test images are then looked at once; they have one noise 
 seed.
 """
 
-import argparse
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import torch
 from PIL import Image
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
+from benchmarks.command_line import command_line
 from benchmarks.record import save
 from skmetainv.denoisers import DnCNN, TotalVariation, Wavelet
 from skmetainv.metrics import psnr
@@ -112,7 +112,7 @@ def trained(folder, validation, denoiser, epochs, state):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command_line(__doc__)
     for name in ("train", "validation", "test"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--noise-level", type=float, default=25)

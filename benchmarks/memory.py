@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.command_line import command_line
 from benchmarks.record import save
 from skmetainv import MetaInverseSolver
 from skmetainv.operators import Inpainting
@@ -71,8 +72,8 @@ def fit_one(path, n):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--fit", nargs=2, metavar=("FILE", "N"))
+    parser = command_line(__doc__)
+    parser.add_argument("--fit", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.fit:
         fit_one(args.fit[0], int(args.fit[1]))

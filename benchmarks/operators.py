@@ -9,7 +9,6 @@ relative residual of 1e-6, instead of its default of 1e-4 with at most 50 iterat
 the same operator, what they give is compared (`difference`, relative).
 """
 
-import argparse
 import math
 import time
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import deepinv
 import numpy as np
 import torch
 
+from benchmarks.command_line import command_line
 from benchmarks.record import save
 from skmetainv.operators import (
     Blur,
@@ -294,7 +294,7 @@ def measure(row, size, device):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command_line(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--only", nargs="+", default=list(ROWS))
     parser.add_argument("--device", default="cpu")

@@ -17,6 +17,7 @@ import time
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from benchmarks.command_line import command_line
 from benchmarks.memory import PeakMemory
 from benchmarks.record import save
 from examples.quickstart import make_estimator
@@ -80,7 +81,7 @@ def one_step(n_inner, option):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command_line(__doc__)
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step:

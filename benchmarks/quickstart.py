@@ -12,6 +12,7 @@ import time
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from benchmarks.command_line import command_line
 from benchmarks.record import save
 from examples.quickstart import make_estimator, restore
 from skmetainv.datasets import load_faces
@@ -49,6 +50,7 @@ def one_split(seed):
 
 
 def main():
+    command_line(__doc__).parse_args()
     splits = []
     for seed in SEEDS:
         splits.append(one_split(seed))

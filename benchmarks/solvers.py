@@ -18,7 +18,6 @@ known, "whole" with the measurement alone; "run" is whole, too, and keeps every 
 1: ours is faster), less than 0.95 is marked. `difference` is the relative one of the two results.
 """
 
-import argparse
 from functools import partial
 
 import deepinv
@@ -27,6 +26,7 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
+from benchmarks.command_line import command_line
 from benchmarks.operators import ROWS, SHARE, channels_first, timed
 from benchmarks.record import save
 from skmetainv.denoisers import DnCNN, FunctionDenoiser
@@ -213,7 +213,7 @@ def loops(sizes, device):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command_line(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--device", default="cpu")

@@ -7,10 +7,9 @@ person), brings them to the quickstart's 25 x 25 pixels, trains on 80 and prints
 others by epoch, for each candidate, beside both fillings.
 """
 
-import argparse
-
 import numpy as np
 
+from benchmarks.command_line import command_line
 from benchmarks.pictures import persons
 from benchmarks.record import save
 from examples.quickstart import make_estimator, restore
@@ -52,7 +51,7 @@ def by_epoch(train, test, parameters, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = command_line(__doc__)
     parser.add_argument("--images", required=True)
     path = parser.parse_args().images
     data = [faces_of_other_people(path, seed) for seed in SEEDS]

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import json
 import os
 import pickle
@@ -27,6 +28,7 @@ from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
 from skmetainv.meta import IMAML, MAML, InnerLoss, Reptile
+from skmetainv.metrics import psnr
 from skmetainv.operators import (
     FunctionOperator,
     GaussianBlur,
@@ -421,14 +423,54 @@ def interrupt():
     raise KeyboardInterrupt
 
 
+def told_of_ctrl_c():
+    return pytest.warns(ConvergenceWarning, match="interrupted in epoch 2")
+
+
 def test_training_goes_on_after_ctrl_c(path):
     est = small(noise=0.1)
     undisturbed, _ = trained(est, LEARNED)
-    with pytest.warns(ConvergenceWarning, match="interrupted in epoch 2"):
-        interrupted, _ = trained(est, LEARNED, at=4, happens=interrupt, path=path)
-    assert interrupted.n_iter_ == 1
+    with told_of_ctrl_c(), pytest.raises(KeyboardInterrupt):  # nothing is written but for this
+        trained(est, LEARNED, at=4, happens=interrupt, path=path, minutes=None)
     resumed, n_left = trained(est, LEARNED, path=path)
     assert n_left == N_STEPS - 3
+    assert_same_bits(told(resumed), told(undisturbed))
+
+
+def test_ctrl_c_in_the_midst_of_a_step_leaves_the_checkpoint_before_it(path, monkeypatch):
+    est, step = small(noise=0.1), torch.optim.Adam.step
+    undisturbed, _ = trained(est, LEARNED)
+
+    def changes_the_weights_and_is_interrupted(optimizer):
+        step(optimizer)
+        if Loss.n_calls == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", changes_the_weights_and_is_interrupted)
+        with told_of_ctrl_c(), pytest.raises(KeyboardInterrupt):
+            trained(est, LEARNED, path=path)
+    resumed, n_left = trained(est, LEARNED, path=path)
+    assert n_left == N_STEPS - 3
+    assert_same_bits(told(resumed), told(undisturbed))
+
+
+def test_ctrl_c_in_validation_does_not_train_the_epoch_again(path):
+    est = small(noise=0.1)
+    undisturbed, _ = trained(est, LEARNED, None, HELD_OUT)
+    images = itertools.count()  # four in a validation
+
+    def psnr_or_interrupt(*args, **kwargs):
+        if next(images) == 5:
+            raise KeyboardInterrupt
+        return psnr(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skmetainv.reconstruction.trained.psnr", psnr_or_interrupt)
+        with told_of_ctrl_c(), pytest.raises(KeyboardInterrupt):
+            trained(est, LEARNED, None, HELD_OUT, path=path, minutes=None)
+    resumed, n_left = trained(est, LEARNED, None, HELD_OUT, path=path)
+    assert n_left == N_STEPS - 4
     assert_same_bits(told(resumed), told(undisturbed))
 
 

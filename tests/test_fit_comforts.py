@@ -4,22 +4,35 @@ import copy
 import math
 import pickle
 import sys
+import warnings
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
 import pytest
 import tqdm.auto
+import tqdm.notebook
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    cross_val_predict,
+    cross_validate,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from skmetainv import MetaInverseSolver
+from skmetainv import ClassicalReconstructor, MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
 from skmetainv.metrics import psnr
-from skmetainv.model_selection import psnr_scorer
-from skmetainv.operators import MissingPixels
+from skmetainv.model_selection import compare, psnr_scorer
+from skmetainv.operators import GaussianBlur, MissingPixels
 from skmetainv.representations import Siren
+from skmetainv.solvers import HQS
+from skmetainv.training import progress
 
 # In batches of 3: two steps in an epoch.
 FACES = load_faces()[:16, ::3, ::3].astype(np.float32)
@@ -304,20 +317,58 @@ def test_losses_in_the_history_are_means_over_the_images():
 
 
 @BOTH
-def test_progress_shows_the_figures_of_the_history(make, capsys):
+def test_progress_in_a_terminal_is_a_bar_with_the_figures_of_the_history(make, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     est = make(verbose=0).fit(LEARNED, X_val=HELD_OUT)
     assert capsys.readouterr() == ("", "")
     est = make(verbose=1).fit(LEARNED, X_val=HELD_OUT)
     out, shown = capsys.readouterr()
     assert out == ""
+    assert shown.count("\n") == 1
     assert "epoch 3/3" in shown
     assert "6/6" in shown  # steps
-    for name, values in without_seconds(est.history_).items():
+    for name, values in est.history_.items():
         assert f"{name}={np.ravel(values[-1])[0]:.4g}" in shown
 
 
-def test_the_progress_bar_is_that_of_a_notebook_in_one():
-    assert sys.modules["skmetainv.training.loop"].tqdm is tqdm.auto.tqdm
+@BOTH
+def test_progress_in_a_file_is_a_line_per_epoch_with_the_figures_of_the_history(make, capsys):
+    est = make(verbose=1).fit(LEARNED, X_val=HELD_OUT)
+    out, shown = capsys.readouterr()
+    assert out == ""
+    assert "\r" not in shown
+    for i, line in enumerate(shown.splitlines()):
+        figures = {name: np.ravel(values[i])[0] for name, values in est.history_.items()}
+        assert line.startswith(f"epoch {i + 1}/3: ")
+        assert all(f"{name}={value:.4g}" in line for name, value in figures.items())
+    assert len(shown.splitlines()) == 3
+
+
+def test_progress_in_a_notebook_is_its_bar(monkeypatch):
+    made = []
+
+    class Widget(tqdm.notebook.tqdm_notebook):
+        def __init__(self, **options):
+            made.append(options)
+
+        def close(self):
+            pass
+
+    assert progress.tqdm is tqdm.auto.tqdm  # a notebook's in one
+    monkeypatch.setattr(progress, "tqdm", Widget)
+    progress.Progress(6, 0, show=True)
+    assert made[0]["disable"] is False
+
+
+def test_a_bar_ends_with_its_training(monkeypatch, capsys):
+    """While one is open, the next one is drawn a line below it."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with ends_by_an_interrupt(in_epoch=2):
+        meta(outer_loss=Loss(at=3), verbose=1).fit(LEARNED)
+    with pytest.raises(RuntimeError) as kept:  # as a prompt keeps the last traceback
+        meta(outer_loss=Loss(at=3, error=RuntimeError), verbose=1).fit(LEARNED)
+    assert kept.value is not None
+    assert not tqdm.auto.tqdm._instances
 
 
 # ---------------------------------------------------------------------- Ctrl-C
@@ -326,12 +377,20 @@ def test_the_progress_bar_is_that_of_a_notebook_in_one():
 def interrupted(make, at, *data, **changes):
     """Fit, with an interrupt at a call of the loss."""
     est = make(**{LOSS[make]: Loss(at)}, **changes)
-    with pytest.warns(ConvergenceWarning, match=rf"interrupted in epoch {(at + 1) // 2}:"):
-        assert est.fit(*data) is est
+    with ends_by_an_interrupt(in_epoch=(at + 1) // 2):
+        est.fit(*data)
     n_epochs = (at - 1) // 2
     assert est.n_iter_ == n_epochs
-    assert {len(values) for values in est.history_.values()} <= {n_epochs}
+    assert {len(values) for values in est.history_.values()} == {n_epochs}
     return est
+
+
+@contextmanager
+def ends_by_an_interrupt(in_epoch):
+    """Expect the interrupt to be told, and to be raised."""
+    told = pytest.warns(ConvergenceWarning, match=f"interrupted in epoch {in_epoch}: .* be used")
+    with told, pytest.raises(KeyboardInterrupt):
+        yield
 
 
 @BOTH
@@ -386,7 +445,7 @@ def test_an_interrupt_while_images_are_read_is_one_too(make, which):
     counted = Lazy(given[which])
     make().fit(**given | {which: counted})
     est = make()
-    with pytest.warns(ConvergenceWarning, match="interrupted in epoch 3:"):
+    with ends_by_an_interrupt(in_epoch=3):
         est.fit(**given | {which: Lazy(given[which], at=counted.n_reads)})
     assert est.n_iter_ == 2
     assert np.isfinite(est.score(HELD_OUT))
@@ -404,12 +463,89 @@ def test_an_interrupt_before_training_leaves_the_estimator_as_it_was(make):
 def test_training_goes_on_after_an_interrupt(make):
     loss = Loss(at=3)
     est = make(warm_start=True, **{LOSS[make]: loss})
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
+    with ends_by_an_interrupt(in_epoch=2):
         est.fit(LEARNED)
     loss.at = None
     est.set_params(max_epochs=2).fit(LEARNED)
     assert est.n_iter_ == 3
     assert bits(est) == bits(make(max_epochs=3).fit(LEARNED))
+
+
+@BOTH
+def test_an_interrupt_ends_a_partial_fit_and_leaves_its_weights(make):
+    est = make(**{LOSS[make]: Loss(at=4)}).partial_fit(LEARNED)
+    before = bits(est)
+    with ends_by_an_interrupt(in_epoch=2):
+        est.partial_fit(LEARNED)
+    assert est.n_iter_ == 1
+    assert bits(est) != before
+    assert np.isfinite(est.score(HELD_OUT))
+
+
+@BOTH
+def test_the_history_of_an_interrupted_first_epoch_has_its_lists(make):
+    est = interrupted(make, 2, LEARNED, None, HELD_OUT)
+    finished = make(max_epochs=1).fit(LEARNED, X_val=HELD_OUT)
+    assert est.history_ == {name: [] for name in finished.history_}
+
+
+@BOTH
+def test_the_history_of_a_divergence_in_the_first_epoch_has_its_lists(make):
+    def infinite(x, target):
+        return (x - target).square().mean((1, 2, 3)) * np.inf
+
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        est = make(**{LOSS[make]: infinite}).fit(LEARNED)
+    assert est.n_iter_ == 0
+    assert est.history_ == {name: [] for name in make(max_epochs=1).fit(LEARNED).history_}
+
+
+def restored_by(prior):
+    return ClassicalReconstructor(GaussianBlur(), HQS(prior), noise=0.1)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "run",
+    {
+        "search": lambda est: GridSearchCV(est, {"batch_size": [2, 3]}, cv=2).fit(LEARNED),
+        "halving": lambda est: HalvingGridSearchCV(
+            est, {"noise_level" if isinstance(est, DnCNN) else "noise": [0.1, 0.2]}, cv=2
+        ).fit(LEARNED),
+        "cross-validation": lambda est: cross_validate(est, LEARNED, cv=2),
+        "predictions": lambda est: cross_val_predict(est, LEARNED, LEARNED, cv=2),
+        "comparison": lambda est: compare({"a": est, "b": est}, LEARNED, cv=2),
+        "pipeline": lambda est: make_pipeline(FunctionTransformer(), est).fit(LEARNED),
+        "search in a search": lambda est: cross_validate(
+            GridSearchCV(est, {"batch_size": [2, 3]}, cv=2), LEARNED, cv=2
+        ),
+    }.items(),
+    ids=lambda run: run[0],
+)
+def test_an_interrupt_ends_what_is_around_a_fit(make, run):
+    calls = []
+
+    def loss(x, target):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return (x - target).square().mean((1, 2, 3))
+
+    est = make(**{LOSS[make]: loss})
+    if make is denoiser and run[0] == "comparison":
+        est = restored_by(est)  # fitted with the estimator around it
+    with ends_by_an_interrupt(in_epoch="[12]"):
+        run[1](est)
+    assert len(calls) == 2
+
+
+def test_an_interrupt_is_raised_even_where_warnings_are_errors():
+    est = meta(outer_loss=Loss(at=3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(KeyboardInterrupt):
+            est.fit(LEARNED)
+    assert np.isfinite(est.score(HELD_OUT))
 
 
 # ---------------------------------------------------------------------- errors
@@ -543,7 +679,7 @@ def test_an_error_in_a_callback_leaves_the_estimator_as_it_was(make, callback):
 @BOTH
 def test_callbacks_are_told_of_an_interrupted_training_s_end(make, callback):
     told = Told()
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
+    with ends_by_an_interrupt(in_epoch=2):
         make(**{LOSS[make]: Loss(at=3)}).set_callbacks(told).fit(LEARNED)
     begun = ["setup", "fit begins", *EPOCH, "epoch begins"]
     assert told.told == [*begun, "fit ends", "teardown"]

@@ -23,7 +23,10 @@ from skmetainv.metrics import psnr
 from skmetainv.model_selection import psnr_scorer
 from skmetainv.noise import PoissonNoise, SaltPepper
 from skmetainv.operators import (
+    CompressedSensing,
+    Downsampling,
     ForwardMap,
+    FourierSampling,
     GaussianBlur,
     Identity,
     Inpainting,
@@ -528,6 +531,32 @@ def test_data_frames():
     assert est.predict(frame).shape == (10, 81)
     with pytest.raises(ValueError, match="feature names should match"):
         est.predict(frame[columns[::-1]])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "operator",
+    [Identity(), GaussianBlur(), CompressedSensing(0.5), Downsampling(3), FourierSampling()],
+    ids=lambda operator: type(operator).__name__,
+)
+def test_what_is_simulated_of_a_data_frame_is_restored_without_a_warning(operator):
+    columns = [f"pixel{i}" for i in range(81)]
+    frame = pd.DataFrame(FACES[:6].reshape(6, -1), columns=columns, index=list("abcdef"))
+    est = small(operator, max_epochs=1, noise=0.1, random_state=0).fit(frame)
+    measured = est.simulate(frame)
+    expected = est.simulate(frame.to_numpy())
+    np.testing.assert_array_equal(measured, expected)
+    if expected.ndim == 2:
+        assert list(measured.index) == list("abcdef")
+        same = expected.shape[1] == 81
+        assert list(measured.columns) == (columns if same else list(range(expected.shape[1])))
+    restored = est.predict(measured)
+    assert type(restored) is np.ndarray
+    assert est.score(measured, frame) == pytest.approx(psnr(FACES[:6], restored.reshape(-1, 9, 9)))
+    small(operator, max_epochs=1).fit(measured, frame).predict(measured)
+    if expected.ndim == 2 and expected.shape[1] == 81:
+        with pytest.raises(ValueError, match="feature names should match"):
+            est.predict(measured[columns[::-1]])
 
 
 # ---------------------------------------------------------------------- bad input

@@ -1,5 +1,6 @@
 import re
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from PIL import Image
 from scipy.stats import sem
 from skimage.io import imsave
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, GroupKFold, RepeatedKFold, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -219,13 +221,74 @@ def test_pipelines_are_scored_on_pairs():
     assert ssim_scorer(flat, measured.reshape(9, -1), FACES[:9].reshape(9, -1)) == pytest.approx(
         ssim_scorer(alone, measured, FACES[:9]), rel=1e-5
     )
-    with pytest.raises(ValueError, match="Pipeline cannot simulate"):
-        psnr_scorer(pipeline, FACES[:9])
     pair = measured.reshape(9, -1), FACES[:9].reshape(9, -1)
     assert ImageScorer(["psnr", "ssim"])(flat, *pair) == {
         "psnr": psnr_scorer(flat, *pair),
         "ssim": ssim_scorer(flat, *pair),
     }
+
+
+def of_bytes():
+    """Restores images that come as bytes, in a step before it brought to [-1, 1]."""
+    scale = FunctionTransformer(lambda X: X / 127.5 - 1)
+    return make_pipeline("passthrough", scale, small(Inpainting(), data_range=(-1, 1), noise=0.1))
+
+
+def test_pipelines_are_scored_on_clean_images():
+    pipeline, byte = of_bytes(), (255 * FACES).round()
+    pipeline.fit(byte[:6])
+    last, scaled = pipeline[-1], byte[6:9] / 127.5 - 1
+    assert psnr_scorer(pipeline, byte[6:9]) == pytest.approx(pipeline.score(byte[6:9]))
+    for held in (pipeline, FrozenEstimator(pipeline), make_pipeline(pipeline)):
+        assert ssim_scorer(held, byte[6:9]) == ssim_scorer(last, scaled)
+        assert ImageScorer(noise=0.5)(held, byte[6:9]) == ImageScorer(noise=0.5)(last, scaled)
+
+
+def test_images_of_a_pipeline_are_in_the_units_of_its_last_step():
+    pipeline, byte = of_bytes(), (255 * FACES).round()
+    scaled = byte[:6] / 127.5 - 1
+    measured = small(Inpainting(), data_range=(-1, 1)).simulate(scaled)
+    pipeline.fit(127.5 * (measured + 1), scaled)
+    expected = psnr(scaled, pipeline.predict(127.5 * (measured + 1)), data_range=(-1, 1))
+    pair = 127.5 * (measured + 1), scaled
+    assert psnr_scorer(pipeline, *pair) == pytest.approx(expected)
+    assert psnr_scorer(pipeline, *pair) == pytest.approx(pipeline.score(*pair))
+
+
+def test_a_search_over_a_pipeline_of_clean_images_is_that_over_its_last_step():
+    grid, step = {"n_inner": [0, 1]}, "metainversesolver__"
+    search = partial(GridSearchCV, scoring=psnr_scorer, cv=2, error_score="raise")
+    alone = search(small(), grid).fit(FACES[:8])
+    pipeline = make_pipeline(FunctionTransformer(), small())
+    piped = search(pipeline, {step + name: values for name, values in grid.items()}).fit(FACES[:8])
+    scores = "mean_test_score"
+    np.testing.assert_array_equal(piped.cv_results_[scores], alone.cv_results_[scores])
+    assert psnr_scorer(piped, FACES[8:10]) == psnr_scorer(alone, FACES[8:10])
+
+
+class Halved:
+    """An estimator of somebody else."""
+
+    def predict(self, X):
+        return X / 2
+
+
+@pytest.mark.parametrize(
+    ("estimator", "given", "error", "message"),
+    [
+        (Halved(), (FACES[:3],), ValueError, r"scorer\(estimator, measured, clean\), and search"),
+        (Halved(), (FACES[:3], [0, 1, 0]), ValueError, "Halved cannot simulate measurements"),
+        (Halved(), (FACES[:3], FACES[:2]), ValueError, "inconsistent numbers of samples"),
+        (Halved, (FACES[:3], FACES[:3]), TypeError, "Halved'> is a class, not an instance"),
+        (MetaInverseSolver, (FACES[:3],), TypeError, "is a class, not an instance"),
+        ([Halved()], (FACES[:3], FACES[:3]), TypeError, "implementing 'predict'. Got \\["),
+        (make_pipeline(small()), (FACES[:3],), NotFittedError, "MetaInverseSolver instance is not"),
+        (GridSearchCV(small(), {}), (FACES[:3],), NotFittedError, "MetaInverseSolver instance"),
+    ],
+)
+def test_what_cannot_be_scored_is_named(estimator, given, error, message):
+    with pytest.raises(error, match=message):
+        psnr_scorer(estimator, *given)
 
 
 # Comparisons

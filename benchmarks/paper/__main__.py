@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks import paper
+from benchmarks.command_line import command_line
 from benchmarks.paper import claims, report, summary, tune
 from benchmarks.paper.run import Experiment, description
 from benchmarks.paper.settings import LPIPS_NET, PRESETS
@@ -23,11 +24,7 @@ _FILES = {"alex": "alexnet-*.pth", "vgg": "vgg16-*.pth", "squeeze": "squeezenet1
 
 
 def parsed(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.paper",
-        description=paper.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line(paper.__doc__, prog="python -m benchmarks.paper")
     parser.add_argument("--table", type=int, choices=(1, 2, 3, 4))
     parser.add_argument("--images", help="folder of pictures")
     parser.add_argument("--preset", choices=PRESETS, default="quick")

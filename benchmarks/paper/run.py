@@ -165,14 +165,7 @@ def fitted(estimator, training, path):
     if not hasattr(estimator, "checkpoint"):
         return estimator.fit(training)
     estimator.set_params(checkpoint=Checkpoint(path, minutes=1.0))
-    return uninterrupted(estimator.fit(training)).set_params(checkpoint=None)
-
-
-def uninterrupted(estimator):
-    """Return a fitted estimator; raise if Ctrl-C, which leaves one, ended its training."""
-    if getattr(estimator, "_interrupted_", False):
-        raise KeyboardInterrupt
-    return estimator
+    return estimator.fit(training).set_params(checkpoint=None)
 
 
 def _predicted(estimator, measured):

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 
 from benchmarks.paper.columns import STEPS
-from benchmarks.paper.run import description, uninterrupted
+from benchmarks.paper.run import description
 from benchmarks.paper.settings import DEBLURRING, INPAINTING, MISSING, TUNED
 from skmetainv.metrics import psnr
 
@@ -81,7 +81,7 @@ def validation_psnr(experiment, name, settings, length):
     training = pictures.training
     if length == "short":
         training = training[: N_SHORT[experiment.table]]
-    estimator = uninterrupted(candidate(experiment, name, settings).fit(training))
+    estimator = candidate(experiment, name, settings).fit(training)
     scored = pictures.validation[:N_SCORED]
     clean, measured = scored / 255, experiment.measurements(scored)
     ratios = [psnr(clean, estimator.predict(y)) for y in measured.values()]

@@ -74,8 +74,8 @@ precision, device, checkpoint, warm_start, random_state, verbose
     weights_ : dict of str to ndarray
         The network's weights, named as KAIR names them.
     history_ : dict of str to list
-        For each epoch: ``loss``, the mean over patches, ``validation_psnr`` where there is one,
-        ``learning_rate``, and ``seconds``.
+        For each finished epoch: ``loss``, the mean over patches, ``validation_psnr`` where there
+        is one, ``learning_rate``, and ``seconds``.
     n_iter_ : int
         Number of epochs trained.
 

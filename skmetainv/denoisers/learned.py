@@ -129,7 +129,8 @@ checkpoint, warm_start, random_state, verbose
         Returns
         -------
         self : estimator
-            Fitted. After an error it is as it was. With `weights` it begins with those.
+            Fitted. After an error other than an interrupt it is as it was. With `weights` it begins
+            with those.
 
         Raises
         ------
@@ -139,7 +140,8 @@ checkpoint, warm_start, random_state, verbose
         Warns
         -----
         ConvergenceWarning
-            If steps were skipped because a loss or a gradient was not finite.
+            If steps were skipped because a loss or a gradient was not finite, or if training was
+            interrupted: see `MetaInverseSolver.fit`.
         """
         return super().fit(X, y, X_val, y_val)
 

@@ -32,8 +32,6 @@ def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
             part.set_params(**{name: v for name, v in parameters.items() if own[name] in _OPEN})
             if part.weights is None:
                 part.fit(X)
-                if part._interrupted_:
-                    raise KeyboardInterrupt
             else:
                 part._fit(X, None, part._untrained)
 

@@ -163,7 +163,8 @@ default="per_step"
         Seed of initial weights, batches, masks and noise. On the CPU, with the same number of
         threads, the same integer gives the same bits.
     verbose : int, default=0
-        1 draws a progress bar, with the figures of `history_`.
+        1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
+        per epoch elsewhere.
 
     Attributes
     ----------
@@ -172,9 +173,9 @@ default="per_step"
         where it is kept positive), logarithms of what the inner loss learns (``inner_loss.``), and
         the solver's, where it was trained (``solver.``).
     history_ : dict of str to list
-        For each epoch: ``outer_loss``, ``inner_loss`` (one per inner step, before it), means
-        over the images, ``validation_psnr`` where there is one, ``learning_rate`` (of ``theta``)
-        and ``seconds``.
+        For each finished epoch: ``outer_loss``, ``inner_loss`` (one per inner step, before it),
+        means over the images, ``validation_psnr`` where there is one, ``learning_rate`` (of
+        ``theta``) and ``seconds``.
     n_iter_ : int
         Number of epochs trained.
     image_shape_ : tuple of int
@@ -315,7 +316,8 @@ default="per_step"
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            In the layout and the units of the training images, as floats.
+            In the layout and the units of the training images, as floats. Of a data frame, too,
+            they are an ndarray, as predictions are in scikit-learn.
 
         Raises
         ------
@@ -357,6 +359,8 @@ default="per_step"
         return (match_type(X, images[0] if is_single else images) for images in stages)
 
     # ------------------------------------------------------------------ training
+
+    _figures = ("outer_loss", "inner_loss")
 
     def _check_parameters(self) -> None:
         super()._check_parameters()

@@ -98,15 +98,16 @@ class UNetReconstructor(SupervisedReconstructor):
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of initial weights, batches, masks and noise.
     verbose : int, default=0
-        1 draws a progress bar, with the figures of `history_`.
+        1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
+        per epoch elsewhere.
 
     Attributes
     ----------
     weights_ : dict of str to ndarray
         The network's.
     history_ : dict of str to list
-        For each epoch: ``loss``, the mean over images, ``validation_psnr`` where there is one,
-        ``learning_rate``, and ``seconds``.
+        For each finished epoch: ``loss``, the mean over images, ``validation_psnr`` where there
+        is one, ``learning_rate``, and ``seconds``.
     n_iter_ : int
         Number of epochs trained.
     image_shape_ : tuple of int

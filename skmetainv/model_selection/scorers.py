@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import ArraySource, image_layout, integer_unit
 from skmetainv.losses import LPIPS
@@ -47,8 +49,14 @@ class ImageScorer(BaseEstimator):
 
     Notes
     -----
-    Of anything else that has `predict`, a pipeline say, a scorer takes pairs only, and images in
-    [0, 1] (or integers); flat ones are square if they can be, else one row.
+    A `Pipeline` is scored as its own `score` does it: its transformers make of `X` what its last
+    step is given, clean images or measurements, and `y` is in the last step's units.
+
+    Of anything else that has `predict` a scorer takes pairs only, and images in [0, 1] (or
+    integers); flat ones are square if they can be, else one row.
+
+    A search writes NaN for what a scorer refuses, and warns with a traceback whose last line is the
+    reason; with ``error_score="raise"`` it stops there.
 
     Examples
     --------
@@ -100,7 +108,8 @@ class ImageScorer(BaseEstimator):
         Parameters
         ----------
         estimator : Reconstructor, or anything with `predict`
-            A fitted estimator; a search and a `FrozenEstimator` count as what they hold.
+            A fitted estimator; a search, a `FrozenEstimator` and a `Pipeline` count as what they
+            hold.
         X : array-like
             Clean images; with `y`, measurements.
         y : array-like of two or more dimensions, default=None
@@ -117,12 +126,14 @@ class ImageScorer(BaseEstimator):
             If a parameter is not what it may be, if an estimator that cannot simulate is given no
             pairs, if there is an operator or a noise to simulate with and pairs, or if the images
             are none that a metric takes.
+        TypeError
+            If `estimator` is none that predicts.
         """
         self._validate_params()
         metrics = chosen_metrics(
             self.metric, self.lpips, SCORES, f"'metric' parameter of {type(self).__name__}"
         )
-        values = over_batches(metrics, *self._restorations(unwrapped(estimator), X, y))
+        values = over_batches(metrics, *self._restorations(*last_step(estimator, X), y))
         scores = {
             name: (-1 if name.startswith("neg_") else 1) * float(np.mean(own))
             for name, own in values.items()
@@ -136,11 +147,13 @@ class ImageScorer(BaseEstimator):
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
             )
             return pairs, estimator.data_range_
+        _check_predicts(estimator)
         if not are_images(y):
             raise ValueError(
-                f"{type(estimator).__name__} cannot simulate: score it on measurements X and "
-                "their clean images y."
+                f"{type(estimator).__name__} cannot simulate measurements: score it on pairs, "
+                "scorer(estimator, measured, clean), and search with fit(measured, clean)."
             )
+        check_consistent_length(X, y)
         check_nothing_simulates(self.operator, self.noise)
         return [(_images(y, estimator), _images(estimator.predict(X), estimator))], (0.0, 1.0)
 
@@ -152,6 +165,28 @@ def unwrapped(estimator: Any) -> Any:
     refits = getattr(estimator, "refit", False) and hasattr(estimator, "estimator")
     held = refits or isinstance(estimator, FrozenEstimator)
     return unwrapped(estimator.estimator) if held else estimator
+
+
+def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the last of an estimator's steps that restores, and what the others make of `X`."""
+    held = unwrapped(estimator)
+    if not isinstance(held, Pipeline):
+        return held, X
+    for _, step in held.steps[:-1]:
+        if step is not None and step != "passthrough":
+            X = step.transform(X)
+    return last_step(held.steps[-1][1], X)
+
+
+def _check_predicts(estimator: Any) -> None:
+    """Raise, in scikit-learn's words, if this is no estimator that predicts."""
+    if isinstance(estimator, type):
+        raise TypeError(f"{estimator} is a class, not an instance.")
+    if not hasattr(estimator, "predict"):
+        raise TypeError(
+            f"estimator should be a fitted estimator implementing 'predict'. Got {estimator!r} "
+            "instead."
+        )
 
 
 def _images(X: Any, estimator: Any) -> np.ndarray:

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmetainv.arrays import (
     ArraySource,
+    Layout,
     Single,
     as_array,
     image_layout,
@@ -45,6 +46,7 @@ from skmetainv.reconstruction.geometry import (
     Problem,
     Reconstruct,
     channels_last,
+    match_container,
     match_type,
     n_not_finite,
 )
@@ -118,7 +120,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
             In the layout and the units of the training images, as floats; one image, where `X` is
-            one measurement.
+            one measurement. Of a data frame, too, they are an ndarray, as predictions are in
+            scikit-learn.
 
         Warns
         -----
@@ -261,6 +264,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         -------
         measurements : ndarray of shape (n, ...), or a tensor if `X` is one
             Laid out as the images are where their shapes allow it; one, where `X` is one image.
+            Where they are flat, of a data frame of pandas another with its rows and, if there are
+            as many, its columns.
 
         Warns
         -----
@@ -280,7 +285,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             for indices in self._chunks(len(source))
         ]
         array = geometry.measurements.to_array(torch.cat(measurements))
-        return match_type(X, array[0] if is_single else array)
+        return match_container(X, array[0] if is_single else array)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -310,9 +315,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         check_is_fitted(self)
         self._check_parameters()
 
-    def _check_names(self, X: Any) -> None:
-        """Compare the column names of a data frame with those that were fitted."""
-        if hasattr(self, "feature_names_in_"):
+    def _check_names(self, X: Any, layout: Layout) -> None:
+        """Compare the column names of a data frame with those that were fitted.
+
+        They are names of what lies as the fitted `X` did: the images' say nothing of measurements
+        that have another number of entries, nor the other way round.
+        """
+        if layout.shape == (len(getattr(self, "feature_names_in_", ())),):
             validate_data(self, X, skip_check_array=True, reset=False, ensure_2d=False)
 
     def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
@@ -343,7 +352,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         X, y = pairs_of(X, y)
         X = as_array(X)
         if known is not None:
-            self._check_names(X)
+            self._check_names(X, known[0].measurements if are_images(y) else known[0].images)
         problem = self._problem(X, y, known)
         self._look_at(problem)
         if known is None:
@@ -472,8 +481,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         self, X: Any, geometry: Geometry | None = None
     ) -> tuple[ArraySource, Geometry, bool]:
         """Return what `predict` was given, checked, how it lies, and whether it is one alone."""
-        self._check_names(X)
         own = self._geometry_ if geometry is None else geometry
+        self._check_names(X, own.measurements)
         allow_nan = has_missing(self.operator_)
         allow_complex = is_complex_shape(own.measurements.tensor_shape)
         array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
@@ -503,7 +512,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         if are_images(y):
             measured, clean, name = self._measurements(X)[0], check_images(y, self, name="y"), "y"
         else:
-            self._check_names(X)
+            self._check_names(X, self._geometry_.images)
             measured, clean, name = None, check_images(X, self), "X"
         clean, geometry, is_single = self._geometry_for(clean, self._geometry_, name=name)
         source = self._source(clean, geometry, name=name)

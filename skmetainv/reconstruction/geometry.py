@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -97,3 +98,15 @@ def images_to_stack(batch_size: int, image_shape: tuple[int, ...], device: torch
 def match_type(X: Any, array: np.ndarray) -> Any:
     """Return a tensor where the user's `X` is one, on its device."""
     return torch.from_numpy(array).to(X.device) if isinstance(X, torch.Tensor) else array
+
+
+def match_container(X: Any, array: np.ndarray) -> Any:
+    """Return measurements of `X` in its type, also where it is a data frame of pandas.
+
+    Rows keep their index; columns keep their names where there are as many, else they are numbered.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(X, pandas.DataFrame) or array.ndim != 2:
+        return match_type(X, array)
+    columns = X.columns if array.shape[1] == X.shape[1] else None
+    return pandas.DataFrame(array, index=X.index, columns=columns)

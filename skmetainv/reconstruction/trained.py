@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ from skmetainv.training import (
     as_learning_rate,
     as_optimizer,
     continued,
+    empty_history,
     load_arrays,
     state_to_arrays,
 )
@@ -117,7 +118,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     warm_start : bool
         Let `fit` begin with the weights of the last call.
     verbose : int
-        1 draws a progress bar, with the figures of `history_`.
+        1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
+        per epoch elsewhere.
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -146,6 +148,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     checkpoint: str | PathLike[str] | Checkpoint | None
     warm_start: bool
     verbose: int | bool
+
+    #: What `history_` tells of the losses, by the names that the training loop is given.
+    _figures: ClassVar[tuple[str, ...]] = ("loss",)
 
     @abstractmethod
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
@@ -183,7 +188,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         Returns
         -------
         self : estimator
-            Fitted. After an error it is as it was.
+            Fitted. After an error other than an interrupt it is as it was.
 
         Raises
         ------
@@ -195,8 +200,16 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         -----
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite, or if training was
-            interrupted (Ctrl-C): the estimator then has the weights that it came to. One of several
-            processes does not catch the interrupt: what is left of training is its checkpoint.
+            interrupted.
+
+        Notes
+        -----
+        An interrupt (Ctrl-C) ends training, writes the checkpoint if there is one, and is raised
+        again, so that it ends a search or a script around it, too. The estimator is then fitted: it
+        has the weights that it came to, of early stopping the best ones, and can be used at the
+        prompt or in the next cell. In the midst of the first epoch ``n_iter_`` is 0, and the lists
+        of ``history_`` are empty: they have the figures of finished epochs only. One of several
+        processes keeps nothing but the checkpoint that was written last.
         """
         go_on = self.warm_start and hasattr(self, "weights_")
         return self._train(X, y, Run(self.max_epochs, (X_val, y_val), go_on, resumable=True))
@@ -220,20 +233,39 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         Returns
         -------
         self : estimator
-            Fitted. After an error it is as it was.
+            Fitted. After an error it is as it was; for interrupts see `fit`.
         """
         go_on = hasattr(self, "weights_")
         return self._train(X, y, Run(1, (X_val, y_val), go_on, resumable=False))
 
     def _train(self, X: Any, y: Any, run: Run) -> Self:
         known = (self._geometry_, self.operator_) if run.go_on else None
-        return self._fit(X, y, partial(self._learn, run=run), known=known)
+        interrupts: list[KeyboardInterrupt] = []
+        learn = partial(self._learn, run=run, interrupts=interrupts)
+        try:
+            self._fit(X, y, learn, known=known)
+            if interrupts:
+                self._warn_of_interrupt()
+        finally:
+            if interrupts:  # whatever else happens: a search goes on after other errors
+                raise interrupts[0]
+        return self
+
+    def _warn_of_interrupt(self) -> None:
+        warnings.warn(
+            f"Training was interrupted in epoch {self.n_iter_ + 1}: this {type(self).__name__} has "
+            "the weights that it came to, and can be used.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
 
     # ------------------------------------------------------------------ learning
 
     @torch.enable_grad()
-    def _learn(self, problem: Problem, *, run: Run) -> dict[str, Any]:
-        """Return the fitted attributes after training."""
+    def _learn(
+        self, problem: Problem, *, run: Run, interrupts: list[KeyboardInterrupt]
+    ) -> dict[str, Any]:
+        """Return the fitted attributes after training, also one that an interrupt ended."""
         join_processes(check_device(self.device))
         given = problem
         held_out = self._given_held_out(problem, *run.held_out)
@@ -261,23 +293,18 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         loop = self._loop(learner, self._batches(problem, seed), before, run, keeper)
         loop.validate = self._validation(learner, held_out)
         epochs = loop.observer = self._epochs(loop, learner, before, given, run)
-        interrupted = False
         try:
             learner.learn(loop)
-        except KeyboardInterrupt:
-            interrupted = True
+        except KeyboardInterrupt as interrupt:
             if rank_and_size()[1] > 1:  # the others are at another step, or wait for this process
                 raise
-            warnings.warn(
-                f"Training was interrupted in epoch {loop.epoch + 1}: the estimator has the "
-                "weights that it came to.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
+            loop.keep()
+            interrupts.append(interrupt)
+        finally:
+            loop.close()
         if epochs is not None:
             epochs.end_training()
-        progress = self._progress(loop, learner, before)
-        return before | progress | {"_interrupted_": interrupted}
+        return before | self._progress(loop, learner, before)
 
     def _checked_training(self, problem: Problem) -> Criterion:
         """Return the criterion; what only training needs is checked before long work."""
@@ -291,8 +318,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
 
     def _begun(self, problem: Problem, seed: int) -> dict[str, Any]:
         """Return all fitted attributes before any training."""
-        begun = {"history_": {}, "n_iter_": 0, "_optimizer_state_": {}, "_seed_": seed}
-        return self._initial_state(problem, seed) | begun
+        nothing = {"n_iter_": 0, "history_": empty_history(self._figures), "_optimizer_state_": {}}
+        return self._initial_state(problem, seed) | nothing | {"_seed_": seed}
 
     def _untrained(self, problem: Problem) -> dict[str, Any]:
         """Return the same, with a seed of the estimator's own."""
@@ -339,9 +366,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """Return the fitted attributes that training changed."""
         stopping = loop.early_stopping
         best = {} if stopping is None else stopping.best_weights
+        told = empty_history(self._figures, validated=loop.validate is not None)
         return {
             "weights_": best or to_numpy(learner.weights),
-            "history_": continued(before["history_"], loop.history),
+            "history_": continued(before["history_"], told | loop.history),
             "n_iter_": loop.epoch,
             "_optimizer_state_": {
                 "of": type(loop.optimizer).__name__,

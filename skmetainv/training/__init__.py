@@ -3,7 +3,7 @@
 from skmetainv.training.batches import Batches, MeasuredPairs, Pair, SimulatedPairs
 from skmetainv.training.checkpoints import CHECKPOINT_CONSTRAINTS, Checkpoint, as_checkpoint
 from skmetainv.training.early_stopping import EarlyStopping
-from skmetainv.training.figures import continued
+from skmetainv.training.figures import continued, empty_history
 from skmetainv.training.learning_rates import (
     LEARNING_RATE_CONSTRAINTS,
     Constant,
@@ -48,6 +48,7 @@ __all__ = [
     "as_learning_rate",
     "as_optimizer",
     "continued",
+    "empty_history",
     "load_arrays",
     "state_to_arrays",
 ]

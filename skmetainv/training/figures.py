@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +13,12 @@ from skmetainv.training.processes import rank_and_size, told_by_all
 History: TypeAlias = dict[str, list[Any]]
 
 _SHOWN = 4
+
+
+def empty_history(names: Iterable[str], *, validated: bool = False) -> History:
+    """Return a history of no epoch yet, with a list for everything that it will tell."""
+    told = [*names, *["validation_psnr"] * validated, "learning_rate", "seconds"]
+    return {name: [] for name in told}
 
 
 class Figures:
@@ -74,7 +80,7 @@ def continued(before: History, after: History) -> History:
 
 def as_text(history: History) -> dict[str, str]:
     """Return the last epoch's figures, short."""
-    last = {name: np.ravel(values[-1]) for name, values in history.items() if name != "seconds"}
+    last = {name: np.ravel(values[-1]) for name, values in history.items()}
     return {
         name: " ".join(f"{v:.{_SHOWN}g}" for v in values)
         for name, values in last.items()

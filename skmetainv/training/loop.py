@@ -1,4 +1,4 @@
-"""The one loop for everything that learns: batches, an optimiser, a history, a progress bar."""
+"""The one loop for everything that learns: batches, an optimiser, a history, progress."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from tqdm.auto import tqdm
 
 from skmetainv.training.batches import Batches
 from skmetainv.training.checkpoints import Keeper, State
 from skmetainv.training.early_stopping import EarlyStopping
-from skmetainv.training.figures import Figures, History, as_text
+from skmetainv.training.figures import Figures, History
 from skmetainv.training.learning_rates import Constant, LearningRate
 from skmetainv.training.optimizers import load_arrays, state_to_arrays
 from skmetainv.training.processes import (
@@ -24,6 +23,7 @@ from skmetainv.training.processes import (
     told_by_all,
     told_by_first,
 )
+from skmetainv.training.progress import Progress
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -82,7 +82,7 @@ class TrainingLoop:
     observer : Observer, default=None
         Told of every epoch.
     show_progress : bool, default=False
-        Draw a progress bar.
+        Show how far training is, see `Progress`.
 
     Attributes
     ----------
@@ -119,6 +119,8 @@ class TrainingLoop:
         self.show_progress = show_progress and rank_and_size()[0] == 0
         self.history: History = {}
         self.epoch, self._step, self._n_skipped, self._stopped = first_epoch, 0, 0, False
+        self._consistent = True
+        self._progress: Progress | None = None
         self._figures = Figures()
         self._rates = [group["lr"] for group in optimizer.param_groups]
         if keeper is not None and keeper.found is not None:
@@ -132,21 +134,22 @@ class TrainingLoop:
     def __iter__(self) -> Iterator[Any]:
         total = len(self.epochs) * len(self.batches)
         done = self.n_epochs * len(self.batches) + self._step
-        with tqdm(total=total, initial=done, unit="step", disable=not self.show_progress) as bar:
-            while self.epoch < self.epochs.stop and not self._stopped:
-                bar.set_description(f"epoch {self.epoch + 1}/{self.epochs.stop}")
-                if self.observer is not None:
-                    self.observer.begin()
-                yield from self._one_epoch(bar)
-                if not self._figures.n_images:
-                    break
-                self._end_epoch()
-                bar.set_postfix(as_text(self.history))
+        self._progress = progress = Progress(total, done, show=self.show_progress)
+        while self.epoch < self.epochs.stop and not self._stopped:
+            progress.begin_epoch(f"epoch {self.epoch + 1}/{self.epochs.stop}")
+            if self.observer is not None:
+                self.observer.begin()
+            yield from self._one_epoch(progress)
+            if not self._figures.n_images:
+                break
+            self._end_epoch()
+            progress.end_epoch(self.history)
+        progress.close()
         if self.keeper is not None:
             self.keeper.write(self._state())
         self._warn_of_divergence()
 
-    def _one_epoch(self, bar: Any) -> Iterator[Any]:
+    def _one_epoch(self, progress: Progress) -> Iterator[Any]:
         """Yield what is left of the epoch's batches."""
         began = time.perf_counter() - self._figures.seconds
         for batch in self.batches.epoch(self.epoch, self._step):
@@ -157,8 +160,9 @@ class TrainingLoop:
             else:
                 yield batch
             self._step += 1
+            self._consistent = True
             self._figures.seconds = time.perf_counter() - began
-            bar.update()
+            progress.step()
             if self.keeper is not None and told_by_first(self.keeper.is_due):
                 self.keeper.write(self._state())
 
@@ -170,6 +174,7 @@ class TrainingLoop:
         **figures : tensor of shape (batch,) or (batch, k)
             Losses of each image; where one is not finite the step is skipped.
         """
+        self._consistent = False
         values = {name: figure.detach().cpu().numpy() for name, figure in figures.items()}
         n_images = len(next(iter(values.values()))) if values else 0
         finite = all(np.isfinite(value).all() for value in values.values())
@@ -225,11 +230,13 @@ class TrainingLoop:
         if self.validate is not None:
             own = self.validate()
             psnr = told_by_first(lambda: own)  # those of GPUs may differ by rounding
+        self._consistent = False
         self._figures.end_epoch(self.history, psnr, self.optimizer.param_groups[0]["lr"])
         self._figures = Figures()
         self.epoch, self._step = self.epoch + 1, 0
         if self.early_stopping is not None and psnr is not None:
             self._stopped = self.early_stopping.is_over(psnr, self.weights)
+        self._consistent = True
         if self.observer is not None and self.observer.end():
             self._stopped = True
         self._stopped = any(told_by_all(self._stopped))
@@ -237,6 +244,16 @@ class TrainingLoop:
             self.keeper.write(self._state())
 
     # ------------------------------------------------------------------ going on
+
+    def keep(self) -> None:
+        """Write a checkpoint after an interrupt; in the midst of a step the last one stays."""
+        if self.keeper is not None and self._consistent:
+            self.keeper.write(self._state())
+
+    def close(self) -> None:
+        """End the progress bar, whatever ended the loop: the next one would stand below it."""
+        if self._progress is not None:
+            self._progress.close()
 
     def _state(self) -> State:
         """Return all that decides how training goes on from here."""
