@@ -1,0 +1,225 @@
+"""One picture of a file as an array of a given shape and type, or an error that says why not."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from skmetainv.datasets import deep
+
+_FORMATS = ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
+_OF_THE_SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, Pillow's
+
+
+class UnreadablePictureError(ValueError):
+    """A file holds no picture, a damaged one, or one that is not read as it is asked for."""
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """How pictures become arrays.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width.
+    color : bool
+        Red, green and blue; else gray.
+    dtype : numpy.dtype
+        uint8, uint16 or float32.
+    background : tuple of 3 float
+        What is seen through transparent pixels: red, green and blue in 0..255.
+    frames : {"first", "all"} or None
+        What is read of a file of several frames; None refuses it.
+    """
+
+    size: tuple[int, int]
+    color: bool
+    dtype: np.dtype
+    background: tuple[float, float, float]
+    frames: str | None
+
+    def n_frames(self, file: Path) -> int:
+        """Return how many pictures a file holds; one, if it cannot be opened, which `read` says."""
+        try:
+            if deep.is_tiff(file):
+                with tifffile.TiffFile(file) as tiff:
+                    return max(1, len(deep.pages_of(tiff)))
+            with Image.open(file, formats=_FORMATS) as picture:
+                return _n_frames(picture)
+        except Exception as error:
+            if _is_of_the_system(error):
+                raise
+            return 1
+
+    def read(self, file: Path, frame: int) -> np.ndarray:
+        """Return a picture.
+
+        Parameters
+        ----------
+        file : pathlib.Path
+            Where it lies.
+        frame : int
+            Which one of the file.
+
+        Returns
+        -------
+        picture : ndarray of shape (height, width) or (height, width, 3)
+            Of type `dtype`.
+
+        Raises
+        ------
+        UnreadablePictureError
+            If there is none, whatever the reason; the file is named.
+        """
+        try:
+            return self._read(file, frame)
+        except Exception as error:
+            if _is_of_the_system(error):
+                raise
+            raise UnreadablePictureError(f"{file}: {_reason(file, error)}") from error
+
+    def _read(self, file: Path, frame: int) -> np.ndarray:
+        if deep.is_tiff(file):
+            with tifffile.TiffFile(file) as tiff:
+                pages = deep.pages_of(tiff)
+                self._check_frames(len(pages))
+                page = pages[frame]
+                if deep.is_deep_page(page):
+                    return self._array(deep.read_page(file, page))
+                frame = page.index
+        with Image.open(file, formats=_FORMATS) as picture:
+            if picture.format != "TIFF":
+                self._check_frames(_n_frames(picture))
+                if deep.is_deep(picture):
+                    if frame:
+                        raise ValueError("of its frames of 16 bits only the first can be read.")
+                    return self._array(deep.read_picture(file, picture))
+            if frame:
+                picture.seek(frame)
+            upright = self._flat(ImageOps.exif_transpose(picture))
+        if self.dtype == np.uint8:
+            return np.asarray(self._fit(upright))
+        return self._array(deep.Pixels(np.asarray(upright)))
+
+    def _check_frames(self, n: int) -> None:
+        if n > 1 and self.frames is None:
+            raise ValueError(
+                f'it holds {n} frames: ImageFolder(..., frames="first") reads the first of every '
+                'file, and frames="all" takes each as a picture of its own.'
+            )
+
+    def _flat(self, picture: Image.Image) -> Image.Image:
+        """Return a picture of 8 bits in gray or RGB, over the background."""
+        if picture.mode == "LAB":
+            lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(picture, lab, rgb, outputMode="RGB")
+            picture = picture if converted is None else converted
+        if picture.has_transparency_data:
+            red, green, blue = (round(value) for value in self.background)
+            straight = picture.convert({"La": "LA", "RGBa": "RGBA"}.get(picture.mode, picture.mode))
+            canvas = Image.new("RGBA", picture.size, (red, green, blue, 255))
+            canvas.alpha_composite(straight.convert("RGBA"))
+            picture = canvas.convert("RGB")
+        return picture.convert("RGB" if self.color else "L")
+
+    def _fit(self, picture: Image.Image) -> Image.Image:
+        height, width = self.size
+        return ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
+
+    def _array(self, pixels: deep.Pixels) -> np.ndarray:
+        """Return stored numbers in the shape, the units and the type that are asked for."""
+        values, full = self._in_units(pixels)
+        if self.color:
+            bands = [values] * 3 if values.ndim == 2 else [values[..., i] for i in range(3)]
+        else:
+            bands = [values if values.ndim == 2 else values @ _LUMA]
+        fitted = [self._fit(_upright(band, pixels.orientation)) for band in bands]
+        image = np.stack([np.asarray(band) for band in fitted], axis=2)
+        image = image if full is None else image.clip(0, full)
+        image = np.rint(image) if self.dtype.kind == "u" else image
+        return (image if self.color else image[..., 0]).astype(self.dtype)
+
+    def _in_units(self, pixels: deep.Pixels) -> tuple[np.ndarray, int | None]:
+        """Return values over the background, and the largest that is possible, if there is one."""
+        stored, alpha = pixels.values.dtype, pixels.alpha
+        unsigned = stored.kind == "u" and stored.itemsize <= 2
+        if self.dtype == np.uint8:
+            fix = "uint16" if unsigned else "float32"
+            raise ValueError(
+                f"its numbers are {stored}, which 8 bits cannot hold: ImageFolder(..., "
+                f'dtype="{fix}") reads them in full.'
+            )
+        if unsigned:
+            full, depth = 65535 if self.dtype.kind == "u" else 1, np.iinfo(stored).max
+            values = pixels.values * (full / depth)
+            if alpha is None:
+                return values, full
+            background = full / 255 * np.array(self.background)
+            return _over(values, alpha / depth, pixels.premultiplied, background), full
+        if self.dtype.kind == "u":
+            raise ValueError(
+                f"its numbers are {stored}, which uint16 cannot hold: ImageFolder(..., "
+                'dtype="float32") reads them as they are.'
+            )
+        if alpha is not None:
+            raise ValueError(
+                f"it is transparent, and its numbers are {stored}, in units that the background "
+                "does not have: pass such pictures as an array."
+            )
+        values = pixels.values.astype(np.float32)
+        if stored.kind != "f" and not np.array_equal(values.astype(np.float64), pixels.values):
+            raise ValueError(
+                f"its numbers are {stored}, too large for float32 to hold exactly: pass such "
+                "pictures as an array."
+            )
+        return values, None
+
+
+def _n_frames(picture: Image.Image) -> int:
+    """Return how many frames there are; what phones append to a JPEG's picture is none."""
+    if picture.format == "MPO" or not getattr(picture, "is_animated", False):
+        return 1
+    return int(picture.n_frames)  # type: ignore[attr-defined]
+
+
+def _over(
+    values: np.ndarray, alpha: np.ndarray, premultiplied: bool, background: np.ndarray
+) -> np.ndarray:
+    """Return colours over the background; gray ones stay gray over a gray one."""
+    if values.ndim == 2 and (background == background[0]).all():
+        background = background[0]
+    else:
+        values, alpha = (values if values.ndim == 3 else values[..., None]), alpha[..., None]
+    return (values if premultiplied else alpha * values) + (1 - alpha) * background
+
+
+def _upright(band: np.ndarray, orientation: int) -> Image.Image:
+    picture = Image.fromarray(np.ascontiguousarray(band, dtype=np.float32))
+    picture.getexif()[0x0112] = orientation
+    return ImageOps.exif_transpose(picture)
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether an error is not the file's: no memory, or too many files open."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_SYSTEM
+
+
+def _reason(file: Path, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        with open(file, "rb") as stream:
+            start = stream.read(24)
+        if not start:
+            return "the file is empty."
+        return (
+            f"no picture of a kind that is read ({', '.join(_FORMATS)}); it begins with {start!r}."
+        )
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{error} If it is what it should be, set PIL.Image.MAX_IMAGE_PIXELS = None."
+    return str(error) or type(error).__name__
