@@ -127,7 +127,7 @@ def test_kinds_that_are_read(tmp_path, suffix):
 
 @pytest.fixture
 def damaged(tmp_path):
-    """Eight pictures, and seven files that only look like pictures."""
+    """Eight pictures, and eight files that only look like pictures."""
     noise = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     for i in range(8):
         save(tmp_path / f"good{i}.png", noise)
@@ -137,12 +137,19 @@ def damaged(tmp_path):
     tifffile.imwrite(tmp_path / "short.tif", noise.astype(np.uint16))
     whole = (tmp_path / "short.tif").read_bytes()
     (tmp_path / "short.tif").write_bytes(whole[: len(whole) // 2])
+    whole = save(tmp_path / "lost.tif", noise, compression="tiff_lzw").read_bytes()
+    (tmp_path / "lost.tif").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "page.jpg").write_bytes(b"<!DOCTYPE html><title>404</title>")
     return tmp_path
 
 
-NAMES = ["empty.jpg", "page.jpg", *(f"short.{s}" for s in ("bmp", "jpg", "png", "tif", "webp"))]
+NAMES = [
+    "empty.jpg",
+    "lost.tif",
+    "page.jpg",
+    *(f"short.{s}" for s in ("bmp", "jpg", "png", "tif", "webp")),
+]
 
 
 def test_a_damaged_file_is_named_where_it_is_read(damaged):
@@ -159,16 +166,17 @@ def test_a_damaged_file_is_named_where_it_is_read(damaged):
 
 
 def test_check_finds_all_damaged_files(damaged):
-    with pytest.raises(ValueError, match="7 of 15 pictures") as error:
+    with pytest.raises(ValueError, match="8 of 16 pictures") as error:
         ImageFolder(damaged, size=8).check()
     assert all(name in str(error.value) for name in NAMES)
     assert 'on_error="skip"' in str(error.value)
 
 
 def test_damaged_files_can_be_left_out(damaged):
-    with pytest.warns(SkippedFilesWarning, match=r"7 of 15 .* left out") as record:
+    with pytest.warns(SkippedFilesWarning, match=r"8 of 16 .* left out") as record:
         images = ImageFolder(damaged, size=8, on_error="skip")
     assert len(record) == 1
+    assert record[0].filename == __file__
     assert "empty.jpg" in str(record[0].message)
     assert [file.name for file in images.files] == [f"good{i}.png" for i in range(8)]
     assert images.shape == np.asarray(images).shape == (8, 8, 8)
@@ -430,13 +438,16 @@ def test_what_is_neither_gray_nor_colour(tmp_path):
             images[i]
 
 
-def test_deep_pictures_are_turned_as_the_camera_says(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", GRAY, extratags=[(274, "H", 1, 6, True)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_pictures_of_any_kind_are_turned_as_the_camera_says(tmp_path, dtype):
+    pixels = DEEP[:6, :, 0].astype(dtype)
     exif = Image.Exif()
     exif[274] = 6
-    save(tmp_path / "b.png", GRAY, exif=exif)
-    for image in ImageFolder(tmp_path, size=8, dtype="uint16"):
-        np.testing.assert_array_equal(image, np.rot90(GRAY, -1))
+    save(tmp_path / "a.tif", pixels, exif=exif)
+    save(tmp_path / "b.tif", pixels, exif=exif, compression="tiff_lzw")
+    save(tmp_path / "c.png", pixels, exif=exif)
+    for image in ImageFolder(tmp_path, size=(8, 6), dtype=dtype):
+        np.testing.assert_array_equal(image, np.rot90(pixels, -1))
 
 
 # --- frames
@@ -467,6 +478,14 @@ def test_pages_of_16_bits(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
     images = ImageFolder(tmp_path, size=8, frames="all", dtype="uint16")
     np.testing.assert_array_equal(images, pages)
+
+
+@pytest.mark.parametrize("options", [{"truncate": True}, {"volumetric": True}])
+def test_stacks_and_volumes_in_one_page_are_said(tmp_path, options):
+    stack = np.zeros((3, 16, 16), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", **options)
+    with pytest.raises(ValueError, match=r"a\.tif: it holds .* shape \(3, 16, 16\)"):
+        ImageFolder(tmp_path, size=8)[0]
 
 
 def test_smaller_copies_in_a_tiff_are_no_frames(tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -43,26 +43,41 @@ class Pixels:
     orientation: int = 1
 
 
-def is_tiff(file: Path) -> bool:
+def is_tiff(stream: BinaryIO) -> bool:
     """Whether a file's first bytes are a TIFF's, of the usual or the large kind."""
-    with open(file, "rb") as stream:
-        return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    start = stream.read(4)
+    stream.seek(0)
+    return start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def pages_of(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """Return the pages of a TIFF, without smaller copies of them and masks."""
-    pages: Any = tiff.pages
-    return [page for page in pages if not int(page.subfiletype) & (_REDUCED | _MASK)]
+    pages: list[Any] = list(tiff.pages)
+    if not pages:
+        raise ValueError("the file ends before its first page.")
+    if len(pages) == 1 and (tiff.is_shaped or tiff.is_imagej):
+        stack, page = tiff.series[0].shape, pages[0].shape
+        if np.prod(stack) > np.prod(page):
+            raise ValueError(
+                f"it holds an array of shape {stack}, of which only one page is marked as such: "
+                "pass tifffile.imread's array instead."
+            )
+    whole = [page for page in pages if not int(page.subfiletype) & (_REDUCED | _MASK)]
+    return whole or pages
 
 
 def is_deep_page(page: tifffile.TiffPage) -> bool:
     """Whether a TIFF's page holds what 8 unsigned bits, in up to four channels, cannot."""
     bits = np.max(page.bitspersample)
-    return bool(bits > 8 or page.sampleformat != 1 or page.samplesperpixel > 4)
+    return bool(
+        bits > 8 or page.sampleformat != 1 or page.samplesperpixel > 4 or page.imagedepth > 1
+    )
 
 
 def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
     """Return a deep page of a TIFF."""
+    if page.imagedepth > 1:
+        raise ValueError(f"it holds a volume of shape {page.shape}: pass volumes as an array.")
     n_colors = 3 if page.photometric == _RGB else 1
     extra = [int(kind) for kind in page.extrasamples]
     if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or (
@@ -105,10 +120,10 @@ def _page_values_by_pillow(
     file: Path, page: tifffile.TiffPage, error: ValueError
 ) -> tuple[np.ndarray, int]:
     """Return the same of a gray page in a compression that tifffile does not know."""
-    with Image.open(file, formats=["TIFF"]) as picture:
+    if page.samplesperpixel > 1 or page.dtype != np.uint16:
+        raise ValueError(f"{error} (pip install imagecodecs).") from error
+    with open(file, "rb") as stream, Image.open(stream, formats=["TIFF"]) as picture:
         picture.seek(page.index)
-        if not picture.mode.startswith("I;16"):
-            raise ValueError(f"{error} (pip install imagecodecs).") from error
         values = np.asarray(picture).astype(np.uint16)
         return values[..., None], picture.getexif().get(_ORIENTATION, 1)
 

@@ -88,15 +88,15 @@ def _visible_files(folder: Path) -> list[Path]:
             continue
         visited.add(real)
         for entry in os.scandir(current):
-            path, linked = Path(entry.path), entry.is_symlink()
+            linked = entry.is_symlink()
             if _is_hidden(entry.name):
                 continue
-            if path.is_dir():
-                (folders.append if linked else folders.appendleft)(path)
+            if os.path.isdir(entry.path) if linked else entry.is_dir():
+                (folders.append if linked else folders.appendleft)(Path(entry.path))
             elif linked:
-                links.append(path)
+                links.append(Path(entry.path))
             elif entry.is_file():
-                found[os.path.join(real, entry.name)] = path
+                found[os.path.join(real, entry.name)] = Path(entry.path)
     for link in sorted(links):
         found.setdefault(os.path.realpath(link), link)
     return list(found.values())

@@ -125,8 +125,8 @@ class ImageFolder:
         self.files = np.repeat(np.array(files, dtype=object), n)
         self._frames = np.concatenate([np.arange(k) for k in n])
         if on_error == "skip":
-            checked = self.check()
-            self.files, self._frames = checked.files, checked._frames
+            readable = self._readable(None)
+            self.files, self._frames = self.files[readable], self._frames[readable]
 
     def check(self, *, verbose: bool | None = None) -> ImageFolder:
         """Read every picture once, to find those that cannot be read before a long fit does.
@@ -152,28 +152,30 @@ class ImageFolder:
         SkippedFilesWarning
             If pictures are left out.
         """
+        readable = self._readable(verbose)
+        return self if readable.all() else self[readable]
+
+    def _readable(self, verbose: bool | None) -> np.ndarray:
+        """Return which pictures can be read; raise or warn of the others."""
         hidden = None if verbose is None else not verbose
-        reasons, readable = [], np.ones(len(self), dtype=bool)
+        readable, reasons = np.ones(len(self), dtype=bool), []
         for i in tqdm(range(len(self)), desc="Checking pictures", unit="picture", disable=hidden):
             try:
                 self[i]
             except UnreadablePictureError as error:
                 readable[i] = False
                 reasons.append(str(error))
-        if not reasons:
-            return self
+        if readable.all():
+            return readable
         found = f"{len(reasons)} of {len(self)} pictures cannot be read"
-        if self._on_error == "raise":
-            raise ValueError(
-                "\n".join(
-                    [f'{found} (ImageFolder(..., on_error="skip") leaves them out):', *reasons]
-                )
-            )
         first = "\n".join(reasons[:5] + ["..."] * (len(reasons) > 5))
+        if self._on_error == "raise":
+            fix = 'ImageFolder(..., on_error="skip") leaves them out'
+            raise ValueError("\n".join([f"{found} ({fix}):", *reasons]))
         if not readable.any():
             raise ValueError(f"None of the pictures can be read:\n{first}")
-        warnings.warn(f"{found} and are left out:\n{first}", SkippedFilesWarning, stacklevel=2)
-        return self[readable]
+        warnings.warn(f"{found} and are left out:\n{first}", SkippedFilesWarning, stacklevel=3)
+        return readable
 
     @property
     def dtype(self) -> np.dtype:  # noqa: D102

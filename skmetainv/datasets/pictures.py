@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import tifffile
@@ -48,11 +49,12 @@ class PictureReader:
     def n_frames(self, file: Path) -> int:
         """Return how many pictures a file holds; one, if it cannot be opened, which `read` says."""
         try:
-            if deep.is_tiff(file):
-                with tifffile.TiffFile(file) as tiff:
-                    return max(1, len(deep.pages_of(tiff)))
-            with Image.open(file, formats=_FORMATS) as picture:
-                return _n_frames(picture)
+            with open(file, "rb") as stream:
+                if deep.is_tiff(stream):
+                    with tifffile.TiffFile(stream) as tiff:
+                        return len(deep.pages_of(tiff))
+                with Image.open(stream, formats=_FORMATS) as picture:
+                    return _n_frames(picture)
         except Exception as error:
             if _is_of_the_system(error):
                 raise
@@ -86,24 +88,36 @@ class PictureReader:
             raise UnreadablePictureError(f"{file}: {_reason(file, error)}") from error
 
     def _read(self, file: Path, frame: int) -> np.ndarray:
-        if deep.is_tiff(file):
-            with tifffile.TiffFile(file) as tiff:
-                pages = deep.pages_of(tiff)
-                self._check_frames(len(pages))
-                page = pages[frame]
-                if deep.is_deep_page(page):
-                    return self._array(deep.read_page(file, page))
-                frame = page.index
-        with Image.open(file, formats=_FORMATS) as picture:
-            if picture.format != "TIFF":
-                self._check_frames(_n_frames(picture))
-                if deep.is_deep(picture):
-                    if frame:
-                        raise ValueError("of its frames of 16 bits only the first can be read.")
-                    return self._array(deep.read_picture(file, picture))
+        # a stream, not a name: of a name Pillow maps uncompressed TIFFs, and garbles turned ones
+        with open(file, "rb") as stream:
+            return (self._tiff if deep.is_tiff(stream) else self._other)(file, stream, frame)
+
+    def _tiff(self, file: Path, stream: BinaryIO, frame: int) -> np.ndarray:
+        with tifffile.TiffFile(stream) as tiff:
+            pages = deep.pages_of(tiff)
+            self._check_frames(len(pages))
+            page = pages[frame]
+            if deep.is_deep_page(page):
+                return self._array(deep.read_page(file, page))
+            place = page.index
+        stream.seek(0)
+        with Image.open(stream, formats=["TIFF"]) as picture:
+            picture.seek(place)
+            return self._shallow(picture)
+
+    def _other(self, file: Path, stream: BinaryIO, frame: int) -> np.ndarray:
+        with Image.open(stream, formats=_FORMATS) as picture:
+            self._check_frames(_n_frames(picture))
+            if not deep.is_deep(picture):
+                if frame:
+                    picture.seek(frame)
+                return self._shallow(picture)
             if frame:
-                picture.seek(frame)
-            upright = self._flat(ImageOps.exif_transpose(picture))
+                raise ValueError("of its frames of 16 bits only the first can be read.")
+            return self._array(deep.read_picture(file, picture))
+
+    def _shallow(self, picture: Image.Image) -> np.ndarray:
+        upright = self._flat(ImageOps.exif_transpose(picture))
         if self.dtype == np.uint8:
             return np.asarray(self._fit(upright))
         return self._array(deep.Pixels(np.asarray(upright)))
@@ -123,9 +137,8 @@ class PictureReader:
             picture = picture if converted is None else converted
         if picture.has_transparency_data:
             red, green, blue = (round(value) for value in self.background)
-            straight = picture.convert({"La": "LA", "RGBa": "RGBA"}.get(picture.mode, picture.mode))
             canvas = Image.new("RGBA", picture.size, (red, green, blue, 255))
-            canvas.alpha_composite(straight.convert("RGBA"))
+            canvas.alpha_composite(picture.convert("RGBA"))
             picture = canvas.convert("RGB")
         return picture.convert("RGB" if self.color else "L")
 
