@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
+from sklearn.model_selection import GroupKFold
 
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import ImageFolder
@@ -428,13 +429,18 @@ def test_integers_are_not_rounded(tmp_path):
         ImageFolder(tmp_path, size=8, dtype="float32")[0]
 
 
-def test_what_is_neither_gray_nor_colour(tmp_path):
-    for i, n in enumerate((2, 4, 5)):
-        kind = {"photometric": "minisblack", "planarconfig": "contig"}
-        tifffile.imwrite(tmp_path / f"{i}.tif", RNG.integers(0, 9, (8, 8, n)).astype("u2"), **kind)
-    images = ImageFolder(tmp_path, size=8, dtype="uint16")
-    for i, n in enumerate((2, 4, 5)):
-        with pytest.raises(ValueError, match=rf"{i}\.tif: it has {n} channels of uint16"):
+@pytest.mark.parametrize("stored", ["uint8", "uint16"])
+def test_what_is_neither_gray_nor_colour(tmp_path, stored):
+    for n in (2, 5):
+        kind = {
+            "photometric": "minisblack",
+            "planarconfig": "contig",
+            "extrasamples": [0] * (n - 1),
+        }
+        tifffile.imwrite(tmp_path / f"{n}.tif", np.zeros((8, 8, n), dtype=stored), **kind)
+    images = ImageFolder(tmp_path, size=8, dtype=stored)
+    for i, n in enumerate((2, 5)):
+        with pytest.raises(ValueError, match=rf"{n}\.tif: it has {n} channels of {stored}"):
             images[i]
 
 
@@ -471,6 +477,14 @@ def test_several_frames_are_never_silently_the_first(tmp_path, suffix):
     assert [file.name for file in every.files] == [f"a.{suffix}"] * 3 + ["b.png"]
     assert np.asarray(every)[:, 0, 0].tolist() == [0, 50, 100, 200]
     assert np.asarray(every[[3, 1]])[:, 0, 0].tolist() == [200, 50]
+
+
+def test_frames_of_a_file_can_be_kept_together(tmp_path):
+    for name in ("a.gif", "b.gif"):
+        write_frames(tmp_path / name)
+    images = ImageFolder(tmp_path, size=8, frames="all")
+    for train, test in GroupKFold(2).split(images, groups=images.files):
+        assert not set(images[train].files) & set(images[test].files)
 
 
 def test_pages_of_16_bits(tmp_path):

@@ -16,8 +16,9 @@ import tifffile
 from PIL import Image, ImageFile
 
 _REDUCED, _MASK = 1, 4  # bits of a TIFF page's NewSubfileType
-_PREMULTIPLIED, _STRAIGHT = 1, 2  # a TIFF's ExtraSamples
+_UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # a TIFF's ExtraSamples
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # a TIFF's PhotometricInterpretation
+_UNSIGNED = (1, 4)  # a TIFF's SampleFormat: unsigned, or not said
 _ORIENTATION = 274
 
 
@@ -66,23 +67,22 @@ def pages_of(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     return whole or pages
 
 
-def is_deep_page(page: tifffile.TiffPage) -> bool:
-    """Whether a TIFF's page holds what 8 unsigned bits, in up to four channels, cannot."""
-    bits = np.max(page.bitspersample)
-    return bool(
-        bits > 8 or page.sampleformat != 1 or page.samplesperpixel > 4 or page.imagedepth > 1
-    )
+def is_beyond_pillow(page: tifffile.TiffPage) -> bool:
+    """Whether Pillow would not read a TIFF's page, or not all of it."""
+    too_deep = np.max(page.bitspersample) > 8 or page.sampleformat not in _UNSIGNED
+    return bool(too_deep or _UNSPECIFIED in page.extrasamples or page.imagedepth > 1)
 
 
 def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
-    """Return a deep page of a TIFF."""
+    """Return a page of a TIFF as tifffile reads it, if it is gray or RGB."""
     if page.imagedepth > 1:
         raise ValueError(f"it holds a volume of shape {page.shape}: pass volumes as an array.")
     n_colors = 3 if page.photometric == _RGB else 1
     extra = [int(kind) for kind in page.extrasamples]
-    if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) or (
-        page.samplesperpixel != n_colors
-        and (page.samplesperpixel != n_colors + 1 or extra not in ([_PREMULTIPLIED], [_STRAIGHT]))
+    if (
+        page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
+        or extra not in ([], [_PREMULTIPLIED], [_STRAIGHT])
+        or page.samplesperpixel != n_colors + len(extra)
     ):
         kind = getattr(page.photometric, "name", page.photometric)
         raise ValueError(

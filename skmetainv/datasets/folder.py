@@ -38,9 +38,10 @@ class ImageFolder:
     dtype : {"uint8", "uint16", "float32"}, default="uint8"
         Type of the numbers. With uint8, pictures of more than 8 bits per channel are refused, not
         reduced. With uint16, those of 16 bits are as in the file, and those of 8 bits multiplied
-        by 257, so that white is 65535. With float32, unsigned ones of 8 and 16 bits lie in
-        [0, 1]; signed, 32-bit and floating-point numbers are as in the file (give the estimator
-        their `data_range`).
+        by 257, so that white is 65535 (a camera of 12 bits may end at 4095: give the estimator
+        ``data_range=4095``). With float32, unsigned ones of 8 and 16 bits lie in [0, 1]; signed,
+        32-bit and floating-point numbers are as in the file (give the estimator their
+        `data_range`).
     background : float or (float, float, float), default=255
         What is seen through transparent pixels: a gray level, or red, green and blue, in 0..255
         whatever the `dtype`. The default is white, on which drawings in black ink are seen.
@@ -91,8 +92,10 @@ class ImageFolder:
     pictures are converted as Pillow does, CIELAB as littleCMS does; other colour profiles are not
     applied.
 
-    *TIFFs* of more than 8 bits are read by tifffile. For some of their compressions (LZW of
-    colours, for example) it needs ``pip install imagecodecs``; the error says so.
+    *TIFFs* must be gray or in colour, with or without transparency: those with other channels, or
+    a volume in one page, are refused. Those of more than 8 bits are read by tifffile. For some of
+    their compressions (LZW of colours, for example) it needs ``pip install imagecodecs``; the
+    error says so.
 
     Examples
     --------

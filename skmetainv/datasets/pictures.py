@@ -97,13 +97,16 @@ class PictureReader:
             pages = deep.pages_of(tiff)
             self._check_frames(len(pages))
             page = pages[frame]
-            if deep.is_deep_page(page):
+            if deep.is_beyond_pillow(page):
                 return self._array(deep.read_page(file, page))
-            place = page.index
-        stream.seek(0)
-        with Image.open(stream, formats=["TIFF"]) as picture:
-            picture.seek(place)
-            return self._shallow(picture)
+            stream.seek(0)
+            try:
+                picture = Image.open(stream, formats=["TIFF"])
+            except UnidentifiedImageError:  # a kind that Pillow does not know
+                return self._array(deep.read_page(file, page))
+            with picture:
+                picture.seek(page.index)
+                return self._shallow(picture)
 
     def _other(self, file: Path, stream: BinaryIO, frame: int) -> np.ndarray:
         with Image.open(stream, formats=_FORMATS) as picture:
@@ -161,38 +164,39 @@ class PictureReader:
 
     def _in_units(self, pixels: deep.Pixels) -> tuple[np.ndarray, int | None]:
         """Return values over the background, and the largest that is possible, if there is one."""
-        stored, alpha = pixels.values.dtype, pixels.alpha
+        stored, wanted = pixels.values.dtype, self.dtype
         unsigned = stored.kind == "u" and stored.itemsize <= 2
-        if self.dtype == np.uint8:
+        if wanted.kind == "u" and not (unsigned and stored.itemsize <= wanted.itemsize):
             fix = "uint16" if unsigned else "float32"
             raise ValueError(
-                f"its numbers are {stored}, which 8 bits cannot hold: ImageFolder(..., "
+                f"its numbers are {stored}, which {wanted} cannot hold: ImageFolder(..., "
                 f'dtype="{fix}") reads them in full.'
             )
-        if unsigned:
-            full, depth = 65535 if self.dtype.kind == "u" else 1, np.iinfo(stored).max
-            values = pixels.values * (full / depth)
-            if alpha is None:
-                return values, full
+        if not unsigned:
+            return _as_stored(pixels), None
+        full, depth = np.iinfo(wanted).max if wanted.kind == "u" else 1, np.iinfo(stored).max
+        values = pixels.values * (full / depth)
+        if pixels.alpha is not None:
             background = full / 255 * np.array(self.background)
-            return _over(values, alpha / depth, pixels.premultiplied, background), full
-        if self.dtype.kind == "u":
-            raise ValueError(
-                f"its numbers are {stored}, which uint16 cannot hold: ImageFolder(..., "
-                'dtype="float32") reads them as they are.'
-            )
-        if alpha is not None:
-            raise ValueError(
-                f"it is transparent, and its numbers are {stored}, in units that the background "
-                "does not have: pass such pictures as an array."
-            )
-        values = pixels.values.astype(np.float32)
-        if stored.kind != "f" and not np.array_equal(values.astype(np.float64), pixels.values):
-            raise ValueError(
-                f"its numbers are {stored}, too large for float32 to hold exactly: pass such "
-                "pictures as an array."
-            )
-        return values, None
+            values = _over(values, pixels.alpha / depth, pixels.premultiplied, background)
+        return values, full
+
+
+def _as_stored(pixels: deep.Pixels) -> np.ndarray:
+    """Return numbers that have units of their own, in float32."""
+    stored = pixels.values.dtype
+    if pixels.alpha is not None:
+        raise ValueError(
+            f"it is transparent, and its numbers are {stored}, in units that the background does "
+            "not have: pass such pictures as an array."
+        )
+    values = pixels.values.astype(np.float32)
+    if stored.kind != "f" and not np.array_equal(values.astype(np.float64), pixels.values):
+        raise ValueError(
+            f"its numbers are {stored}, too large for float32 to hold exactly: pass such pictures "
+            "as an array."
+        )
+    return values
 
 
 def _n_frames(picture: Image.Image) -> int:
