@@ -101,9 +101,11 @@ class ImageFolder:
     --------
     >>> import skimage
     >>> from skmetainv.datasets import ImageFolder
-    >>> images = ImageFolder(skimage.data_dir, size=32, frames="first")  # doctest: +SKIP
-    >>> images.check()  # doctest: +SKIP
-    >>> est.fit(images[:100])  # doctest: +SKIP
+    >>> images = ImageFolder(skimage.data_dir, size=32, dtype="float32", frames="first")
+    >>> images = images.check()
+    >>> images[:10].shape
+    (10, 32, 32)
+    >>> est.fit(images[:10])  # doctest: +SKIP
     """
 
     def __init__(
