@@ -15,6 +15,10 @@ class WeightsWarning(UserWarning):
     """A file of weights leaves a choice, which was made: the message says how."""
 
 
+class SkippedFilesWarning(UserWarning):
+    """Files of a folder of pictures are left out."""
+
+
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line, outside of this library, that led here."""
     level, frame = 1, sys._getframe()

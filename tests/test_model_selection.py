@@ -1,6 +1,7 @@
 import re
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -503,7 +504,12 @@ def test_images_are_read_once_in_a_split_and_not_while_a_prediction_is_timed(
     for i, image in enumerate(np.uint8(255 * FACES[:6])):
         imsave(tmp_path / f"{i}.png", image, check_contrast=False)
     reads, opened = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda path: reads.append(path.stem) or opened(path))
+
+    def recorded(file, **options):
+        reads.append(Path(file.name).stem)
+        return opened(file, **options)
+
+    monkeypatch.setattr(Image, "open", recorded)
 
     def n_reads(n_estimators):
         reads.clear()

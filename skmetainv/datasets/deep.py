@@ -1,0 +1,205 @@
+"""Pictures of more than 8 bits per channel, read in full: TIFF, PNG, PGM and PPM.
+
+Pillow itself keeps the upper byte of 16-bit colours, takes signed bytes for unsigned ones, and
+does not know TIFFs of colours in floating point. So TIFFs are tifffile's here, which says what
+type they have, and the lower byte of colours in a PNG is unpacked by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageFile
+
+_REDUCED, _MASK = 1, 4  # bits of a TIFF page's NewSubfileType
+_UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # a TIFF's ExtraSamples
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # a TIFF's PhotometricInterpretation
+_UNSIGNED = (1, 4)  # a TIFF's SampleFormat: unsigned, or not said
+_ORIENTATION = 274
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The numbers of a picture as they stand in its file.
+
+    Parameters
+    ----------
+    values : ndarray of shape (height, width) or (height, width, 3)
+        Gray levels, or red, green and blue.
+    alpha : ndarray of shape (height, width), default=None
+        Opacity, of the type of `values`.
+    premultiplied : bool, default=False
+        Whether `values` are already multiplied by the opacity.
+    orientation : int, default=1
+        How the camera was held, as EXIF numbers it.
+    """
+
+    values: np.ndarray
+    alpha: np.ndarray | None = None
+    premultiplied: bool = False
+    orientation: int = 1
+
+
+def is_tiff(stream: BinaryIO) -> bool:
+    """Whether a file's first bytes are a TIFF's, of the usual or the large kind."""
+    start = stream.read(4)
+    stream.seek(0)
+    return start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def pages_of(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """Return the pages of a TIFF, without smaller copies of them and masks."""
+    pages: list[Any] = list(tiff.pages)
+    if not pages:
+        raise ValueError("the file ends before its first page.")
+    if len(pages) == 1 and (tiff.is_shaped or tiff.is_imagej):
+        stack, page = tiff.series[0].shape, pages[0].shape
+        if np.prod(stack) > np.prod(page):
+            raise ValueError(
+                f"it holds an array of shape {stack}, of which only one page is marked as such: "
+                "pass tifffile.imread's array instead."
+            )
+    whole = [page for page in pages if not int(page.subfiletype) & (_REDUCED | _MASK)]
+    return whole or pages
+
+
+def is_beyond_pillow(page: tifffile.TiffPage) -> bool:
+    """Whether Pillow would not read a TIFF's page, or not all of it."""
+    too_deep = np.max(page.bitspersample) > 8 or page.sampleformat not in _UNSIGNED
+    return bool(too_deep or _UNSPECIFIED in page.extrasamples or page.imagedepth > 1)
+
+
+def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
+    """Return a page of a TIFF as tifffile reads it, if it is gray or RGB."""
+    if page.imagedepth > 1:
+        raise ValueError(f"it holds a volume of shape {page.shape}: pass volumes as an array.")
+    n_colors = 3 if page.photometric == _RGB else 1
+    extra = [int(kind) for kind in page.extrasamples]
+    if (
+        page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
+        or extra not in ([], [_PREMULTIPLIED], [_STRAIGHT])
+        or page.samplesperpixel != n_colors + len(extra)
+    ):
+        kind = getattr(page.photometric, "name", page.photometric)
+        raise ValueError(
+            f"it has {page.samplesperpixel} channels of {page.dtype} ({kind}), which are neither "
+            "gray nor RGB, with or without transparency: pass such pictures as an array."
+        )
+    _check_size(page.imagewidth, page.imagelength)
+    values, orientation = _page_values(file, page)
+    if page.photometric == _WHITE_IS_ZERO:
+        if values.dtype.kind != "u":
+            raise ValueError(f"its zero is white, which has no meaning for {page.dtype}.")
+        values = np.iinfo(values.dtype).max - values
+    return Pixels(
+        values[..., 0] if n_colors == 1 else values[..., :3],
+        values[..., -1] if extra else None,
+        extra == [_PREMULTIPLIED],
+        orientation,
+    )
+
+
+def _page_values(file: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, int]:
+    """Return (height, width, channels) and the orientation that is left to be applied."""
+    try:
+        values = page.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        return _page_values_by_pillow(file, page, error)
+    values = np.moveaxis(values, 0, -1) if page.axes.startswith("S") else values
+    tag = page.tags.get(_ORIENTATION)
+    return values.reshape(*values.shape[:2], -1), 1 if tag is None else int(tag.value)
+
+
+def _page_values_by_pillow(
+    file: Path, page: tifffile.TiffPage, error: ValueError
+) -> tuple[np.ndarray, int]:
+    """Return the same of a gray page in a compression that tifffile does not know."""
+    if page.samplesperpixel > 1 or page.dtype != np.uint16:
+        raise ValueError(f"{error} (pip install imagecodecs).") from error
+    with open(file, "rb") as stream, Image.open(stream, formats=["TIFF"]) as picture:
+        picture.seek(page.index)
+        values = np.asarray(picture).astype(np.uint16)
+        return values[..., None], picture.getexif().get(_ORIENTATION, 1)
+
+
+def _check_size(width: int, height: int) -> None:
+    """Raise what Pillow raises of too many pixels: a damaged header would fill the memory."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit and width * height > 2 * limit:
+        raise Image.DecompressionBombError(
+            f"Image size ({width * height} pixels) exceeds limit of {2 * limit} pixels"
+        )
+
+
+def is_deep(picture: ImageFile.ImageFile) -> bool:
+    """Whether a PNG, PGM or PPM that Pillow opened has more than 8 bits per channel."""
+    return (
+        picture.mode.startswith(("I", "F")) or "16" in _raw_mode(picture) or _is_deep_ppm(picture)
+    )
+
+
+def read_picture(file: Path, picture: ImageFile.ImageFile) -> Pixels:
+    """Return a deep picture that Pillow opened, and has not loaded."""
+    raw, key = _raw_mode(picture), picture.info.get("transparency")
+    if _is_deep_ppm(picture) and picture.mode == "RGB":
+        return Pixels(_ppm_values(file, picture))
+    if raw == "LA;16B":
+        both = _unpack(file, "RGBA")
+        values = 256 * both[..., 0::2] + both[..., 1::2]
+    elif "16" in raw and picture.mode in ("RGB", "RGBA"):
+        values = 256 * _unpack(file, raw) + _unpack(file, raw.replace("16B", "16L"))
+    else:
+        values = np.asarray(picture).astype(np.uint16)[..., None]
+    n_colors = 1 if values.shape[2] < 3 else 3
+    alpha = values[..., -1] if values.shape[2] in (2, 4) else None
+    if key is not None and alpha is None:
+        alpha = np.where((values == np.array(key)).all(axis=2), 0, 65535).astype(np.uint16)
+    colors = values[..., 0] if n_colors == 1 else values[..., :3]
+    return Pixels(colors, alpha, orientation=picture.getexif().get(_ORIENTATION, 1))
+
+
+def _raw_mode(picture: ImageFile.ImageFile) -> str:
+    """Return how Pillow's decoder finds the pixels in the file, as "RGB;16B"."""
+    arguments = picture.tile[0][3] if picture.tile else ""
+    return arguments if isinstance(arguments, str) else ""
+
+
+def _unpack(file: Path, raw_mode: str) -> np.ndarray:
+    """Return a PNG's bytes as another raw mode takes them out of its pixels."""
+    with Image.open(file, formats=["PNG"]) as picture:
+        codec, extents, offset, _ = picture.tile[0]
+        picture.tile = [(codec, extents, offset, raw_mode)]  # type: ignore[list-item]
+        return np.asarray(picture).astype(np.uint16)
+
+
+def _is_deep_ppm(picture: ImageFile.ImageFile) -> bool:
+    return _ppm_maximum(picture) > 255
+
+
+def _ppm_maximum(picture: ImageFile.ImageFile) -> int:
+    """Return the white of a PGM or PPM, where Pillow has to scale it."""
+    if picture.format != "PPM":
+        return 255
+    codec, _, _, arguments = picture.tile[0]
+    scaled = codec.startswith("ppm") and isinstance(arguments, tuple)
+    return int(arguments[-1]) if scaled and arguments else 255
+
+
+def _ppm_values(file: Path, picture: ImageFile.ImageFile) -> np.ndarray:
+    """Return the colours of a PPM, as parts of 65535, as Pillow returns a PGM's gray levels."""
+    codec, _, offset, _ = picture.tile[0]
+    maximum, count = _ppm_maximum(picture), 3 * picture.width * picture.height
+    if codec == "ppm_plain":
+        with open(file, "rb") as stream:
+            stream.seek(offset)
+            numbers = np.array(stream.read().split()[:count], dtype=np.int64)
+    else:
+        numbers = np.fromfile(file, ">u2", count, offset=offset)
+    values = numbers.reshape(picture.height, picture.width, 3)
+    return np.rint(values * (65535 / maximum)).astype(np.uint16)

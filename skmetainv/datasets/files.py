@@ -1,0 +1,112 @@
+"""Which files of a folder are pictures: hidden ones are not, links are followed, each file once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterable
+from pathlib import Path
+
+from skmetainv.exceptions import SkippedFilesWarning
+
+# fmt: off
+_READ = {
+    ".apng", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
+    ".ppm", ".tif", ".tiff", ".webp",
+}
+_NOT_READ = {
+    ".arw", ".avif", ".cr2", ".cr3", ".czi", ".dcm", ".dng", ".exr", ".fit", ".fits", ".hdr",
+    ".heic", ".heif", ".j2k", ".jp2", ".jpx", ".jxl", ".lif", ".mha", ".mhd", ".mrc", ".nd2",
+    ".ndpi", ".nef", ".nii", ".nrrd", ".orf", ".pfm", ".psd", ".qoi", ".raf", ".rw2", ".svs",
+    ".tga", ".vsi",
+}
+# fmt: on
+_NO_PICTURES = {
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "lost+found",
+    "system volume information",
+}
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Return the pictures of a folder and of those inside it, in the order of their names.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    FileNotFoundError, NotADirectoryError
+        If there is no such folder.
+
+    Warns
+    -----
+    SkippedFilesWarning
+        If there are pictures of kinds that are not read beside those that are.
+    """
+    if not folder.exists():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder} is a file: ImageFolder takes the folder that holds the pictures (an "
+            "archive must be unpacked)."
+        )
+    files = _visible_files(folder)
+    pictures = sorted(file for file in files if file.suffix.lower() in _READ)
+    if not pictures:
+        raise ValueError(
+            f"No pictures ({', '.join(sorted(_READ))}) in {folder}. "
+            f"It holds {_kinds(files) or 'no files'}."
+        )
+    others = [file for file in files if file.suffix.lower() in _NOT_READ]
+    if others:
+        warnings.warn(
+            f"ImageFolder does not read all kinds of pictures: {_kinds(others)} in {folder} are "
+            f"left out, as {min(others)}. Convert them to PNG or TIFF to have them too.",
+            SkippedFilesWarning,
+            stacklevel=3,
+        )
+    return pictures
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    """Return all files, each once: by its own name where it has one below `folder`, else a link's.
+
+    Links that lead nowhere are among them, so that reading them says so.
+    """
+    found: dict[str, Path] = {}
+    links: list[Path] = []
+    folders, visited = deque([folder]), set[str]()
+    while folders:
+        current = folders.popleft()
+        real = os.path.realpath(current)
+        if real in visited:
+            continue
+        visited.add(real)
+        for entry in os.scandir(current):
+            linked = entry.is_symlink()
+            if _is_hidden(entry.name):
+                continue
+            if os.path.isdir(entry.path) if linked else entry.is_dir():
+                (folders.append if linked else folders.appendleft)(Path(entry.path))
+            elif linked:
+                links.append(Path(entry.path))
+            elif entry.is_file():
+                found[os.path.join(real, entry.name)] = Path(entry.path)
+    for link in sorted(links):
+        found.setdefault(os.path.realpath(link), link)
+    return list(found.values())
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _NO_PICTURES
+
+
+def _kinds(files: Iterable[Path]) -> str:
+    """Return how many files there are of each kind, as ``3 .dcm, 1 .txt``."""
+    counts = Counter(file.suffix.lower() or "without a suffix" for file in files)
+    return ", ".join(f"{n} {kind}" for kind, n in counts.most_common(10))

@@ -1,0 +1,266 @@
+"""Any folder of pictures as a lazy array."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from skmetainv.datasets.files import find_pictures
+from skmetainv.datasets.pictures import PictureReader, UnreadablePictureError
+from skmetainv.exceptions import SkippedFilesWarning
+
+
+class ImageFolder:
+    """The pictures of a folder as an array that reads a picture when it is asked for it.
+
+    Indexing by a slice, an array of integers or a mask gives another lazy array (so the folds of
+    a cross-validation stay lazy), and by one integer a picture. ``numpy.asarray`` reads them all.
+    Only names are looked at when it is made, unless ``on_error="skip"`` or ``frames="all"`` asks
+    for more; its length never changes afterwards.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The folder. Its pictures (bmp, gif, jpeg, pbm, pgm, png, ppm, tiff, webp) are taken in the
+        order of their names, those of folders inside it too. See the notes for what is left out.
+    size : int or (int, int)
+        Height and width to bring all pictures to; an integer for both. A picture is cropped in
+        the middle to that shape, then resampled (bicubic, antialiased).
+    color : bool, default=False
+        Read three channels, red, green and blue; else gray (ITU-R 601 luma).
+    dtype : {"uint8", "uint16", "float32"}, default="uint8"
+        Type of the numbers. With uint8, pictures of more than 8 bits per channel are refused, not
+        reduced. With uint16, those of 16 bits are as in the file, and those of 8 bits multiplied
+        by 257, so that white is 65535 (a camera of 12 bits may end at 4095: give the estimator
+        ``data_range=4095``). With float32, unsigned ones of 8 and 16 bits lie in [0, 1]; signed,
+        32-bit and floating-point numbers are as in the file (give the estimator their
+        `data_range`).
+    background : float or (float, float, float), default=255
+        What is seen through transparent pixels: a gray level, or red, green and blue, in 0..255
+        whatever the `dtype`. The default is white, on which drawings in black ink are seen.
+    frames : {"first", "all"} or None, default=None
+        What to read of a file of several frames (pages of a TIFF, an animated GIF, PNG or WebP).
+        None refuses such a file when it is read. "first" reads its first frame. "all" takes each
+        frame as a picture, for which every file is opened once, at construction. Frames of one
+        file are alike, so split by file (``groups=images.files``). Smaller copies and masks
+        inside a TIFF, and what phones append to a JPEG, are no frames.
+    on_error : {"raise", "skip"}, default="raise"
+        What to do with files that cannot be read as asked (damaged, empty, no picture in spite of
+        the name, too deep for `dtype`, of several frames). "raise" names the file when it is
+        read; `check` finds all of them before a long fit. "skip" reads every picture once, at
+        construction, and leaves these out, with one warning.
+
+    Attributes
+    ----------
+    files : ndarray of pathlib.Path
+        The file of each picture.
+    shape : tuple of int
+        ``(n, height, width)`` or ``(n, height, width, 3)``.
+    dtype : numpy.dtype
+        Type of the numbers.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no pictures, a parameter has a value that it cannot have, or, when it
+        is read, a picture cannot be read as asked; the file is named, with the reason.
+    FileNotFoundError, NotADirectoryError
+        If there is no such folder.
+
+    Warns
+    -----
+    SkippedFilesWarning
+        If pictures are left out, either by ``on_error="skip"`` or because their kinds (DICOM,
+        JPEG 2000, HEIC, raw files of cameras and so on, known by the suffix) are not read.
+
+    Notes
+    -----
+    *Left out in silence* are names that begin with a dot and what systems keep beside pictures
+    (``__MACOSX``, ``@eaDir``, ``#recycle``, ``$RECYCLE.BIN`` and the like): they are copies, or
+    were deleted. Links are followed, each folder is entered once, and a file that is reached
+    twice is one picture, so that it cannot lie on both sides of a split. It then has its own name
+    if that lies in the folder, else the first link's.
+
+    *Colours.* Pictures are turned as the camera says (EXIF). CMYK, YCbCr, palettes and 1-bit
+    pictures are converted as Pillow does, CIELAB as littleCMS does; other colour profiles are not
+    applied.
+
+    *TIFFs* must be gray or in colour, with or without transparency: those with other channels, or
+    a volume in one page, are refused. Those of more than 8 bits are read by tifffile. For some of
+    their compressions (LZW of colours, for example) it needs ``pip install imagecodecs``; the
+    error says so.
+
+    Examples
+    --------
+    >>> import skimage
+    >>> from skmetainv.datasets import ImageFolder
+    >>> images = ImageFolder(skimage.data_dir, size=32, dtype="float32", frames="first")
+    >>> images = images.check()
+    >>> images[:10].shape
+    (10, 32, 32)
+    >>> est.fit(images[:10])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        size: int | tuple[int, int],
+        color: bool = False,
+        dtype: Any = "uint8",
+        background: float | tuple[float, float, float] = 255,
+        frames: str | None = None,
+        on_error: str = "raise",
+    ):
+        _check_choice("frames", frames, (None, "first", "all"))
+        _check_choice("on_error", on_error, ("raise", "skip"))
+        self._on_error = on_error
+        self._reader = PictureReader(
+            _sides(size), bool(color), _number_type(dtype), _colour(background), frames
+        )
+        files = find_pictures(Path(path).expanduser())
+        n = [self._reader.n_frames(file) if frames == "all" else 1 for file in files]
+        self.files = np.repeat(np.array(files, dtype=object), n)
+        self._frames = np.concatenate([np.arange(k) for k in n])
+        if on_error == "skip":
+            readable = self._readable(None)
+            self.files, self._frames = self.files[readable], self._frames[readable]
+
+    def check(self, *, verbose: bool | None = None) -> ImageFolder:
+        """Read every picture once, to find those that cannot be read before a long fit does.
+
+        Parameters
+        ----------
+        verbose : bool, default=None
+            Show a progress bar; None shows one in a terminal.
+
+        Returns
+        -------
+        images : ImageFolder
+            The pictures themselves, or, with ``on_error="skip"``, those that can be read.
+
+        Raises
+        ------
+        ValueError
+            If there are pictures that cannot be read, all of which it names, unless `on_error` is
+            "skip"; or if there are no others.
+
+        Warns
+        -----
+        SkippedFilesWarning
+            If pictures are left out.
+        """
+        readable = self._readable(verbose)
+        return self if readable.all() else self[readable]
+
+    def _readable(self, verbose: bool | None) -> np.ndarray:
+        """Return which pictures can be read; raise or warn of the others."""
+        hidden = None if verbose is None else not verbose
+        readable, reasons = np.ones(len(self), dtype=bool), []
+        for i in tqdm(range(len(self)), desc="Checking pictures", unit="picture", disable=hidden):
+            try:
+                self[i]
+            except UnreadablePictureError as error:
+                readable[i] = False
+                reasons.append(str(error))
+        if readable.all():
+            return readable
+        found = f"{len(reasons)} of {len(self)} pictures cannot be read"
+        first = "\n".join(reasons[:5] + ["..."] * (len(reasons) > 5))
+        if self._on_error == "raise":
+            fix = 'ImageFolder(..., on_error="skip") leaves them out'
+            raise ValueError("\n".join([f"{found} ({fix}):", *reasons]))
+        if not readable.any():
+            raise ValueError(f"None of the pictures can be read:\n{first}")
+        warnings.warn(f"{found} and are left out:\n{first}", SkippedFilesWarning, stacklevel=3)
+        return readable
+
+    @property
+    def dtype(self) -> np.dtype:  # noqa: D102
+        return self._reader.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # noqa: D102
+        return (len(self.files), *self._reader.size, *([3] if self._reader.color else []))
+
+    @property
+    def ndim(self) -> int:  # noqa: D102
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __repr__(self) -> str:
+        return f"<ImageFolder of shape {self.shape}>"
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:
+            index = index[0]
+        files = self.files[index]
+        if isinstance(files, Path):
+            return self._reader.read(files, int(self._frames[index]))
+        if not isinstance(files, np.ndarray) or files.ndim != 1:
+            raise IndexError("ImageFolder takes an index, or several, along its first axis.")
+        view = copy.copy(self)
+        view.files, view._frames = files, self._frames[index]
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("ImageFolder reads its pictures: there is no array without a copy.")
+        images = np.empty(self.shape, dtype=self.dtype)
+        for i in range(len(self)):
+            images[i] = self[i]
+        return images if dtype is None else images.astype(dtype)
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str | None, ...]) -> None:
+    if value not in choices:
+        raise ValueError(
+            f"The {name!r} parameter of ImageFolder must be one of {choices}. "
+            f"Got {value!r} instead."
+        )
+
+
+def _sides(size: Any) -> tuple[int, int]:
+    """Return height and width."""
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or not all(isinstance(n, Integral) and int(n) > 0 for n in sides):
+        raise ValueError(
+            "The 'size' parameter of ImageFolder must be a positive int, or two of them. "
+            f"Got {size!r} instead."
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def _number_type(dtype: Any) -> np.dtype:
+    choices = ("uint8", "uint16", "float32")
+    try:
+        number = np.dtype(dtype)
+    except TypeError:
+        number = None
+    _check_choice("dtype", dtype if number is None else number.name, choices)
+    return np.dtype(number)
+
+
+def _colour(background: Any) -> tuple[float, float, float]:
+    """Return red, green and blue."""
+    levels = (background,) * 3 if isinstance(background, Real) else background
+    if (
+        not isinstance(levels, tuple | list)
+        or len(levels) != 3
+        or not all(isinstance(level, Real) and 0 <= float(level) <= 255 for level in levels)
+    ):
+        raise ValueError(
+            "The 'background' parameter of ImageFolder must be a gray level in 0..255, or three of "
+            f"them, red, green and blue. Got {background!r} instead."
+        )
+    red, green, blue = (float(level) for level in levels)
+    return red, green, blue

@@ -1,0 +1,242 @@
+"""One picture of a file as an array of a given shape and type, or an error that says why not."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from skmetainv.datasets import deep
+
+_FORMATS = ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
+_OF_THE_SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, Pillow's
+
+
+class UnreadablePictureError(ValueError):
+    """A file holds no picture, a damaged one, or one that is not read as it is asked for."""
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """How pictures become arrays.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width.
+    color : bool
+        Red, green and blue; else gray.
+    dtype : numpy.dtype
+        uint8, uint16 or float32.
+    background : tuple of 3 float
+        What is seen through transparent pixels: red, green and blue in 0..255.
+    frames : {"first", "all"} or None
+        What is read of a file of several frames; None refuses it.
+    """
+
+    size: tuple[int, int]
+    color: bool
+    dtype: np.dtype
+    background: tuple[float, float, float]
+    frames: str | None
+
+    def n_frames(self, file: Path) -> int:
+        """Return how many pictures a file holds; one, if it cannot be opened, which `read` says."""
+        try:
+            with open(file, "rb") as stream:
+                if deep.is_tiff(stream):
+                    with tifffile.TiffFile(stream) as tiff:
+                        return len(deep.pages_of(tiff))
+                with Image.open(stream, formats=_FORMATS) as picture:
+                    return _n_frames(picture)
+        except Exception as error:
+            if _is_of_the_system(error):
+                raise
+            return 1
+
+    def read(self, file: Path, frame: int) -> np.ndarray:
+        """Return a picture.
+
+        Parameters
+        ----------
+        file : pathlib.Path
+            Where it lies.
+        frame : int
+            Which one of the file.
+
+        Returns
+        -------
+        picture : ndarray of shape (height, width) or (height, width, 3)
+            Of type `dtype`.
+
+        Raises
+        ------
+        UnreadablePictureError
+            If there is none, whatever the reason; the file is named.
+        """
+        try:
+            return self._read(file, frame)
+        except Exception as error:
+            if _is_of_the_system(error):
+                raise
+            raise UnreadablePictureError(f"{file}: {_reason(file, error)}") from error
+
+    def _read(self, file: Path, frame: int) -> np.ndarray:
+        # a stream, not a name: of a name Pillow maps uncompressed TIFFs, and garbles turned ones
+        with open(file, "rb") as stream:
+            return (self._tiff if deep.is_tiff(stream) else self._other)(file, stream, frame)
+
+    def _tiff(self, file: Path, stream: BinaryIO, frame: int) -> np.ndarray:
+        with tifffile.TiffFile(stream) as tiff:
+            pages = deep.pages_of(tiff)
+            self._check_frames(len(pages))
+            page = pages[frame]
+            if deep.is_beyond_pillow(page):
+                return self._array(deep.read_page(file, page))
+            stream.seek(0)
+            try:
+                picture = Image.open(stream, formats=["TIFF"])
+            except UnidentifiedImageError:  # a kind that Pillow does not know
+                return self._array(deep.read_page(file, page))
+            with picture:
+                picture.seek(page.index)
+                return self._shallow(picture)
+
+    def _other(self, file: Path, stream: BinaryIO, frame: int) -> np.ndarray:
+        with Image.open(stream, formats=_FORMATS) as picture:
+            self._check_frames(_n_frames(picture))
+            if not deep.is_deep(picture):
+                if frame:
+                    picture.seek(frame)
+                return self._shallow(picture)
+            if frame:
+                raise ValueError("of its frames of 16 bits only the first can be read.")
+            return self._array(deep.read_picture(file, picture))
+
+    def _shallow(self, picture: Image.Image) -> np.ndarray:
+        upright = self._flat(ImageOps.exif_transpose(picture))
+        if self.dtype == np.uint8:
+            return np.asarray(self._fit(upright))
+        return self._array(deep.Pixels(np.asarray(upright)))
+
+    def _check_frames(self, n: int) -> None:
+        if n > 1 and self.frames is None:
+            raise ValueError(
+                f'it holds {n} frames: ImageFolder(..., frames="first") reads the first of every '
+                'file, and frames="all" takes each as a picture of its own.'
+            )
+
+    def _flat(self, picture: Image.Image) -> Image.Image:
+        """Return a picture of 8 bits in gray or RGB, over the background."""
+        if picture.mode == "LAB":
+            lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(picture, lab, rgb, outputMode="RGB")
+            picture = picture if converted is None else converted
+        if picture.has_transparency_data:
+            red, green, blue = (round(value) for value in self.background)
+            canvas = Image.new("RGBA", picture.size, (red, green, blue, 255))
+            canvas.alpha_composite(picture.convert("RGBA"))
+            picture = canvas.convert("RGB")
+        return picture.convert("RGB" if self.color else "L")
+
+    def _fit(self, picture: Image.Image) -> Image.Image:
+        height, width = self.size
+        return ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
+
+    def _array(self, pixels: deep.Pixels) -> np.ndarray:
+        """Return stored numbers in the shape, the units and the type that are asked for."""
+        values, full = self._in_units(pixels)
+        if self.color:
+            bands = [values] * 3 if values.ndim == 2 else [values[..., i] for i in range(3)]
+        else:
+            bands = [values if values.ndim == 2 else values @ _LUMA]
+        fitted = [self._fit(_upright(band, pixels.orientation)) for band in bands]
+        image = np.stack([np.asarray(band) for band in fitted], axis=2)
+        image = image if full is None else image.clip(0, full)
+        image = np.rint(image) if self.dtype.kind == "u" else image
+        return (image if self.color else image[..., 0]).astype(self.dtype)
+
+    def _in_units(self, pixels: deep.Pixels) -> tuple[np.ndarray, int | None]:
+        """Return values over the background, and the largest that is possible, if there is one."""
+        stored, wanted = pixels.values.dtype, self.dtype
+        unsigned = stored.kind == "u" and stored.itemsize <= 2
+        if wanted.kind == "u" and not (unsigned and stored.itemsize <= wanted.itemsize):
+            fix = "uint16" if unsigned else "float32"
+            raise ValueError(
+                f"its numbers are {stored}, which {wanted} cannot hold: ImageFolder(..., "
+                f'dtype="{fix}") reads them in full.'
+            )
+        if not unsigned:
+            return _as_stored(pixels), None
+        full, depth = np.iinfo(wanted).max if wanted.kind == "u" else 1, np.iinfo(stored).max
+        values = pixels.values * (full / depth)
+        if pixels.alpha is not None:
+            background = full / 255 * np.array(self.background)
+            values = _over(values, pixels.alpha / depth, pixels.premultiplied, background)
+        return values, full
+
+
+def _as_stored(pixels: deep.Pixels) -> np.ndarray:
+    """Return numbers that have units of their own, in float32."""
+    stored = pixels.values.dtype
+    if pixels.alpha is not None:
+        raise ValueError(
+            f"it is transparent, and its numbers are {stored}, in units that the background does "
+            "not have: pass such pictures as an array."
+        )
+    values = pixels.values.astype(np.float32)
+    if stored.kind != "f" and not np.array_equal(values.astype(np.float64), pixels.values):
+        raise ValueError(
+            f"its numbers are {stored}, too large for float32 to hold exactly: pass such pictures "
+            "as an array."
+        )
+    return values
+
+
+def _n_frames(picture: Image.Image) -> int:
+    """Return how many frames there are; what phones append to a JPEG's picture is none."""
+    if picture.format == "MPO" or not getattr(picture, "is_animated", False):
+        return 1
+    return int(picture.n_frames)  # type: ignore[attr-defined]
+
+
+def _over(
+    values: np.ndarray, alpha: np.ndarray, premultiplied: bool, background: np.ndarray
+) -> np.ndarray:
+    """Return colours over the background; gray ones stay gray over a gray one."""
+    if values.ndim == 2 and (background == background[0]).all():
+        background = background[0]
+    else:
+        values, alpha = (values if values.ndim == 3 else values[..., None]), alpha[..., None]
+    return (values if premultiplied else alpha * values) + (1 - alpha) * background
+
+
+def _upright(band: np.ndarray, orientation: int) -> Image.Image:
+    picture = Image.fromarray(np.ascontiguousarray(band, dtype=np.float32))
+    picture.getexif()[0x0112] = orientation
+    return ImageOps.exif_transpose(picture)
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether an error is not the file's: no memory, or too many files open."""
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_SYSTEM
+
+
+def _reason(file: Path, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        with open(file, "rb") as stream:
+            start = stream.read(24)
+        if not start:
+            return "the file is empty."
+        return (
+            f"no picture of a kind that is read ({', '.join(_FORMATS)}); it begins with {start!r}."
+        )
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{error} If it is what it should be, set PIL.Image.MAX_IMAGE_PIXELS = None."
+    return str(error) or type(error).__name__
