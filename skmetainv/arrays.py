@@ -27,6 +27,13 @@ class Layout:
     shape: tuple[int, ...]
     tensor_shape: tuple[int, ...]
 
+    def resized(self, height: int, width: int) -> Layout:
+        """Return the layout of images of another height and width that lie as these do."""
+        tensor_shape = (self.tensor_shape[0], height, width)
+        if len(self.shape) == 1:
+            return Layout((prod(tensor_shape),), tensor_shape)
+        return Layout((height, width, *self.shape[2:]), tensor_shape)
+
     def to_tensor(self, values: torch.Tensor) -> torch.Tensor:
         """Return a batch of the user's shape in the tensor's."""
         if not is_image_shape(self.tensor_shape):

@@ -16,6 +16,7 @@ from skmetainv.denoisers.learned import LearnedDenoiser, Network
 from skmetainv.denoisers.spectral import limit_norm
 from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
+from skmetainv.reconstruction.tiles import extent
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
 
 
@@ -257,6 +258,7 @@ class _DnCNN(Network):
     ):
         super().__init__()
         self.residual, self.takes_noise_level = residual, noise_level_input
+        self.extent = extent([depth])
         widths = [channels + noise_level_input, *[width] * (depth - 1), channels]
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):

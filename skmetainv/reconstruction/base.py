@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -83,10 +85,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     random_state: Any
 
     @abstractmethod
-    def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
         """Return the images of a batch of measurements, both as tensors."""
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
         """Restore images from measurements.
 
         Parameters
@@ -94,18 +96,29 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         X : array-like of shape (n, *measurement_shape_)
             Measurements; missing entries are NaN where the operator has such. Complex ones may
             also be a complex array, without the last axis of real and imaginary parts.
+        image_shape : tuple of int, default=None
+            Height and width (and channels, as in training) of the images to restore, where they
+            are not those of training. The operator is then built for this shape, and `X` has what
+            it measures of it.
 
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
             In the layout and the units of the training images, as floats.
+
+        Raises
+        ------
+        ValueError
+            If `X` has not the shape of such measurements, or if the estimator, or its operator, is
+            of one image shape only.
         """
         self._check_ready()
-        return self._restore(X, *self._begin())
+        geometry = self._resized(image_shape)
+        return self._restore(X, *self._begin(geometry), geometry)
 
-    def _begin(self) -> tuple[Reconstruct, Callable[[int, int], None]]:
+    def _begin(self, geometry: Geometry) -> tuple[Reconstruct, Callable[[int, int], None]]:
         """Return what restores a batch, and what is told how many of all images went wrong."""
-        return self._reconstruct, self._warn_of_divergence
+        return partial(self._reconstruct, geometry=geometry), self._warn_of_divergence
 
     @torch.inference_mode(False)
     def _restore(
@@ -113,7 +126,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         X: Any,
         reconstruct: Reconstruct,
         tell: Callable[[int, int], None],
-        geometry: Geometry | None = None,
+        geometry: Geometry,
     ) -> Any:
         """Return what `reconstruct` makes of a user's measurements, batch by batch."""
         measurements, geometry = self._measurements(X, geometry)
@@ -125,7 +138,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         tell(n_bad, len(images))
         return match_type(X, images)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, image_shape: tuple[int, ...] | None = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
 
         Parameters
@@ -135,13 +148,16 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             `y`, measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`, without NaN. A 1-D `y` is ignored.
+        image_shape : tuple of int, default=None
+            Shape of the images, where it is not that of training, see `predict`.
 
         Returns
         -------
         score : float
             See `skmetainv.metrics.psnr`.
         """
-        return mean_over_batches(psnr, self.restorations(X, y), self.data_range_)
+        pairs = self.restorations(X, y, image_shape=image_shape)
+        return mean_over_batches(psnr, pairs, self.data_range_)
 
     @torch.inference_mode(False)
     def restorations(
@@ -152,6 +168,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         operator: Operator | None = None,
         noise: float | Noise | None = None,
         random_state: Any = 0,
+        image_shape: tuple[int, ...] | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Iterate over clean images and their restorations, batch by batch.
 
@@ -167,6 +184,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             Simulate with this noise, not with the estimator's.
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
+        image_shape : tuple of int, default=None
+            Shape of the images, where it is not that of training, see `predict`.
 
         Returns
         -------
@@ -181,13 +200,14 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             given with pairs, of which nothing is simulated.
         """
         self._check_ready()
-        clean, measured = self._pairs(X, y)
+        geometry = self._resized(image_shape)
+        clean, measured = self._pairs(X, y, geometry)
         if measured is not None:
             check_nothing_simulates(operator, noise)
-        A = self._parts()["A"] if operator is None else self._other_map(operator)
+        A = self._parts(geometry)["A"] if operator is None else self._other_map(operator, geometry)
         noise = self.noise if noise is None else noise
         measure = self._measure(A, noise, integer_seed(random_state), measured)
-        return self._restored(clean, measure, *self._begin())
+        return self._restored(clean, measure, *self._begin(geometry))
 
     def _measure(
         self, A: ForwardMap, noise: float | Noise, seed: int, measured: ArraySource | None
@@ -219,15 +239,19 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         tell(n_bad, len(clean))
 
     @torch.inference_mode(False)
-    def simulate(self, X: Any, random_state: Any = None) -> Any:
+    def simulate(
+        self, X: Any, random_state: Any = None, image_shape: tuple[int, ...] | None = None
+    ) -> Any:
         """Return measurements of clean images, as training simulates them.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images.
+            Clean images, of any height and width that the operator takes.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of masks and noise; None takes the estimator's own.
+        image_shape : tuple of int, default=None
+            Their shape, where they are flat; None takes the estimator's own.
 
         Returns
         -------
@@ -236,7 +260,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         """
         self._check_parameters()
         images = check_images(X, self, allow_nan=has_missing(self.operator))
-        geometry, _, A = self._geometry(images.shape)
+        check_image_shape(image_shape)
+        geometry, _, A = self._geometry(images.shape, image_shape=image_shape)
         A = self._placed(A)
         noise = as_noise(self.noise).build()
         seed = integer_seed(self.random_state if random_state is None else random_state)
@@ -341,11 +366,15 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         return Problem(clean, measured, geometry, operator, self._placed(A))
 
     def _geometry(
-        self, shape: tuple[int, ...], name: str = "X"
+        self,
+        shape: tuple[int, ...],
+        name: str = "X",
+        image_shape: tuple[int, ...] | None = None,
     ) -> tuple[Geometry, Operator, ForwardMap]:
         """Return the layouts, a copy of the operator, and what it builds for images of `shape`."""
         operator = Identity() if self.operator is None else clone(self.operator)
-        images = image_layout(tuple(shape), self.image_shape, name)
+        grid = self.image_shape if image_shape is None else image_shape
+        images = image_layout(tuple(shape), grid, name)
         A = operator.build(images.tensor_shape)
         geometry = Geometry(
             images,
@@ -376,37 +405,49 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             name=name,
         )
 
-    def _measurements(
-        self, X: Any, geometry: Geometry | None = None
-    ) -> tuple[ArraySource, Geometry]:
+    def _measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry]:
         """Return what `predict` was given, checked, and how it lies."""
         self._check_names(X)
-        own = self._geometry_ if geometry is None else geometry
         allow_nan = has_missing(self.operator_)
-        allow_complex = is_complex_shape(own.measurements.tensor_shape)
+        allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
         array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
-        own = self._geometry_for(array, own, measured=True)
+        own = self._geometry_to_restore(array, geometry, measured=True)
         return self._source(array, own, measured=True, allow_nan=allow_nan), own
 
     def _geometry_for(
-        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+        self,
+        array: Any,
+        geometry: Geometry,
+        *,
+        measured: bool = False,
+        name: str = "X",
+        hint: str = "",
     ) -> Geometry:
         """Return how images or measurements lie, checked against those that are expected."""
         layout = geometry.measurements if measured else geometry.images
-        check_shape(array, layout.shape, self, "measurements" if measured else "images", name)
+        what = "measurements" if measured else "images"
+        check_shape(array, layout.shape, self, what, name, hint)
         return geometry
 
-    def _pairs(self, X: Any, y: Any) -> tuple[ArraySource, ArraySource | None]:
+    def _geometry_to_restore(
+        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+    ) -> Geometry:
+        """Return the same after `fit`, when another size can be asked for."""
+        hint = self._size_hint(array, measured) if geometry is self._geometry_ else ""
+        return self._geometry_for(array, geometry, measured=measured, name=name, hint=hint)
+
+    def _pairs(self, X: Any, y: Any, geometry: Geometry) -> tuple[ArraySource, ArraySource | None]:
         """Return what `score` was given, checked: clean images and perhaps measurements."""
         if y is not None:
             check_consistent_length(X, y)
         if are_images(y):
-            measured, clean, name = self._measurements(X)[0], check_images(y, self, name="y"), "y"
+            measured = self._measurements(X, geometry)[0]
+            clean, name = check_images(y, self, name="y"), "y"
         else:
             self._check_names(X)
             measured, clean, name = None, check_images(X, self), "X"
-        geometry = self._geometry_for(clean, self._geometry_, name=name)
-        return self._source(clean, geometry, name=name), measured
+        own = self._geometry_to_restore(clean, geometry, name=name)
+        return self._source(clean, own, name=name), measured
 
     def _chunks(self, n: int) -> Iterator[np.ndarray]:
         for start in range(0, n, self.batch_size):
@@ -418,6 +459,50 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     def _clipped(self, x: torch.Tensor) -> torch.Tensor:
         return x if self.clip is None else x.clamp(*self.clip)
+
+    # ------------------------------------------------------------------ images of another size
+
+    def _bound_to_size(self) -> str | None:
+        """Return why only images of the training shape can be restored; None if others can."""
+        return None
+
+    def _resized(self, image_shape: tuple[int, ...] | None) -> Geometry:
+        """Return how images of another shape lie, and their measurements."""
+        own = self._geometry_
+        if image_shape is None:
+            return own
+        check_image_shape(image_shape)
+        n_channels = own.images.tensor_shape[0]
+        if (*image_shape[2:], n_channels)[0] != n_channels:
+            raise ValueError(
+                f"image_shape is {image_shape}, but the training images have {n_channels} "
+                "channel(s)."
+            )
+        images = own.images.resized(*image_shape[:2])
+        reason = self._bound_to_size()
+        if reason is not None and images != own.images:
+            raise ValueError(reason)
+        try:
+            A = self._parts(replace(own, images=images))["A"]
+        except ValueError as error:
+            error.add_note(f"The operator does not allow images of shape {image_shape}.")
+            raise
+        measurements = measurement_layout(A.measurement_shape, images)
+        return replace(own, images=images, measurements=measurements)
+
+    def _size_hint(self, array: Any, measured: bool) -> str:
+        """Return what to write for arrays of another size, the end of an error; or nothing."""
+        own = self._geometry_.measurements if measured else self._geometry_.images
+        shape = tuple(array.shape[1:])
+        if len(shape) != len(own.shape) or shape[2:] != own.shape[2:]:
+            return ""
+        reason = self._bound_to_size()
+        if reason is not None:
+            return reason
+        as_images = own == self._geometry_.images and len(shape) > 1
+        size = f"({shape[0]}, {shape[1]})" if as_images else "(height, width)"
+        method = "predict" if measured else "score"
+        return f"For images of another size write {method}(..., image_shape={size})."
 
     # ------------------------------------------------------------------ built modules
 
@@ -435,14 +520,14 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
         return {"A": self._placed(self.operator_.build(geometry.images.tensor_shape))}
 
-    def _other_map(self, operator: Operator) -> ForwardMap:
+    def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:
         """Return the map of an operator to simulate with, whose measurements can be restored."""
         if not isinstance(operator, Operator):
             raise ValueError(
                 f"The 'operator' to simulate with must be an Operator. Got {operator!r} instead."
             )
-        A = self._placed(operator.build(self._geometry_.images.tensor_shape))
-        fitted = self._parts()["A"]
+        A = self._placed(operator.build(geometry.images.tensor_shape))
+        fitted = self._parts(geometry)["A"]
         if A.measurement_shape != fitted.measurement_shape:
             raise ValueError(
                 f"{operator!r} gives measurements of shape {A.measurement_shape}, but the fitted "
