@@ -26,6 +26,7 @@ class DnCNN(LearnedDenoiser):
     ``D(x) = x - R(x)``, where ``R`` is `depth` convolutions of 3 x 3 pixels with `width` channels
     and ReLU between them, and gives the noise. There are no batch statistics (later versions of the
     authors' merge them into the convolutions), so that an image's result depends on it alone.
+    `predict` denoises images of any size, large ones in the memory of a tile.
 
     Parameters
     ----------

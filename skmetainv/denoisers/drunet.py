@@ -28,7 +28,8 @@ class DRUNet(LearnedDenoiser):
     Four scales of `width`, 2, 4 and 8 times `width` channels, joined by convolutions of stride 2
     and back by transposed ones, each with `n_blocks` residual blocks; no biases. The noise level is
     a further channel of the input. Images whose sides are no multiples of 8 are filled up by
-    repeating their last row and column, and cropped.
+    repeating their last row and column, and cropped. `predict` denoises images of any size, large
+    ones in the memory of a tile.
 
     Parameters
     ----------

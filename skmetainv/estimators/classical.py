@@ -50,7 +50,10 @@ class ClassicalReconstructor(FromStart):
     is not fitted yet: this is fitted on the clean images.
 
     `max_iter`, `tol` and `start` may be changed after `fit`; the operator and the solver are those
-    that were fitted.
+    that were fitted. They are built for images of any size that `predict` is asked for. A large
+    image cannot be restored tile by tile: what is measured, and a proximal step with it, couples
+    all pixels. Its memory is a few images and what the operator needs, unless the denoiser is a
+    network.
 
     Parameters
     ----------

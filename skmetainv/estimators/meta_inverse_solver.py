@@ -64,6 +64,11 @@ class MetaInverseSolver(TrainedReconstructor):
 
     Second-order gradients are exact.
 
+    Networks whose weights mean the same at any size (`Siren` and other continuous ones) restore
+    images of another size than that of training, see `predict`: the coordinates of their pixels
+    span the same field of view. A large image cannot be restored tile by tile: one set of weights
+    stands for all of it, and the inner loss is a mean over all of its measurement.
+
     Parameters
     ----------
     operator : Operator, default=None

@@ -33,6 +33,7 @@ class UNetReconstructor(SupervisedReconstructor):
     the data range. The network ``G`` halves the image `depth` - 1 times and doubles it again, with
     two convolutions of 3 x 3 pixels and ReLU at each size, and at each size on the way up sees what
     there was on the way down. It knows nothing of the forward model but what training shows.
+    `predict` restores images of any size, large ones in the memory of a tile.
 
     Parameters
     ----------

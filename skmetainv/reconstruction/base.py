@@ -485,7 +485,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         try:
             A = self._parts(replace(own, images=images))["A"]
         except ValueError as error:
-            error.add_note(f"The operator does not allow images of shape {image_shape}.")
+            error.add_note(
+                "The operator, or what is built beside it, does not allow images of shape "
+                f"{image_shape}."
+            )
             raise
         measurements = measurement_layout(A.measurement_shape, images)
         return replace(own, images=images, measurements=measurements)
@@ -501,8 +504,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             return reason
         as_images = own == self._geometry_.images and len(shape) > 1
         size = f"({shape[0]}, {shape[1]})" if as_images else "(height, width)"
-        method = "predict" if measured else "score"
-        return f"For images of another size write {method}(..., image_shape={size})."
+        return (
+            f"For images of another size write predict(..., image_shape={size}); score takes it, "
+            "too."
+        )
 
     # ------------------------------------------------------------------ built modules
 
