@@ -3,6 +3,7 @@
 from skmetainv.estimators import (
     ClassicalReconstructor,
     MetaInverseSolver,
+    SolverRecord,
     UNetReconstructor,
     UnrolledReconstructor,
 )
@@ -12,6 +13,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ClassicalReconstructor",
     "MetaInverseSolver",
+    "SolverRecord",
     "UNetReconstructor",
     "UnrolledReconstructor",
     "__version__",

@@ -1,11 +1,14 @@
 """A classical solver as an estimator."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import joblib
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skmetainv import ClassicalReconstructor
@@ -54,9 +57,11 @@ def test_it_is_the_solver_from_its_start():
     measured = estimator.simulate(FACES[:3])
     data = operator.build((1, 25, 25)).bind(torch.from_numpy(measured)[:, None])
     f = solver.build((1, 25, 25))
-    np.testing.assert_allclose(estimator.predict(measured), f(data.start("adjoint"), data)[:, 0])
-    assert estimator.n_iter_.tolist() == [4, 4, 4]
-    assert [len(r) for r in estimator.residuals_] == [4, 4, 4]
+    restored, record = estimator.predict(measured, return_record=True)
+    np.testing.assert_allclose(restored, f(data.start("adjoint"), data)[:, 0])
+    assert record.n_iter.tolist() == [4, 4, 4]
+    assert [len(r) for r in record.residuals] == [4, 4, 4]
+    assert record.converged.tolist() == [False] * 3
 
 
 @pytest.mark.parametrize("start", ["adjoint", "pseudo_inverse", "zeros"])
@@ -87,11 +92,12 @@ def test_max_iter_and_tolerance():
         GaussianBlur(sigma=1.0), ConjugateGradient(n_iter=3, damping=0.1), noise=0.01
     ).fit(FACES)
     measured = estimator.simulate(FACES[:5], random_state=0)
-    estimator.predict(measured)
-    assert estimator.n_iter_.tolist() == [3] * 5
-    estimator.set_params(max_iter=200, tol=1e-5).predict(measured)
-    assert (estimator.n_iter_ < 100).all()
-    assert all(r[-1] <= 1e-5 < r[-2] for r in estimator.residuals_)
+    assert estimator.predict(measured, return_record=True)[1].n_iter.tolist() == [3] * 5
+    estimator.set_params(max_iter=200, tol=1e-5)
+    record = estimator.predict(measured, return_record=True)[1]
+    assert (record.n_iter < 100).all()
+    assert all(r[-1] <= 1e-5 < r[-2] for r in record.residuals)
+    assert record.converged.all()
 
 
 def test_every_image_stops_on_its_own_whatever_lies_beside_it():
@@ -99,11 +105,12 @@ def test_every_image_stops_on_its_own_whatever_lies_beside_it():
     estimator = ClassicalReconstructor(operator, solver, max_iter=500, tol=1e-3).fit(FACES)
     images = np.concatenate([np.full((1, 25, 25), 0.5), FACES[:6]])
     measured = estimator.simulate(images)
-    together, n_iter = estimator.predict(measured), estimator.n_iter_
-    assert n_iter[0] < n_iter[1:].min()
+    together, record = estimator.predict(measured, return_record=True)
+    assert record.n_iter[0] < record.n_iter[1:].min()
     for i in range(7):
-        assert (estimator.predict(measured[i : i + 1])[0] == together[i]).all()
-        assert estimator.n_iter_.tolist() == [n_iter[i]]
+        alone, own = estimator.predict(measured[i : i + 1], return_record=True)
+        assert (alone[0] == together[i]).all()
+        assert own.n_iter.tolist() == [record.n_iter[i]]
 
 
 def test_a_solver_that_stops_short_says_so():
@@ -122,8 +129,8 @@ def test_values_that_are_not_finite_stop_an_image_and_say_where():
         Identity(), GradientDescent(n_iter=500, step_size=50.0), start="zeros"
     ).fit(FACES)
     with pytest.warns(ConvergenceWarning, match="2 of 2 images have values that are not finite"):
-        estimator.predict(np.stack([FACES[0], 1e6 * FACES[1]]))
-    first, second = estimator.n_iter_
+        _, record = estimator.predict(np.stack([FACES[0], 1e6 * FACES[1]]), return_record=True)
+    first, second = record.n_iter
     assert second < first < 30  # 49^n passes the largest float
 
 
@@ -170,17 +177,36 @@ def test_model_selection_and_disk(tmp_path):
     joblib.dump(best, tmp_path / "best.joblib")
     loaded = joblib.load(tmp_path / "best.joblib")
     assert (loaded.predict(measured) == best.predict(measured)).all()
-    assert best.n_iter_.shape == (3,)
+    assert best.n_iter_ == loaded.n_iter_ == 1
 
 
-def test_predictions_leave_the_estimator_as_it_is_on_disk():
+def test_predictions_leave_the_estimator_as_fit_left_it():
     estimator = ClassicalReconstructor(GaussianBlur(), RED(TV)).fit(FACES)
-    before = joblib.hash(estimator)
+    fitted, hashed = pickle.dumps(estimator), joblib.hash(estimator)
+    before = {name: value for name, value in vars(estimator).items() if name != "_cache"}
     estimator.predict(FACES[:2])
-    assert joblib.hash(estimator) == before
-    assert estimator.n_iter_.tolist() == [3, 3]
-    with pytest.raises(NotFittedError):
+    estimator.score(FACES[:3])
+    after = {name: value for name, value in vars(estimator).items() if name != "_cache"}
+    assert after == before
+    assert pickle.dumps(estimator) == fitted
+    assert joblib.hash(estimator) == hashed
+    assert estimator.n_iter_ == 1
+    with pytest.raises(AttributeError):
         ClassicalReconstructor().n_iter_  # noqa: B018
+
+
+def test_threads_get_their_own_images_and_records():
+    """Each of several threads at once gets what it would get alone."""
+    operator, solver = GaussianBlur(sigma=1.0), GradientDescent(step_size=1.5)
+    estimator = ClassicalReconstructor(operator, solver, max_iter=500, tol=1e-2).fit(FACES)
+    parts = [FACES[:3], np.full((2, 25, 25), 0.5), FACES[3:10]]
+    alone = [estimator.predict(part, return_record=True) for part in parts]
+    fresh = pickle.loads(pickle.dumps(estimator))  # builds its modules in the threads
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda part: fresh.predict(part, return_record=True), parts))
+    for (images, record), (own_images, own) in zip(together, alone, strict=True):
+        assert (images == own_images).all()
+        assert record.n_iter.tolist() == own.n_iter.tolist()
 
 
 def test_batch_statistics_are_not_of_the_batch():

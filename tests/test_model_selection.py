@@ -171,7 +171,7 @@ def test_a_scorer_of_several_metrics_predicts_once(monkeypatch):
     monkeypatch.setattr(
         MetaInverseSolver,
         "_reconstruct",
-        lambda self, y: (batches.append(len(y)), reconstruct(self, y))[1],
+        lambda self, y, geometry: (batches.append(len(y)), reconstruct(self, y, geometry))[1],
     )
     scorer = ImageScorer(["neg_mse", "psnr", "ssim"])
     assert scorer(est, FACES[10:20]) == alone

@@ -349,8 +349,8 @@ def test_other_tasks_are_another_run(folder, tmp_path, monkeypatch):
 def test_what_did_not_converge_is_counted(tol, n):
     est = ClassicalReconstructor(GaussianBlur(), GradientDescent(), max_iter=3, tol=tol)
     faces = load_faces()[:4]
-    experiments._predicted(est.fit(faces), faces)
-    assert experiments._costs(est)["n_not_converged"] == n
+    _, record = experiments._predicted(est.fit(faces), faces)
+    assert experiments._costs(est, record)["n_not_converged"] == n
 
 
 @pytest.mark.usefixtures("in_this_process")

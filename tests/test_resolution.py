@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from skmetainv import MetaInverseSolver
+from skmetainv import (
+    ClassicalReconstructor,
+    MetaInverseSolver,
+    UNetReconstructor,
+    UnrolledReconstructor,
+)
 from skmetainv.datasets import load_faces
+from skmetainv.denoisers import DnCNN, TotalVariation
+from skmetainv.metrics import psnr
 from skmetainv.operators import (
     CompressedSensing,
     Downsampling,
@@ -15,7 +22,7 @@ from skmetainv.operators import (
     MissingPixels,
 )
 from skmetainv.representations import Encoder, FourierMLP, ModulatedSiren, PixelGrid, Siren
-from skmetainv.solvers import GradientDescent
+from skmetainv.solvers import HQS, GradientDescent
 
 FACES = load_faces()[:8, ::2, ::2]
 SMALL = {"max_epochs": 1, "n_inner": 2, "random_state": 0}
@@ -96,7 +103,142 @@ def test_an_operator_that_does_not_allow_it_says_so():
 
 def test_measurements_of_another_shape_are_refused():
     est = fitted(CompressedSensing(n_measurements=20))
-    with pytest.raises(ValueError, match="X has"):
+    with pytest.raises(ValueError, match=r"X has 21 features, .* expecting 20 features as input.$"):
         est.predict(np.zeros((1, 21)), image_shape=(8, 8))
     with pytest.raises(ValueError, match="'image_shape' parameter"):
         est.predict(np.zeros((1, 20)), image_shape=(8,))
+
+
+# --- all that no size binds -------------------------------------------------------------------
+
+LARGE = load_faces()[8:11, :20, :24]
+DENOISER = DnCNN(depth=2, width=2, max_epochs=1, random_state=0)
+MAKERS = {
+    "classical": lambda operator, **own: ClassicalReconstructor(
+        operator, HQS(TotalVariation(n_iter=3), n_iter=2), random_state=0, **own
+    ),
+    "unrolled": lambda operator, **own: UnrolledReconstructor(
+        operator, HQS(DENOISER, n_iter=2), max_epochs=1, random_state=0, **own
+    ),
+    "unet": lambda operator, **own: UNetReconstructor(
+        operator, width=2, depth=3, max_epochs=1, random_state=0, **own
+    ),
+    "meta": lambda operator, **own: MetaInverseSolver(
+        operator, init=Siren(width=8, depth=3), **SMALL, **own
+    ),
+}
+OPERATORS = {
+    "inpainting": Inpainting(),
+    "missing": MissingPixels(),
+    "blur": GaussianBlur(),
+    "downsampling": Downsampling(factor=2),
+    "sensing": CompressedSensing(n_measurements=60),
+}
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("name", MAKERS)
+def test_it_is_the_estimator_of_that_size_with_the_weights_of_this_one(name, operator):
+    make = MAKERS[name]
+    small = make(OPERATORS[operator]).fit(FACES[:, :12, :12])
+    large = make(OPERATORS[operator]).fit(LARGE)
+    if name != "classical":
+        large.weights_ = small.weights_
+    if name == "unrolled":  # its denoiser is fitted with it
+        large.solver_ = small.solver_
+    measured = large.simulate(LARGE, random_state=1)
+    restored = small.predict(measured, image_shape=(20, 24))
+    np.testing.assert_array_equal(restored, large.predict(measured))
+    assert small.predict(small.simulate(FACES[:2, :12, :12])).shape == (2, 12, 12)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_scores_of_another_size_are_of_its_predictions(name):
+    est = MAKERS[name](GaussianBlur(), noise=0.02).fit(FACES)
+    measured = est.simulate(LARGE, random_state=0)
+    expected = psnr(LARGE, est.predict(measured, image_shape=(20, 24)))
+    for given in ((LARGE,), (measured, LARGE)):
+        assert est.score(*given, image_shape=(20, 24)) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_flat_and_colour_images_of_another_size(name):
+    colour, large = (np.stack([x, x / 2, x / 4], axis=-1) for x in (FACES, LARGE))
+    est = MAKERS[name](GaussianBlur()).fit(colour)
+    flat = MAKERS[name](GaussianBlur(), image_shape=(13, 13, 3)).fit(colour.reshape(8, -1))
+    measured = est.simulate(large, random_state=0)
+    restored = est.predict(measured, image_shape=(20, 24))
+    assert restored.shape == large.shape
+    rows = flat.simulate(large.reshape(3, -1), random_state=0, image_shape=(20, 24, 3))
+    np.testing.assert_allclose(rows.reshape(large.shape), measured, atol=1e-6)
+    own = flat.predict(rows, image_shape=(20, 24, 3))
+    np.testing.assert_allclose(own.reshape(large.shape), restored, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_who_brings_another_size_is_told_what_to_write(name):
+    est = MAKERS[name](GaussianBlur()).fit(FACES)
+    told = r"shape \(20, 24\), but .* shape \(13, 13\).* write predict\(..., image_shape=\(20, 24\)"
+    for call in (est.predict, est.score, lambda X: est.score(X, X)):
+        with pytest.raises(ValueError, match=told):
+            call(LARGE)
+    flat = MAKERS[name](GaussianBlur()).fit(FACES.reshape(8, -1))
+    told = (
+        r"has 480 features, but \w+ is expecting 169 features as input.*image_shape=\(height, width"
+    )
+    with pytest.raises(ValueError, match=told):
+        flat.predict(LARGE.reshape(3, -1))
+    with pytest.raises(ValueError, match=r"expecting measurements of shape \(20, 24\).$"):
+        est.predict(FACES, image_shape=(20, 24))
+
+
+def test_who_cannot_have_another_size_is_told_why():
+    est = fitted(Identity(), PixelGrid())
+    with pytest.raises(
+        ValueError, match=r"PixelGrid\(\) stand for images of shape \(13, 13\) only"
+    ):
+        est.predict(LARGE)
+    for make in (MAKERS["classical"], MAKERS["unrolled"]):
+        est = make(GaussianBlur(), start=FACES[0]).fit(FACES)
+        for shape in ({}, {"image_shape": (20, 24)}):
+            with pytest.raises(
+                ValueError, match=r"'start' parameter is an image of shape \(13, 13"
+            ):
+                est.predict(LARGE, **shape)
+        assert est.predict(FACES, image_shape=(13, 13)).shape == FACES.shape
+
+
+def test_a_start_of_the_other_size_is_taken():
+    est = MAKERS["classical"](GaussianBlur()).fit(FACES)
+    large = MAKERS["classical"](GaussianBlur(), start=LARGE[0]).fit(LARGE)
+    restored = est.set_params(start=LARGE[0]).predict(LARGE, image_shape=(20, 24))
+    np.testing.assert_array_equal(restored, large.predict(LARGE))
+
+
+def test_flat_images_of_another_size_are_denoised():
+    own = {"depth": 3, "width": 2, "max_epochs": 1, "random_state": 0}
+    est, flat = DnCNN(**own).fit(FACES), DnCNN(**own).fit(FACES.reshape(8, -1))
+    rows, shape = LARGE.reshape(3, -1), (20, 24)
+    expected = est.predict(LARGE)
+    np.testing.assert_array_equal(est.predict(LARGE, image_shape=shape), expected)
+    restored = flat.predict(rows, image_shape=shape)
+    np.testing.assert_array_equal(restored.reshape(LARGE.shape), expected)
+    assert flat.simulate(rows, image_shape=shape).shape == rows.shape
+    assert flat.score(rows, image_shape=shape) == pytest.approx(est.score(LARGE), abs=1e-4)
+    with pytest.raises(ValueError, match=r"480 features, .*image_shape=\(height, width\)"):
+        flat.predict(rows)
+    with pytest.raises(ValueError, match=r"\(20, 24\), but DnCNN is expecting .* \(24, 20\)"):
+        est.predict(LARGE, image_shape=(24, 20))
+
+
+def test_flat_colour_images_are_denoised_with_the_weights_of_a_file(tmp_path):
+    colour = np.stack([FACES, FACES / 2, FACES / 4], axis=-1)
+    own = {"depth": 3, "width": 2, "max_epochs": 1, "random_state": 0}
+    est = DnCNN(**own).fit(colour)
+    torch.save({k: torch.from_numpy(w) for k, w in est.weights_.items()}, tmp_path / "colour.pth")
+    read = DnCNN(weights=tmp_path / "colour.pth")
+    rows = colour[:, :10].reshape(8, -1)
+    restored = read.predict(rows, image_shape=(10, 13, 3))
+    np.testing.assert_allclose(
+        restored.reshape(8, 10, 13, 3), est.predict(colour[:, :10]), atol=1e-6
+    )

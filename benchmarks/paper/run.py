@@ -111,11 +111,11 @@ class Experiment:
         """Return what a column makes of the test pictures, task by task, and what it took."""
         images, costs = (self._path(name, suffix) for suffix in (".npz", ".json"))
         if not costs.exists():
-            estimator, found = self.fitted(name), {}
+            estimator, found, record = self.fitted(name), {}, None
             for task, measured in self.measurements(self.pictures.test).items():
-                found[task] = _predicted(estimator, measured)
+                found[task], record = _predicted(estimator, measured)
             np.savez_compressed(images, **found)
-            _write(costs, json.dumps(_costs(estimator)))
+            _write(costs, json.dumps(_costs(estimator, record)))
         with np.load(images) as arrays:
             return dict(arrays), json.loads(costs.read_text())
 
@@ -169,13 +169,16 @@ def fitted(estimator, training, path):
 
 
 def _predicted(estimator, measured):
+    """Return restored images, and how a classical solver went on them; None for the others."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # `_costs` has what happened
-        return estimator.predict(measured)
+        if isinstance(estimator, ClassicalReconstructor):
+            return estimator.predict(measured, return_record=True)
+        return estimator.predict(measured), None
 
 
-def _costs(estimator):
-    """Return what a fitted column took; a classical one, in its last prediction."""
+def _costs(estimator, record):
+    """Return what a fitted column took; a classical one, in the prediction of the record."""
     history = getattr(estimator, "history_", {})
     costs = {
         "estimator": description(estimator),
@@ -185,12 +188,12 @@ def _costs(estimator):
         "threads": torch.get_num_threads(),
         "commit": environment()["commit"],
     }
-    if isinstance(estimator, ClassicalReconstructor):
-        costs["updates_median"] = float(np.median(estimator.n_iter_))
-        costs["updates_most"] = int(np.max(estimator.n_iter_))
-        costs["n_not_finite"] = sum(not np.isfinite(r).all() for r in estimator.residuals_)
+    if record is not None:
+        costs["updates_median"] = float(np.median(record.n_iter))
+        costs["updates_most"] = int(np.max(record.n_iter))
+        costs["n_not_finite"] = sum(not np.isfinite(r).all() for r in record.residuals)
         if estimator.max_iter is not None:
-            last = np.array([changes[-1] for changes in estimator.residuals_])
+            last = np.array([changes[-1] for changes in record.residuals])
             costs["n_not_converged"] = int(np.sum(~(last <= estimator.tol)))
     return costs
 

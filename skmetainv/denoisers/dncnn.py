@@ -17,6 +17,7 @@ from skmetainv.denoisers.spectral import limit_norm
 from skmetainv.denoisers.stacks import Convolution, read_stack
 from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
+from skmetainv.reconstruction.tiles import extent
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
 from skmetainv.weight_files import State
 
@@ -33,6 +34,7 @@ class DnCNN(LearnedDenoiser):
     ``D(x) = x - R(x)``, where ``R`` is `depth` convolutions of 3 x 3 pixels with `width` channels
     and ReLU between them, and gives the noise. There are no batch statistics (later versions of the
     authors' merge them into the convolutions), so that an image's result depends on it alone.
+    `predict` denoises images of any size, large ones in the memory of a tile.
 
     Parameters
     ----------
@@ -349,6 +351,7 @@ class _DnCNN(Network):
     ):
         super().__init__()
         self.residual, self.takes_noise_level = residual, noise_level_input
+        self.extent = extent([depth])
         widths = [channels + noise_level_input, *[width] * (depth - 1), channels]
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):

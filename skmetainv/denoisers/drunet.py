@@ -17,10 +17,11 @@ from skmetainv.denoisers.network import Network
 from skmetainv.denoisers.published import Published
 from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
+from skmetainv.reconstruction.tiles import extent
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
 from skmetainv.weight_files import State
 
-# Scales of the network, so that height and width are filled up to multiples of 8.
+# Scales of the network: height and width are filled up to multiples of 8.
 _N_SCALES = 4
 
 
@@ -30,7 +31,8 @@ class DRUNet(LearnedDenoiser):
     Four scales of `width`, 2, 4 and 8 times `width` channels, joined by convolutions of stride 2
     and back by transposed ones, each with `n_blocks` residual blocks; no biases. The noise level is
     a further channel of the input. Images whose sides are no multiples of 8 are filled up by
-    repeating their last row and column, and cropped.
+    repeating their last row and column, and cropped. `predict` denoises images of any size, large
+    ones in the memory of a tile.
 
     Parameters
     ----------
@@ -190,6 +192,9 @@ class _DRUNet(Network):
     def __init__(self, channels: int, width: int, n_blocks: int):
         super().__init__()
         n = [width * 2**scale for scale in range(_N_SCALES)]
+        blocks = [2 * n_blocks] * (_N_SCALES - 2)  # of the sizes between, in convolutions
+        ends = 1 + 2 * n_blocks  # at full size there are the head and the tail
+        self.extent = extent([ends, *blocks, 2 * n_blocks], [*blocks, ends])
         self.m_head = _conv(channels + 1, n[0])
         self.m_down1 = nn.Sequential(*_blocks(n[0], n_blocks), _down(n[0], n[1]))
         self.m_down2 = nn.Sequential(*_blocks(n[1], n_blocks), _down(n[1], n[2]))
@@ -202,7 +207,7 @@ class _DRUNet(Network):
 
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[-2:]
-        multiple = 2 ** (_N_SCALES - 1)
+        multiple = self.extent.multiple
         z = torch.cat([x, noise_level.expand(len(x), 1, height, width)], dim=1)
         z = pad(z, (0, -width % multiple, 0, -height % multiple), mode="replicate")
         x1 = self.m_head(z)

@@ -31,8 +31,15 @@ from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, weights_generator
-from skmetainv.reconstruction import Learner, TrainedReconstructor
-from skmetainv.reconstruction.geometry import Geometry, Problem, images_to_stack, in_equal_chunks
+from skmetainv.reconstruction import Learner, Reconstructor, TrainedReconstructor
+from skmetainv.reconstruction.geometry import (
+    Geometry,
+    Problem,
+    Reconstruct,
+    images_to_stack,
+    in_equal_chunks,
+)
+from skmetainv.reconstruction.tiles import Tiles, as_tiles
 from skmetainv.reconstruction.validation import (
     check_images,
     check_pair,
@@ -145,34 +152,60 @@ checkpoint, warm_start, random_state, verbose
         """
         return super().fit(X, y, X_val, y_val)
 
-    def predict(self, X: Any, noise_level: float | None = None) -> Any:
+    def predict(  # type: ignore[override]  # the noise level, a denoiser's own, comes first
+        self,
+        X: Any,
+        noise_level: float | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        tile: int | tuple[int, int] | None = None,
+        overlap: int | None = None,
+    ) -> Any:
         """Denoise images.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Noisy images, of any height and width unless they are flat; or a list of arrays, each
-            of its own size.
+            Noisy images, of any height and width; or a list of arrays, each of its own size.
         noise_level : float, default=None
             Their noise level, for a network that takes one; None is the `noise_level` of the
             estimator, of a range its middle.
+        image_shape : tuple of int, default=None
+            ``(height, width)`` or ``(height, width, channels)`` of flat images, where it is not
+            that of training. Other images have their own.
+        tile : int or (int, int), default=None
+            Height and width of parts in which the network denoises an image, one after another, so
+            that it takes the memory of a part, not of the image; rounded up to multiples of 8 for
+            `DRUNet`. None is the whole image.
+        overlap : int, default=None
+            How many pixels around a part the network sees beside it, rounded up as `tile` is. None
+            is as far as it reaches (`depth` pixels for `DnCNN`, 192 for `DRUNet` of four blocks):
+            the result is then that of the whole image, up to rounding. Less takes less time, and is
+            an approximation, which may show seams.
 
         Returns
         -------
         images : ndarray of the shape of `X`
             Denoised, as floats; a tensor if `X` is one, a list where `X` is one of images of
             different sizes.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of its range, or if the images have not the `image_shape` or not
+            the channels of training.
         """
-        ready = self._ready(X)
+        ready = self._ready(X, image_shape)
         if noise_level is not None:
             ready._check_level(noise_level)
-        reconstruct = partial(ready._reconstruct, noise_level=noise_level)
+        geometry, D = ready._resized(image_shape), ready._parts()["D"]
+        tiles = as_tiles(tile, overlap, D.network.extent)
+        reconstruct = partial(ready._denoised, D, noise_level=noise_level, tiles=tiles)
         tell = ready._warn_of_divergence
         if _is_ragged(X):
-            return [ready._restore(x[None], reconstruct, tell)[0] for x in X]
-        return ready._restore(X, reconstruct, tell)
+            return [ready._restore(x[None], reconstruct, tell, geometry)[0] for x in X]
+        return ready._restore(X, reconstruct, tell, geometry)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, image_shape: tuple[int, ...] | None = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
 
         Parameters
@@ -182,13 +215,15 @@ checkpoint, warm_start, random_state, verbose
             (of a range, its middle); with `y`, noisy images.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. A 1-D `y` is ignored.
+        image_shape : tuple of int, default=None
+            Shape of flat images, see `predict`.
 
         Returns
         -------
         score : float
             See `skmetainv.metrics.psnr`.
         """
-        return super(LearnedDenoiser, self._ready(X)).score(X, y)
+        return super(LearnedDenoiser, self._ready(X, image_shape)).score(X, y, image_shape)
 
     def restorations(
         self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any
@@ -204,7 +239,8 @@ checkpoint, warm_start, random_state, verbose
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
         **simulation : dict
-            `operator` and `noise` to simulate with instead of the estimator's.
+            `operator` and `noise` to simulate with instead of the estimator's, and the
+            `image_shape` of flat images, see `predict`.
 
         Returns
         -------
@@ -225,7 +261,9 @@ checkpoint, warm_start, random_state, verbose
         )
         return chain.from_iterable(single)
 
-    def simulate(self, X: Any, random_state: Any = None) -> Any:
+    def simulate(
+        self, X: Any, random_state: Any = None, image_shape: tuple[int, ...] | None = None
+    ) -> Any:
         """Return noisy copies of clean images; of a range of noise levels, of its middle.
 
         Parameters
@@ -234,6 +272,8 @@ checkpoint, warm_start, random_state, verbose
             Clean images.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of the noise; None takes the estimator's own.
+        image_shape : tuple of int, default=None
+            Shape of flat images; None takes the estimator's own.
 
         Returns
         -------
@@ -241,10 +281,10 @@ checkpoint, warm_start, random_state, verbose
             A tensor if `X` is one, a list where `X` is one of images of different sizes.
         """
         if not _is_ragged(X):
-            return super().simulate(X, random_state)
+            return super().simulate(X, random_state, image_shape)
         seed = integer_seed(self.random_state if random_state is None else random_state)
         simulate = super().simulate
-        return [simulate(x[None], seed + i)[0] for i, x in enumerate(X)]
+        return [simulate(x[None], seed + i, image_shape)[0] for i, x in enumerate(X)]
 
     @property
     def noise(self) -> float:  # type: ignore[override]
@@ -304,19 +344,29 @@ checkpoint, warm_start, random_state, verbose
         return LearnedModule(fast, data_range, self.noise)
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
+        parts = super()._build_parts(geometry)
+        if geometry is not self._geometry_:  # the network is one for images of all sizes
+            return {**parts, "D": self._parts()["D"]}
         channels = geometry.images.tensor_shape[0]
         D = self._placed(self._module(vars(self), channels, self.data_range_))
-        return {**super()._build_parts(geometry), "D": D.requires_grad_(False)}
+        return {**parts, "D": D.requires_grad_(False)}
 
-    def _reconstruct(self, y: torch.Tensor, noise_level: float | None = None) -> torch.Tensor:
-        return self._denoised(self._parts()["D"], y, noise_level)
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+        return self._denoised(self._parts(geometry)["D"], y)
 
     def _denoised(
-        self, D: DenoiserModule, y: torch.Tensor, noise_level: float | None = None
+        self,
+        D: DenoiserModule,
+        y: torch.Tensor,
+        noise_level: float | None = None,
+        tiles: Tiles | None = None,
     ) -> torch.Tensor:
         level = self.noise if noise_level is None else noise_level
         n = images_to_stack(self.batch_size, y.shape[1:], y.device)
-        return in_equal_chunks(lambda y_i: D(y_i, level), y, n)
+        denoise: Reconstruct = partial(D, noise_level=level)
+        if tiles is not None:
+            denoise = partial(tiles.run, denoise)
+        return in_equal_chunks(denoise, y, n)
 
     # ------------------------------------------------------------------ training
 
@@ -440,13 +490,14 @@ checkpoint, warm_start, random_state, verbose
                 f"This {type(self).__name__} takes no noise level. Got {noise_level!r} instead."
             )
 
-    def _ready(self, X: Any) -> Self:
+    def _ready(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Self:
         """Return the estimator, fitted: itself, or a copy with the weights of the file."""
         if hasattr(self, "weights_") or self.weights is None:
             self._check_ready()
             return self
-        first = X[0][None] if _is_ragged(X) else X
-        copy = clone(self)
+        first, copy = X[0][None] if _is_ragged(X) else X, clone(self)
+        if image_shape is not None:
+            copy.set_params(image_shape=image_shape)
         return copy._fit(first, None, copy._untrained)
 
     def _problem(self, X: Any, y: Any, known: tuple[Geometry, Operator] | None) -> Problem:
@@ -457,7 +508,7 @@ checkpoint, warm_start, random_state, verbose
         paired = _are_images(y)
         given = [check_images(x[None], self) for x in X]
         clean = [check_images(x[None], self, name="y") for x in y] if paired else given
-        geometry, operator, A = self._geometry(clean[0])
+        geometry, operator, A = self._geometry(clean[0], self.image_shape)
         if known is not None:
             geometry, operator = self._geometry_for(clean[0], known[0])[1], known[1]
         for x, z in zip(clean, given, strict=True):
@@ -476,11 +527,17 @@ checkpoint, warm_start, random_state, verbose
         return [self._source(x, self._other_size(geometry, x.shape)) for x in images]
 
     def _geometry_for(
-        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+        self,
+        array: Any,
+        geometry: Geometry,
+        *,
+        measured: bool = False,
+        name: str = "X",
+        hint: str = "",
     ) -> tuple[Any, Geometry, bool]:
         own, shape = geometry, tuple(array.shape)
         if len(own.images.shape) == 1:
-            return super()._geometry_for(array, own, measured=measured, name=name)
+            return super()._geometry_for(array, own, measured=measured, name=name, hint=hint)
         if len(own.images.shape) == 2 and is_one_image(shape, None):
             raise ValueError(
                 f"{name} has shape {shape}: one image of {shape[2]} channels, but this "
@@ -490,13 +547,22 @@ checkpoint, warm_start, random_state, verbose
         is_single = len(shape) == len(own.images.shape)
         if is_single:
             array, shape = Single(array), (1, *shape)
-        if not own.images.is_another_size(shape[1:]) or (is_single and 0 in shape):
+        if not own.images.is_another_size(shape[1:]):
             raise ValueError(
                 f"{name} has images of shape {shape[1:]}, but this {type(self).__name__} was "
                 f"fitted to images of shape {own.images.shape}: their height and width may differ, "
                 "and nothing else."
             )
         return array, self._other_size(own, shape), is_single
+
+    def _geometry_to_restore(
+        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+    ) -> tuple[Any, Geometry, bool]:
+        if geometry is self._geometry_:
+            return super()._geometry_to_restore(array, geometry, measured=measured, name=name)
+        return Reconstructor._geometry_for(  # of the size that was asked for
+            self, array, geometry, measured=measured, name=name
+        )
 
     def _other_size(self, geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
         """Return how images of another height and width lie."""

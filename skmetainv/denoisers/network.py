@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from skmetainv.denoisers.base import DenoiserModule
+from skmetainv.reconstruction.tiles import Extent
 
 
 class Network(nn.Module):
@@ -24,11 +25,14 @@ class Network(nn.Module):
         Whether it may be computed under `torch.autocast`, in bfloat16.
     gain : float
         Initial weights have the standard deviation ``gain / sqrt(fan_in)``.
+    extent : Extent
+        How far it sees, for images that are denoised tile by tile.
     """
 
     takes_noise_level = False
     autocasts = True
     gain = 2**0.5
+    extent: Extent
 
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
         """Return denoised images.

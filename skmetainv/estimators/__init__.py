@@ -1,6 +1,6 @@
 """scikit-learn's face of the library."""
 
-from skmetainv.estimators.classical import ClassicalReconstructor
+from skmetainv.estimators.classical import ClassicalReconstructor, SolverRecord
 from skmetainv.estimators.meta_inverse_solver import MetaInverseSolver
 from skmetainv.estimators.unet import UNetReconstructor
 from skmetainv.estimators.unrolled import UnrolledReconstructor
@@ -8,6 +8,7 @@ from skmetainv.estimators.unrolled import UnrolledReconstructor
 __all__ = [
     "ClassicalReconstructor",
     "MetaInverseSolver",
+    "SolverRecord",
     "UNetReconstructor",
     "UnrolledReconstructor",
 ]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from functools import partial
+from itertools import chain
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted
 
 from skmetainv.estimators.solvers import ready_solver
 from skmetainv.estimators.starts import FromStart
@@ -25,19 +24,22 @@ from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, i
 from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run, Solver
 
 
-class _Record(NamedTuple):
-    """How the solver went on one image."""
+class SolverRecord(NamedTuple):
+    """How a solver went on each image, what `ClassicalReconstructor.predict` returns on request.
 
-    residuals: np.ndarray
-    converged: bool
+    Attributes
+    ----------
+    n_iter : ndarray of int, shape (n,)
+        Updates made.
+    residuals : list of n ndarray
+        The relative changes ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` by those updates.
+    converged : ndarray of bool, shape (n,)
+        Whether the image converged to the estimator's `tol`; False where this is None.
+    """
 
-    @property
-    def n_iter(self) -> int:
-        return len(self.residuals)
-
-    @property
-    def finite(self) -> bool:
-        return bool(np.isfinite(self.residuals).all())
+    n_iter: np.ndarray
+    residuals: list[np.ndarray]
+    converged: np.ndarray
 
 
 class ClassicalReconstructor(FromStart):
@@ -48,7 +50,10 @@ class ClassicalReconstructor(FromStart):
     is not fitted yet: this is fitted on the clean images.
 
     `max_iter`, `tol` and `start` may be changed after `fit`; the operator and the solver are those
-    that were fitted.
+    that were fitted. They are built for images of any size that `predict` is asked for. A large
+    image cannot be restored tile by tile: what is measured, and a proximal step with it, couples
+    all pixels. Its memory is a few images and what the operator needs, unless the denoiser is a
+    network.
 
     Parameters
     ----------
@@ -92,12 +97,9 @@ class ClassicalReconstructor(FromStart):
 
     Attributes
     ----------
-    n_iter_ : ndarray of int, shape (n,)
-        Updates made, image by image, by the last call of `predict` or `score`; after `fit`, which
-        tries one update on the first image, and after loading from disk, that one.
-    residuals_ : list of ndarray
-        The relative changes ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` by those updates, image
-        by image.
+    n_iter_ : int
+        Updates that `fit` made: one, tried on the first image. Those of a prediction are returned
+        on request, see `predict`.
     operator_, solver_ : object
         Copies of the parameters, the solver's denoiser fitted.
     image_shape_ : tuple of int
@@ -122,9 +124,12 @@ class ClassicalReconstructor(FromStart):
     ...     GaussianBlur(sigma=1.0), PrimalDual(weight=1e-3), max_iter=500, tol=1e-4, noise=0.01
     ... )
     >>> measured = est.simulate(faces[:3], random_state=0)
-    >>> est.fit(faces).predict(measured).shape
+    >>> restored, record = est.fit(faces).predict(measured, return_record=True)
+    >>> restored.shape
     (3, 25, 25)
-    >>> bool((est.n_iter_ < 500).all())
+    >>> bool(record.converged.all())
+    True
+    >>> bool((record.n_iter < 500).all())
     True
     """
 
@@ -133,9 +138,6 @@ class ClassicalReconstructor(FromStart):
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "tol": [Interval(Real, 0, None, closed="left"), None],
     }
-
-    _cache: dict[Any, Any]
-    _first_records: list[_Record]
 
     def __init__(
         self,
@@ -197,19 +199,45 @@ class ClassicalReconstructor(FromStart):
         """
         return self._fit(X, y, self._try)
 
-    @property
-    def n_iter_(self) -> np.ndarray:
-        """Updates made, image by image."""
-        return np.array([record.n_iter for record in self._last_records()])
+    def predict(
+        self, X: Any, image_shape: tuple[int, ...] | None = None, return_record: bool = False
+    ) -> Any:
+        """Restore images from measurements.
 
-    @property
-    def residuals_(self) -> list[np.ndarray]:
-        """Relative changes by those updates, image by image."""
-        return [record.residuals for record in self._last_records()]
+        Parameters
+        ----------
+        X : array-like of shape (n, *measurement_shape_)
+            Measurements; missing entries are NaN where the operator has such. Complex ones may
+            also be a complex array, without the last axis of real and imaginary parts.
+        image_shape : tuple of int, default=None
+            Height and width (and channels, as in training) of the images to restore, where they
+            are not those that `fit` saw. The operator and the solver are then built for this shape,
+            and `X` has what the operator measures of it.
+        return_record : bool, default=False
+            Return how the solver went on each image as well.
 
-    def _last_records(self) -> list[_Record]:
-        check_is_fitted(self)
-        return self._cache.get("records", self._first_records)
+        Returns
+        -------
+        images : ndarray of shape (n, ...), or a tensor if `X` is one
+            In the layout and the units of the images that `fit` saw, as floats.
+        record : SolverRecord
+            Updates, relative changes and whether images converged; with ``return_record=True``.
+
+        Raises
+        ------
+        ValueError
+            If `X` has not the shape of such measurements, or if the operator, the solver or `start`
+            is of one image shape only.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If images did not converge to `tol`, or have values that are not finite.
+        """
+        self._check_ready()
+        geometry, records = self._resized(image_shape), list[SolverRecord]()
+        images = self._restore(X, *self._begin(geometry, records), geometry)
+        return (images, _joined(records)) if return_record else images
 
     # ------------------------------------------------------------------ fitting
 
@@ -222,8 +250,8 @@ class ClassicalReconstructor(FromStart):
         data = problem.A.bind(self._first_measurement(problem, seed))
         with torch.no_grad():
             start = self._first_images(self.start, data, problem.geometry)
-            run = f.run(start, data, max_iter=1)
-        return {"solver_": solver, "_first_records": _records(run)}
+            f.run(start, data, max_iter=1)
+        return {"solver_": solver, "n_iter_": 1}
 
     def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
         first, allow_nan = np.array([0]), has_missing(problem.operator)
@@ -237,49 +265,71 @@ class ClassicalReconstructor(FromStart):
 
     # ------------------------------------------------------------------ prediction
 
-    def _begin(self) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        records: list[_Record] = []
-        return partial(self._reconstruct, records=records), partial(self._keep, records)
+    def _begin(
+        self, geometry: Geometry, records: list[SolverRecord] | None = None
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        """Return what restores a batch and adds a record of it, and what warns of all records."""
+        kept = [] if records is None else records
 
-    def _reconstruct(self, y: torch.Tensor, records: list[_Record] | None = None) -> torch.Tensor:
-        n = images_to_stack(self.batch_size, self._geometry_.images.tensor_shape, y.device)
-        A, f = self._parts()["A"], self._parts()["f"]
-        runs = [self._run(f, A.bind(y_i)) for y_i in equal_chunks(y, n)]
-        if records is not None:
-            records += [record for run in runs for record in _records(run)][: len(y)]
-        return torch.cat([run.x for run in runs])[: len(y)]
+        def restore(y: torch.Tensor) -> torch.Tensor:
+            x, record = self._solved(y, geometry)
+            kept.append(record)
+            return x
 
-    def _run(self, f: IterativeSolver, data: DataTerm) -> Run:
+        return restore, lambda n_bad, n_images: self._warn_of_records(_joined(kept))
+
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+        return self._solved(y, geometry)[0]
+
+    def _solved(self, y: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, SolverRecord]:
+        """Return the images of a batch of measurements, and how the solver went on them."""
+        n = images_to_stack(self.batch_size, geometry.images.tensor_shape, y.device)
+        parts = self._parts(geometry)
+        runs = [self._run(parts["f"], parts["A"].bind(y_i), geometry) for y_i in equal_chunks(y, n)]
+        return torch.cat([run.x for run in runs])[: len(y)], _record(runs, len(y))
+
+    def _run(self, f: IterativeSolver, data: DataTerm, geometry: Geometry) -> Run:
         max_iter = f.n_iter if self.max_iter is None else self.max_iter
         with torch.no_grad():
-            start = self._first_images(self.start, data, self._geometry_)
+            start = self._first_images(self.start, data, geometry)
             return f.run(start, data, max_iter, self.tol)
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
         f = self.solver_.build(geometry.images.tensor_shape)
         return {**super()._build_parts(geometry), "f": self._placed(f)}
 
-    def _keep(self, records: list[_Record], n_bad: int, n_images: int) -> None:
-        """Keep how the images went, and warn of those that did not converge."""
-        self._cache["records"] = records
-        bad = [record.n_iter for record in records if not record.finite]
-        if bad:
+    def _warn_of_records(self, record: SolverRecord) -> None:
+        """Warn of images that did not converge."""
+        finite = np.array([np.isfinite(changes).all() for changes in record.residuals])
+        n_images = len(finite)
+        if not finite.all():
             warnings.warn(
-                f"{len(bad)} of {len(records)} images have values that are not finite, the first "
-                f"from update {min(bad)} on: they were stopped there. Smaller step sizes, or "
-                "another start, may help.",
+                f"{(~finite).sum()} of {n_images} images have values that are not finite, the "
+                f"first from update {record.n_iter[~finite].min()} on: they were stopped there. "
+                "Smaller step sizes, or another start, may help.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-        short = sum(record.finite and not record.converged for record in records)
-        if self.tol is not None and short:
+        short = finite & ~record.converged
+        if self.tol is not None and short.any():
             warnings.warn(
-                f"{short} of {len(records)} images did not converge to tol={self.tol:g} in "
-                f"{max(record.n_iter for record in records)} updates: a larger max_iter may help.",
+                f"{short.sum()} of {n_images} images did not converge to tol={self.tol:g} in "
+                f"{record.n_iter.max()} updates: a larger max_iter may help.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 
-def _records(run: Run) -> list[_Record]:
-    return [_Record(np.array(r), c) for r, c in zip(run.residuals, run.converged, strict=True)]
+def _record(runs: list[Run], n_images: int) -> SolverRecord:
+    """Return how the solver went on the first images of several runs."""
+    residuals = [np.array(changes) for run in runs for changes in run.residuals][:n_images]
+    converged = np.array([c for run in runs for c in run.converged], dtype=bool)[:n_images]
+    return SolverRecord(np.array([len(changes) for changes in residuals]), residuals, converged)
+
+
+def _joined(records: list[SolverRecord]) -> SolverRecord:
+    """Return the record of all batches."""
+    n_iter, residuals, converged = zip(*records, strict=True)
+    return SolverRecord(
+        np.concatenate(n_iter), list(chain.from_iterable(residuals)), np.concatenate(converged)
+    )

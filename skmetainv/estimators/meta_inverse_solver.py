@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from sklearn.base import clone
 
-from skmetainv.arrays import measurement_layout, to_numpy, to_tensors
+from skmetainv.arrays import to_numpy, to_tensors
 from skmetainv.estimators.solvers import ready_solver, trainable, with_fitted_denoisers
 from skmetainv.exceptions import InnerStepsWarning
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
@@ -39,7 +39,7 @@ from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.first_look import look_at_measurements
 from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
-from skmetainv.reconstruction.validation import check_device, check_image_shape
+from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import ImageModule, Representation, Siren
 from skmetainv.solvers import Solver
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
@@ -64,6 +64,11 @@ class MetaInverseSolver(TrainedReconstructor):
         theta <- theta - beta grad_theta mean_i L_outer(x_i(theta), x_i^clean)
 
     Second-order gradients are exact.
+
+    Networks whose weights mean the same at any size (`Siren` and other continuous ones) restore
+    images of another size than that of training, see `predict`: the coordinates of their pixels
+    span the same field of view. A large image cannot be restored tile by tile: one set of weights
+    stands for all of it, and the inner loss is a mean over all of its measurement.
 
     Parameters
     ----------
@@ -299,36 +304,6 @@ default="per_step"
         self.random_state = random_state
         self.verbose = verbose
 
-    def predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
-        """Restore images from measurements.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, *measurement_shape_)
-            Measurements; missing entries are NaN where the operator has such. Complex ones may
-            also be a complex array, without the last axis of real and imaginary parts.
-        image_shape : tuple of int, default=None
-            Height and width (and channels, as in training) of the images to restore, where they
-            are not those of training: the coordinates of their pixels span the same field of view.
-            The operator is then built for this shape, and `X` has what it measures of it; the
-            network must be continuous, as SIRENs are.
-
-        Returns
-        -------
-        images : ndarray of shape (n, ...), or a tensor if `X` is one
-            In the layout and the units of the training images, as floats. Of a data frame, too,
-            they are an ndarray, as predictions are in scikit-learn.
-
-        Raises
-        ------
-        ValueError
-            If the network, or the operator, is of one image shape only.
-        """
-        self._check_ready()
-        geometry = self._resized(image_shape)
-        reconstruct = partial(self._reconstruct, geometry=geometry)
-        return self._restore(X, reconstruct, self._warn_of_divergence, geometry)
-
     @torch.inference_mode(False)
     def staged_predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
@@ -466,10 +441,10 @@ default="per_step"
                 stacklevel=4,
             )
 
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry | None = None) -> torch.Tensor:
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
         return self._stages(y, geometry)[-1]
 
-    def _stages(self, y: torch.Tensor, geometry: Geometry | None = None) -> list[torch.Tensor]:
+    def _stages(self, y: torch.Tensor, geometry: Geometry) -> list[torch.Tensor]:
         """Return the images of a batch of measurements before and after each inner step."""
         meta = self._parts(geometry)["meta"]
         inner = replace(meta.inner, m=self.n_inner)
@@ -480,30 +455,10 @@ default="per_step"
         meta = self._meta(vars(self), geometry, parts["A"], tune_solver=False)
         return {**parts, "meta": meta}
 
-    def _resized(self, image_shape: tuple[int, ...] | None) -> Geometry:
-        """Return how images of another shape lie, and their measurements."""
-        if image_shape is None:
-            return self._geometry_
-        check_image_shape(image_shape)
-        own = self._geometry_
-        shape = (own.images.tensor_shape[0], *image_shape[:2])
-        if (*image_shape[2:], shape[0])[0] != shape[0]:
-            raise ValueError(
-                f"image_shape is {image_shape}, but the training images have {shape[0]} channel(s)."
-            )
-        if not self._parts()["meta"].inner.phi.continuous:
-            raise ValueError(
-                f"The weights of {self.init_!r} stand for images of shape {self.image_shape_} only."
-            )
-        images = own.images.resized(*shape[1:])
-        try:
-            A = self._parts(replace(own, images=images))["A"]
-        except ValueError as error:
-            error.add_note(f"The operator does not allow images of shape {image_shape}.")
-            raise
-        return replace(
-            own, images=images, measurements=measurement_layout(A.measurement_shape, images)
-        )
+    def _bound_to_size(self) -> str | None:
+        if self._parts()["meta"].inner.phi.continuous:
+            return None
+        return f"The weights of {self.init_!r} stand for images of shape {self.image_shape_} only."
 
     # ------------------------------------------------------------------ both
 

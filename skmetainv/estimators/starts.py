@@ -40,6 +40,15 @@ class FromStart(Reconstructor):
     solver: Solver | None
     start: Any
 
+    def _bound_to_size(self) -> str | None:
+        start = getattr(self, "start_", self.start)  # what is trained keeps that of training
+        if isinstance(start, str) or as_array(start).shape != self._geometry_.images.shape:
+            return None
+        return (
+            f"The 'start' parameter is an image of shape {self._geometry_.images.shape}, where "
+            "images of this shape only can start: start='zeros' and other names serve all sizes."
+        )
+
     def _first_images(self, start: Any, data: DataTerm, geometry: Geometry) -> torch.Tensor:
         """Return the images that `start` stands for."""
         if isinstance(start, str):

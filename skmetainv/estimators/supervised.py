@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
-from skmetainv.operators import ForwardMap
+from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import Interval
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.geometry import Geometry, Problem, images_to_stack, in_equal_chunks
@@ -89,11 +89,13 @@ class SupervisedReconstructor(TrainedReconstructor):
         parts = super()._build_parts(geometry)
         return {**parts, "G": self._with_weights(vars(self), geometry, parts["A"])}
 
-    def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
-        parts = self._parts()
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+        parts = self._parts(geometry)
         return self._restored_by(parts["G"], parts["A"], y)
 
-    def _restored_by(self, G: nn.Module, A: ForwardMap, y: torch.Tensor) -> torch.Tensor:
+    def _restored_by(
+        self, G: Callable[[DataTerm], torch.Tensor], A: ForwardMap, y: torch.Tensor
+    ) -> torch.Tensor:
         """Return what a module makes of a batch of measurements."""
         n = images_to_stack(self.batch_size, A.image_shape, y.device)
         return in_equal_chunks(lambda y_i: G(A.bind(y_i)), y, n)

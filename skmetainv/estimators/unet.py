@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from numbers import Integral
 from os import PathLike
 from typing import Any
@@ -21,6 +22,7 @@ from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction.geometry import Geometry, Problem
+from skmetainv.reconstruction.tiles import Tiles, as_tiles, extent
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
 
 
@@ -31,6 +33,7 @@ class UNetReconstructor(SupervisedReconstructor):
     the data range. The network ``G`` halves the image `depth` - 1 times and doubles it again, with
     two convolutions of 3 x 3 pixels and ReLU at each size, and at each size on the way up sees what
     there was on the way down. It knows nothing of the forward model but what training shows.
+    `predict` restores images of any size, large ones in the memory of a tile.
 
     Parameters
     ----------
@@ -216,6 +219,58 @@ class UNetReconstructor(SupervisedReconstructor):
         self.random_state = random_state
         self.verbose = verbose
 
+    def predict(
+        self,
+        X: Any,
+        image_shape: tuple[int, ...] | None = None,
+        tile: int | tuple[int, int] | None = None,
+        overlap: int | None = None,
+    ) -> Any:
+        """Restore images from measurements.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *measurement_shape_)
+            Measurements; missing entries are NaN where the operator has such. Complex ones may
+            also be a complex array, without the last axis of real and imaginary parts.
+        image_shape : tuple of int, default=None
+            Height and width (and channels, as in training) of the images to restore, where they
+            are not those of training. The operator is then built for this shape, and `X` has what
+            it measures of it.
+        tile : int or (int, int), default=None
+            Height and width of parts in which the network restores an image, one after another, so
+            that it takes the memory of a part, not of the image; rounded up to multiples of
+            ``2^(depth - 1)``. None is the whole image. The image that the network sees is made of
+            the whole measurement in any case.
+        overlap : int, default=None
+            How many pixels around a part the network sees beside it, rounded up as `tile` is. None
+            is as far as it reaches (48 for a `depth` of 4): the result is then that of the whole
+            image, up to rounding. Less takes less time, and is an approximation, which may show
+            seams.
+
+        Returns
+        -------
+        images : ndarray of shape (n, ...), or a tensor if `X` is one
+            In the layout and the units of the training images, as floats.
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of its range, if `X` has not the shape of such measurements, or if
+            the operator is of one image shape only.
+        """
+        self._check_ready()
+        geometry = self._resized(image_shape)
+        tiles = as_tiles(tile, overlap, self._parts(geometry)["G"].network.extent)
+        reconstruct = partial(self._reconstruct, geometry=geometry, tiles=tiles)
+        return self._restore(X, reconstruct, self._warn_of_divergence, geometry)
+
+    def _reconstruct(
+        self, y: torch.Tensor, geometry: Geometry, tiles: Tiles | None = None
+    ) -> torch.Tensor:
+        parts = self._parts(geometry)
+        return self._restored_by(partial(parts["G"], tiles=tiles), parts["A"], y)
+
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         start = self.start
         if start == "auto":
@@ -249,10 +304,11 @@ class _FromStart(nn.Module):
         network = _UNet(geometry.images.tensor_shape[0], width, depth)
         self.network = network.to(memory_format=torch.channels_last)
 
-    def forward(self, data: DataTerm) -> torch.Tensor:
+    def forward(self, data: DataTerm, tiles: Tiles | None = None) -> torch.Tensor:
         x = self.scale * data.start(self.start)
         seen = torch.cat([(x - self.centre) / self.radius, data.observed_pixels().to(x)], dim=1)
-        return (x if self.residual else self.centre) + self.radius * self.network(seen)
+        found = self.network(seen) if tiles is None else tiles.run(self.network, seen)
+        return (x if self.residual else self.centre) + self.radius * found
 
 
 class _UNet(nn.Module):
@@ -267,11 +323,12 @@ class _UNet(nn.Module):
         self.down = nn.ModuleList(map(_two_convolutions, before, widths))
         self.up = nn.ModuleList(_doubled(2 * n, n) for n in widths[-2::-1])
         self.merge = nn.ModuleList(_two_convolutions(2 * n, n) for n in widths[-2::-1])
+        self.extent = extent([2] * depth, [2] * (depth - 1))
         self.last = skip_init(nn.Conv2d, width, channels, 1, dtype=torch.float64)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         height, width = x.shape[-2:]
-        multiple = 2 ** len(self.up)
+        multiple = self.extent.multiple
         z = pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
         z, seen = self.down[0](z), []
         for convolutions in self.down[1:]:

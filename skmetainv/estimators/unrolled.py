@@ -30,7 +30,9 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
 
         min_w mean_i loss(f_w(start_i, y_i), x_i)
 
-    With the weights that it begins with, it is `ClassicalReconstructor` of the same solver.
+    With the weights that it begins with, it is `ClassicalReconstructor` of the same solver. What is
+    learned, numbers and the weights of a convolutional denoiser, serves images of any size, see
+    `predict`; but none is restored tile by tile, as the data step of an update couples all pixels.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self, TypeAlias, TypeVar
@@ -103,10 +104,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     random_state: Any
 
     @abstractmethod
-    def _reconstruct(self, y: torch.Tensor) -> torch.Tensor:
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
         """Return the images of a batch of measurements, both as tensors."""
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
         """Restore images from measurements.
 
         Parameters
@@ -115,6 +116,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             Measurements; missing entries are NaN where the operator has such. Complex ones may
             also be a complex array, without the last axis of real and imaginary parts. One
             measurement may come without the first axis, unless it is flat.
+        image_shape : tuple of int, default=None
+            Height and width (and channels, as in training) of the images to restore, where they
+            are not those of training. The operator is then built for this shape, and `X` has what
+            it measures of it.
 
         Returns
         -------
@@ -123,17 +128,24 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             one measurement. Of a data frame, too, they are an ndarray, as predictions are in
             scikit-learn.
 
+        Raises
+        ------
+        ValueError
+            If `X` has not the shape of such measurements, or if the estimator, or its operator, is
+            of one image shape only.
+
         Warns
         -----
         DataConversionWarning
             If measurements are in units that can hardly be meant, or may be clean images.
         """
         self._check_ready()
-        return self._restore(X, *self._begin())
+        geometry = self._resized(image_shape)
+        return self._restore(X, *self._begin(geometry), geometry)
 
-    def _begin(self) -> tuple[Reconstruct, Callable[[int, int], None]]:
+    def _begin(self, geometry: Geometry) -> tuple[Reconstruct, Callable[[int, int], None]]:
         """Return what restores a batch, and what is told how many of all images went wrong."""
-        return self._reconstruct, self._warn_of_divergence
+        return partial(self._reconstruct, geometry=geometry), self._warn_of_divergence
 
     @torch.inference_mode(False)
     def _restore(
@@ -141,7 +153,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         X: Any,
         reconstruct: Reconstruct,
         tell: Callable[[int, int], None],
-        geometry: Geometry | None = None,
+        geometry: Geometry,
     ) -> Any:
         """Return what `reconstruct` makes of a user's measurements, batch by batch."""
         measurements, geometry, is_single = self._measurements(X, geometry)
@@ -154,7 +166,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         tell(n_bad, len(images))
         return match_type(X, images[0] if is_single else images)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, image_shape: tuple[int, ...] | None = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
 
         Parameters
@@ -164,13 +176,16 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             `y`, measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`, without NaN. A 1-D `y` is ignored.
+        image_shape : tuple of int, default=None
+            Shape of the images, where it is not that of training, see `predict`.
 
         Returns
         -------
         score : float
             See `skmetainv.metrics.psnr`.
         """
-        return mean_over_batches(psnr, self.restorations(X, y), self.data_range_)
+        pairs = self.restorations(X, y, image_shape=image_shape)
+        return mean_over_batches(psnr, pairs, self.data_range_)
 
     @torch.inference_mode(False)
     def restorations(
@@ -181,6 +196,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         operator: Operator | None = None,
         noise: float | Noise | None = None,
         random_state: Any = 0,
+        image_shape: tuple[int, ...] | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Iterate over clean images and their restorations, batch by batch.
 
@@ -196,6 +212,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             Simulate with this noise, not with the estimator's.
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
+        image_shape : tuple of int, default=None
+            Shape of the images, where it is not that of training, see `predict`.
 
         Returns
         -------
@@ -210,15 +228,16 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             given with pairs, of which nothing is simulated.
         """
         self._check_ready()
-        clean, measured = self._pairs(X, y)
+        geometry = self._resized(image_shape)
+        clean, measured = self._pairs(X, y, geometry)
         if measured is not None:
             check_nothing_simulates(operator, noise)
-        A = self._parts()["A"] if operator is None else self._other_map(operator)
+        A = self._parts(geometry)["A"] if operator is None else self._other_map(operator, geometry)
         noise = self.noise if noise is None else noise
         if measured is None:
             self._look_at_simulation(clean, A, noise, self.data_range_)
         measure = self._measure(A, noise, integer_seed(random_state), measured)
-        return self._restored(clean, measure, *self._begin())
+        return self._restored(clean, measure, *self._begin(geometry))
 
     def _measure(
         self, A: ForwardMap, noise: float | Noise, seed: int, measured: ArraySource | None
@@ -250,15 +269,19 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         tell(n_bad, len(clean))
 
     @torch.inference_mode(False)
-    def simulate(self, X: Any, random_state: Any = None) -> Any:
+    def simulate(
+        self, X: Any, random_state: Any = None, image_shape: tuple[int, ...] | None = None
+    ) -> Any:
         """Return measurements of clean images, as training simulates them.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images.
+            Clean images, of any height and width that the operator takes.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of masks and noise; None takes the estimator's own.
+        image_shape : tuple of int, default=None
+            Their shape, where they are flat; None takes the estimator's own.
 
         Returns
         -------
@@ -273,8 +296,10 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             If images, or the noise, are in units that can hardly be meant.
         """
         self._check_parameters()
-        images, is_single = self._images(X, allow_nan=has_missing(self.operator))
-        geometry, _, A = self._geometry(images)
+        check_image_shape(image_shape)
+        grid = self.image_shape if image_shape is None else image_shape
+        images, is_single = self._images(X, grid, allow_nan=has_missing(self.operator))
+        geometry, _, A = self._geometry(images, grid)
         A = self._placed(A)
         noise = as_noise(self.noise).build()
         seed = integer_seed(self.random_state if random_state is None else random_state)
@@ -377,8 +402,9 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         )
         clean, name = (y, "y") if paired else (X, "X")
         if known is None:
-            clean, is_single = self._images(clean, allow_nan=allow_nan, name=name)
-            geometry, operator, A = self._geometry(clean, name)
+            grid = self.image_shape
+            clean, is_single = self._images(clean, grid, allow_nan=allow_nan, name=name)
+            geometry, operator, A = self._geometry(clean, grid, name)
         else:
             clean = check_images(clean, self, allow_nan=allow_nan, name=name)
             clean, geometry, is_single = self._geometry_for(clean, known[0], name=name)
@@ -396,20 +422,29 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _are_swapped(self, measured: Any, clean: Any) -> bool:
         """Whether what is called clean has the shape that what is called measured would give."""
         try:
-            geometry = self._geometry(measured)[0]
+            geometry = self._geometry(measured, self.image_shape)[0]
         except ValueError:
             return False
         return geometry.measurements.shape == tuple(clean.shape[1:])
 
-    def _images(self, X: Any, *, allow_nan: bool = False, name: str = "X") -> tuple[Any, bool]:
+    def _images(
+        self,
+        X: Any,
+        image_shape: tuple[int, ...] | None,
+        *,
+        allow_nan: bool = False,
+        name: str = "X",
+    ) -> tuple[Any, bool]:
         """Return clean images before anything is fitted, and whether they are one without axis."""
         array = check_images(X, self, allow_nan=allow_nan, name=name)
-        return as_batch(array, self.image_shape, is_table=hasattr(X, "iloc"), name=name)
+        return as_batch(array, image_shape, is_table=hasattr(X, "iloc"), name=name)
 
-    def _geometry(self, array: Any, name: str = "X") -> tuple[Geometry, Operator, ForwardMap]:
+    def _geometry(
+        self, array: Any, image_shape: tuple[int, ...] | None, name: str = "X"
+    ) -> tuple[Geometry, Operator, ForwardMap]:
         """Return the layouts, a copy of the operator, and what it builds for clean images."""
         operator = Identity() if self.operator is None else clone(self.operator)
-        images = image_layout(tuple(array.shape), self.image_shape, name)
+        images = image_layout(tuple(array.shape), image_shape, name)
         A = operator.build(images.tensor_shape)
         geometry = Geometry(
             images,
@@ -477,16 +512,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
             name=name,
         )
 
-    def _measurements(
-        self, X: Any, geometry: Geometry | None = None
-    ) -> tuple[ArraySource, Geometry, bool]:
+    def _measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
         """Return what `predict` was given, checked, how it lies, and whether it is one alone."""
-        own = self._geometry_ if geometry is None else geometry
-        self._check_names(X, own.measurements)
+        self._check_names(X, geometry.measurements)
         allow_nan = has_missing(self.operator_)
-        allow_complex = is_complex_shape(own.measurements.tensor_shape)
+        allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
         array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
-        array, own, is_single = self._geometry_for(array, own, measured=True)
+        array, own, is_single = self._geometry_to_restore(array, geometry, measured=True)
         return self._source(array, own, measured=True, allow_nan=allow_nan), own, is_single
 
     def _map(self, geometry: Geometry) -> ForwardMap:
@@ -494,7 +526,13 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         return self._parts(geometry)["A"]
 
     def _geometry_for(
-        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+        self,
+        array: Any,
+        geometry: Geometry,
+        *,
+        measured: bool = False,
+        name: str = "X",
+        hint: str = "",
     ) -> tuple[Any, Geometry, bool]:
         """Return images or measurements, how they lie, and whether they are one alone.
 
@@ -503,22 +541,31 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         layout = geometry.measurements if measured else geometry.images
         is_single = tuple(array.shape) == layout.shape
         array = Single(array) if is_single else array
-        check_shape(array, layout.shape, self, "measurements" if measured else "images", name)
+        what = "measurements" if measured else "images"
+        check_shape(array, layout.shape, self, what, name, hint)
         return array, geometry, is_single
 
-    def _pairs(self, X: Any, y: Any) -> tuple[ArraySource, ArraySource | None]:
+    def _geometry_to_restore(
+        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+    ) -> tuple[Any, Geometry, bool]:
+        """Return the same after `fit`, when another size can be asked for."""
+        hint = self._size_hint(array, measured) if geometry is self._geometry_ else ""
+        return self._geometry_for(array, geometry, measured=measured, name=name, hint=hint)
+
+    def _pairs(self, X: Any, y: Any, geometry: Geometry) -> tuple[ArraySource, ArraySource | None]:
         """Return what `score` was given, checked: clean images and perhaps measurements."""
         X, y = pairs_of(X, y)
         if are_images(y):
-            measured, clean, name = self._measurements(X)[0], check_images(y, self, name="y"), "y"
+            measured = self._measurements(X, geometry)[0]
+            clean, name = check_images(y, self, name="y"), "y"
         else:
             self._check_names(X, self._geometry_.images)
             measured, clean, name = None, check_images(X, self), "X"
-        clean, geometry, is_single = self._geometry_for(clean, self._geometry_, name=name)
-        source = self._source(clean, geometry, name=name)
+        clean, own, is_single = self._geometry_to_restore(clean, geometry, name=name)
+        source = self._source(clean, own, name=name)
         if measured is not None:
             check_consistent_length(measured, source)
-            self._look_at_pairs(measured, source, self._map(geometry), geometry)
+            self._look_at_pairs(measured, source, self._map(own), own)
         elif y is not None and not is_single:
             check_consistent_length(source, y)
         return source, measured
@@ -533,6 +580,56 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     def _clipped(self, x: torch.Tensor) -> torch.Tensor:
         return x if self.clip is None else x.clamp(*self.clip)
+
+    # ------------------------------------------------------------------ images of another size
+
+    def _bound_to_size(self) -> str | None:
+        """Return why only images of the training shape can be restored; None if others can."""
+        return None
+
+    def _resized(self, image_shape: tuple[int, ...] | None) -> Geometry:
+        """Return how images of another shape lie, and their measurements."""
+        own = self._geometry_
+        if image_shape is None:
+            return own
+        check_image_shape(image_shape)
+        n_channels = own.images.tensor_shape[0]
+        if (*image_shape[2:], n_channels)[0] != n_channels:
+            raise ValueError(
+                f"image_shape is {image_shape}, but the training images have {n_channels} "
+                "channel(s)."
+            )
+        images = own.images.resized(*image_shape[:2])
+        reason = self._bound_to_size()
+        if reason is not None and images != own.images:
+            raise ValueError(reason)
+        try:
+            A = self._parts(replace(own, images=images))["A"]
+        except ValueError as error:
+            error.add_note(
+                "The operator, or what is built beside it, does not allow images of shape "
+                f"{image_shape}."
+            )
+            raise
+        measurements = measurement_layout(A.measurement_shape, images)
+        return replace(own, images=images, measurements=measurements)
+
+    def _size_hint(self, array: Any, measured: bool) -> str:
+        """Return what to write for arrays of another size, the end of an error; or nothing."""
+        own = self._geometry_.measurements if measured else self._geometry_.images
+        shape = tuple(array.shape[1:])
+        is_flat = len(shape) == len(own.shape) == 1
+        if not is_flat and not own.is_another_size(shape):
+            return ""
+        reason = self._bound_to_size()
+        if reason is not None:
+            return reason
+        of_images = own == self._geometry_.images and not is_flat
+        told = own.size_in(shape) if of_images else "(height, width)"
+        return (
+            f"For images of another size write predict(..., image_shape={told}); score takes it, "
+            "too."
+        )
 
     # ------------------------------------------------------------------ built modules
 
@@ -550,14 +647,14 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
         return {"A": self._placed(self.operator_.build(geometry.images.tensor_shape))}
 
-    def _other_map(self, operator: Operator) -> ForwardMap:
+    def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:
         """Return the map of an operator to simulate with, whose measurements can be restored."""
         if not isinstance(operator, Operator):
             raise ValueError(
                 f"The 'operator' to simulate with must be an Operator. Got {operator!r} instead."
             )
-        A = self._placed(operator.build(self._geometry_.images.tensor_shape))
-        fitted = self._parts()["A"]
+        A = self._placed(operator.build(geometry.images.tensor_shape))
+        fitted = self._parts(geometry)["A"]
         if A.measurement_shape != fitted.measurement_shape:
             raise ValueError(
                 f"{operator!r} gives measurements of shape {A.measurement_shape}, but the fitted "

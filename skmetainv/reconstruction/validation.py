@@ -202,9 +202,14 @@ def are_images(y: Any) -> bool:
 
 
 def check_shape(
-    X: Any, expected: tuple[int, ...], estimator: BaseEstimator, what: str, name: str = "X"
+    X: Any,
+    expected: tuple[int, ...],
+    estimator: BaseEstimator,
+    what: str,
+    name: str = "X",
+    hint: str = "",
 ) -> None:
-    """Raise scikit-learn's error if the items of `X` do not have the `expected` shape."""
+    """Raise scikit-learn's error, then a hint, if items of `X` have not the `expected` shape."""
     shape, owner = tuple(X.shape[1:]), type(estimator).__name__
     if shape == expected:
         return
@@ -214,7 +219,7 @@ def check_shape(
         has, wants = f"{what} of shape {shape}", f"{what} of shape {expected}"
         if shape == expected[1:]:
             wants += f": the first axis counts {what}"
-    raise ValueError(f"{name} has {has}, but {owner} is expecting {wants}.")
+    raise ValueError(f"{name} has {has}, but {owner} is expecting {wants}. {hint}".rstrip())
 
 
 def check_measurements(

@@ -1,0 +1,110 @@
+"""Peak memory and time of large images restored at once and tile by tile, and what overlaps give.
+
+    python -m benchmarks.tiles
+
+Each case denoises, or fills in, one image of random gray values in a process of its own, by a
+network that is hardly trained: peak memory, the most that was resident (as the operating system
+counts it), and seconds do not depend on the weights. `DnCNN` and the U-Net have their default
+sizes, `DRUNet` a width of 16. The differences by overlap are those of networks trained on the
+package's faces, on a mosaic of faces.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.record import save
+from skmetainv import UNetReconstructor
+from skmetainv.datasets import load_faces
+from skmetainv.denoisers import DnCNN, DRUNet
+from skmetainv.operators import Inpainting
+
+SIDE = 2048
+TILES = {"DnCNN": 256, "DRUNet": 512, "UNetReconstructor": 256}
+LARGE = {"DRUNet": {"width": 16}}
+MAKERS = {
+    "DnCNN": lambda **own: DnCNN(0.1, **own),
+    "DRUNet": lambda **own: DRUNet(0.1, **own),
+    "UNetReconstructor": lambda **own: UNetReconstructor(Inpainting(), **own),
+}
+# Networks small enough to be trained in a minute each, of the reach of the larger ones.
+SMALL = {
+    "DnCNN": {"width": 16, "max_epochs": 30, "lr": 3e-3},
+    "DRUNet": {"width": 8, "max_epochs": 60, "lr": 1e-3},
+    "UNetReconstructor": {"width": 8, "max_epochs": 100},
+}
+OVERLAPS = (0, 8, 16, 32, 48, None)
+
+
+def measure(name, side, tile):
+    """Print the peak memory before and after a prediction, and its seconds."""
+    own = LARGE.get(name, {})
+    est = MAKERS[name](**own, max_epochs=1, lr=1e-9, random_state=0, device="cpu")
+    est.fit(load_faces()[:2])
+    image = np.random.default_rng(0).random((1, side, side), dtype=np.float32)
+    before, began = peak_mb(), time.perf_counter()
+    est.predict(image, image_shape=(side, side), tile=tile)
+    seconds = time.perf_counter() - began
+    print(json.dumps({"before_mb": before, "peak_mb": peak_mb(), "seconds": seconds}))
+
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def memory(sides):
+    """Return what each network takes of images of some sides, at once and tile by tile."""
+    found = {}
+    for name in MAKERS:
+        for side in sides:
+            for tile in (None, TILES[name]):
+                command = [sys.executable, "-m", "benchmarks.tiles", "--measure", name, str(side)]
+                command += [] if tile is None else [str(tile)]
+                out = subprocess.run(command, capture_output=True, text=True)
+                case = f"{name}, {side} x {side}, {'at once' if tile is None else f'tile={tile}'}"
+                if out.returncode:
+                    found[case] = {"failed": out.stderr.splitlines()[-1:]}
+                else:
+                    found[case] = json.loads(out.stdout)
+                    found[case]["growth_mb"] = found[case]["peak_mb"] - found[case]["before_mb"]
+                print(case, found[case], flush=True)
+    return found
+
+
+def differences():
+    """Return how far trained networks' images, tile by tile, are from the whole image's."""
+    faces, found = load_faces(), {}
+    mosaic = faces.reshape(10, 10, 25, 25).swapaxes(1, 2).reshape(1, 250, 250)
+    for name, settings in SMALL.items():
+        est = MAKERS[name](**settings, random_state=0, device="cpu").fit(faces[:80])
+        measured = est.simulate(mosaic, random_state=0)
+        whole = est.predict(measured, image_shape=(250, 250))
+        for overlap in OVERLAPS:
+            tiled = est.predict(measured, image_shape=(250, 250), tile=64, overlap=overlap)
+            found[f"{name}, overlap={overlap}"] = float(np.abs(tiled - whole).max())
+    for case, difference in found.items():
+        print(f"{case}: {difference:.1e}")
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--measure", nargs="+", metavar="NAME SIDE [TILE]", help=argparse.SUPPRESS)
+    parser.add_argument("--sides", nargs="+", type=int, default=[SIDE // 2, SIDE])
+    args = parser.parse_args()
+    if args.measure:
+        name, side, *tile = args.measure
+        measure(name, int(side), int(tile[0]) if tile else None)
+        return
+    found = {"memory": memory(args.sides), "largest_difference": differences()}
+    settings = {"sides": args.sides, "tiles": TILES, "large": LARGE, "trained": SMALL}
+    print(save("tiles", settings, found).name)
+
+
+if __name__ == "__main__":
+    main()
