@@ -82,9 +82,9 @@ class ClassicalReconstructor(FromStart):
         ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
         square if they can be, else one row.
     data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest. With None floats are
-        nominally in [0, 1] and integers are divided by their type's maximum; otherwise all
-        values are taken as they are.
+        The largest value of images, or the least and the largest; all values are then taken as
+        they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
+        uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
     clip : (float, float), default=None
         Clip predictions to this range.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
@@ -176,8 +176,8 @@ class ClassicalReconstructor(FromStart):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, on which a learned denoiser of the solver is fitted. With `y`:
-            measurements.
+            Clean images, on which a learned denoiser of the solver is fitted; see
+            `docs/arrays.md` for all that is taken. With `y`: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is taken for labels and ignored.
 

@@ -141,9 +141,9 @@ default="per_step"
         ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
         square if they can be, else one row.
     data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest. With None floats are
-        nominally in [0, 1] and integers are divided by their type's maximum; otherwise all
-        values are taken as they are.
+        The largest value of images, or the least and the largest; all values are then taken as
+        they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
+        uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
     clip : (float, float), default=None
         Clip predictions to this range.
     precision : {"float32", "float64", "bfloat16"}, default="float32"

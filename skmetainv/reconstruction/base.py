@@ -277,7 +277,8 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, of any height and width that the operator takes.
+            Clean images, of any height and width that the operator takes; channels may come first,
+            see `docs/arrays.md`. One colour image may come without the first axis.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of masks and noise; None takes the estimator's own.
         image_shape : tuple of int, default=None

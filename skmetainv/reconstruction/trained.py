@@ -173,7 +173,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
             Clean images, whose measurements are simulated anew in every epoch; where the
             operator has missing values they may have NaN, too, for pixels that nobody knows
-            (`score` takes complete images only).
+            (`score` takes complete images only). Channels may come first; data sets, lazy arrays,
+            lists and data frames are taken, see `docs/arrays.md`. A data set of pairs has `y`, too.
             With `y`: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`; `noise` then plays no part. A 1-D `y` is
@@ -193,14 +194,17 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         Raises
         ------
         ValueError
-            If a parameter is out of its range, if the arrays are not images, or not a pair of
-            measurements and images; if a checkpoint is damaged, or of other parameters or data.
+            If a parameter is out of its range; if the arrays are not images, may be one image as
+            well as several, or are not measurements and their images, in this order; if a checkpoint is damaged, or of other parameters or data.
 
         Warns
         -----
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite, or if training was
             interrupted.
+        DataConversionWarning
+            If images, measurements or the noise are in units that can hardly be meant, if flat
+            images are taken for square ones, or a last axis of many entries for channels.
 
         Notes
         -----
