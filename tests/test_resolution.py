@@ -242,3 +242,13 @@ def test_flat_colour_images_are_denoised_with_the_weights_of_a_file(tmp_path):
     np.testing.assert_allclose(
         restored.reshape(8, 10, 13, 3), est.predict(colour[:, :10]), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_is_built_for_many_sizes_is_not_kept_for_ever(name):
+    est = MAKERS[name](GaussianBlur()).fit(FACES)
+    first = est.predict(FACES)
+    for side in range(6, 16):
+        est.predict(np.zeros((1, side, 9)), image_shape=(side, 9))
+    assert len(est._cache) <= 4
+    np.testing.assert_array_equal(est.predict(FACES), first)

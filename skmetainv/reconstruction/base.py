@@ -72,6 +72,9 @@ Measure: TypeAlias = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
 # What weights and images are computed in; under "bfloat16" networks round it further.
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
+# Built parts that are kept, for so many image shapes: each may have a matrix, or a network.
+_PARTS_KEPT = 4
+
 
 class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     """What the estimators that restore images from measurements have in common.
@@ -637,13 +640,17 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
     def _parts(self, geometry: Geometry | None = None) -> dict[str, Any]:
         """Return the built parts of the fitted estimator, built once per device, type and shape.
 
-        They depend on fitted attributes alone, so that `set_params` cannot make them stale.
+        They depend on fitted attributes alone, so that `set_params` cannot make them stale. Those
+        built last are kept.
         """
         own = self._geometry_ if geometry is None else geometry
         key = (str(check_device(self.device)), self.precision, own.images.tensor_shape)
-        if key not in self._cache:
-            self._cache[key] = self._build_parts(own)
-        return self._cache[key]
+        parts = self._cache.get(key)
+        if parts is None:
+            parts = self._cache[key] = self._build_parts(own)
+            for oldest in list(self._cache)[:-_PARTS_KEPT]:
+                self._cache.pop(oldest, None)  # another thread may have been first
+        return parts
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
         return {"A": self._placed(self.operator_.build(geometry.images.tensor_shape))}
