@@ -8,6 +8,7 @@ from operator_registry import Difference
 
 from skmetainv.operators import (
     Blur,
+    Composition,
     CompressedSensing,
     DeepInverseOperator,
     Downsampling,
@@ -97,9 +98,9 @@ def triple(x):
         (2.0 * MissingPixels(), "missing samples come last"),
         (Identity() + MissingPixels(), "missing samples come last"),
         (Identity() + Difference(), r"Got \(1, 4, 4\) of Identity\(\) and \(16,\)"),
-        (Identity() @ 3, "'inner' parameter of Composition"),
+        (Composition(Identity(), 3), "'inner' parameter of Composition"),
         (Stack([]), "list of at least one Operator"),
-        (Stack([Identity(), "blur"]), "list of at least one Operator"),
+        (Stack([Identity(), "blur"]), "Each entry of the .operators. parameter of Stack"),
         (Inpainting(mask=np.ones((4, 5), dtype=bool)), r"of shape \(4, 4\) or \(4, 4, 1\)"),
         (MissingPixels(observed=0), "'observed' parameter of MissingPixels"),
         (MissingPixels(observed=1.5), "'observed' parameter of MissingPixels"),
