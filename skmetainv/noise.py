@@ -2,23 +2,29 @@
 
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Interval, ParameterObject, comes_from
 
 #: ``noisy(y, generators)`` gives a noisy copy of `y`, from one generator per image.
 NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]], torch.Tensor]
 
 
-class Noise(BaseEstimator):
+class Noise(ParameterObject):
     """A noise model ``e`` of ``y = A(x) + e``. A subclass writes `build`.
 
     ``first + second`` is the mixture that applies one after the other.
     """
+
+    @classmethod
+    def instead_of(cls, value: Any) -> str | None:
+        """Return our noise of the name that DeepInverse's has, see `ParameterObject`."""
+        name = type(value).__name__
+        same = comes_from(value, "deepinv") and name in [c.__name__ for c in cls.__subclasses__()]
+        return f"{name}(...) of skmetainv.noise" if same else None
 
     def __add__(self, other: "Noise") -> "Mixture":
         return Mixture(self, other)

@@ -1,9 +1,170 @@
-"""Scikit-learn's declarative checks of parameters, imported in this one place.
+"""Hyper-parameters: scikit-learn's declarative checks, and what to write where one fails.
 
-They are private there (`sklearn.utils._param_validation`), unchanged since 1.2, and used by many
-libraries; should they move, only this module does.
+The checks are private there (`sklearn.utils._param_validation`), unchanged since 1.2, and used by
+many libraries; should they move, only this module does.
 """
 
-from sklearn.utils._param_validation import Interval, StrOptions
+from __future__ import annotations
 
-__all__ = ["Interval", "StrOptions"]
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    validate_parameter_constraints,
+)
+from sklearn.utils._param_validation import StrOptions as _StrOptions
+
+__all__ = ["Interval", "ParameterObject", "StrOptions", "advice", "comes_from"]
+
+
+class StrOptions(_StrOptions):
+    """A set of strings, which errors list in alphabetical order.
+
+    Parameters
+    ----------
+    options : iterable of str
+        The strings.
+    aliases : mapping of str to str, default=None
+        Other words for some of them, in small letters: not taken, but understood by errors.
+    """
+
+    def __init__(self, options: Iterable[str], aliases: Mapping[str, str] | None = None):
+        super().__init__(set(options))
+        self.words = {_plain(word): option for word, option in (aliases or {}).items()}
+        self.words |= {_plain(option): option for option in self.options}
+
+    def __str__(self) -> str:
+        return f"a str among {{{', '.join(repr(option) for option in sorted(self.options))}}}"
+
+    def instead_of(self, value: Any) -> str | None:
+        """Return the option that a word stands for, as it is written; None if there is none."""
+        option = self.words.get(_plain(value)) if isinstance(value, str) else None
+        return None if option is None else repr(option)
+
+
+class ParameterObject(BaseEstimator):
+    """Hyper-parameters with scikit-learn's `get_params`, `clone` and `repr`, and better errors."""
+
+    _parameter_constraints: dict[str, Any] = {}
+
+    @classmethod
+    def instead_of(cls, value: Any) -> str | None:
+        """Return what to write where `value` was given and such an object is asked for.
+
+        None if nothing is known; a subclass names its adapters.
+        """
+        return None
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of a part as ``part__parameter``.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name.
+
+        Returns
+        -------
+        self : object
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a name is unknown, or a part that is None, a number or a string has no parameters.
+        """
+        own = self.get_params(deep=False)
+        for name in params:
+            part, _, inner = name.partition("__")
+            value = params.get(part, own.get(part))
+            if inner and part in own and not hasattr(value, "set_params"):
+                raise ValueError(
+                    f"The {part!r} parameter of {type(self).__name__} is {value!r}, which has no "
+                    f"parameter {inner!r} to set. {self._parts_with(part, inner)}"
+                )
+        return super().set_params(**params)
+
+    def _parts_with(self, part: str, inner: str) -> str:
+        """Return which objects to set first, such that `part` has the parameter `inner`."""
+        first = inner.partition("__")[0]
+        names = sorted(
+            kind.__name__
+            for base in _kinds(self._parameter_constraints.get(part))
+            for kind in _public_subclasses(base)
+            if first in kind._get_param_names()
+        )
+        if not names:
+            return "Set an object that has it first."
+        others = f", or {', '.join(names[1:])}" if names[1:] else ""
+        return f"Set an object that has it first: {part}={names[0]}({first}=...){others}."
+
+    def _validate_params(self) -> None:
+        """Check the parameters one by one, and add to an error what to write instead."""
+        owner, constraints = type(self).__name__, self._parameter_constraints
+        for name, value in self.get_params(deep=False).items():
+            try:
+                validate_parameter_constraints(constraints, {name: value}, caller_name=owner)
+            except InvalidParameterError as error:
+                hint = advice(constraints[name], value, name) or self._elsewhere(value)
+                raise InvalidParameterError(f"{error}{hint}") from None
+
+    def _elsewhere(self, value: Any) -> str:
+        """Return which parameter takes a value that was given as another one."""
+        for name, constraints in self._parameter_constraints.items():
+            if any(isinstance(value, kind) for kind in _kinds(constraints)):
+                return f" Write {name}={type(value).__name__}(...)."
+        return ""
+
+
+def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
+    """Return what to write instead of a value that is not among what a parameter takes.
+
+    Parameters
+    ----------
+    constraints : sequence
+        What it takes; `ParameterObject` and `StrOptions` among them are asked.
+    value : object
+        What was given.
+    name : str, default=""
+        The parameter.
+
+    Returns
+    -------
+    advice : str
+        A sentence after a space; empty if nothing is known.
+    """
+    line = None
+    if isinstance(value, type) and issubclass(value, tuple(_kinds(constraints))):
+        line = f"{value.__name__}(), an instance of the class"
+    for constraint in constraints:
+        if line is None and hasattr(constraint, "instead_of"):
+            line = constraint.instead_of(value)
+    return "" if line is None else f" Write {name}{'=' if name else ''}{line}."
+
+
+def comes_from(value: Any, package: str) -> bool:
+    """Whether an object is of a class of `package`, or of one that is made from such a class."""
+    return any(kind.__module__.partition(".")[0] == package for kind in type(value).__mro__)
+
+
+def _kinds(constraints: Any) -> list[type[ParameterObject]]:
+    """Return the classes of parameter objects among what a parameter takes."""
+    listed = constraints if isinstance(constraints, list) else []
+    return [c for c in listed if isinstance(c, type) and issubclass(c, ParameterObject)]
+
+
+def _public_subclasses(kind: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
+    """Iterate over what this library offers of a kind."""
+    for subclass in kind.__subclasses__():
+        if not subclass.__name__.startswith("_") and subclass.__module__.startswith("skmetainv."):
+            yield subclass
+        yield from _public_subclasses(subclass)
+
+
+def _plain(word: str) -> str:
+    """Return a word without capitals, spaces and signs."""
+    return re.sub(r"[^a-z0-9]", "", word.lower())

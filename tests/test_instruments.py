@@ -182,7 +182,7 @@ def test_radon_is_scikit_image_s(size):
     """Joseph's method and a rotated image differ by 0.2 % of the maximum on smooth phantoms."""
     image, angles = phantom(*size), np.linspace(3, 183, 37, endpoint=False)
     expected = radon(image, angles, circle=False).T
-    result = measured(Radon(angles), image)[0]
+    result = measured(Radon(angles, n_detectors=expected.shape[1]), image)[0]
     assert np.abs(result - expected).max() < 3e-3 * expected.max()
 
 
@@ -190,6 +190,22 @@ def test_radon_keeps_the_mass_at_every_angle():
     image = phantom(40, 40)
     sums = measured(Radon(24), image)[0].sum(axis=1)
     np.testing.assert_allclose(sums, image.sum(), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (2, 2), (24, 24), (25, 25), (32, 32), (24, 25), (9, 32), (31, 10), (1, 6)]
+)
+def test_radon_sees_every_pixel_at_every_angle(size):
+    """Between 0.8 and sqrt(2) at any angle, as Joseph's weights have it, and no more with more."""
+    diagonal = np.rad2deg(np.arctan2(*size))
+    angles = np.concatenate([np.arange(0, 360, 7.5), [diagonal, -diagonal]])
+    A = Radon(angles).build((1, *size))
+    seen = A.explicit()[0].reshape(len(angles), -1, size[0] * size[1]).sum(1)
+    assert seen.min() > 0.8
+    assert seen.max() < 1.42
+    n_more = A.measurement_shape[2] + 2
+    more = Radon(angles, n_detectors=n_more).build((1, *size)).explicit()[0]
+    torch.testing.assert_close(more.reshape(len(angles), n_more, -1).sum(1), seen)
 
 
 def test_each_image_has_its_own_views():

@@ -1,6 +1,7 @@
 """Other people's denoisers."""
 
 import copy
+import inspect
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
 from skmetainv.parameters import Interval
 
+_DEFAULT_LEVEL = 0.05
 # A model is tried on images no larger than this along a side.
 _TRIAL_PIXELS = 64
 _CONSTRAINTS = {"noise_level": [Interval(Real, 0, None, closed="neither")]}
@@ -21,13 +23,20 @@ class FunctionDenoiser(Denoiser):
     Parameters
     ----------
     fn : callable
-        ``fn(x, noise_level)`` gives denoised images, both `x` and the result of shape
-        ``(batch, channels, height, width)``, the noise level a float, or a tensor of shape ``()``
-        or ``(batch, 1, 1, 1)``. It is written in torch, each image on its own; derivatives come
-        from autograd. Of a module a copy is used, in evaluation mode; a solver may train its
+        ``fn(x, noise_level)``, or ``fn(x)``, gives denoised images, both `x` and the result of
+        shape ``(batch, channels, height, width)``, the noise level a float, or a tensor of shape
+        ``()`` or ``(batch, 1, 1, 1)``. It is written in torch, each image on its own; derivatives
+        come from autograd. Of a module a copy is used, in evaluation mode; a solver may train its
         weights.
-    noise_level : float, default=0.05
-        Standard deviation of the noise, where a solver says none.
+    noise_level : float, default=None
+        Standard deviation of the noise, where a solver says none; None is 0.05. A function of the
+        image alone, as its signature has it, takes no noise level, neither this nor a solver's.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if a module does not take such images or gives others, or `noise_level` is
+        given to a function of the image alone.
 
     Examples
     --------
@@ -38,16 +47,27 @@ class FunctionDenoiser(Denoiser):
     tensor([[[[0.5000]]]])
     """
 
-    _parameter_constraints = {**_CONSTRAINTS, "fn": [callable]}
+    _parameter_constraints = {"noise_level": [*_CONSTRAINTS["noise_level"], None], "fn": [callable]}
 
-    def __init__(self, fn: Callable[..., torch.Tensor], noise_level: float = 0.05):
+    def __init__(self, fn: Callable[..., torch.Tensor], noise_level: float | None = None):
         self.fn = fn
         self.noise_level = noise_level
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
         self._validate_params()
-        return _FunctionDenoiser(self.noise_level, self.fn)
+        takes_level = _takes_noise_level(self.fn)
+        if self.noise_level is not None and not takes_level:
+            raise ValueError(
+                "The 'noise_level' parameter of FunctionDenoiser must be None: 'fn' takes the "
+                f"image alone. Got {self.noise_level!r} instead; a function fn(x, noise_level) "
+                "takes one."
+            )
+        level = _DEFAULT_LEVEL if self.noise_level is None else self.noise_level
+        D = _FunctionDenoiser(level, self.fn, takes_level)
+        if isinstance(self.fn, torch.nn.Module):
+            _check_module(D, self.fn, image_shape, "'fn' parameter of FunctionDenoiser")
+        return D
 
 
 class DeepInverseDenoiser(Denoiser):
@@ -95,31 +115,61 @@ class DeepInverseDenoiser(Denoiser):
                 f"Got {self.model!r} instead."
             )
         D = _FunctionDenoiser(self.noise_level, self.model)
-        try:
-            with torch.no_grad():
-                D(_small_image(self.model, image_shape))
-        except RuntimeError as error:
-            raise ValueError(
-                f"{type(self.model).__name__}, the 'model' parameter of DeepInverseDenoiser, does "
-                f"not take images of shape {tuple(image_shape)}: {error}"
-            ) from error
+        _check_module(D, self.model, image_shape, "'model' parameter of DeepInverseDenoiser")
         return D
 
 
 class _FunctionDenoiser(ClassicalModule):
-    def __init__(self, noise_level: float, fn: Callable[..., Any]):
+    def __init__(self, noise_level: float, fn: Callable[..., Any], takes_level: bool = True):
         super().__init__(noise_level)
+        self.takes_noise_level = takes_level
         self.fn = copy.deepcopy(fn).eval() if isinstance(fn, torch.nn.Module) else fn
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
-        denoised = self.fn(x, noise_level)
+        denoised = self.fn(x, noise_level) if self.takes_noise_level else self.fn(x)
         if not isinstance(denoised, torch.Tensor) or denoised.shape != x.shape:
-            got = getattr(denoised, "shape", type(denoised).__name__)
+            is_tensor = isinstance(denoised, torch.Tensor)
+            got = tuple(denoised.shape) if is_tensor else type(denoised).__name__
             raise ValueError(
                 f"A denoiser must give images of the shape that it takes, {tuple(x.shape)}. "
                 f"Got {got} instead."
             )
         return denoised
+
+
+def _takes_noise_level(fn: Callable[..., Any]) -> bool:
+    """Whether a function can be called with an image and a noise level, by its signature."""
+    try:
+        signature = inspect.signature(fn.forward if isinstance(fn, torch.nn.Module) else fn)
+    except ValueError:  # functions of torch that are built in have none
+        return _can_be_called(fn, torch.zeros(1, 1, 1, 1), _DEFAULT_LEVEL)
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        return False
+    return True
+
+
+def _can_be_called(fn: Callable[..., Any], *arguments: Any) -> bool:
+    try:
+        fn(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _check_module(
+    D: DenoiserModule, module: torch.nn.Module, image_shape: tuple[int, ...], parameter: str
+) -> None:
+    """Raise if a module does not make images of such images."""
+    try:
+        with torch.no_grad():
+            D(_small_image(module, image_shape))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{type(module).__name__}, the {parameter}, does not denoise images of shape "
+            f"{tuple(image_shape)}: {error}"
+        ) from error
 
 
 def _small_image(model: torch.nn.Module, image_shape: tuple[int, ...]) -> torch.Tensor:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
+from skmetainv.parameters import ParameterObject, comes_from
 
-class Denoiser(BaseEstimator):
+
+class Denoiser(ParameterObject):
     """A denoiser, the prior of a solver: hyper-parameters; a subclass writes `build`."""
+
+    @classmethod
+    def instead_of(cls, value: Any) -> str | None:
+        """Return the adapter that makes a denoiser of `value`, see `ParameterObject`."""
+        if isinstance(value, nn.Module) and comes_from(value, "deepinv"):
+            return "DeepInverseDenoiser(model)"
+        if isinstance(value, nn.Module):
+            return "FunctionDenoiser(module)"
+        return "FunctionDenoiser(function)" if callable(value) else None
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape.

@@ -7,15 +7,14 @@ from numbers import Real
 from typing import Any, TypeAlias
 
 import torch
-from sklearn.base import BaseEstimator
 
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Interval, ParameterObject
 
 #: ``criterion(x, target, observed=None)`` gives one value per image, shape ``(batch,)``.
 Criterion: TypeAlias = Callable[..., torch.Tensor]
 
 
-class Loss(BaseEstimator):
+class Loss(ParameterObject):
     """A loss between images, or between measurements: one value per image.
 
     A subclass writes `build`.

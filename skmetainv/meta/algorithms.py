@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from sklearn.base import BaseEstimator
 
 from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop
 from skmetainv.meta.inner_loss import InnerObjective
 from skmetainv.operators import DataTerm
+from skmetainv.parameters import ParameterObject
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
@@ -64,7 +64,7 @@ class OuterLosses(NamedTuple):
     """What the inner steps descended, before each of them, shape ``(batch, m)``."""
 
 
-class Algorithm(BaseEstimator):
+class Algorithm(ParameterObject):
     """A meta-learning algorithm: hyper-parameters; a subclass writes `add_gradients`.
 
     Attributes

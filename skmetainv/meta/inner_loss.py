@@ -7,7 +7,6 @@ from numbers import Real
 from typing import Any, TypeAlias
 
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
@@ -15,7 +14,7 @@ from skmetainv.denoisers import Denoiser
 from skmetainv.denoisers.differences import gradient
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike, as_loss
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import Interval, ParameterObject, StrOptions
 from skmetainv.solvers.schedules import Schedule
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
@@ -24,7 +23,7 @@ Tensors: TypeAlias = Mapping[str, torch.Tensor]
 _TV_SMOOTHING = 1e-3
 
 
-class InnerLoss(BaseEstimator):
+class InnerLoss(ParameterObject):
     """Data fidelity, with an optional regulariser and an optional proximal term.
 
     ``L(theta_i) = fidelity(A(x), y) + weight R(x) + proximity / 2 ||theta_i - theta||^2``

@@ -17,7 +17,13 @@ _SHORTHANDS: dict[str, Callable[[], Algorithm]] = {
 }
 
 #: What a parameter that takes an algorithm accepts.
-ALGORITHM_CONSTRAINTS = [StrOptions(set(_SHORTHANDS)), Algorithm]
+ALGORITHM_CONSTRAINTS = [
+    StrOptions(
+        _SHORTHANDS,
+        {"first_order_maml": "fomaml", "first-order": "fomaml", "implicit_maml": "imaml"},
+    ),
+    Algorithm,
+]
 
 
 def as_algorithm(algorithm: str | Algorithm) -> Algorithm:

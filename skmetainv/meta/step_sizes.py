@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping
 
 import torch
-from sklearn.base import BaseEstimator
 
-from skmetainv.parameters import StrOptions
+from skmetainv.parameters import ParameterObject, StrOptions
 
 Tensors = Mapping[str, torch.Tensor]
 
 
-class StepSizeRule(BaseEstimator):
+class StepSizeRule(ParameterObject):
     """A rule for ``alpha``: hyper-parameters; a subclass writes `initial` and `at`.
 
     Attributes
@@ -164,7 +163,10 @@ STEP_SIZE_RULES: dict[str, type[StepSizeRule]] = {
 }
 
 #: What a parameter that takes a rule accepts.
-STEP_SIZE_CONSTRAINTS = [StrOptions(set(STEP_SIZE_RULES)), StepSizeRule]
+STEP_SIZE_CONSTRAINTS = [
+    StrOptions(STEP_SIZE_RULES, {"meta_sgd": "per_parameter", "constant": "fixed"}),
+    StepSizeRule,
+]
 
 
 def as_rule(rule: str | StepSizeRule) -> StepSizeRule:

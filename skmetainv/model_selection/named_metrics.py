@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import lpips, mse, psnr, ssim
+from skmetainv.parameters import StrOptions, advice
 
 #: A function of `skmetainv.metrics`, or one with settings of its own.
 Metric: TypeAlias = Callable[..., Any]
@@ -16,6 +17,14 @@ METRICS: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "mse": mse, "lpips": l
 
 #: Where lower is better a score is negative, and its name says so.
 SCORES: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "neg_mse": mse, "neg_lpips": lpips}
+
+
+def _advice(given: Any, known: Mapping[str, Metric]) -> str:
+    """Return what the first unknown name is called here, if it is anything."""
+    twins = {name.removeprefix("neg_"): name for name in known}
+    words = StrOptions(known, {f"neg_{name}": name for name in known} | twins)
+    unknown = [n for n in given if n not in [*known]] if isinstance(given, list | tuple) else []
+    return advice([words], unknown[0]) if unknown else ""
 
 
 def chosen_metrics(
@@ -27,7 +36,7 @@ def chosen_metrics(
     if not listed or any(n not in [*known] for n in given) or len(set(given)) < len(given):
         raise ValueError(
             f"The {parameter} must be a str among {[*known]}, or a list of some of them, each "
-            f"once. Got {names!r} instead."
+            f"once. Got {names!r} instead.{_advice(given, known)}"
         )
     if loss is not None and not isinstance(loss, LPIPS):
         raise ValueError(f"The 'lpips' parameter must be None or an LPIPS. Got {loss!r} instead.")

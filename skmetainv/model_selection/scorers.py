@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
@@ -19,12 +18,12 @@ from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import SCORES, chosen_metrics
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise
 from skmetainv.operators import Operator
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Interval, ParameterObject
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.validation import are_images, check_images, check_nothing_simulates
 
 
-class ImageScorer(BaseEstimator):
+class ImageScorer(ParameterObject):
     """Mean image quality of an estimator's restorations; higher is better.
 
     A scorer for `scoring=` of `GridSearchCV`, `cross_validate` and their kin: it takes clean

@@ -13,6 +13,7 @@ import torch
 
 from skmetainv.arrays import channels_last_order
 from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
+from skmetainv.operators.maps.dot_test import check_adjoint, check_linear
 from skmetainv.operators.maps.foreign import (
     DecomposableMap,
     FunctionLinearMap,
@@ -21,10 +22,18 @@ from skmetainv.operators.maps.foreign import (
     LinearPhysicsMap,
     PairMap,
     PhysicsMap,
-    convert_physics,
+)
+from skmetainv.operators.maps.foreign_functions import (
+    Understood,
+    convert,
+    in_each_precision,
+    understood,
 )
 from skmetainv.operators.maps.matrices import SparseMap, dense_map
 from skmetainv.operators.operator import Operator, check_numbers
+
+_FORWARD = "The 'forward' parameter of FunctionOperator"
+_ADJOINT = "The 'adjoint' parameter of FunctionOperator"
 
 
 class _Adapter(Operator):
@@ -35,16 +44,20 @@ class _Adapter(Operator):
 
 
 class FunctionOperator(_Adapter):
-    """``A(x) = forward(x)`` for any function of tensors.
+    """``A(x) = forward(x)`` for any function of tensors, or of NumPy arrays.
 
     Parameters
     ----------
     forward : callable
-        Takes a batch of images, ``(batch, channels, height, width)``, and gives a real tensor of
-        shape ``(batch, ...)``, each image on its own, in the images' type and on their device.
-        Without `adjoint`, differentiable by autograd, twice where training is to be exact.
+        Takes a batch of images, ``(batch, channels, height, width)``, and gives a batch of
+        measurements, ``(batch, ...)``, each image on its own, in the images' type. Of complex
+        measurements the real and imaginary parts become a last axis. Without `adjoint` it is
+        written in torch, and differentiable by autograd, twice where training is to be exact. Of a
+        module a copy is used, in evaluation mode.
     adjoint : callable, default=None
-        The adjoint of a linear `forward`. With it neither needs to be differentiable.
+        The adjoint of a linear `forward`: takes a batch of its measurements and gives images. With
+        it neither needs to be differentiable: all derivatives are made of the two. Either may be a
+        function of NumPy arrays, on the CPU.
     linear : bool, default=False
         Whether `forward` is linear though no adjoint is given: autograd then finds it. With
         `adjoint` it is in any case.
@@ -52,11 +65,16 @@ class FunctionOperator(_Adapter):
     Raises
     ------
     ValueError
-        By `build`, if `forward` does not give such a tensor, or `adjoint` is not its adjoint.
+        By `build`, if `forward` does not give such a batch or has no derivative, if it is not
+        linear though it should be, or `adjoint` is not its adjoint.
 
     Notes
     -----
-    To save an estimator, define the functions in a module: pickles do not hold code.
+    A function that computes in one precision only is used in it, and images are converted on the
+    way. To save an estimator, define the functions in a module: pickles do not hold code.
+
+    The adjoint is tried on random images: to 1e-5 in ``<A x, A x> = <x, A' A x>``, whatever their
+    size.
 
     Examples
     --------
@@ -65,6 +83,17 @@ class FunctionOperator(_Adapter):
     >>> A = FunctionOperator(torch.tanh).build(image_shape=(1, 2, 2))
     >>> A(torch.zeros(1, 1, 2, 2)).sum()
     tensor(0.)
+
+    A function of arrays with its adjoint:
+
+    >>> import numpy as np
+    >>> def shift(x):
+    ...     return np.roll(x, 1, axis=-1)
+    >>> def shift_back(y):
+    ...     return np.roll(y, -1, axis=-1)
+    >>> A = FunctionOperator(shift, adjoint=shift_back).build(image_shape=(1, 1, 3))
+    >>> A(torch.tensor([[[[1.0, 2.0, 3.0]]]]))
+    tensor([[[[3., 1., 2.]]]])
     """
 
     _parameter_constraints = {
@@ -75,8 +104,8 @@ class FunctionOperator(_Adapter):
 
     def __init__(
         self,
-        forward: Callable[[torch.Tensor], torch.Tensor],
-        adjoint: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        forward: Callable[[Any], Any],
+        adjoint: Callable[[Any], Any] | None = None,
         linear: bool = False,
     ):
         self.forward = forward
@@ -86,30 +115,25 @@ class FunctionOperator(_Adapter):
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        x = torch.zeros(2, *image_shape, dtype=torch.float64)
-        try:
-            y = self.forward(x)
-        except Exception as error:
+        forward = understood(self.forward, _FORWARD, image_shape)
+        if self.adjoint is not None:
+            return _pair(image_shape, forward, self.adjoint)
+        if not forward.differentiable:
             raise ValueError(
-                "The 'forward' parameter of FunctionOperator does not take images of shape "
-                f"{tuple(image_shape)} in double precision: {error}"
-            ) from error
-        if not isinstance(y, torch.Tensor) or y.dtype != x.dtype or y.ndim < 2 or len(y) != 2:
-            got = f"shape {tuple(y.shape)}, {y.dtype}" if isinstance(y, torch.Tensor) else repr(y)
-            raise ValueError(
-                "The 'forward' parameter of FunctionOperator must give a tensor of the images' "
-                f"type and of shape (batch, ...), here {x.dtype} and (2, ...); torch.view_as_real "
-                f"makes one of complex numbers. Got {got} instead."
+                f"{_FORWARD} has no derivative: autograd knows none of functions of NumPy, nor "
+                "under torch.no_grad or detach. Of a linear function give the adjoint, "
+                "FunctionOperator(forward, adjoint=...); write another one in torch."
             )
-        shape = tuple(y.shape[1:])
-        if self.adjoint is None:
-            if not self.linear:
-                return FunctionMap(image_shape, shape, self.forward)
-            linear = FunctionLinearMap(image_shape, shape, self.forward)
-            _check_linear(linear)
-            return linear
-        A = PairMap(image_shape, shape, self.forward, self.adjoint)
-        _check_adjoint(A)
+        if not self.linear:
+            return FunctionMap(image_shape, forward.shape, forward.function)
+        A = FunctionLinearMap(image_shape, forward.shape, forward.function)
+        check_linear(A, f"With linear=True, {_FORWARD}")
+        check_adjoint(
+            A,
+            "'forward'",
+            "What autograd finds for FunctionOperator",
+            "Write it in torch without detach, or give its adjoint=...",
+        )
         return A
 
 
@@ -168,13 +192,7 @@ class MatrixOperator(_Adapter):
         measurement_shape = (*shape, 2) if is_complex else shape
         columns, rows = channels_last_order(image_shape), channels_last_order(shape)
         if products:
-            return LinearOperatorMap(
-                image_shape,
-                measurement_shape,
-                matrix,
-                torch.from_numpy(columns),
-                torch.from_numpy(rows),
-            )
+            return self._of_products(image_shape, measurement_shape, columns, rows)
         if sparse:
             matrix = scipy.sparse.csr_array(matrix)[rows][:, columns]
             values = matrix.data
@@ -187,6 +205,32 @@ class MatrixOperator(_Adapter):
             return SparseMap(image_shape, measurement_shape, matrix.astype(np.float64))
         dense = torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float64))
         return dense_map(image_shape, measurement_shape, dense)
+
+    def _of_products(
+        self, image_shape: Shape, measurement_shape: Shape, columns: np.ndarray, rows: np.ndarray
+    ) -> LinearMap:
+        """Return the map of an operator that is known by its products."""
+        orders = torch.from_numpy(columns), torch.from_numpy(rows)
+        A = LinearOperatorMap(image_shape, measurement_shape, self.matrix, *orders)
+        forward, adjoint = (
+            f"`{name}` of the 'matrix' parameter of MatrixOperator"
+            for name in ("matvec", "rmatvec")
+        )
+        for name, product, shape in (
+            (forward, A, image_shape),
+            (adjoint, A.adjoint, measurement_shape),
+        ):
+            try:
+                product(torch.zeros(1, *shape, dtype=torch.float64))
+            except Exception as error:
+                raise ValueError(
+                    f"{name} fails: {error or type(error).__name__}. It takes vectors of "
+                    f"{math.prod(shape)} numbers; both products are needed, as in "
+                    "scipy.sparse.linalg.LinearOperator(shape, matvec=..., rmatvec=...)."
+                ) from error
+        check_linear(A, forward)
+        check_adjoint(A, "its `matvec`", adjoint, "It is the conjugate transpose: M.conj().T @ y.")
+        return A
 
     def _shape(self, matrix_shape: tuple[int, ...], image_shape: Shape) -> Shape:
         """Return the shape of a measurement as a tensor, without complex parts."""
@@ -267,69 +311,76 @@ class DeepInverseOperator(_Adapter):
                 "The 'physics' parameter of DeepInverseOperator must be a deepinv.physics.Physics. "
                 f"Got {self.physics!r} instead."
             )
-        physics = self.physics.clone().to("cpu")
-        shapes, types = self._measured_zeros(physics, image_shape)
-        only = types[0] if len(types) == 1 else None
-        decomposable = isinstance(physics, DecomposablePhysics) and only is None
-        if decomposable and _is_orthonormal(physics, image_shape):
-            kind: type[PhysicsMap] = DecomposableMap
-        else:
-            kind = LinearPhysicsMap if isinstance(physics, LinearPhysics) else PhysicsMap
-        return kind(image_shape, physics, shapes, only).double()
+        physics, measured, only = self._tried(image_shape)
+        if not isinstance(physics, LinearPhysics):
+            return PhysicsMap(image_shape, physics, measured, only).double()
+        closed_form = (
+            isinstance(physics, DecomposablePhysics)
+            and only is None
+            and isinstance(measured, torch.Tensor)
+            and not measured.is_complex()
+            and _is_orthonormal(physics, image_shape)
+        )
+        kind = DecomposableMap if closed_form else LinearPhysicsMap
+        A = kind(image_shape, physics, measured, only).double()
+        name = f"of {type(physics).__name__}, the 'physics' parameter of DeepInverseOperator,"
+        check_linear(A, f"`A` {name}")
+        check_adjoint(
+            A,
+            "its `A`",
+            f"`A_adjoint` {name}",
+            "Where autograd knows the derivative of `A`, FunctionOperator(physics.A, linear=True) "
+            "takes the adjoint from there (of Tomography: adjoint_via_backprop=True).",
+        )
+        return A
 
-    def _measured_zeros(
-        self, physics: Any, image_shape: Shape
-    ) -> tuple[list[Shape], list[torch.dtype]]:
-        """Return the shapes that a physics gives, and the types that it computes in."""
-        types, shapes, refused = [], [], None
-        for dtype in (torch.float32, torch.float64):
-            try:
-                y = convert_physics(physics, dtype).A(torch.zeros(1, *image_shape, dtype=dtype))
-                if hasattr(physics, "A_adjoint"):
-                    physics.A_adjoint(y)
-            except Exception as error:
-                refused = error
-            else:
-                parts = [y] if isinstance(y, torch.Tensor) else y
-                shapes = [tuple(part.shape[1:]) for part in parts]
-                types.append(dtype)
-        if types:
-            return shapes, types
+    def _tried(self, image_shape: Shape) -> tuple[Any, Any, torch.dtype | None]:
+        """Return a copy of the physics, what it gives of zeros, and the one type that it takes.
+
+        What a physics keeps of a call may be in that call's type: every try has its own copy.
+        """
+
+        def tried(dtype: torch.dtype) -> tuple[Any, Any]:
+            physics: Any = convert(self.physics.clone().to("cpu"), dtype)
+            x = torch.zeros(1, *image_shape, dtype=dtype)
+            y = physics.A(x)
+            back = physics.A_adjoint(y) if hasattr(physics, "A_adjoint") else x
+            for part in [back, y] if isinstance(y, torch.Tensor) else [back, *y]:
+                if part.dtype.to_real() != dtype:
+                    raise TypeError(f"of images in {dtype} it computes {part.dtype}.")
+            if back.shape != x.shape:
+                raise ValueError(f"`A_adjoint` gives images of shape {tuple(back.shape[1:])}.")
+            return physics, y
+
+        results, refused = in_each_precision(tried)
+        if not results:
+            raise ValueError(
+                f"{type(self.physics).__name__}, the 'physics' parameter of DeepInverseOperator, "
+                f"does not take images of shape {tuple(image_shape)}, in single or in double "
+                f"precision: {refused}"
+            ) from refused
+        only = next(iter(results)) if len(results) == 1 else None
+        return *results[only or torch.float64], only
+
+
+def _pair(image_shape: Shape, forward: Understood, adjoint: Callable[[Any], Any]) -> LinearMap:
+    """Return the map of two functions of FunctionOperator, which are tried."""
+    back = understood(adjoint, _ADJOINT, forward.shape, adjoint_of=forward)
+    if back.shape != tuple(image_shape):
         raise ValueError(
-            f"{type(physics).__name__}, the 'physics' parameter of DeepInverseOperator, does not "
-            f"take images of shape {tuple(image_shape)}: {refused}"
-        ) from refused
+            f"{_ADJOINT} must give images, of shape {tuple(image_shape)} each. Got "
+            f"{back.shape} instead."
+        )
+    A = PairMap(image_shape, forward.shape, forward.function, back.function)
+    check_linear(A, _FORWARD)
+    check_adjoint(A, "'forward'", _ADJOINT, "Without it, linear=True takes that of autograd.")
+    return A
 
 
 def _is_orthonormal(physics: Any, image_shape: Shape) -> bool:
     """Whether ``V V'`` of a decomposable physics, in double precision, is the identity."""
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, *image_shape)))
     return bool((physics.V(physics.V_adjoint(x)) - x).norm() < 1e-6 * x.norm())
-
-
-def _check_linear(A: LinearMap) -> None:
-    """Raise if ``A(2 x + z)`` is not ``2 A x + A z``."""
-    x, z = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 1, *A.image_shape)))
-    expected = 2 * A(x) + A(z)
-    if (A(2 * x + z) - expected).norm() > 1e-4 * expected.norm():
-        raise ValueError(
-            "The 'forward' parameter of FunctionOperator is not linear, though linear=True says so."
-        )
-
-
-def _check_adjoint(A: LinearMap) -> None:
-    """Raise if ``<A x, v>`` is not ``<x, A' v>``."""
-    generator = np.random.default_rng(0)
-    x = torch.from_numpy(generator.standard_normal((1, *A.image_shape)))
-    v = torch.from_numpy(generator.standard_normal((1, *A.measurement_shape)))
-    Ax, back = A(x), A.adjoint(v)
-    left, right = float((Ax * v).sum()), float((x * back).sum()) if back.shape == x.shape else None
-    if right is None or abs(left - right) > 1e-4 * float(Ax.norm() * v.norm()):
-        raise ValueError(
-            "The 'adjoint' parameter of FunctionOperator is not the adjoint of 'forward': "
-            f"<A x, v> is {left:.6g} and <x, A' v> {right if right is None else f'{right:.6g}'} "
-            f"for random x and v, the latter of shape {tuple(v.shape)}."
-        )
 
 
 def _real_and_imaginary(matrix: Any) -> Any:

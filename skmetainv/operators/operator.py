@@ -7,17 +7,18 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+import scipy.sparse
+import torch
 from sklearn.utils import Tags, get_tags
 
 from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import scaled
 from skmetainv.operators.maps.sums import added, stacked
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Interval, ParameterObject, advice, comes_from
 
 
-class Operator(BaseEstimator):
+class Operator(ParameterObject):
     """A forward model ``A`` of ``y = A(x) + e``: hyper-parameters, no tensors.
 
     A subclass stores its hyper-parameters and writes `build`. One whose measurements hold NaN
@@ -26,6 +27,23 @@ class Operator(BaseEstimator):
     Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` adds
     measurements, ``factor * operator`` scales them.
     """
+
+    # NumPy leaves `array @ operator` and `number * operator` to the operator.
+    __array_ufunc__ = None
+
+    @classmethod
+    def instead_of(cls, value: Any) -> str | None:
+        """Return the adapter that makes an operator of `value`, see `ParameterObject`."""
+        if comes_from(value, "deepinv") and hasattr(value, "A"):
+            return "DeepInverseOperator(physics)"
+        if isinstance(value, ForwardMap):
+            return "GaussianBlur(), say, not what its build gives"
+        if hasattr(value, "matvec") or scipy.sparse.issparse(value):
+            return "MatrixOperator(matrix)"
+        if isinstance(value, np.ndarray | torch.Tensor | list):
+            is_mask = "bool" in str(getattr(value, "dtype", ""))
+            return "Inpainting(mask)" if is_mask else "MatrixOperator(matrix)"
+        return "FunctionOperator(function, adjoint=...)" if callable(value) else None
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape.
@@ -42,14 +60,29 @@ class Operator(BaseEstimator):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
-    def __matmul__(self, inner: Operator) -> Composition:
+    def __matmul__(self, inner: Any) -> Composition:
+        check_operator(inner, "What stands right of @")
         return Composition(self, inner)
 
-    def __add__(self, other: Operator) -> Sum:
+    def __rmatmul__(self, outer: Any) -> Composition:
+        check_operator(outer, "What stands left of @")
+        return Composition(outer, self)
+
+    def __add__(self, other: Any) -> Sum:
+        check_operator(other, "What is added to an operator")
         return Sum(self, other)
 
-    def __mul__(self, factor: float) -> Scaled:
-        return Scaled(self, factor)
+    def __radd__(self, other: Any) -> Sum:
+        check_operator(other, "What an operator is added to")
+        return Sum(other, self)
+
+    def __mul__(self, factor: Any) -> Scaled:
+        if not isinstance(factor, Real):
+            raise ValueError(
+                f"An operator is multiplied by a number. Got {factor!r} instead: outer @ inner "
+                "applies one operator after another."
+            )
+        return Scaled(self, float(factor))
 
     __rmul__ = __mul__
 
@@ -206,7 +239,7 @@ class Stack(Operator):
     (32,)
     """
 
-    def __init__(self, operators: Sequence[Operator]):
+    def __init__(self, operators: Any):
         self.operators = operators
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -215,6 +248,8 @@ class Stack(Operator):
         if deep:
             for place, operator in enumerate(self.operators):
                 params[str(place)] = operator
+                if not isinstance(operator, Operator):
+                    continue
                 nested = operator.get_params(deep=True)
                 params |= {f"{place}__{name}": value for name, value in nested.items()}
         return params
@@ -236,13 +271,22 @@ class Stack(Operator):
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        operators = self.operators if isinstance(self.operators, list | tuple) else []
-        if not operators or not all(isinstance(operator, Operator) for operator in operators):
+        if not isinstance(self.operators, list | tuple) or not self.operators:
             raise ValueError(
                 "The 'operators' parameter of Stack must be a list of at least one Operator. "
                 f"Got {self.operators!r} instead."
             )
-        return stacked([operator.build(image_shape) for operator in operators])
+        for operator in self.operators:
+            check_operator(operator, "Each entry of the 'operators' parameter of Stack")
+        return stacked([operator.build(image_shape) for operator in self.operators])
+
+
+def check_operator(operator: Any, name: str) -> None:
+    """Raise if something is no operator, and say which adapter makes one of it."""
+    if not isinstance(operator, Operator):
+        raise ValueError(
+            f"{name} must be an Operator. Got {operator!r} instead.{advice([Operator], operator)}"
+        )
 
 
 def check_image(operator: Operator, image_shape: Shape) -> None:

@@ -35,7 +35,8 @@ class Radon(Operator):
         Each image is measured at so many of the angles, drawn per image; the rows of the others
         are NaN. None takes all angles.
     n_detectors : int, default=None
-        None takes as many as see the whole image at any angle, ``sqrt(2)`` times its longer side.
+        None takes as many as see the whole image at any angle: as far to both sides as the pixel
+        that is farthest from the middle, ``2 ceil(hypot(height // 2, width // 2)) + 1``.
 
     Raises
     ------
@@ -89,7 +90,7 @@ class Radon(Operator):
         check_image(self, image_shape)
         channels, *size = image_shape
         angles = self._angles()
-        n_detectors = self.n_detectors or math.ceil(math.sqrt(2) * max(size))
+        n_detectors = self.n_detectors or _all_detectors(*size)
         shape = (channels, len(angles), n_detectors)
         A = SparseMap(image_shape, shape, _line_integrals(tuple(size), angles, n_detectors))
         if self.n_views is None:
@@ -113,6 +114,15 @@ class Radon(Operator):
                 f"shape (n_angles,), in degrees. Got {self.angles!r} instead."
             )
         return angles
+
+
+def _all_detectors(height: int, width: int) -> int:
+    """Return how many detectors see every pixel at every angle.
+
+    One of the corners is farthest from pixel ``(height // 2, width // 2)``. A detector beyond
+    that, by a pixel or more, sees nothing.
+    """
+    return 2 * math.ceil(math.hypot(height // 2, width // 2)) + 1
 
 
 def _line_integrals(

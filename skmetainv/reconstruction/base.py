@@ -32,8 +32,8 @@ from skmetainv.arrays.units import first_images, tells_its_range
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
-from skmetainv.operators.operator import has_missing
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.operators.operator import check_operator, has_missing
+from skmetainv.parameters import Interval, ParameterObject, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed
 from skmetainv.reconstruction.autocast import autocast_networks
 from skmetainv.reconstruction.first_look import (
@@ -76,7 +76,7 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch
 _PARTS_KEPT = 4
 
 
-class Reconstructor(BaseEstimator, metaclass=ABCMeta):
+class Reconstructor(ParameterObject, metaclass=ABCMeta):
     """What the estimators that restore images from measurements have in common.
 
     A subclass has the parameters `operator`, `noise`, `image_shape`, `data_range`, `clip`,
@@ -657,10 +657,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
 
     def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:
         """Return the map of an operator to simulate with, whose measurements can be restored."""
-        if not isinstance(operator, Operator):
-            raise ValueError(
-                f"The 'operator' to simulate with must be an Operator. Got {operator!r} instead."
-            )
+        check_operator(operator, "The 'operator' to simulate with")
         A = self._placed(operator.build(geometry.images.tensor_shape))
         fitted = self._parts(geometry)["A"]
         if A.measurement_shape != fitted.measurement_shape:

@@ -28,7 +28,8 @@ class ModuleRepresentation(Representation):
         ``factory(image_shape)`` makes the module; called without arguments, that gives an image of
         shape (channels, height, width) or (1, channels, height, width), nominally in [-1, 1]. The
         module is in evaluation mode: batch normalisation should have
-        ``track_running_stats=False``.
+        ``track_running_stats=False``. A `torch.nn.Module` itself is copied, and its weights are the
+        initial ones.
     adapted : sequence of str or None, default=None
         The weights that are adapted to each image, by their names or by those of submodules; None
         adapts all. The others are shared by all images.
@@ -44,7 +45,7 @@ class ModuleRepresentation(Representation):
 
     Notes
     -----
-    The initial weights are those that `factory` makes, with torch's CPU generator seeded for this
+    The initial weights are those that a `factory` makes, with torch's CPU generator seeded for this
     and put back afterwards. Buffers are those of a module made with seed 0, always the same.
 
     Examples
@@ -99,6 +100,8 @@ class ModuleRepresentation(Representation):
 
 
 class _ModuleImage(ConditionedModule):
+    factory: Callable[[tuple[int, ...]], nn.Module]
+
     def __init__(
         self,
         image_shape: tuple[int, ...],
@@ -109,7 +112,7 @@ class _ModuleImage(ConditionedModule):
         adapted: Sequence[str] | None,
     ):
         super().__init__(image_shape, data_range, residual, encoder, math.prod(image_shape))
-        self.factory = factory
+        self.__dict__["factory"] = factory  # a module would be registered as a part of this one
         module = self._made(seed=0)
         self.held = (module,)  # in a tuple, so that its weights are none of this module's
         self.n_axes = {name: weight.ndim for name, weight in module.named_parameters()}
@@ -154,7 +157,12 @@ class _ModuleImage(ConditionedModule):
         return image.reshape(shape)
 
     def _made(self, seed: int) -> nn.Module:
-        """Return a new module, its weights drawn from `seed`, without touching torch's state."""
+        """Return a new module, its weights drawn from `seed`, without touching torch's state.
+
+        Of a module that was given, a copy.
+        """
+        if isinstance(self.factory, nn.Module):
+            return copy.deepcopy(self.factory).double().cpu().eval()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
             module = self.factory(self.image_shape)

@@ -5,19 +5,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from skmetainv.operators import DataTerm
+from skmetainv.parameters import ParameterObject
 
 Weights = Mapping[str, torch.Tensor]
 
 
-class Representation(BaseEstimator):
+class Representation(ParameterObject):
     """A network ``phi_theta`` whose image is the start of a solver: no tensors.
 
     A subclass stores its hyper-parameters and writes `build`.
     """
+
+    @classmethod
+    def instead_of(cls, value: Any) -> str | None:
+        """Return the adapter that makes a representation of `value`, see `ParameterObject`."""
+        if isinstance(value, nn.Module):
+            return "ModuleRepresentation(module)"
+        return "ModuleRepresentation(factory)" if callable(value) else None
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)

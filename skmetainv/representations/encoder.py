@@ -5,17 +5,16 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import Interval, ParameterObject, StrOptions
 from skmetainv.representations.base import Weights
 
 # What is seen of a measurement is averaged to this many cells along each axis.
 _CELLS = 4
 
 
-class Encoder(BaseEstimator):
+class Encoder(ParameterObject):
     """Small convolutional network that sets out a representation by the measurement.
 
     A representation that has one begins Algorithm 1 from an image of its own for each measurement:

@@ -9,12 +9,13 @@ from numbers import Integral
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from torch import nn
 
+from skmetainv.denoisers import Denoiser
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Interval, ParameterObject
 from skmetainv.solvers.schedules import Schedule, check_schedule
 
 #: What an update needs of the ones before it: the images first; one row per image in every entry.
@@ -24,7 +25,7 @@ State: TypeAlias = tuple[torch.Tensor, ...]
 _NORM_TOLERANCE = 1.02
 
 
-class Solver(BaseEstimator):
+class Solver(ParameterObject):
     """A classical, differentiable solver ``f``: hyper-parameters, no tensors.
 
     A subclass stores its hyper-parameters, `n_iter` among them, and writes `build`.
@@ -44,6 +45,20 @@ class Solver(BaseEstimator):
 
     n_iter: int
     learnable: tuple[str, ...] = ()
+
+    @classmethod
+    def instead_of(cls, value: Any) -> str | None:
+        """Return what makes a solver of `value`, see `ParameterObject`."""
+        if isinstance(value, Denoiser | FrozenEstimator):
+            return "HQS(denoiser), or another solver with a denoiser"
+        denoiser = Denoiser.instead_of(value)
+        if denoiser is None:
+            return None
+        what = "module" if isinstance(value, nn.Module) else "function"
+        return (
+            f"HQS({denoiser}) where it denoises images, or FunctionSolver({what}) where "
+            f"{what}(x, data) makes one update"
+        )
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape.

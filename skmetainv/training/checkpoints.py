@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Interval, ParameterObject
 from skmetainv.storage import DamagedFileError, read, write
 from skmetainv.training.processes import rank_and_size
 
 _FORMAT = 1
 
 
-class Checkpoint(BaseEstimator):
+class Checkpoint(ParameterObject):
     """Where, and how often, training writes what it would need to go on.
 
     Parameters

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-from sklearn.base import BaseEstimator
-
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import Interval, ParameterObject, StrOptions
 
 
-class LearningRate(BaseEstimator):
+class LearningRate(ParameterObject):
     """What the learning rates are multiplied by, in the course of training.
 
     A subclass writes `after_warmup`.
@@ -85,7 +83,10 @@ class Cosine(LearningRate):
 _SHORTHANDS: dict[str, type[LearningRate]] = {"constant": Constant, "cosine": Cosine}
 
 #: What a parameter that takes a schedule accepts.
-LEARNING_RATE_CONSTRAINTS = [StrOptions(set(_SHORTHANDS)), LearningRate]
+LEARNING_RATE_CONSTRAINTS = [
+    StrOptions(_SHORTHANDS, {"none": "constant", "cos": "cosine", "cosine_annealing": "cosine"}),
+    LearningRate,
+]
 
 
 def as_learning_rate(schedule: str | LearningRate) -> LearningRate:

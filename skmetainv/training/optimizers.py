@@ -8,15 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import Interval, ParameterObject, StrOptions
 
 _SHARE = Interval(Real, 0, 1, closed="left")
 
 
-class Optimizer(BaseEstimator):
+class Optimizer(ParameterObject):
     """A rule by which gradients change weights: hyper-parameters; a subclass writes `build`."""
+
+    @classmethod
+    def instead_of(cls, value: Any) -> str | None:
+        """Return our name of an optimiser of torch, see `ParameterObject`."""
+        name = (value if isinstance(value, type) else type(value)).__name__.lower()
+        return repr(name) if name in _SHORTHANDS else None
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return torch's optimiser.
@@ -117,7 +122,7 @@ class SGD(Optimizer):
 _SHORTHANDS: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 #: What a parameter that takes an optimiser accepts.
-OPTIMIZER_CONSTRAINTS = [StrOptions(set(_SHORTHANDS)), Optimizer]
+OPTIMIZER_CONSTRAINTS = [StrOptions(_SHORTHANDS), Optimizer]
 
 
 def as_optimizer(optimizer: str | Optimizer) -> Optimizer:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
-from skmetainv.operators.maps.base import (
-    ForwardMap,
-    LinearDataTerm,
-    LinearMap,
-    Shape,
-    keeping_complex,
-)
+from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap, Shape
+from skmetainv.operators.maps.foreign_functions import OneType
 from skmetainv.operators.maps.pairs import apply_linear
 
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -138,12 +134,7 @@ def _rowwise(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> 
     return np.stack([np.asarray(function(row)) for row in rows])
 
 
-def convert_physics(physics: Any, dtype: torch.dtype) -> Any:
-    """Convert what a physics holds to a real type, and complex numbers to that of two such."""
-    return physics._apply(keeping_complex(lambda t: t.to(dtype) if t.is_floating_point() else t))
-
-
-class PhysicsMap(ForwardMap):
+class PhysicsMap(OneType, ForwardMap):
     """``A(x)`` of a `deepinv.physics.Physics`; several measurements are flat, side by side.
 
     Parameters
@@ -152,42 +143,51 @@ class PhysicsMap(ForwardMap):
         Channels, height and width.
     physics : deepinv.physics.Physics
         A copy of its own.
-    shapes : sequence of tuple of int
-        The shapes of what it measures, more than one of stacked physics.
+    measured : tensor or sequence of tensor
+        What it measures of a batch of images, several of stacked physics. Complex numbers become a
+        last axis of both parts.
     only : torch.dtype or None
         The one type that it computes in, whatever the images have; None if it takes any.
     """
 
-    def __init__(
-        self, image_shape: Shape, physics: Any, shapes: list[Shape], only: torch.dtype | None
-    ):
-        flat = (sum(int(np.prod(shape)) for shape in shapes),)
-        super().__init__(image_shape, shapes[0] if len(shapes) == 1 else flat)
-        self.physics, self.shapes, self.only = physics, shapes, only
-
-    def _apply(self, fn: Any, recurse: bool = True) -> PhysicsMap:
-        super()._apply(fn, recurse)
-        if self.only is not None:
-            convert_physics(self.physics, self.only)
-        return self
+    def __init__(self, image_shape: Shape, physics: Any, measured: Any, only: torch.dtype | None):
+        parts = [measured] if isinstance(measured, torch.Tensor) else list(measured)
+        self.complex_parts = [part.is_complex() for part in parts]
+        self.shapes = [tuple(_real(part).shape[1:]) for part in parts]
+        flat = (sum(math.prod(shape) for shape in self.shapes),)
+        super().__init__(image_shape, self.shapes[0] if len(parts) == 1 else flat)
+        self.physics, self.only = physics, only
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``."""
-        return self._joined(self.physics.A(x.to(self.only or x.dtype))).to(x.dtype)
+        return self._joined(self.physics.A(self.in_own_type(x))).to(x.dtype)
 
     def _joined(self, y: Any) -> torch.Tensor:
         if len(self.shapes) == 1:
-            return y
-        return torch.cat([part.flatten(1) for part in y], dim=1)
+            return _real(y)
+        return torch.cat([_real(part).flatten(1) for part in y], dim=1)
 
     def _parted(self, y: torch.Tensor) -> Any:
-        if len(self.shapes) == 1:
-            return y
+        lengths = [math.prod(shape) for shape in self.shapes]
+        parts = zip(
+            y.flatten(1).split(lengths, dim=1), self.shapes, self.complex_parts, strict=True
+        )
+        own = [
+            torch.view_as_complex(part.reshape(-1, *shape))
+            if is_complex
+            else part.reshape(-1, *shape)
+            for part, shape, is_complex in parts
+        ]
+        if len(own) == 1:
+            return own[0]
         from deepinv.utils import TensorList
 
-        lengths = [int(np.prod(shape)) for shape in self.shapes]
-        parts = zip(y.split(lengths, dim=1), self.shapes, strict=True)
-        return TensorList([part.reshape(-1, *shape) for part, shape in parts])
+        return TensorList(own)
+
+
+def _real(y: torch.Tensor) -> torch.Tensor:
+    """Return complex numbers as a last axis of real and imaginary parts."""
+    return torch.view_as_real(y.resolve_conj()) if y.is_complex() else y
 
 
 class LinearPhysicsMap(PhysicsMap, LinearMap):
@@ -205,7 +205,8 @@ class LinearPhysicsMap(PhysicsMap, LinearMap):
         return PhysicsMap.forward(self, x)
 
     def _back(self, y: torch.Tensor) -> torch.Tensor:
-        return self.physics.A_adjoint(self._parted(y.to(self.only or y.dtype))).to(y.dtype)
+        back = self.physics.A_adjoint(self._parted(self.in_own_type(y)))
+        return (back.real if back.is_complex() else back).to(y.dtype)
 
 
 class DecomposableMap(LinearPhysicsMap):

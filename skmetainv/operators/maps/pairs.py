@@ -31,7 +31,7 @@ def apply_linear(x: torch.Tensor, function: Function, adjoint: Function) -> torc
 class _Pair(torch.autograd.Function):
     @staticmethod
     def forward(x: torch.Tensor, function: Function, adjoint: Function) -> torch.Tensor:
-        return function(x)
+        return function(x.detach())
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: torch.Tensor) -> None:

@@ -1,0 +1,226 @@
+"""Other people's functions: tried once, then called with the types and arrays that they take."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from skmetainv.operators.maps.base import Shape, keeping_complex
+
+Result = TypeVar("Result")
+
+# A function is tried on so many random images at once.
+_N_TRIED = 2
+_SAME = 1e-4
+
+
+class OneType(nn.Module):
+    """A module around what may compute in one floating-point type only, whatever it is given.
+
+    Attributes
+    ----------
+    only : torch.dtype or None
+        The type; None if any will do. What the module holds moves, but stays in this type.
+    """
+
+    only: torch.dtype | None = None
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        return super()._apply(fn if self.only is None else _moving(fn), recurse)
+
+    def in_own_type(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `x` in the type that what is inside takes."""
+        return x.to(self.only or x.dtype)
+
+
+class ForeignFunction(OneType):
+    """A function as one between real tensors, of any type.
+
+    Parameters
+    ----------
+    function : callable
+        Gives a tensor, real or complex.
+    only : torch.dtype or None
+        The one type that it computes in; None if it takes any.
+    complex_argument : bool, default=False
+        Whether it takes complex numbers, which are a last axis of both parts here.
+    real_result : bool, default=False
+        Whether of a complex result only the real part counts, as in the adjoint of a map of real
+        images. Otherwise both parts are a last axis.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., torch.Tensor],
+        only: torch.dtype | None = None,
+        complex_argument: bool = False,
+        real_result: bool = False,
+    ):
+        super().__init__()
+        self.function, self.only = function, only
+        self.complex_argument, self.real_result = complex_argument, real_result
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the function's result, in the type of `x` and where `x` is."""
+        given = self.in_own_type(x)
+        if self.complex_argument:
+            given = torch.view_as_complex(given.contiguous())
+        y = self.function(given)
+        if y.is_complex():
+            y = y.real if self.real_result else torch.view_as_real(y.resolve_conj())
+        return y.to(x)
+
+
+class Understood(NamedTuple):
+    """What a trial found out about a function."""
+
+    function: ForeignFunction
+    """The function, as one between real tensors."""
+    shape: Shape
+    """The shape of its result, without the batch."""
+    is_complex: bool
+    """Whether the result was complex; the last axis of `shape` then has both parts."""
+    differentiable: bool
+    """Whether autograd knows its derivative."""
+
+
+class WrongResultError(ValueError):
+    """A function gives what it should not."""
+
+
+def understood(
+    function: Callable[..., Any], name: str, shape: Shape, *, adjoint_of: Understood | None = None
+) -> Understood:
+    """Try a function of batches on random ones, and return how it is to be called.
+
+    It may take tensors or NumPy arrays, of one precision or both, and give real or complex ones.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module a copy is taken, in evaluation mode, its weights constants.
+    name : str
+        How errors name it.
+    shape : tuple of int
+        Of its argument, without the batch.
+    adjoint_of : Understood, default=None
+        What it is to be the adjoint of: its argument is of that kind.
+
+    Raises
+    ------
+    ValueError
+        If it does not take such batches, gives no such ones, or mixes the images of a batch.
+    """
+    if isinstance(function, nn.Module):
+        function = copy.deepcopy(function).cpu().eval().requires_grad_(False)
+    takes_complex = adjoint_of is not None and adjoint_of.is_complex
+    refused: Exception | None = None
+    for call, with_graph in (
+        (function, True),
+        (_through_arrays(function), False),
+        (function, False),  # one that turns tensors into arrays itself
+    ):
+
+        def tried(
+            dtype: torch.dtype, call: Any = call, with_graph: bool = with_graph
+        ) -> torch.Tensor:
+            if isinstance(function, nn.Module):
+                convert(function, dtype)
+            x = _random_batch(shape, dtype).requires_grad_(with_graph)
+            given = torch.view_as_complex(x.clone()) if takes_complex else x.clone()
+            return _checked(call(given), name, given, call)
+
+        results, error = in_each_precision(tried)
+        if results:
+            break
+        if refused is None or isinstance(error, WrongResultError):
+            refused = error
+    else:
+        if isinstance(refused, WrongResultError):
+            raise refused
+        raise ValueError(
+            f"{name} does not take batches of shape {(_N_TRIED, *shape)}, in single or in double "
+            f"precision: {refused}"
+        ) from refused
+    only = next(iter(results)) if len(results) == 1 else None
+    y = results[only or torch.float64]
+    foreign = ForeignFunction(call, only, takes_complex, real_result=adjoint_of is not None)
+    if isinstance(function, nn.Module):
+        convert(function, only or torch.float64)
+    parts = (2,) if y.is_complex() and adjoint_of is None else ()
+    return Understood(foreign, (*y.shape[1:], *parts), y.is_complex(), y.requires_grad)
+
+
+def in_each_precision(
+    call: Callable[[torch.dtype], Result],
+) -> tuple[dict[torch.dtype, Result], Exception | None]:
+    """Return what a call gives in single and in double precision, and why it does not in one."""
+    results, refused = {}, None
+    for dtype in (torch.float32, torch.float64):
+        try:
+            results[dtype] = call(dtype)
+        except Exception as error:
+            refused = error
+    return results, refused
+
+
+def convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Convert what a module holds to a real type, and complex numbers to that of two such."""
+    return module._apply(keeping_complex(lambda t: t.to(dtype) if t.is_floating_point() else t))
+
+
+def _moving(fn: Any) -> Any:
+    """Return a conversion of tensors without its change of type."""
+    return lambda t: t.to(fn(t.new_empty(0)).device)
+
+
+def _through_arrays(function: Callable[..., Any]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function of arrays as one of tensors, without a derivative."""
+
+    def call(x: torch.Tensor) -> torch.Tensor:
+        y = function(x.detach().cpu().numpy().copy())
+        if not isinstance(y, np.ndarray):
+            raise TypeError(f"of an array it gives no array, but {type(y).__name__}.")
+        return torch.from_numpy(np.array(y, order="C")).to(x.device)
+
+    return call
+
+
+def _random_batch(shape: Shape, dtype: torch.dtype) -> torch.Tensor:
+    batch = np.random.default_rng(0).random((_N_TRIED, *shape))
+    return torch.from_numpy(batch).to(dtype)
+
+
+def _checked(
+    y: Any, name: str, x: torch.Tensor, call: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """Return a result that is a batch of the argument's precision, each image on its own."""
+    real = y.dtype.to_real() if isinstance(y, torch.Tensor) and y.is_complex() else None
+    if (
+        not isinstance(y, torch.Tensor)
+        or (real or y.dtype) != x.dtype.to_real()
+        or y.ndim < 2
+        or len(y) != len(x)
+    ):
+        got = f"shape {tuple(y.shape)}, {y.dtype}" if isinstance(y, torch.Tensor) else repr(y)
+        raise WrongResultError(
+            f"{name} must give a tensor, or an array, of the images' type and of shape "
+            f"(batch, ...), here {x.dtype} and {(len(x), '...')}. Got {got} instead."
+        )
+    with torch.no_grad():
+        alone, beside = call(x.detach()[:1].clone()), y.detach()[:1]
+        same = alone.shape == beside.shape and bool(
+            ((alone - beside).nan_to_num().norm()) <= _SAME * beside.nan_to_num().norm()
+        )
+    if not same:
+        raise WrongResultError(
+            f"{name} must treat each image of a batch on its own, and always alike: of an image "
+            "beside another one it gives something else than of that image alone. The last two "
+            "axes are those of an image: axes=(-2, -1) in many functions of SciPy."
+        )
+    return y
