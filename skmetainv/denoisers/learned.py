@@ -125,7 +125,8 @@ checkpoint, warm_start, random_state, verbose
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
             Clean images; or a list of arrays of shape (height, width) or (height, width, channels),
-            each of its own size. See `docs/arrays.md` for all that is taken. With `y`: noisy images.
+            each of its own size. See `docs/arrays.md` for all that is taken. With `y`: noisy
+            images.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. A 1-D `y` is taken for labels and ignored.
             With a range as `noise_level`, a network that takes one is told its middle.

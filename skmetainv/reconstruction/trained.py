@@ -195,7 +195,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         ------
         ValueError
             If a parameter is out of its range; if the arrays are not images, may be one image as
-            well as several, or are not measurements and their images, in this order; if a checkpoint is damaged, or of other parameters or data.
+            well as several, or are not measurements and their images, in this order; if a
+            checkpoint is damaged, or of other parameters or data.
 
         Warns
         -----
