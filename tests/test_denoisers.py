@@ -23,7 +23,7 @@ CLASSICAL = [
     SoftThreshold(noise_level=0.3),
     Wavelet(noise_level=0.3),
     GaussianSmoothing(noise_level=0.05),
-    FunctionDenoiser(lambda x, noise_level: (1 - noise_level) * x),
+    FunctionDenoiser(lambda x, noise_level: (1 - noise_level) * x, 0.05),
 ]
 
 
@@ -208,7 +208,7 @@ def test_bad_parameters_are_named(denoiser, message):
 def test_a_colour_model_on_gray_images_is_refused():
     deepinv = pytest.importorskip("deepinv")
     model = deepinv.models.DnCNN(depth=3, pretrained=None)
-    with pytest.raises(ValueError, match=r"does not take images of shape \(1, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"does not denoise images of shape \(1, 8, 8\)"):
         DeepInverseDenoiser(model).build((1, 8, 8))
 
 

@@ -233,7 +233,7 @@ def test_derivatives_of_numpy_functions_are_exact_to_every_order(adjoint):
 
 def test_a_numpy_function_trains():
     est = MetaInverseSolver(
-        FunctionOperator(smooth, adjoint=smooth),
+        FunctionOperator(shifted, adjoint=shifted_back),
         GradientDescent(),
         init=Siren(width=8, depth=2),
         max_epochs=1,

@@ -119,6 +119,20 @@ def understood(
     if isinstance(function, nn.Module):
         function = copy.deepcopy(function).cpu().eval().requires_grad_(False)
     takes_complex = adjoint_of is not None and adjoint_of.is_complex
+    call, results = _tried(function, name, shape, takes_complex)
+    only = next(iter(results)) if len(results) == 1 else None
+    y = results[only or torch.float64]
+    if isinstance(function, nn.Module):
+        convert(function, only or torch.float64)
+    foreign = ForeignFunction(call, only, takes_complex, real_result=adjoint_of is not None)
+    parts = (2,) if y.is_complex() and adjoint_of is None else ()
+    return Understood(foreign, (*y.shape[1:], *parts), y.is_complex(), y.requires_grad)
+
+
+def _tried(
+    function: Callable[..., Any], name: str, shape: Shape, takes_complex: bool
+) -> tuple[Callable[..., torch.Tensor], dict[torch.dtype, torch.Tensor]]:
+    """Return the first way of calling a function that works, and what it gives in which types."""
     refused: Exception | None = None
     for call, with_graph in (
         (function, True),
@@ -137,23 +151,15 @@ def understood(
 
         results, error = in_each_precision(tried)
         if results:
-            break
+            return call, results
         if refused is None or isinstance(error, WrongResultError):
             refused = error
-    else:
-        if isinstance(refused, WrongResultError):
-            raise refused
-        raise ValueError(
-            f"{name} does not take batches of shape {(_N_TRIED, *shape)}, in single or in double "
-            f"precision: {refused}"
-        ) from refused
-    only = next(iter(results)) if len(results) == 1 else None
-    y = results[only or torch.float64]
-    foreign = ForeignFunction(call, only, takes_complex, real_result=adjoint_of is not None)
-    if isinstance(function, nn.Module):
-        convert(function, only or torch.float64)
-    parts = (2,) if y.is_complex() and adjoint_of is None else ()
-    return Understood(foreign, (*y.shape[1:], *parts), y.is_complex(), y.requires_grad)
+    if isinstance(refused, WrongResultError):
+        raise refused
+    raise ValueError(
+        f"{name} does not take batches of shape {(_N_TRIED, *shape)}, in single or in double "
+        f"precision: {refused}"
+    ) from refused
 
 
 def in_each_precision(
