@@ -8,6 +8,7 @@ from operator_registry import Difference
 
 from skmetainv.operators import (
     Blur,
+    Composition,
     CompressedSensing,
     DeepInverseOperator,
     Downsampling,
@@ -91,10 +92,9 @@ def triple(x):
         (Inpainting() @ MatrixOperator(np.ones((3, 16)) * 1j), r"pass a mask of shape \(3,\)"),
         (Blur([[1.0]], boundary="mirror"), "'boundary' parameter of Blur"),
         (MotionBlur(length=0.0), "'length' parameter of MotionBlur"),
-        (2.0 * MissingPixels(), "missing samples come last"),
         (Identity() + MissingPixels(), "missing samples come last"),
         (Identity() + Difference(), r"Got \(1, 4, 4\) of Identity\(\) and \(16,\)"),
-        (Identity() @ 3, "'inner' parameter of Composition"),
+        (Composition(Identity(), 3), "'inner' parameter of Composition"),
         (Stack([]), "list of at least one Operator"),
         (Stack([Identity(), "blur"]), "list of at least one Operator"),
         (Inpainting(mask=np.ones((4, 5), dtype=bool)), r"of shape \(4, 4\) or \(4, 4, 1\)"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.utils import Tags, get_tags
 
 from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
-from skmetainv.operators.maps.scaled import scaled
+from skmetainv.operators.maps.scaled import normalized, scaled
 from skmetainv.operators.maps.sums import added, stacked
 from skmetainv.parameters import Interval
 
@@ -23,9 +23,12 @@ class Operator(BaseEstimator):
     A subclass stores its hyper-parameters and writes `build`. One whose measurements hold NaN
     where samples are missing says so by the ``allow_nan`` tag.
 
-    Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` adds
-    measurements, ``factor * operator`` scales them.
+    Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` and
+    ``first - second`` add and subtract measurements, ``factor * operator`` and
+    ``operator / number`` scale them, and ``operator.normalize()`` scales them to a norm of 1.
     """
+
+    __array_ufunc__ = None  # NumPy's numbers leave products to the operator
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape.
@@ -42,16 +45,38 @@ class Operator(BaseEstimator):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
+    def normalize(self) -> Normalized:
+        """Return the operator divided by its norm, ``A / ||A||``, whatever images it is built for.
+
+        Returns
+        -------
+        operator : Normalized
+            Solvers' defaults need it not: they go by the norm. Penalties and step sizes that are
+            given as numbers then mean the same for every operator.
+        """
+        return Normalized(self)
+
     def __matmul__(self, inner: Operator) -> Composition:
-        return Composition(self, inner)
+        return Composition(self, inner) if isinstance(inner, Operator) else NotImplemented
 
     def __add__(self, other: Operator) -> Sum:
-        return Sum(self, other)
+        return Sum(self, other) if isinstance(other, Operator) else NotImplemented
+
+    def __sub__(self, other: Operator) -> Sum:
+        return Sum(self, -other) if isinstance(other, Operator) else NotImplemented
+
+    def __neg__(self) -> Scaled:
+        return Scaled(self, -1.0)
 
     def __mul__(self, factor: float) -> Scaled:
-        return Scaled(self, factor)
+        number = _as_number(factor)
+        return NotImplemented if number is None else Scaled(self, number)
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Scaled:
+        number = _as_number(divisor)
+        return NotImplemented if number is None else Scaled(self, 1 / number)
 
 
 class Composition(Operator):
@@ -105,14 +130,14 @@ class Scaled(Operator):
     Parameters
     ----------
     operator : Operator
-        Without missing samples.
+        What is scaled.
     factor : float, default=1.0
         Any number but 0.
 
     Raises
     ------
     ValueError
-        By `build`, if `factor` is 0, or samples of `operator` can be missing.
+        By `build`, if `factor` is 0, or a part is no operator.
 
     Examples
     --------
@@ -133,13 +158,58 @@ class Scaled(Operator):
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return f"{self.factor!r} * {_in_brackets(self.operator, Sum, Composition)}"
 
+    def __sklearn_tags__(self) -> Tags:
+        return _tags_of(super().__sklearn_tags__(), [self.operator])
+
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        _refuse_missing([self.operator], "in a multiple of it")
         if self.factor == 0:
             raise ValueError("The 'factor' parameter of Scaled must not be 0.")
         return scaled(self.operator.build(image_shape), self.factor)
+
+
+class Normalized(Operator):
+    """``A(x) = operator(x) / ||operator||``, written ``operator.normalize()``.
+
+    The norm is that of `skmetainv.operators.ForwardMap.norm`, for images of the shape that the
+    operator is built for, before masks are drawn; an operator that is 0 stays as it is.
+
+    Parameters
+    ----------
+    operator : Operator
+        What is normalised.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `operator` is no operator, or its norm cannot be found.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import Radon
+    >>> operator = Radon(angles=60).normalize()
+    >>> operator
+    Radon(angles=60).normalize()
+    >>> round(operator.build((1, 8, 8)).norm().item(), 6)
+    1.0
+    """
+
+    _parameter_constraints = {"operator": [Operator]}
+
+    def __init__(self, operator: Operator):
+        self.operator = operator
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return f"{_in_brackets(self.operator, Sum, Composition, Scaled)}.normalize()"
+
+    def __sklearn_tags__(self) -> Tags:
+        return _tags_of(super().__sklearn_tags__(), [self.operator])
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        return normalized(self.operator.build(image_shape))
 
 
 class Sum(Operator):
@@ -273,6 +343,17 @@ def check_numbers(value: Any, name: str, operator: Operator, kinds: str = "buif"
 def has_missing(operator: Any) -> bool:
     """Whether an operator's measurements hold NaN where samples are missing."""
     return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
+
+
+def _as_number(value: Any) -> float | None:
+    """Return a real number, which an array or a tensor of one may hold; None for all else."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    kind = getattr(value, "dtype", None)
+    alone = kind is not None and getattr(value, "shape", None) == ()
+    return float(value) if alone and "complex" not in str(kind) else None
 
 
 def _refuse_missing(operators: Sequence[Operator], where: str) -> None:

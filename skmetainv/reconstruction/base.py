@@ -19,6 +19,7 @@ from skmetainv.arrays import ArraySource, image_layout, is_complex_shape, measur
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
+from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed
@@ -116,6 +117,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         geometry: Geometry | None = None,
     ) -> Any:
         """Return what `reconstruct` makes of a user's measurements, batch by batch."""
+        reconstruct, tell = self._watched(reconstruct, tell)
         measurements, geometry = self._measurements(X, geometry)
         images, n_bad = self._new_images(len(measurements), geometry), 0
         for indices in self._chunks(len(measurements)):
@@ -187,7 +189,7 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
         A = self._parts()["A"] if operator is None else self._other_map(operator)
         noise = self.noise if noise is None else noise
         measure = self._measure(A, noise, integer_seed(random_state), measured)
-        return self._restored(clean, measure, *self._begin())
+        return self._restored(clean, measure, *self._watched(*self._begin()))
 
     def _measure(
         self, A: ForwardMap, noise: float | Noise, seed: int, measured: ArraySource | None
@@ -288,6 +290,22 @@ class Reconstructor(BaseEstimator, metaclass=ABCMeta):
                 ConvergenceWarning,
                 stacklevel=3,
             )
+
+    def _watched(
+        self, reconstruct: Reconstruct, tell: Callable[[int, int], None]
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        """Return the same two; the second also warns of linear systems that were not solved."""
+        watch = Watch(self.operator_)
+
+        def told(n_bad: int, n_images: int) -> None:
+            tell(n_bad, n_images)
+            self._warn_of_unsolved(watch)
+
+        return watched(watch)(reconstruct), told
+
+    def _warn_of_unsolved(self, watch: Watch) -> None:
+        if watch.n_unsolved:
+            warnings.warn(watch.describe(), ConvergenceWarning, stacklevel=5)
 
     # ------------------------------------------------------------------ fitting
 
