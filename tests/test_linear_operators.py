@@ -59,12 +59,17 @@ def test_pseudo_inverse_is_the_explicit_matrix_s(name, shape):
 
 @every_case
 def test_data_term(name, shape):
-    A, data = bound(CASES[name].operator, shape)
+    A = drawn_map(CASES[name].operator, shape)
+    y = A(random_image(shape, 1)) + 0.1 * random_image(A.measurement_shape, 2)
+    whole = CASES[name].operator.build(shape)
+    data = whole.bind(y if A.observed is None else y.where(A.observed, A.missing_value))
     x = random_image(shape, 3)
     matrix, residual = explicit_matrices(A, shape), A(x) - data.y
     gradient = (matrix.mT @ residual.flatten(1)[..., None]).reshape(x.shape)
     torch.testing.assert_close(data.gradient(x), gradient)
-    torch.testing.assert_close(data.start("adjoint"), A.adjoint(data.y))
+    largest = whole.norm().item() ** 2 or 1.0  # whatever is drawn
+    assert data.squared_norm == whole.squared_norm == largest
+    torch.testing.assert_close(data.start("adjoint"), A.adjoint(data.y) / data.squared_norm)
     torch.testing.assert_close(data.start("pseudo_inverse"), A.pseudo_inverse(data.y))
     assert not data.start("zeros").any()
     with pytest.raises(ValueError, match="no start 'median'"):

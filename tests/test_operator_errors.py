@@ -95,7 +95,6 @@ def triple(x):
         (Inpainting() @ MatrixOperator(np.ones((3, 16)) * 1j), r"pass a mask of shape \(3,\)"),
         (Blur([[1.0]], boundary="mirror"), "'boundary' parameter of Blur"),
         (MotionBlur(length=0.0), "'length' parameter of MotionBlur"),
-        (2.0 * MissingPixels(), "missing samples come last"),
         (Identity() + MissingPixels(), "missing samples come last"),
         (Identity() + Difference(), r"Got \(1, 4, 4\) of Identity\(\) and \(16,\)"),
         (Composition(Identity(), 3), "'inner' parameter of Composition"),

@@ -192,7 +192,9 @@ def test_the_paper_s_own_setting():
     assert preset.sizes == {1: 128, 2: 32, 3: 64, 4: 64}
     meta = columns(1, preset, 0, "cpu")["Meta-7"]
     assert (meta.n_inner, meta.batch_size, meta.outer_lr, meta.inner_lr) == (7, 5, 1e-5, 0.01)
-    assert (meta.solver.n_iter, meta.solver.step_size, meta.init.width) == (1, 0.9, 256)
+    assert (meta.solver.n_iter, meta.init.width) == (1, 256)
+    step_size = meta.solver.build((3, 9, 9)).step_size
+    assert step_size(0, meta.operator.build((3, 9, 9))) == 0.9
     assert meta.inner_lr_rule == "per_step"
     red = columns(4, preset, 0, "cpu")["Meta-RED L1"]
     assert (red.solver.n_iter, red.n_inner, red.noise, red.batch_size) == (3, 3, 0.015, 3)

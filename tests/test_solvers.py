@@ -165,11 +165,12 @@ def test_what_is_learnable_trains_and_stays_positive():
 def test_learned_levels_take_the_usual_penalties_along():
     f = HQS(SMOOTH, n_iter=3, learnable=("noise_level",)).build(SHAPE)
     fixed = HQS(SMOOTH, n_iter=3).build(SHAPE)
-    assert [f.rho(k).item() for k in range(3)] == pytest.approx([fixed.rho(k) for k in range(3)])
+    A = (2.0 * Identity()).build(SHAPE)
+    usual = [fixed.rho(k, A) for k in range(3)]
+    assert [f.rho(k, A).item() for k in range(3)] == pytest.approx(usual)
     with torch.no_grad():
         f.prior.noise_level.logarithm += np.log(2)
-    halved = [fixed.rho(k) / 4 for k in range(3)]
-    assert [f.rho(k).item() for k in range(3)] == pytest.approx(halved)
+    assert [f.rho(k, A).item() for k in range(3)] == pytest.approx([rho / 4 for rho in usual])
 
 
 def test_the_usual_levels_never_rise():

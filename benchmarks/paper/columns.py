@@ -91,7 +91,7 @@ def columns(
 def _inpainting(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:
     operator = tasks(INPAINTING, preset)[""].operator
     siren = Siren(width=preset.siren_width, depth=5)
-    step = GradientDescent(n_iter=1, step_size=0.9)
+    step = GradientDescent(n_iter=1)  # of size 0.9: the norm of a mask is 1
     own = {**trained, "init": siren, "inner_lr_rule": "per_step", "inner_loss": L2()}
     made = {f"Meta-{m}": MetaInverseSolver(operator, step, n_inner=m, **own) for m in STEPS}
     return {**made, "UNet": UNetReconstructor(operator, **preset.unet, **trained)}

@@ -16,6 +16,7 @@ from skmetainv.estimators.solvers import ready_solver
 from skmetainv.estimators.starts import FromStart
 from skmetainv.noise import Noise, as_noise
 from skmetainv.operators import DataTerm, Operator
+from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, training_generators
@@ -70,9 +71,9 @@ class ClassicalReconstructor(FromStart):
         as well, in the images' units (see `skmetainv.solvers.IterativeSolver.run`). Each image
         stops on its own. None always makes `max_iter` updates.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
-        Where the solver starts: ``A' y``, ``A^+ y``, ``y`` itself where it has the shape of an
-        image, zeros, or one image for all, in the layout and the units of the images. Nonlinear
-        operators have the last three only.
+        Where the solver starts: ``A' y / ||A||^2`` (see `skmetainv.operators.ForwardMap.norm`),
+        ``A^+ y``, ``y`` itself where it has the shape of an image, zeros, or one image for all, in
+        the layout and the units of the images. Nonlinear operators have the last three only.
     noise : float or Noise, default=0.0
         Noise of simulated measurements (`score`, `simulate`); a number is the standard deviation
         of Gaussian noise, in the units of the measurement.
@@ -248,9 +249,10 @@ class ClassicalReconstructor(FromStart):
         solver = ready_solver(chosen, problem, self, seed)
         f = self._placed(solver.build(problem.geometry.images.tensor_shape))
         data = problem.A.bind(self._first_measurement(problem, seed))
-        with torch.no_grad():
+        with torch.no_grad(), watched(Watch(problem.operator)) as watch:
             start = self._first_images(self.start, data, problem.geometry)
             f.run(start, data, max_iter=1)
+        self._warn_of_unsolved(watch)
         return {"solver_": solver, "n_iter_": 1}
 
     def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:

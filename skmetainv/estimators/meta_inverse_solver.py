@@ -34,6 +34,7 @@ from skmetainv.meta import (
 )
 from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, Operator
+from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
@@ -324,13 +325,15 @@ default="per_step"
         measurements, geometry, is_single = self._measurements(X, self._resized(image_shape))
         look_at_measurements(measurements, self._map(geometry), geometry.data_range)
         stages = [self._new_images(len(measurements), geometry) for _ in range(self.n_inner + 1)]
-        n_bad = 0
+        n_bad, watch = 0, Watch(self.operator_)
         for indices in self._chunks(len(measurements)):
-            batch = self._stages(measurements.read(indices), geometry)
+            with watched(watch):
+                batch = self._stages(measurements.read(indices), geometry)
             n_bad += n_not_finite(batch[-1])
             for images, x in zip(stages, batch, strict=True):
                 images[indices] = geometry.images.to_array(self._clipped(x))
         self._warn_of_divergence(n_bad, len(measurements))
+        self._warn_of_unsolved(watch)
         return (match_type(X, images[0] if is_single else images) for images in stages)
 
     # ------------------------------------------------------------------ training

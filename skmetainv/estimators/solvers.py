@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from copy import copy
-from typing import TypeVar
+from numbers import Real
+from typing import Any, TypeVar
 
-import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import DataConversionWarning
 
@@ -86,5 +86,10 @@ def trainable(solver: Solver) -> Solver:
     if solver.learnable:
         return solver
     own = copy(solver)
-    own.learnable = tuple(name for name in solver.scheduled if np.any(getattr(solver, name)))
+    own.learnable = tuple(name for name in solver.scheduled if _is_set(getattr(solver, name)))
     return own
+
+
+def _is_set(value: Any) -> bool:
+    """Whether a parameter has numbers, or goes by the operator; 0 is no damping at all."""
+    return value is not None and not (isinstance(value, Real) and value == 0)

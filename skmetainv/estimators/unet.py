@@ -18,7 +18,7 @@ from skmetainv.denoisers.network import initial_weights
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.losses import LossLike
 from skmetainv.noise import Noise
-from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
+from skmetainv.operators import DataTerm, ForwardMap, Operator
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction.geometry import Geometry, Problem
@@ -285,27 +285,22 @@ class UNetReconstructor(SupervisedReconstructor):
         return {**state, "weights_": to_numpy(cast)}
 
     def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> _FromStart:
-        start, scale = state["start_"], 1.0
-        if start == "adjoint" and isinstance(A, LinearMap):
-            scale = 1 / (float(A.norm()) ** 2 or 1.0)
-        return _FromStart(geometry, start, scale, **state["_architecture_"])
+        return _FromStart(geometry, state["start_"], **state["_architecture_"])
 
 
 class _FromStart(nn.Module):
     """From data terms to images: the network between the units of the data."""
 
-    def __init__(
-        self, geometry: Geometry, start: str, scale: float, width: int, depth: int, residual: bool
-    ):
+    def __init__(self, geometry: Geometry, start: str, width: int, depth: int, residual: bool):
         super().__init__()
         low, high = geometry.data_range
         self.centre, self.radius = (low + high) / 2, (high - low) / 2
-        self.start, self.scale, self.residual = start, scale, residual
+        self.start, self.residual = start, residual
         network = _UNet(geometry.images.tensor_shape[0], width, depth)
         self.network = network.to(memory_format=torch.channels_last)
 
     def forward(self, data: DataTerm, tiles: Tiles | None = None) -> torch.Tensor:
-        x = self.scale * data.start(self.start)
+        x = data.start(self.start)
         seen = torch.cat([(x - self.centre) / self.radius, data.observed_pixels().to(x)], dim=1)
         found = self.network(seen) if tiles is None else tiles.run(self.network, seen)
         return (x if self.residual else self.centre) + self.radius * found

@@ -9,7 +9,7 @@ from skmetainv.operators.identity import Identity
 from skmetainv.operators.maps.base import DataTerm, ForwardMap, LinearMap
 from skmetainv.operators.masks import Inpainting, MissingPixels
 from skmetainv.operators.nonlinear import PhaseRetrieval, Saturation
-from skmetainv.operators.operator import Composition, Operator, Scaled, Stack, Sum
+from skmetainv.operators.operator import Composition, Normalized, Operator, Scaled, Stack, Sum
 from skmetainv.operators.radon import Radon
 from skmetainv.operators.sensing import CompressedSensing
 
@@ -33,6 +33,7 @@ __all__ = [
     "Mosaic",
     "MotionBlur",
     "MultiCoilMRI",
+    "Normalized",
     "Operator",
     "PhaseRetrieval",
     "Radon",

@@ -13,7 +13,7 @@ from sklearn.utils import Tags, get_tags
 
 from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
-from skmetainv.operators.maps.scaled import scaled
+from skmetainv.operators.maps.scaled import normalized, scaled
 from skmetainv.operators.maps.sums import added, stacked
 from skmetainv.parameters import Interval, ParameterObject, advice, comes_from
 
@@ -24,8 +24,9 @@ class Operator(ParameterObject):
     A subclass stores its hyper-parameters and writes `build`. One whose measurements hold NaN
     where samples are missing says so by the ``allow_nan`` tag.
 
-    Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` adds
-    measurements, ``factor * operator`` scales them.
+    Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` and
+    ``first - second`` add and subtract measurements, ``factor * operator`` and
+    ``operator / number`` scale them, and ``operator.normalize()`` scales them to a norm of 1.
     """
 
     # NumPy leaves `array @ operator` and `number * operator` to the operator.
@@ -60,6 +61,17 @@ class Operator(ParameterObject):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
+    def normalize(self) -> Normalized:
+        """Return the operator divided by its norm, ``A / ||A||``, whatever images it is built for.
+
+        Returns
+        -------
+        operator : Normalized
+            Solvers' defaults need it not: they go by the norm. Penalties and step sizes that are
+            given as numbers then mean the same for every operator.
+        """
+        return Normalized(self)
+
     def __matmul__(self, inner: Any) -> Composition:
         check_operator(inner, "What stands right of @")
         return Composition(self, inner)
@@ -76,15 +88,20 @@ class Operator(ParameterObject):
         check_operator(other, "What an operator is added to")
         return Sum(other, self)
 
+    def __sub__(self, other: Any) -> Sum:
+        check_operator(other, "What is subtracted from an operator")
+        return Sum(self, -other)
+
+    def __neg__(self) -> Scaled:
+        return Scaled(self, -1.0)
+
     def __mul__(self, factor: Any) -> Scaled:
-        if not isinstance(factor, Real):
-            raise ValueError(
-                f"An operator is multiplied by a number. Got {factor!r} instead: outer @ inner "
-                "applies one operator after another."
-            )
-        return Scaled(self, float(factor))
+        return Scaled(self, _number(factor, "multiplied"))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> Scaled:
+        return Scaled(self, 1 / _number(divisor, "divided"))
 
 
 class Composition(Operator):
@@ -138,14 +155,14 @@ class Scaled(Operator):
     Parameters
     ----------
     operator : Operator
-        Without missing samples.
+        What is scaled.
     factor : float, default=1.0
         Any number but 0.
 
     Raises
     ------
     ValueError
-        By `build`, if `factor` is 0, or samples of `operator` can be missing.
+        By `build`, if `factor` is 0, or a part is no operator.
 
     Examples
     --------
@@ -166,13 +183,58 @@ class Scaled(Operator):
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return f"{self.factor!r} * {_in_brackets(self.operator, Sum, Composition)}"
 
+    def __sklearn_tags__(self) -> Tags:
+        return _tags_of(super().__sklearn_tags__(), [self.operator])
+
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        _refuse_missing([self.operator], "in a multiple of it")
         if self.factor == 0:
             raise ValueError("The 'factor' parameter of Scaled must not be 0.")
         return scaled(self.operator.build(image_shape), self.factor)
+
+
+class Normalized(Operator):
+    """``A(x) = operator(x) / ||operator||``, written ``operator.normalize()``.
+
+    The norm is that of `skmetainv.operators.ForwardMap.norm`, for images of the shape that the
+    operator is built for, before masks are drawn; an operator that is 0 stays as it is.
+
+    Parameters
+    ----------
+    operator : Operator
+        What is normalised.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `operator` is no operator, or its norm cannot be found.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import Radon
+    >>> operator = Radon(angles=60).normalize()
+    >>> operator
+    Radon(angles=60).normalize()
+    >>> round(operator.build((1, 8, 8)).norm().item(), 6)
+    1.0
+    """
+
+    _parameter_constraints = {"operator": [Operator]}
+
+    def __init__(self, operator: Operator):
+        self.operator = operator
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return f"{_in_brackets(self.operator, Sum, Composition, Scaled)}.normalize()"
+
+    def __sklearn_tags__(self) -> Tags:
+        return _tags_of(super().__sklearn_tags__(), [self.operator])
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        return normalized(self.operator.build(image_shape))
 
 
 class Sum(Operator):
@@ -317,6 +379,17 @@ def check_numbers(value: Any, name: str, operator: Operator, kinds: str = "buif"
 def has_missing(operator: Any) -> bool:
     """Whether an operator's measurements hold NaN where samples are missing."""
     return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
+
+
+def _number(value: Any, verb: str) -> float:
+    """Return a real number, which an array or a tensor of one may hold."""
+    alone = getattr(value, "shape", None) == () and "complex" not in str(value.dtype)
+    if isinstance(value, Real) or alone:
+        return float(value)
+    raise ValueError(
+        f"An operator is {verb} by a number. Got {value!r} instead: outer @ inner applies one "
+        "operator after another."
+    )
 
 
 def _refuse_missing(operators: Sequence[Operator], where: str) -> None:

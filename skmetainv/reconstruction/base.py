@@ -32,6 +32,7 @@ from skmetainv.arrays.units import first_images, tells_its_range
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
+from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import check_operator, has_missing
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed
@@ -159,6 +160,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         geometry: Geometry,
     ) -> Any:
         """Return what `reconstruct` makes of a user's measurements, batch by batch."""
+        reconstruct, tell = self._watched(reconstruct, tell)
         measurements, geometry, is_single = self._measurements(X, geometry)
         look_at_measurements(measurements, self._map(geometry), geometry.data_range)
         images, n_bad = self._new_images(len(measurements), geometry), 0
@@ -240,7 +242,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         if measured is None:
             self._look_at_simulation(clean, A, noise, self.data_range_)
         measure = self._measure(A, noise, integer_seed(random_state), measured)
-        return self._restored(clean, measure, *self._begin(geometry))
+        return self._restored(clean, measure, *self._watched(*self._begin(geometry)))
 
     def _measure(
         self, A: ForwardMap, noise: float | Noise, seed: int, measured: ArraySource | None
@@ -361,6 +363,22 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
                 ConvergenceWarning,
                 stacklevel=3,
             )
+
+    def _watched(
+        self, reconstruct: Reconstruct, tell: Callable[[int, int], None]
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        """Return the same two; the second also warns of linear systems that were not solved."""
+        watch = Watch(self.operator_)
+
+        def told(n_bad: int, n_images: int) -> None:
+            tell(n_bad, n_images)
+            self._warn_of_unsolved(watch)
+
+        return watched(watch)(reconstruct), told
+
+    def _warn_of_unsolved(self, watch: Watch) -> None:
+        if watch.n_unsolved:
+            warnings.warn(watch.describe(), ConvergenceWarning, stacklevel=5)
 
     # ------------------------------------------------------------------ fitting
 

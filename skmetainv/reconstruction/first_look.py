@@ -140,7 +140,7 @@ def look_at_simulated(
 def _largest_norm(A: ForwardMap, data_range: tuple[float, float]) -> float:
     """Return the norm that a measurement of an image of the data range has at most."""
     largest = max(map(abs, data_range))
-    return _norm(A) * largest * math.sqrt(math.prod(A.image_shape))
+    return A.squared_norm**0.5 * largest * math.sqrt(math.prod(A.image_shape))
 
 
 def _read_first(source: ArraySource) -> torch.Tensor:
@@ -163,9 +163,3 @@ def _nothing_is_missing(A: ForwardMap, y: torch.Tensor) -> bool:
     drawn = [A.draw([np.random.default_rng(i)]) for i in range(_DRAWS)]
     masks = [B.observed for B in drawn if math.isnan(B.missing_value)]
     return bool(masks) and not any(mask is None or mask.all() for mask in masks)
-
-
-def _norm(A: ForwardMap) -> float:
-    from skmetainv.operators import LinearMap
-
-    return float(A.norm()) if isinstance(A, LinearMap) else 10.0

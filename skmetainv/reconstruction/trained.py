@@ -20,6 +20,7 @@ from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import as_noise
 from skmetainv.operators import Operator
+from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed
@@ -296,10 +297,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         before = self._going_on() if run.go_on else self._begun(problem, seed)
         learner = self._learner(problem, before, criterion)
         loop = self._loop(learner, self._batches(problem, seed), before, run, keeper)
+        loop.watch = Watch(problem.operator)
         loop.validate = self._validation(learner, held_out)
         epochs = loop.observer = self._epochs(loop, learner, before, given, run)
         try:
-            learner.learn(loop)
+            with watched(loop.watch):
+                learner.learn(loop)
         except KeyboardInterrupt as interrupt:
             if rank_and_size()[1] > 1:  # the others are at another step, or wait for this process
                 raise
@@ -444,7 +447,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         def validate() -> float:
             pairs = (pair for part in held_out for pair in self._held_out_pairs(learner, part))
             width = held_out[0].geometry.data_range
-            return mean_over_batches(psnr, known_pixels(pairs), width)
+            with watched(Watch()):  # of training steps the loop is told, not of these
+                return mean_over_batches(psnr, known_pixels(pairs), width)
 
         return validate
 

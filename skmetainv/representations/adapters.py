@@ -36,8 +36,8 @@ class ModuleRepresentation(Representation):
     continuous : bool, default=False
         Whether the module has the same weights whatever the height and width of `image_shape`.
     residual : {"adjoint", "pseudo_inverse"} or None, default=None
-        The image that the module's is added to, ``A' y`` or ``A^+ y`` of a linear operator; 0 of
-        the module then is 0 of the image, whatever `data_range`.
+        The image that the module's is added to, ``A' y / ||A||^2`` or ``A^+ y`` of a linear
+        operator; 0 of the module then is 0 of the image, whatever `data_range`.
     encoder : Encoder or None, default=None
         Predicts from the measurement, before the first inner step, one value per pixel and
         channel, which is added to the module's image. Its weights then stand for images of one

@@ -31,8 +31,8 @@ class Encoder(ParameterObject):
     depth : int, default=3
         Number of convolutions.
     start : {"adjoint", "pseudo_inverse", "measurement"}, default="adjoint"
-        The image that it sees, scaled so that the data range becomes [-1, 1]: ``A' y`` or
-        ``A^+ y``, for linear operators; or ``y`` itself, where a measurement has the shape of an
+        The image that it sees, scaled so that the data range becomes [-1, 1]: ``A' y / ||A||^2``
+        or ``A^+ y``, for linear operators; or ``y`` itself, where a measurement has the shape of an
         image. A channel beside it says which pixels are observed, where the operator has a mask
         of the image's height and width (a pixel counts as observed when one of its channels is);
         it is 1 elsewhere.

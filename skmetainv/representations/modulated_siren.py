@@ -46,8 +46,8 @@ class ModulatedSiren(Representation):
     latent_size : int, default=64
         Length of the vector that "latent" adapts.
     residual : {"adjoint", "pseudo_inverse"} or None, default=None
-        The image that the network's is added to, ``A' y`` or ``A^+ y`` of a linear operator; 0 of
-        the network then is 0 of the image, whatever `data_range`.
+        The image that the network's is added to, ``A' y / ||A||^2`` or ``A^+ y`` of a linear
+        operator; 0 of the network then is 0 of the image, whatever `data_range`.
     encoder : Encoder or None, default=None
         Predicts from the measurement, before the first inner step, shifts that are added to the
         adapted ones.

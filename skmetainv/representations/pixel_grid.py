@@ -22,8 +22,8 @@ class PixelGrid(Representation):
     Parameters
     ----------
     residual : {"adjoint", "pseudo_inverse"} or None, default=None
-        The image to which ``r theta`` is added instead of ``c``, ``A' y`` or ``A^+ y`` of a linear
-        operator.
+        The image to which ``r theta`` is added instead of ``c``, ``A' y / ||A||^2`` or ``A^+ y`` of
+        a linear operator.
     encoder : Encoder or None, default=None
         Predicts from the measurement what is added to theta before the first inner step.
 

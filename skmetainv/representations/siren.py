@@ -30,8 +30,8 @@ class Siren(Representation):
     omega_0 : float, default=30.0
         Frequency of the sines.
     residual : {"adjoint", "pseudo_inverse"} or None, default=None
-        The image that the network's is added to, ``A' y`` or ``A^+ y`` of a linear operator; 0 of
-        the network then is 0 of the image, whatever `data_range`.
+        The image that the network's is added to, ``A' y / ||A||^2`` or ``A^+ y`` of a linear
+        operator; 0 of the network then is 0 of the image, whatever `data_range`.
     encoder : Encoder or None, default=None
         Predicts from the measurement a shift of each hidden unit, ``sin(omega_0 (W h + b + s))``,
         before the first inner step. It needs a `depth` of at least 2.

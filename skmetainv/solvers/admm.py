@@ -24,14 +24,16 @@ class ADMM(PriorSolver):
         ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
     n_iter : int, default=10
         Number of updates.
-    rho : float or sequence of float, default=0.1
-        Penalty, or one per update. The multiplier ``w`` is not scaled by it, so that it may change.
+    rho : "auto", float or sequence of float, default="auto"
+        Penalty, or one per update. "auto" is ``0.1 ||A||^2``, see
+        `skmetainv.operators.ForwardMap.norm`. The multiplier ``w`` is not scaled by it, so that it
+        may change.
     noise_level : float or sequence of float, default=None
         What the denoiser takes the noise to be, in the units of the images, or one per update; None
         leaves the denoiser its own. Missing pixels fill in faster where the first levels are high,
         ``numpy.geomspace(0.2, 0.04, n_iter)`` for instance.
     learnable : tuple of str, default=()
-        What training may change of "rho" and "noise_level".
+        What training may change of "rho" (of "auto" the factor 0.1) and "noise_level".
 
     References
     ----------
@@ -54,12 +56,13 @@ class ADMM(PriorSolver):
     """
 
     scheduled = ("rho", "noise_level")
+    automatic = {"rho": (0.1, 1)}
 
     def __init__(
         self,
         denoiser: Any = None,
         n_iter: int = 10,
-        rho: Any = 0.1,
+        rho: Any = "auto",
         noise_level: Any = None,
         learnable: tuple[str, ...] = (),
     ):
@@ -87,11 +90,11 @@ class _ADMM(IterativeSolver):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         x, w = state
-        rho = self.rho(k)
+        rho = self.rho(k, data)
         scaled = w / rho
         v = data.prox(x - scaled, rho) + scaled
         x = self.prior(v, k)
         return x, rho * (v - x)  # w + rho (u - x)
 
-    def scales(self, k: int) -> tuple[float, ...]:
-        return 1.0, 1 / float(self.rho(k))
+    def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
+        return 1.0, 1 / float(self.rho(k, data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from itertools import compress
 from math import hypot, inf
 from numbers import Integral
@@ -35,9 +36,12 @@ class Solver(ParameterObject):
     scheduled : tuple of str
         The parameters that may be one positive number or (but for the damping of conjugate
         gradients) one per update, and that the parameter `learnable` may name.
+    automatic : dict of str to (float, int)
+        What "auto" is for those of them that take it: a factor of ``||A||^2`` to a power.
     """
 
     scheduled: tuple[str, ...] = ()
+    automatic: Mapping[str, tuple[float, int]] = {}
     _parameter_constraints: dict[str, list[Any]] = {
         "n_iter": [Interval(Integral, 0, None, closed="left")],
         "learnable": [tuple, list],
@@ -76,24 +80,32 @@ class Solver(ParameterObject):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
-    def _schedules(self, *optional: str, **defaults: Any) -> dict[str, Schedule]:
+    def _schedules(self, *optional: str, **defaults: tuple[Any, int]) -> dict[str, Schedule]:
         """Return the scheduled parameters by name.
 
-        Those that are None are left out where they are `optional`, or taken from `defaults`.
+        Those that are None are left out where they are `optional`, or taken from `defaults`:
+        numbers, and the power of ``||A||^2`` that they are multiplied by.
         """
         owner, values = type(self).__name__, dict(defaults)
         for name in self.scheduled:
-            value = getattr(self, name)
-            if value is not None or name not in (*optional, *defaults):
-                check_schedule(value, self.n_iter, name, owner)
-                values[name] = value
+            if getattr(self, name) is not None or name not in (*optional, *defaults):
+                values[name] = self._scheduled(name)
         unknown = [name for name in self.learnable if name not in values]
         if unknown:
             raise ValueError(
                 f"The 'learnable' parameter of {owner} may name {', '.join(map(repr, values))}, "
                 f"which are set. Got {unknown[0]!r} instead."
             )
-        return {name: Schedule(value, name in self.learnable) for name, value in values.items()}
+        return {
+            name: Schedule(value, name in self.learnable, power)
+            for name, (value, power) in values.items()
+        }
+
+    def _scheduled(self, name: str) -> tuple[Any, int]:
+        """Return the numbers of a parameter, checked, and the power of ``||A||^2`` beside them."""
+        value, automatic = getattr(self, name), name in self.automatic
+        check_schedule(value, self.n_iter, name, type(self).__name__, or_auto=automatic)
+        return self.automatic[name] if isinstance(value, str) else (value, 0)
 
 
 class Run(NamedTuple):
@@ -175,7 +187,7 @@ class IterativeSolver(nn.Module):
             changes = _ratios(_lengths(after[0] - state[0]), sizes)
             moved = changes
             if any(change <= least for change in compress(changes, going)):
-                moved = _ratios(_distances(state, after, self.scales(k)), sizes)
+                moved = _ratios(_distances(state, after, self.scales(k, data)), sizes)
             state = after if all(going) else _where(going, after, state)
             for i in compress(range(len(x)), going):
                 residuals[i].append(changes[i])
@@ -185,7 +197,7 @@ class IterativeSolver(nn.Module):
                 break
         return Run(state[0], residuals, converged)
 
-    def scales(self, k: int) -> tuple[float, ...]:
+    def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
         """Return what brings the changes of a state by update `k` to the images' units.
 
         One factor per entry of the state, 0 for what need not stand still at the solution; entries
@@ -209,15 +221,16 @@ def warn_of_step_size(
     """Warn of the first step size above ``factor / (||A||^2 + curvature)``."""
     if not isinstance(A, LinearMap):
         return
-    squared_norm = float(A.norm()) ** 2
+    squared_norm = A.squared_norm
     for k in range(max(len(step_size), 0 if curvature is None else len(curvature))):
-        step, added = float(step_size(k)), 0.0 if curvature is None else float(curvature(k))
+        step, added = float(step_size(k, A)), 0.0 if curvature is None else float(curvature(k, A))
         if step * (squared_norm + added) > _NORM_TOLERANCE * factor:
             plus = f" + {added:g}" if added else ""
             warnings.warn(
                 f"The 'step_size' parameter of {owner} is {step:g}, above {factor:g} / "
                 f"(||A||^2{plus}) = {factor / (squared_norm + added):.4g} for this operator: "
-                "beyond that convergence is not assured, and many updates may diverge.",
+                "beyond that convergence is not assured, and many updates may diverge. The default "
+                "goes by the operator's norm.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

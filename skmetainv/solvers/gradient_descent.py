@@ -18,11 +18,12 @@ class GradientDescent(Solver):
     ----------
     n_iter : int, default=1
         Number of updates.
-    step_size : float or sequence of float, default=0.9
-        Step size, or one per update. The paper takes 0.9 for inpainting, where a step of 1 would
-        fill in the measurement and leave the inner loss nothing to learn from.
+    step_size : "auto", float or sequence of float, default="auto"
+        Step size, or one per update. "auto" is ``0.9 / ||A||^2`` (see
+        `skmetainv.operators.ForwardMap.norm`): 0.9 for inpainting, as in the paper, where a step of
+        1 would fill in the measurement and leave the inner loss nothing to learn from.
     learnable : tuple of str, default=()
-        What training may change: "step_size".
+        What training may change: "step_size"; of "auto" the factor 0.9.
 
     References
     ----------
@@ -41,8 +42,9 @@ class GradientDescent(Solver):
     """
 
     scheduled = ("step_size",)
+    automatic = {"step_size": (0.9, -1)}
 
-    def __init__(self, n_iter: int = 1, step_size: Any = 0.9, learnable: tuple[str, ...] = ()):
+    def __init__(self, n_iter: int = 1, step_size: Any = "auto", learnable: tuple[str, ...] = ()):
         self.n_iter = n_iter
         self.step_size = step_size
         self.learnable = learnable
@@ -60,7 +62,7 @@ class _GradientDescent(IterativeSolver):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         (x,) = state
-        return (x - self.step_size(k) * data.gradient(x),)
+        return (x - self.step_size(k, data) * data.gradient(x),)
 
     def check(self, A: ForwardMap) -> None:
         warn_of_step_size(self.step_size, A, "GradientDescent")

@@ -11,7 +11,7 @@ from skmetainv.operators import DataTerm
 from skmetainv.parameters import Interval
 from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import Schedule, check_schedule
+from skmetainv.solvers.schedules import HasNorm, Schedule, check_schedule
 
 # Where Zhang et al. (2021) begin, in images of the range [0, 1].
 _FIRST_LEVEL = 49 / 255
@@ -30,8 +30,9 @@ class HQS(PriorSolver):
         Number of updates.
     rho : float or sequence of float, default=None
         Penalty, or one per update. None is the usual choice of Zhang et al. (2021),
-        ``weight (measurement_noise / noise_level_k)^2``, which grows as the level falls, and goes
-        with the levels where those are learned.
+        ``weight (||A|| measurement_noise / noise_level_k)^2``, which grows as the level falls, and
+        goes with the levels where those are learned. The norm is that of
+        `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
         What the denoiser takes the noise to be, in the units of the images, or one per update. None
         is the usual decreasing schedule: `n_iter` levels equally spaced in logarithm from 49/255
@@ -39,14 +40,15 @@ class HQS(PriorSolver):
         [0, 1]: in other units give the levels. A denoiser that takes no noise level keeps its own,
         and the schedule governs the penalties alone.
     measurement_noise : float, default=0.01
-        Standard deviation of the measurement's noise, in the units of the images, where `rho` or
-        `noise_level` is None.
+        Standard deviation of the measurement's noise, in the units of the images (of a measurement
+        with other units, its noise divided by ``||A||``), where `rho` or `noise_level` is None.
     weight : float, default=0.23
         Weight of the prior, where `rho` is None.
     denoise_first : bool, default=False
         Denoise before the data step, not after it, so that the result is the data step's.
     learnable : tuple of str, default=()
-        What training may change of "rho" and "noise_level".
+        What training may change of "rho" (where that is None, without the factor ``||A||^2``) and
+        "noise_level".
 
     References
     ----------
@@ -102,7 +104,7 @@ class HQS(PriorSolver):
         given = levels if self.noise_level is None else self.noise_level
         check_schedule(given, len(levels), "noise_level", "HQS")
         matched = self.weight * (last / np.atleast_1d(given)) ** 2
-        schedules = self._schedules(noise_level=levels, rho=matched)
+        schedules = self._schedules(noise_level=(levels, 0), rho=(matched, 1))
         level, rho = schedules["noise_level"], schedules["rho"]
         prior = self._prior(image_shape, level)
         if self.rho is None and "rho" not in self.learnable and "noise_level" in self.learnable:
@@ -118,8 +120,8 @@ class _Matched(nn.Module):
         self.noise_level, self.measurement_noise = noise_level, measurement_noise
         self.weight = weight
 
-    def forward(self, k: int) -> float | torch.Tensor:
-        return self.weight * (self.measurement_noise / self.noise_level(k)) ** 2
+    def forward(self, k: int, of: HasNorm) -> float | torch.Tensor:
+        return self.weight * (self.measurement_noise / self.noise_level(k)) ** 2 * of.squared_norm
 
 
 class _HQS(IterativeSolver):
@@ -130,5 +132,5 @@ class _HQS(IterativeSolver):
     def step(self, state: State, data: DataTerm, k: int) -> State:
         (x,) = state
         if self.denoise_first:
-            return (data.prox(self.prior(x, k), self.rho(k)),)
-        return (self.prior(data.prox(x, self.rho(k)), k),)
+            return (data.prox(self.prior(x, k), self.rho(k, data)),)
+        return (self.prior(data.prox(x, self.rho(k, data)), k),)

@@ -26,13 +26,15 @@ class PrimalDual(Solver):
     ----------
     n_iter : int, default=100
         Number of updates.
-    weight : float or sequence of float, default=0.01
-        Weight of the total variation, or one per update.
-    step_size : float or sequence of float, default=1.0
-        ``tau``, or one per update: large ones move the image fast, small ones its edges. Where
-        pixels are missing the image has far to go: 10 then takes a tenth of the updates of 1.
+    weight : "auto", float or sequence of float, default="auto"
+        Weight of the total variation, or one per update. "auto" is ``0.01 ||A||^2``, see
+        `skmetainv.operators.ForwardMap.norm`.
+    step_size : "auto", float or sequence of float, default="auto"
+        ``tau``, or one per update; "auto" is ``1 / ||A||^2``. Large ones move the image fast, small
+        ones its edges. Where pixels are missing the image has far to go: 10 then takes a tenth of
+        the updates of 1.
     learnable : tuple of str, default=()
-        What training may change of "weight" and "step_size".
+        What training may change of "weight" and "step_size"; of "auto" the factor.
 
     References
     ----------
@@ -51,12 +53,13 @@ class PrimalDual(Solver):
     """
 
     scheduled = ("weight", "step_size")
+    automatic = {"weight": (0.01, 1), "step_size": (1.0, -1)}
 
     def __init__(
         self,
         n_iter: int = 100,
-        weight: Any = 0.01,
-        step_size: Any = 1.0,
+        weight: Any = "auto",
+        step_size: Any = "auto",
         learnable: tuple[str, ...] = (),
     ):
         self.n_iter = n_iter
@@ -80,10 +83,10 @@ class _PrimalDual(IterativeSolver):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         x, p = state[0], state[1].movedim(1, 0)
-        tau = self.step_size(k)
+        tau = self.step_size(k, data)
         x, before = data.prox(x - tau * gradient_adjoint(p), 1 / tau), x
-        p = project(p + gradient(2 * x - before) / (SQUARED_NORM * tau), self.weight(k))
+        p = project(p + gradient(2 * x - before) / (SQUARED_NORM * tau), self.weight(k, data))
         return x, p.movedim(0, 1)
 
-    def scales(self, k: int) -> tuple[float, ...]:
-        return 1.0, float(self.step_size(k))
+    def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
+        return 1.0, float(self.step_size(k, data))

@@ -24,15 +24,16 @@ class ProximalGradient(PriorSolver):
         ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
     n_iter : int, default=10
         Number of updates.
-    step_size : float or sequence of float, default=0.9
-        Step size, or one per update.
+    step_size : "auto", float or sequence of float, default="auto"
+        Step size, or one per update. "auto" is ``0.9 / ||A||^2``, see
+        `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
         What the denoiser takes the noise to be, in the units of the images, or one per update; None
         leaves the denoiser its own.
     accelerated : bool, default=False
         FISTA, with the momentum of Chambolle and Dossal for ``a = 3``.
     learnable : tuple of str, default=()
-        What training may change of "step_size" and "noise_level".
+        What training may change of "step_size" (of "auto" the factor 0.9) and "noise_level".
 
     References
     ----------
@@ -55,13 +56,14 @@ class ProximalGradient(PriorSolver):
     """
 
     scheduled = ("step_size", "noise_level")
+    automatic = {"step_size": (0.9, -1)}
     _parameter_constraints = {**PriorSolver._parameter_constraints, "accelerated": ["boolean"]}
 
     def __init__(
         self,
         denoiser: Any = None,
         n_iter: int = 10,
-        step_size: Any = 0.9,
+        step_size: Any = "auto",
         noise_level: Any = None,
         accelerated: bool = False,
         learnable: tuple[str, ...] = (),
@@ -90,7 +92,7 @@ class _ISTA(IterativeSolver):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         (x,) = state
-        return (self.prior(x - self.step_size(k) * data.gradient(x), k),)
+        return (self.prior(x - self.step_size(k, data) * data.gradient(x), k),)
 
     def check(self, A: ForwardMap) -> None:
         warn_of_step_size(self.step_size, A, "ProximalGradient", factor=self.step_size_factor)
@@ -105,4 +107,4 @@ class _FISTA(_ISTA):
     def step(self, state: State, data: DataTerm, k: int) -> State:
         x, before = state
         z = torch.lerp(before, x, 1 + k / (k + 4))  # x + k / (k + 4) (x - before)
-        return self.prior(z - self.step_size(k) * data.gradient(z), k), x
+        return self.prior(z - self.step_size(k, data) * data.gradient(z), k), x

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-import numpy as np
 import torch
+from torch import nn
 
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import StrOptions
 from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import Schedule, check_schedule
+from skmetainv.solvers.schedules import HasNorm, Schedule
 
 
 class RED(PriorSolver):
@@ -32,8 +32,9 @@ class RED(PriorSolver):
         ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
     n_iter : int, default=3
         Number of updates.
-    rho : float or sequence of float, default=0.1
-        Weight of the prior, or one per update.
+    rho : "auto", float or sequence of float, default="auto"
+        Weight of the prior, or one per update. "auto" is ``0.1 ||A||^2``, see
+        `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
         What the denoiser takes the noise to be, in the units of the images, or one per update; None
         leaves the denoiser its own. Missing pixels fill in faster where the first levels are high,
@@ -41,13 +42,13 @@ class RED(PriorSolver):
     method : {"fixed_point", "steepest_descent", "admm"}, default="fixed_point"
         The update.
     step_size : float or sequence of float, default=None
-        Step size of the steepest descent, which alone takes one; None is ``1 / (1 + rho)``, for
-        operators of norm 1. The bound is ``2 / (||A||^2 + rho)`` for denoisers whose Jacobian has
-        eigenvalues in [0, 1].
+        Step size of the steepest descent, which alone takes one; None is ``1 / (||A||^2 + rho)``.
+        The bound is twice that for denoisers whose Jacobian has eigenvalues in [0, 1].
     beta : float or sequence of float, default=None
         Penalty of "admm", which alone takes one; None is `rho`.
     learnable : tuple of str, default=()
-        What training may change of "rho", "noise_level", "step_size" and "beta".
+        What training may change of "rho", "noise_level", "step_size" and "beta"; of "auto" the
+        factor, and of a step size that is None the share of ``1 / (||A||^2 + rho)``.
 
     References
     ----------
@@ -67,6 +68,7 @@ class RED(PriorSolver):
     """
 
     scheduled = ("rho", "noise_level", "step_size", "beta")
+    automatic = {"rho": (0.1, 1)}
     _parameter_constraints = {
         **PriorSolver._parameter_constraints,
         "method": [StrOptions({"fixed_point", "steepest_descent", "admm"})],
@@ -76,7 +78,7 @@ class RED(PriorSolver):
         self,
         denoiser: Any = None,
         n_iter: int = 3,
-        rho: Any = 0.1,
+        rho: Any = "auto",
         noise_level: Any = None,
         method: str = "fixed_point",
         step_size: Any = None,
@@ -101,15 +103,30 @@ class RED(PriorSolver):
                     f"The {name!r} parameter of RED must be None unless method={method!r}. "
                     f"Got {getattr(self, name)!r} and method={self.method!r} instead."
                 )
-        check_schedule(self.rho, self.n_iter, "rho", "RED")
-        defaults: dict[str, Any] = {
+        defaults: dict[str, tuple[Any, int]] = {
             "fixed_point": {},
-            "steepest_descent": {"step_size": 1 / (1 + np.atleast_1d(self.rho))},
-            "admm": {"beta": self.rho},
+            "steepest_descent": {"step_size": (1.0, 0)},
+            "admm": {"beta": self._scheduled("rho")},
         }[self.method]
-        schedules = self._schedules("noise_level", "step_size", "beta", **defaults)
+        schedules: dict[str, Any] = self._schedules("noise_level", "step_size", "beta", **defaults)
         prior = self._prior(image_shape, schedules.pop("noise_level", None))
+        if self.method == "steepest_descent" and self.step_size is None:
+            schedules["step_size"] = _Stable(schedules["step_size"], schedules["rho"])
         return _METHODS[self.method](self.n_iter, prior, **schedules)
+
+
+class _Stable(nn.Module):
+    """A share of the step size ``1 / (||A||^2 + rho)``, with which steepest descent converges."""
+
+    def __init__(self, share: Schedule, rho: Schedule):
+        super().__init__()
+        self.share, self.rho = share, rho
+
+    def forward(self, k: int, of: HasNorm) -> float | torch.Tensor:
+        return self.share(k) / (of.squared_norm + self.rho(k, of))
+
+    def __len__(self) -> int:
+        return len(self.rho)
 
 
 class _FixedPoint(IterativeSolver):
@@ -119,18 +136,18 @@ class _FixedPoint(IterativeSolver):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         (x,) = state
-        return (data.prox(self.prior(x, k), self.rho(k)),)
+        return (data.prox(self.prior(x, k), self.rho(k, data)),)
 
 
 class _SteepestDescent(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, rho: Schedule, step_size: Schedule):
+    def __init__(self, n_iter: int, prior: Prior, rho: Schedule, step_size: Any):
         super().__init__(n_iter)
         self.prior, self.rho, self.step_size = prior, rho, step_size
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         (x,) = state
-        gradient = data.gradient(x) + self.rho(k) * (x - self.prior(x, k))
-        return (x - self.step_size(k) * gradient,)
+        gradient = data.gradient(x) + self.rho(k, data) * (x - self.prior(x, k))
+        return (x - self.step_size(k, data) * gradient,)
 
     def check(self, A: ForwardMap) -> None:
         warn_of_step_size(self.step_size, A, "RED", curvature=self.rho)
@@ -146,15 +163,15 @@ class _ADMM(IterativeSolver):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         _, v, w = state
-        rho, beta = self.rho(k), self.beta(k)
+        rho, beta = self.rho(k, data), self.beta(k, data)
         scaled = w / beta
         x = data.prox(v - scaled, beta)
         u = x + scaled
         v = (rho * self.prior(v, k) + beta * u) / (rho + beta)
         return x, v, beta * (u - v)  # w + beta (x - v)
 
-    def scales(self, k: int) -> tuple[float, ...]:
-        return 1.0, 1.0, 1 / float(self.beta(k))
+    def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
+        return 1.0, 1.0, 1 / float(self.beta(k, data))
 
 
 _METHODS = {"fixed_point": _FixedPoint, "steepest_descent": _SteepestDescent, "admm": _ADMM}

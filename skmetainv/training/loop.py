@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetainv.operators.maps.verdicts import Watch
 from skmetainv.training.batches import Batches
 from skmetainv.training.checkpoints import Keeper, State
 from skmetainv.training.early_stopping import EarlyStopping
@@ -52,7 +53,8 @@ class TrainingLoop:
     of the batch, in all processes, so that the optimiser steps by the gradient of the mean.
 
     A step whose loss, or gradient squared, is not finite is skipped (Adam's average of squares
-    would never recover); an epoch without any finite step ends training. Either is told by a
+    would never recover), and so is one in which `watch` was told of linear systems that could not
+    be solved; an epoch of skipped steps alone ends training. Either is told by a
     `ConvergenceWarning` when the loop ends.
 
     Parameters
@@ -91,6 +93,9 @@ class TrainingLoop:
         where there is one, ``learning_rate`` (of the first weights, at the end), and ``seconds``.
     epoch : int
         Number of epochs finished, those before this loop included.
+    watch : Watch
+        Who is to be told of linear systems: the body runs under it, see
+        `skmetainv.operators.maps.verdicts.watched`.
     """
 
     def __init__(
@@ -118,6 +123,7 @@ class TrainingLoop:
         self.early_stopping, self.keeper, self.observer = early_stopping, keeper, observer
         self.show_progress = show_progress and rank_and_size()[0] == 0
         self.history: History = {}
+        self.watch, self._n_told, self._n_unsolved = Watch(), 0, 0
         self.epoch, self._step, self._n_skipped, self._stopped = first_epoch, 0, 0, False
         self._consistent = True
         self._progress: Progress | None = None
@@ -178,9 +184,11 @@ class TrainingLoop:
         values = {name: figure.detach().cpu().numpy() for name, figure in figures.items()}
         n_images = len(next(iter(values.values()))) if values else 0
         finite = all(np.isfinite(value).all() for value in values.values())
-        n_all = self._average_gradients(n_images, finite)
+        solved, self._n_told = self.watch.n_unsolved == self._n_told, self.watch.n_unsolved
+        n_all = self._average_gradients(n_images, finite and solved)
         if not n_all:
             self._n_skipped += 1
+            self._n_unsolved += not solved
             return
         if self.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters(), self.max_grad_norm)
@@ -269,6 +277,7 @@ class TrainingLoop:
                 "epoch": self.epoch,
                 "step": self._step,
                 "n_skipped": self._n_skipped,
+                "n_unsolved": self._n_unsolved,
                 "stopped": self._stopped,
                 "seconds": self._figures.seconds,
                 "n_images": self._figures.n_images,
@@ -288,6 +297,7 @@ class TrainingLoop:
             self.early_stopping.go_on(record["early_stopping"], arrays["best"])
         self.epoch, self._step = record["epoch"], record["step"]
         self._n_skipped, self._stopped = record["n_skipped"], record["stopped"]
+        self._n_unsolved = record["n_unsolved"]
         self.history = record["history"]
         if self._step:  # the epoch may have no further
             self._set_learning_rates(self._step - 1)
@@ -296,11 +306,16 @@ class TrainingLoop:
         if not self._n_skipped:
             return
         stopped = not self._stopped and self.n_epochs < len(self.epochs)
+        unsolved = f", or ({self._n_unsolved}) linear systems that could not be solved,"
+        unsolved, systems = unsolved * bool(self._n_unsolved), ""
+        if self.watch.n_unsolved:
+            systems = f" {self.watch.describe()}"
         warnings.warn(
             f"Training diverged: {self._n_skipped} step(s) had a loss or a squared gradient that "
-            "is not finite and were skipped. "
+            f"is not finite{unsolved} and were skipped. "
             f"{'No step of the last epoch was finite: training stopped. ' * stopped}"
-            "Smaller inner and outer learning rates, or images within the data range, may help.",
+            "Smaller inner and outer learning rates, or images within the data range, may help."
+            f"{systems}",
             ConvergenceWarning,
             stacklevel=2,
         )

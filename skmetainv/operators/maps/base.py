@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,10 @@ Shape = tuple[int, ...]
 # Up to this many entries a matrix is worth writing down.
 _DENSE_ENTRIES = 2**22
 _LANCZOS_STEPS = 60
+_NO_NORM = (
+    "The default step size needs the norm of the operator, and that of this nonlinear one cannot "
+    "be found at a random image in [0, 1]: pass a number, as in GradientDescent(step_size=0.1)."
+)
 _NEEDS_LINEAR = "needs a linear operator, and this one is nonlinear."
 
 
@@ -71,6 +76,53 @@ class ForwardMap(nn.Module):
         """Return ``J_A(x)' v``, the vector-Jacobian product at `x`."""
         return torch.func.vjp(self.forward, x)[1](v)[0]
 
+    def norm(self) -> torch.Tensor:
+        """Return the largest singular value of the Jacobian at a fixed image.
+
+        That image is uniformly random in [0, 1]. Lanczos' method finds the value to better than one
+        percent, from products with ``J_A' J_A`` that are made of `vjp`.
+
+        Returns
+        -------
+        norm : tensor of shape ()
+            ``||A||``; where masks vary and are drawn, the largest over the images.
+
+        Raises
+        ------
+        ValueError
+            If the vector-Jacobian product cannot be differentiated, or is not finite there.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            x = self._fixed_images(np.random.default_rng(0).random)
+            start = self._fixed_images(np.random.default_rng(1).standard_normal)
+            try:
+                norm = self._largest_singular_value(_Curvature(self, x), start)
+            except (RuntimeError, NotImplementedError, TypeError) as error:
+                raise ValueError(f"{_NO_NORM} {error}") from error
+        if not norm.isfinite():
+            raise ValueError(f"{_NO_NORM} It is {norm.item()} there.")
+        return norm
+
+    @cached_property
+    def squared_norm(self) -> float:
+        """The scale that solvers go by, ``||A||^2``: computed once, and 1 where `norm` is 0."""
+        with torch.no_grad():
+            return float(self.norm()) ** 2 or 1.0
+
+    def _largest_singular_value(
+        self, normal: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor
+    ) -> torch.Tensor:
+        n_steps = min(_LANCZOS_STEPS, math.prod(self.image_shape))
+        return largest_eigenvalue(normal, start, n_steps).clamp(min=0).sqrt()
+
+    def _fixed_images(self, numbers: Callable[[Shape], np.ndarray]) -> torch.Tensor:
+        """Return images that are always the same, one per mask, where the map computes."""
+        held = [t for t in (*self.buffers(), *self.parameters()) if _has_a_type(t)]
+        like = held[0].real if held else torch.empty(0, dtype=torch.float64)
+        n = 1 if self.observed is None else len(self.observed)
+        images = numbers((n, *self.image_shape))
+        return torch.from_numpy(images).to(like.device, like.dtype)
+
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with what varies from image to image drawn, one generator per image."""
         return self
@@ -118,7 +170,9 @@ class ForwardMap(nn.Module):
             How well images explain `y`; everything that depends on `y` alone is computed here.
         """
         A = self.with_masks_of(y)
-        return A.data_term(y if A.observed is None else torch.where(A.observed, y, 0.0))
+        data = A.data_term(y if A.observed is None else torch.where(A.observed, y, 0.0))
+        data.whole = self
+        return data
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
         """Return the map with what varies from image to image read from the NaN of `y`."""
@@ -150,8 +204,7 @@ class LinearMap(ForwardMap):
 
         By Lanczos' method on ``A' A`` from a fixed start, to better than one percent.
         """
-        n_steps = min(_LANCZOS_STEPS, math.prod(self.image_shape))
-        return largest_eigenvalue(self.normal, self._probe(), n_steps).clamp(min=0).sqrt()
+        return self._largest_singular_value(self.normal, self._probe())
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
         """Return the least-squares solution of least norm, ``A^+ y``.
@@ -161,9 +214,11 @@ class LinearMap(ForwardMap):
         y : tensor of shape (batch, *measurement_shape)
             Measurements.
         rcond : float, default=1e-6
-            Singular values up to ``rcond`` times the largest count as zero. Where the explicit
-            matrix would have more than 4 million entries, the solution is the damped one,
-            ``(A' A + (rcond norm)^2 I)^-1 A' y``, which agrees for singular values far above.
+            Singular values up to ``rcond`` times the largest count as zero, and so do those that
+            are rounding. Where the explicit matrix would have more than 4 million entries, the
+            solution is the damped one, ``(A' A + (rcond norm)^2 I)^-1 A' y``, which agrees for
+            singular values far above; there the square of `rcond` is at least the rounding of the
+            floating-point type, 1.2e-7 in single precision.
 
         Returns
         -------
@@ -171,10 +226,12 @@ class LinearMap(ForwardMap):
             The images.
         """
         if math.prod(self.image_shape) * math.prod(self.measurement_shape) > _DENSE_ENTRIES:
-            rho = (rcond * self.norm()) ** 2
-            return solve(self.normal, self.adjoint(y), rho.to(y.dtype))
-        inverse = torch.linalg.pinv(self.explicit(), rtol=rcond)
-        return (inverse @ y.flatten(1)[..., None]).reshape(-1, *self.image_shape)
+            rho = max(rcond**2, torch.finfo(y.dtype).eps) * self.squared_norm
+            return solve(self.normal, self.adjoint(y), y.new_tensor(rho))
+        matrix = self.explicit()
+        rounding = max(matrix.shape[1:]) * torch.finfo(matrix.dtype).eps
+        inverse = torch.linalg.pinv(matrix, rtol=max(rcond, rounding))
+        return (inverse.to(y) @ y.flatten(1)[..., None]).reshape(-1, *self.image_shape)
 
     def explicit(self) -> torch.Tensor:
         """Return the matrix of ``A``: one, or one for each image where masks vary.
@@ -190,17 +247,32 @@ class LinearMap(ForwardMap):
         return torch.stack([column.flatten(1) for column in columns], dim=2)
 
     def _probe(self) -> torch.Tensor:
-        """Return fixed random images, as many as there are masks, where the map computes."""
-        numbers = [b for b in self.buffers() if b.is_floating_point()]
-        numbers += [b.real for b in self.buffers() if b.is_complex()]
-        like = numbers[0] if numbers else torch.empty(0, dtype=torch.float64)
-        n = 1 if self.observed is None else len(self.observed)
-        images = np.random.default_rng(0).standard_normal((n, *self.image_shape))
-        return torch.from_numpy(images).to(like.device, like.dtype)
+        """Return fixed images of normal random numbers."""
+        return self._fixed_images(np.random.default_rng(0).standard_normal)
 
     def data_term(self, y: torch.Tensor) -> DataTerm:
         """Return the data fidelity, with ``A' y`` kept."""
         return LinearDataTerm(self, y)
+
+
+class _Curvature:
+    """The products of ``J_A(x)' J_A(x)``: the vector-Jacobian product, and its own derivative.
+
+    ``J_A(x)' v`` is linear in ``v``, so its vector-Jacobian product is ``J_A(x) p``.
+    """
+
+    def __init__(self, A: ForwardMap, x: torch.Tensor):
+        self.A, self.x = A, x
+
+    def __call__(self, p: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            v = p.new_zeros(len(p), *self.A.measurement_shape).requires_grad_()
+            (forward,) = torch.autograd.grad(self.A.vjp(self.x, v), v, p)
+        return self.A.vjp(self.x, forward)
+
+
+def _has_a_type(t: torch.Tensor) -> bool:
+    return t.is_floating_point() or t.is_complex()
 
 
 def keeping_complex(fn: Any) -> Any:
@@ -223,10 +295,20 @@ class DataTerm:
         The map, with the mask of every image of the batch where masks vary.
     y : tensor of shape (batch, ...)
         Measurements, 0 where they are not observed.
+
+    Attributes
+    ----------
+    whole : ForwardMap
+        The map before its masks were read; `A` where none vary.
     """
 
     def __init__(self, A: ForwardMap, y: torch.Tensor):
-        self.A, self.y = A, y
+        self.A, self.y, self.whole = A, y, A
+
+    @property
+    def squared_norm(self) -> float:
+        """``||A||^2`` of the whole map, so that no mask changes it, see `ForwardMap.norm`."""
+        return self.whole.squared_norm
 
     def loss(self, x: torch.Tensor, criterion: Callable[..., torch.Tensor]) -> torch.Tensor:
         """Return `criterion` between ``A(x)`` and ``y`` over the observed entries, per image."""
@@ -243,7 +325,8 @@ class DataTerm:
         ----------
         kind : str
             "zeros"; "measurement", ``y`` itself, where measurements have the shape of images; for
-            a linear map also "adjoint", ``A' y``, and "pseudo_inverse", ``A^+ y``.
+            a linear map also "adjoint", ``A' y / ||A||^2``, in the scale of images whatever that
+            of the measurement, and "pseudo_inverse", ``A^+ y``.
 
         Returns
         -------
@@ -341,7 +424,7 @@ class LinearDataTerm(DataTerm):
     def start(self, kind: str) -> torch.Tensor:
         """Return an image to start a solver from, see `DataTerm.start`."""
         if kind == "adjoint":
-            return self.adjoint_y
+            return self.adjoint_y / self.squared_norm
         if kind == "pseudo_inverse":
             return self.A.pseudo_inverse(self.y)
         return super().start(kind)

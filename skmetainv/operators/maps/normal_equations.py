@@ -7,9 +7,16 @@ from typing import Any, NamedTuple
 
 import torch
 
+from skmetainv.operators.maps.verdicts import Watch, current_watch, tell, watched
+
 # Relative residual at which an image is solved, by floating-point type.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
 _MAX_ITER = 10_000
+# An image whose residual is not halved in so many updates is given up; it is looked at every few.
+_PATIENCE = 256
+_EVERY = 16
+# So many times the first residual is no detour of conjugate gradients any more.
+_GROWTH = 1e6
 
 Matrix = Callable[[torch.Tensor], torch.Tensor]
 
@@ -18,6 +25,9 @@ def solve(
     normal: Matrix, b: torch.Tensor, rho: torch.Tensor, start: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Return ``x`` with ``(A' A + rho I) x = b``, each image on its own.
+
+    Conjugate gradients solve for a correction of `start`, and for further ones until the *true*
+    residual is small: the one that they carry along is believed while rounding leads away from it.
 
     Conjugate gradients that stop early are not a linear map of `b`, so it is the solution that
     is differentiated, not the iterations: the derivative is the solution of the same system with
@@ -40,12 +50,21 @@ def solve(
         Solutions to a residual of 1e-13 in float64, 1e-6 in float32, relative to `b`, or as near
         as rounding lets it come.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If the residual of an image stays above the root of that, and above what rounding explains;
+        whoever watches (`skmetainv.operators.maps.verdicts.watched`) is told instead.
+
     References
     ----------
     Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", Journal of
     Research of the National Bureau of Standards, 1952.
+
+    Higham, "Accuracy and stability of numerical algorithms", SIAM, 2002, chapter 12 (iterative
+    refinement).
     """
-    return _Solve.apply(b, rho, normal, start)
+    return _Solve.apply(b, rho, normal, start, current_watch())
 
 
 class _Solve(torch.autograd.Function):
@@ -56,19 +75,21 @@ class _Solve(torch.autograd.Function):
         rho: torch.Tensor,
         normal: Matrix,
         start: torch.Tensor | None,
+        watch: Watch,
     ) -> torch.Tensor:
-        x = _conjugate_gradients(lambda v: normal(v) + rho * v, b, start)
-        ctx.normal = normal
+        x = _solution(lambda v: normal(v) + rho * v, b, start, watch)
+        ctx.normal, ctx.watch = normal, watch
         ctx.save_for_backward(x, rho)
         return x
 
     @staticmethod
     def backward(
         ctx: Any, *gradients: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, None, None]:
+    ) -> tuple[torch.Tensor, torch.Tensor, None, None, None]:
         x, rho = ctx.saved_tensors
-        u = solve(ctx.normal, gradients[0], rho)
-        return u, -(u * x).sum_to_size(rho.shape), None, None
+        with watched(ctx.watch):  # autograd may run this in a thread of its own
+            u = solve(ctx.normal, gradients[0], rho)
+        return u, -(u * x).sum_to_size(rho.shape), None, None, None
 
 
 class Residuals(NamedTuple):
@@ -115,15 +136,74 @@ def _ratio(u: torch.Tensor, v: torch.Tensor, going: torch.Tensor) -> torch.Tenso
     return torch.where(going, u / v.where(going, torch.ones_like(v)), 0.0)
 
 
-def _conjugate_gradients(
-    matrix: Matrix, b: torch.Tensor, start: torch.Tensor | None
+def _solution(
+    matrix: Matrix, b: torch.Tensor, start: torch.Tensor | None, watch: Watch
 ) -> torch.Tensor:
     """Return the solution of ``matrix(x) = b``, for a symmetric positive definite matrix."""
-    state = begin(torch.zeros_like(b), b) if start is None else begin(start, b - matrix(start))
-    enough = TOLERANCE.get(b.dtype, 1e-6) ** 2 * dot(b, b)
-    for _ in range(min(_MAX_ITER, 10 * b[0].numel())):
-        going = state.rr > enough
+    x = torch.zeros_like(b) if start is None else start
+    r = b if start is None else b - matrix(x)
+    whole, left = _length(b), _length(r)
+    enough = TOLERANCE.get(b.dtype, 1e-6) * whole
+    going, n_left = left > enough, min(_MAX_ITER, 10 * b[0].numel())
+    while n_left > 0 and going.any():
+        # In units of the residual, so that squares neither vanish nor overflow
+        unit = torch.where(going, left, 1.0)
+        correction, n_made = _correction(matrix, r / unit, going, enough / unit, n_left)
+        nearer = torch.addcmul(x, unit, correction)
+        r_nearer = b - matrix(nearer)
+        left_nearer, n_left = _length(r_nearer), n_left - n_made
+        better = going & (left_nearer < left)
+        going = better & (left_nearer > enough) & (left_nearer < left / 2)
+        x, r = torch.where(better, nearer, x), torch.where(better, r_nearer, r)
+        left = torch.where(better, left_nearer, left)
+    _judge(matrix, x, left, whole, watch)
+    return x
+
+
+def _correction(
+    matrix: Matrix, r: torch.Tensor, going: torch.Tensor, enough: torch.Tensor, most: int
+) -> tuple[torch.Tensor, int]:
+    """Return what conjugate gradients from 0 make of the residuals `r`, of length 1, and updates.
+
+    Images stop at a residual of length `enough`, or when there is no hope.
+    """
+    state, enough = begin(torch.zeros_like(r), r), enough.square()
+    halved, since = state.rr, torch.zeros_like(state.rr)
+    for k in range(most):
+        going = going & (state.rr > enough)
         if not going.any():
-            break
-        state = update(matrix, state, going)
-    return state.x
+            return state.x, k
+        before, state = state, update(matrix, state, going)
+        if k % _EVERY == _EVERY - 1:
+            lower = state.rr < halved / 4
+            halved, since = torch.where(lower, state.rr, halved), (since + _EVERY) * ~lower
+            hopeful = (since < _PATIENCE) & (state.rr < _GROWTH**2)
+            going = going & hopeful & (state.rr != before.rr)  # no curvature: see `update`
+    return state.x, most
+
+
+def _judge(
+    matrix: Matrix, x: torch.Tensor, left: torch.Tensor, whole: torch.Tensor, watch: Watch
+) -> None:
+    """Tell of images whose residual is too large: not small, nor explained by rounding."""
+    solved = (left <= TOLERANCE.get(x.dtype, 1e-6) ** 0.5 * whole) | ~whole.isfinite()
+    if not solved.all():
+        rounding = 100 * torch.finfo(x.dtype).eps * _norm(matrix, x) * _length(x)
+        tell(watch, solved | (left <= rounding), left / whole)
+
+
+def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
+    """Return an estimate of the norm of a matrix from below, by the power method."""
+    v, norm = torch.ones_like(x), torch.ones_like(x[:, :1, :1, :1])
+    for _ in range(5):
+        v = matrix(v / _length(v))
+        norm = _length(v)
+    return norm
+
+
+def _length(u: torch.Tensor) -> torch.Tensor:
+    """Return the length of each image, shape ``(batch, 1, 1, 1)``, of any order of magnitude."""
+    largest = u.abs().flatten(1).amax(1).reshape(-1, *[1] * (u.ndim - 1))
+    unit = torch.where(largest > 0, largest, 1.0)
+    v = u / unit
+    return unit * dot(v, v).sqrt()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap
@@ -14,11 +17,21 @@ def scaled(A: ForwardMap, factor: float) -> ForwardMap:
     """Return ``factor A``, linear if ``A`` is."""
     if not isinstance(A, LinearMap):
         return ScaledMap(A, factor)
-    if not isinstance(A, DiagonalMap):
+    if not isinstance(A, DiagonalMap) or _varies(A):
         return ScaledLinearMap(A, factor)
     multiple = DiagonalMap(A.image_shape, factor * A.spectrum, A.basis, A.observed)
     multiple.missing_value = A.missing_value
     return multiple
+
+
+def normalized(A: ForwardMap) -> ForwardMap:
+    """Return ``A / ||A||``."""
+    return scaled(A, 1 / math.sqrt(A.squared_norm))
+
+
+def _varies(A: ForwardMap) -> bool:
+    """Whether there are masks to be drawn, or to be read."""
+    return type(A).draw is not ForwardMap.draw
 
 
 class ScaledMap(ForwardMap):
@@ -27,7 +40,7 @@ class ScaledMap(ForwardMap):
     Parameters
     ----------
     A : ForwardMap
-        The map; its masks, if any, are drawn.
+        The map.
     factor : float
         Not 0.
     """
@@ -46,6 +59,21 @@ class ScaledMap(ForwardMap):
         """Return ``factor J_A(x)' v``."""
         return self.factor * self.A.vjp(x, v)
 
+    def norm(self) -> torch.Tensor:
+        """Return ``|factor| ||A||``."""
+        return abs(self.factor) * self.A.norm()
+
+    def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
+        """Return the multiple of the map as it is drawn."""
+        return self._of(self.A.draw(generators))
+
+    def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
+        """Return the multiple of the map with its masks read from the NaN of `y`."""
+        return self._of(self.A.with_masks_of(y))
+
+    def _of(self, A: ForwardMap) -> ForwardMap:
+        return self if A is self.A else scaled(A, self.factor)
+
 
 class ScaledLinearMap(ScaledMap, LinearMap):
     """``factor A`` of a linear map, see `ScaledMap`."""
@@ -57,10 +85,6 @@ class ScaledLinearMap(ScaledMap, LinearMap):
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``factor^2 A' A x``."""
         return self.factor**2 * self.A.normal(x)
-
-    def norm(self) -> torch.Tensor:
-        """Return the largest singular value."""
-        return abs(self.factor) * self.A.norm()
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
         """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""

@@ -1,0 +1,83 @@
+"""Whether linear systems were solved, and who is told."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import inf
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+
+class Watch:
+    """What became of linear systems: how many were not solved, and the worst residual.
+
+    Parameters
+    ----------
+    operator : object, default=None
+        Whose systems they are, named in what is said of them.
+
+    Attributes
+    ----------
+    n_unsolved : int
+        Systems that conjugate gradients gave up, one per image and solve.
+    worst : float
+        The largest residual of those, relative to the right-hand side.
+    """
+
+    def __init__(self, operator: object = None):
+        self.operator, self.n_unsolved, self.worst = operator, 0, 0.0
+
+    def note(self, unsolved: list[float]) -> None:
+        """Take note of the relative residuals of systems that were not solved."""
+        self.n_unsolved += len(unsolved)
+        self.worst = max([self.worst, *(r if r == r else inf for r in unsolved)])
+
+    def describe(self) -> str:
+        """Return what to say of them."""
+        where = "" if self.operator is None else f" of {self.operator!r}"
+        return (
+            f"{self.n_unsolved} linear system(s) (A'A + rho I) x = b{where} could not be solved: "
+            f"what is left is up to {self.worst:.2g} of the right-hand side. Check that 'adjoint' "
+            "is the adjoint of 'forward'. If it is, a larger penalty or precision='float64' helps."
+        )
+
+
+class _Alone(Watch):
+    """Where nobody watches, the solve itself warns."""
+
+    def note(self, unsolved: list[float]) -> None:
+        own = Watch()
+        own.note(unsolved)
+        warnings.warn(own.describe(), ConvergenceWarning, stacklevel=2)
+
+
+_CURRENT: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watched(watch: Watch) -> Iterator[Watch]:
+    """Have `watch` take note of all that is solved in the block, derivatives included.
+
+    Outside of any such block a system that is not solved is told by a `ConvergenceWarning`.
+    """
+    token = _CURRENT.set(watch)
+    try:
+        yield watch
+    finally:
+        _CURRENT.reset(token)
+
+
+def current_watch() -> Watch:
+    """Return who takes note here."""
+    watch = _CURRENT.get()
+    return _Alone() if watch is None else watch
+
+
+def tell(watch: Watch, solved: torch.Tensor, residuals: torch.Tensor) -> None:
+    """Tell a watch of the residuals of those systems that were not solved, if there are such."""
+    if not solved.all():
+        watch.note(residuals[~solved].tolist())
