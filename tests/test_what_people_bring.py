@@ -16,13 +16,13 @@ from sklearn.model_selection import cross_val_score
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver, UNetReconstructor
 from skmetainv.datasets import load_faces
-from skmetainv.denoisers import DnCNN
+from skmetainv.denoisers import DnCNN, TotalVariation
 from skmetainv.metrics import lpips, mse, psnr, ssim
 from skmetainv.model_selection import compare, psnr_scorer
 from skmetainv.noise import GaussianNoise
 from skmetainv.operators import FourierSampling, GaussianBlur, Inpainting, MissingPixels, Radon
 from skmetainv.representations import Siren
-from skmetainv.solvers import HQS
+from skmetainv.solvers import HQS, RED
 
 FACES = load_faces()[:12]
 EIGHT_BITS = np.round(255 * FACES).astype(np.uint8)
@@ -257,6 +257,27 @@ def test_noise_far_above_the_data_range_is_told(noise):
 def test_a_denoiser_s_noise_level_far_above_the_data_range_is_told():
     with pytest.warns(DataConversionWarning, match=r"the noise, 25\.0"):
         small_denoiser(noise_level=25).fit(FACES)
+
+
+@pytest.mark.parametrize(
+    ("solver", "name"),
+    [
+        (HQS(n_iter=2, noise_level=25), "noise_level"),
+        (HQS(n_iter=2, measurement_noise=2.55), "measurement_noise"),
+        (HQS(n_iter=2, noise_level=[0.2, 10.0]), "noise_level"),
+        (RED(TotalVariation(noise_level=25.0)), "denoiser__noise_level"),
+    ],
+)
+def test_noise_levels_of_solvers_far_above_the_data_range_are_told(solver, name):
+    with pytest.warns(DataConversionWarning, match=f"The '{name}' parameter of .* data range is"):
+        classical(solver=solver).fit(FACES)
+    classical(solver=solver, data_range=255).fit(EIGHT_BITS)
+
+
+def test_a_noise_level_to_predict_far_above_the_data_range_is_told():
+    denoiser = small_denoiser(noise_level=(0.0, 0.1), noise_level_input=True).fit(FACES)
+    with pytest.warns(DataConversionWarning, match=r"'noise_level' parameter of DnCNN\.predict"):
+        denoiser.predict(FACES, noise_level=25)
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim, mse])

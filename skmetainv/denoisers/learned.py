@@ -32,6 +32,7 @@ from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, weights_generator
 from skmetainv.reconstruction import Learner, Reconstructor, TrainedReconstructor
+from skmetainv.reconstruction.first_look import look_at_noise_levels
 from skmetainv.reconstruction.geometry import (
     Geometry,
     Problem,
@@ -198,6 +199,9 @@ checkpoint, warm_start, random_state, verbose
         ready = self._ready(X, image_shape)
         if noise_level is not None:
             ready._check_level(noise_level)
+            look_at_noise_levels(
+                {"noise_level": noise_level}, ready.data_range_, f"{type(self).__name__}.predict"
+            )
         geometry, D = ready._resized(image_shape), ready._parts()["D"]
         tiles = as_tiles(tile, overlap, D.network.extent)
         reconstruct = partial(ready._denoised, D, noise_level=noise_level, tiles=tiles)

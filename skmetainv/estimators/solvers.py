@@ -12,6 +12,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from skmetainv.denoisers.nested import fit_denoisers, fitted_denoisers
 from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.first_look import look_at_noise_levels
 from skmetainv.reconstruction.geometry import Problem
 from skmetainv.solvers import Solver
 
@@ -38,9 +39,15 @@ def with_fitted_denoisers(
     Warns
     -----
     DataConversionWarning
-        If a fitted denoiser knows images of another range.
+        If a fitted denoiser knows images of another range, or a noise level lies above it.
     """
     own = clone(component)
+    levels = {
+        name: value
+        for name, value in own.get_params().items()
+        if name.rpartition("__")[2] in ("noise_level", "measurement_noise")
+    }
+    look_at_noise_levels(levels, problem.geometry.data_range, type(component).__name__)
     try:
         fit_denoisers(
             own,

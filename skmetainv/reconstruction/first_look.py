@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -135,6 +137,31 @@ def look_at_simulated(
         f"the noise, {noise!r}, is in the units of the measurement, and far above them; noise of "
         "pictures from 0 to 255 is divided by 255",
     )
+
+
+def look_at_noise_levels(
+    levels: Mapping[str, Any], data_range: tuple[float, float], owner: str
+) -> None:
+    """Warn of noise levels above the width of the images' range.
+
+    Parameters
+    ----------
+    levels : mapping of str to float or sequence of float
+        Standard deviations, by the names of the parameters; what holds no numbers is passed over.
+    data_range : (float, float)
+        The least and the largest value that images nominally have.
+    owner : str
+        Whose parameters they are.
+    """
+    for name, level in levels.items():
+        numbers = np.asarray(level)
+        if numbers.dtype.kind in "iuf" and numbers.max() > data_range[1] - data_range[0]:
+            warn(
+                f"The {name!r} parameter of {owner} is {level!r}, a standard deviation in the "
+                f"units of images whose data range is {data_range}. Levels for pictures from 0 to "
+                "255 are divided by 255, or data_range=255 is passed.",
+                DataConversionWarning,
+            )
 
 
 def _largest_norm(A: ForwardMap, data_range: tuple[float, float]) -> float:
