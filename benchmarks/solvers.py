@@ -121,14 +121,14 @@ def problem(operator, channels, size, device):
     return A, float(A.norm()), A(x.to(device))
 
 
-def our_whole(f, A, y):
+def our_whole(f, A, y):  # from where theirs begins
     data = A.bind(y)
-    return f(data.start("adjoint"), data)
+    return f(data.adjoint_y, data)
 
 
 def our_run(f, A, y):
     data = A.bind(y)
-    return f.run(data.start("adjoint"), data, UPDATES).x
+    return f.run(data.adjoint_y, data, UPDATES).x
 
 
 def relative(ours, theirs):

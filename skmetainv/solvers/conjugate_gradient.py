@@ -81,6 +81,8 @@ class ConjugateGradient(Solver):
 
 
 class _ConjugateGradient(IterativeSolver):
+    """The equations are divided by ``||A||^2``, so that squares neither vanish nor overflow."""
+
     def __init__(self, n_iter: int, damping: Schedule | None):
         super().__init__(n_iter)
         self.damping = damping
@@ -103,7 +105,7 @@ class _ConjugateGradient(IterativeSolver):
 
     def _residual(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
         r = -data.gradient(x)
-        return r if self.damping is None else r - self.damping(0) * x
+        return (r if self.damping is None else r - self.damping(0) * x) / data.squared_norm
 
     def _replaced(self, state: Residuals, data: DataTerm) -> Residuals:
         """Return the state with its true residual; what was mostly rounding begins anew."""
@@ -115,9 +117,8 @@ class _ConjugateGradient(IterativeSolver):
     @torch.no_grad()
     def _enough(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
         """Return the squared residual below which there is only rounding."""
-        b = cast(LinearDataTerm, data).adjoint_y
-        largest = data.squared_norm**2 * dot(x, x)
-        return TOLERANCE.get(x.dtype, 1e-6) ** 2 * torch.maximum(dot(b, b), largest)
+        b = cast(LinearDataTerm, data).adjoint_y / data.squared_norm
+        return TOLERANCE.get(x.dtype, 1e-6) ** 2 * torch.maximum(dot(b, b), dot(x, x))
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
         return 1.0, 0.0, 0.0, 0.0, 0.0  # residuals and directions vanish in their own time
@@ -125,4 +126,5 @@ class _ConjugateGradient(IterativeSolver):
     def _matrix(self, p: torch.Tensor, data: DataTerm) -> torch.Tensor:
         A = cast(LinearMap, data.A)
         normal = A.normal(p)
-        return normal if self.damping is None else normal + self.damping(0) * p
+        damped = normal if self.damping is None else normal + self.damping(0) * p
+        return damped / data.squared_norm

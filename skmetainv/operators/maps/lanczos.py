@@ -16,9 +16,11 @@ def largest_eigenvalue(
         return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
 
     v = start / dot(start, start).sqrt()
+    scale = matrix(v).abs().max()  # of the matrix, whose squares may overflow
+    scale = torch.where(scale > 0, scale, 1.0)
     basis, diagonal, beside = [v], [], []
     for _ in range(n_steps):
-        w = matrix(basis[-1])
+        w = matrix(basis[-1]) / scale
         size = dot(w, w).sqrt()
         diagonal.append(dot(w, basis[-1]).flatten())
         for u in basis + basis:  # twice is enough to stay orthogonal
@@ -31,4 +33,4 @@ def largest_eigenvalue(
     tridiagonal = torch.diag_embed(torch.stack(diagonal, 1))
     tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], 1)
     tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], -1)
-    return torch.linalg.eigvalsh(tridiagonal).max()
+    return scale * torch.linalg.eigvalsh(tridiagonal).max()
