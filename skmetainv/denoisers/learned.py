@@ -42,6 +42,7 @@ from skmetainv.reconstruction.geometry import (
 )
 from skmetainv.reconstruction.tiles import Tiles, as_tiles
 from skmetainv.reconstruction.validation import (
+    are_images,
     check_images,
     check_pair,
     check_range,
@@ -257,7 +258,7 @@ checkpoint, warm_start, random_state, verbose
             return restorations(X, y, random_state=random_state, **simulation)
         if y is not None:
             check_consistent_length(X, y)
-        seed, clean = integer_seed(random_state), y if _are_images(y) else [None] * len(X)
+        seed, clean = integer_seed(random_state), y if are_images(y) else [None] * len(X)
         single = (
             restorations(
                 x[None], x_[None] if x_ is not None else None, random_state=seed + i, **simulation
@@ -503,14 +504,14 @@ checkpoint, warm_start, random_state, verbose
         first, copy = X[0][None] if _is_ragged(X) else X, clone(self)
         if image_shape is not None:
             copy.set_params(image_shape=image_shape)
-        return copy._fit(first, None, copy._untrained)
+        return copy._fit(first, None, copy._untrained, look=False)
 
     def _problem(self, X: Any, y: Any, known: tuple[Geometry, Operator] | None) -> Problem:
         if not _is_ragged(X) and not _is_ragged(y):
             return super()._problem(X, y, known)
         if y is not None:
             check_consistent_length(X, y)
-        paired = _are_images(y)
+        paired = are_images(y)
         given = [check_images(x[None], self) for x in X]
         clean = [check_images(x[None], self, name="y") for x in y] if paired else given
         geometry, operator, A = self._geometry(clean[0], self.image_shape)
@@ -592,11 +593,6 @@ checkpoint, warm_start, random_state, verbose
 
     def _map(self, geometry: Geometry) -> ForwardMap:
         return self._placed(Identity().build(geometry.images.tensor_shape))
-
-
-def _are_images(y: Any) -> bool:
-    """Whether what was given beside a list of images are images, not a vector of labels."""
-    return y is not None and len(getattr(next(iter(y)), "shape", ())) >= 2
 
 
 def _is_ragged(X: Any) -> bool:

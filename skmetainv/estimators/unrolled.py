@@ -7,12 +7,13 @@ from functools import partial
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from skmetainv.arrays import to_numpy
+from skmetainv.arrays import as_array, to_numpy
 from skmetainv.estimators.solvers import ready_solver, trainable
-from skmetainv.estimators.starts import FromStart, as_array
+from skmetainv.estimators.starts import FromStart
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.losses import LossLike
 from skmetainv.noise import Noise
@@ -216,7 +217,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
                 "denoiser that has weights, or with numbers that 'learnable' names. Got "
                 f"{self.solver!r} instead."
             )
-        start = self.start if isinstance(self.start, str) else as_array(self.start)
+        start = self.start if isinstance(self.start, str) else np.array(as_array(self.start))
         return {"solver_": solver, "start_": start, "weights_": weights}
 
     def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:

@@ -28,7 +28,7 @@ from skmetainv.arrays import (
     measurement_layout,
     pairs_of,
 )
-from skmetainv.arrays.units import first_images, tells_its_range
+from skmetainv.arrays.units import tells_its_range
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
@@ -390,10 +390,12 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         learn: Callable[[Problem], dict[str, Any]],
         *,
         known: tuple[Geometry, Operator] | None = None,
+        look: bool = True,
     ) -> Self:
         """Check what was given, and keep the fitted attributes that `learn` makes of it.
 
-        What is `known` of an estimator that goes on stays as it is.
+        What is `known` of an estimator that goes on stays as it is. Where `look` is False the
+        units of the images are not looked at.
         """
         self._check_parameters()
         X, y = pairs_of(X, y)
@@ -401,7 +403,8 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         if known is not None:
             self._check_names(X, known[0].measurements if are_images(y) else known[0].images)
         problem = self._problem(X, y, known)
-        self._look_at(problem)
+        if look:
+            self._look_at(problem)
         if known is None:
             validate_data(
                 BaseEstimator(), X, skip_check_array=True
@@ -473,9 +476,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
             measurement_layout(A.measurement_shape, images),
             check_range(self.data_range),
             self.data_range is None,
-            None
-            if tells_its_range(array.dtype)
-            else integer_unit(array.dtype, first_images(array)),
+            None if tells_its_range(array.dtype) else integer_unit(array),
         )
         return geometry, operator, A
 

@@ -74,7 +74,7 @@ class ForwardMap(nn.Module):
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return ``J_A(x)' v``, the vector-Jacobian product at `x`."""
-        return torch.func.vjp(self.forward, x)[1](v)[0]
+        return pulled_back(self.forward, x, v)
 
     def norm(self) -> torch.Tensor:
         """Return the largest singular value of the Jacobian at a fixed image.
@@ -189,7 +189,7 @@ class LinearMap(ForwardMap):
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``A' y``, shape ``(batch, *image_shape)``."""
         origin = y.new_zeros(y.shape[0], *self.image_shape)
-        return torch.func.vjp(self.forward, origin)[1](y)[0]
+        return pulled_back(self.forward, origin, y)
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return ``A' v``, whatever `x` is."""
@@ -273,6 +273,19 @@ class _Curvature:
 
 def _has_a_type(t: torch.Tensor) -> bool:
     return t.is_floating_point() or t.is_complex()
+
+
+def pulled_back(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, v: torch.Tensor
+) -> torch.Tensor:
+    """Return ``J(x)' v`` of a function, by autograd; differentiable where gradients are enabled.
+
+    Unlike `torch.func.vjp` it takes other people's `torch.autograd.Function`s of any style.
+    """
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        y = function(x)
+    return torch.autograd.grad(y, x, v, create_graph=torch.is_grad_enabled())[0]
 
 
 def keeping_complex(fn: Any) -> Any:
