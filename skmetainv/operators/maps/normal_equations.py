@@ -12,8 +12,9 @@ from skmetainv.operators.maps.verdicts import Watch, current_watch, tell, watche
 # Relative residual at which an image is solved, by floating-point type.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
 _MAX_ITER = 10_000
-# An image whose residual is not halved in so many updates is given up; it is looked at every few.
-_PATIENCE = 256
+# An image whose residual is not halved in so many updates, nor in half of all that were made, is
+# given up; it is looked at every few.
+_PATIENCE = 512
 _EVERY = 16
 # So many times the first residual is no detour of conjugate gradients any more.
 _GROWTH = 1e6
@@ -177,7 +178,7 @@ def _correction(
         if k % _EVERY == _EVERY - 1:
             lower = state.rr < halved / 4
             halved, since = torch.where(lower, state.rr, halved), (since + _EVERY) * ~lower
-            hopeful = (since < _PATIENCE) & (state.rr < _GROWTH**2)
+            hopeful = (since < max(_PATIENCE, k // 2)) & (state.rr < _GROWTH**2)
             going = going & hopeful & (state.rr != before.rr)  # no curvature: see `update`
     return state.x, most
 
