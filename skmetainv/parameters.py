@@ -7,6 +7,7 @@ many libraries; should they move, only this module does.
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 
-__all__ = ["Interval", "ParameterObject", "StrOptions", "advice", "comes_from"]
+__all__ = ["Interval", "ParameterObject", "StrOptions", "advice", "comes_from", "described"]
 
 
 class StrOptions(_StrOptions):
@@ -149,6 +150,13 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
 def comes_from(value: Any, package: str) -> bool:
     """Whether an object is of a class of `package`, or of one that is made from such a class."""
     return any(kind.__module__.partition(".")[0] == package for kind in type(value).__mro__)
+
+
+def described(value: Any) -> str:
+    """Return a value as errors show it: of an array or a tensor shape and type, no numbers."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"shape {tuple(value.shape)}, {value.dtype}"
+    return reprlib.repr(value)
 
 
 def _kinds(constraints: Any) -> list[type[ParameterObject]]:

@@ -1,5 +1,7 @@
 """Denoisers by formula, and other people's."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import pywt
@@ -7,6 +9,7 @@ import torch
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 
+from skmetainv import ClassicalReconstructor, MetaInverseSolver, UnrolledReconstructor
 from skmetainv.denoisers import (
     DeepInverseDenoiser,
     Denoiser,
@@ -17,6 +20,9 @@ from skmetainv.denoisers import (
     Wavelet,
 )
 from skmetainv.denoisers.differences import SQUARED_NORM, gradient, gradient_adjoint, project
+from skmetainv.meta import InnerLoss
+from skmetainv.representations import Siren
+from skmetainv.solvers import HQS, RED
 
 CLASSICAL = [
     TotalVariation(noise_level=0.3, n_iter=8),
@@ -221,3 +227,153 @@ def test_a_function_that_changes_the_shape_is_refused():
 def test_a_denoiser_without_build_says_so():
     with pytest.raises(NotImplementedError, match="Denoiser does not define build"):
         Denoiser().build((1, 2, 2))
+
+
+# ------------------------------------------------------------------ functions of arrays
+
+GRAY, COLOUR = images(2, 1, 12, 10).float(), images(2, 3, 12, 10).float()
+
+
+def smoothed(x, width=1.0):
+    """Return every channel of a batch, smoothed on its own."""
+    return torch.from_numpy(ndimage.gaussian_filter(x.numpy(), width, axes=(-2, -1)))
+
+
+def torch_smoothed(x):
+    return smoothed(x.detach())
+
+
+class Bars:
+    """A function of a batch that is a loop over its images."""
+
+    def __call__(self, batch):
+        return np.stack([[ndimage.gaussian_filter(x, 1.0) for x in image] for image in batch])
+
+
+@pytest.mark.parametrize(
+    ("x", "fn"),
+    [
+        (GRAY, lambda image: ndimage.gaussian_filter(image, 1.0)),
+        (GRAY, lambda image: image - (image - ndimage.gaussian_filter(image, 1.0))),
+        (GRAY, lambda image, noise_level: ndimage.gaussian_filter(image, 20 * noise_level)),
+        (GRAY, lambda image: ndimage.gaussian_filter(image.astype(float), 1.0)),
+        (GRAY, Bars()),
+        (COLOUR, lambda image: ndimage.gaussian_filter(image, (1.0, 1.0, 0.0))),
+        (COLOUR, lambda batch: ndimage.gaussian_filter(batch, 1.0, axes=(-2, -1))),
+        (COLOUR, Bars()),
+        (COLOUR, torch_smoothed),
+        (COLOUR, lambda x: smoothed(x)),
+    ],
+)
+def test_functions_of_arrays_denoise_each_channel_of_each_image(x, fn):
+    D = FunctionDenoiser(fn).build(tuple(x.shape[1:]))
+    torch.testing.assert_close(D(x), smoothed(x))
+    assert D(x.double()).dtype == torch.float64
+
+
+def test_scikit_image_s_functions_are_denoisers():
+    expected = [denoise_tv_chambolle(x.numpy(), channel_axis=0) for x in COLOUR]
+    fn = partial(denoise_tv_chambolle, channel_axis=-1)
+    D = FunctionDenoiser(fn).build((3, 12, 10))
+    torch.testing.assert_close(D(COLOUR), torch.from_numpy(np.stack(expected)))
+    one = FunctionDenoiser(denoise_tv_chambolle).build((1, 12, 10))(GRAY[:1])
+    np.testing.assert_allclose(one[0, 0], denoise_tv_chambolle(GRAY[0, 0].numpy()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("fn", ["image", "batch"])
+def test_a_function_of_arrays_gets_the_noise_level_of_each_image(fn):
+    def of_image(image, level):
+        assert isinstance(level, float)
+        return level * (image - image.mean())
+
+    def of_batch(batch, level):
+        return level * (batch - batch.mean(axis=(1, 2, 3), keepdims=True))
+
+    D = FunctionDenoiser(of_image if fn == "image" else of_batch).build((1, 12, 10))
+    levels = torch.tensor([0.1, 0.5]).reshape(2, 1, 1, 1)
+    expected = GRAY - GRAY.mean(dim=(1, 2, 3), keepdim=True)
+    torch.testing.assert_close(D(GRAY, levels), levels * expected)
+    torch.testing.assert_close(D(GRAY, torch.tensor(0.5)), 0.5 * expected)
+    torch.testing.assert_close(D(GRAY), 0.05 * expected)
+
+
+def test_a_second_parameter_with_a_default_of_its_own_keeps_it():
+    def weighted(x, weight=0.5):
+        return weight * x
+
+    D = FunctionDenoiser(weighted).build((1, 12, 10))
+    assert not D.takes_noise_level
+    torch.testing.assert_close(D(GRAY), 0.5 * GRAY)
+    assert FunctionDenoiser(lambda x, sigma=None: x).build((1, 12, 10)).takes_noise_level
+
+
+def median(image):
+    return ndimage.median_filter(image, size=3)
+
+
+WITHOUT_DERIVATIVE = [median, torch.no_grad()(torch.tanh), lambda x: smoothed(x)]
+
+
+@pytest.mark.parametrize("fn", WITHOUT_DERIVATIVE)
+def test_what_has_no_derivative_restores_and_does_not_train(fn):
+    X, denoiser = np.random.default_rng(0).random((3, 8, 8)), FunctionDenoiser(fn)
+    est = ClassicalReconstructor(solver=HQS(denoiser), device="cpu")
+    assert np.isfinite(est.fit(X).predict(X)).all()
+    options = {"max_epochs": 1, "device": "cpu"}
+    small = {"init": Siren(width=4, depth=2), **options}
+    for learner in (
+        UnrolledReconstructor(solver=HQS(denoiser, rho=1.0, learnable=("rho",)), **options),
+        MetaInverseSolver(solver=RED(denoiser), **small),
+        MetaInverseSolver(inner_loss=InnerLoss(regularizer=denoiser), **small),
+    ):
+        with pytest.raises(ValueError, match=r"'fn' parameter .* has no derivative: .* in torch"):
+            learner.fit(X)
+
+
+def test_a_learned_noise_level_needs_a_derivative_too():
+    D = FunctionDenoiser(lambda image, level: level * ndimage.median_filter(image, 3))
+    level = torch.tensor(0.1, requires_grad=True)
+    with pytest.raises(ValueError, match="has no derivative"):
+        D.build((1, 12, 10))(GRAY, level)
+
+
+@pytest.mark.parametrize(
+    ("fn", "message"),
+    [
+        (lambda x: x.no_such, "'fn' .* not denoise images of shape .*Tensor.*no_such.*ndarray"),
+        (lambda x: x > 0, r"in floating point. Got shape \(2, 1, 12, 10\), torch\.bool"),
+        (lambda x: ndimage.zoom(x, 2), "must give images of the shape that it takes"),
+    ],
+)
+def test_a_function_that_denoises_nothing_is_named(fn, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        FunctionDenoiser(fn).build((1, 12, 10))(GRAY)
+    assert len(str(refused.value)) < 1000
+
+
+# ------------------------------------------------------------------ modules of one size
+
+
+class OfOneSize(torch.nn.Module):
+    """Adds an image of its own to images of its size."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.own = torch.nn.Parameter(torch.zeros(1, 1, size, size))
+
+    def forward(self, x):
+        return x + self.own
+
+
+def test_a_module_for_images_of_one_large_size_is_taken():
+    D = FunctionDenoiser(OfOneSize(70)).build((1, 70, 70))
+    assert D(torch.zeros(1, 1, 70, 70)).shape == (1, 1, 70, 70)
+
+
+def test_a_module_at_another_size_is_named():
+    named = r"OfOneSize, the 'fn' parameter .* images of shape \(1, 70, 70\)"
+    with pytest.raises(ValueError, match=named):
+        FunctionDenoiser(OfOneSize(8)).build((1, 70, 70))
+    D = FunctionDenoiser(OfOneSize(8)).build((1, 8, 8))
+    with pytest.raises(ValueError, match=named):
+        D(torch.zeros(1, 1, 70, 70))

@@ -277,5 +277,12 @@ def test_a_function_without_a_derivative_is_refused(function, linear):
     ],
 )
 def test_functions_that_mix_the_images_of_a_batch_are_refused(function):
-    with pytest.raises(ValueError, match=r"each image of a batch on its own.*axes=\(-2, -1\)"):
-        FunctionOperator(function, function).build((1, 4, 4))
+    for adjoint in (function, None):
+        with pytest.raises(ValueError, match=r"each image of a batch on its own.*axes=\(-2, -1\)"):
+            FunctionOperator(function, adjoint).build((1, 4, 4))
+
+
+@pytest.mark.parametrize("ones", [np.ones((30, 30), np.float32), torch.ones(30, 30)])
+def test_no_message_holds_the_numbers_of_an_array(ones):
+    with pytest.raises(ValueError, match=r"Got shape \(30, 30\), \S*float32 instead"):
+        FunctionOperator(lambda x: ones).build((1, 4, 4))

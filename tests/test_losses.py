@@ -176,6 +176,8 @@ def test_shorthands():
         ({"l2": np.nan}, "weight of 'l2' .* Got nan instead"),
         (L1, r"an instance, L1\(\)"),
         (SumLoss, "Got the class SumLoss"),
+        (torch.nn.MSELoss, r"Got the class MSELoss instead\. Write 'l2', or"),
+        (torch.nn.L1Loss, r"Got the class L1Loss instead\. Write 'l1', or"),
     ],
 )
 def test_bad_shorthands(loss, message):
@@ -213,6 +215,32 @@ def test_what_a_parameter_accepts():
 def test_a_function_gives_one_value_per_image(function, got):
     with pytest.raises(ValueError, match=rf"shape \(2,\)\. Got {got} instead"):
         FunctionLoss(function).build()(X, TARGET)
+
+
+@pytest.mark.parametrize(
+    ("loss", "named"),
+    [
+        (torch.nn.MSELoss(), "Write 'l2'"),
+        (torch.nn.L1Loss(), "Write 'l1'"),
+        (torch.nn.functional.mse_loss, "Write 'l2'"),
+        (torch.nn.SmoothL1Loss(), r"torch\.nn\.SmoothL1Loss\(reduction='none'\)\(x, target\)"),
+        (lambda x, target: (x - target).square().mean(), "the mean over each image"),
+        (lambda x, target: (x - target).numpy().repeat(9), r"Got shape \(54,\), float64 instead"),
+    ],
+)
+def test_a_value_for_the_whole_batch_is_told_what_to_write(loss, named):
+    with pytest.raises(ValueError, match=named) as refused:
+        as_loss(loss).build()(X, TARGET)
+    assert ".flatten(1).mean(1)" in str(refused.value)
+
+
+def test_the_line_that_is_named_for_a_loss_of_torch_works():
+    with pytest.raises(ValueError, match="SmoothL1Loss") as refused:
+        as_loss(torch.nn.SmoothL1Loss)
+    line = str(refused.value).partition("at its end: ")[2].rstrip(".")
+    value = as_loss(eval(line, {"torch": torch})).build()(X, TARGET)
+    expected = torch.nn.functional.smooth_l1_loss(X, TARGET, reduction="none").mean(1)
+    torch.testing.assert_close(value, expected)
 
 
 # What is not observed

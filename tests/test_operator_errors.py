@@ -6,6 +6,7 @@ import scipy.sparse
 import torch
 from operator_registry import Difference
 
+from skmetainv import ClassicalReconstructor
 from skmetainv.operators import (
     Blur,
     Composition,
@@ -65,7 +66,7 @@ def triple(x):
         (Inpainting(mask=np.ones((4, 4))), "boolean array"),
         (Inpainting(mask=[[True], [True, False]]), "'mask' parameter of Inpainting is not an"),
         (GaussianBlur() @ MissingPixels(), "missing samples come last"),
-        (Blur(np.ones((5, 2)), boundary="valid"), "must not be larger than the image"),
+        (Blur(np.ones((5, 2)), boundary="valid"), "takes images that are not smaller"),
         (Blur([1.0, 2.0]), "kernel of Blur must be an array of shape"),
         (Blur([[np.nan]]), "'kernel' parameter of Blur must hold finite real numbers"),
         (Blur([[1], [1, 2]]), "'kernel' parameter of Blur is not an array"),
@@ -100,7 +101,8 @@ def triple(x):
         (Composition(Identity(), 3), "'inner' parameter of Composition"),
         (Stack([]), "list of at least one Operator"),
         (Stack([Identity(), "blur"]), "Each entry of the .operators. parameter of Stack"),
-        (Inpainting(mask=np.ones((4, 5), dtype=bool)), r"of shape \(4, 4\) or \(4, 4, 1\)"),
+        (Inpainting(mask=np.ones((4, 5), dtype=bool)), "'mask' .* is for images of 4 x 5 pixels"),
+        (Inpainting(mask=np.ones((4, 5))), r"of shape \(4, 4\) or \(4, 4, 1\)"),
         (MissingPixels(observed=0), "'observed' parameter of MissingPixels"),
         (MissingPixels(observed=1.5), "'observed' parameter of MissingPixels"),
         (MissingPixels(observed=17), "at most 16, the number of pixels"),
@@ -119,8 +121,11 @@ def triple(x):
         (Inpainting() @ Difference(), r"pass a mask of shape \(16,\)"),
         (Inpainting(mask=np.ones(15, dtype=bool)) @ Difference(), r"of shape \(16,\)"),
         (0.0 * Identity(), "'factor' parameter of Scaled must not be 0"),
-        (GaussianBlur(2.0, boundary="valid"), "kernel of GaussianBlur must not be larger than"),
-        (Downsampling(3), r"must divide height and width, \(4, 4\). Got 3"),
+        (
+            GaussianBlur(2.0, boundary="valid"),
+            "its kernel, 17 x 17 pixels. .* 4 x 4 pixels",
+        ),
+        (Downsampling(3), r"multiples of its 'factor', 3.* Crop them to 3 x 3"),
         (Downsampling(0), "'factor' parameter of Downsampling"),
         (Downsampling(2, "lanczos"), "'prefilter' parameter of Downsampling"),
         (CompressedSensing(17), "at most 16, the number of entries of an image. Got 17"),
@@ -129,19 +134,30 @@ def triple(x):
         (CompressedSensing(random_state=None), "'random_state' parameter of CompressedSensing"),
         (FourierSampling("spiral"), "'pattern' parameter of FourierSampling"),
         (FourierSampling(np.zeros((4, 4), dtype=bool)), "not all False"),
-        (FourierSampling(np.ones((4, 5), dtype=bool)), r"of shape \(4, 4\), True where sampled"),
+        (
+            FourierSampling(np.ones((4, 5), dtype=bool)),
+            "'pattern' .* is for images of 4 x 5",
+        ),
+        (FourierSampling(np.ones((4, 5))), r"of shape \(4, 4\), True where sampled"),
         (FourierSampling(acceleration=0.5), "'acceleration' parameter of FourierSampling"),
-        (FourierSampling(complex_image=True), "images of two channels.*Got 1"),
+        (
+            FourierSampling(complex_image=True),
+            "images of 2 channels.*Got images of 1 ",
+        ),
         (MultiCoilMRI(0), "'sensitivities' parameter of MultiCoilMRI"),
-        (MultiCoilMRI(np.ones((3, 4, 4))), r"of shape \(4, 4, 'coils'\)"),
+        (MultiCoilMRI(np.ones((3, 4, 4))), "'sensitivities' .* is for images of 3 x 4 pixels"),
+        (MultiCoilMRI(np.ones((4, 4))), r"of shape \(4, 4, 'coils'\)"),
         (MultiCoilMRI(np.full((4, 4, 2), np.nan)), "'sensitivities' parameter of MultiCoilMRI"),
         (Radon(0), "'angles' parameter of Radon"),
         (Radon([[0.0, 1.0]]), r"of shape \(n_angles,\), in degrees"),
         (Radon([0.0, np.inf]), "'angles' parameter of Radon"),
         (Radon(3, n_views=4), "'n_views' parameter of Radon must be at most 3"),
-        (Mosaic(), "three channels. Got 1"),
+        (Mosaic(), "colour images, of 3 channels. Got images of 1 channel"),
         (Mosaic("RGB"), "'pattern' parameter of Mosaic"),
-        (Grayscale(), "a number for each of the 1 channels"),
+        (Grayscale(), r"takes colour images, of 3 .*images of 1 channel instead.*fit\(X, y\)"),
+        (Grayscale([1.0, 2.0]), "images of 2 channels, one for each of its 'weights'"),
+        (Grayscale([[0.0]]), "'weights' parameter of Grayscale must be a number for each"),
+        (Downsampling(8), "multiples of its 'factor', 8. Got images of 4 x 4 .* Take another"),
         (Grayscale([0.0]), "not all 0"),
         (Saturation(low=1.0, high=0.0), "'low' parameter of Saturation must be below"),
         (PhaseRetrieval(Saturation()), "must be linear and without missing"),
@@ -194,3 +210,14 @@ def test_misspelt_parameters_are_errors(kind):
         kind(
             **({"kernel": [[1.0]]} if kind is Blur else {"operators": []} if kind is Stack else {})
         ).set_params(sgima=1.0)
+
+
+def test_an_array_among_operators_is_not_printed():
+    with pytest.raises(ValueError, match=r"Got shape \(300, 9\), float64 instead.*MatrixOperator"):
+        Identity() @ np.ones((300, 9))
+
+
+def test_pairs_the_wrong_way_round_are_told_from_a_wrong_parameter():
+    clean, gray = np.ones((2, 8, 8, 3)), np.ones((2, 8, 8))
+    with pytest.raises(ValueError, match=r"Grayscale takes colour images.*the measurements X come"):
+        ClassicalReconstructor(Grayscale()).fit(clean, gray)

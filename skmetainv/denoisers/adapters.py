@@ -9,34 +9,45 @@ from typing import Any
 import torch
 
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
+from skmetainv.denoisers.foreign import at_a_size_that_works, checked, understood
+from skmetainv.operators.maps.foreign_functions import NO_DERIVATIVE
 from skmetainv.parameters import Interval
 
 _DEFAULT_LEVEL = 0.05
-# A model is tried on images no larger than this along a side.
-_TRIAL_PIXELS = 64
 _CONSTRAINTS = {"noise_level": [Interval(Real, 0, None, closed="neither")]}
 
 
 class FunctionDenoiser(Denoiser):
-    """A function, or a `torch.nn.Module`, as a denoiser.
+    """A function of tensors or of NumPy arrays, or a `torch.nn.Module`, as a denoiser.
 
     Parameters
     ----------
     fn : callable
-        ``fn(x, noise_level)``, or ``fn(x)``, gives denoised images, both `x` and the result of
-        shape ``(batch, channels, height, width)``, the noise level a float, or a tensor of shape
-        ``()`` or ``(batch, 1, 1, 1)``. It is written in torch, each image on its own; derivatives
-        come from autograd. Of a module a copy is used, in evaluation mode; a solver may train its
-        weights.
+        ``fn(x, noise_level)``, or ``fn(x)``, gives denoised images. Written in torch, it takes and
+        gives ``(batch, channels, height, width)``, each image on its own, the noise level a float,
+        or a tensor of shape ``()`` or ``(batch, 1, 1, 1)``; derivatives come from autograd. Of a
+        module a copy is used, in evaluation mode; a solver may train its weights. A function of
+        NumPy arrays takes and gives images one by one, ``(height, width)`` or, of several channels,
+        ``(height, width, channels)``, the noise level a float. It has no derivative.
     noise_level : float, default=None
         Standard deviation of the noise, where a solver says none; None is 0.05. A function of the
-        image alone, as its signature has it, takes no noise level, neither this nor a solver's.
+        image alone takes no noise level, neither this nor a solver's. So does one whose second
+        parameter has a default, unless it is called ``noise_level`` or ``sigma``.
 
     Raises
     ------
     ValueError
         By `build`, if a module does not take such images or gives others, or `noise_level` is
-        given to a function of the image alone.
+        given to a function of the image alone. By the denoiser, if the function does not take
+        images, gives others, or is to be differentiated and has no derivative, as in the training
+        of `skmetainv.MetaInverseSolver` and `skmetainv.UnrolledReconstructor`.
+
+    Notes
+    -----
+    The first images that come decide how a function is called: it is tried on random ones. One that
+    takes arrays and treats every row of an image on its own, as ``axes=(-2, -1)`` and
+    `numpy.fft.fft2` do of ``(height, width, channels)``, is given batches instead, ``(batch,
+    channels, height, width)``, the noise level a float or an array of shape ``(batch, 1, 1, 1)``.
 
     Examples
     --------
@@ -45,6 +56,13 @@ class FunctionDenoiser(Denoiser):
     >>> D = FunctionDenoiser(lambda x, noise_level: (1 - noise_level) * x, 0.5).build((1, 1, 1))
     >>> D(torch.ones(1, 1, 1, 1))
     tensor([[[[0.5000]]]])
+
+    A function of arrays, for `skmetainv.ClassicalReconstructor`:
+
+    >>> from scipy.ndimage import median_filter
+    >>> D = FunctionDenoiser(lambda image: median_filter(image, size=3)).build((1, 3, 3))
+    >>> D(torch.tensor([[[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]])).sum()
+    tensor(0.)
     """
 
     _parameter_constraints = {"noise_level": [*_CONSTRAINTS["noise_level"], None], "fn": [callable]}
@@ -64,9 +82,9 @@ class FunctionDenoiser(Denoiser):
                 "takes one."
             )
         level = _DEFAULT_LEVEL if self.noise_level is None else self.noise_level
-        D = _FunctionDenoiser(level, self.fn, takes_level)
+        D = _FunctionDenoiser(level, self.fn, "'fn' parameter of FunctionDenoiser", takes_level)
         if isinstance(self.fn, torch.nn.Module):
-            _check_module(D, self.fn, image_shape, "'fn' parameter of FunctionDenoiser")
+            _try_module(D, image_shape)
         return D
 
 
@@ -114,40 +132,72 @@ class DeepInverseDenoiser(Denoiser):
                 "The 'model' parameter of DeepInverseDenoiser must be a deepinv.models.Denoiser. "
                 f"Got {self.model!r} instead."
             )
-        D = _FunctionDenoiser(self.noise_level, self.model)
-        _check_module(D, self.model, image_shape, "'model' parameter of DeepInverseDenoiser")
+        D = _FunctionDenoiser(
+            self.noise_level, self.model, "'model' parameter of DeepInverseDenoiser"
+        )
+        _try_module(D, image_shape)
         return D
 
 
 class _FunctionDenoiser(ClassicalModule):
-    def __init__(self, noise_level: float, fn: Callable[..., Any], takes_level: bool = True):
+    """``fn(x, noise_level)`` or ``fn(x)``; of a module a copy."""
+
+    def __init__(
+        self, noise_level: float, fn: Callable[..., Any], parameter: str, takes_level: bool = True
+    ):
         super().__init__(noise_level)
         self.takes_noise_level = takes_level
+        self.parameter = parameter
         self.fn = copy.deepcopy(fn).eval() if isinstance(fn, torch.nn.Module) else fn
+        self.understood: Callable[..., Any] | None = None
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
-        denoised = self.fn(x, noise_level) if self.takes_noise_level else self.fn(x)
-        if not isinstance(denoised, torch.Tensor) or denoised.shape != x.shape:
-            is_tensor = isinstance(denoised, torch.Tensor)
-            got = tuple(denoised.shape) if is_tensor else type(denoised).__name__
+        arguments = (x, noise_level) if self.takes_noise_level else (x,)
+        if isinstance(self.fn, torch.nn.Module):
+            denoised = self._by_module(self.fn, *arguments)
+        else:
+            if self.understood is None:
+                self.understood = understood(self.fn, f"The {self.parameter}", *arguments)
+            denoised = checked(self.understood(*arguments), x)
+        needs = torch.is_grad_enabled() and any(
+            isinstance(given, torch.Tensor) and given.requires_grad for given in arguments
+        )
+        if needs and not denoised.requires_grad:
             raise ValueError(
-                f"A denoiser must give images of the shape that it takes, {tuple(x.shape)}. "
-                f"Got {got} instead."
+                f"The {self.parameter} has no derivative: {NO_DERIVATIVE}. Training differentiates "
+                "through the denoiser. Write it in torch, or use ClassicalReconstructor, which "
+                "needs no derivative."
             )
         return denoised
 
+    def _by_module(
+        self, module: torch.nn.Module, x: torch.Tensor, *noise_level: Any
+    ) -> torch.Tensor:
+        """Return the images that a module gives; an error says that it was the module."""
+        try:
+            return checked(module(x, *noise_level), x)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{type(module).__name__}, the {self.parameter}, does not denoise images of shape "
+                f"{tuple(x.shape[1:])}: {error}"
+            ) from error
+
 
 def _takes_noise_level(fn: Callable[..., Any]) -> bool:
-    """Whether a function can be called with an image and a noise level, by its signature."""
+    """Whether a function takes an image and a noise level, by its signature."""
     try:
         signature = inspect.signature(fn.forward if isinstance(fn, torch.nn.Module) else fn)
     except ValueError:  # functions of torch that are built in have none
         return _can_be_called(fn, torch.zeros(1, 1, 1, 1), _DEFAULT_LEVEL)
     try:
-        signature.bind(None, None)
+        bound = signature.bind("image", "noise level")
     except TypeError:
         return False
-    return True
+    name = next((name for name, given in bound.arguments.items() if given == "noise level"), None)
+    own = name is not None and signature.parameters[name].default is not inspect.Parameter.empty
+    return not own or name in ("noise_level", "sigma")
 
 
 def _can_be_called(fn: Callable[..., Any], *arguments: Any) -> bool:
@@ -158,21 +208,8 @@ def _can_be_called(fn: Callable[..., Any], *arguments: Any) -> bool:
     return True
 
 
-def _check_module(
-    D: DenoiserModule, module: torch.nn.Module, image_shape: tuple[int, ...], parameter: str
-) -> None:
-    """Raise if a module does not make images of such images."""
-    try:
-        with torch.no_grad():
-            D(_small_image(module, image_shape))
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{type(module).__name__}, the {parameter}, does not denoise images of shape "
-            f"{tuple(image_shape)}: {error}"
-        ) from error
-
-
-def _small_image(model: torch.nn.Module, image_shape: tuple[int, ...]) -> torch.Tensor:
-    """Return a zero image with the channels of `image_shape`, where and as `model` computes."""
-    like = next(model.parameters(), torch.empty(0))
-    return like.new_zeros(1, image_shape[0], *(min(n, _TRIAL_PIXELS) for n in image_shape[1:]))
+@torch.no_grad()
+def _try_module(D: _FunctionDenoiser, image_shape: tuple[int, ...]) -> None:
+    """Raise if a module makes images neither of small images nor of such ones."""
+    like = next(D.parameters(), torch.empty(0))
+    at_a_size_that_works(lambda shape: D(like.new_zeros(1, *shape)), tuple(image_shape))

@@ -7,12 +7,12 @@ from typing import TypeAlias
 
 import torch
 
-from skmetainv.losses.base import Criterion, Loss, ScaledLoss, SumLoss
-from skmetainv.losses.functions import FunctionLoss
+from skmetainv.losses.base import NAMES, Criterion, Loss, ScaledLoss, SumLoss
+from skmetainv.losses.functions import FunctionLoss, line_instead
 from skmetainv.losses.perceptual import LPIPS
 from skmetainv.losses.power import L1, L2
 from skmetainv.losses.structural import SSIM
-from skmetainv.parameters import Interval, StrOptions, advice
+from skmetainv.parameters import Interval, advice
 
 __all__ = [
     "L1",
@@ -31,21 +31,12 @@ __all__ = [
 
 _SHORTHANDS: dict[str, type[Loss]] = {"l1": L1, "l2": L2, "ssim": SSIM, "lpips": LPIPS}
 _WEIGHT = Interval(Real, 0, None, closed="left")
-_NAMES = StrOptions(
-    _SHORTHANDS,
-    {
-        **dict.fromkeys(["mse", "mse_loss", "l2_loss", "mean_squared_error", "psnr"], "l2"),
-        **dict.fromkeys(["mae", "l1_loss", "mean_absolute_error"], "l1"),
-        "ssim_loss": "ssim",
-        "perceptual": "lpips",
-    },
-)
 
 #: A loss, or what stands for one, see `as_loss`.
 LossLike: TypeAlias = str | Loss | dict[str, float] | Callable[..., torch.Tensor]
 
 #: What a parameter that takes a loss accepts.
-LOSS_CONSTRAINTS = [_NAMES, Loss, dict, callable]
+LOSS_CONSTRAINTS = [NAMES, Loss, dict, callable]
 
 
 def as_loss(loss: LossLike) -> Loss:
@@ -79,6 +70,11 @@ def as_loss(loss: LossLike) -> Loss:
         raise ValueError(
             f"A loss must be an instance, {loss.__name__}(). Got the class {loss.__name__} instead."
         )
+    if isinstance(loss, type):
+        raise ValueError(
+            "A loss must be a string, a Loss, a dict or a function that gives one value per image. "
+            f"Got the class {loss.__name__} instead.{line_instead(loss.__name__)}"
+        )
     return FunctionLoss(loss)
 
 
@@ -86,7 +82,7 @@ def _named(name: str) -> Loss:
     if name not in _SHORTHANDS:
         raise ValueError(
             f"A loss by name must be one of {[*_SHORTHANDS]}. Got {name!r} instead."
-            f"{advice([_NAMES], name)}"
+            f"{advice([NAMES], name)}"
         )
     return _SHORTHANDS[name]()
 

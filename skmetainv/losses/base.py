@@ -8,10 +8,21 @@ from typing import Any, TypeAlias
 
 import torch
 
-from skmetainv.parameters import Interval, ParameterObject
+from skmetainv.parameters import Interval, ParameterObject, StrOptions
 
 #: ``criterion(x, target, observed=None)`` gives one value per image, shape ``(batch,)``.
 Criterion: TypeAlias = Callable[..., torch.Tensor]
+
+#: The losses that have names, and other people's words for them.
+NAMES = StrOptions(
+    {"l1", "l2", "ssim", "lpips"},
+    {
+        **dict.fromkeys(["mse", "mse_loss", "l2_loss", "mean_squared_error", "psnr"], "l2"),
+        **dict.fromkeys(["mae", "l1_loss", "mean_absolute_error"], "l1"),
+        "ssim_loss": "ssim",
+        "perceptual": "lpips",
+    },
+)
 
 
 class Loss(ParameterObject):

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from skmetainv.losses.base import Criterion, Loss, filled
+from skmetainv.losses.base import NAMES, Criterion, Loss, filled
+from skmetainv.parameters import described
 
 
 class FunctionLoss(Loss):
@@ -51,14 +52,33 @@ class FunctionLoss(Loss):
         ) -> torch.Tensor:
             loss = function(x.device, x.dtype)(x, filled(x, target, observed))
             if not isinstance(loss, torch.Tensor) or loss.shape != x.shape[:1]:
-                got = tuple(loss.shape) if isinstance(loss, torch.Tensor) else repr(loss)
+                got = tuple(loss.shape) if isinstance(loss, torch.Tensor) else described(loss)
                 raise ValueError(
                     "The 'function' parameter of FunctionLoss must give one value per image, a "
                     f"tensor of shape ({len(x)},). Got {got} instead."
+                    f"{line_instead(_name(self.function))}"
                 )
             return loss
 
         return criterion
+
+
+def line_instead(name: str) -> str:
+    """Return what to write instead of a function, or a class, of some name: after a space."""
+    named = NAMES.instead_of(name)
+    line = "lambda x, target: (x - target).square().flatten(1).mean(1)"
+    if name.endswith("Loss") and hasattr(torch.nn, name):
+        line = f"lambda x, target: torch.nn.{name}(reduction='none')(x, target).flatten(1).mean(1)"
+    known = "" if named is None else f"{named}, or "
+    return (
+        f" Write {known}a function with .flatten(1).mean(1), the mean over each image, at its end: "
+        f"{line}."
+    )
+
+
+def _name(function: Any) -> str:
+    """Return the name of a function, or of an object's class."""
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _like(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:

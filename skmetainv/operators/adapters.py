@@ -24,6 +24,7 @@ from skmetainv.operators.maps.foreign import (
     PhysicsMap,
 )
 from skmetainv.operators.maps.foreign_functions import (
+    NO_DERIVATIVE,
     Understood,
     convert,
     in_each_precision,
@@ -120,9 +121,8 @@ class FunctionOperator(_Adapter):
             return _pair(image_shape, forward, self.adjoint)
         if not forward.differentiable:
             raise ValueError(
-                f"{_FORWARD} has no derivative: autograd knows none of functions of NumPy, nor "
-                "under torch.no_grad or detach. Of a linear function give the adjoint, "
-                "FunctionOperator(forward, adjoint=...); write another one in torch."
+                f"{_FORWARD} has no derivative: {NO_DERIVATIVE}. Of a linear function give the "
+                "adjoint, FunctionOperator(forward, adjoint=...); write another one in torch."
             )
         if not self.linear:
             return FunctionMap(image_shape, forward.shape, forward.function)

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.convolutions import PAD_MODES, convolution
-from skmetainv.operators.operator import Operator, check_image, check_numbers
+from skmetainv.operators.operator import Operator, check_image, check_numbers, pixels
 from skmetainv.parameters import Interval, StrOptions
 
 _BOUNDARY = [StrOptions({"circular", "valid", *PAD_MODES})]
@@ -62,8 +62,9 @@ class Blur(Operator):
             )
         if self.boundary == "valid" and any(np.array(kernel.shape) > image_shape[1:]):
             raise ValueError(
-                f"With boundary='valid' the kernel of {type(self).__name__} must not be larger "
-                f"than the image, {tuple(image_shape[1:])}. Got shape {kernel.shape} instead."
+                f"With boundary='valid' {type(self).__name__} takes images that are not smaller "
+                f"than its kernel, {pixels(kernel.shape)}. Got images of "
+                f"{pixels(image_shape[1:])} instead, which boundary='reflect' takes."
             )
         return convolution(image_shape, kernel, self.boundary)
 

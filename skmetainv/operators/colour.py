@@ -11,7 +11,7 @@ from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.bases import Basis
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.masks import SelectionMap
-from skmetainv.operators.operator import Operator, check_image, check_numbers
+from skmetainv.operators.operator import Operator, check_channels, check_numbers
 from skmetainv.parameters import StrOptions
 
 
@@ -50,11 +50,7 @@ class Mosaic(Operator):
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        check_image(self, image_shape)
-        if image_shape[0] != 3:
-            raise ValueError(
-                f"Mosaic takes images of three channels. Got {image_shape[0]} instead."
-            )
+        check_channels(self, image_shape, 3)
         channels = ["RGB".index(colour) for colour in self.pattern]
         return MosaicMap(image_shape, np.array(channels).reshape(2, 2))
 
@@ -119,13 +115,13 @@ class Grayscale(Operator):
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        check_image(self, image_shape)
-        weights = check_numbers(self.weights, "weights", self).astype(np.float64)[np.newaxis]
-        if weights.shape != (1, image_shape[0]) or not weights.any():
+        weights = check_numbers(self.weights, "weights", self).astype(np.float64)
+        if weights.ndim != 1 or not weights.any():
             raise ValueError(
-                "The 'weights' parameter of Grayscale must be a number for each of the "
-                f"{image_shape[0]} channels, not all 0. Got {self.weights!r} instead."
+                "The 'weights' parameter of Grayscale must be a number for each channel, not all "
+                f"0. Got {self.weights!r} instead."
             )
+        check_channels(self, image_shape, len(weights), ", one for each of its 'weights'")
         return GrayMap(image_shape, torch.from_numpy(weights.reshape(-1, 1, 1)))
 
 

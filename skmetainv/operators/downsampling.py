@@ -12,7 +12,7 @@ from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.blocks import BlockMeanMap, DecimationMap
 from skmetainv.operators.maps.convolutions import convolution_matrix
 from skmetainv.operators.maps.separable import SeparableMap
-from skmetainv.operators.operator import Operator, check_image
+from skmetainv.operators.operator import Operator, check_image, pixels
 from skmetainv.parameters import Interval, StrOptions
 
 
@@ -69,9 +69,11 @@ class Downsampling(Operator):
         check_image(self, image_shape)
         size = image_shape[1:]
         if any(n % self.factor for n in size):
+            rest = tuple(n - n % self.factor for n in size)
+            crop = f"Crop them to {pixels(rest)}, or take" if all(rest) else "Take"
             raise ValueError(
-                f"The 'factor' parameter of Downsampling must divide height and width, {size}. "
-                f"Got {self.factor!r} instead."
+                "Downsampling takes images whose height and width are multiples of its 'factor', "
+                f"{self.factor!r}. Got images of {pixels(size)} instead. {crop} another factor."
             )
         if self.prefilter == "nearest":
             return DecimationMap(image_shape, self.factor)

@@ -11,8 +11,16 @@ import torch
 
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.fourier import CoilMap, FourierMap
-from skmetainv.operators.operator import Operator, check_image, check_numbers
+from skmetainv.operators.operator import (
+    Operator,
+    check_channels,
+    check_image,
+    check_numbers,
+    check_size,
+)
 from skmetainv.parameters import Interval, StrOptions
+
+_PARTS = ", the real and the imaginary part, with complex_image=True"
 
 
 class FourierSampling(Operator):
@@ -89,21 +97,21 @@ class FourierSampling(Operator):
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
         check_image(self, image_shape)
-        if self.complex_image and image_shape[0] != 2:
-            raise ValueError(
-                "complex_image=True takes images of two channels, the real and the imaginary "
-                f"part. Got {image_shape[0]} channels instead."
-            )
-        observed = torch.from_numpy(self._mask(image_shape[1:]))[None, None, :, :, None]
+        if self.complex_image:
+            check_channels(self, image_shape, 2, _PARTS)
+        observed = torch.from_numpy(self._mask(image_shape))[None, None, :, :, None]
         return self._map(image_shape, observed)
 
     def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
         return FourierMap(image_shape, observed, self.complex_image)
 
-    def _mask(self, size: Shape) -> np.ndarray:
+    def _mask(self, image_shape: Shape) -> np.ndarray:
         """Return what is sampled, the zero frequency in the middle."""
+        size = image_shape[1:]
         if not isinstance(self.pattern, str):
-            return _given_mask(check_numbers(self.pattern, "pattern", self), size)
+            mask = _given_mask(check_numbers(self.pattern, "pattern", self), size)
+            check_size(self, "pattern", mask.shape, image_shape)
+            return mask
         if self.pattern == "radial":
             return _spokes(size, max(1, round(size[1] / self.acceleration)))
         generator = np.random.default_rng(self.random_state)
@@ -169,22 +177,20 @@ class MultiCoilMRI(FourierSampling):
         self.sensitivities = sensitivities
 
     def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
-        channels, *size = image_shape
-        if channels != (2 if self.complex_image else 1):
-            raise ValueError(
-                "MultiCoilMRI takes gray images, or, with complex_image=True, those of two "
-                f"channels. Got {channels} channels instead."
-            )
+        if not self.complex_image:
+            check_channels(self, image_shape, 1, "; with complex_image=True, of 2 channels")
+        size = image_shape[1:]
         if isinstance(self.sensitivities, Integral):
             maps = _simulated_coils(int(self.sensitivities), tuple(size))
         else:
             maps = check_numbers(self.sensitivities, "sensitivities", self, kinds="buifc")
             maps = _given_coils(maps, tuple(size))
+            check_size(self, "sensitivities", maps.shape[1:], image_shape)
         return CoilMap(image_shape, torch.from_numpy(maps), observed)
 
 
 def _given_mask(mask: np.ndarray, size: Shape) -> np.ndarray:
-    if mask.dtype != bool or mask.shape != tuple(size) or not mask.any():
+    if mask.dtype != bool or mask.ndim != 2 or not mask.any():
         raise ValueError(
             "The 'pattern' parameter must be 'cartesian', 'radial', 'random' or a boolean array "
             f"of shape {tuple(size)}, True where sampled and not all False. Got an array of "
@@ -240,7 +246,7 @@ def _simulated_coils(n_coils: int, size: Shape) -> np.ndarray:
 
 
 def _given_coils(maps: np.ndarray, size: Shape) -> np.ndarray:
-    if maps.ndim != 3 or maps.shape[:2] != size or 0 in maps.shape:
+    if maps.ndim != 3 or 0 in maps.shape:
         raise ValueError(
             "The 'sensitivities' parameter of MultiCoilMRI must be a number of coils or an "
             f"array of shape {(*size, 'coils')}, real or complex. Got an array of {maps.dtype}, "

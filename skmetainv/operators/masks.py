@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from skmetainv.arrays import is_complex_shape
 from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.masks import MaskMap, RandomMaskMap, draw_entries
-from skmetainv.operators.operator import Operator, check_numbers
+from skmetainv.operators.operator import Operator, check_numbers, check_size
 from skmetainv.parameters import Interval, StrOptions
 
 
@@ -71,7 +71,10 @@ class Inpainting(Operator):
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
         if not isinstance(self.mask, str):
-            mask = _given_mask(check_numbers(self.mask, "mask", self), image_shape)
+            mask = check_numbers(self.mask, "mask", self)
+            if mask.dtype == bool and mask.ndim == 2 and mask.any() and len(image_shape) > 2:
+                check_size(self, "mask", mask.shape, image_shape)
+            mask = _given_mask(mask, image_shape)
         elif len(image_shape) < 3:
             raise ValueError(
                 f"Inpainting(mask={self.mask!r}) leaves out a box of an image, and these "

@@ -15,7 +15,10 @@ from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import normalized, scaled
 from skmetainv.operators.maps.sums import added, stacked
-from skmetainv.parameters import Interval, ParameterObject, advice, comes_from
+from skmetainv.parameters import Interval, ParameterObject, advice, comes_from, described
+
+# What is often wrong where images are not those that an operator takes.
+_PAIRS = " In fit(X, y) the measurements X come first, and y are the images."
 
 
 class Operator(ParameterObject):
@@ -347,7 +350,8 @@ def check_operator(operator: Any, name: str) -> None:
     """Raise if something is no operator, and say which adapter makes one of it."""
     if not isinstance(operator, Operator):
         raise ValueError(
-            f"{name} must be an Operator. Got {operator!r} instead.{advice([Operator], operator)}"
+            f"{name} must be an Operator. Got {described(operator)} instead."
+            f"{advice([Operator], operator)}"
         )
 
 
@@ -358,6 +362,33 @@ def check_image(operator: Operator, image_shape: Shape) -> None:
             f"{type(operator).__name__} takes images, (channels, height, width). What comes before "
             f"it gives {tuple(image_shape)}: flat or complex measurements."
         )
+
+
+def check_channels(operator: Operator, image_shape: Shape, channels: int, which: str = "") -> None:
+    """Raise if images have not as many channels as an operator takes; `which` are these."""
+    check_image(operator, image_shape)
+    if image_shape[0] != channels:
+        kind = {1: "gray images, of 1 channel", 3: "colour images, of 3 channels"}
+        takes = kind.get(channels, f"images of {channels} channels")
+        got = f"{image_shape[0]} channel{'' if image_shape[0] == 1 else 's'}"
+        raise ValueError(
+            f"{type(operator).__name__} takes {takes}{which}. Got images of {got} instead.{_PAIRS}"
+        )
+
+
+def check_size(operator: Operator, name: str, own: Shape, image_shape: Shape) -> None:
+    """Raise if an array that is a parameter, of height and width `own`, is for other images."""
+    size = tuple(image_shape[1:3])
+    if own != size:
+        raise ValueError(
+            f"The {name!r} parameter of {type(operator).__name__} is for images of "
+            f"{pixels(own)}. Got images of {pixels(size)} instead.{_PAIRS}"
+        )
+
+
+def pixels(size: Shape) -> str:
+    """Return a height and a width in words."""
+    return f"{size[0]} x {size[1]} pixels"
 
 
 def check_numbers(value: Any, name: str, operator: Operator, kinds: str = "buif") -> np.ndarray:

@@ -11,8 +11,12 @@ import torch
 from torch import nn
 
 from skmetainv.operators.maps.base import Shape, keeping_complex
+from skmetainv.parameters import described
 
 Result = TypeVar("Result")
+
+#: Which functions have no derivative that is known here.
+NO_DERIVATIVE = "autograd knows none of functions of NumPy, nor under torch.no_grad or detach"
 
 # A function is tried on so many random images at once.
 _N_TRIED = 2
@@ -134,9 +138,10 @@ def _tried(
 ) -> tuple[Callable[..., torch.Tensor], dict[torch.dtype, torch.Tensor]]:
     """Return the first way of calling a function that works, and what it gives in which types."""
     refused: Exception | None = None
+    wrong: WrongResultError | None = None
     for call, with_graph in (
         (function, True),
-        (_through_arrays(function), False),
+        (through_arrays(function), False),
         (function, False),  # one that turns tensors into arrays itself
     ):
 
@@ -152,10 +157,10 @@ def _tried(
         results, error = in_each_precision(tried)
         if results:
             return call, results
-        if refused is None or isinstance(error, WrongResultError):
-            refused = error
-    if isinstance(refused, WrongResultError):
-        raise refused
+        refused = refused or error
+        wrong = wrong or (error if isinstance(error, WrongResultError) else None)
+    if wrong is not None:
+        raise wrong
     raise ValueError(
         f"{name} does not take batches of shape {(_N_TRIED, *shape)}, in single or in double "
         f"precision: {refused}"
@@ -185,11 +190,14 @@ def _moving(fn: Any) -> Any:
     return lambda t: t.to(fn(t.new_empty(0)).device)
 
 
-def _through_arrays(function: Callable[..., Any]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a function of arrays as one of tensors, without a derivative."""
+def through_arrays(function: Callable[..., Any]) -> Callable[..., torch.Tensor]:
+    """Return a function of arrays as one of tensors, without a derivative.
 
-    def call(x: torch.Tensor) -> torch.Tensor:
-        y = function(x.detach().cpu().numpy().copy())
+    What it takes beside the first array is passed on as it is.
+    """
+
+    def call(x: torch.Tensor, *others: Any) -> torch.Tensor:
+        y = function(x.detach().cpu().numpy().copy(), *others)
         if not isinstance(y, np.ndarray):
             raise TypeError(f"of an array it gives no array, but {type(y).__name__}.")
         return torch.from_numpy(np.array(y, order="C")).to(x.device)
@@ -213,20 +221,26 @@ def _checked(
         or y.ndim < 2
         or len(y) != len(x)
     ):
-        got = f"shape {tuple(y.shape)}, {y.dtype}" if isinstance(y, torch.Tensor) else repr(y)
         raise WrongResultError(
             f"{name} must give a tensor, or an array, of the images' type and of shape "
-            f"(batch, ...), here {x.dtype} and {(len(x), '...')}. Got {got} instead."
+            f"(batch, ...), here {x.dtype} and {(len(x), '...')}. Got {described(y)} instead."
         )
-    with torch.no_grad():
-        alone, beside = call(x.detach()[:1].clone()), y.detach()[:1]
-        same = alone.shape == beside.shape and bool(
-            ((alone - beside).nan_to_num().norm()) <= _SAME * beside.nan_to_num().norm()
-        )
-    if not same:
+    if not alike(y, call, x):
         raise WrongResultError(
             f"{name} must treat each image of a batch on its own, and always alike: of an image "
             "beside another one it gives something else than of that image alone. The last two "
-            "axes are those of an image: axes=(-2, -1) in many functions of SciPy."
+            "axes are those of an image: write axes=(-2, -1) where a function of SciPy takes axes, "
+            "as in scipy.ndimage.gaussian_filter(x, 1.0, axes=(-2, -1))."
         )
     return y
+
+
+@torch.no_grad()
+def alike(y: torch.Tensor, call: Callable[..., torch.Tensor], x: torch.Tensor) -> bool:
+    """Whether ``y = call(x)`` treats each entry of the first axis of `x` on its own."""
+    alone, beside = call(x.detach()[:1].clone()), y.detach()[:1]
+    return (
+        alone.shape == beside.shape
+        and torch.equal(alone.isnan(), beside.isnan())
+        and bool((alone - beside).nan_to_num().norm() <= _SAME * beside.nan_to_num().norm())
+    )
