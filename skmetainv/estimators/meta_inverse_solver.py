@@ -312,14 +312,39 @@ default="per_step"
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
-            Measurements, see `predict`.
+            Measurements. If the operator has missing values, missing entries are NaN. Complex
+            measurements may be a complex array, without the last axis of real and imaginary parts.
+            One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            See `predict`.
+            Height and width (and channels, as in training) of the images to restore, if they are
+            not those of training. The operator is then built for this shape, and `X` has what it
+            measures of such images.
 
         Returns
         -------
         stages : iterator of ndarray of shape (n, ...), or of tensors if `X` is one
             ``n_inner + 1`` of them; the last is what `predict` returns.
+            Floats in the layout of the training images and the units of ``data_range_``; one image,
+            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
+            scikit-learn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If `X` does not have the shape of such measurements, or if images of `image_shape`
+            cannot be restored: the estimator, or its operator, may be bound to the shape of
+            training.
+
+        Warns
+        -----
+        InnerStepsWarning
+            If `n_inner` is larger than the number of steps for which step sizes were learned.
+        ConvergenceWarning
+            If images have values that are not finite, or if linear systems were not solved.
+        DataConversionWarning
+            If measurements are in units that can hardly be meant, or may be clean images.
         """
         self._check_ready()
         measurements, geometry, is_single = self._measurements(X, self._resized(image_shape))
