@@ -66,19 +66,19 @@ class MetaInverseSolver(TrainedReconstructor):
 
     Second-order gradients are exact.
 
-    Networks whose weights mean the same at any size (`Siren` and other continuous ones) restore
-    images of another size than that of training, see `predict`: the coordinates of their pixels
-    span the same field of view. A large image cannot be restored tile by tile: one set of weights
-    stands for all of it, and the inner loss is a mean over all of its measurement.
+    If the network is continuous (`Siren`, for instance), its weights mean the same at any size:
+    images of another size than that of training can be restored, see `predict`. The coordinates of
+    their pixels span the same field of view. A large image cannot be restored tile by tile: one set
+    of weights stands for the whole image, and the inner loss is a mean over its whole measurement.
 
     Parameters
     ----------
     operator : Operator, default=None
         The forward model ``A``; None is the identity (denoising).
     solver : Solver, default=None
-        The classical solver ``f``; None takes the network's image as the solution. Its denoiser,
-        where it has a learned one, is fitted on the clean images, unless it is in a
-        `FrozenEstimator` or has weights of a file.
+        The classical solver ``f``; None takes the network's image as the solution. If it has a
+        learned denoiser, this is fitted on the clean images, unless it is in a `FrozenEstimator` or
+        has `weights`.
     init : Representation, default=None
         The network; None is ``Siren()``.
     noise : float or Noise, default=0.0
@@ -87,7 +87,7 @@ class MetaInverseSolver(TrainedReconstructor):
     n_inner : int, default=3
         Number of inner steps ``m``. If it is raised after fitting, the further steps take the
         last step sizes that were learned, with an `InnerStepsWarning`. It may change from one
-        `partial_fit` to the next: rows of ``history_["inner_loss"]`` then have other lengths.
+        `partial_fit` to the next: rows of ``history_["inner_loss"]`` then differ in length.
     inner_lr : float, default=0.01
         The inner step size, or where the learned ones begin. The data fidelity is a mean, so a
         good value depends on the solver, not on the image's size: the more of the fidelity the
