@@ -22,12 +22,19 @@ class Published(NamedTuple):
 
 
 def check_state(state: State, expected: Mapping[str, torch.Tensor]) -> None:
-    """Raise, with the first name that does not fit, unless names and shapes are those `expected`.
+    """Raise unless the names and shapes of weights are those of a network.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        The weights.
+    expected : mapping of str to tensor
+        Those of the network, whose values do not matter.
 
     Raises
     ------
     ValueError
-        With the reason.
+        With the first name that does not fit, and the reason.
     """
     for name, tensor in expected.items():
         if name not in state:
@@ -42,7 +49,18 @@ def check_state(state: State, expected: Mapping[str, torch.Tensor]) -> None:
 
 
 def check_channels(published: int, channels: int) -> None:
-    """Raise unless the images have the channels that the weights are for."""
+    """Raise unless images have the number of channels that weights are for.
+
+    Parameters
+    ----------
+    published, channels : int
+        Number of channels of the weights, and of the images.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
     if published != channels:
         raise ValueError(
             f"they are for {_images(published)}, and these are {_images(channels)}. Give images "
@@ -51,7 +69,20 @@ def check_channels(published: int, channels: int) -> None:
 
 
 def check_architecture(decided: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise unless parameters that are not left open (None) are those that the weights decide."""
+    """Raise unless the parameters of a network agree with its weights.
+
+    Parameters
+    ----------
+    decided : mapping of str to object
+        Parameters that the weights decide.
+    given : mapping of str to object
+        Parameters that the user gave; None leaves one open.
+
+    Raises
+    ------
+    ValueError
+        With the first parameter that differs.
+    """
     for name, value in decided.items():
         if given[name] not in (None, value):
             raise ValueError(
