@@ -574,14 +574,20 @@ checkpoint, warm_start, random_state, verbose
             copy.set_params(image_shape=image_shape)
         return copy._fit(first, None, copy._untrained, look=False)
 
-    def _problem(self, X: Any, y: Any, known: tuple[Geometry, Operator] | None) -> Problem:
+    def _problem(
+        self,
+        X: Any,
+        y: Any,
+        known: tuple[Geometry, Operator] | None,
+        names: tuple[str, str] = ("X", "y"),
+    ) -> Problem:
         if not _is_ragged(X) and not _is_ragged(y):
-            return super()._problem(X, y, known)
+            return super()._problem(X, y, known, names)
         if y is not None:
             check_consistent_length(X, y)
         paired = are_images(y)
-        given = [check_images(x[None], self) for x in X]
-        clean = [check_images(x[None], self, name="y") for x in y] if paired else given
+        given = [check_images(x[None], self, name=names[0]) for x in X]
+        clean = [check_images(x[None], self, name=names[1]) for x in y] if paired else given
         geometry, operator, A = self._geometry(clean[0], self.image_shape)
         if known is not None:
             geometry, operator = self._geometry_for(clean[0], known[0])[1], known[1]
@@ -643,10 +649,10 @@ checkpoint, warm_start, random_state, verbose
         images = geometry.images.resized(*geometry.images.size_in(shape[1:]))
         return replace(geometry, images=images, measurements=images)
 
-    def _look_at(self, problem: Problem) -> None:
+    def _look_at(self, problem: Problem, names: tuple[str, str] = ("X", "y")) -> None:
         if isinstance(problem.clean, list):
             problem = self._one_image(problem, 0)
-        super()._look_at(problem)
+        super()._look_at(problem, names)
 
     def _one_image(self, problem: Problem, i: int) -> Problem:
         """Return the problem of one image alone, where images differ in size."""

@@ -63,6 +63,7 @@ from skmetainv.reconstruction.validation import (
     check_pair,
     check_range,
     check_shape,
+    how_to_rearrange,
 )
 
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -345,7 +346,9 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         self._check_parameters()
         check_image_shape(image_shape)
         grid = self.image_shape if image_shape is None else image_shape
-        images, is_single = self._images(X, grid, allow_nan=has_missing(self.operator))
+        images, is_single = self._images(
+            X, grid or self._shape_of_one(X), allow_nan=has_missing(self.operator)
+        )
         geometry, _, A = self._geometry(images, grid)
         A = self._placed(A)
         noise = as_noise(self.noise).build()
@@ -440,33 +443,37 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         """
         self._check_parameters()
         X, y = pairs_of(X, y)
-        X = as_array(X)
         if known is not None:
             self._check_names(X, known[0].measurements if are_images(y) else known[0].images)
         problem = self._problem(X, y, known)
         if look:
             self._look_at(problem)
-        if known is None:
-            validate_data(
-                BaseEstimator(), X, skip_check_array=True
-            )  # column names, before long work
+        columns = as_array(X)
+        if known is None:  # names of columns, before long work
+            validate_data(BaseEstimator(), columns, skip_check_array=True)
         fitted = learn(problem)
         if known is None:
-            validate_data(self, X, skip_check_array=True, reset=True)
+            validate_data(self, columns, skip_check_array=True, reset=True)
             fitted = fitted_attributes(problem) | fitted
         for name, value in fitted.items():
             setattr(self, name, value)
         self._cache: dict[Any, Any] = {}
         return self
 
-    def _problem(self, X: Any, y: Any, known: tuple[Geometry, Operator] | None) -> Problem:
+    def _problem(
+        self,
+        X: Any,
+        y: Any,
+        known: tuple[Geometry, Operator] | None,
+        names: tuple[str, str] = ("X", "y"),
+    ) -> Problem:
         """Check what `fit` was given, in the order in which scikit-learn does."""
         allow_nan = has_missing(self.operator if known is None else known[1])
         paired = are_images(y)
-        measured = (
-            check_images(X, self, allow_nan=allow_nan, allow_complex=True) if paired else None
-        )
-        clean, name = (y, "y") if paired else (X, "X")
+        measured = None
+        if paired:
+            measured = check_images(X, self, allow_nan=allow_nan, allow_complex=True, name=names[0])
+        clean, name = (y, names[1]) if paired else (X, names[0])
         if known is None:
             grid = self.image_shape
             clean, is_single = self._images(clean, grid, allow_nan=allow_nan, name=name)
@@ -484,6 +491,14 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         elif y is not None and not is_single:
             check_consistent_length(clean, y)
         return Problem(clean, measured, geometry, operator, self._placed(A))
+
+    def _shape_of_one(self, X: Any) -> tuple[int, ...] | None:
+        """Return the shape of images where `X` is one without its first axis, as `fit` knows."""
+        if not hasattr(self, "_geometry_"):
+            return None
+        known = self._geometry_
+        is_one = tuple(getattr(X, "shape", ())) == known.images.shape
+        return known.image_shape if is_one and len(known.images.shape) > 1 else None
 
     def _are_swapped(self, measured: Any, clean: Any) -> bool:
         """Whether what is called clean has the shape that what is called measured would give."""
@@ -503,7 +518,8 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
     ) -> tuple[Any, bool]:
         """Return clean images before anything is fitted, and whether they are one without axis."""
         array = check_images(X, self, allow_nan=allow_nan, name=name)
-        return as_batch(array, image_shape, is_table=hasattr(X, "iloc"), name=name)
+        kinds = {"is_table": hasattr(X, "iloc"), "is_tensor": isinstance(X, torch.Tensor)}
+        return as_batch(array, image_shape, **kinds, name=name)
 
     def _geometry(
         self, array: Any, image_shape: tuple[int, ...] | None, name: str = "X"
@@ -523,15 +539,17 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     # ------------------------------------------------------------------ what the first images tell
 
-    def _look_at(self, problem: Problem) -> None:
+    def _look_at(self, problem: Problem, names: tuple[str, str] = ("X", "y")) -> None:
         """Warn, or raise, of what the first images of a problem tell."""
         geometry, allow_nan = problem.geometry, has_missing(problem.operator)
-        name = "X" if problem.measured is None else "y"
+        name = names[0] if problem.measured is None else names[1]
         clean = self._source(problem.clean, geometry, allow_nan=allow_nan, name=name)
         if problem.measured is None:
             self._look_at_simulation(clean, problem.A, self.noise, geometry.data_range)
             return
-        measured = self._source(problem.measured, geometry, measured=True, allow_nan=allow_nan)
+        measured = self._source(
+            problem.measured, geometry, measured=True, allow_nan=allow_nan, name=names[0]
+        )
         self._look_at_pairs(measured, clean, problem.A, geometry)
 
     def _look_at_pairs(
@@ -581,9 +599,17 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         self._check_names(X, geometry.measurements)
         allow_nan = has_missing(self.operator_)
         allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
-        array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
+        X = as_array(X)
+        is_alone = len(getattr(X, "shape", ())) == 1 < len(geometry.images.shape)
+        array = check_images(
+            X[np.newaxis] if is_alone else X,
+            self,
+            allow_nan=allow_nan,
+            allow_complex=allow_complex,
+        )
         array, own, is_single = self._geometry_to_restore(array, geometry, measured=True)
-        return self._source(array, own, measured=True, allow_nan=allow_nan), own, is_single
+        source = self._source(array, own, measured=True, allow_nan=allow_nan)
+        return source, own, is_single or is_alone
 
     def _map(self, geometry: Geometry) -> ForwardMap:
         """Return what measures images that lie as `geometry` says."""
@@ -613,15 +639,15 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
     ) -> tuple[Any, Geometry, bool]:
         """Return the same after `fit`, when another size can be asked for."""
-        hint = self._size_hint(array, measured) if geometry is self._geometry_ else ""
+        hint = self._shape_hint(array, measured, name) if geometry is self._geometry_ else ""
         return self._geometry_for(array, geometry, measured=measured, name=name, hint=hint)
 
     def _pairs(self, X: Any, y: Any, geometry: Geometry) -> tuple[ArraySource, ArraySource | None]:
         """Return what `score` was given, checked: clean images and perhaps measurements."""
         X, y = pairs_of(X, y)
         if are_images(y):
-            measured = self._measurements(X, geometry)[0]
-            clean, name = check_images(y, self, name="y"), "y"
+            measured, name = self._measurements(X, geometry)[0], "y"
+            clean = check_images(y, self, allow_nan=has_missing(self.operator_), name=name)
         else:
             self._check_names(X, self._geometry_.images)
             measured, clean, name = None, check_images(X, self), "X"
@@ -678,18 +704,32 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         measurements = measurement_layout(A.measurement_shape, images)
         return replace(own, images=images, measurements=measurements)
 
-    def _size_hint(self, array: Any, measured: bool) -> str:
-        """Return what to write for arrays of another size, the end of an error; or nothing."""
-        own = self._geometry_.measurements if measured else self._geometry_.images
-        shape = tuple(array.shape[1:])
-        is_flat = len(shape) == len(own.shape) == 1
-        if not is_flat and not own.is_another_size(shape):
+    def _shape_hint(self, array: Any, measured: bool, name: str) -> str:
+        """Return what to write for arrays of another shape, the end of an error; or nothing."""
+        images, measurements = self._geometry_.images, self._geometry_.measurements
+        own, shape = (measurements if measured else images), tuple(array.shape)
+        if shape[1:] == own.shape or shape == own.shape:
+            return ""
+        if measured and shape[1:] == images.shape:
+            return (
+                f"{name} has the shape of images, of which simulate({name}) gives measurements; in "
+                "pairs measurements come first."
+            )
+        if shape[1:] == measurements.shape:
+            return f"{name} has the shape of measurements, which come first in pairs."
+        return how_to_rearrange(shape, own, name) or self._size_hint(shape, own)
+
+    def _size_hint(self, shape: tuple[int, ...], own: Layout) -> str:
+        """Return what to write for images of another size, or why none can be restored."""
+        is_flat, is_one = len(shape) - 1 == len(own.shape) == 1, own.is_another_size(shape)
+        if not is_flat and not is_one and not own.is_another_size(shape[1:]):
             return ""
         reason = self._bound_to_size()
         if reason is not None:
             return reason
-        of_images = own == self._geometry_.images and not is_flat
-        told = own.size_in(shape) if of_images else "(height, width)"
+        told: Any = "(height, width)"
+        if own == self._geometry_.images and not is_flat:
+            told = own.size_in(shape if is_one else shape[1:])
         return (
             f"For images of another size write predict(..., image_shape={told}); score takes it, "
             "too."

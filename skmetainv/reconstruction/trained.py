@@ -446,11 +446,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             return []
         X_val, y_val = pairs_of(X_val, y_val, "X_val")
         known: tuple[Geometry, Operator] = (problem.geometry, problem.operator)
-        try:
-            return [self._problem(X_val, y_val, known)]
-        except ValueError as error:
-            error.add_note("This is about X_val and y_val.")
-            raise
+        names = "X_val", "y_val"
+        held_out = self._problem(X_val, y_val, known, names)
+        self._look_at(held_out, names)
+        return [held_out]
 
     def _validation(self, learner: Learner, held_out: list[Problem]) -> Callable[[], float] | None:
         """Return what gives the mean PSNR of held-out images."""
