@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any, NamedTuple, TypeVar
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from safetensors.torch import load_file
 
-from skmetainv.exceptions import WeightsWarning
+from skmetainv.exceptions import WeightsWarning, warn
 
 State = dict[str, torch.Tensor]
 Understood = TypeVar("Understood")
@@ -113,11 +112,10 @@ def read_weights(
     fitting = [other for other, _ in understood]
     left_out = _left_out(network, fitting, dict(tables)[network.keys])
     if left_out:
-        warnings.warn(
+        warn(
             f"The weights of {owner} in {path} are those of {network.place}. Others beside them "
             f"were left out: {_listed(left_out)}.",
             WeightsWarning,
-            stacklevel=2,
         )
     return result
 

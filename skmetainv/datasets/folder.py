@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from tqdm.auto import tqdm
 
 from skmetainv.datasets.files import find_pictures
 from skmetainv.datasets.pictures import PictureReader, UnreadablePictureError
-from skmetainv.exceptions import SkippedFilesWarning
+from skmetainv.exceptions import SkippedFilesWarning, warn
 
 
 class ImageFolder:
@@ -179,7 +178,7 @@ class ImageFolder:
             raise ValueError("\n".join([f"{found} ({fix}):", *reasons]))
         if not readable.any():
             raise ValueError(f"None of the pictures can be read:\n{first}")
-        warnings.warn(f"{found} and are left out:\n{first}", SkippedFilesWarning, stacklevel=3)
+        warn(f"{found} and are left out:\n{first}", SkippedFilesWarning)
         return readable
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from itertools import chain
 from numbers import Integral, Real
@@ -14,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.estimators.solvers import ready_solver
 from skmetainv.estimators.starts import FromStart
+from skmetainv.exceptions import warn
 from skmetainv.noise import Noise, as_noise
 from skmetainv.operators import DataTerm, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
@@ -305,20 +305,18 @@ class ClassicalReconstructor(FromStart):
         finite = np.array([np.isfinite(changes).all() for changes in record.residuals])
         n_images = len(finite)
         if not finite.all():
-            warnings.warn(
+            warn(
                 f"{(~finite).sum()} of {n_images} images have values that are not finite, the "
                 f"first from update {record.n_iter[~finite].min()} on: they were stopped there. "
                 "Smaller step sizes, or another start, may help.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         short = finite & ~record.converged
         if self.tol is not None and short.any():
-            warnings.warn(
+            warn(
                 f"{short.sum()} of {n_images} images did not converge to tol={self.tol:g} in "
                 f"{record.n_iter.max()} updates: a larger max_iter may help.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,6 +28,7 @@ from skmetainv.arrays import (
     pairs_of,
 )
 from skmetainv.arrays.units import first_images, tells_its_range
+from skmetainv.exceptions import warn
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
@@ -357,11 +357,10 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
         if n_bad:
-            warnings.warn(
+            warn(
                 f"{n_bad} of {n_images} reconstructions are not finite: the iterations diverged. "
                 "Smaller step sizes, or measurements nearer to those of training, may help.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _watched(
@@ -378,7 +377,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     def _warn_of_unsolved(self, watch: Watch) -> None:
         if watch.n_unsolved:
-            warnings.warn(watch.describe(), ConvergenceWarning, stacklevel=5)
+            warn(watch.describe(), ConvergenceWarning)
 
     # ------------------------------------------------------------------ fitting
 

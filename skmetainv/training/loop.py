@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetainv.exceptions import warn
 from skmetainv.operators.maps.verdicts import Watch
 from skmetainv.training.batches import Batches
 from skmetainv.training.checkpoints import Keeper, State
@@ -310,14 +310,13 @@ class TrainingLoop:
         unsolved, systems = unsolved * bool(self._n_unsolved), ""
         if self.watch.n_unsolved:
             systems = f" {self.watch.describe()}"
-        warnings.warn(
+        warn(
             f"Training diverged: {self._n_skipped} step(s) had a loss or a squared gradient that "
             f"is not finite{unsolved} and were skipped. "
             f"{'No step of the last epoch was finite: training stopped. ' * stopped}"
             "Smaller inner and outer learning rates, or images within the data range, may help."
             f"{systems}",
             ConvergenceWarning,
-            stacklevel=2,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,6 +9,8 @@ from math import inf
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
+
+from skmetainv.exceptions import warn
 
 
 class Watch:
@@ -52,7 +53,7 @@ class _Alone(Watch):
     def note(self, unsolved: list[float]) -> None:
         own = Watch()
         own.note(unsolved)
-        warnings.warn(own.describe(), ConvergenceWarning, stacklevel=2)
+        warn(own.describe(), ConvergenceWarning)
 
 
 _CURRENT: ContextVar[Watch | None] = ContextVar("watch", default=None)
