@@ -113,11 +113,31 @@ def read_weights(
     left_out = _left_out(network, fitting, dict(tables)[network.keys])
     if left_out:
         warn(
-            f"The weights of {owner} in {path} are those of {network.place}. Others beside them "
-            f"were left out: {_listed(left_out)}.",
+            f"{owner} takes the weights of {path} under {network.place}. These other tensors were "
+            f"ignored: {_listed(left_out)}.",
             WeightsWarning,
         )
     return result
+
+
+def check_state(state: State, expected: Mapping[str, torch.Tensor]) -> None:
+    """Raise, with the first name that does not fit, unless names and shapes are those `expected`.
+
+    Raises
+    ------
+    ValueError
+        With the reason.
+    """
+    for name, tensor in expected.items():
+        if name not in state:
+            raise ValueError(f"there is no {name!r}.")
+        if state[name].shape != tensor.shape:
+            raise ValueError(
+                f"{name!r} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}."
+            )
+    unknown = [name for name in state if name not in expected]
+    if unknown:
+        raise ValueError(f"the network has no {unknown[0]!r}.")
 
 
 def _content(path: str) -> Any:

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from itertools import chain
 from numbers import Integral, Real
 from os import PathLike
@@ -21,12 +22,7 @@ from torch import nn
 from skmetainv.arrays import ArraySource, Single, is_one_image, to_numpy, to_tensors
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
-from skmetainv.denoisers.published import (
-    Published,
-    check_architecture,
-    check_channels,
-    check_state,
-)
+from skmetainv.denoisers.published import Published, check_architecture, check_channels
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.parameters import Interval
@@ -51,7 +47,7 @@ from skmetainv.training import (
     NoisyPatches,
     TrainingLoop,
 )
-from skmetainv.weight_files import State, read_weights
+from skmetainv.weight_files import State, check_state, read_weights
 
 
 class LearnedDenoiser(Denoiser, TrainedReconstructor):
@@ -403,12 +399,12 @@ checkpoint, warm_start, random_state, verbose
             check_state(published.state, self._network(channels, **architecture).state_dict())
             return published.state, architecture
 
-        name = type(self).__name__
-        settings = [f"{key}={value!r}" for key, value in given.items() if value is not None]
+        name, own = type(self).__name__, signature(type(self)).parameters
+        settings = [f"{key}={v!r}" for key, v in given.items() if v != own[key].default]
         advice = (
             " Or take the network itself, as FunctionDenoiser(lambda x, noise_level: network(x))."
         )
-        owner = f"{name}({', '.join(settings)})"
+        owner = f"{name}({', '.join(settings)})" if settings else name
         return read_weights(path, owner, self._first_weights, understand, advice)
 
     def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
