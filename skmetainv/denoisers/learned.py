@@ -198,10 +198,9 @@ checkpoint, warm_start, random_state, verbose
             look_at_noise_levels(
                 {"noise_level": noise_level}, ready.data_range_, f"{type(self).__name__}.predict"
             )
-        geometry, D = ready._resized(image_shape), ready._parts()["D"]
-        tiles = as_tiles(tile, overlap, D.network.extent)
-        reconstruct = partial(ready._denoised, D, noise_level=noise_level, tiles=tiles)
-        tell = ready._warn_of_divergence
+        geometry = ready._resized(image_shape)
+        tiles = as_tiles(tile, overlap, ready._parts()["D"].network.extent)
+        reconstruct, tell = ready._begin(geometry, noise_level=noise_level, tiles=tiles)
         if _is_ragged(X):
             return [ready._restore(x[None], reconstruct, tell, geometry)[0] for x in X]
         return ready._restore(X, reconstruct, tell, geometry)
@@ -352,8 +351,14 @@ checkpoint, warm_start, random_state, verbose
         D = self._placed(self._module(vars(self), channels, self.data_range_))
         return {**parts, "D": D.requires_grad_(False)}
 
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        return self._denoised(self._parts(geometry)["D"], y)
+    def _reconstruct(
+        self,
+        y: torch.Tensor,
+        geometry: Geometry,
+        noise_level: float | None = None,
+        tiles: Tiles | None = None,
+    ) -> torch.Tensor:
+        return self._denoised(self._parts(geometry)["D"], y, noise_level, tiles)
 
     def _denoised(
         self,

@@ -237,7 +237,7 @@ class ClassicalReconstructor(FromStart):
         """
         self._check_ready()
         geometry, records = self._resized(image_shape), list[SolverRecord]()
-        images = self._restore(X, *self._begin(geometry, records), geometry)
+        images = self._restore(X, *self._begin(geometry, records=records), geometry)
         return (images, _joined(records)) if return_record else images
 
     # ------------------------------------------------------------------ fitting
@@ -268,20 +268,17 @@ class ClassicalReconstructor(FromStart):
     # ------------------------------------------------------------------ prediction
 
     def _begin(
-        self, geometry: Geometry, records: list[SolverRecord] | None = None
+        self, geometry: Geometry, **how: list[SolverRecord]
     ) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        """Return what restores a batch and adds a record of it, and what warns of all records."""
-        kept = [] if records is None else records
+        """Return what restores a batch and adds to `records`, and what warns of them."""
+        records = how.get("records", [])
 
         def restore(y: torch.Tensor) -> torch.Tensor:
             x, record = self._solved(y, geometry)
-            kept.append(record)
+            records.append(record)
             return x
 
-        return restore, lambda n_bad, n_images: self._warn_of_records(_joined(kept))
-
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        return self._solved(y, geometry)[0]
+        return restore, lambda n_bad, n_images: self._warn_of_records(_joined(records))
 
     def _solved(self, y: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, SolverRecord]:
         """Return the images of a batch of measurements, and how the solver went on them."""

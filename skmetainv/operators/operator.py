@@ -38,7 +38,7 @@ class Operator(ParameterObject):
         if comes_from(value, "deepinv") and hasattr(value, "A"):
             return "DeepInverseOperator(physics)"
         if isinstance(value, ForwardMap):
-            return "GaussianBlur(), say, not what its build gives"
+            return "GaussianBlur(), the operator itself, not the result of `build`"
         if hasattr(value, "matvec") or scipy.sparse.issparse(value):
             return "MatrixOperator(matrix)"
         if isinstance(value, np.ndarray | torch.Tensor | list):
@@ -73,23 +73,23 @@ class Operator(ParameterObject):
         return Normalized(self)
 
     def __matmul__(self, inner: Any) -> Composition:
-        check_operator(inner, "What stands right of @")
+        check_operator(inner, "The right operand of @")
         return Composition(self, inner)
 
     def __rmatmul__(self, outer: Any) -> Composition:
-        check_operator(outer, "What stands left of @")
+        check_operator(outer, "The left operand of @")
         return Composition(outer, self)
 
     def __add__(self, other: Any) -> Sum:
-        check_operator(other, "What is added to an operator")
+        check_operator(other, "The right operand of +")
         return Sum(self, other)
 
     def __radd__(self, other: Any) -> Sum:
-        check_operator(other, "What an operator is added to")
+        check_operator(other, "The left operand of +")
         return Sum(other, self)
 
     def __sub__(self, other: Any) -> Sum:
-        check_operator(other, "What is subtracted from an operator")
+        check_operator(other, "The right operand of -")
         return Sum(self, -other)
 
     def __neg__(self) -> Scaled:
@@ -301,7 +301,7 @@ class Stack(Operator):
     (32,)
     """
 
-    def __init__(self, operators: Any):
+    def __init__(self, operators: Sequence[Operator]):
         self.operators = operators
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -81,7 +80,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
     """What the estimators that restore images from measurements have in common.
 
     A subclass has the parameters `operator`, `noise`, `image_shape`, `data_range`, `clip`,
-    `precision`, `device`, `batch_size` and `random_state`, writes `_reconstruct`, and a `fit` that
+    `precision`, `device`, `batch_size` and `random_state`, writes `_begin`, and a `fit` that
     calls `_fit`.
     """
 
@@ -106,10 +105,6 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
     precision: str
     device: str | torch.device
     random_state: Any
-
-    @abstractmethod
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        """Return the images of a batch of measurements, both as tensors."""
 
     def predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
         """Restore images from measurements.
@@ -147,9 +142,14 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         geometry = self._resized(image_shape)
         return self._restore(X, *self._begin(geometry), geometry)
 
-    def _begin(self, geometry: Geometry) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        """Return what restores a batch, and what is told how many of all images went wrong."""
-        return partial(self._reconstruct, geometry=geometry), self._warn_of_divergence
+    @abstractmethod
+    def _begin(
+        self, geometry: Geometry, **how: Any
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        """Return what restores a batch, and what is told how many of all images went wrong.
+
+        What `how` may be is the subclass's: its `predict` passes it on.
+        """
 
     @torch.inference_mode(False)
     def _restore(

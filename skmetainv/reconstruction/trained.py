@@ -158,6 +158,15 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """Return the fitted attributes before any training, `weights_` among them."""
 
     @abstractmethod
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+        """Return the images of a batch of measurements, both as tensors."""
+
+    def _begin(
+        self, geometry: Geometry, **how: Any
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        return partial(self._reconstruct, geometry=geometry, **how), self._warn_of_divergence
+
+    @abstractmethod
     def _training_loss(self) -> LossLike:
         """Return what training minimises between restored and clean images."""
 
