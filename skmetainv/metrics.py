@@ -3,8 +3,11 @@
 All metrics take the clean images first, and give the mean over the images, or one value per image.
 Both arrays have shape ``(n, height, width)``, ``(n, height, width, channels)`` or ``(n, channels,
 height, width)``; one colour image may come without its first axis. Tensors are taken as well.
-Integers and floats may meet: without a `data_range` integers become their share of their type's
-maximum, so that 8-bit pictures are compared with what `predict` gives.
+
+Without a `data_range` integers and floats may meet. Integers of pictures (uint8, uint16) become
+their share of their type's maximum, so that 8-bit pictures are compared with what `predict` gives.
+Other integers from 0 to 255 count as 8 bits. A `DataConversionWarning` tells of values far outside
+[0, 1].
 """
 
 import os
@@ -30,8 +33,9 @@ Range: TypeAlias = float | tuple[float, float]
 # The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
-# Floats beyond so many times the range [0, 1] are in another unit than integers that share in it.
-_FAR = 10
+# Arrays of different types whose largest values differ by so much are in different units: pictures
+# of 8 and 16 bits have 255 and 65535 times the numbers of floats.
+_ANOTHER_UNIT = 100, 1e5
 
 # Images whose features are computed at a time.
 _LPIPS_BATCH = 16
@@ -51,8 +55,8 @@ def mse(
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, see the head of this module.
     data_range : float or (float, float), default=None
-        None divides integers by their type's maximum. With a range all values are taken as they
-        are; the error does not depend on it.
+        With a range all values are taken as they are; the error does not depend on it. Without
+        one, integers of pictures (uint8, uint16) are divided by their type's maximum.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -92,7 +96,7 @@ def psnr(
         The ground truth and its reconstruction, see the head of this module.
     data_range : float or (float, float), default=None
         The width of the images' range, or its ends: values are then taken as they are. None is
-        [0, 1], and divides integers by their type's maximum.
+        [0, 1], and divides integers of pictures (uint8, uint16) by their type's maximum.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -141,8 +145,8 @@ def ssim(
         The ground truth and its reconstruction, see the head of this module.
     data_range : float or (float, float), default=None
         The width of the images' range, or its ends: values are then taken as they are, and counted
-        from the lower end, else from 0. None is [0, 1], and divides integers by their type's
-        maximum.
+        from the lower end, else from 0. None is [0, 1], and divides integers of pictures (uint8,
+        uint16) by their type's maximum.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -221,8 +225,8 @@ def lpips(
         just large enough. Such values cannot be compared with those of larger images.
     data_range : float or (float, float), default=None
         The width of the images' range, or its ends: values are then taken as they are, and counted
-        from the lower end, else from 0. None is [0, 1], and divides integers by their type's
-        maximum.
+        from the lower end, else from 0. None is [0, 1], and divides integers of pictures (uint8,
+        uint16) by their type's maximum.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -323,10 +327,19 @@ def _paired(
             f"channels) or (n, channels, height, width). Got {x.shape} and {z.shape} instead."
         )
     dtype = np.result_type(x.dtype, z.dtype, np.float32)
-    units = [1.0 if data_range is not None else integer_unit(a.dtype, a) for a in (x, z)]
-    x_, z_ = x.astype(dtype) / dtype.type(units[0]), z.astype(dtype) / dtype.type(units[1])
+    units = (1.0, 1.0) if data_range is not None else _units(x, z)
     _check_units([("clean", x, units[0]), ("restored", z, units[1])], data_range)
-    return list(zip(x_, z_, strict=True))
+    shares = [a.astype(dtype) / dtype.type(unit) for a, unit in zip((x, z), units, strict=True)]
+    return list(zip(*shares, strict=True))
+
+
+def _units(x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
+    """Return what two arrays are divided by: the same, where they are of one type."""
+    if x.dtype == z.dtype and x.dtype.kind in "iu":
+        ends = [min(x.min(), z.min()), max(x.max(), z.max())]
+        unit = integer_unit(np.array(ends, dtype=x.dtype))
+        return unit, unit
+    return integer_unit(x), integer_unit(z)
 
 
 def _batch(images: ArrayLike, name: str) -> np.ndarray:
@@ -354,27 +367,27 @@ def _batch(images: ArrayLike, name: str) -> np.ndarray:
 
 
 def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range | None) -> None:
-    """Raise if integers meet floats of another unit, and warn of units that are hardly meant.
+    """Raise if two arrays are not in one unit, and warn of units that are hardly meant.
 
     Of both arrays there are the name, the values, and what they are divided by.
     """
     low, width = _checked_range(data_range)
-    largest = {name: np.nanmax(np.abs(v), initial=0.0) / unit for name, v, unit in images}
-    kinds = {values.dtype.kind == "f": name for name, values, _ in images}
-    if len(kinds) == 2:
-        floats, integers = largest[kinds[True]], largest[kinds[False]]
-        too_large = data_range is None and floats > _FAR
-        too_small = data_range is not None and 0 < _FAR**2 * floats <= width < _FAR * integers
-        if too_large or too_small:
-            raise ValueError(
-                f"clean and restored are not in one unit: {kinds[True]} has floats up to "
-                f"{floats:g}, and the integers of {kinds[False]} count up to {integers:g}. Without "
-                "data_range integers become their share of their type's maximum; with it all "
-                "values are taken as they are."
-            )
-    name, clean, unit = images[0]
-    warn_of_type(clean, unit, name)
-    warn_of_range(clean / unit, (low, low + width), name)
+    (small, of_small), (large, of_large) = sorted(
+        (np.nanmax(np.abs(values), initial=0.0) / unit, f"{name}, of {values.dtype},")
+        for name, values, unit in images
+    )
+    kinds = {"float" if v.dtype.kind == "f" else v.dtype.name for _, v, _ in images}
+    if len(kinds) > 1 and small > 0 and _ANOTHER_UNIT[0] <= large / small <= _ANOTHER_UNIT[1]:
+        raise ValueError(
+            f"clean and restored are not in one unit: {of_large} counts up to {large:g}, and "
+            f"{of_small} up to {small:g}. Without data_range integers of pictures become their "
+            "share of their type's maximum; with it all values are taken as they are."
+        )
+    if data_range is not None:
+        return
+    for name, values, unit in images:
+        warn_of_type(values, unit, name)
+        warn_of_range(values / unit, (low, low + width), name)
 
 
 def _checked_range(data_range: Range | None) -> tuple[float, float]:

@@ -40,7 +40,8 @@ class StrOptions(_StrOptions):
     options : iterable of str
         The strings.
     aliases : mapping of str to str, default=None
-        Other words for some of them, in small letters: not taken, but understood by errors.
+        Other words for some of them, in small letters. They are refused, and the error says which
+        option to write.
     """
 
     def __init__(self, options: Iterable[str], aliases: Mapping[str, str] | None = None):
@@ -52,7 +53,7 @@ class StrOptions(_StrOptions):
         return f"a str among {{{', '.join(repr(option) for option in sorted(self.options))}}}"
 
     def instead_of(self, value: Any) -> str | None:
-        """Return the option that a word stands for, as it is written; None if there is none."""
+        """Return the option that a word stands for, as code; None if there is none."""
         option = self.words.get(_plain(value)) if isinstance(value, str) else None
         return None if option is None else repr(option)
 
@@ -64,14 +65,14 @@ class ParameterObject(BaseEstimator):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return what to write where `value` was given and such an object is asked for.
+        """Return what to write instead of `value`, as code; None if nothing is known.
 
-        None if nothing is known; a subclass names its adapters.
+        `value` was given where such an object is asked for. A subclass names its adapters.
         """
         return None
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of a part as ``part__parameter``.
+        """Set parameters; those of a parameter that is an object, as ``part__parameter``.
 
         Parameters
         ----------
@@ -86,7 +87,7 @@ class ParameterObject(BaseEstimator):
         Raises
         ------
         ValueError
-            If a name is unknown, or a part that is None, a number or a string has no parameters.
+            If a name is unknown, or if a part is None, a number or a string, which have none.
         """
         own = self.get_params(deep=False)
         for name in params:
@@ -195,12 +196,12 @@ def height_and_width(value: Any) -> tuple[int, ...] | None:
 
 
 def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
-    """Return what to write instead of a value that is not among what a parameter takes.
+    """Return what to write instead of a value that a parameter does not take.
 
     Parameters
     ----------
     constraints : sequence
-        What it takes; `ParameterObject` and `StrOptions` among them are asked.
+        What it takes. Those that have `instead_of` are asked: `ParameterObject` and `StrOptions`.
     value : object
         What was given.
     name : str, default=""
@@ -209,7 +210,7 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
     Returns
     -------
     advice : str
-        A sentence after a space; empty if nothing is known.
+        A sentence, with a space before it; empty if nothing is known.
     """
     line = None
     if isinstance(value, type) and issubclass(value, tuple(_kinds(constraints))):
@@ -221,7 +222,7 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
 
 
 def comes_from(value: Any, package: str) -> bool:
-    """Whether an object is of a class of `package`, or of one that is made from such a class."""
+    """Whether an object is of a class of `package`, or of a subclass of one."""
     return any(kind.__module__.partition(".")[0] == package for kind in type(value).__mro__)
 
 

@@ -61,9 +61,9 @@ def read_weights(
 ) -> Understood:
     """Return what a network makes of the weights in a file.
 
-    The file is a state dict, by `torch.save` or in safetensors, or dictionaries that hold one at
-    any depth, beside whatever else. Names may begin with any prefix, which all weights of the
-    network share, and have in them what torch.compile and DataParallel put there.
+    The file is a state dict, by `torch.save` or in safetensors, or holds dictionaries that contain
+    one at any depth, beside whatever else. Names may have a prefix, which all weights of the
+    network must share, and what torch.compile and DataParallel put into them.
 
     Parameters
     ----------
@@ -72,25 +72,32 @@ def read_weights(
     owner : str
         What messages call the network.
     first : sequence of str
-        Names of a weight that each network has, one for each way of naming that is known.
+        Name of a weight that every such network has, one for each way of naming that is known.
     understand : callable
-        ``understand(state)`` gives what is returned, for the tensors of one network, without their
-        prefix; or raises a ValueError with the reason why they are not the network's.
+        ``understand(state)`` takes the tensors of one network, under names without prefix, and
+        returns what is returned here. If they are not the network's, it raises a ValueError with
+        the reason.
     advice : str, default=""
-        What to do where no names are known.
+        What the user can do if no names are known, the end of the error.
+
+    Returns
+    -------
+    result : object
+        What `understand` returned for the network that was chosen.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it holds no weights of the network, or several different ones of which "ema" and "best"
-        single out none; or weights that are not finite floating-point numbers.
+        If it holds no weights of the network. If it holds several different networks, of which the
+        words "ema" and "best" do not single out one. If weights are not finite floating-point
+        numbers.
 
     Warns
     -----
     WeightsWarning
-        If beside the network's prefix there are tensors with other names, which are left out.
+        If there are tensors without the network's prefix, which are left out.
     """
     path = fspath(path)
     tables = list(_tables(_content(path)))
@@ -121,12 +128,19 @@ def read_weights(
 
 
 def check_state(state: State, expected: Mapping[str, torch.Tensor]) -> None:
-    """Raise, with the first name that does not fit, unless names and shapes are those `expected`.
+    """Raise unless the names and shapes of weights are those of a network.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        The weights.
+    expected : mapping of str to tensor
+        Those of the network, whose values do not matter.
 
     Raises
     ------
     ValueError
-        With the reason.
+        With the first name that does not fit, and the reason.
     """
     for name, tensor in expected.items():
         if name not in state:

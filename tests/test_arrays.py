@@ -140,13 +140,19 @@ def test_measurements_are_laid_out_as_images_are(images, measurement, expected):
 )
 def test_what_numbers_of_a_type_are_divided_by(dtype, largest, unit):
     array = np.array([[0, largest]], dtype=dtype)
-    assert integer_unit(array.dtype, array) == unit
+    assert integer_unit(array) == unit
     read = source(array, Layout((2,), (1, 1, 2)), unit=float(unit)).read(np.array([0]))
     assert read.flatten().tolist() == [0, largest / unit]
 
 
 def test_integers_with_a_sign_are_no_pictures():
-    assert integer_unit(np.int64, np.array([-1, 255])) == 1
+    assert integer_unit(np.array([-1, 255])) == 1
+
+
+def test_dark_images_do_not_decide_for_all():
+    images = np.zeros((40, 2, 2), dtype=np.int64)
+    images[30:] = 200
+    assert integer_unit(images) == 255
 
 
 def test_a_read_is_a_copy_of_what_was_asked_for():

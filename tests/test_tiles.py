@@ -153,7 +153,7 @@ def test_layouts_batches_and_lists():
         ({"tile": 8, "overlap": False}, "Got False instead"),
         (
             {"overlap": 4},
-            r"needs 'tile': write tile=\(height, width\), overlap=4. Got overlap=4 and tile=None",
+            r"write tile=\(height, width\), overlap=4. Got overlap=4 and tile=None",
         ),
     ],
 )

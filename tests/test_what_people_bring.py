@@ -20,9 +20,17 @@ from skmetainv.denoisers import DnCNN, TotalVariation
 from skmetainv.metrics import lpips, mse, psnr, ssim
 from skmetainv.model_selection import compare, psnr_scorer
 from skmetainv.noise import GaussianNoise
-from skmetainv.operators import FourierSampling, GaussianBlur, Inpainting, MissingPixels, Radon
+from skmetainv.operators import (
+    FourierSampling,
+    FunctionOperator,
+    GaussianBlur,
+    Identity,
+    Inpainting,
+    MissingPixels,
+    Radon,
+)
 from skmetainv.representations import Siren
-from skmetainv.solvers import HQS, RED
+from skmetainv.solvers import HQS, RED, GradientDescent
 
 FACES = load_faces()[:12]
 EIGHT_BITS = np.round(255 * FACES).astype(np.uint8)
@@ -111,6 +119,10 @@ def test_flat_images_are_no_image():
     flat = FACES.reshape(12, -1)
     with pytest.warns(DataConversionWarning, match=r"taken for 100 images of 25 x 25 pixels"):
         classical().fit(load_faces().reshape(100, -1))
+    for length, size in ((100, (10, 10)), (700, (1, 700))):
+        with pytest.warns(DataConversionWarning, match=rf"taken for 10 images of {size[0]} x"):
+            own = classical().fit(FACES.ravel()[: 10 * length].reshape(10, length))
+        assert own.image_shape_ == size
     est = classical(image_shape=(25, 25)).fit(flat)
     with pytest.raises(ValueError, match="Reshape your data"):
         est.predict(flat[0])
@@ -220,7 +232,7 @@ def test_units_that_are_hardly_meant_are_told_by_every_method(est, images, messa
 @every_estimator
 def test_measurements_in_other_units_are_told(est):
     measured = 255 * est.fit(FACES).simulate(FACES, random_state=0)
-    with pytest.warns(DataConversionWarning, match="times as large as the measurement of"):
+    with pytest.warns(DataConversionWarning, match="far larger than the measurement of an image"):
         est.predict(measured)
 
 
@@ -312,6 +324,8 @@ def test_a_range_takes_all_values_as_they_are():
         (EIGHT_BITS, 255 * FACES, None),
         (255 * FACES, EIGHT_BITS, None),
         (EIGHT_BITS, FACES, 255),
+        (EIGHT_BITS, EIGHT_BITS.astype(np.uint16), None),
+        (EIGHT_BITS, 2 * EIGHT_BITS.astype(int), None),
     ],
 )
 def test_what_is_not_in_one_unit_is_not_compared(clean, restored, data_range):
@@ -323,6 +337,14 @@ def test_what_is_not_in_one_unit_is_not_compared(clean, restored, data_range):
 def test_metrics_tell_of_floats_that_are_none_in_their_range():
     with pytest.warns(DataConversionWarning, match="pass data_range, 255"):
         psnr(255 * FACES, 255 * FACES + 1)
+    with pytest.warns(DataConversionWarning, match="restored has values up to"):
+        psnr(FACES, 255 * FACES)
+
+
+def test_one_type_is_one_unit():
+    wide = 2 * EIGHT_BITS.astype(int)
+    with pytest.warns(DataConversionWarning, match="far outside the data range"):
+        assert psnr(wide // 2, wide) == pytest.approx(psnr(wide // 2, wide, data_range=1))
 
 
 def test_a_black_restoration_is_not_taken_for_another_unit():
@@ -354,6 +376,8 @@ def test_a_mask_that_nothing_takes_is_refused():
     for call in (est.fit, est.simulate, est.fit(FACES).predict, est.score):
         with pytest.raises(ValueError, match=r"masked array.*MissingPixels\(\) @ GaussianBlur\(\)"):
             call(masked)
+    with pytest.raises(ValueError, match=r"An estimator with operator=MissingPixels\(\)"):
+        small_denoiser().fit(masked)
     with pytest.raises(ValueError, match="masked array"):
         psnr(FACES, masked)
     nothing = np.ma.masked_array(FACES, np.zeros(FACES.shape, bool))
@@ -366,6 +390,29 @@ def test_nan_is_answered_with_the_operator_that_takes_it():
     measured[0, 3, 4] = np.nan
     with pytest.raises(ValueError, match=r"MissingPixels\(\) @ FourierSampling\(\)"):
         est.predict(measured)
+    with pytest.raises(ValueError, match=r"MissingPixels\(\) @ \(Identity\(\) \+ Identity\(\)\)"):
+        classical(Identity() + Identity()).fit(np.full(FACES.shape, np.nan))
+
+
+class Once(torch.autograd.Function):
+    """A square whose derivative has none: no norm can be found."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+def test_a_look_asks_nothing_of_operators_but_to_measure():
+    est = classical(FunctionOperator(Once.apply), solver=GradientDescent(step_size=0.1))
+    est.set_params(start="measurement").fit(FACES).predict(est.simulate(FACES))
+    with pytest.warns(DataConversionWarning, match="far larger than the measurement of"):
+        est.predict(1000 * FACES)
 
 
 # --- X and y the wrong way round --------------------------------------------------------------
@@ -503,9 +550,10 @@ class Counted:
 def test_what_is_lazy_is_read_batch_by_batch(est):
     images = Counted()
     own = type(est)(**est.get_params(deep=False)).set_params(batch_size=2)
-    own.fit(images).predict(images) if not isinstance(est, MetaInverseSolver) else own.fit(images)
-    own.score(images)
-    assert images.most <= 12  # the first sixteen are looked at once
+    own.fit(images).score(images)
+    if not isinstance(est, MetaInverseSolver):
+        own.predict(images)
+    assert images.most <= 4  # the first are looked at
     data_set = TorchImages()
     own.fit(data_set)
     assert max(data_set.read) < len(FACES)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 # Up to this many entries an axis may be of channels, where the shape alone has to tell.
-_MOST_CHANNELS = 4
+MOST_CHANNELS = 4
 
-# From this many rows and columns on, (height, width, channels) are no images of 1 to 4 columns.
-_LEAST_SIDE = 8
+# With so many rows and columns (height, width, channels) are no images of 1 to 4 columns.
+_LEAST_OF_COLOUR = 8
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,15 @@ def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
         last axis of 1 to 4 channels, beside 8 or more rows and columns.
     image_shape : tuple of int or None
         ``(height, width)`` or ``(height, width, channels)``, where it is known.
+
+    Returns
+    -------
+    is_one : bool
+        Whether it is.
     """
     if image_shape is None:
-        return len(shape) == 3 and 0 < shape[2] <= _MOST_CHANNELS and min(shape[:2]) >= _LEAST_SIDE
+        is_coloured = len(shape) == 3 and 0 < shape[2] <= MOST_CHANNELS
+        return is_coloured and min(shape[:2]) >= _LEAST_OF_COLOUR
     grid = tuple(image_shape)
     is_flat = len(shape) == 2 and shape[1] == prod(grid)
     return not is_flat and shape in (grid, _channels_first(grid))
@@ -146,11 +152,9 @@ def image_layout(
             f"axis counts images, and one is X[np.newaxis]. {name} has shape {shape} instead."
         )
     if image_shape is None:
-        side = isqrt(own[0])
-        flat_shape = (side, side) if side * side == own[0] else (1, own[0])
-        if len(own) == 3 and own[0] <= _MOST_CHANNELS < own[2]:
+        if len(own) == 3 and own[0] <= MOST_CHANNELS < own[2]:
             return Layout(own, own, channels_first=True)
-        grid = own if len(own) > 1 else flat_shape
+        grid = own if len(own) > 1 else size_of_flat(own[0])
     else:
         grid = tuple(image_shape)
         if own != grid and own == _channels_first(grid):
@@ -162,6 +166,12 @@ def image_layout(
             )
     height, width, *channels = grid
     return Layout(own, (*(channels or [1]), height, width))
+
+
+def size_of_flat(n_pixels: int) -> tuple[int, int]:
+    """Return height and width of a flat image: square if it can be, else one row."""
+    side = isqrt(n_pixels)
+    return (side, side) if side * side == n_pixels else (1, n_pixels)
 
 
 def _channels_first(grid: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,19 +13,20 @@ from skmetainv.exceptions import warn
 # Types of integers that pictures come in: their range is the type's.
 _OF_PICTURES = ("uint8", "uint16")
 
-# Of an array whose type does not tell, so many images are looked at.
-_LOOKED_AT = 4
+# So many of the first images are looked at, and of integers whose type does not tell what they
+# mean so many, evenly spread.
+_FIRST, _SPREAD = 4, 16
 
 # Beyond so many times the width of their range values are hardly images in these units.
-_FAR = 10
+FAR = 10
 
 # Pictures of 16 bits that use a sixteenth of their range may be of 8 to 12 bits.
 _SHARE = 16
 
 
-def first_images(array: Any, n: int = _LOOKED_AT) -> np.ndarray:
+def first_images(array: Any) -> np.ndarray:
     """Return the first images of an array as they are."""
-    return np.asarray(taken(array, np.arange(min(len(array), n))))
+    return np.asarray(taken(array, np.arange(min(len(array), _FIRST))))
 
 
 def tells_its_range(dtype: Any) -> bool:
@@ -34,27 +35,29 @@ def tells_its_range(dtype: Any) -> bool:
     return kind.kind not in "iu" or kind.name in _OF_PICTURES
 
 
-def integer_unit(dtype: Any, values: np.ndarray | None = None) -> float:
-    """Return what numbers of a type are divided by, so that images are nominally in [0, 1].
+def integer_unit(array: Any) -> float:
+    """Return what the numbers of an array are divided by, so that images are nominally in [0, 1].
 
     Parameters
     ----------
-    dtype : numpy.dtype
-        Integers of 8 and 16 bits without a sign are divided by their type's maximum; floats and
-        booleans by nothing.
-    values : ndarray, default=None
-        Some of the numbers. Of all other types of integers they decide: from 0 to 255 they count as
-        8 bits; else they are taken as they are.
+    array : array-like of shape (n, ...)
+        Unsigned integers of 8 and 16 bits are divided by their type's maximum; floats and booleans
+        by nothing. Of all other types of integers the values of up to 16 images, evenly spread,
+        decide: from 0 to 255 they count as 8 bits; else they are taken as they are.
+
+    Returns
+    -------
+    unit : float
+        255, 65535 or 1.
     """
-    kind = np.dtype(dtype)
+    kind = np.dtype(array.dtype)
     if kind.kind not in "iu":
         return 1.0
     if kind.name in _OF_PICTURES:
         return float(np.iinfo(kind).max)
-    if values is None or not np.size(values):
-        return 1.0
-    is_8_bit = np.min(values) >= 0 and 1 < np.max(values) <= 255
-    return 255.0 if is_8_bit else 1.0
+    places = np.unique(np.linspace(0, len(array) - 1, _SPREAD).astype(int))
+    values = np.asarray(taken(array, places))
+    return 255.0 if values.size and values.min() >= 0 and 1 < values.max() <= 255 else 1.0
 
 
 def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
@@ -68,6 +71,11 @@ def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
         What they are divided by.
     name : str
         What the warning calls the array.
+
+    Warns
+    -----
+    DataConversionWarning
+        If 16 bits use little of their range, or if the type is none that pictures have.
     """
     kind = values.dtype
     if kind.kind not in "iu" or not values.size:
@@ -99,38 +107,20 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
     data_range : (float, float)
         The least and the largest value that images nominally have.
     name : str
-        See `warn_of_type`.
+        What the warning calls the array.
+
+    Warns
+    -----
+    DataConversionWarning
+        If one is farther than ten times the range's width from its middle.
     """
     low, high = data_range
     known = values[np.isfinite(values)]
-    if known.size and np.abs(known - (low + high) / 2).max() > _FAR * (high - low):
+    if known.size and np.abs(known - (low + high) / 2).max() > FAR * (high - low):
         largest = np.abs(known).max()
         warn(
             f"{name} has values up to {largest:g}, far outside the data range {data_range}: pass "
             f"data_range, {_bits_up_to(largest)} for instance, or rescale the images.",
-            DataConversionWarning,
-        )
-
-
-def warn_of_size(values: np.ndarray, largest_norm: float, name: str, cause: str) -> None:
-    """Warn of measurements that are far larger than those of images in their range can be.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n, ...)
-        Some measurements, in the units of the images.
-    largest_norm : float
-        The norm that a measurement of an image in its range has at most.
-    name : str
-        What the warning calls the array.
-    cause : str
-        What may be the cause, and what to do.
-    """
-    norms = np.linalg.norm(np.nan_to_num(values.reshape(len(values), -1)), axis=1)
-    if norms.max() > _FAR * largest_norm:
-        warn(
-            f"{name} is {norms.max() / largest_norm:.3g} times as large as the measurement of an "
-            f"image in its data range can be: {cause}.",
             DataConversionWarning,
         )
 

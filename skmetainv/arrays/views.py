@@ -106,6 +106,16 @@ def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:
         The clean images; None where `X` holds all.
     name : str, default="X"
         What error messages call `X`.
+
+    Returns
+    -------
+    X, y : array-like
+        As they were given, where `X` holds no tuples.
+
+    Raises
+    ------
+    ValueError
+        If tuples are neither, or are pairs beside a `y`.
     """
     if not _is_of_tuples(X):
         return X, y
@@ -289,6 +299,11 @@ def taken(array: Any, indices: Any) -> Any:
         `oindex`.
     indices : slice, or ndarray of int
         Which images, in increasing order.
+
+    Returns
+    -------
+    images : array-like of shape (len(indices), ...)
+        What the array gives.
     """
     if isinstance(indices, slice):
         return array[indices]

@@ -45,7 +45,7 @@ def find_pictures(folder: Path) -> list[Path]:
     Warns
     -----
     SkippedFilesWarning
-        If there are pictures of kinds that are not read beside those that are.
+        If, beside pictures that are read, there are pictures of kinds that are not.
     """
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {folder}.")

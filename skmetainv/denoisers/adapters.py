@@ -23,20 +23,20 @@ class FunctionDenoiser(Denoiser):
     Parameters
     ----------
     fn : callable
-        ``fn(x, noise_level)``, or ``fn(x)``, gives denoised images, both `x` and the result of
-        shape ``(batch, channels, height, width)``, the noise level a float, or a tensor of shape
-        ``()`` or ``(batch, 1, 1, 1)``. It is written in torch, each image on its own; derivatives
-        come from autograd. Of a module a copy is used, in evaluation mode; a solver may train its
-        weights.
+        ``fn(x, noise_level)``, or ``fn(x)``, returns denoised images. Both `x` and the result have
+        the shape ``(batch, channels, height, width)``. The noise level is a float, or a tensor of
+        shape ``()`` or ``(batch, 1, 1, 1)``. `fn` must be written in torch, where derivatives come
+        from autograd, and treat each image on its own. If it is a module, a copy is used, in
+        evaluation mode; a solver may train the weights of the copy.
     noise_level : float, default=None
-        Standard deviation of the noise, where a solver says none; None is 0.05. A function of the
-        image alone, as its signature has it, takes no noise level, neither this nor a solver's.
+        Standard deviation of the noise, if the solver gives none; None is 0.05. If `fn` takes the
+        image alone, it must be None, and the solver must have none.
 
     Raises
     ------
     ValueError
-        By `build`, if a module does not take such images or gives others, or `noise_level` is
-        given to a function of the image alone.
+        By `build`, if a module does not take such images or returns others. If `fn` takes the image
+        alone, and `noise_level` is not None.
 
     Examples
     --------

@@ -38,6 +38,7 @@ from skmetainv.reconstruction.geometry import (
 )
 from skmetainv.reconstruction.tiles import Tiles, as_tiles
 from skmetainv.reconstruction.validation import (
+    are_images,
     check_images,
     check_pair,
     check_range,
@@ -53,9 +54,9 @@ from skmetainv.weight_files import State, check_state, read_weights
 class LearnedDenoiser(Denoiser, TrainedReconstructor):
     """What denoisers with a network have in common: they learn from patches with noise.
 
-    A subclass has the parameters of this class, writes `_network`, names in `_architecture` the
-    parameters that it depends on, each with the value that None stands for, and writes `_published`
-    for files with one of the names `_first_weights`.
+    A subclass has the parameters of this class and writes two methods: `_network`, and `_published`
+    for files that hold one of the names `_first_weights`. It names in `_architecture` the
+    parameters that the network depends on, each with the value that None stands for.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Standard deviation of the noise, in the units of the images, or a range, from which that of
         every patch is drawn.
     weights : path-like or None
-        Weights to begin with.
+        A file with weights to begin with.
     patch_size, patches_per_image, augment
         See `skmetainv.training.NoisyPatches`.
     loss : str, Loss, dict or callable
@@ -121,32 +122,41 @@ checkpoint, warm_start, random_state, verbose
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images; or a list of arrays of shape (height, width) or (height, width, channels),
-            each of its own size. See `docs/arrays.md` for all that is taken. With `y`: noisy
-            images.
+            Clean images, to which noise is added anew in every epoch; or a list of arrays of shape
+            (height, width) or (height, width, channels), each of its own size. See :doc:`/arrays`
+            for all that is taken. With `y`: noisy images.
         y : array-like, or list of arrays, default=None
-            The clean images of the noisy images `X`. A 1-D `y` is taken for labels and ignored.
-            With a range as `noise_level`, a network that takes one is told its middle.
+            The clean images of the noisy images `X`. If `noise_level` is a range, a network that
+            takes a noise level is told its middle. A 1-D `y` is taken for labels and ignored.
         X_val, y_val : array-like, or list of arrays, default=None
-            The same, not learned from: their PSNR after every epoch is written into ``history_``,
-            and early stopping goes by it.
+            Images like `X` and `y`, not learned from: their PSNR after every epoch is written into
+            ``history_``, and early stopping goes by it.
 
         Returns
         -------
         self : estimator
-            Fitted. After an error other than an interrupt it is as it was. With `weights` it begins
-            with those.
+            Fitted; with `weights`, training begins with those. After an error other than an
+            interrupt it is as it was.
 
         Raises
         ------
+        FileNotFoundError
+            If there is no file `weights`.
         ValueError
-            If a parameter is out of its range, or if the arrays are not images.
+            If a parameter is out of its range; if the arrays are not images, or may be one image
+            as well as several; if `weights` do not fit the network or the images; if a checkpoint
+            is damaged, or of other parameters or data.
 
         Warns
         -----
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite, or if training was
             interrupted: see `MetaInverseSolver.fit`.
+        DataConversionWarning
+            If images or the noise are in units that can hardly be meant, if flat images are taken
+            for square ones, or a last axis of many entries for channels.
+        WeightsWarning
+            See the class.
         """
         return super().fit(X, y, X_val, y_val)
 
@@ -163,34 +173,47 @@ checkpoint, warm_start, random_state, verbose
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Noisy images, of any height and width; or a list of arrays, each of its own size.
+            Noisy images, of any height and width; or a list of arrays, each of its own size. One
+            image may come without the first axis, unless it is flat.
         noise_level : float, default=None
-            Their noise level, for a network that takes one; None is the `noise_level` of the
-            estimator, of a range its middle.
+            Standard deviation of the noise, for a network that takes it, in the units of the
+            images. None is the `noise_level` of the estimator; if that is a range, its middle.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, channels)`` of flat images, where it is not
-            that of training. Other images have their own.
+            ``(height, width)`` or ``(height, width, channels)`` of flat images, if it is not that
+            of training. Images that are not flat need none.
         tile : int or (int, int), default=None
-            Height and width of parts in which the network denoises an image, one after another, so
-            that it takes the memory of a part, not of the image; rounded up to multiples of 8 for
-            `DRUNet`. None is the whole image.
+            Height and width of the tiles that the network is run on, one after another. Its
+            activations then take the memory of a tile, not of the image. None runs it on the whole
+            image. Sizes are rounded up to multiples of 8 for `DRUNet`.
         overlap : int, default=None
-            How many pixels around a part the network sees beside it, rounded up as `tile` is. None
-            is as far as it reaches (`depth` pixels for `DnCNN`, 192 for `DRUNet` of four blocks):
-            the result is then that of the whole image, up to rounding. Less takes less time, and is
-            an approximation, which may show seams.
+            Pixels of the image around each tile that the network is given with it, rounded up as
+            `tile` is. None is the radius of its receptive field: the result is then that of the
+            whole image, up to rounding. With fewer it is faster and an approximation, which may
+            show seams. The radius is `depth` for `DnCNN`, and 192 for `DRUNet` with four blocks.
 
         Returns
         -------
-        images : ndarray of the shape of `X`
-            Denoised, as floats; a tensor if `X` is one, a list where `X` is one of images of
-            different sizes.
+        images : ndarray of the shape of `X`, or a tensor if `X` is one
+            Floats in the units of ``data_range_``; one image, if `X` is one. If `X` is a list of
+            images of different sizes, a list. If `X` is a data frame, an ndarray, as predictions
+            are in scikit-learn.
 
         Raises
         ------
+        NotFittedError
+            If the denoiser is neither fitted nor given `weights`.
         ValueError
-            If an argument is out of its range, or if the images have not the `image_shape` or not
-            the channels of training.
+            If the images do not have the channels of training, or, flat, not the `image_shape`. If
+            `noise_level` is given to a network that takes none. If `tile` or `overlap` is out of
+            its range, or if `overlap` is given without `tile`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If images have values that are not finite.
+        DataConversionWarning
+            If images are in units that can hardly be meant, or if `noise_level` is larger than the
+            width of their range.
         """
         ready = self._ready(X, image_shape)
         if noise_level is not None:
@@ -211,8 +234,8 @@ checkpoint, warm_start, random_state, verbose
         Parameters
         ----------
         X : array-like, or list of arrays
-            Clean images, to which noise of the level that was trained is added with a fixed seed
-            (of a range, its middle); with `y`, noisy images.
+            Clean images, to which noise is added with a fixed seed: of `noise_level`, or of the
+            middle of that range. With `y`, noisy images.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. A 1-D `y` is ignored.
         image_shape : tuple of int, default=None
@@ -222,6 +245,21 @@ checkpoint, warm_start, random_state, verbose
         -------
         score : float
             See `skmetainv.metrics.psnr`.
+
+        Raises
+        ------
+        NotFittedError
+            If the denoiser is neither fitted nor given `weights`.
+        ValueError
+            If the arrays are not images of the channels of training, or noisy and clean images do
+            not have the same shape.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `predict`.
+        DataConversionWarning
+            If images or the noise are in units that can hardly be meant.
         """
         return super(LearnedDenoiser, self._ready(X, image_shape)).score(X, y, image_shape)
 
@@ -245,14 +283,32 @@ checkpoint, warm_start, random_state, verbose
         Returns
         -------
         pairs : iterator of (clean, restored)
-            Two arrays of shape (batch, height, width, channels).
+            Two arrays of shape (batch, height, width, channels), floats in the units of
+            ``data_range_``.
+
+        Raises
+        ------
+        NotFittedError
+            If the denoiser is not fitted.
+        ValueError
+            If the arrays are not images of the channels of training, or noisy and clean images do
+            not have the same shape. If the measurements of `operator` have another shape than
+            images. If `operator` or `noise` is given with noisy images `X`, for nothing is
+            simulated then.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `predict`, after the last batch.
+        DataConversionWarning
+            If images or the noise are in units that can hardly be meant.
         """
         restorations = super().restorations
         if not _is_ragged(X):
             return restorations(X, y, random_state=random_state, **simulation)
         if y is not None:
             check_consistent_length(X, y)
-        seed, clean = integer_seed(random_state), y if _are_images(y) else [None] * len(X)
+        seed, clean = integer_seed(random_state), y if are_images(y) else [None] * len(X)
         single = (
             restorations(
                 x[None], x_[None] if x_ is not None else None, random_state=seed + i, **simulation
@@ -264,7 +320,9 @@ checkpoint, warm_start, random_state, verbose
     def simulate(
         self, X: Any, random_state: Any = None, image_shape: tuple[int, ...] | None = None
     ) -> Any:
-        """Return noisy copies of clean images; of a range of noise levels, of its middle.
+        """Return noisy copies of clean images.
+
+        The noise level is `noise_level`; if that is a range, its middle.
 
         Parameters
         ----------
@@ -278,7 +336,18 @@ checkpoint, warm_start, random_state, verbose
         Returns
         -------
         images : ndarray of the shape of `X`
-            A tensor if `X` is one, a list where `X` is one of images of different sizes.
+            A tensor if `X` is one. If `X` is a list of images of different sizes, a list.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or if `X` does not hold images or may be one image
+            as well as several flat ones.
+
+        Warns
+        -----
+        DataConversionWarning
+            If images, or the noise, are in units that can hardly be meant.
         """
         if not _is_ragged(X):
             return super().simulate(X, random_state, image_shape)
@@ -288,7 +357,7 @@ checkpoint, warm_start, random_state, verbose
 
     @property
     def noise(self) -> float:  # type: ignore[override]
-        """The noise that `score` and `simulate` add: `noise_level`, of a range its middle."""
+        """The noise that `score` and `simulate` add: `noise_level`, or the middle of that range."""
         return sum(self._levels()) / 2
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -504,14 +573,14 @@ checkpoint, warm_start, random_state, verbose
         first, copy = X[0][None] if _is_ragged(X) else X, clone(self)
         if image_shape is not None:
             copy.set_params(image_shape=image_shape)
-        return copy._fit(first, None, copy._untrained)
+        return copy._fit(first, None, copy._untrained, look=False)
 
     def _problem(self, X: Any, y: Any, known: tuple[Geometry, Operator] | None) -> Problem:
         if not _is_ragged(X) and not _is_ragged(y):
             return super()._problem(X, y, known)
         if y is not None:
             check_consistent_length(X, y)
-        paired = _are_images(y)
+        paired = are_images(y)
         given = [check_images(x[None], self) for x in X]
         clean = [check_images(x[None], self, name="y") for x in y] if paired else given
         geometry, operator, A = self._geometry(clean[0], self.image_shape)
@@ -593,11 +662,6 @@ checkpoint, warm_start, random_state, verbose
 
     def _map(self, geometry: Geometry) -> ForwardMap:
         return self._placed(Identity().build(geometry.images.tensor_shape))
-
-
-def _are_images(y: Any) -> bool:
-    """Whether what was given beside a list of images are images, not a vector of labels."""
-    return y is not None and len(getattr(next(iter(y)), "shape", ())) >= 2
 
 
 def _is_ragged(X: Any) -> bool:

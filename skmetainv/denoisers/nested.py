@@ -33,7 +33,7 @@ def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
             if part.weights is None:
                 part.fit(X)
             else:
-                part._fit(X, None, part._untrained)
+                part._fit(X, None, part._untrained, look=False)
 
 
 def fitted_denoisers(component: BaseEstimator) -> list[LearnedDenoiser]:

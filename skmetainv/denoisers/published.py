@@ -20,7 +20,18 @@ class Published(NamedTuple):
 
 
 def check_channels(published: int, channels: int) -> None:
-    """Raise unless the images have the channels that the weights are for."""
+    """Raise unless images have the number of channels that weights are for.
+
+    Parameters
+    ----------
+    published, channels : int
+        Number of channels of the weights, and of the images.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    """
     if published != channels:
         raise ValueError(
             f"they are for {_images(published)}, and these are {_images(channels)}. Give images "
@@ -29,7 +40,20 @@ def check_channels(published: int, channels: int) -> None:
 
 
 def check_architecture(decided: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise unless parameters that are not left open (None) are those that the weights decide."""
+    """Raise unless the parameters of a network agree with its weights.
+
+    Parameters
+    ----------
+    decided : mapping of str to object
+        Parameters that the weights decide.
+    given : mapping of str to object
+        Parameters that the user gave; None leaves one open.
+
+    Raises
+    ------
+    ValueError
+        With the first parameter that differs.
+    """
     for name, value in decided.items():
         if given[name] not in (None, value):
             raise ValueError(

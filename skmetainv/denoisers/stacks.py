@@ -38,12 +38,17 @@ def read_stack(state: State, eps: float) -> list[Convolution]:
     state : dict of str to tensor
         The weights, named "name.0.weight" and so on, where numbers count all layers.
     eps : float
-        What batch normalisation adds to the variance, which is not in the weights.
+        What batch normalisation adds to the variance; it is not in the weights.
+
+    Returns
+    -------
+    stack : list of Convolution
+        In their order.
 
     Raises
     ------
     ValueError
-        With the reason, if there are other layers, or layers in another order.
+        If there are other layers, or layers in another order; with the reason.
 
     Warns
     -----

@@ -27,19 +27,25 @@ def with_fitted_denoisers(
     Parameters
     ----------
     component : BaseEstimator
-        Stays as it is. Denoisers in a `FrozenEstimator` are taken as they are, those with weights
-        of a file take these.
+        Stays as it is. Its denoisers in a `FrozenEstimator` are not fitted, nor are those with
+        `weights`.
     problem : Problem
         What the estimator's `fit` was given.
     estimator : Reconstructor
         Its units, image shape and device are those of denoisers that leave them open.
     seed : int
-        Their seed, where they have none.
+        Seed of denoisers that have none.
+
+    Returns
+    -------
+    component : BaseEstimator
+        The copy.
 
     Warns
     -----
     DataConversionWarning
-        If a fitted denoiser knows images of another range, or a noise level lies above it.
+        If a denoiser was fitted to images of another range. If a noise level is above the width of
+        the range.
     """
     own = clone(component)
     levels = {

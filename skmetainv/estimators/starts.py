@@ -7,17 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from skmetainv.arrays import as_array
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import StrOptions
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.geometry import Geometry
 from skmetainv.reconstruction.validation import check_images, check_shape
 from skmetainv.solvers import Solver
-
-
-def as_array(start: Any) -> np.ndarray:
-    """Return a copy of one image, which may be a tensor on any device."""
-    return np.array(start.detach().cpu().numpy() if isinstance(start, torch.Tensor) else start)
 
 
 class FromStart(Reconstructor):
@@ -42,7 +38,7 @@ class FromStart(Reconstructor):
 
     def _bound_to_size(self) -> str | None:
         start = getattr(self, "start_", self.start)  # what is trained keeps that of training
-        if isinstance(start, str) or as_array(start).shape != self._geometry_.images.shape:
+        if isinstance(start, str) or np.shape(as_array(start)) != self._geometry_.images.shape:
             return None
         return (
             f"The 'start' parameter is an image of shape {self._geometry_.images.shape}, where "
@@ -53,7 +49,7 @@ class FromStart(Reconstructor):
         """Return the images that `start` stands for."""
         if isinstance(start, str):
             return data.start(start)
-        image = check_images(as_array(start)[None], self, name="start")
+        image = check_images(np.asarray(as_array(start))[None], self, name="start")
         check_shape(image, geometry.images.shape, self, "images", "start")
         x = self._source(image, geometry, name="start").read(np.array([0]))
         return x.expand(len(data.y), -1, -1, -1)

@@ -33,11 +33,11 @@ class LPIPS(Loss):
     net : {"alex", "vgg", "squeeze"}, default="alex"
         The network: AlexNet, VGG-16 or SqueezeNet 1.1, as trained on ImageNet.
     weights : path-like, default=None
-        A file with the network's weights, torchvision's state dict by `torch.save` or in
-        safetensors, with the prefixes and dictionaries around it that `skmetainv.denoisers.DnCNN`
-        takes away. None takes torchvision's file from torch's folder (``torch.hub.get_dir()``, set
-        by ``TORCH_HOME``), and downloads it if it is not there. The weights ``w_l`` are the
-        package's.
+        A file with the network's weights: torchvision's state dict, by `torch.save` or in
+        safetensors. Prefixes and dictionaries around it are taken away, as by
+        `skmetainv.denoisers.DnCNN`. None takes torchvision's file from torch's folder
+        (``torch.hub.get_dir()``, set by ``TORCH_HOME``), and downloads it if it is not there. The
+        weights ``w_l`` are those of the package ``lpips``.
     upsample : bool, default=False
         Enlarge images that are too small for the network, bilinearly, until their shorter side
         is just large enough.
@@ -47,9 +47,14 @@ class LPIPS(Loss):
     OSError
         By `build`, if there is no file of weights, and none can be downloaded.
     ValueError
-        By `build`, if the file holds no weights of the network. By the criterion, if it is to
-        compare what are no images, of neither 1 nor 3 channels, or smaller than 31 pixels
-        ("alex"), 16 ("vgg") or 17 ("squeeze") along a side without `upsample`.
+        By `build`, if the file holds no weights of the network. By the criterion, if it is given
+        what are not images of 1 or 3 channels, or, without `upsample`, images smaller than 31
+        pixels ("alex"), 16 ("vgg") or 17 ("squeeze") along a side.
+
+    Warns
+    -----
+    WeightsWarning
+        By `build`, if tensors in the file are left out.
 
     Notes
     -----

@@ -191,7 +191,7 @@ def _check_predicts(estimator: Any) -> None:
 def _images(X: Any, estimator: Any) -> np.ndarray:
     """Return all images of an array as (n, height, width, channels) floats."""
     array = check_images(X, estimator)
-    layout, unit = image_layout(tuple(array.shape), None), integer_unit(array.dtype, array[:])
+    layout, unit = image_layout(tuple(array.shape), None), integer_unit(array)
     source = ArraySource(array, layout, dtype=torch.float64, device=torch.device("cpu"), unit=unit)
     return source.read(np.arange(len(source))).permute(0, 2, 3, 1).numpy()
 

@@ -49,32 +49,33 @@ class FunctionOperator(_Adapter):
     Parameters
     ----------
     forward : callable
-        Takes a batch of images, ``(batch, channels, height, width)``, and gives a batch of
-        measurements, ``(batch, ...)``, each image on its own, in the images' type. Of complex
-        measurements the real and imaginary parts become a last axis. Without `adjoint` it is
-        written in torch, and differentiable by autograd, twice where training is to be exact. Of a
-        module a copy is used, in evaluation mode.
+        Takes a batch of images, ``(batch, channels, height, width)``, and returns a batch of
+        measurements, ``(batch, ...)``, in the images' type. Each image must be measured on its own.
+        If measurements are complex, their real and imaginary parts become a last axis. Without
+        `adjoint` it must be written in torch and differentiable by autograd, twice if training is
+        to be exact. If it is a module, a copy is used, in evaluation mode.
     adjoint : callable, default=None
-        The adjoint of a linear `forward`: takes a batch of its measurements and gives images. With
-        it neither needs to be differentiable: all derivatives are made of the two. Either may be a
-        function of NumPy arrays, on the CPU.
+        The adjoint of a linear `forward`: takes a batch of measurements and returns images. With
+        it all derivatives are made of the two, and neither needs to be differentiable: both may be
+        functions of NumPy arrays, on the CPU.
     linear : bool, default=False
-        Whether `forward` is linear though no adjoint is given: autograd then finds it. With
-        `adjoint` it is in any case.
+        Whether `forward` is linear though no adjoint is given: the adjoint is then autograd's. With
+        `adjoint` it is linear in any case.
 
     Raises
     ------
     ValueError
-        By `build`, if `forward` does not give such a batch or has no derivative, if it is not
-        linear though it should be, or `adjoint` is not its adjoint.
+        By `build`, if `forward` does not return such a batch, or has no derivative. If `forward` or
+        `adjoint` mixes the images of a batch. If `forward` should be linear and is not, or if
+        `adjoint` is not its adjoint.
 
     Notes
     -----
-    A function that computes in one precision only is used in it, and images are converted on the
-    way. To save an estimator, define the functions in a module: pickles do not hold code.
+    If a function computes in one precision only, images are converted to it on the way. To save an
+    estimator, define the functions in a module: pickles do not hold code.
 
-    The adjoint is tried on random images: to 1e-5 in ``<A x, A x> = <x, A' A x>``, whatever their
-    size.
+    Linearity and the adjoint are tried on random images, the latter to 1e-5 in ``<A x, A x> =
+    <x, A' A x>``, whatever the size of the images.
 
     Examples
     --------
@@ -144,23 +145,23 @@ class MatrixOperator(_Adapter):
     ----------
     matrix : ndarray, scipy sparse matrix, scipy LinearOperator or PyLops operator
         ``M``, of shape ``(n_measurements, height * width * channels)``, real or complex; complex
-        measurements have a last axis with real and imaginary parts. Of an operator that is known by
-        its products, `matvec` and `rmatvec` are called, on the CPU.
+        measurements have a last axis with real and imaginary parts. SciPy's LinearOperator and
+        PyLops' operators are used through `matvec` and `rmatvec`, on the CPU.
     measurement_shape : tuple of int, default=None
         Shape of one measurement in the user's arrays: ``(n,)``, ``(height, width)`` or
-        ``(height, width, channels)``, which other operators then take for an image. None is
-        flat.
+        ``(height, width, channels)``; the last two are images to other operators. None is flat.
 
     Raises
     ------
     ValueError
         By `build`, if the matrix does not fit the images or the measurement's shape, or is not
-        finite.
+        finite. If `matvec` or `rmatvec` fails, if `matvec` is not linear, or if `rmatvec` is not
+        its adjoint.
 
     Notes
     -----
     A dense matrix with up to 2048 rows or columns is decomposed once, and its proximal step is in
-    closed form; the others take conjugate gradients.
+    closed form. That of all others is by conjugate gradients.
 
     Examples
     --------
@@ -266,21 +267,25 @@ class DeepInverseOperator(_Adapter):
     ----------
     physics : deepinv.physics.Physics
         For images of ``(channels, height, width)``; complex images of DeepInverse's MRI have two
-        channels. Linear physics give a linear operator, decomposable ones (masks, circular blur,
-        single-coil MRI) its closed-form proximal step. Its noise model plays no part: noise is the
-        estimator's. The measurements of stacked physics are flat, side by side.
+        channels. If it is linear, the operator is. If it is decomposable (masks, circular blur,
+        single-coil MRI), the proximal step is in closed form. Its noise model plays no part: noise
+        is the estimator's. The measurements of stacked physics are flat, side by side.
 
     Raises
     ------
+    ImportError
+        By `build`, if ``deepinv`` is not installed.
     ValueError
-        By `build`, if `physics` is none, or does not take images of this shape.
+        By `build`, if `physics` is not a `deepinv.physics.Physics`, or does not take images of this
+        shape. If a `deepinv.physics.LinearPhysics` is not linear, or its `A_adjoint` is not the
+        adjoint of its `A`.
 
     Notes
     -----
-    Every `build` works on a copy. A physics that computes in one type only, as tomography does, is
-    kept in it, and images are converted on the way. The proximal step of other linear physics is by
-    conjugate gradients around `A` and `A_adjoint`, exact to every order of derivative;
-    DeepInverse's own is right to first order.
+    Every `build` works on a copy. If a physics computes in one precision only, as tomography does,
+    images are converted to it on the way. The proximal step of linear physics that are not
+    decomposable is by conjugate gradients around `A` and `A_adjoint`, exact to every order of
+    derivative; DeepInverse's own is right to first order.
 
     Examples
     --------

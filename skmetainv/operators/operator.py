@@ -21,8 +21,8 @@ from skmetainv.parameters import Interval, ParameterObject, advice, comes_from
 class Operator(ParameterObject):
     """A forward model ``A`` of ``y = A(x) + e``: hyper-parameters, no tensors.
 
-    A subclass stores its hyper-parameters and writes `build`. One whose measurements hold NaN
-    where samples are missing says so by the ``allow_nan`` tag.
+    A subclass stores its hyper-parameters and writes `build`. If its measurements hold NaN where
+    samples are missing, it says so by the ``allow_nan`` tag.
 
     Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` and
     ``first - second`` add and subtract measurements, ``factor * operator`` and
@@ -62,13 +62,15 @@ class Operator(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
     def normalize(self) -> Normalized:
-        """Return the operator divided by its norm, ``A / ||A||``, whatever images it is built for.
+        """Return the operator divided by its norm, ``A / ||A||``.
+
+        Penalties and step sizes that are given as numbers then mean the same for every operator.
+        Solvers' defaults do not need it: they go by the norm.
 
         Returns
         -------
         operator : Normalized
-            Solvers' defaults need it not: they go by the norm. Penalties and step sizes that are
-            given as numbers then mean the same for every operator.
+            The norm is found when it is built: see there for what is raised then.
         """
         return Normalized(self)
 
@@ -162,7 +164,7 @@ class Scaled(Operator):
     Raises
     ------
     ValueError
-        By `build`, if `factor` is 0, or a part is no operator.
+        By `build`, if `factor` is 0, or `operator` is not an `Operator`.
 
     Examples
     --------
@@ -197,8 +199,8 @@ class Scaled(Operator):
 class Normalized(Operator):
     """``A(x) = operator(x) / ||operator||``, written ``operator.normalize()``.
 
-    The norm is that of `skmetainv.operators.ForwardMap.norm`, for images of the shape that the
-    operator is built for, before masks are drawn; an operator that is 0 stays as it is.
+    The norm is `skmetainv.operators.ForwardMap.norm` of the operator as it is built for images of
+    one shape, before masks are drawn. An operator that is 0 stays as it is.
 
     Parameters
     ----------
@@ -208,7 +210,7 @@ class Normalized(Operator):
     Raises
     ------
     ValueError
-        By `build`, if `operator` is no operator, or its norm cannot be found.
+        By `build`, if `operator` is not an `Operator`, or its norm cannot be found.
 
     Examples
     --------
@@ -310,9 +312,7 @@ class Stack(Operator):
         if deep:
             for place, operator in enumerate(self.operators):
                 params[str(place)] = operator
-                if not isinstance(operator, Operator):
-                    continue
-                nested = operator.get_params(deep=True)
+                nested = operator.get_params() if isinstance(operator, Operator) else {}
                 params |= {f"{place}__{name}": value for name, value in nested.items()}
         return params
 
@@ -344,7 +344,20 @@ class Stack(Operator):
 
 
 def check_operator(operator: Any, name: str) -> None:
-    """Raise if something is no operator, and say which adapter makes one of it."""
+    """Raise if something is no operator, and say which adapter makes one of it.
+
+    Parameters
+    ----------
+    operator : object
+        What was given.
+    name : str
+        How the error names it.
+
+    Raises
+    ------
+    ValueError
+        If it is not an `Operator`.
+    """
     if not isinstance(operator, Operator):
         raise ValueError(
             f"{name} must be an Operator. Got {operator!r} instead.{advice([Operator], operator)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -26,7 +27,7 @@ from skmetainv.arrays import (
     measurement_layout,
     pairs_of,
 )
-from skmetainv.arrays.units import first_images, tells_its_range
+from skmetainv.arrays.units import tells_its_range
 from skmetainv.exceptions import warn
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
@@ -112,29 +113,34 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
-            Measurements; missing entries are NaN where the operator has such. Complex ones may
-            also be a complex array, without the last axis of real and imaginary parts. One
-            measurement may come without the first axis, unless it is flat.
+            Measurements. If the operator has missing values, missing entries are NaN. Complex
+            measurements may be a complex array, without the last axis of real and imaginary parts.
+            One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            Height and width (and channels, as in training) of the images to restore, where they
-            are not those of training. The operator is then built for this shape, and `X` has what
-            it measures of it.
+            Height and width (and channels, as in training) of the images to restore, if they are
+            not those of training. The operator is then built for this shape, and `X` has what it
+            measures of such images.
 
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            In the layout and the units of the training images, as floats; one image, where `X` is
-            one measurement. Of a data frame, too, they are an ndarray, as predictions are in
+            Floats in the layout of the training images and the units of ``data_range_``; one image,
+            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
             scikit-learn.
 
         Raises
         ------
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
-            If `X` has not the shape of such measurements, or if the estimator, or its operator, is
-            of one image shape only.
+            If `X` does not have the shape of such measurements, or if images of `image_shape`
+            cannot be restored: the estimator, or its operator, may be bound to the shape of
+            training.
 
         Warns
         -----
+        ConvergenceWarning
+            If images have values that are not finite, or if linear systems were not solved.
         DataConversionWarning
             If measurements are in units that can hardly be meant, or may be clean images.
         """
@@ -182,12 +188,29 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`, without NaN. A 1-D `y` is ignored.
         image_shape : tuple of int, default=None
-            Shape of the images, where it is not that of training, see `predict`.
+            Shape of the images, if it is not that of training, see `predict`.
 
         Returns
         -------
         score : float
             See `skmetainv.metrics.psnr`.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If the arrays are not images, or not measurements and their clean images in this order,
+            of the shape of training or of `image_shape`; if images of `image_shape` cannot be
+            restored, see `predict`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `predict`.
+        DataConversionWarning
+            If images, measurements or the noise are in units that can hardly be meant, or if
+            measurements may be clean images.
         """
         pairs = self.restorations(X, y, image_shape=image_shape)
         return mean_over_batches(psnr, pairs, self.data_range_)
@@ -212,25 +235,38 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is ignored.
         operator : Operator, default=None
-            Simulate with this operator, not with the fitted one.
+            The operator to simulate with; None is the fitted one.
         noise : float or Noise, default=None
-            Simulate with this noise, not with the estimator's.
+            The noise to simulate with; None is the estimator's.
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
         image_shape : tuple of int, default=None
-            Shape of the images, where it is not that of training, see `predict`.
+            Shape of the images, if it is not that of training, see `predict`.
 
         Returns
         -------
         pairs : iterator of (clean, restored)
-            Two arrays of shape (batch, height, width, channels), floats in the units of the
-            training images.
+            Two arrays of shape (batch, height, width, channels), floats in the units of
+            ``data_range_``.
 
         Raises
         ------
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
-            If `operator` gives measurements that the fitted one does not, or if it or `noise` is
-            given with pairs, of which nothing is simulated.
+            If the arrays are not images, or not measurements and their clean images in this order,
+            of the shape of training or of `image_shape`; if images of `image_shape` cannot be
+            restored, see `predict`. If the measurements of `operator` have another shape than
+            those of the fitted one. If `operator` or `noise` is given with measurements `X`, for
+            nothing is simulated then.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `predict`, after the last batch.
+        DataConversionWarning
+            If images, measurements or the noise are in units that can hardly be meant, or if
+            measurements may be clean images.
         """
         self._check_ready()
         geometry = self._resized(image_shape)
@@ -282,19 +318,25 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, of any height and width that the operator takes; channels may come first,
-            see `docs/arrays.md`. One colour image may come without the first axis.
+            Clean images, of any height and width that the operator takes. Channels may come first,
+            see :doc:`/arrays`. One colour image may come without the first axis.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of masks and noise; None takes the estimator's own.
         image_shape : tuple of int, default=None
-            Their shape, where they are flat; None takes the estimator's own.
+            Shape of flat images; None takes the estimator's own.
 
         Returns
         -------
         measurements : ndarray of shape (n, ...), or a tensor if `X` is one
-            Laid out as the images are where their shapes allow it; one, where `X` is one image.
-            Where they are flat, of a data frame of pandas another with its rows and, if there are
-            as many, its columns.
+            If a measurement is an image, it lies as the images do. If `X` is one image, one
+            measurement. If `X` is a data frame of pandas and measurements are flat, a data frame
+            with the same rows and, if there are as many, the same columns.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, if `X` does not hold images or may be one image as
+            well as several flat ones, or if the operator does not take such images.
 
         Warns
         -----
@@ -389,10 +431,12 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         learn: Callable[[Problem], dict[str, Any]],
         *,
         known: tuple[Geometry, Operator] | None = None,
+        look: bool = True,
     ) -> Self:
         """Check what was given, and keep the fitted attributes that `learn` makes of it.
 
-        What is `known` of an estimator that goes on stays as it is.
+        What is `known` of an estimator that goes on stays as it is. Where `look` is False the
+        units of the images are not looked at.
         """
         self._check_parameters()
         X, y = pairs_of(X, y)
@@ -400,7 +444,8 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         if known is not None:
             self._check_names(X, known[0].measurements if are_images(y) else known[0].images)
         problem = self._problem(X, y, known)
-        self._look_at(problem)
+        if look:
+            self._look_at(problem)
         if known is None:
             validate_data(
                 BaseEstimator(), X, skip_check_array=True
@@ -472,9 +517,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
             measurement_layout(A.measurement_shape, images),
             check_range(self.data_range),
             self.data_range is None,
-            None
-            if tells_its_range(array.dtype)
-            else integer_unit(array.dtype, first_images(array)),
+            None if tells_its_range(array.dtype) else integer_unit(array),
         )
         return geometry, operator, A
 

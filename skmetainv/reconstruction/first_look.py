@@ -11,9 +11,12 @@ import torch
 from sklearn.exceptions import DataConversionWarning
 
 from skmetainv.arrays import ArraySource
-from skmetainv.arrays.units import first_images, warn_of_range, warn_of_size, warn_of_type
+from skmetainv.arrays.units import FAR, first_images, warn_of_range, warn_of_type
 from skmetainv.exceptions import warn
 from skmetainv.operators import ForwardMap
+
+# Noise makes exact measurements of images in their range hardly so many times as large.
+_FAR_OF_NOISE = 3
 
 # Masks of so many draws have missing entries, if any of an operator has.
 _DRAWS = 3
@@ -62,14 +65,14 @@ def look_at_measurements(
     """
     values = first_images(measured.array)
     warn_of_type(values, measured.unit, measured.name)
-    warn_of_size(
-        values / measured.unit,
-        _largest_norm(A, data_range),
+    y = _read_first(measured)
+    _warn_of_size(
+        y,
+        FAR * _largest_norm(A, data_range, y),
         measured.name,
         "pass measurements in the units of the images, or data_range with images and measurements "
         "in other units",
     )
-    y = _read_first(measured)
     if _varies_where_unobserved(A, y):
         warn(
             f"{measured.name} has values where the operator observes nothing, which play no part. "
@@ -127,12 +130,16 @@ def look_at_simulated(
         The least and the largest value that images nominally have.
     noise : object
         What the user gave for the noise.
+
+    Warns
+    -----
+    DataConversionWarning
+        If they are so: the noise is hardly in the units that are meant.
     """
-    own = float(x.nan_to_num().flatten(1).norm(dim=1).max())
-    nominal = math.sqrt(math.prod(A.image_shape)) * max(map(abs, data_range))
-    warn_of_size(
-        y.cpu().numpy(),
-        _largest_norm(A, data_range) * max(1.0, own / nominal),
+    exact = max(_largest_norm(A, data_range, x), _norm(A(x)))
+    _warn_of_size(
+        y,
+        _FAR_OF_NOISE * exact,
         "A simulated measurement",
         f"the noise, {noise!r}, is in the units of the measurement, and far above them; noise of "
         "pictures from 0 to 255 is divided by 255",
@@ -152,6 +159,11 @@ def look_at_noise_levels(
         The least and the largest value that images nominally have.
     owner : str
         Whose parameters they are.
+
+    Warns
+    -----
+    DataConversionWarning
+        If one is.
     """
     for name, level in levels.items():
         numbers = np.asarray(level)
@@ -164,14 +176,36 @@ def look_at_noise_levels(
             )
 
 
-def _largest_norm(A: ForwardMap, data_range: tuple[float, float]) -> float:
-    """Return the norm that a measurement of an image of the data range has at most."""
-    largest = max(map(abs, data_range))
-    return A.squared_norm**0.5 * largest * math.sqrt(math.prod(A.image_shape))
+@torch.no_grad()
+def _largest_norm(A: ForwardMap, data_range: tuple[float, float], like: torch.Tensor) -> float:
+    """Return a norm that measurements of images of the data range hardly exceed by far.
+
+    It is the largest of those of the darkest, the brightest and a random image: what measures may
+    be nonlinear, or not know its norm.
+    """
+    low, high = data_range
+    random = np.random.default_rng(0).uniform(low, high, A.image_shape)
+    images = [np.full(A.image_shape, low), np.full(A.image_shape, high), random]
+    return _norm(A(torch.from_numpy(np.stack(images)).to(like)))
+
+
+def _norm(y: torch.Tensor) -> float:
+    """Return the largest norm of a batch; what is missing counts as 0."""
+    return float(y.nan_to_num().flatten(1).norm(dim=1).max())
+
+
+def _warn_of_size(y: torch.Tensor, most: float, name: str, cause: str) -> None:
+    """Warn if measurements are larger than those of images in their range can be."""
+    if _norm(y) > most > 0:
+        warn(
+            f"{name} is far larger than the measurement of an image in its data range can be: "
+            f"{cause}.",
+            DataConversionWarning,
+        )
 
 
 def _read_first(source: ArraySource) -> torch.Tensor:
-    return source.read(np.arange(min(len(source), 4)))
+    return source.read(np.arange(len(first_images(source.array))))
 
 
 def _varies_where_unobserved(A: ForwardMap, y: torch.Tensor) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from skmetainv.arrays import Layout
-from skmetainv.arrays.units import first_images, integer_unit, tells_its_range
+from skmetainv.arrays.units import integer_unit, tells_its_range
 from skmetainv.operators import ForwardMap, Operator
 
 #: Restores the images of a batch of measurements, both as tensors.
@@ -38,13 +38,9 @@ class Geometry:
         """Return what the numbers of an array are divided by."""
         if not self.rescale_integers:
             return 1.0
-        if tells_its_range(array.dtype):
-            return integer_unit(array.dtype)
-        return (
-            integer_unit(array.dtype, first_images(array))
-            if self.integers is None
-            else (self.integers)
-        )
+        if self.integers is None or tells_its_range(array.dtype):
+            return integer_unit(array)
+        return self.integers
 
     @property
     def image_shape(self) -> tuple[int, ...]:

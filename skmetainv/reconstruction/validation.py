@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from math import isqrt
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,7 +22,9 @@ from skmetainv.arrays import (
     is_complex_shape,
     is_one_image,
 )
+from skmetainv.arrays.layouts import MOST_CHANNELS, size_of_flat
 from skmetainv.exceptions import warn
+from skmetainv.operators import MissingPixels
 
 # Arrays of two axes that are shorter are flat images without doubt.
 _LEAST_SIDE = 16
@@ -33,9 +34,6 @@ _LEAST_SIDE = 16
 # and digits, in order of persons or not.
 _ALIKE = 0.45
 _MOST_ROWS = 512
-
-# Volumes are taken for images of more channels than this.
-_MOST_BANDS = 4
 
 
 def check_images(
@@ -73,8 +71,8 @@ def check_images(
     if has_mask(X):
         if not allow_nan:
             raise ValueError(
-                f"{name} is a masked array, and {type(estimator).__name__} has no missing values: "
-                f"those of an operator are NaN, as in MissingPixels() @ {_operator_of(estimator)}."
+                f"{name} is a masked array, and nothing may be missing here. "
+                f"{_of_missing(estimator)}"
             )
         X = MaskedView(X)
     if allow_complex and np.dtype(getattr(X, "dtype", float)).kind == "c" and len(X.shape) > 1:
@@ -94,15 +92,17 @@ def check_images(
     )
     if not allow_nan and array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError(
-            f"Input {name} contains NaN. Missing values are for operators that have such, as in "
-            f"MissingPixels() @ {_operator_of(estimator)}."
+            f"Input {name} contains NaN, and nothing may be missing here. {_of_missing(estimator)}"
         )
     return array
 
 
-def _operator_of(estimator: BaseEstimator) -> Any:
+def _of_missing(estimator: BaseEstimator) -> str:
+    """Return what to write where values are missing."""
     operator = getattr(estimator, "operator", None)
-    return "Identity()" if operator is None else operator
+    if operator is None:
+        return "An estimator with operator=MissingPixels() fills them in."
+    return f"Missing measurements are taken with operator={MissingPixels() @ operator!r}."
 
 
 def _is_lazy(X: Any) -> bool:
@@ -130,13 +130,20 @@ def as_batch(
     Parameters
     ----------
     array : array
-        What `check_images` gives, before anything is known but
+        Output of `check_images`.
     image_shape : tuple of int or None
-        the parameter of that name.
+        The `image_shape` parameter.
     is_table : bool
         Whether it came as a data frame, whose rows are flat images without doubt.
     name : str, default="X"
         What messages call it.
+
+    Returns
+    -------
+    array : array
+        With the first axis.
+    is_single : bool
+        Whether it was missing.
 
     Raises
     ------
@@ -151,9 +158,9 @@ def as_batch(
     shape = tuple(array.shape)
     if is_one_image(shape, image_shape):
         return Single(array), True
-    if image_shape is None and not is_table and len(shape) == 2 and min(shape) >= _LEAST_SIDE:
+    if image_shape is None and not is_table and len(shape) == 2:
         _check_flat(array, name)
-    if image_shape is None and len(shape) == 4 and shape[3] > _MOST_BANDS and shape[1] > 4:
+    if image_shape is None and len(shape) == 4 and min(shape[1], shape[3]) > MOST_CHANNELS:
         warn(
             f"{name} has shape {shape}, and is taken for {shape[0]} images of {shape[1]} x "
             f"{shape[2]} pixels with {shape[3]} channels: pass image_shape={shape[1:]} to say so. "
@@ -167,19 +174,20 @@ def as_batch(
 def _check_flat(array: Any, name: str) -> None:
     """Raise if rows are hardly flat images, and say what they are taken for."""
     n, n_pixels = array.shape
-    side = isqrt(n_pixels)
-    own = (side, side) if side * side == n_pixels else (1, n_pixels)
-    if own[0] == 1 or (n_pixels < 4 * n < 16 * n_pixels and _rows_go_together(array)):
+    own, may_be_one = size_of_flat(n_pixels), min(array.shape) >= _LEAST_SIDE
+    alike = n_pixels < 4 * n < 16 * n_pixels and may_be_one and _rows_go_together(array)
+    if alike or (own[0] == 1 and may_be_one):
         raise ValueError(
             f"{name} has shape {array.shape}: either one image of {n} x {n_pixels} pixels, which "
             f"is passed as {name}[np.newaxis], for the first axis counts images; or {n} flat "
             f"images, of which image_shape says the shape, image_shape={own} for instance."
         )
-    warn(
-        f"{name} has shape {array.shape}, and is taken for {n} images of {side} x {side} pixels: "
-        f"pass image_shape={own} to say so, image_shape=(1, {n_pixels}) for signals.",
-        DataConversionWarning,
-    )
+    if n_pixels >= _LEAST_SIDE:
+        warn(
+            f"{name} has shape {array.shape}, and is taken for {n} images of {own[0]} x {own[1]} "
+            f"pixels: pass image_shape={own} to say so, image_shape=(1, {n_pixels}) for signals.",
+            DataConversionWarning,
+        )
 
 
 def _rows_go_together(array: Any) -> bool:
@@ -197,8 +205,9 @@ def are_images(y: Any) -> bool:
     if y is None:
         return False
     array = as_array(y, "y")
-    shape = array.shape if hasattr(array, "shape") else np.shape(array)
-    return len(shape) >= 2
+    if isinstance(array, list | tuple) and len(array) > 0:
+        return np.ndim(array[0]) >= 1
+    return len(array.shape if hasattr(array, "shape") else np.shape(array)) >= 2
 
 
 def check_shape(

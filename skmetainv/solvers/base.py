@@ -34,10 +34,11 @@ class Solver(ParameterObject):
     Attributes
     ----------
     scheduled : tuple of str
-        The parameters that may be one positive number or (but for the damping of conjugate
-        gradients) one per update, and that the parameter `learnable` may name.
+        The parameters that may be one positive number, or one per update, and that the parameter
+        `learnable` may name. (The damping of conjugate gradients must be one number.)
     automatic : dict of str to (float, int)
-        What "auto" is for those of them that take it: a factor of ``||A||^2`` to a power.
+        What "auto" stands for, for those of them that take it: a factor, and the power of
+        ``||A||^2`` that it is multiplied by.
     """
 
     scheduled: tuple[str, ...] = ()

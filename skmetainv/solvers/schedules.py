@@ -37,8 +37,8 @@ class Numbers(nn.Module):
     Parameters
     ----------
     power : {-1, 0, 1}
-        The numbers are in units of ``||A||^2`` to this power: 0 for those that mean themselves, -1
-        for step sizes and 1 for penalties that go by the operator.
+        The numbers are in units of ``||A||^2`` to this power: -1 for step sizes and 1 for penalties
+        that are relative to the operator, 0 for those that are not.
     """
 
     def __init__(self, power: int):
@@ -112,7 +112,24 @@ class Schedule(Numbers):
 def check_schedule(
     values: Any, n_iter: int, name: str, owner: str, *, or_auto: bool = False
 ) -> None:
-    """Raise unless `values` is a positive number, or `n_iter` of them, or perhaps "auto"."""
+    """Raise unless a parameter is a positive number, or one for each update.
+
+    Parameters
+    ----------
+    values : object
+        What was given.
+    n_iter : int
+        Number of updates.
+    name, owner : str
+        The parameter, and the class that has it.
+    or_auto : bool, default=False
+        Whether it may be "auto".
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
     if or_auto and isinstance(values, str) and values == "auto":
         return
     numbers = [values] if isinstance(values, Real) else values

@@ -52,10 +52,10 @@ class TrainingLoop:
     The body's gradients are sums over its images; `descend` divides them by the number of images
     of the batch, in all processes, so that the optimiser steps by the gradient of the mean.
 
-    A step whose loss, or gradient squared, is not finite is skipped (Adam's average of squares
-    would never recover), and so is one in which `watch` was told of linear systems that could not
-    be solved; an epoch of skipped steps alone ends training. Either is told by a
-    `ConvergenceWarning` when the loop ends.
+    A step is skipped if its loss, or its gradient squared, is not finite (Adam's average of squares
+    would never recover), or if `watch` was told in it of linear systems that were not solved. If
+    all steps of an epoch are skipped, training ends. When the loop ends, a `ConvergenceWarning`
+    counts the skipped steps.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class TrainingLoop:
     epoch : int
         Number of epochs finished, those before this loop included.
     watch : Watch
-        Who is to be told of linear systems: the body runs under it, see
+        Takes note of linear systems that the body solves, see
         `skmetainv.operators.maps.verdicts.watched`.
     """
 
@@ -254,12 +254,12 @@ class TrainingLoop:
     # ------------------------------------------------------------------ going on
 
     def keep(self) -> None:
-        """Write a checkpoint after an interrupt; in the midst of a step the last one stays."""
+        """Write a checkpoint after an interrupt, unless that came in the midst of a step."""
         if self.keeper is not None and self._consistent:
             self.keeper.write(self._state())
 
     def close(self) -> None:
-        """End the progress bar, whatever ended the loop: the next one would stand below it."""
+        """End the progress bar, whatever ended the loop."""
         if self._progress is not None:
             self._progress.close()
 

@@ -9,8 +9,8 @@ from skmetainv.training.figures import History, as_text
 class Progress:
     """Shows how far training is, with the figures of its history.
 
-    In a terminal and in a notebook it is tqdm's bar, drawn anew with every step; elsewhere, in a
-    file say, one line per epoch.
+    In a terminal and in a notebook it is tqdm's bar, drawn anew with every step. Elsewhere, in a
+    file for instance, it is one line per epoch.
 
     Parameters
     ----------
@@ -28,16 +28,16 @@ class Progress:
         self._writes = show and not drawn
 
     def begin_epoch(self, name: str) -> None:
-        """Take note that the epoch of this name begins."""
+        """Begin an epoch, which is called by this name."""
         self._name = name
         self._bar.set_description(name)
 
     def step(self) -> None:
-        """Take note of a step."""
+        """Count a step."""
         self._bar.update()
 
     def end_epoch(self, history: History) -> None:
-        """Take note that an epoch is over, whose figures are the last of a history."""
+        """End an epoch, whose figures are the last ones of a history."""
         figures = as_text(history)
         self._bar.set_postfix(figures)
         if self._writes:

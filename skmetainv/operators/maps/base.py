@@ -71,7 +71,7 @@ class ForwardMap(nn.Module):
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return ``J_A(x)' v``, the vector-Jacobian product at `x`."""
-        return torch.func.vjp(self.forward, x)[1](v)[0]
+        return pulled_back(self.forward, x, v)
 
     def norm(self) -> torch.Tensor:
         """Return the largest singular value of the Jacobian at a fixed image.
@@ -82,7 +82,7 @@ class ForwardMap(nn.Module):
         Returns
         -------
         norm : tensor of shape ()
-            ``||A||``; where masks vary and are drawn, the largest over the images.
+            ``||A||``. If masks vary and are drawn, the largest over the images.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class ForwardMap(nn.Module):
 
     @cached_property
     def squared_norm(self) -> float:
-        """The scale that solvers go by, ``||A||^2``: computed once, and 1 where `norm` is 0."""
+        """The scale that solvers go by, ``||A||^2``, or 1 if that is 0; computed once."""
         with torch.no_grad():
             return float(self.norm()) ** 2 or 1.0
 
@@ -186,7 +186,7 @@ class LinearMap(ForwardMap):
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``A' y``, shape ``(batch, *image_shape)``."""
         origin = y.new_zeros(y.shape[0], *self.image_shape)
-        return torch.func.vjp(self.forward, origin)[1](y)[0]
+        return pulled_back(self.forward, origin, y)
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return ``A' v``, whatever `x` is."""
@@ -212,10 +212,10 @@ class LinearMap(ForwardMap):
             Measurements.
         rcond : float, default=1e-6
             Singular values up to ``rcond`` times the largest count as zero, and so do those that
-            are rounding. Where the explicit matrix would have more than 4 million entries, the
+            are rounding. If the explicit matrix would have more than 4 million entries, the
             solution is the damped one, ``(A' A + (rcond norm)^2 I)^-1 A' y``, which agrees for
-            singular values far above; there the square of `rcond` is at least the rounding of the
-            floating-point type, 1.2e-7 in single precision.
+            singular values far above that. The square of `rcond` is then at least the rounding of
+            the floating-point type, 1.2e-7 in single precision.
 
         Returns
         -------
@@ -272,6 +272,19 @@ def _has_a_type(t: torch.Tensor) -> bool:
     return t.is_floating_point() or t.is_complex()
 
 
+def pulled_back(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, v: torch.Tensor
+) -> torch.Tensor:
+    """Return ``J(x)' v`` of a function, by autograd; differentiable where gradients are enabled.
+
+    Unlike `torch.func.vjp` it takes other people's `torch.autograd.Function`s of any style.
+    """
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        y = function(x)
+    return torch.autograd.grad(y, x, v, create_graph=torch.is_grad_enabled())[0]
+
+
 def keeping_complex(fn: Any) -> Any:
     """Return a conversion of real tensors that converts complex ones part by part."""
 
@@ -321,14 +334,20 @@ class DataTerm:
         Parameters
         ----------
         kind : str
-            "zeros"; "measurement", ``y`` itself, where measurements have the shape of images; for
-            a linear map also "adjoint", ``A' y / ||A||^2``, in the scale of images whatever that
-            of the measurement, and "pseudo_inverse", ``A^+ y``.
+            "zeros"; "measurement", ``y`` itself, if measurements have the shape of images; for a
+            linear map also "adjoint", ``A' y / ||A||^2``, which has the scale of images whatever
+            that of the measurement, and "pseudo_inverse", ``A^+ y``.
 
         Returns
         -------
         x : tensor of shape (batch, *image_shape)
             The images.
+
+        Raises
+        ------
+        ValueError
+            If there is no such start. If it is "adjoint" or "pseudo_inverse" and the map is not
+            linear, or "measurement" and measurements do not have the shape of images.
         """
         if kind == "zeros":
             return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)

@@ -133,17 +133,17 @@ def _rowwise(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> 
 
 
 class PhysicsMap(OneType, ForwardMap):
-    """``A(x)`` of a `deepinv.physics.Physics`; several measurements are flat, side by side.
+    """``A(x)`` of a `deepinv.physics.Physics`; those of stacked physics are flat, side by side.
 
     Parameters
     ----------
     image_shape : (int, int, int)
         Channels, height and width.
     physics : deepinv.physics.Physics
-        A copy of its own.
+        A copy of the user's.
     measured : tensor or sequence of tensor
-        What it measures of a batch of images, several of stacked physics. Complex numbers become a
-        last axis of both parts.
+        What it measures of a batch of images; a sequence if physics are stacked. Complex numbers
+        become a last axis of real and imaginary parts.
     only : torch.dtype or None
         The one type that it computes in, whatever the images have; None if it takes any.
     """

@@ -25,7 +25,8 @@ class OneType(nn.Module):
     Attributes
     ----------
     only : torch.dtype or None
-        The type; None if any will do. What the module holds moves, but stays in this type.
+        That type; None if any will do. Tensors that the module holds move to other devices, but
+        stay in this type.
     """
 
     only: torch.dtype | None = None
@@ -39,19 +40,20 @@ class OneType(nn.Module):
 
 
 class ForeignFunction(OneType):
-    """A function as one between real tensors, of any type.
+    """A user's function, made into one from real tensors to real tensors of any type.
 
     Parameters
     ----------
     function : callable
-        Gives a tensor, real or complex.
+        Takes a tensor and returns one, real or complex.
     only : torch.dtype or None
         The one type that it computes in; None if it takes any.
     complex_argument : bool, default=False
-        Whether it takes complex numbers, which are a last axis of both parts here.
+        Whether it takes complex numbers. The tensors given here then have a last axis of real and
+        imaginary parts.
     real_result : bool, default=False
-        Whether of a complex result only the real part counts, as in the adjoint of a map of real
-        images. Otherwise both parts are a last axis.
+        Whether only the real part of a complex result counts, as in the adjoint of a map of real
+        images. Else both parts become a last axis.
     """
 
     def __init__(
@@ -80,10 +82,10 @@ def as_real(y: torch.Tensor) -> torch.Tensor:
 
 
 class Understood(NamedTuple):
-    """What a trial found out about a function."""
+    """What a trial of a user's function found out about it."""
 
     function: ForeignFunction
-    """The function, as one between real tensors."""
+    """The function, made into one between real tensors."""
     shape: Shape
     """The shape of its result, without the batch."""
     is_complex: bool
@@ -102,31 +104,37 @@ class Trial(NamedTuple, Generic[Result]):
 
 
 class WrongResultError(ValueError):
-    """A function gives what it should not."""
+    """A user's function returns what it should not."""
 
 
 def understood(
     function: Callable[..., Any], name: str, shape: Shape, *, adjoint_of: Understood | None = None
 ) -> Understood:
-    """Try a function of batches on random ones, and return how it is to be called.
+    """Try a user's function on a random batch, and return how it is to be called.
 
-    It may take tensors or NumPy arrays, of one precision or both, and give real or complex ones.
+    It may take tensors or NumPy arrays, of one precision or both, and return real or complex ones.
 
     Parameters
     ----------
     function : callable
-        Of a module a copy is taken, in evaluation mode, its weights constants.
+        Takes a batch and returns one. If it is a module, a copy is used, in evaluation mode, whose
+        weights are constants.
     name : str
         How errors name it.
     shape : tuple of int
-        Of its argument, without the batch.
+        Shape of its argument, without the batch.
     adjoint_of : Understood, default=None
-        What it is to be the adjoint of: its argument is of that kind.
+        The function whose adjoint it is: its argument is complex if the other's result is.
+
+    Returns
+    -------
+    understood : Understood
+        The function to call, and the shape and kind of its result.
 
     Raises
     ------
     ValueError
-        If it does not take such batches, gives no such ones, or mixes the images of a batch.
+        If it does not take such batches, does not return a batch, or mixes the images of a batch.
     """
     if isinstance(function, nn.Module):
         function = copy.deepcopy(function).cpu().eval().requires_grad_(False)
@@ -202,7 +210,7 @@ def in_each_precision(
 
 
 def convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Convert what a module holds to a real type, and complex numbers to that of two such."""
+    """Convert what a module holds to a real type, or to the complex type of that precision."""
     return module._apply(keeping_complex(lambda t: t.to(dtype) if t.is_floating_point() else t))
 
 

@@ -23,7 +23,7 @@ class Watch:
     Parameters
     ----------
     operator : object, default=None
-        Whose systems they are, named in what is said of them.
+        The operator of the systems, named by `describe`.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Watch:
         self.worst = max([self.worst, *(r if r == r else inf for r in unsolved)])
 
     def describe(self) -> str:
-        """Return what to say of them."""
+        """Return the text of a warning about them."""
         name = shorten(repr(self.operator), _LONGEST_NAME, placeholder=" ...")
         where = "" if self.operator is None else f" of {name}"
         return (
@@ -66,9 +66,9 @@ _CURRENT: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 @contextmanager
 def watched(watch: Watch) -> Iterator[Watch]:
-    """Have `watch` take note of all that is solved in the block, derivatives included.
+    """Have `watch` take note of all linear systems in the block, those of derivatives included.
 
-    Outside of any such block a system that is not solved is told by a `ConvergenceWarning`.
+    Outside of any such block, a system that is not solved causes a `ConvergenceWarning`.
     """
     token = _CURRENT.set(watch)
     try:
@@ -78,7 +78,7 @@ def watched(watch: Watch) -> Iterator[Watch]:
 
 
 def current_watch() -> Watch:
-    """Return who takes note here."""
+    """Return the watch of the innermost block of `watched`; outside, one that warns."""
     watch = _CURRENT.get()
     return _Alone() if watch is None else watch
 
