@@ -177,7 +177,7 @@ class MatrixOperator(_Adapter):
         "measurement_shape": [tuple, list, None],
     }
 
-    def __init__(self, matrix: Any, measurement_shape: Any = None):
+    def __init__(self, matrix: Any, measurement_shape: Shape | None = None):
         self.matrix = matrix
         self.measurement_shape = measurement_shape
 

@@ -368,8 +368,8 @@ def check_image(operator: Operator, image_shape: Shape) -> None:
     """Raise if what an operator is to measure is no image."""
     if len(image_shape) != 3:
         raise ValueError(
-            f"{type(operator).__name__} takes images, (channels, height, width). What comes before "
-            f"it gives {tuple(image_shape)}: flat or complex measurements."
+            f"{type(operator).__name__} takes images, (channels, height, width). The operator "
+            f"before it gives {tuple(image_shape)}: flat or complex measurements."
         )
 
 
