@@ -4,7 +4,7 @@ import sys
 import warnings
 
 # Between a user's line and ours there may be those of these.
-_BETWEEN = ("skmetainv", "sklearn", "torch", "contextlib")
+_BETWEEN = ("skmetainv", "sklearn", "joblib", "torch", "contextlib")
 
 
 class InnerStepsWarning(UserWarning):

@@ -7,7 +7,8 @@ many libraries; should they move, only this module does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
@@ -18,7 +19,17 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 
-__all__ = ["Interval", "ParameterObject", "StrOptions", "advice", "comes_from"]
+__all__ = [
+    "Interval",
+    "ParameterObject",
+    "StrOptions",
+    "advice",
+    "check_parameter",
+    "comes_from",
+    "height_and_width",
+    "integers",
+    "is_integer",
+]
 
 
 class StrOptions(_StrOptions):
@@ -107,11 +118,8 @@ class ParameterObject(BaseEstimator):
         """Check the parameters one by one, and add to an error what to write instead."""
         owner, constraints = type(self).__name__, self._parameter_constraints
         for name, value in self.get_params(deep=False).items():
-            try:
-                validate_parameter_constraints(constraints, {name: value}, caller_name=owner)
-            except InvalidParameterError as error:
-                hint = advice(constraints[name], value, name) or self._elsewhere(value)
-                raise InvalidParameterError(f"{error}{hint}") from None
+            if name in constraints:
+                check_parameter(name, value, constraints[name], owner, self._elsewhere)
 
     def _elsewhere(self, value: Any) -> str:
         """Return which parameter takes a value that was given as another one."""
@@ -119,6 +127,72 @@ class ParameterObject(BaseEstimator):
             if any(isinstance(value, kind) for kind in _kinds(constraints)):
                 return f" Write {name}={type(value).__name__}(...)."
         return ""
+
+
+def check_parameter(
+    name: str,
+    value: Any,
+    constraints: list[Any],
+    owner: str,
+    elsewhere: Callable[[Any], str] | None = None,
+) -> None:
+    """Raise unless a parameter is among what it takes, and say what to write instead.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    value : object
+        What was given.
+    constraints : list
+        What it takes, as scikit-learn declares it.
+    owner : str
+        Whose parameter it is.
+    elsewhere : callable, default=None
+        Gives what to write of a value of which the constraints know nothing.
+
+    Raises
+    ------
+    ValueError
+        If the value is not among them.
+    """
+    try:
+        validate_parameter_constraints({name: constraints}, {name: value}, caller_name=owner)
+    except InvalidParameterError as error:
+        hint = advice(constraints, value, name) or (elsewhere(value) if elsewhere else "")
+        raise InvalidParameterError(f"{error}{hint}") from None
+
+
+def is_integer(value: Any, least: int) -> bool:
+    """Whether something is an integer of at least `least`; True and False are none."""
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
+
+
+def integers(value: Any, *lengths: int, least: int = 1) -> tuple[int, ...] | None:
+    """Return a tuple or a list of integers.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    *lengths : int
+        How many there may be.
+    least : int, default=1
+        The least that each may be.
+
+    Returns
+    -------
+    integers : tuple of int
+        None if `value` is something else.
+    """
+    if not isinstance(value, tuple | list) or len(value) not in lengths:
+        return None
+    return tuple(map(int, value)) if all(is_integer(n, least) for n in value) else None
+
+
+def height_and_width(value: Any) -> tuple[int, ...] | None:
+    """Return two positive integers, of which one alone stands for both; None of anything else."""
+    return integers(value if isinstance(value, tuple | list) else (value, value), 2)
 
 
 def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any, NamedTuple, TypeVar
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from safetensors.torch import load_file
 
-from skmetainv.exceptions import WeightsWarning
+from skmetainv.exceptions import WeightsWarning, warn
 
 State = dict[str, torch.Tensor]
 Understood = TypeVar("Understood")
@@ -120,13 +119,39 @@ def read_weights(
     fitting = [other for other, _ in understood]
     left_out = _left_out(network, fitting, dict(tables)[network.keys])
     if left_out:
-        warnings.warn(
-            f"The weights of {owner} in {path} are those of {network.place}. Others beside them "
-            f"were left out: {_listed(left_out)}.",
+        warn(
+            f"{owner} takes the weights of {path} under {network.place}. These other tensors were "
+            f"ignored: {_listed(left_out)}.",
             WeightsWarning,
-            stacklevel=2,
         )
     return result
+
+
+def check_state(state: State, expected: Mapping[str, torch.Tensor]) -> None:
+    """Raise unless the names and shapes of weights are those of a network.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        The weights.
+    expected : mapping of str to tensor
+        Those of the network, whose values do not matter.
+
+    Raises
+    ------
+    ValueError
+        With the first name that does not fit, and the reason.
+    """
+    for name, tensor in expected.items():
+        if name not in state:
+            raise ValueError(f"there is no {name!r}.")
+        if state[name].shape != tensor.shape:
+            raise ValueError(
+                f"{name!r} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}."
+            )
+    unknown = [name for name in state if name not in expected]
+    if unknown:
+        raise ValueError(f"the network has no {unknown[0]!r}.")
 
 
 def _content(path: str) -> Any:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter, deque
 from collections.abc import Iterable
 from pathlib import Path
 
-from skmetainv.exceptions import SkippedFilesWarning
+from skmetainv.exceptions import SkippedFilesWarning, warn
 
 # fmt: off
 _READ = {
@@ -64,11 +63,10 @@ def find_pictures(folder: Path) -> list[Path]:
         )
     others = [file for file in files if file.suffix.lower() in _NOT_READ]
     if others:
-        warnings.warn(
+        warn(
             f"ImageFolder does not read all kinds of pictures: {_kinds(others)} in {folder} are "
             f"left out, as {min(others)}. Convert them to PNG or TIFF to have them too.",
             SkippedFilesWarning,
-            stacklevel=3,
         )
     return pictures
 

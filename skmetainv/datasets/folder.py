@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from skmetainv.bars import bar, is_drawn, write_line
 from skmetainv.datasets.files import find_pictures
 from skmetainv.datasets.pictures import PictureReader, UnreadablePictureError
-from skmetainv.exceptions import SkippedFilesWarning
+from skmetainv.exceptions import SkippedFilesWarning, warn
+from skmetainv.parameters import StrOptions, check_parameter, height_and_width
+
+_CONSTRAINTS: dict[str, list[Any]] = {
+    "color": ["boolean"],
+    "dtype": [StrOptions({"uint8", "uint16", "float32"})],
+    "frames": [StrOptions({"first", "all"}), None],
+    "on_error": [StrOptions({"raise", "skip"})],
+    "verbose": ["verbose"],
+}
 
 
 class ImageFolder:
@@ -56,6 +64,9 @@ class ImageFolder:
         the name, too deep for `dtype`, of several frames). "raise": reading such a file is an
         error, which names it; `check` finds all of them before a long fit. "skip": every picture
         is read once, at construction, and such files are left out, with one warning.
+    verbose : int, default=0
+        1 shows progress where every picture is read, by `check` and for ``on_error="skip"``: a bar
+        in a terminal or a notebook, a line elsewhere.
 
     Attributes
     ----------
@@ -120,10 +131,12 @@ class ImageFolder:
         background: float | tuple[float, float, float] = 255,
         frames: str | None = None,
         on_error: str = "raise",
+        verbose: int | bool = 0,
     ):
-        _check_choice("frames", frames, (None, "first", "all"))
-        _check_choice("on_error", on_error, ("raise", "skip"))
-        self._on_error = on_error
+        given = {"color": color, "frames": frames, "on_error": on_error, "verbose": verbose}
+        for name, value in given.items():
+            check_parameter(name, value, _CONSTRAINTS[name], "ImageFolder")
+        self._on_error, self._verbose = on_error, verbose
         self._reader = PictureReader(
             _sides(size), bool(color), _number_type(dtype), _colour(background), frames
         )
@@ -132,16 +145,11 @@ class ImageFolder:
         self.files = np.repeat(np.array(files, dtype=object), n)
         self._frames = np.concatenate([np.arange(k) for k in n])
         if on_error == "skip":
-            readable = self._readable(None)
+            readable = self._readable()
             self.files, self._frames = self.files[readable], self._frames[readable]
 
-    def check(self, *, verbose: bool | None = None) -> ImageFolder:
+    def check(self) -> ImageFolder:
         """Read every picture once: those that cannot be read are found before a long fit.
-
-        Parameters
-        ----------
-        verbose : bool, default=None
-            Show a progress bar; None shows one in a terminal.
 
         Returns
         -------
@@ -159,30 +167,38 @@ class ImageFolder:
         SkippedFilesWarning
             If pictures are left out.
         """
-        readable = self._readable(verbose)
+        readable = self._readable()
         return self if readable.all() else self[readable]
 
-    def _readable(self, verbose: bool | None) -> np.ndarray:
+    def _readable(self) -> np.ndarray:
         """Return which pictures can be read; raise or warn of the others."""
-        hidden = None if verbose is None else not verbose
-        readable, reasons = np.ones(len(self), dtype=bool), []
-        for i in tqdm(range(len(self)), desc="Checking pictures", unit="picture", disable=hidden):
-            try:
-                self[i]
-            except UnreadablePictureError as error:
-                readable[i] = False
-                reasons.append(str(error))
+        reasons = self._unreadable()
+        readable = np.array([i not in reasons for i in range(len(self))], dtype=bool)
         if readable.all():
             return readable
         found = f"{len(reasons)} of {len(self)} pictures cannot be read"
-        first = "\n".join(reasons[:5] + ["..."] * (len(reasons) > 5))
+        first = "\n".join([*list(reasons.values())[:5], *["..."] * (len(reasons) > 5)])
         if self._on_error == "raise":
             fix = 'ImageFolder(..., on_error="skip") leaves them out'
-            raise ValueError("\n".join([f"{found} ({fix}):", *reasons]))
+            raise ValueError("\n".join([f"{found} ({fix}):", *reasons.values()]))
         if not readable.any():
             raise ValueError(f"None of the pictures can be read:\n{first}")
-        warnings.warn(f"{found} and are left out:\n{first}", SkippedFilesWarning, stacklevel=3)
+        warn(f"{found} and are left out:\n{first}", SkippedFilesWarning)
         return readable
+
+    def _unreadable(self) -> dict[int, str]:
+        """Return the places of the pictures that cannot be read, and why."""
+        drawn, reasons = bool(self._verbose) and is_drawn(), {}
+        with bar(drawn=drawn, total=len(self), desc="Checking pictures", unit="picture") as shown:
+            for i in range(len(self)):
+                try:
+                    self[i]
+                except UnreadablePictureError as error:
+                    reasons[i] = str(error)
+                shown.update()
+        if self._verbose and not drawn:
+            write_line(f"Checking pictures: {len(self)} read, {len(reasons)} of them failed")
+        return reasons
 
     @property
     def dtype(self) -> np.dtype:  # noqa: D102
@@ -223,46 +239,37 @@ class ImageFolder:
         return images if dtype is None else images.astype(dtype)
 
 
-def _check_choice(name: str, value: Any, choices: tuple[str | None, ...]) -> None:
-    if value not in choices:
-        raise ValueError(
-            f"The {name!r} parameter of ImageFolder must be one of {choices}. "
-            f"Got {value!r} instead."
-        )
-
-
 def _sides(size: Any) -> tuple[int, int]:
     """Return height and width."""
-    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(sides) != 2 or not all(isinstance(n, Integral) and int(n) > 0 for n in sides):
+    sides = height_and_width(size)
+    if sides is None:
         raise ValueError(
             "The 'size' parameter of ImageFolder must be a positive int, or two of them. "
             f"Got {size!r} instead."
         )
-    return int(sides[0]), int(sides[1])
+    return sides[0], sides[1]
 
 
 def _number_type(dtype: Any) -> np.dtype:
-    choices = ("uint8", "uint16", "float32")
     try:
-        number = np.dtype(dtype)
+        name = np.dtype(dtype).name
     except TypeError:
-        number = None
-    _check_choice("dtype", dtype if number is None else number.name, choices)
-    return np.dtype(number)
+        name = dtype
+    check_parameter("dtype", name, _CONSTRAINTS["dtype"], "ImageFolder")
+    return np.dtype(name)
 
 
 def _colour(background: Any) -> tuple[float, float, float]:
     """Return red, green and blue."""
     levels = (background,) * 3 if isinstance(background, Real) else background
-    if (
-        not isinstance(levels, tuple | list)
-        or len(levels) != 3
-        or not all(isinstance(level, Real) and 0 <= float(level) <= 255 for level in levels)
-    ):
+    if not isinstance(levels, tuple | list) or len(levels) != 3 or not all(map(_is_level, levels)):
         raise ValueError(
             "The 'background' parameter of ImageFolder must be a gray level in 0..255, or three of "
             f"them, red, green and blue. Got {background!r} instead."
         )
     red, green, blue = (float(level) for level in levels)
     return red, green, blue
+
+
+def _is_level(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and 0 <= float(value) <= 255

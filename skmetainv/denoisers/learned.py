@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from itertools import chain
 from numbers import Integral, Real
 from os import PathLike
@@ -21,12 +22,7 @@ from torch import nn
 from skmetainv.arrays import ArraySource, Single, is_one_image, to_numpy, to_tensors
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
-from skmetainv.denoisers.published import (
-    Published,
-    check_architecture,
-    check_channels,
-    check_state,
-)
+from skmetainv.denoisers.published import Published, check_architecture, check_channels
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.parameters import Interval
@@ -52,7 +48,7 @@ from skmetainv.training import (
     NoisyPatches,
     TrainingLoop,
 )
-from skmetainv.weight_files import State, read_weights
+from skmetainv.weight_files import State, check_state, read_weights
 
 
 class LearnedDenoiser(Denoiser, TrainedReconstructor):
@@ -225,10 +221,9 @@ checkpoint, warm_start, random_state, verbose
             look_at_noise_levels(
                 {"noise_level": noise_level}, ready.data_range_, f"{type(self).__name__}.predict"
             )
-        geometry, D = ready._resized(image_shape), ready._parts()["D"]
-        tiles = as_tiles(tile, overlap, D.network.extent)
-        reconstruct = partial(ready._denoised, D, noise_level=noise_level, tiles=tiles)
-        tell = ready._warn_of_divergence
+        geometry = ready._resized(image_shape)
+        tiles = as_tiles(tile, overlap, ready._parts()["D"].network.extent)
+        reconstruct, tell = ready._begin(geometry, noise_level=noise_level, tiles=tiles)
         if _is_ragged(X):
             return [ready._restore(x[None], reconstruct, tell, geometry)[0] for x in X]
         return ready._restore(X, reconstruct, tell, geometry)
@@ -425,8 +420,14 @@ checkpoint, warm_start, random_state, verbose
         D = self._placed(self._module(vars(self), channels, self.data_range_))
         return {**parts, "D": D.requires_grad_(False)}
 
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        return self._denoised(self._parts(geometry)["D"], y)
+    def _reconstruct(
+        self,
+        y: torch.Tensor,
+        geometry: Geometry,
+        noise_level: float | None = None,
+        tiles: Tiles | None = None,
+    ) -> torch.Tensor:
+        return self._denoised(self._parts(geometry)["D"], y, noise_level, tiles)
 
     def _denoised(
         self,
@@ -472,12 +473,12 @@ checkpoint, warm_start, random_state, verbose
             check_state(published.state, self._network(channels, **architecture).state_dict())
             return published.state, architecture
 
-        name = type(self).__name__
-        settings = [f"{key}={value!r}" for key, value in given.items() if value is not None]
+        name, own = type(self).__name__, signature(type(self)).parameters
+        settings = [f"{key}={v!r}" for key, v in given.items() if v != own[key].default]
         advice = (
             " Or take the network itself, as FunctionDenoiser(lambda x, noise_level: network(x))."
         )
-        owner = f"{name}({', '.join(settings)})"
+        owner = f"{name}({', '.join(settings)})" if settings else name
         return read_weights(path, owner, self._first_weights, understand, advice)
 
     def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import torch
-
 from skmetainv.weight_files import State
 
 
@@ -19,33 +17,6 @@ class Published(NamedTuple):
     """Channels of the images that they are for."""
     architecture: dict[str, Any]
     """Parameters of the network that they decide."""
-
-
-def check_state(state: State, expected: Mapping[str, torch.Tensor]) -> None:
-    """Raise unless the names and shapes of weights are those of a network.
-
-    Parameters
-    ----------
-    state : dict of str to tensor
-        The weights.
-    expected : mapping of str to tensor
-        Those of the network, whose values do not matter.
-
-    Raises
-    ------
-    ValueError
-        With the first name that does not fit, and the reason.
-    """
-    for name, tensor in expected.items():
-        if name not in state:
-            raise ValueError(f"there is no {name!r}.")
-        if state[name].shape != tensor.shape:
-            raise ValueError(
-                f"{name!r} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}."
-            )
-    unknown = [name for name in state if name not in expected]
-    if unknown:
-        raise ValueError(f"the network has no {unknown[0]!r}.")
 
 
 def check_channels(published: int, channels: int) -> None:

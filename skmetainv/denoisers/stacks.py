@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import NamedTuple
 
 import torch
 from torch.nn.utils import fuse_conv_bn_weights
 
-from skmetainv.exceptions import WeightsWarning
+from skmetainv.exceptions import WeightsWarning, warn
 from skmetainv.weight_files import State
 
 _CONVOLUTION = {"weight", "bias"}
@@ -138,11 +137,10 @@ def _warn_of_eps(variance: float, eps: float) -> None:
     other = next(value for value in _EPSILONS if value != eps)
     change = abs(((variance + eps) / (variance + other)) ** 0.5 - 1)
     if change > _TOLERANCE:
-        warnings.warn(
+        warn(
             f"Batch normalisation was merged with eps={eps:g}, as the published network with such "
             f"names has it; eps={other:g} would change a filter by {100 * change:.1f} percent, as "
             "its variance is small. If the network had another, merge before saving, by "
             "torch.nn.utils.fuse_conv_bn_eval.",
             WeightsWarning,
-            stacklevel=2,
         )

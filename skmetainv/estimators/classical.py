@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from itertools import chain
 from numbers import Integral, Real
@@ -14,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.estimators.solvers import ready_solver
 from skmetainv.estimators.starts import FromStart
+from skmetainv.exceptions import warn
 from skmetainv.noise import Noise, as_noise
 from skmetainv.operators import DataTerm, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
@@ -246,7 +246,7 @@ class ClassicalReconstructor(FromStart):
         """
         self._check_ready()
         geometry, records = self._resized(image_shape), list[SolverRecord]()
-        images = self._restore(X, *self._begin(geometry, records), geometry)
+        images = self._restore(X, *self._begin(geometry, records=records), geometry)
         return (images, _joined(records)) if return_record else images
 
     # ------------------------------------------------------------------ fitting
@@ -277,20 +277,17 @@ class ClassicalReconstructor(FromStart):
     # ------------------------------------------------------------------ prediction
 
     def _begin(
-        self, geometry: Geometry, records: list[SolverRecord] | None = None
+        self, geometry: Geometry, **how: list[SolverRecord]
     ) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        """Return what restores a batch and adds a record of it, and what warns of all records."""
-        kept = [] if records is None else records
+        """Return what restores a batch and adds to `records`, and what warns of them."""
+        records = how.get("records", [])
 
         def restore(y: torch.Tensor) -> torch.Tensor:
             x, record = self._solved(y, geometry)
-            kept.append(record)
+            records.append(record)
             return x
 
-        return restore, lambda n_bad, n_images: self._warn_of_records(_joined(kept))
-
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        return self._solved(y, geometry)[0]
+        return restore, lambda n_bad, n_images: self._warn_of_records(_joined(records))
 
     def _solved(self, y: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, SolverRecord]:
         """Return the images of a batch of measurements, and how the solver went on them."""
@@ -314,20 +311,18 @@ class ClassicalReconstructor(FromStart):
         finite = np.array([np.isfinite(changes).all() for changes in record.residuals])
         n_images = len(finite)
         if not finite.all():
-            warnings.warn(
+            warn(
                 f"{(~finite).sum()} of {n_images} images have values that are not finite, the "
                 f"first from update {record.n_iter[~finite].min()} on: they were stopped there. "
                 "Smaller step sizes, or another start, may help.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         short = finite & ~record.converged
         if self.tol is not None and short.any():
-            warnings.warn(
+            warn(
                 f"{short.sum()} of {n_images} images did not converge to tol={self.tol:g} in "
                 f"{record.n_iter.max()} updates: a larger max_iter may help.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ from sklearn.base import clone
 
 from skmetainv.arrays import to_numpy, to_tensors
 from skmetainv.estimators.solvers import ready_solver, trainable, with_fitted_denoisers
-from skmetainv.exceptions import InnerStepsWarning
+from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
     ALGORITHM_CONSTRAINTS,
@@ -462,11 +461,10 @@ default="per_step"
         alpha = {k: v for k, v in self.weights_.items() if k.startswith("inner_lr.")}
         learned = self.inner_lr_rule_.n_steps(alpha)
         if learned is not None and self.n_inner > learned:
-            warnings.warn(
+            warn(
                 f"n_inner is {self.n_inner}, but step sizes were learned for {learned} inner "
                 "steps: the further steps take the last.",
                 InnerStepsWarning,
-                stacklevel=4,
             )
 
     def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:

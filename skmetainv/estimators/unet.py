@@ -276,8 +276,7 @@ class UNetReconstructor(SupervisedReconstructor):
         self._check_ready()
         geometry = self._resized(image_shape)
         tiles = as_tiles(tile, overlap, self._parts(geometry)["G"].network.extent)
-        reconstruct = partial(self._reconstruct, geometry=geometry, tiles=tiles)
-        return self._restore(X, reconstruct, self._warn_of_divergence, geometry)
+        return self._restore(X, *self._begin(geometry, tiles=tiles), geometry)
 
     def _reconstruct(
         self, y: torch.Tensor, geometry: Geometry, tiles: Tiles | None = None

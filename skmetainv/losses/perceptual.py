@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from skmetainv.losses.base import Criterion, Loss, check_images, filled
 from skmetainv.parameters import StrOptions
-from skmetainv.weight_files import State, read_weights
+from skmetainv.weight_files import State, check_state, read_weights
 
 # The least side of an image of which every feature map has a pixel: found by trying sides from 1
 # on, which `tests/test_losses.py` repeats.
@@ -144,19 +144,12 @@ def _network(net: str, path: str) -> Any:
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     expected = network.net.state_dict()
+    names = {own: "features." + own.partition(".")[2] for own in expected}
 
     def understand(state: State) -> State:
-        weights = {}
-        for own, like in expected.items():
-            key = "features." + own.partition(".")[2]
-            if key not in state:
-                raise ValueError(f"there is no {key!r}.")
-            if state[key].shape != like.shape:
-                raise ValueError(
-                    f"{key!r} has shape {tuple(state[key].shape)}, not {tuple(like.shape)}."
-                )
-            weights[own] = state[key]
-        return weights
+        features = {k: v for k, v in state.items() if k.startswith("features.")}
+        check_state(features, {names[own]: like for own, like in expected.items()})
+        return {own: features[name] for own, name in names.items()}
 
     first = ("features.0.weight",)
     network.net.load_state_dict(read_weights(path, f"LPIPS(net={net!r})", first, understand))

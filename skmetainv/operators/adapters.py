@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from skmetainv.operators.maps.foreign_functions import (
 )
 from skmetainv.operators.maps.matrices import SparseMap, dense_map
 from skmetainv.operators.operator import Operator, check_numbers
+from skmetainv.parameters import integers
 
 _FORWARD = "The 'forward' parameter of FunctionOperator"
 _ADJOINT = "The 'adjoint' parameter of FunctionOperator"
@@ -177,7 +177,7 @@ class MatrixOperator(_Adapter):
         "measurement_shape": [tuple, list, None],
     }
 
-    def __init__(self, matrix: Any, measurement_shape: Any = None):
+    def __init__(self, matrix: Any, measurement_shape: Shape | None = None):
         self.matrix = matrix
         self.measurement_shape = measurement_shape
 
@@ -245,20 +245,17 @@ class MatrixOperator(_Adapter):
         own = self.measurement_shape
         if own is None:
             return (matrix_shape[0],)
-        if (
-            len(own) not in (1, 2, 3)
-            or not all(isinstance(k, Integral) and int(k) > 0 for k in own)
-            or math.prod(own) != matrix_shape[0]
-        ):
+        shape = integers(own, 1, 2, 3)
+        if shape is None or math.prod(shape) != matrix_shape[0]:
             raise ValueError(
                 "The 'measurement_shape' parameter of MatrixOperator must be None or one to three "
                 f"positive integers with the product {matrix_shape[0]}, the number of rows. "
                 f"Got {own!r} instead."
             )
-        if len(own) == 1:
-            return tuple(own)
-        height, width = own[:2]
-        return (own[2] if len(own) == 3 else 1, height, width)
+        if len(shape) == 1:
+            return shape
+        height, width, *channels = shape
+        return (*(channels or [1]), height, width)
 
 
 class DeepInverseOperator(_Adapter):
@@ -357,15 +354,14 @@ class DeepInverseOperator(_Adapter):
                 raise ValueError(f"`A_adjoint` gives images of shape {tuple(back.shape[1:])}.")
             return physics, y
 
-        results, refused = in_each_precision(tried)
-        if not results:
+        trial, refused = in_each_precision(tried)
+        if trial is None:
             raise ValueError(
                 f"{type(self.physics).__name__}, the 'physics' parameter of DeepInverseOperator, "
                 f"does not take images of shape {tuple(image_shape)}, in single or in double "
                 f"precision: {refused}"
             ) from refused
-        only = next(iter(results)) if len(results) == 1 else None
-        return *results[only or torch.float64], only
+        return *trial.result, trial.only
 
 
 def _pair(image_shape: Shape, forward: Understood, adjoint: Callable[[Any], Any]) -> LinearMap:

@@ -38,7 +38,7 @@ class Operator(ParameterObject):
         if comes_from(value, "deepinv") and hasattr(value, "A"):
             return "DeepInverseOperator(physics)"
         if isinstance(value, ForwardMap):
-            return "GaussianBlur(), say, not what its build gives"
+            return "GaussianBlur(), the operator itself, not the result of `build`"
         if hasattr(value, "matvec") or scipy.sparse.issparse(value):
             return "MatrixOperator(matrix)"
         if isinstance(value, np.ndarray | torch.Tensor | list):
@@ -75,23 +75,23 @@ class Operator(ParameterObject):
         return Normalized(self)
 
     def __matmul__(self, inner: Any) -> Composition:
-        check_operator(inner, "What stands right of @")
+        check_operator(inner, "The right operand of @")
         return Composition(self, inner)
 
     def __rmatmul__(self, outer: Any) -> Composition:
-        check_operator(outer, "What stands left of @")
+        check_operator(outer, "The left operand of @")
         return Composition(outer, self)
 
     def __add__(self, other: Any) -> Sum:
-        check_operator(other, "What is added to an operator")
+        check_operator(other, "The right operand of +")
         return Sum(self, other)
 
     def __radd__(self, other: Any) -> Sum:
-        check_operator(other, "What an operator is added to")
+        check_operator(other, "The left operand of +")
         return Sum(other, self)
 
     def __sub__(self, other: Any) -> Sum:
-        check_operator(other, "What is subtracted from an operator")
+        check_operator(other, "The right operand of -")
         return Sum(self, -other)
 
     def __neg__(self) -> Scaled:
@@ -303,7 +303,7 @@ class Stack(Operator):
     (32,)
     """
 
-    def __init__(self, operators: Any):
+    def __init__(self, operators: Sequence[Operator]):
         self.operators = operators
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -312,9 +312,7 @@ class Stack(Operator):
         if deep:
             for place, operator in enumerate(self.operators):
                 params[str(place)] = operator
-                if not isinstance(operator, Operator):
-                    continue
-                nested = operator.get_params(deep=True)
+                nested = operator.get_params() if isinstance(operator, Operator) else {}
                 params |= {f"{place}__{name}": value for name, value in nested.items()}
         return params
 
@@ -370,8 +368,8 @@ def check_image(operator: Operator, image_shape: Shape) -> None:
     """Raise if what an operator is to measure is no image."""
     if len(image_shape) != 3:
         raise ValueError(
-            f"{type(operator).__name__} takes images, (channels, height, width). What comes before "
-            f"it gives {tuple(image_shape)}: flat or complex measurements."
+            f"{type(operator).__name__} takes images, (channels, height, width). The operator "
+            f"before it gives {tuple(image_shape)}: flat or complex measurements."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,6 +28,7 @@ from skmetainv.arrays import (
     pairs_of,
 )
 from skmetainv.arrays.units import tells_its_range
+from skmetainv.exceptions import warn
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
@@ -82,7 +82,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
     """What the estimators that restore images from measurements have in common.
 
     A subclass has the parameters `operator`, `noise`, `image_shape`, `data_range`, `clip`,
-    `precision`, `device`, `batch_size` and `random_state`, writes `_reconstruct`, and a `fit` that
+    `precision`, `device`, `batch_size` and `random_state`, writes `_begin`, and a `fit` that
     calls `_fit`.
     """
 
@@ -107,10 +107,6 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
     precision: str
     device: str | torch.device
     random_state: Any
-
-    @abstractmethod
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        """Return the images of a batch of measurements, both as tensors."""
 
     def predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
         """Restore images from measurements.
@@ -153,9 +149,14 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         geometry = self._resized(image_shape)
         return self._restore(X, *self._begin(geometry), geometry)
 
-    def _begin(self, geometry: Geometry) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        """Return what restores a batch, and what is told how many of all images went wrong."""
-        return partial(self._reconstruct, geometry=geometry), self._warn_of_divergence
+    @abstractmethod
+    def _begin(
+        self, geometry: Geometry, **how: Any
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        """Return what restores a batch, and what is told how many of all images went wrong.
+
+        What `how` may be is the subclass's: its `predict` passes it on.
+        """
 
     @torch.inference_mode(False)
     def _restore(
@@ -401,11 +402,10 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
         if n_bad:
-            warnings.warn(
+            warn(
                 f"{n_bad} of {n_images} reconstructions are not finite: the iterations diverged. "
                 "Smaller step sizes, or measurements nearer to those of training, may help.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _watched(
@@ -422,7 +422,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     def _warn_of_unsolved(self, watch: Watch) -> None:
         if watch.n_unsolved:
-            warnings.warn(watch.describe(), ConvergenceWarning, stacklevel=5)
+            warn(watch.describe(), ConvergenceWarning)
 
     # ------------------------------------------------------------------ fitting
 

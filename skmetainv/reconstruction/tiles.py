@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
+
+from skmetainv.parameters import height_and_width, is_integer
 
 
 class Extent(NamedTuple):
@@ -148,24 +149,20 @@ def as_tiles(tile: Any, overlap: Any, seen: Extent) -> Tiles | None:
     if tile is None:
         if overlap is not None:
             raise ValueError(
-                "The 'overlap' parameter is that of tiles: pass tile=(height, width) with it. Got "
+                "The 'overlap' parameter needs 'tile': write tile=(height, width), overlap=4. Got "
                 f"overlap={overlap!r} and tile=None instead."
             )
         return None
-    sides = tuple(tile) if isinstance(tile, tuple | list) else (tile, tile)
-    if len(sides) != 2 or not all(_is_int(side, 1) for side in sides):
+    sides = height_and_width(tile)
+    if sides is None:
         raise ValueError(
             "The 'tile' parameter must be None, an int in the range [1, inf) or two of them, "
             f"(height, width). Got {tile!r} instead."
         )
-    if overlap is not None and not _is_int(overlap, 0):
+    if overlap is not None and not is_integer(overlap, 0):
         raise ValueError(
             "The 'overlap' parameter must be None or an int in the range [0, inf). Got "
             f"{overlap!r} instead."
         )
     pixels = (*sides, seen.reach if overlap is None else overlap)
     return Tiles(*(-(-int(n) // seen.multiple) * seen.multiple for n in pixels))
-
-
-def _is_int(value: Any, least: int) -> bool:
-    return type(value) is not bool and isinstance(value, Integral) and int(value) >= least

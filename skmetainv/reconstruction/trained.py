@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
 from skmetainv.arrays import pairs_of, to_numpy
+from skmetainv.exceptions import warn
 from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import as_noise
@@ -158,6 +158,15 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """Return the fitted attributes before any training, `weights_` among them."""
 
     @abstractmethod
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+        """Return the images of a batch of measurements, both as tensors."""
+
+    def _begin(
+        self, geometry: Geometry, **how: Any
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        return partial(self._reconstruct, geometry=geometry, **how), self._warn_of_divergence
+
+    @abstractmethod
     def _training_loss(self) -> LossLike:
         """Return what training minimises between restored and clean images."""
 
@@ -271,11 +280,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         return self
 
     def _warn_of_interrupt(self) -> None:
-        warnings.warn(
+        warn(
             f"Training was interrupted in epoch {self.n_iter_ + 1}: this {type(self).__name__} has "
             "the weights that it came to, and can be used.",
             ConvergenceWarning,
-            stacklevel=5,
         )
 
     # ------------------------------------------------------------------ learning
@@ -360,10 +368,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             load_arrays(optimizer, before["_optimizer_state_"]["averages"])
         schedule = as_learning_rate(self.lr_schedule)
         if not run.resumable and before["n_iter_"] >= self.max_epochs and not schedule.factor(1.0):
-            warnings.warn(
+            warn(
                 f"The learning rate is 0: its schedule ended after max_epochs={self.max_epochs}.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
         return TrainingLoop(
             batches,

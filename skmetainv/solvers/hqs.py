@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import Interval
 from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import HasNorm, Schedule, check_schedule
+from skmetainv.solvers.schedules import Numbers, Schedule, check_schedule
 
 # Where Zhang et al. (2021) begin, in images of the range [0, 1].
 _FIRST_LEVEL = 49 / 255
@@ -113,20 +112,20 @@ class HQS(PriorSolver):
         return _HQS(self.n_iter, prior, rho, self.denoise_first)
 
 
-class _Matched(nn.Module):
+class _Matched(Numbers):
     """The penalty that goes with a noise level that is learned."""
 
     def __init__(self, noise_level: Schedule, measurement_noise: float, weight: float):
-        super().__init__()
+        super().__init__(power=1)
         self.noise_level, self.measurement_noise = noise_level, measurement_noise
         self.weight = weight
 
-    def forward(self, k: int, of: HasNorm) -> float | torch.Tensor:
-        return self.weight * (self.measurement_noise / self.noise_level(k)) ** 2 * of.squared_norm
+    def factor(self, k: int) -> float | torch.Tensor:
+        return self.weight * (self.measurement_noise / self.noise_level(k)) ** 2
 
 
 class _HQS(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, rho: Schedule | _Matched, denoise_first: bool):
+    def __init__(self, n_iter: int, prior: Prior, rho: Numbers, denoise_first: bool):
         super().__init__(n_iter)
         self.prior, self.rho, self.denoise_first = prior, rho, denoise_first
 

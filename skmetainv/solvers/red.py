@@ -9,7 +9,7 @@ from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import StrOptions
 from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import HasNorm, Schedule
+from skmetainv.solvers.schedules import HasNorm, Schedule, squared_norm
 
 
 class RED(PriorSolver):
@@ -124,7 +124,7 @@ class _Stable(nn.Module):
         self.share, self.rho = share, rho
 
     def forward(self, k: int, of: HasNorm) -> float | torch.Tensor:
-        return self.share(k) / (of.squared_norm + self.rho(k, of))
+        return self.share(k) / (squared_norm(of) + self.rho(k, of))
 
     def __len__(self) -> int:
         return len(self.rho)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetainv.exceptions import warn
 from skmetainv.operators.maps.verdicts import Watch
 from skmetainv.training.batches import Batches
 from skmetainv.training.checkpoints import Keeper, State
@@ -153,7 +153,7 @@ class TrainingLoop:
         progress.close()
         if self.keeper is not None:
             self.keeper.write(self._state())
-        self._warn_of_divergence()
+        self._warn_of_skipped_steps()
 
     def _one_epoch(self, progress: Progress) -> Iterator[Any]:
         """Yield what is left of the epoch's batches."""
@@ -302,23 +302,27 @@ class TrainingLoop:
         if self._step:  # the epoch may have no further
             self._set_learning_rates(self._step - 1)
 
-    def _warn_of_divergence(self) -> None:
-        if not self._n_skipped:
-            return
-        stopped = not self._stopped and self.n_epochs < len(self.epochs)
-        unsolved = f", or ({self._n_unsolved}) linear systems that could not be solved,"
-        unsolved, systems = unsolved * bool(self._n_unsolved), ""
-        if self.watch.n_unsolved:
-            systems = f" {self.watch.describe()}"
-        warnings.warn(
-            f"Training diverged: {self._n_skipped} step(s) had a loss or a squared gradient that "
-            f"is not finite{unsolved} and were skipped. "
-            f"{'No step of the last epoch was finite: training stopped. ' * stopped}"
-            "Smaller inner and outer learning rates, or images within the data range, may help."
-            f"{systems}",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    def _warn_of_skipped_steps(self) -> None:
+        if self._n_skipped:
+            warn(" ".join(self._about_skipped_steps()), ConvergenceWarning)
+
+    def _about_skipped_steps(self) -> Iterator[str]:
+        n_diverged = self._n_skipped - self._n_unsolved
+        if n_diverged:
+            yield (
+                f"Training diverged: {n_diverged} step(s) had a loss or a squared gradient that is "
+                "not finite and were skipped. Smaller inner and outer learning rates, or images "
+                "within the data range, may help."
+            )
+        if self._n_unsolved:
+            yield (
+                f"{self._n_unsolved} step(s) of training had linear systems that could not be "
+                "solved and were skipped."
+            )
+            if self.watch.n_unsolved:  # none of those before a checkpoint
+                yield self.watch.describe()
+        if not self._stopped and self.n_epochs < len(self.epochs):
+            yield "All steps of the last epoch were skipped: training stopped."
 
 
 def _gradient(p: torch.Tensor) -> torch.Tensor:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from tqdm import notebook
-from tqdm.auto import tqdm
-
+from skmetainv.bars import bar, is_drawn, write_line
 from skmetainv.training.figures import History, as_text
 
 
@@ -27,8 +23,8 @@ class Progress:
     """
 
     def __init__(self, n_steps: int, n_done: int, *, show: bool):
-        drawn = show and _is_drawn()
-        self._bar = tqdm(total=n_steps, initial=n_done, unit="step", disable=not drawn)
+        drawn = show and is_drawn()
+        self._bar = bar(drawn=drawn, total=n_steps, initial=n_done, unit="step")
         self._writes = show and not drawn
 
     def begin_epoch(self, name: str) -> None:
@@ -46,13 +42,8 @@ class Progress:
         self._bar.set_postfix(figures)
         if self._writes:
             told = ", ".join(f"{name}={value}" for name, value in figures.items())
-            print(f"{self._name}: {told}", file=sys.stderr, flush=True)
+            write_line(f"{self._name}: {told}")
 
     def close(self) -> None:
         """Leave the bar as it is."""
         self._bar.close()
-
-
-def _is_drawn() -> bool:
-    """Whether a bar would be drawn over itself, and not written down again with every step."""
-    return issubclass(tqdm, notebook.tqdm_notebook) or sys.stderr.isatty()

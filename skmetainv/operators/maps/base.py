@@ -20,10 +20,7 @@ Shape = tuple[int, ...]
 # Up to this many entries a matrix is worth writing down.
 _DENSE_ENTRIES = 2**22
 _LANCZOS_STEPS = 60
-_NO_NORM = (
-    "The default step size needs the norm of the operator, and that of this nonlinear one cannot "
-    "be found at a random image in [0, 1]: pass a number, as in GradientDescent(step_size=0.1)."
-)
+_NO_NORM = "The norm of this nonlinear operator cannot be found at a random image in [0, 1]:"
 _NEEDS_LINEAR = "needs a linear operator, and this one is nonlinear."
 
 
@@ -100,7 +97,7 @@ class ForwardMap(nn.Module):
             except (RuntimeError, NotImplementedError, TypeError) as error:
                 raise ValueError(f"{_NO_NORM} {error}") from error
         if not norm.isfinite():
-            raise ValueError(f"{_NO_NORM} It is {norm.item()} there.")
+            raise ValueError(f"{_NO_NORM} it is {norm.item()} there.")
         return norm
 
     @cached_property

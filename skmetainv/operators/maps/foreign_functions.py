@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -73,9 +73,12 @@ class ForeignFunction(OneType):
         if self.complex_argument:
             given = torch.view_as_complex(given.contiguous())
         y = self.function(given)
-        if y.is_complex():
-            y = y.real if self.real_result else torch.view_as_real(y.resolve_conj())
-        return y.to(x)
+        return (y.real if self.real_result else as_real(y)).to(x)
+
+
+def as_real(y: torch.Tensor) -> torch.Tensor:
+    """Return complex numbers as a last axis of real and imaginary parts, others as they are."""
+    return torch.view_as_real(y.resolve_conj()) if y.is_complex() else y
 
 
 class Understood(NamedTuple):
@@ -89,6 +92,15 @@ class Understood(NamedTuple):
     """Whether the result was complex; the last axis of `shape` then has both parts."""
     differentiable: bool
     """Whether autograd knows its derivative."""
+
+
+class Trial(NamedTuple, Generic[Result]):
+    """What a call gave that was tried in single and in double precision."""
+
+    result: Result
+    """In double precision, or in the only one that it takes."""
+    only: torch.dtype | None
+    """The only one; None if it takes both."""
 
 
 class WrongResultError(ValueError):
@@ -127,9 +139,7 @@ def understood(
     if isinstance(function, nn.Module):
         function = copy.deepcopy(function).cpu().eval().requires_grad_(False)
     takes_complex = adjoint_of is not None and adjoint_of.is_complex
-    call, results = _tried(function, name, shape, takes_complex)
-    only = next(iter(results)) if len(results) == 1 else None
-    y = results[only or torch.float64]
+    call, (y, only) = _tried(function, name, shape, takes_complex)
     if isinstance(function, nn.Module):
         convert(function, only or torch.float64)
     foreign = ForeignFunction(call, only, takes_complex, real_result=adjoint_of is not None)
@@ -139,8 +149,8 @@ def understood(
 
 def _tried(
     function: Callable[..., Any], name: str, shape: Shape, takes_complex: bool
-) -> tuple[Callable[..., torch.Tensor], dict[torch.dtype, torch.Tensor]]:
-    """Return the first way of calling a function that works, and what it gives in which types."""
+) -> tuple[Callable[..., torch.Tensor], Trial[torch.Tensor]]:
+    """Return the first way of calling a function that works, and what became of it."""
     refused: Exception | None = None
     for call, with_graph in (
         (function, True),
@@ -157,9 +167,9 @@ def _tried(
             given = torch.view_as_complex(x.clone()) if takes_complex else x.clone()
             return _checked(call(given), name, given, call)
 
-        results, error = in_each_precision(tried)
-        if results:
-            return call, results
+        trial, error = in_each_precision(tried)
+        if trial is not None:
+            return call, trial
         if refused is None or isinstance(error, WrongResultError):
             refused = error
     if isinstance(refused, WrongResultError):
@@ -172,20 +182,20 @@ def _tried(
 
 def in_each_precision(
     call: Callable[[torch.dtype], Result],
-) -> tuple[dict[torch.dtype, Result], Exception | None]:
-    """Call a function for single and for double precision.
+) -> tuple[Trial[Result] | None, Exception | None]:
+    """Try a call in single and in double precision.
 
     Parameters
     ----------
     call : callable
-        Takes the type.
+        ``call(dtype)`` computes in this type, or raises an error.
 
     Returns
     -------
-    results : dict of torch.dtype to object
-        What it returned, for the types in which it raised nothing.
+    trial : Trial or None
+        What it gives; None if neither works.
     refused : Exception or None
-        The last that it raised.
+        Why it does not work in one of them.
     """
     results, refused = {}, None
     for dtype in (torch.float32, torch.float64):
@@ -193,7 +203,10 @@ def in_each_precision(
             results[dtype] = call(dtype)
         except Exception as error:
             refused = error
-    return results, refused
+    if not results:
+        return None, refused
+    *_, (dtype, result) = results.items()
+    return Trial(result, dtype if refused else None), refused
 
 
 def convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
+from textwrap import shorten
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
+
+from skmetainv.exceptions import warn
+
+# So many characters of an operator are shown: a matrix has many.
+_LONGEST_NAME = 100
 
 
 class Watch:
@@ -38,11 +43,12 @@ class Watch:
 
     def describe(self) -> str:
         """Return the text of a warning about them."""
-        where = "" if self.operator is None else f" of {self.operator!r}"
+        name = shorten(repr(self.operator), _LONGEST_NAME, placeholder=" ...")
+        where = "" if self.operator is None else f" of {name}"
         return (
             f"{self.n_unsolved} linear system(s) (A'A + rho I) x = b{where} could not be solved: "
-            f"what is left is up to {self.worst:.2g} of the right-hand side. Check that 'adjoint' "
-            "is the adjoint of 'forward'. If it is, a larger penalty or precision='float64' helps."
+            f"relative residual up to {self.worst:.2g}. A larger penalty or precision='float64' "
+            "may help. If the operator is your own, check its adjoint: <A x, y> = <x, A' y>."
         )
 
 
@@ -52,7 +58,7 @@ class _Alone(Watch):
     def note(self, unsolved: list[float]) -> None:
         own = Watch()
         own.note(unsolved)
-        warnings.warn(own.describe(), ConvergenceWarning, stacklevel=2)
+        warn(own.describe(), ConvergenceWarning)
 
 
 _CURRENT: ContextVar[Watch | None] = ContextVar("watch", default=None)
