@@ -160,9 +160,10 @@ checkpoint, warm_start, random_state, verbose
         """
         return super().fit(X, y, X_val, y_val)
 
-    def predict(  # type: ignore[override]  # the noise level, a denoiser's own, comes first
+    def predict(
         self,
         X: Any,
+        *,
         noise_level: float | None = None,
         image_shape: tuple[int, ...] | None = None,
         tile: int | tuple[int, int] | None = None,
@@ -228,7 +229,7 @@ checkpoint, warm_start, random_state, verbose
             return [ready._restore(x[None], reconstruct, tell, geometry)[0] for x in X]
         return ready._restore(X, reconstruct, tell, geometry)
 
-    def score(self, X: Any, y: Any = None, image_shape: tuple[int, ...] | None = None) -> float:
+    def score(self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
 
         Parameters
@@ -261,7 +262,9 @@ checkpoint, warm_start, random_state, verbose
         DataConversionWarning
             If images or the noise are in units that can hardly be meant.
         """
-        return super(LearnedDenoiser, self._ready(X, image_shape)).score(X, y, image_shape)
+        return super(LearnedDenoiser, self._ready(X, image_shape)).score(
+            X, y, image_shape=image_shape
+        )
 
     def restorations(
         self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any
@@ -318,7 +321,7 @@ checkpoint, warm_start, random_state, verbose
         return chain.from_iterable(single)
 
     def simulate(
-        self, X: Any, random_state: Any = None, image_shape: tuple[int, ...] | None = None
+        self, X: Any, random_state: Any = None, *, image_shape: tuple[int, ...] | None = None
     ) -> Any:
         """Return noisy copies of clean images.
 
@@ -350,10 +353,10 @@ checkpoint, warm_start, random_state, verbose
             If images, or the noise, are in units that can hardly be meant.
         """
         if not _is_ragged(X):
-            return super().simulate(X, random_state, image_shape)
+            return super().simulate(X, random_state, image_shape=image_shape)
         seed = integer_seed(self.random_state if random_state is None else random_state)
         simulate = super().simulate
-        return [simulate(x[None], seed + i, image_shape)[0] for i, x in enumerate(X)]
+        return [simulate(x[None], seed + i, image_shape=image_shape)[0] for i, x in enumerate(X)]
 
     @property
     def noise(self) -> float:  # type: ignore[override]

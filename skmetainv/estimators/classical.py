@@ -200,7 +200,7 @@ class ClassicalReconstructor(FromStart):
         return self._fit(X, y, self._try)
 
     def predict(
-        self, X: Any, image_shape: tuple[int, ...] | None = None, return_record: bool = False
+        self, X: Any, *, image_shape: tuple[int, ...] | None = None, return_record: bool = False
     ) -> Any:
         """Restore images from measurements.
 

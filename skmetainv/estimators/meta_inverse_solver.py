@@ -305,7 +305,9 @@ default="per_step"
         self.verbose = verbose
 
     @torch.inference_mode(False)
-    def staged_predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Iterator[Any]:
+    def staged_predict(
+        self, X: Any, *, image_shape: tuple[int, ...] | None = None
+    ) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
 
         Parameters

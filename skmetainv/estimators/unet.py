@@ -222,6 +222,7 @@ class UNetReconstructor(SupervisedReconstructor):
     def predict(
         self,
         X: Any,
+        *,
         image_shape: tuple[int, ...] | None = None,
         tile: int | tuple[int, int] | None = None,
         overlap: int | None = None,

@@ -108,7 +108,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
     device: str | torch.device
     random_state: Any
 
-    def predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
+    def predict(self, X: Any, *, image_shape: tuple[int, ...] | None = None) -> Any:
         """Restore images from measurements.
 
         Parameters
@@ -178,7 +178,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         tell(n_bad, len(images))
         return match_type(X, images[0] if is_single else images)
 
-    def score(self, X: Any, y: Any = None, image_shape: tuple[int, ...] | None = None) -> float:
+    def score(self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
 
         Parameters
@@ -312,7 +312,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     @torch.inference_mode(False)
     def simulate(
-        self, X: Any, random_state: Any = None, image_shape: tuple[int, ...] | None = None
+        self, X: Any, random_state: Any = None, *, image_shape: tuple[int, ...] | None = None
     ) -> Any:
         """Return measurements of clean images, as training simulates them.
 
