@@ -21,6 +21,7 @@ from sklearn.utils._param_validation import StrOptions as _StrOptions
 
 __all__ = [
     "Interval",
+    "InvalidParameterError",
     "ParameterObject",
     "StrOptions",
     "advice",

@@ -329,5 +329,5 @@ def test_arithmetic_of_operators():
     ],
 )
 def test_nonsense_is_a_type_error(expression):
-    with pytest.raises(TypeError, match=r"Identity|ufuncs"):
+    with pytest.raises(TypeError, match=r"must be an Operator|by a number|Identity|ufuncs"):
         expression(Identity())

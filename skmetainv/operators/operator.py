@@ -15,7 +15,13 @@ from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import normalized, scaled
 from skmetainv.operators.maps.sums import added, stacked
-from skmetainv.parameters import Interval, ParameterObject, advice, comes_from
+from skmetainv.parameters import (
+    Interval,
+    InvalidParameterError,
+    ParameterObject,
+    advice,
+    comes_from,
+)
 
 
 class Operator(ParameterObject):
@@ -355,11 +361,11 @@ def check_operator(operator: Any, name: str) -> None:
 
     Raises
     ------
-    ValueError
-        If it is not an `Operator`.
+    InvalidParameterError
+        If it is not an `Operator`: scikit-learn's, a ValueError and a TypeError.
     """
     if not isinstance(operator, Operator):
-        raise ValueError(
+        raise InvalidParameterError(
             f"{name} must be an Operator. Got {operator!r} instead.{advice([Operator], operator)}"
         )
 
@@ -399,7 +405,7 @@ def _number(value: Any, verb: str) -> float:
     alone = getattr(value, "shape", None) == () and "complex" not in str(value.dtype)
     if isinstance(value, Real) or alone:
         return float(value)
-    raise ValueError(
+    raise InvalidParameterError(
         f"An operator is {verb} by a number. Got {value!r} instead: outer @ inner applies one "
         "operator after another."
     )

@@ -348,7 +348,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         check_image_shape(image_shape)
         grid = self.image_shape if image_shape is None else image_shape
         images, is_single = self._images(
-            X, grid or self._shape_of_one(X), allow_nan=has_missing(self.operator)
+            X, grid or self._known_shape(X), allow_nan=has_missing(self.operator)
         )
         geometry, _, A = self._geometry(images, grid)
         A = self._placed(A)
@@ -492,13 +492,14 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
             check_consistent_length(clean, y)
         return Problem(clean, measured, geometry, operator, self._placed(A))
 
-    def _shape_of_one(self, X: Any) -> tuple[int, ...] | None:
-        """Return the shape of images where `X` is one without its first axis, as `fit` knows."""
+    def _known_shape(self, X: Any) -> tuple[int, ...] | None:
+        """Return the shape of images, if `X` is one, or several, as `fit` has seen them."""
+        shape = tuple(getattr(X, "shape", ()))
         if not hasattr(self, "_geometry_"):
             return None
-        known = self._geometry_
-        is_one = tuple(getattr(X, "shape", ())) == known.images.shape
-        return known.image_shape if is_one and len(known.images.shape) > 1 else None
+        own = self._geometry_.images.shape
+        is_one = shape == own and len(own) > 1
+        return self._geometry_.image_shape if is_one or shape[1:] == own else None
 
     def _are_swapped(self, measured: Any, clean: Any) -> bool:
         """Whether what is called clean has the shape that what is called measured would give."""
