@@ -18,6 +18,7 @@ import time
 
 import numpy as np
 
+from benchmarks.command_line import command_line
 from benchmarks.record import save
 from skmetainv import UNetReconstructor
 from skmetainv.datasets import load_faces
@@ -93,7 +94,7 @@ def differences():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = command_line(__doc__)
     parser.add_argument("--measure", nargs="+", metavar="NAME SIDE [TILE]", help=argparse.SUPPRESS)
     parser.add_argument("--sides", nargs="+", type=int, default=[SIDE // 2, SIDE])
     args = parser.parse_args()

@@ -11,3 +11,4 @@ html_theme = "pydata_sphinx_theme"
 autosummary_generate = True
 numpydoc_class_members_toctree = False
 numpydoc_show_inherited_class_members = False
+myst_heading_anchors = 2

@@ -4,7 +4,7 @@ import sys
 import warnings
 
 # Between a user's line and ours there may be those of these.
-_BETWEEN = ("skmetainv", "sklearn", "torch", "contextlib")
+_BETWEEN = ("skmetainv", "sklearn", "joblib", "torch", "contextlib")
 
 
 class InnerStepsWarning(UserWarning):
@@ -12,15 +12,23 @@ class InnerStepsWarning(UserWarning):
 
 
 class WeightsWarning(UserWarning):
-    """A file of weights leaves a choice, which was made: the message says how."""
+    """A file of weights could be read in more than one way: the message says which was taken."""
 
 
 class SkippedFilesWarning(UserWarning):
-    """Files of a folder of pictures are left out."""
+    """Files of a folder of pictures were left out."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line, outside of this library, that led here."""
+    """Warn, pointing at the line outside of this library that led here.
+
+    Parameters
+    ----------
+    message : str
+        The text.
+    category : type of Warning
+        Its class.
+    """
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and _package(frame.f_globals) in _BETWEEN:
         level, frame = level + 1, frame.f_back

@@ -2,7 +2,8 @@
 
 All metrics take the clean images first, and give the mean over the images, or one value per image.
 Both arrays have shape ``(n, height, width)``, ``(n, height, width, channels)`` or ``(n, channels,
-height, width)``; one colour image may come without its first axis. Tensors are taken as well.
+height, width)``; one colour image may come without its first axis. Tensors are taken as well, and
+lists of arrays of different sizes.
 
 Without a `data_range` integers and floats may meet. Integers of pictures (uint8, uint16) become
 their share of their type's maximum, so that 8-bit pictures are compared with what `predict` gives.
@@ -23,9 +24,11 @@ from skimage.metrics import (
     peak_signal_noise_ratio,
     structural_similarity,
 )
+from sklearn.exceptions import DataConversionWarning
 
 from skmetainv.arrays import as_array, has_mask, image_layout, integer_unit, is_one_image
-from skmetainv.arrays.units import warn_of_range, warn_of_type
+from skmetainv.arrays.units import tells_its_range, warn_of_range, warn_of_type
+from skmetainv.exceptions import warn
 from skmetainv.losses import LPIPS, Criterion
 
 Range: TypeAlias = float | tuple[float, float]
@@ -33,9 +36,9 @@ Range: TypeAlias = float | tuple[float, float]
 # The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
-# Arrays of different types whose largest values differ by so much are in different units: pictures
-# of 8 and 16 bits have 255 and 65535 times the numbers of floats.
-_ANOTHER_UNIT = 100, 1e5
+# In so many times the numbers of floats pictures of 8 and 16 bits are. Arrays of different types of
+# which one is about so many times as large as the other are in different units.
+_UNITS = 255, 65535
 
 # Images whose features are computed at a time.
 _LPIPS_BATCH = 16
@@ -176,15 +179,13 @@ def ssim(
     """
     pairs = _paired(clean, restored, data_range)
     low, width = _checked_range(data_range)
-    shortest = min(pairs[0][0].shape[:2])
-    window = min(_SSIM_WINDOW, shortest - 1 + shortest % 2)
     values = [
         structural_similarity(
             x - low,
             z - low,
             data_range=width,
             channel_axis=-1 if x.ndim == 3 else None,
-            win_size=window,
+            win_size=_window(x),
             gaussian_weights=True,
             sigma=_SSIM_SIGMA,
             use_sample_covariance=False,
@@ -270,12 +271,19 @@ def lpips(
         net, None if weights is None else os.path.abspath(weights), upsample
     )
     values: list[float] = []
-    for start in range(0, len(pairs), _LPIPS_BATCH):
-        xs, zs = zip(*pairs[start : start + _LPIPS_BATCH], strict=True)
+    n = _LPIPS_BATCH if len({x.shape for x, _ in pairs}) == 1 else 1
+    for start in range(0, len(pairs), n):
+        xs, zs = zip(*pairs[start : start + n], strict=True)
         with torch.no_grad():
             distances = criterion(_unit_tensor(zs, low, width), _unit_tensor(xs, low, width))
         values += distances.tolist()
     return _reduced(values, per_image)
+
+
+def _window(image: np.ndarray) -> int:
+    """Return the side of the largest odd window that fits, of 11 at most."""
+    shortest = min(image.shape[:2])
+    return min(_SSIM_WINDOW, shortest - 1 + shortest % 2)
 
 
 def over_batches(
@@ -320,7 +328,12 @@ def _paired(
     clean: ArrayLike, restored: ArrayLike, data_range: Range | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the images of two batches side by side, as floats in one unit, channels last."""
+    if _differ_in_size(clean) or _differ_in_size(restored):
+        singles: Any = zip(clean, restored, strict=True)  # type: ignore[arg-type]
+        return [_paired(x[None], z[None], data_range)[0] for x, z in singles]
     x, z = _batch(clean, "clean"), _batch(restored, "restored")
+    if {x.ndim, z.ndim} == {3, 4} and x.size == z.size:  # gray images, one with an axis of channels
+        x, z = x.reshape(x.shape[:3]), z.reshape(z.shape[:3])
     if x.shape != z.shape:
         raise ValueError(
             "clean and restored must have the same shape, (n, height, width), (n, height, width, "
@@ -333,13 +346,24 @@ def _paired(
     return list(zip(*shares, strict=True))
 
 
+def _differ_in_size(images: ArrayLike) -> bool:
+    """Whether images are a list of arrays of different shapes."""
+    return isinstance(images, list | tuple) and len({np.shape(image) for image in images}) > 1
+
+
 def _units(x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
     """Return what two arrays are divided by: the same, where they are of one type."""
     if x.dtype == z.dtype and x.dtype.kind in "iu":
         ends = [min(x.min(), z.min()), max(x.max(), z.max())]
         unit = integer_unit(np.array(ends, dtype=x.dtype))
         return unit, unit
-    return integer_unit(x), integer_unit(z)
+    units = integer_unit(x), integer_unit(z)
+    if x.dtype.kind in "iu" and z.dtype.kind in "iu":  # that of the type that tells its range
+        units = (
+            units[0] if tells_its_range(x.dtype) else units[1],
+            units[1] if tells_its_range(z.dtype) else units[0],
+        )
+    return units
 
 
 def _batch(images: ArrayLike, name: str) -> np.ndarray:
@@ -373,21 +397,31 @@ def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range 
     """
     low, width = _checked_range(data_range)
     (small, of_small), (large, of_large) = sorted(
-        (np.nanmax(np.abs(values), initial=0.0) / unit, f"{name}, of {values.dtype},")
+        (float(np.nanmean(np.abs(values))) / unit, f"{name}, of {values.dtype},")
         for name, values, unit in images
     )
     kinds = {"float" if v.dtype.kind == "f" else v.dtype.name for _, v, _ in images}
-    if len(kinds) > 1 and small > 0 and _ANOTHER_UNIT[0] <= large / small <= _ANOTHER_UNIT[1]:
+    ratio = large / small if small > 0 else 0.0
+    in_different_units = any(unit / 2 < ratio < 2 * unit for unit in _UNITS)
+    if in_different_units and len(kinds) > 1:
         raise ValueError(
-            f"clean and restored are not in one unit: {of_large} counts up to {large:g}, and "
-            f"{of_small} up to {small:g}. Without data_range integers of pictures become their "
-            "share of their type's maximum; with it all values are taken as they are."
+            f"clean and restored are not in one unit: {of_large} is {large:.3g} in the "
+            f"mean, and {of_small} {small:.3g}. Without data_range integers of pictures become "
+            "their share of their type's maximum; with it all values are taken as they are."
         )
     if data_range is not None:
         return
     for name, values, unit in images:
         warn_of_type(values, unit, name)
-        warn_of_range(values / unit, (low, low + width), name)
+    name, clean, unit = images[0]
+    if unit == 1:
+        warn_of_range(clean, (low, low + width), name)
+    if in_different_units:
+        warn(
+            f"clean and restored may not be in one unit: {of_large} is {large:.3g} in the mean, "
+            f"and {of_small} {small:.3g}.",
+            DataConversionWarning,
+        )
 
 
 def _checked_range(data_range: Range | None) -> tuple[float, float]:

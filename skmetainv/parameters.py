@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any, Self
 
 from sklearn.base import BaseEstimator
@@ -19,7 +20,19 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 
-__all__ = ["Interval", "ParameterObject", "StrOptions", "advice", "comes_from", "described"]
+__all__ = [
+    "Interval",
+    "InvalidParameterError",
+    "ParameterObject",
+    "StrOptions",
+    "advice",
+    "check_parameter",
+    "comes_from",
+    "described",
+    "height_and_width",
+    "integers",
+    "is_integer",
+]
 
 
 class StrOptions(_StrOptions):
@@ -30,7 +43,8 @@ class StrOptions(_StrOptions):
     options : iterable of str
         The strings.
     aliases : mapping of str to str, default=None
-        Other words for some of them, in small letters: not taken, but understood by errors.
+        Other words for some of them, in small letters. They are refused, and the error says which
+        option to write.
     """
 
     def __init__(self, options: Iterable[str], aliases: Mapping[str, str] | None = None):
@@ -42,7 +56,7 @@ class StrOptions(_StrOptions):
         return f"a str among {{{', '.join(repr(option) for option in sorted(self.options))}}}"
 
     def instead_of(self, value: Any) -> str | None:
-        """Return the option that a word stands for, as it is written; None if there is none."""
+        """Return the option that a word stands for, as code; None if there is none."""
         option = self.words.get(_plain(value)) if isinstance(value, str) else None
         return None if option is None else repr(option)
 
@@ -54,14 +68,14 @@ class ParameterObject(BaseEstimator):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return what to write where `value` was given and such an object is asked for.
+        """Return what to write instead of `value`, as code; None if nothing is known.
 
-        None if nothing is known; a subclass names its adapters.
+        `value` was given where such an object is asked for. A subclass names its adapters.
         """
         return None
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, those of a part as ``part__parameter``.
+        """Set parameters; those of a parameter that is an object, as ``part__parameter``.
 
         Parameters
         ----------
@@ -76,7 +90,7 @@ class ParameterObject(BaseEstimator):
         Raises
         ------
         ValueError
-            If a name is unknown, or a part that is None, a number or a string has no parameters.
+            If a name is unknown, or if a part is None, a number or a string, which have none.
         """
         own = self.get_params(deep=False)
         for name in params:
@@ -107,11 +121,8 @@ class ParameterObject(BaseEstimator):
         """Check the parameters one by one, and add to an error what to write instead."""
         owner, constraints = type(self).__name__, self._parameter_constraints
         for name, value in self.get_params(deep=False).items():
-            try:
-                validate_parameter_constraints(constraints, {name: value}, caller_name=owner)
-            except InvalidParameterError as error:
-                hint = advice(constraints[name], value, name) or self._elsewhere(value)
-                raise InvalidParameterError(f"{error}{hint}") from None
+            if name in constraints:
+                check_parameter(name, value, constraints[name], owner, self._elsewhere)
 
     def _elsewhere(self, value: Any) -> str:
         """Return which parameter takes a value that was given as another one."""
@@ -121,13 +132,79 @@ class ParameterObject(BaseEstimator):
         return ""
 
 
+def check_parameter(
+    name: str,
+    value: Any,
+    constraints: list[Any],
+    owner: str,
+    elsewhere: Callable[[Any], str] | None = None,
+) -> None:
+    """Raise unless a parameter is among what it takes, and say what to write instead.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    value : object
+        What was given.
+    constraints : list
+        What it takes, as scikit-learn declares it.
+    owner : str
+        Whose parameter it is.
+    elsewhere : callable, default=None
+        Gives what to write of a value of which the constraints know nothing.
+
+    Raises
+    ------
+    ValueError
+        If the value is not among them.
+    """
+    try:
+        validate_parameter_constraints({name: constraints}, {name: value}, caller_name=owner)
+    except InvalidParameterError as error:
+        hint = advice(constraints, value, name) or (elsewhere(value) if elsewhere else "")
+        raise InvalidParameterError(f"{error}{hint}") from None
+
+
+def is_integer(value: Any, least: int) -> bool:
+    """Whether something is an integer of at least `least`; True and False are none."""
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
+
+
+def integers(value: Any, *lengths: int, least: int = 1) -> tuple[int, ...] | None:
+    """Return a tuple or a list of integers.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    *lengths : int
+        How many there may be.
+    least : int, default=1
+        The least that each may be.
+
+    Returns
+    -------
+    integers : tuple of int
+        None if `value` is something else.
+    """
+    if not isinstance(value, tuple | list) or len(value) not in lengths:
+        return None
+    return tuple(map(int, value)) if all(is_integer(n, least) for n in value) else None
+
+
+def height_and_width(value: Any) -> tuple[int, ...] | None:
+    """Return two positive integers, of which one alone stands for both; None of anything else."""
+    return integers(value if isinstance(value, tuple | list) else (value, value), 2)
+
+
 def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
-    """Return what to write instead of a value that is not among what a parameter takes.
+    """Return what to write instead of a value that a parameter does not take.
 
     Parameters
     ----------
     constraints : sequence
-        What it takes; `ParameterObject` and `StrOptions` among them are asked.
+        What it takes. Those that have `instead_of` are asked: `ParameterObject` and `StrOptions`.
     value : object
         What was given.
     name : str, default=""
@@ -136,7 +213,7 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
     Returns
     -------
     advice : str
-        A sentence after a space; empty if nothing is known.
+        A sentence, with a space before it; empty if nothing is known.
     """
     line = None
     if isinstance(value, type) and issubclass(value, tuple(_kinds(constraints))):
@@ -148,7 +225,7 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
 
 
 def comes_from(value: Any, package: str) -> bool:
-    """Whether an object is of a class of `package`, or of one that is made from such a class."""
+    """Whether an object is of a class of `package`, or of a subclass of one."""
     return any(kind.__module__.partition(".")[0] == package for kind in type(value).__mro__)
 
 

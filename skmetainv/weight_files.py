@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any, NamedTuple, TypeVar
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from safetensors.torch import load_file
 
-from skmetainv.exceptions import WeightsWarning
+from skmetainv.exceptions import WeightsWarning, warn
 
 State = dict[str, torch.Tensor]
 Understood = TypeVar("Understood")
@@ -62,9 +61,9 @@ def read_weights(
 ) -> Understood:
     """Return what a network makes of the weights in a file.
 
-    The file is a state dict, by `torch.save` or in safetensors, or dictionaries that hold one at
-    any depth, beside whatever else. Names may begin with any prefix, which all weights of the
-    network share, and have in them what torch.compile and DataParallel put there.
+    The file is a state dict, by `torch.save` or in safetensors, or holds dictionaries that contain
+    one at any depth, beside whatever else. Names may have a prefix, which all weights of the
+    network must share, and what torch.compile and DataParallel put into them.
 
     Parameters
     ----------
@@ -73,25 +72,32 @@ def read_weights(
     owner : str
         What messages call the network.
     first : sequence of str
-        Names of a weight that each network has, one for each way of naming that is known.
+        Name of a weight that every such network has, one for each way of naming that is known.
     understand : callable
-        ``understand(state)`` gives what is returned, for the tensors of one network, without their
-        prefix; or raises a ValueError with the reason why they are not the network's.
+        ``understand(state)`` takes the tensors of one network, under names without prefix, and
+        returns what is returned here. If they are not the network's, it raises a ValueError with
+        the reason.
     advice : str, default=""
-        What to do where no names are known.
+        What the user can do if no names are known, the end of the error.
+
+    Returns
+    -------
+    result : object
+        What `understand` returned for the network that was chosen.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it holds no weights of the network, or several different ones of which "ema" and "best"
-        single out none; or weights that are not finite floating-point numbers.
+        If it holds no weights of the network. If it holds several different networks, of which the
+        words "ema" and "best" do not single out one. If weights are not finite floating-point
+        numbers.
 
     Warns
     -----
     WeightsWarning
-        If beside the network's prefix there are tensors with other names, which are left out.
+        If there are tensors without the network's prefix, which are left out.
     """
     path = fspath(path)
     tables = list(_tables(_content(path)))
@@ -113,13 +119,39 @@ def read_weights(
     fitting = [other for other, _ in understood]
     left_out = _left_out(network, fitting, dict(tables)[network.keys])
     if left_out:
-        warnings.warn(
-            f"The weights of {owner} in {path} are those of {network.place}. Others beside them "
-            f"were left out: {_listed(left_out)}.",
+        warn(
+            f"{owner} takes the weights of {path} under {network.place}. These other tensors were "
+            f"ignored: {_listed(left_out)}.",
             WeightsWarning,
-            stacklevel=2,
         )
     return result
+
+
+def check_state(state: State, expected: Mapping[str, torch.Tensor]) -> None:
+    """Raise unless the names and shapes of weights are those of a network.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        The weights.
+    expected : mapping of str to tensor
+        Those of the network, whose values do not matter.
+
+    Raises
+    ------
+    ValueError
+        With the first name that does not fit, and the reason.
+    """
+    for name, tensor in expected.items():
+        if name not in state:
+            raise ValueError(f"there is no {name!r}.")
+        if state[name].shape != tensor.shape:
+            raise ValueError(
+                f"{name!r} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}."
+            )
+    unknown = [name for name in state if name not in expected]
+    if unknown:
+        raise ValueError(f"the network has no {unknown[0]!r}.")
 
 
 def _content(path: str) -> Any:

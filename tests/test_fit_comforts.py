@@ -24,7 +24,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skmetainv import ClassicalReconstructor, MetaInverseSolver
+from skmetainv import ClassicalReconstructor, MetaInverseSolver, bars
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
 from skmetainv.metrics import psnr
@@ -32,7 +32,7 @@ from skmetainv.model_selection import compare, psnr_scorer
 from skmetainv.operators import GaussianBlur, MissingPixels
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS
-from skmetainv.training import progress
+from skmetainv.training.progress import Progress
 
 # In batches of 3: two steps in an epoch.
 FACES = load_faces()[:16, ::3, ::3].astype(np.float32)
@@ -354,9 +354,9 @@ def test_progress_in_a_notebook_is_its_bar(monkeypatch):
         def close(self):
             pass
 
-    assert progress.tqdm is tqdm.auto.tqdm  # a notebook's in one
-    monkeypatch.setattr(progress, "tqdm", Widget)
-    progress.Progress(6, 0, show=True)
+    assert bars.tqdm is tqdm.auto.tqdm  # a notebook's in one
+    monkeypatch.setattr(bars, "tqdm", Widget)
+    Progress(6, 0, show=True)
     assert made[0]["disable"] is False
 
 

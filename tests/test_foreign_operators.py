@@ -272,6 +272,7 @@ def test_a_function_without_a_derivative_is_refused(function, linear):
     "function",
     [
         lambda x: scipy.ndimage.gaussian_filter(x, 1.0),
+        lambda x: scipy.ndimage.gaussian_filter(np.asarray(x), 1.0),
         lambda x: x - x.mean(),
         lambda x: x + torch.rand(1),
     ],

@@ -3,6 +3,7 @@
 import os
 import pickle
 import struct
+import sys
 import warnings
 import zlib
 
@@ -233,14 +234,38 @@ def test_what_is_wrong_with_the_machine_is_not_the_pictures_fault(tmp_path, monk
         ImageFolder(tmp_path, size=8, on_error="skip")
 
 
-def test_the_progress_bar_is_for_terminals_or_asked_for(tmp_path, capsys):
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_progress_is_a_bar_in_a_terminal_and_a_line_in_a_file(
+    on_error, tmp_path, capsys, monkeypatch
+):
+    def shown(verbose):
+        images = ImageFolder(tmp_path, size=8, on_error=on_error, verbose=verbose)
+        return (images.check() is images) and capsys.readouterr().err
+
+    for i in range(3):
+        save(tmp_path / f"{i}.png")
+    n_times = 1 + (on_error == "skip")  # at construction, too
+    assert shown(0) == ""
+    assert shown(1) == n_times * "Checking pictures: 3 read, 0 of them failed\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert shown(0) == ""
+    assert shown(True).count("3/3") >= n_times
+
+
+def test_a_parameter_of_a_folder_is_checked_as_an_estimator_s(tmp_path):
     save(tmp_path / "a.png")
-    images = ImageFolder(tmp_path, size=8)
-    images.check()
-    images.check(verbose=False)
-    assert capsys.readouterr().err == ""
-    images.check(verbose=True)
-    assert "Checking pictures" in capsys.readouterr().err
+    for parameter, message in (
+        ({"size": True}, "a positive int, or two of them. Got True instead"),
+        ({"size": (8, True)}, r"Got \(8, True\) instead"),
+        ({"color": "L"}, "'color' parameter of ImageFolder must be .*'bool'.* Got 'L'"),
+        ({"frames": "All"}, "'frames' .* must be a str among .* or None.*Write frames='all'"),
+        ({"on_error": None}, "'on_error' .* must be a str among {'raise', 'skip'}. Got None"),
+        ({"dtype": "int8"}, "'dtype' .* must be a str among .*'uint8'.*. Got 'int8' instead"),
+        ({"background": True}, "'background' .* must be a gray level in .* Got True instead"),
+        ({"verbose": -1}, "'verbose' parameter of ImageFolder must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ImageFolder(tmp_path, **{"size": 8, **parameter})
 
 
 # --- transparency

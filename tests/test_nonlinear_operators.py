@@ -5,6 +5,7 @@ import pytest
 import torch
 from operator_registry import random_image
 
+from skmetainv.denoisers import GaussianSmoothing
 from skmetainv.operators import (
     CompressedSensing,
     DataTerm,
@@ -22,6 +23,7 @@ from skmetainv.operators import (
     Saturation,
     Stack,
 )
+from skmetainv.solvers import RED, GradientDescent, ProximalGradient
 
 
 class Square(Operator):
@@ -168,3 +170,31 @@ def test_saturation_clips_and_phase_retrieval_forgets_the_phase():
 def test_widths_of_two_are_not_taken_for_complex_numbers():
     A = PhaseRetrieval(Identity()).build((1, 3, 2))
     assert A.measurement_shape == (1, 3, 2)
+
+
+def test_a_norm_that_cannot_be_found_is_an_error_of_what_asked_for_it():
+    class NotTwice(Operator):
+        def build(self, image_shape):
+            class NotTwiceMap(ForwardMap):
+                def forward(self, x):
+                    return x.square()
+
+                def vjp(self, x, v):
+                    return 2 * (x * v).detach()
+
+            return NotTwiceMap(image_shape, image_shape)
+
+    reason = r"norm of this nonlinear operator cannot be found at a random image in \[0, 1\]"
+    with pytest.raises(ValueError, match=reason) as error:
+        NotTwice().normalize().build((1, 3, 4))
+    assert "step" not in "".join([str(error.value), *getattr(error.value, "__notes__", [])])
+    A = NotTwice().build((1, 3, 4))
+    data, x = A.bind(torch.zeros(1, 1, 3, 4)), torch.ones(1, 1, 3, 4)
+    for solver in (
+        GradientDescent(),
+        ProximalGradient(GaussianSmoothing()),
+        RED(GaussianSmoothing(), method="steepest_descent"),
+    ):
+        with pytest.raises(ValueError, match=reason) as error:
+            solver.build((1, 3, 4)).float()(x, data)
+        assert "GradientDescent(step_size=0.1)" in error.value.__notes__[0]

@@ -237,7 +237,9 @@ def test_hqs_schedule_is_that_of_zhang_et_al():
     # 0.23 sigma^2 / sigma_k^2
     levels = np.logspace(np.log10(49), np.log10(2.55), 8) / 255
     np.testing.assert_allclose([float(f.prior.noise_level(k)) for k in range(8)], levels)
-    np.testing.assert_allclose([float(f.rho(k)) for k in range(8)], 0.23 * (0.01 / levels) ** 2)
+    np.testing.assert_allclose(
+        [float(f.rho.factor(k)) for k in range(8)], 0.23 * (0.01 / levels) ** 2
+    )
 
 
 def lasso_objective(x, data):

@@ -187,6 +187,19 @@ def test_nothing_else_is_learnable():
     assert schedule(5).item() == pytest.approx(0.3)
 
 
+def test_a_number_in_units_of_the_norm_needs_it():
+    A = (2.0 * Identity()).build((1, 2, 2))
+    for power, expected in ((-1, 0.075), (1, 1.2)):
+        schedule = Schedule(0.3, learnable=False, power=power)
+        assert schedule(0, A) == pytest.approx(expected, rel=1e-3)
+        with pytest.raises(ValueError, match=rf"\|\|A\|\|\^2 to the power {power}.* data term"):
+            schedule(0)
+    assert Schedule(0.3, learnable=False)(0) == 0.3
+    f = HQS(SMOOTH, learnable=("noise_level",)).build(SHAPE)
+    with pytest.raises(ValueError, match="data term"):
+        f.rho(0)
+
+
 # ---------------------------------------------------------------------- the driver
 
 

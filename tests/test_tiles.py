@@ -151,7 +151,10 @@ def test_layouts_batches_and_lists():
         ({"tile": 8, "overlap": -1}, r"'overlap' parameter must be None or an int.*Got -1 instead"),
         ({"tile": 8, "overlap": (1, 1)}, r"Got \(1, 1\) instead"),
         ({"tile": 8, "overlap": False}, "Got False instead"),
-        ({"overlap": 4}, r"pass tile=\(height, width\) with it. Got overlap=4 and tile=None"),
+        (
+            {"overlap": 4},
+            r"write tile=\(height, width\), overlap=4. Got overlap=4 and tile=None",
+        ),
     ],
 )
 def test_bad_tiles_are_named(given, message):

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver, UnrolledReconstructor
-from skmetainv.operators import LinearMap, Operator, Radon
+from skmetainv.operators import LinearMap, MatrixOperator, Operator, Radon
 from skmetainv.operators.maps import normal_equations
 from skmetainv.operators.maps.normal_equations import solve
 from skmetainv.operators.maps.verdicts import Watch, watched
@@ -54,7 +55,7 @@ def test_a_system_that_is_not_solved_is_told_where_nobody_watches(dtype):
     messages = told(lambda: data.prox(x, 0.01))
     assert len(messages) == 1
     assert "2 linear system(s) (A'A + rho I) x = b could not be solved" in messages[0]
-    assert "'adjoint' is the adjoint of 'forward'" in messages[0]
+    assert "check its adjoint" in messages[0]
     assert not told(lambda: data_of(Radon(5), dtype)[0].prox(x, 0.01))
 
 
@@ -137,6 +138,14 @@ def test_an_estimator_warns_once_per_call_and_names_the_operator(precision):
         assert "of NotAdjoint() could not be solved" in messages[0]
 
 
+def test_a_long_name_of_an_operator_is_shortened():
+    matrix = scipy.sparse.random(64, 64, 0.5, random_state=0)
+    message = Watch(MatrixOperator(matrix)).describe()
+    assert " of MatrixOperator(matrix=" in message
+    assert len(message) < 350
+    assert "\n" not in message
+
+
 def test_staged_prediction_warns_once():
     solver = RED(n_iter=1, rho=0.01)
     est = MetaInverseSolver(NotAdjoint(), solver, init=Siren(4, 2), n_inner=1, max_epochs=1)
@@ -150,8 +159,9 @@ def test_training_skips_such_steps():
     est = UnrolledReconstructor(NotAdjoint(), HQS(n_iter=1, rho=0.01), max_epochs=3)
     messages = told(lambda: est.fit(IMAGES))
     assert len(messages) == 1
-    assert "1 step(s)" in messages[0]
-    assert "or (1) linear systems that could not be solved, and were skipped" in messages[0]
+    assert "1 step(s) of training had linear systems that could not be solved" in messages[0]
+    assert "All steps of the last epoch were skipped: training stopped." in messages[0]
+    assert "not finite" not in messages[0]
     assert "of NotAdjoint() could not be solved" in messages[0]
     assert est.history_.get("loss", []) == []
 
@@ -179,9 +189,9 @@ def test_only_the_steps_in_which_they_were_are_skipped():
     messages = told(train)
     assert weight.item() == -2.0
     assert len(messages) == 1
-    assert "2 step(s)" in messages[0]
+    assert "2 step(s) of training had linear systems" in messages[0]
     assert "4 linear system(s)" in messages[0]
-    assert "up to 2 of the right-hand side" in messages[0]
+    assert "relative residual up to 2." in messages[0]
 
 
 def test_validation_between_steps_does_not_count():

@@ -21,6 +21,7 @@ from skmetainv.metrics import lpips, mse, psnr, ssim
 from skmetainv.model_selection import compare, psnr_scorer
 from skmetainv.noise import GaussianNoise
 from skmetainv.operators import (
+    CompressedSensing,
     FourierSampling,
     FunctionOperator,
     GaussianBlur,
@@ -30,7 +31,7 @@ from skmetainv.operators import (
     Radon,
 )
 from skmetainv.representations import Siren
-from skmetainv.solvers import HQS, RED, GradientDescent
+from skmetainv.solvers import HQS, RED, ConjugateGradient, GradientDescent
 
 FACES = load_faces()[:12]
 EIGHT_BITS = np.round(255 * FACES).astype(np.uint8)
@@ -145,6 +146,73 @@ def test_a_gray_denoiser_is_not_shown_the_rows_of_a_colour_image():
         denoiser.predict(RGB[0])
 
 
+@pytest.mark.parametrize(
+    ("fitted", "brought", "line"),
+    [
+        (FACES, FACES[..., None], r"X.reshape\(-1, 25, 25\)"),
+        (FACES, FACES[:, None], r"X.reshape\(-1, 25, 25\)"),
+        (FACES, FACES.reshape(12, -1), r"X.reshape\(-1, 25, 25\)"),
+        (FACES[..., None], FACES, r"X.reshape\(-1, 25, 25, 1\)"),
+        (RGB, FIRST, r"np.moveaxis\(X, 1, -1\)"),
+        (FIRST, RGB, r"np.moveaxis\(X, -1, 1\)"),
+        (RGB, RGB.reshape(12, -1), r"X.reshape\(-1, 25, 25, 3\)"),
+        (FACES, FACES[0, :20, :16], r"image_shape=\(20, 16\)"),
+        (FACES, RGB[0], r"one image of 3 channel\(s\); images here are gray"),
+    ],
+)
+def test_an_array_that_lies_otherwise_is_answered_with_a_line(fitted, brought, line):
+    est = classical().fit(fitted)
+    with pytest.raises(ValueError, match=line):
+        est.predict(brought)
+
+
+def test_images_given_as_measurements_of_another_shape_are_known():
+    est = classical(Radon(angles=5)).fit(FACES)
+    for call in (est.predict, lambda X: est.score(X, est.simulate(X))):
+        with pytest.raises(ValueError, match=r"has the shape of images, of which simulate\(X\)"):
+            call(FACES)
+
+
+def test_one_image_to_simulate_is_known_after_fit():
+    est = classical().fit(FACES)
+    np.testing.assert_array_equal(est.simulate(FACES[0]), est.simulate(FACES[:1])[0])
+
+
+def test_one_flat_measurement_of_an_image():
+    est = classical(CompressedSensing(0.3)).fit(FACES)
+    y = est.simulate(FACES[:1])
+    np.testing.assert_array_equal(est.predict(y[0]), est.predict(y)[0])
+
+
+@pytest.mark.parametrize("images", [FACES, FIRST], ids=["gray", "channels first"])
+def test_complex_measurements(images):
+    est = classical(FourierSampling(acceleration=1.5), solver=ConjugateGradient()).fit(images)
+    y = est.simulate(images[:2])
+    as_complex = y[..., 0] + 1j * y[..., 1]
+    expected = est.predict(y)
+    np.testing.assert_array_equal(est.predict(as_complex), expected)
+    np.testing.assert_array_equal(est.predict(as_complex[0]), expected[0])
+    np.testing.assert_array_equal(est.predict(list(as_complex)), expected)
+    assert est.score(as_complex[0], images[0]) == pytest.approx(est.score(y[:1], images[:1]))
+    with pytest.raises(ValueError, match=r"np\.stack\(\[X\.real, X\.imag\]"):
+        est.fit(images.astype(complex))
+
+
+def test_one_image_is_not_compared():
+    with pytest.raises(ValueError, match="either one image"):
+        compare({"cg": classical()}, np.kron(FACES[0], np.ones((2, 2))), cv=2)
+    with pytest.raises(ValueError, match="takes several images"):
+        compare({"cg": classical()}, RGB[0], cv=2)
+
+
+def test_a_tensor_of_three_planes_is_told():
+    est = classical()
+    with pytest.warns(DataConversionWarning, match=r"taken for 3 gray images"):
+        est.fit(torch.from_numpy(FIRST[0]))
+    with pytest.raises(ValueError, match=r"channels last.* image_shape=\(25, 25, 3\)"):
+        est.set_params(image_shape=(3, 25, 25)).fit(FIRST)
+
+
 def test_an_error_says_what_the_first_axis_is():
     with pytest.raises(ValueError, match=r"shape \(25,\).*: the first axis counts measurements"):
         classical().fit(FACES).predict(FACES[0, :20])
@@ -211,7 +279,7 @@ def test_wide_integers_from_0_to_255_are_eight_bits(est):
 
 UNITS = {
     "floats of 8 bits": (255 * FACES, "far outside the data range"),
-    "8 bits in 16": (EIGHT_BITS.astype(np.uint16), "integers of 16 bits that go up to"),
+    "8 bits in 16": (EIGHT_BITS.astype(np.uint16), "integers of type uint16 that go up to"),
     "more than 8 bits": (16 * EIGHT_BITS.astype(int), "far outside the data range"),
 }
 every_unit = pytest.mark.parametrize(("images", "message"), UNITS.values(), ids=UNITS)
@@ -246,6 +314,8 @@ def test_large_measurements_of_images_in_their_range_are_none():
 @every_estimator
 def test_with_a_data_range_all_units_are_taken(est):
     own = type(est)(**est.get_params(deep=False)).set_params(data_range=255)
+    with pytest.warns(DataConversionWarning, match="a hundredth of the data range"):
+        own.fit(FACES)
     if isinstance(est, DnCNN):
         own.set_params(noise_level=25.0)
     for images in (255 * FACES, EIGHT_BITS, EIGHT_BITS.astype(np.uint16), EIGHT_BITS.astype(int)):
@@ -325,7 +395,6 @@ def test_a_range_takes_all_values_as_they_are():
         (255 * FACES, EIGHT_BITS, None),
         (EIGHT_BITS, FACES, 255),
         (EIGHT_BITS, EIGHT_BITS.astype(np.uint16), None),
-        (EIGHT_BITS, 2 * EIGHT_BITS.astype(int), None),
     ],
 )
 def test_what_is_not_in_one_unit_is_not_compared(clean, restored, data_range):
@@ -337,7 +406,7 @@ def test_what_is_not_in_one_unit_is_not_compared(clean, restored, data_range):
 def test_metrics_tell_of_floats_that_are_none_in_their_range():
     with pytest.warns(DataConversionWarning, match="pass data_range, 255"):
         psnr(255 * FACES, 255 * FACES + 1)
-    with pytest.warns(DataConversionWarning, match="restored has values up to"):
+    with pytest.warns(DataConversionWarning, match="may not be in one unit: restored, of float64"):
         psnr(FACES, 255 * FACES)
 
 
@@ -345,6 +414,26 @@ def test_one_type_is_one_unit():
     wide = 2 * EIGHT_BITS.astype(int)
     with pytest.warns(DataConversionWarning, match="far outside the data range"):
         assert psnr(wide // 2, wide) == pytest.approx(psnr(wide // 2, wide, data_range=1))
+
+
+def test_integers_with_overshoot_are_eight_bits_beside_such():
+    wide = np.round(255 * FACES).astype(int) + 3
+    wide[0, 0, :2] = -5, 270
+    with pytest.warns(DataConversionWarning, match="restored has integers of type int64"):
+        assert psnr(EIGHT_BITS, wide) == pytest.approx(psnr(EIGHT_BITS, wide, data_range=255))
+
+
+def test_one_wrong_pixel_is_no_other_unit():
+    restored = FACES + 0.05
+    restored[0, 3, 3] = 200
+    assert psnr(EIGHT_BITS, restored) < 30
+
+
+def test_metrics_of_lists_of_images_of_different_sizes():
+    clean, restored = [FACES[0], FACES[1, :20]], [FACES[0] + 0.1, FACES[1, :20] + 0.2]
+    for metric in (psnr, ssim, mse):
+        single = [metric(x[None], z[None]) for x, z in zip(clean, restored, strict=True)]
+        assert metric(clean, restored) == pytest.approx(np.mean(single))
 
 
 def test_a_black_restoration_is_not_taken_for_another_unit():
@@ -382,6 +471,20 @@ def test_a_mask_that_nothing_takes_is_refused():
         psnr(FACES, masked)
     nothing = np.ma.masked_array(FACES, np.zeros(FACES.shape, bool))
     np.testing.assert_array_equal(est.predict(nothing), est.predict(FACES))
+
+
+def test_masks_of_lists_and_of_lazy_parts_are_not_lost():
+    masked = np.ma.masked_array(FACES, FACES > 0.6)
+    lazy = dask.array.from_array(FACES, chunks=(4, 25, 25))
+    est = classical(MissingPixels(), solver=HQS(n_iter=2)).fit(FACES)
+    expected = est.predict(masked)
+    np.testing.assert_array_equal(est.predict(list(masked)), expected)
+    np.testing.assert_array_equal(
+        est.predict(dask.array.ma.masked_where(lazy > 0.6, lazy)), expected
+    )
+    for start in (masked[0], list(masked[0])):
+        with pytest.raises(ValueError, match="start is a masked array"):
+            classical(start=start).fit(FACES)
 
 
 def test_nan_is_answered_with_the_operator_that_takes_it():
@@ -435,11 +538,38 @@ def test_pairs_the_wrong_way_round_are_refused(operator):
 @pytest.mark.parametrize("operator", MASKED, ids=repr)
 def test_clean_images_to_restore_are_told(operator):
     est = classical(operator, solver=HQS(n_iter=2)).fit(FACES)
-    with pytest.warns(DataConversionWarning, match=r"clean images, simulate\(images\)"):
+    with pytest.warns(DataConversionWarning, match="looks like clean images"):
         est.predict(FACES)
     filled = est.simulate(FACES)
     filled[filled == 0] = 0.5
     est.predict(filled)  # a hole of any one value is a hole
+
+
+def circle():
+    rows, columns = np.indices((25, 25)) - 12
+    return rows**2 + columns**2 < 100
+
+
+def test_noise_outside_of_the_field_of_view_is_no_image():
+    field = circle()
+    clean = FACES * field
+    measured = clean + np.random.default_rng(0).normal(scale=0.05, size=clean.shape)
+    est = classical(Inpainting(mask=field), solver=HQS(n_iter=2))
+    est.fit(measured, clean).predict(measured)
+    est.score(measured, clean)
+    est.predict(np.where(field, measured, measured.mean((1, 2), keepdims=True)))
+
+
+@every_estimator
+def test_validation_pairs_the_wrong_way_round_are_refused(est):
+    if isinstance(est, DnCNN | ClassicalReconstructor):
+        return
+    own = type(est)(**est.get_params(deep=False)).set_params(operator=Inpainting())
+    measured = own.simulate(FACES, random_state=0)
+    with pytest.raises(ValueError, match="X_val and y_val are the wrong way round"):
+        own.fit(FACES, X_val=FACES, y_val=measured)
+    with pytest.warns(DataConversionWarning, match="X_val has values up to"):
+        own.fit(FACES, X_val=255 * FACES)
 
 
 def test_shapes_the_wrong_way_round_are_named():
@@ -463,7 +593,9 @@ class TorchImages(torch.utils.data.Dataset):
     def __getitem__(self, i):
         self.read.append(i)
         x = torch.from_numpy(FACES[i % len(FACES)])
-        return {"images": x, "labels": (x, i), "pairs": (0.5 * x, x)}[self.kind]
+        vector = torch.zeros(4)
+        kinds = {"images": x, "labels": (x, i), "vectors": (x, vector), "pairs": (0.5 * x, x)}
+        return kinds[self.kind]
 
 
 class Images:
@@ -493,6 +625,8 @@ def opened(kind, folder):
         "dask": lambda: dask.array.from_array(FACES, chunks=(4, 25, 25)),
         "torch data set": TorchImages,
         "data set with labels": lambda: TorchImages("labels"),
+        "data set with vectors": lambda: TorchImages("vectors"),
+        "data set of tensors": lambda: torch.utils.data.TensorDataset(torch.from_numpy(FACES)),
         "anything with a length": Images,
         "list": lambda: list(FACES),
         "list of tensors": lambda: [torch.from_numpy(x) for x in FACES],
@@ -507,6 +641,8 @@ KINDS = [
     "dask",
     "torch data set",
     "data set with labels",
+    "data set with vectors",
+    "data set of tensors",
     "anything with a length",
     "list",
     "list of tensors",
@@ -604,6 +740,9 @@ class Triples(Images):
         (Unequal(), r"Image 1 of X has shape \(24, 25\)"),
         (Triples(), "Got tuples of 3 entries"),
         ({"train": FACES}, r"one of \['train'\]"),
+        ([{"image": x} for x in FACES], r"dictionaries with the keys \['image'\]"),
+        ([], "0 sample"),
+        (None, "got NoneType instead"),
         ([FACES[0], FACES[1, :20]], "images of different shapes"),
         ("folder", "ImageFolder reads a folder"),
     ],

@@ -50,13 +50,14 @@ class Layout:
 
     def size_in(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Return height and width of an image of `shape` that lies as these do."""
-        height, width = shape[1:] if self.channels_first else shape[:2]
+        height, width = shape[1:3] if self.channels_first else shape[:2]
         return height, width
 
     def is_another_size(self, shape: tuple[int, ...]) -> bool:
         """Whether images of `shape` lie as these do, whatever their height and width."""
         return (
-            len(shape) == len(self.shape) > 1
+            len(self.tensor_shape) == 3
+            and len(shape) == len(self.shape) > 1
             and 0 not in shape
             and self.resized(*self.size_in(shape)).shape == shape
         )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from skmetainv.arrays.layouts import Layout
-from skmetainv.arrays.views import taken
+from skmetainv.arrays.views import MaskedView, has_mask, taken
 
 
 class ArraySource:
@@ -97,6 +97,11 @@ class ArraySource:
 
     def _tensor(self, values: Any, indices: np.ndarray, layout: Layout) -> torch.Tensor:
         number = "float64" if self.dtype == torch.float64 else "float32"
+        if hasattr(values, "compute"):  # dask's conversion to an array would lose a mask
+            values = values.compute()
+        values = np.asanyarray(values)
+        if has_mask(values):  # of a lazy array, whose parts alone are masked
+            values = MaskedView(values)[:]
         with np.errstate(over="ignore"):
             values = np.array(values, dtype=number)
         values /= self.unit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,12 @@ _FIRST, _SPREAD = 4, 16
 # Beyond so many times the width of their range values are hardly images in these units.
 FAR = 10
 
-# Pictures of 16 bits that use a sixteenth of their range may be of 8 to 12 bits.
-_SHARE = 16
+# Pictures that use an eighth of their type's range may be of fewer bits: 4 in 8, or 8 to 12 in 16.
+_SHARE = 8
+
+# Values below such a share of their range are hardly images in these units: pictures of 8 bits have
+# 255 times the numbers of floats.
+_FAR_BELOW = 0.01
 
 
 def first_images(array: Any) -> np.ndarray:
@@ -81,17 +86,17 @@ def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
     if kind.kind not in "iu" or not values.size:
         return
     largest = int(values.max())
-    if kind == np.uint16 and unit > 1 and 0 < largest <= unit / _SHARE:
+    if kind.name in _OF_PICTURES and unit > 1 and 0 < largest <= unit / _SHARE:
         warn(
-            f"{name} has integers of 16 bits that go up to {largest}, and are divided by "
+            f"{name} has integers of type {kind} that go up to {largest}, and are divided by "
             f"{unit:g}: if they are pictures of fewer bits, pass data_range, "
-            f"{_bits_up_to(largest)} for instance.",
+            f"{_white(largest)} for instance.",
             DataConversionWarning,
         )
     elif not tells_its_range(kind) and unit > 1:
         warn(
-            f"{name} has integers of type {kind} from 0 to 255, which are taken for pictures of 8 "
-            f"bits, and divided by {unit:g}: pass {name}.astype('uint8') to say so, or data_range "
+            f"{name} has integers of type {kind}, which are taken for pictures of 8 bits, and "
+            f"divided by {unit:g}: pass {name}.astype('uint8') to say so, or data_range "
             "to say otherwise.",
             DataConversionWarning,
         )
@@ -112,7 +117,7 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
     Warns
     -----
     DataConversionWarning
-        If one is farther than ten times the range's width from its middle.
+        If one is farther than ten times the range's width from its middle, or all are next to 0.
     """
     low, high = data_range
     known = values[np.isfinite(values)]
@@ -120,11 +125,19 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
         largest = np.abs(known).max()
         warn(
             f"{name} has values up to {largest:g}, far outside the data range {data_range}: pass "
-            f"data_range, {_bits_up_to(largest)} for instance, or rescale the images.",
+            f"data_range, {_white(largest)} for instance, or rescale the images.",
+            DataConversionWarning,
+        )
+    elif known.size and 0 < np.abs(known).max() <= _FAR_BELOW * max(abs(low), abs(high)):
+        warn(
+            f"{name} has values up to {np.abs(known).max():g}, a hundredth of the data range "
+            f"{data_range} or less: pass another data_range, or rescale the images.",
             DataConversionWarning,
         )
 
 
-def _bits_up_to(largest: float) -> int:
-    """Return the largest number of as many bits as pictures have that hold a value."""
+def _white(largest: float) -> int:
+    """Return the likely value of white: the largest number of as many bits as pictures have."""
+    if largest <= 2**5:
+        return ceil(largest)
     return next((2**n - 1 for n in (8, 10, 12, 14, 16) if largest < 2**n), 2**32 - 1)

@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+_OF_DICTIONARIES = (
+    "Expected the entries of {name} to be images, got dictionaries with the keys {keys} instead: "
+    "pass [np.asarray(entry[key]) for entry in {name}] with the key of the images."
+)
+
 # What torch's and other people's data sets have in common.
 _SEQUENCE = ("__len__", "__getitem__")
 
@@ -59,8 +64,12 @@ def as_array(X: Any, name: str = "X") -> Any:
             f"Expected {name} to be an array of images, got a {type(X).__name__} of named ones "
             f"instead: pass one of {[*X]}, as in {name}[name]."
         )
-    if isinstance(X, list | tuple) and any(isinstance(image, torch.Tensor) for image in X):
-        return [_from_tensor(x) if isinstance(x, torch.Tensor) else x for x in X]
+    if X is None or isinstance(X, set | frozenset):
+        raise ValueError(
+            f"Expected {name} to be an array of images, got {type(X).__name__} instead."
+        )
+    if isinstance(X, list | tuple) and not _is_of_tuples(X):
+        return _stacked(X, name)
     if not _is_of_tuples(X):
         return Sequence(X, name) if _is_sequence(X) else X
     images, clean = pairs_of(X, None, name)
@@ -70,6 +79,20 @@ def as_array(X: Any, name: str = "X") -> Any:
             f"which fit and score take: pass [pair[0] for pair in {name}], or [pair[1] ...]."
         )
     return images
+
+
+def _stacked(images: Any, name: str) -> Any:
+    """Return a list of tensors, or of arrays, of one shape as one array; others as a list."""
+    if len(images) == 0:
+        raise ValueError(f"Found array with 0 sample(s) in {name}.")
+    if isinstance(images[0], Mapping):
+        raise ValueError(_OF_DICTIONARIES.format(name=name, keys=[*images[0]]))
+    arrays = [_from_tensor(x) if isinstance(x, torch.Tensor) else x for x in images]
+    shapes = {np.shape(x) if isinstance(x, np.ndarray) else None for x in arrays}
+    if len(shapes) == 1 and None not in shapes:
+        masked = any(isinstance(x, np.ma.MaskedArray) for x in arrays)
+        return np.ma.stack(arrays) if masked else np.stack(arrays)
+    return arrays
 
 
 def _is_of_tuples(X: Any) -> bool:
@@ -101,7 +124,8 @@ def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:
     ----------
     X : array-like
         Also a data set, or a list, of pairs: (measurement, clean image), which are parted; or
-        (image, label), of which the images stay.
+        (image, label) and (image,), of which the images stay. A label is a number, or a vector
+        beside an image of two axes or more.
     y : array-like or None
         The clean images; None where `X` holds all.
     name : str, default="X"
@@ -121,14 +145,15 @@ def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:
         return X, y
     first = X[0]
     kinds = [np.ndim(_item(part)) for part in first]
-    if len(first) != 2 or kinds[0] < 1 or (kinds[1] and y is not None):
+    is_label = len(first) == 1 or kinds[1] == 0 or (kinds[0] > 1 and kinds[1] == 1)
+    if len(first) > 2 or kinds[0] < 1 or not (is_label or y is None):
         raise ValueError(
             f"Expected the entries of {name} to be images, or pairs (measurement, clean image). "
             f"Got tuples of {len(first)} entries, with shapes {[np.shape(_item(p)) for p in first]}"
             f"{' beside a y' if y is not None else ''}, instead."
         )
     images = Sequence(X, name, part=0)
-    return images, Sequence(X, name, part=1) if kinds[1] else y
+    return images, y if is_label else Sequence(X, name, part=1)
 
 
 class Sequence:
@@ -182,18 +207,15 @@ class Sequence:
         if image.shape != self.shape[1:]:
             raise ValueError(
                 f"Image {i} of {self.name} has shape {image.shape}, and the first has "
-                f"{self.shape[1:]}: images of one array must have one shape."
+                f"{self.shape[1:]}: images of one array must have one shape. Learned denoisers "
+                "take a list of others, list(images)."
             )
         return image
 
     def _image(self, i: int) -> np.ndarray:
         item = self.items[i]
         if isinstance(item, dict):
-            raise ValueError(
-                f"Expected the entries of {self.name} to be images, got dictionaries with the keys "
-                f"{[*item]} instead: pass [np.asarray(entry[key]) for entry in {self.name}] with "
-                "the key of the images."
-            )
+            raise ValueError(_OF_DICTIONARIES.format(name=self.name, keys=[*item]))
         return _item(item if self.part is None else item[self.part])
 
 
@@ -217,7 +239,8 @@ class Single:
         return 1
 
     def __getitem__(self, indices: Any) -> np.ndarray:
-        return np.asarray(self.image)[np.newaxis][indices]
+        rows = taken(self.image, np.arange(len(self.image)))
+        return np.asanyarray(rows)[np.newaxis][indices]
 
 
 def has_mask(X: Any) -> bool:

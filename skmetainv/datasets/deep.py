@@ -45,14 +45,30 @@ class Pixels:
 
 
 def is_tiff(stream: BinaryIO) -> bool:
-    """Whether a file's first bytes are a TIFF's, of the usual or the large kind."""
+    """Whether a file begins as a TIFF or a BigTIFF does."""
     start = stream.read(4)
     stream.seek(0)
     return start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def pages_of(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """Return the pages of a TIFF, without smaller copies of them and masks."""
+    """Return the pages of a TIFF, without smaller copies of them and masks.
+
+    Parameters
+    ----------
+    tiff : tifffile.TiffFile
+        An open file.
+
+    Returns
+    -------
+    pages : list of tifffile.TiffPage
+        In their order.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or if one page stands for a whole stack.
+    """
     pages: list[Any] = list(tiff.pages)
     if not pages:
         raise ValueError("the file ends before its first page.")
@@ -74,7 +90,28 @@ def is_beyond_pillow(page: tifffile.TiffPage) -> bool:
 
 
 def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
-    """Return a page of a TIFF as tifffile reads it, if it is gray or RGB."""
+    """Return a page of a TIFF as tifffile reads it, if it is gray or RGB.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        The file, for compressions that Pillow has to read.
+    page : tifffile.TiffPage
+        A page of it.
+
+    Returns
+    -------
+    pixels : Pixels
+        The numbers of the page; if its zero is white, inverted.
+
+    Raises
+    ------
+    ValueError
+        If it is neither gray nor RGB, with or without transparency; if it is a volume; or if its
+        compression is not known.
+    PIL.Image.DecompressionBombError
+        If it has more pixels than Pillow allows.
+    """
     if page.imagedepth > 1:
         raise ValueError(f"it holds a volume of shape {page.shape}: pass volumes as an array.")
     n_colors = 3 if page.photometric == _RGB else 1
@@ -145,7 +182,20 @@ def is_deep(picture: ImageFile.ImageFile) -> bool:
 
 
 def read_picture(file: Path, picture: ImageFile.ImageFile) -> Pixels:
-    """Return a deep picture that Pillow opened, and has not loaded."""
+    """Return a picture of more than 8 bits per channel that Pillow opened, and has not loaded.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        The file.
+    picture : PIL.ImageFile.ImageFile
+        What Pillow opened of it: a PNG, PGM or PPM, see `is_deep`.
+
+    Returns
+    -------
+    pixels : Pixels
+        The numbers of the picture, uint16.
+    """
     raw, key = _raw_mode(picture), picture.info.get("transparency")
     if _is_deep_ppm(picture) and picture.mode == "RGB":
         return Pixels(_ppm_values(file, picture))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter, deque
 from collections.abc import Iterable
 from pathlib import Path
 
-from skmetainv.exceptions import SkippedFilesWarning
+from skmetainv.exceptions import SkippedFilesWarning, warn
 
 # fmt: off
 _READ = {
@@ -46,7 +45,7 @@ def find_pictures(folder: Path) -> list[Path]:
     Warns
     -----
     SkippedFilesWarning
-        If there are pictures of kinds that are not read beside those that are.
+        If, beside pictures that are read, there are pictures of kinds that are not.
     """
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {folder}.")
@@ -64,11 +63,10 @@ def find_pictures(folder: Path) -> list[Path]:
         )
     others = [file for file in files if file.suffix.lower() in _NOT_READ]
     if others:
-        warnings.warn(
+        warn(
             f"ImageFolder does not read all kinds of pictures: {_kinds(others)} in {folder} are "
             f"left out, as {min(others)}. Convert them to PNG or TIFF to have them too.",
             SkippedFilesWarning,
-            stacklevel=3,
         )
     return pictures
 

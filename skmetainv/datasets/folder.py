@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from skmetainv.bars import bar, is_drawn, write_line
 from skmetainv.datasets.files import find_pictures
 from skmetainv.datasets.pictures import PictureReader, UnreadablePictureError
-from skmetainv.exceptions import SkippedFilesWarning
+from skmetainv.exceptions import SkippedFilesWarning, warn
+from skmetainv.parameters import StrOptions, check_parameter, height_and_width
+
+_CONSTRAINTS: dict[str, list[Any]] = {
+    "color": ["boolean"],
+    "dtype": [StrOptions({"uint8", "uint16", "float32"})],
+    "frames": [StrOptions({"first", "all"}), None],
+    "on_error": [StrOptions({"raise", "skip"})],
+    "verbose": ["verbose"],
+}
 
 
 class ImageFolder:
     """The pictures of a folder as an array that reads a picture when it is asked for it.
 
-    Indexing by a slice, an array of integers or a mask gives another lazy array (so the folds of
-    a cross-validation stay lazy), and by one integer a picture. ``numpy.asarray`` reads them all.
-    Only names are looked at when it is made, unless ``on_error="skip"`` or ``frames="all"`` asks
-    for more; its length never changes afterwards.
+    Indexing by a slice, an array of integers or a mask returns another lazy array, so the folds of
+    a cross-validation stay lazy. Indexing by one integer returns a picture. ``numpy.asarray`` reads
+    them all. The constructor looks at names only, unless ``on_error="skip"`` or ``frames="all"``
+    asks for more. The length never changes afterwards.
 
     Parameters
     ----------
@@ -32,30 +40,33 @@ class ImageFolder:
         order of their names, those of folders inside it too. See the notes for what is left out.
     size : int or (int, int)
         Height and width to bring all pictures to; an integer for both. A picture is cropped in
-        the middle to that shape, then resampled (bicubic, antialiased).
+        the middle to their ratio, then resampled (bicubic, antialiased).
     color : bool, default=False
         Read three channels, red, green and blue; else gray (ITU-R 601 luma).
     dtype : {"uint8", "uint16", "float32"}, default="uint8"
         Type of the numbers. With uint8, pictures of more than 8 bits per channel are refused, not
-        reduced. With uint16, those of 16 bits are as in the file, and those of 8 bits multiplied
-        by 257, so that white is 65535 (a camera of 12 bits may end at 4095: give the estimator
-        ``data_range=4095``). With float32, unsigned ones of 8 and 16 bits lie in [0, 1]; signed,
-        32-bit and floating-point numbers are as in the file (give the estimator their
-        `data_range`).
+        reduced. With uint16, pictures of 16 bits are as in the file, and those of 8 bits are
+        multiplied by 257, so that white is 65535. (If the camera has 12 bits, its white is 4095:
+        give the estimator ``data_range=4095``.) With float32, unsigned integers of 8 and 16 bits
+        lie in [0, 1]; signed, 32-bit and floating-point numbers are as in the file: give the
+        estimator their `data_range`.
     background : float or (float, float, float), default=255
         What is seen through transparent pixels: a gray level, or red, green and blue, in 0..255
-        whatever the `dtype`. The default is white, on which drawings in black ink are seen.
+        whatever the `dtype`. The default is white.
     frames : {"first", "all"} or None, default=None
         What to read of a file of several frames (pages of a TIFF, an animated GIF, PNG or WebP).
-        None refuses such a file when it is read. "first" reads its first frame. "all" takes each
-        frame as a picture, for which every file is opened once, at construction. Frames of one
-        file are alike, so split by file (``groups=images.files``). Smaller copies and masks
-        inside a TIFF, and what phones append to a JPEG, are no frames.
+        None: reading such a file is an error. "first": its first frame. "all": each frame is a
+        picture, for which every file is opened once, at construction. Frames of one file are
+        alike, so split by file (``groups=images.files``). Smaller copies and masks inside a TIFF,
+        and what phones append to a JPEG, are not frames.
     on_error : {"raise", "skip"}, default="raise"
         What to do with files that cannot be read as asked (damaged, empty, no picture in spite of
-        the name, too deep for `dtype`, of several frames). "raise" names the file when it is
-        read; `check` finds all of them before a long fit. "skip" reads every picture once, at
-        construction, and leaves these out, with one warning.
+        the name, too deep for `dtype`, of several frames). "raise": reading such a file is an
+        error, which names it; `check` finds all of them before a long fit. "skip": every picture
+        is read once, at construction, and such files are left out, with one warning.
+    verbose : int, default=0
+        1 shows progress where every picture is read, by `check` and for ``on_error="skip"``: a bar
+        in a terminal or a notebook, a line elsewhere.
 
     Attributes
     ----------
@@ -69,33 +80,35 @@ class ImageFolder:
     Raises
     ------
     ValueError
-        If the folder holds no pictures, a parameter has a value that it cannot have, or, when it
-        is read, a picture cannot be read as asked; the file is named, with the reason.
+        If the folder holds no pictures, or a parameter has a value that it cannot have. When a
+        picture is read: if it cannot be read as asked. The file is named, with the reason.
     FileNotFoundError, NotADirectoryError
         If there is no such folder.
 
     Warns
     -----
     SkippedFilesWarning
-        If pictures are left out, either by ``on_error="skip"`` or because their kinds (DICOM,
-        JPEG 2000, HEIC, raw files of cameras and so on, known by the suffix) are not read.
+        If pictures are left out: with ``on_error="skip"``, or because their kind (DICOM, JPEG
+        2000, HEIC, raw files of cameras and so on, known by the suffix) is not read.
 
     Notes
     -----
-    *Left out in silence* are names that begin with a dot and what systems keep beside pictures
-    (``__MACOSX``, ``@eaDir``, ``#recycle``, ``$RECYCLE.BIN`` and the like): they are copies, or
-    were deleted. Links are followed, each folder is entered once, and a file that is reached
-    twice is one picture, so that it cannot lie on both sides of a split. It then has its own name
-    if that lies in the folder, else the first link's.
+    *Left out without a warning* are names that begin with a dot and what systems keep beside
+    pictures (``__MACOSX``, ``@eaDir``, ``#recycle``, ``$RECYCLE.BIN`` and the like): they are
+    copies, or were deleted.
+
+    *Links* are followed, and each folder is entered once. A file that is reached twice is one
+    picture, so that it cannot lie on both sides of a split. If its own name lies in the folder, it
+    has that, else the first link's.
 
     *Colours.* Pictures are turned as the camera says (EXIF). CMYK, YCbCr, palettes and 1-bit
     pictures are converted as Pillow does, CIELAB as littleCMS does; other colour profiles are not
     applied.
 
     *TIFFs* must be gray or in colour, with or without transparency: those with other channels, or
-    a volume in one page, are refused. Those of more than 8 bits are read by tifffile. For some of
-    their compressions (LZW of colours, for example) it needs ``pip install imagecodecs``; the
-    error says so.
+    with a volume in one page, are refused. Those of more than 8 bits are read by tifffile. For some
+    compressions (LZW of colours, for example) it needs ``pip install imagecodecs``; the error then
+    says so.
 
     Examples
     --------
@@ -118,10 +131,12 @@ class ImageFolder:
         background: float | tuple[float, float, float] = 255,
         frames: str | None = None,
         on_error: str = "raise",
+        verbose: int | bool = 0,
     ):
-        _check_choice("frames", frames, (None, "first", "all"))
-        _check_choice("on_error", on_error, ("raise", "skip"))
-        self._on_error = on_error
+        given = {"color": color, "frames": frames, "on_error": on_error, "verbose": verbose}
+        for name, value in given.items():
+            check_parameter(name, value, _CONSTRAINTS[name], "ImageFolder")
+        self._on_error, self._verbose = on_error, verbose
         self._reader = PictureReader(
             _sides(size), bool(color), _number_type(dtype), _colour(background), frames
         )
@@ -130,57 +145,60 @@ class ImageFolder:
         self.files = np.repeat(np.array(files, dtype=object), n)
         self._frames = np.concatenate([np.arange(k) for k in n])
         if on_error == "skip":
-            readable = self._readable(None)
+            readable = self._readable()
             self.files, self._frames = self.files[readable], self._frames[readable]
 
-    def check(self, *, verbose: bool | None = None) -> ImageFolder:
-        """Read every picture once, to find those that cannot be read before a long fit does.
-
-        Parameters
-        ----------
-        verbose : bool, default=None
-            Show a progress bar; None shows one in a terminal.
+    def check(self) -> ImageFolder:
+        """Read every picture once: those that cannot be read are found before a long fit.
 
         Returns
         -------
         images : ImageFolder
-            The pictures themselves, or, with ``on_error="skip"``, those that can be read.
+            With ``on_error="skip"`` the pictures that can be read, else itself.
 
         Raises
         ------
         ValueError
-            If there are pictures that cannot be read, all of which it names, unless `on_error` is
-            "skip"; or if there are no others.
+            With ``on_error="raise"``, if there are pictures that cannot be read; they are named.
+            With ``on_error="skip"``, if none can be read.
 
         Warns
         -----
         SkippedFilesWarning
             If pictures are left out.
         """
-        readable = self._readable(verbose)
+        readable = self._readable()
         return self if readable.all() else self[readable]
 
-    def _readable(self, verbose: bool | None) -> np.ndarray:
+    def _readable(self) -> np.ndarray:
         """Return which pictures can be read; raise or warn of the others."""
-        hidden = None if verbose is None else not verbose
-        readable, reasons = np.ones(len(self), dtype=bool), []
-        for i in tqdm(range(len(self)), desc="Checking pictures", unit="picture", disable=hidden):
-            try:
-                self[i]
-            except UnreadablePictureError as error:
-                readable[i] = False
-                reasons.append(str(error))
+        reasons = self._unreadable()
+        readable = np.array([i not in reasons for i in range(len(self))], dtype=bool)
         if readable.all():
             return readable
         found = f"{len(reasons)} of {len(self)} pictures cannot be read"
-        first = "\n".join(reasons[:5] + ["..."] * (len(reasons) > 5))
+        first = "\n".join([*list(reasons.values())[:5], *["..."] * (len(reasons) > 5)])
         if self._on_error == "raise":
             fix = 'ImageFolder(..., on_error="skip") leaves them out'
-            raise ValueError("\n".join([f"{found} ({fix}):", *reasons]))
+            raise ValueError("\n".join([f"{found} ({fix}):", *reasons.values()]))
         if not readable.any():
             raise ValueError(f"None of the pictures can be read:\n{first}")
-        warnings.warn(f"{found} and are left out:\n{first}", SkippedFilesWarning, stacklevel=3)
+        warn(f"{found} and are left out:\n{first}", SkippedFilesWarning)
         return readable
+
+    def _unreadable(self) -> dict[int, str]:
+        """Return the places of the pictures that cannot be read, and why."""
+        drawn, reasons = bool(self._verbose) and is_drawn(), {}
+        with bar(drawn=drawn, total=len(self), desc="Checking pictures", unit="picture") as shown:
+            for i in range(len(self)):
+                try:
+                    self[i]
+                except UnreadablePictureError as error:
+                    reasons[i] = str(error)
+                shown.update()
+        if self._verbose and not drawn:
+            write_line(f"Checking pictures: {len(self)} read, {len(reasons)} of them failed")
+        return reasons
 
     @property
     def dtype(self) -> np.dtype:  # noqa: D102
@@ -221,46 +239,37 @@ class ImageFolder:
         return images if dtype is None else images.astype(dtype)
 
 
-def _check_choice(name: str, value: Any, choices: tuple[str | None, ...]) -> None:
-    if value not in choices:
-        raise ValueError(
-            f"The {name!r} parameter of ImageFolder must be one of {choices}. "
-            f"Got {value!r} instead."
-        )
-
-
 def _sides(size: Any) -> tuple[int, int]:
     """Return height and width."""
-    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(sides) != 2 or not all(isinstance(n, Integral) and int(n) > 0 for n in sides):
+    sides = height_and_width(size)
+    if sides is None:
         raise ValueError(
             "The 'size' parameter of ImageFolder must be a positive int, or two of them. "
             f"Got {size!r} instead."
         )
-    return int(sides[0]), int(sides[1])
+    return sides[0], sides[1]
 
 
 def _number_type(dtype: Any) -> np.dtype:
-    choices = ("uint8", "uint16", "float32")
     try:
-        number = np.dtype(dtype)
+        name = np.dtype(dtype).name
     except TypeError:
-        number = None
-    _check_choice("dtype", dtype if number is None else number.name, choices)
-    return np.dtype(number)
+        name = dtype
+    check_parameter("dtype", name, _CONSTRAINTS["dtype"], "ImageFolder")
+    return np.dtype(name)
 
 
 def _colour(background: Any) -> tuple[float, float, float]:
     """Return red, green and blue."""
     levels = (background,) * 3 if isinstance(background, Real) else background
-    if (
-        not isinstance(levels, tuple | list)
-        or len(levels) != 3
-        or not all(isinstance(level, Real) and 0 <= float(level) <= 255 for level in levels)
-    ):
+    if not isinstance(levels, tuple | list) or len(levels) != 3 or not all(map(_is_level, levels)):
         raise ValueError(
             "The 'background' parameter of ImageFolder must be a gray level in 0..255, or three of "
             f"them, red, green and blue. Got {background!r} instead."
         )
     red, green, blue = (float(level) for level in levels)
     return red, green, blue
+
+
+def _is_level(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and 0 <= float(value) <= 255

@@ -47,7 +47,10 @@ class PictureReader:
     frames: str | None
 
     def n_frames(self, file: Path) -> int:
-        """Return how many pictures a file holds; one, if it cannot be opened, which `read` says."""
+        """Return how many pictures a file holds.
+
+        If it cannot be opened, that is 1, and `read` will say why.
+        """
         try:
             with open(file, "rb") as stream:
                 if deep.is_tiff(stream):
@@ -78,7 +81,7 @@ class PictureReader:
         Raises
         ------
         UnreadablePictureError
-            If there is none, whatever the reason; the file is named.
+            If it cannot be read as asked; the file is named, with the reason.
         """
         try:
             return self._read(file, frame)

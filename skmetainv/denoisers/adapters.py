@@ -23,31 +23,34 @@ class FunctionDenoiser(Denoiser):
     Parameters
     ----------
     fn : callable
-        ``fn(x, noise_level)``, or ``fn(x)``, gives denoised images. Written in torch, it takes and
-        gives ``(batch, channels, height, width)``, each image on its own, the noise level a float,
-        or a tensor of shape ``()`` or ``(batch, 1, 1, 1)``; derivatives come from autograd. Of a
-        module a copy is used, in evaluation mode; a solver may train its weights. A function of
-        NumPy arrays takes and gives images one by one, ``(height, width)`` or, of several channels,
-        ``(height, width, channels)``, the noise level a float. It has no derivative.
+        ``fn(x, noise_level)``, or ``fn(x)``, returns denoised images. If `fn` is written in torch,
+        both `x` and the result have the shape ``(batch, channels, height, width)``. The noise level
+        is a float, or a tensor of shape ``()`` or ``(batch, 1, 1, 1)``. Derivatives come from
+        autograd. `fn` must treat each image on its own. If it is a module, a copy is used, in
+        evaluation mode; a solver may train the weights of the copy. If `fn` is a function of NumPy
+        arrays, it is given images one by one, of shape ``(height, width)`` or, if they have several
+        channels, ``(height, width, channels)``. The noise level is then a float. Such a function
+        has no derivative.
     noise_level : float, default=None
-        Standard deviation of the noise, where a solver says none; None is 0.05. A function of the
-        image alone takes no noise level, neither this nor a solver's. So does one whose second
-        parameter has a default, unless it is called ``noise_level`` or ``sigma``.
+        Standard deviation of the noise, if the solver gives none; None is 0.05. If `fn` takes the
+        image alone, it must be None, and the solver must have none. If the second parameter of `fn`
+        has a default, it keeps that, unless it is called ``noise_level`` or ``sigma``.
 
     Raises
     ------
     ValueError
-        By `build`, if a module does not take such images or gives others, or `noise_level` is
-        given to a function of the image alone. By the denoiser, if the function does not take
-        images, gives others, or is to be differentiated and has no derivative, as in the training
-        of `skmetainv.MetaInverseSolver` and `skmetainv.UnrolledReconstructor`.
+        By `build`, if a module does not take such images or returns others. If `fn` takes the image
+        alone, and `noise_level` is not None. By the denoiser, if `fn` does not take images or
+        returns others. If it has no derivative where one is needed, as in the training of
+        `skmetainv.MetaInverseSolver` and `skmetainv.UnrolledReconstructor`.
 
     Notes
     -----
-    The first images that come decide how a function is called: it is tried on random ones. One that
-    takes arrays and treats every row of an image on its own, as ``axes=(-2, -1)`` and
-    `numpy.fft.fft2` do of ``(height, width, channels)``, is given batches instead, ``(batch,
-    channels, height, width)``, the noise level a float or an array of shape ``(batch, 1, 1, 1)``.
+    A function is tried on random images once, to find out what it takes. If it takes arrays and
+    treats every row of an image on its own, it takes the first axis for that of a batch: as
+    ``axes=(-2, -1)`` and `numpy.fft.fft2` do of ``(height, width, channels)``. It is then given
+    arrays of shape ``(batch, channels, height, width)``, and the noise level is a float or an array
+    of shape ``(batch, 1, 1, 1)``.
 
     Examples
     --------

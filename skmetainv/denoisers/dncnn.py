@@ -34,7 +34,7 @@ class DnCNN(LearnedDenoiser):
     ``D(x) = x - R(x)``, where ``R`` is `depth` convolutions of 3 x 3 pixels with `width` channels
     and ReLU between them, and gives the noise. There are no batch statistics (later versions of the
     authors' merge them into the convolutions), so that an image's result depends on it alone.
-    `predict` denoises images of any size, large ones in the memory of a tile.
+    `predict` denoises images of any size, large ones tile by tile.
 
     Parameters
     ----------
@@ -42,29 +42,31 @@ class DnCNN(LearnedDenoiser):
         Standard deviation of the noise to train with, in the units of the images, or a range, from
         which that of every patch is drawn.
     depth : int, default=None
-        Number of convolutions; None is 17, or as many as `weights` has.
+        Number of convolutions. None is that of `weights`, or 17 without.
     width : int, default=None
-        Channels between them; None is 64, or as many as `weights` has.
+        Channels between them. None is that of `weights`, or 64 without.
     residual : bool, default=True
-        Whether the network gives the noise, not the image. Files do not say it; `weights` that
-        return flat images are refused with True, and those of DeepInverse, which add the network's
-        output, with False.
+        Whether the network gives the noise, not the image. A file does not say which. If `weights`
+        return a flat image when given one, the network gives the image: write False. If `weights`
+        are DeepInverse's, which add the network's output to the image, leave it True. The other
+        value is refused in both cases.
     noise_level_input : bool, default=None
         Give the network the noise level as a further channel, as FFDNet does: with a range as
-        `noise_level` one network serves all levels of a solver's schedule. None is False, or as
-        `weights` has it: whether the first convolution takes one channel more than the last gives.
+        `noise_level` one network serves all levels of a solver's schedule. None reads it from
+        `weights` (the first convolution has one more input channel than the last has outputs);
+        without `weights` it is False.
     spectral_norm : float, default=None
         Largest norm that each convolution may have, as a map of images of any size (by a bound, up
         to 6 percent too careful). With 1, ``R`` is nonexpansive, which the convergence of
         plug-and-play methods asks for (Ryu et al. 2019). None sets no limit.
     weights : path-like, default=None
         Weights to begin with, from a file by `torch.save` or in safetensors, which is read without
-        running code: of KAIR and DPIR ("model.0.weight", ...), of the authors' and others' PyTorch
-        code ("dncnn.0.weight", ...), of DeepInverse ("in_conv.weight", ...), of this library
-        (a `checkpoint`, or ``safetensors.numpy.save_file(fitted.weights_, path)``). Without `fit`
-        they are used as they are. The published networks are for images in [0, 1]; those of one
-        noise level have 17 layers, the blind and the colour ones, and DeepInverse's, 20. See the
-        notes.
+        running code. Without `fit` they are used as they are. Files are read of KAIR and DPIR
+        ("model.0.weight", ...), of the authors' and others' PyTorch code ("dncnn.0.weight", ...),
+        of DeepInverse ("in_conv.weight", ...), and of this library (a `checkpoint`, or
+        ``safetensors.numpy.save_file(fitted.weights_, path)``). The published networks are for
+        images in [0, 1]. Those of one noise level have 17 layers; the blind and the colour ones,
+        and DeepInverse's, have 20. See the notes.
     patch_size : int, default=40
         Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
         larger ones, continued as in a mirror.
@@ -143,36 +145,37 @@ class DnCNN(LearnedDenoiser):
     Raises
     ------
     ValueError
-        By what reads `weights`, if they do not fit the network or the images: the message says
-        which name does not, which names there are, and how to rename or save them.
+        By what reads `weights`, if they do not fit the network or the images. The message says
+        which name does not fit, which names there are, and how to rename or save them.
     FileNotFoundError
-        If there is no such file.
+        By what reads `weights`, if there is no such file.
 
     Warns
     -----
     WeightsWarning
-        If tensors in the file of `weights` are left out, or batch normalisation in it has
+        If tensors in the file of `weights` are left out. If the file has batch normalisation with
         variances so small that it matters which ``eps`` the network had.
 
     Notes
     -----
-    A state dict may lie in dictionaries ("state_dict", "params", ..., at any depth), beside an
-    optimiser, an epoch or whatever else. What torch.compile and DataParallel put into names
-    ("_orig_mod", "module") is taken away, and so is any prefix that all names of the network share
-    ("model.", "net.", "denoiser.", ...). Tensors beside that prefix belong to other modules, such
-    as a loss: they are left out, with a warning. If several networks in a file fit, the one that is
-    called "ema" ("params_ema", "ema_model.", ...) or "best" is taken, as publishers do. If none or
-    more are, and their weights differ, the file is refused.
+    *Where weights are in a file.* A state dict may lie in dictionaries ("state_dict", "params",
+    ..., at any depth), beside an optimiser, an epoch or whatever else. What torch.compile and
+    DataParallel put into names ("_orig_mod", "module") is taken away. So is any prefix that all
+    names of the network share ("model.", "net.", "denoiser.", ...). Tensors with another prefix
+    belong to other modules, such as a loss: they are left out, with a warning. If several networks
+    in a file fit, the one that is called "ema" ("params_ema", "ema_model.", ...) or "best" is
+    taken, as publishers do. If no network, or more than one, has such a name, and their weights
+    differ, the file is refused.
 
-    Batch normalisation directly after a convolution is merged into it, as it is in evaluation. Its
-    ``eps`` is not in the file: it is 1e-4, as in KAIR and in the authors' code, and 1e-5 for
-    "dncnn.0.weight" without a "dncnn.0.bias", as in DnCNN-PyTorch. Convolutions without biases are
-    taken as with biases of 0.
+    *Batch normalisation* directly after a convolution is merged into it, as it is in evaluation.
+    Its ``eps`` is not in the file. If there is a "dncnn.0.weight" without a "dncnn.0.bias", it is
+    1e-5, as in DnCNN-PyTorch; else 1e-4, as in KAIR and in the authors' code. Convolutions without
+    biases count as having biases of 0.
 
-    Weights are floating-point numbers of 16, 32 or 64 bits; others (quantised, sparse, complex,
-    integers) are refused. The activation is not in a file: it is taken for ReLU, and padding for
-    zeros. The layers of one's own `torch.nn.Sequential` ("0.weight", ...) are therefore refused
-    until they are named "model.0.weight", ...
+    *What is refused.* Weights must be dense floating-point numbers of 16, 32 or 64 bits: quantised,
+    sparse, complex and integer ones are refused. The activation and the padding are not in a file:
+    they are taken to be ReLU and zeros. The layers of one's own `torch.nn.Sequential` ("0.weight",
+    ...), which may have others, are therefore refused until they are named "model.0.weight", ...
 
     References
     ----------

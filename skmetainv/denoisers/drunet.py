@@ -31,8 +31,8 @@ class DRUNet(LearnedDenoiser):
     Four scales of `width`, 2, 4 and 8 times `width` channels, joined by convolutions of stride 2
     and back by transposed ones, each with `n_blocks` residual blocks; no biases. The noise level is
     a further channel of the input. Images whose sides are no multiples of 8 are filled up by
-    repeating their last row and column, and cropped. `predict` denoises images of any size, large
-    ones in the memory of a tile.
+    repeating their last row and column, and the result is cropped. `predict` denoises images of any
+    size, large ones tile by tile.
 
     Parameters
     ----------
@@ -40,16 +40,15 @@ class DRUNet(LearnedDenoiser):
         Standard deviation of the noise to train with, in the units of the images, or a range, from
         which that of every patch is drawn.
     width : int, default=None
-        Channels of the finest scale; None is 64, or as many as `weights` has.
+        Channels of the finest scale. None is that of `weights`, or 64 without.
     n_blocks : int, default=None
-        Residual blocks at each scale, down and up; None is 4, or as many as `weights` has.
+        Residual blocks at each scale, down and up. None is that of `weights`, or 4 without.
     weights : path-like, default=None
         Weights to begin with, from a file by `torch.save` or in safetensors, which is read without
-        running code: of KAIR and DPIR, of DeepInverse (the names are the same, "m_head.weight",
-        ...), of this library. Without `fit` they are used as they are. They are for images in
-        [0, 1]. The dictionaries and prefixes around them, what is left out with a
-        `WeightsWarning`, and what is refused are those of `DnCNN`; but batch normalisation is
-        refused, as there are no biases into which it could be merged.
+        running code. Without `fit` they are used as they are. Files are read of KAIR and DPIR and
+        of DeepInverse (the names are the same, "m_head.weight", ...), and of this library. The
+        published networks are for images in [0, 1]. Files are read as by `DnCNN`, except that batch
+        normalisation is refused: DRUNet has no biases to merge it into.
     patch_size : int, default=128
         Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
         larger ones, continued as in a mirror.
@@ -80,6 +79,21 @@ precision, device, checkpoint, warm_start, random_state, verbose
         is one, ``learning_rate``, and ``seconds``.
     n_iter_ : int
         Number of epochs trained.
+    image_shape_, measurement_shape_, data_range_, operator_, n_features_in_, feature_names_in_
+        As in `DnCNN`.
+
+    Raises
+    ------
+    ValueError
+        By what reads `weights`, if they do not fit the network or the images. The message says
+        which name does not fit, which names there are, and how to rename or save them.
+    FileNotFoundError
+        By what reads `weights`, if there is no such file.
+
+    Warns
+    -----
+    WeightsWarning
+        If tensors in the file of `weights` are left out.
 
     References
     ----------

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 from itertools import chain
 from numbers import Integral, Real
 from os import PathLike
@@ -21,12 +22,7 @@ from torch import nn
 from skmetainv.arrays import ArraySource, Single, is_one_image, to_numpy, to_tensors
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
-from skmetainv.denoisers.published import (
-    Published,
-    check_architecture,
-    check_channels,
-    check_state,
-)
+from skmetainv.denoisers.published import Published, check_architecture, check_channels
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.parameters import Interval
@@ -52,15 +48,15 @@ from skmetainv.training import (
     NoisyPatches,
     TrainingLoop,
 )
-from skmetainv.weight_files import State, read_weights
+from skmetainv.weight_files import State, check_state, read_weights
 
 
 class LearnedDenoiser(Denoiser, TrainedReconstructor):
     """What denoisers with a network have in common: they learn from patches with noise.
 
-    A subclass has the parameters of this class, writes `_network`, names in `_architecture` the
-    parameters that it depends on, each with the value that None stands for, and writes `_published`
-    for files with one of the names `_first_weights`.
+    A subclass has the parameters of this class and writes two methods: `_network`, and `_published`
+    for files that hold one of the names `_first_weights`. It names in `_architecture` the
+    parameters that the network depends on, each with the value that None stands for.
 
     Parameters
     ----------
@@ -68,7 +64,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Standard deviation of the noise, in the units of the images, or a range, from which that of
         every patch is drawn.
     weights : path-like or None
-        Weights to begin with.
+        A file with weights to begin with.
     patch_size, patches_per_image, augment
         See `skmetainv.training.NoisyPatches`.
     loss : str, Loss, dict or callable
@@ -126,38 +122,48 @@ checkpoint, warm_start, random_state, verbose
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images; or a list of arrays of shape (height, width) or (height, width, channels),
-            each of its own size. See `docs/arrays.md` for all that is taken. With `y`: noisy
-            images.
+            Clean images, to which noise is added anew in every epoch; or a list of arrays of shape
+            (height, width) or (height, width, channels), each of its own size. See :doc:`/arrays`
+            for all that is taken. With `y`: noisy images.
         y : array-like, or list of arrays, default=None
-            The clean images of the noisy images `X`. A 1-D `y` is taken for labels and ignored.
-            With a range as `noise_level`, a network that takes one is told its middle.
+            The clean images of the noisy images `X`. If `noise_level` is a range, a network that
+            takes a noise level is told its middle. A 1-D `y` is taken for labels and ignored.
         X_val, y_val : array-like, or list of arrays, default=None
-            The same, not learned from: their PSNR after every epoch is written into ``history_``,
-            and early stopping goes by it.
+            Images like `X` and `y`, not learned from: their PSNR after every epoch is written into
+            ``history_``, and early stopping goes by it.
 
         Returns
         -------
         self : estimator
-            Fitted. After an error other than an interrupt it is as it was. With `weights` it begins
-            with those.
+            Fitted; with `weights`, training begins with those. After an error other than an
+            interrupt it is as it was.
 
         Raises
         ------
+        FileNotFoundError
+            If there is no file `weights`.
         ValueError
-            If a parameter is out of its range, or if the arrays are not images.
+            If a parameter is out of its range; if the arrays are not images, or may be one image
+            as well as several; if `weights` do not fit the network or the images; if a checkpoint
+            is damaged, or of other parameters or data.
 
         Warns
         -----
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite, or if training was
             interrupted: see `MetaInverseSolver.fit`.
+        DataConversionWarning
+            If images or the noise are in units that can hardly be meant, if flat images are taken
+            for square ones, or a last axis of many entries for channels.
+        WeightsWarning
+            See the class.
         """
         return super().fit(X, y, X_val, y_val)
 
-    def predict(  # type: ignore[override]  # the noise level, a denoiser's own, comes first
+    def predict(
         self,
         X: Any,
+        *,
         noise_level: float | None = None,
         image_shape: tuple[int, ...] | None = None,
         tile: int | tuple[int, int] | None = None,
@@ -168,34 +174,47 @@ checkpoint, warm_start, random_state, verbose
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Noisy images, of any height and width; or a list of arrays, each of its own size.
+            Noisy images, of any height and width; or a list of arrays, each of its own size. One
+            image may come without the first axis, unless it is flat.
         noise_level : float, default=None
-            Their noise level, for a network that takes one; None is the `noise_level` of the
-            estimator, of a range its middle.
+            Standard deviation of the noise, for a network that takes it, in the units of the
+            images. None is the `noise_level` of the estimator; if that is a range, its middle.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, channels)`` of flat images, where it is not
-            that of training. Other images have their own.
+            ``(height, width)`` or ``(height, width, channels)`` of flat images, if it is not that
+            of training. Images that are not flat need none.
         tile : int or (int, int), default=None
-            Height and width of parts in which the network denoises an image, one after another, so
-            that it takes the memory of a part, not of the image; rounded up to multiples of 8 for
-            `DRUNet`. None is the whole image.
+            Height and width of the tiles that the network is run on, one after another. Its
+            activations then take the memory of a tile, not of the image. None runs it on the whole
+            image. Sizes are rounded up to multiples of 8 for `DRUNet`.
         overlap : int, default=None
-            How many pixels around a part the network sees beside it, rounded up as `tile` is. None
-            is as far as it reaches (`depth` pixels for `DnCNN`, 192 for `DRUNet` of four blocks):
-            the result is then that of the whole image, up to rounding. Less takes less time, and is
-            an approximation, which may show seams.
+            Pixels of the image around each tile that the network is given with it, rounded up as
+            `tile` is. None is the radius of its receptive field: the result is then that of the
+            whole image, up to rounding. With fewer it is faster and an approximation, which may
+            show seams. The radius is `depth` for `DnCNN`, and 192 for `DRUNet` with four blocks.
 
         Returns
         -------
-        images : ndarray of the shape of `X`
-            Denoised, as floats; a tensor if `X` is one, a list where `X` is one of images of
-            different sizes.
+        images : ndarray of the shape of `X`, or a tensor if `X` is one
+            Floats in the units of ``data_range_``; one image, if `X` is one. If `X` is a list of
+            images of different sizes, a list. If `X` is a data frame, an ndarray, as predictions
+            are in scikit-learn.
 
         Raises
         ------
+        NotFittedError
+            If the denoiser is neither fitted nor given `weights`.
         ValueError
-            If an argument is out of its range, or if the images have not the `image_shape` or not
-            the channels of training.
+            If the images do not have the channels of training, or, flat, not the `image_shape`. If
+            `noise_level` is given to a network that takes none. If `tile` or `overlap` is out of
+            its range, or if `overlap` is given without `tile`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If images have values that are not finite.
+        DataConversionWarning
+            If images are in units that can hardly be meant, or if `noise_level` is larger than the
+            width of their range.
         """
         ready = self._ready(X, image_shape)
         if noise_level is not None:
@@ -203,22 +222,21 @@ checkpoint, warm_start, random_state, verbose
             look_at_noise_levels(
                 {"noise_level": noise_level}, ready.data_range_, f"{type(self).__name__}.predict"
             )
-        geometry, D = ready._resized(image_shape), ready._parts()["D"]
-        tiles = as_tiles(tile, overlap, D.network.extent)
-        reconstruct = partial(ready._denoised, D, noise_level=noise_level, tiles=tiles)
-        tell = ready._warn_of_divergence
+        geometry = ready._resized(image_shape)
+        tiles = as_tiles(tile, overlap, ready._parts()["D"].network.extent)
+        reconstruct, tell = ready._begin(geometry, noise_level=noise_level, tiles=tiles)
         if _is_ragged(X):
             return [ready._restore(x[None], reconstruct, tell, geometry)[0] for x in X]
         return ready._restore(X, reconstruct, tell, geometry)
 
-    def score(self, X: Any, y: Any = None, image_shape: tuple[int, ...] | None = None) -> float:
+    def score(self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
 
         Parameters
         ----------
         X : array-like, or list of arrays
-            Clean images, to which noise of the level that was trained is added with a fixed seed
-            (of a range, its middle); with `y`, noisy images.
+            Clean images, to which noise is added with a fixed seed: of `noise_level`, or of the
+            middle of that range. With `y`, noisy images.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. A 1-D `y` is ignored.
         image_shape : tuple of int, default=None
@@ -228,8 +246,25 @@ checkpoint, warm_start, random_state, verbose
         -------
         score : float
             See `skmetainv.metrics.psnr`.
+
+        Raises
+        ------
+        NotFittedError
+            If the denoiser is neither fitted nor given `weights`.
+        ValueError
+            If the arrays are not images of the channels of training, or noisy and clean images do
+            not have the same shape.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `predict`.
+        DataConversionWarning
+            If images or the noise are in units that can hardly be meant.
         """
-        return super(LearnedDenoiser, self._ready(X, image_shape)).score(X, y, image_shape)
+        return super(LearnedDenoiser, self._ready(X, image_shape)).score(
+            X, y, image_shape=image_shape
+        )
 
     def restorations(
         self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any
@@ -251,7 +286,25 @@ checkpoint, warm_start, random_state, verbose
         Returns
         -------
         pairs : iterator of (clean, restored)
-            Two arrays of shape (batch, height, width, channels).
+            Two arrays of shape (batch, height, width, channels), floats in the units of
+            ``data_range_``.
+
+        Raises
+        ------
+        NotFittedError
+            If the denoiser is not fitted.
+        ValueError
+            If the arrays are not images of the channels of training, or noisy and clean images do
+            not have the same shape. If the measurements of `operator` have another shape than
+            images. If `operator` or `noise` is given with noisy images `X`, for nothing is
+            simulated then.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `predict`, after the last batch.
+        DataConversionWarning
+            If images or the noise are in units that can hardly be meant.
         """
         restorations = super().restorations
         if not _is_ragged(X):
@@ -268,9 +321,11 @@ checkpoint, warm_start, random_state, verbose
         return chain.from_iterable(single)
 
     def simulate(
-        self, X: Any, random_state: Any = None, image_shape: tuple[int, ...] | None = None
+        self, X: Any, random_state: Any = None, *, image_shape: tuple[int, ...] | None = None
     ) -> Any:
-        """Return noisy copies of clean images; of a range of noise levels, of its middle.
+        """Return noisy copies of clean images.
+
+        The noise level is `noise_level`; if that is a range, its middle.
 
         Parameters
         ----------
@@ -284,17 +339,28 @@ checkpoint, warm_start, random_state, verbose
         Returns
         -------
         images : ndarray of the shape of `X`
-            A tensor if `X` is one, a list where `X` is one of images of different sizes.
+            A tensor if `X` is one. If `X` is a list of images of different sizes, a list.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or if `X` does not hold images or may be one image
+            as well as several flat ones.
+
+        Warns
+        -----
+        DataConversionWarning
+            If images, or the noise, are in units that can hardly be meant.
         """
         if not _is_ragged(X):
-            return super().simulate(X, random_state, image_shape)
+            return super().simulate(X, random_state, image_shape=image_shape)
         seed = integer_seed(self.random_state if random_state is None else random_state)
         simulate = super().simulate
-        return [simulate(x[None], seed + i, image_shape)[0] for i, x in enumerate(X)]
+        return [simulate(x[None], seed + i, image_shape=image_shape)[0] for i, x in enumerate(X)]
 
     @property
     def noise(self) -> float:  # type: ignore[override]
-        """The noise that `score` and `simulate` add: `noise_level`, of a range its middle."""
+        """The noise that `score` and `simulate` add: `noise_level`, or the middle of that range."""
         return sum(self._levels()) / 2
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -357,8 +423,14 @@ checkpoint, warm_start, random_state, verbose
         D = self._placed(self._module(vars(self), channels, self.data_range_))
         return {**parts, "D": D.requires_grad_(False)}
 
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        return self._denoised(self._parts(geometry)["D"], y)
+    def _reconstruct(
+        self,
+        y: torch.Tensor,
+        geometry: Geometry,
+        noise_level: float | None = None,
+        tiles: Tiles | None = None,
+    ) -> torch.Tensor:
+        return self._denoised(self._parts(geometry)["D"], y, noise_level, tiles)
 
     def _denoised(
         self,
@@ -404,12 +476,12 @@ checkpoint, warm_start, random_state, verbose
             check_state(published.state, self._network(channels, **architecture).state_dict())
             return published.state, architecture
 
-        name = type(self).__name__
-        settings = [f"{key}={value!r}" for key, value in given.items() if value is not None]
+        name, own = type(self).__name__, signature(type(self)).parameters
+        settings = [f"{key}={v!r}" for key, v in given.items() if v != own[key].default]
         advice = (
             " Or take the network itself, as FunctionDenoiser(lambda x, noise_level: network(x))."
         )
-        owner = f"{name}({', '.join(settings)})"
+        owner = f"{name}({', '.join(settings)})" if settings else name
         return read_weights(path, owner, self._first_weights, understand, advice)
 
     def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
@@ -506,14 +578,20 @@ checkpoint, warm_start, random_state, verbose
             copy.set_params(image_shape=image_shape)
         return copy._fit(first, None, copy._untrained, look=False)
 
-    def _problem(self, X: Any, y: Any, known: tuple[Geometry, Operator] | None) -> Problem:
+    def _problem(
+        self,
+        X: Any,
+        y: Any,
+        known: tuple[Geometry, Operator] | None,
+        names: tuple[str, str] = ("X", "y"),
+    ) -> Problem:
         if not _is_ragged(X) and not _is_ragged(y):
-            return super()._problem(X, y, known)
+            return super()._problem(X, y, known, names)
         if y is not None:
             check_consistent_length(X, y)
         paired = are_images(y)
-        given = [check_images(x[None], self) for x in X]
-        clean = [check_images(x[None], self, name="y") for x in y] if paired else given
+        given = [check_images(x[None], self, name=names[0]) for x in X]
+        clean = [check_images(x[None], self, name=names[1]) for x in y] if paired else given
         geometry, operator, A = self._geometry(clean[0], self.image_shape)
         if known is not None:
             geometry, operator = self._geometry_for(clean[0], known[0])[1], known[1]
@@ -575,10 +653,10 @@ checkpoint, warm_start, random_state, verbose
         images = geometry.images.resized(*geometry.images.size_in(shape[1:]))
         return replace(geometry, images=images, measurements=images)
 
-    def _look_at(self, problem: Problem) -> None:
+    def _look_at(self, problem: Problem, names: tuple[str, str] = ("X", "y")) -> None:
         if isinstance(problem.clean, list):
             problem = self._one_image(problem, 0)
-        super()._look_at(problem)
+        super()._look_at(problem, names)
 
     def _one_image(self, problem: Problem, i: int) -> Problem:
         """Return the problem of one image alone, where images differ in size."""

@@ -26,7 +26,7 @@ class Network(nn.Module):
     gain : float
         Initial weights have the standard deviation ``gain / sqrt(fan_in)``.
     extent : Extent
-        How far it sees, for images that are denoised tile by tile.
+        Its receptive field, for images that are denoised tile by tile.
     """
 
     takes_noise_level = False

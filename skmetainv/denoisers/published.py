@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import torch
-
 from skmetainv.weight_files import State
 
 
@@ -21,28 +19,19 @@ class Published(NamedTuple):
     """Parameters of the network that they decide."""
 
 
-def check_state(state: State, expected: Mapping[str, torch.Tensor]) -> None:
-    """Raise, with the first name that does not fit, unless names and shapes are those `expected`.
+def check_channels(published: int, channels: int) -> None:
+    """Raise unless images have the number of channels that weights are for.
+
+    Parameters
+    ----------
+    published, channels : int
+        Number of channels of the weights, and of the images.
 
     Raises
     ------
     ValueError
-        With the reason.
+        If they differ.
     """
-    for name, tensor in expected.items():
-        if name not in state:
-            raise ValueError(f"there is no {name!r}.")
-        if state[name].shape != tensor.shape:
-            raise ValueError(
-                f"{name!r} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}."
-            )
-    unknown = [name for name in state if name not in expected]
-    if unknown:
-        raise ValueError(f"the network has no {unknown[0]!r}.")
-
-
-def check_channels(published: int, channels: int) -> None:
-    """Raise unless the images have the channels that the weights are for."""
     if published != channels:
         raise ValueError(
             f"they are for {_images(published)}, and these are {_images(channels)}. Give images "
@@ -51,7 +40,20 @@ def check_channels(published: int, channels: int) -> None:
 
 
 def check_architecture(decided: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise unless parameters that are not left open (None) are those that the weights decide."""
+    """Raise unless the parameters of a network agree with its weights.
+
+    Parameters
+    ----------
+    decided : mapping of str to object
+        Parameters that the weights decide.
+    given : mapping of str to object
+        Parameters that the user gave; None leaves one open.
+
+    Raises
+    ------
+    ValueError
+        With the first parameter that differs.
+    """
     for name, value in decided.items():
         if given[name] not in (None, value):
             raise ValueError(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import warnings
 from typing import NamedTuple
 
 import torch
 from torch.nn.utils import fuse_conv_bn_weights
 
-from skmetainv.exceptions import WeightsWarning
+from skmetainv.exceptions import WeightsWarning, warn
 from skmetainv.weight_files import State
 
 _CONVOLUTION = {"weight", "bias"}
@@ -39,12 +38,17 @@ def read_stack(state: State, eps: float) -> list[Convolution]:
     state : dict of str to tensor
         The weights, named "name.0.weight" and so on, where numbers count all layers.
     eps : float
-        What batch normalisation adds to the variance, which is not in the weights.
+        What batch normalisation adds to the variance; it is not in the weights.
+
+    Returns
+    -------
+    stack : list of Convolution
+        In their order.
 
     Raises
     ------
     ValueError
-        With the reason, if there are other layers, or layers in another order.
+        If there are other layers, or layers in another order; with the reason.
 
     Warns
     -----
@@ -133,11 +137,10 @@ def _warn_of_eps(variance: float, eps: float) -> None:
     other = next(value for value in _EPSILONS if value != eps)
     change = abs(((variance + eps) / (variance + other)) ** 0.5 - 1)
     if change > _TOLERANCE:
-        warnings.warn(
+        warn(
             f"Batch normalisation was merged with eps={eps:g}, as the published network with such "
             f"names has it; eps={other:g} would change a filter by {100 * change:.1f} percent, as "
             "its variance is small. If the network had another, merge before saving, by "
             "torch.nn.utils.fuse_conv_bn_eval.",
             WeightsWarning,
-            stacklevel=2,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from itertools import chain
 from numbers import Integral, Real
@@ -14,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.estimators.solvers import ready_solver
 from skmetainv.estimators.starts import FromStart
+from skmetainv.exceptions import warn
 from skmetainv.noise import Noise, as_noise
 from skmetainv.operators import DataTerm, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
@@ -26,16 +26,16 @@ from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run, Solver
 
 
 class SolverRecord(NamedTuple):
-    """How a solver went on each image, what `ClassicalReconstructor.predict` returns on request.
+    """How a solver went on each image, returned by ``predict(..., return_record=True)``.
 
     Attributes
     ----------
     n_iter : ndarray of int, shape (n,)
-        Updates made.
+        Number of updates.
     residuals : list of n ndarray
-        The relative changes ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` by those updates.
+        The relative change ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` of each update.
     converged : ndarray of bool, shape (n,)
-        Whether the image converged to the estimator's `tol`; False where this is None.
+        Whether the image converged to the estimator's `tol`; False if that is None.
     """
 
     n_iter: np.ndarray
@@ -51,9 +51,9 @@ class ClassicalReconstructor(FromStart):
     is not fitted yet: this is fitted on the clean images.
 
     `max_iter`, `tol` and `start` may be changed after `fit`; the operator and the solver are those
-    that were fitted. They are built for images of any size that `predict` is asked for. A large
-    image cannot be restored tile by tile: what is measured, and a proximal step with it, couples
-    all pixels. Its memory is a few images and what the operator needs, unless the denoiser is a
+    that were fitted. `predict` builds them for images of any size. A large image cannot be restored
+    tile by tile, as the operator couples all pixels in every update. The memory that it takes is a
+    few images and what the operator needs, and the activations of the denoiser if that is a
     network.
 
     Parameters
@@ -63,8 +63,8 @@ class ClassicalReconstructor(FromStart):
     solver : Solver, default=None
         The solver ``f``; None is ``ConjugateGradient()``, least squares.
     max_iter : int, default=None
-        Most updates; None is the solver's own `n_iter`. Where it is more, schedules of the solver
-        go on with their last number.
+        Largest number of updates; None is the solver's own `n_iter`. If it is larger than that,
+        schedules of the solver go on with their last number.
     tol : float, default=None
         An image has converged when an update changes it by no more than this share, ``||x_k+1 -
         x_k|| <= tol max(||x_k||, ||x_k+1||)``, multipliers and dual variables of the solver counted
@@ -99,8 +99,7 @@ class ClassicalReconstructor(FromStart):
     Attributes
     ----------
     n_iter_ : int
-        Updates that `fit` made: one, tried on the first image. Those of a prediction are returned
-        on request, see `predict`.
+        Always 1: `fit` tries one update on the first image.
     operator_, solver_ : object
         Copies of the parameters, the solver's denoiser fitted.
     image_shape_ : tuple of int
@@ -177,8 +176,8 @@ class ClassicalReconstructor(FromStart):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, on which a learned denoiser of the solver is fitted; see
-            `docs/arrays.md` for all that is taken. With `y`: measurements.
+            Clean images, on which a learned denoiser of the solver is fitted. See :doc:`/arrays`
+            for all that is taken. With `y`: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is taken for labels and ignored.
 
@@ -201,43 +200,53 @@ class ClassicalReconstructor(FromStart):
         return self._fit(X, y, self._try)
 
     def predict(
-        self, X: Any, image_shape: tuple[int, ...] | None = None, return_record: bool = False
+        self, X: Any, *, image_shape: tuple[int, ...] | None = None, return_record: bool = False
     ) -> Any:
         """Restore images from measurements.
 
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
-            Measurements; missing entries are NaN where the operator has such. Complex ones may
-            also be a complex array, without the last axis of real and imaginary parts.
+            Measurements. If the operator has missing values, missing entries are NaN. Complex
+            measurements may be a complex array, without the last axis of real and imaginary parts.
+            One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            Height and width (and channels, as in training) of the images to restore, where they
-            are not those that `fit` saw. The operator and the solver are then built for this shape,
-            and `X` has what the operator measures of it.
+            Height and width (and channels, as in training) of the images to restore, if they are
+            not those of training. The operator is then built for this shape, and `X` has what it
+            measures of such images.
         return_record : bool, default=False
-            Return how the solver went on each image as well.
+            Return the images and, beside them, how the solver went on each.
 
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            In the layout and the units of the images that `fit` saw, as floats.
+            Floats in the layout of the training images and the units of ``data_range_``; one image,
+            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
+            scikit-learn.
         record : SolverRecord
-            Updates, relative changes and whether images converged; with ``return_record=True``.
+            Only with ``return_record=True``: the number of updates, their relative changes, and
+            whether each image converged.
 
         Raises
         ------
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
-            If `X` has not the shape of such measurements, or if the operator, the solver or `start`
-            is of one image shape only.
+            If `X` does not have the shape of such measurements, or if images of `image_shape`
+            cannot be restored: the estimator, or its operator, may be bound to the shape of
+            training.
 
         Warns
         -----
         ConvergenceWarning
-            If images did not converge to `tol`, or have values that are not finite.
+            If images have values that are not finite, or if linear systems were not solved.
+            If `tol` is not None, also if images did not converge to it.
+        DataConversionWarning
+            If measurements are in units that can hardly be meant, or may be clean images.
         """
         self._check_ready()
         geometry, records = self._resized(image_shape), list[SolverRecord]()
-        images = self._restore(X, *self._begin(geometry, records), geometry)
+        images = self._restore(X, *self._begin(geometry, records=records), geometry)
         return (images, _joined(records)) if return_record else images
 
     # ------------------------------------------------------------------ fitting
@@ -268,20 +277,17 @@ class ClassicalReconstructor(FromStart):
     # ------------------------------------------------------------------ prediction
 
     def _begin(
-        self, geometry: Geometry, records: list[SolverRecord] | None = None
+        self, geometry: Geometry, **how: list[SolverRecord]
     ) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        """Return what restores a batch and adds a record of it, and what warns of all records."""
-        kept = [] if records is None else records
+        """Return what restores a batch and adds to `records`, and what warns of them."""
+        records = how.get("records", [])
 
         def restore(y: torch.Tensor) -> torch.Tensor:
             x, record = self._solved(y, geometry)
-            kept.append(record)
+            records.append(record)
             return x
 
-        return restore, lambda n_bad, n_images: self._warn_of_records(_joined(kept))
-
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        return self._solved(y, geometry)[0]
+        return restore, lambda n_bad, n_images: self._warn_of_records(_joined(records))
 
     def _solved(self, y: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, SolverRecord]:
         """Return the images of a batch of measurements, and how the solver went on them."""
@@ -305,20 +311,18 @@ class ClassicalReconstructor(FromStart):
         finite = np.array([np.isfinite(changes).all() for changes in record.residuals])
         n_images = len(finite)
         if not finite.all():
-            warnings.warn(
+            warn(
                 f"{(~finite).sum()} of {n_images} images have values that are not finite, the "
                 f"first from update {record.n_iter[~finite].min()} on: they were stopped there. "
                 "Smaller step sizes, or another start, may help.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         short = finite & ~record.converged
         if self.tol is not None and short.any():
-            warnings.warn(
+            warn(
                 f"{short.sum()} of {n_images} images did not converge to tol={self.tol:g} in "
                 f"{record.n_iter.max()} updates: a larger max_iter may help.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
 

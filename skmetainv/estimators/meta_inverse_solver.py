@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ from sklearn.base import clone
 
 from skmetainv.arrays import to_numpy, to_tensors
 from skmetainv.estimators.solvers import ready_solver, trainable, with_fitted_denoisers
-from skmetainv.exceptions import InnerStepsWarning
+from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
     ALGORITHM_CONSTRAINTS,
@@ -66,19 +65,19 @@ class MetaInverseSolver(TrainedReconstructor):
 
     Second-order gradients are exact.
 
-    Networks whose weights mean the same at any size (`Siren` and other continuous ones) restore
-    images of another size than that of training, see `predict`: the coordinates of their pixels
-    span the same field of view. A large image cannot be restored tile by tile: one set of weights
-    stands for all of it, and the inner loss is a mean over all of its measurement.
+    If the network is continuous (`Siren`, for instance), its weights mean the same at any size:
+    images of another size than that of training can be restored, see `predict`. The coordinates of
+    their pixels span the same field of view. A large image cannot be restored tile by tile: one set
+    of weights stands for the whole image, and the inner loss is a mean over its whole measurement.
 
     Parameters
     ----------
     operator : Operator, default=None
         The forward model ``A``; None is the identity (denoising).
     solver : Solver, default=None
-        The classical solver ``f``; None takes the network's image as the solution. Its denoiser,
-        where it has a learned one, is fitted on the clean images, unless it is in a
-        `FrozenEstimator` or has weights of a file.
+        The classical solver ``f``; None takes the network's image as the solution. If it has a
+        learned denoiser, this is fitted on the clean images, unless it is in a `FrozenEstimator` or
+        has `weights`.
     init : Representation, default=None
         The network; None is ``Siren()``.
     noise : float or Noise, default=0.0
@@ -87,7 +86,7 @@ class MetaInverseSolver(TrainedReconstructor):
     n_inner : int, default=3
         Number of inner steps ``m``. If it is raised after fitting, the further steps take the
         last step sizes that were learned, with an `InnerStepsWarning`. It may change from one
-        `partial_fit` to the next: rows of ``history_["inner_loss"]`` then have other lengths.
+        `partial_fit` to the next: rows of ``history_["inner_loss"]`` then differ in length.
     inner_lr : float, default=0.01
         The inner step size, or where the learned ones begin. The data fidelity is a mean, so a
         good value depends on the solver, not on the image's size: the more of the fidelity the
@@ -306,20 +305,47 @@ default="per_step"
         self.verbose = verbose
 
     @torch.inference_mode(False)
-    def staged_predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Iterator[Any]:
+    def staged_predict(
+        self, X: Any, *, image_shape: tuple[int, ...] | None = None
+    ) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
 
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
-            Measurements, see `predict`.
+            Measurements. If the operator has missing values, missing entries are NaN. Complex
+            measurements may be a complex array, without the last axis of real and imaginary parts.
+            One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            See `predict`.
+            Height and width (and channels, as in training) of the images to restore, if they are
+            not those of training. The operator is then built for this shape, and `X` has what it
+            measures of such images.
 
         Returns
         -------
         stages : iterator of ndarray of shape (n, ...), or of tensors if `X` is one
             ``n_inner + 1`` of them; the last is what `predict` returns.
+            Floats in the layout of the training images and the units of ``data_range_``; one image,
+            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
+            scikit-learn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If `X` does not have the shape of such measurements, or if images of `image_shape`
+            cannot be restored: the estimator, or its operator, may be bound to the shape of
+            training.
+
+        Warns
+        -----
+        InnerStepsWarning
+            If `n_inner` is larger than the number of steps for which step sizes were learned.
+        ConvergenceWarning
+            If images have values that are not finite, or if linear systems were not solved.
+        DataConversionWarning
+            If measurements are in units that can hardly be meant, or may be clean images.
         """
         self._check_ready()
         measurements, geometry, is_single = self._measurements(X, self._resized(image_shape))
@@ -437,11 +463,10 @@ default="per_step"
         alpha = {k: v for k, v in self.weights_.items() if k.startswith("inner_lr.")}
         learned = self.inner_lr_rule_.n_steps(alpha)
         if learned is not None and self.n_inner > learned:
-            warnings.warn(
+            warn(
                 f"n_inner is {self.n_inner}, but step sizes were learned for {learned} inner "
                 "steps: the further steps take the last.",
                 InnerStepsWarning,
-                stacklevel=4,
             )
 
     def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:

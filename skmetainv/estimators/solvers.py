@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import copy
 from numbers import Real
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import DataConversionWarning
 
 from skmetainv.denoisers.nested import fit_denoisers, fitted_denoisers
+from skmetainv.exceptions import warn
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.first_look import look_at_noise_levels
 from skmetainv.reconstruction.geometry import Problem
@@ -27,19 +27,25 @@ def with_fitted_denoisers(
     Parameters
     ----------
     component : BaseEstimator
-        Stays as it is. Denoisers in a `FrozenEstimator` are taken as they are, those with weights
-        of a file take these.
+        Stays as it is. Its denoisers in a `FrozenEstimator` are not fitted, nor are those with
+        `weights`.
     problem : Problem
         What the estimator's `fit` was given.
     estimator : Reconstructor
         Its units, image shape and device are those of denoisers that leave them open.
     seed : int
-        Their seed, where they have none.
+        Seed of denoisers that have none.
+
+    Returns
+    -------
+    component : BaseEstimator
+        The copy.
 
     Warns
     -----
     DataConversionWarning
-        If a fitted denoiser knows images of another range, or a noise level lies above it.
+        If a denoiser was fitted to images of another range. If a noise level is above the width of
+        the range.
     """
     own = clone(component)
     levels = {
@@ -65,12 +71,11 @@ def with_fitted_denoisers(
         raise
     for denoiser in fitted_denoisers(own):
         if denoiser.data_range_ != problem.geometry.data_range:
-            warnings.warn(
+            warn(
                 f"The {type(denoiser).__name__} of the {type(component).__name__} was fitted to "
                 f"images of the range {denoiser.data_range_}, and the images here have "
                 f"{problem.geometry.data_range}.",
                 DataConversionWarning,
-                stacklevel=7,
             )
     return own
 

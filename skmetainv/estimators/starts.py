@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmetainv.arrays import as_array
+from skmetainv.arrays import ArraySource, as_array
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import StrOptions
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.geometry import Geometry
+from skmetainv.reconstruction.first_look import look_at_images
+from skmetainv.reconstruction.geometry import Geometry, Problem
 from skmetainv.reconstruction.validation import check_images, check_shape
 from skmetainv.solvers import Solver
 
@@ -45,11 +46,22 @@ class FromStart(Reconstructor):
             "images of this shape only can start: start='zeros' and other names serve all sizes."
         )
 
+    def _look_at(self, problem: Problem, names: tuple[str, str] = ("X", "y")) -> None:
+        super()._look_at(problem, names)
+        if not isinstance(self.start, str):
+            look_at_images(
+                self._start_source(self.start, problem.geometry), problem.geometry.data_range
+            )
+
+    def _start_source(self, start: Any, geometry: Geometry) -> ArraySource:
+        """Return the one image that is the start, checked."""
+        image = check_images(np.asanyarray(as_array(start))[None], self, name="start")
+        check_shape(image, geometry.images.shape, self, "images", "start")
+        return self._source(image, geometry, name="start")
+
     def _first_images(self, start: Any, data: DataTerm, geometry: Geometry) -> torch.Tensor:
         """Return the images that `start` stands for."""
         if isinstance(start, str):
             return data.start(start)
-        image = check_images(np.asarray(as_array(start))[None], self, name="start")
-        check_shape(image, geometry.images.shape, self, "images", "start")
-        x = self._source(image, geometry, name="start").read(np.array([0]))
+        x = self._start_source(start, geometry).read(np.array([0]))
         return x.expand(len(data.y), -1, -1, -1)

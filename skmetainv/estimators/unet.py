@@ -33,7 +33,7 @@ class UNetReconstructor(SupervisedReconstructor):
     the data range. The network ``G`` halves the image `depth` - 1 times and doubles it again, with
     two convolutions of 3 x 3 pixels and ReLU at each size, and at each size on the way up sees what
     there was on the way down. It knows nothing of the forward model but what training shows.
-    `predict` restores images of any size, large ones in the memory of a tile.
+    `predict` restores images of any size, large ones tile by tile.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class UNetReconstructor(SupervisedReconstructor):
         Add the network's image to the start. With False the network gives all of it, ``x = c +
         r G_w(...)``, as Ronneberger et al. have it.
     start : {"auto", "measurement", "adjoint", "pseudo_inverse"}, default="auto"
-        The image that the network sees: ``y`` itself; ``A' y / ||A||^2``; or ``A^+ y``. "auto" is
-        the first where measurements have the shape of images, else the second: an operator whose
-        measurement is no image, but has its shape, wants one of the others. Nonlinear operators
-        have the first only. A channel beside it says which pixels are observed, where the operator
-        has a mask of the image's height and width (a pixel counts as observed when one of its
-        channels is); it is 1 elsewhere.
+        The image that the network sees: ``y`` itself, ``A' y / ||A||^2``, or ``A^+ y``. "auto" is
+        "measurement" if measurements have the shape of images, else "adjoint". If the measurement
+        has the shape of an image but is none (a sinogram, say), choose "adjoint" or
+        "pseudo_inverse". Nonlinear operators have "measurement" only. A further channel says which
+        pixels are observed, if the operator has a mask of the image's height and width (a pixel
+        counts as observed if one of its channels is); else it is 1.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise, in
         the units of the measurement.
@@ -222,6 +222,7 @@ class UNetReconstructor(SupervisedReconstructor):
     def predict(
         self,
         X: Any,
+        *,
         image_shape: tuple[int, ...] | None = None,
         tile: int | tuple[int, int] | None = None,
         overlap: int | None = None,
@@ -231,39 +232,52 @@ class UNetReconstructor(SupervisedReconstructor):
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
-            Measurements; missing entries are NaN where the operator has such. Complex ones may
-            also be a complex array, without the last axis of real and imaginary parts.
+            Measurements. If the operator has missing values, missing entries are NaN. Complex
+            measurements may be a complex array, without the last axis of real and imaginary parts.
+            One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            Height and width (and channels, as in training) of the images to restore, where they
-            are not those of training. The operator is then built for this shape, and `X` has what
-            it measures of it.
+            Height and width (and channels, as in training) of the images to restore, if they are
+            not those of training. The operator is then built for this shape, and `X` has what it
+            measures of such images.
         tile : int or (int, int), default=None
-            Height and width of parts in which the network restores an image, one after another, so
-            that it takes the memory of a part, not of the image; rounded up to multiples of
-            ``2^(depth - 1)``. None is the whole image. The image that the network sees is made of
-            the whole measurement in any case.
+            Height and width of the tiles that the network is run on, one after another. Its
+            activations then take the memory of a tile, not of the image. None runs it on the whole
+            image. Sizes are rounded up to multiples of ``2^(depth - 1)``. The start is computed
+            from the whole measurement in any case.
         overlap : int, default=None
-            How many pixels around a part the network sees beside it, rounded up as `tile` is. None
-            is as far as it reaches (48 for a `depth` of 4): the result is then that of the whole
-            image, up to rounding. Less takes less time, and is an approximation, which may show
-            seams.
+            Pixels of the image around each tile that the network is given with it, rounded up as
+            `tile` is. None is the radius of its receptive field: the result is then that of the
+            whole image, up to rounding. With fewer it is faster and an approximation, which may
+            show seams. The radius is 48 for a `depth` of 4.
 
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            In the layout and the units of the training images, as floats.
+            Floats in the layout of the training images and the units of ``data_range_``; one image,
+            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
+            scikit-learn.
 
         Raises
         ------
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
-            If an argument is out of its range, if `X` has not the shape of such measurements, or if
-            the operator is of one image shape only.
+            If `X` does not have the shape of such measurements, or if images of `image_shape`
+            cannot be restored: the estimator, or its operator, may be bound to the shape of
+            training.
+            If `tile` or `overlap` is out of its range, or if `overlap` is given without `tile`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If images have values that are not finite, or if linear systems were not solved.
+        DataConversionWarning
+            If measurements are in units that can hardly be meant, or may be clean images.
         """
         self._check_ready()
         geometry = self._resized(image_shape)
         tiles = as_tiles(tile, overlap, self._parts(geometry)["G"].network.extent)
-        reconstruct = partial(self._reconstruct, geometry=geometry, tiles=tiles)
-        return self._restore(X, reconstruct, self._warn_of_divergence, geometry)
+        return self._restore(X, *self._begin(geometry, tiles=tiles), geometry)
 
     def _reconstruct(
         self, y: torch.Tensor, geometry: Geometry, tiles: Tiles | None = None

@@ -31,9 +31,9 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
 
         min_w mean_i loss(f_w(start_i, y_i), x_i)
 
-    With the weights that it begins with, it is `ClassicalReconstructor` of the same solver. What is
-    learned, numbers and the weights of a convolutional denoiser, serves images of any size, see
-    `predict`; but none is restored tile by tile, as the data step of an update couples all pixels.
+    Before training it is `ClassicalReconstructor` with the same solver. It restores images of any
+    size, see `predict`. A large image cannot be restored tile by tile, as the operator couples all
+    pixels in every update.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         The forward model ``A``; None is the identity (denoising).
     solver : Solver, default=None
         The solver ``f``; None is ``GradientDescent(n_iter=5)``. Training changes its denoiser, if
-        that has weights, and the numbers that the parameter `learnable` names; where it names
-        none, all that are set (not those that are None, as the usual schedule of `HQS` is). A
+        that has weights, and the numbers that its parameter `learnable` names. If it names none,
+        all that are set are learned (not those that are None, as the usual schedule of `HQS` is). A
         number that is given once per update is learned once per update. A learned denoiser is first
-        fitted on the clean images as a denoiser, unless it is in a `FrozenEstimator` or has weights
-        of a file: training goes on from these. The solver and the denoiser that were given stay as
-        they are; a bound of the denoiser's norm is not kept.
+        fitted on the clean images, unless it is in a `FrozenEstimator` or has `weights`, from which
+        training goes on. The solver and the denoiser that were given stay as they are. A bound of
+        the denoiser's norm is not kept.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts, see `ClassicalReconstructor`.
     noise : float or Noise, default=0.0

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from skmetainv.losses.base import Criterion, Loss, check_images, filled
 from skmetainv.parameters import StrOptions
-from skmetainv.weight_files import State, read_weights
+from skmetainv.weight_files import State, check_state, read_weights
 
 # The least side of an image of which every feature map has a pixel: found by trying sides from 1
 # on, which `tests/test_losses.py` repeats.
@@ -33,11 +33,11 @@ class LPIPS(Loss):
     net : {"alex", "vgg", "squeeze"}, default="alex"
         The network: AlexNet, VGG-16 or SqueezeNet 1.1, as trained on ImageNet.
     weights : path-like, default=None
-        A file with the network's weights, torchvision's state dict by `torch.save` or in
-        safetensors, with the prefixes and dictionaries around it that `skmetainv.denoisers.DnCNN`
-        takes away. None takes torchvision's file from torch's folder (``torch.hub.get_dir()``, set
-        by ``TORCH_HOME``), and downloads it if it is not there. The weights ``w_l`` are the
-        package's.
+        A file with the network's weights: torchvision's state dict, by `torch.save` or in
+        safetensors. Prefixes and dictionaries around it are taken away, as by
+        `skmetainv.denoisers.DnCNN`. None takes torchvision's file from torch's folder
+        (``torch.hub.get_dir()``, set by ``TORCH_HOME``), and downloads it if it is not there. The
+        weights ``w_l`` are those of the package ``lpips``.
     upsample : bool, default=False
         Enlarge images that are too small for the network, bilinearly, until their shorter side
         is just large enough.
@@ -47,9 +47,14 @@ class LPIPS(Loss):
     OSError
         By `build`, if there is no file of weights, and none can be downloaded.
     ValueError
-        By `build`, if the file holds no weights of the network. By the criterion, if it is to
-        compare what are no images, of neither 1 nor 3 channels, or smaller than 31 pixels
-        ("alex"), 16 ("vgg") or 17 ("squeeze") along a side without `upsample`.
+        By `build`, if the file holds no weights of the network. By the criterion, if it is given
+        what are not images of 1 or 3 channels, or, without `upsample`, images smaller than 31
+        pixels ("alex"), 16 ("vgg") or 17 ("squeeze") along a side.
+
+    Warns
+    -----
+    WeightsWarning
+        By `build`, if tensors in the file are left out.
 
     Notes
     -----
@@ -139,19 +144,12 @@ def _network(net: str, path: str) -> Any:
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     expected = network.net.state_dict()
+    names = {own: "features." + own.partition(".")[2] for own in expected}
 
     def understand(state: State) -> State:
-        weights = {}
-        for own, like in expected.items():
-            key = "features." + own.partition(".")[2]
-            if key not in state:
-                raise ValueError(f"there is no {key!r}.")
-            if state[key].shape != like.shape:
-                raise ValueError(
-                    f"{key!r} has shape {tuple(state[key].shape)}, not {tuple(like.shape)}."
-                )
-            weights[own] = state[key]
-        return weights
+        features = {k: v for k, v in state.items() if k.startswith("features.")}
+        check_state(features, {names[own]: like for own, like in expected.items()})
+        return {own: features[name] for own, name in names.items()}
 
     first = ("features.0.weight",)
     network.net.load_state_dict(read_weights(path, f"LPIPS(net={net!r})", first, understand))

@@ -33,7 +33,6 @@ from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.validation import (
     are_images,
-    check_images,
     check_nothing_simulates,
     check_range,
 )
@@ -162,7 +161,10 @@ def compare(
     first, paired = unwrapped(next(iter(named.values()))), are_images(y)
     if paired:
         check_nothing_simulates(operator, noise)
-    clean = check_images(y if paired else X, first, name="y" if paired else "X")
+    given, name = (y, "y") if paired else (X, "X")
+    clean, is_single = first._images(given, first.image_shape, name=name)
+    if is_single:
+        raise ValueError(f"compare takes several images. {name} is one, of shape {given.shape}.")
     simulator = _simulator(first, operator, noise)
     simulator._check_parameters()
     shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from skmetainv.operators.maps.foreign_functions import (
 )
 from skmetainv.operators.maps.matrices import SparseMap, dense_map
 from skmetainv.operators.operator import Operator, check_numbers
+from skmetainv.parameters import integers
 
 _FORWARD = "The 'forward' parameter of FunctionOperator"
 _ADJOINT = "The 'adjoint' parameter of FunctionOperator"
@@ -50,32 +50,33 @@ class FunctionOperator(_Adapter):
     Parameters
     ----------
     forward : callable
-        Takes a batch of images, ``(batch, channels, height, width)``, and gives a batch of
-        measurements, ``(batch, ...)``, each image on its own, in the images' type. Of complex
-        measurements the real and imaginary parts become a last axis. Without `adjoint` it is
-        written in torch, and differentiable by autograd, twice where training is to be exact. Of a
-        module a copy is used, in evaluation mode.
+        Takes a batch of images, ``(batch, channels, height, width)``, and returns a batch of
+        measurements, ``(batch, ...)``, in the images' type. Each image must be measured on its own.
+        If measurements are complex, their real and imaginary parts become a last axis. Without
+        `adjoint` it must be written in torch and differentiable by autograd, twice if training is
+        to be exact. If it is a module, a copy is used, in evaluation mode.
     adjoint : callable, default=None
-        The adjoint of a linear `forward`: takes a batch of its measurements and gives images. With
-        it neither needs to be differentiable: all derivatives are made of the two. Either may be a
-        function of NumPy arrays, on the CPU.
+        The adjoint of a linear `forward`: takes a batch of measurements and returns images. With
+        it all derivatives are made of the two, and neither needs to be differentiable: both may be
+        functions of NumPy arrays, on the CPU.
     linear : bool, default=False
-        Whether `forward` is linear though no adjoint is given: autograd then finds it. With
-        `adjoint` it is in any case.
+        Whether `forward` is linear though no adjoint is given: the adjoint is then autograd's. With
+        `adjoint` it is linear in any case.
 
     Raises
     ------
     ValueError
-        By `build`, if `forward` does not give such a batch or has no derivative, if it is not
-        linear though it should be, or `adjoint` is not its adjoint.
+        By `build`, if `forward` does not return such a batch, or has no derivative. If `forward` or
+        `adjoint` mixes the images of a batch. If `forward` should be linear and is not, or if
+        `adjoint` is not its adjoint.
 
     Notes
     -----
-    A function that computes in one precision only is used in it, and images are converted on the
-    way. To save an estimator, define the functions in a module: pickles do not hold code.
+    If a function computes in one precision only, images are converted to it on the way. To save an
+    estimator, define the functions in a module: pickles do not hold code.
 
-    The adjoint is tried on random images: to 1e-5 in ``<A x, A x> = <x, A' A x>``, whatever their
-    size.
+    Linearity and the adjoint are tried on random images, the latter to 1e-5 in ``<A x, A x> =
+    <x, A' A x>``, whatever the size of the images.
 
     Examples
     --------
@@ -144,23 +145,23 @@ class MatrixOperator(_Adapter):
     ----------
     matrix : ndarray, scipy sparse matrix, scipy LinearOperator or PyLops operator
         ``M``, of shape ``(n_measurements, height * width * channels)``, real or complex; complex
-        measurements have a last axis with real and imaginary parts. Of an operator that is known by
-        its products, `matvec` and `rmatvec` are called, on the CPU.
+        measurements have a last axis with real and imaginary parts. SciPy's LinearOperator and
+        PyLops' operators are used through `matvec` and `rmatvec`, on the CPU.
     measurement_shape : tuple of int, default=None
         Shape of one measurement in the user's arrays: ``(n,)``, ``(height, width)`` or
-        ``(height, width, channels)``, which other operators then take for an image. None is
-        flat.
+        ``(height, width, channels)``; the last two are images to other operators. None is flat.
 
     Raises
     ------
     ValueError
         By `build`, if the matrix does not fit the images or the measurement's shape, or is not
-        finite.
+        finite. If `matvec` or `rmatvec` fails, if `matvec` is not linear, or if `rmatvec` is not
+        its adjoint.
 
     Notes
     -----
     A dense matrix with up to 2048 rows or columns is decomposed once, and its proximal step is in
-    closed form; the others take conjugate gradients.
+    closed form. That of all others is by conjugate gradients.
 
     Examples
     --------
@@ -176,7 +177,7 @@ class MatrixOperator(_Adapter):
         "measurement_shape": [tuple, list, None],
     }
 
-    def __init__(self, matrix: Any, measurement_shape: Any = None):
+    def __init__(self, matrix: Any, measurement_shape: Shape | None = None):
         self.matrix = matrix
         self.measurement_shape = measurement_shape
 
@@ -244,20 +245,17 @@ class MatrixOperator(_Adapter):
         own = self.measurement_shape
         if own is None:
             return (matrix_shape[0],)
-        if (
-            len(own) not in (1, 2, 3)
-            or not all(isinstance(k, Integral) and int(k) > 0 for k in own)
-            or math.prod(own) != matrix_shape[0]
-        ):
+        shape = integers(own, 1, 2, 3)
+        if shape is None or math.prod(shape) != matrix_shape[0]:
             raise ValueError(
                 "The 'measurement_shape' parameter of MatrixOperator must be None or one to three "
                 f"positive integers with the product {matrix_shape[0]}, the number of rows. "
                 f"Got {own!r} instead."
             )
-        if len(own) == 1:
-            return tuple(own)
-        height, width = own[:2]
-        return (own[2] if len(own) == 3 else 1, height, width)
+        if len(shape) == 1:
+            return shape
+        height, width, *channels = shape
+        return (*(channels or [1]), height, width)
 
 
 class DeepInverseOperator(_Adapter):
@@ -269,21 +267,25 @@ class DeepInverseOperator(_Adapter):
     ----------
     physics : deepinv.physics.Physics
         For images of ``(channels, height, width)``; complex images of DeepInverse's MRI have two
-        channels. Linear physics give a linear operator, decomposable ones (masks, circular blur,
-        single-coil MRI) its closed-form proximal step. Its noise model plays no part: noise is the
-        estimator's. The measurements of stacked physics are flat, side by side.
+        channels. If it is linear, the operator is. If it is decomposable (masks, circular blur,
+        single-coil MRI), the proximal step is in closed form. Its noise model plays no part: noise
+        is the estimator's. The measurements of stacked physics are flat, side by side.
 
     Raises
     ------
+    ImportError
+        By `build`, if ``deepinv`` is not installed.
     ValueError
-        By `build`, if `physics` is none, or does not take images of this shape.
+        By `build`, if `physics` is not a `deepinv.physics.Physics`, or does not take images of this
+        shape. If a `deepinv.physics.LinearPhysics` is not linear, or its `A_adjoint` is not the
+        adjoint of its `A`.
 
     Notes
     -----
-    Every `build` works on a copy. A physics that computes in one type only, as tomography does, is
-    kept in it, and images are converted on the way. The proximal step of other linear physics is by
-    conjugate gradients around `A` and `A_adjoint`, exact to every order of derivative;
-    DeepInverse's own is right to first order.
+    Every `build` works on a copy. If a physics computes in one precision only, as tomography does,
+    images are converted to it on the way. The proximal step of linear physics that are not
+    decomposable is by conjugate gradients around `A` and `A_adjoint`, exact to every order of
+    derivative; DeepInverse's own is right to first order.
 
     Examples
     --------
@@ -352,15 +354,14 @@ class DeepInverseOperator(_Adapter):
                 raise ValueError(f"`A_adjoint` gives images of shape {tuple(back.shape[1:])}.")
             return physics, y
 
-        results, refused = in_each_precision(tried)
-        if not results:
+        trial, refused = in_each_precision(tried)
+        if trial is None:
             raise ValueError(
                 f"{type(self.physics).__name__}, the 'physics' parameter of DeepInverseOperator, "
                 f"does not take images of shape {tuple(image_shape)}, in single or in double "
                 f"precision: {refused}"
             ) from refused
-        only = next(iter(results)) if len(results) == 1 else None
-        return *results[only or torch.float64], only
+        return *trial.result, trial.only
 
 
 def _pair(image_shape: Shape, forward: Understood, adjoint: Callable[[Any], Any]) -> LinearMap:

@@ -15,7 +15,7 @@ from skmetainv.arrays import is_complex_shape
 from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.masks import MaskMap, RandomMaskMap, draw_entries
 from skmetainv.operators.operator import Operator, check_numbers, check_size
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import Interval, StrOptions, integers
 
 
 class Inpainting(Operator):
@@ -192,17 +192,13 @@ class MissingPixels(Operator):
         return low, high
 
     def _range(self, n: int) -> tuple[int, int]:
-        counts = self.observed
-        if (
-            len(counts) != 2
-            or not all(isinstance(count, Integral) for count in counts)
-            or not 1 <= counts[0] <= counts[1]
-        ):
+        counts = integers(self.observed, 2)
+        if counts is None or counts[0] > counts[1]:
             raise ValueError(
                 "The 'observed' parameter of MissingPixels, as a range, must be two integers "
-                f"(low, high) with 1 <= low <= high <= {n}. Got {counts!r} instead."
+                f"(low, high) with 1 <= low <= high <= {n}. Got {self.observed!r} instead."
             )
-        return int(counts[0]), int(counts[1])
+        return counts[0], counts[1]
 
 
 def _draw_side(mask_shape: Shape, share: float, generator: np.random.Generator) -> np.ndarray:
@@ -226,9 +222,9 @@ def center_mask(size: Shape, fraction: float) -> np.ndarray:
 
 def _box_mask(size: Shape, box: Any) -> np.ndarray:
     """Return a mask that is False in the box of a user."""
-    numbers = isinstance(box, tuple | list) and all(isinstance(n, Integral) for n in box)
-    if numbers and len(box) == 4 and min(box[:2]) >= 0 and min(box[2:]) >= 1:
-        top, left, height, width = box
+    numbers = integers(box, 4, least=0)
+    if numbers is not None and min(numbers[2:]) >= 1:
+        top, left, height, width = numbers
         mask = np.ones(size, dtype=bool)
         mask[top : top + height, left : left + width] = False
         if top + height <= size[0] and left + width <= size[1] and mask.any():

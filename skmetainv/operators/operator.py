@@ -15,7 +15,14 @@ from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import normalized, scaled
 from skmetainv.operators.maps.sums import added, stacked
-from skmetainv.parameters import Interval, ParameterObject, advice, comes_from, described
+from skmetainv.parameters import (
+    Interval,
+    InvalidParameterError,
+    ParameterObject,
+    advice,
+    comes_from,
+    described,
+)
 
 # What is often wrong where images are not those that an operator takes.
 _PAIRS = " In fit(X, y) the measurements X come first, and y are the images."
@@ -24,8 +31,8 @@ _PAIRS = " In fit(X, y) the measurements X come first, and y are the images."
 class Operator(ParameterObject):
     """A forward model ``A`` of ``y = A(x) + e``: hyper-parameters, no tensors.
 
-    A subclass stores its hyper-parameters and writes `build`. One whose measurements hold NaN
-    where samples are missing says so by the ``allow_nan`` tag.
+    A subclass stores its hyper-parameters and writes `build`. If its measurements hold NaN where
+    samples are missing, it says so by the ``allow_nan`` tag.
 
     Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` and
     ``first - second`` add and subtract measurements, ``factor * operator`` and
@@ -41,7 +48,7 @@ class Operator(ParameterObject):
         if comes_from(value, "deepinv") and hasattr(value, "A"):
             return "DeepInverseOperator(physics)"
         if isinstance(value, ForwardMap):
-            return "GaussianBlur(), say, not what its build gives"
+            return "GaussianBlur(), the operator itself, not the result of `build`"
         if hasattr(value, "matvec") or scipy.sparse.issparse(value):
             return "MatrixOperator(matrix)"
         if isinstance(value, np.ndarray | torch.Tensor | list):
@@ -65,34 +72,36 @@ class Operator(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
     def normalize(self) -> Normalized:
-        """Return the operator divided by its norm, ``A / ||A||``, whatever images it is built for.
+        """Return the operator divided by its norm, ``A / ||A||``.
+
+        Penalties and step sizes that are given as numbers then mean the same for every operator.
+        Solvers' defaults do not need it: they go by the norm.
 
         Returns
         -------
         operator : Normalized
-            Solvers' defaults need it not: they go by the norm. Penalties and step sizes that are
-            given as numbers then mean the same for every operator.
+            The norm is found when it is built: see there for what is raised then.
         """
         return Normalized(self)
 
     def __matmul__(self, inner: Any) -> Composition:
-        check_operator(inner, "What stands right of @")
+        check_operator(inner, "The right operand of @")
         return Composition(self, inner)
 
     def __rmatmul__(self, outer: Any) -> Composition:
-        check_operator(outer, "What stands left of @")
+        check_operator(outer, "The left operand of @")
         return Composition(outer, self)
 
     def __add__(self, other: Any) -> Sum:
-        check_operator(other, "What is added to an operator")
+        check_operator(other, "The right operand of +")
         return Sum(self, other)
 
     def __radd__(self, other: Any) -> Sum:
-        check_operator(other, "What an operator is added to")
+        check_operator(other, "The left operand of +")
         return Sum(other, self)
 
     def __sub__(self, other: Any) -> Sum:
-        check_operator(other, "What is subtracted from an operator")
+        check_operator(other, "The right operand of -")
         return Sum(self, -other)
 
     def __neg__(self) -> Scaled:
@@ -165,7 +174,7 @@ class Scaled(Operator):
     Raises
     ------
     ValueError
-        By `build`, if `factor` is 0, or a part is no operator.
+        By `build`, if `factor` is 0, or `operator` is not an `Operator`.
 
     Examples
     --------
@@ -200,8 +209,8 @@ class Scaled(Operator):
 class Normalized(Operator):
     """``A(x) = operator(x) / ||operator||``, written ``operator.normalize()``.
 
-    The norm is that of `skmetainv.operators.ForwardMap.norm`, for images of the shape that the
-    operator is built for, before masks are drawn; an operator that is 0 stays as it is.
+    The norm is `skmetainv.operators.ForwardMap.norm` of the operator as it is built for images of
+    one shape, before masks are drawn. An operator that is 0 stays as it is.
 
     Parameters
     ----------
@@ -211,7 +220,7 @@ class Normalized(Operator):
     Raises
     ------
     ValueError
-        By `build`, if `operator` is no operator, or its norm cannot be found.
+        By `build`, if `operator` is not an `Operator`, or its norm cannot be found.
 
     Examples
     --------
@@ -304,7 +313,7 @@ class Stack(Operator):
     (32,)
     """
 
-    def __init__(self, operators: Any):
+    def __init__(self, operators: Sequence[Operator]):
         self.operators = operators
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -313,9 +322,7 @@ class Stack(Operator):
         if deep:
             for place, operator in enumerate(self.operators):
                 params[str(place)] = operator
-                if not isinstance(operator, Operator):
-                    continue
-                nested = operator.get_params(deep=True)
+                nested = operator.get_params() if isinstance(operator, Operator) else {}
                 params |= {f"{place}__{name}": value for name, value in nested.items()}
         return params
 
@@ -347,9 +354,22 @@ class Stack(Operator):
 
 
 def check_operator(operator: Any, name: str) -> None:
-    """Raise if something is no operator, and say which adapter makes one of it."""
+    """Raise if something is no operator, and say which adapter makes one of it.
+
+    Parameters
+    ----------
+    operator : object
+        What was given.
+    name : str
+        How the error names it.
+
+    Raises
+    ------
+    InvalidParameterError
+        If it is not an `Operator`: scikit-learn's, a ValueError and a TypeError.
+    """
     if not isinstance(operator, Operator):
-        raise ValueError(
+        raise InvalidParameterError(
             f"{name} must be an Operator. Got {described(operator)} instead."
             f"{advice([Operator], operator)}"
         )
@@ -359,8 +379,8 @@ def check_image(operator: Operator, image_shape: Shape) -> None:
     """Raise if what an operator is to measure is no image."""
     if len(image_shape) != 3:
         raise ValueError(
-            f"{type(operator).__name__} takes images, (channels, height, width). What comes before "
-            f"it gives {tuple(image_shape)}: flat or complex measurements."
+            f"{type(operator).__name__} takes images, (channels, height, width). The operator "
+            f"before it gives {tuple(image_shape)}: flat or complex measurements."
         )
 
 
@@ -417,7 +437,7 @@ def _number(value: Any, verb: str) -> float:
     alone = getattr(value, "shape", None) == () and "complex" not in str(value.dtype)
     if isinstance(value, Real) or alone:
         return float(value)
-    raise ValueError(
+    raise InvalidParameterError(
         f"An operator is {verb} by a number. Got {value!r} instead: outer @ inner applies one "
         "operator after another."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,6 +28,7 @@ from skmetainv.arrays import (
     pairs_of,
 )
 from skmetainv.arrays.units import tells_its_range
+from skmetainv.exceptions import warn
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
@@ -63,6 +63,7 @@ from skmetainv.reconstruction.validation import (
     check_pair,
     check_range,
     check_shape,
+    how_to_rearrange,
 )
 
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -81,7 +82,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
     """What the estimators that restore images from measurements have in common.
 
     A subclass has the parameters `operator`, `noise`, `image_shape`, `data_range`, `clip`,
-    `precision`, `device`, `batch_size` and `random_state`, writes `_reconstruct`, and a `fit` that
+    `precision`, `device`, `batch_size` and `random_state`, writes `_begin`, and a `fit` that
     calls `_fit`.
     """
 
@@ -107,39 +108,40 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
     device: str | torch.device
     random_state: Any
 
-    @abstractmethod
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        """Return the images of a batch of measurements, both as tensors."""
-
-    def predict(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Any:
+    def predict(self, X: Any, *, image_shape: tuple[int, ...] | None = None) -> Any:
         """Restore images from measurements.
 
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
-            Measurements; missing entries are NaN where the operator has such. Complex ones may
-            also be a complex array, without the last axis of real and imaginary parts. One
-            measurement may come without the first axis, unless it is flat.
+            Measurements. If the operator has missing values, missing entries are NaN. Complex
+            measurements may be a complex array, without the last axis of real and imaginary parts.
+            One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            Height and width (and channels, as in training) of the images to restore, where they
-            are not those of training. The operator is then built for this shape, and `X` has what
-            it measures of it.
+            Height and width (and channels, as in training) of the images to restore, if they are
+            not those of training. The operator is then built for this shape, and `X` has what it
+            measures of such images.
 
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            In the layout and the units of the training images, as floats; one image, where `X` is
-            one measurement. Of a data frame, too, they are an ndarray, as predictions are in
+            Floats in the layout of the training images and the units of ``data_range_``; one image,
+            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
             scikit-learn.
 
         Raises
         ------
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
-            If `X` has not the shape of such measurements, or if the estimator, or its operator, is
-            of one image shape only.
+            If `X` does not have the shape of such measurements, or if images of `image_shape`
+            cannot be restored: the estimator, or its operator, may be bound to the shape of
+            training.
 
         Warns
         -----
+        ConvergenceWarning
+            If images have values that are not finite, or if linear systems were not solved.
         DataConversionWarning
             If measurements are in units that can hardly be meant, or may be clean images.
         """
@@ -147,9 +149,14 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         geometry = self._resized(image_shape)
         return self._restore(X, *self._begin(geometry), geometry)
 
-    def _begin(self, geometry: Geometry) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        """Return what restores a batch, and what is told how many of all images went wrong."""
-        return partial(self._reconstruct, geometry=geometry), self._warn_of_divergence
+    @abstractmethod
+    def _begin(
+        self, geometry: Geometry, **how: Any
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        """Return what restores a batch, and what is told how many of all images went wrong.
+
+        What `how` may be is the subclass's: its `predict` passes it on.
+        """
 
     @torch.inference_mode(False)
     def _restore(
@@ -171,7 +178,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         tell(n_bad, len(images))
         return match_type(X, images[0] if is_single else images)
 
-    def score(self, X: Any, y: Any = None, image_shape: tuple[int, ...] | None = None) -> float:
+    def score(self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
 
         Parameters
@@ -182,12 +189,29 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`, without NaN. A 1-D `y` is ignored.
         image_shape : tuple of int, default=None
-            Shape of the images, where it is not that of training, see `predict`.
+            Shape of the images, if it is not that of training, see `predict`.
 
         Returns
         -------
         score : float
             See `skmetainv.metrics.psnr`.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If the arrays are not images, or not measurements and their clean images in this order,
+            of the shape of training or of `image_shape`; if images of `image_shape` cannot be
+            restored, see `predict`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `predict`.
+        DataConversionWarning
+            If images, measurements or the noise are in units that can hardly be meant, or if
+            measurements may be clean images.
         """
         pairs = self.restorations(X, y, image_shape=image_shape)
         return mean_over_batches(psnr, pairs, self.data_range_)
@@ -212,25 +236,38 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is ignored.
         operator : Operator, default=None
-            Simulate with this operator, not with the fitted one.
+            The operator to simulate with; None is the fitted one.
         noise : float or Noise, default=None
-            Simulate with this noise, not with the estimator's.
+            The noise to simulate with; None is the estimator's.
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
         image_shape : tuple of int, default=None
-            Shape of the images, where it is not that of training, see `predict`.
+            Shape of the images, if it is not that of training, see `predict`.
 
         Returns
         -------
         pairs : iterator of (clean, restored)
-            Two arrays of shape (batch, height, width, channels), floats in the units of the
-            training images.
+            Two arrays of shape (batch, height, width, channels), floats in the units of
+            ``data_range_``.
 
         Raises
         ------
+        NotFittedError
+            If the estimator is not fitted.
         ValueError
-            If `operator` gives measurements that the fitted one does not, or if it or `noise` is
-            given with pairs, of which nothing is simulated.
+            If the arrays are not images, or not measurements and their clean images in this order,
+            of the shape of training or of `image_shape`; if images of `image_shape` cannot be
+            restored, see `predict`. If the measurements of `operator` have another shape than
+            those of the fitted one. If `operator` or `noise` is given with measurements `X`, for
+            nothing is simulated then.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `predict`, after the last batch.
+        DataConversionWarning
+            If images, measurements or the noise are in units that can hardly be meant, or if
+            measurements may be clean images.
         """
         self._check_ready()
         geometry = self._resized(image_shape)
@@ -275,26 +312,32 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     @torch.inference_mode(False)
     def simulate(
-        self, X: Any, random_state: Any = None, image_shape: tuple[int, ...] | None = None
+        self, X: Any, random_state: Any = None, *, image_shape: tuple[int, ...] | None = None
     ) -> Any:
         """Return measurements of clean images, as training simulates them.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, of any height and width that the operator takes; channels may come first,
-            see `docs/arrays.md`. One colour image may come without the first axis.
+            Clean images, of any height and width that the operator takes. Channels may come first,
+            see :doc:`/arrays`. One colour image may come without the first axis.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of masks and noise; None takes the estimator's own.
         image_shape : tuple of int, default=None
-            Their shape, where they are flat; None takes the estimator's own.
+            Shape of flat images; None takes the estimator's own.
 
         Returns
         -------
         measurements : ndarray of shape (n, ...), or a tensor if `X` is one
-            Laid out as the images are where their shapes allow it; one, where `X` is one image.
-            Where they are flat, of a data frame of pandas another with its rows and, if there are
-            as many, its columns.
+            If a measurement is an image, it lies as the images do. If `X` is one image, one
+            measurement. If `X` is a data frame of pandas and measurements are flat, a data frame
+            with the same rows and, if there are as many, the same columns.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, if `X` does not hold images or may be one image as
+            well as several flat ones, or if the operator does not take such images.
 
         Warns
         -----
@@ -304,7 +347,9 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         self._check_parameters()
         check_image_shape(image_shape)
         grid = self.image_shape if image_shape is None else image_shape
-        images, is_single = self._images(X, grid, allow_nan=has_missing(self.operator))
+        images, is_single = self._images(
+            X, grid or self._known_shape(X), allow_nan=has_missing(self.operator)
+        )
         geometry, _, A = self._geometry(images, grid)
         A = self._placed(A)
         noise = as_noise(self.noise).build()
@@ -357,11 +402,10 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     def _warn_of_divergence(self, n_bad: int, n_images: int) -> None:
         if n_bad:
-            warnings.warn(
+            warn(
                 f"{n_bad} of {n_images} reconstructions are not finite: the iterations diverged. "
                 "Smaller step sizes, or measurements nearer to those of training, may help.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _watched(
@@ -378,7 +422,7 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     def _warn_of_unsolved(self, watch: Watch) -> None:
         if watch.n_unsolved:
-            warnings.warn(watch.describe(), ConvergenceWarning, stacklevel=5)
+            warn(watch.describe(), ConvergenceWarning)
 
     # ------------------------------------------------------------------ fitting
 
@@ -399,33 +443,37 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         """
         self._check_parameters()
         X, y = pairs_of(X, y)
-        X = as_array(X)
         if known is not None:
             self._check_names(X, known[0].measurements if are_images(y) else known[0].images)
         problem = self._problem(X, y, known)
         if look:
             self._look_at(problem)
-        if known is None:
-            validate_data(
-                BaseEstimator(), X, skip_check_array=True
-            )  # column names, before long work
+        columns = as_array(X)
+        if known is None:  # names of columns, before long work
+            validate_data(BaseEstimator(), columns, skip_check_array=True)
         fitted = learn(problem)
         if known is None:
-            validate_data(self, X, skip_check_array=True, reset=True)
+            validate_data(self, columns, skip_check_array=True, reset=True)
             fitted = fitted_attributes(problem) | fitted
         for name, value in fitted.items():
             setattr(self, name, value)
         self._cache: dict[Any, Any] = {}
         return self
 
-    def _problem(self, X: Any, y: Any, known: tuple[Geometry, Operator] | None) -> Problem:
+    def _problem(
+        self,
+        X: Any,
+        y: Any,
+        known: tuple[Geometry, Operator] | None,
+        names: tuple[str, str] = ("X", "y"),
+    ) -> Problem:
         """Check what `fit` was given, in the order in which scikit-learn does."""
         allow_nan = has_missing(self.operator if known is None else known[1])
         paired = are_images(y)
-        measured = (
-            check_images(X, self, allow_nan=allow_nan, allow_complex=True) if paired else None
-        )
-        clean, name = (y, "y") if paired else (X, "X")
+        measured = None
+        if paired:
+            measured = check_images(X, self, allow_nan=allow_nan, allow_complex=True, name=names[0])
+        clean, name = (y, names[1]) if paired else (X, names[0])
         if known is None:
             grid = self.image_shape
             clean, is_single = self._images(clean, grid, allow_nan=allow_nan, name=name)
@@ -443,6 +491,15 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         elif y is not None and not is_single:
             check_consistent_length(clean, y)
         return Problem(clean, measured, geometry, operator, self._placed(A))
+
+    def _known_shape(self, X: Any) -> tuple[int, ...] | None:
+        """Return the shape of images, if `X` is one, or several, as `fit` has seen them."""
+        shape = tuple(getattr(X, "shape", ()))
+        if not hasattr(self, "_geometry_"):
+            return None
+        own = self._geometry_.images.shape
+        is_one = shape == own and len(own) > 1
+        return self._geometry_.image_shape if is_one or shape[1:] == own else None
 
     def _are_swapped(self, measured: Any, clean: Any) -> bool:
         """Whether what is called clean has the shape that what is called measured would give."""
@@ -462,7 +519,8 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
     ) -> tuple[Any, bool]:
         """Return clean images before anything is fitted, and whether they are one without axis."""
         array = check_images(X, self, allow_nan=allow_nan, name=name)
-        return as_batch(array, image_shape, is_table=hasattr(X, "iloc"), name=name)
+        kinds = {"is_table": hasattr(X, "iloc"), "is_tensor": isinstance(X, torch.Tensor)}
+        return as_batch(array, image_shape, **kinds, name=name)
 
     def _geometry(
         self, array: Any, image_shape: tuple[int, ...] | None, name: str = "X"
@@ -482,15 +540,17 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     # ------------------------------------------------------------------ what the first images tell
 
-    def _look_at(self, problem: Problem) -> None:
+    def _look_at(self, problem: Problem, names: tuple[str, str] = ("X", "y")) -> None:
         """Warn, or raise, of what the first images of a problem tell."""
         geometry, allow_nan = problem.geometry, has_missing(problem.operator)
-        name = "X" if problem.measured is None else "y"
+        name = names[0] if problem.measured is None else names[1]
         clean = self._source(problem.clean, geometry, allow_nan=allow_nan, name=name)
         if problem.measured is None:
             self._look_at_simulation(clean, problem.A, self.noise, geometry.data_range)
             return
-        measured = self._source(problem.measured, geometry, measured=True, allow_nan=allow_nan)
+        measured = self._source(
+            problem.measured, geometry, measured=True, allow_nan=allow_nan, name=names[0]
+        )
         self._look_at_pairs(measured, clean, problem.A, geometry)
 
     def _look_at_pairs(
@@ -540,9 +600,17 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         self._check_names(X, geometry.measurements)
         allow_nan = has_missing(self.operator_)
         allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
-        array = check_images(X, self, allow_nan=allow_nan, allow_complex=allow_complex)
+        X = as_array(X)
+        is_alone = len(getattr(X, "shape", ())) == 1 < len(geometry.images.shape)
+        array = check_images(
+            X[np.newaxis] if is_alone else X,
+            self,
+            allow_nan=allow_nan,
+            allow_complex=allow_complex,
+        )
         array, own, is_single = self._geometry_to_restore(array, geometry, measured=True)
-        return self._source(array, own, measured=True, allow_nan=allow_nan), own, is_single
+        source = self._source(array, own, measured=True, allow_nan=allow_nan)
+        return source, own, is_single or is_alone
 
     def _map(self, geometry: Geometry) -> ForwardMap:
         """Return what measures images that lie as `geometry` says."""
@@ -572,15 +640,15 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
     ) -> tuple[Any, Geometry, bool]:
         """Return the same after `fit`, when another size can be asked for."""
-        hint = self._size_hint(array, measured) if geometry is self._geometry_ else ""
+        hint = self._shape_hint(array, measured, name) if geometry is self._geometry_ else ""
         return self._geometry_for(array, geometry, measured=measured, name=name, hint=hint)
 
     def _pairs(self, X: Any, y: Any, geometry: Geometry) -> tuple[ArraySource, ArraySource | None]:
         """Return what `score` was given, checked: clean images and perhaps measurements."""
         X, y = pairs_of(X, y)
         if are_images(y):
-            measured = self._measurements(X, geometry)[0]
-            clean, name = check_images(y, self, name="y"), "y"
+            measured, name = self._measurements(X, geometry)[0], "y"
+            clean = check_images(y, self, allow_nan=has_missing(self.operator_), name=name)
         else:
             self._check_names(X, self._geometry_.images)
             measured, clean, name = None, check_images(X, self), "X"
@@ -637,18 +705,32 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         measurements = measurement_layout(A.measurement_shape, images)
         return replace(own, images=images, measurements=measurements)
 
-    def _size_hint(self, array: Any, measured: bool) -> str:
-        """Return what to write for arrays of another size, the end of an error; or nothing."""
-        own = self._geometry_.measurements if measured else self._geometry_.images
-        shape = tuple(array.shape[1:])
-        is_flat = len(shape) == len(own.shape) == 1
-        if not is_flat and not own.is_another_size(shape):
+    def _shape_hint(self, array: Any, measured: bool, name: str) -> str:
+        """Return what to write for arrays of another shape, the end of an error; or nothing."""
+        images, measurements = self._geometry_.images, self._geometry_.measurements
+        own, shape = (measurements if measured else images), tuple(array.shape)
+        if shape[1:] == own.shape or shape == own.shape:
+            return ""
+        if measured and shape[1:] == images.shape:
+            return (
+                f"{name} has the shape of images, of which simulate({name}) gives measurements; in "
+                "pairs measurements come first."
+            )
+        if shape[1:] == measurements.shape:
+            return f"{name} has the shape of measurements, which come first in pairs."
+        return how_to_rearrange(shape, own, name) or self._size_hint(shape, own)
+
+    def _size_hint(self, shape: tuple[int, ...], own: Layout) -> str:
+        """Return what to write for images of another size, or why none can be restored."""
+        is_flat, is_one = len(shape) - 1 == len(own.shape) == 1, own.is_another_size(shape)
+        if not is_flat and not is_one and not own.is_another_size(shape[1:]):
             return ""
         reason = self._bound_to_size()
         if reason is not None:
             return reason
-        of_images = own == self._geometry_.images and not is_flat
-        told = own.size_in(shape) if of_images else "(height, width)"
+        told: Any = "(height, width)"
+        if own == self._geometry_.images and not is_flat:
+            told = own.size_in(shape if is_one else shape[1:])
         return (
             f"For images of another size write predict(..., image_shape={told}); score takes it, "
             "too."

@@ -18,6 +18,12 @@ from skmetainv.operators import ForwardMap
 # Noise makes exact measurements of images in their range hardly so many times as large.
 _FAR_OF_NOISE = 3
 
+# Numbers that differ by no more than this share are rounded.
+_EXACT = 1e-3
+
+# What varies by this share of what is observed is hardly noise.
+_AS_IMAGES = 0.5
+
 # Masks of so many draws have missing entries, if any of an operator has.
 _DRAWS = 3
 
@@ -40,7 +46,8 @@ def look_at_images(images: ArraySource, data_range: tuple[float, float]) -> None
     """
     values = first_images(images.array)
     warn_of_type(values, images.unit, images.name)
-    warn_of_range(values.astype(np.float64) / images.unit, data_range, images.name)
+    if images.unit == 1:
+        warn_of_range(values.astype(np.float64), data_range, images.name)
 
 
 def look_at_measurements(
@@ -73,17 +80,17 @@ def look_at_measurements(
         "pass measurements in the units of the images, or data_range with images and measurements "
         "in other units",
     )
-    if _varies_where_unobserved(A, y):
+    if _shows_unobserved(A, y):
         warn(
-            f"{measured.name} has values where the operator observes nothing, which play no part. "
-            "If they are clean images, simulate(images) gives their measurements.",
+            f"{measured.name} looks like clean images: it has values where the operator observes "
+            "nothing, which play no part. simulate(images) gives measurements.",
             DataConversionWarning,
         )
     elif _nothing_is_missing(A, y):
         warn(
-            f"Nothing is missing in {measured.name}, though the operator leaves out some of every "
-            "measurement: missing entries are NaN. If they are clean images, simulate(images) "
-            "gives their measurements.",
+            f"{measured.name} looks like clean images: nothing is missing in the first of them, "
+            "though the operator leaves out some of every measurement, as NaN. simulate(images) "
+            "gives measurements.",
             DataConversionWarning,
         )
 
@@ -101,17 +108,19 @@ def look_at_pairs(measured: ArraySource, clean: ArraySource, A: ForwardMap) -> N
     Raises
     ------
     ValueError
-        If what is called clean is missing, or constant, where the operator observes nothing, and
-        what is called measured is not.
+        If what is called clean is the exact measurement of what is called measured, or lacks
+        values that the operator leaves out and the other has.
     """
     y, x = _read_first(measured), _read_first(clean)
-    same_shape = A.measurement_shape == A.image_shape
-    masked = same_shape and _varies_where_unobserved(A, y) and not _varies_where_unobserved(A, x)
+    masked = False
+    if A.measurement_shape == A.image_shape and _shows_unobserved(A, y):
+        with torch.no_grad():  # what is called clean is the exact measurement of the other
+            masked = _norm(A(y) - x) <= _EXACT * _norm(x)
     if masked or (bool(x.isnan().any()) and _nothing_is_missing(A, y)):
         raise ValueError(
-            f"{measured.name} and {clean.name} are the wrong way round: measurements come first, "
-            f"clean images second, and it is {clean.name} that lacks what the operator does not "
-            f"observe. Got clean images as {measured.name}."
+            f"{measured.name} and {clean.name} are the wrong way round: it is {clean.name} that "
+            "lacks what the operator does not observe. Measurements come first, clean images "
+            "second."
         )
 
 
@@ -208,13 +217,25 @@ def _read_first(source: ArraySource) -> torch.Tensor:
     return source.read(np.arange(len(first_images(source.array))))
 
 
-def _varies_where_unobserved(A: ForwardMap, y: torch.Tensor) -> bool:
-    """Whether values differ from each other where one mask for all images lets nothing through."""
+def _shows_unobserved(A: ForwardMap, y: torch.Tensor) -> bool:
+    """Whether measurements vary as images do where one mask for all lets nothing through.
+
+    Noise varies less than images, and what a hole is filled with does not vary in it.
+    """
     if A.observed is None or A.observed.all():
         return False
-    unobserved = y[~A.observed.expand_as(y)]
-    known = unobserved[~unobserved.isnan()]
-    return known.numel() > 1 and bool(known.max() - known.min() > 1e-3 * y.nan_to_num().abs().max())
+    observed, values = _by_channel(A.observed.expand_as(y)), _by_channel(y.nan_to_num())
+    hidden, seen = (
+        torch.stack([v[m].std(correction=0) for v, m in zip(values, mask, strict=True)])
+        for mask in (~observed, observed)
+    )
+    hidden, seen = hidden.nan_to_num(), seen.nan_to_num()
+    return bool(hidden.mean() > _AS_IMAGES * seen.mean())
+
+
+def _by_channel(y: torch.Tensor) -> torch.Tensor:
+    """Return a batch with a row for every channel of every image, or for every flat measurement."""
+    return y.flatten(2).flatten(0, 1) if y.ndim > 2 else y
 
 
 def _nothing_is_missing(A: ForwardMap, y: torch.Tensor) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
+
+from skmetainv.parameters import height_and_width, is_integer
 
 
 class Extent(NamedTuple):
@@ -16,11 +17,11 @@ class Extent(NamedTuple):
     Attributes
     ----------
     reach : int
-        Pixels along a cut of an image at which the network may give something else than it gives of
-        the whole image; further from the cut it gives the same.
+        Receptive field: distance from a cut, in pixels, up to which the output may differ from that
+        of the whole image.
     multiple : int
-        Where the cut must lie, at a multiple of so many pixels: what halves the image so often
-        halves the tile at the same places.
+        Cuts must lie at multiples of so many pixels. A network that halves the image then halves a
+        tile at the same places.
     """
 
     reach: int
@@ -30,16 +31,22 @@ class Extent(NamedTuple):
 def extent(down: Sequence[int], up: Sequence[int] = ()) -> Extent:
     """Return how far a network of 3 x 3 convolutions sees that halves images and doubles them.
 
-    A convolution carries what is wrong along a cut one pixel on. Halving, by pairs of pixels,
-    leaves half of the wrong pixels, rounded up, and doubling makes two of each.
+    Pixels near a cut are wrong, as the network does not see what is beyond. Each convolution makes
+    one more pixel wrong. Halving, by pairs of pixels, leaves half as many, rounded up. Doubling
+    makes two of each.
 
     Parameters
     ----------
     down : sequence of int
-        How many convolutions follow each other at each size, the full one first; the image is
+        Number of convolutions at each size on the way down, the full size first. The image is
         halved between them.
     up : sequence of int, default=()
-        The same on the way back, after each doubling.
+        Number of convolutions after each doubling on the way up.
+
+    Returns
+    -------
+    extent : Extent
+        The receptive field, and the multiple at which cuts must lie.
 
     Examples
     --------
@@ -60,14 +67,14 @@ def extent(down: Sequence[int], up: Sequence[int] = ()) -> Extent:
 
 @dataclass(frozen=True)
 class Tiles:
-    """The parts of an image that a network is run on, one after another.
+    """The tiles of an image that a network is run on, one after another.
 
     Parameters
     ----------
     height, width : int
-        What is kept of each part.
+        Size of a tile, of which the result is kept.
     overlap : int
-        How many pixels the network sees beyond it on each side, where the image goes on.
+        Pixels of the image around each tile that the network is given with it.
     """
 
     height: int
@@ -80,9 +87,14 @@ class Tiles:
         Parameters
         ----------
         network : callable
-            Gives images of the height and width that it takes.
+            Returns images of the height and width of those that it takes.
         x : tensor of shape (batch, channels, height, width)
             The images.
+
+        Returns
+        -------
+        whole : tensor of shape (batch, ..., height, width)
+            Its results for the tiles, put together.
         """
         height, width = x.shape[-2:]
         whole = x.new_empty(0)
@@ -116,38 +128,41 @@ def as_tiles(tile: Any, overlap: Any, seen: Extent) -> Tiles | None:
     Parameters
     ----------
     tile : int, (int, int) or None
-        Height and width of what is kept of a tile.
+        Height and width of a tile.
     overlap : int or None
-        None is the reach of the network.
+        Pixels around each tile that the network is given with it; None is the network's receptive
+        field.
     seen : Extent
-        How far the network sees. Sizes are rounded up to its multiples.
+        How far the network sees. Sizes and overlap are rounded up to its multiples.
+
+    Returns
+    -------
+    tiles : Tiles or None
+        None if `tile` is None.
 
     Raises
     ------
     ValueError
-        If they are not of these types, or not positive (an overlap may be 0).
+        If they are not of these types, or not positive (an overlap may be 0). If `overlap` is given
+        without `tile`.
     """
     if tile is None:
         if overlap is not None:
             raise ValueError(
-                "The 'overlap' parameter is that of tiles: pass tile=(height, width) with it. Got "
+                "The 'overlap' parameter needs 'tile': write tile=(height, width), overlap=4. Got "
                 f"overlap={overlap!r} and tile=None instead."
             )
         return None
-    sides = tuple(tile) if isinstance(tile, tuple | list) else (tile, tile)
-    if len(sides) != 2 or not all(_is_int(side, 1) for side in sides):
+    sides = height_and_width(tile)
+    if sides is None:
         raise ValueError(
             "The 'tile' parameter must be None, an int in the range [1, inf) or two of them, "
             f"(height, width). Got {tile!r} instead."
         )
-    if overlap is not None and not _is_int(overlap, 0):
+    if overlap is not None and not is_integer(overlap, 0):
         raise ValueError(
             "The 'overlap' parameter must be None or an int in the range [0, inf). Got "
             f"{overlap!r} instead."
         )
     pixels = (*sides, seen.reach if overlap is None else overlap)
     return Tiles(*(-(-int(n) // seen.multiple) * seen.multiple for n in pixels))
-
-
-def _is_int(value: Any, least: int) -> bool:
-    return type(value) is not bool and isinstance(value, Integral) and int(value) >= least

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
 from skmetainv.arrays import pairs_of, to_numpy
+from skmetainv.exceptions import warn
 from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import as_noise
@@ -115,7 +115,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     tol : float
         By how many decibels it must be better.
     checkpoint : path-like, Checkpoint or None
-        Where `fit` writes what it would need to go on, and goes on from.
+        The file that `fit` writes from time to time, and goes on from.
     warm_start : bool
         Let `fit` begin with the weights of the last call.
     verbose : int
@@ -158,6 +158,15 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """Return the fitted attributes before any training, `weights_` among them."""
 
     @abstractmethod
+    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+        """Return the images of a batch of measurements, both as tensors."""
+
+    def _begin(
+        self, geometry: Geometry, **how: Any
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        return partial(self._reconstruct, geometry=geometry, **how), self._warn_of_divergence
+
+    @abstractmethod
     def _training_loss(self) -> LossLike:
         """Return what training minimises between restored and clean images."""
 
@@ -172,18 +181,17 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, whose measurements are simulated anew in every epoch; where the
-            operator has missing values they may have NaN, too, for pixels that nobody knows
-            (`score` takes complete images only). Channels may come first; data sets, lazy arrays,
-            lists and data frames are taken, see `docs/arrays.md`. A data set of pairs has `y`, too.
-            With `y`: measurements.
+            Clean images, whose measurements are simulated anew in every epoch. If the operator has
+            missing values, pixels that nobody knows may be NaN (`score` takes complete images
+            only). Channels may come first; data sets, lazy arrays, lists and data frames are taken,
+            see :doc:`/arrays`. A data set of pairs holds `X` and `y`. With `y`: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`; `noise` then plays no part. A 1-D `y` is
             taken for labels and ignored.
         X_val : array-like, default=None
-            Images like `X`, not learned from: their PSNR after every epoch, over the pixels that
-            are known, with measurements simulated by a fixed seed, is written into ``history_``,
-            and early stopping goes by it.
+            Images like `X`, not learned from: their PSNR after every epoch is written into
+            ``history_``, and early stopping goes by it. Their measurements are simulated with a
+            fixed seed. The PSNR is over the pixels that are known.
         y_val : array-like of two or more dimensions, default=None
             The clean images of the measurements `X_val`.
 
@@ -196,14 +204,14 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         ------
         ValueError
             If a parameter is out of its range; if the arrays are not images, may be one image as
-            well as several, or are not measurements and their images, in this order; if a
+            well as several, or are not measurements and their clean images in this order; if a
             checkpoint is damaged, or of other parameters or data.
 
         Warns
         -----
         ConvergenceWarning
-            If steps were skipped because a loss or a gradient was not finite, or if training was
-            interrupted.
+            If steps were skipped because a loss or a gradient was not finite or linear systems
+            were not solved, or if training was interrupted.
         DataConversionWarning
             If images, measurements or the noise are in units that can hardly be meant, if flat
             images are taken for square ones, or a last axis of many entries for channels.
@@ -211,11 +219,11 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         Notes
         -----
         An interrupt (Ctrl-C) ends training, writes the checkpoint if there is one, and is raised
-        again, so that it ends a search or a script around it, too. The estimator is then fitted: it
-        has the weights that it came to, of early stopping the best ones, and can be used at the
-        prompt or in the next cell. In the midst of the first epoch ``n_iter_`` is 0, and the lists
-        of ``history_`` are empty: they have the figures of finished epochs only. One of several
-        processes keeps nothing but the checkpoint that was written last.
+        again, so that it ends a search or a script around it, too. The estimator is then fitted,
+        and can be used at the prompt or in the next cell: it has the weights that it came to, or
+        with early stopping the best ones. ``n_iter_`` and ``history_`` count finished epochs only:
+        in the midst of the first one ``n_iter_`` is 0, and the lists of ``history_`` are empty. If
+        several processes train together, nothing is kept but the checkpoint that was written last.
         """
         go_on = self.warm_start and hasattr(self, "weights_")
         return self._train(X, y, Run(self.max_epochs, (X_val, y_val), go_on, resumable=True))
@@ -224,12 +232,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     def partial_fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Learn for one more epoch, from where the last call ended.
 
-        On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives (but for the
-        learning rate of a schedule, which is laid over `max_epochs`, and ends there). What the
-        weights belong to stays as the first call found it, whatever `set_params` says since: the
-        operator, the networks, the inner loss and its step sizes, the units and the seed. Noise,
-        the loss of training, learning rates and `batch_size` may change from call to call. There is
-        no checkpoint, and with early stopping there is no `partial_fit`.
+        On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. Schedules of
+        the learning rate are the exception: they are laid over `max_epochs`, and end there. What
+        the weights belong to stays as the first call found it, whatever `set_params` says since:
+        the operator, the networks, the inner loss and its step sizes, the units and the seed.
+        Noise, the loss of training, learning rates and `batch_size` may change from call to call.
+        No checkpoint is written. Early stopping needs `fit`.
 
         Parameters
         ----------
@@ -240,6 +248,20 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         -------
         self : estimator
             Fitted. After an error it is as it was; for interrupts see `fit`.
+
+        Raises
+        ------
+        AttributeError
+            If `early_stopping` is True.
+        ValueError
+            As in `fit`.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `fit`, or if the learning rate is 0 because its schedule ended.
+        DataConversionWarning
+            As in `fit`.
         """
         go_on = hasattr(self, "weights_")
         return self._train(X, y, Run(1, (X_val, y_val), go_on, resumable=False))
@@ -258,11 +280,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         return self
 
     def _warn_of_interrupt(self) -> None:
-        warnings.warn(
+        warn(
             f"Training was interrupted in epoch {self.n_iter_ + 1}: this {type(self).__name__} has "
             "the weights that it came to, and can be used.",
             ConvergenceWarning,
-            stacklevel=5,
         )
 
     # ------------------------------------------------------------------ learning
@@ -347,10 +368,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             load_arrays(optimizer, before["_optimizer_state_"]["averages"])
         schedule = as_learning_rate(self.lr_schedule)
         if not run.resumable and before["n_iter_"] >= self.max_epochs and not schedule.factor(1.0):
-            warnings.warn(
+            warn(
                 f"The learning rate is 0: its schedule ended after max_epochs={self.max_epochs}.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
         return TrainingLoop(
             batches,
@@ -433,11 +453,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             return []
         X_val, y_val = pairs_of(X_val, y_val, "X_val")
         known: tuple[Geometry, Operator] = (problem.geometry, problem.operator)
-        try:
-            return [self._problem(X_val, y_val, known)]
-        except ValueError as error:
-            error.add_note("This is about X_val and y_val.")
-            raise
+        names = "X_val", "y_val"
+        held_out = self._problem(X_val, y_val, known, names)
+        self._look_at(held_out, names)
+        return [held_out]
 
     def _validation(self, learner: Learner, held_out: list[Problem]) -> Callable[[], float] | None:
         """Return what gives the mean PSNR of held-out images."""

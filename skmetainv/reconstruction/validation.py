@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from math import prod
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,6 +26,9 @@ from skmetainv.arrays import (
 from skmetainv.arrays.layouts import MOST_CHANNELS, size_of_flat
 from skmetainv.exceptions import warn
 from skmetainv.operators import MissingPixels
+from skmetainv.operators.operator import has_missing
+
+_COLOURS = 3
 
 # Arrays of two axes that are shorter are flat images without doubt.
 _LEAST_SIDE = 16
@@ -77,6 +81,11 @@ def check_images(
         X = MaskedView(X)
     if allow_complex and np.dtype(getattr(X, "dtype", float)).kind == "c" and len(X.shape) > 1:
         X = RealView(X)
+    if not allow_complex and np.dtype(getattr(X, "dtype", float)).kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {name} has {X.dtype}. Two channels of real and imaginary "
+            f"parts are np.stack([{name}.real, {name}.imag], axis=-1)."
+        )
     if _is_lazy(X):
         if X.shape[0] == 0:
             raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) in {name}.")
@@ -102,6 +111,8 @@ def _of_missing(estimator: BaseEstimator) -> str:
     operator = getattr(estimator, "operator", None)
     if operator is None:
         return "An estimator with operator=MissingPixels() fills them in."
+    if has_missing(operator):
+        return "Measurements may have missing values, and clean images that `fit` is given."
     return f"Missing measurements are taken with operator={MissingPixels() @ operator!r}."
 
 
@@ -123,7 +134,12 @@ def _check_one_shape(X: Any, name: str) -> None:
 
 
 def as_batch(
-    array: Any, image_shape: tuple[int, ...] | None, *, is_table: bool, name: str = "X"
+    array: Any,
+    image_shape: tuple[int, ...] | None,
+    *,
+    is_table: bool = False,
+    is_tensor: bool = False,
+    name: str = "X",
 ) -> tuple[Any, bool]:
     """Return images with a first axis that counts them, and whether it was missing.
 
@@ -133,8 +149,10 @@ def as_batch(
         Output of `check_images`.
     image_shape : tuple of int or None
         The `image_shape` parameter.
-    is_table : bool
+    is_table : bool, default=False
         Whether it came as a data frame, whose rows are flat images without doubt.
+    is_tensor : bool, default=False
+        Whether it came as a tensor, whose first axis may be meant for three channels.
     name : str, default="X"
         What messages call it.
 
@@ -160,6 +178,12 @@ def as_batch(
         return Single(array), True
     if image_shape is None and not is_table and len(shape) == 2:
         _check_flat(array, name)
+    if image_shape is None and is_tensor and len(shape) == 3 and shape[0] == _COLOURS < shape[1]:
+        warn(
+            f"{name} is a tensor of shape {shape}, and is taken for {_COLOURS} gray images: one "
+            f"colour image with its channels first is {name}[None].",
+            DataConversionWarning,
+        )
     if image_shape is None and len(shape) == 4 and min(shape[1], shape[3]) > MOST_CHANNELS:
         warn(
             f"{name} has shape {shape}, and is taken for {shape[0]} images of {shape[1]} x "
@@ -231,6 +255,26 @@ def check_shape(
     raise ValueError(f"{name} has {has}, but {owner} is expecting {wants}. {hint}".rstrip())
 
 
+def how_to_rearrange(shape: tuple[int, ...], own: Layout, name: str) -> str:
+    """Return what makes of an array of `shape` one that lies as `own` says; or nothing."""
+    channels, height, width = own.tensor_shape if len(own.tensor_shape) == 3 else (0, 0, 0)
+    last, first = (height, width, channels), (channels, height, width)
+    is_flat = shape[1:] == (prod(first),)
+    if own.shape == first != last and own.channels_first and shape[1:] == last:
+        return f"Write np.moveaxis({name}, -1, 1)."
+    if own.shape == last != first and not own.channels_first and shape[1:] == first:
+        return f"Write np.moveaxis({name}, 1, -1)."
+    if prod(first) and (
+        (channels == 1 and shape[1:] in ((height, width), last, first))
+        or (is_flat and not own.channels_first)
+        or (len(own.shape) == 1 and shape[1:] == last)
+    ):
+        return f"Write {name}.reshape{(-1, *own.shape)}."
+    if len(own.shape) == 2 and is_one_image(shape, None):
+        return f"{name} may be one image of {shape[2]} channel(s); images here are gray."
+    return ""
+
+
 def check_measurements(
     X: Any, images: Layout, measurements: Layout, are_swapped: Callable[[], bool]
 ) -> None:
@@ -299,6 +343,11 @@ def check_image_shape(image_shape: Any) -> None:
         raise ValueError(
             "The 'image_shape' parameter must be None, (height, width) or (height, width, "
             f"channels), in positive integers. Got {image_shape!r} instead."
+        )
+    if len(image_shape) == 3 and image_shape[0] <= MOST_CHANNELS < image_shape[2]:
+        raise ValueError(
+            "The 'image_shape' parameter has channels last, wherever they are in the arrays. Write "
+            f"image_shape={(*image_shape[1:], image_shape[0])}. Got {image_shape!r} instead."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from itertools import compress
 from math import hypot, inf
@@ -15,6 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 from skmetainv.denoisers import Denoiser
+from skmetainv.exceptions import warn
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
 from skmetainv.parameters import Interval, ParameterObject
 from skmetainv.solvers.schedules import Schedule, check_schedule
@@ -34,10 +34,11 @@ class Solver(ParameterObject):
     Attributes
     ----------
     scheduled : tuple of str
-        The parameters that may be one positive number or (but for the damping of conjugate
-        gradients) one per update, and that the parameter `learnable` may name.
+        The parameters that may be one positive number, or one per update, and that the parameter
+        `learnable` may name. (The damping of conjugate gradients must be one number.)
     automatic : dict of str to (float, int)
-        What "auto" is for those of them that take it: a factor of ``||A||^2`` to a power.
+        What "auto" stands for, for those of them that take it: a factor, and the power of
+        ``||A||^2`` that it is multiplied by.
     """
 
     scheduled: tuple[str, ...] = ()
@@ -226,13 +227,12 @@ def warn_of_step_size(
         step, added = float(step_size(k, A)), 0.0 if curvature is None else float(curvature(k, A))
         if step * (squared_norm + added) > _NORM_TOLERANCE * factor:
             plus = f" + {added:g}" if added else ""
-            warnings.warn(
+            warn(
                 f"The 'step_size' parameter of {owner} is {step:g}, above {factor:g} / "
                 f"(||A||^2{plus}) = {factor / (squared_norm + added):.4g} for this operator: "
                 "beyond that convergence is not assured, and many updates may diverge. The default "
                 "goes by the operator's norm.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
             return
 

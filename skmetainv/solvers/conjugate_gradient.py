@@ -35,12 +35,13 @@ class ConjugateGradient(Solver):
 
     Notes
     -----
-    Every eighth update begins with the true residual in place of the one carried along, which
-    rounding has left behind by then, where the start is far from the solution most of all (van der
-    Vorst and Ye, 2000). An image stays as it is once its residual is 1e-13 (in single precision
-    1e-6) of the right-hand side, or of ``||A||^2 ||x||`` where that is larger: what is left is
-    rounding, whose directions would lead away again where ``A`` has a null space, and whose
-    derivatives would be large.
+    Every eighth update computes the true residual in place of the one that is carried along, from
+    which it drifts away by rounding, most of all if the start is far from the solution (van der
+    Vorst and Ye, 2000).
+
+    An image stays as it is once its residual is 1e-13 (in single precision 1e-6) of the right-hand
+    side, or of ``||A||^2 ||x||`` if that is larger. What is left is rounding: its directions would
+    lead away again if ``A`` has a null space, and its derivatives would be large.
 
     References
     ----------

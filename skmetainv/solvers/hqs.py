@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import Interval
 from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import HasNorm, Schedule, check_schedule
+from skmetainv.solvers.schedules import Numbers, Schedule, check_schedule
 
 # Where Zhang et al. (2021) begin, in images of the range [0, 1].
 _FIRST_LEVEL = 49 / 255
@@ -30,25 +29,26 @@ class HQS(PriorSolver):
         Number of updates.
     rho : float or sequence of float, default=None
         Penalty, or one per update. None is the usual choice of Zhang et al. (2021),
-        ``weight (||A|| measurement_noise / noise_level_k)^2``, which grows as the level falls, and
-        goes with the levels where those are learned. The norm is that of
+        ``weight (||A|| measurement_noise / noise_level_k)^2``, which grows as the level falls. If
+        levels are learned, it changes with them. The norm is that of
         `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
         What the denoiser takes the noise to be, in the units of the images, or one per update. None
         is the usual decreasing schedule: `n_iter` levels equally spaced in logarithm from 49/255
-        (or `measurement_noise`, where that is more) to `measurement_noise`. This is for images in
-        [0, 1]: in other units give the levels. A denoiser that takes no noise level keeps its own,
-        and the schedule governs the penalties alone.
+        (or `measurement_noise`, if that is more) to `measurement_noise`. It is for images in
+        [0, 1]: if they have another range, give the levels. If the denoiser takes no noise level,
+        the schedule governs the penalties alone.
     measurement_noise : float, default=0.01
-        Standard deviation of the measurement's noise, in the units of the images (of a measurement
-        with other units, its noise divided by ``||A||``), where `rho` or `noise_level` is None.
+        Standard deviation of the measurement's noise, in the units of the images, for the choices
+        of `rho` and `noise_level` that None stands for. If the measurement has other units, divide
+        its noise by ``||A||``.
     weight : float, default=0.23
         Weight of the prior, where `rho` is None.
     denoise_first : bool, default=False
         Denoise before the data step, not after it, so that the result is the data step's.
     learnable : tuple of str, default=()
-        What training may change of "rho" (where that is None, without the factor ``||A||^2``) and
-        "noise_level".
+        What training may change of "rho" and "noise_level". If `rho` is None, its factor
+        ``||A||^2`` is not learned.
 
     References
     ----------
@@ -112,20 +112,20 @@ class HQS(PriorSolver):
         return _HQS(self.n_iter, prior, rho, self.denoise_first)
 
 
-class _Matched(nn.Module):
+class _Matched(Numbers):
     """The penalty that goes with a noise level that is learned."""
 
     def __init__(self, noise_level: Schedule, measurement_noise: float, weight: float):
-        super().__init__()
+        super().__init__(power=1)
         self.noise_level, self.measurement_noise = noise_level, measurement_noise
         self.weight = weight
 
-    def forward(self, k: int, of: HasNorm) -> float | torch.Tensor:
-        return self.weight * (self.measurement_noise / self.noise_level(k)) ** 2 * of.squared_norm
+    def factor(self, k: int) -> float | torch.Tensor:
+        return self.weight * (self.measurement_noise / self.noise_level(k)) ** 2
 
 
 class _HQS(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, rho: Schedule | _Matched, denoise_first: bool):
+    def __init__(self, n_iter: int, prior: Prior, rho: Numbers, denoise_first: bool):
         super().__init__(n_iter)
         self.prior, self.rho, self.denoise_first = prior, rho, denoise_first
 

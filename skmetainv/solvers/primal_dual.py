@@ -20,7 +20,7 @@ class PrimalDual(Solver):
         p_k+1 = p_k + sigma grad(2 x_k+1 - x_k), brought into the ball of radius weight
 
     with ``tau = step_size`` and ``sigma = 1 / (8 tau)``. With a constant step size it converges
-    from everywhere, whatever the norm of ``A``.
+    from any start, whatever the norm of ``A``.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ class PrimalDual(Solver):
         `skmetainv.operators.ForwardMap.norm`.
     step_size : "auto", float or sequence of float, default="auto"
         ``tau``, or one per update; "auto" is ``1 / ||A||^2``. Large ones move the image fast, small
-        ones its edges. Where pixels are missing the image has far to go: 10 then takes a tenth of
-        the updates of 1.
+        ones its edges. If pixels are missing, the image has far to go: 10 then takes a tenth of the
+        updates of 1.
     learnable : tuple of str, default=()
         What training may change of "weight" and "step_size"; of "auto" the factor.
 

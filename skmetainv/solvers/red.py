@@ -9,7 +9,7 @@ from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import StrOptions
 from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import HasNorm, Schedule
+from skmetainv.solvers.schedules import HasNorm, Schedule, squared_norm
 
 
 class RED(PriorSolver):
@@ -42,13 +42,14 @@ class RED(PriorSolver):
     method : {"fixed_point", "steepest_descent", "admm"}, default="fixed_point"
         The update.
     step_size : float or sequence of float, default=None
-        Step size of the steepest descent, which alone takes one; None is ``1 / (||A||^2 + rho)``.
-        The bound is twice that for denoisers whose Jacobian has eigenvalues in [0, 1].
+        Step size of "steepest_descent", the only method that takes one; None is
+        ``1 / (||A||^2 + rho)``. If the denoiser's Jacobian has eigenvalues in [0, 1], up to twice
+        that converges.
     beta : float or sequence of float, default=None
-        Penalty of "admm", which alone takes one; None is `rho`.
+        Penalty of "admm", the only method that takes one; None is `rho`.
     learnable : tuple of str, default=()
-        What training may change of "rho", "noise_level", "step_size" and "beta"; of "auto" the
-        factor, and of a step size that is None the share of ``1 / (||A||^2 + rho)``.
+        What training may change of "rho", "noise_level", "step_size" and "beta". Of "auto" it is
+        the factor, and of a step size that is None the share of ``1 / (||A||^2 + rho)``.
 
     References
     ----------
@@ -123,7 +124,7 @@ class _Stable(nn.Module):
         self.share, self.rho = share, rho
 
     def forward(self, k: int, of: HasNorm) -> float | torch.Tensor:
-        return self.share(k) / (of.squared_norm + self.rho(k, of))
+        return self.share(k) / (squared_norm(of) + self.rho(k, of))
 
     def __len__(self) -> int:
         return len(self.rho)

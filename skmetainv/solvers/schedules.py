@@ -19,8 +19,68 @@ class HasNorm(Protocol):
         """``||A||^2``."""
 
 
-class Schedule(nn.Module):
-    """A positive number for every update.
+def squared_norm(of: HasNorm) -> float:
+    """Return ``||A||^2`` for a number that goes by it; an error says that others do not."""
+    try:
+        return of.squared_norm
+    except ValueError as error:
+        error.add_note(
+            "The solver's default goes by this norm. Pass a number, as in "
+            "GradientDescent(step_size=0.1)."
+        )
+        raise
+
+
+class Numbers(nn.Module):
+    """A positive number for every update; a subclass writes `factor`.
+
+    Parameters
+    ----------
+    power : {-1, 0, 1}
+        The numbers are in units of ``||A||^2`` to this power: -1 for step sizes and 1 for penalties
+        that are relative to the operator, 0 for those that are not.
+    """
+
+    def __init__(self, power: int):
+        super().__init__()
+        self.power = power
+
+    def factor(self, k: int) -> float | torch.Tensor:
+        """Return what stands before the unit in update `k`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define factor.")
+
+    def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
+        """Return the number of update `k`.
+
+        Parameters
+        ----------
+        k : int
+            Number of updates made before.
+        of : ForwardMap or DataTerm, default=None
+            Whose norm is the unit; not needed where `power` is 0.
+
+        Returns
+        -------
+        number : float or tensor of shape ()
+            A fixed one is a float, so that data terms keep what they computed for it.
+
+        Raises
+        ------
+        ValueError
+            If the norm is needed, and nothing is given that has it, or it cannot be found.
+        """
+        if not self.power:
+            return self.factor(k)
+        if of is None:
+            raise ValueError(
+                f"The number is in units of ||A||^2 to the power {self.power}. Give what has that "
+                "norm, a map or a data term, as the second argument."
+            )
+        return self.factor(k) * squared_norm(of) ** self.power
+
+
+class Schedule(Numbers):
+    """A positive number for every update, one for all or one for each.
 
     Parameters
     ----------
@@ -30,26 +90,19 @@ class Schedule(nn.Module):
         Whether training may change them. They are then powers of e whose exponents are learned,
         so that they stay positive, and one step of an optimiser changes them by a share.
     power : {-1, 0, 1}, default=0
-        The numbers are in units of ``||A||^2`` to this power: 0 for those that mean themselves, -1
-        for step sizes and 1 for penalties that go by the operator.
+        Their unit, see `Numbers`.
     """
 
     def __init__(self, values: float | Sequence[float], learnable: bool, power: int = 0):
-        super().__init__()
-        self.power = power
+        super().__init__(power)
         numbers = torch.atleast_1d(torch.as_tensor(values, dtype=torch.float64))
         self.values: list[float] = numbers.tolist()
         self.logarithm = nn.Parameter(numbers.log()) if learnable else None
 
-    def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
-        """Return the number of update `k`, counted from 0; past the last one, the last.
-
-        A fixed one is a float, so that data terms keep what they computed for it. Where `power` is
-        not 0, the norm is that `of` a map or a data term; without one the factor is returned.
-        """
+    def factor(self, k: int) -> float | torch.Tensor:
+        """Return what stands before the unit in update `k`; past the last one, the last."""
         place = min(k, len(self.values) - 1)
-        value = self.values[place] if self.logarithm is None else self.logarithm[place].exp()
-        return value if not self.power or of is None else value * of.squared_norm**self.power
+        return self.values[place] if self.logarithm is None else self.logarithm[place].exp()
 
     def __len__(self) -> int:
         """Return how many numbers there are."""
@@ -59,7 +112,24 @@ class Schedule(nn.Module):
 def check_schedule(
     values: Any, n_iter: int, name: str, owner: str, *, or_auto: bool = False
 ) -> None:
-    """Raise unless `values` is a positive number, or `n_iter` of them, or perhaps "auto"."""
+    """Raise unless a parameter is a positive number, or one for each update.
+
+    Parameters
+    ----------
+    values : object
+        What was given.
+    n_iter : int
+        Number of updates.
+    name, owner : str
+        The parameter, and the class that has it.
+    or_auto : bool, default=False
+        Whether it may be "auto".
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
     if or_auto and isinstance(values, str) and values == "auto":
         return
     numbers = [values] if isinstance(values, Real) else values

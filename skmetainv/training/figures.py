@@ -16,7 +16,20 @@ _SHOWN = 4
 
 
 def empty_history(names: Iterable[str], *, validated: bool = False) -> History:
-    """Return a history of no epoch yet, with a list for everything that it will tell."""
+    """Return a history of no epoch yet, with an empty list for each figure.
+
+    Parameters
+    ----------
+    names : iterable of str
+        What `descend` of the loop is given.
+    validated : bool, default=False
+        Whether there is a validation PSNR.
+
+    Returns
+    -------
+    history : dict of str to list
+        Empty lists.
+    """
     told = [*names, *["validation_psnr"] * validated, "learning_rate", "seconds"]
     return {name: [] for name in told}
 

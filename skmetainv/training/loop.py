@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetainv.exceptions import warn
 from skmetainv.operators.maps.verdicts import Watch
 from skmetainv.training.batches import Batches
 from skmetainv.training.checkpoints import Keeper, State
@@ -52,10 +52,10 @@ class TrainingLoop:
     The body's gradients are sums over its images; `descend` divides them by the number of images
     of the batch, in all processes, so that the optimiser steps by the gradient of the mean.
 
-    A step whose loss, or gradient squared, is not finite is skipped (Adam's average of squares
-    would never recover), and so is one in which `watch` was told of linear systems that could not
-    be solved; an epoch of skipped steps alone ends training. Either is told by a
-    `ConvergenceWarning` when the loop ends.
+    A step is skipped if its loss, or its gradient squared, is not finite (Adam's average of squares
+    would never recover), or if `watch` was told in it of linear systems that were not solved. If
+    all steps of an epoch are skipped, training ends. When the loop ends, a `ConvergenceWarning`
+    counts the skipped steps.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class TrainingLoop:
     epoch : int
         Number of epochs finished, those before this loop included.
     watch : Watch
-        Who is to be told of linear systems: the body runs under it, see
+        Takes note of linear systems that the body solves, see
         `skmetainv.operators.maps.verdicts.watched`.
     """
 
@@ -153,7 +153,7 @@ class TrainingLoop:
         progress.close()
         if self.keeper is not None:
             self.keeper.write(self._state())
-        self._warn_of_divergence()
+        self._warn_of_skipped_steps()
 
     def _one_epoch(self, progress: Progress) -> Iterator[Any]:
         """Yield what is left of the epoch's batches."""
@@ -254,12 +254,12 @@ class TrainingLoop:
     # ------------------------------------------------------------------ going on
 
     def keep(self) -> None:
-        """Write a checkpoint after an interrupt; in the midst of a step the last one stays."""
+        """Write a checkpoint after an interrupt, unless that came in the midst of a step."""
         if self.keeper is not None and self._consistent:
             self.keeper.write(self._state())
 
     def close(self) -> None:
-        """End the progress bar, whatever ended the loop: the next one would stand below it."""
+        """End the progress bar, whatever ended the loop."""
         if self._progress is not None:
             self._progress.close()
 
@@ -302,23 +302,27 @@ class TrainingLoop:
         if self._step:  # the epoch may have no further
             self._set_learning_rates(self._step - 1)
 
-    def _warn_of_divergence(self) -> None:
-        if not self._n_skipped:
-            return
-        stopped = not self._stopped and self.n_epochs < len(self.epochs)
-        unsolved = f", or ({self._n_unsolved}) linear systems that could not be solved,"
-        unsolved, systems = unsolved * bool(self._n_unsolved), ""
-        if self.watch.n_unsolved:
-            systems = f" {self.watch.describe()}"
-        warnings.warn(
-            f"Training diverged: {self._n_skipped} step(s) had a loss or a squared gradient that "
-            f"is not finite{unsolved} and were skipped. "
-            f"{'No step of the last epoch was finite: training stopped. ' * stopped}"
-            "Smaller inner and outer learning rates, or images within the data range, may help."
-            f"{systems}",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    def _warn_of_skipped_steps(self) -> None:
+        if self._n_skipped:
+            warn(" ".join(self._about_skipped_steps()), ConvergenceWarning)
+
+    def _about_skipped_steps(self) -> Iterator[str]:
+        n_diverged = self._n_skipped - self._n_unsolved
+        if n_diverged:
+            yield (
+                f"Training diverged: {n_diverged} step(s) had a loss or a squared gradient that is "
+                "not finite and were skipped. Smaller inner and outer learning rates, or images "
+                "within the data range, may help."
+            )
+        if self._n_unsolved:
+            yield (
+                f"{self._n_unsolved} step(s) of training had linear systems that could not be "
+                "solved and were skipped."
+            )
+            if self.watch.n_unsolved:  # none of those before a checkpoint
+                yield self.watch.describe()
+        if not self._stopped and self.n_epochs < len(self.epochs):
+            yield "All steps of the last epoch were skipped: training stopped."
 
 
 def _gradient(p: torch.Tensor) -> torch.Tensor:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
-from tqdm import notebook
-from tqdm.auto import tqdm
-
+from skmetainv.bars import bar, is_drawn, write_line
 from skmetainv.training.figures import History, as_text
 
 
 class Progress:
     """Shows how far training is, with the figures of its history.
 
-    In a terminal and in a notebook it is tqdm's bar, drawn anew with every step; elsewhere, in a
-    file say, one line per epoch.
+    In a terminal and in a notebook it is tqdm's bar, drawn anew with every step. Elsewhere, in a
+    file for instance, it is one line per epoch.
 
     Parameters
     ----------
@@ -27,32 +23,27 @@ class Progress:
     """
 
     def __init__(self, n_steps: int, n_done: int, *, show: bool):
-        drawn = show and _is_drawn()
-        self._bar = tqdm(total=n_steps, initial=n_done, unit="step", disable=not drawn)
+        drawn = show and is_drawn()
+        self._bar = bar(drawn=drawn, total=n_steps, initial=n_done, unit="step")
         self._writes = show and not drawn
 
     def begin_epoch(self, name: str) -> None:
-        """Take note that the epoch of this name begins."""
+        """Begin an epoch, which is called by this name."""
         self._name = name
         self._bar.set_description(name)
 
     def step(self) -> None:
-        """Take note of a step."""
+        """Count a step."""
         self._bar.update()
 
     def end_epoch(self, history: History) -> None:
-        """Take note that an epoch is over, whose figures are the last of a history."""
+        """End an epoch, whose figures are the last ones of a history."""
         figures = as_text(history)
         self._bar.set_postfix(figures)
         if self._writes:
             told = ", ".join(f"{name}={value}" for name, value in figures.items())
-            print(f"{self._name}: {told}", file=sys.stderr, flush=True)
+            write_line(f"{self._name}: {told}")
 
     def close(self) -> None:
         """Leave the bar as it is."""
         self._bar.close()
-
-
-def _is_drawn() -> bool:
-    """Whether a bar would be drawn over itself, and not written down again with every step."""
-    return issubclass(tqdm, notebook.tqdm_notebook) or sys.stderr.isatty()

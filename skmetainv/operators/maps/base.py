@@ -20,10 +20,7 @@ Shape = tuple[int, ...]
 # Up to this many entries a matrix is worth writing down.
 _DENSE_ENTRIES = 2**22
 _LANCZOS_STEPS = 60
-_NO_NORM = (
-    "The default step size needs the norm of the operator, and that of this nonlinear one cannot "
-    "be found at a random image in [0, 1]: pass a number, as in GradientDescent(step_size=0.1)."
-)
+_NO_NORM = "The norm of this nonlinear operator cannot be found at a random image in [0, 1]:"
 _NEEDS_LINEAR = "needs a linear operator, and this one is nonlinear."
 
 
@@ -85,7 +82,7 @@ class ForwardMap(nn.Module):
         Returns
         -------
         norm : tensor of shape ()
-            ``||A||``; where masks vary and are drawn, the largest over the images.
+            ``||A||``. If masks vary and are drawn, the largest over the images.
 
         Raises
         ------
@@ -100,12 +97,12 @@ class ForwardMap(nn.Module):
             except (RuntimeError, NotImplementedError, TypeError) as error:
                 raise ValueError(f"{_NO_NORM} {error}") from error
         if not norm.isfinite():
-            raise ValueError(f"{_NO_NORM} It is {norm.item()} there.")
+            raise ValueError(f"{_NO_NORM} it is {norm.item()} there.")
         return norm
 
     @cached_property
     def squared_norm(self) -> float:
-        """The scale that solvers go by, ``||A||^2``: computed once, and 1 where `norm` is 0."""
+        """The scale that solvers go by, ``||A||^2``, or 1 if that is 0; computed once."""
         with torch.no_grad():
             return float(self.norm()) ** 2 or 1.0
 
@@ -215,10 +212,10 @@ class LinearMap(ForwardMap):
             Measurements.
         rcond : float, default=1e-6
             Singular values up to ``rcond`` times the largest count as zero, and so do those that
-            are rounding. Where the explicit matrix would have more than 4 million entries, the
+            are rounding. If the explicit matrix would have more than 4 million entries, the
             solution is the damped one, ``(A' A + (rcond norm)^2 I)^-1 A' y``, which agrees for
-            singular values far above; there the square of `rcond` is at least the rounding of the
-            floating-point type, 1.2e-7 in single precision.
+            singular values far above that. The square of `rcond` is then at least the rounding of
+            the floating-point type, 1.2e-7 in single precision.
 
         Returns
         -------
@@ -337,14 +334,20 @@ class DataTerm:
         Parameters
         ----------
         kind : str
-            "zeros"; "measurement", ``y`` itself, where measurements have the shape of images; for
-            a linear map also "adjoint", ``A' y / ||A||^2``, in the scale of images whatever that
-            of the measurement, and "pseudo_inverse", ``A^+ y``.
+            "zeros"; "measurement", ``y`` itself, if measurements have the shape of images; for a
+            linear map also "adjoint", ``A' y / ||A||^2``, which has the scale of images whatever
+            that of the measurement, and "pseudo_inverse", ``A^+ y``.
 
         Returns
         -------
         x : tensor of shape (batch, *image_shape)
             The images.
+
+        Raises
+        ------
+        ValueError
+            If there is no such start. If it is "adjoint" or "pseudo_inverse" and the map is not
+            linear, or "measurement" and measurements do not have the shape of images.
         """
         if kind == "zeros":
             return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)

@@ -23,6 +23,11 @@ def check_linear(A: LinearMap, forward: str) -> None:
         The map, in double precision.
     forward : str
         How the error names what measures.
+
+    Raises
+    ------
+    ValueError
+        If it is not, or if a measurement is not finite.
     """
     x, z = _random(A.image_shape, 0), _random(A.image_shape, 1)
     expected, got = 2 * A(x) + A(z), A(2 * x + z)
@@ -41,15 +46,22 @@ def check_adjoint(A: LinearMap, forward: str, adjoint: str, instead: str) -> Non
     A : LinearMap
         The map, in double precision.
     forward, adjoint : str
-        How the error names what measures, and what goes back.
+        How the error names ``A`` and ``A'``.
     instead : str
-        What to do.
+        What the user can do, the end of the error.
+
+    Raises
+    ------
+    ValueError
+        If one of the three equations of the notes does not hold.
 
     Notes
     -----
-    ``<A x, A x> = <x, A' A x>`` for a random image sees a wrong size at once, however many pixels
-    there are, and ``<A x, A z> = <z, A' A x>`` for another one what is skew. ``<A x, v> =
-    <x, A' v>`` for random measurements sees those that no image has.
+    Three equations are tried, for random images ``x`` and ``z`` and random measurements ``v``:
+
+    - ``<A x, A x> = <x, A' A x>`` finds an adjoint of wrong scale, however many pixels there are;
+    - ``<A x, A z> = <z, A' A x>`` finds an error that is skew;
+    - ``<A x, v> = <x, A' v>`` finds errors for measurements that no image has.
     """
     x, z, v = _random(A.image_shape, 0), _random(A.image_shape, 1), _random(A.measurement_shape, 2)
     Ax, Az = A(x), A(z)

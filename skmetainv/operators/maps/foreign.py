@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap, Shape
-from skmetainv.operators.maps.foreign_functions import OneType
+from skmetainv.operators.maps.foreign_functions import OneType, as_real
 from skmetainv.operators.maps.pairs import apply_linear
 
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -114,9 +114,7 @@ class LinearOperatorMap(PairMap):
         vectors[:, self.image_order] = x.flatten(1)
         measured = torch.from_numpy(_rowwise(self.operator.matvec, vectors.cpu().numpy()))
         measured = measured[:, self.measurement_order.cpu()]
-        if self.is_complex:
-            measured = torch.view_as_real(measured)
-        return measured.reshape(-1, *self.measurement_shape).to(x)
+        return as_real(measured).reshape(-1, *self.measurement_shape).to(x)
 
     def _back(self, y: torch.Tensor) -> torch.Tensor:
         values = y.detach().cpu().contiguous()
@@ -135,17 +133,17 @@ def _rowwise(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> 
 
 
 class PhysicsMap(OneType, ForwardMap):
-    """``A(x)`` of a `deepinv.physics.Physics`; several measurements are flat, side by side.
+    """``A(x)`` of a `deepinv.physics.Physics`; those of stacked physics are flat, side by side.
 
     Parameters
     ----------
     image_shape : (int, int, int)
         Channels, height and width.
     physics : deepinv.physics.Physics
-        A copy of its own.
+        A copy of the user's.
     measured : tensor or sequence of tensor
-        What it measures of a batch of images, several of stacked physics. Complex numbers become a
-        last axis of both parts.
+        What it measures of a batch of images; a sequence if physics are stacked. Complex numbers
+        become a last axis of real and imaginary parts.
     only : torch.dtype or None
         The one type that it computes in, whatever the images have; None if it takes any.
     """
@@ -153,7 +151,7 @@ class PhysicsMap(OneType, ForwardMap):
     def __init__(self, image_shape: Shape, physics: Any, measured: Any, only: torch.dtype | None):
         parts = [measured] if isinstance(measured, torch.Tensor) else list(measured)
         self.complex_parts = [part.is_complex() for part in parts]
-        self.shapes = [tuple(_real(part).shape[1:]) for part in parts]
+        self.shapes = [tuple(as_real(part).shape[1:]) for part in parts]
         flat = (sum(math.prod(shape) for shape in self.shapes),)
         super().__init__(image_shape, self.shapes[0] if len(parts) == 1 else flat)
         self.physics, self.only = physics, only
@@ -164,8 +162,8 @@ class PhysicsMap(OneType, ForwardMap):
 
     def _joined(self, y: Any) -> torch.Tensor:
         if len(self.shapes) == 1:
-            return _real(y)
-        return torch.cat([_real(part).flatten(1) for part in y], dim=1)
+            return as_real(y)
+        return torch.cat([as_real(part).flatten(1) for part in y], dim=1)
 
     def _parted(self, y: torch.Tensor) -> Any:
         lengths = [math.prod(shape) for shape in self.shapes]
@@ -185,11 +183,6 @@ class PhysicsMap(OneType, ForwardMap):
         return TensorList(own)
 
 
-def _real(y: torch.Tensor) -> torch.Tensor:
-    """Return complex numbers as a last axis of real and imaginary parts."""
-    return torch.view_as_real(y.resolve_conj()) if y.is_complex() else y
-
-
 class LinearPhysicsMap(PhysicsMap, LinearMap):
     """``A x`` of a `deepinv.physics.LinearPhysics`, with its adjoint; see `PhysicsMap`."""
 
@@ -206,7 +199,7 @@ class LinearPhysicsMap(PhysicsMap, LinearMap):
 
     def _back(self, y: torch.Tensor) -> torch.Tensor:
         back = self.physics.A_adjoint(self._parted(self.in_own_type(y)))
-        return (back.real if back.is_complex() else back).to(y.dtype)
+        return back.real.to(y.dtype)
 
 
 class DecomposableMap(LinearPhysicsMap):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ class OneType(nn.Module):
     Attributes
     ----------
     only : torch.dtype or None
-        The type; None if any will do. What the module holds moves, but stays in this type.
+        That type; None if any will do. Tensors that the module holds move to other devices, but
+        stay in this type.
     """
 
     only: torch.dtype | None = None
@@ -43,19 +44,20 @@ class OneType(nn.Module):
 
 
 class ForeignFunction(OneType):
-    """A function as one between real tensors, of any type.
+    """A user's function, made into one from real tensors to real tensors of any type.
 
     Parameters
     ----------
     function : callable
-        Gives a tensor, real or complex.
+        Takes a tensor and returns one, real or complex.
     only : torch.dtype or None
         The one type that it computes in; None if it takes any.
     complex_argument : bool, default=False
-        Whether it takes complex numbers, which are a last axis of both parts here.
+        Whether it takes complex numbers. The tensors given here then have a last axis of real and
+        imaginary parts.
     real_result : bool, default=False
-        Whether of a complex result only the real part counts, as in the adjoint of a map of real
-        images. Otherwise both parts are a last axis.
+        Whether only the real part of a complex result counts, as in the adjoint of a map of real
+        images. Else both parts become a last axis.
     """
 
     def __init__(
@@ -75,16 +77,19 @@ class ForeignFunction(OneType):
         if self.complex_argument:
             given = torch.view_as_complex(given.contiguous())
         y = self.function(given)
-        if y.is_complex():
-            y = y.real if self.real_result else torch.view_as_real(y.resolve_conj())
-        return y.to(x)
+        return (y.real if self.real_result else as_real(y)).to(x)
+
+
+def as_real(y: torch.Tensor) -> torch.Tensor:
+    """Return complex numbers as a last axis of real and imaginary parts, others as they are."""
+    return torch.view_as_real(y.resolve_conj()) if y.is_complex() else y
 
 
 class Understood(NamedTuple):
-    """What a trial found out about a function."""
+    """What a trial of a user's function found out about it."""
 
     function: ForeignFunction
-    """The function, as one between real tensors."""
+    """The function, made into one between real tensors."""
     shape: Shape
     """The shape of its result, without the batch."""
     is_complex: bool
@@ -93,39 +98,52 @@ class Understood(NamedTuple):
     """Whether autograd knows its derivative."""
 
 
+class Trial(NamedTuple, Generic[Result]):
+    """What a call gave that was tried in single and in double precision."""
+
+    result: Result
+    """In double precision, or in the only one that it takes."""
+    only: torch.dtype | None
+    """The only one; None if it takes both."""
+
+
 class WrongResultError(ValueError):
-    """A function gives what it should not."""
+    """A user's function returns what it should not."""
 
 
 def understood(
     function: Callable[..., Any], name: str, shape: Shape, *, adjoint_of: Understood | None = None
 ) -> Understood:
-    """Try a function of batches on random ones, and return how it is to be called.
+    """Try a user's function on a random batch, and return how it is to be called.
 
-    It may take tensors or NumPy arrays, of one precision or both, and give real or complex ones.
+    It may take tensors or NumPy arrays, of one precision or both, and return real or complex ones.
 
     Parameters
     ----------
     function : callable
-        Of a module a copy is taken, in evaluation mode, its weights constants.
+        Takes a batch and returns one. If it is a module, a copy is used, in evaluation mode, whose
+        weights are constants.
     name : str
         How errors name it.
     shape : tuple of int
-        Of its argument, without the batch.
+        Shape of its argument, without the batch.
     adjoint_of : Understood, default=None
-        What it is to be the adjoint of: its argument is of that kind.
+        The function whose adjoint it is: its argument is complex if the other's result is.
+
+    Returns
+    -------
+    understood : Understood
+        The function to call, and the shape and kind of its result.
 
     Raises
     ------
     ValueError
-        If it does not take such batches, gives no such ones, or mixes the images of a batch.
+        If it does not take such batches, does not return a batch, or mixes the images of a batch.
     """
     if isinstance(function, nn.Module):
         function = copy.deepcopy(function).cpu().eval().requires_grad_(False)
     takes_complex = adjoint_of is not None and adjoint_of.is_complex
-    call, results = _tried(function, name, shape, takes_complex)
-    only = next(iter(results)) if len(results) == 1 else None
-    y = results[only or torch.float64]
+    call, (y, only) = _tried(function, name, shape, takes_complex)
     if isinstance(function, nn.Module):
         convert(function, only or torch.float64)
     foreign = ForeignFunction(call, only, takes_complex, real_result=adjoint_of is not None)
@@ -135,8 +153,8 @@ def understood(
 
 def _tried(
     function: Callable[..., Any], name: str, shape: Shape, takes_complex: bool
-) -> tuple[Callable[..., torch.Tensor], dict[torch.dtype, torch.Tensor]]:
-    """Return the first way of calling a function that works, and what it gives in which types."""
+) -> tuple[Callable[..., torch.Tensor], Trial[torch.Tensor]]:
+    """Return the first way of calling a function that works, and what became of it."""
     refused: Exception | None = None
     wrong: WrongResultError | None = None
     for call, with_graph in (
@@ -154,9 +172,9 @@ def _tried(
             given = torch.view_as_complex(x.clone()) if takes_complex else x.clone()
             return _checked(call(given), name, given, call)
 
-        results, error = in_each_precision(tried)
-        if results:
-            return call, results
+        trial, error = in_each_precision(tried)
+        if trial is not None:
+            return call, trial
         refused = refused or error
         wrong = wrong or (error if isinstance(error, WrongResultError) else None)
     if wrong is not None:
@@ -169,19 +187,35 @@ def _tried(
 
 def in_each_precision(
     call: Callable[[torch.dtype], Result],
-) -> tuple[dict[torch.dtype, Result], Exception | None]:
-    """Return what a call gives in single and in double precision, and why it does not in one."""
+) -> tuple[Trial[Result] | None, Exception | None]:
+    """Try a call in single and in double precision.
+
+    Parameters
+    ----------
+    call : callable
+        ``call(dtype)`` computes in this type, or raises an error.
+
+    Returns
+    -------
+    trial : Trial or None
+        What it gives; None if neither works.
+    refused : Exception or None
+        Why it does not work in one of them.
+    """
     results, refused = {}, None
     for dtype in (torch.float32, torch.float64):
         try:
             results[dtype] = call(dtype)
         except Exception as error:
             refused = error
-    return results, refused
+    if not results:
+        return None, refused
+    *_, (dtype, result) = results.items()
+    return Trial(result, dtype if refused else None), refused
 
 
 def convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Convert what a module holds to a real type, and complex numbers to that of two such."""
+    """Convert what a module holds to a real type, or to the complex type of that precision."""
     return module._apply(keeping_complex(lambda t: t.to(dtype) if t.is_floating_point() else t))
 
 

@@ -27,12 +27,13 @@ def solve(
 ) -> torch.Tensor:
     """Return ``x`` with ``(A' A + rho I) x = b``, each image on its own.
 
-    Conjugate gradients solve for a correction of `start`, and for further ones until the *true*
-    residual is small: the one that they carry along is believed while rounding leads away from it.
+    Conjugate gradients solve for a correction of `start`, and then for further corrections until
+    the *true* residual is small. The residual that they carry along is not enough: rounding leads
+    it away from the true one.
 
-    Conjugate gradients that stop early are not a linear map of `b`, so it is the solution that
-    is differentiated, not the iterations: the derivative is the solution of the same system with
-    another right-hand side, found by this very function, and so can be differentiated again.
+    The solution is differentiated, not the iterations, for conjugate gradients that stop early are
+    not a linear map of `b`. The derivative solves the same system with another right-hand side. It
+    is found by this very function, and so can be differentiated again.
 
     Parameters
     ----------
@@ -43,19 +44,20 @@ def solve(
     rho : tensor of shape () or (batch, 1, 1, 1)
         Penalty, positive.
     start : tensor of the shape of `b`, default=None
-        Where to begin, None for 0: the nearer, the fewer iterations.
+        Where to begin; None is 0. The nearer to the solution, the fewer iterations.
 
     Returns
     -------
     x : tensor of shape (batch, channels, height, width)
-        Solutions to a residual of 1e-13 in float64, 1e-6 in float32, relative to `b`, or as near
-        as rounding lets it come.
+        Solutions. The residual, relative to `b`, is at most 1e-13 in float64 and 1e-6 in float32,
+        or as small as rounding allows.
 
     Warns
     -----
     ConvergenceWarning
-        If the residual of an image stays above the root of that, and above what rounding explains;
-        whoever watches (`skmetainv.operators.maps.verdicts.watched`) is told instead.
+        If the residual of an image stays above the square root of that bound, and above what
+        rounding explains. Inside of `skmetainv.operators.maps.verdicts.watched` the watch is told
+        instead.
 
     References
     ----------

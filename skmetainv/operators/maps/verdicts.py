@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
+from textwrap import shorten
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
+
+from skmetainv.exceptions import warn
+
+# So many characters of an operator are shown: a matrix has many.
+_LONGEST_NAME = 100
 
 
 class Watch:
@@ -18,7 +23,7 @@ class Watch:
     Parameters
     ----------
     operator : object, default=None
-        Whose systems they are, named in what is said of them.
+        The operator of the systems, named by `describe`.
 
     Attributes
     ----------
@@ -37,12 +42,13 @@ class Watch:
         self.worst = max([self.worst, *(r if r == r else inf for r in unsolved)])
 
     def describe(self) -> str:
-        """Return what to say of them."""
-        where = "" if self.operator is None else f" of {self.operator!r}"
+        """Return the text of a warning about them."""
+        name = shorten(repr(self.operator), _LONGEST_NAME, placeholder=" ...")
+        where = "" if self.operator is None else f" of {name}"
         return (
             f"{self.n_unsolved} linear system(s) (A'A + rho I) x = b{where} could not be solved: "
-            f"what is left is up to {self.worst:.2g} of the right-hand side. Check that 'adjoint' "
-            "is the adjoint of 'forward'. If it is, a larger penalty or precision='float64' helps."
+            f"relative residual up to {self.worst:.2g}. A larger penalty or precision='float64' "
+            "may help. If the operator is your own, check its adjoint: <A x, y> = <x, A' y>."
         )
 
 
@@ -52,7 +58,7 @@ class _Alone(Watch):
     def note(self, unsolved: list[float]) -> None:
         own = Watch()
         own.note(unsolved)
-        warnings.warn(own.describe(), ConvergenceWarning, stacklevel=2)
+        warn(own.describe(), ConvergenceWarning)
 
 
 _CURRENT: ContextVar[Watch | None] = ContextVar("watch", default=None)
@@ -60,9 +66,9 @@ _CURRENT: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 @contextmanager
 def watched(watch: Watch) -> Iterator[Watch]:
-    """Have `watch` take note of all that is solved in the block, derivatives included.
+    """Have `watch` take note of all linear systems in the block, those of derivatives included.
 
-    Outside of any such block a system that is not solved is told by a `ConvergenceWarning`.
+    Outside of any such block, a system that is not solved causes a `ConvergenceWarning`.
     """
     token = _CURRENT.set(watch)
     try:
@@ -72,7 +78,7 @@ def watched(watch: Watch) -> Iterator[Watch]:
 
 
 def current_watch() -> Watch:
-    """Return who takes note here."""
+    """Return the watch of the innermost block of `watched`; outside, one that warns."""
     watch = _CURRENT.get()
     return _Alone() if watch is None else watch
 
