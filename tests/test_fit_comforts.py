@@ -178,7 +178,7 @@ def test_a_fraction_of_pairs_stays_paired():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        ({"X_val": np.stack([HELD_OUT] * 3, axis=-1)}, r"X has images of shape \(9, 9, 3\)"),
+        ({"X_val": np.stack([HELD_OUT] * 3, axis=-1)}, r"X_val has images of shape \(9, 9, 3\)"),
         ({"X_val": HELD_OUT, "y_val": HELD_OUT[:3]}, "inconsistent numbers of samples"),
         ({"X_val": HELD_OUT[:0]}, "0 sample"),
         ({"y_val": HELD_OUT}, "y_val was given without the measurements X_val"),

@@ -24,6 +24,7 @@ from skmetainv.arrays import (
     image_layout,
     integer_unit,
     is_complex_shape,
+    is_image_shape,
     measurement_layout,
     pairs_of,
 )
@@ -601,7 +602,8 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
         allow_nan = has_missing(self.operator_)
         allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
         X = as_array(X)
-        is_alone = len(getattr(X, "shape", ())) == 1 < len(geometry.images.shape)
+        is_flat = not is_image_shape(geometry.measurements.tensor_shape)
+        is_alone = is_flat and len(getattr(X, "shape", ())) == 1 < len(geometry.images.shape)
         array = check_images(
             X[np.newaxis] if is_alone else X,
             self,

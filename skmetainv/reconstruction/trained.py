@@ -454,8 +454,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         X_val, y_val = pairs_of(X_val, y_val, "X_val")
         known: tuple[Geometry, Operator] = (problem.geometry, problem.operator)
         names = "X_val", "y_val"
-        held_out = self._problem(X_val, y_val, known, names)
-        self._look_at(held_out, names)
+        try:
+            held_out = self._problem(X_val, y_val, known, names)
+            self._look_at(held_out, names)
+        except ValueError as error:
+            error.add_note("This is about X_val and y_val.")
+            raise
         return [held_out]
 
     def _validation(self, learner: Learner, held_out: list[Problem]) -> Callable[[], float] | None:
