@@ -47,12 +47,12 @@ class UNetReconstructor(SupervisedReconstructor):
         Add the network's image to the start. With False the network gives all of it, ``x = c +
         r G_w(...)``, as Ronneberger et al. have it.
     start : {"auto", "measurement", "adjoint", "pseudo_inverse"}, default="auto"
-        The image that the network sees: ``y`` itself; ``A' y / ||A||^2``; or ``A^+ y``. "auto" is
+        The image that the network sees: ``y / ||A||``; ``A' y / ||A||^2``; or ``A^+ y``. "auto" is
         the first where measurements have the shape of images, else the second: an operator whose
         measurement is no image, but has its shape, wants one of the others. Nonlinear operators
-        have the first only. A channel beside it says which pixels are observed, where the operator
-        has a mask of the image's height and width (a pixel counts as observed when one of its
-        channels is); it is 1 elsewhere.
+        have the first only, and of them it is ``y`` itself. A channel beside it says which pixels
+        are observed, where the operator has a mask of the image's height and width (a pixel counts
+        as observed when one of its channels is); it is 1 elsewhere.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise, in
         the units of the measurement.

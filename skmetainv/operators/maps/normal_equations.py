@@ -141,7 +141,7 @@ def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 def normalized(state: Residuals, going: torch.Tensor) -> torch.Tensor:
-    """Return the residuals divided by their lengths, flat, and 0 for images that are not `going`."""
+    """Return residuals of length 1, flat, and 0 for images that are not `going`."""
     rr = state.rr.where(going, torch.ones_like(state.rr))
     return torch.where(going, state.r * rr.rsqrt(), 0.0).flatten(1)
 
