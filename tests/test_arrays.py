@@ -74,6 +74,7 @@ def test_channels_in_front_stay_in_front():
         ((20, 30), (5, 6), False),
         ((3, 20, 30), (20, 30, 3), True),
         ((4, 4), (2, 2), False),
+        ((1, 20, 30), (20, 30), False),
     ],
 )
 def test_one_image_without_its_first_axis(shape, image_shape, one):

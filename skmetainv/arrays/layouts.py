@@ -115,7 +115,8 @@ def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
         return is_coloured and min(shape[:2]) >= _LEAST_OF_COLOUR
     grid = tuple(image_shape)
     is_flat = len(shape) == 2 and shape[1] == prod(grid)
-    return not is_flat and shape in (grid, _channels_first(grid))
+    in_front = _channels_first(grid) if len(grid) == 3 else grid  # (1, h, w) is one gray image of n
+    return not is_flat and shape in (grid, in_front)
 
 
 def image_layout(

@@ -72,8 +72,9 @@ class ClassicalReconstructor(FromStart):
         stops on its own. None always makes `max_iter` updates.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts: ``A' y / ||A||^2`` (see `skmetainv.operators.ForwardMap.norm`),
-        ``A^+ y``, ``y`` itself where it has the shape of an image, zeros, or one image for all, in
-        the layout and the units of the images. Nonlinear operators have the last three only.
+        ``A^+ y``, ``y / ||A||`` where it has the shape of an image, zeros, or one image for all,
+        in the layout and the units of the images. Nonlinear operators have the last three only,
+        and start from ``y`` itself.
     noise : float or Noise, default=0.0
         Noise of simulated measurements (`score`, `simulate`); a number is the standard deviation
         of Gaussian noise, in the units of the measurement.

@@ -88,9 +88,9 @@ class MetaInverseSolver(TrainedReconstructor):
         last step sizes that were learned, with an `InnerStepsWarning`. It may change from one
         `partial_fit` to the next: rows of ``history_["inner_loss"]`` then differ in length.
     inner_lr : float, default=0.01
-        The inner step size, or where the learned ones begin. The data fidelity is a mean, so a
-        good value depends on the solver, not on the image's size: the more of the fidelity the
-        solver takes away, the larger.
+        The inner step size, or where the learned ones begin. The data fidelity is a mean, in the
+        units of the images whatever the norm of a linear operator, so a good value depends on the
+        solver, not on the image's size: the more of the fidelity the solver takes away, the larger.
     inner_lr_rule : {"fixed", "per_step", "per_layer", "per_parameter"} or StepSizeRule, \
 default="per_step"
         Learn no step size, one per inner step, one per layer and step, or one per parameter and

@@ -47,12 +47,13 @@ class UNetReconstructor(SupervisedReconstructor):
         Add the network's image to the start. With False the network gives all of it, ``x = c +
         r G_w(...)``, as Ronneberger et al. have it.
     start : {"auto", "measurement", "adjoint", "pseudo_inverse"}, default="auto"
-        The image that the network sees: ``y`` itself, ``A' y / ||A||^2``, or ``A^+ y``. "auto" is
+        The image that the network sees: ``y / ||A||``, ``A' y / ||A||^2``, or ``A^+ y``. "auto" is
         "measurement" if measurements have the shape of images, else "adjoint". If the measurement
         has the shape of an image but is none (a sinogram, say), choose "adjoint" or
-        "pseudo_inverse". Nonlinear operators have "measurement" only. A further channel says which
-        pixels are observed, if the operator has a mask of the image's height and width (a pixel
-        counts as observed if one of its channels is); else it is 1.
+        "pseudo_inverse". Nonlinear operators have "measurement" only, and of them it is ``y``
+        itself. A further channel says which pixels are observed, if the operator has a mask of the
+        image's height and width (a pixel counts as observed if one of its channels is); else it is
+        1.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise, in
         the units of the measurement.

@@ -27,12 +27,15 @@ class InnerLoss(ParameterObject):
     """Data fidelity, with an optional regulariser and an optional proximal term.
 
     ``L(theta_i) = fidelity(A(x), y) + weight R(x) + proximity / 2 ||theta_i - theta||^2``
-    with ``x = f(phi_theta_i)``.
+    with ``x = f(phi_theta_i)``. For a linear operator ``A(x)`` and ``y`` are divided by ``||A||``,
+    which is 1 for masks: the data fidelity is in the units of the images, whatever the operator's
+    norm. For a nonlinear one it is in the units of the measurement.
 
     Parameters
     ----------
     fidelity : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
-        Between ``A(x)`` and ``y``; "l2" is equation 4 of the paper.
+        Between ``A(x) / ||A||`` and ``y / ||A||``; "l2" is equation 4 of the paper, which it
+        divides by ``||A||^2`` where that is not 1.
     regularizer : "tv" or Denoiser, default=None
         ``R``. "tv" is the total variation of the reconstruction, a mean over pixels,
         smoothed so that it has all derivatives. A denoiser ``D`` gives regularisation by

@@ -32,10 +32,10 @@ class Encoder(ParameterObject):
         Number of convolutions.
     start : {"adjoint", "pseudo_inverse", "measurement"}, default="adjoint"
         The image that it sees, scaled so that the data range becomes [-1, 1]: ``A' y / ||A||^2``
-        or ``A^+ y``, for linear operators; or ``y`` itself, where a measurement has the shape of an
-        image. A channel beside it says which pixels are observed, where the operator has a mask
-        of the image's height and width (a pixel counts as observed when one of its channels is);
-        it is 1 elsewhere.
+        or ``A^+ y``, for linear operators; or ``y / ||A||`` (``y`` itself for nonlinear ones),
+        where a measurement has the shape of an image. A channel beside it says which pixels are
+        observed, where the operator has a mask of the image's height and width (a pixel counts as
+        observed when one of its channels is); it is 1 elsewhere.
 
     Notes
     -----

@@ -7,13 +7,22 @@ import torch
 
 from skmetainv.operators import DataTerm, LinearMap
 from skmetainv.operators.maps.base import LinearDataTerm
-from skmetainv.operators.maps.normal_equations import TOLERANCE, Residuals, begin, dot, update
+from skmetainv.operators.maps.normal_equations import (
+    TOLERANCE,
+    Residuals,
+    begin,
+    dot,
+    normalized,
+    update,
+)
 from skmetainv.parameters import Interval
 from skmetainv.solvers.base import IterativeSolver, Solver, State
 from skmetainv.solvers.schedules import Schedule
 
-# Updates between two that begin with the true residual.
-_REPLACED_EVERY = 8
+# Residuals that the next ones are made orthogonal to.
+_KEPT = 64
+# Updates after which images that have stopped are looked at again.
+_CHECKED_EVERY = 8
 
 
 class ConjugateGradient(Solver):
@@ -35,21 +44,34 @@ class ConjugateGradient(Solver):
 
     Notes
     -----
-    Every eighth update computes the true residual in place of the one that is carried along, from
-    which it drifts away by rounding, most of all if the start is far from the solution (van der
-    Vorst and Ye, 2000).
+    Rounding takes from the residuals that they are orthogonal to each other, and with it several
+    updates' worth. So each is made orthogonal to the earlier ones again, to those of the first 64
+    updates and of no more than `n_iter` (Parlett and Scott, 1979). If `max_iter` of
+    `ClassicalReconstructor` is larger, the updates beyond go on without. The memory is that of as
+    many images.
 
     An image stays as it is once its residual is 1e-13 (in single precision 1e-6) of the right-hand
     side, or of ``||A||^2 ||x||`` if that is larger. What is left is rounding: its directions would
-    lead away again if ``A`` has a null space, and its derivatives would be large.
+    lead away again if ``A`` has a null space, and its derivatives would be large. Every eighth
+    update the true residual of such an image is computed. If it is larger, after a start that is
+    far from the solution, the image begins anew.
+
+    Single and double precision give the same to 0.1 dB for tomography, several coils and masked
+    measurements up to 50 updates, but not everywhere. Many singular values of a circular blur are
+    equal, and one update serves all that are. Rounding tells them apart, which costs updates: 33.2
+    dB in place of 35.6 after 50 of them with ``GaussianBlur(1.0)``, 31.5 in place of 34.4 after 10
+    with ``MotionBlur(length=7)``, on faces of 24 x 24 pixels without noise. From the start
+    "adjoint", ten updates of tomography are one ahead in double precision (34.6 in place of 34.1
+    dB): the start has the largest singular vector to so many digits that no update is spent on it.
+    ``precision="float64"`` is the remedy.
 
     References
     ----------
     Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", Journal of
     Research of the National Bureau of Standards, 1952.
 
-    van der Vorst and Ye, "Residual replacement strategies for Krylov subspace iterative methods for
-    the convergence of true residuals", SIAM Journal on Scientific Computing, 2000.
+    Parlett and Scott, "The Lanczos algorithm with selective orthogonalization", Mathematics of
+    Computation, 1979.
 
     Examples
     --------
@@ -94,35 +116,41 @@ class _ConjugateGradient(IterativeSolver):
                 "ConjugateGradient needs a linear operator, and this one is nonlinear: "
                 "GradientDescent takes nonlinear operators."
             )
-        return *begin(x, self._residual(x, data)), self._enough(x, data)
+        b = cast(LinearDataTerm, data).adjoint_y / data.squared_norm
+        # The residual that the last update leaves behind leads nowhere
+        earlier = x.new_zeros(len(x), min(max(0, self.n_iter - 1), _KEPT), x[0].numel())
+        return *begin(x, self._residual(x, data)), dot(b, b).detach(), earlier
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
-        *residuals, enough = state
+        *residuals, bb, earlier = state
         before = Residuals(*residuals)
-        if k and k % _REPLACED_EVERY == 0:
-            before = self._replaced(before, data)
-            enough = self._enough(before.x, data)
-        return *update(lambda p: self._matrix(p, data), before, before.rr > enough), enough
+        enough = TOLERANCE.get(before.x.dtype, 1e-6) ** 2 * bb.maximum(dot(before.x, before.x))
+        going = before.rr > enough
+        if k and k % _CHECKED_EVERY == 0 and not going.all():
+            before, earlier = self._anew(before, earlier, going, data)
+            going = before.rr > enough
+        if not going.any():
+            return *before, bb, earlier
+        known = None
+        if k < earlier.shape[1] and going.any():
+            earlier = earlier.select_scatter(normalized(before, going), 1, k)
+            known = earlier[:, : k + 1]
+        return *update(lambda p: self._matrix(p, data), before, going, known), bb, earlier
 
     def _residual(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
         r = -data.gradient(x)
         return (r if self.damping is None else r - self.damping(0) * x) / data.squared_norm
 
-    def _replaced(self, state: Residuals, data: DataTerm) -> Residuals:
-        """Return the state with its true residual; what was mostly rounding begins anew."""
-        r = self._residual(state.x, data)
-        off, rr = r - state.r, dot(r, r)
-        p = torch.where(dot(off, off) <= 0.01 * rr, state.p + off, r)
-        return Residuals(state.x, r, p, rr)
-
-    @torch.no_grad()
-    def _enough(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        """Return the squared residual below which there is only rounding."""
-        b = cast(LinearDataTerm, data).adjoint_y / data.squared_norm
-        return TOLERANCE.get(x.dtype, 1e-6) ** 2 * torch.maximum(dot(b, b), dot(x, x))
+    def _anew(
+        self, state: Residuals, earlier: torch.Tensor, going: torch.Tensor, data: DataTerm
+    ) -> tuple[Residuals, torch.Tensor]:
+        """Let images that are not going begin anew, with the true residual."""
+        r = torch.where(going, state.r, self._residual(state.x, data))
+        p = torch.where(going, state.p, r)
+        return Residuals(state.x, r, p, dot(r, r)), earlier * going[:, 0]
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        return 1.0, 0.0, 0.0, 0.0, 0.0  # residuals and directions vanish in their own time
+        return 1.0, 0.0, 0.0, 0.0, 0.0, 0.0  # residuals and directions vanish in their own time
 
     def _matrix(self, p: torch.Tensor, data: DataTerm) -> torch.Tensor:
         A = cast(LinearMap, data.A)

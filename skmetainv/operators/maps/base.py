@@ -321,8 +321,17 @@ class DataTerm:
         return self.whole.squared_norm
 
     def loss(self, x: torch.Tensor, criterion: Callable[..., torch.Tensor]) -> torch.Tensor:
-        """Return `criterion` between ``A(x)`` and ``y`` over the observed entries, per image."""
-        return criterion(self.A(x), self.y, self.A.observed)
+        """Return `criterion` between ``A(x)`` and ``y`` over the observed entries, per image.
+
+        Of a linear map both are divided by ``||A||``, see `in_image_units`.
+        """
+        return criterion(
+            self.in_image_units(self.A(x)), self.in_image_units(self.y), self.A.observed
+        )
+
+    def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
+        """Return measurements in the units of the images: as they are, where nothing is known."""
+        return y
 
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``J_A(x)' (A(x) - y)``."""
@@ -334,9 +343,10 @@ class DataTerm:
         Parameters
         ----------
         kind : str
-            "zeros"; "measurement", ``y`` itself, if measurements have the shape of images; for a
-            linear map also "adjoint", ``A' y / ||A||^2``, which has the scale of images whatever
-            that of the measurement, and "pseudo_inverse", ``A^+ y``.
+            "zeros"; "measurement", ``y / ||A||`` (of a nonlinear map ``y`` itself), if measurements
+            have the shape of images; for a linear map also "adjoint", ``A' y / ||A||^2``, and
+            "pseudo_inverse", ``A^+ y``. All have the scale of images, whatever that of the
+            measurement.
 
         Returns
         -------
@@ -370,7 +380,7 @@ class DataTerm:
                 f"{self.A.image_shape}. They have {self.A.measurement_shape}: 'adjoint' and "
                 "'pseudo_inverse' make images of them."
             )
-        return self.y
+        return self.in_image_units(self.y)
 
     def known(self, x: torch.Tensor) -> torch.Tensor | None:
         """Return where clean images are not NaN; None where the operator has no missing values."""
@@ -413,6 +423,11 @@ class LinearDataTerm(DataTerm):
     def __init__(self, A: LinearMap, y: torch.Tensor):
         super().__init__(A, y)
         self.adjoint_y = A.adjoint(y)
+
+    def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``y / ||A||``, and `y` itself where ``||A||`` is 1."""
+        squared_norm = self.squared_norm
+        return y if squared_norm == 1 else y / math.sqrt(squared_norm)
 
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A' A x - A' y``."""

@@ -113,10 +113,15 @@ def begin(x: torch.Tensor, r: torch.Tensor) -> Residuals:
     return Residuals(x, r, r, dot(r, r))
 
 
-def update(matrix: Matrix, state: Residuals, going: torch.Tensor) -> Residuals:
+def update(
+    matrix: Matrix, state: Residuals, going: torch.Tensor, earlier: torch.Tensor | None = None
+) -> Residuals:
     """Return the state after one update; images that are not `going` stay as they are.
 
     So do those along whose direction the matrix is 0, where it is singular.
+
+    With `earlier`, residuals of length 1, flat, of shape ``(batch, n_earlier, n_pixels)``, the new
+    ones are made orthogonal to them, which they are but for rounding.
 
     Derivatives are finite, where a residual is 0, too, if its image is not going.
     """
@@ -126,6 +131,8 @@ def update(matrix: Matrix, state: Residuals, going: torch.Tensor) -> Residuals:
     going = going & (curvature > 0)
     step = _ratio(rr, curvature, going)
     x, r = torch.addcmul(x, step, p), torch.addcmul(r, step, q, value=-1)
+    if earlier is not None:
+        r = torch.where(going, _orthogonal(r, earlier), r)
     rr, before = dot(r, r), rr
     return Residuals(x, r, torch.addcmul(r, _ratio(rr, before, going), p), rr)
 
@@ -133,6 +140,18 @@ def update(matrix: Matrix, state: Residuals, going: torch.Tensor) -> Residuals:
 def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Return the inner product of each image of two batches, shape ``(batch, 1, 1, 1)``."""
     return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
+
+
+def normalized(state: Residuals, going: torch.Tensor) -> torch.Tensor:
+    """Return residuals of length 1, flat, and 0 for images that are not `going`."""
+    rr = state.rr.where(going, torch.ones_like(state.rr))
+    return torch.where(going, state.r * rr.rsqrt(), 0.0).flatten(1)
+
+
+def _orthogonal(r: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
+    """Return ``r - V V' r``, with the rows of `earlier` for ``V'``."""
+    row = r.flatten(1)[:, None]  # columns would be multiplied ten times as slowly
+    return torch.baddbmm(row, row @ earlier.mT, earlier, alpha=-1).reshape(r.shape)
 
 
 def _ratio(u: torch.Tensor, v: torch.Tensor, going: torch.Tensor) -> torch.Tensor:
