@@ -23,7 +23,8 @@ from skmetainv.operators import (
     Saturation,
     Stack,
 )
-from skmetainv.solvers import RED, GradientDescent, ProximalGradient
+from skmetainv.operators.maps.foreign import FunctionMap
+from skmetainv.solvers import RED, ConjugateGradient, GradientDescent, ProximalGradient
 
 
 class Square(Operator):
@@ -144,6 +145,40 @@ def test_what_needs_a_linear_operator_says_so(name):
     for start in ("adjoint", "pseudo_inverse"):
         with pytest.raises(ValueError, match=f"'{start}' needs a linear operator.*'zeros'"):
             data.start(start)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda A: A,
+        lambda A: MissingPixels() @ A,
+        lambda A: 2.0 * A,
+        lambda A: Identity() + A,
+        lambda A: Stack([Identity(), A]),
+    ],
+)
+def test_a_function_that_is_linear_is_told_how_to_say_so(around):
+    A = around(FunctionOperator(lambda x: 2 * x)).build((1, 3, 4))
+    data = A.data_term(A(random_image((1, 3, 4), n=1)))
+    for needing_it in (
+        lambda: data.start("adjoint"),
+        lambda: data.prox(data.start("zeros"), 1.0),
+        lambda: ConjugateGradient().build((1, 3, 4)).init(data.start("zeros"), data),
+    ):
+        with pytest.raises(ValueError, match=r"FunctionOperator\(forward, linear=True\)"):
+            needing_it()
+    y = random_image((1, 3, 4), n=1)
+    with pytest.raises(ValueError, match="needs a linear operator") as told:
+        Saturation().build((1, 3, 4)).data_term(y).prox(y, 1.0)
+    assert "linear=True" not in str(told.value)
+
+
+def test_nor_has_a_function_without_a_derivative_a_norm():
+    def infinite(x):
+        return x / (x - x)
+
+    with pytest.raises(ValueError, match=r"FunctionOperator\(forward, linear=True\)"):
+        FunctionMap((1, 3, 4), (1, 3, 4), infinite).norm()
 
 
 @pytest.mark.cuda

@@ -6,7 +6,7 @@ from typing import cast
 import torch
 
 from skmetainv.operators import DataTerm, LinearMap
-from skmetainv.operators.maps.base import LinearDataTerm
+from skmetainv.operators.maps.base import LinearDataTerm, needs_linear
 from skmetainv.operators.maps.normal_equations import (
     TOLERANCE,
     Residuals,
@@ -113,8 +113,8 @@ class _ConjugateGradient(IterativeSolver):
     def init(self, x: torch.Tensor, data: DataTerm) -> State:
         if not isinstance(data.A, LinearMap):
             raise ValueError(
-                "ConjugateGradient needs a linear operator, and this one is nonlinear: "
-                "GradientDescent takes nonlinear operators."
+                f"{needs_linear('ConjugateGradient', data.A)} GradientDescent takes nonlinear "
+                "operators."
             )
         b = cast(LinearDataTerm, data).adjoint_y / data.squared_norm
         # The residual that the last update leaves behind leads nowhere

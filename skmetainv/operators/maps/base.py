@@ -21,7 +21,6 @@ Shape = tuple[int, ...]
 _DENSE_ENTRIES = 2**22
 _LANCZOS_STEPS = 60
 _NO_NORM = "The norm of this nonlinear operator cannot be found at a random image in [0, 1]:"
-_NEEDS_LINEAR = "needs a linear operator, and this one is nonlinear."
 
 
 class ForwardMap(nn.Module):
@@ -42,10 +41,13 @@ class ForwardMap(nn.Module):
     missing_value : float
         What a measurement holds where it is not observed: 0, or NaN where it varies from image
         to image.
+    if_linear : str
+        What to write if the map is linear after all, where that was not said.
     """
 
     observed: torch.Tensor | None
     missing_value: float = 0.0
+    if_linear: str = ""
 
     def __init__(
         self,
@@ -95,9 +97,9 @@ class ForwardMap(nn.Module):
             try:
                 norm = self._largest_singular_value(_Curvature(self, x), start)
             except (RuntimeError, NotImplementedError, TypeError) as error:
-                raise ValueError(f"{_NO_NORM} {error}") from error
+                raise ValueError(f"{_NO_NORM} {error}{_if_linear(self)}") from error
         if not norm.isfinite():
-            raise ValueError(f"{_NO_NORM} it is {norm.item()} there.")
+            raise ValueError(f"{_NO_NORM} it is {norm.item()} there.{_if_linear(self)}")
         return norm
 
     @cached_property
@@ -268,6 +270,17 @@ class _Curvature:
         return self.A.vjp(self.x, forward)
 
 
+def needs_linear(what: str, A: ForwardMap) -> str:
+    """Return what is said of a nonlinear map where a linear one is needed."""
+    return f"{what} needs a linear operator, and this one is nonlinear.{_if_linear(A)}"
+
+
+def _if_linear(A: ForwardMap) -> str:
+    """Return what to write if the map, or the part that makes it nonlinear, is linear after all."""
+    hints = [part.if_linear for part in A.modules() if isinstance(part, ForwardMap)]
+    return next((f" {hint}" for hint in hints if hint), "")
+
+
 def _has_a_type(t: torch.Tensor) -> bool:
     return t.is_floating_point() or t.is_complex()
 
@@ -365,7 +378,7 @@ class DataTerm:
             return self._measured_image()
         if kind in ("adjoint", "pseudo_inverse"):
             raise ValueError(
-                f"The start {kind!r} {_NEEDS_LINEAR} Start from 'zeros', or from "
+                f"{needs_linear(f'The start {kind!r}', self.A)} Start from 'zeros', or from "
                 "'measurement' where that is an image."
             )
         raise ValueError(
@@ -402,9 +415,8 @@ class DataTerm:
 
         `LinearDataTerm` has it.
         """
-        raise ValueError(
-            f"The proximal step {_NEEDS_LINEAR} GradientDescent takes nonlinear operators."
-        )
+        refusal = needs_linear("The proximal step", self.A)
+        raise ValueError(f"{refusal} GradientDescent takes nonlinear operators.")
 
 
 class LinearDataTerm(DataTerm):

@@ -32,6 +32,8 @@ class FunctionMap(ForwardMap):
         What measures a batch of images.
     """
 
+    if_linear = "If the function is linear, write FunctionOperator(forward, linear=True)."
+
     def __init__(self, image_shape: Shape, measurement_shape: Shape, function: Function):
         super().__init__(image_shape, measurement_shape)
         self.function = function
@@ -44,6 +46,8 @@ class FunctionMap(ForwardMap):
 
 class FunctionLinearMap(FunctionMap, LinearMap):
     """``A x = function(x)`` of a linear function, the adjoint by autograd."""
+
+    if_linear = ""
 
 
 class PairMap(LinearMap):
