@@ -150,11 +150,11 @@ ESTIMATORS = {
 def with_operators():
     """Every estimator with one operator in turn: of images where the measurement is seen as one."""
     turns = {True: cycle(["blur", "missing of blur"]), False: cycle(BY_FACTOR)}
-    return [(name, next(turns["measurement" in name or "auto" in name])) for name in ESTIMATORS]
+    operators = [next(turns["measurement" in name or "auto" in name]) for name in ESTIMATORS]
+    return zip(ESTIMATORS, operators, cycle(["float32", "float64"]), strict=False)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize(("estimator", "name"), with_operators())
+@pytest.mark.parametrize(("estimator", "name", "precision"), with_operators())
 def test_nor_one_of_any_estimator(estimator, name, precision):
     """A U-Net of measurements and inner losses went by the measurements' own units."""
     restored, y = {}, None
