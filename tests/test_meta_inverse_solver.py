@@ -790,7 +790,7 @@ def test_clipping_does_not_hide_divergence():
 def test_nothing_known_is_refused():
     X = FACES[:5].copy()
     X[:, 4, 4] = np.nan
-    with pytest.raises(ValueError, match="No measurement of the first batch has a known value"):
+    with pytest.raises(ValueError, match="All measurements of the first batch are NaN"):
         small(MissingPixels() @ GaussianBlur()).fit(X)
 
 
