@@ -355,8 +355,8 @@ def check_observed(y: torch.Tensor) -> None:
     """Raise if no measurement of a batch has a known value."""
     if y.isnan().all():
         raise ValueError(
-            "All measurements of the first batch are NaN: the operator spreads the NaN of the clean "
-            "images over every measurement."
+            "All measurements of the first batch are NaN: the operator spreads the NaN of the "
+            "clean images over every measurement."
         )
 
 
