@@ -151,7 +151,7 @@ def with_operators():
     """Every estimator with one operator in turn: of images where the measurement is seen as one."""
     turns = {True: cycle(["blur", "missing of blur"]), False: cycle(BY_FACTOR)}
     operators = [next(turns["measurement" in name or "auto" in name]) for name in ESTIMATORS]
-    return zip(ESTIMATORS, operators, cycle(["float32", "float64"]), strict=False)
+    return list(zip(ESTIMATORS, operators, cycle(["float32", "float64"]), strict=False))
 
 
 @pytest.mark.parametrize(("estimator", "name", "precision"), with_operators())
@@ -247,16 +247,20 @@ def test_images_are_restored_in_single_precision(operator, solver, least):
 
 @pytest.mark.parametrize("start", ["zeros", "400 times an image"])
 @pytest.mark.parametrize("n_iter", [10, 50])
-@pytest.mark.parametrize("angles", [20, 180])
-def test_rounding_takes_no_update_of_conjugate_gradients(angles, n_iter, start):
-    """Single precision was up to 0.9 dB behind."""
+@pytest.mark.parametrize(
+    "operator",
+    [Radon(20), Radon(180), GaussianBlur(1.0), GaussianBlur(1.6), MotionBlur(length=7)],
+    ids=repr,
+)
+def test_rounding_takes_no_update_of_conjugate_gradients(operator, n_iter, start):
+    """Single precision was up to 3 dB behind; beyond 60 dB it is at its rounding."""
     est = ClassicalReconstructor(
-        Radon(angles),
+        operator,
         ConjugateGradient(n_iter),
         start=start if start == "zeros" else 400 * FACES[0],
     )
     single, double = (
-        est.set_params(precision=precision).fit(FACES).score(FACES)
+        min(60, est.set_params(precision=precision).fit(FACES).score(FACES))
         for precision in ("float32", "float64")
     )
     assert single == pytest.approx(double, abs=0.1)

@@ -156,7 +156,7 @@ class IterativeSolver(nn.Module):
         state = self.init(x, data)
         for k in range(self.n_iter):
             state = self.step(state, data, k)
-        return state[0]
+        return state[0].to(x.dtype)  # an update may compute in double precision
 
     def run(self, x: torch.Tensor, data: DataTerm, max_iter: int, tol: float | None = None) -> Run:
         """Return the images after `max_iter` updates, or when they no longer change.
@@ -196,7 +196,7 @@ class IterativeSolver(nn.Module):
                 going[i] = changes[i] < inf and not converged[i]
             if not any(going):
                 break
-        return Run(state[0], residuals, converged)
+        return Run(state[0].to(x.dtype), residuals, converged)
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
         """Return what brings the changes of a state by update `k` to the images' units.
