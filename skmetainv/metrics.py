@@ -36,9 +36,9 @@ Range: TypeAlias = float | tuple[float, float]
 # The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
-# In so many times the numbers of floats pictures of 8 and 16 bits are. Arrays of different types of
-# which one is about so many times as large as the other are in different units.
-_UNITS = 255, 65535
+# Pictures of 8 and 16 bits are so many times the same as floats. Two arrays of which one is about
+# so many times the other, with a cosine above the last number, are in different units.
+_UNITS, _ALIKE = (255, 65535), 0.8
 
 # Images whose features are computed at a time.
 _LPIPS_BATCH = 16
@@ -396,18 +396,16 @@ def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range 
     Of both arrays there are the name, the values, and what they are divided by.
     """
     low, width = _checked_range(data_range)
-    (small, of_small), (large, of_large) = sorted(
-        (float(np.nanmean(np.abs(values))) / unit, f"{name}, of {values.dtype},")
-        for name, values, unit in images
-    )
-    kinds = {"float" if v.dtype.kind == "f" else v.dtype.name for _, v, _ in images}
-    ratio = large / small if small > 0 else 0.0
-    in_different_units = any(unit / 2 < ratio < 2 * unit for unit in _UNITS)
+    (_, x, unit), (_, z, other) = images
+    kinds = {"float" if v.dtype.kind == "f" else v.dtype.name for v in (x, z)}
+    ratio = _ratio_of_the_same(x, z) * unit / other
+    in_different_units = any(u / 2 < ratio < 2 * u for n in _UNITS for u in (n, 1 / n))
+    told = f"restored, of {z.dtype}, is {ratio:.3g} times clean, of {x.dtype}"
     if in_different_units and len(kinds) > 1:
         raise ValueError(
-            f"clean and restored are not in one unit: {of_large} is {large:.3g} in the "
-            f"mean, and {of_small} {small:.3g}. Without data_range integers of pictures become "
-            "their share of their type's maximum; with it all values are taken as they are."
+            f"clean and restored are not in one unit: {told}. Without data_range integers of "
+            "pictures become their share of their type's maximum; with it all values are taken as "
+            "they are."
         )
     if data_range is not None:
         return
@@ -418,10 +416,17 @@ def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range 
         warn_of_range(clean, (low, low + width), name)
     if in_different_units:
         warn(
-            f"clean and restored may not be in one unit: {of_large} is {large:.3g} in the mean, "
-            f"and {of_small} {small:.3g}.",
+            f"clean and restored may not be in one unit: {told}.",
             DataConversionWarning,
         )
+
+
+def _ratio_of_the_same(x: np.ndarray, z: np.ndarray) -> float:
+    """Return how many times the one array is the other, or 0 if they show different images."""
+    x_, z_ = (np.nan_to_num(a.astype(np.float64)).ravel() for a in (x, z))
+    lengths = np.linalg.norm(x_), np.linalg.norm(z_)
+    alike = np.vdot(x_, z_) > _ALIKE * lengths[0] * lengths[1] > 0
+    return float(lengths[1] / lengths[0]) if alike else 0.0
 
 
 def _checked_range(data_range: Range | None) -> tuple[float, float]:

@@ -200,7 +200,8 @@ class Sequence:
         if isinstance(indices, tuple) and indices[1:] == (Ellipsis,):  # as scikit-learn asks
             indices = indices[0]
         places = np.atleast_1d(np.arange(len(self))[indices])
-        return np.stack([self._checked(int(i)) for i in places])
+        images = [self._checked(int(i)) for i in places]
+        return np.ma.stack(images) if any(map(has_mask, images)) else np.stack(images)
 
     def _checked(self, i: int) -> np.ndarray:
         image = self._image(i)
@@ -220,7 +221,7 @@ class Sequence:
 
 
 def _item(item: Any) -> np.ndarray:
-    return _from_tensor(item) if isinstance(item, torch.Tensor) else np.asarray(item)
+    return _from_tensor(item) if isinstance(item, torch.Tensor) else np.asanyarray(item)
 
 
 class Single:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from inspect import signature
 from itertools import chain
+from math import prod
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, Self
@@ -42,6 +43,7 @@ from skmetainv.reconstruction.validation import (
     check_images,
     check_pair,
     check_range,
+    how_to_rearrange,
 )
 from skmetainv.training import (
     Batches,
@@ -622,20 +624,22 @@ checkpoint, warm_start, random_state, verbose
         own, shape = geometry, tuple(array.shape)
         if len(own.images.shape) == 1:
             return super()._geometry_for(array, own, measured=measured, name=name, hint=hint)
+        line = how_to_rearrange(shape, own.images, name)
         if len(own.images.shape) == 2 and is_one_image(shape, None):
             raise ValueError(
                 f"{name} has shape {shape}: one image of {shape[2]} channels, but this "
                 f"{type(self).__name__} was fitted to gray images. Gray images so narrow, "
                 f"{shape[0]} of them, are taken by one that was fitted to {name}[..., np.newaxis]."
             )
-        is_single = len(shape) == len(own.images.shape)
+        is_flat = len(shape) == 2 and shape[1] == prod(own.images.shape)
+        is_single = len(shape) == len(own.images.shape) and not is_flat
         if is_single:
             array, shape = Single(array), (1, *shape)
         if not own.images.is_another_size(shape[1:]):
             raise ValueError(
                 f"{name} has images of shape {shape[1:]}, but this {type(self).__name__} was "
                 f"fitted to images of shape {own.images.shape}: their height and width may differ, "
-                "and nothing else."
+                f"and nothing else. {hint or line}".rstrip()
             )
         return array, self._other_size(own, shape), is_single
 

@@ -724,7 +724,8 @@ class Reconstructor(ParameterObject, metaclass=ABCMeta):
 
     def _size_hint(self, shape: tuple[int, ...], own: Layout) -> str:
         """Return what to write for images of another size, or why none can be restored."""
-        is_flat, is_one = len(shape) - 1 == len(own.shape) == 1, own.is_another_size(shape)
+        is_flat = len(shape) - 1 == len(own.shape) == 1 == len(self._geometry_.images.shape)
+        is_one = own.is_another_size(shape)
         if not is_flat and not is_one and not own.is_another_size(shape[1:]):
             return ""
         reason = self._bound_to_size()

@@ -21,8 +21,9 @@ _FAR_OF_NOISE = 3
 # Numbers that differ by no more than this share are rounded.
 _EXACT = 1e-3
 
-# What varies by this share of what is observed is hardly noise.
-_AS_IMAGES = 0.5
+# The least variance of what should be hidden, in shares of that of what is observed; and the
+# largest squared step to the next pixel, in shares of the former: of white noise it is 2.
+_VARIES, _ALIKE = 0.01, 1.2
 
 # Masks of so many draws have missing entries, if any of an operator has.
 _DRAWS = 3
@@ -220,17 +221,24 @@ def _read_first(source: ArraySource) -> torch.Tensor:
 def _shows_unobserved(A: ForwardMap, y: torch.Tensor) -> bool:
     """Whether measurements vary as images do where one mask for all lets nothing through.
 
-    Noise varies less than images, and what a hole is filled with does not vary in it.
+    Neighbours are more alike in images than in noise, and what fills a hole does not vary in it.
     """
-    if A.observed is None or A.observed.all():
+    if A.observed is None or A.measurement_shape != A.image_shape or A.observed.all():
         return False
-    observed, values = _by_channel(A.observed.expand_as(y)), _by_channel(y.nan_to_num())
-    hidden, seen = (
-        torch.stack([v[m].std(correction=0) for v, m in zip(values, mask, strict=True)])
-        for mask in (~observed, observed)
-    )
-    hidden, seen = hidden.nan_to_num(), seen.nan_to_num()
-    return bool(hidden.mean() > _AS_IMAGES * seen.mean())
+    hidden = ~A.observed.expand_as(y)
+    both = hidden[..., 1:] & hidden[..., :-1]
+    if not both.any():
+        return False
+    steps = y.nan_to_num().diff(dim=-1)[both].square().mean()
+    variances = [
+        torch.stack([v[m].var(correction=0) for v, m in zip(values, mask, strict=True)])
+        for values, mask in (
+            (_by_channel(y.nan_to_num()), _by_channel(hidden)),
+            (_by_channel(y.nan_to_num()), _by_channel(~hidden)),
+        )
+    ]
+    unseen, seen = (v.nan_to_num().mean() for v in variances)
+    return bool(unseen > _VARIES * seen and steps < _ALIKE * unseen)
 
 
 def _by_channel(y: torch.Tensor) -> torch.Tensor:

@@ -264,8 +264,14 @@ def how_to_rearrange(shape: tuple[int, ...], own: Layout, name: str) -> str:
         return f"Write np.moveaxis({name}, -1, 1)."
     if own.shape == last != first and not own.channels_first and shape[1:] == first:
         return f"Write np.moveaxis({name}, 1, -1)."
+    if own.shape == last != first and not own.channels_first and shape == first:
+        return f"Write np.moveaxis({name}, 0, -1)."
+    if own.shape == first != last and own.channels_first and shape == last:
+        return f"Write np.moveaxis({name}, -1, 0)."
+    if len(own.shape) == 1 and shape in (last, (height, width)):
+        return f"Write {name}.reshape(1, -1)."
     if prod(first) and (
-        (channels == 1 and shape[1:] in ((height, width), last, first))
+        (channels == 1 and shape[1:] in ((height, width), last, first, (prod(first),)))
         or (is_flat and not own.channels_first)
         or (len(own.shape) == 1 and shape[1:] == last)
     ):

@@ -62,10 +62,13 @@ class ConjugateGradient(Solver):
     Products in single precision would tell them apart, which costs updates. So for circular
     convolutions and Fourier samples the updates are computed in double precision.
 
-    Single and double precision then give the same to 0.1 dB up to 50 updates, with one exception.
-    From the start "adjoint", ten updates of tomography are one ahead in double precision (34.6 in
-    place of 34.1 dB on faces of 24 x 24 pixels without noise): the start has the largest singular
-    vector to so many digits that no update is spent on it.
+    Without noise, single and double precision then give the same to 0.1 dB for tomography and blurs
+    of up to 1.6 pixels, up to 50 updates. Where the updates amplify noise, or the blur is wider,
+    what the type rounds of the operator shows: 7.7 in place of 9.6 dB after 10 updates of
+    ``GaussianBlur(3.0)`` with noise of 0.02. And from the start "adjoint", ten updates of
+    tomography are one ahead in double precision (34.6 in place of 34.1 dB on faces of 24 x 24
+    pixels without noise): the start has the largest singular vector to so many digits that no
+    update is spent on it.
 
     References
     ----------
