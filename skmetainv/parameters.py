@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
+    HasMethods,
     Interval,
     InvalidParameterError,
     validate_parameter_constraints,
@@ -21,6 +22,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 
 __all__ = [
+    "HasMethods",
     "Interval",
     "InvalidParameterError",
     "ParameterObject",

@@ -6,6 +6,7 @@ from skmetainv.representations.encoder import Encoder
 from skmetainv.representations.fourier_mlp import FourierMLP
 from skmetainv.representations.modulated_siren import ModulatedSiren
 from skmetainv.representations.pixel_grid import PixelGrid
+from skmetainv.representations.refiner import Refiner
 from skmetainv.representations.siren import Siren
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ModulatedSiren",
     "ModuleRepresentation",
     "PixelGrid",
+    "Refiner",
     "Representation",
     "Siren",
 ]

@@ -3,18 +3,24 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from skmetainv.representations.base import ImageModule, Representation, Weights
-from skmetainv.representations.conditioned import CONSTRAINTS, ConditionedModule, with_features
+from skmetainv.representations.base import ImageModule, Weights
+from skmetainv.representations.conditioned import (
+    ConditionedModule,
+    ConditionedRepresentation,
+    Conditioning,
+    with_features,
+)
 from skmetainv.representations.encoder import Encoder
+from skmetainv.representations.refiner import Refiner
 
 
-class ModuleRepresentation(Representation):
+class ModuleRepresentation(ConditionedRepresentation):
     """Any `torch.nn.Module` that gives an image.
 
     Its values in [-1, 1] are mapped to `data_range`. It is called as a function of its weights,
@@ -35,13 +41,18 @@ class ModuleRepresentation(Representation):
         adapts all. The others are shared by all images.
     continuous : bool, default=False
         Whether the module has the same weights whatever the height and width of `image_shape`.
-    residual : {"adjoint", "pseudo_inverse"} or None, default=None
-        The image that the module's is added to, ``A' y / ||A||^2`` or ``A^+ y`` of a linear
-        operator; 0 of the module then is 0 of the image, whatever `data_range`.
+    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
+        The image that the module's is added to: ``A' y / ||A||^2`` or ``A^+ y`` of a linear
+        operator, or what an estimator restores from the measurement, see
+        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`. 0 of the module
+        then is 0 of the image, whatever `data_range`. If the module's image begins at 0, training
+        begins at the quality of the residual.
     encoder : Encoder or None, default=None
         Predicts from the measurement, before the first inner step, one value per pixel and
         channel, which is added to the module's image. Its weights then stand for images of one
         height and width only.
+    refiner : Refiner or None, default=None
+        A convolutional network that corrects the image of `residual`.
 
     Notes
     -----
@@ -70,7 +81,7 @@ class ModuleRepresentation(Representation):
         "factory": [callable],
         "adapted": [list, tuple, None],
         "continuous": ["boolean"],
-        **CONSTRAINTS,
+        **ConditionedRepresentation._parameter_constraints,
     }
 
     def __init__(
@@ -78,14 +89,16 @@ class ModuleRepresentation(Representation):
         factory: Callable[[tuple[int, ...]], nn.Module],
         adapted: Sequence[str] | None = None,
         continuous: bool = False,
-        residual: Literal["adjoint", "pseudo_inverse"] | None = None,
+        residual: Any = None,
         encoder: Encoder | None = None,
+        refiner: Refiner | None = None,
     ):
         self.factory = factory
         self.adapted = adapted
         self.continuous = continuous
         self.residual = residual
         self.encoder = encoder
+        self.refiner = refiner
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
@@ -93,7 +106,7 @@ class ModuleRepresentation(Representation):
         """Return the network for images of one shape, see `Representation.build`."""
         self._validate_params()
         phi = _ModuleImage(
-            image_shape, data_range, self.residual, self.encoder, self.factory, self.adapted
+            image_shape, data_range, self._conditioning(), self.factory, self.adapted
         )
         phi.continuous = self.continuous and self.encoder is None
         return phi
@@ -106,22 +119,23 @@ class _ModuleImage(ConditionedModule):
         self,
         image_shape: tuple[int, ...],
         data_range: tuple[float, float],
-        residual: str | None,
-        encoder: Encoder | None,
+        conditioning: Conditioning,
         factory: Callable[[tuple[int, ...]], nn.Module],
         adapted: Sequence[str] | None,
     ):
-        super().__init__(image_shape, data_range, residual, encoder, math.prod(image_shape))
+        super().__init__(image_shape, data_range, conditioning, math.prod(image_shape))
         self.__dict__["factory"] = factory  # a module would be registered as a part of this one
         module = self._made(seed=0)
         self.held = (module,)  # in a tuple, so that its weights are none of this module's
         self.n_axes = {name: weight.ndim for name, weight in module.named_parameters()}
         self.adapted = _named(adapted, list(self.n_axes))
-        if encoder is not None and any(name.startswith("encoder.") for name in self.n_axes):
-            raise ValueError(
-                "The 'factory' parameter of ModuleRepresentation must make modules without a "
-                "submodule 'encoder' where there is an 'encoder': their weights would share names."
-            )
+        for part in ("encoder", "refiner"):
+            taken = any(name.startswith(f"{part}.") for name in self.n_axes)
+            if taken and getattr(conditioning, part) is not None:
+                raise ValueError(
+                    "The 'factory' parameter of ModuleRepresentation must make modules without a "
+                    f"submodule {part!r} where that parameter is set: weights would share names."
+                )
         self.buffer_names = []
         for i, (name, buffer) in enumerate(module.named_buffers()):
             self.buffer_names.append(name)

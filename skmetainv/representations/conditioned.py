@@ -1,19 +1,71 @@
 """What all representations of this library share: units, and what they take of a measurement."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import StrOptions
-from skmetainv.representations.base import ImageModule, Weights
+from skmetainv.parameters import HasMethods, StrOptions
+from skmetainv.representations.base import ImageModule, Representation, Weights
 from skmetainv.representations.encoder import Encoder
+from skmetainv.representations.refiner import Refiner
 
-CONSTRAINTS: dict[str, list[Any]] = {
-    "residual": [StrOptions({"adjoint", "pseudo_inverse"}), None],
-    "encoder": [Encoder, None],
-}
+
+class Conditioning(NamedTuple):
+    """What a network takes of a measurement."""
+
+    residual: str | None
+    """The start that the network's image is added to, of `skmetainv.operators.DataTerm`."""
+    encoder: Encoder | None
+    """What predicts features of the network."""
+    refiner: Refiner | None
+    """What corrects the start."""
+
+
+class ConditionedRepresentation(Representation):
+    """What the representations of this library have in common.
+
+    Parameters
+    ----------
+    residual : {"adjoint", "pseudo_inverse"}, estimator or None
+        The image that the network's is added to. An estimator restores it from the measurement:
+        `skmetainv.LinearReconstructor`, a `ClassicalReconstructor`, `UNetReconstructor` or
+        `UnrolledReconstructor`, for instance. `MetaInverseSolver` fits a copy with its own `fit`,
+        unless it is in a `FrozenEstimator`. What was fitted to the training images restores them
+        too well; so the starts of training images come from copies that were fitted to the other
+        images (five parts, in turn), and those of `predict` from the copy that was fitted to all.
+    encoder : Encoder or None
+        What predicts features of the network from the measurement.
+    refiner : Refiner or None
+        What corrects the image of `residual`.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "residual": [
+            StrOptions({"adjoint", "pseudo_inverse"}),
+            HasMethods(["fit", "predict"]),
+            None,
+        ],
+        "encoder": [Encoder, None],
+        "refiner": [Refiner, None],
+    }
+
+    residual: Any
+    encoder: Encoder | None
+    refiner: Refiner | None
+
+    def _conditioning(self) -> Conditioning:
+        """Return what modules are built with: an estimator's image is given with the data."""
+        by_name = self.residual is None or isinstance(self.residual, str)
+        if self.refiner is not None and self.residual is None:
+            raise ValueError(
+                f"The 'refiner' parameter of {type(self).__name__} must be None without a "
+                f"'residual' to correct. Got {self.refiner!r} instead."
+            )
+        return Conditioning(self.residual if by_name else "given", self.encoder, self.refiner)
 
 
 class Condition(NamedTuple):
@@ -29,7 +81,8 @@ class ConditionedModule(ImageModule):
     """An image in the units of the data; a subclass writes `network_weights` and `image`.
 
     ``phi = c + r image(theta, features)``, with ``c`` the middle and ``r`` half the width of the
-    data range; with `residual`, ``phi = start + r image(theta, features)``.
+    data range; with a residual, ``phi = start + r (correction(start) + image(theta, features))``,
+    whose two last layers begin at 0: so training begins at the start's quality.
 
     Parameters
     ----------
@@ -37,26 +90,32 @@ class ConditionedModule(ImageModule):
         Channels, height and width.
     data_range : (float, float)
         The least and the largest value that images nominally have.
-    residual : str or None
-        The start that the network's image is added to.
-    encoder : Encoder or None
-        What predicts features from the measurement.
+    conditioning : Conditioning
+        What is taken of the measurement.
     n_features : int
         How many features `image` takes.
+
+    Attributes
+    ----------
+    last : tuple of str
+        The weights of the network's last layer, in which its image is linear.
     """
+
+    last: tuple[str, ...] = ()
 
     def __init__(
         self,
         image_shape: tuple[int, ...],
         data_range: tuple[float, float],
-        residual: str | None,
-        encoder: Encoder | None,
+        conditioning: Conditioning,
         n_features: int,
     ):
         super().__init__()
+        residual, encoder, refiner = conditioning
         self.image_shape, self.residual = tuple(image_shape), residual
         self.centre, self.radius = sum(data_range) / 2, (data_range[1] - data_range[0]) / 2
         self.encoder = None if encoder is None else encoder.build(image_shape[0], n_features)
+        self.refiner = None if refiner is None else refiner.build(image_shape[0])
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return the initial weights of the network without its encoder, see `ImageModule`."""
@@ -80,11 +139,14 @@ class ConditionedModule(ImageModule):
         raise NotImplementedError(f"{type(self).__name__} does not define image.")
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Return weights to begin training with, in float64, by name; the encoder's come last."""
+        """Return weights to begin training with, in float64, by name; the shared ones come last."""
         weights = self.network_weights(generator)
-        return (
-            weights if self.encoder is None else weights | self.encoder.initial_weights(generator)
-        )
+        if self.residual is not None:
+            weights |= {name: torch.zeros_like(weights[name]) for name in self.last}
+        for part in (self.encoder, self.refiner):
+            if part is not None:
+                weights |= part.initial_weights(generator)
+        return weights
 
     def condition(self, weights: Weights, data: DataTerm) -> Condition | None:
         """Return the start and the features, see `ImageModule.condition`."""
@@ -92,9 +154,16 @@ class ConditionedModule(ImageModule):
         if self.residual is not None:
             start = _start(data, self.residual)
         if self.encoder is not None:
-            x = (_start(data, self.encoder.start) - self.centre) / self.radius
+            x = self._nominal(_start(data, self.encoder.start))
             features = self.encoder(weights, x, data.observed_pixels())
+        if self.refiner is not None and start is not None:
+            correction = self.refiner(weights, self._nominal(start), data.observed_pixels())
+            start = start + self.radius * correction
         return None if start is None and features is None else Condition(start, features)
+
+    def _nominal(self, x: torch.Tensor) -> torch.Tensor:
+        """Return images in units in which the data range is [-1, 1]."""
+        return (x - self.centre) / self.radius
 
     def forward(self, weights: Weights, condition: Condition | None = None) -> torch.Tensor:
         """Return the images ``phi`` of `weights`, see `ImageModule.forward`."""

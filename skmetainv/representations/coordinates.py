@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import torch
 
 from skmetainv.representations.base import Weights
-from skmetainv.representations.conditioned import ConditionedModule, in_full_precision
-from skmetainv.representations.encoder import Encoder
+from skmetainv.representations.conditioned import (
+    ConditionedModule,
+    Conditioning,
+    in_full_precision,
+)
 
 # Products with fewer inputs or outputs cost little, and theirs are coordinates and pixels, which
 # the eight bits of bfloat16 would blur.
@@ -25,7 +28,7 @@ class CoordinateModule(ConditionedModule):
 
     Parameters
     ----------
-    image_shape, data_range, residual, encoder
+    image_shape, data_range, conditioning
         See `ConditionedModule`. The encoder predicts one shift per hidden unit.
     inputs : tensor of shape (height * width, n_inputs)
         What the first layer takes of each pixel, row by row.
@@ -42,23 +45,23 @@ class CoordinateModule(ConditionedModule):
         self,
         image_shape: tuple[int, ...],
         data_range: tuple[float, float],
-        residual: str | None,
-        encoder: Encoder | None,
+        conditioning: Conditioning,
         inputs: torch.Tensor,
         width: int,
         depth: int,
     ):
-        if encoder is not None and depth == 1:
+        if conditioning.encoder is not None and depth == 1:
             raise ValueError(
                 "The 'encoder' parameter must be None where there are no hidden units to shift: "
                 "it needs a 'depth' of at least 2. Got depth=1 instead."
             )
         self.n_hidden, self.width = depth - 1, width
-        super().__init__(image_shape, data_range, residual, encoder, self.n_hidden * width)
+        super().__init__(image_shape, data_range, conditioning, self.n_hidden * width)
         self.widths = [inputs.shape[1], *[width] * self.n_hidden, image_shape[0]]
         self.adapted = tuple(
             f"{layer}.{part}" for layer in range(depth) for part in ("weight", "bias")
         )
+        self.last = self.adapted[-2:]
         self.register_buffer("inputs", inputs)
 
     def activation(self, h: torch.Tensor) -> torch.Tensor:

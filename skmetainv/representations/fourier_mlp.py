@@ -2,19 +2,20 @@
 
 import math
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from skmetainv.parameters import Interval
-from skmetainv.representations.base import ImageModule, Representation
-from skmetainv.representations.conditioned import CONSTRAINTS
+from skmetainv.representations.base import ImageModule
+from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
 from skmetainv.representations.encoder import Encoder
+from skmetainv.representations.refiner import Refiner
 
 
-class FourierMLP(Representation):
+class FourierMLP(ConditionedRepresentation):
     """ReLU network on random Fourier features, ``[cos(2 pi B v), sin(2 pi B v)]``.
 
     v are the coordinates of a pixel in [-1, 1] x [-1, 1], and the entries of B are drawn once from
@@ -37,12 +38,16 @@ class FourierMLP(Representation):
         image's pixels alias: smaller images ask for less.
     random_state : int, default=0
         Seed of B.
-    residual : {"adjoint", "pseudo_inverse"} or None, default=None
-        The image that the network's is added to, ``A' y / ||A||^2`` or ``A^+ y`` of a linear
-        operator; 0 of the network then is 0 of the image, whatever `data_range`.
+    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
+        The image that the network's is added to: ``A' y / ||A||^2`` or ``A^+ y`` of a linear
+        operator, or what an estimator restores from the measurement, see
+        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`. The last layer
+        then begins at 0, and 0 of the network is 0 of the image, whatever `data_range`.
     encoder : Encoder or None, default=None
         Predicts from the measurement a shift of each hidden unit, ``max(W h + b + s, 0)``, before
         the first inner step. It needs a `depth` of at least 2.
+    refiner : Refiner or None, default=None
+        A convolutional network that corrects the image of `residual`.
 
     Notes
     -----
@@ -72,7 +77,7 @@ class FourierMLP(Representation):
         "n_frequencies": [Interval(Integral, 1, None, closed="left")],
         "sigma": [Interval(Real, 0, None, closed="neither")],
         "random_state": [Interval(Integral, 0, None, closed="left")],
-        **CONSTRAINTS,
+        **ConditionedRepresentation._parameter_constraints,
     }
 
     def __init__(
@@ -82,8 +87,9 @@ class FourierMLP(Representation):
         n_frequencies: int = 128,
         sigma: float = 5.0,
         random_state: int = 0,
-        residual: Literal["adjoint", "pseudo_inverse"] | None = None,
+        residual: Any = None,
         encoder: Encoder | None = None,
+        refiner: Refiner | None = None,
     ):
         self.width = width
         self.depth = depth
@@ -92,6 +98,7 @@ class FourierMLP(Representation):
         self.random_state = random_state
         self.residual = residual
         self.encoder = encoder
+        self.refiner = refiner
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
@@ -100,9 +107,7 @@ class FourierMLP(Representation):
         self._validate_params()
         generator = np.random.default_rng(self.random_state)
         B = torch.from_numpy(generator.normal(0, self.sigma, (self.n_frequencies, 2)))
-        return _FourierMLP(
-            image_shape, data_range, self.residual, self.encoder, B, self.width, self.depth
-        )
+        return _FourierMLP(image_shape, data_range, self._conditioning(), B, self.width, self.depth)
 
 
 class _FourierMLP(CoordinateModule):
@@ -110,15 +115,14 @@ class _FourierMLP(CoordinateModule):
         self,
         image_shape: tuple[int, ...],
         data_range: tuple[float, float],
-        residual: str | None,
-        encoder: Encoder | None,
+        conditioning: Conditioning,
         frequencies: torch.Tensor,
         width: int,
         depth: int,
     ):
         phases = 2 * math.pi * pixel_coordinates(*image_shape[1:]) @ frequencies.T
         inputs = torch.cat([phases.cos(), phases.sin()], dim=1)
-        super().__init__(image_shape, data_range, residual, encoder, inputs, width, depth)
+        super().__init__(image_shape, data_range, conditioning, inputs, width, depth)
         self.register_buffer("frequencies", frequencies)
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:

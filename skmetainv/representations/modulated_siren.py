@@ -8,16 +8,17 @@ import numpy as np
 import torch
 
 from skmetainv.parameters import Interval, StrOptions
-from skmetainv.representations.base import ImageModule, Representation, Weights
-from skmetainv.representations.conditioned import CONSTRAINTS, in_full_precision
+from skmetainv.representations.base import ImageModule, Weights
+from skmetainv.representations.conditioned import ConditionedRepresentation, in_full_precision
 from skmetainv.representations.coordinates import Modulation
 from skmetainv.representations.encoder import Encoder
+from skmetainv.representations.refiner import Refiner
 from skmetainv.representations.siren import SirenModule
 
 _ADAPTED = {"shift": ("shift",), "scale_shift": ("scale", "shift"), "latent": ()}
 
 
-class ModulatedSiren(Representation):
+class ModulatedSiren(ConditionedRepresentation):
     """SIREN shared by all images, adapted to each through modulations of its hidden units.
 
     Algorithm 1 adapts a few hundred numbers instead of all weights, and the images of a batch
@@ -45,12 +46,16 @@ class ModulatedSiren(Representation):
         What is adapted to each image.
     latent_size : int, default=64
         Length of the vector that "latent" adapts.
-    residual : {"adjoint", "pseudo_inverse"} or None, default=None
-        The image that the network's is added to, ``A' y / ||A||^2`` or ``A^+ y`` of a linear
-        operator; 0 of the network then is 0 of the image, whatever `data_range`.
+    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
+        The image that the network's is added to: ``A' y / ||A||^2`` or ``A^+ y`` of a linear
+        operator, or what an estimator restores from the measurement, see
+        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`. The last layer
+        then begins at 0, and 0 of the network is 0 of the image, whatever `data_range`.
     encoder : Encoder or None, default=None
         Predicts from the measurement, before the first inner step, shifts that are added to the
         adapted ones.
+    refiner : Refiner or None, default=None
+        A convolutional network that corrects the image of `residual`.
 
     Notes
     -----
@@ -83,7 +88,7 @@ class ModulatedSiren(Representation):
         "omega_0": [Interval(Real, 0, None, closed="neither")],
         "modulation": [StrOptions(set(_ADAPTED))],
         "latent_size": [Interval(Integral, 1, None, closed="left")],
-        **CONSTRAINTS,
+        **ConditionedRepresentation._parameter_constraints,
     }
 
     def __init__(
@@ -93,8 +98,9 @@ class ModulatedSiren(Representation):
         omega_0: float = 30.0,
         modulation: Literal["shift", "scale_shift", "latent"] = "shift",
         latent_size: int = 64,
-        residual: Literal["adjoint", "pseudo_inverse"] | None = None,
+        residual: Any = None,
         encoder: Encoder | None = None,
+        refiner: Refiner | None = None,
     ):
         self.width = width
         self.depth = depth
@@ -103,6 +109,7 @@ class ModulatedSiren(Representation):
         self.latent_size = latent_size
         self.residual = residual
         self.encoder = encoder
+        self.refiner = refiner
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
@@ -114,8 +121,7 @@ class ModulatedSiren(Representation):
             self.latent_size,
             image_shape,
             data_range,
-            self.residual,
-            self.encoder,
+            self._conditioning(),
             width=self.width,
             depth=self.depth,
             omega_0=self.omega_0,

@@ -1,17 +1,22 @@
 """An image as its own weights."""
 
 import math
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from skmetainv.representations.base import ImageModule, Representation, Weights
-from skmetainv.representations.conditioned import CONSTRAINTS, ConditionedModule, with_features
+from skmetainv.representations.base import ImageModule, Weights
+from skmetainv.representations.conditioned import (
+    ConditionedModule,
+    ConditionedRepresentation,
+    with_features,
+)
 from skmetainv.representations.encoder import Encoder
+from skmetainv.representations.refiner import Refiner
 
 
-class PixelGrid(Representation):
+class PixelGrid(ConditionedRepresentation):
     """The image itself: one weight per pixel and channel, adapted to each image.
 
     ``phi = c + r theta``, with ``c`` the middle and ``r`` half the width of `data_range`, so that
@@ -21,11 +26,14 @@ class PixelGrid(Representation):
 
     Parameters
     ----------
-    residual : {"adjoint", "pseudo_inverse"} or None, default=None
-        The image to which ``r theta`` is added instead of ``c``, ``A' y / ||A||^2`` or ``A^+ y`` of
-        a linear operator.
+    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
+        The image to which ``r theta`` is added instead of ``c``: ``A' y / ||A||^2`` or ``A^+ y`` of
+        a linear operator, or what an estimator restores from the measurement, see
+        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`.
     encoder : Encoder or None, default=None
         Predicts from the measurement what is added to theta before the first inner step.
+    refiner : Refiner or None, default=None
+        A convolutional network that corrects the image of `residual`.
 
     Examples
     --------
@@ -36,15 +44,15 @@ class PixelGrid(Representation):
     tensor([[[[0.5000, 0.5000, 0.5000]]]], dtype=torch.float64)
     """
 
-    _parameter_constraints = CONSTRAINTS
-
     def __init__(
         self,
-        residual: Literal["adjoint", "pseudo_inverse"] | None = None,
+        residual: Any = None,
         encoder: Encoder | None = None,
+        refiner: Refiner | None = None,
     ):
         self.residual = residual
         self.encoder = encoder
+        self.refiner = refiner
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
@@ -52,7 +60,7 @@ class PixelGrid(Representation):
         """Return the image for one shape, see `Representation.build`."""
         self._validate_params()
         n_features = math.prod(image_shape)
-        return _PixelGrid(image_shape, data_range, self.residual, self.encoder, n_features)
+        return _PixelGrid(image_shape, data_range, self._conditioning(), n_features)
 
 
 class _PixelGrid(ConditionedModule):

@@ -1,19 +1,20 @@
 """SIREN: a coordinate network with sine activations."""
 
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 
 from skmetainv.parameters import Interval
-from skmetainv.representations.base import ImageModule, Representation
-from skmetainv.representations.conditioned import CONSTRAINTS
+from skmetainv.representations.base import ImageModule
+from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
 from skmetainv.representations.encoder import Encoder
+from skmetainv.representations.refiner import Refiner
 
 
-class Siren(Representation):
+class Siren(ConditionedRepresentation):
     """Coordinate network with sine activations, ``h <- sin(omega_0 (W h + b))``.
 
     The pixel at row i, column j of an image is the network's value at its coordinates in
@@ -29,12 +30,16 @@ class Siren(Representation):
         Number of linear layers, the last one included: ``depth - 1`` sine layers.
     omega_0 : float, default=30.0
         Frequency of the sines.
-    residual : {"adjoint", "pseudo_inverse"} or None, default=None
-        The image that the network's is added to, ``A' y / ||A||^2`` or ``A^+ y`` of a linear
-        operator; 0 of the network then is 0 of the image, whatever `data_range`.
+    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
+        The image that the network's is added to: ``A' y / ||A||^2`` or ``A^+ y`` of a linear
+        operator, or what an estimator restores from the measurement, see
+        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`. The last layer
+        then begins at 0, and 0 of the network is 0 of the image, whatever `data_range`.
     encoder : Encoder or None, default=None
         Predicts from the measurement a shift of each hidden unit, ``sin(omega_0 (W h + b + s))``,
         before the first inner step. It needs a `depth` of at least 2.
+    refiner : Refiner or None, default=None
+        A convolutional network that corrects the image of `residual`.
 
     Notes
     -----
@@ -61,7 +66,7 @@ class Siren(Representation):
         "width": [Interval(Integral, 1, None, closed="left")],
         "depth": [Interval(Integral, 1, None, closed="left")],
         "omega_0": [Interval(Real, 0, None, closed="neither")],
-        **CONSTRAINTS,
+        **ConditionedRepresentation._parameter_constraints,
     }
 
     def __init__(
@@ -69,14 +74,16 @@ class Siren(Representation):
         width: int = 256,
         depth: int = 5,
         omega_0: float = 30.0,
-        residual: Literal["adjoint", "pseudo_inverse"] | None = None,
+        residual: Any = None,
         encoder: Encoder | None = None,
+        refiner: Refiner | None = None,
     ):
         self.width = width
         self.depth = depth
         self.omega_0 = omega_0
         self.residual = residual
         self.encoder = encoder
+        self.refiner = refiner
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
@@ -86,8 +93,7 @@ class Siren(Representation):
         return SirenModule(
             image_shape,
             data_range,
-            self.residual,
-            self.encoder,
+            self._conditioning(),
             width=self.width,
             depth=self.depth,
             omega_0=self.omega_0,
@@ -99,7 +105,7 @@ class SirenModule(CoordinateModule):
 
     Parameters
     ----------
-    image_shape, data_range, residual, encoder, width, depth
+    image_shape, data_range, conditioning, width, depth
         See `CoordinateModule`.
     omega_0 : float
         Frequency of the sines.
@@ -109,15 +115,14 @@ class SirenModule(CoordinateModule):
         self,
         image_shape: tuple[int, ...],
         data_range: tuple[float, float],
-        residual: str | None,
-        encoder: Encoder | None,
+        conditioning: Conditioning,
         *,
         width: int,
         depth: int,
         omega_0: float,
     ):
         inputs = pixel_coordinates(*image_shape[1:])
-        super().__init__(image_shape, data_range, residual, encoder, inputs, width, depth)
+        super().__init__(image_shape, data_range, conditioning, inputs, width, depth)
         self.omega_0 = omega_0
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:

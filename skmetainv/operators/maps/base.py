@@ -155,13 +155,15 @@ class ForwardMap(nn.Module):
         known = drawn.observed & ~exact.isnan()  # of pixels that nobody knows nothing is measured
         return torch.where(known, noise(exact.nan_to_num(), generators), drawn.missing_value)
 
-    def bind(self, y: torch.Tensor) -> DataTerm:
+    def bind(self, y: torch.Tensor, given: torch.Tensor | None = None) -> DataTerm:
         """Return the data fidelity of a batch of measurements.
 
         Parameters
         ----------
         y : tensor of shape (batch, *measurement_shape)
             Measurements; missing entries are NaN where the operator has such.
+        given : tensor of shape (batch, *image_shape), default=None
+            An image that another method restored from each measurement: the start "given".
 
         Returns
         -------
@@ -170,7 +172,7 @@ class ForwardMap(nn.Module):
         """
         A = self.with_masks_of(y)
         data = A.data_term(y if A.observed is None else torch.where(A.observed, y, 0.0))
-        data.whole = self
+        data.whole, data.given = self, given
         return data
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
@@ -323,7 +325,11 @@ class DataTerm:
     ----------
     whole : ForwardMap
         The map before its masks were read; `A` where none vary.
+    given : tensor of shape (batch, *image_shape) or None
+        What another method restored from each measurement.
     """
+
+    given: torch.Tensor | None = None
 
     def __init__(self, A: ForwardMap, y: torch.Tensor):
         self.A, self.y, self.whole = A, y, A
@@ -359,7 +365,7 @@ class DataTerm:
             "zeros"; "measurement", ``y / ||A||`` (of a nonlinear map ``y`` itself), if measurements
             have the shape of images; for a linear map also "adjoint", ``A' y / ||A||^2``, and
             "pseudo_inverse", ``A^+ y``. All have the scale of images, whatever that of the
-            measurement.
+            measurement. "given" is the image that `ForwardMap.bind` was given.
 
         Returns
         -------
@@ -376,6 +382,8 @@ class DataTerm:
             return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)
         if kind == "measurement":
             return self._measured_image()
+        if kind == "given" and self.given is not None:
+            return self.given
         if kind in ("adjoint", "pseudo_inverse"):
             raise ValueError(
                 f"{needs_linear(f'The start {kind!r}', self.A)} Start from 'zeros', or from "

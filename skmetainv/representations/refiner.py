@@ -1,0 +1,128 @@
+"""A convolutional network that corrects the image a representation is added to."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from torch import nn
+
+from skmetainv.parameters import Interval, ParameterObject
+from skmetainv.representations.base import Weights
+
+
+class Refiner(ParameterObject):
+    """Small convolutional network that corrects the start of a representation.
+
+    A representation that has one begins Algorithm 1 from ``start + r R(start)`` in the place of
+    ``start``, the image of its `residual`, with ``r`` half the width of the data range. The
+    correction ``R`` is computed before the first inner step. Its weights are learned in the outer
+    loop and shared by all images. It is 0 at the beginning of training, so training begins at the
+    start's quality.
+
+    ``depth`` convolutions of 3 x 3, with SiLU activations between them, see the start, scaled so
+    that the data range becomes [-1, 1], and which pixels are observed (see `Encoder`). The
+    dilation of their kernels grows by 1 from layer to layer up to the middle, and falls again.
+    Images may have any height and width.
+
+    Parameters
+    ----------
+    width : int, default=32
+        Channels between the convolutions.
+    depth : int, default=5
+        Number of convolutions, at least 2. Five see 19 x 19 pixels around each.
+
+    Notes
+    -----
+    The convolutions but the last begin as He et al. (2015) have it.
+
+    References
+    ----------
+    Jin, McCann, Froustey and Unser, "Deep convolutional neural network for inverse problems in
+    imaging", IEEE Transactions on Image Processing, 2017 (which corrects an analytic inverse).
+
+    Zhang, Zuo, Gu and Zhang, "Learning deep CNN denoiser prior for image restoration", CVPR, 2017
+    (its dilations).
+
+    Examples
+    --------
+    >>> from skmetainv.representations import Refiner, Siren
+    >>> phi = Siren(width=8, depth=3, residual="adjoint", refiner=Refiner(width=4))
+    >>> sorted(phi.build((1, 6, 6)).initial_weights(np.random.default_rng(0)))[-2:]
+    ['refiner.4.bias', 'refiner.4.weight']
+    """
+
+    _parameter_constraints = {
+        "width": [Interval(Integral, 1, None, closed="left")],
+        "depth": [Interval(Integral, 2, None, closed="left")],
+    }
+
+    def __init__(self, width: int = 32, depth: int = 5):
+        self.width = width
+        self.depth = depth
+
+    def build(self, channels: int) -> "RefinerModule":
+        """Return the network for images of one number of channels.
+
+        Parameters
+        ----------
+        channels : int
+            Channels of the images.
+
+        Returns
+        -------
+        refiner : RefinerModule
+            A module without weights of its own.
+        """
+        self._validate_params()
+        return RefinerModule([channels + 1, *[self.width] * (self.depth - 1), channels])
+
+
+class RefinerModule(nn.Module):
+    """The function from weights and images to corrections; it holds no weights.
+
+    Parameters
+    ----------
+    widths : list of int
+        Channels before and after each convolution.
+    """
+
+    autocasts = True
+
+    def __init__(self, widths: list[int]):
+        super().__init__()
+        self.widths, self.depth = widths, len(widths) - 1
+        self.dilations = [1 + min(k, self.depth - 1 - k) for k in range(self.depth)]
+
+    def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
+        """Return weights to begin training with, in float64, by name: it gives zeros."""
+        weights = {}
+        for layer, (n, n_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
+            kernels = generator.normal(0, np.sqrt(2 / (9 * n)), (n_out, n, 3, 3))
+            is_last = layer == self.depth - 1
+            weights[f"refiner.{layer}.weight"] = torch.from_numpy(kernels * (not is_last))
+            weights[f"refiner.{layer}.bias"] = torch.zeros(n_out, dtype=torch.float64)
+        return weights
+
+    def forward(self, weights: Weights, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+        """Return what is to be added to images.
+
+        Parameters
+        ----------
+        weights : mapping of str to tensor
+            With the names of `initial_weights`; others are left alone.
+        x : tensor of shape (batch, channels, height, width)
+            Images, nominally in [-1, 1].
+        observed : tensor of shape (batch, 1, height, width)
+            1 where a pixel is observed, 0 elsewhere.
+
+        Returns
+        -------
+        correction : tensor of shape (batch, channels, height, width)
+            In the type of the weights.
+        """
+        h = torch.cat([x, observed.to(x.dtype)], dim=1)
+        for layer, dilation in enumerate(self.dilations):
+            h = h if layer == 0 else nn.functional.silu(h)
+            weight, bias = weights[f"refiner.{layer}.weight"], weights[f"refiner.{layer}.bias"]
+            h = nn.functional.conv2d(h, weight, bias, padding=dilation, dilation=dilation)
+        return h.to(weight.dtype)
