@@ -9,10 +9,18 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import clone
 
 from skmetainv.arrays import to_numpy, to_tensors
+from skmetainv.estimators.linear import LinearReconstructor
+from skmetainv.estimators.residuals import (
+    cross_fitted_starts,
+    residual_of,
+    restores_start,
+    with_fitted_residual,
+)
 from skmetainv.estimators.solvers import ready_solver, trainable, with_fitted_denoisers
 from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
@@ -32,7 +40,7 @@ from skmetainv.meta import (
     start,
 )
 from skmetainv.noise import Noise
-from skmetainv.operators import ForwardMap, Operator
+from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import weights_generator
@@ -40,12 +48,24 @@ from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.first_look import look_at_measurements
 from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
 from skmetainv.reconstruction.validation import check_device
-from skmetainv.representations import ImageModule, Representation, Siren
+from skmetainv.representations import ImageModule, Refiner, Representation, Siren
 from skmetainv.solvers import Solver
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
 
 # The learning rate of logarithms: about a percent per step of Adam.
 _LOGARITHM_LR = 0.01
+# Images that the inner step size and the inner loss are tried on.
+_N_TRIED = 16
+# The inner step size where no gradient moves the image yet.
+_BLIND_LR = 0.01
+
+
+def default_init(A: ForwardMap, algorithm: Algorithm) -> Representation:
+    """Return the representation that None stands for, see `MetaInverseSolver`."""
+    if not isinstance(A, LinearMap):
+        return Siren()
+    refiner = Refiner() if "encoder" in algorithm.learns else None
+    return Siren(width=32, depth=3, residual=LinearReconstructor(), refiner=refiner)
 
 
 class MetaInverseSolver(TrainedReconstructor):
@@ -218,14 +238,14 @@ default="per_step"
         "solver": [Solver, None],
         "init": [Representation, None],
         "n_inner": [Interval(Integral, 0, None, closed="left")],
-        "inner_lr": [Interval(Real, 0, None, closed="neither")],
+        "inner_lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "inner_lr_rule": STEP_SIZE_CONSTRAINTS,
         "inner_lr_lr": [Interval(Real, 0, None, closed="left"), None],
         "inner_loss": INNER_LOSS_CONSTRAINTS,
         "outer_loss": LOSS_CONSTRAINTS,
         "algorithm": ALGORITHM_CONSTRAINTS,
         "outer_lr": [Interval(Real, 0, None, closed="left")],
-        "tune_solver": ["boolean"],
+        "tune_solver": ["boolean", StrOptions({"auto"})],
         "solver_lr": [Interval(Real, 0, None, closed="left"), None],
         "recompute": ["boolean"],
         "engine": [StrOptions(set(ENGINES))],
@@ -239,14 +259,14 @@ default="per_step"
         init: Representation | None = None,
         noise: float | Noise = 0.0,
         n_inner: int = 3,
-        inner_lr: float = 0.01,
+        inner_lr: float | str = "auto",
         inner_lr_rule: str | StepSizeRule = "per_step",
         inner_lr_lr: float | None = None,
         inner_loss: LossLike | InnerLoss = "l2",
         outer_loss: LossLike = "l2",
         algorithm: str | Algorithm = "maml",
         outer_lr: float = 1e-4,
-        tune_solver: bool = False,
+        tune_solver: bool | str = "auto",
         solver_lr: float | None = None,
         optimizer: str | Optimizer = "adam",
         lr_schedule: str | LearningRate = "constant",
@@ -351,10 +371,10 @@ default="per_step"
         measurements, geometry, is_single = self._measurements(X, self._resized(image_shape))
         look_at_measurements(measurements, self._map(geometry), geometry.data_range)
         stages = [self._new_images(len(measurements), geometry) for _ in range(self.n_inner + 1)]
-        n_bad, watch = 0, Watch(self.operator_)
+        meta, n_bad, watch = self._ready_meta(geometry), 0, Watch(self.operator_)
         for indices in self._chunks(len(measurements)):
             with watched(watch):
-                batch = self._stages(measurements.read(indices), geometry)
+                batch = meta.stages(measurements.read(indices), self.batch_size)
             n_bad += n_not_finite(batch[-1])
             for images, x in zip(stages, batch, strict=True):
                 images[indices] = geometry.images.to_array(self._clipped(x))
@@ -378,33 +398,65 @@ default="per_step"
             )
 
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
-        init = Siren() if self.init is None else clone(self.init)
+        rule, algorithm = clone(as_rule(self.inner_lr_rule)), clone(as_algorithm(self.algorithm))
+        init = default_init(problem.A, algorithm) if self.init is None else self.init
         shape, data_range = problem.geometry.images.tensor_shape, problem.geometry.data_range
         phi = init.build(shape, data_range)
-        rule, algorithm = clone(as_rule(self.inner_lr_rule)), clone(as_algorithm(self.algorithm))
-        solver, inner_loss = self.solver, as_inner_loss(self.inner_loss)
-        algorithm.check(self.n_inner, self._learned(rule, inner_loss, phi))
+        inner_loss, tuned = as_inner_loss(self.inner_loss), self._tuned(algorithm)
+        algorithm.check(self.n_inner, self._learned(rule, inner_loss, phi, tuned))
+        solver = None
+        if self.solver is not None:
+            solver = ready_solver(self.solver, problem, self, seed)
+            solver = trainable(solver, only_open=True) if tuned == "numbers" else solver
         theta = phi.initial_weights(weights_generator(seed))
-        adapted = {name: theta[name] for name in phi.adapted}
-        alpha = rule.initial(adapted, max(1, self.n_inner), self.inner_lr)
-        return {
-            "init_": init,
-            "solver_": None if solver is None else ready_solver(solver, problem, self, seed),
+        state = {
+            "init_": with_fitted_residual(init, problem, self, seed),
+            "solver_": solver,
             "inner_lr_rule_": rule,
             "inner_loss_": with_fitted_denoisers(inner_loss, problem, self, seed),
             "algorithm_": algorithm,
-            "weights_": to_numpy(theta, "init.") | to_numpy(alpha, "inner_lr."),
+            "weights_": to_numpy(theta, "init."),
         }
+        state |= self._tried(problem, state, seed)
+        adapted = {name: theta[name] for name in phi.adapted}
+        alpha = rule.initial(adapted, max(1, self.n_inner), state["inner_lr_"])
+        return {**state, "weights_": state["weights_"] | to_numpy(alpha, "inner_lr.")}
+
+    def _tried(self, problem: Problem, state: Mapping[str, Any], seed: int) -> dict[str, Any]:
+        """Return the inner loss and the inner step size, found by the first images where open."""
+        loss, inner_lr = state["inner_loss_"], self.inner_lr
+        if loss.of != "auto" and inner_lr != "auto":
+            return {"inner_lr_": inner_lr}
+        meta = self._meta(state, problem.geometry, problem.A, tuned=None)
+        first = np.arange(min(_N_TRIED, len(problem.clean)))
+        _, y = self._batches(problem, seed).read(first, 0)
+        if loss.of == "auto":
+            seen = meta.sees_the_start(y, self.batch_size)
+            loss = clone(loss).set_params(of="result" if seen else "start")
+            meta = replace(meta, inner=replace(meta.inner, through_solver=seen))
+        if inner_lr == "auto":
+            low, high = problem.geometry.data_range
+            steps = meta.cauchy_steps(y, self.batch_size, high - low)
+            inner_lr = float(np.median(steps)) if steps else _BLIND_LR
+        return {"inner_loss_": loss, "inner_lr_": inner_lr}
+
+    def _tuned(self, algorithm: Algorithm) -> str | None:
+        """Return what of the solver is learned, see `MetaLearner`."""
+        if self.tune_solver != "auto":
+            return "all" if self.tune_solver else None
+        if self.solver is None or "solver" not in algorithm.learns:
+            return None
+        return "numbers" if trainable(self.solver, only_open=True).learnable else None
 
     def _learned(
-        self, rule: StepSizeRule, inner_loss: InnerLoss, phi: ImageModule
+        self, rule: StepSizeRule, inner_loss: InnerLoss, phi: ImageModule, tuned: str | None
     ) -> dict[str, Any]:
         """Return what is to be learned beside theta, by the names of `Algorithm.learns`."""
         parts = {
             "inner_lr": self.inner_lr_rule if rule.learned else None,
             "inner_loss": tuple(inner_loss.learnable),
-            "solver": self.tune_solver,
-            "encoder": getattr(phi, "encoder", None),
+            "solver": tuned and self.tune_solver,
+            "encoder": getattr(phi, "encoder", None) or getattr(phi, "refiner", None),
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -422,21 +474,23 @@ default="per_step"
         return self.outer_loss
 
     def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
-        meta = self._meta(state, problem.geometry, problem.A, tune_solver=self.tune_solver)
+        tuned = self._tuned(state["algorithm_"])
+        meta = self._meta(state, problem.geometry, problem.A, tuned=tuned)
         rule, algorithm, fine = meta.inner.step_size, meta.algorithm, self.inner_lr_lr
+        solver_lr = _LOGARITHM_LR if tuned == "numbers" else self.outer_lr
         rates = {
             "init": self.outer_lr,
-            "inner_lr": rule.default_lr(self.inner_lr) if fine is None else fine,
+            "inner_lr": rule.default_lr(state["inner_lr_"]) if fine is None else fine,
             "inner_loss": _LOGARITHM_LR if fine is None else fine,
-            "solver": self.outer_lr if self.solver_lr is None else self.solver_lr,
+            "solver": solver_lr if self.solver_lr is None else self.solver_lr,
         }
         parts = {part: tensors for part, tensors in meta.parts().items() if tensors}
-        if self.tune_solver and "solver" not in parts:
+        if tuned == "all" and "solver" not in parts:
             raise ValueError(
                 "The 'tune_solver' parameter must be False where the solver has nothing to learn. "
                 f"Got True with solver={self.solver!r} instead."
             )
-        learned = self._learned(rule, state["inner_loss_"], meta.inner.phi)
+        learned = self._learned(rule, state["inner_loss_"], meta.inner.phi, tuned)
         algorithm.check(self.n_inner, learned)
         return Learner(
             weights={
@@ -450,7 +504,8 @@ default="per_step"
                 if part in ("init", *learned)
             ],
             learn=partial(meta.learn, outer_loss=criterion, batch_size=self.batch_size),
-            restore=lambda y: meta.stages(y, self.batch_size)[-1],
+            restore=partial(meta.restore, batch_size=self.batch_size),
+            starts=cross_fitted_starts(state["init_"], problem, self, state["_seed_"]),
         )
 
     # ------------------------------------------------------------------ prediction
@@ -470,37 +525,37 @@ default="per_step"
             )
 
     def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        return self._stages(y, geometry)[-1]
+        return self._ready_meta(geometry).restore(y, self.batch_size)
 
-    def _stages(self, y: torch.Tensor, geometry: Geometry) -> list[torch.Tensor]:
-        """Return the images of a batch of measurements before and after each inner step."""
+    def _ready_meta(self, geometry: Geometry) -> MetaLearner:
+        """Return what was learned, with the number of inner steps and the engine as they are."""
         meta = self._parts(geometry)["meta"]
-        inner = replace(meta.inner, m=self.n_inner)
-        return replace(meta, inner=inner, engine=self.engine).stages(y, self.batch_size)
+        return replace(meta, inner=replace(meta.inner, m=self.n_inner), engine=self.engine)
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
         parts = super()._build_parts(geometry)
-        meta = self._meta(vars(self), geometry, parts["A"], tune_solver=False)
+        meta = self._meta(vars(self), geometry, parts["A"], tuned=None)
         return {**parts, "meta": meta}
 
     def _bound_to_size(self) -> str | None:
+        residual = residual_of(self.init_)
         if self._parts()["meta"].inner.phi.continuous:
-            return None
+            return None if residual is None else residual._bound_to_size()
         return f"The weights of {self.init_!r} stand for images of shape {self.image_shape_} only."
 
     # ------------------------------------------------------------------ both
 
     def _meta(
-        self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap, *, tune_solver: bool
+        self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap, *, tuned: str | None
     ) -> MetaLearner:
         """Return Algorithms 1 and 2, built for images of one shape, with the weights of `state`."""
         shape, data_range = geometry.images.tensor_shape, geometry.data_range
         weights, algorithm, solver = state["weights_"], state["algorithm_"], state["solver_"]
         phi = self._placed(state["init_"].build(shape, data_range))
-        tuned = tune_solver or any(name.startswith("solver.") for name in weights)
         f: Any = start
         if solver is not None:
-            f = self._placed((trainable(solver) if tuned else solver).build(shape))
+            all_learned = tuned == "all" or any(name.startswith("solver.") for name in weights)
+            f = self._placed((trainable(solver) if all_learned else solver).build(shape))
             f.requires_grad_(False)
         loss = algorithm.objective(state["inner_loss_"].build(shape, data_range))
         tensors = {
@@ -518,12 +573,14 @@ default="per_step"
                 adapted=phi.adapted,
                 second_order=algorithm.second_order,
                 recompute=self.recompute,
+                through_solver=state["inner_loss_"].of != "start",
             ),
             algorithm=algorithm,
             engine=self.engine,
             theta=tensors["init"],
             alpha=tensors["inner_lr"],
             tuned=tuned,
+            begin=restores_start(state["init_"], geometry.image_shape),
         )
         meta.load(tensors)
         return meta

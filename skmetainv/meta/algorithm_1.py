@@ -27,6 +27,8 @@ class InnerLoop:
         The classical solver, ``f(x, data)``.
     loss : InnerObjective
         The inner loss ``L`` between ``A(x)`` and ``y``, one value per image.
+    through_solver : bool
+        Whether ``L`` is that of ``x = f(phi)``, as in the paper, or of the start ``phi`` itself.
     step_size : StepSizeRule
         The rule by which ``alpha`` is read.
     m : int
@@ -48,12 +50,43 @@ class InnerLoop:
     adapted: tuple[str, ...]
     second_order: bool = True
     recompute: bool = False
+    through_solver: bool = True
+
+
+class Stages(Sequence[torch.Tensor]):
+    """The reconstructions of all stages; what no inner step needed is computed when asked for.
+
+    Parameters
+    ----------
+    images : sequence of tensor
+        What the inner steps saw, results or starts, and the last start.
+    data, inner, learning
+        See `adapt`.
+    """
+
+    def __init__(
+        self, images: Sequence[torch.Tensor], data: DataTerm, inner: InnerLoop, *, learning: bool
+    ):
+        self._images, self._data, self._f, self._learning = images, data, inner.f, learning
+        self._n_known = len(images) - 1 if inner.through_solver else 0
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, k: Any) -> Any:
+        if isinstance(k, slice):
+            return [self[i] for i in range(*k.indices(len(self)))]
+        image = self._images[k]
+        if k % len(self) < self._n_known:
+            return image
+        with torch.set_grad_enabled(self._learning):
+            return self._f(image, self._data)
 
 
 class Adaptation(NamedTuple):
     """What Algorithm 1 gives."""
 
-    stages: list[torch.Tensor]
+    stages: Sequence[torch.Tensor]
     """``m + 1`` reconstructions, of the start and after each update; the last is the result."""
     losses: list[torch.Tensor]
     """``m`` inner losses, of all stages but the last, each of shape ``(batch,)``."""
@@ -94,7 +127,9 @@ def adapt(
         with torch.enable_grad():
             if not tracking:
                 theta_i = {name: v.detach().requires_grad_() for name, v in theta_i.items()}
-            x = f(phi({**theta, **theta_i}, given), data)  #            3: x = f(phi)
+            x = phi({**theta, **theta_i}, given)
+            if inner.through_solver:
+                x = f(x, data)  #                                       3: x = f(phi)
             L = inner.loss(x, data, theta_i, theta)  #                  4: ||A(x) - y_i||^2, eq. 4
             gradient = torch.autograd.grad(
                 L.sum(),
@@ -108,7 +143,7 @@ def adapt(
         ]
         return (x, L, *updated) if tracking else (x.detach(), L.detach(), *updated)
 
-    stages, losses = [], []
+    images, losses = [], []
     with torch.set_grad_enabled(learning):
         given = phi.condition(theta, data)
         values = _one_per_image(theta, inner.adapted, len(data.y))  #   1: theta_i^0 = theta
@@ -117,10 +152,11 @@ def adapt(
                 x, L, *values = recomputed(update, k, given, values)
             else:
                 x, L, *values = update(k, given, values)  #             3-5
-            stages.append(x)
+            images.append(x)
             losses.append(L)
         theta_i = dict(zip(inner.adapted, values, strict=True))
-        stages.append(f(phi({**theta, **theta_i}, given), data))  #     6: x = f(phi)
+        images.append(phi({**theta, **theta_i}, given))
+    stages = Stages(images, data, inner, learning=learning)  #          6: x = f(phi)
     return Adaptation(stages, losses, theta_i)
 
 

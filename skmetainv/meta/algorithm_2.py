@@ -39,7 +39,8 @@ def meta_learn(
     outer_loss : callable
         ``L_outer`` between reconstructions and clean images, one value per image.
     loop : TrainingLoop
-        Gives the batches, with ``y_i = A(x_i) + e`` (line 5), and makes the outer updates.
+        Gives the batches, clean images ``x_i`` with ``y_i = A(x_i) + e`` (line 5) and perhaps the
+        starts that other methods restored of these, and makes the outer updates.
     algorithm : Algorithm
         How the outer gradient is found: `skmetainv.meta.MAML` in the paper.
     adapt : callable
@@ -47,10 +48,11 @@ def meta_learn(
     n_at_once : int
         Images that are adapted at the same time; this changes speed and memory only.
     """
-    for x, y in loop:  #                                               2, 3: while not done, a batch
+    for batch in loop:  #                                              2, 3: while not done, a batch
         outer, losses = [], []
-        for x_i, y_i in zip(x.split(n_at_once), y.split(n_at_once), strict=True):  #    4, 5
-            task = Task(x_i, A.bind(y_i), outer_loss, loop.epoch)
+        parts = [tensor.split(n_at_once) for tensor in batch]
+        for x_i, *y_i in zip(*parts, strict=True):  #                                   4, 5
+            task = Task(x_i, A.bind(*y_i), outer_loss, loop.epoch)
             found = algorithm.add_gradients(theta, alpha, task, inner, adapt)  #        6-12, eq. 5
             outer.append(found.outer)
             losses.append(found.inner)

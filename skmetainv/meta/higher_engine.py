@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop
+from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, Stages
 from skmetainv.operators import DataTerm
 from skmetainv.representations import ImageModule
 
@@ -37,7 +37,7 @@ def adapt_with_higher(
         raise ValueError(f"The engine 'higher' adapts one image at a time. Got {len(data.y)}.")
     import higher
 
-    names, f, stages, losses = list(theta), inner.f, [], []
+    names, f, images, losses = list(theta), inner.f, [], []
     module = _Network(theta, inner.phi)
     groups = [{"params": [getattr(module, _key(names.index(name)))]} for name in inner.adapted]
     callback = None if inner.second_order else _as_constants
@@ -51,18 +51,20 @@ def adapt_with_higher(
         if learning:  # else these are copies
             phi.update_params([theta[name] for name in names])
         for k in range(inner.m):
-            x = f(phi(given), data)
+            x = phi(given)
+            x = f(x, data) if inner.through_solver else x
             weights = dict(zip(names, phi.fast_params, strict=True))
             theta_i = {name: weights[name] for name in inner.adapted}
             L = inner.loss(x, data, theta_i, theta)
             sizes = [inner.step_size.at(alpha, k, name) for name in inner.adapted]
             optimizer.step(L.sum(), override={"lr": sizes}, grad_callback=callback)
-            stages.append(x if learning else x.detach())
+            images.append(x if learning else x.detach())
             losses.append(L if learning else L.detach())
         with torch.set_grad_enabled(learning):
-            stages.append(f(phi(given), data))
+            images.append(phi(given))
         weights = dict(zip(names, phi.fast_params, strict=True))
-    return Adaptation(stages, losses, {name: weights[name] for name in inner.adapted})
+    adapted = {name: weights[name] for name in inner.adapted}
+    return Adaptation(Stages(images, data, inner, learning=learning), losses, adapted)
 
 
 class _Network(nn.Module):

@@ -78,7 +78,8 @@ class IMAML(Algorithm):
             leaves = list(theta_i.values())
             phi = inner.phi({**theta, **theta_i}, inner.phi.condition(theta, data))
             x = inner.f(phi, data)
-            G, L_outer = inner.loss(x, data, theta_i, theta), task.loss(x)
+            seen = x if inner.through_solver else phi
+            G, L_outer = inner.loss(seen, data, theta_i, theta), task.loss(x)
             g = torch.autograd.grad(G.sum(), leaves, create_graph=True)
             b = torch.autograd.grad(L_outer.sum(), leaves, retain_graph=True)
             v = self._solve(_rows(b, len(x)), _rows(g, len(x)), leaves)

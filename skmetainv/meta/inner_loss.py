@@ -27,7 +27,7 @@ class InnerLoss(ParameterObject):
     """Data fidelity, with an optional regulariser and an optional proximal term.
 
     ``L(theta_i) = fidelity(A(x), y) + weight R(x) + proximity / 2 ||theta_i - theta||^2``
-    with ``x = f(phi_theta_i)``. For a linear operator ``A(x)`` and ``y`` are divided by ``||A||``,
+    with ``x = f(phi_theta_i)``, or `of` the start. For a linear operator ``A(x)`` and ``y`` are divided by ``||A||``,
     which is 1 for masks: the data fidelity is in the units of the images, whatever the operator's
     norm. For a nonlinear one it is in the units of the measurement.
 
@@ -46,6 +46,12 @@ class InnerLoss(ParameterObject):
         Weight of the regulariser, positive.
     proximity : float, default=None
         Weight of the distance that the adapted weights have gone, positive; None is no such term.
+    of : {"auto", "result", "start"}, default="auto"
+        What it is the loss of: the solver's result ``x = f(phi_theta_i)``, as in the paper, or its
+        start ``x = phi_theta_i``. A solver that fits the data itself leaves its result no misfit
+        to descend; the start has one, and no inner step then runs the solver. "auto" is the start
+        if less than a thousandth of a change of the start, squared, arrives in the measurement of
+        the result: `fit` tries it on the first images.
     learnable : sequence of {"weight", "proximity"}, default=()
         Which of the two are trained with ``theta``, as logarithms, so that they stay positive.
 
@@ -68,6 +74,7 @@ class InnerLoss(ParameterObject):
         "regularizer": [StrOptions({"tv"}), Denoiser, FrozenEstimator, None],
         "weight": [Interval(Real, 0, None, closed="neither")],
         "proximity": [Interval(Real, 0, None, closed="neither"), None],
+        "of": [StrOptions({"auto", "result", "start"})],
         "learnable": [tuple, list],
     }
 
@@ -78,12 +85,14 @@ class InnerLoss(ParameterObject):
         regularizer: str | Denoiser | FrozenEstimator | None = None,
         weight: float = 0.01,
         proximity: float | None = None,
+        of: str = "auto",
         learnable: tuple[str, ...] = (),
     ):
         self.fidelity = fidelity
         self.regularizer = regularizer
         self.weight = weight
         self.proximity = proximity
+        self.of = of
         self.learnable = learnable
 
     def build(
@@ -155,7 +164,7 @@ class InnerObjective(nn.Module):
         Parameters
         ----------
         x : tensor of shape (batch, channels, height, width)
-            The reconstructions ``f(phi_theta_i)``.
+            The reconstructions ``f(phi_theta_i)``, or the starts ``phi_theta_i``.
         data : DataTerm
             The measurements under the forward model.
         theta_i : mapping of str to tensor

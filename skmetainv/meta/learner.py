@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,11 @@ from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import InnerLoop, adapt
 from skmetainv.meta.algorithm_2 import meta_learn
 from skmetainv.meta.algorithms import Adapt, Algorithm
+from skmetainv.meta.cauchy_step import cauchy_steps, sees_the_start
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
-from skmetainv.reconstruction.geometry import equal_chunks
+from skmetainv.reconstruction.geometry import Reconstruct, equal_chunks
+from skmetainv.solvers.schedules import Numbers
 from skmetainv.training import TrainingLoop
 
 Tensors = Mapping[str, torch.Tensor]
@@ -44,8 +46,11 @@ class MetaLearner:
         What runs Algorithm 1.
     theta, alpha : mapping of str to tensor
         The meta-parameter and the inner step sizes.
-    tuned : bool
-        Whether the solver has weights of its own, trained with ``theta``.
+    tuned : {"all", "numbers"} or None
+        What of the solver is trained with ``theta``: all its weights, its numbers alone, or
+        nothing.
+    begin : callable or None
+        Restores the starts of measurements that the representation is added to.
     """
 
     A: ForwardMap
@@ -54,27 +59,31 @@ class MetaLearner:
     engine: str
     theta: Tensors
     alpha: Tensors
-    tuned: bool
+    tuned: str | None
+    begin: Reconstruct | None = None
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """Return all weights, by what they belong to and by name."""
-        loss, f = self.inner.loss, self.inner.f
+        f, tuned = self.inner.f, {"all": _parameters, "numbers": _numbers}
         return {
             "init": dict(self.theta),
             "inner_lr": dict(self.alpha),
-            "inner_loss": {
-                name.replace("objective.", ""): weight  # of one term around another
-                for name, weight in _parameters(loss).items()
-                if weight.requires_grad
-            },
-            "solver": _parameters(f) if self.tuned else {},
+            "inner_loss": self._of_inner_loss(),
+            "solver": {} if self.tuned is None else tuned[self.tuned](f),
+        }
+
+    def _of_inner_loss(self) -> dict[str, torch.Tensor]:
+        return {
+            name.replace("objective.", ""): weight  # of one term around another
+            for name, weight in _parameters(self.inner.loss).items()
+            if weight.requires_grad
         }
 
     def load(self, weights: Mapping[str, Tensors]) -> None:
         """Take up weights of the solver and the inner loss that were learned before."""
+        held = {"inner_loss": self._of_inner_loss(), "solver": _parameters(self.inner.f)}
         with torch.no_grad():
-            for part in ("inner_loss", "solver"):
-                own = self.parts()[part]
+            for part, own in held.items():
                 for name, weight in weights[part].items():
                     own[name].copy_(weight)
 
@@ -94,12 +103,35 @@ class MetaLearner:
 
     def stages(self, y: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
         """Return the images of a batch of measurements before and after each inner step."""
-        adapt_ = ENGINES[self.engine]
-        chunks = [
-            adapt_(self.theta, self.alpha, self.A.bind(y_i), self.inner, learning=False).stages
-            for y_i in equal_chunks(y, self._at_once(batch_size, learning=False))
-        ]
+        chunks = self._adapted(y, batch_size)
         return [torch.cat(stage)[: len(y)] for stage in zip(*chunks, strict=True)]
+
+    def restore(self, y: torch.Tensor, batch_size: int) -> torch.Tensor:
+        """Return the images of a batch of measurements after all inner steps."""
+        return torch.cat([stages[-1] for stages in self._adapted(y, batch_size)])[: len(y)]
+
+    def _adapted(self, y: torch.Tensor, batch_size: int) -> Iterator[Sequence[torch.Tensor]]:
+        """Yield the stages of the images of a batch, chunk by chunk."""
+        for y_i in equal_chunks(y, self._at_once(batch_size, learning=False)):
+            data = self.bind(y_i)
+            adapt_ = ENGINES[self.engine]
+            yield adapt_(self.theta, self.alpha, data, self.inner, learning=False).stages
+
+    def bind(self, y: torch.Tensor) -> DataTerm:
+        """Return the data fidelity of measurements, with their starts."""
+        return self.A.bind(y, None if self.begin is None else self.begin(y))
+
+    def sees_the_start(self, y: torch.Tensor, batch_size: int) -> bool:
+        """Return whether the solver's misfit depends on its start, see `sees_the_start`."""
+        data = self.bind(y[:batch_size])
+        phi = self.inner.phi
+        return sees_the_start(phi(self.theta, phi.condition(self.theta, data)), data, self.inner)
+
+    def cauchy_steps(self, y: torch.Tensor, batch_size: int, width: float) -> list[float]:
+        """Return the steps that measurements ask for, see `cauchy_steps`."""
+        parts = y.split(self._at_once(batch_size, learning=False))
+        found = [cauchy_steps(self.theta, self.bind(y_i), self.inner, width) for y_i in parts]
+        return [step for steps in found for step in steps]
 
     def _at_once(self, batch_size: int, *, learning: bool) -> int:
         """Return how many images to adapt at the same time."""
@@ -113,6 +145,13 @@ class MetaLearner:
 def _parameters(module: Any) -> dict[str, torch.Tensor]:
     """Return the parameters of a module, and none of a function."""
     return dict(module.named_parameters()) if isinstance(module, torch.nn.Module) else {}
+
+
+def _numbers(module: Any) -> dict[str, torch.Tensor]:
+    """Return the parameters of a solver that are numbers of its updates, none of a network."""
+    schedules = {name for name, part in module.named_modules() if isinstance(part, Numbers)}
+    named = _parameters(module)
+    return {name: named[name] for name in named if name.rpartition(".")[0] in schedules}
 
 
 def start(x: torch.Tensor, data: DataTerm) -> torch.Tensor:

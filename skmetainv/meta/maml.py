@@ -99,8 +99,8 @@ class MAML(Algorithm):
         """Add the outer gradients of some images, see `Algorithm.add_gradients`."""
         stages, losses, _ = adapt(theta, alpha, task.data, inner, learning=True)  #     6-11
         L_outer = sum(  #                                                              12
-            weight * task.loss(x)
-            for weight, x in zip(self._weights(inner.m, task.epoch), stages, strict=True)
+            weight * task.loss(stages[k])
+            for k, weight in enumerate(self._weights(inner.m, task.epoch))
             if weight
         )
         L_outer.sum().backward()

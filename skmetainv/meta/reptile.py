@@ -81,6 +81,7 @@ class Reptile(Algorithm):
             step_size=rule,
             m=inner.m if self.n_steps is None else self.n_steps,
             adapted=tuple(theta),
+            through_solver=True,
         )
         stages, losses, theta_i = adapt(theta, own, task.data, clean, learning=False)
         for name, weight in theta.items():

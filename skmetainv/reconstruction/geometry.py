@@ -58,6 +58,8 @@ class Problem(NamedTuple):
     geometry: Geometry
     operator: Operator
     A: ForwardMap
+    groups: np.ndarray | None = None
+    """Images of one group are never on both sides of a split."""
 
 
 def n_not_finite(x: torch.Tensor) -> int:

@@ -21,7 +21,7 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
     problem : Problem
         All images; none is read.
     fraction : float
-        The share, rounded up.
+        The share, rounded up; of the groups, where there are such.
     seed : int
         Seed of the draw.
 
@@ -31,21 +31,28 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
         If nothing would be left to learn from.
     """
     n_images = len(problem.clean)
-    n_held_out = ceil(fraction * n_images)
-    if n_held_out == n_images:
+    group_of = np.arange(n_images) if problem.groups is None else problem.groups
+    groups, group_of = np.unique(group_of, return_inverse=True)
+    n_held_out = ceil(fraction * len(groups))
+    if n_held_out == len(groups):
+        of = f"n_samples={n_images}" if problem.groups is None else f"{len(groups)} group(s)"
         raise ValueError(
-            f"The 'validation_fraction' parameter, {fraction}, of n_samples={n_images} leaves no "
-            "image to learn from."
+            f"The 'validation_fraction' parameter, {fraction}, of {of} leaves no image to learn "
+            "from."
         )
-    order = held_out_generator(seed).permutation(n_images)
-    parts = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
-    learned, held_out = (
-        problem._replace(
-            clean=_some(problem.clean, indices), measured=_some(problem.measured, indices)
-        )
-        for indices in parts
+    order = held_out_generator(seed).permutation(len(groups))
+    is_held_out = np.isin(group_of, order[:n_held_out])
+    return part_of(problem, ~is_held_out), part_of(problem, is_held_out)
+
+
+def part_of(problem: Problem, which: np.ndarray) -> Problem:
+    """Return some images of a problem, by their indices or by a mask; none is read."""
+    indices = np.arange(len(problem.clean))[which]
+    return problem._replace(
+        clean=_some(problem.clean, indices),
+        measured=_some(problem.measured, indices),
+        groups=None if problem.groups is None else problem.groups[indices],
     )
-    return learned, held_out
 
 
 def known_pixels(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 
 from skmetainv.arrays import pairs_of, to_numpy
@@ -42,6 +44,7 @@ from skmetainv.training import (
     Optimizer,
     SimulatedPairs,
     TrainingLoop,
+    WithStarts,
     as_checkpoint,
     as_learning_rate,
     as_optimizer,
@@ -72,6 +75,8 @@ class Learner(NamedTuple):
     """Takes batches from the loop until it is over."""
     restore: Reconstruct
     """Restores the images of a batch of measurements with the weights as they are."""
+    starts: Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None = None
+    """Restores what comes beside each pair, from measurements and their places in the data."""
 
 
 class Run(NamedTuple):
@@ -79,6 +84,7 @@ class Run(NamedTuple):
 
     n_epochs: int
     held_out: tuple[Any, Any]
+    groups: Any
     go_on: bool
     resumable: bool
 
@@ -175,7 +181,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """Return what learns by `criterion`, with the weights of `state`."""
 
     @with_callbacks
-    def fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None, groups: Any = None
+    ) -> Self:
         """Learn from clean images, or from measurements and their clean images.
 
         Parameters
@@ -194,6 +202,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             fixed seed. The PSNR is over the pixels that are known.
         y_val : array-like of two or more dimensions, default=None
             The clean images of the measurements `X_val`.
+        groups : array-like of shape (n,), default=None
+            A label of each image, the person it shows for instance. Images of one group are never
+            on both sides of a split: neither of `validation_fraction`, nor where a start is
+            cross-fitted.
 
         Returns
         -------
@@ -226,10 +238,14 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         several processes train together, nothing is kept but the checkpoint that was written last.
         """
         go_on = self.warm_start and hasattr(self, "weights_")
-        return self._train(X, y, Run(self.max_epochs, (X_val, y_val), go_on, resumable=True))
+        return self._train(
+            X, y, Run(self.max_epochs, (X_val, y_val), groups, go_on, resumable=True)
+        )
 
     @available_if(_without_early_stopping)
-    def partial_fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None, groups: Any = None
+    ) -> Self:
         """Learn for one more epoch, from where the last call ended.
 
         On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. Schedules of
@@ -241,7 +257,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
 
         Parameters
         ----------
-        X, y, X_val, y_val : array-like
+        X, y, X_val, y_val, groups : array-like
             See `fit`.
 
         Returns
@@ -264,7 +280,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             As in `fit`.
         """
         go_on = hasattr(self, "weights_")
-        return self._train(X, y, Run(1, (X_val, y_val), go_on, resumable=False))
+        return self._train(X, y, Run(1, (X_val, y_val), groups, go_on, resumable=False))
 
     def _train(self, X: Any, y: Any, run: Run) -> Self:
         known = (self._geometry_, self.operator_) if run.go_on else None
@@ -294,6 +310,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     ) -> dict[str, Any]:
         """Return the fitted attributes after training, also one that an interrupt ended."""
         join_processes(check_device(self.device))
+        if run.groups is not None:
+            check_consistent_length(problem.clean, run.groups)
+            problem = problem._replace(groups=np.asarray(run.groups))
         given = problem
         held_out = self._given_held_out(problem, *run.held_out)
         if rank_and_size()[1] > 1:
@@ -317,7 +336,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         criterion = self._checked_training(problem)
         before = self._going_on() if run.go_on else self._begun(problem, seed)
         learner = self._learner(problem, before, criterion)
-        loop = self._loop(learner, self._batches(problem, seed), before, run, keeper)
+        batches = self._batches(problem, seed)
+        if learner.starts is not None:
+            batches = replace(batches, read=WithStarts(batches.read, learner.starts))
+        loop = self._loop(learner, batches, before, run, keeper)
         loop.watch = Watch(problem.operator)
         loop.validate = self._validation(learner, held_out)
         epochs = loop.observer = self._epochs(loop, learner, before, given, run)

@@ -65,6 +65,11 @@ class Solver(ParameterObject):
             f"{what}(x, data) makes one update"
         )
 
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        """The scheduled parameters whose numbers nobody chose: those that are "auto"."""
+        return tuple(name for name in self.scheduled if isinstance(getattr(self, name), str))
+
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape.
 

@@ -96,6 +96,11 @@ class HQS(PriorSolver):
         self.denoise_first = denoise_first
         self.learnable = learnable
 
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        """The parameters that follow the usual schedule: those that are None."""
+        return tuple(name for name in self.scheduled if getattr(self, name) is None)
+
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()

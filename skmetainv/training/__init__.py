@@ -1,6 +1,12 @@
 """The one loop that everything learnable shares."""
 
-from skmetainv.training.batches import Batches, MeasuredPairs, Pair, SimulatedPairs
+from skmetainv.training.batches import (
+    Batches,
+    MeasuredPairs,
+    Pair,
+    SimulatedPairs,
+    WithStarts,
+)
 from skmetainv.training.checkpoints import CHECKPOINT_CONSTRAINTS, Checkpoint, as_checkpoint
 from skmetainv.training.early_stopping import EarlyStopping
 from skmetainv.training.figures import continued, empty_history
@@ -44,6 +50,7 @@ __all__ = [
     "Pair",
     "SimulatedPairs",
     "TrainingLoop",
+    "WithStarts",
     "as_checkpoint",
     "as_learning_rate",
     "as_optimizer",

@@ -81,6 +81,29 @@ class SimulatedPairs:
 
 
 @dataclass(frozen=True)
+class WithStarts:
+    """Pairs with a start for each measurement beside them.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the pairs.
+    starts : callable
+        ``starts(y, indices)`` restores the starts of the measurements of some images.
+    """
+
+    read: Callable[[np.ndarray, int], Pair]
+    starts: Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+
+    def __call__(
+        self, indices: np.ndarray, epoch: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the clean images, the measurements and their starts."""
+        x, y = self.read(indices, epoch)
+        return x, y, self.starts(y, indices)
+
+
+@dataclass(frozen=True)
 class MeasuredPairs:
     """Clean images with measurements that were taken of them.
 

@@ -1,0 +1,168 @@
+"""Estimators whose images a representation is added to: fitted along with it, and cross-fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GroupKFold, KFold
+
+from skmetainv.reconstruction import Reconstructor, TrainedReconstructor
+from skmetainv.reconstruction.geometry import Problem, Reconstruct
+from skmetainv.reconstruction.held_out import part_of
+from skmetainv.representations import Representation
+
+# Parts that images are cross-fitted in, the default of scikit-learn's stacking.
+_N_FOLDS = 5
+
+
+def residual_of(init: Representation) -> Reconstructor | None:
+    """Return the estimator whose images a representation is added to; None without one."""
+    residual = getattr(init, "residual", None)
+    if residual is None or isinstance(residual, str):
+        return None
+    while isinstance(residual, FrozenEstimator):
+        residual = residual.estimator
+    if not isinstance(residual, Reconstructor):
+        raise ValueError(
+            f"The 'residual' parameter of {type(init).__name__} must be an estimator that restores "
+            "images, like LinearReconstructor(), or one in a FrozenEstimator. Got "
+            f"{residual!r} instead."
+        )
+    return residual
+
+
+def with_fitted_residual(
+    init: Representation, problem: Problem, estimator: Reconstructor, seed: int
+) -> Representation:
+    """Return a copy of a representation whose residual's estimator is fitted.
+
+    Parameters
+    ----------
+    init : Representation
+        Stays as it is. An estimator in a `FrozenEstimator` is not fitted.
+    problem : Problem
+        What the `fit` of `estimator` was given.
+    estimator : Reconstructor
+        Its operator and noise, units, image shape, precision and device are those of residuals that
+        leave them open.
+    seed : int
+        Seed of residuals that have none.
+    """
+    own = clone(init)
+    residual = residual_of(own)
+    if residual is not None and not _is_frozen(own):
+        own.residual = _fitted(residual, problem, estimator, seed)  # type: ignore[attr-defined]
+    return own
+
+
+def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Reconstruct | None:
+    """Return what restores the starts of measurements, as tensors; None without an estimator.
+
+    Parameters
+    ----------
+    init : Representation
+        With a fitted residual.
+    image_shape : tuple of int
+        Height and width, and channels, of the images.
+    """
+    residual = residual_of(init)
+    if residual is None:
+        return None
+    restore, _ = residual._begin(residual._resized(image_shape))
+
+    def start(y: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return restore(y)
+
+    return start
+
+
+def cross_fitted_starts(
+    init: Representation, problem: Problem, estimator: Reconstructor, seed: int
+) -> Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None:
+    """Return what restores the starts of training images from copies that did not see them.
+
+    Parameters
+    ----------
+    init : Representation
+        With a residual that is fitted to all images.
+    problem, estimator, seed
+        See `with_fitted_residual`. Images of one group are never on both sides.
+
+    Returns
+    -------
+    starts : callable or None
+        ``starts(y, indices)`` gives the starts of measurements of the training images `indices`;
+        None without an estimator.
+    """
+    whole = restores_start(init, problem.geometry.image_shape)
+    if whole is None:
+        return None
+    folds = [] if _is_frozen(init) else _folds(problem, seed)
+    parts, fold_of = [], np.zeros(len(problem.clean), dtype=int)
+    for k, (learned, left_out) in enumerate(folds):
+        fold_of[left_out] = k
+        copy = clone(init)
+        copy.residual = _fitted(  # type: ignore[attr-defined]
+            clone(residual_of(init)), part_of(problem, learned), estimator, seed
+        )
+        parts.append(restores_start(copy, problem.geometry.image_shape))
+
+    def starts(y: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
+        if not parts:
+            return whole(y)
+        images = y.new_empty(len(y), *problem.A.image_shape)
+        for k in np.unique(fold_of[indices]):
+            own = torch.from_numpy(np.flatnonzero(fold_of[indices] == k)).to(y.device)
+            images[own] = parts[k](y[own])
+        return images
+
+    return starts
+
+
+def _is_frozen(init: Any) -> bool:
+    return isinstance(init.residual, FrozenEstimator)
+
+
+def _folds(problem: Problem, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the images to fit to and those left out, part by part; none where there is one."""
+    n_images, groups = len(problem.clean), problem.groups
+    n_folds = min(_N_FOLDS, n_images if groups is None else len(np.unique(groups)))
+    if n_folds < 2:
+        return []
+    if groups is None:
+        splitter: Any = KFold(n_folds, shuffle=True, random_state=seed % 2**32)
+    else:
+        splitter = GroupKFold(n_folds)
+    return list(splitter.split(np.zeros(n_images), groups=groups))
+
+
+def _fitted(
+    residual: Reconstructor, problem: Problem, estimator: Reconstructor, seed: int
+) -> Reconstructor:
+    """Return a residual fitted to images; what it leaves open is the estimator's."""
+    own, defaults = residual.get_params(deep=False), signature(type(residual)).parameters
+    open_ = {name for name, value in own.items() if _is_default(value, defaults[name].default)}
+    values = {"random_state": seed, "operator": problem.operator}
+    names = {"image_shape", "data_range", "precision", "device"}
+    if residual.operator is None:
+        names |= {"noise"}
+    values |= {name: getattr(estimator, name) for name in names}
+    residual.set_params(**{name: v for name, v in values.items() if name in open_})
+    learned = {"groups": problem.groups} if isinstance(residual, TrainedReconstructor) else {}
+    pairs = [problem.clean] if problem.measured is None else [problem.measured, problem.clean]
+    try:
+        return residual.fit(*pairs, **learned)
+    except ValueError as error:
+        error.add_note(f"This happened as the start, {type(residual).__name__}, was fitted.")
+        raise
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return value is default or (isinstance(value, str | int | float) and value == default)
