@@ -2,6 +2,7 @@
 
 from skmetainv.estimators import (
     ClassicalReconstructor,
+    LinearReconstructor,
     MetaInverseSolver,
     SolverRecord,
     UNetReconstructor,
@@ -12,6 +13,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ClassicalReconstructor",
+    "LinearReconstructor",
     "MetaInverseSolver",
     "SolverRecord",
     "UNetReconstructor",

@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import (
 
 from skmetainv import (
     ClassicalReconstructor,
+    LinearReconstructor,
     MetaInverseSolver,
     UNetReconstructor,
     UnrolledReconstructor,
@@ -89,6 +90,9 @@ ESTIMATORS = [
         GaussianBlur(), PrimalDual(), max_iter=30, tol=1e-2, start="zeros", precision="float64"
     ),
     ClassicalReconstructor(solver=ADMM(DnCNN(depth=2, width=2, max_epochs=1)), noise=0.1),
+    LinearReconstructor(),
+    LinearReconstructor(MissingPixels(), noise=GaussianNoise(0.1), flips=True, n_components=3),
+    LinearReconstructor(GaussianBlur(), shrinkage=0.5, precision="float64", clip=(0, 1)),
     UnrolledReconstructor(max_epochs=1),
     UnrolledReconstructor(
         MissingPixels(),

@@ -1,12 +1,14 @@
 """scikit-learn's face of the library."""
 
 from skmetainv.estimators.classical import ClassicalReconstructor, SolverRecord
+from skmetainv.estimators.linear import LinearReconstructor
 from skmetainv.estimators.meta_inverse_solver import MetaInverseSolver
 from skmetainv.estimators.unet import UNetReconstructor
 from skmetainv.estimators.unrolled import UnrolledReconstructor
 
 __all__ = [
     "ClassicalReconstructor",
+    "LinearReconstructor",
     "MetaInverseSolver",
     "SolverRecord",
     "UNetReconstructor",

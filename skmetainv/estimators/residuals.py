@@ -57,7 +57,7 @@ def with_fitted_residual(
     own = clone(init)
     residual = residual_of(own)
     if residual is not None and not _is_frozen(own):
-        own.residual = _fitted(residual, problem, estimator, seed)  # type: ignore[attr-defined]
+        own.residual = _fitted(residual, problem, estimator, seed)
     return own
 
 
@@ -109,7 +109,7 @@ def cross_fitted_starts(
     for k, (learned, left_out) in enumerate(folds):
         fold_of[left_out] = k
         copy = clone(init)
-        copy.residual = _fitted(  # type: ignore[attr-defined]
+        copy.residual = _fitted(
             clone(residual_of(init)), part_of(problem, learned), estimator, seed
         )
         parts.append(restores_start(copy, problem.geometry.image_shape))

@@ -62,8 +62,8 @@ def cauchy_steps(theta: Tensors, data: DataTerm, inner: InnerLoop, width: float)
         v = torch.where(blank, noise, slope).detach().requires_grad_()
         pulled = torch.autograd.grad(x, weights, v, create_graph=True)
         g = [part.detach() for part in pulled]
-        inner_products = sum((p * q).sum() for p, q in zip(pulled, g, strict=True))
-        pushed = torch.autograd.grad(inner_products, v)[0]  # J g: J' v is linear in v
+        products = [(p * q).sum() for p, q in zip(pulled, g, strict=True)]
+        pushed = torch.autograd.grad(torch.stack(products).sum(), v)[0]  # J g: J' v is linear in v
         bent = torch.autograd.grad(slope, at, pushed)[0]  # H J g
     curvature = (bent * pushed).flatten(1).sum(1)
     squares = sum(part.square().reshape(len(x), -1).sum(1) for part in g)

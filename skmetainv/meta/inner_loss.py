@@ -27,9 +27,9 @@ class InnerLoss(ParameterObject):
     """Data fidelity, with an optional regulariser and an optional proximal term.
 
     ``L(theta_i) = fidelity(A(x), y) + weight R(x) + proximity / 2 ||theta_i - theta||^2``
-    with ``x = f(phi_theta_i)``, or `of` the start. For a linear operator ``A(x)`` and ``y`` are divided by ``||A||``,
-    which is 1 for masks: the data fidelity is in the units of the images, whatever the operator's
-    norm. For a nonlinear one it is in the units of the measurement.
+    with ``x = f(phi_theta_i)``, or `of` the start. For a linear operator ``A(x)`` and ``y`` are
+    divided by ``||A||``, which is 1 for masks: the data fidelity is in the units of the images,
+    whatever the operator's norm. For a nonlinear one it is in the units of the measurement.
 
     Parameters
     ----------

@@ -95,7 +95,9 @@ class ForwardMap(nn.Module):
             x = self._fixed_images(np.random.default_rng(0).random)
             start = self._fixed_images(np.random.default_rng(1).standard_normal)
             try:
-                norm = self._largest_singular_value(_Curvature(self, x), start)
+                norm = self._largest_singular_value(
+                    lambda p: self.vjp(x, pushed_forward(self, x, p)), start
+                )
             except (RuntimeError, NotImplementedError, TypeError) as error:
                 raise ValueError(f"{_NO_NORM} {error}{_if_linear(self)}") from error
         if not norm.isfinite():
@@ -256,20 +258,14 @@ class LinearMap(ForwardMap):
         return LinearDataTerm(self, y)
 
 
-class _Curvature:
-    """The products of ``J_A(x)' J_A(x)``: the vector-Jacobian product, and its own derivative.
+def pushed_forward(A: ForwardMap, x: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+    """Return ``J_A(x) p``, the derivative of the vector-Jacobian product.
 
     ``J_A(x)' v`` is linear in ``v``, so its vector-Jacobian product is ``J_A(x) p``.
     """
-
-    def __init__(self, A: ForwardMap, x: torch.Tensor):
-        self.A, self.x = A, x
-
-    def __call__(self, p: torch.Tensor) -> torch.Tensor:
-        with torch.enable_grad():
-            v = p.new_zeros(len(p), *self.A.measurement_shape).requires_grad_()
-            (forward,) = torch.autograd.grad(self.A.vjp(self.x, v), v, p)
-        return self.A.vjp(self.x, forward)
+    with torch.enable_grad():
+        v = p.new_zeros(len(p), *A.measurement_shape).requires_grad_()
+        return torch.autograd.grad(A.vjp(x, v), v, p)[0]
 
 
 def needs_linear(what: str, A: ForwardMap) -> str:

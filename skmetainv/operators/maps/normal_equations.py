@@ -216,7 +216,8 @@ def _judge(
 
 def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
     """Return an estimate of the norm of a matrix from below, by the power method."""
-    v, norm = torch.ones_like(x), torch.ones_like(x[:, :1, :1, :1])
+    v = torch.ones_like(x)
+    norm = _length(v)
     for _ in range(5):
         v = matrix(v / _length(v))
         norm = _length(v)

@@ -1,0 +1,293 @@
+"""The linear estimate of images of known mean and covariance, solved where that is smallest."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from torch import nn
+
+from skmetainv.estimators.image_statistics import Covariance, Statistics
+from skmetainv.operators import DataTerm, ForwardMap, LinearMap
+from skmetainv.operators.maps.linearized import LinearizedMap
+from skmetainv.operators.maps.normal_equations import solve
+
+# Matrices of up to so many entries are written down.
+_MATRIX_ENTRIES = 2**24
+
+# Where each image has entries of its own, up to so many are solved directly.
+_OWN_ENTRIES = 4096
+
+# The least variance of noise, in shares of the mean variance of exact measurements: with matrices
+# in double precision, and for conjugate gradients.
+_LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-4
+
+_PROBES = 16
+
+
+class LinearEstimate(nn.Module):
+    """``x = mu + C A' (A C A' + R)^-1 (y - A mu)``; a subclass writes `correction`.
+
+    Parameters
+    ----------
+    mean : tensor of shape (channels, height, width)
+        ``mu``.
+    expected : tensor of shape measurement_shape
+        ``A mu``.
+    """
+
+    mean: torch.Tensor
+    expected: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, expected: torch.Tensor):
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("expected", expected)
+
+    def forward(self, data: DataTerm) -> torch.Tensor:
+        """Return the images of a batch of measurements, shape (batch, *image_shape)."""
+        with torch.no_grad():
+            observed = data.A.observed
+            r = data.y - self.expected
+            r = r if observed is None else torch.where(observed, r, 0.0)
+            return self.mean + self.correction(r, observed)
+
+    def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
+        """Return ``C A' (A C A' + R)^-1 r``, where entries of `r` that are not observed are 0."""
+        raise NotImplementedError(f"{type(self).__name__} does not define correction.")
+
+
+class _ByMatrix(LinearEstimate):
+    """One matrix for all images, from measurements to images."""
+
+    matrix: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, expected: torch.Tensor, matrix: torch.Tensor):
+        super().__init__(mean, expected)
+        self.register_buffer("matrix", matrix)
+
+    def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
+        return (r.flatten(1) @ self.matrix).reshape(-1, *self.mean.shape)
+
+
+class _OfAdjoint(LinearEstimate):
+    """One matrix for all images, from ``A' R^-1 (y - A mu)`` to images."""
+
+    matrix: torch.Tensor
+    precision: torch.Tensor
+
+    def __init__(
+        self,
+        A: LinearMap,
+        mean: torch.Tensor,
+        expected: torch.Tensor,
+        precision: torch.Tensor,
+        matrix: torch.Tensor,
+    ):
+        super().__init__(mean, expected)
+        self.A = A
+        self.register_buffer("precision", precision)
+        self.register_buffer("matrix", matrix)
+
+    def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
+        b = self.A.adjoint(self.precision * r)
+        return (b.flatten(1) @ self.matrix).reshape(b.shape)
+
+
+class _ByMask(LinearEstimate):
+    """A system of the observed entries of each image.
+
+    Parameters
+    ----------
+    gram : tensor of shape (n_measurements, n_measurements)
+        ``A C A' + R``, in double precision.
+    cross : tensor of shape (n_measurements, n_pixels)
+        ``A C``.
+    """
+
+    gram: torch.Tensor
+    cross: torch.Tensor
+
+    def __init__(
+        self, mean: torch.Tensor, expected: torch.Tensor, gram: torch.Tensor, cross: torch.Tensor
+    ):
+        super().__init__(mean, expected)
+        self.register_buffer("gram", gram)
+        self.register_buffer("cross", cross)
+
+    def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
+        observed = torch.ones_like(r, dtype=torch.bool) if observed is None else observed
+        pairs = zip(r.flatten(1), observed.expand_as(r).flatten(1), strict=True)
+        images = [self._solved(r_i, known.nonzero()[:, 0]) for r_i, known in pairs]
+        return torch.stack(images).reshape(-1, *self.mean.shape)
+
+    def _solved(self, r: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+        factor = torch.linalg.cholesky(self.gram[own[:, None], own])
+        u = torch.cholesky_solve(r[own, None].to(factor), factor)
+        return (u[:, 0] @ self.cross[own]).to(r)
+
+
+class _Iterative(LinearEstimate):
+    """Conjugate gradients for ``(R^-1/2 A C A' R^-1/2 + I) u = R^-1/2 r``."""
+
+    deviation: torch.Tensor
+
+    def __init__(
+        self,
+        A: LinearMap,
+        mean: torch.Tensor,
+        expected: torch.Tensor,
+        deviation: torch.Tensor,
+        covariance: Covariance,
+    ):
+        super().__init__(mean, expected)
+        self.A, self.covariance = A, covariance
+        self.register_buffer("deviation", deviation)
+
+    def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
+        weight = 1 / self.deviation
+        weight = weight if observed is None else torch.where(observed, weight, 0.0)
+
+        def pulled(v: torch.Tensor) -> torch.Tensor:
+            return self.covariance(self.A.adjoint(weight * v))
+
+        u = solve(lambda v: weight * self.A(pulled(v)), weight * r, r.new_ones(()))
+        return pulled(u)
+
+
+class LinearSystem:
+    """What the estimates of images of one operator have in common, whatever the shrinkage.
+
+    Parameters
+    ----------
+    A : ForwardMap
+        The map before masks vary, in double precision; one that is not linear is replaced by its
+        Jacobian at the mean image.
+    statistics : Statistics
+        What is known of the images.
+    variance : tensor broadcastable to measurement_shape
+        Variance of the noise of each entry.
+    varies : bool
+        Whether each image has observed entries of its own.
+    dtype : torch.dtype
+        In which images are restored.
+    """
+
+    def __init__(
+        self,
+        A: ForwardMap,
+        statistics: Statistics,
+        variance: torch.Tensor,
+        varies: bool,
+        dtype: torch.dtype,
+    ):
+        self.statistics, self.varies, self.dtype = statistics, varies, dtype
+        self.device = variance.device
+        mean = torch.from_numpy(statistics.mean)[None].to(self.device)
+        self.A = A if isinstance(A, LinearMap) else LinearizedMap(A, mean)
+        with torch.no_grad():
+            self.mean, self.expected = mean[0], A(mean)[0]
+            self.n_pixels, self.n_entries = mean.numel(), self._observed().numel()
+            self.space = self._smallest()
+            self.variance = self._floored(variance)
+            if self.space == "measurements":
+                self._measure()
+            elif self.space == "images":
+                self._draw_back()
+
+    def estimate(self, shrinkage: float) -> LinearEstimate:
+        """Return the estimate for one share of the stationary covariance."""
+        with torch.no_grad():
+            own = {"measurements": self._direct, "images": self._of_images}
+            module = own.get(self.space, self._iterative)(shrinkage)
+        return module.to(self.device)
+
+    # ------------------------------------------------------------------ which system
+
+    def _observed(self) -> torch.Tensor:
+        """Return the places of the entries that can be observed."""
+        observed = self.A.observed
+        if observed is None or self.varies:
+            return torch.arange(self.expected.numel(), device=self.device)
+        return observed.expand(1, *self.A.measurement_shape).flatten().nonzero()[:, 0]
+
+    def _smallest(self) -> str:
+        n, m = self.n_pixels, self.n_entries
+        if n < m and n * n <= _MATRIX_ENTRIES and not self.varies:
+            return "images"
+        if n * m <= _MATRIX_ENTRIES and (m <= _OWN_ENTRIES or not self.varies):
+            return "measurements"
+        return "iterative"
+
+    def _floored(self, variance: torch.Tensor) -> torch.Tensor:
+        """Return variances of noise that keep the systems well conditioned."""
+        share = _LEAST_NOISE_ITERATIVE if self.space == "iterative" else _LEAST_NOISE
+        generator = torch.Generator().manual_seed(0)
+        shape = (_PROBES, *self.A.measurement_shape)
+        signs = 2.0 * torch.randint(2, shape, generator=generator).double() - 1
+        seen = self._measured_back(signs.to(self.device))
+        scale = seen.double().sum() / (_PROBES * self.n_entries)
+        least = share * torch.where(scale > 0, scale, 1.0)
+        return variance.double().maximum(least).expand(self.A.measurement_shape)
+
+    def _measured_back(self, v: torch.Tensor) -> torch.Tensor:
+        """Return ``v' A C A' v`` with the stationary covariance, for each of a batch."""
+        covariance = self._covariance(1.0).double()
+        x = torch.cat([self.A.adjoint(v_i[None]) for v_i in v])
+        return (x * covariance(x)).flatten(1).sum(1)
+
+    def _covariance(self, shrinkage: float) -> Covariance:
+        return Covariance(self.statistics, shrinkage).to(self.device)
+
+    # ------------------------------------------------------------------ in measurement space
+
+    def _measure(self) -> None:
+        """Keep ``A C`` and ``A C A'`` of both covariances."""
+        covariance = self._covariance(1.0).double()
+        A = self.A.explicit()[0][self._observed()]
+        rows = A.reshape(-1, *self.mean.shape)
+        self.cross = [covariance.sample(rows).flatten(1), covariance.stationary(rows).flatten(1)]
+        self.gram = [cross @ A.mT for cross in self.cross]
+
+    def _direct(self, shrinkage: float) -> LinearEstimate:
+        own = self._observed()
+        cross = self.cross[0].mul(1 - shrinkage).add_(self.cross[1], alpha=shrinkage)
+        gram = self.gram[0].mul(1 - shrinkage).add_(self.gram[1], alpha=shrinkage)
+        gram.diagonal().add_(self.variance.flatten()[own])
+        mean, expected = self.mean.to(self.dtype), self.expected.to(self.dtype)
+        if self.varies:
+            return _ByMask(mean, expected, gram, cross)
+        matrix = cross.new_zeros(self.expected.numel(), self.n_pixels)
+        matrix[own] = torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
+        return _ByMatrix(mean, expected, matrix.to(self.dtype))
+
+    # ------------------------------------------------------------------ in image space
+
+    def _draw_back(self) -> None:
+        """Keep ``A' R^-1 A``, and both covariances as matrices."""
+        covariance = self._covariance(1.0).double()
+        pixels = torch.eye(self.n_pixels, dtype=torch.float64, device=self.device)
+        images = pixels.reshape(-1, *self.mean.shape)
+        self.information = torch.cat(
+            [self.A.adjoint(self.A(x[None]) / self.variance).flatten(1) for x in images]
+        )
+        self.covariances = [covariance.sample(images), covariance.stationary(images)]
+
+    def _of_images(self, shrinkage: float) -> LinearEstimate:
+        """Return the same by ``B (B' A' R^-1 A B + I)^-1 B' A' R^-1 r``, where ``C = B B'``."""
+        sample, stationary = (C.flatten(1) for C in self.covariances)
+        C = sample.mul(1 - shrinkage).add_(stationary, alpha=shrinkage)
+        C.diagonal().add_(_LEAST_NOISE * C.diagonal().mean())
+        B = torch.linalg.cholesky(C)
+        system = B.mT @ self.information @ B
+        system.diagonal().add_(1.0)
+        half = torch.linalg.solve_triangular(torch.linalg.cholesky(system), B.mT, upper=False)
+        numbers = (self.mean, self.expected, 1 / self.variance, half.mT @ half)
+        return _OfAdjoint(deepcopy(self.A), *numbers).to(self.dtype)
+
+    # ------------------------------------------------------------------ by iterations
+
+    def _iterative(self, shrinkage: float) -> LinearEstimate:
+        numbers = (self.mean, self.expected, self.variance.sqrt())
+        covariance = self._covariance(shrinkage)
+        return _Iterative(deepcopy(self.A), *numbers, covariance).to(self.dtype)

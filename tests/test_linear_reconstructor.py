@@ -1,0 +1,316 @@
+"""The linear minimum-mean-square-error estimate as an estimator."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from scipy.fft import dctn, idctn
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
+from sklearn.model_selection import GridSearchCV
+
+from skmetainv import LinearReconstructor
+from skmetainv.datasets import load_faces
+from skmetainv.estimators.image_statistics import Covariance, Statistics
+from skmetainv.estimators.linear_estimates import LinearSystem
+from skmetainv.metrics import psnr
+from skmetainv.model_selection import compare
+from skmetainv.noise import GaussianNoise, PoissonNoise, Quantization
+from skmetainv.operators import (
+    CompressedSensing,
+    FourierSampling,
+    GaussianBlur,
+    Grayscale,
+    Identity,
+    Inpainting,
+    MissingPixels,
+    MultiCoilMRI,
+    Radon,
+    Stack,
+)
+
+FACES = load_faces()
+SMALL = FACES[:, 5:13, 8:15]
+RNG = np.random.default_rng(0)
+
+
+def statistics(shape=(2, 5, 4), rank=3, seed=0):
+    """Some statistics that no images gave."""
+    rng = np.random.default_rng(seed)
+    channels, height, width = shape
+    root = rng.normal(size=(height, width, channels, channels))
+    return Statistics(
+        rng.normal(size=shape),
+        rng.normal(size=(rank, *shape)).astype(np.float32),
+        rng.uniform(0.5, 2.0, shape),
+        root @ root.swapaxes(-1, -2) + 0.1 * np.eye(channels),
+    )
+
+
+def covariance_matrix(own, shrinkage):
+    """The covariance by SciPy's cosine transform."""
+    L = own.factor.reshape(len(own.factor), -1).astype(np.float64)
+    n = L.shape[1]
+    z = own.scale * np.eye(n).reshape(n, *own.scale.shape)
+    z = dctn(z, axes=(-2, -1), norm="ortho")
+    z = np.einsum("hwcd,ndhw->nchw", own.power, z)
+    z = own.scale * idctn(z, axes=(-2, -1), norm="ortho")
+    return (1 - shrinkage) * L.T @ L + shrinkage * z.reshape(n, n)
+
+
+def textbook(own, C, matrix, variance, y):
+    """``mu + C A' (A C A' + R)^-1 (y - A mu)``."""
+    mu = own.mean.ravel()
+    G = matrix @ C @ matrix.T + np.diag(np.broadcast_to(variance, len(matrix)))
+    return mu + (y - matrix @ mu) @ np.linalg.solve(G, matrix @ C)
+
+
+def system(operator, own, variance=0.01, varies=False, dtype=torch.float64):
+    A = operator.build(own.mean.shape)
+    return A, LinearSystem(A, own, torch.tensor(variance), varies, dtype)
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 4, 6), (2, 5, 4), (3, 3, 1)])
+def test_the_covariance_is_what_its_docstring_says(shape, shrinkage):
+    own = statistics(shape)
+    C = covariance_matrix(own, shrinkage)
+    x = RNG.normal(size=(4, *shape))
+    product = Covariance(own, shrinkage).double()(torch.from_numpy(x))
+    np.testing.assert_allclose(product.flatten(1), x.reshape(4, -1) @ C, rtol=1e-10, atol=1e-10)
+
+
+OPERATORS = {
+    "identity": Identity(),
+    "blur": GaussianBlur(0.7),
+    "mask": Inpainting(),
+    "sensing": CompressedSensing(0.4),
+    "fourier": FourierSampling(acceleration=2),
+    "tall": Stack([GaussianBlur(0.7), Identity(), Inpainting()]),
+    "coils": MultiCoilMRI(2, acceleration=2, complex_image=True),
+}
+
+
+@pytest.mark.parametrize("space", ["measurements", "images", "iterative"])
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_all_systems_give_the_textbook_s_estimate(name, shrinkage, space, monkeypatch):
+    monkeypatch.setattr(LinearSystem, "_smallest", lambda self: space)
+    own = statistics(rank=40 if shrinkage == 0 else 3)
+    A, solved = system(OPERATORS[name], own)
+    matrix = A.explicit()[0].numpy()
+    y = A(torch.from_numpy(RNG.normal(size=(3, *own.mean.shape))))
+    expected = textbook(own, covariance_matrix(own, shrinkage), matrix, 0.01, y.flatten(1).numpy())
+    estimated = solved.estimate(shrinkage)(A.bind(y)).flatten(1)
+    np.testing.assert_allclose(estimated, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("space", ["measurements", "images", "iterative"])
+def test_every_entry_has_its_own_noise(space, monkeypatch):
+    monkeypatch.setattr(LinearSystem, "_smallest", lambda self: space)
+    own = statistics((1, 4, 5))
+    variance = RNG.uniform(0.01, 1.0, (1, 4, 5))
+    A, solved = system(GaussianBlur(0.7), own, variance)
+    matrix = A.explicit()[0].numpy()
+    y = torch.from_numpy(RNG.normal(size=(3, 1, 4, 5)))
+    C = covariance_matrix(own, 0.4)
+    expected = textbook(own, C, matrix, variance.ravel(), y.flatten(1).numpy())
+    estimated = solved.estimate(0.4)(A.bind(y)).flatten(1)
+    np.testing.assert_allclose(estimated, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("space", ["measurements", "iterative"])
+@pytest.mark.parametrize(
+    "operator",
+    [
+        MissingPixels(0.5),
+        MissingPixels(0.5, per_channel=True),
+        MissingPixels(0.6) @ GaussianBlur(0.7),
+        MissingPixels(0.6) @ FourierSampling(acceleration=2),
+        Stack([MissingPixels(0.5), GaussianBlur(0.7)]),
+    ],
+)
+def test_masks_of_single_images_leave_out_rows(operator, space, monkeypatch):
+    monkeypatch.setattr(LinearSystem, "_smallest", lambda self: space)
+    own = statistics()
+    A, solved = system(operator, own, varies=True)
+    x = torch.from_numpy(RNG.normal(size=(3, *own.mean.shape)))
+    y = A.simulate(x, GaussianNoise(0.1).build(), [np.random.default_rng(i) for i in range(3)])
+    C, matrix = covariance_matrix(own, 0.4), A.explicit()[0].numpy()
+    for y_i, estimated in zip(y, solved.estimate(0.4)(A.bind(y)), strict=True):
+        known = ~y_i.isnan().flatten().numpy()
+        assert 0 < known.sum() < len(known)
+        y_i = y_i.flatten().numpy()[known]
+        expected = textbook(own, C, matrix[known], 0.01, y_i)
+        np.testing.assert_allclose(estimated.flatten(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_it_is_gaussian_process_regression():
+    own = statistics((1, 5, 5))
+    A, solved = system(CompressedSensing(8), own, variance=0.01)
+    C, matrix = covariance_matrix(own, 0.5), A.explicit()[0].numpy()
+    y = A(torch.from_numpy(RNG.normal(size=(1, 1, 5, 5))))
+
+    class Measured(RBF):  # places are rows of the matrix or of the identity
+        def __call__(self, X, Y=None, eval_gradient=False):
+            return X @ C @ (X if Y is None else Y).T
+
+        def diag(self, X):
+            return np.einsum("ij,jk,ik->i", X, C, X)
+
+    process = GaussianProcessRegressor(Measured(), alpha=0.01, optimizer=None)
+    process.fit(matrix, y[0].numpy() - matrix @ own.mean.ravel())
+    expected = own.mean.ravel() + process.predict(np.eye(25))
+    np.testing.assert_allclose(solved.estimate(0.5)(A.bind(y)).flatten(), expected, atol=1e-6)
+
+
+def test_it_has_the_least_error_of_all_linear_estimates():
+    own = statistics((1, 4, 4), rank=2)
+    A, solved = system(GaussianBlur(0.8), own, variance=0.3)
+    root = np.linalg.cholesky(covariance_matrix(own, 0.5))
+    x = own.mean + (RNG.normal(size=(40_000, 16)) @ root.T).reshape(-1, 1, 4, 4)
+    y = A(torch.from_numpy(x)) + 0.3**0.5 * torch.from_numpy(RNG.normal(size=x.shape))
+    error = (solved.estimate(0.5)(A.bind(y)).numpy() - x).reshape(-1, 16)
+    r = (y - A(torch.from_numpy(own.mean[None]))).reshape(-1, 16).numpy()
+    correlation = error.T @ r / len(x) / np.outer(error.std(0), r.std(0))
+    assert abs(correlation).max() < 5 / np.sqrt(len(x))
+    assert abs(error.mean(0)).max() < 5 * error.std() / np.sqrt(len(x))
+    for _ in range(5):
+        other = error + r @ (0.1 * RNG.normal(size=(16, 16)))
+        assert np.square(other).mean() > np.square(error).mean()
+
+
+def test_denoising_with_a_stationary_covariance_is_the_wiener_filter():
+    own = statistics((1, 6, 5))._replace(scale=np.ones((1, 6, 5)))
+    A, solved = system(Identity(), own, variance=0.2)
+    y = RNG.normal(size=(2, 1, 6, 5))
+    power = own.power[..., 0, 0]
+    spectrum = dctn(y - own.mean, axes=(-2, -1), norm="ortho") * power / (power + 0.2)
+    expected = own.mean + idctn(spectrum, axes=(-2, -1), norm="ortho")
+    estimated = solved.estimate(1.0)(A.bind(torch.from_numpy(y)))
+    np.testing.assert_allclose(estimated, expected, rtol=1e-8, atol=1e-8)
+
+
+# ------------------------------------------------------------------ the estimator
+
+
+@pytest.mark.parametrize(
+    ("operator", "noise", "least"),
+    [
+        (Inpainting(), 0.0, 27.5),
+        (GaussianBlur(), 0.0, 40.0),
+        (MissingPixels(), 0.0, 24.0),
+        (CompressedSensing(), 0.0, 21.4),
+        (FourierSampling(), 0.0, 20.8),
+        (Identity(), 0.1, 23.0),
+        (Radon(30), 0.1, 25.0),
+    ],
+)
+def test_it_restores_faces_that_it_has_not_seen(operator, noise, least):
+    estimator = LinearReconstructor(operator, noise=noise, random_state=0).fit(FACES[:80])
+    assert estimator.score(FACES[80:]) > least
+
+
+def test_what_is_learned_of_images():
+    estimator = LinearReconstructor(shrinkage=0.5, precision="float64").fit(SMALL)
+    np.testing.assert_allclose(estimator.weights_["mean"][0], SMALL.mean(0))
+    z = (SMALL - SMALL.mean(0)).reshape(len(SMALL), -1)
+    L = estimator.weights_["factor"].reshape(56, 56)
+    np.testing.assert_allclose(L.T @ L, z.T @ z / len(SMALL), atol=1e-6)
+    C = covariance_matrix(Statistics(**estimator.weights_), 1.0)
+    np.testing.assert_allclose(np.diag(C), SMALL.var(0).ravel(), rtol=1e-6)
+    assert estimator.shrinkage_ == 0.5
+    assert (estimator.noise_variance_ == 0).all()
+
+
+@pytest.mark.parametrize("n_components", [None, 20])
+def test_the_factor_of_many_images_is_that_of_few(n_components, monkeypatch):
+    """Accumulated as a matrix, incrementally, or taken as it is."""
+    from skmetainv.estimators import image_statistics, linear
+
+    basis = np.linalg.qr(RNG.normal(size=(30, 30)))[0]
+    X = (RNG.normal(size=(300, 30)) * 0.7 ** np.arange(30) @ basis).reshape(300, 6, 5)
+    monkeypatch.setattr(linear, "_MOST_COMPONENTS", n_components or 30)
+    monkeypatch.setattr(linear, "_VALUES_AT_ONCE", 1700)
+    factors = [LinearReconstructor(shrinkage=0.5).fit(X).weights_["factor"]]
+    monkeypatch.setattr(image_statistics, "_MATRIX_PIXELS", 1)
+    factors.append(LinearReconstructor(shrinkage=0.5).fit(X).weights_["factor"])
+    z = (X - X.mean(0)).reshape(300, -1)
+    values, vectors = np.linalg.eigh(z.T @ z / 300)
+    kept = len(factors[0])
+    best = (vectors[:, -kept:] * values[-kept:]) @ vectors[:, -kept:].T
+    for L in factors:
+        L = L.reshape(kept, -1)
+        np.testing.assert_allclose(L.T @ L, best, atol=1e-5)
+
+
+def test_a_multiple_of_the_operator_gives_the_same_images():
+    for noise in (0.0, 0.01):
+        own = LinearReconstructor(GaussianBlur(1.0), noise=noise, precision="float64")
+        multiple = LinearReconstructor(1e3 * GaussianBlur(1.0), noise=1e3 * noise).set_params(
+            precision="float64"
+        )
+        y = own.simulate(SMALL[:5], random_state=0)
+        images = own.fit(SMALL).predict(y)
+        np.testing.assert_allclose(multiple.fit(SMALL).predict(1e3 * y), images, atol=1e-6)
+
+
+def test_colour_uses_what_channels_have_in_common():
+    X = np.stack([FACES, 0.8 * FACES, 0.5 * FACES], axis=-1)[:, ::2, ::2]
+    estimator = LinearReconstructor(Grayscale()).fit(X[:80])
+    assert estimator.score(X[80:]) > 40  # all channels are multiples of the gray image
+
+
+def test_noise_that_is_not_gaussian_has_its_mean_variance():
+    noise = PoissonNoise(photons=20)
+    estimator = LinearReconstructor(noise=noise, random_state=0).fit(FACES)
+    np.testing.assert_allclose(estimator.noise_variance_.mean(), FACES.mean() / 20, rtol=0.05)
+    correlation = np.corrcoef(estimator.noise_variance_.ravel(), FACES.mean(0).ravel())[0, 1]
+    assert correlation > 0.7
+    coarse = LinearReconstructor(noise=Quantization(2)).fit(FACES)
+    np.testing.assert_allclose(coarse.noise_variance_.mean(), (1 / 3) ** 2 / 12, rtol=0.2)
+
+
+def test_pairs_tell_their_noise():
+    rng = np.random.default_rng(0)
+    y = FACES + rng.normal(size=FACES.shape) * 0.1
+    estimator = LinearReconstructor().fit(y[:80], FACES[:80])
+    np.testing.assert_allclose(estimator.noise_variance_.mean(), 0.01, rtol=0.05)
+    assert psnr(FACES[80:], estimator.predict(y[80:])) > 23
+
+
+def test_it_is_the_same_beside_other_images_and_after_pickling():
+    for operator in (MissingPixels(), GaussianBlur()):
+        estimator = LinearReconstructor(operator, noise=0.01, shrinkage=0.8).fit(SMALL)
+        y = estimator.simulate(SMALL[:7], random_state=0)
+        together = estimator.predict(y)
+        assert (estimator.predict(y[2:3]) == together[2:3]).all()
+        loaded = pickle.loads(pickle.dumps(estimator))
+        assert joblib.hash(loaded) == joblib.hash(pickle.loads(pickle.dumps(estimator)))
+        assert (loaded.predict(y) == together).all()
+
+
+def test_grid_search_and_compare_take_it():
+    search = GridSearchCV(
+        LinearReconstructor(noise=0.1, random_state=0), {"shrinkage": [0.0, 0.8]}, cv=2
+    ).fit(SMALL)
+    assert search.best_params_ == {"shrinkage": 0.8}
+    table = compare({"linear": LinearReconstructor(noise=0.1)}, SMALL, cv=2)
+    assert table.loc["linear", "n_weights"] > 0
+
+
+def test_one_image_is_enough():
+    estimator = LinearReconstructor(Inpainting()).fit(FACES[:1])
+    measured = estimator.simulate(FACES[:2])
+    assert estimator.shrinkage_ == 1
+    assert np.isfinite(estimator.predict(measured)).all()
+
+
+def test_images_of_another_size_are_refused():
+    estimator = LinearReconstructor().fit(SMALL)
+    with pytest.raises(ValueError, match="of the shape"):
+        estimator.predict(FACES[:1])
+    with pytest.raises(ValueError, match="images of this shape only"):
+        estimator.predict(FACES[:1], image_shape=(25, 25))
