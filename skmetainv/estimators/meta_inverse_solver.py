@@ -128,7 +128,7 @@ default="per_step"
     algorithm : {"maml", "fomaml", "reptile", "imaml"} or Algorithm, default="maml"
         How the outer gradient is found, see `skmetainv.meta`. Reptile and iMAML find none for step
         sizes, and so take ``inner_lr_rule="fixed"`` only.
-    outer_lr : float, default=1e-4
+    outer_lr : float, default=1e-3
         Learning rate ``beta`` of ``theta``.
     tune_solver : bool, default=False
         Train the weights of the solver's denoiser, and the numbers that its parameter `learnable`
@@ -138,15 +138,18 @@ default="per_step"
         Learning rate of the solver; None is `outer_lr`.
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
         How outer gradients change what is learned, see `skmetainv.training`.
-    lr_schedule : {"constant", "cosine"} or LearningRate, default="constant"
+    lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
         What the learning rates of the outer loop are multiplied by in the course of `fit`, see
         `skmetainv.training`.
     max_grad_norm : float, default=None
         Scale outer gradients down to this norm, of all that is learned together, where it is
         larger.
-    max_epochs : int, default=20
-        How often `fit` sees every image.
-    batch_size : int, default=5
+    augment : bool, default=True
+        Mirror half of the clean images left to right, others in every epoch. Measurements that
+        `fit` is given stay as they are.
+    max_epochs : int, default=None
+        How often `fit` sees every image. None is as often as gives 600 steps, at least twice.
+    batch_size : int, default=16
         Images per outer step, and images that `predict` restores at a time.
     early_stopping : bool, default=False
         Stop when the validation PSNR no longer rises, and keep the weights that had the best.
@@ -265,14 +268,15 @@ default="per_step"
         inner_loss: LossLike | InnerLoss = "l2",
         outer_loss: LossLike = "l2",
         algorithm: str | Algorithm = "maml",
-        outer_lr: float = 1e-4,
+        outer_lr: float = 1e-3,
         tune_solver: bool | str = "auto",
         solver_lr: float | None = None,
         optimizer: str | Optimizer = "adam",
-        lr_schedule: str | LearningRate = "constant",
+        lr_schedule: str | LearningRate = "cosine",
         max_grad_norm: float | None = None,
-        max_epochs: int = 20,
-        batch_size: int = 5,
+        augment: bool = True,
+        max_epochs: int | None = None,
+        batch_size: int = 16,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -306,6 +310,7 @@ default="per_step"
         self.optimizer = optimizer
         self.lr_schedule = lr_schedule
         self.max_grad_norm = max_grad_norm
+        self.augment = augment
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping

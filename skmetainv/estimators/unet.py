@@ -63,13 +63,16 @@ class UNetReconstructor(SupervisedReconstructor):
         Learning rate.
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
         How gradients change the weights, see `skmetainv.training`.
-    lr_schedule : {"constant", "cosine"} or LearningRate, default="constant"
+    lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
         What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
     max_grad_norm : float, default=None
         Scale gradients down to this norm where it is larger.
-    max_epochs : int, default=20
-        How often `fit` sees every image.
-    batch_size : int, default=5
+    augment : bool, default=True
+        Mirror half of the clean images left to right, others in every epoch. Measurements that
+        `fit` is given stay as they are.
+    max_epochs : int, default=None
+        How often `fit` sees every image. None is as often as gives 600 steps, at least twice.
+    batch_size : int, default=16
         Images in a step, and images that `predict` restores at a time.
     early_stopping : bool, default=False
         Stop when the validation PSNR no longer rises, and keep the weights that had the best.
@@ -175,10 +178,11 @@ class UNetReconstructor(SupervisedReconstructor):
         loss: LossLike = "l2",
         lr: float = 1e-3,
         optimizer: str | Optimizer = "adam",
-        lr_schedule: str | LearningRate = "constant",
+        lr_schedule: str | LearningRate = "cosine",
         max_grad_norm: float | None = None,
-        max_epochs: int = 20,
-        batch_size: int = 5,
+        augment: bool = True,
+        max_epochs: int | None = None,
+        batch_size: int = 16,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -204,6 +208,7 @@ class UNetReconstructor(SupervisedReconstructor):
         self.optimizer = optimizer
         self.lr_schedule = lr_schedule
         self.max_grad_norm = max_grad_norm
+        self.augment = augment
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping

@@ -24,7 +24,7 @@ Tensors = Mapping[str, torch.Tensor]
 
 # Pixels times weights that are worth one operation on a CPU: the crossover as measured with SIRENs
 # of 32 to 256 units on images of 25 x 25 and 64 x 64 pixels, two cores.
-_CPU_WORK = 2**22
+_CPU_WORK = 2**24
 
 #: Algorithm 1 by the name of its engine.
 ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}

@@ -83,6 +83,7 @@ class Run(NamedTuple):
     """What one call of `fit` or `partial_fit` asks of training."""
 
     n_epochs: int
+    """0 until it is known how many there are."""
     held_out: tuple[Any, Any]
     groups: Any
     go_on: bool
@@ -109,8 +110,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         What learning rates are multiplied by, over the epochs of `fit`.
     max_grad_norm : float or None
         Scale the gradient of all weights together down to this norm where it is larger.
-    max_epochs : int
-        How often `fit` sees every image.
+    augment : bool
+        Mirror half of the clean images left to right, others in every epoch.
+    max_epochs : int or None
+        How often `fit` sees every image; None is as often as gives `_enough_steps`.
     early_stopping : bool
         Stop when the validation PSNR no longer rises, and keep the weights that had the best.
     validation_fraction : float
@@ -134,7 +137,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         "optimizer": OPTIMIZER_CONSTRAINTS,
         "lr_schedule": LEARNING_RATE_CONSTRAINTS,
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "augment": ["boolean"],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -147,7 +151,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     optimizer: str | Optimizer
     lr_schedule: str | LearningRate
     max_grad_norm: float | None
-    max_epochs: int
+    augment: bool
+    max_epochs: int | None
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
@@ -158,6 +163,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
 
     #: What `history_` tells of the losses, by the names that the training loop is given.
     _figures: ClassVar[tuple[str, ...]] = ("loss",)
+    #: How many steps training makes where `max_epochs` is None, and in how many epochs at least.
+    _enough: ClassVar[tuple[int, int]] = (600, 2)
 
     @abstractmethod
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
@@ -238,9 +245,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         several processes train together, nothing is kept but the checkpoint that was written last.
         """
         go_on = self.warm_start and hasattr(self, "weights_")
-        return self._train(
-            X, y, Run(self.max_epochs, (X_val, y_val), groups, go_on, resumable=True)
-        )
+        return self._train(X, y, Run(0, (X_val, y_val), groups, go_on, resumable=True))
 
     @available_if(_without_early_stopping)
     def partial_fit(
@@ -313,6 +318,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         if run.groups is not None:
             check_consistent_length(problem.clean, run.groups)
             problem = problem._replace(groups=np.asarray(run.groups))
+        run = run._replace(n_epochs=run.n_epochs or self._n_epochs(len(problem.clean)))
         given = problem
         held_out = self._given_held_out(problem, *run.held_out)
         if rank_and_size()[1] > 1:
@@ -357,6 +363,13 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             epochs.end_training()
         return before | self._progress(loop, learner, before)
 
+    def _n_epochs(self, n_images: int) -> int:
+        """Return how often `fit` sees so many images."""
+        if self.max_epochs is not None:
+            return self.max_epochs
+        n_steps, n_epochs = self._enough
+        return max(n_epochs, -(-n_steps // -(-n_images // self.batch_size)))
+
     def _checked_training(self, problem: Problem) -> Criterion:
         """Return the criterion; what only training needs is checked before long work."""
         as_optimizer(self.optimizer).build([{"params": [torch.zeros(1)], "lr": 0.0}])
@@ -388,10 +401,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         optimizer = as_optimizer(self.optimizer).build(learner.groups)
         if before["_optimizer_state_"].get("of") == type(optimizer).__name__:
             load_arrays(optimizer, before["_optimizer_state_"]["averages"])
-        schedule = as_learning_rate(self.lr_schedule)
-        if not run.resumable and before["n_iter_"] >= self.max_epochs and not schedule.factor(1.0):
+        schedule, n_epochs = as_learning_rate(self.lr_schedule), self._n_epochs(batches.n_images)
+        if not run.resumable and before["n_iter_"] >= n_epochs and not schedule.factor(1.0):
             warn(
-                f"The learning rate is 0: its schedule ended after max_epochs={self.max_epochs}.",
+                f"The learning rate is 0: its schedule ended after max_epochs={n_epochs}.",
                 ConvergenceWarning,
             )
         return TrainingLoop(
@@ -401,7 +414,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             max_epochs=run.n_epochs,
             first_epoch=before["n_iter_"],
             learning_rate=schedule,
-            schedule=None if run.resumable else range(self.max_epochs),
+            schedule=None if run.resumable else range(n_epochs),
             max_grad_norm=self.max_grad_norm,
             early_stopping=EarlyStopping(self.n_iter_no_change, self.tol)
             if self.early_stopping
@@ -456,7 +469,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         images = self._source(problem.clean, geometry, allow_nan=allow_nan, name=name)
         if problem.measured is None:
             noise = as_noise(self.noise).build()
-            read: Any = SimulatedPairs(images, problem.A, noise, seed)
+            read: Any = SimulatedPairs(images, problem.A, noise, seed, self.augment)
         else:
             measured = self._source(problem.measured, geometry, measured=True, allow_nan=allow_nan)
             read = MeasuredPairs(images, measured)

@@ -10,7 +10,7 @@ import torch
 from skmetainv.arrays import ArraySource
 from skmetainv.noise import NoiseFunction
 from skmetainv.operators import ForwardMap
-from skmetainv.randomness import order_generator, training_generators
+from skmetainv.randomness import mirrored, order_generator, training_generators
 from skmetainv.training.processes import own_share
 
 #: Clean images ``x`` and their measurements ``y``.
@@ -67,16 +67,22 @@ class SimulatedPairs:
         Adds the noise.
     seed : int
         The draws of image i depend on the seed, the epoch and i alone.
+    augment : bool
+        Mirror half of the clean images left to right, others in every epoch.
     """
 
     images: ArraySource
     A: ForwardMap
     noise: NoiseFunction
     seed: int
+    augment: bool = False
 
     def __call__(self, indices: np.ndarray, epoch: int) -> Pair:
         """Return the clean images and the measurements of `epoch`."""
         x = self.images.read(indices)
+        if self.augment:
+            which = torch.from_numpy(mirrored(self.seed, epoch, indices)).to(x.device)
+            x = torch.where(which.reshape(-1, 1, 1, 1), x.flip(-1), x)
         return x, self.A.simulate(x, self.noise, training_generators(self.seed, epoch, indices))
 
 
