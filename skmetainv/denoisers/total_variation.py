@@ -5,7 +5,8 @@ from numbers import Integral, Real
 import torch
 
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
-from skmetainv.denoisers.differences import SQUARED_NORM, gradient, gradient_adjoint, project
+from skmetainv.denoisers.differences import gradient_adjoint
+from skmetainv.denoisers.dual_ascent import dual_ascent
 from skmetainv.parameters import Interval
 
 
@@ -68,10 +69,6 @@ class _TotalVariation(ClassicalModule):
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         weight = self.scale * noise_level
-        p = q = x.new_zeros(2, *x.shape)  # dual variables, their vectors no longer than 1
-        t = 1.0
-        for _ in range(self.n_iter):
-            p, before = project(q + gradient(x / weight - gradient_adjoint(q)) / SQUARED_NORM, 1), p
-            t, t_before = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
-            q = p + (t_before - 1) / t * (p - before)
+        u = x / weight
+        p = dual_ascent(u, u.new_zeros(2, *u.shape), self.n_iter)
         return x - weight * gradient_adjoint(p)
