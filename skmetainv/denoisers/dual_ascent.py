@@ -1,8 +1,8 @@
-"""Accelerated projected gradient ascent of total variation's dual, and its derivatives by hand.
+"""Accelerated projected gradient ascent in total variation's dual, and its derivatives by hand.
 
-Hundreds of small images' worth of operations, one after the other: recorded by autograd they cost
-thirty times what the numbers do. So all updates are one `torch.autograd.Function`, its derivative
-is another, and that one's derivative is written here as well. Inside, all is in place.
+The updates are many small operations, and autograd's own would be several times as many. So all
+updates are one `torch.autograd.Function`, and its derivative is another, which has one as well.
+Inside of them everything is in place.
 """
 
 from __future__ import annotations
@@ -16,78 +16,99 @@ from torch.autograd.function import once_differentiable
 
 from skmetainv.denoisers.differences import SQUARED_NORM
 
-_Project = Callable[[int, torch.Tensor], torch.Tensor]
-
 
 def dual_ascent(u: torch.Tensor, p: torch.Tensor, n_iter: int) -> torch.Tensor:
-    """Return dual variables of ``min_x 1/2 ||x - u||^2 + sum |grad x|``, whose ``x`` is
-    ``u - grad' p``.
+    """Return dual variables ``p`` of ``min_x 1/2 ||x - u||^2 + sum |grad x|``.
 
-    ``n_iter`` updates of the method of Beck and Teboulle from `p`, with ``||grad||^2 <= 8``::
+    ``u - grad' p`` approaches the minimiser. From ``q_0 = p_0`` there are `n_iter` updates of the
+    method of Beck and Teboulle, with ``||grad||^2 <= 8``::
 
-        p_k+1 = q_k + grad(u - grad' q_k) / 8, every vector longer than 1 brought to length 1
+        p_k+1 = q_k + grad(u - grad' q_k) / 8, brought into the ball of radius 1
         q_k+1 = p_k+1 + (t_k - 1) / t_k+1 (p_k+1 - p_k)
 
-    The result is differentiable twice, exactly, as that many updates; not a third time.
+    First and second derivatives are exactly those of so many updates. There are no third ones:
+    autograd refuses them.
 
     Parameters
     ----------
     u : tensor of shape (batch, channels, height, width)
-        Images, in units of the weight of the total variation.
+        Images, in units of the weight of total variation.
     p : tensor of shape (2, batch, channels, height, width)
-        Where to begin, vectors no longer than 1.
+        ``p_0``, in the ball.
     n_iter : int
         Number of updates, at least 1.
+
+    Returns
+    -------
+    p : tensor of shape (2, batch, channels, height, width)
+        ``p`` after the last update.
+
+    References
+    ----------
+    Beck and Teboulle, "Fast gradient-based algorithms for constrained total variation image
+    denoising and deblurring problems", IEEE Transactions on Image Processing, 2009.
     """
-    return _Ascent.apply(u, p, n_iter)
+    return _Ascent.apply(u, p, n_iter, torch.is_grad_enabled())[0]
 
 
-class _Projection(NamedTuple):
-    """The derivatives of the projections of all updates: ``v -> scale v - (along . v) along``."""
+class _Projections(NamedTuple):
+    """Derivatives of the projections of all updates: ``v -> scale v - (along . v) along``."""
 
     scale: torch.Tensor
     along: torch.Tensor
 
     @classmethod
-    def of(cls, p: torch.Tensor, scale: torch.Tensor) -> _Projection:
-        """Make it of projected vectors and of what they were multiplied by; `p` is overwritten."""
+    def of(cls, scale: torch.Tensor, p: torch.Tensor) -> _Projections:
+        """Return those that made `p` by a multiplication by `scale`; `p` is overwritten."""
         return cls(scale, p.mul_((scale * (scale < 1)).sqrt_()[:, None]))
 
-    def apply(self, k: int, v: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-        """Apply the derivative of update `k`, which is symmetric."""
-        along = self.along[k]
-        torch.mul(along, v, out=out)
-        dot = out[0] + out[1]
-        return torch.mul(self.scale[k], v, out=out).addcmul_(along, dot, value=-1)
-
     def second(self, v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """Return the second derivatives of all updates along `v` and `w`; symmetric, too."""
-        scale, along = self.scale[:, None], self.along
-        av, aw, vw = ((a * b).sum(1, keepdim=True) for a, b in ((along, v), (along, w), (v, w)))
-        radial = (vw * scale).sub_(av * aw, alpha=3)
-        return (radial * along).add_(v * aw * scale).add_(w * av * scale).mul_(-(scale.sqrt()))
+        """Return what all second derivatives make of `v` and `w`."""
+        scale, along = self.scale, self.along
+        av, aw, vw = _products(along, v), _products(along, w), _products(v, w)
+        radial = (vw * scale).addcmul_(av, aw, value=-3)[:, None] * along
+        across = radial.addcmul_(v, (aw * scale)[:, None]).addcmul_(w, (av * scale)[:, None])
+        return across.mul_(-scale.sqrt()[:, None])
+
+
+def _products(v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """Return the inner products of pixels' vectors, of all updates."""
+    return (v[:, 0] * w[:, 0]).addcmul_(v[:, 1], w[:, 1])
 
 
 class _Ascent(torch.autograd.Function):
+    """All updates.
+
+    The second output stands for what the updates project. It has no values of its own: it is where
+    second derivatives come in, so that they take the way back together with first ones.
+    """
+
     @staticmethod
-    def forward(ctx: Any, u: torch.Tensor, p: torch.Tensor, n_iter: int) -> torch.Tensor:
-        kept = n_iter if any(ctx.needs_input_grad) else 2
+    def forward(
+        ctx: Any, u: torch.Tensor, p: torch.Tensor, n_iter: int, keep: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        kept = n_iter if keep else min(2, n_iter)
         projected, scale = u.new_empty(kept, *p.shape), u.new_empty(kept, *u.shape)
+        place = list(zip(projected, scale, strict=True))
 
         def project(k: int, s: torch.Tensor) -> torch.Tensor:
-            r = scale[k % kept]
-            torch.mul(s[0], s[0], out=r).addcmul_(s[1], s[1]).clamp_(min=1).rsqrt_()
-            return torch.mul(s, r, out=projected[k % kept])
+            p, r = place[k % kept]
+            down, along = s
+            torch.mul(down, down, out=r).addcmul_(along, along).clamp_(min=1).rsqrt_()
+            return torch.mul(s, r, out=p)
 
-        result = _forward(u, p, n_iter, project)
-        if kept == n_iter:
-            ctx.save_for_backward(u, p)
-            ctx.projection = _Projection.of(projected, scale)
-        return result
+        result, s = _forth(u, p, n_iter, project), u.new_zeros(()).expand(n_iter, *p.shape)
+        if keep:
+            ctx.projections = _Projections.of(scale, projected)
+            ctx.save_for_backward(s)
+            ctx.set_materialize_grads(False)
+        return result, s
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        return *_Adjoint.apply(*ctx.saved_tensors, gradients[0], ctx.projection), None
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[Any, ...]:
+        (s,) = ctx.saved_tensors
+        keep = torch.is_grad_enabled()
+        return *_Adjoint.apply(s, *gradients, ctx.projections, keep), None, None
 
 
 class _Adjoint(torch.autograd.Function):
@@ -95,46 +116,66 @@ class _Adjoint(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, u: torch.Tensor, p: torch.Tensor, g: torch.Tensor, projection: _Projection
+        ctx: Any,
+        s: torch.Tensor,
+        g: torch.Tensor | None,
+        sources: torch.Tensor | None,
+        projections: _Projections,
+        keep: bool,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        ctx.projection, ctx.reached = projection, torch.empty_like(projection.along)
-        return _reverse(g, projection, reached=ctx.reached)
+        g = s.new_zeros(s.shape[1:]) if g is None else g
+        reached = g.new_empty(len(s) if keep else 1, *g.shape)
+        ctx.projections, ctx.reached = projections, reached
+        return _back(g, sources, projections, reached)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        du, dp = gradients
-        projection, moved = ctx.projection, torch.empty_like(ctx.reached)
-        out = [torch.empty_like(dp), torch.empty_like(dp)]
+        (du, dp), projections, moved = gradients, ctx.projections, torch.empty_like(ctx.reached)
+        of_update = list(zip(*projections, moved, strict=True))
+        out = torch.empty_like(dp), torch.empty_like(dp)
 
-        def project(k: int, s: torch.Tensor) -> torch.Tensor:
-            moved[k].copy_(s)
-            return projection.apply(k, s, out[k % 2])
+        def project(k: int, ds: torch.Tensor) -> torch.Tensor:
+            scale, along, kept = of_update[k]
+            return _derivative(scale, along, kept.copy_(ds), out[k % 2])
 
-        dg = _forward(du, dp, len(moved), project)
-        u, p = _reverse(torch.zeros_like(dp), projection, projection.second(ctx.reached, moved))
-        return u, p, dg, None
+        dg = _forth(du, dp, len(moved), project)
+        return projections.second(ctx.reached, moved), dg, None, None, None
+
+
+def _derivative(
+    scale: torch.Tensor, along: torch.Tensor, v: torch.Tensor, out: torch.Tensor
+) -> torch.Tensor:
+    """Return what the derivative of one projection, which is symmetric, makes of `v`."""
+    first, second = torch.mul(along, v, out=out)
+    product = first + second
+    return torch.mul(scale, v, out=out).addcmul_(along, product, value=-1)
 
 
 class _Step:
     """``q <- q + grad x / 8`` with ``x = u - grad' q``, in place."""
 
     def __init__(self, u: torch.Tensor, q: torch.Tensor):
-        self.u, self.q, self.x = u, q, torch.empty_like(q[0])
-        down, along, x = q[0][..., :-1, :], q[1][..., :-1], self.x
-        self.pairs = (down, x[..., 1:, :], x[..., :-1, :]), (along, x[..., 1:], x[..., :-1])
+        self.u, self.x = u, torch.empty_like(q[0])
+        x, down, along = self.x, q[0][..., :-1, :], q[1][..., :-1]
+        self.pairs = (down, x[..., :-1, :], x[..., 1:, :]), (along, x[..., :-1], x[..., 1:])
 
     def __call__(self) -> None:
         self.x.copy_(self.u)
-        for difference, after, before in self.pairs:
+        for difference, before, after in self.pairs:
             before.add_(difference)
             after.sub_(difference)
-        for difference, after, before in self.pairs:
+        for difference, before, after in self.pairs:
             difference.add_(after, alpha=1 / SQUARED_NORM).sub_(before, alpha=1 / SQUARED_NORM)
 
 
-def _forward(u: torch.Tensor, p: torch.Tensor, n_iter: int, project: _Project) -> torch.Tensor:
-    """Return ``p`` after all updates, with a projection or with its derivative."""
+def _forth(
+    u: torch.Tensor,
+    p: torch.Tensor,
+    n_iter: int,
+    project: Callable[[int, torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """Return the last ``p``, with the projections or, of differences, with their derivatives."""
     q = p.clone(memory_format=torch.contiguous_format)
     step = _Step(u, q)
     for k, momentum in enumerate(_momenta(n_iter)):
@@ -144,36 +185,36 @@ def _forward(u: torch.Tensor, p: torch.Tensor, n_iter: int, project: _Project) -
     return q
 
 
-def _reverse(
+def _back(
     g: torch.Tensor,
-    projection: _Projection,
-    sources: torch.Tensor | None = None,
-    reached: torch.Tensor | None = None,
+    sources: torch.Tensor | None,
+    projections: _Projections,
+    reached: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what `g`, the gradient of the result, becomes for ``u`` and the first ``p``.
+    """Return the gradients by ``u`` and the first ``p``, of `g`, the gradient by the last.
 
-    `sources` are gradients that come in at what every update projects; in `reached` those of what
-    it gives are kept.
+    `sources` are added to the gradients by what every update projects. Those by what it gives are
+    left in `reached`, as many as there is room for.
     """
-    q, after, v = g.clone(memory_format=torch.contiguous_format), *g.new_zeros(2, *g.shape)
-    step, total, later = _Step(g.new_zeros(g.shape[1:]), q), g.new_zeros(g.shape[1:]), 0.0
-    for k, momentum in reversed(list(enumerate(_momenta(len(projection.scale))))):
-        torch.mul(q, 1 + momentum, out=v).sub_(after, alpha=later)
-        if reached is not None:
-            reached[k].copy_(v)
+    q, after = g.clone(memory_format=torch.contiguous_format), torch.zeros_like(g)
+    total, later = g.new_zeros(g.shape[1:]), 0.0
+    step, places = _Step(torch.zeros_like(total), q), reached.unbind()
+    of_update = list(zip(_momenta(len(projections.scale)), *projections, strict=True))
+    for k, (momentum, scale, along) in reversed(list(enumerate(of_update))):
+        v = torch.mul(q, 1 + momentum, out=places[k % len(places)]).sub_(after, alpha=later)
+        later = momentum
         after.copy_(q)
-        projection.apply(k, v, out=q)
+        _derivative(scale, along, v, out=q)
         if sources is not None:
             q.add_(sources[k])
         step()
-        total.sub_(step.x, alpha=1 / SQUARED_NORM)  # x is minus grad' q
-        later = momentum
+        total.sub_(step.x, alpha=1 / SQUARED_NORM)  # x is minus grad' of what is projected
     return total, q
 
 
 @cache
 def _momenta(n_iter: int) -> list[float]:
-    """Return the factors of Beck and Teboulle; 0 at the end, where ``q`` is then ``p``."""
+    """Return ``(t_k - 1) / t_k+1``, and 0 for the last update, whose ``q`` is then its ``p``."""
     momenta, t = [], 1.0
     for _ in range(n_iter - 1):
         t, before = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
