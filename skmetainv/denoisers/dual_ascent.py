@@ -1,7 +1,7 @@
 """Accelerated projected gradient ascent in total variation's dual, and its derivatives by hand.
 
 The updates are many small operations, and autograd's own would be several times as many. So all
-updates are one `torch.autograd.Function`, and its derivative is another, which has one as well.
+updates are one `torch.autograd.Function`, its derivative is another, and that one's a third.
 Inside of them everything is in place.
 """
 
@@ -12,43 +12,40 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from skmetainv.denoisers.differences import SQUARED_NORM
 
 
-def dual_ascent(u: torch.Tensor, p: torch.Tensor, n_iter: int) -> torch.Tensor:
+def dual_ascent(u: torch.Tensor, n_iter: int) -> torch.Tensor:
     """Return dual variables ``p`` of ``min_x 1/2 ||x - u||^2 + sum |grad x|``.
 
-    ``u - grad' p`` approaches the minimiser. From ``q_0 = p_0`` there are `n_iter` updates of the
-    method of Beck and Teboulle, with ``||grad||^2 <= 8``::
+    ``u - grad' p`` approaches the minimiser. From ``p_0 = q_0 = 0`` there are `n_iter` updates of
+    the method of Beck and Teboulle, with ``||grad||^2 <= 8`` and ``t_0 = 1``::
 
         p_k+1 = q_k + grad(u - grad' q_k) / 8, brought into the ball of radius 1
+        t_k+1 = (1 + sqrt(1 + 4 t_k^2)) / 2
         q_k+1 = p_k+1 + (t_k - 1) / t_k+1 (p_k+1 - p_k)
 
-    First and second derivatives are exactly those of so many updates. There are no third ones:
-    autograd refuses them.
+    First and second derivatives are exactly those of so many updates. Third ones are refused.
 
     Parameters
     ----------
     u : tensor of shape (batch, channels, height, width)
         Images, in units of the weight of total variation.
-    p : tensor of shape (2, batch, channels, height, width)
-        ``p_0``, in the ball.
     n_iter : int
         Number of updates, at least 1.
 
     Returns
     -------
     p : tensor of shape (2, batch, channels, height, width)
-        ``p`` after the last update.
+        ``p`` after the last update, 0 past the last row and column.
 
     References
     ----------
     Beck and Teboulle, "Fast gradient-based algorithms for constrained total variation image
     denoising and deblurring problems", IEEE Transactions on Image Processing, 2009.
     """
-    return _Ascent.apply(u, p, n_iter, torch.is_grad_enabled())[0]
+    return _Ascent.apply(u, n_iter, u.requires_grad and torch.is_grad_enabled())[0]
 
 
 class _Projections(NamedTuple):
@@ -85,10 +82,10 @@ class _Ascent(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, u: torch.Tensor, p: torch.Tensor, n_iter: int, keep: bool
+        ctx: Any, u: torch.Tensor, n_iter: int, keep: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         kept = n_iter if keep else min(2, n_iter)
-        projected, scale = u.new_empty(kept, *p.shape), u.new_empty(kept, *u.shape)
+        projected, scale = u.new_empty(kept, 2, *u.shape), u.new_empty(kept, *u.shape)
         place = list(zip(projected, scale, strict=True))
 
         def project(k: int, s: torch.Tensor) -> torch.Tensor:
@@ -97,18 +94,19 @@ class _Ascent(torch.autograd.Function):
             torch.mul(down, down, out=r).addcmul_(along, along).clamp_(min=1).rsqrt_()
             return torch.mul(s, r, out=p)
 
-        result, s = _forth(u, p, n_iter, project), u.new_zeros(()).expand(n_iter, *p.shape)
+        p = _forth(u, n_iter, project)
+        s = u.new_zeros(()).expand(n_iter, *p.shape)
         if keep:
             ctx.projections = _Projections.of(scale, projected)
             ctx.save_for_backward(s)
             ctx.set_materialize_grads(False)
-        return result, s
+        return p, s
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[Any, ...]:
         (s,) = ctx.saved_tensors
         keep = torch.is_grad_enabled()
-        return *_Adjoint.apply(s, *gradients, ctx.projections, keep), None, None
+        return _Adjoint.apply(s, *gradients, ctx.projections, keep), None, None
 
 
 class _Adjoint(torch.autograd.Function):
@@ -122,25 +120,48 @@ class _Adjoint(torch.autograd.Function):
         sources: torch.Tensor | None,
         projections: _Projections,
         keep: bool,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> torch.Tensor:
         g = s.new_zeros(s.shape[1:]) if g is None else g
         reached = g.new_empty(len(s) if keep else 1, *g.shape)
         ctx.projections, ctx.reached = projections, reached
+        ctx.save_for_backward(s)
         return _back(g, sources, projections, reached)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        (du, dp), projections, moved = gradients, ctx.projections, torch.empty_like(ctx.reached)
+        (s,) = ctx.saved_tensors
+        by_s, by_g = _Second.apply(s, gradients[0], ctx.projections, ctx.reached)
+        return by_s, by_g, None, None, None
+
+
+class _Second(torch.autograd.Function):
+    """The derivative of `_Adjoint`, transposed: gradients by ``s`` and ``g``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        s: torch.Tensor,
+        du: torch.Tensor,
+        projections: _Projections,
+        reached: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        moved = torch.empty_like(reached)
         of_update = list(zip(*projections, moved, strict=True))
-        out = torch.empty_like(dp), torch.empty_like(dp)
+        out = torch.empty_like(moved[:2])
 
         def project(k: int, ds: torch.Tensor) -> torch.Tensor:
             scale, along, kept = of_update[k]
-            return _derivative(scale, along, kept.copy_(ds), out[k % 2])
+            return _derivative(scale, along, kept.copy_(ds), out[k % len(out)])
 
-        dg = _forth(du, dp, len(moved), project)
-        return projections.second(ctx.reached, moved), dg, None, None, None
+        dg = _forth(du, len(moved), project)
+        return projections.second(reached, moved), dg
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        raise RuntimeError(
+            "TotalVariation has first and second derivatives only, but a third one was asked for. "
+            "Differentiate twice at most, or use a denoiser that autograd differentiates."
+        )
 
 
 def _derivative(
@@ -156,27 +177,23 @@ class _Step:
     """``q <- q + grad x / 8`` with ``x = u - grad' q``, in place."""
 
     def __init__(self, u: torch.Tensor, q: torch.Tensor):
-        self.u, self.x = u, torch.empty_like(q[0])
+        self.u, self.q, self.x = u, q.unbind(), torch.empty_like(q[0])
         x, down, along = self.x, q[0][..., :-1, :], q[1][..., :-1]
         self.pairs = (down, x[..., :-1, :], x[..., 1:, :]), (along, x[..., :-1], x[..., 1:])
 
     def __call__(self) -> None:
-        self.x.copy_(self.u)
-        for difference, before, after in self.pairs:
-            before.add_(difference)
+        torch.add(self.u, self.q[0], out=self.x).add_(self.q[1])
+        for difference, _, after in self.pairs:
             after.sub_(difference)
         for difference, before, after in self.pairs:
             difference.add_(after, alpha=1 / SQUARED_NORM).sub_(before, alpha=1 / SQUARED_NORM)
 
 
 def _forth(
-    u: torch.Tensor,
-    p: torch.Tensor,
-    n_iter: int,
-    project: Callable[[int, torch.Tensor], torch.Tensor],
+    u: torch.Tensor, n_iter: int, project: Callable[[int, torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
     """Return the last ``p``, with the projections or, of differences, with their derivatives."""
-    q = p.clone(memory_format=torch.contiguous_format)
+    p, q = u.new_zeros(2, 2, *u.shape)
     step = _Step(u, q)
     for k, momentum in enumerate(_momenta(n_iter)):
         step()
@@ -190,14 +207,15 @@ def _back(
     sources: torch.Tensor | None,
     projections: _Projections,
     reached: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gradients by ``u`` and the first ``p``, of `g`, the gradient by the last.
+) -> torch.Tensor:
+    """Return the gradient by ``u`` of what has the gradient `g` by the last ``p``.
 
     `sources` are added to the gradients by what every update projects. Those by what it gives are
     left in `reached`, as many as there is room for.
     """
     q, after = g.clone(memory_format=torch.contiguous_format), torch.zeros_like(g)
     total, later = g.new_zeros(g.shape[1:]), 0.0
+    q[0][..., -1, :], q[1][..., -1] = 0, 0  # where p is always 0
     step, places = _Step(torch.zeros_like(total), q), reached.unbind()
     of_update = list(zip(_momenta(len(projections.scale)), *projections, strict=True))
     for k, (momentum, scale, along) in reversed(list(enumerate(of_update))):
@@ -209,7 +227,7 @@ def _back(
             q.add_(sources[k])
         step()
         total.sub_(step.x, alpha=1 / SQUARED_NORM)  # x is minus grad' of what is projected
-    return total, q
+    return total
 
 
 @cache

@@ -25,8 +25,8 @@ class TotalVariation(Denoiser):
     scale : float, default=1.0
         Weight per noise level. About 1 removes the noise of photographs.
     n_iter : int, default=50
-        Updates of the dual variable, by accelerated projected gradient; the result is that many
-        updates' and is differentiated as such.
+        Updates of the dual variable, by accelerated projected gradient. The result is that many
+        updates', and its first and second derivatives are exactly theirs; third ones are refused.
 
     References
     ----------
@@ -69,6 +69,4 @@ class _TotalVariation(ClassicalModule):
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         weight = self.scale * noise_level
-        u = x / weight
-        p = dual_ascent(u, u.new_zeros(2, *u.shape), self.n_iter)
-        return x - weight * gradient_adjoint(p)
+        return x - weight * gradient_adjoint(dual_ascent(x / weight, self.n_iter))
