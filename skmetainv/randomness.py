@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 # The first entry of a stream's spawn key: what the numbers are for.
-_WEIGHTS, _ORDER, _TRAINING, _EVALUATION, _HELD_OUT, _MIRRORED = range(6)
+_WEIGHTS, _ORDER, _TRAINING, _EVALUATION, _HELD_OUT, _AUGMENTATION = range(6)
 
 
 def integer_seed(random_state: Any) -> int:
@@ -54,9 +54,9 @@ def training_generators(seed: int, epoch: int, indices: Iterable[int]) -> list[n
     return [_generator(seed, _TRAINING, epoch, int(i)) for i in indices]
 
 
-def mirrored(seed: int, epoch: int, indices: Iterable[int]) -> np.ndarray:
-    """Return which images `epoch` sees mirrored, half of them on average."""
-    return np.array([_generator(seed, _MIRRORED, epoch, int(i)).random() < 0.5 for i in indices])
+def augmentation_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Return the generator of how `epoch` mirrors and shifts one image."""
+    return _generator(seed, _AUGMENTATION, epoch, index)
 
 
 def evaluation_generators(seed: int, indices: Iterable[int]) -> list[np.random.Generator]:

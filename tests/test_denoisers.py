@@ -20,6 +20,7 @@ from skmetainv.denoisers import (
     Wavelet,
 )
 from skmetainv.denoisers.differences import SQUARED_NORM, gradient, gradient_adjoint, project
+from skmetainv.denoisers.dual_ascent import dual_ascent
 from skmetainv.meta import InnerLoss
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED
@@ -66,6 +67,85 @@ def test_total_variation_is_scikit_image_s(shape):
     for channel, expected in zip(ours, z, strict=True):
         theirs = denoise_tv_chambolle(expected, weight=0.15, eps=0, max_num_iter=20_000)
         np.testing.assert_allclose(channel, theirs, atol=1e-4)
+
+
+def variation(x):
+    return gradient(x).square().sum(0).sqrt()
+
+
+@pytest.mark.parametrize("level", [0.02, 0.1, 0.5])
+def test_total_variation_is_the_proximal_step_to_a_duality_gap(level):
+    """``1/2 ||x - z||^2`` is between the error and half the gap, whatever made ``x``."""
+    z = images(2, 3, 12, 9)
+    gaps = []
+    for n_iter in (10, 50, 1000):
+        p = dual_ascent(z / level, n_iter)
+        assert p.square().sum(0).max() <= 1 + 1e-12
+        x = z - level * gradient_adjoint(p)
+        torch.testing.assert_close(x, TotalVariation(level, n_iter=n_iter).build((3, 12, 9))(z))
+        primal = 0.5 * (x - z).square().sum() + level * variation(x).sum()
+        gaps.append(float(primal - 0.5 * (z.square().sum() - x.square().sum())))
+    assert gaps[0] > gaps[1] > gaps[2] > -1e-10
+    assert gaps[2] < 1e-3 * level
+
+
+def by_autograd(u, n_iter):
+    """The updates as Beck and Teboulle write them, differentiated by autograd."""
+    p = q = u.new_zeros(2, *u.shape)
+    t = 1.0
+    for _ in range(n_iter):
+        p, before = project(q + gradient(u - gradient_adjoint(q)) / SQUARED_NORM, 1), p
+        t, t_before = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
+        q = p + (t_before - 1) / t * (p - before)
+    return p
+
+
+@pytest.mark.parametrize("n_iter", [1, 2, 40])
+def test_the_dual_s_derivatives_are_those_of_its_updates(n_iter):
+    found = []
+    for function in (dual_ascent, by_autograd):
+        u = (3 * images(2, 2, 7, 5)).requires_grad_()
+        p = function(u, n_iter)
+        (first,) = torch.autograd.grad(p, u, images(*p.shape, seed=1), create_graph=True)
+        (alone,) = torch.autograd.grad(p, u, images(*p.shape, seed=1), retain_graph=True)
+        both = (first * images(*u.shape, seed=2)).sum() + (p * images(*p.shape, seed=3)).sum()
+        (second,) = torch.autograd.grad(both, u)
+        found.append((p.detach(), first.detach(), alone, second))
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_the_dual_is_the_same_with_and_without_a_graph():
+    u = 3 * images(2, 1, 7, 5)
+    assert torch.equal(dual_ascent(u, 9), dual_ascent(u.clone().requires_grad_(), 9))
+    with torch.no_grad():
+        assert not dual_ascent(u.requires_grad_(), 9).requires_grad
+
+
+def test_third_derivatives_of_the_dual_are_refused():
+    u = (3 * images(1, 1, 3, 4)).requires_grad_()
+    (first,) = torch.autograd.grad(dual_ascent(u, 3).square().sum(), u, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), u, create_graph=True)
+    with pytest.raises(RuntimeError, match="a third one was asked for"):
+        torch.autograd.grad(second.square().sum(), u)
+    along = images(*u.shape, seed=1)  # a constant
+    (second,) = torch.autograd.grad((first * along).sum(), u, create_graph=True)
+    with pytest.raises(RuntimeError, match="a third one was asked for"):
+        torch.autograd.grad(second.square().sum(), u)
+
+
+def test_an_image_that_is_not_finite_leaves_the_others_as_they_are():
+    z = images(3, 1, 6, 5)
+    D = TotalVariation(0.3).build((1, 6, 5))
+    alone = D(z)
+    z[1, 0, 2, 3] = np.nan
+    z.requires_grad_()
+    x = D(z)
+    torch.testing.assert_close(x[::2], alone[::2])
+    (first,) = torch.autograd.grad(x[::2].square().sum(), z, create_graph=True)
+    (second,) = torch.autograd.grad(first[::2].square().sum(), z)
+    assert first[::2].isfinite().all()
+    assert second[::2].isfinite().all()
 
 
 def test_soft_thresholding_is_the_proximal_step_of_the_l1_norm():

@@ -442,3 +442,8 @@ def test_images_at_once_is_between_one_and_all():
     assert images_at_once([torch.zeros(1000, 1000)], A, 5) == 1
     assert images_at_once(iter([torch.zeros(1)]), A, 5) == 5
     assert 1 < images_at_once([torch.zeros(20, 20), torch.zeros(20)], A, 500) < 500
+    large = [torch.zeros(1000, 1000)]
+    assert images_at_once(large, A, 5, solved=True) >= images_at_once(large, A, 5)
+    small = Inpainting().build((1, 8, 8))
+    assert images_at_once(large, small, 5) == 1
+    assert images_at_once(large, small, 5, solved=True) == 5

@@ -67,6 +67,17 @@ def test_second_derivatives_are_exact(name, operator):
     assert torch.autograd.gradgradcheck(run, inputs)
 
 
+@pytest.mark.parametrize("name", [n for n, s in SOLVERS.items() if hasattr(s, "denoiser")])
+def test_second_derivatives_through_total_variation_are_exact(name):
+    denoiser = TotalVariation(0.3, n_iter=4)
+    f = type(SOLVERS[name])(**{**SOLVERS[name].get_params(deep=False), "denoiser": denoiser})
+    f, A = f.build(SMALL), OPERATORS["circular blur"].build(SMALL)
+    x, y = images(1, *SMALL), images(1, *A.measurement_shape, seed=1)
+    inputs = [t.requires_grad_() for t in (x, y)]
+    assert torch.autograd.gradcheck(lambda x, y: f(x, A.bind(y)), inputs)
+    assert torch.autograd.gradgradcheck(lambda x, y: f(x, A.bind(y)), inputs)
+
+
 def test_second_derivatives_with_respect_to_a_network_s_weights():
     rng = np.random.default_rng(0)
     denoiser = DnCNN(0.1, depth=3, width=2, max_epochs=1, precision="float64", random_state=0)

@@ -5,7 +5,8 @@ from numbers import Integral, Real
 import torch
 
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
-from skmetainv.denoisers.differences import SQUARED_NORM, gradient, gradient_adjoint, project
+from skmetainv.denoisers.differences import gradient_adjoint
+from skmetainv.denoisers.dual_ascent import dual_ascent
 from skmetainv.parameters import Interval
 
 
@@ -24,8 +25,8 @@ class TotalVariation(Denoiser):
     scale : float, default=1.0
         Weight per noise level. About 1 removes the noise of photographs.
     n_iter : int, default=50
-        Updates of the dual variable, by accelerated projected gradient; the result is that many
-        updates' and is differentiated as such.
+        Updates of the dual variable, by accelerated projected gradient. The result is that many
+        updates', and its first and second derivatives are exactly theirs; third ones are refused.
 
     References
     ----------
@@ -68,10 +69,4 @@ class _TotalVariation(ClassicalModule):
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         weight = self.scale * noise_level
-        p = q = x.new_zeros(2, *x.shape)  # dual variables, their vectors no longer than 1
-        t = 1.0
-        for _ in range(self.n_iter):
-            p, before = project(q + gradient(x / weight - gradient_adjoint(q)) / SQUARED_NORM, 1), p
-            t, t_before = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
-            q = p + (t_before - 1) / t * (p - before)
-        return x - weight * gradient_adjoint(p)
+        return x - weight * gradient_adjoint(dual_ascent(x / weight, self.n_iter))

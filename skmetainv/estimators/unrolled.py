@@ -63,8 +63,9 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     max_grad_norm : float, default=None
         Scale gradients down to this norm where it is larger.
     augment : bool, default=True
-        Mirror half of the clean images left to right, others in every epoch. Measurements that
-        `fit` is given stay as they are.
+        Mirror half of the clean images left to right, and shift all of them by up to a twelfth of
+        their height and width, otherwise in every epoch. Pairs that `fit` is given stay as they
+        are.
     max_epochs : int, default=None
         How often `fit` sees every image. None is as often as gives 600 steps, at least twice.
     batch_size : int, default=16

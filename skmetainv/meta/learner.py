@@ -25,6 +25,8 @@ Tensors = Mapping[str, torch.Tensor]
 # Pixels times weights that are worth one operation on a CPU: the crossover as measured with SIRENs
 # of 32 to 256 units on images of 25 x 25 and 64 x 64 pixels, two cores.
 _CPU_WORK = 2**24
+# Values of images at which a solver's operations cost more than to start them, with the same.
+_CPU_VALUES = 2**13
 
 #: Algorithm 1 by the name of its engine.
 ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
@@ -139,7 +141,8 @@ class MetaLearner:
         one_by_one = learning and self.algorithm.moves_shared and len(self.theta) > len(names)
         if self.engine == "higher" or one_by_one:
             return 1
-        return images_at_once([self.theta[name] for name in names], self.A, batch_size)
+        adapted = [self.theta[name] for name in names]
+        return images_at_once(adapted, self.A, batch_size, solved=self.inner.f is not start)
 
 
 def _parameters(module: Any) -> dict[str, torch.Tensor]:
@@ -159,7 +162,9 @@ def start(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
     return x
 
 
-def images_at_once(theta: Iterable[torch.Tensor], A: ForwardMap, n_images: int) -> int:
+def images_at_once(
+    theta: Iterable[torch.Tensor], A: ForwardMap, n_images: int, *, solved: bool = False
+) -> int:
     """Return how many of `n_images` to adapt at the same time for the best speed.
 
     A GPU takes them all. On a CPU images are stacked as long as their networks are small, so that
@@ -173,9 +178,13 @@ def images_at_once(theta: Iterable[torch.Tensor], A: ForwardMap, n_images: int) 
         The forward model.
     n_images : int
         How many images there are.
+    solved : bool, default=False
+        Whether there is a solver.
     """
     weights = list(theta)
     if weights[0].is_cuda:
         return n_images
-    work = sum(weight.numel() for weight in weights) * math.prod(A.image_shape)
-    return min(n_images, max(1, _CPU_WORK // work))
+    values = math.prod(A.image_shape)
+    work = sum(weight.numel() for weight in weights) * values
+    most = max(1, _CPU_WORK // work, _CPU_VALUES // values if solved else 1)
+    return min(n_images, most)

@@ -111,7 +111,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     max_grad_norm : float or None
         Scale the gradient of all weights together down to this norm where it is larger.
     augment : bool
-        Mirror half of the clean images left to right, others in every epoch.
+        Mirror and shift clean images, otherwise in every epoch.
     max_epochs : int or None
         How often `fit` sees every image; None is as often as gives `_enough_steps`.
     early_stopping : bool

@@ -10,11 +10,14 @@ import torch
 from skmetainv.arrays import ArraySource
 from skmetainv.noise import NoiseFunction
 from skmetainv.operators import ForwardMap
-from skmetainv.randomness import mirrored, order_generator, training_generators
+from skmetainv.randomness import augmentation_generator, order_generator, training_generators
 from skmetainv.training.processes import own_share
 
 #: Clean images ``x`` and their measurements ``y``.
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+
+# Images are shifted by up to one part in so many.
+_LARGEST_SHIFT = 12
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,27 @@ class Batches:
             yield self.read(indices, epoch) if len(indices) else None
 
 
+def augmented(x: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
+    """Return an image mirrored left to right, or not, and shifted by a few pixels.
+
+    Parameters
+    ----------
+    x : tensor of shape (channels, height, width)
+        The image.
+    generator : numpy.random.Generator
+        Draws whether it is mirrored, and two shifts of up to a twelfth of height and width. Pixels
+        that come in repeat those of the border.
+    """
+    if generator.random() < 0.5:
+        x = x.flip(-1)
+    for axis in (-2, -1):
+        n = x.shape[axis]
+        shift = int(generator.integers(-(n // _LARGEST_SHIFT), n // _LARGEST_SHIFT + 1))
+        places = (torch.arange(n, device=x.device) + shift).clamp(0, n - 1)
+        x = x.index_select(axis, places)
+    return x
+
+
 @dataclass(frozen=True)
 class SimulatedPairs:
     """Clean images with measurements simulated anew in every epoch.
@@ -67,8 +91,8 @@ class SimulatedPairs:
         Adds the noise.
     seed : int
         The draws of image i depend on the seed, the epoch and i alone.
-    augment : bool
-        Mirror half of the clean images left to right, others in every epoch.
+    augment : bool, default=False
+        Change the clean images in every epoch, see `augmented`.
     """
 
     images: ArraySource
@@ -81,8 +105,13 @@ class SimulatedPairs:
         """Return the clean images and the measurements of `epoch`."""
         x = self.images.read(indices)
         if self.augment:
-            which = torch.from_numpy(mirrored(self.seed, epoch, indices)).to(x.device)
-            x = torch.where(which.reshape(-1, 1, 1, 1), x.flip(-1), x)
+            places = zip(x, indices, strict=True)
+            x = torch.stack(
+                [
+                    augmented(x_i, augmentation_generator(self.seed, epoch, int(i)))
+                    for x_i, i in places
+                ]
+            )
         return x, self.A.simulate(x, self.noise, training_generators(self.seed, epoch, indices))
 
 
