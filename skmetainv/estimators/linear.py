@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from sklearn.model_selection import KFold
 
 from skmetainv.arrays import ArraySource
-from skmetainv.estimators.image_statistics import Statistics, learn_statistics
-from skmetainv.estimators.linear_estimates import LinearEstimate, LinearSystem
+from skmetainv.estimators.image_statistics import Statistics, learn_statistics, log_likelihoods
+from skmetainv.estimators.linear_estimates import LinearEstimate, LinearSystem, smallest_space
 from skmetainv.noise import GaussianNoise, Noise, as_noise
-from skmetainv.operators import Operator
+from skmetainv.operators import MissingPixels, Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed
@@ -31,7 +33,7 @@ from skmetainv.reconstruction.geometry import (
 from skmetainv.reconstruction.validation import check_device
 
 # The shares of the stationary covariance among which "auto" chooses.
-_SHRINKAGES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
+_SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
 
 # Statistics are learned from images of so many values altogether.
 _MOST_VALUES = 2**28
@@ -42,12 +44,33 @@ _VALUES_AT_ONCE = 2**22
 # The sample covariance has at most so many components, and so many values.
 _MOST_COMPONENTS, _MOST_FACTORS = 1024, 2**26
 
-# Shrinkage is chosen by folds, of more images by one split that holds out so many; the variance of
-# noise is found with so many.
-_FOLDS, _MOST_OF_FOLDS, _HELD_OUT = 5, 1000, 100
+# What is open is chosen by folds, the first of them alone of many images; so many of each are
+# restored.
+_FOLDS, _MOST_OF_FOLDS, _HELD_OUT = 4, 1000, 20
+
+# The variance of noise is found with so many images.
+_NOISE_IMAGES = 100
 
 # The mean variance of the noise counts as so many measurements of an entry's own.
 _NOISE_PRIOR = 10
+
+# Pixels of clean images that are not known are estimated so often, with this shrinkage.
+_FILLED, _FILLING_SHRINKAGE = 3, 0.9
+
+
+class Examples(NamedTuple):
+    """What is learned from: a problem, its images, and what gives their measurements."""
+
+    problem: Problem
+    clean: ArraySource
+    measure: Measure
+
+
+class Fold(NamedTuple):
+    """What was learned without some images, and the places of these."""
+
+    statistics: Statistics
+    held_out: np.ndarray
 
 
 class LinearReconstructor(Reconstructor):
@@ -62,7 +85,7 @@ class LinearReconstructor(Reconstructor):
         **Reconstructor._parameter_constraints,
         "shrinkage": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "flips": ["boolean"],
+        "flips": ["boolean", StrOptions({"auto"})],
     }
 
     def __init__(
@@ -72,7 +95,7 @@ class LinearReconstructor(Reconstructor):
         noise: float | Noise = 0.0,
         shrinkage: float | str = "auto",
         n_components: int | None = None,
-        flips: bool = False,
+        flips: bool | str = "auto",
         batch_size: int = 5,
         image_shape: tuple[int, ...] | None = None,
         data_range: float | tuple[float, float] | None = None,
@@ -121,85 +144,120 @@ class LinearReconstructor(Reconstructor):
     # ------------------------------------------------------------------ fitting
 
     def _learn(self, problem: Problem) -> dict[str, Any]:
-        geometry, allow_nan = problem.geometry, has_missing(problem.operator)
-        clean = self._source(problem.clean, geometry, allow_nan=allow_nan)
-        measured = None
-        if problem.measured is not None:
-            measured = self._source(problem.measured, geometry, measured=True, allow_nan=allow_nan)
-        measure = self._measure(problem.A, self.noise, integer_seed(self.random_state), measured)
-        places = _spread(len(clean), _MOST_VALUES // math.prod(geometry.images.tensor_shape))
-        variance = self._variance(problem, clean, places, measure)
-        shrinkage = self.shrinkage
-        if shrinkage == "auto":
-            shrinkage = self._chosen(problem, clean, places, measure, variance)
-        statistics = self._statistics(clean, places, geometry)
+        shape = problem.geometry.images.tensor_shape
+        places = spread(len(problem.clean), _MOST_VALUES // math.prod(shape))
+        examples = self._examples(problem)
+        variance = self._variance(examples, some(places, _NOISE_IMAGES))
+        flips, shrinkage = self._chosen(examples, places, variance)
+        statistics = self._statistics(examples, places, flips)
         return {
             "weights_": statistics._asdict(),
-            "shrinkage_": float(shrinkage),
-            "noise_variance_": geometry.measurements.to_array(variance[None])[0],
+            "shrinkage_": shrinkage,
+            "flips_": flips,
+            "noise_variance_": problem.geometry.measurements.to_array(variance[None])[0],
         }
 
-    def _statistics(self, clean: ArraySource, places: np.ndarray, geometry: Geometry) -> Statistics:
-        low, high = geometry.data_range
-        shape = geometry.images.tensor_shape
-        n_images = len(places) * (1 + self.flips)
-        most = min(_MOST_COMPONENTS, _MOST_FACTORS // math.prod(shape)) or 1
-        n_components = min(self.n_components or most, math.prod(shape), n_images)
+    def _examples(self, problem: Problem) -> Examples:
+        geometry, allow_nan = problem.geometry, has_missing(problem.operator)
+        clean = self._source(problem.clean, geometry, allow_nan=allow_nan)
+        measured = problem.measured
+        if measured is not None:
+            measured = self._source(measured, geometry, measured=True, allow_nan=allow_nan)
+        seed = integer_seed(self.random_state)
+        return Examples(problem, clean, self._measure(problem.A, self.noise, seed, measured))
+
+    def _statistics(self, examples: Examples, places: np.ndarray, flips: bool) -> Statistics:
+        """Return the statistics of some of the images."""
+        low, high = examples.problem.geometry.data_range
+        n_pixels = math.prod(examples.problem.A.image_shape)
+        n_images = len(places) * (1 + flips)
+        most = max(1, min(_MOST_COMPONENTS, _MOST_FACTORS // n_pixels, n_pixels))
+        n_components = most if self.n_components is None else min(self.n_components, n_pixels)
 
         def batches() -> Iterator[torch.Tensor]:
-            for own in _portions(places, _VALUES_AT_ONCE // math.prod(shape) or 1):
-                x = clean.read(own)
-                yield torch.cat([x, x.flip(-1)]) if self.flips else x
+            for own in portions(places, _VALUES_AT_ONCE // n_pixels):
+                x = examples.clean.read(own)
+                yield torch.cat([x, x.flip(-1)]) if flips else x
 
-        return learn_statistics(batches, n_images, n_components, high - low)
+        learn = partial(learn_statistics, batches, n_images, n_components, high - low)
+        statistics = learn()
+        if has_missing(examples.problem.operator) and any(x.isnan().any() for x in batches()):
+            for _ in range(_FILLED):
+                statistics = learn(fill=filling(statistics, examples.clean))
+        return statistics
 
-    def _variance(
-        self, problem: Problem, clean: ArraySource, places: np.ndarray, measure: Measure
-    ) -> torch.Tensor:
+    def _variance(self, examples: Examples, places: np.ndarray) -> torch.Tensor:
         """Return the variance of the noise of each entry of a measurement."""
-        shape = problem.A.measurement_shape
-        noise = as_noise(self.noise)
-        total = torch.zeros(shape, dtype=torch.float64, device=clean.device)
-        if problem.measured is None and isinstance(noise, GaussianNoise):
+        A, noise = examples.problem.A, as_noise(self.noise)
+        shape = A.measurement_shape
+        total = torch.zeros(shape, dtype=torch.float64, device=examples.clean.device)
+        if examples.problem.measured is None and isinstance(noise, GaussianNoise):
             return total + noise.noise_level**2
         count = torch.zeros_like(total)
-        for own in self._batches_of(_some(places, _HELD_OUT)):
-            x = clean.read(own)
-            y = measure(x, own)
-            r = y - problem.A(x)
-            seen = ~r.isnan()
-            if problem.A.observed is not None:
-                seen &= problem.A.observed
-            total += torch.where(seen, r, 0.0).double().square().sum(0)
-            count += seen.sum(0)
+        with torch.no_grad():
+            for own in portions(places, self.batch_size):
+                x = examples.clean.read(own)
+                r = examples.measure(x, own) - A(x)
+                seen = ~r.isnan() if A.observed is None else A.observed & ~r.isnan()
+                total += torch.where(seen, r, 0.0).double().square().sum(0)
+                count += seen.sum(0)
         mean = total.sum() / count.sum().clamp(min=1)
         return (total + _NOISE_PRIOR * mean) / (count + _NOISE_PRIOR)
 
-    def _batches_of(self, places: np.ndarray) -> Iterator[np.ndarray]:
-        return _portions(places, self.batch_size)
+    # ------------------------------------------------------------------ what held-out images tell
 
     def _chosen(
-        self,
-        problem: Problem,
-        clean: ArraySource,
-        places: np.ndarray,
-        measure: Measure,
-        variance: torch.Tensor,
-    ) -> float:
-        """Return the shrinkage with which images held out are restored best."""
-        n_images = len(places)
-        if n_images == 1:
-            return 1.0
-        errors = np.zeros(len(_SHRINKAGES))
-        for known, held_out in _folds(n_images):
-            statistics = self._statistics(clean, places[known], problem.geometry)
-            system = self._system(problem, statistics, variance)
-            for k, shrinkage in enumerate(_SHRINKAGES):
-                G = system.estimate(shrinkage)
-                for own in self._batches_of(places[held_out]):
-                    x = clean.read(own)
-                    errors[k] += _error(x, self._restored_by(G, problem.A, measure(x, own)))
-        return _SHRINKAGES[int(errors.argmin())]
+        self, examples: Examples, places: np.ndarray, variance: torch.Tensor
+    ) -> tuple[bool, float]:
+        """Return whether images are mirrored, too, and the shrinkage.
+
+        Large systems take too long to try: then images are not mirrored, and the likeliest
+        shrinkage is taken.
+        """
+        direct = smallest_space(examples.problem.A, has_missing(self.operator)) != "iterative"
+        mirrored = {"auto": (False, True) if direct else (False,)}.get(self.flips, (self.flips,))
+        shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
+        if len(mirrored) == len(shrinkages) == 1 or len(places) == 1:
+            return bool(mirrored[0]), shrinkages[-1]
+        best = (math.inf, False, 1.0)
+        for flips in mirrored:
+            folds = self._folds(examples, places, bool(flips), 1 if not direct else _FOLDS)
+            near = _likely(folds, examples.clean, shrinkages, 1 if direct else 0)
+            errors = np.zeros(len(near))
+            for fold in folds if len(near) * len(mirrored) > 1 else ():
+                errors += self._errors(examples, fold, variance, near)
+            best = min(best, (errors.min(), bool(flips), near[int(errors.argmin())]))
+        return best[1:]
+
+    def _folds(
+        self, examples: Examples, places: np.ndarray, flips: bool, n_folds: int
+    ) -> list[Fold]:
+        """Return what is learned without some of the images, and the places of some of these."""
+        folds = KFold(min(_FOLDS, len(places))).split(places)
+        few = islice(folds, n_folds if len(places) <= _MOST_OF_FOLDS else 1)
+        return [
+            Fold(self._statistics(examples, places[i], flips), some(places[j], _HELD_OUT))
+            for i, j in few
+        ]
+
+    def _errors(
+        self, examples: Examples, fold: Fold, variance: torch.Tensor, shrinkages: Sequence[float]
+    ) -> np.ndarray:
+        """Return the errors on the held-out images of a fold, one per shrinkage."""
+        system = self._system(examples.problem, fold.statistics, variance)
+        return np.array(
+            [
+                self._error(system.estimate(shrinkage, for_few=True), examples, fold.held_out)
+                for shrinkage in shrinkages
+            ]
+        )
+
+    def _error(self, G: LinearEstimate, examples: Examples, places: np.ndarray) -> float:
+        """Return the sum over images of the logarithm of the mean squared error."""
+        x = examples.clean.read(places)
+        restored = self._restored_by(G, examples.problem.A, examples.measure(x, places))
+        squares = (restored - x).double().square().flatten(1)
+        return float(squares.nanmean(1).clamp(min=1e-300).log().sum())
 
     def _system(
         self, problem: Problem, statistics: Statistics, variance: torch.Tensor
@@ -239,29 +297,37 @@ class LinearReconstructor(Reconstructor):
         )
 
 
-def _spread(n: int, most: int) -> np.ndarray:
+def filling(statistics: Statistics, source: ArraySource) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what replaces NaN in images by the linear estimate from their other pixels."""
+    shape = source.layout.tensor_shape
+    A = MissingPixels().build(shape).to(source.device)
+    none = torch.zeros((), dtype=torch.float64, device=source.device)
+    system = LinearSystem(A, statistics, none, True, source.dtype)
+    if system.space == "iterative":
+        return lambda x: x
+    G = system.estimate(_FILLING_SHRINKAGE)
+    return lambda x: torch.where(x.isnan(), G(A.bind(x)), x)
+
+
+def spread(n: int, most: int) -> np.ndarray:
     """Return the places of at most so many of `n` images, evenly spread."""
     return np.unique(np.linspace(0, n - 1, min(n, max(most, 1))).round().astype(int))
 
 
-def _some(places: np.ndarray, most: int) -> np.ndarray:
-    return places[_spread(len(places), most)]
+def some(places: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many places, evenly spread."""
+    return places[spread(len(places), most)]
 
 
-def _portions(places: np.ndarray, n: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(places), n):
-        yield places[start : start + n]
+def portions(places: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    """Yield the places, about `n` at a time."""
+    yield from (places[k : k + max(n, 1)] for k in range(0, len(places), max(n, 1)))
 
 
-def _folds(n_images: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the places of images to learn from, and of those held out."""
-    if n_images <= _MOST_OF_FOLDS:
-        yield from KFold(min(_FOLDS, n_images)).split(np.empty(n_images))
-    else:
-        yield np.arange(n_images - _HELD_OUT), np.arange(n_images - _HELD_OUT, n_images)
-
-
-def _error(x: torch.Tensor, restored: torch.Tensor) -> float:
-    """Return the sum over images of the logarithm of the mean squared error."""
-    squares = (restored - x).double().square().flatten(1)
-    return float(squares.nanmean(1).clamp(min=1e-300).log().sum())
+def _likely(
+    folds: Sequence[Fold], clean: ArraySource, shrinkages: Sequence[float], beside: int
+) -> Sequence[float]:
+    """Return the likeliest shrinkage of images that are held out, and so many on each side."""
+    values = [log_likelihoods(own, clean.read(places), shrinkages) for own, places in folds]
+    k = int(np.sum(values, axis=0).argmax())
+    return shrinkages[max(k - beside, 0) : k + beside + 1]
