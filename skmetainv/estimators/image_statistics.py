@@ -79,10 +79,11 @@ class Covariance(nn.Module):
 
     def __init__(self, statistics: Statistics, shrinkage: float):
         super().__init__()
-        self.shrinkage = shrinkage
+        self.shrinkage = shrinkage  # at 1 no sample covariance is kept
+        factor = statistics.factor[: len(statistics.factor) if shrinkage < 1 else 0]
         powers, rotation = np.linalg.eigh(statistics.power)
         own = {
-            "factor": statistics.factor.reshape(len(statistics.factor), -1),
+            "factor": factor.reshape(len(factor), statistics.scale.size),
             "scale": statistics.scale,
             "rotation": np.ascontiguousarray(rotation.transpose(2, 3, 0, 1)),
             "deviation": np.ascontiguousarray(np.sqrt(powers).transpose(2, 0, 1)),
@@ -222,7 +223,7 @@ def log_likelihoods(
     images : tensor of shape (batch, channels, height, width)
         Images from which nothing was learned; what is NaN counts as the mean.
     shrinkages : sequence of float
-        Shares ``a`` of the stationary part.
+        Shares ``a`` of the stationary part, positive.
 
     Returns
     -------

@@ -215,18 +215,18 @@ class LinearReconstructor(Reconstructor):
         shrinkage is taken.
         """
         direct = smallest_space(examples.problem.A, has_missing(self.operator)) != "iterative"
-        mirrored = {"auto": (False, True) if direct else (False,)}.get(self.flips, (self.flips,))
+        mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
         if len(mirrored) == len(shrinkages) == 1 or len(places) == 1:
-            return bool(mirrored[0]), shrinkages[-1]
+            return mirrored[0], shrinkages[-1]
         best = (math.inf, False, 1.0)
         for flips in mirrored:
-            folds = self._folds(examples, places, bool(flips), 1 if not direct else _FOLDS)
+            folds = self._folds(examples, places, flips, _FOLDS if direct else 1)
             near = _likely(folds, examples.clean, shrinkages, 1 if direct else 0)
             errors = np.zeros(len(near))
             for fold in folds if len(near) * len(mirrored) > 1 else ():
                 errors += self._errors(examples, fold, variance, near)
-            best = min(best, (errors.min(), bool(flips), near[int(errors.argmin())]))
+            best = min(best, (errors.min(), flips, near[int(errors.argmin())]))
         return best[1:]
 
     def _folds(
@@ -328,6 +328,8 @@ def _likely(
     folds: Sequence[Fold], clean: ArraySource, shrinkages: Sequence[float], beside: int
 ) -> Sequence[float]:
     """Return the likeliest shrinkage of images that are held out, and so many on each side."""
+    if len(shrinkages) == 1:
+        return shrinkages
     values = [log_likelihoods(own, clean.read(places), shrinkages) for own, places in folds]
     k = int(np.sum(values, axis=0).argmax())
     return shrinkages[max(k - beside, 0) : k + beside + 1]

@@ -23,7 +23,7 @@ _OWN_ENTRIES = 4096
 
 # The least variance of noise, in shares of the mean variance of exact measurements: with matrices
 # in double precision, and for conjugate gradients.
-_LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-4
+_LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-3
 
 # Traces and responses are means over so many images of random signs, and over so many frequencies.
 _PROBES, _NEIGHBOURS = 8, 7
@@ -284,7 +284,7 @@ class LinearSystem:
 
     def _measure(self) -> None:
         """Keep ``A C`` and ``A C A'`` of both covariances."""
-        covariance = self._covariance(1.0).double()
+        covariance = self._covariance(0.5).double()
         A = self.A.explicit()[0][self._observed()]
         rows = A.reshape(-1, *self.mean.shape)
         self.cross = [covariance.sample(rows).flatten(1), covariance.stationary(rows).flatten(1)]
@@ -309,7 +309,7 @@ class LinearSystem:
 
     def _draw_back(self) -> None:
         """Keep ``A' R^-1 A``, and both covariances as matrices."""
-        covariance = self._covariance(1.0).double()
+        covariance = self._covariance(0.5).double()
         pixels = torch.eye(self.n_pixels, dtype=torch.float64, device=self.device)
         images = pixels.reshape(-1, *self.mean.shape)
         self.information = torch.cat(
