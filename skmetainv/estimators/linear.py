@@ -17,7 +17,8 @@ from skmetainv.arrays import ArraySource
 from skmetainv.estimators.image_statistics import Statistics, learn_statistics, log_likelihoods
 from skmetainv.estimators.linear_estimates import LinearEstimate, LinearSystem, smallest_space
 from skmetainv.noise import GaussianNoise, Noise, as_noise
-from skmetainv.operators import MissingPixels, Operator
+from skmetainv.operators import LinearMap, MissingPixels, Operator
+from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed
@@ -76,9 +77,121 @@ class Fold(NamedTuple):
 class LinearReconstructor(Reconstructor):
     """Restore images by the linear estimate of least mean squared error.
 
-    ``x = mu + C A' (A C A' + R)^-1 (y - A mu)``, with the mean ``mu`` and the covariance ``C`` of
-    the images that `fit` was given and the variances ``R`` of the noise (empirical Bayes). Other
-    fields call it the Wiener filter, Gaussian process regression or kriging.
+    ``x = mu + C A' (A C A' + R)^-1 (y - A mu)``, with mean ``mu`` and covariance ``C`` of the
+    images that `fit` was given and the variances ``R`` of the noise. No other linear estimate has
+    a smaller mean squared error on images of this mean and covariance. It is known as Wiener
+    filter, Gaussian process regression, kriging or empirical Bayes.
+
+    The covariance is ``C = (1 - a) L L' + a E S E``: the sample covariance, exact for few images
+    and of low rank for many pixels, and a stationary one. ``S`` is diagonal in cosine space (with
+    the covariance of the channels at each frequency), and ``E`` gives each pixel its own variance.
+
+    Parameters
+    ----------
+    operator : Operator, default=None
+        The forward model ``A``; None is the identity (denoising). One that is not linear is
+        replaced by its Jacobian at the mean image; what that leaves of the training images'
+        measurements counts as noise.
+    noise : float or Noise, default=0.0
+        Noise of measurements; a number is the standard deviation of Gaussian noise, in the units of
+        the measurement. Of any other noise `fit` finds the mean variance of each entry, by
+        simulation on 100 images. Of pairs it is found from ``y - A x``, and `noise` plays no part.
+    shrinkage : float or "auto", default="auto"
+        The share ``a`` of the stationary covariance, in [0, 1]; see Notes for "auto". Few images
+        need more of it.
+    n_components : int, default=None
+        Largest rank of the sample covariance; None is 1024, or fewer of images of more than 65536
+        values.
+    flips : bool or "auto", default="auto"
+        Whether images mirrored left to right count, too; "auto" is what restores held-out images
+        better.
+    batch_size : int, default=5
+        Images that are restored at a time.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
+        square if they can be, else one row.
+    data_range : float or (float, float), default=None
+        The largest value of images, or the least and the largest; all values are then taken as
+        they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
+        uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
+    clip : (float, float), default=None
+        Clip predictions to this range.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Floating-point type of the images and of conjugate gradients; "bfloat16" is float32 here,
+        for there is no network. Matrices are factorised in double precision.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device when there is one, else the CPU.
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of the masks and the noise of measurements that are simulated.
+
+    Attributes
+    ----------
+    weights_ : dict of str to ndarray
+        What was learned, of images as (channels, height, width): ``mean``; ``factor``, the rows of
+        ``L'``; ``scale``, the diagonal of ``E``; ``power``, the covariance of the channels at each
+        frequency, of shape (height, width, channels, channels).
+    shrinkage_ : float
+        The share of the stationary covariance.
+    flips_ : bool
+        Whether mirrored images were counted.
+    noise_variance_ : ndarray of shape measurement_shape_
+        The variance of the noise.
+    operator_ : Operator
+        A copy of the parameter.
+    image_shape_ : tuple of int
+        Shape of an image.
+    measurement_shape_ : tuple of int
+        Shape of a measurement in the array that `predict` takes.
+    data_range_ : (float, float)
+        The least and the largest value that images nominally have.
+    n_features_in_ : int
+        Length of the second axis of the `X` that was fitted.
+    feature_names_in_ : ndarray of str
+        Column names, where `X` was a data frame.
+
+    Notes
+    -----
+    ``shrinkage="auto"``: of eleven values the one with which held-out images are likeliest, and its
+    two neighbours, are tried on the measurements of up to 80 held-out images, in four folds (in
+    one, of more than 1000 images). The mean logarithm of the squared error decides.
+
+    The system is solved in measurement space or in image space, whichever is smaller, by one matrix
+    that is computed once (up to 16 million entries: images of 64 x 64 pixels, say), or by one
+    factorisation for each image where masks vary. Larger ones are solved by conjugate gradients for
+    each image, preconditioned in cosine space. There the likeliest shrinkage is taken as it is, and
+    `flips="auto"` is False.
+
+    Images are read in batches, from memory maps, too. Of more than 2**28 values altogether, evenly
+    spread images are read, as many as have so many values.
+
+    Without noise a share of the mean variance of exact measurements is assumed, 1e-8, or 1e-3 in
+    conjugate gradients. So ``noise=0`` trusts every digit of a measurement: blurred images that are
+    not free of noise need its standard deviation.
+
+    Pixels of clean images that are NaN are left out of mean and variances. For the covariances they
+    are estimated from the other pixels, in turns; of large images they count as the mean.
+
+    References
+    ----------
+    Kay, "Fundamentals of statistical signal processing: estimation theory", Prentice Hall, 1993,
+    chapter 12.
+
+    Rasmussen and Williams, "Gaussian processes for machine learning", MIT Press, 2006.
+
+    Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices",
+    Journal of Multivariate Analysis, 2004.
+
+    Examples
+    --------
+    >>> from skmetainv import LinearReconstructor
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.operators import Inpainting
+    >>> faces = load_faces()
+    >>> est = LinearReconstructor(Inpainting(), random_state=0).fit(faces[:80])
+    >>> est.predict(est.simulate(faces[80:])).shape
+    (20, 25, 25)
+    >>> est.score(faces[80:]) > 27.5
+    True
     """
 
     _parameter_constraints = {
@@ -137,7 +250,14 @@ class LinearReconstructor(Reconstructor):
         ------
         ValueError
             If a parameter is out of its range, if the arrays are not images, or if the operator
-            does not take them.
+            does not take them, or has no derivative that can be differentiated.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If linear systems were not solved.
+        DataConversionWarning
+            If images, measurements or the noise are in units that can hardly be meant.
         """
         return self._fit(X, y, self._learn)
 
@@ -187,22 +307,31 @@ class LinearReconstructor(Reconstructor):
         return statistics
 
     def _variance(self, examples: Examples, places: np.ndarray) -> torch.Tensor:
-        """Return the variance of the noise of each entry of a measurement."""
+        """Return the variance of each entry of a measurement around its linear prediction."""
         A, noise = examples.problem.A, as_noise(self.noise)
-        shape = A.measurement_shape
-        total = torch.zeros(shape, dtype=torch.float64, device=examples.clean.device)
-        if examples.problem.measured is None and isinstance(noise, GaussianNoise):
+        total = torch.zeros(A.measurement_shape, dtype=torch.float64, device=examples.clean.device)
+        is_linear = isinstance(A, LinearMap)
+        if is_linear and examples.problem.measured is None and isinstance(noise, GaussianNoise):
             return total + noise.noise_level**2
         count = torch.zeros_like(total)
         with torch.no_grad():
+            predicted = A if is_linear else self._linearized(examples, places)
             for own in portions(places, self.batch_size):
                 x = examples.clean.read(own)
-                r = examples.measure(x, own) - A(x)
+                r = examples.measure(x, own) - predicted(x)
                 seen = ~r.isnan() if A.observed is None else A.observed & ~r.isnan()
                 total += torch.where(seen, r, 0.0).double().square().sum(0)
                 count += seen.sum(0)
         mean = total.sum() / count.sum().clamp(min=1)
         return (total + _NOISE_PRIOR * mean) / (count + _NOISE_PRIOR)
+
+    def _linearized(self, examples: Examples, places: np.ndarray) -> Reconstruct:
+        """Return the linear approximation of a nonlinear map at the mean of some images."""
+        A, images = examples.problem.A, examples.clean
+        total = sum(images.read(own).nan_to_num().sum(0) for own in portions(places, 1))
+        mean = torch.as_tensor(total)[None] / len(places)
+        J, expected = LinearizedMap(A, mean), A(mean)
+        return lambda x: expected + J(x - mean)
 
     # ------------------------------------------------------------------ what held-out images tell
 
