@@ -17,7 +17,7 @@ from skmetainv.arrays import ArraySource
 from skmetainv.estimators.image_statistics import Statistics, learn_statistics, log_likelihoods
 from skmetainv.estimators.linear_estimates import LinearEstimate, LinearSystem, smallest_space
 from skmetainv.noise import GaussianNoise, Noise, as_noise
-from skmetainv.operators import LinearMap, MissingPixels, Operator
+from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
@@ -254,8 +254,6 @@ class LinearReconstructor(Reconstructor):
 
         Warns
         -----
-        ConvergenceWarning
-            If linear systems were not solved.
         DataConversionWarning
             If images, measurements or the noise are in units that can hardly be meant.
         """
@@ -373,7 +371,8 @@ class LinearReconstructor(Reconstructor):
         self, examples: Examples, fold: Fold, variance: torch.Tensor, shrinkages: Sequence[float]
     ) -> np.ndarray:
         """Return the errors on the held-out images of a fold, one per shrinkage."""
-        system = self._system(examples.problem, fold.statistics, variance)
+        _, _, geometry, operator, _ = examples.problem
+        system = self._system(operator, geometry, fold.statistics, variance)
         return np.array(
             [
                 self._error(system.estimate(shrinkage, for_few=True), examples, fold.held_out)
@@ -389,11 +388,10 @@ class LinearReconstructor(Reconstructor):
         return float(squares.nanmean(1).clamp(min=1e-300).log().sum())
 
     def _system(
-        self, problem: Problem, statistics: Statistics, variance: torch.Tensor
+        self, operator: Operator, geometry: Geometry, statistics: Statistics, variance: torch.Tensor
     ) -> LinearSystem:
-        A = problem.operator.build(problem.geometry.images.tensor_shape)
-        varies = has_missing(problem.operator)
-        return LinearSystem(A.to(variance.device), statistics, variance, varies, self._dtype())
+        A = operator.build(geometry.images.tensor_shape).to(variance.device)
+        return LinearSystem(A, statistics, variance, has_missing(operator), self._dtype())
 
     # ------------------------------------------------------------------ prediction
 
@@ -406,16 +404,15 @@ class LinearReconstructor(Reconstructor):
             self._warn_of_divergence,
         )
 
-    def _restored_by(self, G: LinearEstimate, A: Any, y: torch.Tensor) -> torch.Tensor:
+    def _restored_by(self, G: LinearEstimate, A: ForwardMap, y: torch.Tensor) -> torch.Tensor:
         n = images_to_stack(self.batch_size, A.image_shape, y.device)
         return in_equal_chunks(lambda y_i: G(A.bind(y_i)), y, n)
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
-        problem = Problem(None, None, geometry, self.operator_, None)  # type: ignore[arg-type]
-        variance = geometry.measurements.to_tensor(
-            torch.from_numpy(np.array(self.noise_variance_))[None]
-        )[0].to(check_device(self.device))
-        system = self._system(problem, Statistics(**self.weights_), variance)
+        variance = torch.from_numpy(np.array(self.noise_variance_)).to(check_device(self.device))
+        variance = geometry.measurements.to_tensor(variance[None])[0]
+        statistics = Statistics(**self.weights_)
+        system = self._system(self.operator_, geometry, statistics, variance)
         return {**super()._build_parts(geometry), "G": system.estimate(self.shrinkage_)}
 
     def _bound_to_size(self) -> str | None:
