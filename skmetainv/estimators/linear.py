@@ -45,9 +45,9 @@ _VALUES_AT_ONCE = 2**22
 # The sample covariance has at most so many components, and so many values.
 _MOST_COMPONENTS, _MOST_FACTORS = 1024, 2**26
 
-# What is open is chosen by folds, the first of them alone of many images; so many of each are
-# restored.
-_FOLDS, _MOST_OF_FOLDS, _HELD_OUT = 4, 1000, 20
+# What is open is chosen by folds, the first of them alone of many images or many pixels; so many
+# images of each are restored.
+_FOLDS, _MOST_OF_FOLDS, _PIXELS_OF_FOLDS, _HELD_OUT = 4, 1000, 2048, 20
 
 # The variance of noise is found with so many images.
 _NOISE_IMAGES = 100
@@ -152,8 +152,9 @@ class LinearReconstructor(Reconstructor):
     Notes
     -----
     ``shrinkage="auto"``: of eleven values the one with which held-out images are likeliest, and its
-    two neighbours, are tried on the measurements of up to 80 held-out images, in four folds (in
-    one, of more than 1000 images). The mean logarithm of the squared error decides.
+    two neighbours, are tried on the measurements of up to 80 held-out images, in four folds (in the
+    first one alone of more than 1000 images, or of images of more than 2048 values). The mean
+    logarithm of the squared error decides.
 
     The system is solved in measurement space or in image space, whichever is smaller, by one matrix
     that is computed once (up to 16 million entries: images of 64 x 64 pixels, say), or by one
@@ -341,14 +342,16 @@ class LinearReconstructor(Reconstructor):
         Large systems take too long to try: then images are not mirrored, and the likeliest
         shrinkage is taken.
         """
-        direct = smallest_space(examples.problem.A, has_missing(self.operator)) != "iterative"
+        A = examples.problem.A
+        direct = smallest_space(A, has_missing(self.operator)) != "iterative"
+        n_folds = _FOLDS if math.prod(A.image_shape) <= _PIXELS_OF_FOLDS else 1
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
         if len(mirrored) == len(shrinkages) == 1 or len(places) == 1:
             return mirrored[0], shrinkages[-1]
         best = (math.inf, False, 1.0)
         for flips in mirrored:
-            folds = self._folds(examples, places, flips, _FOLDS if direct else 1)
+            folds = self._folds(examples, places, flips, n_folds)
             near = _likely(folds, examples.clean, shrinkages, 1 if direct else 0)
             errors = np.zeros(len(near))
             for fold in folds if len(near) * len(mirrored) > 1 else ():
