@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 import torch
 from scipy.fft import dctn, idctn
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.model_selection import GridSearchCV
 
 from skmetainv import LinearReconstructor
+from skmetainv.arrays import ArraySource
 from skmetainv.datasets import load_faces
+from skmetainv.estimators import image_statistics, linear, linear_estimates
 from skmetainv.estimators.image_statistics import Covariance, Statistics
 from skmetainv.estimators.linear_estimates import LinearSystem
 from skmetainv.metrics import psnr
@@ -20,6 +24,7 @@ from skmetainv.model_selection import compare
 from skmetainv.noise import GaussianNoise, PoissonNoise, Quantization
 from skmetainv.operators import (
     CompressedSensing,
+    Downsampling,
     FourierSampling,
     GaussianBlur,
     Grayscale,
@@ -27,9 +32,12 @@ from skmetainv.operators import (
     Inpainting,
     MissingPixels,
     MultiCoilMRI,
+    PhaseRetrieval,
     Radon,
+    Saturation,
     Stack,
 )
+from skmetainv.operators.maps import normal_equations
 
 FACES = load_faces()
 SMALL = FACES[:, 5:13, 8:15]
@@ -67,7 +75,7 @@ def textbook(own, C, matrix, variance, y):
     return mu + (y - matrix @ mu) @ np.linalg.solve(G, matrix @ C)
 
 
-def system(operator, own, variance=0.01, varies=False, dtype=torch.float64):
+def system(operator, own, variance=0.5, varies=False, dtype=torch.float64):
     A = operator.build(own.mean.shape)
     return A, LinearSystem(A, own, torch.tensor(variance), varies, dtype)
 
@@ -97,21 +105,21 @@ OPERATORS = {
 @pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("name", OPERATORS)
 def test_all_systems_give_the_textbook_s_estimate(name, shrinkage, space, monkeypatch):
-    monkeypatch.setattr(LinearSystem, "_smallest", lambda self: space)
+    monkeypatch.setattr(linear_estimates, "smallest_space", lambda *_: space)
     own = statistics(rank=40 if shrinkage == 0 else 3)
     A, solved = system(OPERATORS[name], own)
     matrix = A.explicit()[0].numpy()
     y = A(torch.from_numpy(RNG.normal(size=(3, *own.mean.shape))))
-    expected = textbook(own, covariance_matrix(own, shrinkage), matrix, 0.01, y.flatten(1).numpy())
+    expected = textbook(own, covariance_matrix(own, shrinkage), matrix, 0.5, y.flatten(1).numpy())
     estimated = solved.estimate(shrinkage)(A.bind(y)).flatten(1)
     np.testing.assert_allclose(estimated, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("space", ["measurements", "images", "iterative"])
 def test_every_entry_has_its_own_noise(space, monkeypatch):
-    monkeypatch.setattr(LinearSystem, "_smallest", lambda self: space)
+    monkeypatch.setattr(linear_estimates, "smallest_space", lambda *_: space)
     own = statistics((1, 4, 5))
-    variance = RNG.uniform(0.01, 1.0, (1, 4, 5))
+    variance = RNG.uniform(0.1, 1.0, (1, 4, 5))
     A, solved = system(GaussianBlur(0.7), own, variance)
     matrix = A.explicit()[0].numpy()
     y = torch.from_numpy(RNG.normal(size=(3, 1, 4, 5)))
@@ -133,7 +141,7 @@ def test_every_entry_has_its_own_noise(space, monkeypatch):
     ],
 )
 def test_masks_of_single_images_leave_out_rows(operator, space, monkeypatch):
-    monkeypatch.setattr(LinearSystem, "_smallest", lambda self: space)
+    monkeypatch.setattr(linear_estimates, "smallest_space", lambda *_: space)
     own = statistics()
     A, solved = system(operator, own, varies=True)
     x = torch.from_numpy(RNG.normal(size=(3, *own.mean.shape)))
@@ -143,7 +151,7 @@ def test_masks_of_single_images_leave_out_rows(operator, space, monkeypatch):
         known = ~y_i.isnan().flatten().numpy()
         assert 0 < known.sum() < len(known)
         y_i = y_i.flatten().numpy()[known]
-        expected = textbook(own, C, matrix[known], 0.01, y_i)
+        expected = textbook(own, C, matrix[known], 0.5, y_i)
         np.testing.assert_allclose(estimated.flatten(), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -209,12 +217,13 @@ def test_denoising_with_a_stationary_covariance_is_the_wiener_filter():
     ],
 )
 def test_it_restores_faces_that_it_has_not_seen(operator, noise, least):
-    estimator = LinearReconstructor(operator, noise=noise, random_state=0).fit(FACES[:80])
+    how = {"shrinkage": 0.9, "flips": False} if isinstance(operator, Radon) else {}
+    estimator = LinearReconstructor(operator, noise=noise, random_state=0, **how).fit(FACES[:80])
     assert estimator.score(FACES[80:]) > least
 
 
 def test_what_is_learned_of_images():
-    estimator = LinearReconstructor(shrinkage=0.5, precision="float64").fit(SMALL)
+    estimator = LinearReconstructor(shrinkage=0.5, flips=False, precision="float64").fit(SMALL)
     np.testing.assert_allclose(estimator.weights_["mean"][0], SMALL.mean(0))
     z = (SMALL - SMALL.mean(0)).reshape(len(SMALL), -1)
     L = estimator.weights_["factor"].reshape(56, 56)
@@ -227,16 +236,13 @@ def test_what_is_learned_of_images():
 
 @pytest.mark.parametrize("n_components", [None, 20])
 def test_the_factor_of_many_images_is_that_of_few(n_components, monkeypatch):
-    """Accumulated as a matrix, incrementally, or taken as it is."""
-    from skmetainv.estimators import image_statistics, linear
-
     basis = np.linalg.qr(RNG.normal(size=(30, 30)))[0]
     X = (RNG.normal(size=(300, 30)) * 0.7 ** np.arange(30) @ basis).reshape(300, 6, 5)
     monkeypatch.setattr(linear, "_MOST_COMPONENTS", n_components or 30)
     monkeypatch.setattr(linear, "_VALUES_AT_ONCE", 1700)
-    factors = [LinearReconstructor(shrinkage=0.5).fit(X).weights_["factor"]]
+    factors = [LinearReconstructor(shrinkage=0.5, flips=False).fit(X).weights_["factor"]]
     monkeypatch.setattr(image_statistics, "_MATRIX_PIXELS", 1)
-    factors.append(LinearReconstructor(shrinkage=0.5).fit(X).weights_["factor"])
+    factors.append(LinearReconstructor(shrinkage=0.5, flips=False).fit(X).weights_["factor"])
     z = (X - X.mean(0)).reshape(300, -1)
     values, vectors = np.linalg.eigh(z.T @ z / 300)
     kept = len(factors[0])
@@ -248,10 +254,10 @@ def test_the_factor_of_many_images_is_that_of_few(n_components, monkeypatch):
 
 def test_a_multiple_of_the_operator_gives_the_same_images():
     for noise in (0.0, 0.01):
-        own = LinearReconstructor(GaussianBlur(1.0), noise=noise, precision="float64")
-        multiple = LinearReconstructor(1e3 * GaussianBlur(1.0), noise=1e3 * noise).set_params(
-            precision="float64"
-        )
+        own = LinearReconstructor(GaussianBlur(1.0), noise=noise)
+        multiple = LinearReconstructor(1e3 * GaussianBlur(1.0), noise=1e3 * noise)
+        for estimator in (own, multiple):
+            estimator.set_params(precision="float64", random_state=0)
         y = own.simulate(SMALL[:5], random_state=0)
         images = own.fit(SMALL).predict(y)
         np.testing.assert_allclose(multiple.fit(SMALL).predict(1e3 * y), images, atol=1e-6)
@@ -265,11 +271,12 @@ def test_colour_uses_what_channels_have_in_common():
 
 def test_noise_that_is_not_gaussian_has_its_mean_variance():
     noise = PoissonNoise(photons=20)
-    estimator = LinearReconstructor(noise=noise, random_state=0).fit(FACES)
+    how = {"shrinkage": 0.9, "flips": False, "random_state": 0}
+    estimator = LinearReconstructor(noise=noise, **how).fit(FACES)
     np.testing.assert_allclose(estimator.noise_variance_.mean(), FACES.mean() / 20, rtol=0.05)
     correlation = np.corrcoef(estimator.noise_variance_.ravel(), FACES.mean(0).ravel())[0, 1]
     assert correlation > 0.7
-    coarse = LinearReconstructor(noise=Quantization(2)).fit(FACES)
+    coarse = LinearReconstructor(noise=Quantization(2), **how).fit(FACES)
     np.testing.assert_allclose(coarse.noise_variance_.mean(), (1 / 3) ** 2 / 12, rtol=0.2)
 
 
@@ -314,3 +321,131 @@ def test_images_of_another_size_are_refused():
         estimator.predict(FACES[:1])
     with pytest.raises(ValueError, match="images of this shape only"):
         estimator.predict(FACES[:1], image_shape=(25, 25))
+
+
+def test_pixels_that_are_not_known_are_left_out():
+    rng = np.random.default_rng(0)
+    known = rng.random(FACES.shape) < 0.7
+    incomplete = np.where(known, FACES, np.nan)
+    estimator = LinearReconstructor(MissingPixels(), shrinkage=0.9, flips=False)
+    estimator.fit(incomplete[:80])
+    np.testing.assert_allclose(
+        estimator.weights_["mean"][0], np.nanmean(incomplete[:80], axis=0), atol=1e-6
+    )
+    score = estimator.score(FACES[80:])
+    assert score > clone(estimator).fit(FACES[:80]).score(FACES[80:]) - 0.5
+    black = clone(estimator).fit(np.nan_to_num(incomplete[:80])).score(FACES[80:])
+    assert score > black + 1
+
+
+def test_a_pixel_that_nobody_knows_is_no_trouble():
+    X = SMALL.copy()
+    X[:, 2, 3] = np.nan
+    estimator = LinearReconstructor(MissingPixels(), random_state=0).fit(X)
+    assert np.isfinite(estimator.predict(X[:5])).all()
+
+
+def test_nonlinear_operators_are_linearised_at_the_mean_image():
+    saturated = Saturation(gain=1.0, low=-5.0, high=5.0) @ GaussianBlur(0.7)
+    inside = LinearReconstructor(saturated, precision="float64", shrinkage=0.8, flips=False)
+    plain = clone(inside).set_params(operator=GaussianBlur(0.7)).fit(SMALL)
+    y = plain.simulate(SMALL[:5])
+    inside.fit(SMALL)
+    np.testing.assert_allclose(inside.predict(y), plain.predict(y), atol=1e-6)
+    magnitudes = LinearReconstructor(PhaseRetrieval(), noise=0.01, shrinkage=0.9, flips=False).fit(
+        FACES[:80]
+    )
+    mean = np.broadcast_to(FACES[:80].mean(0), FACES[80:].shape)
+    assert magnitudes.score(FACES[80:]) > psnr(FACES[80:], mean)
+
+
+def test_complex_measurements_as_complex_arrays():
+    operator = FourierSampling(acceleration=2)
+    estimator = LinearReconstructor(operator, noise=0.01, random_state=0).fit(SMALL)
+    y = estimator.simulate(SMALL[:3])
+    both = estimator.predict(y[..., 0] + 1j * y[..., 1])
+    np.testing.assert_allclose(both, estimator.predict(y), atol=1e-6)
+    coils = LinearReconstructor(MultiCoilMRI(3, acceleration=2), shrinkage=0.9, flips=False)
+    coils.fit(FACES[:80])
+    assert coils.score(FACES[80:]) > 25
+
+
+def test_large_systems_are_solved_by_iterations(monkeypatch):
+    for operator in (MissingPixels(), Downsampling(2), Identity()):
+        scores = []
+        for entries in (2**24, 1):
+            monkeypatch.setattr(linear_estimates, "_MATRIX_ENTRIES", entries)
+            estimator = LinearReconstructor(operator, noise=0.05, flips=False, random_state=0)
+            scores.append(estimator.fit(FACES[:80, :24, :24]).score(FACES[80:, :24, :24]))
+        assert abs(scores[0] - scores[1]) < 0.2
+
+
+def test_large_systems_that_are_not_solved_are_told_of(monkeypatch):
+    monkeypatch.setattr(linear_estimates, "_MATRIX_ENTRIES", 1)
+    estimator = LinearReconstructor(Inpainting(), shrinkage=0.8).fit(SMALL)
+    y = estimator.simulate(SMALL[:3])
+    monkeypatch.setattr(normal_equations, "_MAX_ITER", 1)
+    with pytest.warns(ConvergenceWarning, match="linear system"):
+        estimator.predict(y)
+
+
+def test_memory_maps_are_read_in_batches(tmp_path, monkeypatch):
+    np.save(tmp_path / "faces.npy", np.tile(SMALL, (4, 1, 1)).astype(np.float32))
+    mapped = np.load(tmp_path / "faces.npy", mmap_mode="r")
+    monkeypatch.setattr(linear, "_VALUES_AT_ONCE", 50 * 56)
+    sizes = []
+    read = ArraySource.read
+
+    def reading(self, indices):
+        sizes.append(len(indices))
+        return read(self, indices)
+
+    monkeypatch.setattr(ArraySource, "read", reading)
+    estimator = LinearReconstructor(Inpainting(), random_state=0).fit(mapped)
+    assert max(sizes) <= 50
+    assert np.isfinite(estimator.score(SMALL))
+
+
+def test_of_very_many_values_evenly_spread_images_are_read(monkeypatch):
+    monkeypatch.setattr(linear, "_MOST_VALUES", 50 * 56)
+    some = LinearReconstructor(shrinkage=0.5, flips=False).fit(SMALL[::-1])
+    places = np.linspace(0, 99, 50).round().astype(int)
+    np.testing.assert_allclose(some.weights_["mean"][0], SMALL[::-1][places].mean(0), atol=1e-6)
+
+
+def test_the_built_module_maps_data_terms_to_images():
+    estimator = LinearReconstructor(GaussianBlur(0.7), noise=0.01, shrinkage=0.8).fit(SMALL)
+    parts = estimator._parts()
+    y = torch.from_numpy(estimator.simulate(SMALL[:3], random_state=0))[:, None]
+    x = parts["G"](parts["A"].bind(y))
+    assert (x.shape, x.dtype, x.requires_grad) == ((3, 1, 8, 7), torch.float32, False)
+    images = estimator.predict(y[:, 0].numpy())
+    np.testing.assert_allclose(x[:, 0], images, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"shrinkage": 1.5}, "'shrinkage' parameter"),
+        ({"n_components": 0}, "'n_components' parameter"),
+        ({"flips": "yes"}, "'flips' parameter"),
+    ],
+)
+def test_parameters_out_of_range(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        LinearReconstructor(**parameters).fit(SMALL)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("operator", [GaussianBlur(), MissingPixels(), Radon(40)])
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+def test_on_a_gpu_it_is_the_same(operator, precision):
+    images = []
+    for device in ("cpu", "cuda"):
+        estimator = LinearReconstructor(
+            operator, noise=0.02, device=device, precision=precision, random_state=0
+        ).fit(FACES[:60])
+        y = estimator.simulate(FACES[60:70])
+        images.append(estimator.predict(y))
+        assert estimator.shrinkage_ <= 1
+    np.testing.assert_allclose(images[0], images[1], atol=1e-3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,9 @@ _LEAST_POWER = 1e-6
 
 # Without any variance, pixels deviate by this share of the data range.
 _LEAST_DEVIATION = 1e-4
+
+# Of each axis so many frequencies tell which covariance fits.
+_LOWEST = 32
 
 # Up to so many pixels the sample covariance of many images is accumulated as a matrix.
 _MATRIX_PIXELS = 2048
@@ -46,7 +49,7 @@ class Statistics(NamedTuple):
 
 
 class Covariance(nn.Module):
-    """``C = (1 - a) L L' + a E T' P T E`` with the cosine transform ``T``.
+    """``C = (1 - a) L L' + a E T' P T E`` with the cosine transform ``T``, and a root of it.
 
     Parameters
     ----------
@@ -54,28 +57,44 @@ class Covariance(nn.Module):
         ``L``, ``E`` and ``P``.
     shrinkage : float
         ``a``.
+
+    Attributes
+    ----------
+    factor : tensor of shape (n_components, n_pixels)
+        ``L'``.
+    scale : tensor of shape (channels, height, width)
+        ``E``.
+    rotation : tensor of shape (channels, channels, height, width)
+        Eigenvectors of ``P`` at each frequency, in the second axis.
+    deviation : tensor of shape (channels, height, width)
+        Square roots of its eigenvalues.
     """
 
     factor: torch.Tensor
     scale: torch.Tensor
-    power: torch.Tensor
+    rotation: torch.Tensor
+    deviation: torch.Tensor
     rows: torch.Tensor
     columns: torch.Tensor
 
     def __init__(self, statistics: Statistics, shrinkage: float):
         super().__init__()
-        height, width = statistics.scale.shape[1:]
-        self.shrinkage = shrinkage
-        self.register_buffer("factor", torch.from_numpy(statistics.factor).flatten(1))
-        self.register_buffer("scale", torch.from_numpy(statistics.scale))
-        self.register_buffer("power", torch.from_numpy(statistics.power))
-        self.register_buffer("rows", torch.from_numpy(cosine_matrix(height)))
-        self.register_buffer("columns", torch.from_numpy(cosine_matrix(width)))
+        self.shrinkage = shrinkage  # at 1 no sample covariance is kept
+        factor = statistics.factor[: len(statistics.factor) if shrinkage < 1 else 0]
+        powers, rotation = np.linalg.eigh(statistics.power)
+        own = {
+            "factor": factor.reshape(len(factor), statistics.scale.size),
+            "scale": statistics.scale,
+            "rotation": np.ascontiguousarray(rotation.transpose(2, 3, 0, 1)),
+            "deviation": np.ascontiguousarray(np.sqrt(powers).transpose(2, 0, 1)),
+            "rows": cosine_matrix(statistics.scale.shape[1]),
+            "columns": cosine_matrix(statistics.scale.shape[2]),
+        }
+        for name, values in own.items():
+            self.register_buffer(name, torch.from_numpy(values))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``C x`` of a batch of images."""
-        if self.shrinkage == 1:
-            return self.stationary(x)
         return (1 - self.shrinkage) * self.sample(x) + self.shrinkage * self.stationary(x)
 
     def sample(self, x: torch.Tensor) -> torch.Tensor:
@@ -84,9 +103,48 @@ class Covariance(nn.Module):
 
     def stationary(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``E T' P T E x``."""
-        spectrum = self.rows @ (self.scale * x) @ self.columns.mT
-        spectrum = torch.einsum("hwcd,ndhw->nchw", self.power, spectrum)
-        return self.scale * (self.rows.mT @ spectrum @ self.columns)
+        return self.image(self.deviation.square() * self.spectrum(self.scale * x)) * self.scale
+
+    def spectrum(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the coefficients of images in the eigenvectors of ``T' P T``."""
+        transformed = self.rows @ x @ self.columns.mT
+        return (self.rotation * transformed[:, :, None]).sum(1)
+
+    def image(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Return the images of such coefficients, the inverse of `spectrum` and its adjoint."""
+        rotated = (self.rotation * spectrum[:, None]).sum(2)
+        return self.rows.mT @ rotated @ self.columns
+
+    def times_root(self, e: torch.Tensor) -> torch.Tensor:
+        """Return ``W e``, where ``W W' = C``: images of white coefficients.
+
+        They are of shape ``(batch, n_components + n_pixels)``, first those of ``L``.
+        """
+        first, others = e[:, : len(self.factor)], e[:, len(self.factor) :]
+        shape = (-1, *self.scale.shape)
+        of_sample = (first @ self.factor).reshape(shape)
+        own = self.scale * self.image(self.deviation * others.reshape(shape))
+        return (1 - self.shrinkage) ** 0.5 * of_sample + self.shrinkage**0.5 * own
+
+    def times_adjoint_root(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``W' x``."""
+        first = (1 - self.shrinkage) ** 0.5 * (x.flatten(1) @ self.factor.mT)
+        others = self.shrinkage**0.5 * self.deviation * self.spectrum(self.scale * x)
+        return torch.cat([first, others.flatten(1)], dim=1)
+
+    def variances(self, response: torch.Tensor) -> torch.Tensor:
+        """Return about the diagonal of ``W' T' diag(response) T W``, shape (n_coefficients,).
+
+        Parameters
+        ----------
+        response : tensor of shape (channels, height, width)
+            The power of an operator in the eigenvectors of ``T' P T``.
+        """
+        sample = self.spectrum(self.factor.reshape(-1, *self.scale.shape)).square()
+        first = (1 - self.shrinkage) * (sample * response).flatten(1).sum(1)
+        typical = self.scale.square().mean()
+        others = self.shrinkage * self.deviation.square() * typical * response
+        return torch.cat([first, others.flatten()])
 
 
 def cosine_matrix(n: int) -> np.ndarray:
@@ -98,9 +156,16 @@ def cosine_matrix(n: int) -> np.ndarray:
 
 
 def learn_statistics(
-    batches: Callable[[], Iterator[torch.Tensor]], n_images: int, n_components: int, width: float
+    batches: Callable[[], Iterator[torch.Tensor]],
+    n_images: int,
+    n_components: int,
+    width: float,
+    fill: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Statistics:
     """Return the statistics of images.
+
+    Mean and variance of a pixel are those over the images where it is known. For the covariances
+    what is not known is the mean, or what `fill` gives.
 
     Parameters
     ----------
@@ -113,6 +178,8 @@ def learn_statistics(
         The largest rank of the sample covariance.
     width : float
         Width of the range of the images.
+    fill : callable, default=None
+        Gives images without NaN.
 
     Returns
     -------
@@ -126,16 +193,73 @@ def learn_statistics(
     power = mean.new_zeros(*shape[1:], shape[0], shape[0])
     sample = _sample_covariance(n_images, math.prod(shape), n_components)
     for x in batches():
-        deviations = (x.to(mean) - mean).nan_to_num()
+        deviations = ((x if fill is None else fill(x)).to(mean) - mean).nan_to_num()
         spectrum = T[0] @ (deviations / scale) @ T[1].mT
         power += torch.einsum("nchw,ndhw->hwcd", spectrum, spectrum)
         sample.add(deviations.flatten(1).to(torch.float32).cpu().numpy())
     power = _regular(power / n_images)
-    own = torch.einsum("ki,lj,klcc->cij", T[0].square(), T[1].square(), power)
+    powers = power.diagonal(dim1=2, dim2=3).permute(2, 0, 1)
+    own = T[0].square().mT @ powers @ T[1].square()  # the variances that it gives pixels
     factor = sample.factor().reshape(-1, *shape)
     return Statistics(
         mean.cpu().numpy(), factor, (scale / own.sqrt()).cpu().numpy(), power.cpu().numpy()
     )
+
+
+def log_likelihoods(
+    statistics: Statistics, images: torch.Tensor, shrinkages: Sequence[float]
+) -> np.ndarray:
+    """Return the logarithms of the density of images as Gaussian ones, one per shrinkage.
+
+    It is the density of their lowest frequencies, for all are too many to say anything of a few
+    components of large images. In units of the stationary part, ``P^-1/2 T E^-1``, this is white,
+    and the sample covariance has few directions ``U`` with variances ``w``:
+    ``C = (1 - a) U diag(w) U' + a I``.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        What is known of the images.
+    images : tensor of shape (batch, channels, height, width)
+        Images from which nothing was learned; what is NaN counts as the mean.
+    shrinkages : sequence of float
+        Shares ``a`` of the stationary part, positive.
+
+    Returns
+    -------
+    values : ndarray of shape (len(shrinkages),)
+        Sums over the images, but for a constant.
+    """
+    mean, factor, scale, power = (torch.from_numpy(part).to(images.device) for part in statistics)
+    T = [torch.from_numpy(cosine_matrix(n)).to(scale)[:_LOWEST] for n in scale.shape[1:]]
+    roots = torch.linalg.cholesky(power[:_LOWEST, :_LOWEST])
+
+    def white(x: torch.Tensor) -> torch.Tensor:
+        spectrum = (T[0] @ (x.double() / scale) @ T[1].mT).permute(2, 3, 1, 0)
+        return torch.linalg.solve_triangular(roots, spectrum, upper=False).flatten(0, 2).mT
+
+    L, z = white(factor), white((images - mean).nan_to_num())
+    w, U = _directions(L)
+    along = (z @ U).square().sum(0)
+    beside = z.square().sum() - along.sum()
+    n_beside = z.shape[1] - len(w)
+    values = []
+    for a in shrinkages:
+        variances = a + (1 - a) * w
+        volume = n_beside * math.log(max(a, _LEAST_POWER)) + variances.log().sum()
+        values.append(
+            -0.5 * (beside / max(a, _LEAST_POWER) + (along / variances).sum() + len(z) * volume)
+        )
+    return torch.stack(values).cpu().numpy()
+
+
+def _directions(L: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the eigenvalues of ``L' L`` that are not 0, and their eigenvectors as columns."""
+    few = len(L) < L.shape[1]
+    w, V = torch.linalg.eigh(L @ L.mT if few else L.mT @ L)
+    kept = w > 1e-9 * w.max()
+    w, V = w[kept], V[:, kept]
+    return w, L.mT @ V / w.sqrt() if few else V
 
 
 def _moments(batches: Iterator[torch.Tensor], width: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from copy import deepcopy
 
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 from skmetainv.estimators.image_statistics import Covariance, Statistics
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
+from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.operators.maps.normal_equations import solve
 
@@ -20,9 +23,10 @@ _OWN_ENTRIES = 4096
 
 # The least variance of noise, in shares of the mean variance of exact measurements: with matrices
 # in double precision, and for conjugate gradients.
-_LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-4
+_LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-3
 
-_PROBES = 16
+# Traces and responses are means over so many images of random signs, and over so many frequencies.
+_PROBES, _NEIGHBOURS = 8, 7
 
 
 class LinearEstimate(nn.Module):
@@ -68,6 +72,31 @@ class _ByMatrix(LinearEstimate):
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         return (r.flatten(1) @ self.matrix).reshape(-1, *self.mean.shape)
+
+
+class _ByFactor(LinearEstimate):
+    """The same matrix by its Cholesky factor: for few images less work."""
+
+    factor: torch.Tensor
+    cross: torch.Tensor
+    own: torch.Tensor
+
+    def __init__(
+        self,
+        mean: torch.Tensor,
+        expected: torch.Tensor,
+        factor: torch.Tensor,
+        cross: torch.Tensor,
+        own: torch.Tensor,
+    ):
+        super().__init__(mean, expected)
+        self.register_buffer("factor", factor)
+        self.register_buffer("cross", cross)
+        self.register_buffer("own", own)
+
+    def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
+        u = torch.cholesky_solve(r.flatten(1)[:, self.own].mT.to(self.factor), self.factor)
+        return (u.mT @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
 
 class _OfAdjoint(LinearEstimate):
@@ -128,31 +157,54 @@ class _ByMask(LinearEstimate):
 
 
 class _Iterative(LinearEstimate):
-    """Conjugate gradients for ``(R^-1/2 A C A' R^-1/2 + I) u = R^-1/2 r``."""
+    """Conjugate gradients for the white coefficients ``e`` of images, ``x = mu + W e``.
 
-    deviation: torch.Tensor
+    ``(W' A' R^-1 A W + I) e = W' A' R^-1 r``, where ``C = W W'``. In units of about the square
+    roots ``k`` of the diagonal, few iterations serve: ``e = v / k``.
+
+    Parameters
+    ----------
+    precision : tensor of shape measurement_shape
+        ``R^-1``.
+    covariance : Covariance
+        ``C`` and ``W``.
+    response : tensor of shape (channels, height, width)
+        About the diagonal of ``A' R^-1 A`` in the eigenvectors of the stationary covariance.
+    """
+
+    precision: torch.Tensor
+    variances: torch.Tensor
 
     def __init__(
         self,
         A: LinearMap,
         mean: torch.Tensor,
         expected: torch.Tensor,
-        deviation: torch.Tensor,
+        precision: torch.Tensor,
         covariance: Covariance,
+        response: torch.Tensor,
     ):
         super().__init__(mean, expected)
         self.A, self.covariance = A, covariance
-        self.register_buffer("deviation", deviation)
+        self.register_buffer("precision", precision)
+        self.register_buffer("variances", covariance.variances(response))
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
-        weight = 1 / self.deviation
-        weight = weight if observed is None else torch.where(observed, weight, 0.0)
+        precision, share = self.precision.expand_as(r), r.new_ones(len(r), 1)
+        if observed is not None:
+            seen = observed.expand_as(r)
+            precision = torch.where(seen, precision, 0.0)
+            share = seen.flatten(1).to(r).mean(1, keepdim=True)
+        unit = (1 + share * self.variances).rsqrt()
 
-        def pulled(v: torch.Tensor) -> torch.Tensor:
-            return self.covariance(self.A.adjoint(weight * v))
+        def normal(v: torch.Tensor) -> torch.Tensor:
+            e = unit * v
+            measured = precision * self.A(self.covariance.times_root(e))
+            return unit * (self.covariance.times_adjoint_root(self.A.adjoint(measured)) + e)
 
-        u = solve(lambda v: weight * self.A(pulled(v)), weight * r, r.new_ones(()))
-        return pulled(u)
+        b = self.covariance.times_adjoint_root(self.A.adjoint(precision * r))
+        v = solve(normal, unit * b, r.new_zeros(()))
+        return self.covariance.times_root(unit * v)
 
 
 class LinearSystem:
@@ -188,53 +240,42 @@ class LinearSystem:
         with torch.no_grad():
             self.mean, self.expected = mean[0], A(mean)[0]
             self.n_pixels, self.n_entries = mean.numel(), self._observed().numel()
-            self.space = self._smallest()
+            self.space = smallest_space(self.A, varies)
             self.variance = self._floored(variance)
             if self.space == "measurements":
                 self._measure()
             elif self.space == "images":
                 self._draw_back()
 
-    def estimate(self, shrinkage: float) -> LinearEstimate:
-        """Return the estimate for one share of the stationary covariance."""
+    def estimate(self, shrinkage: float, *, for_few: bool = False) -> LinearEstimate:
+        """Return the estimate for one share of the stationary covariance.
+
+        With `for_few` it takes less work to make, and more to restore an image.
+        """
         with torch.no_grad():
-            own = {"measurements": self._direct, "images": self._of_images}
-            module = own.get(self.space, self._iterative)(shrinkage)
-        return module.to(self.device)
+            if self.space == "measurements":
+                return self._direct(shrinkage, for_few)
+            return (self._of_images if self.space == "images" else self._iterative)(shrinkage)
 
     # ------------------------------------------------------------------ which system
 
     def _observed(self) -> torch.Tensor:
         """Return the places of the entries that can be observed."""
-        observed = self.A.observed
-        if observed is None or self.varies:
-            return torch.arange(self.expected.numel(), device=self.device)
-        return observed.expand(1, *self.A.measurement_shape).flatten().nonzero()[:, 0]
-
-    def _smallest(self) -> str:
-        n, m = self.n_pixels, self.n_entries
-        if n < m and n * n <= _MATRIX_ENTRIES and not self.varies:
-            return "images"
-        if n * m <= _MATRIX_ENTRIES and (m <= _OWN_ENTRIES or not self.varies):
-            return "measurements"
-        return "iterative"
+        observed = _observed(self.A)
+        seen = torch.ones_like(observed) if self.varies else observed
+        return seen.nonzero()[:, 0].to(self.device)
 
     def _floored(self, variance: torch.Tensor) -> torch.Tensor:
         """Return variances of noise that keep the systems well conditioned."""
         share = _LEAST_NOISE_ITERATIVE if self.space == "iterative" else _LEAST_NOISE
-        generator = torch.Generator().manual_seed(0)
-        shape = (_PROBES, *self.A.measurement_shape)
-        signs = 2.0 * torch.randint(2, shape, generator=generator).double() - 1
-        seen = self._measured_back(signs.to(self.device))
-        scale = seen.double().sum() / (_PROBES * self.n_entries)
+        covariance = self._covariance(1.0).double()
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        for signs in _signs(self.A.measurement_shape):
+            x = self.A.adjoint(signs.to(self.device))
+            total += (x * covariance(x)).sum()  # on average the trace of A C A'
+        scale = total / (_PROBES * self.n_entries)
         least = share * torch.where(scale > 0, scale, 1.0)
         return variance.double().maximum(least).expand(self.A.measurement_shape)
-
-    def _measured_back(self, v: torch.Tensor) -> torch.Tensor:
-        """Return ``v' A C A' v`` with the stationary covariance, for each of a batch."""
-        covariance = self._covariance(1.0).double()
-        x = torch.cat([self.A.adjoint(v_i[None]) for v_i in v])
-        return (x * covariance(x)).flatten(1).sum(1)
 
     def _covariance(self, shrinkage: float) -> Covariance:
         return Covariance(self.statistics, shrinkage).to(self.device)
@@ -243,13 +284,13 @@ class LinearSystem:
 
     def _measure(self) -> None:
         """Keep ``A C`` and ``A C A'`` of both covariances."""
-        covariance = self._covariance(1.0).double()
+        covariance = self._covariance(0.5).double()
         A = self.A.explicit()[0][self._observed()]
         rows = A.reshape(-1, *self.mean.shape)
         self.cross = [covariance.sample(rows).flatten(1), covariance.stationary(rows).flatten(1)]
         self.gram = [cross @ A.mT for cross in self.cross]
 
-    def _direct(self, shrinkage: float) -> LinearEstimate:
+    def _direct(self, shrinkage: float, for_few: bool) -> LinearEstimate:
         own = self._observed()
         cross = self.cross[0].mul(1 - shrinkage).add_(self.cross[1], alpha=shrinkage)
         gram = self.gram[0].mul(1 - shrinkage).add_(self.gram[1], alpha=shrinkage)
@@ -257,15 +298,18 @@ class LinearSystem:
         mean, expected = self.mean.to(self.dtype), self.expected.to(self.dtype)
         if self.varies:
             return _ByMask(mean, expected, gram, cross)
+        factor = torch.linalg.cholesky(gram)
+        if for_few:
+            return _ByFactor(mean, expected, factor, cross, own)
         matrix = cross.new_zeros(self.expected.numel(), self.n_pixels)
-        matrix[own] = torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
+        matrix[own] = torch.cholesky_solve(cross, factor)
         return _ByMatrix(mean, expected, matrix.to(self.dtype))
 
     # ------------------------------------------------------------------ in image space
 
     def _draw_back(self) -> None:
         """Keep ``A' R^-1 A``, and both covariances as matrices."""
-        covariance = self._covariance(1.0).double()
+        covariance = self._covariance(0.5).double()
         pixels = torch.eye(self.n_pixels, dtype=torch.float64, device=self.device)
         images = pixels.reshape(-1, *self.mean.shape)
         self.information = torch.cat(
@@ -288,6 +332,52 @@ class LinearSystem:
     # ------------------------------------------------------------------ by iterations
 
     def _iterative(self, shrinkage: float) -> LinearEstimate:
-        numbers = (self.mean, self.expected, self.variance.sqrt())
-        covariance = self._covariance(shrinkage)
-        return _Iterative(deepcopy(self.A), *numbers, covariance).to(self.dtype)
+        covariance = self._covariance(shrinkage).double()
+        response = torch.zeros_like(self.mean)
+        for signs in _signs(self.A.image_shape):
+            signs = signs.to(self.device)
+            seen = self.A.adjoint(self.A(covariance.image(signs)) / self.variance)
+            response += (signs * covariance.spectrum(seen))[0] / _PROBES
+        numbers = (self.mean, self.expected, 1 / self.variance)
+        A = deepcopy(self.A)
+        return _Iterative(A, *numbers, covariance, _smooth(response)).to(self.dtype)
+
+
+def smallest_space(A: ForwardMap, varies: bool) -> str:
+    """Return where the systems of an operator are solved: "measurements", "images", "iterative".
+
+    Parameters
+    ----------
+    A : ForwardMap
+        The map before masks vary.
+    varies : bool
+        Whether each image has observed entries of its own.
+    """
+    n = math.prod(A.image_shape)
+    m = math.prod(A.measurement_shape) if varies else int(_observed(A).sum())
+    if n < m and n * n <= _MATRIX_ENTRIES and not varies:
+        return "images"
+    if n * m <= _MATRIX_ENTRIES and (m <= _OWN_ENTRIES or not varies):
+        return "measurements"
+    return "iterative"
+
+
+def _observed(A: ForwardMap) -> torch.Tensor:
+    """Return which entries of a flat measurement are observed."""
+    observed = torch.ones(1, dtype=torch.bool) if A.observed is None else A.observed
+    return observed.expand(1, *A.measurement_shape).flatten()
+
+
+def _signs(shape: Shape) -> Iterator[torch.Tensor]:
+    """Yield fixed tensors of random signs, each a batch of one."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(_PROBES):
+        yield 2.0 * torch.randint(2, (1, *shape), generator=generator).double() - 1
+
+
+def _smooth(response: torch.Tensor) -> torch.Tensor:
+    """Return means over neighbouring frequencies, of noisy values that are not negative."""
+    size = [min(_NEIGHBOURS, 2 * ((n - 1) // 2) + 1) for n in response.shape[1:]]
+    pad = [size[1] // 2, size[1] // 2, size[0] // 2, size[0] // 2]
+    padded = torch.nn.functional.pad(response[None], pad, mode="reflect")
+    return torch.nn.functional.avg_pool2d(padded, size, stride=1)[0].clamp(min=0)

@@ -38,17 +38,18 @@ def solve(
     Parameters
     ----------
     normal : callable
-        ``A' A`` on a batch of images; constants of it get no gradient.
-    b : tensor of shape (batch, channels, height, width)
-        Right-hand sides.
-    rho : tensor of shape () or (batch, 1, 1, 1)
-        Penalty, positive.
+        ``A' A`` on a batch of images, or any symmetric matrix without negative eigenvalues on
+        tensors of the shape of `b`; constants of it get no gradient.
+    b : tensor of shape (batch, ...)
+        Right-hand sides, images mostly.
+    rho : tensor of shape () or (batch, 1, ...)
+        Penalty, positive; 0 where the matrix is positive definite.
     start : tensor of the shape of `b`, default=None
         Where to begin; None is 0. The nearer to the solution, the fewer iterations.
 
     Returns
     -------
-    x : tensor of shape (batch, channels, height, width)
+    x : tensor of the shape of `b`
         Solutions. The residual, relative to `b`, is at most 1e-13 in float64 and 1e-6 in float32,
         or as small as rounding allows.
 
@@ -138,7 +139,7 @@ def update(
 
 
 def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Return the inner product of each image of two batches, shape ``(batch, 1, 1, 1)``."""
+    """Return the inner product of each image of two batches, shape ``(batch, 1, ...)``."""
     return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
 
 
@@ -225,7 +226,7 @@ def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
 
 
 def _length(u: torch.Tensor) -> torch.Tensor:
-    """Return the length of each image, shape ``(batch, 1, 1, 1)``, of any order of magnitude."""
+    """Return the length of each image, shape ``(batch, 1, ...)``, of any order of magnitude."""
     largest = u.abs().flatten(1).amax(1).reshape(-1, *[1] * (u.ndim - 1))
     unit = torch.where(largest > 0, largest, 1.0)
     v = u / unit
