@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.model_selection import KFold
 
 from skmetainv.arrays import ArraySource
@@ -275,6 +276,9 @@ class LinearReconstructor(Reconstructor):
             "flips_": flips,
             "noise_variance_": problem.geometry.measurements.to_array(variance[None])[0],
         }
+
+    def _without_search(self) -> Self:
+        return clone(self).set_params(shrinkage=self.shrinkage_, flips=self.flips_)
 
     def _examples(self, problem: Problem) -> Examples:
         geometry, allow_nan = problem.geometry, has_missing(problem.operator)

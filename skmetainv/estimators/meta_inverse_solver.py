@@ -40,7 +40,7 @@ from skmetainv.meta import (
     start,
 )
 from skmetainv.noise import Noise
-from skmetainv.operators import ForwardMap, LinearMap, Operator
+from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import weights_generator
@@ -60,10 +60,8 @@ _N_TRIED = 16
 _BLIND_LR = 0.01
 
 
-def default_init(A: ForwardMap, algorithm: Algorithm) -> Representation:
+def default_init(algorithm: Algorithm) -> Representation:
     """Return the representation that None stands for, see `MetaInverseSolver`."""
-    if not isinstance(A, LinearMap):
-        return Siren()
     refiner = Refiner() if "encoder" in algorithm.learns else None
     return Siren(width=32, depth=3, residual=LinearReconstructor(), refiner=refiner)
 
@@ -405,7 +403,7 @@ default="per_step"
 
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         rule, algorithm = clone(as_rule(self.inner_lr_rule)), clone(as_algorithm(self.algorithm))
-        init = default_init(problem.A, algorithm) if self.init is None else self.init
+        init = default_init(algorithm) if self.init is None else self.init
         shape, data_range = problem.geometry.images.tensor_shape, problem.geometry.data_range
         phi = init.build(shape, data_range)
         inner_loss, tuned = as_inner_loss(self.inner_loss), self._tuned(algorithm)

@@ -101,8 +101,8 @@ def cross_fitted_starts(
         ``starts(y, indices)`` gives the starts of measurements of the training images `indices`;
         None without an estimator.
     """
-    whole = restores_start(init, problem.geometry.image_shape)
-    if whole is None:
+    whole_fit, whole = residual_of(init), restores_start(init, problem.geometry.image_shape)
+    if whole_fit is None or whole is None:
         return None
     folds = [] if _is_frozen(init) else _folds(problem, seed)
     parts, fold_of = [], np.zeros(len(problem.clean), dtype=int)
@@ -110,7 +110,7 @@ def cross_fitted_starts(
         fold_of[left_out] = k
         copy = clone(init)
         copy.residual = _fitted(
-            clone(residual_of(init)), part_of(problem, learned), estimator, seed
+            whole_fit._without_search(), part_of(problem, learned), estimator, seed
         )
         parts.append(restores_start(copy, problem.geometry.image_shape))
 

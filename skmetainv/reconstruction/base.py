@@ -377,6 +377,10 @@ class Reconstructor(Built, metaclass=ABCMeta):
         if self.clip is not None:
             check_pair(self.clip, "clip")
 
+    def _without_search(self) -> Self:
+        """Return a copy, not fitted, that takes what this one's `fit` searched for as it is."""
+        return clone(self)
+
     def _check_ready(self) -> None:
         """Check what every method needs that restores images."""
         check_is_fitted(self)
