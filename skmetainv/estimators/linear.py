@@ -378,8 +378,8 @@ class LinearReconstructor(Reconstructor):
         self, examples: Examples, fold: Fold, variance: torch.Tensor, shrinkages: Sequence[float]
     ) -> np.ndarray:
         """Return the errors on the held-out images of a fold, one per shrinkage."""
-        _, _, geometry, operator, _ = examples.problem
-        system = self._system(operator, geometry, fold.statistics, variance)
+        problem = examples.problem
+        system = self._system(problem.operator, problem.geometry, fold.statistics, variance)
         return np.array(
             [
                 self._error(system.estimate(shrinkage, for_few=True), examples, fold.held_out)
