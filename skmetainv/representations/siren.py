@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Interval, StrOptions
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
@@ -19,8 +19,7 @@ class Siren(ConditionedRepresentation):
 
     The pixel at row i, column j of an image is the network's value at its coordinates in
     [-1, 1] x [-1, 1]; a last linear layer gives the channels. The network's values in [-1, 1]
-    are mapped to `data_range`. All weights are adapted to each image, and they stand for images
-    of any height and width.
+    are mapped to `data_range`. The weights stand for images of any height and width.
 
     Parameters
     ----------
@@ -40,6 +39,10 @@ class Siren(ConditionedRepresentation):
         before the first inner step. It needs a `depth` of at least 2.
     refiner : Refiner or None, default=None
         A convolutional network that corrects the image of `residual`.
+    adapted : {"all", "last"}, default="all"
+        The layers that Algorithm 1 adapts to each image. With "last" (almost no inner loop, ANIL)
+        the image is linear in what is adapted, and all images share the hidden layers, which are
+        computed once.
 
     Notes
     -----
@@ -49,6 +52,9 @@ class Siren(ConditionedRepresentation):
 
     References
     ----------
+    Raghu, Raghu, Bengio and Vinyals, "Rapid learning or feature reuse? Towards understanding the
+    effectiveness of MAML", ICLR, 2020 (which adapts the last layer).
+
     Sitzmann, Martel, Bergman, Lindell and Wetzstein, "Implicit neural representations with
     periodic activation functions", NeurIPS, 2020.
 
@@ -66,6 +72,7 @@ class Siren(ConditionedRepresentation):
         "width": [Interval(Integral, 1, None, closed="left")],
         "depth": [Interval(Integral, 1, None, closed="left")],
         "omega_0": [Interval(Real, 0, None, closed="neither")],
+        "adapted": [StrOptions({"all", "last"})],
         **ConditionedRepresentation._parameter_constraints,
     }
 
@@ -77,6 +84,7 @@ class Siren(ConditionedRepresentation):
         residual: Any = None,
         encoder: Encoder | None = None,
         refiner: Refiner | None = None,
+        adapted: str = "all",
     ):
         self.width = width
         self.depth = depth
@@ -84,6 +92,7 @@ class Siren(ConditionedRepresentation):
         self.residual = residual
         self.encoder = encoder
         self.refiner = refiner
+        self.adapted = adapted
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
@@ -97,6 +106,7 @@ class Siren(ConditionedRepresentation):
             width=self.width,
             depth=self.depth,
             omega_0=self.omega_0,
+            adapted=self.adapted,
         )
 
 
@@ -120,9 +130,10 @@ class SirenModule(CoordinateModule):
         width: int,
         depth: int,
         omega_0: float,
+        adapted: str = "all",
     ):
         inputs = pixel_coordinates(*image_shape[1:])
-        super().__init__(image_shape, data_range, conditioning, inputs, width, depth)
+        super().__init__(image_shape, data_range, conditioning, inputs, width, depth, adapted)
         self.omega_0 = omega_0
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
