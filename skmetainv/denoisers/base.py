@@ -65,6 +65,12 @@ class DenoiserModule(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
 
+class ClassicalDenoiser(Denoiser):
+    """A denoiser by formula, whose parameter `noise_level` is one number."""
+
+    noise_level: float
+
+
 class ClassicalModule(DenoiserModule):
     """A denoiser by formula; a subclass writes `denoise`.
 

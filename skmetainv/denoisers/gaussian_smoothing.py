@@ -5,11 +5,11 @@ from numbers import Real
 
 import torch
 
-from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
+from skmetainv.denoisers.base import ClassicalDenoiser, ClassicalModule, DenoiserModule
 from skmetainv.parameters import Interval
 
 
-class GaussianSmoothing(Denoiser):
+class GaussianSmoothing(ClassicalDenoiser):
     """Convolution with a Gaussian, the image mirrored at its edges.
 
     Linear, symmetric, with eigenvalues in (0, 1], so that every solver's convergence theory holds

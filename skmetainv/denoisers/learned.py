@@ -517,7 +517,7 @@ checkpoint, warm_start, random_state, verbose
             restore=partial(self._denoised, D),
         )
 
-    def _batches(self, problem: Problem, seed: int) -> Batches:
+    def _batches(self, problem: Problem, seed: int, state: Mapping[str, Any]) -> Batches:
         clean = self._sources(problem.clean, problem.geometry)
         noisy = None
         if problem.measured is not None:

@@ -7,7 +7,7 @@ import ptwt
 import pywt
 import torch
 
-from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
+from skmetainv.denoisers.base import ClassicalDenoiser, ClassicalModule, DenoiserModule
 from skmetainv.parameters import Interval, StrOptions
 
 _CONSTRAINTS = {
@@ -16,7 +16,7 @@ _CONSTRAINTS = {
 }
 
 
-class SoftThreshold(Denoiser):
+class SoftThreshold(ClassicalDenoiser):
     """Soft thresholding of pixels, ``sign(z) max(|z| - t, 0)``.
 
     The threshold follows the noise level: ``t = scale * noise_level``. For a fixed level it is the
@@ -53,7 +53,7 @@ class SoftThreshold(Denoiser):
         return _SoftThreshold(self.noise_level, self.scale)
 
 
-class Wavelet(Denoiser):
+class Wavelet(ClassicalDenoiser):
     """Soft thresholding of wavelet coefficients, all but the coarsest approximation.
 
     ``D(z) = W^-1 soft(W z, t)`` with ``t = scale * noise_level``, by the package ``ptwt``. Where

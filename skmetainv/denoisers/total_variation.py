@@ -4,13 +4,13 @@ from numbers import Integral, Real
 
 import torch
 
-from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
+from skmetainv.denoisers.base import ClassicalDenoiser, ClassicalModule, DenoiserModule
 from skmetainv.denoisers.differences import gradient_adjoint
 from skmetainv.denoisers.dual_ascent import dual_ascent
 from skmetainv.parameters import Interval
 
 
-class TotalVariation(Denoiser):
+class TotalVariation(ClassicalDenoiser):
     """Total-variation denoising of Rudin, Osher and Fatemi, in Chambolle's dual.
 
     ``D(z) = argmin_x 1/2 ||x - z||^2 + w sum |grad x|``, isotropic (the length of the vector of the

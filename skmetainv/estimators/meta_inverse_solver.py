@@ -21,7 +21,7 @@ from skmetainv.estimators.residuals import (
     restores_start,
     with_fitted_residual,
 )
-from skmetainv.estimators.solvers import ready_solver, trainable, with_fitted_denoisers
+from skmetainv.estimators.solvers import opened, ready_solver, trainable, with_fitted_denoisers
 from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
@@ -50,7 +50,7 @@ from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_n
 from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import ImageModule, Refiner, Representation, Siren
 from skmetainv.solvers import Solver
-from skmetainv.training import Checkpoint, LearningRate, Optimizer
+from skmetainv.training import Batches, Checkpoint, LearningRate, Optimizer, WithStarts
 
 # The learning rate of logarithms: about a percent per step of Adam.
 _LOGARITHM_LR = 0.01
@@ -126,8 +126,8 @@ default="per_step"
     algorithm : {"maml", "fomaml", "reptile", "imaml"} or Algorithm, default="maml"
         How the outer gradient is found, see `skmetainv.meta`. Reptile and iMAML find none for step
         sizes, and so take ``inner_lr_rule="fixed"`` only.
-    outer_lr : float, default=1e-3
-        Learning rate ``beta`` of ``theta``.
+    outer_lr : float, default=1e-4
+        Learning rate ``beta`` of ``theta``; a `Refiner` has its own.
     tune_solver : bool, default=False
         Train the weights of the solver's denoiser, and the numbers that its parameter `learnable`
         names (where it names none, all that are set), with ``theta``. The solver and the denoiser
@@ -267,7 +267,7 @@ default="per_step"
         inner_loss: LossLike | InnerLoss = "l2",
         outer_loss: LossLike = "l2",
         algorithm: str | Algorithm = "maml",
-        outer_lr: float = 1e-3,
+        outer_lr: float = 1e-4,
         tune_solver: bool | str = "auto",
         solver_lr: float | None = None,
         optimizer: str | Optimizer = "adam",
@@ -411,9 +411,9 @@ default="per_step"
         solver = None
         if self.solver is not None:
             solver = ready_solver(self.solver, problem, self, seed)
-            solver = trainable(solver, only_open=True) if tuned == "numbers" else solver
+            solver = opened(solver) if tuned == "numbers" else solver
         theta = phi.initial_weights(weights_generator(seed))
-        state = {
+        return {
             "init_": with_fitted_residual(init, problem, self, seed),
             "solver_": solver,
             "inner_lr_rule_": rule,
@@ -421,28 +421,42 @@ default="per_step"
             "algorithm_": algorithm,
             "weights_": to_numpy(theta, "init."),
         }
-        state |= self._tried(problem, state, seed)
-        adapted = {name: theta[name] for name in phi.adapted}
-        alpha = rule.initial(adapted, max(1, self.n_inner), state["inner_lr_"])
-        return {**state, "weights_": state["weights_"] | to_numpy(alpha, "inner_lr.")}
 
-    def _tried(self, problem: Problem, state: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """Return the inner loss and the inner step size, found by the first images where open."""
-        loss, inner_lr = state["inner_loss_"], self.inner_lr
-        if loss.of != "auto" and inner_lr != "auto":
-            return {"inner_lr_": inner_lr}
-        meta = self._meta(state, problem.geometry, problem.A, tuned=None)
-        first = np.arange(min(_N_TRIED, len(problem.clean)))
-        _, y = self._batches(problem, seed).read(first, 0)
+    def _batches(self, problem: Problem, seed: int, state: Mapping[str, Any]) -> Batches:
+        batches = super()._batches(problem, seed, state)
+        starts = cross_fitted_starts(state["init_"], problem, self, seed)
+        return (
+            batches if starts is None else replace(batches, read=WithStarts(batches.read, starts))
+        )
+
+    def _tried(
+        self, problem: Problem, batches: Batches, before: Mapping[str, Any], criterion: Criterion
+    ) -> dict[str, Any]:
+        """Return what was left open and the first images tell: the solver's, the inner loss's."""
+        tuned, loss, inner_lr = (
+            self._tuned(before["algorithm_"]),
+            before["inner_loss_"],
+            self.inner_lr,
+        )
+        meta = self._meta(before, problem.geometry, problem.A, tuned=tuned)
+        first = batches.read(np.arange(min(_N_TRIED, batches.n_images)), 0)
+        found: dict[str, Any] = {}
+        if tuned == "numbers":
+            meta.scale_numbers(*first, criterion=criterion)
+            found |= to_numpy(meta.parts()["solver"], "solver.")
         if loss.of == "auto":
-            seen = meta.sees_the_start(y, self.batch_size)
+            seen = meta.sees_the_start(*first[1:])
             loss = clone(loss).set_params(of="result" if seen else "start")
             meta = replace(meta, inner=replace(meta.inner, through_solver=seen))
         if inner_lr == "auto":
             low, high = problem.geometry.data_range
-            steps = meta.cauchy_steps(y, self.batch_size, high - low)
+            steps = meta.cauchy_steps(*first[1:], width=high - low)
             inner_lr = float(np.median(steps)) if steps else _BLIND_LR
-        return {"inner_loss_": loss, "inner_lr_": inner_lr}
+        phi, rule = meta.inner.phi, before["inner_lr_rule_"]
+        adapted = {name: meta.theta[name] for name in phi.adapted}
+        alpha = rule.initial(adapted, max(1, self.n_inner), inner_lr)
+        weights = before["weights_"] | to_numpy(alpha, "inner_lr.") | found
+        return {"inner_loss_": loss, "inner_lr_": inner_lr, "weights_": weights}
 
     def _tuned(self, algorithm: Algorithm) -> str | None:
         """Return what of the solver is learned, see `MetaLearner`."""
@@ -450,7 +464,7 @@ default="per_step"
             return "all" if self.tune_solver else None
         if self.solver is None or "solver" not in algorithm.learns:
             return None
-        return "numbers" if trainable(self.solver, only_open=True).learnable else None
+        return "numbers" if opened(self.solver).learnable else None
 
     def _learned(
         self, rule: StepSizeRule, inner_loss: InnerLoss, phi: ImageModule, tuned: str | None
@@ -502,14 +516,15 @@ default="per_step"
                 for part, tensors in parts.items()
                 for name, tensor in tensors.items()
             },
-            groups=[
-                {"params": [t.requires_grad_() for t in tensors.values()], "lr": rates[part]}
-                for part, tensors in parts.items()
-                if part in ("init", *learned)
-            ],
+            groups=list(
+                _groups(
+                    {part: parts[part] for part in parts if part in ("init", *learned)},
+                    rates,
+                    meta.inner.phi.own_rates,
+                )
+            ),
             learn=partial(meta.learn, outer_loss=criterion, batch_size=self.batch_size),
             restore=partial(meta.restore, batch_size=self.batch_size),
-            starts=cross_fitted_starts(state["init_"], problem, self, state["_seed_"]),
         )
 
     # ------------------------------------------------------------------ prediction
@@ -588,3 +603,17 @@ default="per_step"
         )
         meta.load(tensors)
         return meta
+
+
+def _groups(
+    parts: Mapping[str, Mapping[str, torch.Tensor]],
+    rates: Mapping[str, float],
+    own_rates: Mapping[str, float],
+) -> Iterator[dict[str, Any]]:
+    """Yield what the optimiser moves, by learning rate; from now on it requires gradients."""
+    for part, tensors in parts.items():
+        by_rate: dict[float, list[torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            rate = own_rates.get(name, rates[part]) if part == "init" else rates[part]
+            by_rate.setdefault(rate, []).append(tensor.requires_grad_())
+        yield from ({"params": params, "lr": rate} for rate, params in by_rate.items())

@@ -93,17 +93,18 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
     return own
 
 
-def trainable(solver: Solver, *, only_open: bool = False) -> Solver:
-    """Return a solver whose numbers can be trained: those it names, or else all that are set.
-
-    With `only_open`, those it names, or else those that nobody chose.
-    """
+def trainable(solver: Solver) -> Solver:
+    """Return a solver whose numbers can be trained: those it names, or else all that are set."""
     if solver.learnable:
         return solver
     own = copy(solver)
-    names = [name for name in solver.scheduled if _is_set(getattr(solver, name))]
-    own.learnable = solver.left_open if only_open else tuple(names)
+    own.learnable = tuple(name for name in solver.scheduled if _is_set(getattr(solver, name)))
     return own
+
+
+def opened(solver: Solver) -> Solver:
+    """Return a solver whose numbers can be trained: those it names, or else the open ones."""
+    return solver if solver.learnable else solver.opened()
 
 
 def _is_set(value: Any) -> bool:

@@ -17,7 +17,7 @@ from skmetainv.meta.cauchy_step import cauchy_steps, sees_the_start
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.reconstruction.geometry import Reconstruct, equal_chunks
-from skmetainv.solvers.schedules import Numbers
+from skmetainv.solvers.schedules import Numbers, scale_numbers
 from skmetainv.training import TrainingLoop
 
 Tensors = Mapping[str, torch.Tensor]
@@ -123,17 +123,32 @@ class MetaLearner:
         """Return the data fidelity of measurements, with their starts."""
         return self.A.bind(y, None if self.begin is None else self.begin(y))
 
-    def sees_the_start(self, y: torch.Tensor, batch_size: int) -> bool:
-        """Return whether the solver's misfit depends on its start, see `sees_the_start`."""
-        data = self.bind(y[:batch_size])
-        phi = self.inner.phi
-        return sees_the_start(phi(self.theta, phi.condition(self.theta, data)), data, self.inner)
+    def sees_the_start(self, *y: torch.Tensor) -> bool:
+        """Return whether the solver's misfit depends on its start, see `sees_the_start`.
 
-    def cauchy_steps(self, y: torch.Tensor, batch_size: int, width: float) -> list[float]:
+        Given are measurements, and their starts where there are such.
+        """
+        data = self.A.bind(*y)
+        return sees_the_start(self._first_images(data), data, self.inner)
+
+    def cauchy_steps(self, *y: torch.Tensor, width: float) -> list[float]:
         """Return the steps that measurements ask for, see `cauchy_steps`."""
-        parts = y.split(self._at_once(batch_size, learning=False))
-        found = [cauchy_steps(self.theta, self.bind(y_i), self.inner, width) for y_i in parts]
+        n = self._at_once(len(y[0]), learning=False)
+        parts = zip(*(tensor.split(n) for tensor in y), strict=True)
+        found = [cauchy_steps(self.theta, self.A.bind(*y_i), self.inner, width) for y_i in parts]
         return [step for steps in found for step in steps]
+
+    def scale_numbers(self, x: torch.Tensor, *y: torch.Tensor, criterion: Criterion) -> None:
+        """Scale the numbers of the solver to what serves the starts best, see `scale_numbers`."""
+        data = self.A.bind(*y)
+        start, known = self._first_images(data), data.known(x)
+        scale_numbers(self.inner.f, lambda: criterion(self.inner.f(start, data), x, known))
+
+    def _first_images(self, data: DataTerm) -> torch.Tensor:
+        """Return what the representation begins with."""
+        phi = self.inner.phi
+        with torch.no_grad():
+            return phi(self.theta, phi.condition(self.theta, data)).expand(len(data.y), -1, -1, -1)
 
     def _at_once(self, batch_size: int, *, learning: bool) -> int:
         """Return how many images to adapt at the same time."""

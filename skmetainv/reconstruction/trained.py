@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -44,7 +43,6 @@ from skmetainv.training import (
     Optimizer,
     SimulatedPairs,
     TrainingLoop,
-    WithStarts,
     as_checkpoint,
     as_learning_rate,
     as_optimizer,
@@ -75,8 +73,6 @@ class Learner(NamedTuple):
     """Takes batches from the loop until it is over."""
     restore: Reconstruct
     """Restores the images of a batch of measurements with the weights as they are."""
-    starts: Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None = None
-    """Restores what comes beside each pair, from measurements and their places in the data."""
 
 
 class Run(NamedTuple):
@@ -341,10 +337,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             held_out = [own]
         criterion = self._checked_training(problem)
         before = self._going_on() if run.go_on else self._begun(problem, seed)
+        batches = self._batches(problem, seed, before)
+        if not run.go_on:
+            before = before | self._tried(problem, batches, before, criterion)
         learner = self._learner(problem, before, criterion)
-        batches = self._batches(problem, seed)
-        if learner.starts is not None:
-            batches = replace(batches, read=WithStarts(batches.read, learner.starts))
         loop = self._loop(learner, batches, before, run, keeper)
         loop.watch = Watch(problem.operator)
         loop.validate = self._validation(learner, held_out)
@@ -462,7 +458,13 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
 
         return Epochs(self, run.n_epochs, X, y, attributes)
 
-    def _batches(self, problem: Problem, seed: int) -> Batches:
+    def _tried(
+        self, problem: Problem, batches: Batches, before: Mapping[str, Any], criterion: Criterion
+    ) -> dict[str, Any]:
+        """Return the fitted attributes that the first images tell, before any training."""
+        return {}
+
+    def _batches(self, problem: Problem, seed: int, state: Mapping[str, Any]) -> Batches:
         """Return the batches that training iterates over."""
         allow_nan, geometry = has_missing(problem.operator), problem.geometry
         name = "X" if problem.measured is None else "y"

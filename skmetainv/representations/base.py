@@ -1,6 +1,7 @@
 """The protocol of representations: networks whose weights stand for an image."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -62,11 +63,14 @@ class ImageModule(nn.Module):
     autocasts : bool
         Whether it may be computed under `torch.autocast`: its large products are then in bfloat16,
         and the images still in the type of the weights.
+    own_rates : mapping of str to float
+        Outer learning rates of the weights that have their own.
     """
 
     adapted: tuple[str, ...] = ()
     continuous: bool = False
     autocasts: bool = True
+    own_rates: Mapping[str, float] = MappingProxyType({})
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return weights to begin training with, in float64, by name."""

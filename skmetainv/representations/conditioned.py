@@ -115,7 +115,10 @@ class ConditionedModule(ImageModule):
         self.image_shape, self.residual = tuple(image_shape), residual
         self.centre, self.radius = sum(data_range) / 2, (data_range[1] - data_range[0]) / 2
         self.encoder = None if encoder is None else encoder.build(image_shape[0], n_features)
-        self.refiner = None if refiner is None else refiner.build(image_shape[0])
+        self.refiner = None
+        if refiner is not None:
+            self.refiner = refiner.build(image_shape[0])
+            self.own_rates = dict.fromkeys(self.refiner.names, refiner.lr)
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return the initial weights of the network without its encoder, see `ImageModule`."""

@@ -1,6 +1,6 @@
 """A convolutional network that corrects the image a representation is added to."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ class Refiner(ParameterObject):
         Channels between the convolutions.
     depth : int, default=5
         Number of convolutions, at least 2. Five see 19 x 19 pixels around each.
+    lr : float, default=1e-3
+        Learning rate in the outer loop. Convolutions learn faster than coordinate networks.
 
     Notes
     -----
@@ -54,11 +56,13 @@ class Refiner(ParameterObject):
     _parameter_constraints = {
         "width": [Interval(Integral, 1, None, closed="left")],
         "depth": [Interval(Integral, 2, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, width: int = 32, depth: int = 5):
+    def __init__(self, width: int = 32, depth: int = 5, lr: float = 1e-3):
         self.width = width
         self.depth = depth
+        self.lr = lr
 
     def build(self, channels: int) -> "RefinerModule":
         """Return the network for images of one number of channels.
@@ -92,6 +96,12 @@ class RefinerModule(nn.Module):
         super().__init__()
         self.widths, self.depth = widths, len(widths) - 1
         self.dilations = [1 + min(k, self.depth - 1 - k) for k in range(self.depth)]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its weights."""
+        layers = range(self.depth)
+        return [f"refiner.{layer}.{part}" for layer in layers for part in ("weight", "bias")]
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return weights to begin training with, in float64, by name: it gives zeros."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from itertools import compress
 from math import hypot, inf
 from numbers import Integral
@@ -65,10 +66,14 @@ class Solver(ParameterObject):
             f"{what}(x, data) makes one update"
         )
 
-    @property
-    def left_open(self) -> tuple[str, ...]:
-        """The scheduled parameters whose numbers nobody chose: those that are "auto"."""
-        return tuple(name for name in self.scheduled if isinstance(getattr(self, name), str))
+    def opened(self) -> Solver:
+        """Return a copy in which training may change the numbers that nobody chose.
+
+        They are those of `scheduled` that are "auto".
+        """
+        own = copy(self)
+        own.learnable = tuple(n for n in self.scheduled if isinstance(getattr(self, n), str))
+        return own
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape.

@@ -1,5 +1,6 @@
 """Half-quadratic splitting with a denoiser."""
 
+from copy import copy
 from numbers import Real
 from typing import Any
 
@@ -96,10 +97,11 @@ class HQS(PriorSolver):
         self.denoise_first = denoise_first
         self.learnable = learnable
 
-    @property
-    def left_open(self) -> tuple[str, ...]:
-        """The parameters that follow the usual schedule: those that are None."""
-        return tuple(name for name in self.scheduled if getattr(self, name) is None)
+    def opened(self) -> Solver:
+        """Return a copy that learns what follows the usual schedule, see `Solver.opened`."""
+        own = copy(self)
+        own.learnable = tuple(name for name in self.scheduled if getattr(self, name) is None)
+        return own
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

@@ -9,6 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 from skmetainv.denoisers import Denoiser, DenoiserModule, TotalVariation
+from skmetainv.denoisers.base import ClassicalDenoiser
 from skmetainv.solvers.base import Solver
 from skmetainv.solvers.schedules import Schedule
 
@@ -24,11 +25,29 @@ class PriorSolver(Solver):
     denoiser: Denoiser | FrozenEstimator | None
     noise_level: Any
 
-    def _prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
-        """Return the denoiser of every update, for images of one shape."""
+    def opened(self) -> Solver:
+        """Return a copy whose open numbers may be changed, see `Solver.opened`.
+
+        A classical denoiser's own noise level counts as open, one per update, if `noise_level` is
+        None.
+        """
+        own = super().opened()
+        chosen = self._denoiser()
+        if self.noise_level is None and isinstance(chosen, ClassicalDenoiser) and self.n_iter:
+            own.noise_level = [chosen.noise_level] * self.n_iter  # type: ignore[attr-defined]
+            own.learnable += ("noise_level",)
+        return own
+
+    def _denoiser(self) -> Any:
+        """Return the denoiser, also one in a `FrozenEstimator`."""
         chosen = TotalVariation() if self.denoiser is None else self.denoiser
         while isinstance(chosen, FrozenEstimator):
             chosen = chosen.estimator
+        return chosen
+
+    def _prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
+        """Return the denoiser of every update, for images of one shape."""
+        chosen = self._denoiser()
         if not isinstance(chosen, Denoiser):
             raise ValueError(
                 f"The 'denoiser' parameter of {type(self).__name__} must be a Denoiser, or one in "

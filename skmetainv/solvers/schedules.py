@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, Protocol
 
@@ -107,6 +108,32 @@ class Schedule(Numbers):
     def __len__(self) -> int:
         """Return how many numbers there are."""
         return len(self.values)
+
+
+def scale_numbers(module: nn.Module, losses: Callable[[], torch.Tensor]) -> None:
+    """Multiply each learnable schedule of a module by a common factor that lowers a loss.
+
+    Schedules are scaled one after another, twice, each by the best of powers of 4 from 1/256 to
+    256. Losses that are not finite count as infinite.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A solver; its schedules are changed.
+    losses : callable
+        Gives the losses of some images with the schedules as they are.
+    """
+    schedules = [part for part in module.modules() if isinstance(part, Schedule)]
+    logarithms = [own.logarithm for own in schedules if own.logarithm is not None]
+    with torch.no_grad():
+        for logarithm in logarithms * 2:
+            given, best = logarithm.clone(), (math.inf, logarithm.clone())
+            for power in sorted(range(-4, 5), key=abs):
+                logarithm.copy_(given + power * math.log(4))
+                loss = float(losses().mean().nan_to_num(math.inf))
+                if loss < best[0]:
+                    best = (loss, logarithm.clone())
+            logarithm.copy_(best[1])
 
 
 def check_schedule(
