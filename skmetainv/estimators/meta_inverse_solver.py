@@ -54,6 +54,8 @@ from skmetainv.training import Batches, Checkpoint, LearningRate, Optimizer, Wit
 
 # The learning rate of logarithms: about a percent per step of Adam.
 _LOGARITHM_LR = 0.01
+# The same of the solver's numbers, whose defaults may be far from what a good start needs.
+_NUMBERS_LR = 0.03
 # Images that the inner step size and the inner loss are tried on.
 _N_TRIED = 16
 # The inner step size where no gradient moves the image yet.
@@ -425,9 +427,9 @@ default="per_step"
     def _batches(self, problem: Problem, seed: int, state: Mapping[str, Any]) -> Batches:
         batches = super()._batches(problem, seed, state)
         starts = cross_fitted_starts(state["init_"], problem, self, seed)
-        return (
-            batches if starts is None else replace(batches, read=WithStarts(batches.read, starts))
-        )
+        if starts is None:
+            return batches
+        return replace(batches, read=WithStarts(batches.read, starts))
 
     def _tried(
         self, problem: Problem, batches: Batches, before: Mapping[str, Any], criterion: Criterion
@@ -495,7 +497,7 @@ default="per_step"
         tuned = self._tuned(state["algorithm_"])
         meta = self._meta(state, problem.geometry, problem.A, tuned=tuned)
         rule, algorithm, fine = meta.inner.step_size, meta.algorithm, self.inner_lr_lr
-        solver_lr = _LOGARITHM_LR if tuned == "numbers" else self.outer_lr
+        solver_lr = _NUMBERS_LR if tuned == "numbers" else self.outer_lr
         rates = {
             "init": self.outer_lr,
             "inner_lr": rule.default_lr(state["inner_lr_"]) if fine is None else fine,

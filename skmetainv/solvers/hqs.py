@@ -9,7 +9,7 @@ import torch
 
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import Interval
-from skmetainv.solvers.base import IterativeSolver, State
+from skmetainv.solvers.base import IterativeSolver, Solver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.schedules import Numbers, Schedule, check_schedule
 

@@ -34,7 +34,7 @@ class PriorSolver(Solver):
         own = super().opened()
         chosen = self._denoiser()
         if self.noise_level is None and isinstance(chosen, ClassicalDenoiser) and self.n_iter:
-            own.noise_level = [chosen.noise_level] * self.n_iter  # type: ignore[attr-defined]
+            own.noise_level = [chosen.noise_level] * self.n_iter
             own.learnable += ("noise_level",)
         return own
 

@@ -110,7 +110,7 @@ class Schedule(Numbers):
         return len(self.values)
 
 
-def scale_numbers(module: nn.Module, losses: Callable[[], torch.Tensor]) -> None:
+def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
     """Multiply each learnable schedule of a module by a common factor that lowers a loss.
 
     Schedules are scaled one after another, twice, each by the best of powers of 4 from 1/256 to
