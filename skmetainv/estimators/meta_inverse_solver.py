@@ -452,7 +452,7 @@ default="per_step"
             meta = replace(meta, inner=replace(meta.inner, through_solver=seen))
         if inner_lr == "auto":
             low, high = problem.geometry.data_range
-            steps = meta.cauchy_steps(*first[1:], width=high - low)
+            steps = meta.stable_steps(*first[1:], width=high - low)
             inner_lr = float(np.median(steps)) if steps else _BLIND_LR
         phi, rule = meta.inner.phi, before["inner_lr_rule_"]
         adapted = {name: meta.theta[name] for name in phi.adapted}

@@ -3,7 +3,7 @@
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, adapt
 from skmetainv.meta.algorithm_2 import meta_learn
 from skmetainv.meta.algorithms import Algorithm, OuterLosses, Task
-from skmetainv.meta.cauchy_step import cauchy_steps, sees_the_start
+from skmetainv.meta.first_steps import sees_the_start, stable_steps
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.meta.imaml import IMAML
 from skmetainv.meta.inner_loss import (
@@ -54,9 +54,9 @@ __all__ = [
     "as_algorithm",
     "as_inner_loss",
     "as_rule",
-    "cauchy_steps",
     "images_at_once",
     "meta_learn",
     "sees_the_start",
+    "stable_steps",
     "start",
 ]

@@ -13,7 +13,7 @@ from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import InnerLoop, adapt
 from skmetainv.meta.algorithm_2 import meta_learn
 from skmetainv.meta.algorithms import Adapt, Algorithm
-from skmetainv.meta.cauchy_step import cauchy_steps, sees_the_start
+from skmetainv.meta.first_steps import sees_the_start, stable_steps
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.reconstruction.geometry import Reconstruct, equal_chunks
@@ -131,11 +131,11 @@ class MetaLearner:
         data = self.A.bind(*y)
         return sees_the_start(self._first_images(data), data, self.inner)
 
-    def cauchy_steps(self, *y: torch.Tensor, width: float) -> list[float]:
-        """Return the steps that measurements ask for, see `cauchy_steps`."""
+    def stable_steps(self, *y: torch.Tensor, width: float) -> list[float]:
+        """Return the steps that measurements ask for, see `stable_steps`."""
         n = self._at_once(len(y[0]), learning=False)
         parts = zip(*(tensor.split(n) for tensor in y), strict=True)
-        found = [cauchy_steps(self.theta, self.A.bind(*y_i), self.inner, width) for y_i in parts]
+        found = [stable_steps(self.theta, self.A.bind(*y_i), self.inner, width) for y_i in parts]
         return [step for steps in found for step in steps]
 
     def scale_numbers(self, x: torch.Tensor, *y: torch.Tensor, criterion: Criterion) -> None:

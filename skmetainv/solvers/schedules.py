@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import nn
+
+# A loss that is so much larger than the lowest is as good.
+_AS_GOOD = 1.03
 
 
 class HasNorm(Protocol):
@@ -111,10 +115,11 @@ class Schedule(Numbers):
 
 
 def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
-    """Multiply each learnable schedule of a module by a common factor that lowers a loss.
+    """Multiply each learnable schedule of a module by one factor, so that a loss is low.
 
-    Schedules are scaled one after another, twice, each by the best of powers of 4 from 1/256 to
-    256. Losses that are not finite count as infinite.
+    All combinations of 1/512, 1/64, ..., 512 are tried. Of those whose loss is within a few
+    percent of the lowest, the one that changes least is taken. Losses that are not finite count as
+    infinite.
 
     Parameters
     ----------
@@ -125,15 +130,21 @@ def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
     """
     schedules = [part for part in module.modules() if isinstance(part, Schedule)]
     logarithms = [own.logarithm for own in schedules if own.logarithm is not None]
+    given, found = [own.detach().clone() for own in logarithms], {}
     with torch.no_grad():
-        for logarithm in logarithms * 2:
-            given, best = logarithm.clone(), (math.inf, logarithm.clone())
-            for power in sorted(range(-4, 5), key=abs):
-                logarithm.copy_(given + power * math.log(4))
-                loss = float(losses().mean().nan_to_num(math.inf))
-                if loss < best[0]:
-                    best = (loss, logarithm.clone())
-            logarithm.copy_(best[1])
+        for powers in product(range(-3, 4), repeat=len(logarithms)):
+            _scale(logarithms, given, powers)
+            found[powers] = float(losses().mean().nan_to_num(math.inf, math.inf))
+        enough = min(found.values()) * _AS_GOOD
+        good = [powers for powers in found if found[powers] <= enough]
+        _scale(logarithms, given, min(good, key=lambda powers: sum(map(abs, powers))))
+
+
+def _scale(
+    logarithms: Sequence[torch.Tensor], given: Sequence[torch.Tensor], powers: Sequence[int]
+) -> None:
+    for own, before, power in zip(logarithms, given, powers, strict=True):
+        own.copy_(before + power * math.log(8))
 
 
 def check_schedule(
