@@ -65,7 +65,7 @@ _BLIND_LR = 0.01
 def default_init(algorithm: Algorithm) -> Representation:
     """Return the representation that None stands for, see `MetaInverseSolver`."""
     refiner = Refiner() if "encoder" in algorithm.learns else None
-    return Siren(width=32, depth=3, residual=LinearReconstructor(), refiner=refiner)
+    return Siren(width=64, depth=3, residual=LinearReconstructor(), refiner=refiner, adapted="last")
 
 
 class MetaInverseSolver(TrainedReconstructor):
@@ -99,7 +99,9 @@ class MetaInverseSolver(TrainedReconstructor):
         learned denoiser, this is fitted on the clean images, unless it is in a `FrozenEstimator` or
         has `weights`.
     init : Representation, default=None
-        The network; None is ``Siren()``.
+        The network. None is ``Siren(width=64, depth=3, residual=LinearReconstructor(),
+        refiner=Refiner(), adapted="last")``: a small SIREN on the linear estimate of the image,
+        whose last layer is adapted. The paper's own is ``Siren()``.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -107,17 +109,18 @@ class MetaInverseSolver(TrainedReconstructor):
         Number of inner steps ``m``. If it is raised after fitting, the further steps take the
         last step sizes that were learned, with an `InnerStepsWarning`. It may change from one
         `partial_fit` to the next: rows of ``history_["inner_loss"]`` then differ in length.
-    inner_lr : float, default=0.01
-        The inner step size, or where the learned ones begin. The data fidelity is a mean, in the
-        units of the images whatever the norm of a linear operator, so a good value depends on the
-        solver, not on the image's size: the more of the fidelity the solver takes away, the larger.
+    inner_lr : "auto" or float, default="auto"
+        The inner step size, or where the learned ones begin. "auto" is found from the first images:
+        the step that minimises the linearised inner loss along its gradient, but none that
+        would let it grow along another direction; the median over 16 images. What was found is
+        `inner_lr_`.
     inner_lr_rule : {"fixed", "per_step", "per_layer", "per_parameter"} or StepSizeRule, \
 default="per_step"
         Learn no step size, one per inner step, one per layer and step, or one per parameter and
         step; ``skmetainv.meta.PerStep(positive=True)`` and its kin keep them positive.
     inner_lr_lr : float, default=None
         Learning rate of the inner step sizes and of what the inner loss learns; None moves each by
-        about a percent per step of Adam.
+        about a percent of its first value per step of Adam.
     inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
         What the inner steps descend: a data fidelity (equation 4), see `outer_loss`; or an
         `skmetainv.meta.InnerLoss`, which adds a regulariser or a proximal term.
@@ -130,12 +133,15 @@ default="per_step"
         sizes, and so take ``inner_lr_rule="fixed"`` only.
     outer_lr : float, default=1e-4
         Learning rate ``beta`` of ``theta``; a `Refiner` has its own.
-    tune_solver : bool, default=False
-        Train the weights of the solver's denoiser, and the numbers that its parameter `learnable`
-        names (where it names none, all that are set), with ``theta``. The solver and the denoiser
-        that were given stay as they are; a bound of the denoiser's norm is not kept.
+    tune_solver : "auto" or bool, default="auto"
+        What of the solver is trained with ``theta``. "auto" trains the numbers that nobody chose
+        ("auto" or None, and the noise level that a classical denoiser has by default), or those
+        that its parameter `learnable` names. They are first scaled, by up to 512, to what serves
+        the starts of 16 images best. If True, also the weights of its denoiser and all other
+        numbers that are set. If False, nothing. The solver and the denoiser that were given stay as
+        they are; a bound of the denoiser's norm is not kept.
     solver_lr : float, default=None
-        Learning rate of the solver; None is `outer_lr`.
+        Learning rate of the solver. None is `outer_lr`, and 0.03 for numbers alone.
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
         How outer gradients change what is learned, see `skmetainv.training`.
     lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
@@ -207,6 +213,8 @@ default="per_step"
         ``theta``) and ``seconds``.
     n_iter_ : int
         Number of epochs trained.
+    inner_lr_ : float
+        The inner step size that training began with.
     image_shape_ : tuple of int
         Shape of an image.
     measurement_shape_ : tuple of int
