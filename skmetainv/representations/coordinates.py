@@ -24,7 +24,7 @@ class CoordinateModule(ConditionedModule):
 
     ``h <- activation((1 + g) (W h + b) + s)`` for each hidden layer, and a last linear layer; the
     scales g and shifts s are those of `modulations`. A subclass writes `network_weights` and
-    `activation`. All weights of the layers are adapted.
+    `activation`.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ class CoordinateModule(ConditionedModule):
         Units in each hidden layer.
     depth : int
         Number of linear layers, the last one included.
+    adapted : {"all", "last"}
+        Which layers are adapted.
     """
 
     continuous = True
@@ -49,6 +51,7 @@ class CoordinateModule(ConditionedModule):
         inputs: torch.Tensor,
         width: int,
         depth: int,
+        adapted: str = "all",
     ):
         if conditioning.encoder is not None and depth == 1:
             raise ValueError(
@@ -58,10 +61,9 @@ class CoordinateModule(ConditionedModule):
         self.n_hidden, self.width = depth - 1, width
         super().__init__(image_shape, data_range, conditioning, self.n_hidden * width)
         self.widths = [inputs.shape[1], *[width] * self.n_hidden, image_shape[0]]
-        self.adapted = tuple(
-            f"{layer}.{part}" for layer in range(depth) for part in ("weight", "bias")
-        )
-        self.last = self.adapted[-2:]
+        names = [f"{layer}.{part}" for layer in range(depth) for part in ("weight", "bias")]
+        self.last = tuple(names[-2:])
+        self.adapted = self.last if adapted == "last" else tuple(names)
         self.register_buffer("inputs", inputs)
 
     def activation(self, h: torch.Tensor) -> torch.Tensor:
