@@ -1,6 +1,8 @@
 """The command line of `benchmarks.defaults`."""
 
+import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,8 @@ def parsed(argv):
 
 
 def measure(args, store, effort):
-    """Measure what is not in the store yet, seed by seed."""
+    """Measure what is not in the store yet, seed by seed; return how often that failed."""
+    n_failed = 0
     for seed in args.seeds[:1] if args.grid else args.seeds:
         for data in args.data:
             images = DATA[data](seed, args.images)
@@ -49,19 +52,25 @@ def measure(args, store, effort):
                 images = quick(images)
             for name in args.rows:
                 own = problem(data, name, seed, images)
-                if args.grid:
-                    measure_grid(args, store, own, effort)
-                    continue
-                for method in methods(own, effort, learned=args.learned).values():
-                    if args.methods is None or method.name in args.methods:
+                for method in chosen(args, store, own, effort):
+                    try:
                         measured(store, own, method, args.again)
+                    except Exception:  # the other rows of a long evening go on
+                        n_failed += 1
+                        print(f"{data} {name} seed {seed} {method.name} failed:", file=sys.stderr)
+                        traceback.print_exc()
+    return n_failed
 
 
-def measure_grid(args, store, own, effort):
-    """Measure the literal line, if it was not before, and the settings of the grid."""
-    line = measured(store, own, methods(own, effort)["literal"], again=False)
-    for method in grid.methods(own, line, effort):
-        measured(store, own, method, args.again)
+def chosen(args, store, own, effort):
+    """Yield the methods to measure; of the grid its settings, after the literal line."""
+    found = methods(own, effort, learned=args.learned)
+    if args.grid:
+        line = measured(store, own, found["literal"], again=False)
+        found = {method.name: method for method in grid.methods(own, line, effort)}
+    for name, method in found.items():
+        if args.methods is None or name in args.methods:
+            yield method
 
 
 def measured(store, own, method, again):
@@ -91,18 +100,19 @@ def quick(images):
 
 def main(argv=None):
     args = parsed(argv)
-    store = Store(args.results)
+    store, n_failed = Store(args.results), 0
     with tempfile.TemporaryDirectory() as folder:
         if args.quick:
             store = Store(Path(folder) / "defaults.json")
         if not args.markdown:
             torch.set_num_threads(args.threads)
             with threadpool_limits(args.threads):
-                measure(args, store, QUICK if args.quick else Effort())
+                n_failed = measure(args, store, QUICK if args.quick else Effort())
         tables = report.grid_table if args.grid else report.table
         for data in args.data:
             print("\n" + tables(store, data, args.rows, args.seeds, markdown=args.markdown))
+    return f"{n_failed} measurements failed, see above." if n_failed else None
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

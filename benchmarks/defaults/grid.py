@@ -6,7 +6,7 @@ from benchmarks.defaults.methods import literal_line, setting
 from skmetainv import LinearReconstructor
 from skmetainv.representations import Refiner, Siren
 
-N_SETTINGS, N_QUICK = 20, 2
+N_SETTINGS = 20
 # The paper's own network, without a start; all else as in the literal line.
 PAPER = {
     "init": Siren(),
@@ -57,11 +57,12 @@ def methods(problem, line, effort):
     effort : Effort
         How much is tried.
     """
-    n = N_SETTINGS if effort.max_epochs is None else N_QUICK
-    for k, settings in enumerate(drawn(n)):
+    for k, settings in enumerate(drawn(N_SETTINGS)):
+        if effort.settings is not None and k not in effort.settings:
+            continue
         epochs = max(1, round(settings["max_epochs"] * line["epochs"]))
-        estimator = literal_line(problem, effort).set_params(**settings, inner_lr="auto")
-        estimator.set_params(max_epochs=epochs)
+        own = settings | {"inner_lr": "auto", "max_epochs": epochs}
+        estimator = literal_line(problem, effort).set_params(**own)
         name, factor = f"setting {k:02}", settings["inner_lr"]
         yield setting(problem, name, estimator, factor, described(settings))
 

@@ -39,9 +39,11 @@ class Effort(NamedTuple):
     """Of total variation, by the squared norm of the operator."""
     max_epochs: int | None = None
     """Of what is trained; None is what the estimators take."""
+    settings: tuple[int, ...] | None = None
+    """Of the grid; None is all."""
 
 
-QUICK = Effort(updates=(1, 2), weights=(0.001, 0.01), max_epochs=1)
+QUICK = Effort(updates=(1, 2), weights=(0.001, 0.01), max_epochs=1, settings=(1,))
 
 
 def literal_line(problem, effort):
@@ -67,6 +69,7 @@ def meta(problem, estimator):
         "inner_lr": estimator.inner_lr_,
         "inner_loss_of": estimator.inner_loss_.of,
         "epochs": estimator.n_iter_,
+        "estimator": description(estimator),
         "init": description(clone(estimator.init_)),
         "warnings": sorted({str(w.message) for w in told}),
     }

@@ -108,7 +108,8 @@ def table(store, data, rows, seeds, *, markdown=False):
         lines.append(cells)
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("behind", "level", "ahead"))
     below = f"Of {len(verdicts)} rows {counts}. Longest fit and prediction: {longest:.0f} s."
-    return _laid_out(head, lines, markdown) + "\n\n" + below + "\n" + _commits(store, data, rows)
+    below += "\n" + _measured_at(store, data, rows, seeds)
+    return _laid_out(head, lines, markdown) + "\n\n" + below
 
 
 def grid_table(store, data, rows, seeds, *, markdown=False):
@@ -129,7 +130,8 @@ def grid_table(store, data, rows, seeds, *, markdown=False):
         cells += [str(len(tried)), f"{tried[best]['fit_seconds']:.0f}"]
         cells += [f"{best}: {tried[best]['told']}"]
         lines.append(cells)
-    return _laid_out(head, lines, markdown) + "\n\n" + _commits(store, data, rows)
+    below = _measured_at(store, data, rows, seeds[:1])
+    return _laid_out(head, lines, markdown) + "\n\n" + below
 
 
 def _with_error(values):
@@ -151,23 +153,29 @@ def _median(figures, name):
 
 
 def _quality(by_seed):
-    """Return the mean PSNR of a method, and what was best where several numbers were tried."""
+    """Return the mean PSNR of a method, and what was best where several numbers were tried.
+
+    The best number is a median over the seeds; a star marks the edge of what was tried.
+    """
     if not by_seed:
         return _UNKNOWN
     figures = list(by_seed.values())
     told = f"{np.mean([np.mean(f['psnr']) for f in figures]):.2f}"
     if "best" in figures[0]:
-        told += f" ({np.median([f['best'] for f in figures]):.2g})"
+        edge = "*" if any(f["at_edge"] for f in figures) else ""
+        told += f" ({np.median([f['best'] for f in figures]):.2g}{edge})"
     return told
 
 
-def _commits(store, data, rows):
+def _measured_at(store, data, rows, seeds):
     """Return what of the library was measured, so that old figures are seen to be old."""
-    content = store.read()
-    own = [f for f in content["figures"] if f["data"] == data and f["row"] in rows]
-    commits = {content["environments"][f["environment"]]["commit"] for f in own}
-    hardware = {content["environments"][f["environment"]]["hardware"] for f in own}
-    return f"Measured at {', '.join(sorted(map(str, commits)))}; {', '.join(sorted(hardware))}."
+    content, commits = store.read(), {}
+    for figures in content["figures"]:
+        if figures["data"] == data and figures["row"] in rows and figures["seed"] in seeds:
+            own = content["environments"][figures["environment"]]
+            kind = "literal line" if figures["method"] == "literal" else "all else"
+            commits.setdefault(kind, set()).add(f"{own['commit']} ({own['hardware']})")
+    return "; ".join(f"{kind}: {', '.join(sorted(own))}" for kind, own in sorted(commits.items()))
 
 
 def _laid_out(head, lines, markdown):
