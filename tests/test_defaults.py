@@ -152,8 +152,9 @@ def test_other_rows_go_on_after_an_error(capsys, monkeypatch):
 def test_tables_are_written_as_markdown(capsys, store):
     for name, value in {"literal": 3.0, "linear": 1.0, "tv": 1.0, "filling": 2.0}.items():
         more = {"psnr": [value, value + 1.0], "psnr_of_start": None, "psnr_of_stages": [1.0, 2.0]}
-        more |= {"fit_seconds": 1.0, "predict_seconds": 1.0, "inner_lr": 1.0}
-        own = figures(row="missing", method=name, inner_loss_of="start", **more)
+        more |= {"fit_seconds": 1.0, "fit_processor_seconds": 1.0, "predict_seconds": 1.0}
+        more |= {"inner_lr": 1.0, "inner_loss_of": "start"}
+        own = figures(row="missing", method=name, **more)
         store.add(own, [0, 1])
     options = ["--markdown", "--rows", "missing", "centre", "--results", str(store.path)]
     assert command.main(options) is None

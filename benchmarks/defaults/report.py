@@ -85,7 +85,7 @@ def table(store, data, rows, seeds, *, markdown=False):
     groups = store.read()["groups"].get(data, {})
     learned = [n for n in LEARNED if any(n in by_method(store, data, r, seeds) for r in rows)]
     head = [data, "literal", "start", "before", "after", *CLASSICAL, *learned]
-    head += ["- best", "error", "verdict", "seeds", "fit, s", "inner_lr", "loss of"]
+    head += ["- best", "error", "verdict", "seeds", "fit, s", "CPU s", "inner_lr", "loss of"]
     lines, verdicts, longest = [], [], 0.0
     for row in rows:
         found = by_method(store, data, row, seeds)
@@ -103,7 +103,8 @@ def table(store, data, rows, seeds, *, markdown=False):
             verdicts.append(own["verdict"])
         cells += [str(own["n_seeds"]) if own else str(len(ours))]
         longest = max([longest, *(f["fit_seconds"] + f["predict_seconds"] for f in ours)])
-        cells += [_mean(ours, "fit_seconds", form=".0f"), _median(ours, "inner_lr")]
+        cells += [_mean(ours, f"fit{p}_seconds", form=".0f") for p in ("", "_processor")]
+        cells += [_median(ours, "inner_lr")]
         cells += ["/".join(sorted({f["inner_loss_of"] for f in ours}))]
         lines.append(cells)
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("behind", "level", "ahead"))
