@@ -28,6 +28,7 @@ def split_pictures(
     color=False,
     crops=0,
     in_memory=True,
+    random_state=0,
 ):
     """Return the pictures of a folder in three parts, people in an order that is drawn once.
 
@@ -52,6 +53,8 @@ def split_pictures(
         If not 0, pictures are brought to four times `size`, and so many images are cut of each.
     in_memory : bool, default=True
         Whether training images are read now, or when they are used.
+    random_state : int, default=0
+        Seed of the order.
 
     Raises
     ------
@@ -63,10 +66,12 @@ def split_pictures(
     folders = [Path(path) / name for name in ("train", "val")]
     apart = all(folder.is_dir() for folder in folders)
     own, tested = [_Files(f, size, color, crops) for f in (folders if apart else [path, path])]
-    test, others = _first(tested.people(), n_test, crops)
+    test, others = _first(tested.people(random_state), n_test, crops)
     if apart:
         tested_on = {*tested.who[test]}
-        others = [person for person in own.people() if own.who[person[0]] not in tested_on]
+        others = [
+            person for person in own.people(random_state) if own.who[person[0]] not in tested_on
+        ]
     validation, others = _first(others, n_validation, crops)
     if not others:
         raise ValueError(f"{path} has nobody left to train on.")
@@ -94,11 +99,11 @@ class _Files:
         self.folder = ImageFolder(path, size=4 * size if crops else size, color=color)
         self.who = persons(self.folder)
 
-    def people(self):
+    def people(self, random_state):
         """Return the pictures of each person, the people in an order that is drawn once."""
         names, index, counts = np.unique(self.who, return_inverse=True, return_counts=True)
         pictures = np.split(np.argsort(index, kind="stable"), np.cumsum(counts)[:-1])
-        return [pictures[i] for i in np.random.default_rng(0).permutation(len(names))]
+        return [pictures[i] for i in np.random.default_rng(random_state).permutation(len(names))]
 
     def read(self, indices):
         images = np.asarray(self.folder[indices])

@@ -212,6 +212,8 @@ def test_nobody_and_no_photograph_is_in_two_parts(folder, tmp_path):
     assert [len(part) for part in parts] == [18, 5, 6, 6]
     assert len(set.union(*seen)) == sum(map(len, seen))
     assert len(set(parts.groups)) == 3
+    others = split_pictures(folder, 8, n_validation=5, n_test=6, random_state=1)
+    assert set(others.groups) != set(parts.groups)
     for name, color in (("train", (200, 0, 0)), ("val", (0, 0, 200))):
         (tmp_path / name).mkdir()
         for i in range(4):

@@ -1,0 +1,268 @@
+"""What restores the images of a row: the literal line, and what it is compared with."""
+
+import hashlib
+import time
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from skimage.restoration import inpaint_biharmonic
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from benchmarks.paper.run import description
+from skmetainv import (
+    ClassicalReconstructor,
+    LinearReconstructor,
+    MetaInverseSolver,
+    UNetReconstructor,
+    UnrolledReconstructor,
+)
+from skmetainv.denoisers import DnCNN
+from skmetainv.metrics import psnr
+from skmetainv.solvers import HQS, GradientDescent, PrimalDual
+
+# Total variation: an image has far to go where pixels are missing.
+_STEP_SIZE_OF_MASKS = 10.0
+_MOST_UPDATES, _TOLERANCE = 2000, 1e-5
+
+
+class Effort(NamedTuple):
+    """How much is tried."""
+
+    updates: tuple[int, ...] = (
+        *range(1, 9),
+        *(10, 13, 16, 20, 25, 32, 40, 50, 63, 80, 100, 126, 160, 200),
+    )
+    """Of the solver alone."""
+    weights: tuple[float, ...] = tuple(np.geomspace(1e-4, 1.0, 17).tolist())
+    """Of total variation, by the squared norm of the operator."""
+    max_epochs: int | None = None
+    """Of what is trained; None is what the estimators take."""
+    settings: tuple[int, ...] | None = None
+    """Of the grid; None is all."""
+
+
+QUICK = Effort(updates=(1, 2), weights=(0.001, 0.01), max_epochs=1, settings=(1,))
+
+
+def literal_line(problem, effort):
+    """Return the estimator that users write down, not fitted."""
+    estimator = MetaInverseSolver(
+        solver=problem.row.solver, n_inner=3, outer_loss="l2", **problem.physics
+    )
+    return _shortened(estimator, effort)
+
+
+def meta(problem, estimator):
+    """Fit a `MetaInverseSolver`; return its figures and what it found."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        restored, seconds = _trained(problem, estimator)
+    stages = estimator.staged_predict(problem.measured)
+    start = getattr(estimator.init_, "residual", None)
+    return {
+        **seconds,
+        "psnr": scored(problem, restored),
+        "psnr_of_start": start and _mean_psnr(problem, start.predict(problem.measured)),
+        "psnr_of_stages": [_mean_psnr(problem, images) for images in stages],
+        "inner_lr": estimator.inner_lr_,
+        "inner_loss_of": estimator.inner_loss_.of,
+        "epochs": estimator.n_iter_,
+        "estimator": description(estimator),
+        "init": description(clone(estimator.init_)),
+        "warnings": sorted({str(w.message) for w in told}),
+    }
+
+
+def supervised(problem, estimator):
+    """Fit a network; return its figures."""
+    restored, seconds = _trained(problem, estimator)
+    return {**seconds, "psnr": scored(problem, restored)}
+
+
+def linear(problem, estimator):
+    """Return the figures of the linear estimate."""
+    began = time.perf_counter()
+    restored = estimator.fit(problem.images.training).predict(problem.measured)
+    seconds = time.perf_counter() - began
+    return {"fit_seconds": seconds, "psnr": scored(problem, restored)}
+
+
+def best_of(problem, candidates):
+    """Return the figures of that classical solver which is best on the test images.
+
+    Candidates are pairs of a number, what is tried, and an estimator.
+    """
+    tried, best = {}, None
+    for value, estimator in candidates:
+        estimator.fit(problem.images.training[:1])
+        restored, record = estimator.predict(problem.measured, return_record=True)
+        figures = scored(problem, restored)
+        tried[value] = float(np.mean(figures))
+        if best is None or tried[value] > np.mean(best["psnr"]):
+            best = {"psnr": figures, "best": value, "converged": float(record.converged.mean())}
+    at_edge = best["best"] in (min(tried), max(tried))
+    return {**best, "at_edge": at_edge, "tried": tried}
+
+
+def solver_alone(problem, effort):
+    """Return the row's solver at every number of updates."""
+    return [
+        (n, _classical(problem, clone(problem.row.solver).set_params(n_iter=n)))
+        for n in effort.updates
+    ]
+
+
+def total_variation(problem, effort):
+    """Return the primal-dual method at every weight."""
+    image_shape = (1, *problem.images.test.shape[1:])
+    squared_norm = float(problem.row.operator.build(image_shape).norm()) ** 2
+    step_size = _STEP_SIZE_OF_MASKS if problem.row.masks else "auto"
+    to_convergence = {"max_iter": _MOST_UPDATES, "tol": _TOLERANCE}
+    return [
+        (
+            weight,
+            _classical(
+                problem,
+                PrimalDual(weight=weight * squared_norm, step_size=step_size),
+                **to_convergence,
+            ),
+        )
+        for weight in effort.weights
+    ]
+
+
+def filling(problem):
+    """Return the figures of biharmonic filling, or of the pseudo-inverse."""
+    if not problem.row.masks:
+        estimator = _classical(problem, GradientDescent(n_iter=0), start="pseudo_inverse")
+        estimator.fit(problem.images.training[:1])
+        return {"psnr": scored(problem, estimator.predict(problem.measured))}
+    instrument = ClassicalReconstructor(problem.row.operator)
+    unseen = instrument.simulate(np.ones_like(problem.images.test)) == 0
+    missing = np.isnan(problem.measured) | unseen
+    known = np.where(missing, 0.0, problem.measured)
+    restored = [inpaint_biharmonic(*pair) for pair in zip(known, missing, strict=True)]
+    return {"psnr": scored(problem, np.stack(restored))}
+
+
+class Method(NamedTuple):
+    """What is measured, with a digest of its settings."""
+
+    name: str
+    settings: str
+    measure: object
+    """A function without arguments that returns the figures."""
+
+
+def methods(problem, effort, *, learned=False):
+    """Return what is measured of a row, by name."""
+    line = literal_line(problem, effort)
+    found = {
+        "literal": _of_estimator(problem, line, meta),
+        "linear": _of_estimator(problem, LinearReconstructor(**problem.physics), linear),
+        "tv": _of_candidates(problem, total_variation(problem, effort)),
+    }
+    if problem.row.solver is not None:
+        found["solver"] = _of_candidates(problem, solver_alone(problem, effort))
+    found["filling"] = _digest(problem, "filling"), lambda: filling(problem)
+    if learned:
+        networks = {"unet": UNetReconstructor(**problem.physics), "unrolled": unrolled(problem)}
+        for name, estimator in networks.items():
+            found[name] = _of_estimator(problem, _shortened(estimator, effort), supervised)
+    return {name: Method(name, *own) for name, own in found.items()}
+
+
+def unrolled(problem):
+    """Return five updates of half-quadratic splitting with a small denoiser, not fitted."""
+    denoiser = DnCNN(
+        depth=5,
+        width=24,
+        noise_level=(0.01, 0.2),
+        noise_level_input=True,
+        lr=2e-3,
+        lr_schedule="cosine",
+        max_epochs=20,
+    )
+    return UnrolledReconstructor(
+        solver=HQS(denoiser, n_iter=5),
+        lr=1e-3,
+        lr_schedule="cosine",
+        batch_size=8,
+        max_grad_norm=1.0,
+        **problem.physics,
+    )
+
+
+def setting(problem, name, estimator, factor, told):
+    """Return a `MetaInverseSolver` whose step size is so many times the one found, to measure.
+
+    What the tables say of it is `told`.
+    """
+
+    def measure():
+        trial = clone(estimator).set_params(max_epochs=1)
+        inner_lr = factor * trial.fit(problem.images.training).inner_lr_
+        return {**meta(problem, clone(estimator).set_params(inner_lr=inner_lr)), "told": told}
+
+    return Method(name, _digest(problem, estimator, factor), measure)
+
+
+def scored(problem, restored):
+    """Return the PSNR of every test image, in decibels."""
+    return np.round(psnr(problem.images.test, restored, per_image=True), 3).tolist()
+
+
+def _mean_psnr(problem, restored):
+    return float(np.mean(scored(problem, restored)))
+
+
+def _of_estimator(problem, estimator, measure):
+    return _digest(problem, estimator), lambda: measure(problem, estimator)
+
+
+def _of_candidates(problem, candidates):
+    def measure():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the figures say how many
+            return best_of(problem, candidates)
+
+    return _digest(problem, *candidates), measure
+
+
+def _digest(problem, *told):
+    """Return a short name of all that figures depend on, but for the code."""
+    parameters = [
+        {k: repr(v) for k, v in one.get_params().items()} if hasattr(one, "get_params") else one
+        for one in told
+    ]
+    sizes = [len(problem.images.training), problem.images.test.shape]
+    everything = repr((problem.row, problem.noise, sizes, parameters))
+    return hashlib.sha256(everything.encode()).hexdigest()[:8]
+
+
+def _classical(problem, solver, **settings):
+    own = {"batch_size": len(problem.images.test), **settings}
+    return ClassicalReconstructor(solver=solver, **own, **problem.physics)
+
+
+def _trained(problem, estimator):
+    """Return what an estimator restores that was fitted, and how long that took.
+
+    Beside other load the processor's seconds say more than those of the clock.
+    """
+    began, processor = time.perf_counter(), time.process_time()
+    estimator.fit(problem.images.training, groups=problem.images.groups)
+    fitted, fitted_processor = time.perf_counter(), time.process_time()
+    restored = estimator.predict(problem.measured)
+    seconds = {
+        "fit_seconds": fitted - began,
+        "fit_processor_seconds": fitted_processor - processor,
+        "predict_seconds": time.perf_counter() - fitted,
+    }
+    return restored, seconds
+
+
+def _shortened(estimator, effort):
+    return estimator if effort.max_epochs is None else estimator.set_params(max_epochs=1)

@@ -1,0 +1,61 @@
+"""What was measured, in one file that several processes write to."""
+
+import fcntl
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.record import environment
+
+_KEY = ("data", "row", "seed", "method")
+
+
+class Store:
+    """Figures by data set, row, seed and method.
+
+    Parameters
+    ----------
+    path : path-like
+        A JSON file, which need not be there.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def read(self):
+        """Return all that is there: figures, and groups of the test images by data set and seed."""
+        if not self.path.exists():
+            return {"environments": [], "groups": {}, "figures": []}
+        return json.loads(self.path.read_text())
+
+    def figures(self, **of):
+        """Return the figures of a data set, a row, a seed, a method, or what is given of these."""
+        return [f for f in self.read()["figures"] if all(f[k] == v for k, v in of.items())]
+
+    def add(self, figures, groups):
+        """Write figures in the place of earlier ones of the same method."""
+        with self._locked():
+            content = self.read()
+            place, here = content["environments"], environment()
+            if here not in place:
+                place.append(here)
+            own = {**figures, "load": os.getloadavg()[0], "environment": place.index(here)}
+            content["groups"].setdefault(figures["data"], {})[str(figures["seed"])] = groups
+            key = [own[name] for name in _KEY]
+            others = [f for f in content["figures"] if [f[name] for name in _KEY] != key]
+            content["figures"] = [*others, own]
+            part = self.path.with_suffix(".part")
+            part.write_text(json.dumps(content, indent=1) + "\n")
+            os.replace(part, self.path)
+        return own
+
+    @contextmanager
+    def _locked(self):
+        """Let one process at a time read and write."""
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
