@@ -21,7 +21,12 @@ from skmetainv.estimators.residuals import (
     restores_start,
     with_fitted_residual,
 )
-from skmetainv.estimators.solvers import ready_solver, trainable, with_fitted_denoisers
+from skmetainv.estimators.solvers import (
+    ready_solver,
+    trainable,
+    with_fitted_denoisers,
+    with_open_numbers,
+)
 from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
@@ -411,7 +416,7 @@ default="per_step"
         solver = None
         if self.solver is not None:
             solver = ready_solver(self.solver, problem, self, seed)
-            solver = trainable(solver, only_open=True) if tuned == "numbers" else solver
+            solver = with_open_numbers(solver, shape) if tuned == "numbers" else solver
         theta = phi.initial_weights(weights_generator(seed))
         state = {
             "init_": with_fitted_residual(init, problem, self, seed),
@@ -448,9 +453,8 @@ default="per_step"
         """Return what of the solver is learned, see `MetaLearner`."""
         if self.tune_solver != "auto":
             return "all" if self.tune_solver else None
-        if self.solver is None or "solver" not in algorithm.learns:
-            return None
-        return "numbers" if trainable(self.solver, only_open=True).learnable else None
+        is_open = self.solver is not None and "solver" in algorithm.learns
+        return "numbers" if is_open else None
 
     def _learned(
         self, rule: StepSizeRule, inner_loss: InnerLoss, phi: ImageModule, tuned: str | None

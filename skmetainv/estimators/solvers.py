@@ -93,16 +93,22 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
     return own
 
 
-def trainable(solver: Solver, *, only_open: bool = False) -> Solver:
-    """Return a solver whose numbers can be trained: those it names, or else all that are set.
+def trainable(solver: Solver) -> Solver:
+    """Return a solver whose numbers can be trained: those it names, or else all that are set."""
+    names = [name for name in solver.scheduled if _is_set(getattr(solver, name))]
+    return _learning(solver, tuple(names))
 
-    With `only_open`, those it names, or else those that nobody chose.
-    """
+
+def with_open_numbers(solver: Solver, image_shape: tuple[int, ...]) -> Solver:
+    """Return a ready solver that learns the numbers it names, or else those that nobody chose."""
+    return _learning(solver, solver.left_open(image_shape))
+
+
+def _learning(solver: Solver, names: tuple[str, ...]) -> Solver:
     if solver.learnable:
         return solver
     own = copy(solver)
-    names = [name for name in solver.scheduled if _is_set(getattr(solver, name))]
-    own.learnable = solver.left_open if only_open else tuple(names)
+    own.learnable = names
     return own
 
 

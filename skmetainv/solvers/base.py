@@ -65,9 +65,8 @@ class Solver(ParameterObject):
             f"{what}(x, data) makes one update"
         )
 
-    @property
-    def left_open(self) -> tuple[str, ...]:
-        """The scheduled parameters whose numbers nobody chose: those that are "auto"."""
+    def left_open(self, image_shape: tuple[int, ...]) -> tuple[str, ...]:
+        """Return the scheduled parameters whose numbers nobody chose: those that are "auto"."""
         return tuple(name for name in self.scheduled if isinstance(getattr(self, name), str))
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:

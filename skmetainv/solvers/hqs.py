@@ -96,10 +96,11 @@ class HQS(PriorSolver):
         self.denoise_first = denoise_first
         self.learnable = learnable
 
-    @property
-    def left_open(self) -> tuple[str, ...]:
-        """The parameters that follow the usual schedule: those that are None."""
-        return tuple(name for name in self.scheduled if getattr(self, name) is None)
+    def left_open(self, image_shape: tuple[int, ...]) -> tuple[str, ...]:
+        """Return the parameters that follow the usual schedule, and that updates depend on."""
+        D = self._chosen_denoiser().build(image_shape)
+        used = self.scheduled if D.takes_noise_level else ("rho",)
+        return tuple(name for name in used if getattr(self, name) is None)
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

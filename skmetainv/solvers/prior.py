@@ -26,14 +26,7 @@ class PriorSolver(Solver):
 
     def _prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
         """Return the denoiser of every update, for images of one shape."""
-        chosen = TotalVariation() if self.denoiser is None else self.denoiser
-        while isinstance(chosen, FrozenEstimator):
-            chosen = chosen.estimator
-        if not isinstance(chosen, Denoiser):
-            raise ValueError(
-                f"The 'denoiser' parameter of {type(self).__name__} must be a Denoiser, or one in "
-                f"a FrozenEstimator. Got {self.denoiser!r} instead."
-            )
+        chosen = self._chosen_denoiser()
         D = chosen.build(image_shape)
         asked = self.noise_level is not None or "noise_level" in self.learnable
         if asked and not D.takes_noise_level:
@@ -42,6 +35,17 @@ class PriorSolver(Solver):
                 f"learnable: this {type(chosen).__name__} takes no noise level."
             )
         return Prior(D, noise_level)
+
+    def _chosen_denoiser(self) -> Denoiser:
+        chosen = TotalVariation() if self.denoiser is None else self.denoiser
+        while isinstance(chosen, FrozenEstimator):
+            chosen = chosen.estimator
+        if not isinstance(chosen, Denoiser):
+            raise ValueError(
+                f"The 'denoiser' parameter of {type(self).__name__} must be a Denoiser, or one in "
+                f"a FrozenEstimator. Got {self.denoiser!r} instead."
+            )
+        return chosen
 
 
 class Prior(nn.Module):
