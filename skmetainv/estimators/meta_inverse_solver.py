@@ -439,12 +439,12 @@ default="per_step"
         meta = self._meta(state, problem.geometry, problem.A, tuned=None)
         first = np.arange(min(_N_TRIED, len(problem.clean)))
         _, y = self._batches(problem, seed).read(first, 0)
+        low, high = problem.geometry.data_range
         if loss.of == "auto":
-            seen = meta.sees_the_start(y, self.batch_size)
-            loss = clone(loss).set_params(of="result" if seen else "start")
+            seen = meta.sees_the_start(y, self.batch_size, high - low)
+            loss.set_params(of="result" if seen else "start")  # a clone would be without its fit
             meta = replace(meta, inner=replace(meta.inner, through_solver=seen))
         if inner_lr == "auto":
-            low, high = problem.geometry.data_range
             steps = meta.cauchy_steps(y, self.batch_size, high - low)
             inner_lr = float(np.median(steps)) if steps else _BLIND_LR
         return {"inner_loss_": loss, "inner_lr_": inner_lr}
@@ -500,8 +500,10 @@ default="per_step"
             )
         learned = self._learned(rule, state["inner_loss_"], meta.inner.phi, tuned)
         algorithm.check(self.n_inner, learned)
+        before = to_tensors(state["weights_"], "", self._dtype(), check_device(self.device))
         return Learner(
-            weights={
+            weights=before  # a solver's stay, though they are no longer tuned
+            | {
                 f"{part}.{name}": tensor
                 for part, tensors in parts.items()
                 for name, tensor in tensors.items()

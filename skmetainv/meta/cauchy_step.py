@@ -71,16 +71,18 @@ def cauchy_steps(theta: Tensors, data: DataTerm, inner: InnerLoop, width: float)
     return [step for step in steps if np.isfinite(step) and step > 0]
 
 
-def sees_the_start(start: torch.Tensor, data: DataTerm, inner: InnerLoop) -> bool:
+def sees_the_start(start: torch.Tensor, data: DataTerm, inner: InnerLoop, width: float) -> bool:
     """Return whether the data fidelity of the solver's result still depends on its start.
 
     The measurements of two results are compared, from `start` and from the same images turned by
-    180 degrees, with those of the starts themselves.
+    180 degrees under a ramp of the data range's `width`, with those of the starts themselves.
     """
     with torch.no_grad():
-        turned = start.flip(-1, -2)
-        starts = data.A(turned) - data.A(start)
-        results = data.A(inner.f(turned, data)) - data.A(inner.f(start, data))
+        start = start.expand(len(data.y), *start.shape[1:])
+        ramp = torch.linspace(width, 0, start.shape[-2]).to(start)  # of what turning leaves alone
+        other = start.flip(-1, -2) + ramp[:, None]
+        starts = data.A(other) - data.A(start)
+        results = data.A(inner.f(other, data)) - data.A(inner.f(start, data))
     return bool(results.square().sum() > _BLIND * starts.square().sum())
 
 

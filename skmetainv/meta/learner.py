@@ -123,11 +123,12 @@ class MetaLearner:
         """Return the data fidelity of measurements, with their starts."""
         return self.A.bind(y, None if self.begin is None else self.begin(y))
 
-    def sees_the_start(self, y: torch.Tensor, batch_size: int) -> bool:
+    def sees_the_start(self, y: torch.Tensor, batch_size: int, width: float) -> bool:
         """Return whether the solver's misfit depends on its start, see `sees_the_start`."""
         data = self.bind(y[:batch_size])
         phi = self.inner.phi
-        return sees_the_start(phi(self.theta, phi.condition(self.theta, data)), data, self.inner)
+        x = phi(self.theta, phi.condition(self.theta, data))
+        return sees_the_start(x, data, self.inner, width)
 
     def cauchy_steps(self, y: torch.Tensor, batch_size: int, width: float) -> list[float]:
         """Return the steps that measurements ask for, see `cauchy_steps`."""
