@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tqdm.auto
 import tqdm.notebook
-from settings import PLAIN
+from settings import PAPER
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -44,7 +44,7 @@ ONES, ZEROS = np.ones_like(LEARNED), np.zeros_like(HELD_OUT)
 def meta(**changes):
     parameters = {"init": Siren(width=6, depth=2), "n_inner": 1, "noise": 0.1, "outer_lr": 1e-2}
     parameters |= {"max_epochs": 3, "batch_size": 3, "random_state": 0}
-    return MetaInverseSolver(MissingPixels(), **PLAIN | parameters | changes)
+    return MetaInverseSolver(MissingPixels(), **PAPER | parameters | changes)
 
 
 def denoiser(**changes):

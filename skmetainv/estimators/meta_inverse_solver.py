@@ -439,13 +439,13 @@ default="per_step"
         meta = self._meta(state, problem.geometry, problem.A, tuned=None)
         first = np.arange(min(_N_TRIED, len(problem.clean)))
         _, y = self._batches(problem, seed).read(first, 0)
-        low, high = problem.geometry.data_range
         if loss.of == "auto":
+            low, high = problem.geometry.data_range
             seen = meta.sees_the_start(y, self.batch_size, high - low)
             loss.set_params(of="result" if seen else "start")  # a clone would be without its fit
             meta = replace(meta, inner=replace(meta.inner, through_solver=seen))
         if inner_lr == "auto":
-            steps = meta.cauchy_steps(y, self.batch_size, high - low)
+            steps = meta.cauchy_steps(y, self.batch_size)
             inner_lr = float(np.median(steps)) if steps else _BLIND_LR
         return {"inner_loss_": loss, "inner_lr_": inner_lr}
 

@@ -13,14 +13,14 @@ from skmetainv.operators import DataTerm
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
-# An inner loss below this, in units of the squared data range, is rounding.
+# An inner loss below this is rounding: losses are in units of the data range.
 _NO_MISFIT = 1e-9
 # Of a change of the start a solver leaves this share of its squared length in the measurement, or
 # the inner loss is blind to it.
 _BLIND = 1e-3
 
 
-def cauchy_steps(theta: Tensors, data: DataTerm, inner: InnerLoop, width: float) -> list[float]:
+def cauchy_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float]:
     """Return, for each image, the step that minimises the linearised inner loss along its gradient.
 
     ``||g||^2 / g' G g``, Cauchy's step, with the gradient ``g`` of the inner loss ``L(x(theta))``
@@ -36,8 +36,6 @@ def cauchy_steps(theta: Tensors, data: DataTerm, inner: InnerLoop, width: float)
         Measurements of some images.
     inner : InnerLoop
         What Algorithm 1 requires.
-    width : float
-        The width of the data range.
 
     Returns
     -------
@@ -58,7 +56,7 @@ def cauchy_steps(theta: Tensors, data: DataTerm, inner: InnerLoop, width: float)
         L = inner.loss(at, data, theta_i, theta)
         slope = torch.autograd.grad(L.sum(), at, create_graph=True)[0]
         noise = torch.from_numpy(generator.standard_normal(tuple(x.shape))).to(x)
-        blank = (_NO_MISFIT * width**2 > L).reshape(-1, 1, 1, 1)
+        blank = (L < _NO_MISFIT).reshape(-1, 1, 1, 1)
         v = torch.where(blank, noise, slope).detach().requires_grad_()
         pulled = torch.autograd.grad(x, weights, v, create_graph=True)
         g = [part.detach() for part in pulled]

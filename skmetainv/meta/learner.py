@@ -130,10 +130,10 @@ class MetaLearner:
         x = phi(self.theta, phi.condition(self.theta, data))
         return sees_the_start(x, data, self.inner, width)
 
-    def cauchy_steps(self, y: torch.Tensor, batch_size: int, width: float) -> list[float]:
+    def cauchy_steps(self, y: torch.Tensor, batch_size: int) -> list[float]:
         """Return the steps that measurements ask for, see `cauchy_steps`."""
         parts = y.split(self._at_once(batch_size, learning=False))
-        found = [cauchy_steps(self.theta, self.bind(y_i), self.inner, width) for y_i in parts]
+        found = [cauchy_steps(self.theta, self.bind(y_i), self.inner) for y_i in parts]
         return [step for steps in found for step in steps]
 
     def _at_once(self, batch_size: int, *, learning: bool) -> int:
