@@ -1,6 +1,7 @@
 """What `fit` finds where nobody chose it: step size, inner loss, solver's numbers, epochs."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -310,7 +311,7 @@ def test_fit_makes_them(monkeypatch, batch_size, n_epochs):
     est = small(max_epochs=None, batch_size=batch_size).fit(FACES)
     assert est.n_iter_ == len(est.history_["outer_loss"]) == n_epochs
     rates = est.history_["learning_rate"]
-    assert all(a > b for a, b in zip(rates, rates[1:], strict=False))  # the schedule goes by it
+    assert all(a > b for a, b in pairwise(rates))  # the schedule goes by it
     assert rates[-1] < 0.5 * est.outer_lr
 
 

@@ -411,7 +411,7 @@ default="per_step"
         init = default_init(algorithm) if self.init is None else self.init
         shape, data_range = problem.geometry.images.tensor_shape, problem.geometry.data_range
         phi = init.build(shape, data_range)
-        inner_loss, tuned = as_inner_loss(self.inner_loss), self._tuned(algorithm)
+        inner_loss, tuned = as_inner_loss(self.inner_loss), self._tuned(algorithm, self.solver)
         algorithm.check(self.n_inner, self._learned(rule, inner_loss, phi, tuned))
         solver = None
         if self.solver is not None:
@@ -437,23 +437,23 @@ default="per_step"
         if loss.of != "auto" and inner_lr != "auto":
             return {"inner_lr_": inner_lr}
         meta = self._meta(state, problem.geometry, problem.A, tuned=None)
-        first = np.arange(min(_N_TRIED, len(problem.clean)))
-        _, y = self._batches(problem, seed).read(first, 0)
+        read, n_tried = self._batches(problem, seed).read, min(_N_TRIED, len(problem.clean))
+        measured = [read(indices, 0)[1] for indices in self._chunks(n_tried)]
         if loss.of == "auto":
             low, high = problem.geometry.data_range
-            seen = meta.sees_the_start(y, self.batch_size, high - low)
+            seen = meta.sees_the_start(measured[0], high - low)
             loss.set_params(of="result" if seen else "start")  # a clone would be without its fit
             meta = replace(meta, inner=replace(meta.inner, through_solver=seen))
         if inner_lr == "auto":
-            steps = meta.cauchy_steps(y, self.batch_size)
+            steps = [step for y in measured for step in meta.cauchy_steps(y, self.batch_size)]
             inner_lr = float(np.median(steps)) if steps else _BLIND_LR
         return {"inner_loss_": loss, "inner_lr_": inner_lr}
 
-    def _tuned(self, algorithm: Algorithm) -> str | None:
+    def _tuned(self, algorithm: Algorithm, solver: Solver | None) -> str | None:
         """Return what of the solver is learned, see `MetaLearner`."""
         if self.tune_solver != "auto":
             return "all" if self.tune_solver else None
-        is_open = self.solver is not None and "solver" in algorithm.learns
+        is_open = solver is not None and "solver" in algorithm.learns
         return "numbers" if is_open else None
 
     def _learned(
@@ -482,7 +482,7 @@ default="per_step"
         return self.outer_loss
 
     def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
-        tuned = self._tuned(state["algorithm_"])
+        tuned = self._tuned(state["algorithm_"], state["solver_"])
         meta = self._meta(state, problem.geometry, problem.A, tuned=tuned)
         rule, algorithm, fine = meta.inner.step_size, meta.algorithm, self.inner_lr_lr
         solver_lr = _LOGARITHM_LR if tuned == "numbers" else self.outer_lr

@@ -123,9 +123,9 @@ class MetaLearner:
         """Return the data fidelity of measurements, with their starts."""
         return self.A.bind(y, None if self.begin is None else self.begin(y))
 
-    def sees_the_start(self, y: torch.Tensor, batch_size: int, width: float) -> bool:
+    def sees_the_start(self, y: torch.Tensor, width: float) -> bool:
         """Return whether the solver's misfit depends on its start, see `sees_the_start`."""
-        data = self.bind(y[:batch_size])
+        data = self.bind(y)
         phi = self.inner.phi
         x = phi(self.theta, phi.condition(self.theta, data))
         return sees_the_start(x, data, self.inner, width)
