@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from settings import PAPER
 from sklearn.base import clone
 from torch import nn
 
@@ -293,6 +294,7 @@ def on_pixels(**options):
     """An estimator whose weights are pixels, of which one is hidden; gradient descent outside."""
     return MetaInverseSolver(
         **{
+            **PAPER,
             "operator": Inpainting(fraction=0.4),
             "init": PixelGrid(),
             "n_inner": 2,

@@ -24,7 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
-from skmetainv import MetaInverseSolver
+from skmetainv import LinearReconstructor, MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
 from skmetainv.meta import IMAML, MAML, InnerLoss, Reptile
@@ -38,7 +38,7 @@ from skmetainv.operators import (
     Stack,
 )
 from skmetainv.reconstruction.identity import parameter_identity
-from skmetainv.representations import Encoder, ModulatedSiren, Siren
+from skmetainv.representations import Encoder, ModulatedSiren, Refiner, Siren
 from skmetainv.solvers import HQS, RED
 from skmetainv.storage import DamagedFileError, read, write
 from skmetainv.training import SGD, AdamW, Checkpoint, Constant, Cosine
@@ -294,6 +294,16 @@ CASES = {
     "a solver to be tuned": (
         small(GaussianBlur(), HQS(TINY, n_iter=1), tune_solver=True),
         LEARNED,
+    ),
+    "a start that is cross-fitted by groups, a refiner and a solver's numbers": (
+        small(
+            MissingPixels(),
+            HQS(TINY, n_iter=1),
+            init=Siren(4, 2, residual=LinearReconstructor(), refiner=Refiner(2, 2)),
+            noise=0.1,
+            **EARLY,
+        ),
+        *(FACES[:8], None, None, None, np.arange(8) // 2),
     ),
     "denoiser": (small_denoiser(lr_schedule="cosine"), LEARNED),
     "denoiser of bounded norm": (
@@ -599,6 +609,10 @@ class WithTensors:
         return self.weight.mean() * (x - target).square().mean((1, 2, 3))
 
 
+def grouped(groups):
+    return LEARNED, None, None, None, groups
+
+
 class ModuleLoss(torch.nn.Module):
     def __init__(self, activation):
         super().__init__()
@@ -705,6 +719,8 @@ def test_a_checkpoint_of_other_parameters_is_refused_and_they_are_named(path, be
             (LEARNED, None, PAIRS[0] + 0.1, LEARNED),
             "the measurements X_val was of other values",
         ),
+        (grouped([0, 0, 1, 1, 1]), grouped([0, 0, 0, 1, 1]), r"the groups of X was \[0, 0, 1"),
+        (grouped(list("aabbb")), (LEARNED,), r"the groups of X was \['a', .* and is now nothing"),
     ],
 )
 def test_a_checkpoint_of_other_data_is_refused_and_they_are_named(path, before, now, message):

@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from settings import PLAIN
 from sklearn.frozen import FrozenEstimator
 
 from skmetainv import MetaInverseSolver
@@ -27,7 +28,7 @@ DENOISER = DnCNN(depth=2, width=4, max_epochs=1, random_state=0).fit(FACES)
 def tuned(solver, **parameters):
     settings = {"n_inner": 1, "max_epochs": 1, "random_state": 0, "tune_solver": True}
     settings |= {"init": Siren(width=8, depth=3), "noise": 0.02, "batch_size": 4}
-    return MetaInverseSolver(GaussianBlur(sigma=1.0), solver, **settings | parameters)
+    return MetaInverseSolver(GaussianBlur(sigma=1.0), solver, **PLAIN | settings | parameters)
 
 
 def of_solver(est):

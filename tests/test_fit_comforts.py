@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tqdm.auto
 import tqdm.notebook
+from settings import PAPER
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -43,7 +44,7 @@ ONES, ZEROS = np.ones_like(LEARNED), np.zeros_like(HELD_OUT)
 def meta(**changes):
     parameters = {"init": Siren(width=6, depth=2), "n_inner": 1, "noise": 0.1, "outer_lr": 1e-2}
     parameters |= {"max_epochs": 3, "batch_size": 3, "random_state": 0}
-    return MetaInverseSolver(MissingPixels(), **parameters | changes)
+    return MetaInverseSolver(MissingPixels(), **PAPER | parameters | changes)
 
 
 def denoiser(**changes):
@@ -308,7 +309,7 @@ def test_losses_in_the_history_are_means_over_the_images():
     """With learning rates of 0, of what the estimator restores."""
     est = MetaInverseSolver(
         init=Siren(width=6, depth=2), n_inner=2, inner_lr_rule="fixed", outer_lr=0.0,
-        max_epochs=1, batch_size=4, precision="float64", random_state=0,
+        augment=False, max_epochs=1, batch_size=4, precision="float64", random_state=0,
     )  # fmt: skip
     est.fit(LEARNED)
     errors = [np.mean((stage - LEARNED) ** 2) for stage in est.staged_predict(LEARNED)]

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from settings import PLAIN
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
@@ -35,6 +36,7 @@ def shrink(x, noise_level):
 def on_faces(**options):
     return MetaInverseSolver(
         **{
+            **PLAIN,
             "operator": Inpainting(),
             "init": Siren(width=8, depth=3),
             "n_inner": 2,

@@ -7,6 +7,7 @@ import higher
 import numpy as np
 import pytest
 import torch
+from settings import PLAIN
 from torch import nn
 
 from skmetainv import MetaInverseSolver
@@ -406,6 +407,7 @@ def test_an_estimator_keeps_step_sizes_positive(rule):
     """
     X = np.random.default_rng(0).random((4, 3, 3))
     options = {
+        **PLAIN,
         "init": PixelGrid(),
         "n_inner": 1,
         "inner_lr": 3 * 2.0 * X[0].size,

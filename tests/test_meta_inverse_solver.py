@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import skops.io
 import torch
+from settings import PAPER
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
@@ -38,7 +39,7 @@ from skmetainv.representations import Siren
 from skmetainv.solvers import GradientDescent
 
 FACES = load_faces()[:, ::3, ::3].astype(np.float32)  # 9 x 9
-SMALL = {"init": Siren(width=12, depth=3), "max_epochs": 2, "random_state": 0}
+SMALL = PAPER | {"init": Siren(width=12, depth=3), "max_epochs": 2, "random_state": 0}
 
 
 def small(operator=None, solver=None, **options):
@@ -485,9 +486,14 @@ def test_clone_and_repr():
 def test_fitting_leaves_parameters_alone():
     operator, solver, init = Inpainting(), GradientDescent(), Siren(width=12, depth=3)
     est = MetaInverseSolver(operator, solver, init=init, max_epochs=1).fit(FACES[:5])
-    for own, given in ((est.operator_, operator), (est.solver_, solver), (est.init_, init)):
+    for own, given, found in (
+        (est.operator_, operator, {}),
+        (est.solver_, solver, {"learnable": ("step_size",)}),
+        (est.init_, init, {}),
+    ):
         assert own is not given
-        assert own.get_params() == given.get_params()
+        assert own.get_params() == given.get_params() | found
+    assert solver.get_params() == GradientDescent().get_params()
     assert (est.operator, est.solver, est.init) == (operator, solver, init)
     assert set(vars(operator)) == {"mask", "fraction", "box"}
 

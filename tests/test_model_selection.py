@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.stats import sem
+from settings import PAPER
 from skimage.io import imsave
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -17,7 +18,12 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, RepeatedKFold, cro
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skmetainv import ClassicalReconstructor, MetaInverseSolver, UnrolledReconstructor
+from skmetainv import (
+    ClassicalReconstructor,
+    LinearReconstructor,
+    MetaInverseSolver,
+    UnrolledReconstructor,
+)
 from skmetainv.datasets import ImageFolder, load_faces
 from skmetainv.denoisers import DnCNN, FunctionDenoiser
 from skmetainv.losses import LPIPS
@@ -53,7 +59,9 @@ class Rows(Operator):
 
 def small(operator=None, **options):
     init = Siren(width=12, depth=3)
-    return MetaInverseSolver(operator, init=init, max_epochs=1, random_state=0, **options)
+    return MetaInverseSolver(
+        operator, **PAPER | {"init": init, "max_epochs": 1, "random_state": 0} | options
+    )
 
 
 @pytest.mark.parametrize(
@@ -721,6 +729,16 @@ def test_learned_numbers_are_counted():
     tuned = small(solver=solver, inner_lr_rule="fixed", tune_solver=True).fit(FACES[:3])
     assert n_weights(tuned) == n_denoiser + n_init + 1  # the penalty
     assert n_weights(ClassicalReconstructor().fit(FACES[:3])) == 0
+    numbers = small(solver=HQS(denoiser, n_iter=1), inner_lr_rule="fixed", tune_solver="auto")
+    assert n_weights(numbers.fit(FACES[:3])) == n_denoiser + n_init + 1  # the denoiser is no part
+
+
+def test_weights_of_the_start_are_counted():
+    start = LinearReconstructor().fit(FACES[:3])
+    alone = small(init=Siren(width=12, depth=3, residual="adjoint")).fit(FACES[:3])
+    est = small(init=Siren(width=12, depth=3, residual=FrozenEstimator(start))).fit(FACES[:3])
+    assert n_weights(start) > 169  # the mean and more
+    assert n_weights(est) == n_weights(alone) + n_weights(start)
 
 
 def test_weights_of_other_libraries_networks_are_counted():

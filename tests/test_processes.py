@@ -15,14 +15,14 @@ import torch
 from filelock import FileLock
 from sklearn.model_selection import GridSearchCV
 
-from skmetainv import MetaInverseSolver
+from skmetainv import LinearReconstructor, MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
 from skmetainv.meta import IMAML, Reptile
 from skmetainv.operators import MissingPixels
 from skmetainv.reconstruction.validation import check_device
-from skmetainv.representations import Siren
-from skmetainv.solvers import HQS
+from skmetainv.representations import Refiner, Siren
+from skmetainv.solvers import HQS, GradientDescent
 from skmetainv.training import Adam, Checkpoint
 from skmetainv.training.processes import join_processes
 
@@ -119,6 +119,12 @@ def denoiser_fitted_and_tuned_in_the_solver(folder):
     return told(small(solver=solver, tune_solver=True, max_epochs=2).fit(LEARNED))
 
 
+def starts_from_a_solver_and_an_estimator(folder):
+    init = Siren(4, 3, residual=LinearReconstructor(), refiner=Refiner(2, 2))
+    est = small(init=init, solver=GradientDescent(), noise=0.02, max_epochs=2)
+    return told(est.fit(LEARNED, groups=np.arange(10) // 2)) | {"inner_lr": est.inner_lr_}
+
+
 def infinite_on_the_marked(x, target):
     loss = (x - target).square().mean((1, 2, 3))
     return loss.where(target[:, 0, 0, 0] != 0.5, torch.inf)
@@ -129,7 +135,7 @@ def steps_that_are_not_finite(folder):
     faces[:, 0, 0], faces[4, 0, 0] = 0.25, 0.5
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        est = small(outer_loss=infinite_on_the_marked).fit(faces)
+        est = small(outer_loss=infinite_on_the_marked, augment=False).fit(faces)
     return told(est) | {"warnings": [str(w.message) for w in caught]}
 
 
@@ -150,6 +156,7 @@ AS_ONE_PROCESS = [
     early_stopping,
     denoiser_of_bounded_norm,
     denoiser_fitted_and_tuned_in_the_solver,
+    starts_from_a_solver_and_an_estimator,
     steps_that_are_not_finite,
     search,
 ]

@@ -6,6 +6,7 @@ import stat
 import numpy as np
 import pytest
 import torch
+from settings import PAPER
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver
@@ -30,7 +31,7 @@ FACES = load_faces()[:12, 6:18, 6:18]
 
 def small(operator=None, solver=None, **parameters):
     settings = {"init": Siren(width=8, depth=3), "n_inner": 2, "max_epochs": 1, "random_state": 0}
-    return MetaInverseSolver(operator, solver, **settings | parameters)
+    return MetaInverseSolver(operator, solver, **PAPER | settings | parameters)
 
 
 @pytest.mark.parametrize(

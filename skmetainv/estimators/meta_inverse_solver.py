@@ -416,12 +416,12 @@ default="per_step"
         init = default_init(algorithm) if self.init is None else self.init
         shape, data_range = problem.geometry.images.tensor_shape, problem.geometry.data_range
         phi = init.build(shape, data_range)
-        inner_loss, tuned = as_inner_loss(self.inner_loss), self._tuned(algorithm)
+        inner_loss, tuned = as_inner_loss(self.inner_loss), self._tuned(algorithm, self.solver)
         algorithm.check(self.n_inner, self._learned(rule, inner_loss, phi, tuned))
         solver = None
         if self.solver is not None:
             solver = ready_solver(self.solver, problem, self, seed)
-            solver = opened(solver) if tuned == "numbers" else solver
+            solver = opened(solver, shape) if tuned == "numbers" else solver
         theta = phi.initial_weights(weights_generator(seed))
         return {
             "init_": with_fitted_residual(init, problem, self, seed),
@@ -443,24 +443,21 @@ default="per_step"
         self, problem: Problem, batches: Batches, before: Mapping[str, Any], criterion: Criterion
     ) -> dict[str, Any]:
         """Return what was left open and the first images tell: the solver's, the inner loss's."""
-        tuned, loss, inner_lr = (
-            self._tuned(before["algorithm_"]),
-            before["inner_loss_"],
-            self.inner_lr,
-        )
+        loss, inner_lr = before["inner_loss_"], self.inner_lr
+        tuned = self._tuned(before["algorithm_"], before["solver_"])
         meta = self._meta(before, problem.geometry, problem.A, tuned=tuned)
-        first = batches.read(np.arange(min(_N_TRIED, batches.n_images)), 0)
+        n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
+        first = [batches.read(indices, 0) for indices in self._chunks(n_tried)]
         found: dict[str, Any] = {}
         if tuned == "numbers":
-            meta.scale_numbers(*first, criterion=criterion)
+            meta.scale_numbers(first, criterion)
             found |= to_numpy(meta.parts()["solver"], "solver.")
         if loss.of == "auto":
-            seen = meta.sees_the_start(*first[1:])
-            loss = clone(loss).set_params(of="result" if seen else "start")
+            seen = meta.sees_the_start(first[0], high - low)
+            loss.set_params(of="result" if seen else "start")  # a clone would be without its fit
             meta = replace(meta, inner=replace(meta.inner, through_solver=seen))
         if inner_lr == "auto":
-            low, high = problem.geometry.data_range
-            steps = meta.stable_steps(*first[1:], width=high - low)
+            steps = meta.stable_steps(first)
             inner_lr = float(np.median(steps)) if steps else _BLIND_LR
         phi, rule = meta.inner.phi, before["inner_lr_rule_"]
         adapted = {name: meta.theta[name] for name in phi.adapted}
@@ -468,13 +465,12 @@ default="per_step"
         weights = before["weights_"] | to_numpy(alpha, "inner_lr.") | found
         return {"inner_loss_": loss, "inner_lr_": inner_lr, "weights_": weights}
 
-    def _tuned(self, algorithm: Algorithm) -> str | None:
+    def _tuned(self, algorithm: Algorithm, solver: Solver | None) -> str | None:
         """Return what of the solver is learned, see `MetaLearner`."""
         if self.tune_solver != "auto":
             return "all" if self.tune_solver else None
-        if self.solver is None or "solver" not in algorithm.learns:
-            return None
-        return "numbers" if opened(self.solver).learnable else None
+        is_open = solver is not None and "solver" in algorithm.learns
+        return "numbers" if is_open else None
 
     def _learned(
         self, rule: StepSizeRule, inner_loss: InnerLoss, phi: ImageModule, tuned: str | None
@@ -502,7 +498,7 @@ default="per_step"
         return self.outer_loss
 
     def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
-        tuned = self._tuned(state["algorithm_"])
+        tuned = self._tuned(state["algorithm_"], state["solver_"])
         meta = self._meta(state, problem.geometry, problem.A, tuned=tuned)
         rule, algorithm, fine = meta.inner.step_size, meta.algorithm, self.inner_lr_lr
         solver_lr = _NUMBERS_LR if tuned == "numbers" else self.outer_lr
@@ -520,8 +516,10 @@ default="per_step"
             )
         learned = self._learned(rule, state["inner_loss_"], meta.inner.phi, tuned)
         algorithm.check(self.n_inner, learned)
+        before = to_tensors(state["weights_"], "", self._dtype(), check_device(self.device))
         return Learner(
-            weights={
+            weights=before  # a solver's stay, though they are no longer tuned
+            | {
                 f"{part}.{name}": tensor
                 for part, tensors in parts.items()
                 for name, tensor in tensors.items()

@@ -15,6 +15,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from skmetainv.reconstruction import Reconstructor, TrainedReconstructor
 from skmetainv.reconstruction.geometry import Problem, Reconstruct
 from skmetainv.reconstruction.held_out import part_of
+from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import Representation
 
 # Parts that images are cross-fitted in, the default of scikit-learn's stacking.
@@ -75,10 +76,11 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Recons
     if residual is None:
         return None
     restore, _ = residual._begin(residual._resized(image_shape))
+    device, dtype = check_device(residual.device), residual._dtype()  # of frozen ones, their own
 
     def start(y: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return restore(y)
+            return restore(y.to(device, dtype)).to(y)
 
     return start
 

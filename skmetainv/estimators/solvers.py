@@ -102,9 +102,9 @@ def trainable(solver: Solver) -> Solver:
     return own
 
 
-def opened(solver: Solver) -> Solver:
-    """Return a solver whose numbers can be trained: those it names, or else the open ones."""
-    return solver if solver.learnable else solver.opened()
+def opened(solver: Solver, image_shape: tuple[int, ...]) -> Solver:
+    """Return a ready solver whose numbers can be trained: those it names, or else the open ones."""
+    return solver if solver.learnable else solver.opened(image_shape)
 
 
 def _is_set(value: Any) -> bool:

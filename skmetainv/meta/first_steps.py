@@ -13,7 +13,7 @@ from skmetainv.operators import DataTerm
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
-# An inner loss below this, in units of the squared data range, is rounding.
+# An inner loss below this is rounding: losses are in units of the data range.
 _NO_MISFIT = 1e-9
 # Of a change of the start a solver leaves this share of its squared length in the measurement, or
 # the inner loss is blind to it.
@@ -22,7 +22,7 @@ _BLIND = 1e-3
 _POWER_STEPS = 12
 
 
-def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop, width: float) -> list[float]:
+def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float]:
     """Return the inner step that each image asks for.
 
     It is the one that minimises the linearised inner loss along its gradient, Cauchy's step
@@ -40,8 +40,6 @@ def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop, width: float)
         Measurements of some images.
     inner : InnerLoop
         What Algorithm 1 requires.
-    width : float
-        The width of the data range.
 
     Returns
     -------
@@ -53,7 +51,7 @@ def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop, width: float)
     Nocedal and Wright, "Numerical Optimization", Springer, 2006, chapters 3, 4 and 10.
     """
     G = _GaussNewton(theta, data, inner)
-    blank = (_NO_MISFIT * width**2 > G.L).reshape(-1, 1, 1, 1)
+    blank = (G.L < _NO_MISFIT).reshape(-1, 1, 1, 1)
     noise = np.random.default_rng(0).standard_normal(tuple(G.slope.shape))
     g = G.pull(torch.where(blank, torch.from_numpy(noise).to(G.slope), G.slope.detach()))
     cauchy = g.square().sum(1) / (g * G(g)).sum(1)
@@ -95,16 +93,17 @@ class _GaussNewton:
         return torch.cat([part.reshape(self.n_images, -1) for part in parts], dim=1)
 
 
-def sees_the_start(start: torch.Tensor, data: DataTerm, inner: InnerLoop) -> bool:
+def sees_the_start(start: torch.Tensor, data: DataTerm, inner: InnerLoop, width: float) -> bool:
     """Return whether the data fidelity of the solver's result still depends on its start.
 
     The measurements of two results are compared, from `start` and from the same images turned by
-    180 degrees, with those of the starts themselves.
+    180 degrees under a ramp of the data range's `width`, with those of the starts themselves.
     """
     with torch.no_grad():
-        turned = start.flip(-1, -2)
-        starts = data.A(turned) - data.A(start)
-        results = data.A(inner.f(turned, data)) - data.A(inner.f(start, data))
+        ramp = torch.linspace(width, 0, start.shape[-2]).to(start)  # of what turning leaves alone
+        other = start.flip(-1, -2) + ramp[:, None]
+        starts = data.A(other) - data.A(start)
+        results = data.A(inner.f(other, data)) - data.A(inner.f(start, data))
     return bool(results.square().sum() > _BLIND * starts.square().sum())
 
 

@@ -123,26 +123,41 @@ class MetaLearner:
         """Return the data fidelity of measurements, with their starts."""
         return self.A.bind(y, None if self.begin is None else self.begin(y))
 
-    def sees_the_start(self, *y: torch.Tensor) -> bool:
+    def sees_the_start(self, pairs: Sequence[torch.Tensor], width: float) -> bool:
         """Return whether the solver's misfit depends on its start, see `sees_the_start`.
 
-        Given are measurements, and their starts where there are such.
+        Parameters
+        ----------
+        pairs : sequence of tensor
+            Clean images, their measurements, and perhaps the starts of these.
+        width : float
+            The width of the data range.
         """
-        data = self.A.bind(*y)
-        return sees_the_start(self._first_images(data), data, self.inner)
+        data = self.A.bind(*pairs[1:])
+        return sees_the_start(self._first_images(data), data, self.inner, width)
 
-    def stable_steps(self, *y: torch.Tensor, width: float) -> list[float]:
-        """Return the steps that measurements ask for, see `stable_steps`."""
-        n = self._at_once(len(y[0]), learning=False)
-        parts = zip(*(tensor.split(n) for tensor in y), strict=True)
-        found = [stable_steps(self.theta, self.A.bind(*y_i), self.inner, width) for y_i in parts]
-        return [step for steps in found for step in steps]
+    def stable_steps(self, batches: Iterable[Sequence[torch.Tensor]]) -> list[float]:
+        """Return the steps that the measurements of some pairs ask for, see `stable_steps`."""
+        steps = []
+        for _, *y in batches:
+            n = self._at_once(len(y[0]), learning=False)
+            for y_i in zip(*(tensor.split(n) for tensor in y), strict=True):
+                steps += stable_steps(self.theta, self.A.bind(*y_i), self.inner)
+        return steps
 
-    def scale_numbers(self, x: torch.Tensor, *y: torch.Tensor, criterion: Criterion) -> None:
-        """Scale the numbers of the solver to what serves the starts best, see `scale_numbers`."""
-        data = self.A.bind(*y)
-        start, known = self._first_images(data), data.known(x)
-        scale_numbers(self.inner.f, lambda: criterion(self.inner.f(start, data), x, known))
+    def scale_numbers(
+        self, batches: Iterable[Sequence[torch.Tensor]], criterion: Criterion
+    ) -> None:
+        """Scale the numbers of the solver to what serves the starts of some pairs best."""
+        f, known = self.inner.f, []
+        for x, *y in batches:
+            data = self.A.bind(*y)
+            known.append((self._first_images(data), data, x, data.known(x)))
+
+        def losses() -> torch.Tensor:
+            return torch.cat([criterion(f(start, data), x, own) for start, data, x, own in known])
+
+        scale_numbers(f, losses)
 
     def _first_images(self, data: DataTerm) -> torch.Tensor:
         """Return what the representation begins with."""

@@ -21,6 +21,7 @@ from skmetainv.arrays import image_layout
 from skmetainv.denoisers.learned import LearnedDenoiser
 from skmetainv.denoisers.nested import all_parts
 from skmetainv.estimators import ClassicalReconstructor
+from skmetainv.estimators.residuals import residual_of
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metrics
@@ -321,7 +322,7 @@ def n_weights(estimator: Any) -> int:
     ----------
     estimator : Reconstructor
         Those of its ``weights_`` count, and those of the learned denoisers and other networks in
-        its solver or inner loss.
+        its solver or inner loss, and of the estimator that restores its start.
 
     Examples
     --------
@@ -333,8 +334,11 @@ def n_weights(estimator: Any) -> int:
     >>> n_weights(est.fit(load_faces()[:5]))  # 2 * 8 + 8, 8 + 1, and 3 step sizes
     36
     """
-    own = getattr(estimator, "weights_", {})
-    tuned = any(name.startswith("solver.") for name in own)  # then those of its denoiser are there
+    own, init = getattr(estimator, "weights_", {}), vars(estimator).get("init_")
+    of_solver = [name for name in own if name.startswith("solver.")]
+    tuned = any(
+        not name.endswith(".logarithm") for name in of_solver
+    )  # then its denoiser's are own
     components = [vars(estimator).get(p) for p in ("inner_loss_", *(() if tuned else ("solver_",)))]
     kept = [own]
     for part in all_parts(*(component for component in components if component is not None)):
@@ -342,7 +346,9 @@ def n_weights(estimator: Any) -> int:
             kept.append(getattr(part, "weights_", {}))
         elif isinstance(part, nn.Module):
             kept.append(dict(part.named_parameters()))
-    return sum(math.prod(w.shape) for weights in kept for w in weights.values())
+    start = None if init is None else residual_of(init)
+    of_start = 0 if start is None else n_weights(start)
+    return of_start + sum(math.prod(w.shape) for weights in kept for w in weights.values())
 
 
 def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...]) -> None:

@@ -71,6 +71,8 @@ def data_identity(
         identity |= {
             part: _array(array, whole) for part, array in parts.items() if array is not None
         }
+        if problem.groups is not None:
+            identity[f"the groups of {name}"] = _told(problem.groups.tolist())
     return identity
 
 

@@ -66,10 +66,10 @@ class Solver(ParameterObject):
             f"{what}(x, data) makes one update"
         )
 
-    def opened(self) -> Solver:
+    def opened(self, image_shape: tuple[int, ...]) -> Solver:
         """Return a copy in which training may change the numbers that nobody chose.
 
-        They are those of `scheduled` that are "auto".
+        They are those of `scheduled` that are "auto", for images of one shape.
         """
         own = copy(self)
         own.learnable = tuple(n for n in self.scheduled if isinstance(getattr(self, n), str))

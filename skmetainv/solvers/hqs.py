@@ -97,10 +97,11 @@ class HQS(PriorSolver):
         self.denoise_first = denoise_first
         self.learnable = learnable
 
-    def opened(self) -> Solver:
+    def opened(self, image_shape: tuple[int, ...]) -> Solver:
         """Return a copy that learns what follows the usual schedule, see `Solver.opened`."""
-        own = copy(self)
-        own.learnable = tuple(name for name in self.scheduled if getattr(self, name) is None)
+        own, D = copy(self), self._chosen_denoiser().build(image_shape)
+        used = self.scheduled if D.takes_noise_level else ("rho",)
+        own.learnable = tuple(name for name in used if getattr(self, name) is None)
         return own
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:

@@ -25,34 +25,33 @@ class PriorSolver(Solver):
     denoiser: Denoiser | FrozenEstimator | None
     noise_level: Any
 
-    def opened(self) -> Solver:
+    def opened(self, image_shape: tuple[int, ...]) -> Solver:
         """Return a copy whose open numbers may be changed, see `Solver.opened`.
 
         A classical denoiser's own noise level counts as open, one per update, if `noise_level` is
         None.
         """
-        own = super().opened()
-        chosen = self._denoiser()
+        own = super().opened(image_shape)
+        chosen = self._chosen_denoiser()
         if self.noise_level is None and isinstance(chosen, ClassicalDenoiser) and self.n_iter:
             own.noise_level = [chosen.noise_level] * self.n_iter
             own.learnable += ("noise_level",)
         return own
 
-    def _denoiser(self) -> Any:
-        """Return the denoiser, also one in a `FrozenEstimator`."""
+    def _chosen_denoiser(self) -> Denoiser:
         chosen = TotalVariation() if self.denoiser is None else self.denoiser
         while isinstance(chosen, FrozenEstimator):
             chosen = chosen.estimator
-        return chosen
-
-    def _prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
-        """Return the denoiser of every update, for images of one shape."""
-        chosen = self._denoiser()
         if not isinstance(chosen, Denoiser):
             raise ValueError(
                 f"The 'denoiser' parameter of {type(self).__name__} must be a Denoiser, or one in "
                 f"a FrozenEstimator. Got {self.denoiser!r} instead."
             )
+        return chosen
+
+    def _prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
+        """Return the denoiser of every update, for images of one shape."""
+        chosen = self._chosen_denoiser()
         D = chosen.build(image_shape)
         asked = self.noise_level is not None or "noise_level" in self.learnable
         if asked and not D.takes_noise_level:

@@ -1,0 +1,359 @@
+"""What `fit` finds where nobody chose it: step size, inner loss, solver's numbers, epochs."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from settings import PLAIN
+from sklearn.frozen import FrozenEstimator
+
+from skmetainv import LinearReconstructor, MetaInverseSolver, UNetReconstructor
+from skmetainv.datasets import load_faces
+from skmetainv.denoisers import DnCNN, TotalVariation
+from skmetainv.meta import InnerLoss
+from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
+from skmetainv.reconstruction.held_out import cut_off
+from skmetainv.representations import PixelGrid, Refiner, Siren
+from skmetainv.solvers import (
+    ADMM,
+    HQS,
+    RED,
+    ConjugateGradient,
+    GradientDescent,
+    PrimalDual,
+)
+
+FACES = load_faces()[:12, 4:22:3, 4:22:3].astype(float)  # 6 x 6
+NETWORK = DnCNN(depth=2, width=3, max_epochs=1, random_state=0).fit(FACES)
+ONE_EPOCH = {"max_epochs": 1, "batch_size": 6, "random_state": 0, "precision": "float64"}
+
+
+def small(operator=None, solver=None, **options):
+    own = ONE_EPOCH | {"init": Siren(width=3, depth=3, omega_0=5.0), "n_inner": 2}
+    return MetaInverseSolver(operator, solver, **own | options)
+
+
+# ---------------------------------------------------------------------- the inner step size
+
+
+def cauchy_step(est, y, through_solver):
+    """Of one measurement by explicit matrices: ``||g||^2 / g' J' H J g``."""
+    shape = (1, *y.shape)
+    A, phi = est.operator_.build(shape), est.init_.build(shape)
+    theta = phi.initial_weights(np.random.default_rng(0))
+    theta |= {
+        name.removeprefix("init."): torch.from_numpy(weight)
+        for name, weight in est.weights_.items()
+        if name.startswith("init.")
+    }
+    f = None if est.solver_ is None else est.solver_.build(shape).requires_grad_(False)
+    data, norm = A.bind(torch.from_numpy(y)[None, None]), math.sqrt(A.squared_norm)
+    sizes = [theta[name].numel() for name in phi.adapted]
+
+    def image(vector):
+        parts = zip(phi.adapted, vector.split(sizes), strict=True)
+        own = theta | {name: part.reshape(theta[name].shape) for name, part in parts}
+        x = phi(own, phi.condition(own, data))
+        return f(x, data) if through_solver and f is not None else x
+
+    def loss(x):
+        return ((A(x) - data.y) / norm).square().mean()
+
+    vector = torch.cat([theta[name].flatten() for name in phi.adapted])
+    x, n = image(vector).detach(), math.prod(shape)
+    J = torch.autograd.functional.jacobian(image, vector).reshape(n, -1)
+    H = torch.func.hessian(loss)(x).reshape(n, n)
+    g = J.T @ torch.func.grad(loss)(x).flatten()
+    return (g @ g / (g @ (J.T @ H @ J) @ g)).item()
+
+
+@pytest.mark.parametrize("of", ["result", "start"])
+@pytest.mark.parametrize(
+    ("operator", "solver"),
+    [
+        (GaussianBlur(sigma=0.8), None),
+        (3 * GaussianBlur(sigma=0.8), GradientDescent(n_iter=2, step_size=0.02)),
+        (GaussianBlur(sigma=0.8), RED(TotalVariation(0.1, n_iter=5), n_iter=1, rho=0.7)),
+    ],
+    ids=["no solver", "scaled", "denoiser"],
+)
+def test_the_inner_step_minimises_the_linearised_loss(operator, solver, of):
+    """The median over the images; with learning rates of 0 the weights are the first ones."""
+    still = {"outer_lr": 0.0, "inner_lr_lr": 0.0, "inner_loss": InnerLoss(of=of)}
+    est = small(operator, solver, tune_solver=False, **still)
+    y = est.simulate(FACES[:5])
+    est.fit(y, FACES[:5])
+    steps = [cauchy_step(est, y_i, of == "result") for y_i in y]
+    assert np.ptp(steps) > 1e-6
+    assert est.inner_lr_ == pytest.approx(np.median(steps), rel=1e-9)
+    np.testing.assert_allclose(est.weights_["inner_lr.alpha"], est.inner_lr_)
+
+
+def test_weights_that_are_not_adapted_have_no_part_in_it():
+    own = {"outer_lr": 0.0, "inner_lr_lr": 0.0, "inner_loss": InnerLoss(of="start")}
+    init = Siren(3, 3, 5.0, residual="adjoint", refiner=Refiner(2, 2))
+    est = small(GaussianBlur(sigma=0.8), init=init, **own)
+    y = est.simulate(FACES[:5])
+    est.fit(y, FACES[:5])
+    steps = [cauchy_step(est, y_i, through_solver=False) for y_i in y]
+    assert est.inner_lr_ == pytest.approx(np.median(steps), rel=1e-9)
+
+
+def test_one_step_of_that_size_is_the_best_on_a_grid_of_pixels():
+    """There the loss is a quadratic function with one curvature: one step ends at its minimum."""
+    est = small(init=PixelGrid(), n_inner=1, outer_lr=0.0, inner_lr_lr=0.0).fit(FACES)
+    np.testing.assert_allclose(est.predict(FACES), FACES, atol=1e-12)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1e4), (-1e-3, 2e-3)])
+def test_the_inner_step_is_the_same_in_other_units(low, high):
+    a = small(GaussianBlur(sigma=0.8)).fit(FACES)
+    b = small(GaussianBlur(sigma=0.8), data_range=(low, high)).fit(low + (high - low) * FACES)
+    assert b.inner_lr_ == pytest.approx(a.inner_lr_, rel=1e-7)
+
+
+@pytest.mark.parametrize("solver", [None, GradientDescent()])
+@pytest.mark.parametrize("factor", [1e-3, 7.0, 1e4])
+def test_the_inner_step_is_the_same_for_a_multiple_of_the_operator(factor, solver):
+    a, b = (small(A, solver).fit(FACES) for A in (Inpainting(), factor * Inpainting()))
+    assert b.inner_lr_ == pytest.approx(a.inner_lr_, rel=1e-7)
+
+
+@pytest.mark.parametrize("operator", [Identity(), Inpainting(), MissingPixels(0.6)])
+def test_the_inner_step_is_positive_where_the_start_leaves_no_misfit(operator):
+    est = small(operator, init=Siren(3, 2, residual=LinearReconstructor())).fit(FACES)
+    assert est.inner_lr_ > 0
+    assert math.isfinite(est.inner_lr_)
+    assert np.isfinite(est.predict(est.simulate(FACES))).all()
+
+
+def test_the_default_s_inner_step_is_positive():
+    est = MetaInverseSolver(Inpainting(), max_epochs=1, random_state=0).fit(FACES)
+    assert est.inner_lr_ > 0
+
+
+def test_a_step_size_that_was_given_is_taken():
+    est = small(inner_lr=0.25, outer_lr=0.0, inner_lr_lr=0.0).fit(FACES)
+    assert est.inner_lr_ == 0.25
+    assert est.weights_["inner_lr.alpha"].tolist() == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("wrong", ["cauchy", 0.0, -1.0, None])
+def test_other_step_sizes_are_refused(wrong):
+    with pytest.raises(ValueError, match="The 'inner_lr' parameter of MetaInverseSolver must be"):
+        small(inner_lr=wrong).fit(FACES)
+
+
+# ---------------------------------------------------------------------- the inner loss
+
+
+@pytest.mark.parametrize("operator", [GaussianBlur(sigma=0.8), Inpainting()])
+@pytest.mark.parametrize(
+    "init",
+    [Siren(3, 3, 5.0), PixelGrid(), Siren(3, 2, residual=LinearReconstructor())],
+    ids=["siren", "grid", "linear"],
+)
+@pytest.mark.parametrize(
+    ("solver", "of"),
+    [
+        (None, "result"),
+        (GradientDescent(), "result"),
+        (ConjugateGradient(n_iter=40, damping=1e-9), "start"),
+        (HQS(), "start"),
+        (RED(n_iter=3, rho=0.01), "start"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+)
+def test_the_inner_loss_is_that_of_the_start_where_the_solver_fits_the_data(
+    operator, init, solver, of
+):
+    est = small(operator, solver, init=init, noise=0.01).fit(FACES)
+    assert est.inner_loss_.of == of
+    assert est.inner_loss == "l2"
+
+
+@pytest.mark.parametrize("of", ["result", "start"])
+@pytest.mark.parametrize("solver", [GradientDescent(), HQS()])
+def test_what_was_given_is_taken(solver, of):
+    own = InnerLoss(of=of)
+    assert small(solver=solver, inner_loss=own).fit(FACES).inner_loss_.of == of
+
+
+def test_what_was_found_is_no_change_of_the_parameter():
+    own = InnerLoss("l1", regularizer="tv")
+    est = small(inner_loss=own).fit(FACES)
+    assert own.of == "auto"
+    assert est.inner_loss_.get_params() == own.get_params() | {"of": "result"}
+
+
+@pytest.mark.parametrize("solver", [None, GradientDescent(n_iter=2)])
+def test_inner_losses_of_the_start_are_those_of_the_network_s_image(solver):
+    """The history has them; after the last step the solver runs once."""
+    still = {"outer_lr": 0.0, "inner_lr_rule": "fixed", "inner_lr": 0.7, "tune_solver": False}
+    options = PLAIN | still | {"inner_loss": InnerLoss(of="start"), "batch_size": 6}
+    with_solver = small(Inpainting(), solver, **options).fit(FACES)
+    without = small(Inpainting(), **options).fit(FACES)
+    np.testing.assert_allclose(
+        with_solver.history_["inner_loss"], without.history_["inner_loss"], rtol=1e-10
+    )
+    y = without.simulate(FACES)
+    data = Inpainting().build((1, 6, 6)).bind(torch.from_numpy(y[:, None]))
+    stages = zip(with_solver.staged_predict(y), without.staged_predict(y), strict=True)
+    for restored, start in stages:
+        x = torch.from_numpy(start[:, None])
+        f = (lambda x, data: x) if solver is None else solver.build((1, 6, 6))
+        np.testing.assert_allclose(restored[:, None], f(x, data), rtol=0, atol=1e-10)
+
+
+# ---------------------------------------------------------------------- the solver's numbers
+
+
+def learned_numbers(est):
+    return {k.removeprefix("solver.") for k in est.weights_ if k.startswith("solver.")}
+
+
+@pytest.mark.parametrize(
+    ("solver", "learned"),
+    [
+        (None, set()),
+        (GradientDescent(), {"step_size"}),
+        (GradientDescent(step_size=0.5), set()),
+        (ConjugateGradient(), set()),
+        (ConjugateGradient(damping=0.1), set()),
+        (HQS(n_iter=2), {"rho", "prior.noise_level"}),
+        (HQS(n_iter=2, rho=0.3), {"prior.noise_level"}),
+        (HQS(n_iter=2, noise_level=[0.2, 0.1]), {"rho"}),
+        (HQS(n_iter=2, rho=0.3, noise_level=0.1), set()),
+        (HQS(FrozenEstimator(NETWORK), n_iter=2), {"rho"}),
+        (HQS(FrozenEstimator(NETWORK), n_iter=2, rho=0.3), set()),
+        (RED(n_iter=2, rho=0.7), set()),
+        (RED(n_iter=2, rho=0.7, noise_level=0.1, learnable=("noise_level",)), {"noise_level"}),
+        (ADMM(n_iter=2, rho=0.7), set()),
+        (PrimalDual(n_iter=2, weight=0.01, step_size=0.5), set()),
+    ],
+    ids=str,
+)
+def test_numbers_that_nobody_chose_are_learned_and_no_others(solver, learned):
+    given = None if solver is None else solver.get_params()
+    est = small(GaussianBlur(sigma=0.8), solver, noise=0.02).fit(FACES)
+    found = {name.removesuffix(".logarithm") for name in learned_numbers(est)}
+    assert {name.rpartition(".")[2] for name in found} == {
+        name.rpartition(".")[2] for name in learned
+    }
+    still = small(GaussianBlur(sigma=0.8), solver, noise=0.02, solver_lr=0.0).fit(FACES)
+    for name in learned_numbers(est):
+        assert (est.weights_[f"solver.{name}"] != still.weights_[f"solver.{name}"]).all()
+    if solver is not None:
+        assert {k: str(v) for k, v in solver.get_params().items()} == {
+            k: str(v) for k, v in given.items()
+        }
+
+
+@pytest.mark.parametrize("tune_solver", ["auto", False])
+def test_the_weights_of_a_denoiser_stay(tune_solver):
+    """Unless they are asked for; and where nothing is tuned, nothing of the solver is kept."""
+    D = FrozenEstimator(NETWORK)
+    before = {name: weight.copy() for name, weight in NETWORK.weights_.items()}
+    est = small(None, HQS(D, n_iter=2), tune_solver=tune_solver, outer_lr=0.1).fit(FACES)
+    assert not any("network" in name for name in est.weights_)
+    assert bool(learned_numbers(est)) == (tune_solver == "auto")
+    for name, weight in NETWORK.weights_.items():
+        np.testing.assert_array_equal(weight, before[name])
+
+
+def test_reptile_has_no_gradient_for_them():
+    own = {"algorithm": "reptile", "inner_lr_rule": "fixed"}
+    est = small(solver=GradientDescent(), **own).fit(FACES)
+    assert learned_numbers(est) == set()
+
+
+def test_numbers_that_were_learned_stay_when_they_no_longer_are():
+    est = small(solver=GradientDescent()).partial_fit(FACES)
+    (before,) = (v.copy() for k, v in est.weights_.items() if k.startswith("solver."))
+    est.set_params(tune_solver=False, lr_schedule="constant").partial_fit(FACES)
+    (after,) = (v for k, v in est.weights_.items() if k.startswith("solver."))
+    np.testing.assert_array_equal(after, before)
+
+
+def test_predictions_go_by_the_learned_numbers():
+    est = small(GaussianBlur(sigma=0.8), GradientDescent(), solver_lr=0.3).fit(FACES)
+    (logarithm,) = (v for k, v in est.weights_.items() if k.startswith("solver."))
+    A = GaussianBlur(sigma=0.8).build((1, 6, 6))
+    by_hand = small(
+        GaussianBlur(sigma=0.8),
+        GradientDescent(step_size=float(np.exp(logarithm).item()) / A.squared_norm),
+    ).fit(FACES)
+    by_hand.weights_ = {k: v for k, v in est.weights_.items() if not k.startswith("solver.")}
+    by_hand.inner_loss_ = est.inner_loss_
+    by_hand._cache.clear()
+    y = est.simulate(FACES)
+    np.testing.assert_allclose(by_hand.predict(y), est.predict(y), rtol=1e-9)
+
+
+# ---------------------------------------------------------------------- epochs
+
+
+@pytest.mark.parametrize(
+    ("n_images", "batch_size", "n_epochs"),
+    [(1, 16, 600), (16, 16, 600), (17, 16, 300), (100, 16, 86), (9600, 16, 2), (10**6, 16, 2)],
+)
+@pytest.mark.parametrize("kind", [MetaInverseSolver, UNetReconstructor])
+def test_as_many_epochs_as_give_enough_steps(kind, n_images, batch_size, n_epochs):
+    assert kind(batch_size=batch_size)._n_epochs(n_images) == n_epochs
+    assert kind(max_epochs=3)._n_epochs(n_images) == 3
+
+
+@pytest.mark.parametrize(("batch_size", "n_epochs"), [(12, 7), (5, 3), (1, 2)])
+def test_fit_makes_them(monkeypatch, batch_size, n_epochs):
+    monkeypatch.setattr(MetaInverseSolver, "_enough", (7, 2))
+    est = small(max_epochs=None, batch_size=batch_size).fit(FACES)
+    assert est.n_iter_ == len(est.history_["outer_loss"]) == n_epochs
+    rates = est.history_["learning_rate"]
+    assert all(a > b for a, b in pairwise(rates))  # the schedule goes by it
+    assert rates[-1] < 0.5 * est.outer_lr
+
+
+# ---------------------------------------------------------------------- groups
+
+
+def test_groups_are_held_out_as_wholes():
+    """Neither the start nor its copies are fitted to some of a group's images only."""
+    fitted_to = []
+
+    class Seen(LinearReconstructor):
+        def _learn(self, problem):
+            clean = self._examples(problem).clean
+            fitted_to.append(clean.read(np.arange(len(clean)))[:, 0, 0, 0].tolist())
+            return super()._learn(problem)
+
+    groups, images = np.repeat(np.arange(6), 2), FACES.copy()
+    images[:, 0, 0] = groups / 8  # exact in any precision
+    own = {"early_stopping": True, "validation_fraction": 0.4, "n_iter_no_change": 1}
+    small(init=Siren(3, 2, residual=Seen()), **own).fit(images, groups=groups)
+    learned, *parts = fitted_to
+    assert sorted(learned) == sorted(2 * list(set(learned)))
+    assert len(set(learned)) == 3  # 40 percent of six are 2.4, rounded up
+    assert len(parts) == 3
+    assert all(len(part) == 4 and set(part) < set(learned) for part in parts)
+    assert all(len(set(part)) == 2 for part in parts)
+
+
+def test_a_share_of_one_group_leaves_nothing():
+    with pytest.raises(ValueError, match=r"'validation_fraction' parameter, 0.1, of 1 group"):
+        small(early_stopping=True).fit(FACES, groups=np.zeros(12))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_images_held_out_depend_on_the_seed(seed):
+    est, found = small(), []
+    est._fit(FACES, None, lambda problem: found.append(problem) or {})
+    groups = np.repeat(np.arange(4), 3)
+    learned, held_out = cut_off(found[0]._replace(groups=groups), 0.25, seed)
+    assert len(held_out.clean) == 3
+    assert len(set(held_out.groups)) == 1
+    assert set(held_out.groups) | set(learned.groups) == set(groups)
+    assert not set(held_out.groups) & set(learned.groups)
+    again = cut_off(found[0]._replace(groups=groups), 0.25, seed)
+    np.testing.assert_array_equal(again[1].groups, held_out.groups)
