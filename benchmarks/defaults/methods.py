@@ -22,8 +22,9 @@ from skmetainv.denoisers import DnCNN
 from skmetainv.metrics import psnr
 from skmetainv.solvers import HQS, GradientDescent, PrimalDual
 
-# Total variation: an image has far to go where pixels are missing.
-_STEP_SIZE_OF_MASKS = 10.0
+# Total variation: the dual variable is in a ball of radius weight, and an image's edges are of the
+# order of 0.01 to 0.1; the step size that moves both alike is their ratio.
+_EDGES = 0.01
 _MOST_UPDATES, _TOLERANCE = 2000, 1e-5
 
 
@@ -35,7 +36,7 @@ class Effort(NamedTuple):
         *(10, 13, 16, 20, 25, 32, 40, 50, 63, 80, 100, 126, 160, 200),
     )
     """Of the solver alone."""
-    weights: tuple[float, ...] = tuple(np.geomspace(1e-5, 10**-0.5, 19).tolist())
+    weights: tuple[float, ...] = tuple(np.geomspace(1e-4, 10**-0.5, 15).tolist())
     """Of total variation, by the squared norm of the operator."""
     max_epochs: int | None = None
     """Of what is trained; None is what the estimators take."""
@@ -118,19 +119,14 @@ def total_variation(problem, effort):
     """Return the primal-dual method at every weight."""
     image_shape = (1, *problem.images.test.shape[1:])
     squared_norm = float(problem.row.operator.build(image_shape).norm()) ** 2
-    step_size = _STEP_SIZE_OF_MASKS if problem.row.masks else "auto"
-    to_convergence = {"max_iter": _MOST_UPDATES, "tol": _TOLERANCE}
-    return [
-        (
-            weight,
-            _classical(
-                problem,
-                PrimalDual(weight=weight * squared_norm, step_size=step_size),
-                **to_convergence,
-            ),
+    candidates = []
+    for weight in effort.weights:
+        own = weight * squared_norm
+        solver = PrimalDual(weight=own, step_size=_EDGES / own)
+        candidates.append(
+            (weight, _classical(problem, solver, max_iter=_MOST_UPDATES, tol=_TOLERANCE))
         )
-        for weight in effort.weights
-    ]
+    return candidates
 
 
 def filling(problem):
