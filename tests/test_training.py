@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from settings import PAPER
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv import MetaInverseSolver
@@ -41,7 +42,7 @@ FACES = load_faces()[:6, ::3, ::3].astype(float)
 def small(**options):
     """An estimator with two steps in an epoch."""
     parameters = {"n_inner": 1, "max_epochs": 4, "batch_size": 3, "random_state": 0}
-    return MetaInverseSolver(init=Siren(width=4, depth=2), **parameters | options)
+    return MetaInverseSolver(init=Siren(width=4, depth=2), **PAPER | parameters | options)
 
 
 def numbered(n, batch_size, seed=0):

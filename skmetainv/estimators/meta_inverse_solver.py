@@ -426,7 +426,8 @@ default="per_step"
             "algorithm_": algorithm,
             "weights_": to_numpy(theta, "init."),
         }
-        state |= self._tried(problem, state, seed)
+        with watched(Watch()):  # of systems that are not solved training itself tells
+            state |= self._tried(problem, state, seed)
         adapted = {name: theta[name] for name in phi.adapted}
         alpha = rule.initial(adapted, max(1, self.n_inner), state["inner_lr_"])
         return {**state, "weights_": state["weights_"] | to_numpy(alpha, "inner_lr.")}
