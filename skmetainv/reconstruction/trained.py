@@ -344,7 +344,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         before = self._going_on() if run.go_on else self._begun(problem, seed)
         batches = self._batches(problem, seed, before)
         if not run.go_on:
-            before = before | self._tried(problem, batches, before, criterion)
+            with watched(Watch()):  # of systems that are not solved training itself tells
+                before = before | self._tried(problem, batches, before, criterion)
         learner = self._learner(problem, before, criterion)
         loop = self._loop(learner, batches, before, run, keeper)
         loop.watch = Watch(problem.operator)
