@@ -365,7 +365,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             epochs.end_training()
         after = before | self._progress(loop, learner, before)
         if run.resumable and not interrupts and rank_and_size()[0] == 0:
-            self._tell(problem, after, batches, held_out)
+            try:
+                self._tell(problem, after, batches, held_out)
+            except KeyboardInterrupt as interrupt:
+                interrupts.append(interrupt)
         return after
 
     def _n_epochs(self, n_images: int) -> int:
