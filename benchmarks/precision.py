@@ -3,9 +3,10 @@
     python -m benchmarks.precision
 
 A SIREN of 5 x 128 fills the middle of faces in both precisions, over three random splits, at the
-same number of steps: held-out PSNR, and the paired difference with its standard error over the faces. Then one outer step of a
-5 x 256 SIREN on an image of 64 x 64 pixels by the number of inner steps, as it is and with one
-option changed, each in a process of its own: peak anonymous memory over that before, and seconds.
+same number of steps: held-out PSNR, and the paired difference with its standard error over the
+faces. Then one outer step of a 5 x 256 SIREN on an image of 64 x 64 pixels by the number of inner
+steps, as it is and with one option changed, each in a process of its own: peak anonymous memory
+over that before, and seconds.
 """
 
 import argparse

@@ -32,7 +32,7 @@ _CONVERGED = {"max_iter": 200, "tol": 1e-4}
 # HQS has converged at the end of its schedule: Zhang et al. (2017) have 30 updates.
 _USUAL_UPDATES = 30
 STEPS = (2, 3, 5, 7)  # inner ones, of Table 1
-# The paper's inner loop: the data fidelity of the solver's result, and a solver that stays as it is.
+# The paper's inner loop: the data fidelity of the solver's result; the solver stays as it is.
 _ALGORITHM_1 = {
     "inner_lr": 0.01,
     "inner_loss": InnerLoss(L2(), of="result"),
