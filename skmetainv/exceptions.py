@@ -11,6 +11,10 @@ class InnerStepsWarning(UserWarning):
     """More inner steps are asked for than step sizes were learned for."""
 
 
+class AdaptationWarning(UserWarning):
+    """The inner steps make results worse than those of the learned start."""
+
+
 class WeightsWarning(UserWarning):
     """A file of weights could be read in more than one way: the message says which was taken."""
 

@@ -206,6 +206,7 @@ def small(operator=None, solver=None, **changes):
         "inner_lr_rule": "per_parameter",
         "outer_loss": Loss(),
         "outer_lr": 1e-2,
+        "tune_solver": False,  # scaling its numbers calls the loss, too
         "max_epochs": 3,
         "batch_size": 3,
         "random_state": 0,
@@ -295,10 +296,9 @@ CASES = {
         small(GaussianBlur(), HQS(TINY, n_iter=1), tune_solver=True),
         LEARNED,
     ),
-    "a start that is cross-fitted by groups, a refiner and a solver's numbers": (
+    "a start that is cross-fitted by groups, and a refiner": (
         small(
             MissingPixels(),
-            HQS(TINY, n_iter=1),
             init=Siren(4, 2, residual=LinearReconstructor(), refiner=Refiner(2, 2)),
             noise=0.1,
             **EARLY,
@@ -391,6 +391,15 @@ def test_training_may_be_killed_after_every_single_step(case, path):
     resumed, n_left = trained(est, *data, path=path)
     assert n_left == 1
     assert_same_bits(told(resumed), told(undisturbed))
+
+
+def test_a_solver_s_numbers_go_on_where_they_were(path):
+    est = small(GaussianBlur(), HQS(TINY, n_iter=1), noise=0.1, tune_solver="auto")
+    undisturbed, n_calls = trained(est, LEARNED)
+    with pytest.raises(Killed):
+        trained(est, LEARNED, at=n_calls - 1, path=path)
+    assert_same_bits(told(trained(est, LEARNED, path=path)[0]), told(undisturbed))
+    assert "solver.rho.logarithm" in undisturbed.weights_
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from skmetainv import MetaInverseSolver
+from skmetainv import LinearReconstructor, MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, FunctionDenoiser
 from skmetainv.losses import L2
@@ -38,9 +38,10 @@ from skmetainv.representations import (
     ImageModule,
     ModulatedSiren,
     PixelGrid,
+    Refiner,
     Siren,
 )
-from skmetainv.solvers import RED, GradientDescent
+from skmetainv.solvers import HQS, RED, GradientDescent
 
 FACES = load_faces()[:6, ::5, ::5].astype(np.float64)  # 5 x 5
 NET = DnCNN(0.1, depth=2, width=3, max_epochs=1, patch_size=5)
@@ -104,6 +105,12 @@ VARIANTS = {
         ),
     },
     "missing": {"operator": MissingPixels(0.6), "noise": 0.05, "init": Siren(4, 2, 10.0)},
+    "start": {
+        "solver": HQS(n_iter=2),
+        "noise": 0.02,
+        "inner_loss": InnerLoss(of="start"),
+        "init": Siren(4, 2, 10.0, residual=LinearReconstructor(), refiner=Refiner(2, 2)),
+    },
     "one_image_at_a_time": {"batch_size": 1},
     "no_steps": {"n_inner": 0},
 }

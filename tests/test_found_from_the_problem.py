@@ -38,8 +38,8 @@ def small(operator=None, solver=None, **options):
 # ---------------------------------------------------------------------- the inner step size
 
 
-def cauchy_step(est, y, through_solver):
-    """Of one measurement by explicit matrices: ``||g||^2 / g' J' H J g``."""
+def inner_step(est, y, through_solver):
+    """Of one measurement by explicit matrices: ``||g||^2 / g' G g`` or ``1 / ||G||``."""
     shape = (1, *y.shape)
     A, phi = est.operator_.build(shape), est.init_.build(shape)
     theta = phi.initial_weights(np.random.default_rng(0))
@@ -66,7 +66,12 @@ def cauchy_step(est, y, through_solver):
     J = torch.autograd.functional.jacobian(image, vector).reshape(n, -1)
     H = torch.func.hessian(loss)(x).reshape(n, n)
     g = J.T @ torch.func.grad(loss)(x).flatten()
-    return (g @ g / (g @ (J.T @ H @ J) @ g)).item()
+    G = J.T @ H @ J
+    v, cauchy = g, (g @ g / (g @ G @ g)).item()
+    for _ in range(12):
+        v = G @ (v / v.norm())
+    assert v.norm() == pytest.approx(torch.linalg.eigvalsh(G)[-1].item(), rel=0.1)
+    return min(cauchy, 1 / v.norm().item())
 
 
 @pytest.mark.parametrize("of", ["result", "start"])
@@ -79,14 +84,13 @@ def cauchy_step(est, y, through_solver):
     ],
     ids=["no solver", "scaled", "denoiser"],
 )
-def test_the_inner_step_minimises_the_linearised_loss(operator, solver, of):
+def test_the_inner_step_minimises_the_linearised_loss_unless_it_is_unstable(operator, solver, of):
     """The median over the images; with learning rates of 0 the weights are the first ones."""
     still = {"outer_lr": 0.0, "inner_lr_lr": 0.0, "inner_loss": InnerLoss(of=of)}
     est = small(operator, solver, tune_solver=False, **still)
     y = est.simulate(FACES[:5])
     est.fit(y, FACES[:5])
-    steps = [cauchy_step(est, y_i, of == "result") for y_i in y]
-    assert np.ptp(steps) > 1e-6
+    steps = [inner_step(est, y_i, of == "result") for y_i in y]
     assert est.inner_lr_ == pytest.approx(np.median(steps), rel=1e-9)
     np.testing.assert_allclose(est.weights_["inner_lr.alpha"], est.inner_lr_)
 
@@ -97,7 +101,7 @@ def test_weights_that_are_not_adapted_have_no_part_in_it():
     est = small(GaussianBlur(sigma=0.8), init=init, **own)
     y = est.simulate(FACES[:5])
     est.fit(y, FACES[:5])
-    steps = [cauchy_step(est, y_i, through_solver=False) for y_i in y]
+    steps = [inner_step(est, y_i, through_solver=False) for y_i in y]
     assert est.inner_lr_ == pytest.approx(np.median(steps), rel=1e-9)
 
 
@@ -228,9 +232,11 @@ def learned_numbers(est):
         (HQS(n_iter=2, rho=0.3, noise_level=0.1), set()),
         (HQS(FrozenEstimator(NETWORK), n_iter=2), {"rho"}),
         (HQS(FrozenEstimator(NETWORK), n_iter=2, rho=0.3), set()),
-        (RED(n_iter=2, rho=0.7), set()),
+        (RED(n_iter=2, rho=0.7), {"noise_level"}),
+        (RED(FrozenEstimator(NETWORK), n_iter=2), {"rho"}),
+        (RED(n_iter=2, rho=0.7, noise_level=0.1), set()),
         (RED(n_iter=2, rho=0.7, noise_level=0.1, learnable=("noise_level",)), {"noise_level"}),
-        (ADMM(n_iter=2, rho=0.7), set()),
+        (ADMM(n_iter=2, rho=0.7), {"noise_level"}),
         (PrimalDual(n_iter=2, weight=0.01, step_size=0.5), set()),
     ],
     ids=str,

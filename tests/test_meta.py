@@ -25,7 +25,7 @@ from skmetainv.meta import (
 )
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels
 from skmetainv.representations import ImageModule, PixelGrid, Siren
-from skmetainv.solvers import GradientDescent
+from skmetainv.solvers import ConjugateGradient, GradientDescent
 
 SHAPE = (1, 4, 5)
 M = 3
@@ -80,7 +80,45 @@ def outer_loss(theta, alpha, A, inner, x, y):
 @every_plain_rule
 @every_problem
 def test_gradient_of_the_outer_loss_is_that_of_finite_differences(operator, solver, rule):
-    A, inner, theta, alpha, x, y = setting(operator, solver, rule)
+    check_gradients(*setting(operator, solver, rule))
+
+
+@pytest.mark.parametrize("rule", ["fixed", "per_layer"])
+@pytest.mark.parametrize(
+    "solver",
+    [GradientDescent(n_iter=2, step_size=0.4), ConjugateGradient(n_iter=3, damping=0.1)],
+    ids=lambda solver: type(solver).__name__,
+)
+def test_so_it_is_where_the_inner_steps_descend_the_loss_of_the_start(solver, rule):
+    """The outer loss is still that of the solver's result."""
+    A, inner, *others = setting(GaussianBlur(sigma=0.8), solver, rule)
+    of_start = replace(inner, through_solver=False)
+    check_gradients(A, of_start, *others)
+    losses = [outer_loss(*others[:2], A, own, *others[2:]).item() for own in (inner, of_start)]
+    assert abs(losses[0] - losses[1]) > 1e-9
+
+
+def test_inner_steps_on_the_loss_of_the_start_run_the_solver_once():
+    A, inner, theta, alpha, _, y = setting(GaussianBlur(), GradientDescent(), "per_step")
+    calls, data = [], A.bind(y)
+
+    def counted(x, data):
+        calls.append(len(x))
+        return inner.f(x, data)
+
+    of_start = replace(inner, f=counted, through_solver=False)
+    stages, losses, _ = adapt(theta, alpha, data, of_start, learning=False)
+    assert calls == []
+    assert not stages[-1].requires_grad
+    assert calls == [len(y)]
+    starts = adapt(theta, alpha, data, replace(inner, f=start), learning=False).stages
+    for stage, x in zip(stages, starts, strict=True):
+        torch.testing.assert_close(stage, inner.f(x, data))
+    for loss, x in zip(losses, starts, strict=False):  # of all but the last
+        torch.testing.assert_close(loss, data.loss(x, L2().build()))
+
+
+def check_gradients(A, inner, theta, alpha, x, y):
     names = [("theta", k) for k in theta] + [("alpha", k) for k in alpha]
 
     def loss(*tensors):

@@ -775,7 +775,7 @@ def test_a_diverging_loop_is_told():
     assert all(np.isfinite(w).all() for w in est.weights_.values())
     restoring = {
         "predict": est.predict,
-        "staged_predict": est.staged_predict,
+        "staged_predict": lambda X: list(est.staged_predict(X)),
         "score": est.score,
         "scorer": lambda X: psnr_scorer(est, X),
     }
@@ -788,7 +788,7 @@ def test_clipping_does_not_hide_divergence():
     est = small(Inpainting(), n_inner=1, inner_lr_rule="fixed", init=Siren(4, 1)).fit(FACES[:8])
     est.weights_["inner_lr.alpha"] = np.array(1e38, dtype=np.float32)
     est.set_params(clip=(0, 1))
-    for restore in (est.predict, est.staged_predict):
+    for restore in (est.predict, lambda X: list(est.staged_predict(X))):
         with pytest.warns(ConvergenceWarning, match="3 of 3 reconstructions are not finite"):
             restore(10 * FACES[:3])
 

@@ -6,6 +6,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from settings import PLAIN
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from torch.nn.functional import conv2d, conv_transpose2d, max_pool2d, pad
@@ -60,12 +61,12 @@ SOLVERS = {
 
 def unrolled(operator=None, solver=None, **parameters):
     settings = {"max_epochs": 1, "random_state": 0, "precision": "float64"} | parameters
-    return UnrolledReconstructor(operator, solver, **settings)
+    return UnrolledReconstructor(operator, solver, **PLAIN | settings)
 
 
 def unet(operator=None, **parameters):
     settings = {"width": 2, "depth": 3, "max_epochs": 1, "random_state": 0, "precision": "float64"}
-    return UNetReconstructor(operator, **settings | parameters)
+    return UNetReconstructor(operator, **PLAIN | settings | parameters)
 
 
 MAKERS = {"unrolled": unrolled, "unet": unet}
@@ -494,9 +495,8 @@ def test_on_a_gpu_they_learn_the_same(name):
 def test_without_inner_steps_meta_learning_is_the_solver_from_the_network_s_image(name):
     operator, init = GaussianBlur(sigma=0.7), Siren(width=8, depth=3)
     own = {"init": init, "max_epochs": 2, "random_state": 0, "precision": "float64"}
-    meta = MetaInverseSolver(operator, SOLVERS[name], n_inner=0, inner_lr_rule="fixed", **own).fit(
-        FACES[:10]
-    )
+    own |= {"n_inner": 0, "inner_lr_rule": "fixed", "tune_solver": False}
+    meta = MetaInverseSolver(operator, SOLVERS[name], **own).fit(FACES[:10])
     phi = init.build((1, 12, 12))
     theta = {
         key.removeprefix("init."): torch.from_numpy(weight)

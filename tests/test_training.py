@@ -1,8 +1,11 @@
 """The loop that everything learns by, and its comforts."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from settings import PAPER
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv import MetaInverseSolver
@@ -11,6 +14,7 @@ from skmetainv.datasets import load_faces
 from skmetainv.noise import GaussianNoise
 from skmetainv.operators import MissingPixels
 from skmetainv.randomness import (
+    augmentation_generator,
     evaluation_generators,
     integer_seed,
     order_generator,
@@ -41,7 +45,7 @@ FACES = load_faces()[:6, ::3, ::3].astype(float)
 def small(**options):
     """An estimator with two steps in an epoch."""
     parameters = {"n_inner": 1, "max_epochs": 4, "batch_size": 3, "random_state": 0}
-    return MetaInverseSolver(init=Siren(width=4, depth=2), **parameters | options)
+    return MetaInverseSolver(init=Siren(width=4, depth=2), **PAPER | parameters | options)
 
 
 def numbered(n, batch_size, seed=0):
@@ -74,9 +78,13 @@ def test_epochs_have_orders_of_their_own_that_the_seed_fixes():
     assert seen(batches, 0) != seen(numbered(20, 4, seed=1), 0)
 
 
+def source_of(images):
+    return ArraySource(images, image_layout(images.shape, None), dtype=torch.float64, device=CPU)
+
+
 def test_draws_of_an_image_depend_on_seed_epoch_and_index_alone():
     images = np.random.default_rng(0).random((6, 4, 4))
-    source = ArraySource(images, image_layout(images.shape, None), dtype=torch.float64, device=CPU)
+    source = source_of(images)
     noise = GaussianNoise(0.1).build()
     A = MissingPixels().build((1, 4, 4))
     pairs = SimulatedPairs(source, A, noise, seed=3)
@@ -97,8 +105,70 @@ def test_streams_are_independent():
         training_generators(0, 1, [0])[0].random(),
         training_generators(0, 0, [1])[0].random(),
         evaluation_generators(0, [0])[0].random(),
+        augmentation_generator(0, 0, 0).random(),
+        augmentation_generator(0, 1, 0).random(),
+        augmentation_generator(0, 0, 1).random(),
     ]
     assert len(set(draws)) == len(draws)
+
+
+# ---------------------------------------------------------------------- mirrored and shifted
+
+
+def pairs_of(images, seed=3, augment=True):
+    A = MissingPixels().build((1, *images.shape[1:]))
+    source = source_of(images)
+    return SimulatedPairs(source, A, GaussianNoise(0.1).build(), seed, augment)
+
+
+def test_how_an_image_is_changed_depends_on_seed_epoch_and_index_alone():
+    images = load_faces()[:9]
+    x, y = pairs_of(images)(np.arange(9), epoch=2)
+    alone, measured = pairs_of(images)(np.array([5]), epoch=2)
+    assert torch.equal(alone[0], x[5])
+    assert torch.equal(measured[0].nan_to_num(), y[5].nan_to_num())
+    others = [pairs_of(images)(np.arange(9), 3), pairs_of(images, seed=4)(np.arange(9), 2)]
+    for other, _ in others:
+        assert sum(not torch.equal(a, b) for a, b in zip(other, x, strict=True)) > 5
+
+
+def test_images_are_mirrored_and_shifted_by_up_to_a_twelfth():
+    """Every change there is, by NumPy, and each of them is found."""
+    image = np.random.default_rng(0).random((13, 24))
+    known = {}
+    for mirrored in (False, True):
+        padded = np.pad(image[:, ::-1] if mirrored else image, ((1, 1), (2, 2)), mode="edge")
+        for i, j in itertools.product(range(3), range(5)):
+            known[padded[i : i + 13, j : j + 24].tobytes()] = mirrored
+    assert len(known) == 30
+    read = pairs_of(np.broadcast_to(image, (600, 13, 24)))
+    found = [x[0].numpy().tobytes() for x in read(np.arange(600), epoch=0)[0]]
+    assert set(found) == set(known)
+    assert 0.4 < np.mean([known[x] for x in found]) < 0.6
+
+
+def test_small_images_are_mirrored_only():
+    images = np.random.default_rng(0).random((20, 5, 11))
+    for x, clean in zip(pairs_of(images)(np.arange(20), 0)[0], images, strict=True):
+        assert any(np.array_equal(x[0].numpy(), own) for own in (clean, clean[:, ::-1]))
+
+
+def test_images_stay_as_they_are_where_that_is_asked_for():
+    images = load_faces()[:6]
+    x, _ = pairs_of(images, augment=False)(np.arange(6), epoch=1)
+    np.testing.assert_array_equal(x[:, 0], images)
+
+
+def test_pairs_are_never_changed():
+    y = small().simulate(FACES)
+    changed, kept = (small(augment=augment).fit(y, FACES) for augment in (True, False))
+    for name, weight in kept.weights_.items():
+        np.testing.assert_array_equal(changed.weights_[name], weight)
+    simulated = [small(augment=augment).fit(FACES) for augment in (True, False)]
+    assert any(
+        not np.array_equal(simulated[0].weights_[name], weight)
+        for name, weight in simulated[1].weights_.items()
+    )
 
 
 def test_seeds_from_every_kind_of_random_state():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from skmetainv.arrays import to_numpy, to_tensors
+from skmetainv.arrays import ArraySource, to_numpy, to_tensors
+from skmetainv.bars import write_line
 from skmetainv.estimators.linear import LinearReconstructor
 from skmetainv.estimators.residuals import (
     cross_fitted_starts,
@@ -22,6 +23,7 @@ from skmetainv.estimators.residuals import (
     with_fitted_residual,
 )
 from skmetainv.estimators.solvers import opened, ready_solver, trainable, with_fitted_denoisers
+from skmetainv.estimators.told import qualities, summary, warn_of_adaptation
 from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
@@ -58,6 +60,8 @@ _LOGARITHM_LR = 0.01
 _NUMBERS_LR = 0.03
 # Images that the inner step size and the inner loss are tried on.
 _N_TRIED = 16
+# Images that `fit` tells of at its end.
+_N_TOLD = 64
 # The inner step size where no gradient moves the image yet.
 _BLIND_LR = 0.01
 
@@ -344,6 +348,9 @@ default="per_step"
     ) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
 
+        Each stage is computed when it is asked for, from the first inner step on, so that nothing
+        is kept between them; arguments are checked at once.
+
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
@@ -384,17 +391,24 @@ default="per_step"
         self._check_ready()
         measurements, geometry, is_single = self._measurements(X, self._resized(image_shape))
         look_at_measurements(measurements, self._map(geometry), geometry.data_range)
-        stages = [self._new_images(len(measurements), geometry) for _ in range(self.n_inner + 1)]
-        meta, n_bad, watch = self._ready_meta(geometry), 0, Watch(self.operator_)
-        for indices in self._chunks(len(measurements)):
-            with watched(watch):
-                batch = meta.stages(measurements.read(indices), self.batch_size)
-            n_bad += n_not_finite(batch[-1])
-            for images, x in zip(stages, batch, strict=True):
+        stages = self._each_stage(measurements, geometry)
+        return (match_type(X, images[0] if is_single else images) for images in stages)
+
+    @torch.inference_mode(False)
+    def _each_stage(self, measurements: ArraySource, geometry: Geometry) -> Iterator[np.ndarray]:
+        """Yield the images of each stage, computed from the first step on when asked for."""
+        meta, watch = self._ready_meta(geometry), Watch(self.operator_)
+        for m in range(self.n_inner + 1):
+            images, n_bad = self._new_images(len(measurements), geometry), 0
+            stage = replace(meta, inner=replace(meta.inner, m=m))
+            for indices in self._chunks(len(measurements)):
+                with watched(watch):
+                    x = stage.restore(measurements.read(indices), self.batch_size)
+                n_bad += n_not_finite(x)
                 images[indices] = geometry.images.to_array(self._clipped(x))
+            yield images
         self._warn_of_divergence(n_bad, len(measurements))
         self._warn_of_unsolved(watch)
-        return (match_type(X, images[0] if is_single else images) for images in stages)
 
     # ------------------------------------------------------------------ training
 
@@ -464,6 +478,36 @@ default="per_step"
         alpha = rule.initial(adapted, max(1, self.n_inner), inner_lr)
         weights = before["weights_"] | to_numpy(alpha, "inner_lr.") | found
         return {"inner_loss_": loss, "inner_lr_": inner_lr, "weights_": weights}
+
+    def _tell(
+        self,
+        problem: Problem,
+        after: Mapping[str, Any],
+        batches: Batches,
+        held_out: list[Problem],
+    ) -> None:
+        meta = self._meta(after, problem.geometry, problem.A, tuned=None)
+        examples = self._examples(meta, batches, held_out)
+        with watched(Watch()):
+            found = qualities(meta, examples, problem.geometry.data_range)
+        which = "held-out images" if held_out else "training images"
+        if self.verbose:
+            write_line(summary(found, after["history_"], which))
+        warn_of_adaptation(found, which)
+
+    def _examples(
+        self, meta: MetaLearner, batches: Batches, held_out: list[Problem]
+    ) -> Iterator[Sequence[torch.Tensor]]:
+        """Yield some images, with measurements and starts: held-out ones, or else of training."""
+        if not held_out:
+            for indices in self._chunks(min(_N_TOLD, batches.n_images)):
+                yield batches.read(indices, 0)
+            return
+        clean, measure = self._held_out_source(held_out[0])
+        for indices in self._chunks(min(_N_TOLD, len(clean))):
+            x = clean.read(indices)
+            y = measure(x, indices)
+            yield (x, y) if meta.begin is None else (x, y, meta.begin(y))
 
     def _tuned(self, algorithm: Algorithm, solver: Solver | None) -> str | None:
         """Return what of the solver is learned, see `MetaLearner`."""

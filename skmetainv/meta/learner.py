@@ -103,25 +103,25 @@ class MetaLearner:
             self._at_once(batch_size, learning=True),
         )
 
-    def stages(self, y: torch.Tensor, batch_size: int) -> list[torch.Tensor]:
-        """Return the images of a batch of measurements before and after each inner step."""
-        chunks = self._adapted(y, batch_size)
+    def stages(self, y: torch.Tensor, batch_size: int, *start: torch.Tensor) -> list[torch.Tensor]:
+        """Return the images of a batch of measurements before and after each inner step.
+
+        Their starts are restored where they are not given.
+        """
+        chunks = self._adapted(batch_size, y, *start)
         return [torch.cat(stage)[: len(y)] for stage in zip(*chunks, strict=True)]
 
     def restore(self, y: torch.Tensor, batch_size: int) -> torch.Tensor:
         """Return the images of a batch of measurements after all inner steps."""
-        return torch.cat([stages[-1] for stages in self._adapted(y, batch_size)])[: len(y)]
+        return torch.cat([stages[-1] for stages in self._adapted(batch_size, y)])[: len(y)]
 
-    def _adapted(self, y: torch.Tensor, batch_size: int) -> Iterator[Sequence[torch.Tensor]]:
+    def _adapted(self, batch_size: int, *y: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
         """Yield the stages of the images of a batch, chunk by chunk."""
-        for y_i in equal_chunks(y, self._at_once(batch_size, learning=False)):
-            data = self.bind(y_i)
-            adapt_ = ENGINES[self.engine]
+        n, adapt_ = self._at_once(batch_size, learning=False), ENGINES[self.engine]
+        for y_i in zip(*(equal_chunks(tensor, n) for tensor in y), strict=True):
+            given = y_i if len(y_i) > 1 or self.begin is None else (*y_i, self.begin(*y_i))
+            data = self.A.bind(*given)
             yield adapt_(self.theta, self.alpha, data, self.inner, learning=False).stages
-
-    def bind(self, y: torch.Tensor) -> DataTerm:
-        """Return the data fidelity of measurements, with their starts."""
-        return self.A.bind(y, None if self.begin is None else self.begin(y))
 
     def sees_the_start(self, pairs: Sequence[torch.Tensor], width: float) -> bool:
         """Return whether the solver's misfit depends on its start, see `sees_the_start`.

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 
-from skmetainv.arrays import pairs_of, to_numpy
+from skmetainv.arrays import ArraySource, pairs_of, to_numpy
 from skmetainv.exceptions import warn
 from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import mean_over_batches, psnr
@@ -25,7 +25,12 @@ from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed
-from skmetainv.reconstruction.base import Reconstruct, Reconstructor, fitted_attributes
+from skmetainv.reconstruction.base import (
+    Measure,
+    Reconstruct,
+    Reconstructor,
+    fitted_attributes,
+)
 from skmetainv.reconstruction.callbacks import CallbackSupportMixin, Epochs, with_callbacks
 from skmetainv.reconstruction.geometry import Geometry, Problem
 from skmetainv.reconstruction.held_out import cut_off, known_pixels
@@ -339,7 +344,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         before = self._going_on() if run.go_on else self._begun(problem, seed)
         batches = self._batches(problem, seed, before)
         if not run.go_on:
-            before = before | self._tried(problem, batches, before, criterion)
+            with watched(Watch()):  # of systems that are not solved training itself tells
+                before = before | self._tried(problem, batches, before, criterion)
         learner = self._learner(problem, before, criterion)
         loop = self._loop(learner, batches, before, run, keeper)
         loop.watch = Watch(problem.operator)
@@ -357,7 +363,13 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             loop.close()
         if epochs is not None:
             epochs.end_training()
-        return before | self._progress(loop, learner, before)
+        after = before | self._progress(loop, learner, before)
+        if run.resumable and not interrupts and rank_and_size()[0] == 0:
+            try:
+                self._tell(problem, after, batches, held_out)
+            except KeyboardInterrupt as interrupt:
+                interrupts.append(interrupt)
+        return after
 
     def _n_epochs(self, n_images: int) -> int:
         """Return how often `fit` sees so many images."""
@@ -464,6 +476,16 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """Return the fitted attributes that the first images tell, before any training."""
         return {}
 
+    def _tell(
+        self,
+        problem: Problem,
+        after: Mapping[str, Any],
+        batches: Batches,
+        held_out: list[Problem],
+    ) -> None:
+        """Tell of a training that is over, by its fitted attributes."""
+        return
+
     def _batches(self, problem: Problem, seed: int, state: Mapping[str, Any]) -> Batches:
         """Return the batches that training iterates over."""
         allow_nan, geometry = has_missing(problem.operator), problem.geometry
@@ -516,12 +538,16 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         self, learner: Learner, part: Problem
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield held-out images and what the weights as they are make of their measurements."""
+        clean, measure = self._held_out_source(part)
+        return self._restored(clean, measure, learner.restore, lambda n_bad, n_images: None)
+
+    def _held_out_source(self, part: Problem) -> tuple[ArraySource, Measure]:
+        """Return held-out images, and what gives their measurements."""
         read = partial(self._source, allow_nan=has_missing(part.operator), name="X_val")
         clean, measured = read(part.clean, part.geometry), None
         if part.measured is not None:
             measured = read(part.measured, part.geometry, measured=True)
-        measure = self._measure(part.A, self.noise, _VALIDATION_SEED, measured)
-        return self._restored(clean, measure, learner.restore, lambda n_bad, n_images: None)
+        return clean, self._measure(part.A, self.noise, _VALIDATION_SEED, measured)
 
 
 def _one_by_one(images: Any) -> Any:
