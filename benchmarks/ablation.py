@@ -72,6 +72,8 @@ BASE = {
     "outer_lr": 3e-4,
     "max_epochs": 1,
     "batch_size": 5,
+    "lr_schedule": "constant",
+    "augment": False,
     "device": "cpu",
 }
 

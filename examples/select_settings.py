@@ -57,6 +57,7 @@ def make_estimators(random_state=0):
         inner_lr_rule="per_parameter",
         outer_lr=3e-4,
         max_epochs=3,
+        batch_size=5,
         **task,
     )
     return ours, ClassicalReconstructor(**task)

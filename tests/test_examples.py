@@ -24,9 +24,21 @@ def load(name):
     return module
 
 
-def test_quickstart(tmp_path, capsys):
+def few_epochs(make_baselines):
+    """Return the same baselines, trained for one epoch."""
+
+    def made(estimator):
+        baselines = make_baselines(estimator)
+        baselines["U-Net"].set_params(max_epochs=1)
+        return baselines
+
+    return made
+
+
+def test_quickstart(tmp_path, capsys, monkeypatch):
     quickstart = load("quickstart")
     faces = load_faces()
+    monkeypatch.setattr(quickstart, "make_baselines", few_epochs(quickstart.make_baselines))
     estimator = quickstart.make_estimator().set_params(max_epochs=1, n_inner=1)
     restored = quickstart.restore(faces[:20], faces[20:26], estimator)
     quickstart.print_table(faces[20:26], restored)
@@ -49,6 +61,7 @@ def test_quickstart_s_command(tmp_path, capsys, monkeypatch):
         return full(**options).set_params(max_epochs=1, n_inner=0)
 
     monkeypatch.setattr(quickstart, "make_estimator", short)
+    monkeypatch.setattr(quickstart, "make_baselines", few_epochs(quickstart.make_baselines))
     output = tmp_path / "picture.png"
     monkeypatch.setattr("sys.argv", ["quickstart.py", "--seed", "3", "--output", str(output)])
     quickstart.main()

@@ -35,7 +35,7 @@ class Effort(NamedTuple):
         *(10, 13, 16, 20, 25, 32, 40, 50, 63, 80, 100, 126, 160, 200),
     )
     """Of the solver alone."""
-    weights: tuple[float, ...] = tuple(np.geomspace(1e-4, 1.0, 17).tolist())
+    weights: tuple[float, ...] = tuple(np.geomspace(1e-5, 10**-0.5, 19).tolist())
     """Of total variation, by the squared norm of the operator."""
     max_epochs: int | None = None
     """Of what is trained; None is what the estimators take."""

@@ -144,7 +144,7 @@ def _with_error(values):
 
 
 def _mean(figures, name, place=None, form=".2f"):
-    values = [f[name] if place is None else f[name][place] for f in figures]
+    values = [f.get(name) if place is None else f[name][place] for f in figures]
     known = [v for v in values if v is not None]
     return format(np.mean(known), form) if known else _UNKNOWN
 
@@ -164,7 +164,7 @@ def _quality(by_seed):
     told = f"{np.mean([np.mean(f['psnr']) for f in figures]):.2f}"
     if "best" in figures[0]:
         edge = "*" if any(f["at_edge"] for f in figures) else ""
-        told += f" ({np.median([f['best'] for f in figures]):.2g}{edge})"
+        told += f" ({np.median([f['best'] for f in figures]):.3g}{edge})"
     return told
 
 

@@ -22,6 +22,7 @@ from skmetainv import (
 )
 from skmetainv.denoisers import DnCNN
 from skmetainv.losses import L2, LPIPS
+from skmetainv.meta import InnerLoss
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels, Operator
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED, GradientDescent
@@ -31,6 +32,12 @@ _CONVERGED = {"max_iter": 200, "tol": 1e-4}
 # HQS has converged at the end of its schedule: Zhang et al. (2017) have 30 updates.
 _USUAL_UPDATES = 30
 STEPS = (2, 3, 5, 7)  # inner ones, of Table 1
+# The paper's inner loop: the data fidelity of the solver's result; the solver stays as it is.
+_ALGORITHM_1 = {
+    "inner_lr": 0.01,
+    "inner_loss": InnerLoss(L2(), of="result"),
+    "tune_solver": False,
+}
 
 
 class Task(NamedTuple):
@@ -78,7 +85,12 @@ def columns(
         The loss that "LPIPS" columns are trained with; with None they are left out.
     """
     common = {"batch_size": preset.batch_size(table), "device": device, "random_state": seed}
-    trained = {**common, "max_epochs": preset.epochs[table]}
+    trained = {
+        **common,
+        "max_epochs": preset.epochs[table],
+        "lr_schedule": "constant",
+        "augment": False,
+    }
     frozen = None if D is None else FrozenEstimator(D)
     made = _MAKERS[table](preset, trained, common, frozen, lpips)
     for name, estimator in made.items():
@@ -92,7 +104,7 @@ def _inpainting(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -
     operator = tasks(INPAINTING, preset)[""].operator
     siren = Siren(width=preset.siren_width, depth=5)
     step = GradientDescent(n_iter=1)  # of size 0.9: the norm of a mask is 1
-    own = {**trained, "init": siren, "inner_lr_rule": "per_step", "inner_loss": L2()}
+    own = {**trained, **_ALGORITHM_1, "init": siren, "inner_lr_rule": "per_step"}
     made = {f"Meta-{m}": MetaInverseSolver(operator, step, n_inner=m, **own) for m in STEPS}
     return {**made, "UNet": UNetReconstructor(operator, **preset.unet, **trained)}
 
@@ -102,7 +114,7 @@ def _missing(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> d
     counts = [task.operator.observed for task in tasks(MISSING, preset).values()]
     operator = MissingPixels(observed=(counts[0], counts[2]))
     siren = Siren(width=preset.siren_width, depth=5)
-    own = {**trained, "init": siren, "inner_lr_rule": "per_parameter", "inner_loss": L2()}
+    own = {**trained, **_ALGORITHM_1, "init": siren, "inner_lr_rule": "per_parameter"}
     return {
         "Meta": MetaInverseSolver(operator, n_inner=5, **own),
         "UNet": UNetReconstructor(operator, **preset.unet, **trained),
@@ -113,7 +125,7 @@ def _meta_red(
     preset: Preset, trained: Any, D: Any, lpips: Any, *, tune_solver: bool
 ) -> dict[str, Any]:
     task, siren = tasks(DEBLURRING, preset)[""], Siren(width=preset.siren_width, depth=5)
-    own = {**trained, "init": siren, "inner_lr_rule": "per_parameter", "inner_loss": L2()}
+    own = {**trained, **_ALGORITHM_1, "init": siren, "inner_lr_rule": "per_parameter"}
     own |= {"noise": task.noise, "n_inner": 3, "tune_solver": tune_solver}
     losses = {"L1": "l1", "L2": "l2"} | ({} if lpips is None else {"LPIPS": lpips})
     return {

@@ -67,7 +67,7 @@ FULL = Preset(
             "outer_lr": 1e-5,
             "inner_lr": 0.01,
             "inner_lr_lr": 1e-5,
-            "inner_loss__reduction": "sum",
+            "inner_loss__fidelity__reduction": "sum",
         }
         for table in (INPAINTING, MISSING, DEBLURRING, TUNED)
     }
