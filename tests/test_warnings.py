@@ -148,7 +148,7 @@ def restorations_that_are_not_finite(_):
 def stages_that_are_not_finite(_):
     est = with_weights_that_are_not_finite(meta().fit(FACES))
     y = est.simulate(FACES)
-    return lambda: est.staged_predict(y)
+    return lambda: list(est.staged_predict(y))
 
 
 def a_denoiser_s_images_that_are_not_finite(_):
