@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from torch import nn
 
 from skmetainv.arrays import image_layout
@@ -81,7 +81,7 @@ def compare(
         As in scikit-learn: a number of folds, None is 5. ``[(train, test)]`` is one split.
     groups : array-like of shape (n,), default=None
         What images belong together, those of one person say: for splitters that keep groups
-        together, and for the standard errors.
+        together, for the `fit` of estimators that take groups, and for the standard errors.
     metrics : {"psnr", "ssim", "mse", "lpips"}, or a list of them, default=("psnr", "ssim", "mse")
         Functions of `skmetainv.metrics`, as they are: lower "mse" and "lpips" are better.
     lpips : LPIPS, default=None
@@ -178,8 +178,9 @@ def compare(
     trials: dict[str, list[_Trial]] = {name: [] for name in named}
     for train, test in check_cv(cv).split(X, y, groups):
         split = _split(clean, X if paired else None, train, test, simulate)
+        own = None if groups is None else np.asarray(groups)[train]
         for name, estimator in named.items():
-            trials[name].append(_trial(estimator, split, chosen))
+            trials[name].append(_trial(estimator, split, own, chosen))
     return _table_of_images(trials) if per_image else _table_of_estimators(trials, groups)
 
 
@@ -302,10 +303,13 @@ class _Trial(NamedTuple):
     n_weights: int
 
 
-def _trial(estimator: Any, split: _Split, metrics: Mapping[str, Metric]) -> _Trial:
+def _trial(estimator: Any, split: _Split, groups: Any, metrics: Mapping[str, Metric]) -> _Trial:
     """Fit a clone of an estimator, and measure what it makes of the test images."""
+    told = (
+        {} if groups is None or not has_fit_parameter(estimator, "groups") else {"groups": groups}
+    )
     begin = perf_counter()
-    fitted = unwrapped(clone(estimator).fit(*split.training))
+    fitted = unwrapped(clone(estimator).fit(*split.training, **told))
     fit_seconds = perf_counter() - begin
     fitted.predict(split.measured[:1])
     begin = perf_counter()
