@@ -50,7 +50,8 @@ def qualities(
     for x, y, *start in batches:
         clean, images = channels_last(x), [*start, *meta.stages(y, len(y), *start)]
         pairs = ([(clean, channels_last(z))] for z in images)
-        found.append([_psnr(pair, data_range) for pair in pairs])
+        with np.errstate(over="ignore", invalid="ignore"):  # where the inner steps diverge
+            found.append([_psnr(pair, data_range) for pair in pairs])
     values = np.array([np.concatenate(parts) for parts in zip(*found, strict=True)])
     if len(values) == meta.inner.m + 1:
         return {"stages": values}
@@ -99,9 +100,10 @@ def warn_of_adaptation(found: Qualities, which: str) -> None:
     stages = found["stages"]
     if len(stages) == 1:
         return
-    gained = stages[-1] - stages[0]
+    known = np.isfinite(stages[[0, -1]]).all(axis=0)  # an exact restoration has no finite PSNR
+    gained = stages[-1, known] - stages[0, known]
     error = gained.std(ddof=1) / np.sqrt(len(gained)) if len(gained) > 1 else np.inf
-    if gained.mean() < -max(_WORTH, 2 * error):
+    if len(gained) and gained.mean() < -max(_WORTH, 2 * error):
         warn(
             f"Adaptation lowers the PSNR of {len(gained)} {which} by {-gained.mean():.2f} dB. "
             f"A smaller n_inner than {len(stages) - 1}, a smaller inner_lr or a longer training "
