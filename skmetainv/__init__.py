@@ -2,6 +2,7 @@
 
 from skmetainv.estimators import (
     ClassicalReconstructor,
+    DeepInverseReconstructor,
     LinearReconstructor,
     MetaInverseSolver,
     SolverRecord,
@@ -13,6 +14,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ClassicalReconstructor",
+    "DeepInverseReconstructor",
     "LinearReconstructor",
     "MetaInverseSolver",
     "SolverRecord",

@@ -1,5 +1,7 @@
 """DeepInverse's physics as operators, and ours beside theirs."""
 
+import pickle
+
 import deepinv
 import numpy as np
 import pytest
@@ -280,3 +282,26 @@ def test_their_gaussian_filter_is_our_blur_of_the_same_kernel():
     kernel = deepinv.physics.blur.gaussian_blur(sigma=(1.0, 1.0))[0, 0].numpy()
     ours = GaussianBlur(1.0, truncate=len(kernel) // 2).kernel
     np.testing.assert_allclose(kernel, ours, atol=1e-6)
+
+
+@linear
+def test_a_pickle_measures_the_same_bits(name):
+    physics, shape = LINEAR[name]
+    operator = pickle.loads(pickle.dumps(DeepInverseOperator(physics)))
+    assert type(operator.physics) is type(physics)
+    x = random_image(shape)
+    torch.testing.assert_close(operator.build(shape)(x), built(name)(x), rtol=0, atol=0)
+
+
+def test_complex_measurements_may_stand_beside_an_odd_number_of_real_ones():
+    def fft(x, **kwargs):
+        return torch.fft.fft2(x, norm="ortho")
+
+    def inverse(y, **kwargs):
+        return torch.fft.ifft2(y, norm="ortho").real
+
+    fourier = deepinv.physics.LinearPhysics(A=fft, A_adjoint=inverse)
+    both = deepinv.physics.StackedLinearPhysics([deepinv.physics.Denoising(), fourier])
+    A, x = DeepInverseOperator(both).build((1, 5, 5)), random_image((1, 5, 5))
+    assert A.measurement_shape == (3 * 25,)
+    torch.testing.assert_close(A.adjoint(A(x)), 2 * x)

@@ -24,16 +24,18 @@ def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
     **parameters : dict
         Parameters to set where a denoiser leaves them open, None or "auto".
     """
-    parts = list(component.get_params(deep=True).values())
-    frozen = {id(part.estimator) for part in parts if isinstance(part, FrozenEstimator)}
-    for part in parts:
-        if isinstance(part, LearnedDenoiser) and id(part) not in frozen:
-            own = part.get_params()
-            part.set_params(**{name: v for name, v in parameters.items() if own[name] in _OPEN})
-            if part.weights is None:
-                part.fit(X)
-            else:
-                part._fit(X, None, part._untrained, look=False)
+    for part in _not_frozen(component):
+        own = part.get_params()
+        part.set_params(**{name: v for name, v in parameters.items() if own[name] in _OPEN})
+        if part.weights is None:
+            part.fit(X)
+        else:
+            part._fit(X, None, part._untrained, look=False)
+
+
+def learns_from_images(component: BaseEstimator) -> bool:
+    """Whether `fit_denoisers` fits a denoiser among the parts of a component to images."""
+    return any(denoiser.weights is None for denoiser in _not_frozen(component))
 
 
 def fitted_denoisers(component: BaseEstimator) -> list[LearnedDenoiser]:
@@ -50,3 +52,10 @@ def all_parts(*components: BaseEstimator) -> list[Any]:
             inner = all_parts(part.estimator) if isinstance(part, FrozenEstimator) else []
             found |= {id(one): one for one in (part, *inner)}
     return list(found.values())
+
+
+def _not_frozen(component: BaseEstimator) -> list[LearnedDenoiser]:
+    """Return the learned denoisers among the parts of a component that are to be fitted."""
+    parts = list(component.get_params(deep=True).values())
+    frozen = {id(part.estimator) for part in parts if isinstance(part, FrozenEstimator)}
+    return [p for p in parts if isinstance(p, LearnedDenoiser) and id(p) not in frozen]

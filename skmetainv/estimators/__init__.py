@@ -1,6 +1,7 @@
 """scikit-learn's face of the library."""
 
 from skmetainv.estimators.classical import ClassicalReconstructor, SolverRecord
+from skmetainv.estimators.deepinverse import DeepInverseReconstructor
 from skmetainv.estimators.linear import LinearReconstructor
 from skmetainv.estimators.meta_inverse_solver import MetaInverseSolver
 from skmetainv.estimators.unet import UNetReconstructor
@@ -8,6 +9,7 @@ from skmetainv.estimators.unrolled import UnrolledReconstructor
 
 __all__ = [
     "ClassicalReconstructor",
+    "DeepInverseReconstructor",
     "LinearReconstructor",
     "MetaInverseSolver",
     "SolverRecord",

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetainv.denoisers.nested import learns_from_images
 from skmetainv.estimators.solvers import ready_solver
 from skmetainv.estimators.starts import FromStart
 from skmetainv.exceptions import warn
-from skmetainv.noise import Noise, as_noise
+from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
-from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval
-from skmetainv.randomness import integer_seed, training_generators
+from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import Reconstruct
 from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
 from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run, Solver
@@ -252,6 +252,9 @@ class ClassicalReconstructor(FromStart):
 
     # ------------------------------------------------------------------ fitting
 
+    def _learns(self) -> bool:
+        return self.solver is not None and learns_from_images(self.solver)
+
     def _try(self, problem: Problem) -> dict[str, Any]:
         """Return the fitted attributes, after one update of the solver on the first image."""
         seed = integer_seed(self.random_state)
@@ -264,16 +267,6 @@ class ClassicalReconstructor(FromStart):
             f.run(start, data, max_iter=1)
         self._warn_of_unsolved(watch)
         return {"solver_": solver, "n_iter_": 1}
-
-    def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
-        first, allow_nan = np.array([0]), has_missing(problem.operator)
-        if problem.measured is not None:
-            return self._source(
-                problem.measured, problem.geometry, measured=True, allow_nan=allow_nan
-            ).read(first)
-        x = self._source(problem.clean, problem.geometry, allow_nan=allow_nan).read(first)
-        noise = as_noise(self.noise).build()
-        return problem.A.simulate(x, noise, training_generators(seed, 0, first))
 
     # ------------------------------------------------------------------ prediction
 

@@ -106,7 +106,8 @@ def cross_fitted_starts(
     whole_fit, whole = residual_of(init), restores_start(init, problem.geometry.image_shape)
     if whole_fit is None or whole is None:
         return None
-    folds = [] if _is_frozen(init) else _folds(problem, seed)
+    same = _is_frozen(init) or not whole_fit._learns()  # whatever a copy is fitted to
+    folds = [] if same else _folds(problem, seed)
     parts, fold_of = [], np.zeros(len(problem.clean), dtype=int)
     for k, (learned, left_out) in enumerate(folds):
         fold_of[left_out] = k

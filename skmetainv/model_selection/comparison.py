@@ -326,7 +326,8 @@ def n_weights(estimator: Any) -> int:
     ----------
     estimator : Reconstructor
         Those of its ``weights_`` count, and those of the learned denoisers and other networks in
-        its solver or inner loss, and of the estimator that restores its start.
+        its solver or inner loss, of a model that it is around, and of the estimator that restores
+        its start.
 
     Examples
     --------
@@ -344,7 +345,8 @@ def n_weights(estimator: Any) -> int:
         not name.endswith(".logarithm") for name in of_solver
     )  # then its denoiser's are own
     components = [vars(estimator).get(p) for p in ("inner_loss_", *(() if tuned else ("solver_",)))]
-    kept = [own]
+    model = vars(estimator).get("model_")
+    kept = [own, {} if model is None else dict(model.named_parameters())]
     for part in all_parts(*(component for component in components if component is not None)):
         if isinstance(part, LearnedDenoiser):
             kept.append(getattr(part, "weights_", {}))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 import torch
+from joblib import wrap_non_picklable_objects
 
 from skmetainv.arrays import channels_last_order
 from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
@@ -299,6 +300,11 @@ class DeepInverseOperator(_Adapter):
 
     def __init__(self, physics: Any):
         self.physics = physics
+
+    def __getstate__(self) -> dict[str, Any]:
+        # DeepInverse's physics hold functions without a name, which pickle alone does not take.
+        whole = wrap_non_picklable_objects(self.physics, keep_wrapper=False)
+        return {**super().__getstate__(), "physics": whole}
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""

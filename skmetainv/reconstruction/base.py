@@ -35,7 +35,7 @@ from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
-from skmetainv.randomness import evaluation_generators, integer_seed
+from skmetainv.randomness import evaluation_generators, integer_seed, training_generators
 from skmetainv.reconstruction.built import DTYPES, Built
 from skmetainv.reconstruction.first_look import (
     look_at_images,
@@ -381,6 +381,10 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """Return a copy, not fitted, that takes what this one's `fit` searched for as it is."""
         return clone(self)
 
+    def _learns(self) -> bool:
+        """Whether `fit` learns from images more than their shape and their units."""
+        return True
+
     def _check_ready(self) -> None:
         """Check what every method needs that restores images."""
         check_is_fitted(self)
@@ -486,6 +490,17 @@ class Reconstructor(Built, metaclass=ABCMeta):
         elif y is not None and not is_single:
             check_consistent_length(clean, y)
         return Problem(clean, measured, geometry, operator, self._placed(A))
+
+    def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
+        """Return the first measurement that `fit` was given, or simulates."""
+        first, allow_nan = np.array([0]), has_missing(problem.operator)
+        if problem.measured is not None:
+            return self._source(
+                problem.measured, problem.geometry, measured=True, allow_nan=allow_nan
+            ).read(first)
+        x = self._source(problem.clean, problem.geometry, allow_nan=allow_nan).read(first)
+        noise = as_noise(self.noise).build()
+        return problem.A.simulate(x, noise, training_generators(seed, 0, first))
 
     def _known_shape(self, X: Any) -> tuple[int, ...] | None:
         """Return the shape of images, if `X` is one, or several, as `fit` has seen them."""

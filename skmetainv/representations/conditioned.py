@@ -25,6 +25,14 @@ class Conditioning(NamedTuple):
     """What corrects the start."""
 
 
+class _Estimator(HasMethods):
+    """An estimator that restores images, told by its methods: they stand on floors above."""
+
+    def instead_of(self, value: Any) -> str | None:
+        """Return the estimator around a module, see `ParameterObject`."""
+        return "DeepInverseReconstructor(model)" if isinstance(value, torch.nn.Module) else None
+
+
 class ConditionedRepresentation(Representation):
     """What the representations of this library have in common.
 
@@ -46,7 +54,7 @@ class ConditionedRepresentation(Representation):
     _parameter_constraints: dict[str, list[Any]] = {
         "residual": [
             StrOptions({"adjoint", "pseudo_inverse"}),
-            HasMethods(["fit", "predict"]),
+            _Estimator(["fit", "predict"]),
             None,
         ],
         "encoder": [Encoder, None],

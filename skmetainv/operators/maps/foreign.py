@@ -169,13 +169,15 @@ class PhysicsMap(OneType, ForwardMap):
             return as_real(y)
         return torch.cat([as_real(part).flatten(1) for part in y], dim=1)
 
-    def _parted(self, y: torch.Tensor) -> Any:
+    def parted(self, y: torch.Tensor) -> Any:
+        """Return measurements as the physics itself has them, in the type that it takes."""
+        y = self.in_own_type(y)
         lengths = [math.prod(shape) for shape in self.shapes]
         parts = zip(
             y.flatten(1).split(lengths, dim=1), self.shapes, self.complex_parts, strict=True
         )
         own = [
-            torch.view_as_complex(part.reshape(-1, *shape))
+            torch.view_as_complex(part.reshape(-1, *shape).clone())  # at an even offset
             if is_complex
             else part.reshape(-1, *shape)
             for part, shape, is_complex in parts
@@ -202,7 +204,7 @@ class LinearPhysicsMap(PhysicsMap, LinearMap):
         return PhysicsMap.forward(self, x)
 
     def _back(self, y: torch.Tensor) -> torch.Tensor:
-        back = self.physics.A_adjoint(self._parted(self.in_own_type(y)))
+        back = self.physics.A_adjoint(self.parted(y))
         return back.real.to(y.dtype)
 
 

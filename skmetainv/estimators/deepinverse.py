@@ -1,0 +1,270 @@
+"""Reconstruction models of DeepInverse, as an estimator."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from joblib import wrap_non_picklable_objects
+from torch import nn
+
+from skmetainv.noise import Noise
+from skmetainv.operators import ForwardMap, Operator
+from skmetainv.operators.maps.foreign import PhysicsMap
+from skmetainv.operators.maps.foreign_functions import convert
+from skmetainv.parameters import comes_from, described
+from skmetainv.randomness import integer_seed
+from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.autocast import autocast_networks
+from skmetainv.reconstruction.geometry import (
+    Geometry,
+    Problem,
+    Reconstruct,
+    images_to_stack,
+    in_equal_chunks,
+)
+from skmetainv.reconstruction.validation import check_device
+
+
+class DeepInverseReconstructor(Reconstructor):
+    """Restore images by a reconstruction model of DeepInverse, ``x = model(y, physics)``.
+
+    `fit` learns nothing but shapes: the model's weights stay as they are. It can be the `residual`
+    of a representation, the start that `skmetainv.MetaInverseSolver` adds a network to.
+
+    Needs the package ``deepinv`` (``pip install "skmetainv[deepinv]"``).
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A `deepinv.models.Reconstructor` (`ArtifactRemoval`, unfolded networks, the algorithms of
+        `deepinv.optim`), or any module that is called with measurements and their physics, and
+        returns images of ``(batch, channels, height, width)``. A copy of it is used, in evaluation
+        mode and without gradients.
+    operator : DeepInverseOperator, default=None
+        The forward model, whose physics `model` is given. It cannot be a part of a composition, or
+        be scaled. None is that of the estimator around it, if this one is the `residual` of a
+        representation; alone it needs one.
+    noise : float or Noise, default=0.0
+        Noise of simulated measurements (`score`, `simulate`); a number is the standard deviation
+        of Gaussian noise, in the units of the measurement. The model is not told of it: it sees the
+        physics with the noise model that this has.
+    batch_size : int, default=16
+        Images that `predict` restores at a time.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
+        square if they can be, else one row.
+    data_range : float or (float, float), default=None
+        The largest value of images, or the least and the largest; all values are then taken as
+        they are, also by the model. With None floats are nominally in [0, 1], as most models have
+        them, and integers of pictures (uint8, uint16) are divided by their type's maximum; other
+        integers from 0 to 255 count as 8 bits.
+    clip : (float, float), default=None
+        Clip predictions to this range.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Floating-point type of all computations. If the physics computes in one type only, the model
+        does, too. With "bfloat16" the networks among the parts of `model` that are denoisers of
+        DeepInverse take their products in it, and all the rest is float32.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device when there is one, else the CPU.
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of the noise of `simulate`.
+
+    Attributes
+    ----------
+    model_ : torch.nn.Module
+        A copy of the parameter, on the CPU.
+    operator_ : DeepInverseOperator
+        A copy of the parameter.
+    image_shape_ : tuple of int
+        Shape of an image.
+    measurement_shape_ : tuple of int
+        Shape of a measurement in the array that `predict` takes.
+    data_range_ : (float, float)
+        The least and the largest value that images nominally have.
+    n_features_in_ : int
+        Length of the second axis of the `X` that was fitted.
+    feature_names_in_ : ndarray of str
+        Column names, where `X` was a data frame.
+
+    Notes
+    -----
+    If a model looks at a whole batch, as the algorithms of `deepinv.optim` do with
+    ``early_stop=True``, an image depends on those beside it: ``batch_size=1`` restores each on its
+    own. Models that draw random numbers take them from torch's global generator, which
+    `torch.manual_seed` sets.
+
+    References
+    ----------
+    Tachella et al., "DeepInverse: A Python package for solving imaging inverse problems with deep
+    learning", Journal of Open Source Software, 2025.
+
+    Examples
+    --------
+    >>> import pytest, torch
+    >>> deepinv = pytest.importorskip("deepinv")
+    >>> from skmetainv import DeepInverseReconstructor
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.operators import DeepInverseOperator
+    >>> blur = deepinv.physics.Blur(torch.ones(1, 1, 3, 3) / 9, padding="reflect")
+    >>> model = deepinv.optim.PGD(prior=deepinv.optim.TVPrior(), lambda_reg=1e-3, max_iter=5)
+    >>> est = DeepInverseReconstructor(model, DeepInverseOperator(blur), noise=0.01)
+    >>> faces = load_faces()
+    >>> measured = est.simulate(faces[:3], random_state=0)
+    >>> est.fit(faces).predict(measured).shape
+    (3, 25, 25)
+    """
+
+    _parameter_constraints = {**Reconstructor._parameter_constraints, "model": [nn.Module]}
+
+    def __init__(
+        self,
+        model: nn.Module,
+        operator: Operator | None = None,
+        *,
+        noise: float | Noise = 0.0,
+        batch_size: int = 16,
+        image_shape: tuple[int, ...] | None = None,
+        data_range: float | tuple[float, float] | None = None,
+        clip: tuple[float, float] | None = None,
+        precision: str = "float32",
+        device: str | torch.device = "auto",
+        random_state: Any = None,
+    ):
+        self.model = model
+        self.operator = operator
+        self.noise = noise
+        self.batch_size = batch_size
+        self.image_shape = image_shape
+        self.data_range = data_range
+        self.clip = clip
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Take the shapes of images, and try the model on the first measurement.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
+            Clean images. See :doc:`/arrays` for all that is taken. With `y`: measurements.
+        y : array-like of two or more dimensions, default=None
+            The clean images of the measurements `X`. A 1-D `y` is taken for labels and ignored.
+
+        Returns
+        -------
+        self : estimator
+            Fitted. After an error it is as it was.
+
+        Raises
+        ------
+        ImportError
+            If ``deepinv`` is not installed.
+        ValueError
+            If a parameter is out of its range, if the arrays are not images, if `operator` is not a
+            `skmetainv.operators.DeepInverseOperator`, or if the model does not make images of its
+            measurements.
+        """
+        return self._fit(X, y, self._try)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Models hold functions without a name, as physics do, see `DeepInverseOperator`.
+        state = super().__getstate__()
+        models = {name: state[name] for name in ("model", "model_") if name in state}
+        return state | {
+            name: wrap_non_picklable_objects(model, keep_wrapper=False)
+            for name, model in models.items()
+        }
+
+    def _learns(self) -> bool:
+        return False
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if comes_from(self.model, "deepinv"):
+            _check_is_no_denoiser(self.model)
+
+    def _try(self, problem: Problem) -> dict[str, Any]:
+        """Return the fitted attributes, after the first measurement was restored."""
+        model = copy.deepcopy(self.model).cpu().eval().requires_grad_(False)
+        restore = self._restoring(model, problem.A)
+        y = self._first_measurement(problem, integer_seed(self.random_state))
+        with torch.no_grad():
+            restore(y)
+        return {"model_": model}
+
+    def _begin(
+        self, geometry: Geometry, **how: Any
+    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
+        model = self._parts(geometry)["model"]
+
+        def restore(y: torch.Tensor) -> torch.Tensor:
+            n = images_to_stack(self.batch_size, geometry.images.tensor_shape, y.device)
+            return in_equal_chunks(model, y, n)
+
+        return restore, self._warn_of_divergence
+
+    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
+        parts = super()._build_parts(geometry)
+        return {**parts, "model": self._restoring(self.model_, parts["A"])}
+
+    def _restoring(self, model: nn.Module, A: ForwardMap) -> Reconstruct:
+        """Return what restores our measurements by a copy of a model, given the map's physics."""
+        if not isinstance(A, PhysicsMap):
+            raise ValueError(
+                "The 'operator' parameter of DeepInverseReconstructor must be a "
+                "DeepInverseOperator, for the model is called with its physics. "
+                f"Got {self.operator!r} instead. Write operator=DeepInverseOperator(physics); "
+                "deepinv.physics.Denoising() is the identity."
+            )
+        device = check_device(self.device)
+        own = convert(copy.deepcopy(model), A.only or self._dtype()).to(device)
+        if self.precision == "bfloat16":
+            _mark_networks(own)
+            autocast_networks(own, device)
+
+        def restore(y: torch.Tensor) -> torch.Tensor:
+            name = f"{type(model).__name__}, the 'model' parameter of DeepInverseReconstructor,"
+            try:
+                x = own(A.parted(y), A.physics)
+            except torch.cuda.OutOfMemoryError:
+                raise
+            except Exception as error:
+                raise ValueError(
+                    f"{name} does not restore images of shape {A.image_shape} from measurements of "
+                    f"shape {A.measurement_shape}: {error or type(error).__name__}"
+                ) from error
+            shape = (len(y), *A.image_shape)
+            if not isinstance(x, torch.Tensor) or x.shape != shape or not x.is_floating_point():
+                raise ValueError(
+                    f"{name} must give images of shape {shape}, in floating point. "
+                    f"Got {described(x)} instead."
+                )
+            return x.to(y.dtype)
+
+        return restore
+
+
+def _check_is_no_denoiser(model: nn.Module) -> None:
+    """Raise of what would take the physics for a noise level."""
+    from deepinv.models import Denoiser, Reconstructor
+
+    if isinstance(model, Denoiser) and not isinstance(model, Reconstructor):
+        raise ValueError(
+            "The 'model' parameter of DeepInverseReconstructor must be called with measurements "
+            f"and physics, as a deepinv.models.Reconstructor is. Got {type(model).__name__}, a "
+            "denoiser, instead. Write model=deepinv.models.ArtifactRemoval(denoiser)."
+        )
+
+
+def _mark_networks(model: nn.Module) -> None:
+    """Let the denoising networks of a model compute in mixed precision, the physics not."""
+    from deepinv.models import Denoiser, Reconstructor
+
+    for part in model.modules():
+        is_network = isinstance(part, Denoiser) and next(part.parameters(), None) is not None
+        if is_network and not isinstance(part, Reconstructor):
+            vars(part)["autocasts"] = True
