@@ -36,7 +36,7 @@ def make_baselines(estimator):
     task = {"operator": estimator.operator, "random_state": estimator.random_state}
     return {
         "linear estimate": LinearReconstructor(**task),
-        "U-Net": UNetReconstructor(**task, width=16, max_epochs=60),
+        "U-Net": UNetReconstructor(**task, width=16),
     }
 
 

@@ -28,6 +28,7 @@ def drawn(n):
             width=int(rng.choice([16, 32, 48, 64])),
             depth=int(rng.choice([3, 4, 5])),
             residual=LinearReconstructor(),
+            adapted=str(rng.choice(["last", "all"])),
             refiner=Refiner(width=int(rng.choice([16, 32, 48])), depth=int(rng.choice([3, 5, 7]))),
         )
         settings.append(

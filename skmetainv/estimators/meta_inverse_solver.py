@@ -39,7 +39,7 @@ from skmetainv.meta import (
     as_algorithm,
     as_inner_loss,
     as_rule,
-    start,
+    no_solver,
 )
 from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, Operator
@@ -53,6 +53,7 @@ from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import ImageModule, Refiner, Representation, Siren
 from skmetainv.solvers import Solver
 from skmetainv.training import Batches, Checkpoint, LearningRate, Optimizer, WithStarts
+from skmetainv.training.processes import told_by_first
 
 # The learning rate of logarithms: about a percent per step of Adam.
 _LOGARITHM_LR = 0.01
@@ -68,7 +69,7 @@ _BLIND_LR = 0.01
 
 def default_init(algorithm: Algorithm) -> Representation:
     """Return the representation that None stands for, see `MetaInverseSolver`."""
-    refiner = Refiner() if "encoder" in algorithm.learns else None
+    refiner = Refiner() if "refiner" in algorithm.learns else None
     return Siren(width=64, depth=3, residual=LinearReconstructor(), refiner=refiner, adapted="last")
 
 
@@ -105,7 +106,8 @@ class MetaInverseSolver(TrainedReconstructor):
     init : Representation, default=None
         The network. None is ``Siren(width=64, depth=3, residual=LinearReconstructor(),
         refiner=Refiner(), adapted="last")``: a small SIREN on the linear estimate of the image,
-        whose last layer is adapted. The paper's own is ``Siren()``.
+        whose last layer is adapted. It restores images of the training size only. (Reptile has no
+        gradient for a refiner, and so none.) The paper's own network is ``Siren()``.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -116,8 +118,8 @@ class MetaInverseSolver(TrainedReconstructor):
     inner_lr : "auto" or float, default="auto"
         The inner step size, or where the learned ones begin. "auto" is found from the first images:
         the step that minimises the linearised inner loss along its gradient, but none that
-        would let it grow along another direction; the median over 16 images. What was found is
-        `inner_lr_`.
+        would let it grow along another direction; the median over 16 images. If no gradient moves
+        the image yet, it is 0.01. What was found is `inner_lr_`.
     inner_lr_rule : {"fixed", "per_step", "per_layer", "per_parameter"} or StepSizeRule, \
 default="per_step"
         Learn no step size, one per inner step, one per layer and step, or one per parameter and
@@ -140,8 +142,8 @@ default="per_step"
     tune_solver : "auto" or bool, default="auto"
         What of the solver is trained with ``theta``. "auto" trains the numbers that nobody chose
         ("auto" or None, and the noise level that a classical denoiser has by default), or those
-        that its parameter `learnable` names. They are first scaled, by up to 512, to what serves
-        the starts of 16 images best. If True, also the weights of its denoiser and all other
+        that its parameter `learnable` names. Numbers that nobody chose are first scaled, by up to
+        512, to what serves the starts of 16 images best. If True, also the weights of its denoiser and all other
         numbers that are set. If False, nothing. The solver and the denoiser that were given stay as
         they are; a bound of the denoiser's norm is not kept.
     solver_lr : float, default=None
@@ -456,55 +458,71 @@ default="per_step"
     def _tried(
         self, problem: Problem, batches: Batches, before: Mapping[str, Any], criterion: Criterion
     ) -> dict[str, Any]:
-        """Return what was left open and the first images tell: the solver's, the inner loss's."""
-        loss, inner_lr = before["inner_loss_"], self.inner_lr
+        """Return what the parameters that were left open stand for."""
+        loss, rule = before["inner_loss_"], before["inner_lr_rule_"]
         tuned = self._tuned(before["algorithm_"], before["solver_"])
         meta = self._meta(before, problem.geometry, problem.A, tuned=tuned)
+        of, inner_lr, numbers = told_by_first(
+            lambda: self._found(meta, loss.of, problem, batches, criterion)
+        )
+        loss.set_params(of=of)  # a clone would be without the denoiser's fit
+        adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
+        alpha = to_numpy(rule.initial(adapted, max(1, self.n_inner), inner_lr), "inner_lr.")
+        return {"inner_lr_": inner_lr, "weights_": before["weights_"] | alpha | numbers}
+
+    def _found(
+        self,
+        meta: MetaLearner,
+        of: str,
+        problem: Problem,
+        batches: Batches,
+        criterion: Criterion,
+    ) -> tuple[str, float, dict[str, np.ndarray]]:
+        """Return what the inner loss is of, the inner step size, and the solver's numbers."""
         n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
         first = [batches.read(indices, 0) for indices in self._chunks(n_tried)]
-        found: dict[str, Any] = {}
-        if tuned == "numbers":
+        if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):
             meta.scale_numbers(first, criterion)
-            found |= to_numpy(meta.parts()["solver"], "solver.")
-        if loss.of == "auto":
-            seen = meta.sees_the_start(first[0], high - low)
-            loss.set_params(of="result" if seen else "start")  # a clone would be without its fit
-            meta = replace(meta, inner=replace(meta.inner, through_solver=seen))
+        if of == "auto":
+            of = "result" if meta.sees_the_start(first[0], high - low) else "start"
+            meta = replace(meta, inner=replace(meta.inner, through_solver=of == "result"))
+        inner_lr: Any = self.inner_lr
         if inner_lr == "auto":
-            steps = meta.stable_steps(first)
+            steps = meta.stable_steps(first, criterion)
             inner_lr = float(np.median(steps)) if steps else _BLIND_LR
-        phi, rule = meta.inner.phi, before["inner_lr_rule_"]
-        adapted = {name: meta.theta[name] for name in phi.adapted}
-        alpha = rule.initial(adapted, max(1, self.n_inner), inner_lr)
-        weights = before["weights_"] | to_numpy(alpha, "inner_lr.") | found
-        return {"inner_loss_": loss, "inner_lr_": inner_lr, "weights_": weights}
+        return of, inner_lr, to_numpy(meta.parts()["solver"], "solver.")
 
-    def _tell(
-        self,
-        problem: Problem,
-        after: Mapping[str, Any],
-        batches: Batches,
-        held_out: list[Problem],
-    ) -> None:
-        meta = self._meta(after, problem.geometry, problem.A, tuned=None)
+    def _report(self, batches: Batches, held_out: list[Problem]) -> None:
+        meta = self._ready_meta(self._geometry_)
         examples = self._examples(meta, batches, held_out)
         with watched(Watch()):
-            found = qualities(meta, examples, problem.geometry.data_range)
+            found = qualities(meta, examples, self.data_range_)
         which = "held-out images" if held_out else "training images"
         if self.verbose:
-            write_line(summary(found, after["history_"], which))
+            write_line(self._said_of_found())
+            write_line(summary(found, self.history_, which))
         warn_of_adaptation(found, which)
+
+    def _said_of_found(self) -> str:
+        """Return what was found from the problem, in one line."""
+        scales = {name: w for name, w in self.weights_.items() if name.startswith("solver.")}
+        learned = f", {len(scales)} parameter(s) of the solver learned" if scales else ""
+        return (
+            f"Found from the problem: inner_lr={self.inner_lr_:.3g}, the inner loss is of the "
+            f"{self.inner_loss_.of}{learned}."
+        )
 
     def _examples(
         self, meta: MetaLearner, batches: Batches, held_out: list[Problem]
     ) -> Iterator[Sequence[torch.Tensor]]:
         """Yield some images, with measurements and starts: held-out ones, or else of training."""
+        n_told = _N_TOLD if self.verbose else _N_TRIED
         if not held_out:
-            for indices in self._chunks(min(_N_TOLD, batches.n_images)):
+            for indices in self._chunks(min(n_told, batches.n_images)):
                 yield batches.read(indices, 0)
             return
         clean, measure = self._held_out_source(held_out[0])
-        for indices in self._chunks(min(_N_TOLD, len(clean))):
+        for indices in self._chunks(min(n_told, len(clean))):
             x = clean.read(indices)
             y = measure(x, indices)
             yield (x, y) if meta.begin is None else (x, y, meta.begin(y))
@@ -524,7 +542,8 @@ default="per_step"
             "inner_lr": self.inner_lr_rule if rule.learned else None,
             "inner_loss": tuple(inner_loss.learnable),
             "solver": tuned and self.tune_solver,
-            "encoder": getattr(phi, "encoder", None) or getattr(phi, "refiner", None),
+            "encoder": getattr(phi, "encoder", None),
+            "refiner": getattr(phi, "refiner", None),
         }
         return {name: part for name, part in parts.items() if part}
 
@@ -611,7 +630,8 @@ default="per_step"
     def _bound_to_size(self) -> str | None:
         residual = residual_of(self.init_)
         if self._parts()["meta"].inner.phi.continuous:
-            return None if residual is None else residual._bound_to_size()
+            reason = None if residual is None else residual._bound_to_size()
+            return reason and f"{reason} A start of another kind, init=Siren(), serves any size."
         return f"The weights of {self.init_!r} stand for images of shape {self.image_shape_} only."
 
     # ------------------------------------------------------------------ both
@@ -623,7 +643,7 @@ default="per_step"
         shape, data_range = geometry.images.tensor_shape, geometry.data_range
         weights, algorithm, solver = state["weights_"], state["algorithm_"], state["solver_"]
         phi = self._placed(state["init_"].build(shape, data_range))
-        f: Any = start
+        f: Any = no_solver
         if solver is not None:
             all_learned = tuned == "all" or any(name.startswith("solver.") for name in weights)
             f = self._placed((trainable(solver) if all_learned else solver).build(shape))

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupKFold, KFold
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skmetainv.reconstruction import Reconstructor, TrainedReconstructor
+from skmetainv.exceptions import warn
+from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.geometry import Problem, Reconstruct
 from skmetainv.reconstruction.held_out import part_of
 from skmetainv.reconstruction.validation import check_device
@@ -57,9 +60,36 @@ def with_fitted_residual(
     """
     own = clone(init)
     residual = residual_of(own)
-    if residual is not None and not _is_frozen(own):
+    if residual is None:
+        return own
+    if _is_frozen(own):
+        _check_frozen(residual, problem)
+    else:
         own.residual = _fitted(residual, problem, estimator, seed)
     return own
+
+
+def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
+    """Check that a fitted estimator restores what is measured here."""
+    check_is_fitted(residual)
+    name, geometry = type(residual).__name__, problem.geometry
+    if residual.measurement_shape_ != geometry.measurements.shape:
+        raise ValueError(
+            f"The start, a fitted {name}, restores measurements of shape "
+            f"{residual.measurement_shape_}. Here they have {geometry.measurements.shape}."
+        )
+    if residual.data_range_ != geometry.data_range:
+        warn(
+            f"The start, a fitted {name}, was fitted to images of the range "
+            f"{residual.data_range_}, and the images here have {geometry.data_range}.",
+            DataConversionWarning,
+        )
+    if repr(residual.operator_) != repr(problem.operator):
+        warn(
+            f"The start, a fitted {name}, was fitted for {residual.operator_!r}. The operator here "
+            f"is {problem.operator!r}.",
+            DataConversionWarning,
+        )
 
 
 def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Reconstruct | None:
@@ -95,7 +125,8 @@ def cross_fitted_starts(
     init : Representation
         With a residual that is fitted to all images.
     problem, estimator, seed
-        See `with_fitted_residual`. Images of one group are never on both sides.
+        See `with_fitted_residual`. Images of one group are never on both sides. The copies are
+        fitted anew in every call of the estimator's `fit` or `partial_fit`.
 
     Returns
     -------
@@ -158,7 +189,12 @@ def _fitted(
         names |= {"noise"}
     values |= {name: getattr(estimator, name) for name in names}
     residual.set_params(**{name: v for name, v in values.items() if name in open_})
-    learned = {"groups": problem.groups} if isinstance(residual, TrainedReconstructor) else {}
+    if getattr(residual, "checkpoint", None) is not None:
+        raise ValueError(
+            "An estimator that restores starts is fitted several times, and must have "
+            f"checkpoint=None. Got {residual.checkpoint!r} instead."
+        )
+    learned = {"groups": problem.groups} if has_fit_parameter(residual, "groups") else {}
     pairs = [problem.clean] if problem.measured is None else [problem.measured, problem.clean]
     try:
         return residual.fit(*pairs, **learned)

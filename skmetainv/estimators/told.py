@@ -20,8 +20,8 @@ _WORTH = 0.05
 # that of the last.
 _FALLING = 0.03
 
-#: The PSNR of images, one row per stage of Algorithm 1; first, where an estimator gives the
-#: starts, of these.
+#: The PSNR of images: "stages" has one row per stage of Algorithm 1, "start" those of the starts
+#: that an estimator restored.
 Qualities = dict[str, np.ndarray]
 
 
@@ -79,20 +79,27 @@ def summary(found: Qualities, history: Mapping[str, Sequence[Any]], which: str) 
     means |= {"learned start": found["stages"][0].mean()}
     means |= {f"after {m} inner step(s)": found["stages"][-1].mean()} if m else {}
     told = ", ".join(f"{name} {value:.2f} dB" for name, value in means.items())
-    return f"PSNR of {found['stages'].shape[1]} {which}: {told}. {_advice(found, history)}"
+    return f"PSNR of {found['stages'].shape[1]} {which}: {told}.{_advice(found, history)}"
 
 
 def _advice(found: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
-    """Return the one parameter that is most worth raising."""
+    """Return the one parameter that is most worth changing, if there is one."""
     losses, stages = np.array(history["outer_loss"]), found["stages"].mean(axis=1)
     quarter = len(losses) // 4
     if quarter:
         third, last = losses[-2 * quarter : -quarter].mean(), losses[-quarter:].mean()
         if third > (1 + _FALLING) * last:
-            return "The outer loss was still falling: raise max_epochs."
-    if len(stages) > 1 and stages[-1] - stages[-2] > _WORTH:
-        return "The last inner step still helped: raise n_inner."
-    return "Training came to rest."
+            return f" The outer loss was still falling: raise max_epochs, here {len(losses)}."
+    if len(stages) == 1:
+        return ""
+    if stages[-1] - stages[-2] > _WORTH:
+        return " The last inner step still helped: raise n_inner."
+    if abs(stages[-1] - stages[0]) < _WORTH:
+        return (
+            " The inner steps change little: the start leaves them little misfit. A smaller "
+            "n_inner restores faster; InnerLoss(of='start') may leave them more."
+        )
+    return ""
 
 
 def warn_of_adaptation(found: Qualities, which: str) -> None:

@@ -26,6 +26,8 @@ _WITHOUT_GRADIENT = {
     "gradient for the solver.",
     "encoder": "The 'encoder' parameter of the representation must be None with the algorithm {0}, "
     "which has no gradient for it.",
+    "refiner": "The 'refiner' parameter of the representation must be None with the algorithm {0}, "
+    "which has no gradient for it.",
 }
 
 
@@ -71,7 +73,7 @@ class Algorithm(ParameterObject):
     ----------
     learns : tuple of str
         What it finds gradients of, beside ``theta``: "inner_lr" (step sizes), "inner_loss" (weights
-        of the inner loss), "solver", "encoder" (of a conditioned start).
+        of the inner loss), "solver", "encoder" and "refiner" (of a conditioned start).
     second_order : bool
         Whether inner gradients are differentiated.
     moves_shared : bool
@@ -84,7 +86,7 @@ class Algorithm(ParameterObject):
 
     _parameter_constraints: dict[str, list[Any]] = {}
 
-    learns: tuple[str, ...] = ("inner_lr", "inner_loss", "solver", "encoder")
+    learns: tuple[str, ...] = ("inner_lr", "inner_loss", "solver", "encoder", "refiner")
     second_order: bool = True
     moves_shared: bool = False
     keeps_steps: bool = True
@@ -108,6 +110,10 @@ class Algorithm(ParameterObject):
         for part, asked in learned.items():
             if part not in self.learns:
                 raise ValueError(_WITHOUT_GRADIENT[part].format(self, asked))
+
+    def trained_loop(self, inner: InnerLoop, theta: Tensors, task: Task) -> InnerLoop:
+        """Return the inner loop that training runs, where it is not that of prediction."""
+        return inner
 
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt

@@ -64,7 +64,10 @@ def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float
 
 
 class _GaussNewton:
-    """The curvature ``J' H J`` of the inner losses, one row of weights per image."""
+    """The curvature ``J' H J`` of the inner losses, one row of weights per image.
+
+    What the losses have of the weights themselves, a proximal term, is added.
+    """
 
     def __init__(self, theta: Tensors, data: DataTerm, inner: InnerLoop):
         self.n_images = len(data.y)
@@ -79,15 +82,29 @@ class _GaussNewton:
             self.v = torch.zeros_like(self.at, requires_grad=True)
             pulled = torch.autograd.grad(self.x, self.weights, self.v, create_graph=True)
             self.pulled = self._rows(pulled)
+            of_weights = torch.autograd.grad(
+                self.L.sum(), self.weights, create_graph=True, materialize_grads=True
+            )
+            self.of_weights = self._rows(of_weights)  # a proximal term is of the weights themselves
 
     def pull(self, v: torch.Tensor) -> torch.Tensor:
         """Return ``J' v``."""
         return self._rows(torch.autograd.grad(self.x, self.weights, v, retain_graph=True))
 
     def __call__(self, g: torch.Tensor) -> torch.Tensor:
-        """Return ``J' H J g``; ``J g`` is the derivative of ``J' v``, which is linear in ``v``."""
+        """Return its product with `g`.
+
+        ``J g`` is the derivative of ``J' v``, which is linear in ``v``.
+        """
         (pushed,) = torch.autograd.grad(self.pulled, self.v, g, retain_graph=True)
-        return self.pull(torch.autograd.grad(self.slope, self.at, pushed, retain_graph=True)[0])
+        bent = self.pull(torch.autograd.grad(self.slope, self.at, pushed, retain_graph=True)[0])
+        if not self.of_weights.requires_grad:
+            return bent
+        return bent + self._rows(
+            torch.autograd.grad(
+                self.of_weights, self.weights, g, retain_graph=True, materialize_grads=True
+            )
+        )
 
     def _rows(self, parts: Iterable[torch.Tensor]) -> torch.Tensor:
         return torch.cat([part.reshape(self.n_images, -1) for part in parts], dim=1)

@@ -51,7 +51,7 @@ class IMAML(Algorithm):
     >>> est = MetaInverseSolver(algorithm=IMAML(prox=2.0), inner_lr_rule="fixed", n_inner=10)
     """
 
-    learns = ("inner_loss", "solver", "encoder")
+    learns = ("inner_loss", "solver", "encoder", "refiner")
     keeps_steps = False
     prox: float
     _parameter_constraints = {

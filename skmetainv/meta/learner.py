@@ -12,7 +12,7 @@ import torch
 from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import InnerLoop, adapt
 from skmetainv.meta.algorithm_2 import meta_learn
-from skmetainv.meta.algorithms import Adapt, Algorithm
+from skmetainv.meta.algorithms import Adapt, Algorithm, Task
 from skmetainv.meta.first_steps import sees_the_start, stable_steps
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
@@ -136,13 +136,17 @@ class MetaLearner:
         data = self.A.bind(*pairs[1:])
         return sees_the_start(self._first_images(data), data, self.inner, width)
 
-    def stable_steps(self, batches: Iterable[Sequence[torch.Tensor]]) -> list[float]:
-        """Return the steps that the measurements of some pairs ask for, see `stable_steps`."""
+    def stable_steps(
+        self, batches: Iterable[Sequence[torch.Tensor]], criterion: Criterion
+    ) -> list[float]:
+        """Return the steps that some pairs ask for in training, see `stable_steps`."""
         steps = []
-        for _, *y in batches:
-            n = self._at_once(len(y[0]), learning=False)
-            for y_i in zip(*(tensor.split(n) for tensor in y), strict=True):
-                steps += stable_steps(self.theta, self.A.bind(*y_i), self.inner)
+        for batch in batches:
+            n = self._at_once(len(batch[0]), learning=True)
+            for x_i, *y_i in zip(*(tensor.split(n) for tensor in batch), strict=True):
+                task = Task(x_i, self.A.bind(*y_i), criterion, epoch=0)
+                inner = self.algorithm.trained_loop(self.inner, self.theta, task)
+                steps += stable_steps(self.theta, task.data, inner)
         return steps
 
     def scale_numbers(
@@ -172,7 +176,7 @@ class MetaLearner:
         if self.engine == "higher" or one_by_one:
             return 1
         adapted = [self.theta[name] for name in names]
-        return images_at_once(adapted, self.A, batch_size, solved=self.inner.f is not start)
+        return images_at_once(adapted, self.A, batch_size, solved=self.inner.f is not no_solver)
 
 
 def _parameters(module: Any) -> dict[str, torch.Tensor]:
@@ -187,8 +191,8 @@ def _numbers(module: Any) -> dict[str, torch.Tensor]:
     return {name: named[name] for name in named if name.rpartition(".")[0] in schedules}
 
 
-def start(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-    """Return the start of the solver: what ``f`` is without one."""
+def no_solver(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
+    """Return the start itself: what ``f`` is without a solver."""
     return x
 
 

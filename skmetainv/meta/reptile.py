@@ -68,6 +68,15 @@ class Reptile(Algorithm):
                 "there is nothing to learn from. Got None instead."
             )
 
+    def trained_loop(self, inner: InnerLoop, theta: Tensors, task: Task) -> InnerLoop:
+        """Return the loop in which all weights descend the outer loss."""
+        return replace(
+            inner,
+            loss=lambda x, data, theta_i, theta: task.loss(x),
+            adapted=tuple(theta),
+            through_solver=True,
+        )
+
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
@@ -76,12 +85,9 @@ class Reptile(Algorithm):
         if self.step_size is not None:
             rule, own = FixedStepSize(), {"alpha": task.x.new_tensor(self.step_size)}
         clean = replace(
-            inner,
-            loss=lambda x, data, theta_i, theta: task.loss(x),
+            self.trained_loop(inner, theta, task),
             step_size=rule,
             m=inner.m if self.n_steps is None else self.n_steps,
-            adapted=tuple(theta),
-            through_solver=True,
         )
         stages, losses, theta_i = adapt(theta, own, task.data, clean, learning=False)
         for name, weight in theta.items():

@@ -114,7 +114,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     augment : bool
         Mirror and shift clean images, otherwise in every epoch.
     max_epochs : int or None
-        How often `fit` sees every image; None is as often as gives `_enough_steps`.
+        How often `fit` sees every image; None is as often as makes enough steps.
     early_stopping : bool
         Stop when the validation PSNR no longer rises, and keep the weights that had the best.
     validation_fraction : float
@@ -255,7 +255,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """Learn for one more epoch, from where the last call ended.
 
         On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. Schedules of
-        the learning rate are the exception: they are laid over `max_epochs`, and end there. What
+        the learning rate are the exception: they are laid over `max_epochs`, and end there; if it
+        is None, rates are constant. What
         the weights belong to stays as the first call found it, whatever `set_params` says since:
         the operator, the networks, the inner loss and its step sizes, the units and the seed.
         Noise, the loss of training, learning rates and `batch_size` may change from call to call.
@@ -291,7 +292,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     def _train(self, X: Any, y: Any, run: Run) -> Self:
         known = (self._geometry_, self.operator_) if run.go_on else None
         interrupts: list[KeyboardInterrupt] = []
-        learn = partial(self._learn, run=run, interrupts=interrupts)
+        reports: list[Callable[[], None]] = []
+        learn = partial(self._learn, run=run, interrupts=interrupts, reports=reports)
         try:
             self._fit(X, y, learn, known=known)
             if interrupts:
@@ -299,6 +301,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         finally:
             if interrupts:  # whatever else happens: a search goes on after other errors
                 raise interrupts[0]
+        for report in reports:
+            report()
         return self
 
     def _warn_of_interrupt(self) -> None:
@@ -312,9 +316,17 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
 
     @torch.enable_grad()
     def _learn(
-        self, problem: Problem, *, run: Run, interrupts: list[KeyboardInterrupt]
+        self,
+        problem: Problem,
+        *,
+        run: Run,
+        interrupts: list[KeyboardInterrupt],
+        reports: list[Callable[[], None]],
     ) -> dict[str, Any]:
-        """Return the fitted attributes after training, also one that an interrupt ended."""
+        """Return the fitted attributes after training, also one that an interrupt ended.
+
+        What is to be reported of it once they are set is added to `reports`.
+        """
         join_processes(check_device(self.device))
         if run.groups is not None:
             check_consistent_length(problem.clean, run.groups)
@@ -363,13 +375,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             loop.close()
         if epochs is not None:
             epochs.end_training()
-        after = before | self._progress(loop, learner, before)
         if run.resumable and not interrupts and rank_and_size()[0] == 0:
-            try:
-                self._tell(problem, after, batches, held_out)
-            except KeyboardInterrupt as interrupt:
-                interrupts.append(interrupt)
-        return after
+            reports.append(partial(self._report, batches, held_out))
+        return before | self._progress(loop, learner, before)
 
     def _n_epochs(self, n_images: int) -> int:
         """Return how often `fit` sees so many images."""
@@ -409,7 +417,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         optimizer = as_optimizer(self.optimizer).build(learner.groups)
         if before["_optimizer_state_"].get("of") == type(optimizer).__name__:
             load_arrays(optimizer, before["_optimizer_state_"]["averages"])
-        schedule, n_epochs = as_learning_rate(self.lr_schedule), self._n_epochs(batches.n_images)
+        open_ended = not run.resumable and self.max_epochs is None
+        schedule = as_learning_rate("constant" if open_ended else self.lr_schedule)
+        n_epochs = self._n_epochs(batches.n_images)
         if not run.resumable and before["n_iter_"] >= n_epochs and not schedule.factor(1.0):
             warn(
                 f"The learning rate is 0: its schedule ended after max_epochs={n_epochs}.",
@@ -476,14 +486,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """Return the fitted attributes that the first images tell, before any training."""
         return {}
 
-    def _tell(
-        self,
-        problem: Problem,
-        after: Mapping[str, Any],
-        batches: Batches,
-        held_out: list[Problem],
-    ) -> None:
-        """Tell of a training that is over, by its fitted attributes."""
+    def _report(self, batches: Batches, held_out: list[Problem]) -> None:
+        """Tell of a training that is over, by the fitted attributes."""
         return
 
     def _batches(self, problem: Problem, seed: int, state: Mapping[str, Any]) -> Batches:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-# A loss that is so much larger than the lowest is as good.
-_AS_GOOD = 1.03
+# A loss that is by this share larger than the lowest is as good.
+_AS_GOOD = 0.03
 
 
 class HasNorm(Protocol):
@@ -135,7 +135,8 @@ def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
         for powers in product(range(-3, 4), repeat=len(logarithms)):
             _scale(logarithms, given, powers)
             found[powers] = float(losses().mean().nan_to_num(math.inf, math.inf))
-        enough = min(found.values()) * _AS_GOOD
+        lowest = min(found.values())
+        enough = lowest + _AS_GOOD * abs(lowest)
         good = [powers for powers in found if found[powers] <= enough]
         _scale(logarithms, given, min(good, key=lambda powers: sum(map(abs, powers))))
 
