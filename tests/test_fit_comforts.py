@@ -56,7 +56,7 @@ def denoiser(**changes):
 
 BOTH = pytest.mark.parametrize("make", [meta, denoiser])
 LOSS = {meta: "outer_loss", denoiser: "loss"}
-TELLS = {meta: True, denoiser: False}  # one line, after training, of what it was worth
+TELLS = {meta: 2, denoiser: 0}  # lines after training: what was found, what it is worth
 
 
 class Loss:
@@ -444,7 +444,7 @@ class Lazy:
 @pytest.mark.parametrize("which", ["X", "X_val"])
 def test_an_interrupt_while_images_are_read_is_one_too(make, which, monkeypatch):
     """At the last read of training, in the last step or in the last validation."""
-    monkeypatch.setattr(MetaInverseSolver, "_tell", lambda *told: None)
+    monkeypatch.setattr(MetaInverseSolver, "_report", lambda *told: None)
     given = {"X": LEARNED, "X_val": HELD_OUT}
     counted = Lazy(given[which])
     make().fit(**given | {which: counted})

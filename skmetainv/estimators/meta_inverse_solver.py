@@ -143,9 +143,9 @@ default="per_step"
         What of the solver is trained with ``theta``. "auto" trains the numbers that nobody chose
         ("auto" or None, and the noise level that a classical denoiser has by default), or those
         that its parameter `learnable` names. Numbers that nobody chose are first scaled, by up to
-        512, to what serves the starts of 16 images best. If True, also the weights of its denoiser and all other
-        numbers that are set. If False, nothing. The solver and the denoiser that were given stay as
-        they are; a bound of the denoiser's norm is not kept.
+        512, to what serves the starts of 16 images best. If True, also the weights of its denoiser
+        and all other numbers that are set. If False, nothing. The solver and the denoiser that were
+        given stay as they are; a bound of the denoiser's norm is not kept.
     solver_lr : float, default=None
         Learning rate of the solver. None is `outer_lr`, and 0.03 for numbers alone.
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
@@ -493,7 +493,7 @@ default="per_step"
         return of, inner_lr, to_numpy(meta.parts()["solver"], "solver.")
 
     def _report(self, batches: Batches, held_out: list[Problem]) -> None:
-        meta = self._ready_meta(self._geometry_)
+        meta = self._build_parts(self._geometry_)["meta"]
         examples = self._examples(meta, batches, held_out)
         with watched(Watch()):
             found = qualities(meta, examples, self.data_range_)
