@@ -363,3 +363,54 @@ def test_the_images_held_out_depend_on_the_seed(seed):
     assert not set(held_out.groups) & set(learned.groups)
     again = cut_off(found[0]._replace(groups=groups), 0.25, seed)
     np.testing.assert_array_equal(again[1].groups, held_out.groups)
+
+
+# ---------------------------------------------------------------------- what a reading found
+
+
+@pytest.mark.parametrize("proximity", [10.0, 1000.0])
+def test_a_proximal_term_bends_the_inner_loss_too(proximity):
+    est = small(Inpainting(), inner_loss=InnerLoss(proximity=proximity)).fit(FACES)
+    assert 0 < est.inner_lr_ <= 1 / proximity
+
+
+def test_reptile_s_step_is_that_of_the_loop_it_trains():
+    """All weights descend the outer loss there: the step of the data fidelity diverged."""
+    maker = {"init": Siren(width=32, depth=3), "inner_lr_rule": "fixed", "max_epochs": 3}
+    blur = GaussianBlur(sigma=1.6), GradientDescent()
+    est = small(*blur, algorithm="reptile", **maker).fit(FACES)
+    assert est.inner_lr_ < small(*blur, **maker).fit(FACES).inner_lr_
+    assert max(est.history_["outer_loss"]) < 1  # images are in [0, 1]
+
+
+def test_an_outer_loss_may_be_negative():
+    def loss(x, clean):
+        return (x - clean).square().flatten(1).mean(1) - 5
+
+    est = small(GaussianBlur(), GradientDescent(), outer_loss=loss).fit(FACES)
+    assert est.history_["outer_loss"][0] < -4
+
+
+def test_numbers_that_are_named_begin_at_their_value():
+    named = RED(TotalVariation(), rho=2.0, learnable=("rho",))
+    est = small(GaussianBlur(), named, solver_lr=0.0).fit(FACES)
+    assert est.weights_["solver.rho.logarithm"] == pytest.approx(np.log(2.0), rel=1e-6)
+
+
+def test_streams_learn_at_a_constant_rate():
+    est = small(Inpainting(), max_epochs=None, lr_schedule="cosine")
+    for n_images in (5, 12, 1):
+        est.partial_fit(FACES[:n_images])
+    assert est.history_["learning_rate"] == [est.outer_lr] * 3
+
+
+def test_a_report_that_fails_loses_no_training(monkeypatch):
+    def broken(*given):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(MetaInverseSolver, "_report", broken)
+    est = small(Inpainting())
+    with pytest.raises(RuntimeError, match="no memory"):
+        est.fit(FACES)
+    assert est.n_iter_ == 1
+    assert np.isfinite(est.score(FACES))

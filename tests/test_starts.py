@@ -7,6 +7,7 @@ import pytest
 import torch
 from settings import PLAIN
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
@@ -21,7 +22,7 @@ from skmetainv.estimators.meta_inverse_solver import default_init
 from skmetainv.estimators.residuals import residual_of
 from skmetainv.meta import MAML, InnerLoss
 from skmetainv.metrics import psnr
-from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels
+from skmetainv.operators import Downsampling, GaussianBlur, Inpainting, MissingPixels
 from skmetainv.representations import (
     Encoder,
     FourierMLP,
@@ -340,3 +341,40 @@ def test_a_refiner_without_a_start_is_refused():
 def test_groups_have_a_label_for_every_image():
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         default().fit(FACES, groups=[1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("fitted", "error", "message"),
+    [
+        (lambda: LinearReconstructor(Inpainting()), NotFittedError, "not fitted"),
+        (
+            lambda: LinearReconstructor(Downsampling(3)).fit(FACES),
+            ValueError,
+            "restores measurements of shape",
+        ),
+    ],
+)
+def test_a_frozen_start_that_cannot_serve_is_refused(fitted, error, message):
+    est = MetaInverseSolver(Inpainting(), init=Siren(4, 2, residual=FrozenEstimator(fitted())))
+    with pytest.raises(error, match=message):
+        est.set_params(**STILL).fit(FACES)
+
+
+@pytest.mark.parametrize(
+    ("residual", "message"),
+    [
+        (LinearReconstructor(Inpainting(), data_range=255.0).fit(255 * FACES), "of the range"),
+        (LinearReconstructor(GaussianBlur()).fit(FACES), "was fitted for GaussianBlur"),
+    ],
+)
+def test_a_frozen_start_of_other_units_or_another_operator_is_told(residual, message):
+    est = MetaInverseSolver(Inpainting(), init=Siren(4, 2, residual=FrozenEstimator(residual)))
+    with pytest.warns(DataConversionWarning, match=message):
+        est.set_params(**STILL).fit(FACES)
+
+
+def test_a_start_with_a_checkpoint_is_refused(tmp_path):
+    residual = UNetReconstructor(width=2, depth=2, checkpoint=tmp_path / "u.ckpt")
+    est = MetaInverseSolver(Inpainting(), init=Siren(4, 2, residual=residual), **STILL)
+    with pytest.raises(ValueError, match="checkpoint=None"):
+        est.fit(FACES)
