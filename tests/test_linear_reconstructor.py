@@ -229,7 +229,9 @@ def test_what_is_learned_of_images():
     L = estimator.weights_["factor"].reshape(56, 56)
     np.testing.assert_allclose(L.T @ L, z.T @ z / len(SMALL), atol=1e-6)
     C = covariance_matrix(Statistics(**estimator.weights_), 1.0)
-    np.testing.assert_allclose(np.diag(C), SMALL.var(0).ravel(), rtol=1e-6)
+    own = SMALL.var(0).ravel()  # the mean of all counts as ten more images
+    drawn = (len(SMALL) * own + 10 * own.mean()) / (len(SMALL) + 10)
+    np.testing.assert_allclose(np.diag(C), drawn, rtol=1e-6)
     assert estimator.shrinkage_ == 0.5
     assert (estimator.noise_variance_ == 0).all()
 
@@ -313,6 +315,32 @@ def test_one_image_is_enough():
     measured = estimator.simulate(FACES[:2])
     assert estimator.shrinkage_ == 1
     assert np.isfinite(estimator.predict(measured)).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_images", [1, 2, 3, 5])
+def test_few_images_restore_no_worse_than_their_mean(n_images, seed):
+    faces = FACES[:, ::2, ::2]
+    learned = faces[np.random.default_rng(seed).permutation(80)[:n_images]]
+    mean = np.broadcast_to(learned.mean(0), faces[80:].shape)
+    for operator in (Inpainting(), MissingPixels()):
+        estimator = LinearReconstructor(operator, random_state=seed).fit(learned)
+        y = estimator.simulate(faces[80:], random_state=seed)
+        known = y == faces[80:].astype(y.dtype)
+        assert 0 < known.mean() < 1
+        filled = psnr(faces[80:], np.where(known, faces[80:], mean))
+        assert psnr(faces[80:], estimator.predict(y)) > filled - 1e-3
+
+
+def test_powers_of_few_images_are_drawn_towards_those_of_similar_frequencies():
+    rng = np.random.default_rng(0)
+    rough = []
+    for n_images in (3, 1000):
+        estimator = LinearReconstructor(shrinkage=1.0, flips=False, data_range=(-4, 4))
+        power = estimator.fit(rng.normal(size=(n_images, 12, 12))).weights_["power"]
+        rough.append(power.std() / power.mean())
+    assert rough[0] < 0.5  # the images' own, of two degrees of freedom, have 1
+    assert rough[1] < 0.06
 
 
 def test_images_of_another_size_are_refused():

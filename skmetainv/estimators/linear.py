@@ -155,7 +155,12 @@ class LinearReconstructor(Reconstructor):
     ``shrinkage="auto"``: of eleven values the one with which held-out images are likeliest, and its
     two neighbours, are tried on the measurements of up to 80 held-out images, in four folds (in the
     first one alone of more than 1000 images, or of images of more than 2048 values). The mean
-    logarithm of the squared error decides.
+    logarithm of the squared error decides. Of one or two images it is 1, and
+    ``flips="auto"`` mirrors two of them, but not one.
+
+    Few images tell little of single pixels and frequencies. So the mean variance counts as ten more
+    values of each pixel, and the mean power of frequencies of about the same radius as five more of
+    each frequency.
 
     The system is solved in measurement space or in image space, whichever is smaller, by one matrix
     that is computed once (up to 16 million entries: images of 64 x 64 pixels, say), or by one
@@ -344,15 +349,16 @@ class LinearReconstructor(Reconstructor):
         """Return whether images are mirrored, too, and the shrinkage.
 
         Large systems take too long to try: then images are not mirrored, and the likeliest
-        shrinkage is taken.
+        shrinkage is taken. A single image says nothing of what varies, so neither does what was
+        learned from one of two.
         """
         A = examples.problem.A
         direct = smallest_space(A, has_missing(self.operator)) != "iterative"
         n_folds = _FOLDS if math.prod(A.image_shape) <= _PIXELS_OF_FOLDS else 1
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
-        if len(mirrored) == len(shrinkages) == 1 or len(places) == 1:
-            return mirrored[0], shrinkages[-1]
+        if len(mirrored) == len(shrinkages) == 1 or len(places) < 3:
+            return mirrored[-1 if len(places) > 1 else 0], shrinkages[-1]
         best = (math.inf, False, 1.0)
         for flips in mirrored:
             folds = self._folds(examples, places, flips, n_folds)
