@@ -332,6 +332,21 @@ def test_few_images_restore_no_worse_than_their_mean(n_images, seed):
         assert psnr(faces[80:], estimator.predict(y)) > filled - 1e-3
 
 
+def test_images_of_one_group_are_held_out_together():
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(8), 5)  # in order: folds of places would be folds of people
+    X = SMALL[people * 10] + 0.01 * rng.normal(size=(40, 8, 7))
+    estimator = LinearReconstructor(Inpainting(), random_state=0)
+    alone = estimator.fit(X).shrinkage_
+    assert alone < 0.2  # others of the same person tell all
+    assert estimator.fit(X, groups=people).shrinkage_ > 0.3
+    assert estimator.fit(X, groups=[f"person {k}" for k in people]).shrinkage_ > 0.3
+    assert estimator.fit(X, X, people).shrinkage_ > 0.3
+    assert estimator.fit(X, groups=np.zeros(40)).shrinkage_ == 1  # nothing to hold out
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        estimator.fit(X, groups=people[:-1])
+
+
 def test_powers_of_few_images_are_drawn_towards_those_of_similar_frequencies():
     rng = np.random.default_rng(0)
     rough = []
