@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from copy import deepcopy
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -370,9 +371,9 @@ def _observed(A: ForwardMap) -> torch.Tensor:
 
 def _signs(shape: Shape) -> Iterator[torch.Tensor]:
     """Yield fixed tensors of random signs, each a batch of one."""
-    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
     for _ in range(_PROBES):
-        yield 2.0 * torch.randint(2, (1, *shape), generator=generator).double() - 1
+        yield torch.from_numpy(2.0 * rng.integers(2, size=(1, *shape)) - 1)
 
 
 def _smooth(response: torch.Tensor) -> torch.Tensor:
