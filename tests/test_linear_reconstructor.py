@@ -18,7 +18,7 @@ from skmetainv.arrays import ArraySource
 from skmetainv.datasets import load_faces
 from skmetainv.estimators import image_statistics, linear, linear_estimates
 from skmetainv.estimators.image_statistics import Covariance, Statistics
-from skmetainv.estimators.linear_estimates import LinearSystem
+from skmetainv.estimators.linear_estimates import LinearSystem, MapMatrices
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import compare
 from skmetainv.noise import GaussianNoise, PoissonNoise, Quantization
@@ -153,6 +153,29 @@ def test_masks_of_single_images_leave_out_rows(operator, space, monkeypatch):
         y_i = y_i.flatten().numpy()[known]
         expected = textbook(own, C, matrix[known], 0.5, y_i)
         np.testing.assert_allclose(estimated.flatten(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("space", ["measurements", "images", "iterative"])
+def test_systems_of_one_map_share_what_is_the_map_s(space, monkeypatch):
+    monkeypatch.setattr(linear_estimates, "smallest_space", lambda *_: space)
+    rng = np.random.default_rng(0)
+    A = GaussianBlur(0.7).build((1, 4, 5))
+    matrices = MapMatrices(A, False, torch.device("cpu"))
+    calls = []
+    monkeypatch.setattr(A, "adjoint", lambda y, adjoint=A.adjoint: calls.append(1) or adjoint(y))
+    own_variance = torch.from_numpy(rng.uniform(0.1, 1.0, (1, 4, 5)))
+    y = torch.from_numpy(rng.normal(size=(3, 1, 4, 5)))
+    numbers = []
+    for seed, variance in enumerate([own_variance, 8 * own_variance, 0 * own_variance + 0.3]):
+        own = statistics((1, 4, 5), seed=seed)
+        calls.clear()
+        shared = LinearSystem(A, own, variance, False, torch.float64, matrices)
+        numbers.append(len(calls))
+        alone = LinearSystem(A, own, variance, False, torch.float64)
+        images = [each.estimate(0.4)(A.bind(y)) for each in (shared, alone)]
+        np.testing.assert_allclose(*images, rtol=1e-6, atol=1e-8)
+    computed = {"images": [28, 0, 20]}.get(space, [8, 0, 0])  # 8 traces and 20 columns
+    assert numbers == computed
 
 
 def test_it_is_gaussian_process_regression():

@@ -16,7 +16,12 @@ from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import ArraySource
 from skmetainv.estimators.image_statistics import Statistics, learn_statistics, log_likelihoods
-from skmetainv.estimators.linear_estimates import LinearEstimate, LinearSystem, smallest_space
+from skmetainv.estimators.linear_estimates import (
+    LinearEstimate,
+    LinearSystem,
+    MapMatrices,
+    smallest_space,
+)
 from skmetainv.noise import GaussianNoise, Noise, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
 from skmetainv.operators.maps.linearized import LinearizedMap
@@ -371,6 +376,8 @@ class LinearReconstructor(Reconstructor):
         if len(mirrored) == len(shrinkages) == 1 or not splits:
             return mirrored[-1 if len(places) > 1 else 0], shrinkages[-1]
         splits = splits[: n_folds if len(places) <= _MOST_OF_FOLDS else 1]
+        problem = examples.problem
+        system_of = self._systems(problem.operator, problem.geometry, variance.device)
         best = (math.inf, False, 1.0)
         for flips in mirrored:
             folds = [
@@ -380,22 +387,21 @@ class LinearReconstructor(Reconstructor):
             near = _likely(folds, examples.clean, shrinkages, 1 if direct else 0)
             errors = np.zeros(len(near))
             for fold in folds if len(near) * len(mirrored) > 1 else ():
-                errors += self._errors(examples, fold, variance, near)
+                system = system_of(fold.statistics, variance)
+                errors += self._errors(system, examples, fold.held_out, near)
             best = min(best, (errors.min(), flips, near[int(errors.argmin())]))
         return best[1:]
 
     def _errors(
-        self, examples: Examples, fold: Fold, variance: torch.Tensor, shrinkages: Sequence[float]
+        self,
+        system: LinearSystem,
+        examples: Examples,
+        places: np.ndarray,
+        shrinkages: Sequence[float],
     ) -> np.ndarray:
-        """Return the errors on the held-out images of a fold, one per shrinkage."""
-        problem = examples.problem
-        system = self._system(problem.operator, problem.geometry, fold.statistics, variance)
-        return np.array(
-            [
-                self._error(system.estimate(shrinkage, for_few=True), examples, fold.held_out)
-                for shrinkage in shrinkages
-            ]
-        )
+        """Return the errors on some images, one per shrinkage."""
+        estimates = (system.estimate(shrinkage, for_few=True) for shrinkage in shrinkages)
+        return np.array([self._error(G, examples, places) for G in estimates])
 
     def _error(self, G: LinearEstimate, examples: Examples, places: np.ndarray) -> float:
         """Return the sum over images of the logarithm of the mean squared error."""
@@ -404,11 +410,15 @@ class LinearReconstructor(Reconstructor):
         squares = (restored - x).double().square().flatten(1)
         return float(squares.nanmean(1).clamp(min=1e-300).log().sum())
 
-    def _system(
-        self, operator: Operator, geometry: Geometry, statistics: Statistics, variance: torch.Tensor
-    ) -> LinearSystem:
-        A = operator.build(geometry.images.tensor_shape).to(variance.device)
-        return LinearSystem(A, statistics, variance, has_missing(operator), self._dtype())
+    def _systems(
+        self, operator: Operator, geometry: Geometry, device: torch.device
+    ) -> Callable[[Statistics, torch.Tensor], LinearSystem]:
+        """Return what makes systems of statistics and variances of noise."""
+        A, varies = operator.build(geometry.images.tensor_shape).to(device), has_missing(operator)
+        matrices = MapMatrices(A, varies, device) if isinstance(A, LinearMap) else None
+        return lambda statistics, variance: LinearSystem(
+            A, statistics, variance, varies, self._dtype(), matrices
+        )
 
     # ------------------------------------------------------------------ prediction
 
@@ -429,7 +439,8 @@ class LinearReconstructor(Reconstructor):
         variance = torch.from_numpy(np.array(self.noise_variance_)).to(check_device(self.device))
         variance = geometry.measurements.to_tensor(variance[None])[0]
         statistics = Statistics(**self.weights_)
-        system = self._system(self.operator_, geometry, statistics, variance)
+        system_of = self._systems(self.operator_, geometry, variance.device)
+        system = system_of(statistics, variance)
         return {**super()._build_parts(geometry), "G": system.estimate(self.shrinkage_)}
 
     def _bound_to_size(self) -> str | None:
