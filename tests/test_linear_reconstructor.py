@@ -18,7 +18,7 @@ from skmetainv.arrays import ArraySource
 from skmetainv.datasets import load_faces
 from skmetainv.estimators import image_statistics, linear, linear_estimates
 from skmetainv.estimators.image_statistics import Covariance, Statistics
-from skmetainv.estimators.linear_estimates import LinearSystem
+from skmetainv.estimators.linear_estimates import LinearSystem, MapMatrices
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import compare
 from skmetainv.noise import GaussianNoise, PoissonNoise, Quantization
@@ -155,6 +155,29 @@ def test_masks_of_single_images_leave_out_rows(operator, space, monkeypatch):
         np.testing.assert_allclose(estimated.flatten(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("space", ["measurements", "images", "iterative"])
+def test_systems_of_one_map_share_what_is_the_map_s(space, monkeypatch):
+    monkeypatch.setattr(linear_estimates, "smallest_space", lambda *_: space)
+    rng = np.random.default_rng(0)
+    A = GaussianBlur(0.7).build((1, 4, 5))
+    matrices = MapMatrices(A, False, torch.device("cpu"))
+    calls = []
+    monkeypatch.setattr(A, "adjoint", lambda y, adjoint=A.adjoint: calls.append(1) or adjoint(y))
+    own_variance = torch.from_numpy(rng.uniform(0.1, 1.0, (1, 4, 5)))
+    y = torch.from_numpy(rng.normal(size=(3, 1, 4, 5)))
+    numbers = []
+    for seed, variance in enumerate([own_variance, 8 * own_variance, 0 * own_variance + 0.3]):
+        own = statistics((1, 4, 5), seed=seed)
+        calls.clear()
+        shared = LinearSystem(A, own, variance, False, torch.float64, matrices)
+        numbers.append(len(calls))
+        alone = LinearSystem(A, own, variance, False, torch.float64)
+        images = [each.estimate(0.4)(A.bind(y)) for each in (shared, alone)]
+        np.testing.assert_allclose(*images, rtol=1e-6, atol=1e-8)
+    computed = {"images": [28, 0, 20]}.get(space, [8, 0, 0])  # 8 traces and 20 columns
+    assert numbers == computed
+
+
 def test_it_is_gaussian_process_regression():
     own = statistics((1, 5, 5))
     A, solved = system(CompressedSensing(8), own, variance=0.01)
@@ -229,7 +252,9 @@ def test_what_is_learned_of_images():
     L = estimator.weights_["factor"].reshape(56, 56)
     np.testing.assert_allclose(L.T @ L, z.T @ z / len(SMALL), atol=1e-6)
     C = covariance_matrix(Statistics(**estimator.weights_), 1.0)
-    np.testing.assert_allclose(np.diag(C), SMALL.var(0).ravel(), rtol=1e-6)
+    own = SMALL.var(0).ravel()  # the mean of all counts as ten more images
+    drawn = (len(SMALL) * own + 10 * own.mean()) / (len(SMALL) + 10)
+    np.testing.assert_allclose(np.diag(C), drawn, rtol=1e-6)
     assert estimator.shrinkage_ == 0.5
     assert (estimator.noise_variance_ == 0).all()
 
@@ -313,6 +338,47 @@ def test_one_image_is_enough():
     measured = estimator.simulate(FACES[:2])
     assert estimator.shrinkage_ == 1
     assert np.isfinite(estimator.predict(measured)).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_images", [1, 2, 3, 5])
+def test_few_images_restore_no_worse_than_their_mean(n_images, seed):
+    faces = FACES[:, ::2, ::2]
+    learned = faces[np.random.default_rng(seed).permutation(80)[:n_images]]
+    mean = np.broadcast_to(learned.mean(0), faces[80:].shape)
+    for operator in (Inpainting(), MissingPixels()):
+        estimator = LinearReconstructor(operator, random_state=seed).fit(learned)
+        y = estimator.simulate(faces[80:], random_state=seed)
+        known = y == faces[80:].astype(y.dtype)
+        assert 0 < known.mean() < 1
+        filled = psnr(faces[80:], np.where(known, faces[80:], mean))
+        assert psnr(faces[80:], estimator.predict(y)) > filled - 1e-3
+
+
+def test_images_of_one_group_are_held_out_together():
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(8), 5)  # in order: folds of places would be folds of people
+    X = SMALL[people * 10] + 0.01 * rng.normal(size=(40, 8, 7))
+    estimator = LinearReconstructor(Inpainting(), random_state=0)
+    alone = estimator.fit(X).shrinkage_
+    assert alone < 0.2  # others of the same person tell all
+    assert estimator.fit(X, groups=people).shrinkage_ > 0.3
+    assert estimator.fit(X, groups=[f"person {k}" for k in people]).shrinkage_ > 0.3
+    assert estimator.fit(X, X, people).shrinkage_ > 0.3
+    assert estimator.fit(X, groups=np.zeros(40)).shrinkage_ == 1  # nothing to hold out
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        estimator.fit(X, groups=people[:-1])
+
+
+def test_powers_of_few_images_are_drawn_towards_those_of_similar_frequencies():
+    rng = np.random.default_rng(0)
+    rough = []
+    for n_images in (3, 1000):
+        estimator = LinearReconstructor(shrinkage=1.0, flips=False, data_range=(-4, 4))
+        power = estimator.fit(rng.normal(size=(n_images, 12, 12))).weights_["power"]
+        rough.append(power.std() / power.mean())
+    assert rough[0] < 0.5  # the images' own, of two degrees of freedom, have 1
+    assert rough[1] < 0.06
 
 
 def test_images_of_another_size_are_refused():

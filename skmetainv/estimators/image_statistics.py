@@ -11,6 +11,10 @@ import torch
 from sklearn.decomposition import IncrementalPCA
 from torch import nn
 
+# The mean variance counts as so many values of a pixel's own, and the mean power of similar
+# frequencies as so many of a frequency's own: few images tell little of single ones.
+_VARIANCE_PRIOR, _POWER_PRIOR = 10, 5
+
 # Variances are at least this share of their mean: pixels that never vary are not known for certain.
 _LEAST_VARIANCE = 1e-3
 
@@ -197,7 +201,7 @@ def learn_statistics(
         spectrum = T[0] @ (deviations / scale) @ T[1].mT
         power += torch.einsum("nchw,ndhw->hwcd", spectrum, spectrum)
         sample.add(deviations.flatten(1).to(torch.float32).cpu().numpy())
-    power = _regular(power / n_images)
+    power = _regular(_towards_similar(power / n_images, n_images))
     powers = power.diagonal(dim1=2, dim2=3).permute(2, 0, 1)
     own = T[0].square().mT @ powers @ T[1].square()  # the variances that it gives pixels
     factor = sample.factor().reshape(-1, *shape)
@@ -267,16 +271,30 @@ def _moments(batches: Iterator[torch.Tensor], width: float) -> tuple[torch.Tenso
     count, total, squares = sum(map(_sums, batches), start=torch.zeros(()))
     seen, n = count > 0, count.clamp(min=1)
     mean = torch.where(seen, total / n, total.sum() / count.sum())
-    variance = torch.where(seen, squares / n - mean.square(), 0.0).clamp(min=0)
-    typical = variance.sum() / seen.sum()
+    variance = (squares / n - mean.square()).clamp(min=0)
+    typical = torch.where(seen, variance, 0.0).sum() / seen.sum()
+    variance = (count * variance + _VARIANCE_PRIOR * typical) / (count + _VARIANCE_PRIOR)
     least = torch.clamp(_LEAST_VARIANCE * typical, min=(_LEAST_DEVIATION * width) ** 2)
-    return mean, torch.where(seen, variance, typical).maximum(least)
+    return mean, variance.maximum(least)
 
 
 def _sums(x: torch.Tensor) -> torch.Tensor:
     """Return, pixel by pixel, how often it is known, and sums of its values and their squares."""
     values = x.double().nan_to_num()
     return torch.stack([(~x.isnan()).double().sum(0), values.sum(0), values.square().sum(0)])
+
+
+def _towards_similar(power: torch.Tensor, n_images: int) -> torch.Tensor:
+    """Return powers drawn towards their means over frequencies of about the same radius."""
+    height, width = power.shape[:2]
+    i, j = torch.arange(height).to(power)[:, None], torch.arange(width).to(power)
+    radius = max(height, width) * torch.hypot(i / height, j / width)
+    ring = (2 * torch.log2(1 + radius)).round().clamp(min=2).long().flatten() - 2
+    sums = power.new_zeros(int(ring.max()) + 1, *power.shape[2:])
+    sums.index_add_(0, ring, power.flatten(0, 1))
+    means = sums / torch.bincount(ring).clamp(min=1)[:, None, None]
+    similar = means[ring].reshape(power.shape)
+    return (n_images * power + _POWER_PRIOR * similar) / (n_images + _POWER_PRIOR)
 
 
 def _regular(power: torch.Tensor) -> torch.Tensor:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.model_selection import KFold
+from sklearn.model_selection import BaseCrossValidator, GroupKFold, KFold
+from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import ArraySource
 from skmetainv.estimators.image_statistics import Statistics, learn_statistics, log_likelihoods
-from skmetainv.estimators.linear_estimates import LinearEstimate, LinearSystem, smallest_space
+from skmetainv.estimators.linear_estimates import (
+    LinearEstimate,
+    LinearSystem,
+    MapMatrices,
+    smallest_space,
+)
 from skmetainv.noise import GaussianNoise, Noise, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
 from skmetainv.operators.maps.linearized import LinearizedMap
@@ -61,11 +66,12 @@ _FILLED, _FILLING_SHRINKAGE = 3, 0.9
 
 
 class Examples(NamedTuple):
-    """What is learned from: a problem, its images, and what gives their measurements."""
+    """What is learned from: a problem, its images, what gives their measurements, and a seed."""
 
     problem: Problem
     clean: ArraySource
     measure: Measure
+    seed: int
 
 
 class Fold(NamedTuple):
@@ -106,7 +112,7 @@ class LinearReconstructor(Reconstructor):
     flips : bool or "auto", default="auto"
         Whether images mirrored left to right count, too; "auto" is what restores held-out images
         better.
-    batch_size : int, default=5
+    batch_size : int, default=16
         Images that are restored at a time.
     image_shape : tuple of int, default=None
         ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
@@ -123,7 +129,8 @@ class LinearReconstructor(Reconstructor):
     device : str or torch.device, default="auto"
         "auto" takes a CUDA device when there is one, else the CPU.
     random_state : int, RandomState instance, Generator or None, default=None
-        Seed of the masks and the noise of measurements that are simulated.
+        Seed of the masks and the noise of measurements that are simulated, and of the folds of
+        images that are held out.
 
     Attributes
     ----------
@@ -155,7 +162,13 @@ class LinearReconstructor(Reconstructor):
     ``shrinkage="auto"``: of eleven values the one with which held-out images are likeliest, and its
     two neighbours, are tried on the measurements of up to 80 held-out images, in four folds (in the
     first one alone of more than 1000 images, or of images of more than 2048 values). The mean
-    logarithm of the squared error decides.
+    logarithm of the squared error decides. Images of one group are never on both sides of a fold.
+    Of one or two images, or of a single group, the shrinkage is 1, and ``flips="auto"`` is True,
+    but for one image.
+
+    Few images tell little of single pixels and frequencies. So the mean variance counts as ten more
+    values of each pixel, and the mean power of frequencies of about the same radius as five more of
+    each frequency.
 
     The system is solved in measurement space or in image space, whichever is smaller, by one matrix
     that is computed once (up to 16 million entries: images of 64 x 64 pixels, say), or by one
@@ -211,7 +224,7 @@ class LinearReconstructor(Reconstructor):
         shrinkage: float | str = "auto",
         n_components: int | None = None,
         flips: bool | str = "auto",
-        batch_size: int = 5,
+        batch_size: int = 16,
         image_shape: tuple[int, ...] | None = None,
         data_range: float | tuple[float, float] | None = None,
         clip: tuple[float, float] | None = None,
@@ -232,7 +245,7 @@ class LinearReconstructor(Reconstructor):
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
         """Learn mean and covariance of clean images.
 
         Parameters
@@ -242,6 +255,9 @@ class LinearReconstructor(Reconstructor):
             which the noise is learned, too.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is taken for labels and ignored.
+        groups : array-like of shape (n,), default=None
+            Which images belong together (pictures of one person, say). They are held out together
+            where the shrinkage and mirrored images are chosen.
 
         Returns
         -------
@@ -251,19 +267,23 @@ class LinearReconstructor(Reconstructor):
         Raises
         ------
         ValueError
-            If a parameter is out of its range, if the arrays are not images, or if the operator
-            does not take them, or has no derivative that can be differentiated.
+            If a parameter is out of its range, if the arrays are not images, if `groups` are not
+            as many, or if the operator does not take the images, or has no derivative that can be
+            differentiated.
 
         Warns
         -----
         DataConversionWarning
             If images, measurements or the noise are in units that can hardly be meant.
         """
-        return self._fit(X, y, self._learn)
+        return self._fit(X, y, partial(self._learn, groups))
 
     # ------------------------------------------------------------------ fitting
 
-    def _learn(self, problem: Problem) -> dict[str, Any]:
+    def _learn(self, groups: Any, problem: Problem) -> dict[str, Any]:
+        if groups is not None:
+            check_consistent_length(problem.clean, groups)
+            problem = problem._replace(groups=np.asarray(groups))
         shape = problem.geometry.images.tensor_shape
         places = spread(len(problem.clean), _MOST_VALUES // math.prod(shape))
         examples = self._examples(problem)
@@ -287,7 +307,8 @@ class LinearReconstructor(Reconstructor):
         if measured is not None:
             measured = self._source(measured, geometry, measured=True, allow_nan=allow_nan)
         seed = integer_seed(self.random_state)
-        return Examples(problem, clean, self._measure(problem.A, self.noise, seed, measured))
+        measure = self._measure(problem.A, self.noise, seed, measured)
+        return Examples(problem, clean, measure, seed)
 
     def _statistics(self, examples: Examples, places: np.ndarray, flips: bool) -> Statistics:
         """Return the statistics of some of the images."""
@@ -351,41 +372,36 @@ class LinearReconstructor(Reconstructor):
         n_folds = _FOLDS if math.prod(A.image_shape) <= _PIXELS_OF_FOLDS else 1
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
-        if len(mirrored) == len(shrinkages) == 1 or len(places) == 1:
-            return mirrored[0], shrinkages[-1]
+        splits = _splits(examples, places)
+        if len(mirrored) == len(shrinkages) == 1 or not splits:
+            return mirrored[-1 if len(places) > 1 else 0], shrinkages[-1]
+        splits = splits[: n_folds if len(places) <= _MOST_OF_FOLDS else 1]
+        problem = examples.problem
+        system_of = self._systems(problem.operator, problem.geometry, variance.device)
         best = (math.inf, False, 1.0)
         for flips in mirrored:
-            folds = self._folds(examples, places, flips, n_folds)
+            folds = [
+                Fold(self._statistics(examples, learned, flips), some(left_out, _HELD_OUT))
+                for learned, left_out in splits
+            ]
             near = _likely(folds, examples.clean, shrinkages, 1 if direct else 0)
             errors = np.zeros(len(near))
             for fold in folds if len(near) * len(mirrored) > 1 else ():
-                errors += self._errors(examples, fold, variance, near)
+                system = system_of(fold.statistics, variance)
+                errors += self._errors(system, examples, fold.held_out, near)
             best = min(best, (errors.min(), flips, near[int(errors.argmin())]))
         return best[1:]
 
-    def _folds(
-        self, examples: Examples, places: np.ndarray, flips: bool, n_folds: int
-    ) -> list[Fold]:
-        """Return what is learned without some of the images, and the places of some of these."""
-        folds = KFold(min(_FOLDS, len(places))).split(places)
-        few = islice(folds, n_folds if len(places) <= _MOST_OF_FOLDS else 1)
-        return [
-            Fold(self._statistics(examples, places[i], flips), some(places[j], _HELD_OUT))
-            for i, j in few
-        ]
-
     def _errors(
-        self, examples: Examples, fold: Fold, variance: torch.Tensor, shrinkages: Sequence[float]
+        self,
+        system: LinearSystem,
+        examples: Examples,
+        places: np.ndarray,
+        shrinkages: Sequence[float],
     ) -> np.ndarray:
-        """Return the errors on the held-out images of a fold, one per shrinkage."""
-        problem = examples.problem
-        system = self._system(problem.operator, problem.geometry, fold.statistics, variance)
-        return np.array(
-            [
-                self._error(system.estimate(shrinkage, for_few=True), examples, fold.held_out)
-                for shrinkage in shrinkages
-            ]
-        )
+        """Return the errors on some images, one per shrinkage."""
+        estimates = (system.estimate(shrinkage, for_few=True) for shrinkage in shrinkages)
+        return np.array([self._error(G, examples, places) for G in estimates])
 
     def _error(self, G: LinearEstimate, examples: Examples, places: np.ndarray) -> float:
         """Return the sum over images of the logarithm of the mean squared error."""
@@ -394,11 +410,15 @@ class LinearReconstructor(Reconstructor):
         squares = (restored - x).double().square().flatten(1)
         return float(squares.nanmean(1).clamp(min=1e-300).log().sum())
 
-    def _system(
-        self, operator: Operator, geometry: Geometry, statistics: Statistics, variance: torch.Tensor
-    ) -> LinearSystem:
-        A = operator.build(geometry.images.tensor_shape).to(variance.device)
-        return LinearSystem(A, statistics, variance, has_missing(operator), self._dtype())
+    def _systems(
+        self, operator: Operator, geometry: Geometry, device: torch.device
+    ) -> Callable[[Statistics, torch.Tensor], LinearSystem]:
+        """Return what makes systems of statistics and variances of noise."""
+        A, varies = operator.build(geometry.images.tensor_shape).to(device), has_missing(operator)
+        matrices = MapMatrices(A, varies, device) if isinstance(A, LinearMap) else None
+        return lambda statistics, variance: LinearSystem(
+            A, statistics, variance, varies, self._dtype(), matrices
+        )
 
     # ------------------------------------------------------------------ prediction
 
@@ -419,7 +439,8 @@ class LinearReconstructor(Reconstructor):
         variance = torch.from_numpy(np.array(self.noise_variance_)).to(check_device(self.device))
         variance = geometry.measurements.to_tensor(variance[None])[0]
         statistics = Statistics(**self.weights_)
-        system = self._system(self.operator_, geometry, statistics, variance)
+        system_of = self._systems(self.operator_, geometry, variance.device)
+        system = system_of(statistics, variance)
         return {**super()._build_parts(geometry), "G": system.estimate(self.shrinkage_)}
 
     def _bound_to_size(self) -> str | None:
@@ -455,6 +476,24 @@ def some(places: np.ndarray, most: int) -> np.ndarray:
 def portions(places: np.ndarray, n: int) -> Iterator[np.ndarray]:
     """Yield the places, about `n` at a time."""
     yield from (places[k : k + max(n, 1)] for k in range(0, len(places), max(n, 1)))
+
+
+def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the places to learn from and those left out, fold by fold; none of too few images.
+
+    A single image says nothing of what varies, so neither does what was learned from one of two.
+    """
+    groups = examples.problem.groups
+    if groups is not None:
+        groups = groups[places]
+    n_folds = min(_FOLDS, len(places) if groups is None else len(np.unique(groups)))
+    if len(places) < 3 or n_folds < 2:
+        return []
+    splitter: BaseCrossValidator = GroupKFold(n_folds)
+    if groups is None:
+        splitter = KFold(n_folds, shuffle=True, random_state=examples.seed % 2**32)
+    folds = splitter.split(places, groups=groups)
+    return [(places[learned], places[left_out]) for learned, left_out in folds]
 
 
 def _likely(

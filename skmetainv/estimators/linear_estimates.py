@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -207,6 +209,55 @@ class _Iterative(LinearEstimate):
         return self.covariance.times_root(unit * v)
 
 
+class MapMatrices:
+    """What the systems of one linear map have in common, whatever is known of the images.
+
+    Each is computed when it is first asked for.
+
+    Parameters
+    ----------
+    A : LinearMap
+        The map before masks vary, in double precision.
+    varies : bool
+        Whether each image has observed entries of its own.
+    device : torch.device
+        Where the map is.
+    """
+
+    def __init__(self, A: LinearMap, varies: bool, device: torch.device):
+        self.A, self.varies, self.device = A, varies, device
+        self._weighted: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @cached_property
+    def observed(self) -> torch.Tensor:
+        """The places of the entries that can be observed."""
+        observed = _observed(self.A)
+        seen = torch.ones_like(observed) if self.varies else observed
+        return seen.nonzero()[:, 0].to(self.device)
+
+    @cached_property
+    def rows(self) -> torch.Tensor:
+        """The rows of ``A`` that can be observed, shape (n_entries, n_pixels)."""
+        return self.A.explicit()[0][self.observed]
+
+    @cached_property
+    def probes(self) -> list[torch.Tensor]:
+        """``A'`` of random signs."""
+        return [self.A.adjoint(own.to(self.device)) for own in _signs(self.A.measurement_shape)]
+
+    def information(self, variance: torch.Tensor) -> torch.Tensor:
+        """Return ``A' R^-1 A``; the last is kept, and serves for multiples of its ``R``, too."""
+        largest = variance.max()
+        relative = variance / largest
+        if self._weighted is None or not torch.equal(self._weighted[0], relative):
+            n = math.prod(self.A.image_shape)
+            pixels = torch.eye(n, dtype=torch.float64, device=self.device)
+            images = pixels.reshape(n, 1, *self.A.image_shape)
+            columns = [self.A.adjoint(self.A(x) / relative).flatten(1) for x in images]
+            self._weighted = relative, torch.cat(columns)
+        return self._weighted[1] / largest
+
+
 class LinearSystem:
     """What the estimates of images of one operator have in common, whatever the shrinkage.
 
@@ -223,6 +274,13 @@ class LinearSystem:
         Whether each image has observed entries of its own.
     dtype : torch.dtype
         In which images are restored.
+    matrices : MapMatrices, default=None
+        Those of `A`, where it is linear and another system has computed them.
+
+    Attributes
+    ----------
+    matrices : MapMatrices
+        Those of `A`, or of its Jacobian.
     """
 
     def __init__(
@@ -232,14 +290,15 @@ class LinearSystem:
         variance: torch.Tensor,
         varies: bool,
         dtype: torch.dtype,
+        matrices: MapMatrices | None = None,
     ):
         self.statistics, self.varies, self.dtype = statistics, varies, dtype
         self.device = variance.device
         mean = torch.from_numpy(statistics.mean)[None].to(self.device)
         self.A = A if isinstance(A, LinearMap) else LinearizedMap(A, mean)
+        self.matrices = matrices or MapMatrices(self.A, varies, self.device)
         with torch.no_grad():
             self.mean, self.expected = mean[0], A(mean)[0]
-            self.n_pixels, self.n_entries = mean.numel(), self._observed().numel()
             self.space = smallest_space(self.A, varies)
             self.variance = self._floored(variance)
             if self.space == "measurements":
@@ -259,21 +318,14 @@ class LinearSystem:
 
     # ------------------------------------------------------------------ which system
 
-    def _observed(self) -> torch.Tensor:
-        """Return the places of the entries that can be observed."""
-        observed = _observed(self.A)
-        seen = torch.ones_like(observed) if self.varies else observed
-        return seen.nonzero()[:, 0].to(self.device)
-
     def _floored(self, variance: torch.Tensor) -> torch.Tensor:
         """Return variances of noise that keep the systems well conditioned."""
         share = _LEAST_NOISE_ITERATIVE if self.space == "iterative" else _LEAST_NOISE
         covariance = self._covariance(1.0).double()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        for signs in _signs(self.A.measurement_shape):
-            x = self.A.adjoint(signs.to(self.device))
+        for x in self.matrices.probes:
             total += (x * covariance(x)).sum()  # on average the trace of A C A'
-        scale = total / (_PROBES * self.n_entries)
+        scale = total / (_PROBES * self.matrices.observed.numel())
         least = share * torch.where(scale > 0, scale, 1.0)
         return variance.double().maximum(least).expand(self.A.measurement_shape)
 
@@ -285,13 +337,13 @@ class LinearSystem:
     def _measure(self) -> None:
         """Keep ``A C`` and ``A C A'`` of both covariances."""
         covariance = self._covariance(0.5).double()
-        A = self.A.explicit()[0][self._observed()]
+        A = self.matrices.rows
         rows = A.reshape(-1, *self.mean.shape)
         self.cross = [covariance.sample(rows).flatten(1), covariance.stationary(rows).flatten(1)]
         self.gram = [cross @ A.mT for cross in self.cross]
 
     def _direct(self, shrinkage: float, for_few: bool) -> LinearEstimate:
-        own = self._observed()
+        own = self.matrices.observed
         cross = self.cross[0].mul(1 - shrinkage).add_(self.cross[1], alpha=shrinkage)
         gram = self.gram[0].mul(1 - shrinkage).add_(self.gram[1], alpha=shrinkage)
         gram.diagonal().add_(self.variance.flatten()[own])
@@ -301,7 +353,7 @@ class LinearSystem:
         factor = torch.linalg.cholesky(gram)
         if for_few:
             return _ByFactor(mean, expected, factor, cross, own)
-        matrix = cross.new_zeros(self.expected.numel(), self.n_pixels)
+        matrix = cross.new_zeros(self.expected.numel(), self.mean.numel())
         matrix[own] = torch.cholesky_solve(cross, factor)
         return _ByMatrix(mean, expected, matrix.to(self.dtype))
 
@@ -310,11 +362,9 @@ class LinearSystem:
     def _draw_back(self) -> None:
         """Keep ``A' R^-1 A``, and both covariances as matrices."""
         covariance = self._covariance(0.5).double()
-        pixels = torch.eye(self.n_pixels, dtype=torch.float64, device=self.device)
+        pixels = torch.eye(self.mean.numel(), dtype=torch.float64, device=self.device)
         images = pixels.reshape(-1, *self.mean.shape)
-        self.information = torch.cat(
-            [self.A.adjoint(self.A(x[None]) / self.variance).flatten(1) for x in images]
-        )
+        self.information = self.matrices.information(self.variance)
         self.covariances = [covariance.sample(images), covariance.stationary(images)]
 
     def _of_images(self, shrinkage: float) -> LinearEstimate:
@@ -370,9 +420,9 @@ def _observed(A: ForwardMap) -> torch.Tensor:
 
 def _signs(shape: Shape) -> Iterator[torch.Tensor]:
     """Yield fixed tensors of random signs, each a batch of one."""
-    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
     for _ in range(_PROBES):
-        yield 2.0 * torch.randint(2, (1, *shape), generator=generator).double() - 1
+        yield torch.from_numpy(2.0 * rng.integers(2, size=(1, *shape)) - 1)
 
 
 def _smooth(response: torch.Tensor) -> torch.Tensor:
