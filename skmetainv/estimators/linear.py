@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.model_selection import BaseCrossValidator, GroupKFold, KFold
 from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import ArraySource
@@ -37,6 +36,7 @@ from skmetainv.reconstruction.geometry import (
     images_to_stack,
     in_equal_chunks,
 )
+from skmetainv.reconstruction.held_out import split_in_folds
 from skmetainv.reconstruction.validation import check_device
 
 # The shares of the stationary covariance among which "auto" chooses.
@@ -486,14 +486,10 @@ def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np
     groups = examples.problem.groups
     if groups is not None:
         groups = groups[places]
-    n_folds = min(_FOLDS, len(places) if groups is None else len(np.unique(groups)))
-    if len(places) < 3 or n_folds < 2:
+    if len(places) < 3:
         return []
-    splitter: BaseCrossValidator = GroupKFold(n_folds)
-    if groups is None:
-        splitter = KFold(n_folds, shuffle=True, random_state=examples.seed % 2**32)
-    folds = splitter.split(places, groups=groups)
-    return [(places[learned], places[left_out]) for learned, left_out in folds]
+    found = split_in_folds(len(places), groups, _FOLDS, examples.seed)
+    return [(places[learned], places[left_out]) for learned, left_out in found]
 
 
 def _likely(

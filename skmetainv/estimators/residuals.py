@@ -11,13 +11,12 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmetainv.exceptions import warn
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.geometry import Problem, Reconstruct
-from skmetainv.reconstruction.held_out import part_of
+from skmetainv.reconstruction.held_out import part_of, split_in_folds
 from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import Representation
 
@@ -138,9 +137,9 @@ def cross_fitted_starts(
     if whole_fit is None or whole is None:
         return None
     same = _is_frozen(init) or not whole_fit._learns()  # whatever a copy is fitted to
-    folds = [] if same else _folds(problem, seed)
     parts, fold_of = [], np.zeros(len(problem.clean), dtype=int)
-    for k, (learned, left_out) in enumerate(folds):
+    folds = split_in_folds(len(problem.clean), problem.groups, _N_FOLDS, seed)
+    for k, (learned, left_out) in enumerate([] if same else folds):
         fold_of[left_out] = k
         copy = clone(init)
         copy.residual = _fitted(
@@ -162,19 +161,6 @@ def cross_fitted_starts(
 
 def _is_frozen(init: Any) -> bool:
     return isinstance(init.residual, FrozenEstimator)
-
-
-def _folds(problem: Problem, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the images to fit to and those left out, part by part; none where there is one."""
-    n_images, groups = len(problem.clean), problem.groups
-    n_folds = min(_N_FOLDS, n_images if groups is None else len(np.unique(groups)))
-    if n_folds < 2:
-        return []
-    if groups is None:
-        splitter: Any = KFold(n_folds, shuffle=True, random_state=seed % 2**32)
-    else:
-        splitter = GroupKFold(n_folds)
-    return list(splitter.split(np.zeros(n_images), groups=groups))
 
 
 def _fitted(

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+from sklearn.model_selection import GroupKFold, KFold
 
 from skmetainv.arrays import Subset
 from skmetainv.randomness import held_out_generator
@@ -53,6 +54,31 @@ def part_of(problem: Problem, which: np.ndarray) -> Problem:
         measured=_some(problem.measured, indices),
         groups=None if problem.groups is None else problem.groups[indices],
     )
+
+
+def split_in_folds(
+    n_images: int, groups: np.ndarray | None, most: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the images to learn from and those left out, fold by fold.
+
+    Parameters
+    ----------
+    n_images : int
+        How many images there are.
+    groups : ndarray of shape (n_images,) or None
+        Images of one group are never on both sides.
+    most : int
+        Number of folds, or as many as there are images or groups. Of a single one there are none.
+    seed : int
+        Seed of the order of images without groups.
+    """
+    n_folds = min(most, n_images if groups is None else len(np.unique(groups)))
+    if n_folds < 2:
+        return []
+    splitter: Any = GroupKFold(n_folds)
+    if groups is None:
+        splitter = KFold(n_folds, shuffle=True, random_state=seed % 2**32)
+    return list(splitter.split(np.zeros(n_images), groups=groups))
 
 
 def known_pixels(
