@@ -276,7 +276,7 @@ CASES = {
         small(algorithm=MAML(step_weights="uniform", anneal_epochs=3)),
         LEARNED,
     ),
-    "Reptile": (small(algorithm=Reptile(n_steps=2), inner_lr_rule="fixed"), LEARNED),
+    "Reptile": (small(algorithm=Reptile(n_steps=2), inner_lr=0.01, inner_lr_rule="fixed"), LEARNED),
     "iMAML": (small(algorithm=IMAML(n_cg=2), inner_lr_rule="fixed"), LEARNED),
     "an encoder and a weight of the inner loss": (
         small(

@@ -329,10 +329,10 @@ def test_groups_are_held_out_as_wholes():
     fitted_to = []
 
     class Seen(LinearReconstructor):
-        def _learn(self, problem):
+        def _learn(self, groups, problem):
             clean = self._examples(problem).clean
             fitted_to.append(clean.read(np.arange(len(clean)))[:, 0, 0, 0].tolist())
-            return super()._learn(problem)
+            return super()._learn(groups, problem)
 
     groups, images = np.repeat(np.arange(6), 2), FACES.copy()
     images[:, 0, 0] = groups / 8  # exact in any precision

@@ -43,11 +43,11 @@ class Memory(LinearReconstructor):
 
     n_fits = 0
 
-    def _learn(self, problem):
+    def _learn(self, groups, problem):
         Memory.n_fits += 1
         clean = self._examples(problem).clean
         seen = clean.read(np.arange(len(clean)))[:, 0, 0, 0].numpy()
-        return super()._learn(problem) | {"seen_": seen}
+        return super()._learn(groups, problem) | {"seen_": seen}
 
     def _without_search(self):
         return clone(self)

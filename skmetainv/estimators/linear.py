@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import ArraySource
 from skmetainv.estimators.image_statistics import Statistics, learn_statistics, log_likelihoods
@@ -281,9 +280,7 @@ class LinearReconstructor(Reconstructor):
     # ------------------------------------------------------------------ fitting
 
     def _learn(self, groups: Any, problem: Problem) -> dict[str, Any]:
-        if groups is not None:
-            check_consistent_length(problem.clean, groups)
-            problem = problem._replace(groups=np.asarray(groups))
+        problem = problem.grouped(groups)
         shape = problem.geometry.images.tensor_shape
         places = spread(len(problem.clean), _MOST_VALUES // math.prod(shape))
         examples = self._examples(problem)

@@ -492,6 +492,7 @@ default="per_step"
             inner_lr = float(np.median(steps)) if steps else _BLIND_LR
         return of, inner_lr, to_numpy(meta.parts()["solver"], "solver.")
 
+    @torch.inference_mode(False)
     def _report(self, batches: Batches, held_out: list[Problem]) -> None:
         meta = self._build_parts(self._geometry_)["meta"]
         examples = self._examples(meta, batches, held_out)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import Layout
 from skmetainv.arrays.units import integer_unit, tells_its_range
@@ -60,6 +61,13 @@ class Problem(NamedTuple):
     A: ForwardMap
     groups: np.ndarray | None = None
     """Images of one group are never on both sides of a split."""
+
+    def grouped(self, groups: Any) -> Problem:
+        """Return the problem with a user's labels of its images, None where there are none."""
+        if groups is None:
+            return self
+        check_consistent_length(self.clean, groups)
+        return self._replace(groups=np.asarray(groups))
 
 
 def n_not_finite(x: torch.Tensor) -> int:

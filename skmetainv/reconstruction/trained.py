@@ -12,7 +12,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 
 from skmetainv.arrays import ArraySource, pairs_of, to_numpy
@@ -328,9 +327,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         What is to be reported of it once they are set is added to `reports`.
         """
         join_processes(check_device(self.device))
-        if run.groups is not None:
-            check_consistent_length(problem.clean, run.groups)
-            problem = problem._replace(groups=np.asarray(run.groups))
+        problem = problem.grouped(run.groups)
         run = run._replace(n_epochs=run.n_epochs or self._n_epochs(len(problem.clean)))
         given = problem
         held_out = self._given_held_out(problem, *run.held_out)
