@@ -22,7 +22,13 @@ from skmetainv.estimators.meta_inverse_solver import default_init
 from skmetainv.estimators.residuals import residual_of
 from skmetainv.meta import MAML, InnerLoss
 from skmetainv.metrics import psnr
-from skmetainv.operators import Downsampling, GaussianBlur, Inpainting, MissingPixels
+from skmetainv.operators import (
+    Downsampling,
+    GaussianBlur,
+    Inpainting,
+    MissingPixels,
+    PhaseRetrieval,
+)
 from skmetainv.representations import (
     Encoder,
     FourierMLP,
@@ -240,7 +246,8 @@ def test_a_start_by_name_is_begun_at_too(name, residual):
 
 
 def test_the_default_begins_at_the_linear_estimate():
-    init = default_init(MAML()).set_params(refiner__lr=0.0)
+    A = Inpainting().build((1, 9, 9))
+    init = default_init(MAML(), A, Inpainting()).set_params(refiner__lr=0.0)
     est = MetaInverseSolver(Inpainting(), noise=0.05, init=init, **STILL).fit(FACES)
     y = est.simulate(FACES)
     alone = LinearReconstructor(Inpainting(), noise=0.05, random_state=0).fit(FACES)
@@ -378,3 +385,13 @@ def test_a_start_with_a_checkpoint_is_refused(tmp_path):
     est = MetaInverseSolver(Inpainting(), init=Siren(4, 2, residual=residual), **STILL)
     with pytest.raises(ValueError, match="checkpoint=None"):
         est.fit(FACES)
+
+
+def test_the_default_start_of_large_images_takes_no_iterations():
+    sizes = {16: LinearReconstructor, 100: str}
+    for size, kind in sizes.items():
+        init = default_init(MAML(), GaussianBlur().build((1, size, size)), GaussianBlur())
+        assert isinstance(init.residual, kind)
+        assert init.refiner is not None
+    nonlinear = PhaseRetrieval()
+    assert default_init(MAML(), nonlinear.build((1, 100, 100)), nonlinear).residual is None

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from skmetainv.arrays import ArraySource, to_numpy, to_tensors
 from skmetainv.bars import write_line
 from skmetainv.estimators.linear import LinearReconstructor
+from skmetainv.estimators.linear_estimates import smallest_space
 from skmetainv.estimators.residuals import (
     cross_fitted_starts,
     residual_of,
@@ -42,8 +43,9 @@ from skmetainv.meta import (
     no_solver,
 )
 from skmetainv.noise import Noise
-from skmetainv.operators import ForwardMap, Operator
+from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
+from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
@@ -67,10 +69,14 @@ _N_TOLD = 64
 _BLIND_LR = 0.01
 
 
-def default_init(algorithm: Algorithm) -> Representation:
+def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
     """Return the representation that None stands for, see `MetaInverseSolver`."""
-    refiner = Refiner() if "refiner" in algorithm.learns else None
-    return Siren(width=64, depth=3, residual=LinearReconstructor(), refiner=refiner, adapted="last")
+    residual: Any = LinearReconstructor()
+    if smallest_space(A, has_missing(operator)) == "iterative":  # seconds for every start
+        residual = "adjoint" if isinstance(A, LinearMap) else None
+    refines = residual is not None and "refiner" in algorithm.learns
+    refiner = Refiner() if refines else None
+    return Siren(width=64, depth=3, residual=residual, refiner=refiner, adapted="last")
 
 
 class MetaInverseSolver(TrainedReconstructor):
@@ -106,8 +112,10 @@ class MetaInverseSolver(TrainedReconstructor):
     init : Representation, default=None
         The network. None is ``Siren(width=64, depth=3, residual=LinearReconstructor(),
         refiner=Refiner(), adapted="last")``: a small SIREN on the linear estimate of the image,
-        whose last layer is adapted. It restores images of the training size only. (Reptile has no
-        gradient for a refiner, and so none.) The paper's own network is ``Siren()``.
+        whose last layer is adapted. It restores images of the training size only. If the linear
+        estimate would take conjugate gradients for every image, as it does above about 64 x 64
+        pixels, the residual is "adjoint". (Reptile has no gradient for a refiner, and so none.) The
+        paper's own network is ``Siren()``.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -429,7 +437,9 @@ default="per_step"
 
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         rule, algorithm = clone(as_rule(self.inner_lr_rule)), clone(as_algorithm(self.algorithm))
-        init = default_init(algorithm) if self.init is None else self.init
+        init = self.init
+        if init is None:
+            init = default_init(algorithm, problem.A, problem.operator)
         shape, data_range = problem.geometry.images.tensor_shape, problem.geometry.data_range
         phi = init.build(shape, data_range)
         inner_loss, tuned = as_inner_loss(self.inner_loss), self._tuned(algorithm, self.solver)
