@@ -239,7 +239,7 @@ def learned_numbers(est):
         (ADMM(n_iter=2, rho=0.7), {"noise_level"}),
         (PrimalDual(n_iter=2, weight=0.01, step_size=0.5), set()),
     ],
-    ids=str,
+    ids=lambda value: "-".join(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_numbers_that_nobody_chose_are_learned_and_no_others(solver, learned):
     given = None if solver is None else solver.get_params()
