@@ -231,6 +231,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite or linear systems
             were not solved, or if training was interrupted.
+        AdaptationWarning
+            By `MetaInverseSolver`, if its inner steps make results worse than the learned start's.
         DataConversionWarning
             If images, measurements or the noise are in units that can hardly be meant, if flat
             images are taken for square ones, or a last axis of many entries for channels.

@@ -9,6 +9,7 @@ from torch import nn
 
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
 from skmetainv.representations.base import Weights
+from skmetainv.representations.convolutions import initial_convolutions
 
 # What is seen of a measurement is averaged to this many cells along each axis.
 _CELLS = 4
@@ -118,11 +119,7 @@ class EncoderModule(nn.Module):
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return weights to begin training with, in float64, by name: it gives zeros."""
-        weights = {}
-        for layer, (n, n_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
-            kernels = generator.normal(0, np.sqrt(2 / (9 * n)), (n_out, n, 3, 3))
-            weights[f"encoder.{layer}.weight"] = torch.from_numpy(kernels)
-            weights[f"encoder.{layer}.bias"] = torch.zeros(n_out, dtype=torch.float64)
+        weights = initial_convolutions("encoder", self.widths, generator)
         last, shape = f"encoder.{self.depth}", (self.n_features, self.widths[-1] * _CELLS**2)
         weights[f"{last}.weight"] = torch.zeros(shape, dtype=torch.float64)
         weights[f"{last}.bias"] = torch.zeros(self.n_features, dtype=torch.float64)

@@ -8,6 +8,7 @@ from torch import nn
 
 from skmetainv.parameters import Interval, ParameterObject
 from skmetainv.representations.base import Weights
+from skmetainv.representations.convolutions import initial_convolutions
 
 
 class Refiner(ParameterObject):
@@ -105,12 +106,8 @@ class RefinerModule(nn.Module):
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return weights to begin training with, in float64, by name: it gives zeros."""
-        weights = {}
-        for layer, (n, n_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
-            kernels = generator.normal(0, np.sqrt(2 / (9 * n)), (n_out, n, 3, 3))
-            is_last = layer == self.depth - 1
-            weights[f"refiner.{layer}.weight"] = torch.from_numpy(kernels * (not is_last))
-            weights[f"refiner.{layer}.bias"] = torch.zeros(n_out, dtype=torch.float64)
+        weights = initial_convolutions("refiner", self.widths, generator)
+        weights[f"refiner.{self.depth - 1}.weight"].zero_()
         return weights
 
     def forward(self, weights: Weights, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
