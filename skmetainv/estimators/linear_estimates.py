@@ -149,13 +149,15 @@ class _ByMask(LinearEstimate):
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         observed = torch.ones_like(r, dtype=torch.bool) if observed is None else observed
         pairs = zip(r.flatten(1), observed.expand_as(r).flatten(1), strict=True)
-        images = [self._solved(r_i, known.nonzero()[:, 0]) for r_i, known in pairs]
-        return torch.stack(images).reshape(-1, *self.mean.shape)
+        u = torch.stack([self._solved(r_i, known.nonzero()[:, 0]) for r_i, known in pairs])
+        return (u @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
     def _solved(self, r: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-        factor = torch.linalg.cholesky(self.gram[own[:, None], own])
-        u = torch.cholesky_solve(r[own, None].to(factor), factor)
-        return (u[:, 0] @ self.cross[own]).to(r)
+        """Return the solution of one system, 0 where nothing is observed."""
+        system = self.gram.index_select(0, own).index_select(1, own)
+        u = torch.zeros_like(r, dtype=system.dtype)
+        u[own] = torch.cholesky_solve(r[own, None].to(u), torch.linalg.cholesky(system))[:, 0]
+        return u
 
 
 class _Iterative(LinearEstimate):
