@@ -105,7 +105,8 @@ def test_verdict(difference, told):
 def test_every_method_of_a_row_has_settings_of_its_own(name):
     own = problem("faces", name, 0, command.quick(faces(0)))
     found = methods(own, Effort())
-    assert {*report.required(name), "literal"} == {*found}
+    networks = {*report.LEARNED} if name == "denoising" else {"unet", "unrolled"}
+    assert {*report.required(name), "literal", *networks} == {*found}
     assert len({method.settings for method in found.values()}) == len(found)
     assert len(own.measured) == len(own.images.test)
 
@@ -119,10 +120,19 @@ def test_the_best_number_of_updates_is_found():
     assert float(np.mean(alone["psnr"])) == best == max(alone["tried"].values())
 
 
-def test_the_settings_of_the_grid_are_always_the_same():
-    settings = grid.drawn(grid.N_SETTINGS)
+@pytest.mark.parametrize("name", grid.NAMES)
+def test_the_settings_of_a_grid_are_always_the_same(name):
+    settings = grid.drawn(name, grid.N_SETTINGS)
     assert len({grid.described(own) for own in settings}) == grid.N_SETTINGS
-    assert list(map(repr, grid.drawn(5))) == list(map(repr, settings[:5]))
+    assert list(map(repr, grid.drawn(name, 5))) == list(map(repr, settings[:5]))
+
+
+@pytest.mark.parametrize("name", grid.NAMES)
+def test_every_setting_of_a_grid_is_measured_on_its_own(name):
+    own = problem("faces", "denoising", 0, command.quick(faces(0)))
+    tried = list(grid.methods(name, own, {"epochs": 2}, Effort()))
+    assert len({method.settings for method in tried}) == grid.N_SETTINGS
+    assert {*report.LEARNED, "literal"} == {*grid.NAMES}
 
 
 def test_a_quick_run(capsys, tmp_path):
@@ -131,7 +141,9 @@ def test_a_quick_run(capsys, tmp_path):
     assert command.main([*options, "--methods", *report.CLASSICAL]) is None
     assert "Of 0 rows" in capsys.readouterr().out
     assert command.main([*options, "--grid"]) is None
-    assert capsys.readouterr().out.count("setting 01") == 2
+    assert capsys.readouterr().out.count("literal 01") == 2
+    assert command.main([*options, "--grid", "dncnn"]) is None
+    assert "dncnn 01" not in capsys.readouterr().out  # it denoises
     assert not unused.exists()
 
 

@@ -31,6 +31,7 @@ from skmetainv.denoisers import DnCNN
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import compare, psnr_scorer
 from skmetainv.operators import GaussianBlur, MissingPixels
+from skmetainv.reconstruction import trained
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS
 from skmetainv.training.progress import Progress
@@ -279,6 +280,17 @@ def test_a_partial_fit_may_change_the_optimiser(make):
     est.set_params(optimizer="sgd", max_grad_norm=1e-3).partial_fit(LEARNED)
     moved = [np.abs(est.weights_[name] - w).max() for name, w in before.items()]
     assert 0 < max(moved) <= 2 * 1e-2 * 1e-3  # two steps of a small gradient, without momentum
+
+
+@BOTH
+def test_images_are_held_out_where_they_suffice(make, monkeypatch):
+    assert "validation_psnr" not in make(max_epochs=1).fit(LEARNED).history_
+    monkeypatch.setattr(trained, "_ENOUGH_TO_HOLD_OUT", len(LEARNED))
+    est = make(max_epochs=1).fit(LEARNED)
+    assert len(est.history_["validation_psnr"]) == 1
+    assert "validation_psnr" not in est.fit(LEARNED[1:]).history_
+    assert "validation_psnr" not in make().partial_fit(LEARNED).history_
+    assert "validation_psnr" not in make(max_epochs=1, early_stopping=False).fit(LEARNED).history_
 
 
 @BOTH

@@ -56,8 +56,8 @@ def test_a_tiny_one_learns_in_seconds(denoiser):
 
 
 def test_partial_fits_are_one_fit_to_the_bit():
-    once = small(max_epochs=3).fit(FACES[:9])
-    step_by_step = small()
+    once = small(max_epochs=3, lr_schedule="constant").fit(FACES[:9])
+    step_by_step = small(lr_schedule="constant")
     for _ in range(3):
         step_by_step.partial_fit(FACES[:9])
         step_by_step = pickle.loads(pickle.dumps(step_by_step))

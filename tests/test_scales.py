@@ -124,7 +124,9 @@ ESTIMATORS = {
         for start in (*FROM_ANY, "zeros")
     },
     **{
-        f"unrolled from {start}": UnrolledReconstructor(start=start, **TRAINED)
+        f"unrolled from {start}": UnrolledReconstructor(
+            solver=GradientDescent(n_iter=5), start=start, **TRAINED
+        )
         for start in (*FROM_ANY, "zeros")
     },
     **{

@@ -93,7 +93,7 @@ ESTIMATORS = [
     LinearReconstructor(),
     LinearReconstructor(MissingPixels(), noise=GaussianNoise(0.1), flips=True, n_components=3),
     LinearReconstructor(GaussianBlur(), shrinkage=0.5, precision="float64", clip=(0, 1)),
-    UnrolledReconstructor(max_epochs=1),
+    UnrolledReconstructor(solver=GradientDescent(n_iter=5), max_epochs=1),
     UnrolledReconstructor(
         MissingPixels(),
         HQS(TotalVariation(n_iter=2), n_iter=2, learnable=("noise_level",)),

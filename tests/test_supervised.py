@@ -61,6 +61,7 @@ SOLVERS = {
 
 def unrolled(operator=None, solver=None, **parameters):
     settings = {"max_epochs": 1, "random_state": 0, "precision": "float64"} | parameters
+    solver = GradientDescent(n_iter=5) if solver is None else solver
     return UnrolledReconstructor(operator, solver, **PLAIN | settings)
 
 
@@ -154,11 +155,34 @@ def test_a_denoiser_that_is_not_fitted_is_fitted_first():
     np.testing.assert_allclose(learned, denoiser.weights_["model.0.weight"], rtol=1e-6)
 
 
-def test_without_a_solver_it_learns_step_sizes_of_gradient_descent():
+def test_a_step_size_is_learned():
     est = unrolled(GaussianBlur(sigma=1.0), lr=0.05, max_epochs=5).fit(FACES[:10])
     assert set(est.weights_) == {"solver.step_size.logarithm"}
-    assert est.solver_.n_iter == 5
     assert est.weights_["solver.step_size.logarithm"] > np.log(0.9)
+
+
+@pytest.mark.parametrize(
+    ("operator", "kind", "number"),
+    [(GaussianBlur(), HQS, "rho"), (Saturation(), ProximalGradient, "step_size")],
+)
+def test_without_a_solver_a_small_denoiser_is_unrolled(operator, kind, number, monkeypatch):
+    monkeypatch.setattr(DnCNN, "_enough", (3, 1))  # the denoiser's steps before it is unrolled
+    own = {"start": "measurement", "max_epochs": 3, "random_state": 0}
+    est = UnrolledReconstructor(operator, **own).fit(FACES[:10])
+    assert isinstance(est.solver_, kind)
+    numbers = {name for name in est.weights_ if "logarithm" in name}
+    assert numbers == {f"solver.{number}.logarithm", "solver.prior.noise_level.logarithm"}
+
+
+def test_the_default_solver_goes_by_the_data_range(monkeypatch):
+    monkeypatch.setattr(DnCNN, "_enough", (3, 1))
+    own = {"max_epochs": 2, "random_state": 0, "precision": "float64", "noise": 0.01}
+    unit = UnrolledReconstructor(GaussianBlur(), **own).fit(FACES[:10])
+    own |= {"noise": 2.55, "data_range": 255}
+    wide = UnrolledReconstructor(GaussianBlur(), **own).fit(255 * FACES[:10])
+    measured = unit.simulate(FACES[10:12])
+    restored = wide.predict(255 * measured) / 255
+    np.testing.assert_allclose(restored, unit.predict(measured), atol=1e-3)
 
 
 @pytest.mark.parametrize(

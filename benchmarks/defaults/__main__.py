@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import traceback
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,13 @@ def parsed(argv):
     parser.add_argument("--methods", nargs="+", help="literal, linear, solver, tv, filling, ...")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     parser.add_argument("--learned", action="store_true", help="networks, too")
-    parser.add_argument("--grid", action="store_true", help="20 settings, with the first seed")
+    parser.add_argument(
+        "--grid",
+        nargs="?",
+        choices=grid.NAMES,
+        const=grid.NAMES[0],
+        help="20 settings of an estimator (the literal line), with the first seed",
+    )
     parser.add_argument("--again", action="store_true", help="measure what was measured before")
     parser.add_argument("--quick", action="store_true", help="few images and one epoch, not saved")
     parser.add_argument("--markdown", action="store_true", help="print tables, measure nothing")
@@ -63,13 +70,16 @@ def measure(args, store, effort):
 
 
 def chosen(args, store, own, effort):
-    """Yield the methods to measure; of the grid its settings, after the literal line."""
-    found = methods(own, effort, learned=args.learned)
+    """Yield the methods to measure; of the grid its settings, after the defaults."""
+    found = methods(own, effort)
     if args.grid:
-        line = measured(store, own, found["literal"], again=False)
-        found = {method.name: method for method in grid.methods(own, line, effort)}
+        if args.grid not in found:  # denoisers in another row
+            return
+        default = measured(store, own, found[args.grid], again=False)
+        found = {method.name: method for method in grid.methods(args.grid, own, default, effort)}
     for name, method in found.items():
-        if args.methods is None or name in args.methods:
+        learned = args.learned or args.grid or name not in report.LEARNED
+        if name in args.methods if args.methods else learned:
             yield method
 
 
@@ -108,7 +118,7 @@ def main(argv=None):
             torch.set_num_threads(args.threads)
             with threadpool_limits(args.threads):
                 n_failed = measure(args, store, QUICK if args.quick else Effort())
-        tables = report.grid_table if args.grid else report.table
+        tables = partial(report.grid_table, args.grid) if args.grid else report.table
         for data in args.data:
             print("\n" + tables(store, data, args.rows, args.seeds, markdown=args.markdown))
     return f"{n_failed} measurements failed, see above." if n_failed else None

@@ -1,10 +1,12 @@
-"""Twenty settings that a user might search, drawn once, around what the literal line found."""
+"""Twenty settings of an estimator that a user might search, drawn once, around its defaults."""
 
 import numpy as np
 
-from benchmarks.defaults.methods import literal_line, setting
+from benchmarks.defaults.methods import learned, literal_line, meta_setting, supervised_setting
 from skmetainv import LinearReconstructor
+from skmetainv.denoisers import DnCNN
 from skmetainv.representations import Refiner, Siren
+from skmetainv.solvers import HQS, RED, ProximalGradient
 
 N_SETTINGS = 20
 # The paper's own network, without a start, for half the epochs: it is slow. All else is as in the
@@ -18,64 +20,140 @@ PAPER = {
     "max_epochs": 0.5,
     "batch_size": 16,
 }
+# These are factors: of the inner step size that is found, and of the epochs of the defaults.
+FACTORS = ("inner_lr", "max_epochs")
 
 
-def drawn(n):
-    """Return `n` settings, the inner step size and the epochs as factors of those found."""
-    rng, settings = np.random.default_rng(0), [PAPER]
-    while len(settings) < n:
-        network = Siren(
-            width=int(rng.choice([16, 32, 48, 64])),
-            depth=int(rng.choice([3, 4, 5])),
-            residual=LinearReconstructor(),
-            adapted=str(rng.choice(["last", "all"])),
-            refiner=Refiner(width=int(rng.choice([16, 32, 48])), depth=int(rng.choice([3, 5, 7]))),
-        )
-        settings.append(
-            {
-                "init": network,
-                "n_inner": int(rng.integers(0, 6)),
-                "inner_lr": float(10 ** rng.uniform(-1, 1)),
-                "inner_lr_rule": str(
-                    rng.choice(["fixed", "per_step", "per_layer", "per_parameter"])
-                ),
-                "outer_lr": float(3e-4 * 10 ** rng.uniform(0, 1)),
-                "max_epochs": float(rng.choice([0.5, 1.0, 2.0])),
-                "batch_size": int(rng.choice([8, 16])),
-            }
-        )
-    return settings
+def drawn(name, n):
+    """Return `n` settings of an estimator, each a dict of its parameters and of `FACTORS`."""
+    rng = np.random.default_rng(0)
+    first = [PAPER] if name == "literal" else []
+    return first + [_DRAWERS[name](rng) for _ in range(n - len(first))]
 
 
-def methods(problem, line, effort):
-    """Return the settings as methods of a row.
+def _literal(rng):
+    network = Siren(
+        width=int(rng.choice([16, 32, 48, 64])),
+        depth=int(rng.choice([3, 4, 5])),
+        residual=LinearReconstructor(),
+        adapted=str(rng.choice(["last", "all"])),
+        refiner=Refiner(width=int(rng.choice([16, 32, 48])), depth=int(rng.choice([3, 5, 7]))),
+    )
+    return {
+        "init": network,
+        "n_inner": int(rng.integers(0, 6)),
+        "inner_lr": float(10 ** rng.uniform(-1, 1)),
+        "inner_lr_rule": str(rng.choice(["fixed", "per_step", "per_layer", "per_parameter"])),
+        "outer_lr": float(3e-4 * 10 ** rng.uniform(0, 1)),
+        "max_epochs": float(rng.choice([0.5, 1.0, 2.0])),
+        "batch_size": int(rng.choice([8, 16])),
+    }
+
+
+def _training(rng, middle):
+    """Return how a network is trained, its learning rate within a factor of 5 of the middle."""
+    return {
+        "lr": float(middle * 5 ** rng.uniform(-1, 1)),
+        "loss": str(rng.choice(["l1", "l2"])),
+        "max_epochs": float(rng.choice([0.5, 1.0, 2.0])),
+        "batch_size": int(rng.choice([8, 16])),
+    }
+
+
+def _unet(rng):
+    return {
+        "width": int(rng.choice([8, 16, 32, 48])),
+        "depth": int(rng.choice([2, 3, 4])),
+        "start": str(rng.choice(["auto", "pseudo_inverse"])),
+        "residual": bool(rng.random() < 0.75),
+        **_training(rng, 2e-3),
+    }
+
+
+def _unrolled(rng):
+    denoiser = DnCNN(
+        noise_level=(0.01, 0.2),
+        depth=int(rng.choice([3, 5, 7])),
+        width=int(rng.choice([16, 24, 32])),
+        noise_level_input=True,
+        lr=float(2e-3 * 3 ** rng.uniform(-1, 1)),
+        lr_schedule="cosine",
+        max_epochs=int(rng.choice([20, 50])),
+    )
+    solver = [HQS, RED, ProximalGradient][rng.integers(3)](
+        denoiser, n_iter=int(rng.choice([3, 5, 8]))
+    )
+    if not isinstance(solver, HQS):
+        solver.set_params(noise_level=0.1)
+    return {
+        "solver": solver,
+        "start": str(rng.choice(["adjoint", "pseudo_inverse"])),
+        "max_grad_norm": [None, 1.0][rng.integers(2)],
+        **_training(rng, 2e-3),
+    }
+
+
+def _dncnn(rng):
+    return {
+        "depth": int(rng.choice([5, 9, 17])),
+        "width": int(rng.choice([16, 32, 64])),
+        "augment": bool(rng.random() < 0.75),
+        **_training(rng, 1e-3),
+    }
+
+
+def _drunet(rng):
+    return {
+        "width": int(rng.choice([8, 16, 32])),
+        "n_blocks": int(rng.choice([1, 2, 4])),
+        "augment": bool(rng.random() < 0.75),
+        **_training(rng, 1e-3),
+    }
+
+
+_DRAWERS = {
+    "literal": _literal,
+    "unet": _unet,
+    "unrolled": _unrolled,
+    "dncnn": _dncnn,
+    "drunet": _drunet,
+}
+
+
+NAMES = tuple(_DRAWERS)
+
+
+def methods(name, problem, figures, effort):
+    """Yield the settings of an estimator as methods of a row.
 
     Parameters
     ----------
+    name : {"literal", "unet", "unrolled", "dncnn", "drunet"}
+        Which one.
     problem : Problem
         The row on one split.
-    line : dict
-        The figures of the literal line, which has the epochs that it took.
+    figures : dict
+        Those of the estimator at its defaults, which has the epochs that it took.
     effort : Effort
         How much is tried.
     """
-    for k, settings in enumerate(drawn(N_SETTINGS)):
+    for k, settings in enumerate(drawn(name, N_SETTINGS)):
         if effort.settings is not None and k not in effort.settings:
             continue
-        epochs = max(1, round(settings["max_epochs"] * line["epochs"]))
-        own = settings | {"inner_lr": "auto", "max_epochs": epochs}
-        estimator = literal_line(problem, effort).set_params(**own)
-        name, factor = f"setting {k:02}", settings["inner_lr"]
-        yield setting(problem, name, estimator, factor, described(settings))
+        own = settings | {"max_epochs": max(1, round(settings["max_epochs"] * figures["epochs"]))}
+        called, told = f"{name} {k:02}", described(settings)
+        if name == "literal":
+            estimator = literal_line(problem, effort).set_params(**own | {"inner_lr": "auto"})
+            yield meta_setting(problem, called, estimator, settings["inner_lr"], told)
+        else:
+            estimator = learned(problem)[name].set_params(**own)
+            yield supervised_setting(problem, called, estimator, told)
 
 
 def described(settings):
-    """Return settings in a few words."""
-    init = settings["init"]
-    words = [f"SIREN {init.depth} x {init.width}"]
-    if init.refiner is not None:
-        words.append(f"refiner {init.refiner.depth} x {init.refiner.width}")
-    words += [f"n_inner={settings['n_inner']}", f"inner_lr x {settings['inner_lr']:.2g}"]
-    words += [settings["inner_lr_rule"], f"outer_lr={settings['outer_lr']:.1e}"]
-    words += [f"epochs x {settings['max_epochs']:g}", f"batches of {settings['batch_size']}"]
+    """Return settings in a line."""
+    words = []
+    for name, value in settings.items():
+        text = f"{value:.2g}" if isinstance(value, float) else " ".join(repr(value).split())
+        words.append(f"{name} x {text}" if name in FACTORS else f"{name}={text}")
     return ", ".join(words)

@@ -9,6 +9,7 @@ import numpy as np
 from skimage.restoration import inpaint_biharmonic
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import has_fit_parameter
 
 from benchmarks.paper.run import description
 from skmetainv import (
@@ -18,9 +19,10 @@ from skmetainv import (
     UNetReconstructor,
     UnrolledReconstructor,
 )
-from skmetainv.denoisers import DnCNN
+from skmetainv.denoisers import DnCNN, DRUNet
 from skmetainv.metrics import psnr
-from skmetainv.solvers import HQS, GradientDescent, PrimalDual
+from skmetainv.operators import Identity
+from skmetainv.solvers import GradientDescent, PrimalDual
 
 # Total variation: the dual variable is in a ball of radius weight, and an image's edges are of the
 # order of 0.01 to 0.1; the step size that moves both alike is their ratio.
@@ -79,7 +81,12 @@ def meta(problem, estimator):
 def supervised(problem, estimator):
     """Fit a network; return its figures."""
     restored, seconds = _trained(problem, estimator)
-    return {**seconds, "psnr": scored(problem, restored)}
+    return {
+        **seconds,
+        "psnr": scored(problem, restored),
+        "epochs": estimator.n_iter_,
+        "estimator": description(estimator),
+    }
 
 
 def linear(problem, estimator):
@@ -152,7 +159,7 @@ class Method(NamedTuple):
     """A function without arguments that returns the figures."""
 
 
-def methods(problem, effort, *, learned=False):
+def methods(problem, effort):
     """Return what is measured of a row, by name."""
     line = literal_line(problem, effort)
     found = {
@@ -163,35 +170,24 @@ def methods(problem, effort, *, learned=False):
     if problem.row.solver is not None:
         found["solver"] = _of_candidates(problem, solver_alone(problem, effort))
     found["filling"] = _digest(problem, "filling"), lambda: filling(problem)
-    if learned:
-        networks = {"unet": UNetReconstructor(**problem.physics), "unrolled": unrolled(problem)}
-        for name, estimator in networks.items():
-            found[name] = _of_estimator(problem, _shortened(estimator, effort), supervised)
+    for name, estimator in learned(problem).items():
+        found[name] = _of_estimator(problem, _shortened(estimator, effort), supervised)
     return {name: Method(name, *own) for name, own in found.items()}
 
 
-def unrolled(problem):
-    """Return five updates of half-quadratic splitting with a small denoiser, not fitted."""
-    denoiser = DnCNN(
-        depth=5,
-        width=24,
-        noise_level=(0.01, 0.2),
-        noise_level_input=True,
-        lr=2e-3,
-        lr_schedule="cosine",
-        max_epochs=20,
-    )
-    return UnrolledReconstructor(
-        solver=HQS(denoiser, n_iter=5),
-        lr=1e-3,
-        lr_schedule="cosine",
-        batch_size=8,
-        max_grad_norm=1.0,
-        **problem.physics,
-    )
+def learned(problem):
+    """Return the networks of a row by name, at their defaults and not fitted."""
+    found = {
+        "unet": UNetReconstructor(**problem.physics),
+        "unrolled": UnrolledReconstructor(**problem.physics),
+    }
+    if isinstance(problem.row.operator, Identity):
+        own = {"noise_level": problem.noise, "random_state": problem.seed}
+        found |= {"dncnn": DnCNN(**own), "drunet": DRUNet(**own)}
+    return found
 
 
-def setting(problem, name, estimator, factor, told):
+def meta_setting(problem, name, estimator, factor, told):
     """Return a `MetaInverseSolver` whose step size is so many times the one found, to measure.
 
     What the tables say of it is `told`.
@@ -203,6 +199,12 @@ def setting(problem, name, estimator, factor, told):
         return {**meta(problem, clone(estimator).set_params(inner_lr=inner_lr)), "told": told}
 
     return Method(name, _digest(problem, estimator, factor), measure)
+
+
+def supervised_setting(problem, name, estimator, told):
+    """Return a network to measure, of which the tables say what is `told`."""
+    settings = _digest(problem, estimator)
+    return Method(name, settings, lambda: {**supervised(problem, estimator), "told": told})
 
 
 def scored(problem, restored):
@@ -249,7 +251,8 @@ def _trained(problem, estimator):
     Beside other load the processor's seconds say more than those of the clock.
     """
     began, processor = time.perf_counter(), time.process_time()
-    estimator.fit(problem.images.training, groups=problem.images.groups)
+    known = has_fit_parameter(estimator, "groups")
+    estimator.fit(problem.images.training, **({"groups": problem.images.groups} if known else {}))
     fitted, fitted_processor = time.perf_counter(), time.process_time()
     restored = estimator.predict(problem.measured)
     seconds = {

@@ -6,7 +6,7 @@ from benchmarks.defaults.problems import ROWS
 from skmetainv.model_selection import standard_error
 
 CLASSICAL = ("linear", "solver", "tv", "filling")
-LEARNED = ("unet", "unrolled")
+LEARNED = ("unet", "unrolled", "dncnn", "drunet")
 GRID_TOLERANCE = 0.5  # dB
 _UNKNOWN = ""
 
@@ -113,22 +113,35 @@ def table(store, data, rows, seeds, *, markdown=False):
     return _laid_out(head, lines, markdown) + "\n\n" + below
 
 
-def grid_table(store, data, rows, seeds, *, markdown=False):
-    """Return the table of a data set: the literal line beside the settings of the grid."""
-    head = [data, "literal", "best", "literal - best", "within", "settings", "s", "best setting"]
+def grid_table(name, store, data, rows, seeds, *, markdown=False):
+    """Return the table of a data set: an estimator at its defaults beside the settings of its grid.
+
+    Rows without any are left out.
+    """
+    head = [
+        data,
+        name,
+        "best",
+        f"{name} - best",
+        "within",
+        "settings",
+        "CPU s",
+        "best's",
+        "best setting",
+    ]
     lines = []
     for row in rows:
         found = by_method(store, data, row, seeds[:1])
-        tried = {k: f for k, own in found.items() for f in own.values() if k.startswith("setting")}
-        if not tried or "literal" not in found:
-            lines.append([row, *[_UNKNOWN] * (len(head) - 1)])
+        tried = {k: f for k, own in found.items() for f in own.values() if k.startswith(f"{name} ")}
+        if not tried or name not in found:
             continue
-        best = max(tried, key=lambda name: np.mean(tried[name]["psnr"]))
-        (literal,) = found["literal"].values()
-        ours, theirs = (float(np.mean(f["psnr"])) for f in (literal, tried[best]))
+        best = max(tried, key=lambda k: np.mean(tried[k]["psnr"]))
+        (default,) = found[name].values()
+        ours, theirs = (float(np.mean(f["psnr"])) for f in (default, tried[best]))
         within = "yes" if ours >= theirs - GRID_TOLERANCE else "no"
         cells = [row, f"{ours:.2f}", f"{theirs:.2f}", f"{ours - theirs:+.2f}", within]
-        cells += [str(len(tried)), f"{tried[best]['fit_seconds']:.0f}"]
+        cells += [str(len(tried))]
+        cells += [f"{f['fit_processor_seconds']:.0f}" for f in (default, tried[best])]
         cells += [f"{best}: {tried[best]['told']}"]
         lines.append(cells)
     below = _measured_at(store, data, rows, seeds[:1])

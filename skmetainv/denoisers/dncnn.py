@@ -80,16 +80,18 @@ class DnCNN(LearnedDenoiser):
         Learning rate.
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
         How gradients change the weights, see `skmetainv.training`.
-    lr_schedule : {"constant", "cosine"} or LearningRate, default="constant"
+    lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
         What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
     max_grad_norm : float, default=None
         Scale gradients down to this norm where it is larger.
-    max_epochs : int, default=50
-        Number of epochs.
+    max_epochs : int, default=None
+        How often `fit` sees as many patches as cover every image. None is as often as gives 600
+        steps, at least twice.
     batch_size : int, default=16
         Patches in a step, and images that `predict` denoises at a time.
-    early_stopping : bool, default=False
+    early_stopping : bool or "auto", default="auto"
         Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+        "auto" does so if `fit` has at least 1000 images.
     validation_fraction : float, default=0.1
         Share of the images, drawn at random, that early stopping holds out where `fit` is given no
         `X_val`.
@@ -226,11 +228,11 @@ class DnCNN(LearnedDenoiser):
         loss: LossLike = "l2",
         lr: float = 1e-3,
         optimizer: str | Optimizer = "adam",
-        lr_schedule: str | LearningRate = "constant",
+        lr_schedule: str | LearningRate = "cosine",
         max_grad_norm: float | None = None,
-        max_epochs: int = 50,
+        max_epochs: int | None = None,
         batch_size: int = 16,
-        early_stopping: bool = False,
+        early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 0.0,

@@ -62,8 +62,9 @@ class DRUNet(LearnedDenoiser):
         Learning rate.
     optimizer, lr_schedule, max_grad_norm
         As in `DnCNN`.
-    max_epochs : int, default=50
-        Number of epochs.
+    max_epochs : int, default=None
+        How often `fit` sees as many patches as cover every image. None is as often as gives 600
+        steps, at least twice.
     batch_size : int, default=16
         Patches in a step, and images that `predict` denoises at a time.
     early_stopping, validation_fraction, n_iter_no_change, tol, image_shape, data_range, clip, \
@@ -131,11 +132,11 @@ precision, device, checkpoint, warm_start, random_state, verbose
         loss: LossLike = "l1",
         lr: float = 1e-4,
         optimizer: str | Optimizer = "adam",
-        lr_schedule: str | LearningRate = "constant",
+        lr_schedule: str | LearningRate = "cosine",
         max_grad_norm: float | None = None,
-        max_epochs: int = 50,
+        max_epochs: int | None = None,
         batch_size: int = 16,
-        early_stopping: bool = False,
+        early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 0.0,

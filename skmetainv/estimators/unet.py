@@ -75,8 +75,9 @@ class UNetReconstructor(SupervisedReconstructor):
         How often `fit` sees every image. None is as often as gives 600 steps, at least twice.
     batch_size : int, default=16
         Images in a step, and images that `predict` restores at a time.
-    early_stopping : bool, default=False
+    early_stopping : bool or "auto", default="auto"
         Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+        "auto" does so if `fit` has at least 1000 images.
     validation_fraction : float, default=0.1
         Share of the images, drawn at random, that early stopping holds out where `fit` is given no
         `X_val`.
@@ -184,7 +185,7 @@ class UNetReconstructor(SupervisedReconstructor):
         augment: bool = True,
         max_epochs: int | None = None,
         batch_size: int = 16,
-        early_stopping: bool = False,
+        early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 0.0,

@@ -12,15 +12,20 @@ import torch
 from torch import nn
 
 from skmetainv.arrays import as_array, to_numpy
+from skmetainv.denoisers import DnCNN
 from skmetainv.estimators.solvers import ready_solver, trainable
 from skmetainv.estimators.starts import FromStart
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.losses import LossLike
 from skmetainv.noise import Noise
-from skmetainv.operators import DataTerm, ForwardMap, Operator
+from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
 from skmetainv.reconstruction.geometry import Geometry, Problem
-from skmetainv.solvers import GradientDescent, IterativeSolver, Solver
+from skmetainv.solvers import HQS, IterativeSolver, ProximalGradient, Solver
 from skmetainv.training import Checkpoint, LearningRate, Optimizer
+
+# The default solver's updates, and the first and the last noise level of its denoiser, in shares of
+# the data range.
+_N_UPDATES, _LEVELS = 5, (0.2, 0.01)
 
 
 class UnrolledReconstructor(FromStart, SupervisedReconstructor):
@@ -40,7 +45,9 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     operator : Operator, default=None
         The forward model ``A``; None is the identity (denoising).
     solver : Solver, default=None
-        The solver ``f``; None is ``GradientDescent(n_iter=5)``. Training changes its denoiser, if
+        The solver ``f``. None is five updates of `HQS` with a `DnCNN` of 5 convolutions and 24
+        channels, of `ProximalGradient` with the same if the operator is not linear, whose numbers
+        are all learned. Training changes the solver's denoiser, if
         that has weights, and the numbers that its parameter `learnable` names. If it names none,
         all that are set are learned (not those that are None, as the usual schedule of `HQS` is). A
         number that is given once per update is learned once per update. A learned denoiser is first
@@ -54,14 +61,15 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         the units of the measurement.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
         What `fit` minimises between restored and clean images, see `skmetainv.losses`.
-    lr : float, default=1e-4
-        Learning rate.
+    lr : float, default=3e-3
+        Learning rate. If the solver's denoiser is trained already, a tenth of that or less keeps
+        what it knows.
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
         How gradients change the weights, see `skmetainv.training`.
     lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
         What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
-    max_grad_norm : float, default=None
-        Scale gradients down to this norm where it is larger.
+    max_grad_norm : float, default=1.0
+        Scale gradients down to this norm where it is larger; None leaves them as they are.
     augment : bool, default=True
         Mirror half of the clean images left to right, and shift all of them by up to a twelfth of
         their height and width, otherwise in every epoch. Pairs that `fit` is given stay as they
@@ -70,8 +78,9 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         How often `fit` sees every image. None is as often as gives 600 steps, at least twice.
     batch_size : int, default=16
         Images in a step, and images that `predict` restores at a time.
-    early_stopping : bool, default=False
+    early_stopping : bool or "auto", default="auto"
         Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+        "auto" does so if `fit` has at least 1000 images.
     validation_fraction : float, default=0.1
         Share of the images, drawn at random, that early stopping holds out where `fit` is given no
         `X_val`.
@@ -165,14 +174,14 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         start: Any = "adjoint",
         noise: float | Noise = 0.0,
         loss: LossLike = "l2",
-        lr: float = 1e-4,
+        lr: float = 3e-3,
         optimizer: str | Optimizer = "adam",
         lr_schedule: str | LearningRate = "cosine",
-        max_grad_norm: float | None = None,
+        max_grad_norm: float | None = 1.0,
         augment: bool = True,
         max_epochs: int | None = None,
         batch_size: int = 16,
-        early_stopping: bool = False,
+        early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 0.0,
@@ -213,7 +222,9 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         self.verbose = verbose
 
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
-        chosen = GradientDescent(n_iter=5) if self.solver is None else self.solver
+        chosen = self.solver
+        if chosen is None:
+            chosen = default_solver(problem.A, problem.geometry.data_range)
         solver = ready_solver(chosen, problem, self, seed)
         f = trainable(solver).build(problem.geometry.images.tensor_shape).to(self._dtype())
         weights = to_numpy(dict(f.named_parameters()), "solver.")
@@ -229,6 +240,32 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:
         f = trainable(state["solver_"]).build(geometry.images.tensor_shape)
         return _Unrolled(f, partial(self._first_images, state["start_"], geometry=geometry))
+
+
+def default_solver(A: ForwardMap, data_range: tuple[float, float]) -> Solver:
+    """Return the solver that is unrolled where none is given.
+
+    Parameters
+    ----------
+    A : ForwardMap
+        The operator's map.
+    data_range : (float, float)
+        The least and the largest value of images, whose width the noise levels go by.
+    """
+    width = data_range[1] - data_range[0]
+    levels = (width * np.geomspace(*_LEVELS, _N_UPDATES)).tolist()
+    denoiser = DnCNN(
+        noise_level=(levels[-1], levels[0]),
+        depth=5,
+        width=24,
+        noise_level_input=True,
+        lr=2e-3,
+    )
+    if isinstance(A, LinearMap):
+        how: dict[str, Any] = {"measurement_noise": levels[-1], "learnable": ("rho", "noise_level")}
+        return HQS(denoiser, _N_UPDATES, noise_level=levels, **how)
+    learnable = ("step_size", "noise_level")
+    return ProximalGradient(denoiser, _N_UPDATES, noise_level=levels, learnable=learnable)
 
 
 class _Unrolled(nn.Module):

@@ -37,7 +37,7 @@ def parameter_identity(estimator: BaseEstimator) -> dict[str, dict[str, str]]:
     }
 
 
-def outline(estimator: BaseEstimator, n_epochs: int) -> dict[str, Any]:
+def outline(estimator: BaseEstimator, n_epochs: int | None) -> dict[str, Any]:
     """Return what several processes must have in common, as far as numbers and names tell."""
     plain = {
         name: repr(value)

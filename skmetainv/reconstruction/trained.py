@@ -22,7 +22,7 @@ from skmetainv.noise import as_noise
 from skmetainv.operators import Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import (
     Measure,
@@ -64,6 +64,8 @@ from skmetainv.training.processes import (
 
 # The seed of validation measurements: those of `score`.
 _VALIDATION_SEED = 0
+# Fewer images are all needed for training.
+_ENOUGH_TO_HOLD_OUT = 1000
 
 
 class Learner(NamedTuple):
@@ -88,10 +90,11 @@ class Run(NamedTuple):
     groups: Any
     go_on: bool
     resumable: bool
+    stops_early: bool = False
 
 
 def _without_early_stopping(estimator: Any) -> bool:
-    if estimator.early_stopping:
+    if estimator.early_stopping is True:
         raise AttributeError("partial_fit does not support early_stopping=True.")
     return True
 
@@ -114,8 +117,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         Mirror and shift clean images, otherwise in every epoch.
     max_epochs : int or None
         How often `fit` sees every image; None is as often as makes enough steps.
-    early_stopping : bool
-        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+    early_stopping : bool or "auto"
+        Stop when the validation PSNR no longer rises, and keep the weights that had the best;
+        "auto" does so if there are enough images to hold some out.
     validation_fraction : float
         Share of the images, drawn at random, that early stopping holds out where `fit` is given no
         `X_val`.
@@ -139,7 +143,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "augment": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -153,7 +157,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     max_grad_norm: float | None
     augment: bool
     max_epochs: int | None
-    early_stopping: bool
+    early_stopping: bool | str
     validation_fraction: float
     n_iter_no_change: int
     tol: float
@@ -330,12 +334,11 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         """
         join_processes(check_device(self.device))
         problem = problem.grouped(run.groups)
-        run = run._replace(n_epochs=run.n_epochs or self._n_epochs(len(problem.clean)))
         given = problem
         held_out = self._given_held_out(problem, *run.held_out)
         if rank_and_size()[1] > 1:
             data = data_identity([problem, *held_out], {}, whole=False)
-            check_agreement(outline(self, run.n_epochs) | data)
+            check_agreement(outline(self, run.n_epochs or self.max_epochs) | data)
         keeper = None
         if self.checkpoint is not None and run.resumable:
             kept, begun = as_checkpoint(self.checkpoint), self.weights_ if run.go_on else {}
@@ -348,12 +351,14 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         seed = told_by_first(lambda: own)
         if keeper is not None:
             seed = keeper.seed = seed if keeper.seed is None else keeper.seed
-        if self.early_stopping and not held_out:
+        run = run._replace(stops_early=run.resumable and self._stops_early(len(problem.clean)))
+        if run.stops_early and not held_out:
             problem, own = cut_off(problem, self.validation_fraction, seed)
             held_out = [own]
         criterion = self._checked_training(problem)
         before = self._going_on() if run.go_on else self._begun(problem, seed)
         batches = self._batches(problem, seed, before)
+        run = run._replace(n_epochs=run.n_epochs or self._n_epochs(batches.n_images))
         if not run.go_on:
             with watched(Watch()):  # of systems that are not solved training itself tells
                 before = before | self._tried(problem, batches, before, criterion)
@@ -379,11 +384,17 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         return before | self._progress(loop, learner, before)
 
     def _n_epochs(self, n_images: int) -> int:
-        """Return how often `fit` sees so many images."""
+        """Return how often `fit` sees so many images, or patches."""
         if self.max_epochs is not None:
             return self.max_epochs
         n_steps, n_epochs = self._enough
         return max(n_epochs, -(-n_steps // -(-n_images // self.batch_size)))
+
+    def _stops_early(self, n_images: int) -> bool:
+        """Return whether `fit` stops early on so many images."""
+        if self.early_stopping == "auto":
+            return n_images >= _ENOUGH_TO_HOLD_OUT
+        return bool(self.early_stopping)
 
     def _checked_training(self, problem: Problem) -> Criterion:
         """Return the criterion; what only training needs is checked before long work."""
@@ -434,7 +445,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             schedule=None if run.resumable else range(n_epochs),
             max_grad_norm=self.max_grad_norm,
             early_stopping=EarlyStopping(self.n_iter_no_change, self.tol)
-            if self.early_stopping
+            if run.stops_early
             else None,
             keeper=keeper,
             show_progress=bool(self.verbose),
