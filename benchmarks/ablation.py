@@ -74,6 +74,7 @@ BASE = {
     "batch_size": 5,
     "lr_schedule": "constant",
     "augment": False,
+    "early_stopping": False,
     "device": "cpu",
 }
 

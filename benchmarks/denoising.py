@@ -126,6 +126,7 @@ def main():
         noise_level=noise_level,
         depth=options.depth,
         width=options.width,
+        lr_schedule="constant",
         max_epochs=options.epochs,
         random_state=0,
     )

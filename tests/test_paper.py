@@ -16,7 +16,7 @@ from benchmarks.paper import tune
 from benchmarks.paper.claims import CLAIMS
 from benchmarks.paper.columns import Task, columns
 from benchmarks.paper.run import Experiment, description
-from benchmarks.paper.settings import METRICS, PRESETS, PUBLISHED
+from benchmarks.paper.settings import METRICS, PRESETS, PUBLISHED, STEP_SECONDS
 from benchmarks.paper.tune import candidates
 from benchmarks.pictures import split_pictures
 from skmetainv import ClassicalReconstructor
@@ -174,17 +174,30 @@ def test_lpips_where_its_weights_are(table, folder, tmp_path, backbone, capsys):
     assert "No LPIPS" not in capsys.readouterr().out
 
 
+def trained_columns(table, preset):
+    made = columns(table, PRESETS[preset], 0, "cpu")
+    return {name: own for name, own in made.items() if hasattr(own, "max_epochs")}
+
+
 @pytest.mark.parametrize("table", [1, 2, 3, 4])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_columns_of_a_table_see_as_many_outer_steps(table, preset):
-    trained = [
-        (estimator.max_epochs, estimator.batch_size, estimator.lr_schedule)
-        for estimator in columns(table, PRESETS[preset], 0, "cpu").values()
-        if hasattr(estimator, "max_epochs")
-    ]
+def test_columns_of_a_table_are_trained_alike(table, preset):
+    trained = trained_columns(table, preset).values()
     assert len(trained) > 1
-    assert len(set(trained)) == 1
-    assert trained[0][1] == (5 if table < 3 else 3)
+    assert {own.batch_size for own in trained} == {5 if table < 3 else 3}
+    assert len({own.lr_schedule for own in trained}) == 1
+    if preset != "quick":
+        assert len({own.max_epochs for own in trained}) == 1
+
+
+@pytest.mark.parametrize("table", [1, 2, 3, 4])
+def test_columns_of_a_quick_table_are_trained_for_as_long(table):
+    step = STEP_SECONDS[table]
+    seconds = [
+        own.max_epochs * next(s for beginning, s in step.items() if name.startswith(beginning))
+        for name, own in trained_columns(table, "quick").items()
+    ]
+    assert max(seconds) < 1.2 * min(seconds)
 
 
 def test_the_paper_s_own_setting():

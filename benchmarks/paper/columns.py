@@ -61,7 +61,8 @@ def tasks(table: int, preset: Preset) -> dict[str, Task]:
 
 def denoiser(preset: Preset, seed: int, device: str) -> DnCNN:
     """Return the denoiser of Tables 3 and 4, not fitted."""
-    return DnCNN(DENOISER_NOISE, **preset.denoiser, random_state=seed, device=device)
+    own = {"random_state": seed, "device": device, "early_stopping": False}
+    return DnCNN(DENOISER_NOISE, **preset.denoiser, **own)
 
 
 def columns(
@@ -89,7 +90,9 @@ def columns(
         **common,
         "max_epochs": preset.epochs[table],
         "lr_schedule": "constant",
+        "max_grad_norm": None,
         "augment": False,
+        "early_stopping": False,
     }
     frozen = None if D is None else FrozenEstimator(D)
     made = _MAKERS[table](preset, trained, common, frozen, lpips)
