@@ -116,7 +116,7 @@ class BayerMask(Operator):
         return Inpainting(mask).build(image_shape)
 
 
-NEAREST = Downsampling(2, "nearest")
+NEAREST = Downsampling(2, prefilter="nearest")
 BROKEN = [(NEAREST, "prox")]  # theirs raises a TypeError without a filter
 PADDINGS = (
     ("reflect", "reflect"),
@@ -131,20 +131,22 @@ ROWS = {
         Inpainting(), 3, lambda A: deepinv.physics.Inpainting(A.image_shape, mask=A.observed[0])
     ),
     "MissingPixels": Row(
-        MissingPixels(0.5), 3, lambda A: deepinv.physics.Inpainting(A.image_shape, A.observed[0])
+        MissingPixels(0.5),
+        3,
+        lambda A: deepinv.physics.Inpainting(A.image_shape, fraction=A.observed[0]),
     ),
     "GaussianBlur(3)": Row(WIDE, 3, circular_physics(WIDE)),
     "MotionBlur(15, 30)": Row(MOTION, 3, circular_physics(MOTION)),
     "GaussianBlur(3, boundary='reflect')": Row(MIRRORED, 3, blur_physics(MIRRORED, "reflect")),
     **{
         f"MotionBlur(15, 30, boundary={boundary!r})": Row(
-            MotionBlur(15.0, 30.0, boundary), 3, blur_physics(MOTION, padding)
+            MotionBlur(15.0, angle=30.0, boundary=boundary), 3, blur_physics(MOTION, padding)
         )
         for boundary, padding in PADDINGS
     },
     **{
         f"Blur(23 x 23, boundary={boundary!r})": Row(
-            Blur(LARGE, boundary), 3, blur_physics(Blur(LARGE), padding)
+            Blur(LARGE, boundary=boundary), 3, blur_physics(Blur(LARGE), padding)
         )
         for boundary, padding in (("circular", "circular"), *PADDINGS)
     },
@@ -154,25 +156,25 @@ ROWS = {
         lambda A: deepinv.physics.Downsampling(A.image_shape, filter=None, factor=2),
     ),
     "Downsampling(2, 'area')": Row(Downsampling(2), 3),
-    "Downsampling(2, 'gaussian')": Row(Downsampling(2, "gaussian"), 3),
+    "Downsampling(2, 'gaussian')": Row(Downsampling(2, prefilter="gaussian"), 3),
     "Downsampling(2, 'bicubic')": Row(
-        Downsampling(2, "bicubic"),
+        Downsampling(2, prefilter="bicubic"),
         3,
         lambda A: deepinv.physics.Downsampling(A.image_shape, filter="bicubic", factor=2),
         same=False,
     ),
     "Downsampling(2, 'nearest') @ GaussianBlur(1)": Row(
-        Downsampling(2, "nearest") @ DECIMATED, 3, downsampling_physics(DECIMATED, 2)
+        Downsampling(2, prefilter="nearest") @ DECIMATED, 3, downsampling_physics(DECIMATED, 2)
     ),
     "Downsampling(2, 'nearest') @ MotionBlur(15, 30)": Row(
-        Downsampling(2, "nearest") @ MOTION, 3, downsampling_physics(MOTION, 2)
+        Downsampling(2, prefilter="nearest") @ MOTION, 3, downsampling_physics(MOTION, 2)
     ),
     "CompressedSensing('gaussian')": Row(CompressedSensing(0.25), 1, sensing_physics, DENSE),
     "CompressedSensing('rademacher')": Row(
-        CompressedSensing(0.25, "rademacher"), 1, sensing_physics, DENSE
+        CompressedSensing(0.25, matrix="rademacher"), 1, sensing_physics, DENSE
     ),
     "CompressedSensing('cosine')": Row(
-        CompressedSensing(0.25, "cosine"),
+        CompressedSensing(0.25, matrix="cosine"),
         1,
         lambda A: deepinv.physics.StructuredRandom(
             A.image_shape, (1, A.image_shape[1] // 2, A.image_shape[2] // 2)
@@ -180,7 +182,7 @@ ROWS = {
         same=False,
     ),
     "CompressedSensing('hadamard')": Row(
-        CompressedSensing(0.25, "hadamard"),
+        CompressedSensing(0.25, matrix="hadamard"),
         1,
         lambda A: deepinv.physics.SinglePixelCamera(
             m=A.measurement_shape[0], img_size=A.image_shape, fast=True

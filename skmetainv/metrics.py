@@ -266,7 +266,7 @@ def lpips(
     """
     pairs = _paired(clean, restored, data_range)
     low, width = _checked_range(data_range)
-    LPIPS(net, weights, upsample)._validate_params()
+    LPIPS(net, weights=weights, upsample=upsample)._validate_params()
     criterion = _lpips_of_unit_images(
         net, None if weights is None else os.path.abspath(weights), upsample
     )
@@ -448,7 +448,7 @@ def _reduced(values: list[float], per_image: bool) -> float | np.ndarray:
 @lru_cache(maxsize=4)
 def _lpips_of_unit_images(net: str, path: str | None, upsample: bool) -> Criterion:
     """Return LPIPS of images in [0, 1]; its network is read once."""
-    return LPIPS(net, path, upsample).build()
+    return LPIPS(net, weights=path, upsample=upsample).build()
 
 
 def _unit_tensor(images: Sequence[np.ndarray], low: float, width: float) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Noise models: parameter objects whose `build` gives a function that adds noise."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
@@ -58,10 +59,9 @@ class GaussianNoise(Noise):
     tensor(0.1000)
     """
 
-    _parameter_constraints = {"noise_level": [Interval(Real, 0, None, closed="left")]}
+    noise_level: float = 0.01
 
-    def __init__(self, noise_level: float = 0.01):
-        self.noise_level = noise_level
+    _parameter_constraints = {"noise_level": [Interval(Real, 0, None, closed="left")]}
 
     def build(self) -> NoiseFunction:
         """Return the function that adds the noise.
@@ -105,10 +105,9 @@ class PoissonNoise(Noise):
     tensor(0.1000)
     """
 
-    _parameter_constraints = {"photons": [Interval(Real, 0, None, closed="neither")]}
+    photons: float = 100.0
 
-    def __init__(self, photons: float = 100.0):
-        self.photons = photons
+    _parameter_constraints = {"photons": [Interval(Real, 0, None, closed="neither")]}
 
     def build(self) -> NoiseFunction:
         """Return the function that draws the counts, see `Noise.build`."""
@@ -141,16 +140,16 @@ class SaltPepper(Noise):
     tensor([[1., 0., 0., 0.]])
     """
 
+    amount: float = 0.05
+    _: KW_ONLY
+    low: float = 0.0
+    high: float = 1.0
+
     _parameter_constraints = {
         "amount": [Interval(Real, 0, 1, closed="both")],
         "low": [Interval(Real, None, None, closed="neither")],
         "high": [Interval(Real, None, None, closed="neither")],
     }
-
-    def __init__(self, amount: float = 0.05, low: float = 0.0, high: float = 1.0):
-        self.amount = amount
-        self.low = low
-        self.high = high
 
     def build(self) -> NoiseFunction:
         """Return the function that adds the impulses, see `Noise.build`."""
@@ -183,16 +182,16 @@ class Quantization(Noise):
     tensor([[0., 1., 1.]])
     """
 
+    n_bits: int = 8
+    _: KW_ONLY
+    low: float = 0.0
+    high: float = 1.0
+
     _parameter_constraints = {
         "n_bits": [Interval(Integral, 1, 32, closed="both")],
         "low": [Interval(Real, None, None, closed="neither")],
         "high": [Interval(Real, None, None, closed="neither")],
     }
-
-    def __init__(self, n_bits: int = 8, low: float = 0.0, high: float = 1.0):
-        self.n_bits = n_bits
-        self.low = low
-        self.high = high
 
     def build(self) -> NoiseFunction:
         """Return the function that rounds, see `Noise.build`; it draws nothing."""
@@ -226,11 +225,10 @@ class Mixture(Noise):
     PoissonNoise(photons=30) + GaussianNoise(noise_level=0.02)
     """
 
-    _parameter_constraints = {"first": [Noise], "second": [Noise]}
+    first: Noise
+    second: Noise
 
-    def __init__(self, first: Noise, second: Noise):
-        self.first = first
-        self.second = second
+    _parameter_constraints = {"first": [Noise], "second": [Noise]}
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return f"{self.first!r} + {self.second!r}"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, Signature, cleandoc, signature
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, ClassVar, Self, dataclass_transform
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
@@ -63,10 +65,33 @@ class StrOptions(_StrOptions):
         return None if option is None else repr(option)
 
 
+@dataclass_transform(eq_default=False)
 class ParameterObject(BaseEstimator):
-    """Hyper-parameters with scikit-learn's `get_params`, `clone` and `repr`, and better errors."""
+    """Hyper-parameters with scikit-learn's `get_params`, `clone` and `repr`, and better errors.
 
-    _parameter_constraints: dict[str, Any] = {}
+    A subclass declares its parameters as the fields of a dataclass, which it becomes: annotated
+    names with their defaults. So the constructor stores them and does nothing else, as scikit-learn
+    asks. The parameters after ``_: KW_ONLY`` are given by name. A docstring with a section
+    "Parameters" gets the entries of the parameters that the class inherits.
+
+    Examples
+    --------
+    >>> from skmetainv.parameters import ParameterObject
+    >>> class Sensor(ParameterObject):
+    ...     gain: float = 1.0
+    >>> Sensor(2.0).get_params()
+    {'gain': 2.0}
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" not in vars(cls):
+            dataclass(repr=False, eq=False)(cls)
+            cls.__init__.__signature__ = _own_first(cls)  # type: ignore[attr-defined]
+        if cls.__doc__ is not None:
+            cls.__doc__ = _with_inherited_parameters(cls)
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
@@ -236,6 +261,42 @@ def described(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"shape {tuple(value.shape)}, {value.dtype}"
     return reprlib.repr(value)
+
+
+def _own_first(cls: type[ParameterObject]) -> Signature:
+    """Return the signature of the constructor, with inherited keywords behind those of the class."""
+    depth: dict[str, int] = {}
+    for k, base in enumerate(cls.__mro__):
+        depth = dict.fromkeys(vars(base).get("__annotations__", ()), k) | depth
+    generated = signature(cls.__init__)
+    named = [p for p in generated.parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+    others = [p for p in generated.parameters.values() if p.kind is not Parameter.KEYWORD_ONLY]
+    return generated.replace(parameters=[*others, *sorted(named, key=lambda p: depth[p.name])])
+
+
+def _with_inherited_parameters(cls: type[ParameterObject]) -> str:
+    """Return the docstring of a class, with the entries of parameters that it inherits."""
+    before, entries, after = _parameter_entries(cls.__doc__)
+    inherited: dict[str, str] = {}
+    for base in cls.__mro__[1:]:
+        inherited = _parameter_entries(base.__doc__)[1] | inherited
+    for name in signature(cls).parameters if entries else ():
+        if name not in entries and name in inherited:
+            entries[name] = inherited[name]
+    return before + "\n".join(dict.fromkeys(entries.values())) + after
+
+
+def _parameter_entries(docstring: str | None) -> tuple[str, dict[str, str], str]:
+    """Return what a docstring says of each parameter, and what stands before and after that."""
+    before, title, rest = cleandoc(docstring or "").partition("Parameters\n----------\n")
+    if not title:
+        return before, {}, ""
+    section, *after = re.split(r"\n\n(?=\S.*\n---)", rest, maxsplit=1)
+    entries: dict[str, str] = {}
+    for entry in re.split(r"\n(?=\S)", section):
+        names, _, _ = entry.partition(" :")
+        entries |= dict.fromkeys(names.split(", "), entry)
+    return before + title, entries, "".join(f"\n\n{text}" for text in after)
 
 
 def _kinds(constraints: Any) -> list[type[ParameterObject]]:

@@ -126,12 +126,12 @@ CASES = {
     "masked_blur": Case(Inpainting() @ GaussianBlur(sigma=0.7)),
     "missing_of_blur": Case(MissingPixels() @ GaussianBlur(sigma=0.7)),
     # fewer pixels
-    "nearest": Case(Downsampling(2, "nearest"), **EVEN),
-    "area": Case(Downsampling(3, "area"), THRICE, (1, 3, 6), (2, 6, 3)),
-    "gaussian": Case(Downsampling(2, "gaussian"), **EVEN),
-    "bicubic": Case(Downsampling(2, "bicubic"), **EVEN),
+    "nearest": Case(Downsampling(2, prefilter="nearest"), **EVEN),
+    "area": Case(Downsampling(3, prefilter="area"), THRICE, (1, 3, 6), (2, 6, 3)),
+    "gaussian": Case(Downsampling(2, prefilter="gaussian"), **EVEN),
+    "bicubic": Case(Downsampling(2, prefilter="bicubic"), **EVEN),
     "area_of_blur": Case(Downsampling(2) @ GaussianBlur(sigma=1.0), **EVEN),
-    "nearest_of_blur": Case(Downsampling(2, "nearest") @ Blur(KERNEL), **EVEN),
+    "nearest_of_blur": Case(Downsampling(2, prefilter="nearest") @ Blur(KERNEL), **EVEN),
     "area_of_motion": Case(Downsampling(2) @ Blur(KERNEL), **EVEN),
     "missing_of_area": Case(MissingPixels() @ Downsampling(2), **EVEN),
     "blur_of_area": Case(GaussianBlur(sigma=0.7) @ Downsampling(2), **EVEN),
@@ -181,7 +181,9 @@ CASES = {
     "scaled_user": Case(0.3 * Difference()),
     "scaled_mask": Case(0.5 * Inpainting()),
     "missing_of_scaled": Case(MissingPixels() @ (0.5 * Downsampling(2)), **EVEN),
-    "scaled_of_gaussian": Case((0.5 * Identity()) @ (3.0 * Downsampling(2, "gaussian")), **EVEN),
+    "scaled_of_gaussian": Case(
+        (0.5 * Identity()) @ (3.0 * Downsampling(2, prefilter="gaussian")), **EVEN
+    ),
     "missing_of_scaled_fourier": Case(MissingPixels() @ (0.5 * FourierSampling(acceleration=2))),
     "doubled": Case(FunctionOperator(doubled, linear=True)),
     "sharpening": Case(Identity() + -0.5 * GaussianBlur(sigma=0.7)),
@@ -192,10 +194,12 @@ CASES = {
     "stack_of_masks": Case(Stack([MissingPixels(), 2.0 * Identity(), Inpainting()])),
     # from elsewhere
     "function": Case(FunctionOperator(row_differences, linear=True)),
-    "pair": Case(FunctionOperator(row_differences, row_differences_adjoint)),
+    "pair": Case(FunctionOperator(row_differences, adjoint=row_differences_adjoint)),
     "wide_matrix": Case(MatrixOperator(matrix(5, 12)), **OF_TWELVE),
     "tall_matrix": Case(MatrixOperator(matrix(18, 12), measurement_shape=(3, 2, 3)), **OF_TWELVE),
-    "complex_matrix": Case(MatrixOperator(matrix(4, 12, kind=complex), (2, 2)), **OF_TWELVE),
+    "complex_matrix": Case(
+        MatrixOperator(matrix(4, 12, kind=complex), measurement_shape=(2, 2)), **OF_TWELVE
+    ),
     "sparse_matrix": Case(
         MatrixOperator(scipy.sparse.random(7, 12, 0.4, rng=np.random.default_rng(0))), **OF_TWELVE
     ),
@@ -209,7 +213,8 @@ CASES = {
         MatrixOperator(scipy.sparse.linalg.aslinearoperator(matrix(5, 12))), **OF_TWELVE
     ),
     "pylops": Case(
-        MatrixOperator(pylops.FirstDerivative(12, kind="forward"), (3, 2, 2)), **OF_TWELVE
+        MatrixOperator(pylops.FirstDerivative(12, kind="forward"), measurement_shape=(3, 2, 2)),
+        **OF_TWELVE,
     ),
     "complex_pylops": Case(
         MatrixOperator(pylops.MatrixMult(matrix(4, 12, kind=complex), dtype=complex)), **OF_TWELVE

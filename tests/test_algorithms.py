@@ -466,16 +466,22 @@ class Gain(nn.Module):
 
 IMPLICIT = {
     "siren": (Siren(width=4, depth=3, omega_0=3.0), GradientDescent(), "l2"),
-    "shared": (ModulatedSiren(4, 3, 3.0, "scale_shift"), None, "l2"),
-    "latent": (ModulatedSiren(4, 3, 3.0, "latent", 2, residual="adjoint"), None, "l2"),
-    "encoder": (ModulatedSiren(4, 3, 3.0, encoder=Encoder(2, 1)), None, "l2"),
+    "shared": (ModulatedSiren(4, depth=3, omega_0=3.0, modulation="scale_shift"), None, "l2"),
+    "latent": (
+        ModulatedSiren(
+            4, depth=3, omega_0=3.0, modulation="latent", latent_size=2, residual="adjoint"
+        ),
+        None,
+        "l2",
+    ),
+    "encoder": (ModulatedSiren(4, depth=3, omega_0=3.0, encoder=Encoder(2, depth=1)), None, "l2"),
     "solver": (
-        ModulatedSiren(4, 3, 3.0),
+        ModulatedSiren(4, depth=3, omega_0=3.0),
         RED(FunctionDenoiser(Gain()), rho=0.7, n_iter=2, learnable=("rho",)),
         "l2",
     ),
     "inner_loss": (
-        ModulatedSiren(4, 3, 3.0),
+        ModulatedSiren(4, depth=3, omega_0=3.0),
         GradientDescent(n_iter=2, step_size=0.5),
         InnerLoss(
             regularizer=FunctionDenoiser(smooth),

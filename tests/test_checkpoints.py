@@ -299,7 +299,7 @@ CASES = {
     "a start that is cross-fitted by groups, and a refiner": (
         small(
             MissingPixels(),
-            init=Siren(4, 2, residual=LinearReconstructor(), refiner=Refiner(2, 2)),
+            init=Siren(4, depth=2, residual=LinearReconstructor(), refiner=Refiner(2, depth=2)),
             noise=0.1,
             **EARLY,
         ),
@@ -642,8 +642,16 @@ def frozen(**changes):
         ({"outer_lr": 0.01}, {"outer_lr": 0.02}, r"outer_lr was 0\.01 and is now 0\.02"),
         ({"max_epochs": 3}, {"max_epochs": 4}, "max_epochs was 3 and is now 4"),
         ({"random_state": 0}, {"random_state": None}, "random_state was 0 and is now None"),
-        ({"init": Siren(4, 2)}, {"init": Siren(5, 2)}, "init__width was 4 and is now 5"),
-        ({"init": Siren(4, 2)}, {"init": ModulatedSiren(4, 2)}, "init was Siren and is now Modul"),
+        (
+            {"init": Siren(4, depth=2)},
+            {"init": Siren(5, depth=2)},
+            "init__width was 4 and is now 5",
+        ),
+        (
+            {"init": Siren(4, depth=2)},
+            {"init": ModulatedSiren(4, depth=2)},
+            "init was Siren and is now Modul",
+        ),
         ({"optimizer": "adam"}, {"optimizer": SGD(0.5)}, "optimizer was 'adam' and is now SGD"),
         (
             {"operator": GaussianBlur(1.0)},

@@ -204,7 +204,7 @@ SAME = {
         )
     },
     "decimated_blur": (
-        Downsampling(2, "nearest") @ Blur(KERNEL),
+        Downsampling(2, prefilter="nearest") @ Blur(KERNEL),
         deepinv.physics.Downsampling((1, 6, 6), filter=FILTER.float(), factor=2),
         (1, 6, 6),
     ),

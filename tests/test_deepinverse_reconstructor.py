@@ -243,7 +243,7 @@ def test_what_is_no_reconstruction_model_is_refused():
 
 
 def test_a_module_as_residual_is_refused_with_its_estimator():
-    init = Siren(4, 2, residual=MODELS["artifact removal"]())
+    init = Siren(4, depth=2, residual=MODELS["artifact removal"]())
     with pytest.raises(
         ValueError,
         match=r"'residual' parameter of Siren must be (.|\n)*"
@@ -260,7 +260,7 @@ def test_a_module_as_residual_is_refused_with_its_estimator():
 def test_a_start_is_what_the_model_alone_restores(model, frozen):
     alone = blurred(MODELS[model]()).fit(FACES)
     start = FrozenEstimator(alone) if frozen else DeepInverseReconstructor(MODELS[model]())
-    init = Siren(4, 2, residual=start)
+    init = Siren(4, depth=2, residual=start)
     operator = DeepInverseOperator(PHYSICS["blur"])
     est = MetaInverseSolver(operator, noise=0.02, init=init, device="cpu", **STILL).fit(FACES)
     y = est.simulate(FACES)
@@ -268,7 +268,7 @@ def test_a_start_is_what_the_model_alone_restores(model, frozen):
 
 
 def test_a_start_in_mixed_precision():
-    init = Siren(4, 2, residual=DeepInverseReconstructor(MODELS["artifact removal"]()))
+    init = Siren(4, depth=2, residual=DeepInverseReconstructor(MODELS["artifact removal"]()))
     operator = DeepInverseOperator(PHYSICS["blur"])
     est = MetaInverseSolver(operator, init=init, precision="bfloat16", **STILL).fit(FACES)
     assert np.isfinite(est.predict(est.simulate(FACES))).all()
@@ -293,7 +293,7 @@ def test_only_what_learns_is_cross_fitted(start, n_fits, monkeypatch):
 
     monkeypatch.setattr(type(start), "fit", counted)
     operator = DeepInverseOperator(PHYSICS["blur"])
-    MetaInverseSolver(operator, init=Siren(3, 2, residual=start), **STILL).fit(FACES[:3])
+    MetaInverseSolver(operator, init=Siren(3, depth=2, residual=start), **STILL).fit(FACES[:3])
     assert len(fits) == n_fits
 
 
@@ -313,7 +313,7 @@ def test_compared_with_others():
     assert np.isfinite(comparison["psnr"].to_numpy(dtype=float)).all()
     est = blurred(model).fit(FACES)
     assert n_weights(est) == sum(weight.numel() for weight in model.parameters())
-    init = Siren(3, 2, residual=FrozenEstimator(est))
+    init = Siren(3, depth=2, residual=FrozenEstimator(est))
     around = MetaInverseSolver(est.operator, init=init, **STILL).fit(FACES)
     assert residual_of(around.init_) is est
     assert n_weights(around) > n_weights(est)

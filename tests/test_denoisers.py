@@ -30,7 +30,7 @@ CLASSICAL = [
     SoftThreshold(noise_level=0.3),
     Wavelet(noise_level=0.3),
     GaussianSmoothing(noise_level=0.05),
-    FunctionDenoiser(lambda x, noise_level: (1 - noise_level) * x, 0.05),
+    FunctionDenoiser(lambda x, noise_level: (1 - noise_level) * x, noise_level=0.05),
 ]
 
 

@@ -65,12 +65,12 @@ VARIANTS = {
     },
     "fourier": {"init": FourierMLP(width=6, depth=3, n_frequencies=3)},
     "pixels": {"init": PixelGrid(residual="adjoint"), "inner_lr_rule": "per_parameter"},
-    "encoder": {"init": Siren(width=6, depth=3, omega_0=10.0, encoder=Encoder(2, 1))},
+    "encoder": {"init": Siren(width=6, depth=3, omega_0=10.0, encoder=Encoder(2, depth=1))},
     "encoder_modulated": {
-        "init": ModulatedSiren(**MODULATED, residual="adjoint", encoder=Encoder(2, 1))
+        "init": ModulatedSiren(**MODULATED, residual="adjoint", encoder=Encoder(2, depth=1))
     },
     "encoder_imaml": {
-        "init": ModulatedSiren(**MODULATED, encoder=Encoder(2, 1)),
+        "init": ModulatedSiren(**MODULATED, encoder=Encoder(2, depth=1)),
         "algorithm": "imaml",
         "inner_lr_rule": "fixed",
     },
@@ -104,12 +104,18 @@ VARIANTS = {
             learnable=("weight", "proximity"),
         ),
     },
-    "missing": {"operator": MissingPixels(0.6), "noise": 0.05, "init": Siren(4, 2, 10.0)},
+    "missing": {
+        "operator": MissingPixels(0.6),
+        "noise": 0.05,
+        "init": Siren(4, depth=2, omega_0=10.0),
+    },
     "start": {
         "solver": HQS(n_iter=2),
         "noise": 0.02,
         "inner_loss": InnerLoss(of="start"),
-        "init": Siren(4, 2, 10.0, residual=LinearReconstructor(), refiner=Refiner(2, 2)),
+        "init": Siren(
+            4, depth=2, omega_0=10.0, residual=LinearReconstructor(), refiner=Refiner(2, depth=2)
+        ),
     },
     "one_image_at_a_time": {"batch_size": 1},
     "no_steps": {"n_inner": 0},
@@ -231,7 +237,7 @@ def test_recomputation_takes_whatever_an_image_depends_on(kind):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_recomputation_is_in_the_same_precision(precision):
-    init = ModulatedSiren(width=32, depth=3, omega_0=10.0, encoder=Encoder(2, 1))
+    init = ModulatedSiren(width=32, depth=3, omega_0=10.0, encoder=Encoder(2, depth=1))
     once, again = (
         estimator(init=init, precision=precision, recompute=recompute).fit(FACES)
         for recompute in (False, True)
@@ -259,10 +265,18 @@ class Gain(nn.Module):
 # Networks, solvers and inner losses, whose weights are all learned.
 LEARNED = {
     "siren": (Siren(width=6, depth=3, omega_0=5.0), None, "l2"),
-    "modulated": (ModulatedSiren(6, 3, 5.0, "scale_shift"), GradientDescent(), "l2"),
-    "encoder": (ModulatedSiren(6, 3, 5.0, encoder=Encoder(2, 1), residual="adjoint"), None, "l2"),
+    "modulated": (
+        ModulatedSiren(6, depth=3, omega_0=5.0, modulation="scale_shift"),
+        GradientDescent(),
+        "l2",
+    ),
+    "encoder": (
+        ModulatedSiren(6, depth=3, omega_0=5.0, encoder=Encoder(2, depth=1), residual="adjoint"),
+        None,
+        "l2",
+    ),
     "solver": (
-        ModulatedSiren(6, 3, 5.0, "latent", 2),
+        ModulatedSiren(6, depth=3, omega_0=5.0, modulation="latent", latent_size=2),
         RED(FunctionDenoiser(Gain()), n_iter=2, rho=0.7, learnable=("rho",)),
         "l2",
     ),

@@ -61,7 +61,7 @@ def shifted_back_in_torch(y):
 @pytest.mark.parametrize("function", [conv, single, rigid])
 def test_a_wrong_adjoint_is_refused_at_any_size_and_a_right_one_taken(function, n):
     shape = (1, n, n)
-    FunctionOperator(function, lambda y: function(y, FLIPPED)).build(shape)
+    FunctionOperator(function, adjoint=lambda y: function(y, FLIPPED)).build(shape)
     for wrong in (
         lambda y: 1.01 * function(y, FLIPPED),
         function,
@@ -69,22 +69,24 @@ def test_a_wrong_adjoint_is_refused_at_any_size_and_a_right_one_taken(function, 
         lambda y: function(y, FLIPPED).flip(-1),
     ):
         with pytest.raises(ValueError, match=r"'adjoint' .* is not the adjoint of 'forward': <A x"):
-            FunctionOperator(function, wrong).build(shape)
+            FunctionOperator(function, adjoint=wrong).build(shape)
 
 
 def test_what_is_skew_does_not_hide():
     """``<x, (A' + K) x>`` is ``<x, A' x>`` for ``K' = -K``."""
     n = 64
     with pytest.raises(ValueError, match=r"is not the adjoint .* <A x, A z>"):
-        FunctionOperator(lambda x: x, lambda y: y + 1e-2 * (y.roll(1, -1) - y.roll(-1, -1))).build(
-            (1, n, n)
-        )
+        FunctionOperator(
+            lambda x: x, adjoint=lambda y: y + 1e-2 * (y.roll(1, -1) - y.roll(-1, -1))
+        ).build((1, n, n))
 
 
 def test_an_adjoint_wrong_outside_of_the_range_is_refused():
     """``A`` repeats an image; what differs between the two copies is no ``A x``."""
     with pytest.raises(ValueError, match=r"is not the adjoint .* <A x, v>"):
-        FunctionOperator(lambda x: torch.cat([x, x], 1), lambda y: 2 * y[:, :1]).build((1, 64, 64))
+        FunctionOperator(lambda x: torch.cat([x, x], 1), adjoint=lambda y: 2 * y[:, :1]).build(
+            (1, 64, 64)
+        )
 
 
 @pytest.mark.parametrize(
@@ -102,11 +104,11 @@ def test_an_adjoint_wrong_outside_of_the_range_is_refused():
 )
 def test_what_is_wrong_with_a_pair_is_named(forward, adjoint, message):
     with pytest.raises(ValueError, match=message):
-        FunctionOperator(forward, adjoint, linear=True).build((1, 4, 4))
+        FunctionOperator(forward, adjoint=adjoint, linear=True).build((1, 4, 4))
 
 
 def test_a_map_of_zeros_has_an_adjoint():
-    A = FunctionOperator(lambda x: 0 * x, lambda y: 0 * y).build((1, 4, 4))
+    A = FunctionOperator(lambda x: 0 * x, adjoint=lambda y: 0 * y).build((1, 4, 4))
     assert A(random_image((1, 4, 4))).abs().max() == 0
 
 
@@ -195,7 +197,10 @@ def test_a_function_of_one_precision_is_used_in_it(kernel):
         return rigid(y, kernel.flip(2, 3))
 
     x = random_image((1, 6, 6))
-    for operator in (FunctionOperator(forward, back), FunctionOperator(forward, linear=True)):
+    for operator in (
+        FunctionOperator(forward, adjoint=back),
+        FunctionOperator(forward, linear=True),
+    ):
         A = operator.build((1, 6, 6))
         for own in (torch.float32, torch.float64):
             y = A.to(own)(x.to(own))
@@ -218,7 +223,7 @@ def test_a_module_is_copied_and_moves_with_the_map():
 
 @pytest.mark.parametrize("adjoint", [shifted_back, shifted_back_in_torch])
 def test_derivatives_of_numpy_functions_are_exact_to_every_order(adjoint):
-    A = FunctionOperator(shifted, adjoint).build((1, 3, 4))
+    A = FunctionOperator(shifted, adjoint=adjoint).build((1, 3, 4))
     x = random_image((1, 3, 4), n=2).requires_grad_()
 
     def squared(x):
@@ -254,7 +259,7 @@ def test_a_numpy_function_trains():
     ],
 )
 def test_complex_results_have_both_parts_last(forward, back):
-    A = FunctionOperator(forward, back, linear=True).build((1, 3, 4))
+    A = FunctionOperator(forward, adjoint=back, linear=True).build((1, 3, 4))
     x = random_image((1, 3, 4))
     assert A.measurement_shape == (1, 3, 4, 2)
     torch.testing.assert_close(torch.view_as_complex(A(x)), torch.fft.fft2(x))
@@ -280,7 +285,7 @@ def test_a_function_without_a_derivative_is_refused(function, linear):
 def test_functions_that_mix_the_images_of_a_batch_are_refused(function):
     for adjoint in (function, None):
         with pytest.raises(ValueError, match=r"each image of a batch on its own.*axes=\(-2, -1\)"):
-            FunctionOperator(function, adjoint).build((1, 4, 4))
+            FunctionOperator(function, adjoint=adjoint).build((1, 4, 4))
 
 
 @pytest.mark.parametrize("ones", [np.ones((30, 30), np.float32), torch.ones(30, 30)])

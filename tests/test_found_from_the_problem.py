@@ -97,7 +97,7 @@ def test_the_inner_step_minimises_the_linearised_loss_unless_it_is_unstable(oper
 
 def test_weights_that_are_not_adapted_have_no_part_in_it():
     own = {"outer_lr": 0.0, "inner_lr_lr": 0.0, "inner_loss": InnerLoss(of="start")}
-    init = Siren(3, 3, 5.0, residual="adjoint", refiner=Refiner(2, 2))
+    init = Siren(3, depth=3, omega_0=5.0, residual="adjoint", refiner=Refiner(2, depth=2))
     est = small(GaussianBlur(sigma=0.8), init=init, **own)
     y = est.simulate(FACES[:5])
     est.fit(y, FACES[:5])
@@ -127,7 +127,7 @@ def test_the_inner_step_is_the_same_for_a_multiple_of_the_operator(factor, solve
 
 @pytest.mark.parametrize("operator", [Identity(), Inpainting(), MissingPixels(0.6)])
 def test_the_inner_step_is_positive_where_the_start_leaves_no_misfit(operator):
-    est = small(operator, init=Siren(3, 2, residual=LinearReconstructor())).fit(FACES)
+    est = small(operator, init=Siren(3, depth=2, residual=LinearReconstructor())).fit(FACES)
     assert est.inner_lr_ > 0
     assert math.isfinite(est.inner_lr_)
     assert np.isfinite(est.predict(est.simulate(FACES))).all()
@@ -156,7 +156,11 @@ def test_other_step_sizes_are_refused(wrong):
 @pytest.mark.parametrize("operator", [GaussianBlur(sigma=0.8), Inpainting()])
 @pytest.mark.parametrize(
     "init",
-    [Siren(3, 3, 5.0), PixelGrid(), Siren(3, 2, residual=LinearReconstructor())],
+    [
+        Siren(3, depth=3, omega_0=5.0),
+        PixelGrid(),
+        Siren(3, depth=2, residual=LinearReconstructor()),
+    ],
     ids=["siren", "grid", "linear"],
 )
 @pytest.mark.parametrize(
@@ -337,7 +341,7 @@ def test_groups_are_held_out_as_wholes():
     groups, images = np.repeat(np.arange(6), 2), FACES.copy()
     images[:, 0, 0] = groups / 8  # exact in any precision
     own = {"early_stopping": True, "validation_fraction": 0.4, "n_iter_no_change": 1}
-    small(init=Siren(3, 2, residual=Seen()), **own).fit(images, groups=groups)
+    small(init=Siren(3, depth=2, residual=Seen()), **own).fit(images, groups=groups)
     learned, *parts = fitted_to
     assert sorted(learned) == sorted(2 * list(set(learned)))
     assert len(set(learned)) == 3  # 40 percent of six are 2.4, rounded up

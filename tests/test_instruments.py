@@ -83,14 +83,14 @@ def test_downsampling_is_scikit_image_s_and_torch_s(factor, rows, columns):
     for prefilter, small in expected.items():
         if prefilter == "gaussian" and factor == 1:
             small = image
-        result = measured(Downsampling(factor, prefilter), image)[0]
+        result = measured(Downsampling(factor, prefilter=prefilter), image)[0]
         np.testing.assert_allclose(result, small, atol=1e-12, err_msg=prefilter)
 
 
 def test_bicubic_downsampling_is_pillow_s():
     image = picture(24, 36).astype(np.float32)
     small = Image.fromarray(image).resize((12, 8), Image.Resampling.BICUBIC)
-    result = measured(Downsampling(3, "bicubic"), image.astype(np.float64))[0]
+    result = measured(Downsampling(3, prefilter="bicubic"), image.astype(np.float64))[0]
     np.testing.assert_allclose(result, np.asarray(small), atol=1e-6)
 
 

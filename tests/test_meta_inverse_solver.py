@@ -785,7 +785,9 @@ def test_a_diverging_loop_is_told():
 
 
 def test_clipping_does_not_hide_divergence():
-    est = small(Inpainting(), n_inner=1, inner_lr_rule="fixed", init=Siren(4, 1)).fit(FACES[:8])
+    est = small(Inpainting(), n_inner=1, inner_lr_rule="fixed", init=Siren(4, depth=1)).fit(
+        FACES[:8]
+    )
     est.weights_["inner_lr.alpha"] = np.array(1e38, dtype=np.float32)
     est.set_params(clip=(0, 1))
     for restore in (est.predict, lambda X: list(est.staged_predict(X))):
@@ -801,7 +803,7 @@ def test_nothing_known_is_refused():
 
 
 def test_a_gradient_too_large_to_square_does_not_freeze_adam():
-    options = {"inner_lr": 3.0, "n_inner": 10, "inner_lr_lr": 0.0, "init": Siren(8, 3)}
+    options = {"inner_lr": 3.0, "n_inner": 10, "inner_lr_lr": 0.0, "init": Siren(8, depth=3)}
     est = small(Inpainting(), **options)
     with pytest.warns(ConvergenceWarning, match="were skipped"):
         est.fit(FACES[:10])

@@ -120,7 +120,7 @@ def denoiser_fitted_and_tuned_in_the_solver(folder):
 
 
 def starts_from_a_solver_and_an_estimator(folder):
-    init = Siren(4, 3, residual=LinearReconstructor(), refiner=Refiner(2, 2))
+    init = Siren(4, depth=3, residual=LinearReconstructor(), refiner=Refiner(2, depth=2))
     est = small(init=init, solver=GradientDescent(), noise=0.02, max_epochs=2)
     return told(est.fit(LEARNED, groups=np.arange(10) // 2)) | {"inner_lr": est.inner_lr_}
 

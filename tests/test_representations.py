@@ -490,7 +490,7 @@ def test_features_go_where_each_representation_says(name):
 @pytest.mark.parametrize("start", ["adjoint", "pseudo_inverse", "measurement"])
 @pytest.mark.parametrize("shape", [(2, 1, 1), (2, 1, 5), (2, 9, 6), (2, 40, 33)])
 def test_an_encoder_is_torch_s_modules_on_the_scaled_start(start, shape):
-    phi = Siren(4, 3, encoder=Encoder(width=3, depth=2, start=start)).build(shape, RANGE)
+    phi = Siren(4, depth=3, encoder=Encoder(width=3, depth=2, start=start)).build(shape, RANGE)
     w, data = weights_of(phi), blurred(measured(2, shape))
     image = data.y if start == "measurement" else data.start(start)
     x = torch.cat([(image - 1) / 2, torch.ones(2, 1, *shape[1:])], dim=1)
@@ -500,7 +500,7 @@ def test_an_encoder_is_torch_s_modules_on_the_scaled_start(start, shape):
 
 def test_an_encoder_sees_which_pixels_are_observed():
     """A pixel that is missing and one that is measured as 0 have the same adjoint."""
-    phi = Siren(4, 3, encoder=Encoder(width=3, depth=1)).build(SHAPE, RANGE)
+    phi = Siren(4, depth=3, encoder=Encoder(width=3, depth=1)).build(SHAPE, RANGE)
     w, y = weights_of(phi), measured(2)
     y[0, :, 1, 2] = 0.0
     missing = y.clone()
@@ -537,7 +537,7 @@ def test_one_mask_serves_all_images_and_a_pixel_is_observed_when_a_channel_is():
 
 
 def test_masks_of_anything_but_pixels_are_not_shown():
-    phi = Siren(4, 3, encoder=Encoder(width=3, depth=1)).build(SHAPE, RANGE)
+    phi = Siren(4, depth=3, encoder=Encoder(width=3, depth=1)).build(SHAPE, RANGE)
     w, A = weights_of(phi), FourierSampling().build(SHAPE)
     data = A.bind(A(measured(2)))
     assert data.A.observed is not None

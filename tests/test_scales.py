@@ -135,7 +135,7 @@ ESTIMATORS = {
     },
     **{
         f"meta, encoded {start}": MetaInverseSolver(
-            init=Siren(width=8, depth=2, encoder=Encoder(2, 1, start=start)), **TRAINED
+            init=Siren(width=8, depth=2, encoder=Encoder(2, depth=1, start=start)), **TRAINED
         )
         for start in FROM_ANY
     },
@@ -337,7 +337,7 @@ def test_every_adjoint_is_the_same():
     unet = UNetReconstructor(operator, width=2, depth=1, max_epochs=1, **own).fit(FACES)
     unet.weights_ = {name: 0 * weight for name, weight in unet.weights_.items()}
     np.testing.assert_allclose(unet.predict(y[:, 0].numpy()), expected[:, 0])
-    phi = Siren(width=4, depth=2, residual="adjoint", encoder=Encoder(2, 1)).build(
+    phi = Siren(width=4, depth=2, residual="adjoint", encoder=Encoder(2, depth=1)).build(
         (1, 24, 24), (0.0, 1.0)
     )
     weights = phi.initial_weights(np.random.default_rng(0))

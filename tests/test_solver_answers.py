@@ -253,7 +253,7 @@ def test_fista_beats_ista():
 
     def reached(n_iter, accelerated):
         denoiser = SoftThreshold(0.01 * step)
-        solver = ProximalGradient(denoiser, n_iter, step, accelerated=accelerated)
+        solver = ProximalGradient(denoiser, n_iter=n_iter, step_size=step, accelerated=accelerated)
         return float(lasso_objective(solver.build((1, 1, 30))(data.start("zeros"), data), data))
 
     best = reached(5000, True)

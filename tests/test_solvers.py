@@ -150,11 +150,11 @@ def test_one_number_per_update():
     steps = [0.1, 0.2, 0.3]
     expected = x
     for step in steps:
-        expected = GradientDescent(1, step).build(SHAPE)(expected, data)
-    f = GradientDescent(3, steps).build(SHAPE)
+        expected = GradientDescent(1, step_size=step).build(SHAPE)(expected, data)
+    f = GradientDescent(3, step_size=steps).build(SHAPE)
     torch.testing.assert_close(f(x, data), expected)
     # past the last one, the last
-    again = GradientDescent(1, 0.3).build(SHAPE)(expected, data)
+    again = GradientDescent(1, step_size=0.3).build(SHAPE)(expected, data)
     torch.testing.assert_close(f.run(x, data, max_iter=4).x, again)
 
 
@@ -337,7 +337,10 @@ def test_a_module_as_update_is_copied_and_trainable():
         (GradientDescent(n_iter=-1), "'n_iter' parameter of GradientDescent must be an int"),
         (GradientDescent(step_size=0.0), "'step_size' parameter of GradientDescent must be a pos"),
         (GradientDescent(step_size="big"), "'step_size' parameter of GradientDescent must be a"),
-        (GradientDescent(2, [0.1] * 3), "one per update: n_iter is 2. Got 3 numbers instead"),
+        (
+            GradientDescent(2, step_size=[0.1] * 3),
+            "one per update: n_iter is 2. Got 3 numbers instead",
+        ),
         (HQS(n_iter=4, noise_level=[0.1, 0.2]), "'noise_level' parameter of HQS must be one num"),
         (HQS(noise_level=-0.1), "'noise_level' parameter of HQS must be a positive number"),
         (HQS(noise_level=[0.1] * 7 + [0.0]), "'noise_level' parameter of HQS must be a positive"),

@@ -147,7 +147,7 @@ def test_a_frozen_estimator_is_not_fitted_again():
 
 def test_the_estimator_that_was_given_stays_as_it_was():
     own = LinearReconstructor()
-    MetaInverseSolver(init=Siren(3, 2, residual=own), **STILL).fit(FACES)
+    MetaInverseSolver(init=Siren(3, depth=2, residual=own), **STILL).fit(FACES)
     assert not hasattr(own, "weights_")
     assert own.operator is None
 
@@ -166,7 +166,7 @@ def test_copies_take_the_shrinkage_that_all_images_asked_for():
     x = FACES[:5]  # as many parts as images: everyone's copy is fitted to the four others
     blur = GaussianBlur(sigma=1.0)
     y = MetaInverseSolver(blur, noise=0.05).simulate(x)
-    init = Siren(3, 2, residual=LinearReconstructor(noise=0.05))
+    init = Siren(3, depth=2, residual=LinearReconstructor(noise=0.05))
     est = MetaInverseSolver(blur, init=init, precision="float64", **PLAIN | STILL).fit(y, x)
     whole = residual_of(est.init_)
     errors = []
@@ -196,9 +196,9 @@ REPRESENTATIONS = {
     "one layer": lambda **own: Siren(width=4, depth=1, **own),
     "fourier": lambda **own: FourierMLP(width=4, depth=3, n_frequencies=4, **own),
     "shift": lambda **own: ModulatedSiren(width=4, depth=3, **own),
-    "scale and shift": lambda **own: ModulatedSiren(4, 3, modulation="scale_shift", **own),
-    "latent": lambda **own: ModulatedSiren(4, 3, modulation="latent", latent_size=3, **own),
-    "encoder": lambda **own: Siren(width=4, depth=3, encoder=Encoder(2, 1), **own),
+    "scale and shift": lambda **own: ModulatedSiren(4, depth=3, modulation="scale_shift", **own),
+    "latent": lambda **own: ModulatedSiren(4, depth=3, modulation="latent", latent_size=3, **own),
+    "encoder": lambda **own: Siren(width=4, depth=3, encoder=Encoder(2, depth=1), **own),
     "grid": lambda **own: PixelGrid(**own),
     "module": lambda **own: ModuleRepresentation(Zeros, **own),
 }
@@ -321,7 +321,7 @@ def test_other_units_change_nothing_but_the_units(low, high):
     def units(x):
         return low + (high - low) * x
 
-    own = {"init": Siren(4, 2, residual=LinearReconstructor(), refiner=Refiner(2, 2))}
+    own = {"init": Siren(4, depth=2, residual=LinearReconstructor(), refiner=Refiner(2, depth=2))}
     own |= {"precision": "float64", "noise": 0.02, "inner_loss": InnerLoss(of="start")}
     a = default(**own).fit(FACES)
     b = default(**own | {"noise": 0.02 * (high - low), "data_range": (low, high)})
@@ -335,14 +335,14 @@ def test_other_units_change_nothing_but_the_units(low, high):
 
 @pytest.mark.parametrize("residual", [Ridge(), FrozenEstimator(Ridge())])
 def test_what_restores_no_images_is_refused(residual):
-    init = Siren(4, 2, residual=residual)
+    init = Siren(4, depth=2, residual=residual)
     with pytest.raises(ValueError, match="'residual' parameter of Siren must be an estimator that"):
         MetaInverseSolver(init=init, max_epochs=1).fit(FACES)
 
 
 def test_a_refiner_without_a_start_is_refused():
     with pytest.raises(ValueError, match="'refiner' parameter of Siren must be None without a"):
-        MetaInverseSolver(init=Siren(4, 2, refiner=Refiner()), max_epochs=1).fit(FACES)
+        MetaInverseSolver(init=Siren(4, depth=2, refiner=Refiner()), max_epochs=1).fit(FACES)
 
 
 def test_groups_have_a_label_for_every_image():
@@ -362,7 +362,9 @@ def test_groups_have_a_label_for_every_image():
     ],
 )
 def test_a_frozen_start_that_cannot_serve_is_refused(fitted, error, message):
-    est = MetaInverseSolver(Inpainting(), init=Siren(4, 2, residual=FrozenEstimator(fitted())))
+    est = MetaInverseSolver(
+        Inpainting(), init=Siren(4, depth=2, residual=FrozenEstimator(fitted()))
+    )
     with pytest.raises(error, match=message):
         est.set_params(**STILL).fit(FACES)
 
@@ -375,14 +377,16 @@ def test_a_frozen_start_that_cannot_serve_is_refused(fitted, error, message):
     ],
 )
 def test_a_frozen_start_of_other_units_or_another_operator_is_told(residual, message):
-    est = MetaInverseSolver(Inpainting(), init=Siren(4, 2, residual=FrozenEstimator(residual)))
+    est = MetaInverseSolver(
+        Inpainting(), init=Siren(4, depth=2, residual=FrozenEstimator(residual))
+    )
     with pytest.warns(DataConversionWarning, match=message):
         est.set_params(**STILL).fit(FACES)
 
 
 def test_a_start_with_a_checkpoint_is_refused(tmp_path):
     residual = UNetReconstructor(width=2, depth=2, checkpoint=tmp_path / "u.ckpt")
-    est = MetaInverseSolver(Inpainting(), init=Siren(4, 2, residual=residual), **STILL)
+    est = MetaInverseSolver(Inpainting(), init=Siren(4, depth=2, residual=residual), **STILL)
     with pytest.raises(ValueError, match="checkpoint=None"):
         est.fit(FACES)
 

@@ -231,7 +231,7 @@ def test_a_start_of_another_shape_is_refused():
 
 def test_solvers_tuned_around_a_network_have_the_same_names():
     solver, own = RED(D, n_iter=2), {"max_epochs": 1, "random_state": 0}
-    meta = MetaInverseSolver(init=Siren(8, 3), solver=solver, tune_solver=True, **own)
+    meta = MetaInverseSolver(init=Siren(8, depth=3), solver=solver, tune_solver=True, **own)
     tuned = {name for name in meta.fit(FACES[:3]).weights_ if name.startswith("solver.")}
     assert tuned == set(unrolled(solver=solver).fit(FACES[:3]).weights_)
 

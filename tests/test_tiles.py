@@ -19,7 +19,7 @@ SMALL = {"max_epochs": 1, "random_state": 0}
 MAKERS = {
     "DnCNN": lambda **own: DnCNN(depth=4, width=4, **SMALL | own),
     "DnCNN, noise level": lambda **own: DnCNN(
-        (0.1, 0.3), 3, 4, residual=False, noise_level_input=True, **SMALL | own
+        (0.1, 0.3), depth=3, width=4, residual=False, noise_level_input=True, **SMALL | own
     ),
     "DRUNet": lambda **own: DRUNet(width=2, n_blocks=1, **SMALL | own),
     "U-Net of 4": lambda **own: UNetReconstructor(MissingPixels(), width=2, **SMALL | own),

@@ -39,7 +39,7 @@ def denoiser(**options):
 
 def meta(**options):
     return MetaInverseSolver(
-        Inpainting(), init=Siren(4, 2), n_inner=1, max_epochs=1, random_state=0, **options
+        Inpainting(), init=Siren(4, depth=2), n_inner=1, max_epochs=1, random_state=0, **options
     )
 
 

@@ -58,9 +58,9 @@ def perceptual_loss(args):
     """Return the LPIPS of the table, None where its weights are not on disk."""
     net = args.lpips_net or LPIPS_NET[args.table]
     if args.lpips_weights is not None:
-        return LPIPS(net, str(args.lpips_weights))
+        return LPIPS(net, weights=str(args.lpips_weights))
     found = sorted((Path(torch.hub.get_dir()) / "checkpoints").glob(_FILES[net]))
-    return LPIPS(net, str(found[0])) if found else None
+    return LPIPS(net, weights=str(found[0])) if found else None
 
 
 def metrics_of(loss):

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 from numbers import Real
 from typing import Any
 
@@ -56,7 +57,8 @@ class FunctionDenoiser(Denoiser):
     --------
     >>> import torch
     >>> from skmetainv.denoisers import FunctionDenoiser
-    >>> D = FunctionDenoiser(lambda x, noise_level: (1 - noise_level) * x, 0.5).build((1, 1, 1))
+    >>> halved = FunctionDenoiser(lambda x, noise_level: (1 - noise_level) * x, noise_level=0.5)
+    >>> D = halved.build((1, 1, 1))
     >>> D(torch.ones(1, 1, 1, 1))
     tensor([[[[0.5000]]]])
 
@@ -68,11 +70,11 @@ class FunctionDenoiser(Denoiser):
     tensor(0.)
     """
 
-    _parameter_constraints = {"noise_level": [*_CONSTRAINTS["noise_level"], None], "fn": [callable]}
+    fn: Callable[..., torch.Tensor]
+    _: KW_ONLY
+    noise_level: float | None = None
 
-    def __init__(self, fn: Callable[..., torch.Tensor], noise_level: float | None = None):
-        self.fn = fn
-        self.noise_level = noise_level
+    _parameter_constraints = {"noise_level": [*_CONSTRAINTS["noise_level"], None], "fn": [callable]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
@@ -115,11 +117,11 @@ class DeepInverseDenoiser(Denoiser):
     torch.Size([1, 1, 8, 8])
     """
 
-    _parameter_constraints = _CONSTRAINTS
+    model: Any
+    _: KW_ONLY
+    noise_level: float = 0.05
 
-    def __init__(self, model: Any, noise_level: float = 0.05):
-        self.model = model
-        self.noise_level = noise_level
+    _parameter_constraints = _CONSTRAINTS
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from itertools import pairwise
 from numbers import Integral, Real
-from os import PathLike
 from typing import Any
 
 import torch
@@ -15,10 +15,8 @@ from skmetainv.denoisers.learned import LearnedDenoiser, Network
 from skmetainv.denoisers.published import Published
 from skmetainv.denoisers.spectral import limit_norm
 from skmetainv.denoisers.stacks import Convolution, read_stack
-from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
 from skmetainv.reconstruction.tiles import extent
-from skmetainv.training import Checkpoint, LearningRate, Optimizer
 from skmetainv.weight_files import State
 
 # What batch normalisation adds to variances in the code of KAIR and of DnCNN's authors, and in that
@@ -38,9 +36,6 @@ class DnCNN(LearnedDenoiser):
 
     Parameters
     ----------
-    noise_level : float or (float, float), default=0.1
-        Standard deviation of the noise to train with, in the units of the images, or a range, from
-        which that of every patch is drawn.
     depth : int, default=None
         Number of convolutions. None is that of `weights`, or 17 without.
     width : int, default=None
@@ -67,62 +62,6 @@ class DnCNN(LearnedDenoiser):
         ``safetensors.numpy.save_file(fitted.weights_, path)``). The published networks are for
         images in [0, 1]. Those of one noise level have 17 layers; the blind and the colour ones,
         and DeepInverse's, have 20. See the notes.
-    patch_size : int, default=40
-        Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
-        larger ones, continued as in a mirror.
-    patches_per_image : int, default=None
-        Patches drawn of an image in an epoch; None is as many as cover its area.
-    augment : bool, default=True
-        Turn patches by right angles, and mirror them, at random.
-    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
-        What training minimises between denoised and clean patches, see `skmetainv.losses`.
-    lr : float, default=1e-3
-        Learning rate.
-    optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
-        How gradients change the weights, see `skmetainv.training`.
-    lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
-        What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
-    max_grad_norm : float, default=None
-        Scale gradients down to this norm where it is larger.
-    max_epochs : int, default=None
-        How often `fit` sees as many patches as cover every image. None is as often as gives 600
-        steps, at least twice.
-    batch_size : int, default=16
-        Patches in a step, and images that `predict` denoises at a time.
-    early_stopping : bool or "auto", default="auto"
-        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
-        "auto" does so if `fit` has at least 1000 images.
-    validation_fraction : float, default=0.1
-        Share of the images, drawn at random, that early stopping holds out where `fit` is given no
-        `X_val`.
-    n_iter_no_change : int, default=10
-        Epochs in a row without a better PSNR, after which early stopping stops.
-    tol : float, default=0.0
-        By how many decibels it must be better.
-    image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
-        square if they can be, else one row.
-    data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest; all values are then taken as they
-        are. With None floats are nominally in [0, 1], and integers of pictures (uint8, uint16) are
-        divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
-    clip : (float, float), default=None
-        Clip predictions to this range.
-    precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Floating-point type of all computations; with "bfloat16" convolutions are computed in it,
-        and weights and images are float32.
-    device : str or torch.device, default="auto"
-        "auto" takes a CUDA device when there is one, else the CPU.
-    checkpoint : path-like or Checkpoint, default=None
-        A file that `fit` writes from time to time and goes on from, see
-        `skmetainv.training.Checkpoint`.
-    warm_start : bool, default=False
-        Let `fit` begin with the weights of the last call, and add epochs to it.
-    random_state : int, RandomState instance, Generator or None, default=None
-        Seed of initial weights, patches and noise.
-    verbose : int, default=0
-        1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
-        per epoch elsewhere.
 
     Attributes
     ----------
@@ -201,6 +140,13 @@ class DnCNN(LearnedDenoiser):
     (20, 25, 25)
     """
 
+    _: KW_ONLY
+    depth: int | None = None
+    width: int | None = None
+    residual: bool = True
+    noise_level_input: bool | None = None
+    spectral_norm: float | None = None
+
     _architecture = {"depth": 17, "width": 64, "residual": True, "noise_level_input": False}
     _first_weights = ("model.0.weight", "dncnn.0.weight", "in_conv.weight")
     _parameter_constraints = {
@@ -211,71 +157,6 @@ class DnCNN(LearnedDenoiser):
         "noise_level_input": ["boolean", None],
         "spectral_norm": [Interval(Real, 0, None, closed="neither"), None],
     }
-
-    def __init__(
-        self,
-        noise_level: float | tuple[float, float] = 0.1,
-        depth: int | None = None,
-        width: int | None = None,
-        *,
-        residual: bool = True,
-        noise_level_input: bool | None = None,
-        spectral_norm: float | None = None,
-        weights: str | PathLike[str] | None = None,
-        patch_size: int = 40,
-        patches_per_image: int | None = None,
-        augment: bool = True,
-        loss: LossLike = "l2",
-        lr: float = 1e-3,
-        optimizer: str | Optimizer = "adam",
-        lr_schedule: str | LearningRate = "cosine",
-        max_grad_norm: float | None = None,
-        max_epochs: int | None = None,
-        batch_size: int = 16,
-        early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        tol: float = 0.0,
-        image_shape: tuple[int, ...] | None = None,
-        data_range: Any = None,
-        clip: tuple[float, float] | None = None,
-        precision: str = "float32",
-        device: str | torch.device = "auto",
-        checkpoint: str | PathLike[str] | Checkpoint | None = None,
-        warm_start: bool = False,
-        random_state: Any = None,
-        verbose: int = 0,
-    ):
-        self.noise_level = noise_level
-        self.weights = weights
-        self.patch_size = patch_size
-        self.patches_per_image = patches_per_image
-        self.augment = augment
-        self.loss = loss
-        self.lr = lr
-        self.optimizer = optimizer
-        self.lr_schedule = lr_schedule
-        self.max_grad_norm = max_grad_norm
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.image_shape = image_shape
-        self.data_range = data_range
-        self.clip = clip
-        self.precision = precision
-        self.device = device
-        self.checkpoint = checkpoint
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-        self.depth = depth
-        self.width = width
-        self.residual = residual
-        self.noise_level_input = noise_level_input
-        self.spectral_norm = spectral_norm
 
     def _network(self, channels: int, **architecture: Any) -> Network:
         return _DnCNN(channels, **architecture)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from numbers import Integral
-from os import PathLike
 from re import fullmatch
 from typing import Any
 
@@ -18,7 +18,6 @@ from skmetainv.denoisers.published import Published
 from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
 from skmetainv.reconstruction.tiles import extent
-from skmetainv.training import Checkpoint, LearningRate, Optimizer
 from skmetainv.weight_files import State
 
 # Scales of the network: height and width are filled up to multiples of 8.
@@ -52,24 +51,10 @@ class DRUNet(LearnedDenoiser):
     patch_size : int, default=128
         Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
         larger ones, continued as in a mirror.
-    patches_per_image : int, default=None
-        Patches drawn of an image in an epoch; None is as many as cover its area.
-    augment : bool, default=True
-        Turn patches by right angles, and mirror them, at random.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l1"
         What training minimises between denoised and clean patches, see `skmetainv.losses`.
     lr : float, default=1e-4
         Learning rate.
-    optimizer, lr_schedule, max_grad_norm
-        As in `DnCNN`.
-    max_epochs : int, default=None
-        How often `fit` sees as many patches as cover every image. None is as often as gives 600
-        steps, at least twice.
-    batch_size : int, default=16
-        Patches in a step, and images that `predict` denoises at a time.
-    early_stopping, validation_fraction, n_iter_no_change, tol, image_shape, data_range, clip, \
-precision, device, checkpoint, warm_start, random_state, verbose
-        As in `DnCNN`.
 
     Attributes
     ----------
@@ -111,6 +96,14 @@ precision, device, checkpoint, warm_start, random_state, verbose
     (20, 25, 25)
     """
 
+    noise_level: float | tuple[float, float] = (0.0, 0.2)
+    _: KW_ONLY
+    width: int | None = None
+    n_blocks: int | None = None
+    patch_size: int = 128
+    loss: LossLike = "l1"
+    lr: float = 1e-4
+
     _architecture = {"width": 64, "n_blocks": 4}
     _first_weights = ("m_head.weight",)
     _parameter_constraints = {
@@ -118,65 +111,6 @@ precision, device, checkpoint, warm_start, random_state, verbose
         "width": [Interval(Integral, 1, None, closed="left"), None],
         "n_blocks": [Interval(Integral, 1, None, closed="left"), None],
     }
-
-    def __init__(
-        self,
-        noise_level: float | tuple[float, float] = (0.0, 0.2),
-        width: int | None = None,
-        n_blocks: int | None = None,
-        *,
-        weights: str | PathLike[str] | None = None,
-        patch_size: int = 128,
-        patches_per_image: int | None = None,
-        augment: bool = True,
-        loss: LossLike = "l1",
-        lr: float = 1e-4,
-        optimizer: str | Optimizer = "adam",
-        lr_schedule: str | LearningRate = "cosine",
-        max_grad_norm: float | None = None,
-        max_epochs: int | None = None,
-        batch_size: int = 16,
-        early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        tol: float = 0.0,
-        image_shape: tuple[int, ...] | None = None,
-        data_range: Any = None,
-        clip: tuple[float, float] | None = None,
-        precision: str = "float32",
-        device: str | torch.device = "auto",
-        checkpoint: str | PathLike[str] | Checkpoint | None = None,
-        warm_start: bool = False,
-        random_state: Any = None,
-        verbose: int = 0,
-    ):
-        self.noise_level = noise_level
-        self.weights = weights
-        self.patch_size = patch_size
-        self.patches_per_image = patches_per_image
-        self.augment = augment
-        self.loss = loss
-        self.lr = lr
-        self.optimizer = optimizer
-        self.lr_schedule = lr_schedule
-        self.max_grad_norm = max_grad_norm
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.image_shape = image_shape
-        self.data_range = data_range
-        self.clip = clip
-        self.precision = precision
-        self.device = device
-        self.checkpoint = checkpoint
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-        self.width = width
-        self.n_blocks = n_blocks
 
     def _network(self, channels: int, **architecture: Any) -> Network:
         return _DRUNet(channels, **architecture)

@@ -1,6 +1,7 @@
 """Smoothing by a Gaussian: the simplest denoiser."""
 
 import math
+from dataclasses import KW_ONLY
 from numbers import Real
 
 import torch
@@ -38,14 +39,14 @@ class GaussianSmoothing(ClassicalDenoiser):
     tensor(1.)
     """
 
+    noise_level: float = 0.05
+    _: KW_ONLY
+    scale: float = 20.0
+
     _parameter_constraints = {
         "noise_level": [Interval(Real, 0, None, closed="neither")],
         "scale": [Interval(Real, 0, None, closed="neither")],
     }
-
-    def __init__(self, noise_level: float = 0.05, scale: float = 20.0):
-        self.noise_level = noise_level
-        self.scale = scale
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""

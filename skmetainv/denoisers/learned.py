@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, replace
 from functools import partial
 from inspect import signature
 from itertools import chain
 from math import prod
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -62,45 +62,48 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
     Parameters
     ----------
-    noise_level : float or (float, float)
-        Standard deviation of the noise, in the units of the images, or a range, from which that of
-        every patch is drawn.
-    weights : path-like or None
-        A file with weights to begin with.
-    patch_size, patches_per_image, augment
-        See `skmetainv.training.NoisyPatches`.
-    loss : str, Loss, dict or callable
-        What training minimises between denoised and clean patches.
-    lr : float
+    noise_level : float or (float, float), default=0.1
+        Standard deviation of the noise to train with, in the units of the images, or a range, from
+        which that of every patch is drawn.
+    patch_size : int, default=40
+        Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
+        larger ones, continued as in a mirror.
+    patches_per_image : int, default=None
+        Patches drawn of an image in an epoch; None is as many as cover its area.
+    augment : bool, default=True
+        Turn patches by right angles, and mirror them, at random.
+    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
+        What training minimises between denoised and clean patches, see `skmetainv.losses`.
+    lr : float, default=1e-3
         Learning rate.
-    optimizer, lr_schedule, max_grad_norm, max_epochs, batch_size, early_stopping, \
-validation_fraction, n_iter_no_change, tol, image_shape, data_range, clip, precision, device, \
-checkpoint, warm_start, random_state, verbose
-        As in `skmetainv.MetaInverseSolver`.
+    max_epochs : int, default=None
+        How often `fit` sees as many patches as cover every image. None trains for 600 steps, and
+        for two epochs at least.
+    batch_size : int, default=16
+        Patches in a step, and images that `predict` denoises at a time.
     """
 
-    _architecture: dict[str, Any] = {}
-    _first_weights: tuple[str, ...] = ()
-    _parameter_constraints: dict[str, list[Any]] = {
+    noise_level: float | tuple[float, float] = 0.1
+    _: KW_ONLY
+    weights: str | PathLike[str] | None = None
+    patch_size: int = 40
+    patches_per_image: int | None = None
+    loss: LossLike = "l2"
+    lr: float = 1e-3
+
+    _architecture: ClassVar[dict[str, Any]] = {}
+    _first_weights: ClassVar[tuple[str, ...]] = ()
+    _parameter_constraints = {
         **TrainedReconstructor._parameter_constraints,
         "noise_level": [Interval(Real, 0, None, closed="neither"), tuple, list],
         "weights": [str, PathLike, None],
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "patches_per_image": [Interval(Integral, 1, None, closed="left"), None],
-        "augment": ["boolean"],
         "loss": LOSS_CONSTRAINTS,
         "lr": [Interval(Real, 0, None, closed="neither")],
     }
 
     operator = None  # what is measured is the image itself
-
-    noise_level: float | tuple[float, float]
-    weights: str | PathLike[str] | None
-    patch_size: int
-    patches_per_image: int | None
-    augment: bool
-    loss: LossLike
-    lr: float
 
     @abstractmethod
     def _network(self, channels: int, **architecture: Any) -> Network:

@@ -1,5 +1,6 @@
 """Soft thresholding, of pixels and of wavelet coefficients."""
 
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 from typing import Any
 
@@ -41,11 +42,11 @@ class SoftThreshold(ClassicalDenoiser):
     tensor([[[[-0.5000,  0.0000,  1.5000]]]])
     """
 
-    _parameter_constraints = _CONSTRAINTS
+    noise_level: float = 0.05
+    _: KW_ONLY
+    scale: float = 1.0
 
-    def __init__(self, noise_level: float = 0.05, scale: float = 1.0):
-        self.noise_level = noise_level
-        self.scale = scale
+    _parameter_constraints = _CONSTRAINTS
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
@@ -88,26 +89,19 @@ class Wavelet(ClassicalDenoiser):
     torch.Size([1, 1, 1, 2])
     """
 
+    noise_level: float = 0.05
+    _: KW_ONLY
+    scale: float = 1.5
+    wavelet: str = "db2"
+    level: int | None = None
+    mode: str = "symmetric"
+
     _parameter_constraints = {
         **_CONSTRAINTS,
         "wavelet": [StrOptions(set(pywt.wavelist(kind="discrete")))],
         "level": [Interval(Integral, 1, None, closed="left"), None],
         "mode": [StrOptions({"periodic", "reflect", "symmetric", "zero", "constant"})],
     }
-
-    def __init__(
-        self,
-        noise_level: float = 0.05,
-        scale: float = 1.5,
-        wavelet: str = "db2",
-        level: int | None = None,
-        mode: str = "symmetric",
-    ):
-        self.noise_level = noise_level
-        self.scale = scale
-        self.wavelet = wavelet
-        self.level = level
-        self.mode = mode
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""

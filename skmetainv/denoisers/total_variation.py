@@ -1,5 +1,6 @@
 """Total-variation denoising by Chambolle's dual method."""
 
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 
 import torch
@@ -45,16 +46,16 @@ class TotalVariation(ClassicalDenoiser):
     tensor([[[[0.5000, 1.5000]]]])
     """
 
+    noise_level: float = 0.05
+    _: KW_ONLY
+    scale: float = 1.0
+    n_iter: int = 50
+
     _parameter_constraints = {
         "noise_level": [Interval(Real, 0, None, closed="neither")],
         "scale": [Interval(Real, 0, None, closed="neither")],
         "n_iter": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def __init__(self, noise_level: float = 0.05, scale: float = 1.0, n_iter: int = 50):
-        self.noise_level = noise_level
-        self.scale = scale
-        self.n_iter = n_iter
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 from itertools import chain
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
@@ -15,14 +16,13 @@ from skmetainv.denoisers.nested import learns_from_images
 from skmetainv.estimators.solvers import ready_solver
 from skmetainv.estimators.starts import FromStart
 from skmetainv.exceptions import warn
-from skmetainv.noise import Noise
-from skmetainv.operators import DataTerm, Operator
+from skmetainv.operators import DataTerm
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import Reconstruct
 from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
-from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run, Solver
+from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run
 
 
 class SolverRecord(NamedTuple):
@@ -58,8 +58,6 @@ class ClassicalReconstructor(FromStart):
 
     Parameters
     ----------
-    operator : Operator, default=None
-        The forward model ``A``; None is the identity (denoising).
     solver : Solver, default=None
         The solver ``f``; None is ``ConjugateGradient()``, least squares.
     max_iter : int, default=None
@@ -75,27 +73,9 @@ class ClassicalReconstructor(FromStart):
         ``A^+ y``, ``y / ||A||`` where it has the shape of an image, zeros, or one image for all,
         in the layout and the units of the images. Nonlinear operators have the last three only,
         and start from ``y`` itself.
-    noise : float or Noise, default=0.0
-        Noise of simulated measurements (`score`, `simulate`); a number is the standard deviation
-        of Gaussian noise, in the units of the measurement.
-    batch_size : int, default=5
-        Images that are read, and on a GPU restored, at a time.
-    image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
-        square if they can be, else one row.
-    data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest; all values are then taken as
-        they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
-        uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
-    clip : (float, float), default=None
-        Clip predictions to this range.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Floating-point type of all computations; with "bfloat16" the solver's networks take their
         matrix products in it, and all the rest is float32.
-    device : str or torch.device, default="auto"
-        "auto" takes a CUDA device when there is one, else the CPU.
-    random_state : int, RandomState instance, Generator or None, default=None
-        Seed of masks and noise, and of the denoiser that `fit` fits.
 
     Attributes
     ----------
@@ -134,42 +114,15 @@ class ClassicalReconstructor(FromStart):
     True
     """
 
+    _: KW_ONLY
+    max_iter: int | None = None
+    tol: float | None = None
+
     _parameter_constraints = {
         **FromStart._parameter_constraints,
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "tol": [Interval(Real, 0, None, closed="left"), None],
     }
-
-    def __init__(
-        self,
-        operator: Operator | None = None,
-        solver: Solver | None = None,
-        *,
-        max_iter: int | None = None,
-        tol: float | None = None,
-        start: Any = "adjoint",
-        noise: float | Noise = 0.0,
-        batch_size: int = 5,
-        image_shape: tuple[int, ...] | None = None,
-        data_range: float | tuple[float, float] | None = None,
-        clip: tuple[float, float] | None = None,
-        precision: str = "float32",
-        device: str | torch.device = "auto",
-        random_state: Any = None,
-    ):
-        self.operator = operator
-        self.solver = solver
-        self.max_iter = max_iter
-        self.tol = tol
-        self.start = start
-        self.noise = noise
-        self.batch_size = batch_size
-        self.image_shape = image_shape
-        self.data_range = data_range
-        self.clip = clip
-        self.precision = precision
-        self.device = device
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Take the shapes of images, and try one update of the solver on the first of them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 from typing import Any, Self
 
 import torch
@@ -53,24 +54,10 @@ class DeepInverseReconstructor(Reconstructor):
         physics with the noise model that this has.
     batch_size : int, default=16
         Images that `predict` restores at a time.
-    image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
-        square if they can be, else one row.
-    data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest; all values are then taken as
-        they are, also by the model. With None floats are nominally in [0, 1], as most models have
-        them, and integers of pictures (uint8, uint16) are divided by their type's maximum; other
-        integers from 0 to 255 count as 8 bits.
-    clip : (float, float), default=None
-        Clip predictions to this range.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Floating-point type of all computations. If the physics computes in one type only, the model
         does, too. With "bfloat16" the networks among the parts of `model` that are denoisers of
         DeepInverse take their products in it, and all the rest is float32.
-    device : str or torch.device, default="auto"
-        "auto" takes a CUDA device when there is one, else the CPU.
-    random_state : int, RandomState instance, Generator or None, default=None
-        Seed of the noise of `simulate`.
 
     Attributes
     ----------
@@ -117,32 +104,12 @@ class DeepInverseReconstructor(Reconstructor):
     (3, 25, 25)
     """
 
-    _parameter_constraints = {**Reconstructor._parameter_constraints, "model": [nn.Module]}
+    model: nn.Module
+    operator: Operator | None = None
+    _: KW_ONLY
+    noise: float | Noise = 0.0
 
-    def __init__(
-        self,
-        model: nn.Module,
-        operator: Operator | None = None,
-        *,
-        noise: float | Noise = 0.0,
-        batch_size: int = 16,
-        image_shape: tuple[int, ...] | None = None,
-        data_range: float | tuple[float, float] | None = None,
-        clip: tuple[float, float] | None = None,
-        precision: str = "float32",
-        device: str | torch.device = "auto",
-        random_state: Any = None,
-    ):
-        self.model = model
-        self.operator = operator
-        self.noise = noise
-        self.batch_size = batch_size
-        self.image_shape = image_shape
-        self.data_range = data_range
-        self.clip = clip
-        self.precision = precision
-        self.device = device
-        self.random_state = random_state
+    _parameter_constraints = {**Reconstructor._parameter_constraints, "model": [nn.Module]}
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Take the shapes of images, and try the model on the first measurement.

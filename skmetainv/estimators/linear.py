@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
@@ -111,22 +112,6 @@ class LinearReconstructor(Reconstructor):
     flips : bool or "auto", default="auto"
         Whether images mirrored left to right count, too; "auto" is what restores held-out images
         better.
-    batch_size : int, default=16
-        Images that are restored at a time.
-    image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
-        square if they can be, else one row.
-    data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest; all values are then taken as
-        they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
-        uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
-    clip : (float, float), default=None
-        Clip predictions to this range.
-    precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Floating-point type of the images and of conjugate gradients; "bfloat16" is float32 here,
-        for there is no network. Matrices are factorised in double precision.
-    device : str or torch.device, default="auto"
-        "auto" takes a CUDA device when there is one, else the CPU.
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of the masks and the noise of measurements that are simulated, and of the folds of
         images that are held out.
@@ -208,41 +193,19 @@ class LinearReconstructor(Reconstructor):
     True
     """
 
+    operator: Operator | None = None
+    _: KW_ONLY
+    noise: float | Noise = 0.0
+    shrinkage: float | str = "auto"
+    n_components: int | None = None
+    flips: bool | str = "auto"
+
     _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "shrinkage": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "flips": ["boolean", StrOptions({"auto"})],
     }
-
-    def __init__(
-        self,
-        operator: Operator | None = None,
-        *,
-        noise: float | Noise = 0.0,
-        shrinkage: float | str = "auto",
-        n_components: int | None = None,
-        flips: bool | str = "auto",
-        batch_size: int = 16,
-        image_shape: tuple[int, ...] | None = None,
-        data_range: float | tuple[float, float] | None = None,
-        clip: tuple[float, float] | None = None,
-        precision: str = "float32",
-        device: str | torch.device = "auto",
-        random_state: Any = None,
-    ):
-        self.operator = operator
-        self.noise = noise
-        self.shrinkage = shrinkage
-        self.n_components = n_components
-        self.flips = flips
-        self.batch_size = batch_size
-        self.image_shape = image_shape
-        self.data_range = data_range
-        self.clip = clip
-        self.precision = precision
-        self.device = device
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
         """Learn mean and covariance of clean images.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, replace
 from functools import partial
 from numbers import Integral, Real
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -54,7 +53,7 @@ from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_n
 from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import ImageModule, Refiner, Representation, Siren
 from skmetainv.solvers import Solver
-from skmetainv.training import Batches, Checkpoint, LearningRate, Optimizer, WithStarts
+from skmetainv.training import Batches, WithStarts
 from skmetainv.training.processes import told_by_first
 
 # The learning rate of logarithms: about a percent per step of Adam.
@@ -156,41 +155,11 @@ default="per_step"
         given stay as they are; a bound of the denoiser's norm is not kept.
     solver_lr : float, default=None
         Learning rate of the solver. None is `outer_lr`, and 0.03 for numbers alone.
-    optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
-        How outer gradients change what is learned, see `skmetainv.training`.
-    lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
-        What the learning rates of the outer loop are multiplied by in the course of `fit`, see
-        `skmetainv.training`.
     max_grad_norm : float, default=None
         Scale outer gradients down to this norm, of all that is learned together, where it is
         larger.
-    augment : bool, default=True
-        Mirror half of the clean images left to right, and shift all of them by up to a twelfth of
-        their height and width, otherwise in every epoch. Pairs that `fit` is given stay as they
-        are.
-    max_epochs : int, default=None
-        How often `fit` sees every image. None is as often as gives 600 steps, at least twice.
     batch_size : int, default=16
         Images per outer step, and images that `predict` restores at a time.
-    early_stopping : bool or "auto", default="auto"
-        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
-        "auto" does so if `fit` has at least 1000 images.
-    validation_fraction : float, default=0.1
-        Share of the images, drawn at random, that early stopping holds out where `fit` is given no
-        `X_val`.
-    n_iter_no_change : int, default=10
-        Epochs in a row without a better PSNR, after which early stopping stops.
-    tol : float, default=0.0
-        By how many decibels it must be better.
-    image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
-        square if they can be, else one row.
-    data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest; all values are then taken as
-        they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
-        uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
-    clip : (float, float), default=None
-        Clip predictions to this range.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Floating-point type of all computations. With "bfloat16" networks take their matrix products
         in it (autocast); weights, images and the physics are float32.
@@ -201,20 +170,6 @@ default="per_step"
     engine : {"native", "higher"}, default="native"
         What runs the inner steps: our own code, or the library `higher`, one image at a time, which
         gives the same numbers.
-    device : str or torch.device, default="auto"
-        "auto" takes a CUDA device when there is one, else the CPU.
-    checkpoint : path-like or Checkpoint, default=None
-        A file that `fit` writes from time to time and goes on from, see
-        `skmetainv.training.Checkpoint`.
-    warm_start : bool, default=False
-        Let `fit` begin with the weights of the last call, and add epochs to it. What the weights
-        belong to stays as it was then, see `partial_fit`.
-    random_state : int, RandomState instance, Generator or None, default=None
-        Seed of initial weights, batches, masks and noise. On the CPU, with the same number of
-        threads, the same integer gives the same bits.
-    verbose : int, default=0
-        1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
-        per epoch elsewhere.
 
     Attributes
     ----------
@@ -260,6 +215,24 @@ default="per_step"
     (3, 25, 25)
     """
 
+    operator: Operator | None = None
+    solver: Solver | None = None
+    _: KW_ONLY
+    init: Representation | None = None
+    noise: float | Noise = 0.0
+    n_inner: int = 3
+    inner_lr: float | str = "auto"
+    inner_lr_rule: str | StepSizeRule = "per_step"
+    inner_lr_lr: float | None = None
+    inner_loss: LossLike | InnerLoss = "l2"
+    outer_loss: LossLike = "l2"
+    algorithm: str | Algorithm = "maml"
+    outer_lr: float = 1e-4
+    tune_solver: bool | str = "auto"
+    solver_lr: float | None = None
+    recompute: bool = False
+    engine: str = "native"
+
     _parameter_constraints = {
         **TrainedReconstructor._parameter_constraints,
         "solver": [Solver, None],
@@ -277,81 +250,6 @@ default="per_step"
         "recompute": ["boolean"],
         "engine": [StrOptions(set(ENGINES))],
     }
-
-    def __init__(
-        self,
-        operator: Operator | None = None,
-        solver: Solver | None = None,
-        *,
-        init: Representation | None = None,
-        noise: float | Noise = 0.0,
-        n_inner: int = 3,
-        inner_lr: float | str = "auto",
-        inner_lr_rule: str | StepSizeRule = "per_step",
-        inner_lr_lr: float | None = None,
-        inner_loss: LossLike | InnerLoss = "l2",
-        outer_loss: LossLike = "l2",
-        algorithm: str | Algorithm = "maml",
-        outer_lr: float = 1e-4,
-        tune_solver: bool | str = "auto",
-        solver_lr: float | None = None,
-        optimizer: str | Optimizer = "adam",
-        lr_schedule: str | LearningRate = "cosine",
-        max_grad_norm: float | None = None,
-        augment: bool = True,
-        max_epochs: int | None = None,
-        batch_size: int = 16,
-        early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        tol: float = 0.0,
-        image_shape: tuple[int, ...] | None = None,
-        data_range: float | tuple[float, float] | None = None,
-        clip: tuple[float, float] | None = None,
-        precision: str = "float32",
-        recompute: bool = False,
-        engine: str = "native",
-        device: str | torch.device = "auto",
-        checkpoint: str | PathLike[str] | Checkpoint | None = None,
-        warm_start: bool = False,
-        random_state: Any = None,
-        verbose: int | bool = 0,
-    ):
-        self.operator = operator
-        self.solver = solver
-        self.init = init
-        self.noise = noise
-        self.n_inner = n_inner
-        self.inner_lr = inner_lr
-        self.inner_lr_rule = inner_lr_rule
-        self.inner_lr_lr = inner_lr_lr
-        self.inner_loss = inner_loss
-        self.outer_loss = outer_loss
-        self.algorithm = algorithm
-        self.outer_lr = outer_lr
-        self.tune_solver = tune_solver
-        self.solver_lr = solver_lr
-        self.optimizer = optimizer
-        self.lr_schedule = lr_schedule
-        self.max_grad_norm = max_grad_norm
-        self.augment = augment
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.image_shape = image_shape
-        self.data_range = data_range
-        self.clip = clip
-        self.precision = precision
-        self.recompute = recompute
-        self.engine = engine
-        self.device = device
-        self.checkpoint = checkpoint
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
 
     @torch.inference_mode(False)
     def staged_predict(

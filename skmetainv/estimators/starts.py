@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 import numpy as np
 import torch
 
 from skmetainv.arrays import ArraySource, as_array
-from skmetainv.operators import DataTerm
+from skmetainv.noise import Noise
+from skmetainv.operators import DataTerm, Operator
 from skmetainv.parameters import StrOptions
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.first_look import look_at_images
@@ -22,20 +24,24 @@ class FromStart(Reconstructor):
 
     Parameters
     ----------
-    solver : Solver or None
-        The classical solver.
-    start : str or array-like
-        A start of `skmetainv.operators.DataTerm`, or one image for all.
+    operator : Operator, default=None
+        The forward model ``A``; None is the identity (denoising).
+    noise : float or Noise, default=0.0
+        Noise of simulated measurements; a number is the standard deviation of Gaussian noise, in
+        the units of the measurement.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    operator: Operator | None = None
+    solver: Solver | None = None
+    _: KW_ONLY
+    start: Any = "adjoint"
+    noise: float | Noise = 0.0
+
+    _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "solver": [Solver, None],
         "start": [StrOptions({"adjoint", "pseudo_inverse", "measurement", "zeros"}), "array-like"],
     }
-
-    solver: Solver | None
-    start: Any
 
     def _bound_to_size(self) -> str | None:
         start = getattr(self, "start_", self.start)  # what is trained keeps that of training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
+from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import Interval
 from skmetainv.reconstruction import Learner, TrainedReconstructor
@@ -27,20 +29,25 @@ class SupervisedReconstructor(TrainedReconstructor):
 
     Parameters
     ----------
-    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable
-        What training minimises between restored and clean images.
-    lr : float
+    noise : float or Noise, default=0.0
+        Noise of simulated measurements; a number is the standard deviation of Gaussian noise, in
+        the units of the measurement.
+    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
+        What `fit` minimises between restored and clean images, see `skmetainv.losses`.
+    lr : float, default=1e-3
         Learning rate.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _: KW_ONLY
+    noise: float | Noise = 0.0
+    loss: LossLike = "l2"
+    lr: float = 1e-3
+
+    _parameter_constraints = {
         **TrainedReconstructor._parameter_constraints,
         "loss": LOSS_CONSTRAINTS,
         "lr": [Interval(Real, 0, None, closed="left")],
     }
-
-    loss: LossLike
-    lr: float
 
     @abstractmethod
     def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY
 from functools import partial
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,9 @@ from skmetainv.denoisers import DnCNN
 from skmetainv.estimators.solvers import ready_solver, trainable
 from skmetainv.estimators.starts import FromStart
 from skmetainv.estimators.supervised import SupervisedReconstructor
-from skmetainv.losses import LossLike
-from skmetainv.noise import Noise
-from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
+from skmetainv.operators import DataTerm, ForwardMap, LinearMap
 from skmetainv.reconstruction.geometry import Geometry, Problem
 from skmetainv.solvers import HQS, IterativeSolver, ProximalGradient, Solver
-from skmetainv.training import Checkpoint, LearningRate, Optimizer
 
 # The default solver's updates, and the first and the last noise level of its denoiser, in shares of
 # the data range.
@@ -42,8 +39,6 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
 
     Parameters
     ----------
-    operator : Operator, default=None
-        The forward model ``A``; None is the identity (denoising).
     solver : Solver, default=None
         The solver ``f``. None is five updates of `HQS` with a `DnCNN` of 5 convolutions and 24
         channels, of `ProximalGradient` with the same if the operator is not linear, whose numbers
@@ -56,62 +51,6 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         the denoiser's norm is not kept.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts, see `ClassicalReconstructor`.
-    noise : float or Noise, default=0.0
-        Noise of simulated measurements; a number is the standard deviation of Gaussian noise, in
-        the units of the measurement.
-    loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
-        What `fit` minimises between restored and clean images, see `skmetainv.losses`.
-    lr : float, default=3e-3
-        Learning rate. If the solver's denoiser is trained already, a tenth of that or less keeps
-        what it knows.
-    optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
-        How gradients change the weights, see `skmetainv.training`.
-    lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
-        What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
-    max_grad_norm : float, default=1.0
-        Scale gradients down to this norm where it is larger; None leaves them as they are.
-    augment : bool, default=True
-        Mirror half of the clean images left to right, and shift all of them by up to a twelfth of
-        their height and width, otherwise in every epoch. Pairs that `fit` is given stay as they
-        are.
-    max_epochs : int, default=None
-        How often `fit` sees every image. None is as often as gives 600 steps, at least twice.
-    batch_size : int, default=16
-        Images in a step, and images that `predict` restores at a time.
-    early_stopping : bool or "auto", default="auto"
-        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
-        "auto" does so if `fit` has at least 1000 images.
-    validation_fraction : float, default=0.1
-        Share of the images, drawn at random, that early stopping holds out where `fit` is given no
-        `X_val`.
-    n_iter_no_change : int, default=10
-        Epochs in a row without a better PSNR, after which early stopping stops.
-    tol : float, default=0.0
-        By how many decibels it must be better.
-    image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
-        square if they can be, else one row.
-    data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest; all values are then taken as
-        they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
-        uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
-    clip : (float, float), default=None
-        Clip predictions to this range.
-    precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Floating-point type of all computations; with "bfloat16" networks take their products in
-        it, and weights, images and the physics are float32.
-    device : str or torch.device, default="auto"
-        "auto" takes a CUDA device when there is one, else the CPU.
-    checkpoint : path-like or Checkpoint, default=None
-        A file that `fit` writes from time to time and goes on from, see
-        `skmetainv.training.Checkpoint`.
-    warm_start : bool, default=False
-        Let `fit` begin with the weights of the last call, and add epochs to it.
-    random_state : int, RandomState instance, Generator or None, default=None
-        Seed of initial weights, batches, masks and noise.
-    verbose : int, default=0
-        1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
-        per epoch elsewhere.
 
     Attributes
     ----------
@@ -161,65 +100,14 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     (3, 25, 25)
     """
 
+    _: KW_ONLY
+    lr: float = 3e-3
+    max_grad_norm: float | None = 1.0
+
     _parameter_constraints = {
         **FromStart._parameter_constraints,
         **SupervisedReconstructor._parameter_constraints,
     }
-
-    def __init__(
-        self,
-        operator: Operator | None = None,
-        solver: Solver | None = None,
-        *,
-        start: Any = "adjoint",
-        noise: float | Noise = 0.0,
-        loss: LossLike = "l2",
-        lr: float = 3e-3,
-        optimizer: str | Optimizer = "adam",
-        lr_schedule: str | LearningRate = "cosine",
-        max_grad_norm: float | None = 1.0,
-        augment: bool = True,
-        max_epochs: int | None = None,
-        batch_size: int = 16,
-        early_stopping: bool | str = "auto",
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        tol: float = 0.0,
-        image_shape: tuple[int, ...] | None = None,
-        data_range: float | tuple[float, float] | None = None,
-        clip: tuple[float, float] | None = None,
-        precision: str = "float32",
-        device: str | torch.device = "auto",
-        checkpoint: str | PathLike[str] | Checkpoint | None = None,
-        warm_start: bool = False,
-        random_state: Any = None,
-        verbose: int = 0,
-    ):
-        self.operator = operator
-        self.solver = solver
-        self.start = start
-        self.noise = noise
-        self.loss = loss
-        self.lr = lr
-        self.optimizer = optimizer
-        self.lr_schedule = lr_schedule
-        self.max_grad_norm = max_grad_norm
-        self.augment = augment
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.image_shape = image_shape
-        self.data_range = data_range
-        self.clip = clip
-        self.precision = precision
-        self.device = device
-        self.checkpoint = checkpoint
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
 
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         chosen = self.solver
@@ -263,9 +151,9 @@ def default_solver(A: ForwardMap, data_range: tuple[float, float]) -> Solver:
     )
     if isinstance(A, LinearMap):
         how: dict[str, Any] = {"measurement_noise": levels[-1], "learnable": ("rho", "noise_level")}
-        return HQS(denoiser, _N_UPDATES, noise_level=levels, **how)
+        return HQS(denoiser, n_iter=_N_UPDATES, noise_level=levels, **how)
     learnable = ("step_size", "noise_level")
-    return ProximalGradient(denoiser, _N_UPDATES, noise_level=levels, learnable=learnable)
+    return ProximalGradient(denoiser, n_iter=_N_UPDATES, noise_level=levels, learnable=learnable)
 
 
 class _Unrolled(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -57,7 +58,9 @@ class Loss(ParameterObject):
         return SumLoss(self, other) if isinstance(other, Loss) else NotImplemented
 
     def __mul__(self, factor: Any) -> ScaledLoss:
-        return ScaledLoss(self, float(factor)) if isinstance(factor, Real) else NotImplemented
+        return (
+            ScaledLoss(self, factor=float(factor)) if isinstance(factor, Real) else NotImplemented
+        )
 
     __rmul__ = __mul__
 
@@ -85,11 +88,10 @@ class SumLoss(Loss):
     L2() + 0.1 * L1(reduction='sum')
     """
 
-    _parameter_constraints = {"first": [Loss], "second": [Loss]}
+    first: Loss
+    second: Loss
 
-    def __init__(self, first: Loss, second: Loss):
-        self.first = first
-        self.second = second
+    _parameter_constraints = {"first": [Loss], "second": [Loss]}
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return f"{self.first!r} + {_in_brackets(self.second)}"
@@ -129,14 +131,14 @@ class ScaledLoss(Loss):
     0.5 * L1()
     """
 
+    loss: Loss
+    _: KW_ONLY
+    factor: float = 1.0
+
     _parameter_constraints = {
         "loss": [Loss],
         "factor": [Interval(Real, 0, None, closed="left")],
     }
-
-    def __init__(self, loss: Loss, factor: float = 1.0):
-        self.loss = loss
-        self.factor = factor
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return f"{self.factor!r} * {_in_brackets(self.loss)}"

@@ -37,10 +37,9 @@ class FunctionLoss(Loss):
     tensor([1.])
     """
 
-    _parameter_constraints = {"function": [callable]}
+    function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-    def __init__(self, function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
-        self.function = function
+    _parameter_constraints = {"function": [callable]}
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""

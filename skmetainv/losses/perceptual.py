@@ -6,6 +6,7 @@ import copy
 import functools
 import os
 import warnings
+from dataclasses import KW_ONLY
 from typing import Any
 
 import torch
@@ -74,21 +75,16 @@ class LPIPS(Loss):
     L2() + 0.1 * LPIPS(net='vgg', upsample=True)
     """
 
+    net: str = "alex"
+    _: KW_ONLY
+    weights: str | os.PathLike[str] | None = None
+    upsample: bool = False
+
     _parameter_constraints = {
         "net": [StrOptions(set(_LEAST_SIDE))],
         "weights": [str, os.PathLike, None],
         "upsample": ["boolean"],
     }
-
-    def __init__(
-        self,
-        net: str = "alex",
-        weights: str | os.PathLike[str] | None = None,
-        upsample: bool = False,
-    ):
-        self.net = net
-        self.weights = weights
-        self.upsample = upsample
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""

@@ -1,5 +1,7 @@
 """Absolute and squared errors."""
 
+from typing import ClassVar
+
 import torch
 
 from skmetainv.losses.base import Criterion, Loss
@@ -9,11 +11,10 @@ from skmetainv.parameters import StrOptions
 class _PowerLoss(Loss):
     """``|x - target|^power``, summed or averaged over the entries of each image."""
 
-    _parameter_constraints = {"reduction": [StrOptions({"mean", "sum"})]}
-    _power: int
+    reduction: str = "mean"
 
-    def __init__(self, reduction: str = "mean"):
-        self.reduction = reduction
+    _parameter_constraints = {"reduction": [StrOptions({"mean", "sum"})]}
+    _power: ClassVar[int]
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         self._validate_params()

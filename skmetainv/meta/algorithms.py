@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
 
 import torch
 
@@ -84,13 +84,11 @@ class Algorithm(ParameterObject):
         Weight of the proximal term of `objective`, None without one.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {}
-
-    learns: tuple[str, ...] = ("inner_lr", "inner_loss", "solver", "encoder", "refiner")
-    second_order: bool = True
-    moves_shared: bool = False
-    keeps_steps: bool = True
-    prox: float | None = None
+    learns: ClassVar[tuple[str, ...]] = ("inner_lr", "inner_loss", "solver", "encoder", "refiner")
+    second_order = True
+    moves_shared = False
+    keeps_steps = True
+    prox = cast("float | None", None)
 
     def objective(self, loss: InnerObjective) -> InnerObjective:
         """Return what the inner steps descend, in training and in prediction."""

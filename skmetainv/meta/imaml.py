@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 
 import torch
@@ -51,17 +52,16 @@ class IMAML(Algorithm):
     >>> est = MetaInverseSolver(algorithm=IMAML(prox=2.0), inner_lr_rule="fixed", n_inner=10)
     """
 
+    prox: float = 1.0
+    _: KW_ONLY
+    n_cg: int = 5
+
     learns = ("inner_loss", "solver", "encoder", "refiner")
     keeps_steps = False
-    prox: float
     _parameter_constraints = {
         "prox": [Interval(Real, 0, None, closed="neither")],
         "n_cg": [Interval(Integral, 1, None, closed="left")],
     }
-
-    def __init__(self, prox: float = 1.0, n_cg: int = 5):
-        self.prox = prox
-        self.n_cg = n_cg
 
     def objective(self, loss: InnerObjective) -> InnerObjective:
         """Return the inner loss with the proximal term."""

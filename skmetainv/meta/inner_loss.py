@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -69,6 +70,14 @@ class InnerLoss(ParameterObject):
     >>> est = MetaInverseSolver(inner_loss=InnerLoss(regularizer="tv", learnable=("weight",)))
     """
 
+    fidelity: LossLike = "l2"
+    _: KW_ONLY
+    regularizer: str | Denoiser | FrozenEstimator | None = None
+    weight: float = 0.01
+    proximity: float | None = None
+    of: str = "auto"
+    learnable: tuple[str, ...] = ()
+
     _parameter_constraints = {
         "fidelity": LOSS_CONSTRAINTS,
         "regularizer": [StrOptions({"tv"}), Denoiser, FrozenEstimator, None],
@@ -77,23 +86,6 @@ class InnerLoss(ParameterObject):
         "of": [StrOptions({"auto", "result", "start"})],
         "learnable": [tuple, list],
     }
-
-    def __init__(
-        self,
-        fidelity: LossLike = "l2",
-        *,
-        regularizer: str | Denoiser | FrozenEstimator | None = None,
-        weight: float = 0.01,
-        proximity: float | None = None,
-        of: str = "auto",
-        learnable: tuple[str, ...] = (),
-    ):
-        self.fidelity = fidelity
-        self.regularizer = regularizer
-        self.weight = weight
-        self.proximity = proximity
-        self.of = of
-        self.learnable = learnable
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 from typing import Any
 
@@ -47,22 +48,16 @@ class MAML(Algorithm):
     >>> est = MetaInverseSolver(algorithm=MAML(step_weights="uniform", anneal_epochs=5))
     """
 
+    first_order: bool = False
+    _: KW_ONLY
+    step_weights: str | Sequence[float] | None = None
+    anneal_epochs: int | None = None
+
     _parameter_constraints = {
         "first_order": ["boolean"],
         "step_weights": [StrOptions({"uniform"}), "array-like", None],
         "anneal_epochs": [Interval(Integral, 1, None, closed="left"), None],
     }
-
-    def __init__(
-        self,
-        first_order: bool = False,
-        *,
-        step_weights: str | Sequence[float] | None = None,
-        anneal_epochs: int | None = None,
-    ):
-        self.first_order = first_order
-        self.step_weights = step_weights
-        self.anneal_epochs = anneal_epochs
 
     @property
     def second_order(self) -> bool:  # type: ignore[override]

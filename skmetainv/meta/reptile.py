@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -47,6 +47,10 @@ class Reptile(Algorithm):
     >>> est = MetaInverseSolver(algorithm=Reptile(n_steps=8), inner_lr_rule="fixed")
     """
 
+    n_steps: int | None = None
+    _: KW_ONLY
+    step_size: float | None = None
+
     learns = ()
     moves_shared = True
     keeps_steps = False
@@ -54,10 +58,6 @@ class Reptile(Algorithm):
         "n_steps": [Interval(Integral, 1, None, closed="left"), None],
         "step_size": [Interval(Real, 0, None, closed="neither"), None],
     }
-
-    def __init__(self, n_steps: int | None = None, *, step_size: float | None = None):
-        self.n_steps = n_steps
-        self.step_size = step_size
 
     def check(self, m: int, learned: Mapping[str, Any]) -> None:
         """Check the hyper-parameters, see `Algorithm.check`."""

@@ -67,10 +67,9 @@ class FixedStepSize(StepSizeRule):
 class _LearnedStepSizes(StepSizeRule):
     """Numbers of which every inner step has its own; a subclass writes `_key` and `_shape`."""
 
-    _parameter_constraints = {"positive": ["boolean"]}
+    positive: bool = False
 
-    def __init__(self, positive: bool = False):
-        self.positive = positive
+    _parameter_constraints = {"positive": ["boolean"]}
 
     def _key(self, name: str) -> str:
         """Return what the step sizes of weight `name` are called."""

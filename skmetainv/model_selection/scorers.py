@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from numbers import Integral
 from typing import Any
 
@@ -74,6 +75,13 @@ class ImageScorer(ParameterObject):
     ... )
     """
 
+    metric: str | Sequence[str] = "psnr"
+    _: KW_ONLY
+    lpips: LPIPS | None = None
+    operator: Operator | None = None
+    noise: float | Noise | None = None
+    random_state: int = 0
+
     _parameter_constraints = {
         "metric": "no_validation",  # with `lpips`, by `chosen_metrics`
         "lpips": "no_validation",
@@ -81,21 +89,6 @@ class ImageScorer(ParameterObject):
         "noise": [*NOISE_CONSTRAINTS, None],
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }
-
-    def __init__(
-        self,
-        metric: str | Sequence[str] = "psnr",
-        *,
-        lpips: LPIPS | None = None,
-        operator: Operator | None = None,
-        noise: float | Noise | None = None,
-        random_state: int = 0,
-    ):
-        self.metric = metric
-        self.lpips = lpips
-        self.operator = operator
-        self.noise = noise
-        self.random_state = random_state
 
     @property
     def __name__(self) -> str:

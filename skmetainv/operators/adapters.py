@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 from typing import Any
 
 import numpy as np
@@ -99,21 +100,16 @@ class FunctionOperator(_Adapter):
     tensor([[[[3., 1., 2.]]]])
     """
 
+    forward: Callable[[Any], Any]
+    _: KW_ONLY
+    adjoint: Callable[[Any], Any] | None = None
+    linear: bool = False
+
     _parameter_constraints = {
         "forward": [callable],
         "adjoint": [callable, None],
         "linear": ["boolean"],
     }
-
-    def __init__(
-        self,
-        forward: Callable[[Any], Any],
-        adjoint: Callable[[Any], Any] | None = None,
-        linear: bool = False,
-    ):
-        self.forward = forward
-        self.adjoint = adjoint
-        self.linear = linear
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
@@ -173,14 +169,14 @@ class MatrixOperator(_Adapter):
     tensor([[6.]])
     """
 
+    matrix: Any
+    _: KW_ONLY
+    measurement_shape: Shape | None = None
+
     _parameter_constraints = {
         "matrix": "no_validation",
         "measurement_shape": [tuple, list, None],
     }
-
-    def __init__(self, matrix: Any, measurement_shape: Shape | None = None):
-        self.matrix = matrix
-        self.measurement_shape = measurement_shape
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
@@ -298,8 +294,7 @@ class DeepInverseOperator(_Adapter):
     (1, 4, 4)
     """
 
-    def __init__(self, physics: Any):
-        self.physics = physics
+    physics: Any
 
     def __getstate__(self) -> dict[str, Any]:
         # DeepInverse's physics hold functions without a name, which pickle alone does not take.

@@ -1,6 +1,8 @@
 """Convolutions: Gaussian, along a line, with any kernel; with every boundary."""
 
+from dataclasses import KW_ONLY
 from numbers import Real
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +15,34 @@ from skmetainv.parameters import Interval, StrOptions
 _BOUNDARY = [StrOptions({"circular", "valid", *PAD_MODES})]
 
 
-class Blur(Operator):
+class _Convolution(Operator):
+    """A convolution with a kernel of odd shape: a subclass has a `kernel` and a `boundary`."""
+
+    _: KW_ONLY
+    boundary: str = "circular"
+
+    kernel = cast("ArrayLike", None)
+
+    def build(self, image_shape: Shape) -> LinearMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        check_image(self, image_shape)
+        kernel = check_numbers(self.kernel, "kernel", self).astype(np.float64)
+        if kernel.ndim != 2 or kernel.size == 0:
+            raise ValueError(
+                f"The kernel of {type(self).__name__} must be an array of shape (rows, "
+                f"columns). Got shape {kernel.shape} instead."
+            )
+        if self.boundary == "valid" and any(np.array(kernel.shape) > image_shape[1:]):
+            raise ValueError(
+                f"With boundary='valid' {type(self).__name__} takes images that are not smaller "
+                f"than its kernel, {pixels(kernel.shape)}. Got images of "
+                f"{pixels(image_shape[1:])} instead, which boundary='reflect' takes."
+            )
+        return convolution(image_shape, kernel, self.boundary)
+
+
+class Blur(_Convolution):
     """``A(x) = k * x``, convolution of every channel with one kernel.
 
     Parameters
@@ -41,35 +70,15 @@ class Blur(Operator):
     tensor([[[[0.7500, 1.0000, 0.7500]]]])
     """
 
+    kernel: ArrayLike
+
     _parameter_constraints = {
         "kernel": ["array-like"],
         "boundary": _BOUNDARY,
     }
 
-    def __init__(self, kernel: ArrayLike, boundary: str = "circular"):
-        self.kernel = kernel
-        self.boundary = boundary
 
-    def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
-        check_image(self, image_shape)
-        kernel = check_numbers(self.kernel, "kernel", self).astype(np.float64)
-        if kernel.ndim != 2 or kernel.size == 0:
-            raise ValueError(
-                f"The kernel of {type(self).__name__} must be an array of shape (rows, "
-                f"columns). Got shape {kernel.shape} instead."
-            )
-        if self.boundary == "valid" and any(np.array(kernel.shape) > image_shape[1:]):
-            raise ValueError(
-                f"With boundary='valid' {type(self).__name__} takes images that are not smaller "
-                f"than its kernel, {pixels(kernel.shape)}. Got images of "
-                f"{pixels(image_shape[1:])} instead, which boundary='reflect' takes."
-            )
-        return convolution(image_shape, kernel, self.boundary)
-
-
-class GaussianBlur(Blur):
+class GaussianBlur(_Convolution):
     """``A(x) = k * x``, convolution with a sampled Gaussian kernel of sum 1.
 
     Parameters
@@ -96,16 +105,15 @@ class GaussianBlur(Blur):
     tensor(1.)
     """
 
+    sigma: float = 1.0
+    _: KW_ONLY
+    truncate: float = 4.0
+
     _parameter_constraints = {
         "sigma": [Interval(Real, 0, None, closed="neither")],
         "truncate": [Interval(Real, 0, None, closed="neither")],
         "boundary": _BOUNDARY,
     }
-
-    def __init__(self, sigma: float = 1.0, truncate: float = 4.0, boundary: str = "circular"):
-        self.sigma = sigma
-        self.truncate = truncate
-        self.boundary = boundary
 
     @property
     def kernel(self) -> np.ndarray:  # type: ignore[override]
@@ -114,7 +122,7 @@ class GaussianBlur(Blur):
         return np.outer(one, one)
 
 
-class MotionBlur(Blur):
+class MotionBlur(_Convolution):
     """Blur along a straight line: the camera, or the object, moves while the shutter is open.
 
     Parameters
@@ -138,16 +146,15 @@ class MotionBlur(Blur):
     (3, 5)
     """
 
+    length: float = 7.0
+    _: KW_ONLY
+    angle: float = 0.0
+
     _parameter_constraints = {
         "length": [Interval(Real, 0, None, closed="neither")],
         "angle": [Interval(Real, None, None, closed="neither")],
         "boundary": _BOUNDARY,
     }
-
-    def __init__(self, length: float = 7.0, angle: float = 0.0, boundary: str = "circular"):
-        self.length = length
-        self.angle = angle
-        self.boundary = boundary
 
     @property
     def kernel(self) -> np.ndarray:  # type: ignore[override]

@@ -42,10 +42,9 @@ class Mosaic(Operator):
               [1., 2.]]]])
     """
 
-    _parameter_constraints = {"pattern": [StrOptions({"RGGB", "BGGR", "GRBG", "GBRG"})]}
+    pattern: str = "RGGB"
 
-    def __init__(self, pattern: str = "RGGB"):
-        self.pattern = pattern
+    _parameter_constraints = {"pattern": [StrOptions({"RGGB", "BGGR", "GRBG", "GBRG"})]}
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
@@ -107,10 +106,9 @@ class Grayscale(Operator):
     tensor([[[[0.2125]]]])
     """
 
-    _parameter_constraints = {"weights": ["array-like"]}
+    weights: Sequence[float] = (0.2125, 0.7154, 0.0721)
 
-    def __init__(self, weights: Sequence[float] = (0.2125, 0.7154, 0.0721)):
-        self.weights = weights
+    _parameter_constraints = {"weights": ["array-like"]}
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""

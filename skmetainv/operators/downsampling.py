@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from numbers import Integral
 
 import numpy as np
@@ -54,14 +55,14 @@ class Downsampling(Operator):
     tensor([[[[2.5000, 4.5000]]]])
     """
 
+    factor: int = 2
+    _: KW_ONLY
+    prefilter: str = "area"
+
     _parameter_constraints = {
         "factor": [Interval(Integral, 1, None, closed="left")],
         "prefilter": [StrOptions({"nearest", "area", "gaussian", "bicubic"})],
     }
-
-    def __init__(self, factor: int = 2, prefilter: str = "area"):
-        self.factor = factor
-        self.prefilter = prefilter
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 from typing import Any
 
@@ -71,6 +72,13 @@ class FourierSampling(Operator):
     tensor(8)
     """
 
+    pattern: Any = "cartesian"
+    _: KW_ONLY
+    acceleration: float = 4.0
+    center_fraction: float = 0.08
+    complex_image: bool = False
+    random_state: int = 0
+
     _parameter_constraints = {
         "pattern": [StrOptions({"cartesian", "radial", "random"}), "array-like"],
         "acceleration": [Interval(Real, 1, None, closed="left")],
@@ -78,20 +86,6 @@ class FourierSampling(Operator):
         "complex_image": ["boolean"],
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }
-
-    def __init__(
-        self,
-        pattern: Any = "cartesian",
-        acceleration: float = 4.0,
-        center_fraction: float = 0.08,
-        complex_image: bool = False,
-        random_state: int = 0,
-    ):
-        self.pattern = pattern
-        self.acceleration = acceleration
-        self.center_fraction = center_fraction
-        self.complex_image = complex_image
-        self.random_state = random_state
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""

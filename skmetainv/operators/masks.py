@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -51,21 +52,16 @@ class Inpainting(Operator):
             [1., 1., 1.]])
     """
 
+    mask: Any = "center"
+    _: KW_ONLY
+    fraction: float = 1 / 3
+    box: tuple[int, int, int, int] | None = None
+
     _parameter_constraints = {
         "mask": [StrOptions({"center", "box"}), "array-like"],
         "fraction": [Interval(Real, 0, 1, closed="neither")],
         "box": [tuple, list, None],
     }
-
-    def __init__(
-        self,
-        mask: Any = "center",
-        fraction: float = 1 / 3,
-        box: tuple[int, int, int, int] | None = None,
-    ):
-        self.mask = mask
-        self.fraction = fraction
-        self.box = box
 
     def build(self, image_shape: Shape) -> MaskMap:
         """Return the map for images of one shape, see `Operator.build`."""
@@ -127,6 +123,11 @@ class MissingPixels(Operator):
     tensor(3.)
     """
 
+    observed: Any = 0.5
+    _: KW_ONLY
+    per_channel: bool = False
+    pattern: str = "random"
+
     _parameter_constraints = {
         "observed": [
             Interval(Real, 0, 1, closed="right"),
@@ -137,11 +138,6 @@ class MissingPixels(Operator):
         "per_channel": ["boolean"],
         "pattern": [StrOptions({"random", "side"})],
     }
-
-    def __init__(self, observed: Any = 0.5, per_channel: bool = False, pattern: str = "random"):
-        self.observed = observed
-        self.per_channel = per_channel
-        self.pattern = pattern
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from numbers import Real
 from typing import Any
 
@@ -44,16 +45,16 @@ class Saturation(Operator):
     tensor([[[[0.2000, 0.8000, 1.0000]]]])
     """
 
+    gain: float = 1.0
+    _: KW_ONLY
+    low: float = 0.0
+    high: float = 1.0
+
     _parameter_constraints = {
         "gain": [Interval(Real, 0, None, closed="neither")],
         "low": [Interval(Real, None, None, closed="neither")],
         "high": [Interval(Real, None, None, closed="neither")],
     }
-
-    def __init__(self, gain: float = 1.0, low: float = 0.0, high: float = 1.0):
-        self.gain = gain
-        self.low = low
-        self.high = high
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
@@ -105,10 +106,9 @@ class PhaseRetrieval(Operator):
     tensor([[[[2., 3.]]]])
     """
 
-    _parameter_constraints = {"operator": [Operator, None]}
+    operator: Operator | None = None
 
-    def __init__(self, operator: Operator | None = None):
-        self.operator = operator
+    _parameter_constraints = {"operator": [Operator, None]}
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from numbers import Real
 from typing import Any
 
@@ -105,15 +106,15 @@ class Operator(ParameterObject):
         return Sum(self, -other)
 
     def __neg__(self) -> Scaled:
-        return Scaled(self, -1.0)
+        return Scaled(self, factor=-1.0)
 
     def __mul__(self, factor: Any) -> Scaled:
-        return Scaled(self, _number(factor, "multiplied"))
+        return Scaled(self, factor=_number(factor, "multiplied"))
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: Any) -> Scaled:
-        return Scaled(self, 1 / _number(divisor, "divided"))
+        return Scaled(self, factor=1 / _number(divisor, "divided"))
 
 
 class Composition(Operator):
@@ -139,11 +140,10 @@ class Composition(Operator):
     (1, 8, 8)
     """
 
-    _parameter_constraints = {"outer": [Operator], "inner": [Operator]}
+    outer: Operator
+    inner: Operator
 
-    def __init__(self, outer: Operator, inner: Operator):
-        self.outer = outer
-        self.inner = inner
+    _parameter_constraints = {"outer": [Operator], "inner": [Operator]}
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         inner = _in_brackets(self.inner, Sum, Composition, Scaled)
@@ -183,14 +183,14 @@ class Scaled(Operator):
     0.5 * GaussianBlur(sigma=2.0)
     """
 
+    operator: Operator
+    _: KW_ONLY
+    factor: float = 1.0
+
     _parameter_constraints = {
         "operator": [Operator],
         "factor": [Interval(Real, None, None, closed="neither")],
     }
-
-    def __init__(self, operator: Operator, factor: float = 1.0):
-        self.operator = operator
-        self.factor = factor
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return f"{self.factor!r} * {_in_brackets(self.operator, Sum, Composition)}"
@@ -232,10 +232,9 @@ class Normalized(Operator):
     1.0
     """
 
-    _parameter_constraints = {"operator": [Operator]}
+    operator: Operator
 
-    def __init__(self, operator: Operator):
-        self.operator = operator
+    _parameter_constraints = {"operator": [Operator]}
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return f"{_in_brackets(self.operator, Sum, Composition, Scaled)}.normalize()"
@@ -269,11 +268,10 @@ class Sum(Operator):
     Identity() + -1.0 * GaussianBlur(sigma=2.0)
     """
 
-    _parameter_constraints = {"first": [Operator], "second": [Operator]}
+    first: Operator
+    second: Operator
 
-    def __init__(self, first: Operator, second: Operator):
-        self.first = first
-        self.second = second
+    _parameter_constraints = {"first": [Operator], "second": [Operator]}
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return f"{self.first!r} + {_in_brackets(self.second, Sum)}"
@@ -313,8 +311,7 @@ class Stack(Operator):
     (32,)
     """
 
-    def __init__(self, operators: Sequence[Operator]):
-        self.operators = operators
+    operators: Sequence[Operator]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, with `deep` those of every operator by its place."""

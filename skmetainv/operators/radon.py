@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -66,18 +67,16 @@ class Radon(Operator):
               [21., 12.,  3.]]]])
     """
 
+    angles: Any = 180
+    _: KW_ONLY
+    n_views: int | None = None
+    n_detectors: int | None = None
+
     _parameter_constraints = {
         "angles": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "n_views": [Interval(Integral, 1, None, closed="left"), None],
         "n_detectors": [Interval(Integral, 1, None, closed="left"), None],
     }
-
-    def __init__(
-        self, angles: Any = 180, n_views: int | None = None, n_detectors: int | None = None
-    ):
-        self.angles = angles
-        self.n_views = n_views
-        self.n_detectors = n_detectors
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 from typing import Any
 
@@ -63,6 +64,11 @@ class CompressedSensing(Operator):
     ((16,), tensor(2., dtype=torch.float64))
     """
 
+    n_measurements: Any = 0.25
+    _: KW_ONLY
+    matrix: str = "gaussian"
+    random_state: int = 0
+
     _parameter_constraints = {
         "n_measurements": [
             Interval(Real, 0, 1, closed="right"),
@@ -71,11 +77,6 @@ class CompressedSensing(Operator):
         "matrix": [StrOptions({"gaussian", "rademacher", "hadamard", "cosine"})],
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }
-
-    def __init__(self, n_measurements: Any = 0.25, matrix: str = "gaussian", random_state: int = 0):
-        self.n_measurements = n_measurements
-        self.matrix = matrix
-        self.random_state = random_state
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -72,12 +73,37 @@ Measure: TypeAlias = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
 class Reconstructor(Built, metaclass=ABCMeta):
     """What the estimators that restore images from measurements have in common.
 
-    A subclass has the parameters `operator`, `noise`, `image_shape`, `data_range`, `clip`,
-    `precision`, `device`, `batch_size` and `random_state`, writes `_begin`, and a `fit` that
-    calls `_fit`.
+    A subclass has the parameters `operator` and `noise`, writes `_begin`, and a `fit` that calls
+    `_fit`.
+
+    Parameters
+    ----------
+    batch_size : int, default=16
+        Images that are processed together.
+    image_shape : tuple of int, default=None
+        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
+        square if they can be, else one row.
+    data_range : float or (float, float), default=None
+        The largest value of images, or the least and the largest; all values are then taken as
+        they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
+        uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
+    clip : (float, float), default=None
+        Clip predictions to this range.
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of all draws: of masks and noise, and where something is trained, of its initial
+        weights, its batches and how images are augmented.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _: KW_ONLY
+    batch_size: int = 16
+    image_shape: tuple[int, ...] | None = None
+    data_range: float | tuple[float, float] | None = None
+    clip: tuple[float, float] | None = None
+    random_state: Any = None
+
+    operator = cast("Operator | None", None)
+    noise = cast("float | Noise", 0.0)
+    _parameter_constraints = {
         "operator": [Operator, None],
         "noise": NOISE_CONSTRAINTS,
         "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -88,16 +114,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
         "device": [str, torch.device],
         "random_state": ["random_state", np.random.Generator],
     }
-
-    operator: Operator | None
-    noise: float | Noise
-    batch_size: int
-    image_shape: tuple[int, ...] | None
-    data_range: Any
-    clip: tuple[float, float] | None
-    precision: str
-    device: str | torch.device
-    random_state: Any
 
     def predict(self, X: Any, *, image_shape: tuple[int, ...] | None = None) -> Any:
         """Restore images from measurements.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import KW_ONLY, replace
 from typing import Any, TypeVar
 
 import torch
@@ -28,17 +28,31 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.
 _PARTS_KEPT = 4
 
 
-class Built(ParameterObject):
-    """A fitted estimator's operator and networks, built for images of one shape and kept.
+class Fitted:
+    """What fitted estimators have."""
 
-    A subclass has the parameters `precision` and `device`, and adds to `_build_parts`.
-    """
-
-    precision: str
-    device: str | torch.device
     operator_: Operator
     _geometry_: Geometry
     _cache: dict[Any, Any]
+
+
+class Built(Fitted, ParameterObject):
+    """A fitted estimator's operator and networks, built for images of one shape and kept.
+
+    A subclass adds to `_build_parts`.
+
+    Parameters
+    ----------
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Floating-point type of all computations; with "bfloat16" networks take their products in
+        it, and weights, images and the physics are float32.
+    device : str or torch.device, default="auto"
+        "auto" takes a CUDA device when there is one, else the CPU.
+    """
+
+    _: KW_ONLY
+    precision: str = "float32"
+    device: str | torch.device = "auto"
 
     # ------------------------------------------------------------------ images of another size
 

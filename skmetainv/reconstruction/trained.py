@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
@@ -107,36 +108,53 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
 
     Parameters
     ----------
-    optimizer : {"adam", "adamw", "sgd"} or Optimizer
-        How gradients change the weights.
-    lr_schedule : {"constant", "cosine"} or LearningRate
-        What learning rates are multiplied by, over the epochs of `fit`.
-    max_grad_norm : float or None
-        Scale the gradient of all weights together down to this norm where it is larger.
-    augment : bool
-        Mirror and shift clean images, otherwise in every epoch.
-    max_epochs : int or None
-        How often `fit` sees every image; None is as often as makes enough steps.
-    early_stopping : bool or "auto"
-        Stop when the validation PSNR no longer rises, and keep the weights that had the best;
-        "auto" does so if there are enough images to hold some out.
-    validation_fraction : float
+    optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
+        How gradients change the weights, see `skmetainv.training`.
+    lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
+        What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
+    max_grad_norm : float, default=None
+        Scale gradients down to this norm where it is larger.
+    augment : bool, default=True
+        Mirror half of the clean images left to right, and shift all of them by up to a twelfth of
+        their height and width, otherwise in every epoch. Pairs that `fit` is given stay as they
+        are.
+    max_epochs : int, default=None
+        How often `fit` sees every image. None trains for 600 steps, and for two epochs at least.
+    early_stopping : bool or "auto", default="auto"
+        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
+        "auto" does so if `fit` has at least 1000 images.
+    validation_fraction : float, default=0.1
         Share of the images, drawn at random, that early stopping holds out where `fit` is given no
         `X_val`.
-    n_iter_no_change : int
+    n_iter_no_change : int, default=10
         Epochs in a row without a better PSNR, after which early stopping stops.
-    tol : float
+    tol : float, default=0.0
         By how many decibels it must be better.
-    checkpoint : path-like, Checkpoint or None
-        The file that `fit` writes from time to time, and goes on from.
-    warm_start : bool
-        Let `fit` begin with the weights of the last call.
-    verbose : int
+    checkpoint : path-like or Checkpoint, default=None
+        A file that `fit` writes from time to time and goes on from, see
+        `skmetainv.training.Checkpoint`.
+    warm_start : bool, default=False
+        Let `fit` begin with the weights of the last call, and add epochs to it.
+    verbose : int, default=0
         1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
         per epoch elsewhere.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _: KW_ONLY
+    optimizer: str | Optimizer = "adam"
+    lr_schedule: str | LearningRate = "cosine"
+    max_grad_norm: float | None = None
+    augment: bool = True
+    max_epochs: int | None = None
+    early_stopping: bool | str = "auto"
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    tol: float = 0.0
+    checkpoint: str | PathLike[str] | Checkpoint | None = None
+    warm_start: bool = False
+    verbose: int = 0
+
+    _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "optimizer": OPTIMIZER_CONSTRAINTS,
         "lr_schedule": LEARNING_RATE_CONSTRAINTS,
@@ -151,19 +169,6 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
     }
-
-    optimizer: str | Optimizer
-    lr_schedule: str | LearningRate
-    max_grad_norm: float | None
-    augment: bool
-    max_epochs: int | None
-    early_stopping: bool | str
-    validation_fraction: float
-    n_iter_no_change: int
-    tol: float
-    checkpoint: str | PathLike[str] | Checkpoint | None
-    warm_start: bool
-    verbose: int | bool
 
     #: What `history_` tells of the losses, by the names that the training loop is given.
     _figures: ClassVar[tuple[str, ...]] = ("loss",)

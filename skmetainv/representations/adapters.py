@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,6 @@ from skmetainv.representations.conditioned import (
     Conditioning,
     with_features,
 )
-from skmetainv.representations.encoder import Encoder
-from skmetainv.representations.refiner import Refiner
 
 
 class ModuleRepresentation(ConditionedRepresentation):
@@ -41,18 +40,6 @@ class ModuleRepresentation(ConditionedRepresentation):
         adapts all. The others are shared by all images.
     continuous : bool, default=False
         Whether the module has the same weights whatever the height and width of `image_shape`.
-    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
-        The image that the module's is added to: ``A' y / ||A||^2`` or ``A^+ y`` of a linear
-        operator, or what an estimator restores from the measurement, see
-        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`. 0 of the module
-        then is 0 of the image, whatever `data_range`. If the module's image begins at 0, training
-        begins at the quality of the residual.
-    encoder : Encoder or None, default=None
-        Predicts from the measurement, before the first inner step, one value per pixel and
-        channel, which is added to the module's image. Its weights then stand for images of one
-        height and width only.
-    refiner : Refiner or None, default=None
-        A convolutional network that corrects the image of `residual`.
 
     Notes
     -----
@@ -77,28 +64,17 @@ class ModuleRepresentation(ConditionedRepresentation):
     torch.Size([1, 1, 4, 5])
     """
 
+    factory: Callable[[tuple[int, ...]], nn.Module]
+    _: KW_ONLY
+    adapted: Sequence[str] | None = None
+    continuous: bool = False
+
     _parameter_constraints = {
         "factory": [callable],
         "adapted": [list, tuple, None],
         "continuous": ["boolean"],
         **ConditionedRepresentation._parameter_constraints,
     }
-
-    def __init__(
-        self,
-        factory: Callable[[tuple[int, ...]], nn.Module],
-        adapted: Sequence[str] | None = None,
-        continuous: bool = False,
-        residual: Any = None,
-        encoder: Encoder | None = None,
-        refiner: Refiner | None = None,
-    ):
-        self.factory = factory
-        self.adapted = adapted
-        self.continuous = continuous
-        self.residual = residual
-        self.encoder = encoder
-        self.refiner = refiner
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)

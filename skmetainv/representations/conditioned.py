@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,20 +39,25 @@ class ConditionedRepresentation(Representation):
 
     Parameters
     ----------
-    residual : {"adjoint", "pseudo_inverse"}, estimator or None
+    residual : {"adjoint", "pseudo_inverse"} or estimator, default=None
         The image that the network's is added to. An estimator restores it from the measurement:
         `skmetainv.LinearReconstructor`, a `ClassicalReconstructor`, `UNetReconstructor` or
         `UnrolledReconstructor`, for instance. `MetaInverseSolver` fits a copy with its own `fit`,
         unless it is in a `FrozenEstimator`. What was fitted to the training images restores them
         too well; so the starts of training images come from copies that were fitted to the other
         images (five parts, in turn), and those of `predict` from the copy that was fitted to all.
-    encoder : Encoder or None
+    encoder : Encoder, default=None
         What predicts features of the network from the measurement.
-    refiner : Refiner or None
+    refiner : Refiner, default=None
         What corrects the image of `residual`.
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    _: KW_ONLY
+    residual: Any = None
+    encoder: Encoder | None = None
+    refiner: Refiner | None = None
+
+    _parameter_constraints = {
         "residual": [
             StrOptions({"adjoint", "pseudo_inverse"}),
             _Estimator(["fit", "predict"]),
@@ -60,10 +66,6 @@ class ConditionedRepresentation(Representation):
         "encoder": [Encoder, None],
         "refiner": [Refiner, None],
     }
-
-    residual: Any
-    encoder: Encoder | None
-    refiner: Refiner | None
 
     def _conditioning(self) -> Conditioning:
         """Return what modules are built with: an estimator's image is given with the data."""

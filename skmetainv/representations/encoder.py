@@ -1,5 +1,6 @@
 """A convolutional network that reads a measurement before the first inner step."""
 
+from dataclasses import KW_ONLY
 from numbers import Integral
 from typing import Literal
 
@@ -62,21 +63,16 @@ class Encoder(ParameterObject):
     torch.Size([5, 1, 6, 6])
     """
 
+    width: int = 16
+    _: KW_ONLY
+    depth: int = 3
+    start: Literal["adjoint", "pseudo_inverse", "measurement"] = "adjoint"
+
     _parameter_constraints = {
         "width": [Interval(Integral, 1, None, closed="left")],
         "depth": [Interval(Integral, 1, None, closed="left")],
         "start": [StrOptions({"adjoint", "pseudo_inverse", "measurement"})],
     }
-
-    def __init__(
-        self,
-        width: int = 16,
-        depth: int = 3,
-        start: Literal["adjoint", "pseudo_inverse", "measurement"] = "adjoint",
-    ):
-        self.width = width
-        self.depth = depth
-        self.start = start
 
     def build(self, channels: int, n_features: int) -> "EncoderModule":
         """Return the network for images of one number of channels.

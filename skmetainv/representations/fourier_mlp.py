@@ -1,8 +1,8 @@
 """A ReLU network on random Fourier features of the coordinates."""
 
 import math
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +11,6 @@ from skmetainv.parameters import Interval
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
-from skmetainv.representations.encoder import Encoder
-from skmetainv.representations.refiner import Refiner
 
 
 class FourierMLP(ConditionedRepresentation):
@@ -38,16 +36,6 @@ class FourierMLP(ConditionedRepresentation):
         image's pixels alias: smaller images ask for less.
     random_state : int, default=0
         Seed of B.
-    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
-        The image that the network's is added to: ``A' y / ||A||^2`` or ``A^+ y`` of a linear
-        operator, or what an estimator restores from the measurement, see
-        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`. The last layer
-        then begins at 0, and 0 of the network is 0 of the image, whatever `data_range`.
-    encoder : Encoder or None, default=None
-        Predicts from the measurement a shift of each hidden unit, ``max(W h + b + s, 0)``, before
-        the first inner step. It needs a `depth` of at least 2.
-    refiner : Refiner or None, default=None
-        A convolutional network that corrects the image of `residual`.
 
     Notes
     -----
@@ -71,6 +59,13 @@ class FourierMLP(ConditionedRepresentation):
     torch.Size([1, 3, 4, 5])
     """
 
+    width: int = 256
+    _: KW_ONLY
+    depth: int = 4
+    n_frequencies: int = 128
+    sigma: float = 5.0
+    random_state: int = 0
+
     _parameter_constraints = {
         "width": [Interval(Integral, 1, None, closed="left")],
         "depth": [Interval(Integral, 1, None, closed="left")],
@@ -79,26 +74,6 @@ class FourierMLP(ConditionedRepresentation):
         "random_state": [Interval(Integral, 0, None, closed="left")],
         **ConditionedRepresentation._parameter_constraints,
     }
-
-    def __init__(
-        self,
-        width: int = 256,
-        depth: int = 4,
-        n_frequencies: int = 128,
-        sigma: float = 5.0,
-        random_state: int = 0,
-        residual: Any = None,
-        encoder: Encoder | None = None,
-        refiner: Refiner | None = None,
-    ):
-        self.width = width
-        self.depth = depth
-        self.n_frequencies = n_frequencies
-        self.sigma = sigma
-        self.random_state = random_state
-        self.residual = residual
-        self.encoder = encoder
-        self.refiner = refiner
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)

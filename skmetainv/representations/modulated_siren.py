@@ -1,6 +1,7 @@
 """A SIREN shared by all images, adapted to each through feature-wise modulations."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -11,8 +12,6 @@ from skmetainv.parameters import Interval, StrOptions
 from skmetainv.representations.base import ImageModule, Weights
 from skmetainv.representations.conditioned import ConditionedRepresentation, in_full_precision
 from skmetainv.representations.coordinates import Modulation
-from skmetainv.representations.encoder import Encoder
-from skmetainv.representations.refiner import Refiner
 from skmetainv.representations.siren import SirenModule
 
 _ADAPTED = {"shift": ("shift",), "scale_shift": ("scale", "shift"), "latent": ()}
@@ -46,16 +45,6 @@ class ModulatedSiren(ConditionedRepresentation):
         What is adapted to each image.
     latent_size : int, default=64
         Length of the vector that "latent" adapts.
-    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
-        The image that the network's is added to: ``A' y / ||A||^2`` or ``A^+ y`` of a linear
-        operator, or what an estimator restores from the measurement, see
-        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`. The last layer
-        then begins at 0, and 0 of the network is 0 of the image, whatever `data_range`.
-    encoder : Encoder or None, default=None
-        Predicts from the measurement, before the first inner step, shifts that are added to the
-        adapted ones.
-    refiner : Refiner or None, default=None
-        A convolutional network that corrects the image of `residual`.
 
     Notes
     -----
@@ -82,6 +71,13 @@ class ModulatedSiren(ConditionedRepresentation):
     torch.Size([1, 3, 4, 5])
     """
 
+    width: int = 256
+    _: KW_ONLY
+    depth: int = 5
+    omega_0: float = 30.0
+    modulation: Literal["shift", "scale_shift", "latent"] = "shift"
+    latent_size: int = 64
+
     _parameter_constraints = {
         "width": [Interval(Integral, 1, None, closed="left")],
         "depth": [Interval(Integral, 2, None, closed="left")],
@@ -90,26 +86,6 @@ class ModulatedSiren(ConditionedRepresentation):
         "latent_size": [Interval(Integral, 1, None, closed="left")],
         **ConditionedRepresentation._parameter_constraints,
     }
-
-    def __init__(
-        self,
-        width: int = 256,
-        depth: int = 5,
-        omega_0: float = 30.0,
-        modulation: Literal["shift", "scale_shift", "latent"] = "shift",
-        latent_size: int = 64,
-        residual: Any = None,
-        encoder: Encoder | None = None,
-        refiner: Refiner | None = None,
-    ):
-        self.width = width
-        self.depth = depth
-        self.omega_0 = omega_0
-        self.modulation = modulation
-        self.latent_size = latent_size
-        self.residual = residual
-        self.encoder = encoder
-        self.refiner = refiner
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)

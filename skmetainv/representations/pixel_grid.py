@@ -1,7 +1,6 @@
 """An image as its own weights."""
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +11,6 @@ from skmetainv.representations.conditioned import (
     ConditionedRepresentation,
     with_features,
 )
-from skmetainv.representations.encoder import Encoder
-from skmetainv.representations.refiner import Refiner
 
 
 class PixelGrid(ConditionedRepresentation):
@@ -24,17 +21,6 @@ class PixelGrid(ConditionedRepresentation):
     the best common start, and its step sizes per parameter are per pixel. The weights stand for
     images of one height and width only.
 
-    Parameters
-    ----------
-    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
-        The image to which ``r theta`` is added instead of ``c``: ``A' y / ||A||^2`` or ``A^+ y`` of
-        a linear operator, or what an estimator restores from the measurement, see
-        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`.
-    encoder : Encoder or None, default=None
-        Predicts from the measurement what is added to theta before the first inner step.
-    refiner : Refiner or None, default=None
-        A convolutional network that corrects the image of `residual`.
-
     Examples
     --------
     >>> import numpy as np
@@ -43,16 +29,6 @@ class PixelGrid(ConditionedRepresentation):
     >>> phi(phi.initial_weights(np.random.default_rng(0)))
     tensor([[[[0.5000, 0.5000, 0.5000]]]], dtype=torch.float64)
     """
-
-    def __init__(
-        self,
-        residual: Any = None,
-        encoder: Encoder | None = None,
-        refiner: Refiner | None = None,
-    ):
-        self.residual = residual
-        self.encoder = encoder
-        self.refiner = refiner
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)

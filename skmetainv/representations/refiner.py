@@ -1,5 +1,6 @@
 """A convolutional network that corrects the image a representation is added to."""
 
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 
 import numpy as np
@@ -54,16 +55,16 @@ class Refiner(ParameterObject):
     ['refiner.4.bias', 'refiner.4.weight']
     """
 
+    width: int = 32
+    _: KW_ONLY
+    depth: int = 5
+    lr: float = 1e-3
+
     _parameter_constraints = {
         "width": [Interval(Integral, 1, None, closed="left")],
         "depth": [Interval(Integral, 2, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="left")],
     }
-
-    def __init__(self, width: int = 32, depth: int = 5, lr: float = 1e-3):
-        self.width = width
-        self.depth = depth
-        self.lr = lr
 
     def build(self, channels: int) -> "RefinerModule":
         """Return the network for images of one number of channels.

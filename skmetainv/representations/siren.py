@@ -1,7 +1,7 @@
 """SIREN: a coordinate network with sine activations."""
 
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +10,6 @@ from skmetainv.parameters import Interval, StrOptions
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
-from skmetainv.representations.encoder import Encoder
-from skmetainv.representations.refiner import Refiner
 
 
 class Siren(ConditionedRepresentation):
@@ -29,16 +27,6 @@ class Siren(ConditionedRepresentation):
         Number of linear layers, the last one included: ``depth - 1`` sine layers.
     omega_0 : float, default=30.0
         Frequency of the sines.
-    residual : {"adjoint", "pseudo_inverse"}, estimator or None, default=None
-        The image that the network's is added to: ``A' y / ||A||^2`` or ``A^+ y`` of a linear
-        operator, or what an estimator restores from the measurement, see
-        :class:`~skmetainv.representations.conditioned.ConditionedRepresentation`. The last layer
-        then begins at 0, and 0 of the network is 0 of the image, whatever `data_range`.
-    encoder : Encoder or None, default=None
-        Predicts from the measurement a shift of each hidden unit, ``sin(omega_0 (W h + b + s))``,
-        before the first inner step. It needs a `depth` of at least 2.
-    refiner : Refiner or None, default=None
-        A convolutional network that corrects the image of `residual`.
     adapted : {"all", "last"}, default="all"
         The layers that Algorithm 1 adapts to each image. With "last" (almost no inner loop, ANIL)
         the image is linear in what is adapted, and all images share the hidden layers, which are
@@ -68,6 +56,12 @@ class Siren(ConditionedRepresentation):
     torch.Size([1, 3, 4, 5])
     """
 
+    width: int = 256
+    _: KW_ONLY
+    depth: int = 5
+    omega_0: float = 30.0
+    adapted: str = "all"
+
     _parameter_constraints = {
         "width": [Interval(Integral, 1, None, closed="left")],
         "depth": [Interval(Integral, 1, None, closed="left")],
@@ -75,24 +69,6 @@ class Siren(ConditionedRepresentation):
         "adapted": [StrOptions({"all", "last"})],
         **ConditionedRepresentation._parameter_constraints,
     }
-
-    def __init__(
-        self,
-        width: int = 256,
-        depth: int = 5,
-        omega_0: float = 30.0,
-        residual: Any = None,
-        encoder: Encoder | None = None,
-        refiner: Refiner | None = None,
-        adapted: str = "all",
-    ):
-        self.width = width
-        self.depth = depth
-        self.omega_0 = omega_0
-        self.residual = residual
-        self.encoder = encoder
-        self.refiner = refiner
-        self.adapted = adapted
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)

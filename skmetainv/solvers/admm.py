@@ -1,5 +1,6 @@
 """The alternating direction method of multipliers with a denoiser."""
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 import torch
@@ -55,22 +56,13 @@ class ADMM(PriorSolver):
     tensor([[[[0.0000, 1.5000]]]])
     """
 
+    _: KW_ONLY
+    n_iter: int = 10
+    rho: Any = "auto"
+    learnable: tuple[str, ...] = ()
+
     scheduled = ("rho", "noise_level")
     automatic = {"rho": (0.1, 1)}
-
-    def __init__(
-        self,
-        denoiser: Any = None,
-        n_iter: int = 10,
-        rho: Any = "auto",
-        noise_level: Any = None,
-        learnable: tuple[str, ...] = (),
-    ):
-        self.denoiser = denoiser
-        self.n_iter = n_iter
-        self.rho = rho
-        self.noise_level = noise_level
-        self.learnable = learnable
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

@@ -7,7 +7,7 @@ from copy import copy
 from itertools import compress
 from math import hypot, inf
 from numbers import Integral
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -42,15 +42,15 @@ class Solver(ParameterObject):
         ``||A||^2`` that it is multiplied by.
     """
 
-    scheduled: tuple[str, ...] = ()
-    automatic: Mapping[str, tuple[float, int]] = {}
-    _parameter_constraints: dict[str, list[Any]] = {
+    n_iter: int
+
+    learnable = tuple[str, ...]()
+    scheduled: ClassVar[tuple[str, ...]] = ()
+    automatic: ClassVar[Mapping[str, tuple[float, int]]] = {}
+    _parameter_constraints = {
         "n_iter": [Interval(Integral, 0, None, closed="left")],
         "learnable": [tuple, list],
     }
-
-    n_iter: int
-    learnable: tuple[str, ...] = ()
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:

@@ -1,5 +1,6 @@
 """Conjugate gradients on the normal equations."""
 
+from dataclasses import KW_ONLY
 from numbers import Real
 from typing import cast
 
@@ -89,16 +90,16 @@ class ConjugateGradient(Solver):
     tensor([[[[0.5000]]]])
     """
 
+    n_iter: int = 10
+    _: KW_ONLY
+    damping: float = 0.0
+    learnable: tuple[str, ...] = ()
+
     scheduled = ("damping",)
     _parameter_constraints = {
         **Solver._parameter_constraints,
         "damping": [Interval(Real, 0, None, closed="left")],
     }
-
-    def __init__(self, n_iter: int = 10, damping: float = 0.0, learnable: tuple[str, ...] = ()):
-        self.n_iter = n_iter
-        self.damping = damping
-        self.learnable = learnable
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 
 import torch
 from torch import nn
@@ -32,11 +33,11 @@ class FunctionSolver(Solver):
     tensor([[[[0.7500]]]])
     """
 
-    _parameter_constraints = {**Solver._parameter_constraints, "update": [callable]}
+    update: Callable[[torch.Tensor, DataTerm], torch.Tensor]
+    _: KW_ONLY
+    n_iter: int = 1
 
-    def __init__(self, update: Callable[[torch.Tensor, DataTerm], torch.Tensor], n_iter: int = 1):
-        self.update = update
-        self.n_iter = n_iter
+    _parameter_constraints = {**Solver._parameter_constraints, "update": [callable]}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

@@ -1,5 +1,6 @@
 """Gradient descent on the data fidelity."""
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 from skmetainv.operators import DataTerm, ForwardMap
@@ -41,13 +42,13 @@ class GradientDescent(Solver):
     tensor([[[[0.7500]]]])
     """
 
+    n_iter: int = 1
+    _: KW_ONLY
+    step_size: Any = "auto"
+    learnable: tuple[str, ...] = ()
+
     scheduled = ("step_size",)
     automatic = {"step_size": (0.9, -1)}
-
-    def __init__(self, n_iter: int = 1, step_size: Any = "auto", learnable: tuple[str, ...] = ()):
-        self.n_iter = n_iter
-        self.step_size = step_size
-        self.learnable = learnable
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

@@ -1,6 +1,7 @@
 """Half-quadratic splitting with a denoiser."""
 
 from copy import copy
+from dataclasses import KW_ONLY
 from numbers import Real
 from typing import Any
 
@@ -69,6 +70,14 @@ class HQS(PriorSolver):
     tensor(1.)
     """
 
+    _: KW_ONLY
+    n_iter: int = 8
+    rho: Any = None
+    measurement_noise: float = 0.01
+    weight: float = 0.23
+    denoise_first: bool = False
+    learnable: tuple[str, ...] = ()
+
     scheduled = ("rho", "noise_level")
     _parameter_constraints = {
         **PriorSolver._parameter_constraints,
@@ -76,26 +85,6 @@ class HQS(PriorSolver):
         "weight": [Interval(Real, 0, None, closed="neither")],
         "denoise_first": ["boolean"],
     }
-
-    def __init__(
-        self,
-        denoiser: Any = None,
-        n_iter: int = 8,
-        rho: Any = None,
-        noise_level: Any = None,
-        measurement_noise: float = 0.01,
-        weight: float = 0.23,
-        denoise_first: bool = False,
-        learnable: tuple[str, ...] = (),
-    ):
-        self.denoiser = denoiser
-        self.n_iter = n_iter
-        self.rho = rho
-        self.noise_level = noise_level
-        self.measurement_noise = measurement_noise
-        self.weight = weight
-        self.denoise_first = denoise_first
-        self.learnable = learnable
 
     def opened(self, image_shape: tuple[int, ...]) -> Solver:
         """Return a copy that learns what follows the usual schedule, see `Solver.opened`."""

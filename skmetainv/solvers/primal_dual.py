@@ -1,5 +1,6 @@
 """The primal-dual method of Chambolle and Pock for total variation."""
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 import torch
@@ -52,20 +53,14 @@ class PrimalDual(Solver):
     tensor([[[[0.5000, 1.5000]]]])
     """
 
+    n_iter: int = 100
+    _: KW_ONLY
+    weight: Any = "auto"
+    step_size: Any = "auto"
+    learnable: tuple[str, ...] = ()
+
     scheduled = ("weight", "step_size")
     automatic = {"weight": (0.01, 1), "step_size": (1.0, -1)}
-
-    def __init__(
-        self,
-        n_iter: int = 100,
-        weight: Any = "auto",
-        step_size: Any = "auto",
-        learnable: tuple[str, ...] = (),
-    ):
-        self.n_iter = n_iter
-        self.weight = weight
-        self.step_size = step_size
-        self.learnable = learnable
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

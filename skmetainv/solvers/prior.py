@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 import torch
@@ -17,13 +18,14 @@ from skmetainv.solvers.schedules import Schedule
 class PriorSolver(Solver):
     """A solver with the parameters `denoiser` and `noise_level`."""
 
-    _parameter_constraints: dict[str, list[Any]] = {
+    denoiser: Denoiser | FrozenEstimator | None = None
+    _: KW_ONLY
+    noise_level: Any = None
+
+    _parameter_constraints = {
         **Solver._parameter_constraints,
         "denoiser": [Denoiser, FrozenEstimator, None],
     }
-
-    denoiser: Denoiser | FrozenEstimator | None
-    noise_level: Any
 
     def opened(self, image_shape: tuple[int, ...]) -> Solver:
         """Return a copy whose open numbers may be changed, see `Solver.opened`.

@@ -1,5 +1,6 @@
 """Proximal gradient descent with a denoiser: ISTA and FISTA."""
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 import torch
@@ -55,25 +56,15 @@ class ProximalGradient(PriorSolver):
     tensor([[[[0.0000, 1.5000]]]])
     """
 
+    _: KW_ONLY
+    n_iter: int = 10
+    step_size: Any = "auto"
+    accelerated: bool = False
+    learnable: tuple[str, ...] = ()
+
     scheduled = ("step_size", "noise_level")
     automatic = {"step_size": (0.9, -1)}
     _parameter_constraints = {**PriorSolver._parameter_constraints, "accelerated": ["boolean"]}
-
-    def __init__(
-        self,
-        denoiser: Any = None,
-        n_iter: int = 10,
-        step_size: Any = "auto",
-        noise_level: Any = None,
-        accelerated: bool = False,
-        learnable: tuple[str, ...] = (),
-    ):
-        self.denoiser = denoiser
-        self.n_iter = n_iter
-        self.step_size = step_size
-        self.noise_level = noise_level
-        self.accelerated = accelerated
-        self.learnable = learnable
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

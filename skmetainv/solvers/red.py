@@ -1,5 +1,6 @@
 """Regularisation by denoising."""
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 import torch
@@ -68,32 +69,20 @@ class RED(PriorSolver):
     tensor(0.2500)
     """
 
+    _: KW_ONLY
+    n_iter: int = 3
+    rho: Any = "auto"
+    method: str = "fixed_point"
+    step_size: Any = None
+    beta: Any = None
+    learnable: tuple[str, ...] = ()
+
     scheduled = ("rho", "noise_level", "step_size", "beta")
     automatic = {"rho": (0.1, 1)}
     _parameter_constraints = {
         **PriorSolver._parameter_constraints,
         "method": [StrOptions({"fixed_point", "steepest_descent", "admm"})],
     }
-
-    def __init__(
-        self,
-        denoiser: Any = None,
-        n_iter: int = 3,
-        rho: Any = "auto",
-        noise_level: Any = None,
-        method: str = "fixed_point",
-        step_size: Any = None,
-        beta: Any = None,
-        learnable: tuple[str, ...] = (),
-    ):
-        self.denoiser = denoiser
-        self.n_iter = n_iter
-        self.rho = rho
-        self.noise_level = noise_level
-        self.method = method
-        self.step_size = step_size
-        self.beta = beta
-        self.learnable = learnable
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import KW_ONLY
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -48,22 +49,16 @@ class Checkpoint(ParameterObject):
     >>> est = MetaInverseSolver(checkpoint=Checkpoint("run.ckpt", minutes=5.0))
     """
 
+    path: str | PathLike[str]
+    _: KW_ONLY
+    minutes: float | None = 10.0
+    epochs: int | None = None
+
     _parameter_constraints = {
         "path": [str, PathLike],
         "minutes": [Interval(Real, 0, None, closed="left"), None],
         "epochs": [Interval(Integral, 1, None, closed="left"), None],
     }
-
-    def __init__(
-        self,
-        path: str | PathLike[str],
-        *,
-        minutes: float | None = 10.0,
-        epochs: int | None = None,
-    ):
-        self.path = path
-        self.minutes = minutes
-        self.epochs = epochs
 
     def build(self, identity: Mapping[str, Any]) -> Keeper:
         """Return what reads and writes the file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY
 from numbers import Real
 
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
@@ -19,7 +20,7 @@ class LearningRate(ParameterObject):
         Share of training in which the rates grow from 0 in equal steps.
     """
 
-    _parameter_constraints: dict = {"warmup": [Interval(Real, 0, 1, closed="left")]}
+    _parameter_constraints = {"warmup": [Interval(Real, 0, 1, closed="left")]}
 
     warmup: float = 0.0
 
@@ -43,8 +44,7 @@ class Constant(LearningRate):
         Share of training in which the rates grow from 0 in equal steps.
     """
 
-    def __init__(self, warmup: float = 0.0):
-        self.warmup = warmup
+    warmup: float = 0.0
 
     def after_warmup(self, done: float) -> float:
         """Return 1."""
@@ -66,14 +66,14 @@ class Cosine(LearningRate):
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR, 2017.
     """
 
+    warmup: float = 0.0
+    _: KW_ONLY
+    final: float = 0.0
+
     _parameter_constraints = {
         **LearningRate._parameter_constraints,
         "final": [Interval(Real, 0, 1, closed="both")],
     }
-
-    def __init__(self, warmup: float = 0.0, final: float = 0.0):
-        self.warmup = warmup
-        self.final = final
 
     def after_warmup(self, done: float) -> float:
         """Return the cosine."""

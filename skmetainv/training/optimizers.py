@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY
 from numbers import Real
 from typing import Any
 
@@ -47,11 +48,11 @@ class Adam(Optimizer):
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR, 2015.
     """
 
-    _parameter_constraints = {"beta_1": [_SHARE], "beta_2": [_SHARE]}
+    beta_1: float = 0.9
+    _: KW_ONLY
+    beta_2: float = 0.999
 
-    def __init__(self, beta_1: float = 0.9, beta_2: float = 0.999):
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
+    _parameter_constraints = {"beta_1": [_SHARE], "beta_2": [_SHARE]}
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.Adam`, see `Optimizer.build`."""
@@ -74,16 +75,16 @@ class AdamW(Optimizer):
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR, 2019.
     """
 
+    weight_decay: float = 0.01
+    _: KW_ONLY
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+
     _parameter_constraints = {
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "beta_1": [_SHARE],
         "beta_2": [_SHARE],
     }
-
-    def __init__(self, weight_decay: float = 0.01, beta_1: float = 0.9, beta_2: float = 0.999):
-        self.weight_decay = weight_decay
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.AdamW`, see `Optimizer.build`."""
@@ -103,11 +104,11 @@ class SGD(Optimizer):
         Look ahead along the momentum, which must be positive.
     """
 
-    _parameter_constraints = {"momentum": [_SHARE], "nesterov": ["boolean"]}
+    momentum: float = 0.0
+    _: KW_ONLY
+    nesterov: bool = False
 
-    def __init__(self, momentum: float = 0.0, nesterov: bool = False):
-        self.momentum = momentum
-        self.nesterov = nesterov
+    _parameter_constraints = {"momentum": [_SHARE], "nesterov": ["boolean"]}
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.SGD`, see `Optimizer.build`."""
