@@ -41,6 +41,7 @@ from skmetainv.representations import (
     Siren,
 )
 from skmetainv.solvers import GradientDescent
+from skmetainv.training import Adam
 
 SIZE, N_VALIDATION, N_TEST, ROUND = 32, 300, 500, 100
 
@@ -72,7 +73,7 @@ BASE = {
     "outer_lr": 3e-4,
     "max_epochs": 1,
     "batch_size": 5,
-    "lr_schedule": "constant",
+    "optimizer": Adam(schedule="constant", max_grad_norm=None),
     "augment": False,
     "early_stopping": False,
     "device": "cpu",

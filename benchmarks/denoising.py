@@ -24,6 +24,7 @@ from benchmarks.record import save
 from skmetainv.denoisers import DnCNN, TotalVariation, Wavelet
 from skmetainv.metrics import psnr
 from skmetainv.noise import GaussianNoise
+from skmetainv.training import Adam
 
 SUFFIXES = {".jpg", ".png"}
 # Mean over Set12 at noise level 25: Zhang et al. (2017), table III, DnCNN-S with 17 layers.
@@ -126,7 +127,7 @@ def main():
         noise_level=noise_level,
         depth=options.depth,
         width=options.width,
-        lr_schedule="constant",
+        optimizer=Adam(schedule="constant"),
         max_epochs=options.epochs,
         random_state=0,
     )

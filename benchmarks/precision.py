@@ -28,6 +28,7 @@ from skmetainv.model_selection import standard_error
 from skmetainv.operators import Inpainting
 from skmetainv.representations import Siren
 from skmetainv.solvers import GradientDescent
+from skmetainv.training import Adam
 
 SEEDS = range(3)
 N_INNER = (1, 3, 6, 12)
@@ -47,7 +48,7 @@ def make_estimator(random_state=0):
         init=Siren(width=128),
         inner_lr=3.0,
         inner_lr_rule="per_parameter",
-        lr_schedule="constant",
+        optimizer=Adam(schedule="constant"),
         augment=False,
         max_epochs=15,
         batch_size=5,

@@ -29,6 +29,7 @@ from skmetainv.model_selection import psnr_scorer
 from skmetainv.operators import GaussianBlur
 from skmetainv.representations import Siren
 from skmetainv.solvers import RED
+from skmetainv.training import Adam
 
 SOLVER_GRID = {"solver__n_iter": [1, 3], "solver__denoiser__depth": [3, 5]}
 GRID = {"n_inner": [1, 3], "inner_lr": [3.0, 30.0, 300.0], **SOLVER_GRID}
@@ -41,7 +42,6 @@ def make_estimators(random_state=0):
         noise_level=0.1,
         width=16,
         lr=3e-3,
-        lr_schedule="cosine",
         max_epochs=20,
         batch_size=4,
         device="cpu",
@@ -58,7 +58,7 @@ def make_estimators(random_state=0):
         inner_lr_rule="per_parameter",
         inner_loss=InnerLoss(of="result"),  # through the solver: its settings are searched, too
         outer_lr=3e-4,
-        lr_schedule="constant",
+        optimizer=Adam(schedule="constant"),
         augment=False,
         max_epochs=3,
         batch_size=5,

@@ -264,7 +264,7 @@ def described(value: Any) -> str:
 
 
 def _own_first(cls: type[ParameterObject]) -> Signature:
-    """Return the signature of the constructor, with inherited keywords behind those of the class."""
+    """Return the constructor's signature, with inherited keywords after those of the class."""
     depth: dict[str, int] = {}
     for k, base in enumerate(cls.__mro__):
         depth = dict.fromkeys(vars(base).get("__annotations__", ()), k) | depth

@@ -29,6 +29,7 @@ from skmetainv.meta import (
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels
 from skmetainv.representations import Encoder, ImageModule, ModulatedSiren, PixelGrid, Siren
 from skmetainv.solvers import RED, GradientDescent
+from skmetainv.training import SGD
 
 SHAPE = (1, 3, 4)
 N = 12
@@ -300,7 +301,7 @@ def on_pixels(**options):
             "n_inner": 2,
             "inner_lr_rule": "fixed",
             "inner_lr": 5.0,
-            "optimizer": "sgd",
+            "optimizer": SGD(schedule="constant", max_grad_norm=None),
             "max_epochs": 1,
             "precision": "float64",
             "random_state": 0,

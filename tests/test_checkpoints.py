@@ -41,7 +41,7 @@ from skmetainv.reconstruction.identity import parameter_identity
 from skmetainv.representations import Encoder, ModulatedSiren, Refiner, Siren
 from skmetainv.solvers import HQS, RED
 from skmetainv.storage import DamagedFileError, read, write
-from skmetainv.training import SGD, AdamW, Checkpoint, Constant, Cosine
+from skmetainv.training import SGD, AdamW, Checkpoint, Constant, Cosine, EarlyStopping
 
 # In batches of 3, the last of 2: two steps in an epoch.
 FACES = load_faces()[:9, ::3, ::3].astype(float)
@@ -249,7 +249,7 @@ def trained(est, *data, at=None, happens=die, **checkpoint):
 TINY = DnCNN(depth=2, width=2, max_epochs=1)
 PAIRS = small(MissingPixels(), noise=0.1).simulate(LEARNED, random_state=0), LEARNED
 RAGGED = [FACES[0], FACES[1, :7], FACES[2, 1:], FACES[3, :, :6], FACES[4]]
-EARLY = {"early_stopping": True, "validation_fraction": 0.3}
+EARLY = {"early_stopping": EarlyStopping(validation_fraction=0.3)}
 
 CASES = {
     "plain": (small(), LEARNED),
@@ -258,20 +258,20 @@ CASES = {
     "validation": (small(MissingPixels(), noise=0.1), LEARNED, None, HELD_OUT),
     "early stopping": (small(GaussianBlur(), noise=0.1, **EARLY), FACES[:8]),
     "early stopping that stops": (
-        small(early_stopping=True, n_iter_no_change=2, max_epochs=9),
+        small(early_stopping=EarlyStopping(2), max_epochs=9),
         np.ones_like(LEARNED),
         None,
         np.zeros_like(HELD_OUT),
     ),
     "cosine and AdamW": (
-        small(optimizer=AdamW(0.1), lr_schedule=Cosine(warmup=0.3), max_grad_norm=0.01),
+        small(optimizer=AdamW(0.1, schedule=Cosine(warmup=0.3), max_grad_norm=0.01)),
         LEARNED,
     ),
     "warm-up and momentum": (
-        small(optimizer=SGD(0.9, nesterov=True), lr_schedule=Constant(warmup=0.5), outer_lr=0.1),
+        small(optimizer=SGD(0.9, nesterov=True, schedule=Constant(0.5)), outer_lr=0.1),
         LEARNED,
     ),
-    "plain SGD": (small(optimizer="sgd", lr_schedule="cosine"), LEARNED),
+    "plain SGD": (small(optimizer="sgd"), LEARNED),
     "MAML of changing weights": (
         small(algorithm=MAML(step_weights="uniform", anneal_epochs=3)),
         LEARNED,
@@ -305,7 +305,7 @@ CASES = {
         ),
         *(FACES[:8], None, None, None, np.arange(8) // 2),
     ),
-    "denoiser": (small_denoiser(lr_schedule="cosine"), LEARNED),
+    "denoiser": (small_denoiser(optimizer="adam"), LEARNED),
     "denoiser of bounded norm": (
         small_denoiser(spectral_norm=0.3, optimizer=SGD(0.9), noise_level=(0.0, 0.2)),
         LEARNED,
@@ -367,7 +367,7 @@ class KilledAtLine:
 
 def test_training_may_be_killed_before_any_line(path):
     """In the midst of steps, of validation, of the writing of the file."""
-    est = small(lr_schedule="cosine", max_epochs=2, **EARLY)
+    est = small(optimizer="adam", max_epochs=2, **EARLY)
     expected = told(trained(est, LEARNED)[0])
     tracer = KilledAtLine()
     assert_same_bits(told(tracer.fit(est, LEARNED, path=path)), expected)
@@ -908,7 +908,7 @@ def identities():
         "tensors": small(outer_loss=WithTensors()),
         "a denoiser": small(solver=RED(small_denoiser())),
         "a fitted denoiser": small(solver=frozen()),
-        "of a denoiser": small_denoiser(loss=absolute, optimizer=AdamW(), lr_schedule=Cosine()),
+        "of a denoiser": small_denoiser(loss=absolute, optimizer=AdamW(schedule=Cosine())),
     }
     return {
         name: {key: told["digest"] for key, told in parameter_identity(est).items()}

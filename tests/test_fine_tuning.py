@@ -13,6 +13,7 @@ from skmetainv.denoisers import DnCNN, FunctionDenoiser
 from skmetainv.operators import GaussianBlur
 from skmetainv.representations import Siren
 from skmetainv.solvers import (
+from skmetainv.training import SGD
     HQS,
     RED,
     ConjugateGradient,
@@ -107,7 +108,7 @@ def test_its_learning_rate_is_its_own():
     assert of_solver(still)["step_size.logarithm"] == pytest.approx(np.log(0.5), rel=1e-6)
     assert not np.array_equal(still.weights_["init.0.bias"], _initial_bias(still))
     # one step of gradient descent: the displacement is proportional to the rate
-    once = {"optimizer": "sgd", "batch_size": len(FACES), "precision": "float64"}
+    once = {"optimizer": SGD(schedule="constant", max_grad_norm=None), "batch_size": len(FACES), "precision": "float64"}
     moves = [
         of_solver(tuned(solver, solver_lr=rate, **once).fit(FACES))["step_size.logarithm"]
         - np.log(0.5)

@@ -31,9 +31,9 @@ from skmetainv.denoisers import DnCNN
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import compare, psnr_scorer
 from skmetainv.operators import GaussianBlur, MissingPixels
-from skmetainv.reconstruction import trained
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS
+from skmetainv.training import SGD, EarlyStopping, early_stopping
 from skmetainv.training.progress import Progress
 
 # In batches of 3: two steps in an epoch.
@@ -142,7 +142,7 @@ def test_images_of_other_people_are_never_learned_from(make):
 @pytest.mark.parametrize("fraction", [0.1, 0.3])
 def test_a_fraction_is_held_out_and_never_learned_from(make, fraction):
     loss = Loss()
-    parameters = {"early_stopping": True, "validation_fraction": fraction}
+    parameters = {"early_stopping": EarlyStopping(validation_fraction=fraction)}
     est = make(**parameters, **{LOSS[make]: loss}).fit(FACES)
     counts = np.array(loss.n_times_seen(FACES))
     held_out = counts == 0
@@ -161,7 +161,7 @@ def test_which_images_are_held_out_is_drawn_by_the_seed():
     chosen = []
     for seed in (0, 0, 1):
         loss = Loss()
-        parameters = {"early_stopping": True, "validation_fraction": 0.3, "max_epochs": 1}
+        parameters = {"early_stopping": EarlyStopping(validation_fraction=0.3), "max_epochs": 1}
         meta(random_state=seed, outer_loss=loss, **parameters).fit(FACES)
         chosen.append(loss.n_times_seen(FACES))
     assert chosen[0] == chosen[1]
@@ -171,7 +171,9 @@ def test_which_images_are_held_out_is_drawn_by_the_seed():
 def test_a_fraction_of_pairs_stays_paired():
     measured = meta().simulate(FACES, random_state=0)
     loss = Loss()
-    est = meta(early_stopping=True, validation_fraction=0.3, outer_loss=loss).fit(measured, FACES)
+    est = meta(early_stopping=EarlyStopping(validation_fraction=0.3), outer_loss=loss).fit(
+        measured, FACES
+    )
     held_out = np.array(loss.n_times_seen(FACES)) == 0
     best = max(est.history_["validation_psnr"])
     assert est.score(measured[held_out], FACES[held_out]) == pytest.approx(best, rel=1e-6)
@@ -200,7 +202,7 @@ def test_validation_images_that_are_wrong_are_named_before_training(make, images
 
 
 def test_a_fraction_that_leaves_nothing_is_refused():
-    est = meta(early_stopping=True, validation_fraction=0.9)
+    est = meta(early_stopping=EarlyStopping(validation_fraction=0.9))
     with pytest.raises(ValueError, match=r"'validation_fraction' parameter, 0\.9, of n_samples=5"):
         est.fit(FACES[:5])
 
@@ -211,7 +213,7 @@ def test_a_fraction_that_leaves_nothing_is_refused():
 @BOTH
 def test_early_stopping_stops_and_keeps_the_weights_of_the_best_epoch(make):
     """What learns to give ones soon restores zeros worse after every epoch."""
-    parameters = {"early_stopping": True, "n_iter_no_change": 2, "max_epochs": 20}
+    parameters = {"early_stopping": EarlyStopping(2), "max_epochs": 20}
     est = make(**parameters).fit(ONES, X_val=ZEROS)
     scores = est.history_["validation_psnr"]
     best = np.argmax(scores) + 1
@@ -224,7 +226,7 @@ def test_early_stopping_stops_and_keeps_the_weights_of_the_best_epoch(make):
 @BOTH
 def test_early_stopping_goes_on_while_scores_rise_by_more_than_tol(make):
     """What learns to give ones restores ones better after every epoch."""
-    parameters = {"early_stopping": True, "n_iter_no_change": 1, "max_epochs": 4}
+    parameters = {"early_stopping": EarlyStopping(1), "max_epochs": 4}
     est = make(**parameters).fit(ONES, X_val=ONES)
     assert est.n_iter_ == 4
     assert bits(est) == bits(make(max_epochs=4).fit(ONES))
@@ -277,7 +279,7 @@ def test_epochs_without_validation_have_nan_in_the_history():
 def test_a_partial_fit_may_change_the_optimiser(make):
     est = make(optimizer="adam").partial_fit(LEARNED)
     before = est.weights_
-    est.set_params(optimizer="sgd", max_grad_norm=1e-3).partial_fit(LEARNED)
+    est.set_params(optimizer=SGD(schedule="constant", max_grad_norm=1e-3)).partial_fit(LEARNED)
     moved = [np.abs(est.weights_[name] - w).max() for name, w in before.items()]
     assert 0 < max(moved) <= 2 * 1e-2 * 1e-3  # two steps of a small gradient, without momentum
 
@@ -285,7 +287,7 @@ def test_a_partial_fit_may_change_the_optimiser(make):
 @BOTH
 def test_images_are_held_out_where_they_suffice(make, monkeypatch):
     assert "validation_psnr" not in make(max_epochs=1).fit(LEARNED).history_
-    monkeypatch.setattr(trained, "_ENOUGH_TO_HOLD_OUT", len(LEARNED))
+    monkeypatch.setattr(early_stopping, "_ENOUGH_TO_HOLD_OUT", len(LEARNED))
     est = make(max_epochs=1).fit(LEARNED)
     assert len(est.history_["validation_psnr"]) == 1
     assert "validation_psnr" not in est.fit(LEARNED[1:]).history_

@@ -24,6 +24,7 @@ from skmetainv.solvers import (
     GradientDescent,
     PrimalDual,
 )
+from skmetainv.training import Adam, EarlyStopping
 
 FACES = load_faces()[:12, 4:22:3, 4:22:3].astype(float)  # 6 x 6
 NETWORK = DnCNN(depth=2, width=3, max_epochs=1, random_state=0).fit(FACES)
@@ -282,7 +283,7 @@ def test_reptile_has_no_gradient_for_them():
 def test_numbers_that_were_learned_stay_when_they_no_longer_are():
     est = small(solver=GradientDescent()).partial_fit(FACES)
     (before,) = (v.copy() for k, v in est.weights_.items() if k.startswith("solver."))
-    est.set_params(tune_solver=False, lr_schedule="constant").partial_fit(FACES)
+    est.set_params(tune_solver=False, optimizer=Adam(schedule="constant")).partial_fit(FACES)
     (after,) = (v for k, v in est.weights_.items() if k.startswith("solver."))
     np.testing.assert_array_equal(after, before)
 
@@ -340,7 +341,7 @@ def test_groups_are_held_out_as_wholes():
 
     groups, images = np.repeat(np.arange(6), 2), FACES.copy()
     images[:, 0, 0] = groups / 8  # exact in any precision
-    own = {"early_stopping": True, "validation_fraction": 0.4, "n_iter_no_change": 1}
+    own = {"early_stopping": EarlyStopping(1, validation_fraction=0.4)}
     small(init=Siren(3, depth=2, residual=Seen()), **own).fit(images, groups=groups)
     learned, *parts = fitted_to
     assert sorted(learned) == sorted(2 * list(set(learned)))
@@ -402,7 +403,7 @@ def test_numbers_that_are_named_begin_at_their_value():
 
 
 def test_streams_learn_at_a_constant_rate():
-    est = small(Inpainting(), max_epochs=None, lr_schedule="cosine")
+    est = small(Inpainting(), max_epochs=None, optimizer="adam")
     for n_images in (5, 12, 1):
         est.partial_fit(FACES[:n_images])
     assert est.history_["learning_rate"] == [est.outer_lr] * 3

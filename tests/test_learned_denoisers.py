@@ -22,6 +22,7 @@ from skmetainv.model_selection import psnr_scorer
 from skmetainv.operators import GaussianBlur, MissingPixels
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED
+from skmetainv.training import Adam
 
 FACES = load_faces()
 SMALL = {"depth": 3, "width": 4, "max_epochs": 1, "random_state": 0}
@@ -56,8 +57,8 @@ def test_a_tiny_one_learns_in_seconds(denoiser):
 
 
 def test_partial_fits_are_one_fit_to_the_bit():
-    once = small(max_epochs=3, lr_schedule="constant").fit(FACES[:9])
-    step_by_step = small(lr_schedule="constant")
+    once = small(max_epochs=3, optimizer=Adam(schedule="constant")).fit(FACES[:9])
+    step_by_step = small(optimizer=Adam(schedule="constant"))
     for _ in range(3):
         step_by_step.partial_fit(FACES[:9])
         step_by_step = pickle.loads(pickle.dumps(step_by_step))

@@ -25,7 +25,7 @@ from skmetainv.metrics import psnr
 from skmetainv.model_selection import standard_error
 from skmetainv.operators import GaussianBlur, MissingPixels
 from skmetainv.solvers import GradientDescent
-from skmetainv.training import TrainingLoop
+from skmetainv.training import TrainingLoop, as_optimizer
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_columns_of_a_table_are_trained_alike(table, preset):
     trained = trained_columns(table, preset).values()
     assert len(trained) > 1
     assert {own.batch_size for own in trained} == {5 if table < 3 else 3}
-    assert len({own.lr_schedule for own in trained}) == 1
+    assert len({as_optimizer(own.optimizer).schedule for own in trained}) == 1
     if preset != "quick":
         assert len({own.max_epochs for own in trained}) == 1
 

@@ -23,7 +23,7 @@ from skmetainv.operators import MissingPixels
 from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import Refiner, Siren
 from skmetainv.solvers import HQS, GradientDescent
-from skmetainv.training import Adam, Checkpoint
+from skmetainv.training import Adam, AdamW, Checkpoint, EarlyStopping
 from skmetainv.training.processes import join_processes
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -88,7 +88,7 @@ def measured_pairs(folder):
 
 
 def clipped_with_step_sizes_that_have_no_gradient(folder):
-    est = small(n_inner=0, optimizer="adamw", lr_schedule="cosine", max_grad_norm=1e-3)
+    est = small(n_inner=0, optimizer=AdamW(max_grad_norm=1e-3))
     return told(est.fit(LEARNED))
 
 
@@ -105,7 +105,7 @@ def partial_fits(folder):
 
 def early_stopping(folder):
     """The first score counts as better, the next two do not."""
-    est = small(early_stopping=True, validation_fraction=0.3, n_iter_no_change=2, tol=100.0)
+    est = small(early_stopping=EarlyStopping(2, min_delta=100.0, validation_fraction=0.3))
     return told(est.fit(LEARNED))
 
 

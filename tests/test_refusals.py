@@ -28,6 +28,7 @@ from skmetainv.operators import (
 )
 from skmetainv.representations import ModuleRepresentation, Siren
 from skmetainv.solvers import ADMM, HQS, RED, GradientDescent, ProximalGradient
+from skmetainv.training import Adam
 
 X = np.random.default_rng(0).random((4, 8, 8))
 MATRIX = np.ones((3, 64))
@@ -155,7 +156,7 @@ def test_a_denoiser_of_another_kind(value, line):
         ({"optimizer": "rmsprop"}, "{'adam', 'adamw', 'sgd'}"),
         ({"algorithm": "MAML"}, "{'fomaml', 'imaml', 'maml', 'reptile'}.*algorithm='maml'"),
         ({"inner_lr_rule": "per-step"}, "inner_lr_rule='per_step'"),
-        ({"lr_schedule": "cosine annealing"}, "lr_schedule='cosine'"),
+        ({"optimizer": Adam(schedule="cosine annealing")}, "schedule='cosine'"),
         ({"precision": "Float32"}, "{'bfloat16', 'float32', 'float64'}.*precision='float32'"),
         ({"noise": deepinv.physics.GaussianNoise(0.1)}, r"GaussianNoise\(\.\.\.\) of skmetainv"),
     ],

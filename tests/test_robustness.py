@@ -24,7 +24,7 @@ from skmetainv.representations import (
     Siren,
 )
 from skmetainv.solvers import HQS
-from skmetainv.training import SGD, Cosine, LearningRate
+from skmetainv.training import SGD, Adam, Cosine, LearningRate
 
 FACES = load_faces()[:12, 6:18, 6:18]
 
@@ -81,7 +81,7 @@ def test_training_on_step_sizes_that_are_shared_is_told():
 
 
 def test_a_schedule_that_is_over_is_told():
-    est = small(lr_schedule="cosine").partial_fit(FACES)
+    est = small(optimizer="adam").partial_fit(FACES)
     with pytest.warns(ConvergenceWarning, match="learning rate is 0"):
         est.partial_fit(FACES)
 
@@ -99,7 +99,7 @@ def test_a_schedule_that_is_over_is_told():
         {"algorithm": "reptile", "inner_lr_rule": "fixed", "recompute": True},
         {"outer_loss": {"lpip": 1.0}},
         {"optimizer": SGD(nesterov=True)},
-        {"lr_schedule": Cosine(warmup=2.0)},
+        {"optimizer": Adam(schedule=Cosine(warmup=2.0))},
         {"init": Siren(width=4, depth=2, encoder=Encoder()), "algorithm": Reptile()},
     ],
 )
@@ -195,7 +195,9 @@ def test_a_schedule_of_one_s_own():
         def after_warmup(self, done):
             return 1 - done / 2
 
-    rates = small(lr_schedule=Halving(), max_epochs=2).fit(FACES).history_["learning_rate"]
+    rates = (
+        small(optimizer=Adam(schedule=Halving()), max_epochs=2).fit(FACES).history_["learning_rate"]
+    )
     assert rates[1] < rates[0]
 
 

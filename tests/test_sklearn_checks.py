@@ -21,7 +21,7 @@ from skmetainv.noise import GaussianNoise
 from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
 from skmetainv.representations import Encoder, FourierMLP, ModulatedSiren, PixelGrid, Siren
 from skmetainv.solvers import ADMM, HQS, RED, GradientDescent, PrimalDual
-from skmetainv.training import Cosine
+from skmetainv.training import SGD, Cosine
 
 SMALL = {"init": Siren(width=8, depth=3), "max_epochs": 1, "batch_size": 50}
 
@@ -51,9 +51,7 @@ ESTIMATORS = [
         init=ModulatedSiren(width=8, depth=3, modulation="latent", latent_size=4),
         algorithm="reptile",
         inner_lr_rule="fixed",
-        optimizer="sgd",
-        lr_schedule=Cosine(warmup=0.1),
-        max_grad_norm=1.0,
+        optimizer=SGD(schedule=Cosine(warmup=0.1)),
         max_epochs=1,
     ),
     MetaInverseSolver(

@@ -39,6 +39,7 @@ from skmetainv.representations import (
     Siren,
 )
 from skmetainv.solvers import HQS, GradientDescent
+from skmetainv.training import Adam, EarlyStopping
 
 FACES = load_faces()[:14, ::3, ::3].astype(float)  # 9 x 9
 STILL = {"n_inner": 0, "outer_lr": 0.0, "max_epochs": 1, "random_state": 0}
@@ -125,7 +126,7 @@ def test_one_group_alone_is_learned_from_as_a_whole():
 def test_starts_of_held_out_images_come_from_what_learned_from_the_others():
     """Of early stopping: the weights that it keeps are those before them all."""
     x = labelled(range(6))
-    est = on_memory(early_stopping=True, validation_fraction=0.3).fit(x)
+    est = on_memory(early_stopping=EarlyStopping(validation_fraction=0.3)).fit(x)
     seen = residual_of(est.init_).seen_
     assert 0 < len(seen) < 6
     held_out = ~np.isclose(x[:, 0, 0][:, None], seen).any(axis=1)
@@ -288,8 +289,8 @@ def test_a_pickle_restores_the_same_bits():
 
 
 def test_partial_fits_are_one_fit():
-    once = default(lr_schedule="constant").fit(FACES)
-    twice = default(lr_schedule="constant")
+    once = default(optimizer=Adam(schedule="constant")).fit(FACES)
+    twice = default(optimizer=Adam(schedule="constant"))
     for _ in range(2):
         twice = pickle.loads(pickle.dumps(twice.partial_fit(FACES)))
     assert once.weights_.keys() == twice.weights_.keys()

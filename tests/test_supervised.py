@@ -41,11 +41,12 @@ from skmetainv.solvers import (
     PrimalDual,
     ProximalGradient,
 )
-from skmetainv.training import Checkpoint, TrainingLoop
+from skmetainv.training import SGD, Checkpoint, EarlyStopping, TrainingLoop
 
 FACES = load_faces()[:30, 6:18, 6:18]
 DENOISER = DnCNN(depth=3, width=4, max_epochs=2, random_state=0).fit(FACES)
 D = FrozenEstimator(DENOISER)
+DESCENT = SGD(schedule="constant", max_grad_norm=None)
 SOLVERS = {
     "gradient descent": GradientDescent(n_iter=4, step_size=[0.9, 0.8, 0.7, 0.6]),
     "conjugate gradients": ConjugateGradient(n_iter=3, damping=0.1),
@@ -110,7 +111,7 @@ def test_training_lifts_every_solver(name):
 def test_a_step_of_training_is_the_gradient_of_the_whole_solver():
     """One step of gradient descent on one batch, against finite differences of the loss."""
     operator, solver = GaussianBlur(sigma=1.0), RED(D, n_iter=2, rho=[0.2, 0.3])
-    own = {"noise": 0.02, "batch_size": 4, "loss": "l2", "optimizer": "sgd"}
+    own = {"noise": 0.02, "batch_size": 4, "loss": "l2", "optimizer": DESCENT}
     start = unrolled(operator, solver, lr=0.0, **own).fit(FACES[:4]).weights_
     stepped = unrolled(operator, solver, lr=1.0, **own).fit(FACES[:4]).weights_
     trained = unrolled(operator, solver, lr=0.0, **own)
@@ -460,7 +461,7 @@ def test_an_interrupted_fit_goes_on_from_its_checkpoint(name, tmp_path, monkeypa
 def test_pairs_early_stopping_and_losses(name):
     est = MAKERS[name](GaussianBlur(), noise=0.02)
     measured = est.simulate(FACES, random_state=1)
-    est.set_params(early_stopping=True, n_iter_no_change=1, tol=100.0, max_epochs=9)
+    est.set_params(early_stopping=EarlyStopping(1, min_delta=100.0), max_epochs=9)
     est.set_params(loss={"l1": 1.0, "ssim": 0.1})
     est.fit(measured, FACES)
     assert est.n_iter_ == 2

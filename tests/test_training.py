@@ -27,9 +27,9 @@ from skmetainv.training import (
     Adam,
     AdamW,
     Batches,
+    BestWeights,
     Constant,
     Cosine,
-    EarlyStopping,
     SimulatedPairs,
     TrainingLoop,
     as_learning_rate,
@@ -466,7 +466,7 @@ def test_the_rates_of_all_groups_are_multiplied():
 
 def test_partial_fits_and_a_warm_start_have_their_schedule_where_one_expects_it():
     """Partial fits share that of `max_epochs`; each `fit` has one of its own."""
-    schedule = {"lr_schedule": Cosine(warmup=0.25, final=0.1), "outer_lr": 0.02}
+    schedule = {"optimizer": Adam(schedule=Cosine(0.25, final=0.1)), "outer_lr": 0.02}
     once = small(**schedule).fit(FACES)
     halves = (2 * np.arange(4) + 1.5) / 8  # the middle of an epoch's last step
     rest = (halves - 0.25) / 0.75
@@ -488,19 +488,19 @@ def test_names_stand_for_schedules():
     assert isinstance(as_learning_rate("cosine"), Cosine)
     schedule = Cosine(final=0.5)
     assert as_learning_rate(schedule) is schedule
-    rates = small(lr_schedule="cosine").fit(FACES).history_["learning_rate"]
+    rates = small(optimizer="adam").fit(FACES).history_["learning_rate"]
     assert rates[0] > rates[1] > rates[2] > rates[3]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr_schedule": Cosine(warmup=1.0)}, "'warmup' parameter of Cosine"),
-        ({"lr_schedule": Cosine(final=1.5)}, "'final' parameter of Cosine"),
-        ({"lr_schedule": Constant(warmup=-0.1)}, "'warmup' parameter of Constant"),
-        ({"lr_schedule": "linear"}, "'lr_schedule' parameter of MetaInverseSolver"),
+        ({"optimizer": Adam(schedule=Cosine(warmup=1.0))}, "'warmup' parameter of Cosine"),
+        ({"optimizer": Adam(schedule=Cosine(final=1.5))}, "'final' parameter of Cosine"),
+        ({"optimizer": Adam(schedule=Constant(warmup=-0.1))}, "'warmup' parameter of Constant"),
+        ({"optimizer": Adam(schedule="linear")}, "'schedule' parameter of Adam"),
         ({"optimizer": "lion"}, "'optimizer' parameter of MetaInverseSolver"),
-        ({"max_grad_norm": 0.0}, "'max_grad_norm' parameter of MetaInverseSolver"),
+        ({"optimizer": SGD(max_grad_norm=0.0)}, "'max_grad_norm' parameter of SGD"),
     ],
 )
 def test_bad_options_of_training_are_named(options, message):
@@ -533,15 +533,16 @@ def test_the_mean_gradient_of_all_weights_together_is_clipped(max_norm):
 
 def test_an_estimator_s_step_is_clipped():
     """One step of SGD with rates of 1 moves all weights together by the largest norm."""
-    rates = {"outer_lr": 1.0, "inner_lr_lr": 1.0, "optimizer": "sgd", "precision": "float64"}
+    rates = {"outer_lr": 1.0, "inner_lr_lr": 1.0, "precision": "float64"}
     options = {"max_epochs": 1, "batch_size": 6, **rates}
     start = small(**options | {"outer_lr": 0.0, "inner_lr_lr": 0.0}).fit(FACES).weights_
 
-    def moved(**more):
-        weights = small(**options, **more).fit(FACES).weights_
+    def moved(max_grad_norm):
+        sgd = SGD(schedule="constant", max_grad_norm=max_grad_norm)
+        weights = small(**options, optimizer=sgd).fit(FACES).weights_
         return np.concatenate([np.ravel(w - start[name]) for name, w in weights.items()])
 
-    free, clipped = moved(), moved(max_grad_norm=1e-4)
+    free, clipped = moved(None), moved(1e-4)
     assert np.linalg.norm(free) > 1e-3
     np.testing.assert_allclose(clipped, 1e-4 * free / np.linalg.norm(free), rtol=1e-2, atol=1e-12)
 
@@ -551,14 +552,14 @@ def test_an_estimator_s_step_is_clipped():
 
 def stop_early(scores, **options):
     """Train by steps of 1 under given scores; return the epochs made and the best weight."""
-    w, stopping = zero(), EarlyStopping(**options)
+    w, stopping = zero(), BestWeights(**options)
     loop = TrainingLoop(
         numbered(2, 2),
         torch.optim.SGD([w], lr=1.0),
         {"w": w},
         max_epochs=len(scores),
         validate=iter(scores).__next__,
-        early_stopping=stopping,
+        best_weights=stopping,
     )
     for x, _ in loop:
         w.grad = torch.tensor(-2.0, dtype=torch.float64)  # the sum of two images
@@ -569,7 +570,7 @@ def stop_early(scores, **options):
 
 
 @pytest.mark.parametrize(
-    ("scores", "patience", "tol", "n_epochs", "best"),
+    ("scores", "patience", "min_delta", "n_epochs", "best"),
     [
         ([1, 2, 3, 4], 2, 0.0, 4, 4),
         ([1, 3, 2, 2.5, 9], 2, 0.0, 4, 2),
@@ -582,5 +583,5 @@ def stop_early(scores, **options):
         ([np.nan, 2, 3, 1, 1], 3, 0.0, 5, 3),
     ],
 )
-def test_early_stopping_waits_and_keeps_the_best(scores, patience, tol, n_epochs, best):
-    assert stop_early(scores, patience=patience, tol=tol) == (n_epochs, best)
+def test_early_stopping_waits_and_keeps_the_best(scores, patience, min_delta, n_epochs, best):
+    assert stop_early(scores, patience=patience, min_delta=min_delta) == (n_epochs, best)

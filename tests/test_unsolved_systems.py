@@ -16,7 +16,7 @@ from skmetainv.operators.maps.normal_equations import solve
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED
-from skmetainv.training import TrainingLoop
+from skmetainv.training import EarlyStopping, TrainingLoop
 
 IMAGES = np.random.default_rng(0).random((4, 8, 8))
 
@@ -195,8 +195,9 @@ def test_only_the_steps_in_which_they_were_are_skipped():
 
 
 def test_validation_between_steps_does_not_count():
-    est = UnrolledReconstructor(Radon(4), HQS(n_iter=1), max_epochs=2, early_stopping=True)
-    est.set_params(solver__learnable=("noise_level",), validation_fraction=0.5)
+    est = UnrolledReconstructor(Radon(4), HQS(n_iter=1), max_epochs=2)
+    stopping = EarlyStopping(validation_fraction=0.5)
+    est.set_params(solver__learnable=("noise_level",), early_stopping=stopping)
     restored = type(est)._restored_by
 
     def failing(self, G, A, y):

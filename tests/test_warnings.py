@@ -169,7 +169,7 @@ def interrupted_partial_fit(_):
 
 
 def schedule_that_is_over(_):
-    est = network(lr_schedule="cosine").partial_fit(FACES)
+    est = network(optimizer="adam").partial_fit(FACES)
     return lambda: est.partial_fit(FACES)
 
 

@@ -7,6 +7,7 @@ from skmetainv import LinearReconstructor
 from skmetainv.denoisers import DnCNN
 from skmetainv.representations import Refiner, Siren
 from skmetainv.solvers import HQS, RED, ProximalGradient
+from skmetainv.training import Adam
 
 N_SETTINGS = 20
 # The paper's own network, without a start, for half the epochs: it is slow. All else is as in the
@@ -77,7 +78,6 @@ def _unrolled(rng):
         width=int(rng.choice([16, 24, 32])),
         noise_level_input=True,
         lr=float(2e-3 * 3 ** rng.uniform(-1, 1)),
-        lr_schedule="cosine",
         max_epochs=int(rng.choice([20, 50])),
     )
     solver = [HQS, RED, ProximalGradient][rng.integers(3)](
@@ -88,7 +88,7 @@ def _unrolled(rng):
     return {
         "solver": solver,
         "start": str(rng.choice(["adjoint", "pseudo_inverse"])),
-        "max_grad_norm": [None, 1.0][rng.integers(2)],
+        "optimizer": Adam(max_grad_norm=[None, 1.0][rng.integers(2)]),
         **_training(rng, 2e-3),
     }
 

@@ -26,6 +26,7 @@ from skmetainv.meta import InnerLoss
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels, Operator
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED, GradientDescent
+from skmetainv.training import Adam
 
 # When RED has converged, and after how many updates it is stopped if it has not.
 _CONVERGED = {"max_iter": 200, "tol": 1e-4}
@@ -89,8 +90,7 @@ def columns(
     trained = {
         **common,
         "max_epochs": preset.epochs[table],
-        "lr_schedule": "constant",
-        "max_grad_norm": None,
+        "optimizer": Adam(schedule="constant", max_grad_norm=None),
         "augment": False,
         "early_stopping": False,
     }

@@ -7,6 +7,7 @@ from benchmarks.paper.columns import STEPS
 from benchmarks.paper.run import description
 from benchmarks.paper.settings import DEBLURRING, INPAINTING, MISSING, TUNED
 from skmetainv.metrics import psnr
+from skmetainv.training import Adam
 
 _OUTER = {"outer_lr": (3e-4, 1e-3)}
 _LR = {"lr": (3e-4, 1e-3, 3e-3, 1e-2)}
@@ -49,7 +50,7 @@ _SHORT = {
 
 # Then, in long training, what it takes to stay stable: with more inner steps, smaller initial step
 # sizes.
-_CLIPPED = {"max_grad_norm": (None, 0.1)}
+_CLIPPED = {"optimizer": tuple(Adam(max_grad_norm=norm) for norm in (None, 0.1))}
 _LONG = {
     INPAINTING: {
         **{f"Meta-{m}": {"inner_lr": (3.0, 10.0), **_CLIPPED} for m in STEPS},

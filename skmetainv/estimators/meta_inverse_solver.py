@@ -155,9 +155,6 @@ default="per_step"
         given stay as they are; a bound of the denoiser's norm is not kept.
     solver_lr : float, default=None
         Learning rate of the solver. None is `outer_lr`, and 0.03 for numbers alone.
-    max_grad_norm : float, default=None
-        Scale outer gradients down to this norm, of all that is learned together, where it is
-        larger.
     batch_size : int, default=16
         Images per outer step, and images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"

@@ -102,7 +102,6 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
 
     _: KW_ONLY
     lr: float = 3e-3
-    max_grad_norm: float | None = 1.0
 
     _parameter_constraints = {
         **FromStart._parameter_constraints,

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -23,7 +23,7 @@ from skmetainv.noise import as_noise
 from skmetainv.operators import Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import (
     Measure,
@@ -38,17 +38,17 @@ from skmetainv.reconstruction.identity import data_identity, outline, parameter_
 from skmetainv.reconstruction.validation import check_device, check_observed
 from skmetainv.training import (
     CHECKPOINT_CONSTRAINTS,
-    LEARNING_RATE_CONSTRAINTS,
+    EARLY_STOPPING_CONSTRAINTS,
     OPTIMIZER_CONSTRAINTS,
     Batches,
     Checkpoint,
     EarlyStopping,
-    LearningRate,
     MeasuredPairs,
     Optimizer,
     SimulatedPairs,
     TrainingLoop,
     as_checkpoint,
+    as_early_stopping,
     as_learning_rate,
     as_optimizer,
     continued,
@@ -65,8 +65,6 @@ from skmetainv.training.processes import (
 
 # The seed of validation measurements: those of `score`.
 _VALIDATION_SEED = 0
-# Fewer images are all needed for training.
-_ENOUGH_TO_HOLD_OUT = 1000
 
 
 class Learner(NamedTuple):
@@ -91,13 +89,15 @@ class Run(NamedTuple):
     groups: Any
     go_on: bool
     resumable: bool
-    stops_early: bool = False
+    stopping: EarlyStopping | None = None
 
 
 def _without_early_stopping(estimator: Any) -> bool:
-    if estimator.early_stopping is True:
-        raise AttributeError("partial_fit does not support early_stopping=True.")
-    return True
+    if estimator.early_stopping in (False, "auto"):
+        return True
+    raise AttributeError(
+        f"partial_fit does not support early_stopping={estimator.early_stopping!r}."
+    )
 
 
 class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
@@ -110,26 +110,15 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     ----------
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
         How gradients change the weights, see `skmetainv.training`.
-    lr_schedule : {"constant", "cosine"} or LearningRate, default="cosine"
-        What the learning rate is multiplied by in the course of `fit`, see `skmetainv.training`.
-    max_grad_norm : float, default=None
-        Scale gradients down to this norm where it is larger.
     augment : bool, default=True
         Mirror half of the clean images left to right, and shift all of them by up to a twelfth of
         their height and width, otherwise in every epoch. Pairs that `fit` is given stay as they
         are.
     max_epochs : int, default=None
         How often `fit` sees every image. None trains for 600 steps, and for two epochs at least.
-    early_stopping : bool or "auto", default="auto"
-        Stop when the validation PSNR no longer rises, and keep the weights that had the best.
-        "auto" does so if `fit` has at least 1000 images.
-    validation_fraction : float, default=0.1
-        Share of the images, drawn at random, that early stopping holds out where `fit` is given no
-        `X_val`.
-    n_iter_no_change : int, default=10
-        Epochs in a row without a better PSNR, after which early stopping stops.
-    tol : float, default=0.0
-        By how many decibels it must be better.
+    early_stopping : bool, "auto" or EarlyStopping, default="auto"
+        Stop when the validation PSNR no longer rises, and keep the best weights. "auto" does so if
+        `fit` has at least 1000 images. See `skmetainv.training.EarlyStopping`.
     checkpoint : path-like or Checkpoint, default=None
         A file that `fit` writes from time to time and goes on from, see
         `skmetainv.training.Checkpoint`.
@@ -142,14 +131,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
 
     _: KW_ONLY
     optimizer: str | Optimizer = "adam"
-    lr_schedule: str | LearningRate = "cosine"
-    max_grad_norm: float | None = None
     augment: bool = True
     max_epochs: int | None = None
-    early_stopping: bool | str = "auto"
-    validation_fraction: float = 0.1
-    n_iter_no_change: int = 10
-    tol: float = 0.0
+    early_stopping: bool | str | EarlyStopping = "auto"
     checkpoint: str | PathLike[str] | Checkpoint | None = None
     warm_start: bool = False
     verbose: int = 0
@@ -157,14 +141,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "optimizer": OPTIMIZER_CONSTRAINTS,
-        "lr_schedule": LEARNING_RATE_CONSTRAINTS,
-        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "augment": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
-        "early_stopping": ["boolean", StrOptions({"auto"})],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": EARLY_STOPPING_CONSTRAINTS,
         "checkpoint": CHECKPOINT_CONSTRAINTS,
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -356,9 +335,11 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         seed = told_by_first(lambda: own)
         if keeper is not None:
             seed = keeper.seed = seed if keeper.seed is None else keeper.seed
-        run = run._replace(stops_early=run.resumable and self._stops_early(len(problem.clean)))
-        if run.stops_early and not held_out:
-            problem, own = cut_off(problem, self.validation_fraction, seed)
+        if run.resumable:
+            stopping = as_early_stopping(self.early_stopping, len(problem.clean))
+            run = run._replace(stopping=stopping)
+        if run.stopping is not None and not held_out:
+            problem, own = cut_off(problem, run.stopping.validation_fraction, seed)
             held_out = [own]
         criterion = self._checked_training(problem)
         before = self._going_on() if run.go_on else self._begun(problem, seed)
@@ -395,16 +376,11 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         n_steps, n_epochs = self._enough
         return max(n_epochs, -(-n_steps // -(-n_images // self.batch_size)))
 
-    def _stops_early(self, n_images: int) -> bool:
-        """Return whether `fit` stops early on so many images."""
-        if self.early_stopping == "auto":
-            return n_images >= _ENOUGH_TO_HOLD_OUT
-        return bool(self.early_stopping)
-
     def _checked_training(self, problem: Problem) -> Criterion:
         """Return the criterion; what only training needs is checked before long work."""
-        as_optimizer(self.optimizer).build([{"params": [torch.zeros(1)], "lr": 0.0}])
-        as_learning_rate(self.lr_schedule)._validate_params()
+        chosen = as_optimizer(self.optimizer)
+        chosen.build([{"params": [torch.zeros(1)], "lr": 0.0}])
+        as_learning_rate(chosen.schedule)._validate_params()
         return as_loss(self._training_loss()).build(problem.geometry.data_range)
 
     def _going_on(self) -> dict[str, Any]:
@@ -429,11 +405,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         keeper: Any,
     ) -> TrainingLoop:
         """Return the loop that goes on from what was fitted before."""
-        optimizer = as_optimizer(self.optimizer).build(learner.groups)
+        chosen = as_optimizer(self.optimizer)
+        optimizer = chosen.build(learner.groups)
         if before["_optimizer_state_"].get("of") == type(optimizer).__name__:
             load_arrays(optimizer, before["_optimizer_state_"]["averages"])
         open_ended = not run.resumable and self.max_epochs is None
-        schedule = as_learning_rate("constant" if open_ended else self.lr_schedule)
+        schedule = as_learning_rate("constant" if open_ended else chosen.schedule)
         n_epochs = self._n_epochs(batches.n_images)
         if not run.resumable and before["n_iter_"] >= n_epochs and not schedule.factor(1.0):
             warn(
@@ -448,10 +425,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             first_epoch=before["n_iter_"],
             learning_rate=schedule,
             schedule=None if run.resumable else range(n_epochs),
-            max_grad_norm=self.max_grad_norm,
-            early_stopping=EarlyStopping(self.n_iter_no_change, self.tol)
-            if run.stops_early
-            else None,
+            max_grad_norm=chosen.max_grad_norm,
+            best_weights=None if run.stopping is None else run.stopping.build(),
             keeper=keeper,
             show_progress=bool(self.verbose),
         )
@@ -460,8 +435,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         self, loop: TrainingLoop, learner: Learner, before: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return the fitted attributes that training changed."""
-        stopping = loop.early_stopping
-        best = {} if stopping is None else stopping.best_weights
+        best = {} if loop.best_weights is None else loop.best_weights.best_weights
         told = empty_history(self._figures, validated=loop.validate is not None)
         return {
             "weights_": best or to_numpy(learner.weights),

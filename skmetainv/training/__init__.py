@@ -8,7 +8,12 @@ from skmetainv.training.batches import (
     WithStarts,
 )
 from skmetainv.training.checkpoints import CHECKPOINT_CONSTRAINTS, Checkpoint, as_checkpoint
-from skmetainv.training.early_stopping import EarlyStopping
+from skmetainv.training.early_stopping import (
+    EARLY_STOPPING_CONSTRAINTS,
+    BestWeights,
+    EarlyStopping,
+    as_early_stopping,
+)
 from skmetainv.training.figures import continued, empty_history
 from skmetainv.training.learning_rates import (
     LEARNING_RATE_CONSTRAINTS,
@@ -32,12 +37,14 @@ from skmetainv.training.patches import NoisyBatch, NoisyPatches
 
 __all__ = [
     "CHECKPOINT_CONSTRAINTS",
+    "EARLY_STOPPING_CONSTRAINTS",
     "LEARNING_RATE_CONSTRAINTS",
     "OPTIMIZER_CONSTRAINTS",
     "SGD",
     "Adam",
     "AdamW",
     "Batches",
+    "BestWeights",
     "Checkpoint",
     "Constant",
     "Cosine",
@@ -52,6 +59,7 @@ __all__ = [
     "TrainingLoop",
     "WithStarts",
     "as_checkpoint",
+    "as_early_stopping",
     "as_learning_rate",
     "as_optimizer",
     "continued",

@@ -3,27 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 
 from skmetainv.arrays import to_numpy
+from skmetainv.parameters import Interval, ParameterObject, StrOptions
+
+# "auto" stops early from this number of images on; fewer are all needed for training.
+_ENOUGH_TO_HOLD_OUT = 1000
 
 
-class EarlyStopping:
-    """Stop when the score no longer rises.
+class EarlyStopping(ParameterObject):
+    """Stop training when the validation PSNR no longer rises, and keep the best weights.
+
+    Parameters
+    ----------
+    patience : int, default=10
+        Number of epochs in a row without a better PSNR after which training stops.
+    min_delta : float, default=0.0
+        Rise of the PSNR, in decibels, that counts as better.
+    validation_fraction : float, default=0.1
+        Share of the images, drawn at random, that `fit` holds out if it is given no `X_val`.
+
+    Examples
+    --------
+    >>> from skmetainv import UNetReconstructor
+    >>> from skmetainv.training import EarlyStopping
+    >>> est = UNetReconstructor(early_stopping=EarlyStopping(patience=5), max_epochs=200)
+    """
+
+    patience: int = 10
+    _: KW_ONLY
+    min_delta: float = 0.0
+    validation_fraction: float = 0.1
+
+    _parameter_constraints = {
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "min_delta": [Interval(Real, 0, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    }
+
+    def build(self) -> BestWeights:
+        """Return what watches the score of a training."""
+        self._validate_params()
+        return BestWeights(self.patience, self.min_delta)
+
+
+#: What a parameter that says when to stop accepts.
+EARLY_STOPPING_CONSTRAINTS = ["boolean", StrOptions({"auto"}), EarlyStopping]
+
+
+def as_early_stopping(stopping: bool | str | EarlyStopping, n_images: int) -> EarlyStopping | None:
+    """Return when training on `n_images` images stops early; None if it does not."""
+    if isinstance(stopping, EarlyStopping):
+        return stopping
+    wanted = n_images >= _ENOUGH_TO_HOLD_OUT if stopping == "auto" else stopping
+    return EarlyStopping() if wanted else None
+
+
+class BestWeights:
+    """The weights of the best epoch so far, and whether to wait for a better one.
 
     Parameters
     ----------
     patience : int
-        Stop after so many epochs in a row without a better score.
-    tol : float
-        By how much a score must be better to count.
+        Number of epochs in a row without a better score after which training stops.
+    min_delta : float
+        Rise of the score that counts as better.
     """
 
-    def __init__(self, patience: int, tol: float):
-        self.patience, self.tol = patience, tol
+    def __init__(self, patience: int, min_delta: float):
+        self.patience, self.min_delta = patience, min_delta
         self.best_weights: dict[str, np.ndarray] = {}
         self._best, self._to_beat, self._waited = -np.inf, -np.inf, 0
 
@@ -32,17 +86,17 @@ class EarlyStopping:
         if score > self._best or not self.best_weights:
             # in this order NaN is not the larger
             self._best, self.best_weights = max(self._best, score), to_numpy(weights)
-        if score > self._to_beat + self.tol:
+        if score > self._to_beat + self.min_delta:
             self._to_beat, self._waited = score, 0
         else:
             self._waited += 1
         return self._waited >= self.patience
 
     def state(self) -> tuple[Any, dict[str, np.ndarray]]:
-        """Return what to go on from: numbers, and the best weights."""
+        """Return numbers and the best weights, from which `resume` continues."""
         return [self._best, self._to_beat, self._waited], self.best_weights
 
-    def go_on(self, numbers: Any, best_weights: dict[str, np.ndarray]) -> None:
-        """Go on from what `state` gave."""
+    def resume(self, numbers: Any, best_weights: dict[str, np.ndarray]) -> None:
+        """Continue from what `state` gave."""
         self._best, self._to_beat, self._waited = numbers
         self.best_weights = best_weights

@@ -14,7 +14,7 @@ from skmetainv.exceptions import warn
 from skmetainv.operators.maps.verdicts import Watch
 from skmetainv.training.batches import Batches
 from skmetainv.training.checkpoints import Keeper, State
-from skmetainv.training.early_stopping import EarlyStopping
+from skmetainv.training.early_stopping import BestWeights
 from skmetainv.training.figures import Figures, History
 from skmetainv.training.learning_rates import Constant, LearningRate
 from skmetainv.training.optimizers import load_arrays, state_to_arrays
@@ -77,8 +77,8 @@ class TrainingLoop:
         Scale gradients down to this norm, of all weights together, where it is larger.
     validate : callable, default=None
         Gives the validation PSNR, after every epoch.
-    early_stopping : EarlyStopping, default=None
-        When to stop by it.
+    best_weights : BestWeights, default=None
+        Keeps the best weights by it, and says when to stop.
     keeper : Keeper, default=None
         Writes checkpoints, and has the one to go on from.
     observer : Observer, default=None
@@ -110,7 +110,7 @@ class TrainingLoop:
         schedule: range | None = None,
         max_grad_norm: float | None = None,
         validate: Callable[[], float] | None = None,
-        early_stopping: EarlyStopping | None = None,
+        best_weights: BestWeights | None = None,
         keeper: Keeper | None = None,
         observer: Observer | None = None,
         show_progress: bool = False,
@@ -120,7 +120,7 @@ class TrainingLoop:
         self.learning_rate = Constant() if learning_rate is None else learning_rate
         self.schedule = self.epochs if schedule is None else schedule
         self.max_grad_norm, self.validate = max_grad_norm, validate
-        self.early_stopping, self.keeper, self.observer = early_stopping, keeper, observer
+        self.best_weights, self.keeper, self.observer = best_weights, keeper, observer
         self.show_progress = show_progress and rank_and_size()[0] == 0
         self.history: History = {}
         self.watch, self._n_told, self._n_unsolved = Watch(), 0, 0
@@ -242,8 +242,8 @@ class TrainingLoop:
         self._figures.end_epoch(self.history, psnr, self.optimizer.param_groups[0]["lr"])
         self._figures = Figures()
         self.epoch, self._step = self.epoch + 1, 0
-        if self.early_stopping is not None and psnr is not None:
-            self._stopped = self.early_stopping.is_over(psnr, self.weights)
+        if self.best_weights is not None and psnr is not None:
+            self._stopped = self.best_weights.is_over(psnr, self.weights)
         self._consistent = True
         if self.observer is not None and self.observer.end():
             self._stopped = True
@@ -265,7 +265,7 @@ class TrainingLoop:
 
     def _state(self) -> State:
         """Return all that decides how training goes on from here."""
-        stopping = (None, {}) if self.early_stopping is None else self.early_stopping.state()
+        stopping = (None, {}) if self.best_weights is None else self.best_weights.state()
         return State(
             {
                 "weights": {name: w.detach().cpu().numpy() for name, w in self.weights.items()},
@@ -293,8 +293,8 @@ class TrainingLoop:
                 self.weights[name].copy_(torch.from_numpy(array))
         load_arrays(self.optimizer, arrays["optimizer"])
         self._figures = Figures(arrays["figures"], record["n_images"], record["seconds"])
-        if self.early_stopping is not None:
-            self.early_stopping.go_on(record["early_stopping"], arrays["best"])
+        if self.best_weights is not None:
+            self.best_weights.resume(record["early_stopping"], arrays["best"])
         self.epoch, self._step = record["epoch"], record["step"]
         self._n_skipped, self._stopped = record["n_skipped"], record["stopped"]
         self._n_unsolved = record["n_unsolved"]

@@ -11,12 +11,34 @@ import numpy as np
 import torch
 
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
+from skmetainv.training.learning_rates import LEARNING_RATE_CONSTRAINTS, LearningRate
 
 _SHARE = Interval(Real, 0, 1, closed="left")
 
 
 class Optimizer(ParameterObject):
-    """A rule by which gradients change weights: hyper-parameters; a subclass writes `build`."""
+    """A rule by which gradients change weights: hyper-parameters; a subclass writes `build`.
+
+    The learning rate is the estimator's, so that it can be searched by its own name.
+
+    Parameters
+    ----------
+    schedule : {"constant", "cosine"} or LearningRate, default="cosine"
+        Factor of the learning rates in the course of `fit`.
+    max_grad_norm : float, default=1.0
+        Largest norm of the gradient of all weights together: a larger one is scaled down to it.
+        Losses are in units of the data range, so this is rare once training has begun. None sets no
+        limit.
+    """
+
+    _: KW_ONLY
+    schedule: str | LearningRate = "cosine"
+    max_grad_norm: float | None = 1.0
+
+    _parameter_constraints = {
+        "schedule": LEARNING_RATE_CONSTRAINTS,
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+    }
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
@@ -52,7 +74,11 @@ class Adam(Optimizer):
     _: KW_ONLY
     beta_2: float = 0.999
 
-    _parameter_constraints = {"beta_1": [_SHARE], "beta_2": [_SHARE]}
+    _parameter_constraints = {
+        **Optimizer._parameter_constraints,
+        "beta_1": [_SHARE],
+        "beta_2": [_SHARE],
+    }
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.Adam`, see `Optimizer.build`."""
@@ -81,6 +107,7 @@ class AdamW(Optimizer):
     beta_2: float = 0.999
 
     _parameter_constraints = {
+        **Optimizer._parameter_constraints,
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "beta_1": [_SHARE],
         "beta_2": [_SHARE],
@@ -108,7 +135,11 @@ class SGD(Optimizer):
     _: KW_ONLY
     nesterov: bool = False
 
-    _parameter_constraints = {"momentum": [_SHARE], "nesterov": ["boolean"]}
+    _parameter_constraints = {
+        **Optimizer._parameter_constraints,
+        "momentum": [_SHARE],
+        "nesterov": ["boolean"],
+    }
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.SGD`, see `Optimizer.build`."""
