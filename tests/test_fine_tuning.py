@@ -13,7 +13,6 @@ from skmetainv.denoisers import DnCNN, FunctionDenoiser
 from skmetainv.operators import GaussianBlur
 from skmetainv.representations import Siren
 from skmetainv.solvers import (
-from skmetainv.training import SGD
     HQS,
     RED,
     ConjugateGradient,
@@ -21,6 +20,7 @@ from skmetainv.training import SGD
     GradientDescent,
     PrimalDual,
 )
+from skmetainv.training import SGD
 
 FACES = load_faces()[:12, 6:18, 6:18]
 DENOISER = DnCNN(depth=2, width=4, max_epochs=1, random_state=0).fit(FACES)
@@ -108,7 +108,8 @@ def test_its_learning_rate_is_its_own():
     assert of_solver(still)["step_size.logarithm"] == pytest.approx(np.log(0.5), rel=1e-6)
     assert not np.array_equal(still.weights_["init.0.bias"], _initial_bias(still))
     # one step of gradient descent: the displacement is proportional to the rate
-    once = {"optimizer": SGD(schedule="constant", max_grad_norm=None), "batch_size": len(FACES), "precision": "float64"}
+    descent = SGD(schedule="constant", max_grad_norm=None)
+    once = {"optimizer": descent, "batch_size": len(FACES), "precision": "float64"}
     moves = [
         of_solver(tuned(solver, solver_lr=rate, **once).fit(FACES))["step_size.logarithm"]
         - np.log(0.5)
