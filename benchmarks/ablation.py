@@ -112,8 +112,8 @@ VARIANTS = {
         "iMAML": {"algorithm": IMAML(), "inner_lr_rule": "fixed"},
     },
     "engines": {
-        "higher": {"engine": "higher"},
-        "recomputed": {"recompute": True},
+        "higher": {"algorithm": MAML(engine="higher")},
+        "recomputed": {"algorithm": MAML(recompute=True)},
         "bfloat16": {"precision": "bfloat16"},
     },
 }

@@ -23,6 +23,7 @@ from benchmarks.memory import PeakMemory
 from benchmarks.record import save
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces
+from skmetainv.meta import MAML
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import standard_error
 from skmetainv.operators import Inpainting
@@ -34,10 +35,10 @@ SEEDS = range(3)
 N_INNER = (1, 3, 6, 12)
 OPTIONS = {
     "as it is": {},
-    "recompute": {"recompute": True},
+    "recompute": {"algorithm": MAML(recompute=True)},
     "bfloat16": {"precision": "bfloat16"},
     "first order": {"algorithm": "fomaml"},
-    "higher": {"engine": "higher"},
+    "higher": {"algorithm": MAML(engine="higher")},
 }
 
 

@@ -19,6 +19,7 @@ from skmetainv.meta import (
     InnerLoop,
     InnerLoss,
     InnerObjective,
+    PerStep,
     Reptile,
     Task,
     adapt,
@@ -605,7 +606,11 @@ def test_what_has_no_gradient_is_refused(algorithm, part):
 )
 def test_what_has_a_gradient_is_learned(algorithm, part):
     options, _ = WITHOUT[part]
-    still = on_pixels(algorithm=algorithm, **options).set_params(outer_lr=0.0, inner_lr_lr=0.0)
+    still = on_pixels(algorithm=algorithm, **options).set_params(outer_lr=0.0)
+    if part == "step sizes":
+        still.set_params(inner_lr_rule=PerStep(lr=0.0))
+    if part == "inner loss":
+        still.set_params(inner_loss__lr=0.0)
     before = still.fit(IMAGES).weights_
     after = on_pixels(algorithm=algorithm, outer_lr=1e-2, **options).fit(IMAGES).weights_
     prefix = {

@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, FunctionDenoiser
+from skmetainv.meta import TuneSolver
 from skmetainv.operators import GaussianBlur
 from skmetainv.representations import Siren
 from skmetainv.solvers import (
@@ -104,14 +105,16 @@ def test_without_it_nothing_of_the_solver_is_trained():
 
 def test_its_learning_rate_is_its_own():
     solver = GradientDescent(n_iter=1, step_size=0.5)
-    still = tuned(solver, solver_lr=0.0).fit(FACES)
+    still = tuned(solver, tune_solver=TuneSolver("all", lr=0.0)).fit(FACES)
     assert of_solver(still)["step_size.logarithm"] == pytest.approx(np.log(0.5), rel=1e-6)
     assert not np.array_equal(still.weights_["init.0.bias"], _initial_bias(still))
     # one step of gradient descent: the displacement is proportional to the rate
     descent = SGD(schedule="constant", max_grad_norm=None)
     once = {"optimizer": descent, "batch_size": len(FACES), "precision": "float64"}
     moves = [
-        of_solver(tuned(solver, solver_lr=rate, **once).fit(FACES))["step_size.logarithm"]
+        of_solver(tuned(solver, tune_solver=TuneSolver("all", lr=rate), **once).fit(FACES))[
+            "step_size.logarithm"
+        ]
         - np.log(0.5)
         for rate in (1e-2, 3e-2)
     ]
@@ -127,7 +130,9 @@ def _initial_bias(est):
 
 
 def test_prediction_takes_the_trained_solver(tmp_path):
-    est = tuned(RED(FrozenEstimator(DENOISER), n_iter=2), solver_lr=1e-2).fit(FACES)
+    est = tuned(
+        RED(FrozenEstimator(DENOISER), n_iter=2), tune_solver=TuneSolver("all", lr=1e-2)
+    ).fit(FACES)
     measured = est.simulate(FACES[:3])
     restored = est.predict(measured)
     joblib.dump(est, tmp_path / "tuned.joblib")

@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from skmetainv import LinearReconstructor, MetaInverseSolver, UNetReconstructor
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, TotalVariation
-from skmetainv.meta import InnerLoss
+from skmetainv.meta import InnerLoss, PerStep, TuneSolver
 from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
 from skmetainv.reconstruction.held_out import cut_off
 from skmetainv.representations import PixelGrid, Refiner, Siren
@@ -26,6 +26,7 @@ from skmetainv.solvers import (
 )
 from skmetainv.training import Adam, EarlyStopping
 
+STILL = {"outer_lr": 0.0, "inner_lr_rule": PerStep(lr=0.0)}
 FACES = load_faces()[:12, 4:22:3, 4:22:3].astype(float)  # 6 x 6
 NETWORK = DnCNN(depth=2, width=3, max_epochs=1, random_state=0).fit(FACES)
 ONE_EPOCH = {"max_epochs": 1, "batch_size": 6, "random_state": 0, "precision": "float64"}
@@ -87,7 +88,7 @@ def inner_step(est, y, through_solver):
 )
 def test_the_inner_step_minimises_the_linearised_loss_unless_it_is_unstable(operator, solver, of):
     """The median over the images; with learning rates of 0 the weights are the first ones."""
-    still = {"outer_lr": 0.0, "inner_lr_lr": 0.0, "inner_loss": InnerLoss(of=of)}
+    still = {**STILL, "inner_loss": InnerLoss(of=of)}
     est = small(operator, solver, tune_solver=False, **still)
     y = est.simulate(FACES[:5])
     est.fit(y, FACES[:5])
@@ -97,7 +98,7 @@ def test_the_inner_step_minimises_the_linearised_loss_unless_it_is_unstable(oper
 
 
 def test_weights_that_are_not_adapted_have_no_part_in_it():
-    own = {"outer_lr": 0.0, "inner_lr_lr": 0.0, "inner_loss": InnerLoss(of="start")}
+    own = {**STILL, "inner_loss": InnerLoss(of="start")}
     init = Siren(3, depth=3, omega_0=5.0, residual="adjoint", refiner=Refiner(2, depth=2))
     est = small(GaussianBlur(sigma=0.8), init=init, **own)
     y = est.simulate(FACES[:5])
@@ -108,7 +109,7 @@ def test_weights_that_are_not_adapted_have_no_part_in_it():
 
 def test_one_step_of_that_size_is_the_best_on_a_grid_of_pixels():
     """There the loss is a quadratic function with one curvature: one step ends at its minimum."""
-    est = small(init=PixelGrid(), n_inner=1, outer_lr=0.0, inner_lr_lr=0.0).fit(FACES)
+    est = small(init=PixelGrid(), n_inner=1, **STILL).fit(FACES)
     np.testing.assert_allclose(est.predict(FACES), FACES, atol=1e-12)
 
 
@@ -140,7 +141,7 @@ def test_the_default_s_inner_step_is_positive():
 
 
 def test_a_step_size_that_was_given_is_taken():
-    est = small(inner_lr=0.25, outer_lr=0.0, inner_lr_lr=0.0).fit(FACES)
+    est = small(inner_lr=0.25, **STILL).fit(FACES)
     assert est.inner_lr_ == 0.25
     assert est.weights_["inner_lr.alpha"].tolist() == [0.25, 0.25]
 
@@ -253,7 +254,9 @@ def test_numbers_that_nobody_chose_are_learned_and_no_others(solver, learned):
     assert {name.rpartition(".")[2] for name in found} == {
         name.rpartition(".")[2] for name in learned
     }
-    still = small(GaussianBlur(sigma=0.8), solver, noise=0.02, solver_lr=0.0).fit(FACES)
+    still = small(GaussianBlur(sigma=0.8), solver, noise=0.02, tune_solver=TuneSolver(lr=0.0)).fit(
+        FACES
+    )
     for name in learned_numbers(est):
         assert (est.weights_[f"solver.{name}"] != still.weights_[f"solver.{name}"]).all()
     if solver is not None:
@@ -289,7 +292,9 @@ def test_numbers_that_were_learned_stay_when_they_no_longer_are():
 
 
 def test_predictions_go_by_the_learned_numbers():
-    est = small(GaussianBlur(sigma=0.8), GradientDescent(), solver_lr=0.3).fit(FACES)
+    est = small(GaussianBlur(sigma=0.8), GradientDescent(), tune_solver=TuneSolver(lr=0.3)).fit(
+        FACES
+    )
     (logarithm,) = (v for k, v in est.weights_.items() if k.startswith("solver."))
     A = GaussianBlur(sigma=0.8).build((1, 6, 6))
     by_hand = small(
@@ -398,7 +403,7 @@ def test_an_outer_loss_may_be_negative():
 
 def test_numbers_that_are_named_begin_at_their_value():
     named = RED(TotalVariation(), rho=2.0, learnable=("rho",))
-    est = small(GaussianBlur(), named, solver_lr=0.0).fit(FACES)
+    est = small(GaussianBlur(), named, tune_solver=TuneSolver(lr=0.0)).fit(FACES)
     assert est.weights_["solver.rho.logarithm"] == pytest.approx(np.log(2.0), rel=1e-6)
 
 

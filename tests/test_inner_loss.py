@@ -209,8 +209,8 @@ def test_a_denoiser_that_is_not_fitted_is_fitted_with_the_estimator():
 
 def test_the_weights_of_a_denoiser_stay_as_fitted():
     """What trains is its weight in the sum."""
-    loss = InnerLoss(regularizer=clone(NET), learnable=("weight",))
-    est = on_faces(inner_loss=loss, max_epochs=3, outer_lr=0.1, inner_lr_lr=0.1).fit(FACES)
+    loss = InnerLoss(regularizer=clone(NET), learnable=("weight",), lr=0.1)
+    est = on_faces(inner_loss=loss, max_epochs=3, outer_lr=0.1).fit(FACES)
     alone = clone(NET).set_params(random_state=0).fit(FACES)
     for name, weight in alone.weights_.items():
         np.testing.assert_array_equal(est.inner_loss_.regularizer.weights_[name], weight)
@@ -271,6 +271,10 @@ LEARNABLE = {
 every_learnable = pytest.mark.parametrize("name", LEARNABLE)
 
 
+def at_rate(loss, lr):
+    return clone(loss).set_params(lr=lr)
+
+
 def logarithms(est):
     return {k: v for k, v in est.weights_.items() if k.startswith("inner_loss.")}
 
@@ -279,9 +283,9 @@ def logarithms(est):
 def test_learnable_weights_train_and_stay_positive(name):
     loss = LEARNABLE[name]
     initial = {getattr(loss, parameter) for parameter in loss.learnable}
-    still = on_faces(inner_loss=loss, outer_lr=0.0, inner_lr_lr=0.0, max_epochs=1).fit(FACES)
+    still = on_faces(inner_loss=at_rate(loss, 0.0), outer_lr=0.0, max_epochs=1).fit(FACES)
     assert {round(float(np.exp(v).item()), 12) for v in logarithms(still).values()} == initial
-    trained = on_faces(inner_loss=loss, inner_lr_lr=0.5, max_epochs=4).fit(FACES)
+    trained = on_faces(inner_loss=at_rate(loss, 0.5), max_epochs=4).fit(FACES)
     assert len(logarithms(trained)) == len(loss.learnable)
     for key, logarithm in logarithms(trained).items():
         assert np.exp(logarithm) > 0
@@ -289,15 +293,15 @@ def test_learnable_weights_train_and_stay_positive(name):
 
 
 def test_weights_that_are_not_learnable_are_not_learned():
-    loss = InnerLoss(regularizer="tv", weight=0.05, proximity=0.02, learnable=("proximity",))
-    (logarithm,) = logarithms(on_faces(inner_loss=loss, inner_lr_lr=0.0).fit(FACES)).values()
+    loss = InnerLoss(regularizer="tv", weight=0.05, proximity=0.02, learnable=("proximity",), lr=0)
+    (logarithm,) = logarithms(on_faces(inner_loss=loss).fit(FACES)).values()
     assert np.exp(logarithm) == pytest.approx(0.02)
     assert logarithms(on_faces(inner_loss=InnerLoss(regularizer="tv")).fit(FACES)) == {}
 
 
 @every_learnable
 def test_learning_goes_on_where_it_ended(name):
-    options = {"inner_loss": LEARNABLE[name], "inner_lr_lr": 0.5}
+    options = {"inner_loss": at_rate(LEARNABLE[name], 0.5)}
     whole, parts = on_faces(max_epochs=3, **options).fit(FACES), on_faces(**options)
     for _ in range(3):
         parts = pickle.loads(pickle.dumps(parts.partial_fit(FACES)))
@@ -308,11 +312,11 @@ def test_learning_goes_on_where_it_ended(name):
 @every_learnable
 def test_predictions_go_by_the_learned_weights(name):
     """They are those of the same weights set by hand, and not those of the first ones."""
-    loss = LEARNABLE[name]
-    est = on_faces(inner_loss=loss, inner_lr=2.0, inner_lr_lr=0.5, max_epochs=4).fit(FACES)
+    loss = at_rate(LEARNABLE[name], 0.5)
+    est = on_faces(inner_loss=loss, inner_lr=2.0, max_epochs=4).fit(FACES)
     learned = dict(logarithms(est))
     assert set(learned) == {f"inner_loss.{name}.logarithm" for name in loss.learnable}
-    by_hand = clone(loss).set_params(learnable=())
+    by_hand = clone(loss).set_params(learnable=(), lr=None)
     for parameter in loss.learnable:
         logarithm = learned[f"inner_loss.{parameter}.logarithm"]
         by_hand.set_params(**{parameter: float(np.exp(logarithm).item())})

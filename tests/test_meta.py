@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from settings import PLAIN
+from sklearn.base import clone
 from torch import nn
 
 from skmetainv import MetaInverseSolver
@@ -18,6 +19,7 @@ from skmetainv.meta import (
     PerLayer,
     PerParameter,
     PerStep,
+    StepSizeRule,
     adapt,
     as_inner_loss,
     as_rule,
@@ -455,8 +457,9 @@ def test_an_estimator_keeps_step_sizes_positive(rule):
         "random_state": 0,
     }
 
-    def fit(rule, inner_lr_lr):
-        est = MetaInverseSolver(inner_lr_rule=RULES[rule], inner_lr_lr=inner_lr_lr, **options)
+    def fit(rule, lr):
+        own = clone(RULES[rule]) if isinstance(RULES[rule], StepSizeRule) else as_rule(RULES[rule])
+        est = MetaInverseSolver(inner_lr_rule=own.set_params(lr=lr), **options)
         est.fit(X)
         (learned,) = (v for k, v in est.weights_.items() if k.startswith("inner_lr."))
         return est, learned

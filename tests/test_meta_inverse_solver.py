@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.exceptions import InnerStepsWarning
+from skmetainv.meta import PerStep
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import psnr_scorer
 from skmetainv.noise import PoissonNoise, SaltPepper
@@ -287,9 +288,9 @@ def test_what_is_learned(rule):
 
 
 def test_learning_rates_are_those_asked_for():
-    theta_only = small(inner_lr_lr=0.0).fit(FACES[:10])
+    theta_only = small(inner_lr_rule=PerStep(lr=0.0)).fit(FACES[:10])
     np.testing.assert_allclose(theta_only.weights_["inner_lr.alpha"], 0.01)
-    alpha_only = small(outer_lr=0.0, inner_lr_lr=1e-3, max_epochs=1).fit(FACES[:5])
+    alpha_only = small(outer_lr=0.0, inner_lr_rule=PerStep(lr=1e-3), max_epochs=1).fit(FACES[:5])
     np.testing.assert_allclose(
         np.abs(alpha_only.weights_["inner_lr.alpha"] - 0.01), 1e-3, rtol=1e-3
     )  # Adam's first step is its learning rate
@@ -803,7 +804,8 @@ def test_nothing_known_is_refused():
 
 
 def test_a_gradient_too_large_to_square_does_not_freeze_adam():
-    options = {"inner_lr": 3.0, "n_inner": 10, "inner_lr_lr": 0.0, "init": Siren(8, depth=3)}
+    options = {"inner_lr": 3.0, "n_inner": 10, "init": Siren(8, depth=3)}
+    options["inner_lr_rule"] = PerStep(lr=0.0)
     est = small(Inpainting(), **options)
     with pytest.warns(ConvergenceWarning, match="were skipped"):
         est.fit(FACES[:10])

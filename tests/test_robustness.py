@@ -96,7 +96,7 @@ def test_a_schedule_that_is_over_is_told():
         {"algorithm": MAML(step_weights=[1.0])},
         {"algorithm": MAML(anneal_epochs=3)},
         {"algorithm": Reptile(), "inner_lr_rule": "fixed", "n_inner": 0},
-        {"algorithm": "reptile", "inner_lr_rule": "fixed", "recompute": True},
+        {"algorithm": MAML(recompute=True, engine="higher")},
         {"outer_loss": {"lpip": 1.0}},
         {"optimizer": SGD(nesterov=True)},
         {"optimizer": Adam(schedule=Cosine(warmup=2.0))},

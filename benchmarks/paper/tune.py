@@ -6,6 +6,7 @@ from sklearn.model_selection import ParameterGrid
 from benchmarks.paper.columns import STEPS
 from benchmarks.paper.run import description
 from benchmarks.paper.settings import DEBLURRING, INPAINTING, MISSING, TUNED
+from skmetainv.meta import TuneSolver
 from skmetainv.metrics import psnr
 from skmetainv.training import Adam
 
@@ -42,7 +43,7 @@ _SHORT = {
         },
     },
     TUNED: {
-        "Meta-RED L2": {"solver_lr": (1e-4, 3e-4, 1e-3)},
+        "Meta-RED L2": {"tune_solver": [TuneSolver("all", lr=lr) for lr in (1e-4, 3e-4, 1e-3)]},
         "RED(12)": {"lr": (1e-4, 3e-4, 1e-3)},
         "HQS(12)": {"lr": (1e-4, 3e-4, 1e-3)},
     },

@@ -28,17 +28,19 @@ from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
     ALGORITHM_CONSTRAINTS,
-    ENGINES,
     INNER_LOSS_CONSTRAINTS,
     STEP_SIZE_CONSTRAINTS,
+    TUNE_SOLVER_CONSTRAINTS,
     Algorithm,
     InnerLoop,
     InnerLoss,
     MetaLearner,
     StepSizeRule,
+    TuneSolver,
     as_algorithm,
     as_inner_loss,
     as_rule,
+    as_tuning,
     no_solver,
 )
 from skmetainv.noise import Noise
@@ -56,10 +58,6 @@ from skmetainv.solvers import Solver
 from skmetainv.training import Batches, WithStarts
 from skmetainv.training.processes import told_by_first
 
-# The learning rate of logarithms: about a percent per step of Adam.
-_LOGARITHM_LR = 0.01
-# The same of the solver's numbers, whose defaults may be far from what a good start needs.
-_NUMBERS_LR = 0.03
 # Images that the inner step size and the inner loss are tried on.
 _N_TRIED = 16
 # Images that `fit` tells of at its end.
@@ -131,9 +129,6 @@ class MetaInverseSolver(TrainedReconstructor):
 default="per_step"
         Learn no step size, one per inner step, one per layer and step, or one per parameter and
         step; ``skmetainv.meta.PerStep(positive=True)`` and its kin keep them positive.
-    inner_lr_lr : float, default=None
-        Learning rate of the inner step sizes and of what the inner loss learns; None moves each by
-        about a percent of its first value per step of Adam.
     inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
         What the inner steps descend: a data fidelity (equation 4), see `outer_loss`; or an
         `skmetainv.meta.InnerLoss`, which adds a regulariser or a proximal term.
@@ -146,27 +141,17 @@ default="per_step"
         sizes, and so take ``inner_lr_rule="fixed"`` only.
     outer_lr : float, default=1e-4
         Learning rate ``beta`` of ``theta``; a `Refiner` has its own.
-    tune_solver : "auto" or bool, default="auto"
-        What of the solver is trained with ``theta``. "auto" trains the numbers that nobody chose
-        ("auto" or None, and the noise level that a classical denoiser has by default), or those
-        that its parameter `learnable` names. Numbers that nobody chose are first scaled, by up to
-        512, to what serves the starts of 16 images best. If True, also the weights of its denoiser
-        and all other numbers that are set. If False, nothing. The solver and the denoiser that were
-        given stay as they are; a bound of the denoiser's norm is not kept.
-    solver_lr : float, default=None
-        Learning rate of the solver. None is `outer_lr`, and 0.03 for numbers alone.
+    tune_solver : "auto", bool or TuneSolver, default="auto"
+        What of the solver is trained with ``theta``, see `skmetainv.meta.TuneSolver`. "auto" trains
+        the numbers that nobody chose, where there is a solver and the algorithm finds their
+        gradient; True also the other numbers and the weights of its denoiser; False nothing. The
+        solver and the denoiser that were given stay as they are; a bound of the denoiser's norm is
+        not kept.
     batch_size : int, default=16
         Images per outer step, and images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Floating-point type of all computations. With "bfloat16" networks take their matrix products
         in it (autocast); weights, images and the physics are float32.
-    recompute : bool, default=False
-        Compute the inner steps again when the outer gradient goes through them: the activations of
-        one step are in memory, not of all, for about a third more time (with first-order MAML
-        about twice the time). Reptile and iMAML keep no steps, and need none.
-    engine : {"native", "higher"}, default="native"
-        What runs the inner steps: our own code, or the library `higher`, one image at a time, which
-        gives the same numbers.
 
     Attributes
     ----------
@@ -220,15 +205,11 @@ default="per_step"
     n_inner: int = 3
     inner_lr: float | str = "auto"
     inner_lr_rule: str | StepSizeRule = "per_step"
-    inner_lr_lr: float | None = None
     inner_loss: LossLike | InnerLoss = "l2"
     outer_loss: LossLike = "l2"
     algorithm: str | Algorithm = "maml"
     outer_lr: float = 1e-4
-    tune_solver: bool | str = "auto"
-    solver_lr: float | None = None
-    recompute: bool = False
-    engine: str = "native"
+    tune_solver: bool | str | TuneSolver = "auto"
 
     _parameter_constraints = {
         **TrainedReconstructor._parameter_constraints,
@@ -237,15 +218,11 @@ default="per_step"
         "n_inner": [Interval(Integral, 0, None, closed="left")],
         "inner_lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "inner_lr_rule": STEP_SIZE_CONSTRAINTS,
-        "inner_lr_lr": [Interval(Real, 0, None, closed="left"), None],
         "inner_loss": INNER_LOSS_CONSTRAINTS,
         "outer_loss": LOSS_CONSTRAINTS,
         "algorithm": ALGORITHM_CONSTRAINTS,
         "outer_lr": [Interval(Real, 0, None, closed="left")],
-        "tune_solver": ["boolean", StrOptions({"auto"})],
-        "solver_lr": [Interval(Real, 0, None, closed="left"), None],
-        "recompute": ["boolean"],
-        "engine": [StrOptions(set(ENGINES))],
+        "tune_solver": TUNE_SOLVER_CONSTRAINTS,
     }
 
     @torch.inference_mode(False)
@@ -320,17 +297,6 @@ default="per_step"
 
     _figures = ("outer_loss", "inner_loss")
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        if self.recompute and self.engine == "higher":
-            raise ValueError("The engine 'higher' cannot recompute: use recompute=False.")
-        algorithm = as_algorithm(self.algorithm)
-        if self.recompute and not algorithm.keeps_steps:
-            raise ValueError(
-                "The 'recompute' parameter must be False with an algorithm that keeps no inner "
-                f"steps. Got True with algorithm={self.algorithm!r} instead."
-            )
-
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
         rule, algorithm = clone(as_rule(self.inner_lr_rule)), clone(as_algorithm(self.algorithm))
         init = self.init
@@ -338,12 +304,13 @@ default="per_step"
             init = default_init(algorithm, problem.A, problem.operator)
         shape, data_range = problem.geometry.images.tensor_shape, problem.geometry.data_range
         phi = init.build(shape, data_range)
-        inner_loss, tuned = as_inner_loss(self.inner_loss), self._tuned(algorithm, self.solver)
-        algorithm.check(self.n_inner, self._learned(rule, inner_loss, phi, tuned))
+        inner_loss, tuning = as_inner_loss(self.inner_loss), self._tuning(algorithm, self.solver)
+        algorithm.check(self.n_inner, self._learned(rule, inner_loss, phi, tuning))
         solver = None
         if self.solver is not None:
             solver = ready_solver(self.solver, problem, self, seed)
-            solver = opened(solver, shape) if tuned == "numbers" else solver
+            if tuning is not None and tuning.part == "numbers":
+                solver = opened(solver, shape)
         theta = phi.initial_weights(weights_generator(seed))
         return {
             "init_": with_fitted_residual(init, problem, self, seed),
@@ -366,8 +333,8 @@ default="per_step"
     ) -> dict[str, Any]:
         """Return what the parameters that were left open stand for."""
         loss, rule = before["inner_loss_"], before["inner_lr_rule_"]
-        tuned = self._tuned(before["algorithm_"], before["solver_"])
-        meta = self._meta(before, problem.geometry, problem.A, tuned=tuned)
+        tuning = self._tuning(before["algorithm_"], before["solver_"])
+        meta = self._meta(before, problem.geometry, problem.A, tuning)
         of, inner_lr, numbers = told_by_first(
             lambda: self._found(meta, loss.of, problem, batches, criterion)
         )
@@ -434,21 +401,23 @@ default="per_step"
             y = measure(x, indices)
             yield (x, y) if meta.begin is None else (x, y, meta.begin(y))
 
-    def _tuned(self, algorithm: Algorithm, solver: Solver | None) -> str | None:
-        """Return what of the solver is learned, see `MetaLearner`."""
-        if self.tune_solver != "auto":
-            return "all" if self.tune_solver else None
-        is_open = solver is not None and "solver" in algorithm.learns
-        return "numbers" if is_open else None
+    def _tuning(self, algorithm: Algorithm, solver: Solver | None) -> TuneSolver | None:
+        """Return what of the solver is learned."""
+        has_numbers = solver is not None and "solver" in algorithm.learns
+        return as_tuning(self.tune_solver, has_numbers=has_numbers)
 
     def _learned(
-        self, rule: StepSizeRule, inner_loss: InnerLoss, phi: ImageModule, tuned: str | None
+        self,
+        rule: StepSizeRule,
+        inner_loss: InnerLoss,
+        phi: ImageModule,
+        tuning: TuneSolver | None,
     ) -> dict[str, Any]:
         """Return what is to be learned beside theta, by the names of `Algorithm.learns`."""
         parts = {
             "inner_lr": self.inner_lr_rule if rule.learned else None,
             "inner_loss": tuple(inner_loss.learnable),
-            "solver": tuned and self.tune_solver,
+            "solver": tuning and self.tune_solver,
             "encoder": getattr(phi, "encoder", None),
             "refiner": getattr(phi, "refiner", None),
         }
@@ -468,23 +437,22 @@ default="per_step"
         return self.outer_loss
 
     def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
-        tuned = self._tuned(state["algorithm_"], state["solver_"])
-        meta = self._meta(state, problem.geometry, problem.A, tuned=tuned)
-        rule, algorithm, fine = meta.inner.step_size, meta.algorithm, self.inner_lr_lr
-        solver_lr = _NUMBERS_LR if tuned == "numbers" else self.outer_lr
+        tuning = self._tuning(state["algorithm_"], state["solver_"])
+        meta = self._meta(state, problem.geometry, problem.A, tuning)
+        rule, algorithm = meta.inner.step_size, meta.algorithm
         rates = {
             "init": self.outer_lr,
-            "inner_lr": rule.default_lr(state["inner_lr_"]) if fine is None else fine,
-            "inner_loss": _LOGARITHM_LR if fine is None else fine,
-            "solver": solver_lr if self.solver_lr is None else self.solver_lr,
+            "inner_lr": rule.learning_rate(state["inner_lr_"]),
+            "inner_loss": state["inner_loss_"].learning_rate(),
+            "solver": 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }
         parts = {part: tensors for part, tensors in meta.parts().items() if tensors}
-        if tuned == "all" and "solver" not in parts:
+        if meta.tuned == "all" and "solver" not in parts:
             raise ValueError(
                 "The 'tune_solver' parameter must be False where the solver has nothing to learn. "
                 f"Got True with solver={self.solver!r} instead."
             )
-        learned = self._learned(rule, state["inner_loss_"], meta.inner.phi, tuned)
+        learned = self._learned(rule, state["inner_loss_"], meta.inner.phi, tuning)
         algorithm.check(self.n_inner, learned)
         before = to_tensors(state["weights_"], "", self._dtype(), check_device(self.device))
         return Learner(
@@ -525,13 +493,13 @@ default="per_step"
         return self._ready_meta(geometry).restore(y, self.batch_size)
 
     def _ready_meta(self, geometry: Geometry) -> MetaLearner:
-        """Return what was learned, with the number of inner steps and the engine as they are."""
+        """Return what was learned, with the number of inner steps as it is."""
         meta = self._parts(geometry)["meta"]
-        return replace(meta, inner=replace(meta.inner, m=self.n_inner), engine=self.engine)
+        return replace(meta, inner=replace(meta.inner, m=self.n_inner))
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
         parts = super()._build_parts(geometry)
-        meta = self._meta(vars(self), geometry, parts["A"], tuned=None)
+        meta = self._meta(vars(self), geometry, parts["A"], None)
         return {**parts, "meta": meta}
 
     def _bound_to_size(self) -> str | None:
@@ -544,13 +512,18 @@ default="per_step"
     # ------------------------------------------------------------------ both
 
     def _meta(
-        self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap, *, tuned: str | None
+        self,
+        state: Mapping[str, Any],
+        geometry: Geometry,
+        A: ForwardMap,
+        tuning: TuneSolver | None,
     ) -> MetaLearner:
         """Return Algorithms 1 and 2, built for images of one shape, with the weights of `state`."""
         shape, data_range = geometry.images.tensor_shape, geometry.data_range
         weights, algorithm, solver = state["weights_"], state["algorithm_"], state["solver_"]
         phi = self._placed(state["init_"].build(shape, data_range))
         f: Any = no_solver
+        tuned = None if tuning is None else tuning.part
         if solver is not None:
             all_learned = tuned == "all" or any(name.startswith("solver.") for name in weights)
             f = self._placed((trainable(solver) if all_learned else solver).build(shape))
@@ -570,11 +543,10 @@ default="per_step"
                 m=self.n_inner,
                 adapted=phi.adapted,
                 second_order=algorithm.second_order,
-                recompute=self.recompute,
+                recompute=algorithm.recompute,
                 through_solver=state["inner_loss_"].of != "start",
             ),
             algorithm=algorithm,
-            engine=self.engine,
             theta=tensors["init"],
             alpha=tensors["inner_lr"],
             tuned=tuned,

@@ -12,7 +12,7 @@ from skmetainv.meta.inner_loss import (
     InnerObjective,
     as_inner_loss,
 )
-from skmetainv.meta.learner import ENGINES, MetaLearner, images_at_once, no_solver
+from skmetainv.meta.learner import MetaLearner, images_at_once, no_solver
 from skmetainv.meta.maml import MAML
 from skmetainv.meta.reptile import Reptile
 from skmetainv.meta.shorthands import ALGORITHM_CONSTRAINTS, as_algorithm
@@ -26,15 +26,16 @@ from skmetainv.meta.step_sizes import (
     StepSizeRule,
     as_rule,
 )
+from skmetainv.meta.tuning import TUNE_SOLVER_CONSTRAINTS, TuneSolver, as_tuning
 
 __all__ = [
     "ALGORITHM_CONSTRAINTS",
-    "ENGINES",
     "IMAML",
     "INNER_LOSS_CONSTRAINTS",
     "MAML",
     "STEP_SIZE_CONSTRAINTS",
     "STEP_SIZE_RULES",
+    "TUNE_SOLVER_CONSTRAINTS",
     "Adaptation",
     "Algorithm",
     "FixedStepSize",
@@ -49,11 +50,13 @@ __all__ = [
     "Reptile",
     "StepSizeRule",
     "Task",
+    "TuneSolver",
     "adapt",
     "adapt_with_higher",
     "as_algorithm",
     "as_inner_loss",
     "as_rule",
+    "as_tuning",
     "images_at_once",
     "meta_learn",
     "no_solver",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
 
 import torch
@@ -12,7 +12,7 @@ from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop
 from skmetainv.meta.inner_loss import InnerObjective
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import ParameterObject
+from skmetainv.parameters import ParameterObject, StrOptions
 
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
@@ -69,6 +69,12 @@ class OuterLosses(NamedTuple):
 class Algorithm(ParameterObject):
     """A meta-learning algorithm: hyper-parameters; a subclass writes `add_gradients`.
 
+    Parameters
+    ----------
+    engine : {"native", "higher"}, default="native"
+        What runs the inner steps, in training and in prediction: our own code, or the library
+        `higher`, one image at a time, which gives the same numbers.
+
     Attributes
     ----------
     learns : tuple of str
@@ -82,13 +88,20 @@ class Algorithm(ParameterObject):
         Whether the graph of the inner steps is kept, to be differentiated.
     prox : float or None
         Weight of the proximal term of `objective`, None without one.
+    recompute : bool
+        Whether inner steps are computed again in the backward pass.
     """
+
+    _: KW_ONLY
+    engine: str = "native"
 
     learns: ClassVar[tuple[str, ...]] = ("inner_lr", "inner_loss", "solver", "encoder", "refiner")
     second_order = True
     moves_shared = False
     keeps_steps = True
     prox = cast("float | None", None)
+    recompute = False
+    _parameter_constraints = {"engine": [StrOptions({"native", "higher"})]}
 
     def objective(self, loss: InnerObjective) -> InnerObjective:
         """Return what the inner steps descend, in training and in prediction."""

@@ -59,6 +59,7 @@ class IMAML(Algorithm):
     learns = ("inner_loss", "solver", "encoder", "refiner")
     keeps_steps = False
     _parameter_constraints = {
+        **Algorithm._parameter_constraints,
         "prox": [Interval(Real, 0, None, closed="neither")],
         "n_cg": [Interval(Integral, 1, None, closed="left")],
     }

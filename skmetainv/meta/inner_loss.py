@@ -22,6 +22,8 @@ Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
 # Differences of this share of the data range count as edges in total variation.
 _TV_SMOOTHING = 1e-3
+# About a percent per step of Adam.
+_LOGARITHM_LR = 0.01
 
 
 class InnerLoss(ParameterObject):
@@ -55,6 +57,8 @@ class InnerLoss(ParameterObject):
         the result: `fit` tries it on the first images.
     learnable : sequence of {"weight", "proximity"}, default=()
         Which of the two are trained with ``theta``, as logarithms, so that they stay positive.
+    lr : float, default=None
+        Learning rate of these logarithms; None is 0.01.
 
     References
     ----------
@@ -77,6 +81,7 @@ class InnerLoss(ParameterObject):
     proximity: float | None = None
     of: str = "auto"
     learnable: tuple[str, ...] = ()
+    lr: float | None = None
 
     _parameter_constraints = {
         "fidelity": LOSS_CONSTRAINTS,
@@ -85,6 +90,7 @@ class InnerLoss(ParameterObject):
         "proximity": [Interval(Real, 0, None, closed="neither"), None],
         "of": [StrOptions({"auto", "result", "start"})],
         "learnable": [tuple, list],
+        "lr": [Interval(Real, 0, None, closed="left"), None],
     }
 
     def build(
@@ -112,6 +118,11 @@ class InnerLoss(ParameterObject):
                     "The 'learnable' parameter of InnerLoss may name 'weight' where there is a "
                     f"regularizer, and 'proximity' where it is set. Got {name!r} instead."
                 )
+        if self.lr is not None and not self.learnable:
+            raise ValueError(
+                "The 'lr' parameter of InnerLoss must be None where 'learnable' names nothing. Got "
+                f"{self.lr!r} instead."
+            )
         objective: InnerObjective = Fidelity(as_loss(self.fidelity).build(data_range))
         if self.regularizer is not None:
             R = self._regularizer(image_shape, data_range)
@@ -121,6 +132,10 @@ class InnerLoss(ParameterObject):
             weight = Schedule(self.proximity, "proximity" in self.learnable)
             objective = Proximal(objective, weight)
         return objective
+
+    def learning_rate(self) -> float:
+        """Return the learning rate of the logarithms of its weights."""
+        return _LOGARITHM_LR if self.lr is None else self.lr
 
     def _regularizer(self, image_shape: tuple[int, ...], data_range: tuple[float, float]) -> Any:
         chosen = self.regularizer

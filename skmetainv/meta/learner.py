@@ -28,8 +28,8 @@ _CPU_WORK = 2**24
 # Values of images at which a solver's operations cost more than to start them, with the same.
 _CPU_VALUES = 2**13
 
-#: Algorithm 1 by the name of its engine.
-ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
+# Algorithm 1 by the name of its engine.
+_ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,6 @@ class MetaLearner:
         What Algorithm 1 requires.
     algorithm : Algorithm
         How the outer gradient is found.
-    engine : {"native", "higher"}
-        What runs Algorithm 1.
     theta, alpha : mapping of str to tensor
         The meta-parameter and the inner step sizes.
     tuned : {"all", "numbers"} or None
@@ -58,7 +56,6 @@ class MetaLearner:
     A: ForwardMap
     inner: InnerLoop
     algorithm: Algorithm
-    engine: str
     theta: Tensors
     alpha: Tensors
     tuned: str | None
@@ -99,7 +96,7 @@ class MetaLearner:
             outer_loss,
             loop,
             self.algorithm,
-            ENGINES[self.engine],
+            _ENGINES[self.algorithm.engine],
             self._at_once(batch_size, learning=True),
         )
 
@@ -117,7 +114,7 @@ class MetaLearner:
 
     def _adapted(self, batch_size: int, *y: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
         """Yield the stages of the images of a batch, chunk by chunk."""
-        n, adapt_ = self._at_once(batch_size, learning=False), ENGINES[self.engine]
+        n, adapt_ = self._at_once(batch_size, learning=False), _ENGINES[self.algorithm.engine]
         for y_i in zip(*(equal_chunks(tensor, n) for tensor in y), strict=True):
             given = y_i if len(y_i) > 1 or self.begin is None else (*y_i, self.begin(*y_i))
             data = self.A.bind(*given)
@@ -173,7 +170,7 @@ class MetaLearner:
         """Return how many images to adapt at the same time."""
         names = self.inner.adapted
         one_by_one = learning and self.algorithm.moves_shared and len(self.theta) > len(names)
-        if self.engine == "higher" or one_by_one:
+        if self.algorithm.engine == "higher" or one_by_one:
             return 1
         adapted = [self.theta[name] for name in names]
         return images_at_once(adapted, self.A, batch_size, solved=self.inner.f is not no_solver)

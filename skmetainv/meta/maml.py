@@ -33,6 +33,10 @@ class MAML(Algorithm):
     anneal_epochs : int, default=None
         Let the weights go over, in proportion to the epochs seen, to the last step alone, which
         they are after so many epochs; None keeps them.
+    recompute : bool, default=False
+        Compute the inner steps again when the outer gradient goes through them: the activations of
+        one step are in memory, not of all, for about a third more time (of first order about twice
+        the time).
 
     References
     ----------
@@ -52,11 +56,14 @@ class MAML(Algorithm):
     _: KW_ONLY
     step_weights: str | Sequence[float] | None = None
     anneal_epochs: int | None = None
+    recompute: bool = False
 
     _parameter_constraints = {
+        **Algorithm._parameter_constraints,
         "first_order": ["boolean"],
         "step_weights": [StrOptions({"uniform"}), "array-like", None],
         "anneal_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "recompute": ["boolean"],
     }
 
     @property
@@ -73,6 +80,11 @@ class MAML(Algorithm):
     def check(self, m: int, learned: Mapping[str, Any]) -> None:
         """Check the hyper-parameters, see `Algorithm.check`."""
         super().check(m, learned)
+        if self.recompute and self.engine == "higher":
+            raise ValueError(
+                "The 'recompute' parameter of MAML must be False with engine='higher', which "
+                "cannot recompute. Got True instead."
+            )
         weights: Any = self.step_weights
         if weights is None and self.anneal_epochs is not None:
             raise ValueError(

@@ -55,6 +55,7 @@ class Reptile(Algorithm):
     moves_shared = True
     keeps_steps = False
     _parameter_constraints = {
+        **Algorithm._parameter_constraints,
         "n_steps": [Interval(Integral, 1, None, closed="left"), None],
         "step_size": [Interval(Real, 0, None, closed="neither"), None],
     }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import KW_ONLY
+from numbers import Real
 
 import torch
 
-from skmetainv.parameters import ParameterObject, StrOptions
+from skmetainv.parameters import Interval, ParameterObject, StrOptions
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -45,7 +47,7 @@ class StepSizeRule(ParameterObject):
         """Return for how many inner steps there are step sizes; None where one serves all."""
         return None
 
-    def default_lr(self, inner_lr: float) -> float:
+    def learning_rate(self, inner_lr: float) -> float:
         """Return the outer learning rate of step sizes that begin at `inner_lr`."""
         return inner_lr / 100
 
@@ -65,11 +67,25 @@ class FixedStepSize(StepSizeRule):
 
 
 class _LearnedStepSizes(StepSizeRule):
-    """Numbers of which every inner step has its own; a subclass writes `_key` and `_shape`."""
+    """Numbers of which every inner step has its own; a subclass writes `_key` and `_shape`.
 
+    Parameters
+    ----------
+    positive : bool, default=False
+        Keep them positive: their logarithms are learned, and are what `weights_` holds.
+    lr : float, default=None
+        Learning rate of the step sizes, or of their logarithms. None moves each by about a percent
+        of its first value per step of Adam.
+    """
+
+    _: KW_ONLY
     positive: bool = False
+    lr: float | None = None
 
-    _parameter_constraints = {"positive": ["boolean"]}
+    _parameter_constraints = {
+        "positive": ["boolean"],
+        "lr": [Interval(Real, 0, None, closed="left"), None],
+    }
 
     def _key(self, name: str) -> str:
         """Return what the step sizes of weight `name` are called."""
@@ -98,9 +114,11 @@ class _LearnedStepSizes(StepSizeRule):
         """Return for how many inner steps there are step sizes."""
         return len(next(iter(alpha.values())))
 
-    def default_lr(self, inner_lr: float) -> float:
-        """Return what moves them by about a percent per step of Adam."""
-        return 0.01 if self.positive else super().default_lr(inner_lr)
+    def learning_rate(self, inner_lr: float) -> float:
+        """Return the learning rate, see `StepSizeRule.learning_rate`."""
+        if self.lr is not None:
+            return self.lr
+        return 0.01 if self.positive else super().learning_rate(inner_lr)
 
 
 class PerStep(_LearnedStepSizes):

@@ -1,0 +1,63 @@
+"""What of the solver is trained with the start."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY
+from numbers import Real
+
+from skmetainv.parameters import Interval, ParameterObject, StrOptions
+
+# The learning rate of the logarithms of numbers: defaults may be far from what a good start needs.
+_NUMBERS_LR = 0.03
+
+
+class TuneSolver(ParameterObject):
+    """Train the solver with ``theta``, as in section 4.3 of the paper.
+
+    Parameters
+    ----------
+    part : {"numbers", "all"}, default="numbers"
+        "numbers" trains the numbers that nobody chose ("auto" or None, and the noise level that a
+        classical denoiser has by default), or those that the solver's parameter `learnable` names.
+        Numbers that nobody chose are first scaled, by up to 512, to what serves the starts of 16
+        images best. "all" trains all numbers that are set, and the weights of the denoiser.
+    lr : float, default=None
+        Learning rate. None is 0.03 for "numbers", whose logarithms are learned, and that of
+        ``theta`` for "all".
+
+    Examples
+    --------
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.meta import TuneSolver
+    >>> from skmetainv.solvers import HQS
+    >>> est = MetaInverseSolver(solver=HQS(), tune_solver=TuneSolver("all", lr=1e-3))
+    """
+
+    part: str = "numbers"
+    _: KW_ONLY
+    lr: float | None = None
+
+    _parameter_constraints = {
+        "part": [StrOptions({"numbers", "all"})],
+        "lr": [Interval(Real, 0, None, closed="left"), None],
+    }
+
+    def learning_rate(self, outer_lr: float) -> float:
+        """Return the solver's learning rate where that of ``theta`` is `outer_lr`."""
+        if self.lr is not None:
+            return self.lr
+        return outer_lr if self.part == "all" else _NUMBERS_LR
+
+
+#: What a parameter that says what of the solver is trained accepts.
+TUNE_SOLVER_CONSTRAINTS = ["boolean", StrOptions({"auto"}), TuneSolver]
+
+
+def as_tuning(tune: bool | str | TuneSolver, *, has_numbers: bool) -> TuneSolver | None:
+    """Return what of the solver is trained; "auto" trains numbers where a gradient reaches any."""
+    if isinstance(tune, TuneSolver):
+        tune._validate_params()
+        return tune
+    if tune == "auto":
+        return TuneSolver() if has_numbers else None
+    return TuneSolver("all") if tune else None
