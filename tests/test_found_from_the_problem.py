@@ -254,9 +254,9 @@ def test_numbers_that_nobody_chose_are_learned_and_no_others(solver, learned):
     assert {name.rpartition(".")[2] for name in found} == {
         name.rpartition(".")[2] for name in learned
     }
-    still = small(GaussianBlur(sigma=0.8), solver, noise=0.02, tune_solver=TuneSolver(lr=0.0)).fit(
-        FACES
-    )
+    tuning = "auto" if solver is None else TuneSolver(lr=0.0)
+    own = {"noise": 0.02, "tune_solver": tuning}
+    still = small(GaussianBlur(sigma=0.8), solver, **own).fit(FACES)
     for name in learned_numbers(est):
         assert (est.weights_[f"solver.{name}"] != still.weights_[f"solver.{name}"]).all()
     if solver is not None:

@@ -404,7 +404,16 @@ default="per_step"
     def _tuning(self, algorithm: Algorithm, solver: Solver | None) -> TuneSolver | None:
         """Return what of the solver is learned."""
         has_numbers = solver is not None and "solver" in algorithm.learns
-        return as_tuning(self.tune_solver, has_numbers=has_numbers)
+        tuning = as_tuning(self.tune_solver, has_numbers=has_numbers)
+        if tuning is not None and solver is None:
+            raise self._nothing_to_tune()
+        return tuning
+
+    def _nothing_to_tune(self) -> ValueError:
+        return ValueError(
+            "The 'tune_solver' parameter must be False where the solver has nothing to learn. Got "
+            f"{self.tune_solver!r} with solver={self.solver!r} instead."
+        )
 
     def _learned(
         self,
@@ -448,10 +457,7 @@ default="per_step"
         }
         parts = {part: tensors for part, tensors in meta.parts().items() if tensors}
         if meta.tuned == "all" and "solver" not in parts:
-            raise ValueError(
-                "The 'tune_solver' parameter must be False where the solver has nothing to learn. "
-                f"Got True with solver={self.solver!r} instead."
-            )
+            raise self._nothing_to_tune()
         learned = self._learned(rule, state["inner_loss_"], meta.inner.phi, tuning)
         algorithm.check(self.n_inner, learned)
         before = to_tensors(state["weights_"], "", self._dtype(), check_device(self.device))
