@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 
+_TITLE = "Parameters\n----------\n"
+
+
 class StrOptions(_StrOptions):
     """A set of strings, which errors list in alphabetical order.
 
@@ -280,23 +283,23 @@ def _with_inherited_parameters(cls: type[ParameterObject]) -> str:
     inherited: dict[str, str] = {}
     for base in cls.__mro__[1:]:
         inherited = _parameter_entries(base.__doc__)[1] | inherited
-    for name in signature(cls).parameters if entries else ():
+    for name in signature(cls).parameters:
         if name not in entries and name in inherited:
             entries[name] = inherited[name]
-    return before + "\n".join(dict.fromkeys(entries.values())) + after
+    parts = [before, _TITLE + "\n".join(dict.fromkeys(entries.values())) if entries else "", after]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _parameter_entries(docstring: str | None) -> tuple[str, dict[str, str], str]:
     """Return what a docstring says of each parameter, and what stands before and after that."""
-    before, title, rest = cleandoc(docstring or "").partition("Parameters\n----------\n")
-    if not title:
-        return before, {}, ""
-    section, *after = re.split(r"\n\n(?=\S.*\n---)", rest, maxsplit=1)
+    sections = re.split(r"\n\n(?=\S.*\n---)", cleandoc(docstring or ""))
+    own = [section for section in sections[1:] if section.startswith(_TITLE)]
+    after = [section for section in sections[1:] if not section.startswith(_TITLE)]
     entries: dict[str, str] = {}
-    for entry in re.split(r"\n(?=\S)", section):
+    for entry in re.split(r"\n(?=\S)", "".join(own).removeprefix(_TITLE)) if own else ():
         names, _, _ = entry.partition(" :")
         entries |= dict.fromkeys(names.split(", "), entry)
-    return before + title, entries, "".join(f"\n\n{text}" for text in after)
+    return sections[0], entries, "\n\n".join(after)
 
 
 def _kinds(constraints: Any) -> list[type[ParameterObject]]:

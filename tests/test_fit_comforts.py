@@ -33,7 +33,7 @@ from skmetainv.model_selection import compare, psnr_scorer
 from skmetainv.operators import GaussianBlur, MissingPixels
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS
-from skmetainv.training import SGD, EarlyStopping, early_stopping
+from skmetainv.training import SGD, Adam, EarlyStopping, early_stopping
 from skmetainv.training.progress import Progress
 
 # In batches of 3: two steps in an epoch.
@@ -52,7 +52,7 @@ def denoiser(**changes):
     """Learns from whole images: they are smaller than a patch."""
     parameters = {"depth": 2, "width": 4, "augment": False, "residual": False, "lr": 1e-2}
     parameters |= {"max_epochs": 3, "batch_size": 3, "random_state": 0}
-    return DnCNN(**parameters | changes)
+    return DnCNN(**parameters | {"optimizer": Adam(schedule="constant")} | changes)
 
 
 BOTH = pytest.mark.parametrize("make", [meta, denoiser])

@@ -256,7 +256,7 @@ def test_batch_normalisation_of_a_drunet_is_named(saved):
 
 def test_sizes_of_a_drunet_are_read(saved):
     models = pytest.importorskip("deepinv").models
-    theirs = models.DRUNet(1, width=1, nc=(4, 8, 16, 32), nb=3, pretrained=None).double()
+    theirs = models.DRUNet(1, 1, nc=(4, 8, 16, 32), nb=3, pretrained=None).double()
     path = saved(theirs.state_dict())
     images = RNG.random((2, 32, 40))
     with torch.no_grad():

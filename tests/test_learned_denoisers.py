@@ -393,7 +393,7 @@ def test_deepinverse_s_files_are_read(tmp_path):
 @pytest.mark.parametrize("size", [(32, 40), (37, 45)])
 def test_drunet_s_files_are_read(size, tmp_path):
     models = pytest.importorskip("deepinv").models
-    theirs = models.DRUNet(1, width=1, nc=(4, 8, 16, 32), nb=2, pretrained=None)
+    theirs = models.DRUNet(1, 1, nc=(4, 8, 16, 32), nb=2, pretrained=None)
     torch.save(theirs.state_dict(), tmp_path / "drunet.pth")
     ours = DRUNet(width=4, n_blocks=2, weights=tmp_path / "drunet.pth")
     images = RNG.random((2, *size))

@@ -51,6 +51,9 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         the denoiser's norm is not kept.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts, see `ClassicalReconstructor`.
+    lr : float, default=3e-3
+        Learning rate. If the solver's denoiser is trained already, a tenth of that or less keeps
+        what it knows.
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Convolutions: Gaussian, along a line, with any kernel; with every boundary."""
 
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, field
 from numbers import Real
 from typing import cast
 
@@ -70,7 +70,7 @@ class Blur(_Convolution):
     tensor([[[[0.7500, 1.0000, 0.7500]]]])
     """
 
-    kernel: ArrayLike
+    kernel: ArrayLike = field()
 
     _parameter_constraints = {
         "kernel": ["array-like"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import KW_ONLY
 from numbers import Integral, Real
 from typing import Any
@@ -24,13 +25,8 @@ from skmetainv.parameters import Interval, StrOptions
 _PARTS = ", the real and the imaginary part, with complex_image=True"
 
 
-class FourierSampling(Operator):
-    """``A(x) = m F x``: some samples of the Fourier transform, single-coil MRI.
-
-    ``F`` is the orthonormal two-dimensional transform of each channel, origins of the image and of
-    the frequencies in the middle, ``(height // 2, width // 2)``. A measurement has the image's
-    layout and a last axis with real and imaginary parts; complex arrays are taken as well. What is
-    not sampled is 0.
+class _Undersampling(Operator):
+    """Some samples of the Fourier transform; a subclass writes `_map`.
 
     Parameters
     ----------
@@ -48,6 +44,59 @@ class FourierSampling(Operator):
         The two channels of an image are the real and the imaginary part of one complex image.
     random_state : int, default=0
         Seed of the instrument's pattern.
+    """
+
+    _: KW_ONLY
+    pattern: Any = "cartesian"
+    acceleration: float = 4.0
+    center_fraction: float = 0.08
+    complex_image: bool = False
+    random_state: int = 0
+
+    _parameter_constraints = {
+        "pattern": [StrOptions({"cartesian", "radial", "random"}), "array-like"],
+        "acceleration": [Interval(Real, 1, None, closed="left")],
+        "center_fraction": [Interval(Real, 0, 1, closed="both")],
+        "complex_image": ["boolean"],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def build(self, image_shape: Shape) -> LinearMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        self._validate_params()
+        check_image(self, image_shape)
+        if self.complex_image:
+            check_channels(self, image_shape, 2, _PARTS)
+        observed = torch.from_numpy(self._mask(image_shape))[None, None, :, :, None]
+        return self._map(image_shape, observed)
+
+    @abstractmethod
+    def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
+        """Return the map with the frequencies that are sampled."""
+
+    def _mask(self, image_shape: Shape) -> np.ndarray:
+        """Return what is sampled, the zero frequency in the middle."""
+        size = image_shape[1:]
+        if not isinstance(self.pattern, str):
+            mask = _given_mask(check_numbers(self.pattern, "pattern", self), size)
+            check_size(self, "pattern", mask.shape, image_shape)
+            return mask
+        if self.pattern == "radial":
+            return _spokes(size, max(1, round(size[1] / self.acceleration)))
+        generator = np.random.default_rng(self.random_state)
+        if self.pattern == "cartesian":
+            columns = _center((size[1],), self.center_fraction)
+            return np.tile(_filled(columns, self.acceleration, generator), (size[0], 1))
+        return _filled(_center(size, self.center_fraction), self.acceleration, generator)
+
+
+class FourierSampling(_Undersampling):
+    """``A(x) = m F x``: some samples of the Fourier transform, single-coil MRI.
+
+    ``F`` is the orthonormal two-dimensional transform of each channel, origins of the image and of
+    the frequencies in the middle, ``(height // 2, width // 2)``. A measurement has the image's
+    layout and a last axis with real and imaginary parts; complex arrays are taken as well. What is
+    not sampled is 0.
 
     Raises
     ------
@@ -73,49 +122,12 @@ class FourierSampling(Operator):
     """
 
     pattern: Any = "cartesian"
-    _: KW_ONLY
-    acceleration: float = 4.0
-    center_fraction: float = 0.08
-    complex_image: bool = False
-    random_state: int = 0
-
-    _parameter_constraints = {
-        "pattern": [StrOptions({"cartesian", "radial", "random"}), "array-like"],
-        "acceleration": [Interval(Real, 1, None, closed="left")],
-        "center_fraction": [Interval(Real, 0, 1, closed="both")],
-        "complex_image": ["boolean"],
-        "random_state": [Interval(Integral, 0, None, closed="left")],
-    }
-
-    def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
-        check_image(self, image_shape)
-        if self.complex_image:
-            check_channels(self, image_shape, 2, _PARTS)
-        observed = torch.from_numpy(self._mask(image_shape))[None, None, :, :, None]
-        return self._map(image_shape, observed)
 
     def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
         return FourierMap(image_shape, observed, self.complex_image)
 
-    def _mask(self, image_shape: Shape) -> np.ndarray:
-        """Return what is sampled, the zero frequency in the middle."""
-        size = image_shape[1:]
-        if not isinstance(self.pattern, str):
-            mask = _given_mask(check_numbers(self.pattern, "pattern", self), size)
-            check_size(self, "pattern", mask.shape, image_shape)
-            return mask
-        if self.pattern == "radial":
-            return _spokes(size, max(1, round(size[1] / self.acceleration)))
-        generator = np.random.default_rng(self.random_state)
-        if self.pattern == "cartesian":
-            columns = _center((size[1],), self.center_fraction)
-            return np.tile(_filled(columns, self.acceleration, generator), (size[0], 1))
-        return _filled(_center(size, self.center_fraction), self.acceleration, generator)
 
-
-class MultiCoilMRI(FourierSampling):
+class MultiCoilMRI(_Undersampling):
     """``A(x) = m F (s_c x)`` for every coil `c`: magnetic resonance imaging by several coils.
 
     The coils are the channels of a measurement: the last axis but that of real and imaginary
@@ -126,8 +138,6 @@ class MultiCoilMRI(FourierSampling):
     sensitivities : int or array-like of complex, default=4
         The maps ``s_c``, shape ``(height, width, coils)``. A number of coils stands for simulated
         ones, see the notes.
-    pattern, acceleration, center_fraction, complex_image, random_state
-        See `FourierSampling`.
 
     Raises
     ------
@@ -153,22 +163,12 @@ class MultiCoilMRI(FourierSampling):
     (3, 16, 16, 2)
     """
 
+    sensitivities: Any = 4
+
     _parameter_constraints = {
-        **FourierSampling._parameter_constraints,
+        **_Undersampling._parameter_constraints,
         "sensitivities": [Interval(Integral, 1, None, closed="left"), "array-like"],
     }
-
-    def __init__(
-        self,
-        sensitivities: Any = 4,
-        pattern: Any = "cartesian",
-        acceleration: float = 4.0,
-        center_fraction: float = 0.08,
-        complex_image: bool = False,
-        random_state: int = 0,
-    ):
-        super().__init__(pattern, acceleration, center_fraction, complex_image, random_state)
-        self.sensitivities = sensitivities
 
     def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
         if not self.complex_image:

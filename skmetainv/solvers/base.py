@@ -30,7 +30,12 @@ _NORM_TOLERANCE = 1.02
 class Solver(ParameterObject):
     """A classical, differentiable solver ``f``: hyper-parameters, no tensors.
 
-    A subclass stores its hyper-parameters, `n_iter` among them, and writes `build`.
+    A subclass has the parameter `n_iter`, and writes `build`.
+
+    Parameters
+    ----------
+    n_iter : int
+        Number of updates.
 
     Attributes
     ----------

@@ -1,0 +1,116 @@
+"""Parameter objects: constructors that store, and docstrings that say what they take."""
+
+import importlib
+import inspect
+import pkgutil
+from dataclasses import KW_ONLY
+
+import pytest
+from sklearn.base import clone
+
+import skmetainv
+from skmetainv.parameters import ParameterObject, _parameter_entries
+
+
+def public_classes():
+    """All parameter objects that a user can import from a package of the library."""
+    packages = [skmetainv] + [
+        importlib.import_module(f"skmetainv.{module.name}")
+        for module in pkgutil.iter_modules(skmetainv.__path__)
+    ]
+    found = {
+        value
+        for package in packages
+        for name, value in vars(package).items()
+        if not name.startswith("_") and inspect.isclass(value)
+    }
+    own = {kind for kind in found if issubclass(kind, ParameterObject)}
+    return sorted(own, key=lambda kind: kind.__name__)
+
+
+every_class = pytest.mark.parametrize("kind", public_classes(), ids=lambda kind: kind.__name__)
+
+
+class Part(ParameterObject):
+    """A part.
+
+    Parameters
+    ----------
+    size : int, default=3
+        Its size.
+    name : str, default="a"
+        Its name.
+
+    Notes
+    -----
+    None.
+    """
+
+    size: int = 3
+    _: KW_ONLY
+    name: str = "a"
+
+
+class Larger(Part):
+    """A larger part.
+
+    Parameters
+    ----------
+    weight : float, default=1.0
+        Its weight.
+    """
+
+    _: KW_ONLY
+    weight: float = 1.0
+
+
+class Other(Part):
+    """Has a constructor of its own, as scikit-learn's estimators do."""
+
+    def __init__(self, depth=2):
+        self.depth = depth
+
+
+def test_a_constructor_stores_its_parameters():
+    part = Larger(4, name="b")
+    assert part.get_params() == {"size": 4, "name": "b", "weight": 1.0}
+    assert repr(clone(part)) == "Larger(name='b', size=4)"
+    assert list(inspect.signature(Larger).parameters) == ["size", "weight", "name"]
+    with pytest.raises(TypeError, match="positional"):
+        Larger(4, 1.0)
+    assert part != Larger(4, name="b")  # as all estimators: by identity
+
+
+def test_a_constructor_may_be_written_out():
+    assert Other(depth=1).get_params() == {"depth": 1}
+
+
+def test_docstrings_are_completed_by_those_of_base_classes():
+    before, entries, after = _parameter_entries(Larger.__doc__)
+    assert before == "A larger part."
+    assert list(entries) == ["weight", "size", "name"]
+    assert entries["name"] == 'name : str, default="a"\n    Its name.'
+    assert after == ""
+    assert _parameter_entries(Part.__doc__)[2] == "Notes\n-----\nNone."
+    assert Part.__doc__.endswith("    Its name.\n\nNotes\n-----\nNone.")
+    assert "Parameters" not in Other.__doc__
+
+
+@every_class
+def test_every_parameter_is_documented_and_nothing_else(kind):
+    _, entries, _ = _parameter_entries(kind.__doc__)
+    assert set(entries) == set(inspect.signature(kind).parameters)
+
+
+@every_class
+def test_documented_defaults_are_the_defaults(kind):
+    _, entries, _ = _parameter_entries(kind.__doc__)
+    for name, parameter in inspect.signature(kind).parameters.items():
+        head = entries[name].replace("\\\n", "").partition("\n")[0]
+        names, _, default = head.partition(", default=")
+        if parameter.default is inspect.Parameter.empty:
+            assert not default
+            continue
+        place = names.partition(" :")[0].split(", ").index(name)
+        told = eval(f"({default},)", {"__builtins__": {}})
+        assert told[place if len(told) > 1 else 0] == parameter.default, name
