@@ -51,7 +51,7 @@ def meta(**changes):
 def denoiser(**changes):
     """Learns from whole images: they are smaller than a patch."""
     parameters = {"depth": 2, "width": 4, "augment": False, "residual": False, "lr": 1e-2}
-    parameters |= {"max_epochs": 3, "batch_size": 3, "random_state": 0}
+    parameters |= {"max_epochs": 3, "batch_size": 3, "lr_schedule": "constant", "random_state": 0}
     return DnCNN(**parameters | changes)
 
 
