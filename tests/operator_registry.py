@@ -158,7 +158,10 @@ CASES = {
     "fourier_of_area": Case(FourierSampling(acceleration=2) @ Downsampling(2), **EVEN),
     "coils": Case(MultiCoilMRI(3, acceleration=2), GRAY, (1, 3, 4), (1, 5, 4)),
     "complex_coils": Case(
-        MultiCoilMRI(2, "random", 2, complex_image=True), COMPLEX, (2, 2, 3), (2, 5, 4)
+        MultiCoilMRI(2, pattern="random", acceleration=2, complex_image=True),
+        COMPLEX,
+        (2, 2, 3),
+        (2, 5, 4),
     ),
     "missing_of_coils": Case(
         MissingPixels(observed=0.6) @ MultiCoilMRI(2, acceleration=2), GRAY, (1, 3, 4), (1, 5, 4)

@@ -610,7 +610,7 @@ def test_what_has_a_gradient_is_learned(algorithm, part):
     if part == "step sizes":
         still.set_params(inner_lr_rule=PerStep(lr=0.0))
     if part == "inner loss":
-        still.set_params(inner_loss__lr=0.0)
+        still.set_params(inner_loss=clone(still.inner_loss).set_params(lr=0.0))
     before = still.fit(IMAGES).weights_
     after = on_pixels(algorithm=algorithm, outer_lr=1e-2, **options).fit(IMAGES).weights_
     prefix = {

@@ -236,7 +236,9 @@ def test_mri_is_theirs_with_real_and_imaginary_parts_last():
         (FourierSampling(mri_mask().numpy(), complex_image=True), "mri"),
         (
             MultiCoilMRI(
-                np.moveaxis(COIL_MAPS.numpy(), 0, -1), mri_mask().numpy(), complex_image=True
+                np.moveaxis(COIL_MAPS.numpy(), 0, -1),
+                pattern=mri_mask().numpy(),
+                complex_image=True,
             ),
             "multi_coil_mri",
         ),

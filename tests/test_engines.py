@@ -18,7 +18,6 @@ from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, FunctionDenoiser
 from skmetainv.losses import L2
 from skmetainv.meta import (
-    ENGINES,
     IMAML,
     MAML,
     STEP_SIZE_RULES,
@@ -29,6 +28,7 @@ from skmetainv.meta import (
     Reptile,
     Task,
     adapt,
+    adapt_with_higher,
     as_algorithm,
     as_inner_loss,
     as_rule,
@@ -463,7 +463,7 @@ def test_the_shared_weights_of_a_modulated_siren_do_not_move_in_predict(modulati
             assert np.abs(by_hand(theta, y_i) - expected).max() > 1e-6
 
 
-@pytest.mark.parametrize("run", ENGINES.values(), ids=ENGINES)
+@pytest.mark.parametrize("run", [adapt, adapt_with_higher], ids=["native", "higher"])
 @pytest.mark.parametrize("learning", [True, False])
 @pytest.mark.parametrize("name", ["modulated", "encoder", "solver"])
 def test_algorithm_1_returns_the_adapted_weights_alone(name, learning, run):

@@ -224,13 +224,14 @@ def test_early_stopping_stops_and_keeps_the_weights_of_the_best_epoch(make):
 
 
 @BOTH
-def test_early_stopping_goes_on_while_scores_rise_by_more_than_tol(make):
+def test_early_stopping_goes_on_while_scores_rise_by_more_than_min_delta(make):
     """What learns to give ones restores ones better after every epoch."""
     parameters = {"early_stopping": EarlyStopping(1), "max_epochs": 4}
     est = make(**parameters).fit(ONES, X_val=ONES)
     assert est.n_iter_ == 4
     assert bits(est) == bits(make(max_epochs=4).fit(ONES))
-    hurried = make(tol=1e3, **parameters).fit(ONES, X_val=ONES)
+    parameters["early_stopping"] = EarlyStopping(1, min_delta=1e3)
+    hurried = make(**parameters).fit(ONES, X_val=ONES)
     assert hurried.n_iter_ == 2  # the first epoch is better than none
     assert bits(hurried) == bits(make(max_epochs=2).fit(ONES))
 

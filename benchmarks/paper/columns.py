@@ -22,7 +22,7 @@ from skmetainv import (
 )
 from skmetainv.denoisers import DnCNN
 from skmetainv.losses import L2, LPIPS
-from skmetainv.meta import InnerLoss
+from skmetainv.meta import InnerLoss, TuneSolver
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels, Operator
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED, GradientDescent
@@ -129,7 +129,8 @@ def _meta_red(
 ) -> dict[str, Any]:
     task, siren = tasks(DEBLURRING, preset)[""], Siren(width=preset.siren_width, depth=5)
     own = {**trained, **_ALGORITHM_1, "init": siren, "inner_lr_rule": "per_parameter"}
-    own |= {"noise": task.noise, "n_inner": 3, "tune_solver": tune_solver}
+    own |= {"noise": task.noise, "n_inner": 3}
+    own["tune_solver"] = TuneSolver("all") if tune_solver else False
     losses = {"L1": "l1", "L2": "l2"} | ({} if lpips is None else {"LPIPS": lpips})
     return {
         f"Meta-RED {name}": MetaInverseSolver(

@@ -6,9 +6,7 @@ from sklearn.model_selection import ParameterGrid
 from benchmarks.paper.columns import STEPS
 from benchmarks.paper.run import description
 from benchmarks.paper.settings import DEBLURRING, INPAINTING, MISSING, TUNED
-from skmetainv.meta import TuneSolver
 from skmetainv.metrics import psnr
-from skmetainv.training import Adam
 
 _OUTER = {"outer_lr": (3e-4, 1e-3)}
 _LR = {"lr": (3e-4, 1e-3, 3e-3, 1e-2)}
@@ -43,7 +41,7 @@ _SHORT = {
         },
     },
     TUNED: {
-        "Meta-RED L2": {"tune_solver": [TuneSolver("all", lr=lr) for lr in (1e-4, 3e-4, 1e-3)]},
+        "Meta-RED L2": {"tune_solver__lr": (1e-4, 3e-4, 1e-3)},
         "RED(12)": {"lr": (1e-4, 3e-4, 1e-3)},
         "HQS(12)": {"lr": (1e-4, 3e-4, 1e-3)},
     },
@@ -51,7 +49,7 @@ _SHORT = {
 
 # Then, in long training, what it takes to stay stable: with more inner steps, smaller initial step
 # sizes.
-_CLIPPED = {"optimizer": tuple(Adam(max_grad_norm=norm) for norm in (None, 0.1))}
+_CLIPPED = {"optimizer__max_grad_norm": (None, 0.1)}
 _LONG = {
     INPAINTING: {
         **{f"Meta-{m}": {"inner_lr": (3.0, 10.0), **_CLIPPED} for m in STEPS},
