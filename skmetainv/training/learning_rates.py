@@ -36,15 +36,7 @@ class LearningRate(ParameterObject):
 
 
 class Constant(LearningRate):
-    """The learning rates as they are given.
-
-    Parameters
-    ----------
-    warmup : float, default=0.0
-        Share of training in which the rates grow from 0 in equal steps.
-    """
-
-    warmup: float = 0.0
+    """The learning rates as they are given."""
 
     def after_warmup(self, done: float) -> float:
         """Return 1."""
@@ -56,8 +48,6 @@ class Cosine(LearningRate):
 
     Parameters
     ----------
-    warmup : float, default=0.0
-        Share of training in which the rates first grow from 0 in equal steps.
     final : float, default=0.0
         The factor at the end.
 
@@ -66,7 +56,6 @@ class Cosine(LearningRate):
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR, 2017.
     """
 
-    warmup: float = 0.0
     _: KW_ONLY
     final: float = 0.0
 
