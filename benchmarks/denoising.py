@@ -127,7 +127,7 @@ def main():
         noise_level=noise_level,
         depth=options.depth,
         width=options.width,
-        optimizer=Adam(schedule="constant"),
+        optimizer=Adam(schedule="constant", max_grad_norm=None),
         max_epochs=options.epochs,
         random_state=0,
     )

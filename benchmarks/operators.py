@@ -133,7 +133,7 @@ ROWS = {
     "MissingPixels": Row(
         MissingPixels(0.5),
         3,
-        lambda A: deepinv.physics.Inpainting(A.image_shape, fraction=A.observed[0]),
+        lambda A: deepinv.physics.Inpainting(A.image_shape, mask=A.observed[0]),
     ),
     "GaussianBlur(3)": Row(WIDE, 3, circular_physics(WIDE)),
     "MotionBlur(15, 30)": Row(MOTION, 3, circular_physics(MOTION)),

@@ -49,7 +49,7 @@ def make_estimator(random_state=0):
         init=Siren(width=128),
         inner_lr=3.0,
         inner_lr_rule="per_parameter",
-        optimizer=Adam(schedule="constant"),
+        optimizer=Adam(schedule="constant", max_grad_norm=None),
         augment=False,
         max_epochs=15,
         batch_size=5,

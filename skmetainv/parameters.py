@@ -74,8 +74,9 @@ class ParameterObject(BaseEstimator):
 
     A subclass declares its parameters as the fields of a dataclass, which it becomes: annotated
     names with their defaults. So the constructor stores them and does nothing else, as scikit-learn
-    asks. The parameters after ``_: KW_ONLY`` are given by name. A docstring with a section
-    "Parameters" gets the entries of the parameters that the class inherits.
+    asks. The parameters after ``_: KW_ONLY`` are given by name. The docstring is completed by the
+    entries of the parameters that the class inherits. A subclass may also write its constructor
+    out; its own subclasses then do so, too.
 
     Examples
     --------
@@ -90,10 +91,12 @@ class ParameterObject(BaseEstimator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "__init__" not in vars(cls):
+        docstring = cls.__doc__
+        if _is_generated(cls):
             dataclass(repr=False, eq=False)(cls)
             cls.__init__.__signature__ = _own_first(cls)  # type: ignore[attr-defined]
-        if cls.__doc__ is not None:
+        cls.__doc__ = docstring  # a dataclass without one writes its signature there
+        if docstring is not None:
             cls.__doc__ = _with_inherited_parameters(cls)
 
     @classmethod
@@ -139,7 +142,7 @@ class ParameterObject(BaseEstimator):
         names = sorted(
             kind.__name__
             for base in _kinds(self._parameter_constraints.get(part))
-            for kind in _public_subclasses(base)
+            for kind in (*_public_subclasses(base), *([] if base.__subclasses__() else [base]))
             if first in kind._get_param_names()
         )
         if not names:
@@ -266,6 +269,27 @@ def described(value: Any) -> str:
     return reprlib.repr(value)
 
 
+def _is_generated(cls: type[ParameterObject]) -> bool:
+    """Return whether the constructor of a class is made of its fields.
+
+    Raises
+    ------
+    TypeError
+        If the class declares fields, but inherits a constructor that is written out.
+    """
+    owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    if owner is object or "__dataclass_fields__" in vars(owner):
+        return True
+    annotations = vars(cls).get("__annotations__", {})
+    fields = [name for name, kind in annotations.items() if "ClassVar" not in str(kind)]
+    if fields and owner is not cls:
+        raise TypeError(
+            f"{cls.__name__} declares the parameters {', '.join(fields)}, but the constructor of "
+            f"{owner.__name__} is written out: write that of {cls.__name__}, too."
+        )
+    return False
+
+
 def _own_first(cls: type[ParameterObject]) -> Signature:
     """Return the constructor's signature, with inherited keywords after those of the class."""
     depth: dict[str, int] = {}
@@ -283,10 +307,10 @@ def _with_inherited_parameters(cls: type[ParameterObject]) -> str:
     inherited: dict[str, str] = {}
     for base in cls.__mro__[1:]:
         inherited = _parameter_entries(base.__doc__)[1] | inherited
-    for name in signature(cls).parameters:
-        if name not in entries and name in inherited:
-            entries[name] = inherited[name]
-    parts = [before, _TITLE + "\n".join(dict.fromkeys(entries.values())) if entries else "", after]
+    known = inherited | entries
+    ordered = {name: known[name] for name in signature(cls).parameters if name in known}
+    told = dict.fromkeys((ordered | entries).values())  # one entry may have several names
+    parts = [before, _TITLE + "\n".join(told) if told else "", after]
     return "\n\n".join(part for part in parts if part)
 
 

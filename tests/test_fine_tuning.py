@@ -103,6 +103,20 @@ def test_without_it_nothing_of_the_solver_is_trained():
     assert of_solver(est) == {}
 
 
+def test_numbers_are_asked_for_where_there_are_some():
+    chosen = GradientDescent(n_iter=1, step_size=0.5)
+    assert of_solver(tuned(chosen, tune_solver="auto").fit(FACES)) == {}
+    for solver in (chosen, None):
+        with pytest.raises(ValueError, match="'tune_solver' parameter must be False where the so"):
+            tuned(solver, tune_solver=TuneSolver()).fit(FACES)
+
+
+@pytest.mark.parametrize("own", [{"lr": -1.0}, {"part": "some"}])
+def test_bad_options_of_tuning_are_named(own):
+    with pytest.raises(ValueError, match="parameter of TuneSolver must be"):
+        tuned(GradientDescent(), tune_solver=TuneSolver(**own)).fit(FACES)
+
+
 def test_its_learning_rate_is_its_own():
     solver = GradientDescent(n_iter=1, step_size=0.5)
     still = tuned(solver, tune_solver=TuneSolver("all", lr=0.0)).fit(FACES)

@@ -296,6 +296,24 @@ def test_images_are_held_out_where_they_suffice(make, monkeypatch):
     assert "validation_psnr" not in make(max_epochs=1, early_stopping=False).fit(LEARNED).history_
 
 
+def test_images_of_one_group_are_all_learned_from(monkeypatch):
+    monkeypatch.setattr(early_stopping, "_ENOUGH_TO_HOLD_OUT", len(LEARNED))
+    est = meta(max_epochs=1).fit(LEARNED, groups=np.zeros(len(LEARNED)))
+    assert "validation_psnr" not in est.history_
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [({"patience": 0}, "patience"), ({"min_delta": -1.0}, "min_delta")]
+    + [({"validation_fraction": bad}, "validation_fraction") for bad in ("a", 0.0, 1.5)],
+)
+def test_bad_options_of_early_stopping_are_named_before_anything_is_fitted(make, parameters, name):
+    est = make(early_stopping=EarlyStopping(**parameters))
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of EarlyStopping must be"):
+        est.fit(LEARNED)
+
+
 @BOTH
 def test_early_stopping_has_no_partial_fit(make):
     est = make(early_stopping=True)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.exceptions import InnerStepsWarning
-from skmetainv.meta import PerStep
+from skmetainv.meta import InnerLoss, PerStep
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import psnr_scorer
 from skmetainv.noise import PoissonNoise, SaltPepper
@@ -294,6 +294,19 @@ def test_learning_rates_are_those_asked_for():
     np.testing.assert_allclose(
         np.abs(alpha_only.weights_["inner_lr.alpha"] - 0.01), 1e-3, rtol=1e-3
     )  # Adam's first step is its learning rate
+
+
+def test_learning_rates_may_change_from_call_to_call():
+    loss = InnerLoss(regularizer="tv", learnable=("weight",), lr=0.0)
+    est = small(inner_lr_rule=PerStep(lr=0.0), inner_loss=loss).partial_fit(FACES[:5])
+    names = ("inner_lr.alpha", "inner_loss.weight.logarithm")
+    before = {name: est.weights_[name].copy() for name in names}
+    est.partial_fit(FACES[:5])
+    for name in names:
+        np.testing.assert_array_equal(est.weights_[name], before[name])
+    est.set_params(inner_lr_rule__lr=0.1, inner_loss__lr=0.1).partial_fit(FACES[:5])
+    for name in names:
+        assert (est.weights_[name] != before[name]).all()
 
 
 def test_more_inner_steps_after_fitting_take_the_last_step_size():

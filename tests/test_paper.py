@@ -174,6 +174,14 @@ def test_lpips_where_its_weights_are(table, folder, tmp_path, backbone, capsys):
     assert "No LPIPS" not in capsys.readouterr().out
 
 
+EPOCHS = {
+    1: {"Meta-2": 6, "Meta-3": 4, "Meta-5": 3, "Meta-7": 2, "UNet": 26},
+    2: {"Meta": 2, "UNet": 18},
+    3: {"Meta-RED L1": 1, "Meta-RED L2": 1},
+    4: {"Meta-RED L1": 1, "Meta-RED L2": 1, "RED(12)": 3, "HQS(12)": 3},
+}
+
+
 def trained_columns(table, preset):
     made = columns(table, PRESETS[preset], 0, "cpu")
     return {name: own for name, own in made.items() if hasattr(own, "max_epochs")}
@@ -190,12 +198,22 @@ def test_columns_of_a_table_are_trained_alike(table, preset):
         assert len({own.max_epochs for own in trained}) == 1
 
 
+def test_columns_share_no_part():
+    made = columns(1, PRESETS["quick"], 0, "cpu")
+    made["Meta-3"].set_params(optimizer__max_grad_norm=7.0, inner_loss__of="start")
+    others = [made["Meta-7"], *columns(1, PRESETS["quick"], 0, "cpu").values()]
+    assert all(own.optimizer.max_grad_norm != 7.0 for own in others)
+    assert made["Meta-7"].inner_loss.of == "result"
+
+
 @pytest.mark.parametrize("table", [1, 2, 3, 4])
 def test_columns_of_a_quick_table_are_trained_for_as_long(table):
+    epochs = {name: own.max_epochs for name, own in trained_columns(table, "quick").items()}
+    assert epochs == EPOCHS[table]
     step = STEP_SECONDS[table]
     seconds = [
-        own.max_epochs * next(s for beginning, s in step.items() if name.startswith(beginning))
-        for name, own in trained_columns(table, "quick").items()
+        n * next(s for beginning, s in step.items() if name.startswith(beginning))
+        for name, n in epochs.items()
     ]
     assert max(seconds) < 1.2 * min(seconds)
 

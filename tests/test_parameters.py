@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from dataclasses import KW_ONLY
+from pathlib import Path
 
 import pytest
 from sklearn.base import clone
@@ -84,16 +85,40 @@ def test_a_constructor_stores_its_parameters():
 def test_a_constructor_may_be_written_out():
     assert Other(depth=1).get_params() == {"depth": 1}
 
+    class Same(Other):
+        pass
+
+    assert Same(1).get_params() == {"depth": 1}
+    assert Same.__doc__ is None  # so that help looks at the base class
+    with pytest.raises(TypeError, match=r"More declares the parameters width, but .* of Other"):
+
+        class More(Other):
+            width: int = 1
+
+
+def test_a_part_that_is_none_says_which_object_has_a_parameter():
+    est = skmetainv.UNetReconstructor()
+    with pytest.raises(ValueError, match=r"early_stopping=EarlyStopping\(patience=\.\.\.\)"):
+        est.set_params(early_stopping__patience=3)
+    with pytest.raises(ValueError, match=r"optimizer=Adam\(schedule=.*AdamW.*SGD"):
+        est.set_params(optimizer__schedule="constant")
+
 
 def test_docstrings_are_completed_by_those_of_base_classes():
     before, entries, after = _parameter_entries(Larger.__doc__)
     assert before == "A larger part."
-    assert list(entries) == ["weight", "size", "name"]
+    assert list(entries) == ["size", "weight", "name"]  # as in the signature
     assert entries["name"] == 'name : str, default="a"\n    Its name.'
     assert after == ""
     assert _parameter_entries(Part.__doc__)[2] == "Notes\n-----\nNone."
     assert Part.__doc__.endswith("    Its name.\n\nNotes\n-----\nNone.")
     assert "Parameters" not in Other.__doc__
+
+
+@every_class
+def test_the_reference_lists_every_class(kind):
+    listed = (Path(__file__).parents[1] / "docs" / "api.md").read_text().split()
+    assert any(line.rpartition(".")[2] == kind.__name__ for line in listed)
 
 
 @every_class

@@ -175,6 +175,25 @@ def test_without_a_solver_a_small_denoiser_is_unrolled(operator, kind, number, m
     assert numbers == {f"solver.{number}.logarithm", "solver.prior.noise_level.logarithm"}
 
 
+@pytest.mark.parametrize(
+    ("solver", "lr"),
+    [
+        (None, 3e-3),
+        (GradientDescent(), 3e-3),
+        (HQS(DnCNN(depth=2, width=2, max_epochs=1)), 3e-3),
+        (HQS(D), 3e-4),
+    ],
+    ids=["default", "numbers", "fitted along", "frozen"],
+)
+def test_a_denoiser_that_is_trained_already_learns_slowly(solver, lr, monkeypatch):
+    monkeypatch.setattr(DnCNN, "_enough", (3, 1))
+    own = {"max_epochs": 1, "optimizer": DESCENT}
+    est = UnrolledReconstructor(GaussianBlur(), solver, **own).fit(FACES[:4])
+    assert est.history_["learning_rate"] == [lr]
+    given = UnrolledReconstructor(GaussianBlur(), solver, lr=0.5, **own).fit(FACES[:4])
+    assert given.history_["learning_rate"] == [0.5]
+
+
 def test_the_default_solver_goes_by_the_data_range(monkeypatch):
     monkeypatch.setattr(DnCNN, "_enough", (3, 1))
     own = {"max_epochs": 2, "random_state": 0, "precision": "float64", "noise": 0.01}

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from benchmarks.paper.settings import (
@@ -63,7 +64,7 @@ def tasks(table: int, preset: Preset) -> dict[str, Task]:
 def denoiser(preset: Preset, seed: int, device: str) -> DnCNN:
     """Return the denoiser of Tables 3 and 4, not fitted."""
     own = {"random_state": seed, "device": device, "early_stopping": False}
-    return DnCNN(DENOISER_NOISE, **preset.denoiser, **own)
+    return DnCNN(DENOISER_NOISE, **clone(preset.denoiser, safe=False), **own)
 
 
 def columns(
@@ -100,7 +101,7 @@ def columns(
         for beginning, settings in preset.of_columns(table).items():
             if name.startswith(beginning):
                 estimator.set_params(**settings)
-    return made
+    return {name: clone(estimator) for name, estimator in made.items()}  # they share no part
 
 
 def _inpainting(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:

@@ -63,7 +63,12 @@ FULL = Preset(
     n_test=500,
     siren_width=256,
     unet={"width": 64, "depth": 5},
-    denoiser={"depth": 17, "width": 64, "max_epochs": 2},
+    denoiser={
+        "depth": 17,
+        "width": 64,
+        "max_epochs": 2,
+        "optimizer": Adam(schedule="constant", max_grad_norm=None),
+    },
     blur=1.6,
     columns={
         (table, "Meta"): {
@@ -142,7 +147,7 @@ QUICK = Preset(
     n_test=500,
     siren_width=64,
     unet={"width": 16, "depth": 4},
-    denoiser={"depth": 6, "width": 24, "lr": 2e-3, "max_epochs": 6},
+    denoiser={"depth": 6, "width": 24, "lr": 2e-3, "optimizer": _FALLING, "max_epochs": 6},
     blur=1.6,
     columns=_QUICK
     | {place: _QUICK.get(place, {}) | {"max_epochs": n} for place, n in _EQUAL_TIME.items()},

@@ -77,8 +77,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     lr : float, default=1e-3
         Learning rate.
     max_epochs : int, default=None
-        How often `fit` sees as many patches as cover every image. None trains for 600 steps, and
-        for two epochs at least.
+        How often `fit` sees as many patches as cover every image. None: as many epochs as make 600
+        steps, and at least two.
     batch_size : int, default=16
         Patches in a step, and images that `predict` denoises at a time.
     """

@@ -38,6 +38,13 @@ def learns_from_images(component: BaseEstimator) -> bool:
     return any(denoiser.weights is None for denoiser in _not_frozen(component))
 
 
+def has_trained_denoiser(component: BaseEstimator) -> bool:
+    """Whether a denoiser among the parts of a component was trained before `fit_denoisers`."""
+    learned = [part for part in all_parts(component) if isinstance(part, LearnedDenoiser)]
+    to_fit = [denoiser for denoiser in _not_frozen(component) if denoiser.weights is None]
+    return len(learned) > len(to_fit)
+
+
 def fitted_denoisers(component: BaseEstimator) -> list[LearnedDenoiser]:
     """Return the learned denoisers among the parts of a component that are fitted."""
     parts = all_parts(component)

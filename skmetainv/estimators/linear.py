@@ -112,6 +112,9 @@ class LinearReconstructor(Reconstructor):
     flips : bool or "auto", default="auto"
         Whether images mirrored left to right count, too; "auto" is what restores held-out images
         better.
+    precision : {"float32", "float64", "bfloat16"}, default="float32"
+        Floating-point type of the images and of conjugate gradients; "bfloat16" is float32 here,
+        for there is no network. Matrices are factorised in double precision.
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of the masks and the noise of measurements that are simulated, and of the folds of
         images that are held out.

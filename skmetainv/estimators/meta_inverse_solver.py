@@ -449,14 +449,16 @@ default="per_step"
         tuning = self._tuning(state["algorithm_"], state["solver_"])
         meta = self._meta(state, problem.geometry, problem.A, tuning)
         rule, algorithm = meta.inner.step_size, meta.algorithm
+        asked = getattr(as_rule(self.inner_lr_rule), "lr", None)
         rates = {
             "init": self.outer_lr,
-            "inner_lr": rule.learning_rate(state["inner_lr_"]),
-            "inner_loss": state["inner_loss_"].learning_rate(),
+            "inner_lr": rule.learning_rate(state["inner_lr_"]) if asked is None else asked,
+            "inner_loss": as_inner_loss(self.inner_loss).learning_rate(),
             "solver": 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }
         parts = {part: tensors for part, tensors in meta.parts().items() if tensors}
-        if meta.tuned == "all" and "solver" not in parts:
+        asks = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
+        if asks and "solver" not in parts:
             raise self._nothing_to_tune()
         learned = self._learned(rule, state["inner_loss_"], meta.inner.phi, tuning)
         algorithm.check(self.n_inner, learned)
@@ -499,9 +501,11 @@ default="per_step"
         return self._ready_meta(geometry).restore(y, self.batch_size)
 
     def _ready_meta(self, geometry: Geometry) -> MetaLearner:
-        """Return what was learned, with the number of inner steps as it is."""
+        """Return what was learned, with the number of inner steps and the engine as they are."""
         meta = self._parts(geometry)["meta"]
-        return replace(meta, inner=replace(meta.inner, m=self.n_inner))
+        engine = as_algorithm(self.algorithm).engine
+        algorithm = clone(meta.algorithm).set_params(engine=engine)
+        return replace(meta, inner=replace(meta.inner, m=self.n_inner), algorithm=algorithm)
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
         parts = super()._build_parts(geometry)

@@ -145,8 +145,9 @@ def cross_fitted_starts(
         copy.residual = _fitted(
             whole_fit._without_search(), part_of(problem, learned), estimator, seed
         )
-        # Of a batch a fold has few images, and each call is filled up to this many.
-        copy.residual.batch_size = max(1, estimator.batch_size // _N_FOLDS)
+        # A batch has few images of each fold, but every call is padded to `batch_size` images.
+        few = max(1, estimator.batch_size // _N_FOLDS)
+        copy.residual.batch_size = min(copy.residual.batch_size, few)
         parts.append(restores_start(copy, problem.geometry.image_shape))
 
     def starts(y: torch.Tensor, indices: np.ndarray) -> torch.Tensor:

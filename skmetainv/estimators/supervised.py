@@ -58,6 +58,9 @@ class SupervisedReconstructor(TrainedReconstructor):
 
     # ------------------------------------------------------------------ training
 
+    def _learning_rate(self) -> float:
+        return self.lr
+
     def _training_loss(self) -> LossLike:
         return self.loss
 
@@ -75,7 +78,7 @@ class SupervisedReconstructor(TrainedReconstructor):
 
         return Learner(
             weights=weights,
-            groups=[{"params": list(weights.values()), "lr": self.lr}],
+            groups=[{"params": list(weights.values()), "lr": self._learning_rate()}],
             learn=learn,
             restore=partial(self._restored_by, G, A),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,20 @@ from torch import nn
 
 from skmetainv.arrays import as_array, to_numpy
 from skmetainv.denoisers import DnCNN
+from skmetainv.denoisers.nested import has_trained_denoiser
 from skmetainv.estimators.solvers import ready_solver, trainable
 from skmetainv.estimators.starts import FromStart
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
+from skmetainv.parameters import Interval
 from skmetainv.reconstruction.geometry import Geometry, Problem
 from skmetainv.solvers import HQS, IterativeSolver, ProximalGradient, Solver
 
 # The default solver's updates, and the first and the last noise level of its denoiser, in shares of
 # the data range.
 _N_UPDATES, _LEVELS = 5, (0.2, 0.01)
+# Learning rates, of a denoiser that was just fitted and of one that was trained before.
+_LR, _FINE_TUNING_LR = 3e-3, 3e-4
 
 
 class UnrolledReconstructor(FromStart, SupervisedReconstructor):
@@ -40,20 +45,19 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     Parameters
     ----------
     solver : Solver, default=None
-        The solver ``f``. None is five updates of `HQS` with a `DnCNN` of 5 convolutions and 24
-        channels, of `ProximalGradient` with the same if the operator is not linear, whose numbers
-        are all learned. Training changes the solver's denoiser, if
-        that has weights, and the numbers that its parameter `learnable` names. If it names none,
-        all that are set are learned (not those that are None, as the usual schedule of `HQS` is). A
-        number that is given once per update is learned once per update. A learned denoiser is first
-        fitted on the clean images, unless it is in a `FrozenEstimator` or has `weights`, from which
-        training goes on. The solver and the denoiser that were given stay as they are. A bound of
-        the denoiser's norm is not kept.
+        The solver ``f``. None is five updates of `HQS` (`ProximalGradient` if the operator is
+        nonlinear) with a `DnCNN` of 5 convolutions and 24 channels; all their numbers are learned.
+        Training changes the solver's denoiser, if that has weights, and the numbers that its
+        parameter `learnable` names. If it names none, all that are set are learned (not those that
+        are None, as the usual schedule of `HQS` is). A number that is given once per update is
+        learned once per update. A learned denoiser is first fitted on the clean images, unless it
+        is in a `FrozenEstimator` or has `weights`, from which training goes on. The solver and the
+        denoiser that were given stay as they are. A bound of the denoiser's norm is not kept.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts, see `ClassicalReconstructor`.
-    lr : float, default=3e-3
-        Learning rate. If the solver's denoiser is trained already, a tenth of that or less keeps
-        what it knows.
+    lr : float, default=None
+        Learning rate. None is 3e-3, or 3e-4 if the solver's denoiser is trained already (frozen, or
+        with `weights`), so that it keeps what it knows.
 
     Attributes
     ----------
@@ -91,6 +95,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     >>> from skmetainv import UnrolledReconstructor
     >>> from skmetainv.datasets import load_faces
     >>> from skmetainv.denoisers import DnCNN
+    from skmetainv.denoisers.nested import has_trained_denoiser
     >>> from skmetainv.operators import GaussianBlur
     >>> from skmetainv.solvers import HQS
     >>> faces = load_faces()
@@ -104,11 +109,12 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     """
 
     _: KW_ONLY
-    lr: float = 3e-3
+    lr: float | None = None  # type: ignore[assignment]
 
     _parameter_constraints = {
         **FromStart._parameter_constraints,
         **SupervisedReconstructor._parameter_constraints,
+        "lr": [Interval(Real, 0, None, closed="left"), None],
     }
 
     def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
@@ -126,6 +132,12 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
             )
         start = self.start if isinstance(self.start, str) else np.array(as_array(self.start))
         return {"solver_": solver, "start_": start, "weights_": weights}
+
+    def _learning_rate(self) -> float:
+        if self.lr is not None:
+            return self.lr
+        trained = self.solver is not None and has_trained_denoiser(self.solver)
+        return _FINE_TUNING_LR if trained else _LR
 
     def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:
         f = trainable(state["solver_"]).build(geometry.images.tensor_shape)

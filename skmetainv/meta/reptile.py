@@ -19,7 +19,8 @@ class Reptile(Algorithm):
     ``theta <- theta + beta mean_i (theta_i - theta)``, where ``theta_i`` comes from `theta` by a
     few gradient steps on the *outer* loss of image ``i``: the data fidelity never shows what a
     measurement misses, and so could not teach it. The displacement is given to the outer optimiser
-    as a gradient: with ``optimizer="sgd"`` this is the formula, `outer_lr` its ``beta``.
+    as a gradient: with ``SGD(schedule="constant", max_grad_norm=None)`` this is the formula, and
+    `outer_lr` its ``beta``.
 
     In training all weights move, also those that prediction shares between images; prediction
     takes its steps on the data fidelity, as ever.

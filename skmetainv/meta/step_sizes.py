@@ -122,13 +122,7 @@ class _LearnedStepSizes(StepSizeRule):
 
 
 class PerStep(_LearnedStepSizes):
-    """One step size per inner step, as in section 4.1.1 of the paper.
-
-    Parameters
-    ----------
-    positive : bool, default=False
-        Keep them positive: their logarithms are learned, and are what `weights_` holds.
-    """
+    """One step size per inner step, as in section 4.1.1 of the paper."""
 
     def _key(self, name: str) -> str:
         return "alpha"
@@ -138,11 +132,6 @@ class PerLayer(_LearnedStepSizes):
     """One step size per layer and inner step, as in MAML++.
 
     The weights of a layer are those whose names agree up to the last dot.
-
-    Parameters
-    ----------
-    positive : bool, default=False
-        Keep them positive: their logarithms are learned, and are what `weights_` holds.
 
     References
     ----------
@@ -157,11 +146,6 @@ class PerParameter(_LearnedStepSizes):
     """One step size per parameter and inner step, as in section 4.1.2 of the paper.
 
     Li et al. (2017), "Meta-SGD", learn one per parameter for all steps.
-
-    Parameters
-    ----------
-    positive : bool, default=False
-        Keep them positive: their logarithms are learned, and are what `weights_` holds.
     """
 
     def _key(self, name: str) -> str:

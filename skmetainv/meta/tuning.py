@@ -17,10 +17,10 @@ class TuneSolver(ParameterObject):
     Parameters
     ----------
     part : {"numbers", "all"}, default="numbers"
-        "numbers" trains the numbers that nobody chose ("auto" or None, and the noise level that a
-        classical denoiser has by default), or those that the solver's parameter `learnable` names.
-        Numbers that nobody chose are first scaled, by up to 512, to what serves the starts of 16
-        images best. "all" trains all numbers that are set, and the weights of the denoiser.
+        "numbers" trains the numbers that the solver's parameter `learnable` names, or else those
+        left open ("auto", None, or a classical denoiser's default noise level). Open numbers are
+        first scaled, by up to 512, to what serves the starts of 16 images best. "all" trains all
+        numbers that are set, and the weights of the denoiser.
     lr : float, default=None
         Learning rate. None is 0.03 for "numbers", whose logarithms are learned, and that of
         ``theta`` for "all".

@@ -70,7 +70,7 @@ class Blur(_Convolution):
     tensor([[[[0.7500, 1.0000, 0.7500]]]])
     """
 
-    kernel: ArrayLike = field()
+    kernel: ArrayLike = field()  # required: without it that of the base class were its default
 
     _parameter_constraints = {
         "kernel": ["array-like"],

@@ -38,8 +38,8 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
     if n_held_out == len(groups):
         of = f"n_samples={n_images}" if problem.groups is None else f"{len(groups)} group(s)"
         raise ValueError(
-            f"The 'validation_fraction' parameter, {fraction}, of {of} leaves no image to learn "
-            "from."
+            f"The 'validation_fraction' parameter of EarlyStopping, {fraction}, of {of} leaves no "
+            "image to learn from."
         )
     order = held_out_generator(seed).permutation(len(groups))
     is_held_out = np.isin(group_of, order[:n_held_out])

@@ -112,10 +112,10 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         How gradients change the weights, see `skmetainv.training`.
     augment : bool, default=True
         Mirror half of the clean images left to right, and shift all of them by up to a twelfth of
-        their height and width, otherwise in every epoch. Pairs that `fit` is given stay as they
+        their height and width, drawn anew in every epoch. Pairs that `fit` is given stay as they
         are.
     max_epochs : int, default=None
-        How often `fit` sees every image. None trains for 600 steps, and for two epochs at least.
+        How often `fit` sees every image. None: as many epochs as make 600 steps, and at least two.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"
         Stop when the validation PSNR no longer rises, and keep the best weights. "auto" does so if
         `fit` has at least 1000 images. See `skmetainv.training.EarlyStopping`.
@@ -243,12 +243,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     ) -> Self:
         """Learn for one more epoch, from where the last call ended.
 
-        On the same data, `k` calls give what one `fit` with ``max_epochs=k`` gives. Schedules of
-        the learning rate are the exception: they are laid over `max_epochs`, and end there; if it
-        is None, rates are constant. What
-        the weights belong to stays as the first call found it, whatever `set_params` says since:
-        the operator, the networks, the inner loss and its step sizes, the units and the seed.
-        Noise, the loss of training, learning rates and `batch_size` may change from call to call.
+        With a constant learning rate and the same data, `k` calls give what one `fit` with
+        ``max_epochs=k`` gives. Another schedule is laid over `max_epochs` and ends there; if
+        `max_epochs` is None, the rate is constant. What the weights belong to stays as the first
+        call found it, whatever `set_params` says since: the operator, the networks, the inner loss
+        and its step sizes, the units and the seed. Noise, the loss of training, learning rates and
+        `batch_size` may change from call to call.
         No checkpoint is written. Early stopping needs `fit`.
 
         Parameters
@@ -264,7 +264,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         Raises
         ------
         AttributeError
-            If `early_stopping` is True.
+            If `early_stopping` is True or an `EarlyStopping`.
         ValueError
             As in `fit`.
 
@@ -336,7 +336,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         if keeper is not None:
             seed = keeper.seed = seed if keeper.seed is None else keeper.seed
         if run.resumable:
-            stopping = as_early_stopping(self.early_stopping, len(problem.clean))
+            n = len(problem.clean)
+            n_groups = n if problem.groups is None else len(np.unique(problem.groups))
+            stopping = as_early_stopping(self.early_stopping, n, n_groups)
             run = run._replace(stopping=stopping)
         if run.stopping is not None and not held_out:
             problem, own = cut_off(problem, run.stopping.validation_fraction, seed)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import KW_ONLY
 from itertools import compress
 from math import hypot, inf
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -47,9 +48,10 @@ class Solver(ParameterObject):
         ``||A||^2`` that it is multiplied by.
     """
 
+    _: KW_ONLY
     n_iter: int
 
-    learnable = tuple[str, ...]()
+    learnable = cast("tuple[str, ...]", ())
     scheduled: ClassVar[tuple[str, ...]] = ()
     automatic: ClassVar[Mapping[str, tuple[float, int]]] = {}
     _parameter_constraints = {

@@ -13,7 +13,7 @@ import torch
 from skmetainv.arrays import to_numpy
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
 
-# "auto" stops early from this number of images on; fewer are all needed for training.
+# "auto" stops early from this number of images on. Of fewer all are used for training.
 _ENOUGH_TO_HOLD_OUT = 1000
 
 
@@ -49,7 +49,6 @@ class EarlyStopping(ParameterObject):
 
     def build(self) -> BestWeights:
         """Return what watches the score of a training."""
-        self._validate_params()
         return BestWeights(self.patience, self.min_delta)
 
 
@@ -57,12 +56,15 @@ class EarlyStopping(ParameterObject):
 EARLY_STOPPING_CONSTRAINTS = ["boolean", StrOptions({"auto"}), EarlyStopping]
 
 
-def as_early_stopping(stopping: bool | str | EarlyStopping, n_images: int) -> EarlyStopping | None:
-    """Return when training on `n_images` images stops early; None if it does not."""
+def as_early_stopping(
+    stopping: bool | str | EarlyStopping, n_images: int, n_groups: int
+) -> EarlyStopping | None:
+    """Return when training on images of some groups stops early; None if it does not."""
     if isinstance(stopping, EarlyStopping):
+        stopping._validate_params()
         return stopping
-    wanted = n_images >= _ENOUGH_TO_HOLD_OUT if stopping == "auto" else stopping
-    return EarlyStopping() if wanted else None
+    enough = n_images >= _ENOUGH_TO_HOLD_OUT and n_groups > 1
+    return EarlyStopping() if (enough if stopping == "auto" else stopping) else None
 
 
 class BestWeights:

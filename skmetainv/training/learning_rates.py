@@ -20,9 +20,9 @@ class LearningRate(ParameterObject):
         Share of training in which the rates grow from 0 in equal steps.
     """
 
-    _parameter_constraints = {"warmup": [Interval(Real, 0, 1, closed="left")]}
-
     warmup: float = 0.0
+
+    _parameter_constraints = {"warmup": [Interval(Real, 0, 1, closed="left")]}
 
     def factor(self, done: float) -> float:
         """Return the factor where the share `done` of training, in [0, 1], is over."""

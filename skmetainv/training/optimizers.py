@@ -24,11 +24,11 @@ class Optimizer(ParameterObject):
     Parameters
     ----------
     schedule : {"constant", "cosine"} or LearningRate, default="cosine"
-        Factor of the learning rates in the course of `fit`.
+        How learning rates change during `fit`: they are multiplied by this schedule.
     max_grad_norm : float, default=1.0
         Largest norm of the gradient of all weights together: a larger one is scaled down to it.
-        Losses are in units of the data range, so this is rare once training has begun. None sets no
-        limit.
+        Gradients of losses, which are in units of the data range, exceed 1 in the first steps at
+        most. None sets no limit.
     """
 
     _: KW_ONLY
@@ -121,7 +121,10 @@ class AdamW(Optimizer):
 
 
 class SGD(Optimizer):
-    """Steps against the gradient of a batch, as the paper writes them.
+    """Steps against the gradient of a batch.
+
+    ``SGD(schedule="constant", max_grad_norm=None)`` is line 13 of the paper's Algorithm 2 to the
+    letter.
 
     Parameters
     ----------
