@@ -67,6 +67,17 @@ def test_partial_fits_are_one_fit_to_the_bit():
     assert once.history_["loss"] == step_by_step.history_["loss"]
 
 
+def test_weights_that_are_known_learn_slowly(tmp_path):
+    learned = small(optimizer=Adam(schedule="constant"))
+    path = tmp_path / "weights.safetensors"
+    weights = learned.fit(FACES[:9]).weights_
+    save_file({name: torch.from_numpy(w) for name, w in weights.items()}, path)
+    assert learned.history_["learning_rate"] == [1e-3]
+    tuned = clone(learned).set_params(weights=path).fit(FACES[:9])
+    assert tuned.history_["learning_rate"] == [1e-4]
+    assert clone(tuned).set_params(lr=0.5).fit(FACES[:9]).history_["learning_rate"] == [0.5]
+
+
 def test_a_seed_gives_the_same_bits_and_another_does_not():
     first, again = small().fit(FACES[:9]), small().fit(FACES[:9])
     other = small(random_state=1).fit(FACES[:9])

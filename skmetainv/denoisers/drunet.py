@@ -53,8 +53,6 @@ class DRUNet(LearnedDenoiser):
         larger ones, continued as in a mirror.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l1"
         What training minimises between denoised and clean patches, see `skmetainv.losses`.
-    lr : float, default=1e-4
-        Learning rate.
 
     Attributes
     ----------
@@ -102,7 +100,6 @@ class DRUNet(LearnedDenoiser):
     n_blocks: int | None = None
     patch_size: int = 128
     loss: LossLike = "l1"
-    lr: float = 1e-4
 
     _architecture = {"width": 64, "n_blocks": 4}
     _first_weights = ("m_head.weight",)

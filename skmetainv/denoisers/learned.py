@@ -52,6 +52,9 @@ from skmetainv.training import (
 )
 from skmetainv.weight_files import State, check_state, read_weights
 
+# Learning rates, from the beginning and from weights that were trained before.
+_LR, _FINE_TUNING_LR = 1e-3, 1e-4
+
 
 class LearnedDenoiser(Denoiser, TrainedReconstructor):
     """What denoisers with a network have in common: they learn from patches with noise.
@@ -74,8 +77,9 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Turn patches by right angles, and mirror them, at random.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
         What training minimises between denoised and clean patches, see `skmetainv.losses`.
-    lr : float, default=1e-3
-        Learning rate.
+    lr : float, default=None
+        Learning rate. None is 1e-3, or 1e-4 with `weights`, so that the network keeps what it
+        knows.
     max_epochs : int, default=None
         How often `fit` sees as many patches as cover every image. None: as many epochs as make 600
         steps, and at least two.
@@ -89,7 +93,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     patch_size: int = 40
     patches_per_image: int | None = None
     loss: LossLike = "l2"
-    lr: float = 1e-3
+    lr: float | None = None
 
     _architecture: ClassVar[dict[str, Any]] = {}
     _first_weights: ClassVar[tuple[str, ...]] = ()
@@ -100,7 +104,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         "patch_size": [Interval(Integral, 1, None, closed="left")],
         "patches_per_image": [Interval(Integral, 1, None, closed="left"), None],
         "loss": LOSS_CONSTRAINTS,
-        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     operator = None  # what is measured is the image itself
@@ -501,6 +505,11 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     def _training_loss(self) -> LossLike:
         return self.loss
 
+    def _learning_rate(self) -> float:
+        if self.lr is not None:
+            return self.lr
+        return _LR if self.weights is None else _FINE_TUNING_LR
+
     def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
         channels, data_range = problem.geometry.images.tensor_shape[0], problem.geometry.data_range
         D = self._placed(self._module(state, channels, data_range))
@@ -515,7 +524,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
         return Learner(
             weights=D.network.state_dict(keep_vars=True),
-            groups=[{"params": list(D.parameters()), "lr": self.lr}],
+            groups=[{"params": list(D.parameters()), "lr": self._learning_rate()}],
             learn=learn,
             restore=partial(self._denoised, D),
         )
