@@ -254,7 +254,7 @@ def test_numbers_that_nobody_chose_are_learned_and_no_others(solver, learned):
     assert {name.rpartition(".")[2] for name in found} == {
         name.rpartition(".")[2] for name in learned
     }
-    tuning = "auto" if solver is None else TuneSolver(lr=0.0)
+    tuning = TuneSolver(lr=0.0) if learned else "auto"
     own = {"noise": 0.02, "tune_solver": tuning}
     still = small(GaussianBlur(sigma=0.8), solver, **own).fit(FACES)
     for name in learned_numbers(est):
@@ -357,7 +357,7 @@ def test_groups_are_held_out_as_wholes():
 
 
 def test_a_share_of_one_group_leaves_nothing():
-    with pytest.raises(ValueError, match=r"'validation_fraction' parameter, 0.1, of 1 group"):
+    with pytest.raises(ValueError, match=r"'validation_fraction' parameter of EarlyStopping, 0\.1, of 1 gr"):
         small(early_stopping=True).fit(FACES, groups=np.zeros(12))
 
 
