@@ -111,9 +111,9 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
         How gradients change the weights, see `skmetainv.training`.
     augment : bool, default=True
-        Mirror half of the clean images left to right, and shift all of them by up to a twelfth of
-        their height and width, drawn anew in every epoch. Pairs that `fit` is given stay as they
-        are.
+        Mirror half of the clean images left to right, and shift about 100 of them, at most half, by
+        up to a twelfth of their height and width, drawn anew in every epoch. Pairs that `fit` is
+        given stay as they are.
     max_epochs : int, default=None
         How often `fit` sees every image. None: as many epochs as make 600 steps, and at least two.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"

@@ -18,6 +18,8 @@ Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 # Images are shifted by up to one part in so many.
 _LARGEST_SHIFT = 12
+# In an epoch about so many images are shifted, but at most half of them.
+_N_SHIFTED = 100
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,26 @@ class Batches:
             yield self.read(indices, epoch) if len(indices) else None
 
 
-def augmented(x: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
-    """Return an image mirrored left to right, or not, and shifted by a few pixels.
+def augmented(x: torch.Tensor, generator: np.random.Generator, n_images: int) -> torch.Tensor:
+    """Return an image mirrored left to right, or not, and perhaps shifted by a few pixels.
+
+    Few images are learned by heart unless they are shifted. But an image's place tells where its
+    parts are, and of many images most should keep it.
 
     Parameters
     ----------
     x : tensor of shape (channels, height, width)
         The image.
     generator : numpy.random.Generator
-        Draws whether it is mirrored, and two shifts of up to a twelfth of height and width. Pixels
-        that come in repeat those of the border.
+        Draws whether it is mirrored, whether it is shifted, and the shifts, by up to a twelfth of
+        height and width. Pixels that come in repeat those of the border.
+    n_images : int
+        Number of images in an epoch, of which about 100 are shifted, at most half.
     """
     if generator.random() < 0.5:
         x = x.flip(-1)
+    if generator.random() >= min(0.5, _N_SHIFTED / n_images):
+        return x
     for axis in (-2, -1):
         n = x.shape[axis]
         shift = int(generator.integers(-(n // _LARGEST_SHIFT), n // _LARGEST_SHIFT + 1))
@@ -108,7 +117,9 @@ class SimulatedPairs:
             places = zip(x, indices, strict=True)
             x = torch.stack(
                 [
-                    augmented(x_i, augmentation_generator(self.seed, epoch, int(i)))
+                    augmented(
+                        x_i, augmentation_generator(self.seed, epoch, int(i)), len(self.images)
+                    )
                     for x_i, i in places
                 ]
             )
