@@ -395,7 +395,7 @@ class LinearReconstructor(Reconstructor):
         )
 
     def _restored_by(self, G: LinearEstimate, A: ForwardMap, y: torch.Tensor) -> torch.Tensor:
-        n = images_to_stack(self.batch_size, A.image_shape, y.device)
+        n = 1 if G.one_by_one else images_to_stack(self.batch_size, A.image_shape, y.device)
         return in_equal_chunks(lambda y_i: G(A.bind(y_i)), y, n)
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:

@@ -40,10 +40,16 @@ class LinearEstimate(nn.Module):
         ``mu``.
     expected : tensor of shape measurement_shape
         ``A mu``.
+
+    Attributes
+    ----------
+    one_by_one : bool
+        Whether images share no work, so that nothing is gained by a batch.
     """
 
     mean: torch.Tensor
     expected: torch.Tensor
+    one_by_one = False
 
     def __init__(self, mean: torch.Tensor, expected: torch.Tensor):
         super().__init__()
@@ -138,6 +144,7 @@ class _ByMask(LinearEstimate):
 
     gram: torch.Tensor
     cross: torch.Tensor
+    one_by_one = True
 
     def __init__(
         self, mean: torch.Tensor, expected: torch.Tensor, gram: torch.Tensor, cross: torch.Tensor
