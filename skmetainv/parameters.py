@@ -10,7 +10,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import Parameter, Signature, cleandoc, signature
+from inspect import Parameter, Signature, cleandoc, get_annotations, signature
 from numbers import Integral
 from typing import Any, ClassVar, Self, dataclass_transform
 
@@ -280,8 +280,7 @@ def _is_generated(cls: type[ParameterObject]) -> bool:
     owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
     if owner is object or "__dataclass_fields__" in vars(owner):
         return True
-    annotations = vars(cls).get("__annotations__", {})
-    fields = [name for name, kind in annotations.items() if "ClassVar" not in str(kind)]
+    fields = [name for name, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)]
     if fields and owner is not cls:
         raise TypeError(
             f"{cls.__name__} declares the parameters {', '.join(fields)}, but the constructor of "
@@ -294,7 +293,7 @@ def _own_first(cls: type[ParameterObject]) -> Signature:
     """Return the constructor's signature, with inherited keywords after those of the class."""
     depth: dict[str, int] = {}
     for k, base in enumerate(cls.__mro__):
-        depth = dict.fromkeys(vars(base).get("__annotations__", ()), k) | depth
+        depth = dict.fromkeys(get_annotations(base), k) | depth
     generated = signature(cls.__init__)
     named = [p for p in generated.parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
     others = [p for p in generated.parameters.values() if p.kind is not Parameter.KEYWORD_ONLY]

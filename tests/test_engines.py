@@ -32,6 +32,7 @@ from skmetainv.meta import (
     as_algorithm,
     as_inner_loss,
     as_rule,
+    learner,
 )
 from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
 from skmetainv.representations import (
@@ -179,10 +180,25 @@ def test_the_same_weights_restore_the_same_image_whichever_engine_made_them(name
         est = copy(fitted(name, engine=makes))
         y = est.simulate(FACES)
         stages, restored = list(est.staged_predict(y)), est.predict(y)
-        est.algorithm_, est._cache = clone(est.algorithm_).set_params(engine=restores), {}
+        est.set_params(algorithm=clone(est.algorithm).set_params(engine=restores))
         np.testing.assert_allclose(est.predict(y), restored, rtol=1e-9, atol=1e-12)
         for a, b in zip(est.staged_predict(y), stages, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_prediction_takes_the_engine_that_is_asked_for(monkeypatch):
+    est, runs = copy(fitted("per_step")), []
+    engines = {
+        name: lambda *args, _name=name, _run=run, **kw: runs.append(_name) or _run(*args, **kw)
+        for name, run in learner._ENGINES.items()
+    }
+    monkeypatch.setattr(learner, "_ENGINES", engines)
+    y = est.simulate(FACES)
+    est.predict(y)
+    assert set(runs) == {"native"}
+    runs.clear()
+    est.set_params(algorithm=MAML(engine="higher")).predict(y)
+    assert runs == ["higher"] * len(FACES)
 
 
 def test_training_goes_on_with_another_engine():

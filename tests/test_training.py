@@ -572,7 +572,7 @@ def stop_early(scores, **options):
         loop.descend(loss=x)
     assert loop.history["validation_psnr"] == pytest.approx(scores[: loop.n_epochs], nan_ok=True)
     assert w.item() == loop.n_epochs
-    return loop.n_epochs, stopping.best_weights["w"].item()
+    return loop.n_epochs, stopping.weights["w"].item()
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Store:
             others = [f for f in content["figures"] if [f[name] for name in _KEY] != key]
             content["figures"] = [*others, own]
             part = self.path.with_suffix(".part")
-            part.write_text(json.dumps(content, indent=1) + "\n")
+            part.write_text(_lines(content))
             os.replace(part, self.path)
         return own
 
@@ -59,3 +59,14 @@ class Store:
             yield
         finally:
             os.close(folder)
+
+
+def _lines(content):
+    """Return JSON with a line for each environment, each data set's groups and each figure."""
+    parts = []
+    for name, values in content.items():
+        named = values.items() if isinstance(values, dict) else [(None, v) for v in values]
+        lines = [("" if k is None else f"{json.dumps(k)}: ") + json.dumps(v) for k, v in named]
+        left, right = "{}" if isinstance(values, dict) else "[]"
+        parts.append(f"{json.dumps(name)}: {left}\n" + ",\n".join(lines) + f"\n{right}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"

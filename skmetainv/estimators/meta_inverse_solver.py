@@ -504,8 +504,7 @@ default="per_step"
         """Return what was learned, with the number of inner steps and the engine as they are."""
         meta = self._parts(geometry)["meta"]
         engine = as_algorithm(self.algorithm).engine
-        algorithm = clone(meta.algorithm).set_params(engine=engine)
-        return replace(meta, inner=replace(meta.inner, m=self.n_inner), algorithm=algorithm)
+        return replace(meta, inner=replace(meta.inner, m=self.n_inner), engine=engine)
 
     def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
         parts = super()._build_parts(geometry)
@@ -557,6 +556,7 @@ default="per_step"
                 through_solver=state["inner_loss_"].of != "start",
             ),
             algorithm=algorithm,
+            engine=algorithm.engine,
             theta=tensors["init"],
             alpha=tensors["inner_lr"],
             tuned=tuned,

@@ -95,7 +95,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     >>> from skmetainv import UnrolledReconstructor
     >>> from skmetainv.datasets import load_faces
     >>> from skmetainv.denoisers import DnCNN
-        >>> from skmetainv.operators import GaussianBlur
+    >>> from skmetainv.operators import GaussianBlur
     >>> from skmetainv.solvers import HQS
     >>> faces = load_faces()
     >>> denoiser = DnCNN(noise_level=0.05, depth=3, width=8, max_epochs=1)

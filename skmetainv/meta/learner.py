@@ -44,6 +44,8 @@ class MetaLearner:
         What Algorithm 1 requires.
     algorithm : Algorithm
         How the outer gradient is found.
+    engine : {"native", "higher"}
+        What runs Algorithm 1.
     theta, alpha : mapping of str to tensor
         The meta-parameter and the inner step sizes.
     tuned : {"all", "numbers"} or None
@@ -56,6 +58,7 @@ class MetaLearner:
     A: ForwardMap
     inner: InnerLoop
     algorithm: Algorithm
+    engine: str
     theta: Tensors
     alpha: Tensors
     tuned: str | None
@@ -96,7 +99,7 @@ class MetaLearner:
             outer_loss,
             loop,
             self.algorithm,
-            _ENGINES[self.algorithm.engine],
+            _ENGINES[self.engine],
             self._at_once(batch_size, learning=True),
         )
 
@@ -114,7 +117,7 @@ class MetaLearner:
 
     def _adapted(self, batch_size: int, *y: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
         """Yield the stages of the images of a batch, chunk by chunk."""
-        n, adapt_ = self._at_once(batch_size, learning=False), _ENGINES[self.algorithm.engine]
+        n, adapt_ = self._at_once(batch_size, learning=False), _ENGINES[self.engine]
         for y_i in zip(*(equal_chunks(tensor, n) for tensor in y), strict=True):
             given = y_i if len(y_i) > 1 or self.begin is None else (*y_i, self.begin(*y_i))
             data = self.A.bind(*given)
@@ -170,7 +173,7 @@ class MetaLearner:
         """Return how many images to adapt at the same time."""
         names = self.inner.adapted
         one_by_one = learning and self.algorithm.moves_shared and len(self.theta) > len(names)
-        if self.algorithm.engine == "higher" or one_by_one:
+        if self.engine == "higher" or one_by_one:
             return 1
         adapted = [self.theta[name] for name in names]
         return images_at_once(adapted, self.A, batch_size, solved=self.inner.f is not no_solver)

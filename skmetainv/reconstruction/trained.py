@@ -437,7 +437,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         self, loop: TrainingLoop, learner: Learner, before: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return the fitted attributes that training changed."""
-        best = {} if loop.best_weights is None else loop.best_weights.best_weights
+        best = {} if loop.best_weights is None else loop.best_weights.weights
         told = empty_history(self._figures, validated=loop.validate is not None)
         return {
             "weights_": best or to_numpy(learner.weights),

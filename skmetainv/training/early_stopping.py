@@ -80,14 +80,14 @@ class BestWeights:
 
     def __init__(self, patience: int, min_delta: float):
         self.patience, self.min_delta = patience, min_delta
-        self.best_weights: dict[str, np.ndarray] = {}
+        self.weights: dict[str, np.ndarray] = {}
         self._best, self._to_beat, self._waited = -np.inf, -np.inf, 0
 
     def is_over(self, score: float, weights: Mapping[str, torch.Tensor]) -> bool:
         """Take note of an epoch's score and weights; return whether to stop."""
-        if score > self._best or not self.best_weights:
+        if score > self._best or not self.weights:
             # in this order NaN is not the larger
-            self._best, self.best_weights = max(self._best, score), to_numpy(weights)
+            self._best, self.weights = max(self._best, score), to_numpy(weights)
         if score > self._to_beat + self.min_delta:
             self._to_beat, self._waited = score, 0
         else:
@@ -96,9 +96,9 @@ class BestWeights:
 
     def state(self) -> tuple[Any, dict[str, np.ndarray]]:
         """Return numbers and the best weights, from which `resume` continues."""
-        return [self._best, self._to_beat, self._waited], self.best_weights
+        return [self._best, self._to_beat, self._waited], self.weights
 
     def resume(self, numbers: Any, best_weights: dict[str, np.ndarray]) -> None:
         """Continue from what `state` gave."""
         self._best, self._to_beat, self._waited = numbers
-        self.best_weights = best_weights
+        self.weights = best_weights
