@@ -12,7 +12,7 @@ Other integers from 0 to 255 count as 8 bits. A `DataConversionWarning` tells of
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -322,6 +322,17 @@ def mean_over_batches(
     """Return the mean of one metric over the images of all batches, see `over_batches`."""
     (values,) = over_batches({"metric": metric}, batches, data_range).values()
     return float(np.mean(values))
+
+
+def known_pixels(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what is known of each clean image, and the same of its reconstruction, as one row."""
+    for clean, restored in batches:
+        for x, z in zip(clean, restored, strict=True):
+            known = ~np.isnan(x)
+            if known.any():
+                yield x[known][None, None], z[known][None, None]
 
 
 def _paired(

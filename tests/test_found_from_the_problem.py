@@ -12,9 +12,9 @@ from sklearn.frozen import FrozenEstimator
 from skmetainv import LinearReconstructor, MetaInverseSolver, UNetReconstructor
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, TotalVariation
+from skmetainv.inputs.splits import cut_off
 from skmetainv.meta import InnerLoss, PerStep, TuneSolver
 from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
-from skmetainv.reconstruction.held_out import cut_off
 from skmetainv.representations import PixelGrid, Refiner, Siren
 from skmetainv.solvers import (
     ADMM,
@@ -339,10 +339,9 @@ def test_groups_are_held_out_as_wholes():
     fitted_to = []
 
     class Seen(LinearReconstructor):
-        def _learn(self, groups, problem):
-            clean = self._examples(problem).clean
-            fitted_to.append(clean.read(np.arange(len(clean)))[:, 0, 0, 0].tolist())
-            return super()._learn(groups, problem)
+        def _learn(self, problem):
+            fitted_to.append(problem.clean.read(np.arange(len(problem)))[:, 0, 0, 0].tolist())
+            super()._learn(problem)
 
     groups, images = np.repeat(np.arange(6), 2), FACES.copy()
     images[:, 0, 0] = groups / 8  # exact in any precision
@@ -363,15 +362,14 @@ def test_a_share_of_one_group_leaves_nothing():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_images_held_out_depend_on_the_seed(seed):
-    est, found = small(), []
-    est._fit(FACES, None, lambda problem: found.append(problem) or {})
     groups = np.repeat(np.arange(4), 3)
-    learned, held_out = cut_off(found[0]._replace(groups=groups), 0.25, seed)
+    problem = small()._reader().problem(FACES, None).grouped(groups)
+    learned, held_out = cut_off(problem, 0.25, seed)
     assert len(held_out.clean) == 3
     assert len(set(held_out.groups)) == 1
     assert set(held_out.groups) | set(learned.groups) == set(groups)
     assert not set(held_out.groups) & set(learned.groups)
-    again = cut_off(found[0]._replace(groups=groups), 0.25, seed)
+    again = cut_off(problem, 0.25, seed)
     np.testing.assert_array_equal(again[1].groups, held_out.groups)
 
 

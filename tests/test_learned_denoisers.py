@@ -113,7 +113,8 @@ def test_images_of_any_size_are_learned_from_and_denoised():
 def test_a_small_image_does_not_shrink_the_patches_of_others():
     ragged = [FACES[0], FACES[1, :7, :9]]
     denoiser = small(patch_size=20, patches_per_image=3, batch_size=6, augment=False)
-    x, _, _ = next(denoiser._batches(denoiser._problem(ragged, None, None), 0, {}).epoch(0))
+    denoiser._seed_ = 0
+    x, _, _ = next(denoiser._batches(denoiser._reader().problem(ragged, None)).epoch(0))
     assert x.shape == (6, 1, 20, 20)
     mirrored = np.pad(FACES[1, :7, :9], ((0, 13), (0, 11)), mode="symmetric")
     assert sum(np.allclose(patch[0], mirrored) for patch in x.numpy()) == 3
@@ -132,8 +133,8 @@ def test_patches_come_from_everywhere_and_cover_the_image():
     image = np.zeros((1, 30, 20))
     image[0, 29, 19] = 1  # in the last corner
     denoiser = small(patch_size=10, batch_size=1)
-    problem = denoiser._problem(image, None, None)
-    batches = denoiser._batches(problem, seed=0, state={})
+    denoiser._seed_, problem = 0, denoiser._reader().problem(image, None)
+    batches = denoiser._batches(problem)
     assert len(batches) == 6
     found = sum(float(x.sum()) for epoch in range(60) for x, _, _ in batches.epoch(epoch))
     assert 0 < found < 60
@@ -142,14 +143,14 @@ def test_patches_come_from_everywhere_and_cover_the_image():
 def test_noise_has_its_level_and_patches_are_turned():
     image = np.arange(400.0).reshape(1, 20, 20) / 400
     denoiser = small(noise_level=(0.0, 0.2), patch_size=20, patches_per_image=64, batch_size=64)
-    problem = denoiser._problem(image, None, None)
-    x, y, levels = next(denoiser._batches(problem, seed=0, state={}).epoch(0))
+    denoiser._seed_, problem = 0, denoiser._reader().problem(image, None)
+    x, y, levels = next(denoiser._batches(problem).epoch(0))
     assert len({tuple(p.flatten().tolist()) for p in x}) == 8  # the square's symmetries
     torch.testing.assert_close((y - x).std(dim=(1, 2, 3)), levels.flatten(), rtol=0.15, atol=0)
     assert 0 <= levels.min() < 0.03
     assert 0.17 < levels.max() <= 0.2
-    again = next(denoiser._batches(problem, seed=0, state={}).epoch(0))
-    later = next(denoiser._batches(problem, seed=0, state={}).epoch(1))
+    again = next(denoiser._batches(problem).epoch(0))
+    later = next(denoiser._batches(problem).epoch(1))
     assert torch.equal(again.y, y)
     assert not torch.equal(later.y, y)
 

@@ -481,9 +481,9 @@ def test_of_very_many_values_evenly_spread_images_are_read(monkeypatch):
 
 def test_the_built_module_maps_data_terms_to_images():
     estimator = LinearReconstructor(GaussianBlur(0.7), noise=0.01, shrinkage=0.8).fit(SMALL)
-    parts = estimator._parts()
+    A, G = estimator._parts()
     y = torch.from_numpy(estimator.simulate(SMALL[:3], random_state=0))[:, None]
-    x = parts["G"](parts["A"].bind(y))
+    x = G(A.bind(y))
     assert (x.shape, x.dtype, x.requires_grad) == ((3, 1, 8, 7), torch.float32, False)
     images = estimator.predict(y[:, 0].numpy())
     np.testing.assert_allclose(x[:, 0], images, atol=1e-6)

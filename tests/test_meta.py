@@ -23,9 +23,9 @@ from skmetainv.meta import (
     adapt,
     as_inner_loss,
     as_rule,
-    images_at_once,
 )
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels
+from skmetainv.reconstruction.chunks import images_at_once
 from skmetainv.representations import ImageModule, PixelGrid, Siren
 from skmetainv.solvers import ConjugateGradient, GradientDescent
 
@@ -481,12 +481,12 @@ def test_a_rule_s_string_is_shorthand_for_its_defaults():
 
 
 def test_images_at_once_is_between_one_and_all():
-    A = Inpainting().build((1, 64, 64))
-    assert images_at_once([torch.zeros(1000, 1000)], A, 5) == 1
-    assert images_at_once(iter([torch.zeros(1)]), A, 5) == 5
-    assert 1 < images_at_once([torch.zeros(20, 20), torch.zeros(20)], A, 500) < 500
-    large = [torch.zeros(1000, 1000)]
-    assert images_at_once(large, A, 5, solved=True) >= images_at_once(large, A, 5)
-    small = Inpainting().build((1, 8, 8))
-    assert images_at_once(large, small, 5) == 1
-    assert images_at_once(large, small, 5, solved=True) == 5
+    cpu, shape, large = torch.device("cpu"), (1, 64, 64), 10**6
+    assert images_at_once(5, shape, cpu, n_own_weights=large) == 1
+    assert images_at_once(5, shape, cpu, n_own_weights=1) == 5
+    assert 1 < images_at_once(500, shape, cpu, n_own_weights=420) < 500
+    assert images_at_once(5, shape, cpu, n_own_weights=large, solved=True) >= 1
+    assert images_at_once(5, (1, 8, 8), cpu, n_own_weights=large) == 1
+    assert images_at_once(5, (1, 8, 8), cpu, n_own_weights=large, solved=True) == 5
+    assert images_at_once(5, shape, cpu) < 5 == images_at_once(5, (1, 8, 8), cpu)
+    assert images_at_once(5, shape, torch.device("cuda")) == 5

@@ -18,9 +18,9 @@ from sklearn.model_selection import GridSearchCV
 from skmetainv import LinearReconstructor, MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
+from skmetainv.inputs.validation import check_device
 from skmetainv.meta import IMAML, Reptile
 from skmetainv.operators import MissingPixels
-from skmetainv.reconstruction.validation import check_device
 from skmetainv.representations import Refiner, Siren
 from skmetainv.solvers import HQS, GradientDescent
 from skmetainv.training import Adam, AdamW, Checkpoint, EarlyStopping

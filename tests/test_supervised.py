@@ -348,7 +348,8 @@ def test_it_sees_the_measurement_or_else_the_adjoint(operator, start):
     assert est.start_ == start
     measured = est.simulate(FACES[:2], random_state=0)
     A = est.operator_.build((1, 12, 12))
-    data = A.bind(est._measurements(measured, est._geometry_)[0].read(np.arange(2)))
+    y, _, _ = est._reader().to_restore(measured, est._geometry_)
+    data = A.bind(y.read(np.arange(2)))
     x = data.start(start)
     if start == "adjoint":
         scale = np.linalg.norm(A.explicit()[0].numpy(), 2) ** 2

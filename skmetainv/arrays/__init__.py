@@ -2,7 +2,7 @@
 
 What a user brought becomes an array (`views`), whose shape says how an image lies in it
 (`layouts`), whose type and first values say what its numbers mean (`units`), and whose batches
-become tensors (`sources`).
+become tensors (`sources`). `results` are arrays in the type of those that came.
 """
 
 from skmetainv.arrays.layouts import (
@@ -14,6 +14,7 @@ from skmetainv.arrays.layouts import (
     is_one_image,
     measurement_layout,
 )
+from skmetainv.arrays.results import channels_last, match_container, match_type
 from skmetainv.arrays.sources import ArraySource
 from skmetainv.arrays.units import integer_unit
 from skmetainv.arrays.views import (
@@ -38,6 +39,7 @@ __all__ = [
     "Single",
     "Subset",
     "as_array",
+    "channels_last",
     "channels_last_order",
     "has_mask",
     "image_layout",
@@ -45,6 +47,8 @@ __all__ = [
     "is_complex_shape",
     "is_image_shape",
     "is_one_image",
+    "match_container",
+    "match_type",
     "measurement_layout",
     "pairs_of",
     "taken",

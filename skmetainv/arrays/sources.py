@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from skmetainv.arrays.layouts import Layout
-from skmetainv.arrays.views import MaskedView, has_mask, taken
+from skmetainv.arrays.views import MaskedView, Subset, has_mask, taken
 
 
 class ArraySource:
@@ -70,6 +70,18 @@ class ArraySource:
             If an image has NaN or infinity where it may not, or nothing but NaN.
         """
         return self._tensor(taken(self.array, indices), indices, self.layout)
+
+    def part(self, indices: np.ndarray) -> ArraySource:
+        """Return some of the images, in increasing order, as a source; none is read."""
+        return ArraySource(
+            Subset(self.array, indices),
+            self.layout,
+            dtype=self.dtype,
+            device=self.device,
+            unit=self.unit,
+            allow_nan=self.allow_nan,
+            name=self.name,
+        )
 
     def patch(self, index: int, rows: slice, columns: slice) -> torch.Tensor:
         """Return a part of one image.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, replace
+from dataclasses import KW_ONLY
 from functools import partial
 from inspect import signature
 from itertools import chain
-from math import prod
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -20,36 +19,24 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, check_consistent_length
 from torch import nn
 
-from skmetainv.arrays import ArraySource, Single, is_one_image, to_numpy, to_tensors
+from skmetainv.arrays import ArraySource, to_numpy, to_tensors
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
 from skmetainv.denoisers.published import Published, check_architecture, check_channels
+from skmetainv.inputs import Geometry, Problem
+from skmetainv.inputs.any_size import AnySizeReader, by_size, differ_in_size
+from skmetainv.inputs.first_look import look_at_noise_levels
+from skmetainv.inputs.problem import Images
+from skmetainv.inputs.validation import are_images, check_device, check_pair, check_range
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
-from skmetainv.operators import ForwardMap, Identity, Operator
+from skmetainv.operators import ForwardMap, Identity
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed, weights_generator
-from skmetainv.reconstruction import Learner, Reconstructor, TrainedReconstructor
-from skmetainv.reconstruction.first_look import look_at_noise_levels
-from skmetainv.reconstruction.geometry import (
-    Geometry,
-    Problem,
-    Reconstruct,
-    images_to_stack,
-    in_equal_chunks,
-)
+from skmetainv.reconstruction import Learner, TrainedReconstructor
+from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
+from skmetainv.reconstruction.restorer import Restore, Restorer
 from skmetainv.reconstruction.tiles import Tiles, as_tiles
-from skmetainv.reconstruction.validation import (
-    are_images,
-    check_images,
-    check_pair,
-    check_range,
-    how_to_rearrange,
-)
-from skmetainv.training import (
-    Batches,
-    NoisyPatches,
-    TrainingLoop,
-)
+from skmetainv.training import Batches, NoisyPatches, TrainingLoop
 from skmetainv.weight_files import State, check_state, read_weights
 
 # Learning rates, from the beginning and from weights that were trained before.
@@ -232,11 +219,13 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
                 {"noise_level": noise_level}, ready.data_range_, f"{type(self).__name__}.predict"
             )
         geometry = ready._resized(image_shape)
-        tiles = as_tiles(tile, overlap, ready._parts()["D"].network.extent)
-        reconstruct, tell = ready._begin(geometry, noise_level=noise_level, tiles=tiles)
-        if _is_ragged(X):
-            return [ready._restore(x[None], reconstruct, tell, geometry)[0] for x in X]
-        return ready._restore(X, reconstruct, tell, geometry)
+        tiles = as_tiles(tile, overlap, ready._denoiser().network.extent)
+
+        def restored(x: Any) -> Any:
+            restorer = ready._restorer(geometry, noise_level=noise_level, tiles=tiles)
+            return ready._restore(x, geometry, restorer)
+
+        return [restored(x[None])[0] for x in X] if differ_in_size(X) else restored(X)
 
     def score(self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
@@ -316,7 +305,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             If images or the noise are in units that can hardly be meant.
         """
         restorations = super().restorations
-        if not _is_ragged(X):
+        if not differ_in_size(X):
             return restorations(X, y, random_state=random_state, **simulation)
         if y is not None:
             check_consistent_length(X, y)
@@ -361,7 +350,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         DataConversionWarning
             If images, or the noise, are in units that can hardly be meant.
         """
-        if not _is_ragged(X):
+        if not differ_in_size(X):
             return super().simulate(X, random_state, image_shape=image_shape)
         seed = integer_seed(self.random_state if random_state is None else random_state)
         simulate = super().simulate
@@ -399,7 +388,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
                     f"This {type(self).__name__} was fitted to images of {own} channel(s), and "
                     f"these have {image_shape[0]}."
                 )
-            return self._module(vars(self), own, self.data_range_)
+            return self._module(self.weights_, self._architecture_, own, self.data_range_)
         if self.weights is None:
             name = type(self).__name__
             raise NotFittedError(
@@ -407,39 +396,39 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
                 f"it; or pass FrozenEstimator({name}(...).fit(images)) as the denoiser."
             )
         self._check_parameters()
-        return self._module(
-            self._state(image_shape[0], integer_seed(self.random_state)),
-            image_shape[0],
-            check_range(self.data_range),
-        )
+        channels, seed = image_shape[0], integer_seed(self.random_state)
+        first = self._first_network(channels, seed)
+        return self._module(*first, channels, check_range(self.data_range))
 
     def _module(
-        self, state: Mapping[str, Any], channels: int, data_range: tuple[float, float]
+        self,
+        weights: Mapping[str, np.ndarray],
+        architecture: Mapping[str, Any],
+        channels: int,
+        data_range: tuple[float, float],
     ) -> LearnedModule:
-        """Return the denoiser of a state, in float64 on the CPU."""
-        network = self._network(channels, **state["_architecture_"])
+        """Return the denoiser with some weights, in float64 on the CPU."""
+        network = self._network(channels, **architecture)
         cpu = torch.device("cpu")
-        network.load_state_dict(to_tensors(state["weights_"], "", torch.float64, cpu))
+        network.load_state_dict(to_tensors(weights, "", torch.float64, cpu))
         # channels last: a quarter to a third less time on a CPU
         fast = network.to(memory_format=torch.channels_last)
         return LearnedModule(fast, data_range, self.noise)
 
-    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
-        parts = super()._build_parts(geometry)
-        if geometry is not self._geometry_:  # the network is one for images of all sizes
-            return {**parts, "D": self._parts()["D"]}
+    def _build(self, geometry: Geometry, A: ForwardMap) -> LearnedModule:
         channels = geometry.images.tensor_shape[0]
-        D = self._placed(self._module(vars(self), channels, self.data_range_))
-        return {**parts, "D": D.requires_grad_(False)}
+        D = self._module(self.weights_, self._architecture_, channels, self.data_range_)
+        return self._placed(D).requires_grad_(False)
 
-    def _reconstruct(
-        self,
-        y: torch.Tensor,
-        geometry: Geometry,
-        noise_level: float | None = None,
-        tiles: Tiles | None = None,
-    ) -> torch.Tensor:
-        return self._denoised(self._parts(geometry)["D"], y, noise_level, tiles)
+    def _denoiser(self) -> LearnedModule:
+        """Return the network, one for images of all sizes."""
+        return self._parts()[1]
+
+    def _map(self, geometry: Geometry) -> ForwardMap:
+        return self._placed(Identity().build(geometry.images.tensor_shape))
+
+    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
+        return Restorer(partial(self._denoised, self._denoiser(), **options), self.operator_)
 
     def _denoised(
         self,
@@ -449,16 +438,18 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         tiles: Tiles | None = None,
     ) -> torch.Tensor:
         level = self.noise if noise_level is None else noise_level
-        n = images_to_stack(self.batch_size, y.shape[1:], y.device)
-        denoise: Reconstruct = partial(D, noise_level=level)
+        n = images_at_once(self.batch_size, tuple(y.shape[1:]), y.device)
+        denoise: Restore = partial(D, noise_level=level)
         if tiles is not None:
             denoise = partial(tiles.run, denoise)
         return in_equal_chunks(denoise, y, n)
 
     # ------------------------------------------------------------------ training
 
-    def _state(self, channels: int, seed: int) -> dict[str, Any]:
-        """Return the fitted attributes before any training, for so many channels."""
+    def _first_network(
+        self, channels: int, seed: int
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return the weights before any training, and the parameters of their network."""
         if self.weights is None:
             architecture = self._chosen_architecture({})
             network = self._network(channels, **architecture)
@@ -468,10 +459,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             network = self._network(channels, **architecture)
         network.load_state_dict(state)
         self._constrain(network)
-        return {
-            "weights_": to_numpy(network.to(self._dtype()).state_dict()),
-            "_architecture_": architecture,
-        }
+        return to_numpy(network.to(self._dtype()).state_dict()), architecture
 
     def _read(self, path: str | PathLike[str], channels: int) -> tuple[State, dict[str, Any]]:
         """Return the weights of a file, and the parameters of their network."""
@@ -499,8 +487,9 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         chosen = {name: value for name, value in given.items() if value is not None}
         return {**self._architecture, **decided, **chosen}
 
-    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
-        return self._state(problem.geometry.images.tensor_shape[0], seed)
+    def _initialize(self, problem: Problem) -> None:
+        channels = problem.tensor_shape[0]
+        self.weights_, self._architecture_ = self._first_network(channels, self._seed_)
 
     def _training_loss(self) -> LossLike:
         return self.loss
@@ -510,9 +499,9 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             return self.lr
         return _LR if self.weights is None else _FINE_TUNING_LR
 
-    def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
-        channels, data_range = problem.geometry.images.tensor_shape[0], problem.geometry.data_range
-        D = self._placed(self._module(state, channels, data_range))
+    def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
+        channels, data_range = problem.tensor_shape[0], problem.geometry.data_range
+        D = self._placed(self._module(self.weights_, self._architecture_, channels, data_range))
 
         def learn(loop: TrainingLoop) -> None:
             # with the step, which a process without images of a batch makes, too
@@ -529,31 +518,24 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             restore=partial(self._denoised, D),
         )
 
-    def _batches(self, problem: Problem, seed: int, state: Mapping[str, Any]) -> Batches:
-        clean = self._sources(problem.clean, problem.geometry)
-        noisy = None
-        if problem.measured is not None:
-            noisy = self._sources(problem.measured, problem.geometry)
+    def _batches(self, problem: Problem) -> Batches:
+        measured = problem.measured
         patches = NoisyPatches(
-            clean,
-            noisy,
+            _listed(problem.clean),
+            None if measured is None else _listed(measured),
             self._levels(),
             self.patch_size,
             self.patches_per_image,
             self.augment,
-            seed,
+            self._seed_,
         )
-        return Batches(len(patches), self.batch_size, seed, patches)
+        return Batches(len(patches), self.batch_size, self._seed_, patches)
 
     def _held_out_pairs(
         self, learner: Learner, part: Problem
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        if not isinstance(part.clean, list):
-            return super()._held_out_pairs(learner, part)
         restored = super()._held_out_pairs
-        return chain.from_iterable(
-            restored(learner, self._one_image(part, i)) for i in range(len(part.clean))
-        )
+        return chain.from_iterable(restored(learner, one) for one in by_size(part, self._map))
 
     # ------------------------------------------------------------------ checks and arrays
 
@@ -577,7 +559,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         """Check the noise level that `predict` was given."""
         if not isinstance(noise_level, Real) or not 0 < float(noise_level) < np.inf:
             raise ValueError(f"The 'noise_level' must be positive. Got {noise_level!r} instead.")
-        if not self._parts()["D"].takes_noise_level:
+        if not self._denoiser().takes_noise_level:
             raise ValueError(
                 f"This {type(self).__name__} takes no noise level. Got {noise_level!r} instead."
             )
@@ -587,110 +569,21 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         if hasattr(self, "weights_") or self.weights is None:
             self._check_ready()
             return self
-        first, copy = X[0][None] if _is_ragged(X) else X, clone(self)
+        first, copy = X[0][None] if differ_in_size(X) else X, clone(self)
         if image_shape is not None:
             copy.set_params(image_shape=image_shape)
-        return copy._fit(first, None, copy._untrained, look=False)
+        return copy._untrained(first)
 
-    def _problem(
-        self,
-        X: Any,
-        y: Any,
-        known: tuple[Geometry, Operator] | None,
-        names: tuple[str, str] = ("X", "y"),
-    ) -> Problem:
-        if not _is_ragged(X) and not _is_ragged(y):
-            return super()._problem(X, y, known, names)
-        if y is not None:
-            check_consistent_length(X, y)
-        paired = are_images(y)
-        given = [check_images(x[None], self, name=names[0]) for x in X]
-        clean = [check_images(x[None], self, name=names[1]) for x in y] if paired else given
-        geometry, operator, A = self._geometry(clean[0], self.image_shape)
-        if known is not None:
-            geometry, operator = self._geometry_for(clean[0], known[0])[1], known[1]
-        for x, z in zip(clean, given, strict=True):
-            if not geometry.images.is_another_size(x.shape[1:]) or x.shape != z.shape:
-                raise ValueError(
-                    "Images of different sizes must have the same number of channels, and noisy "
-                    f"ones the shape of their clean ones. Got {x.shape[1:]} and {z.shape[1:]} "
-                    f"beside {clean[0].shape[1:]}."
-                )
-        return Problem(clean, given if paired else None, geometry, operator, self._placed(A))
+    def _untrained(self, X: Any) -> Self:
+        """Take the weights of the file, as those of images like `X`."""
+        with self._fitting(X, None, looks=False) as (fitted, problem):
+            fitted._seed_ = integer_seed(self.random_state)
+            fitted._start_training(problem)
+        return self
 
-    def _sources(self, images: Any, geometry: Geometry) -> list[ArraySource]:
-        """Return the images as sources, one for each where they differ in size."""
-        if not isinstance(images, list):
-            return [self._source(images, geometry)]
-        return [self._source(x, self._other_size(geometry, x.shape)) for x in images]
-
-    def _geometry_for(
-        self,
-        array: Any,
-        geometry: Geometry,
-        *,
-        measured: bool = False,
-        name: str = "X",
-        hint: str = "",
-    ) -> tuple[Any, Geometry, bool]:
-        own, shape = geometry, tuple(array.shape)
-        if len(own.images.shape) == 1:
-            return super()._geometry_for(array, own, measured=measured, name=name, hint=hint)
-        line = how_to_rearrange(shape, own.images, name)
-        if len(own.images.shape) == 2 and is_one_image(shape, None):
-            raise ValueError(
-                f"{name} has shape {shape}: one image of {shape[2]} channels, but this "
-                f"{type(self).__name__} was fitted to gray images. Gray images so narrow, "
-                f"{shape[0]} of them, are taken by one that was fitted to {name}[..., np.newaxis]."
-            )
-        is_flat = len(shape) == 2 and shape[1] == prod(own.images.shape)
-        is_single = len(shape) == len(own.images.shape) and not is_flat
-        if is_single:
-            array, shape = Single(array), (1, *shape)
-        if not own.images.is_another_size(shape[1:]):
-            raise ValueError(
-                f"{name} has images of shape {shape[1:]}, but this {type(self).__name__} was "
-                f"fitted to images of shape {own.images.shape}: their height and width may differ, "
-                f"and nothing else. {hint or line}".rstrip()
-            )
-        return array, self._other_size(own, shape), is_single
-
-    def _geometry_to_restore(
-        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
-    ) -> tuple[Any, Geometry, bool]:
-        if geometry is self._geometry_:
-            return super()._geometry_to_restore(array, geometry, measured=measured, name=name)
-        return Reconstructor._geometry_for(  # of the size that was asked for
-            self, array, geometry, measured=measured, name=name
-        )
-
-    def _other_size(self, geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
-        """Return how images of another height and width lie."""
-        images = geometry.images.resized(*geometry.images.size_in(shape[1:]))
-        return replace(geometry, images=images, measurements=images)
-
-    def _look_at(self, problem: Problem, names: tuple[str, str] = ("X", "y")) -> None:
-        if isinstance(problem.clean, list):
-            problem = self._one_image(problem, 0)
-        super()._look_at(problem, names)
-
-    def _one_image(self, problem: Problem, i: int) -> Problem:
-        """Return the problem of one image alone, where images differ in size."""
-        clean, measured = problem.clean[i], problem.measured
-        geometry = self._other_size(problem.geometry, clean.shape)
-        return problem._replace(
-            clean=clean,
-            measured=None if measured is None else measured[i],
-            geometry=geometry,
-            A=self._map(geometry),
-        )
-
-    def _map(self, geometry: Geometry) -> ForwardMap:
-        return self._placed(Identity().build(geometry.images.tensor_shape))
+    def _reader(self) -> AnySizeReader:
+        return AnySizeReader(self, self._dtype(), check_device(self.device))
 
 
-def _is_ragged(X: Any) -> bool:
-    """Whether `X` is a list of images of different shapes."""
-    if not isinstance(X, list | tuple) or not all(len(getattr(x, "shape", ())) > 1 for x in X):
-        return False
-    return len({tuple(x.shape) for x in X}) > 1
+def _listed(images: Images) -> list[ArraySource]:
+    return images if isinstance(images, list) else [images]

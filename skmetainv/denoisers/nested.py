@@ -30,7 +30,7 @@ def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
         if part.weights is None:
             part.fit(X)
         else:
-            part._fit(X, None, part._untrained, look=False)
+            part._untrained(X)
 
 
 def learns_from_images(component: BaseEstimator) -> bool:

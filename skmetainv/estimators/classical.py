@@ -16,12 +16,14 @@ from skmetainv.denoisers.nested import learns_from_images
 from skmetainv.estimators.solvers import ready_solver
 from skmetainv.estimators.starts import FromStart
 from skmetainv.exceptions import warn
-from skmetainv.operators import DataTerm
+from skmetainv.inputs import Geometry, Problem
+from skmetainv.inputs.validation import check_device
+from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed
-from skmetainv.reconstruction.base import Reconstruct
-from skmetainv.reconstruction.geometry import Geometry, Problem, equal_chunks, images_to_stack
+from skmetainv.reconstruction.chunks import equal_chunks, images_at_once
+from skmetainv.reconstruction.restorer import Restorer
 from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run
 
 
@@ -151,7 +153,9 @@ class ClassicalReconstructor(FromStart):
         ConvergenceWarning
             If a step size of the solver is too large for the operator.
         """
-        return self._fit(X, y, self._try)
+        with self._fitting(X, y) as (fitted, problem):
+            fitted._try(problem)
+        return self
 
     def predict(
         self, X: Any, *, image_shape: tuple[int, ...] | None = None, return_record: bool = False
@@ -199,62 +203,91 @@ class ClassicalReconstructor(FromStart):
             If measurements are in units that can hardly be meant, or may be clean images.
         """
         self._check_ready()
-        geometry, records = self._resized(image_shape), list[SolverRecord]()
-        images = self._restore(X, *self._begin(geometry, records=records), geometry)
-        return (images, _joined(records)) if return_record else images
+        geometry = self._resized(image_shape)
+        restorer = self._restorer(geometry)
+        images = self._restore(X, geometry, restorer)
+        return (images, restorer.record) if return_record else images
 
     # ------------------------------------------------------------------ fitting
 
     def _learns(self) -> bool:
         return self.solver is not None and learns_from_images(self.solver)
 
-    def _try(self, problem: Problem) -> dict[str, Any]:
-        """Return the fitted attributes, after one update of the solver on the first image."""
+    def _try(self, problem: Problem) -> None:
+        """Set the fitted attributes, after one update of the solver on the first image."""
         seed = integer_seed(self.random_state)
         chosen = ConjugateGradient() if self.solver is None else self.solver
-        solver = ready_solver(chosen, problem, self, seed)
-        f = self._placed(solver.build(problem.geometry.images.tensor_shape))
+        self.solver_, self.n_iter_ = ready_solver(chosen, problem, self, seed), 1
+        f = self._placed(self.solver_.build(problem.tensor_shape))
         data = problem.A.bind(self._first_measurement(problem, seed))
         with torch.no_grad(), watched(Watch(problem.operator)) as watch:
             start = self._first_images(self.start, data, problem.geometry)
             f.run(start, data, max_iter=1)
-        self._warn_of_unsolved(watch)
-        return {"solver_": solver, "n_iter_": 1}
+        if watch.n_unsolved:
+            warn(watch.describe(), ConvergenceWarning)
 
     # ------------------------------------------------------------------ prediction
 
-    def _begin(
-        self, geometry: Geometry, **how: list[SolverRecord]
-    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        """Return what restores a batch and adds to `records`, and what warns of them."""
-        records = how.get("records", [])
-
-        def restore(y: torch.Tensor) -> torch.Tensor:
-            x, record = self._solved(y, geometry)
-            records.append(record)
-            return x
-
-        return restore, lambda n_bad, n_images: self._warn_of_records(_joined(records))
-
-    def _solved(self, y: torch.Tensor, geometry: Geometry) -> tuple[torch.Tensor, SolverRecord]:
-        """Return the images of a batch of measurements, and how the solver went on them."""
-        n = images_to_stack(self.batch_size, geometry.images.tensor_shape, y.device)
-        parts = self._parts(geometry)
-        runs = [self._run(parts["f"], parts["A"].bind(y_i), geometry) for y_i in equal_chunks(y, n)]
-        return torch.cat([run.x for run in runs])[: len(y)], _record(runs, len(y))
-
-    def _run(self, f: IterativeSolver, data: DataTerm, geometry: Geometry) -> Run:
+    def _restorer(self, geometry: Geometry, **options: Any) -> SolverRestorer:
+        A, f = self._parts(geometry)
+        device = check_device(self.device)
+        n = images_at_once(self.batch_size, geometry.images.tensor_shape, device)
         max_iter = f.n_iter if self.max_iter is None else self.max_iter
-        with torch.no_grad():
+
+        @torch.no_grad()
+        def run(y: torch.Tensor) -> Run:
+            data = A.bind(y)
             start = self._first_images(self.start, data, geometry)
             return f.run(start, data, max_iter, self.tol)
 
-    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
-        f = self.solver_.build(geometry.images.tensor_shape)
-        return {**super()._build_parts(geometry), "f": self._placed(f)}
+        return SolverRestorer(run, n, self.tol, self.operator_)
 
-    def _warn_of_records(self, record: SolverRecord) -> None:
-        """Warn of images that did not converge."""
+    def _build(self, geometry: Geometry, A: ForwardMap) -> IterativeSolver:
+        return self._placed(self.solver_.build(geometry.images.tensor_shape))
+
+
+class SolverRestorer(Restorer):
+    """Restores images by a solver, and keeps how it went on each.
+
+    Parameters
+    ----------
+    run : callable
+        Runs the solver on some measurements.
+    n_at_once : int
+        How many measurements it is given.
+    tol : float or None
+        The relative change that counts as converged.
+    operator : Operator
+        What measured.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[torch.Tensor], Run],
+        n_at_once: int,
+        tol: float | None,
+        operator: Operator,
+    ):
+        super().__init__(self._solved, operator)
+        self.run, self.n_at_once, self.tol = run, n_at_once, tol
+        self.records: list[SolverRecord] = []
+
+    def _solved(self, y: torch.Tensor) -> torch.Tensor:
+        runs = [self.run(y_i) for y_i in equal_chunks(y, self.n_at_once)]
+        self.records.append(_record(runs, len(y)))
+        return torch.cat([run.x for run in runs])[: len(y)]
+
+    @property
+    def record(self) -> SolverRecord:
+        """How the solver went on all images so far."""
+        n_iter, residuals, converged = zip(*self.records, strict=True)
+        return SolverRecord(
+            np.concatenate(n_iter), list(chain.from_iterable(residuals)), np.concatenate(converged)
+        )
+
+    def warn_of_images(self) -> None:
+        """Warn of images that are not finite, and of those that did not converge."""
+        record = self.record
         finite = np.array([np.isfinite(changes).all() for changes in record.residuals])
         n_images = len(finite)
         if not finite.all():
@@ -278,11 +311,3 @@ def _record(runs: list[Run], n_images: int) -> SolverRecord:
     residuals = [np.array(changes) for run in runs for changes in run.residuals][:n_images]
     converged = np.array([c for run in runs for c in run.converged], dtype=bool)[:n_images]
     return SolverRecord(np.array([len(changes) for changes in residuals]), residuals, converged)
-
-
-def _joined(records: list[SolverRecord]) -> SolverRecord:
-    """Return the record of all batches."""
-    n_iter, residuals, converged = zip(*records, strict=True)
-    return SolverRecord(
-        np.concatenate(n_iter), list(chain.from_iterable(residuals)), np.concatenate(converged)
-    )

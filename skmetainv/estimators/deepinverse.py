@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import KW_ONLY
 from typing import Any, Self
 
@@ -11,6 +10,8 @@ import torch
 from joblib import wrap_non_picklable_objects
 from torch import nn
 
+from skmetainv.inputs import Geometry, Problem
+from skmetainv.inputs.validation import check_device
 from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.foreign import PhysicsMap
@@ -19,14 +20,8 @@ from skmetainv.parameters import comes_from, described
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.autocast import autocast_networks
-from skmetainv.reconstruction.geometry import (
-    Geometry,
-    Problem,
-    Reconstruct,
-    images_to_stack,
-    in_equal_chunks,
-)
-from skmetainv.reconstruction.validation import check_device
+from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
+from skmetainv.reconstruction.restorer import Restore, Restorer
 
 
 class DeepInverseReconstructor(Reconstructor):
@@ -135,7 +130,9 @@ class DeepInverseReconstructor(Reconstructor):
             `skmetainv.operators.DeepInverseOperator`, or if the model does not make images of its
             measurements.
         """
-        return self._fit(X, y, self._try)
+        with self._fitting(X, y) as (fitted, problem):
+            fitted._try(problem)
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         # Models hold functions without a name, as physics do, see `DeepInverseOperator`.
@@ -154,31 +151,23 @@ class DeepInverseReconstructor(Reconstructor):
         if comes_from(self.model, "deepinv"):
             _check_is_no_denoiser(self.model)
 
-    def _try(self, problem: Problem) -> dict[str, Any]:
-        """Return the fitted attributes, after the first measurement was restored."""
-        model = copy.deepcopy(self.model).cpu().eval().requires_grad_(False)
-        restore = self._restoring(model, problem.A)
+    def _try(self, problem: Problem) -> None:
+        """Set the fitted attributes, after the first measurement was restored."""
+        self.model_ = copy.deepcopy(self.model).cpu().eval().requires_grad_(False)
+        restore = self._restoring(self.model_, problem.A)
         y = self._first_measurement(problem, integer_seed(self.random_state))
         with torch.no_grad():
             restore(y)
-        return {"model_": model}
 
-    def _begin(
-        self, geometry: Geometry, **how: Any
-    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        model = self._parts(geometry)["model"]
+    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
+        A, model = self._parts(geometry)
+        n = images_at_once(self.batch_size, A.image_shape, check_device(self.device))
+        return Restorer(lambda y: in_equal_chunks(model, y, n), self.operator_)
 
-        def restore(y: torch.Tensor) -> torch.Tensor:
-            n = images_to_stack(self.batch_size, geometry.images.tensor_shape, y.device)
-            return in_equal_chunks(model, y, n)
+    def _build(self, geometry: Geometry, A: ForwardMap) -> Restore:
+        return self._restoring(self.model_, A)
 
-        return restore, self._warn_of_divergence
-
-    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
-        parts = super()._build_parts(geometry)
-        return {**parts, "model": self._restoring(self.model_, parts["A"])}
-
-    def _restoring(self, model: nn.Module, A: ForwardMap) -> Reconstruct:
+    def _restoring(self, model: nn.Module, A: ForwardMap) -> Restore:
         """Return what restores our measurements by a copy of a model, given the map's physics."""
         if not isinstance(A, PhysicsMap):
             raise ValueError(

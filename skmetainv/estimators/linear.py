@@ -21,23 +21,18 @@ from skmetainv.estimators.linear_estimates import (
     MapMatrices,
     smallest_space,
 )
-from skmetainv.noise import GaussianNoise, Noise, as_noise
+from skmetainv.inputs import Geometry, Problem
+from skmetainv.inputs.splits import split_in_folds
+from skmetainv.inputs.validation import check_device
+from skmetainv.noise import GaussianNoise, Noise, NoiseFunction, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.base import Measure
-from skmetainv.reconstruction.geometry import (
-    Geometry,
-    Problem,
-    Reconstruct,
-    images_to_stack,
-    in_equal_chunks,
-)
-from skmetainv.reconstruction.held_out import split_in_folds
-from skmetainv.reconstruction.validation import check_device
+from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
+from skmetainv.reconstruction.restorer import Restore, Restorer
 
 # The shares of the stationary covariance among which "auto" chooses.
 _SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
@@ -66,12 +61,20 @@ _FILLED, _FILLING_SHRINKAGE = 3, 0.9
 
 
 class Examples(NamedTuple):
-    """What is learned from: a problem, its images, what gives their measurements, and a seed."""
+    """What is learned from: images, the noise of measurements that are simulated, and a seed."""
 
     problem: Problem
-    clean: ArraySource
-    measure: Measure
+    noise: NoiseFunction
     seed: int
+
+    @property
+    def clean(self) -> ArraySource:
+        """The clean images."""
+        return self.problem.clean
+
+    def measure(self, x: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+        """Return the measurements of some clean images."""
+        return self.problem.measure(x, places, self.noise, self.seed)
 
 
 class Fold(NamedTuple):
@@ -241,37 +244,23 @@ class LinearReconstructor(Reconstructor):
         DataConversionWarning
             If images, measurements or the noise are in units that can hardly be meant.
         """
-        return self._fit(X, y, partial(self._learn, groups))
+        with self._fitting(X, y) as (fitted, problem):
+            fitted._learn(problem.grouped(groups))
+        return self
 
     # ------------------------------------------------------------------ fitting
 
-    def _learn(self, groups: Any, problem: Problem) -> dict[str, Any]:
-        problem = problem.grouped(groups)
-        shape = problem.geometry.images.tensor_shape
-        places = spread(len(problem.clean), _MOST_VALUES // math.prod(shape))
-        examples = self._examples(problem)
+    def _learn(self, problem: Problem) -> None:
+        """Set the fitted attributes."""
+        places = spread(len(problem), _MOST_VALUES // math.prod(problem.tensor_shape))
+        examples = Examples(problem, as_noise(self.noise).build(), integer_seed(self.random_state))
         variance = self._variance(examples, some(places, _NOISE_IMAGES))
-        flips, shrinkage = self._chosen(examples, places, variance)
-        statistics = self._statistics(examples, places, flips)
-        return {
-            "weights_": statistics._asdict(),
-            "shrinkage_": shrinkage,
-            "flips_": flips,
-            "noise_variance_": problem.geometry.measurements.to_array(variance[None])[0],
-        }
+        self.noise_variance_ = problem.geometry.measurements.to_array(variance[None])[0]
+        self.flips_, self.shrinkage_ = self._chosen(examples, places, variance)
+        self.weights_ = self._statistics(examples, places, self.flips_)._asdict()
 
     def _without_search(self) -> Self:
         return clone(self).set_params(shrinkage=self.shrinkage_, flips=self.flips_)
-
-    def _examples(self, problem: Problem) -> Examples:
-        geometry, allow_nan = problem.geometry, has_missing(problem.operator)
-        clean = self._source(problem.clean, geometry, allow_nan=allow_nan)
-        measured = problem.measured
-        if measured is not None:
-            measured = self._source(measured, geometry, measured=True, allow_nan=allow_nan)
-        seed = integer_seed(self.random_state)
-        measure = self._measure(problem.A, self.noise, seed, measured)
-        return Examples(problem, clean, measure, seed)
 
     def _statistics(self, examples: Examples, places: np.ndarray, flips: bool) -> Statistics:
         """Return the statistics of some of the images."""
@@ -312,7 +301,7 @@ class LinearReconstructor(Reconstructor):
         mean = total.sum() / count.sum().clamp(min=1)
         return (total + _NOISE_PRIOR * mean) / (count + _NOISE_PRIOR)
 
-    def _linearized(self, examples: Examples, places: np.ndarray) -> Reconstruct:
+    def _linearized(self, examples: Examples, places: np.ndarray) -> Restore:
         """Return the linear approximation of a nonlinear map at the mean of some images."""
         A, images = examples.problem.A, examples.clean
         total = sum(images.read(own).nan_to_num().sum(0) for own in portions(places, 1))
@@ -385,26 +374,19 @@ class LinearReconstructor(Reconstructor):
 
     # ------------------------------------------------------------------ prediction
 
-    def _begin(
-        self, geometry: Geometry, **how: Any
-    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        parts = self._parts(geometry)
-        return (
-            lambda y: self._restored_by(parts["G"], parts["A"], y),
-            self._warn_of_divergence,
-        )
+    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
+        A, G = self._parts(geometry)
+        return Restorer(partial(self._restored_by, G, A), self.operator_)
 
     def _restored_by(self, G: LinearEstimate, A: ForwardMap, y: torch.Tensor) -> torch.Tensor:
-        n = 1 if G.one_by_one else images_to_stack(self.batch_size, A.image_shape, y.device)
+        n = 1 if G.one_by_one else images_at_once(self.batch_size, A.image_shape, y.device)
         return in_equal_chunks(lambda y_i: G(A.bind(y_i)), y, n)
 
-    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
+    def _build(self, geometry: Geometry, A: ForwardMap) -> LinearEstimate:
         variance = torch.from_numpy(np.array(self.noise_variance_)).to(check_device(self.device))
         variance = geometry.measurements.to_tensor(variance[None])[0]
-        statistics = Statistics(**self.weights_)
         system_of = self._systems(self.operator_, geometry, variance.device)
-        system = system_of(statistics, variance)
-        return {**super()._build_parts(geometry), "G": system.estimate(self.shrinkage_)}
+        return system_of(Statistics(**self.weights_), variance).estimate(self.shrinkage_)
 
     def _bound_to_size(self) -> str | None:
         return (

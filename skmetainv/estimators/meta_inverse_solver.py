@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from skmetainv.arrays import ArraySource, to_numpy, to_tensors
+from skmetainv.arrays import ArraySource, match_type, to_numpy, to_tensors
 from skmetainv.bars import write_line
 from skmetainv.estimators.linear import LinearReconstructor
 from skmetainv.estimators.linear_estimates import smallest_space
@@ -25,6 +25,8 @@ from skmetainv.estimators.residuals import (
 from skmetainv.estimators.solvers import opened, ready_solver, trainable, with_fitted_denoisers
 from skmetainv.estimators.told import qualities, summary, warn_of_adaptation
 from skmetainv.exceptions import InnerStepsWarning, warn
+from skmetainv.inputs import Geometry, Problem
+from skmetainv.inputs.validation import check_device
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
     ALGORITHM_CONSTRAINTS,
@@ -43,16 +45,16 @@ from skmetainv.meta import (
     as_tuning,
     no_solver,
 )
-from skmetainv.noise import Noise
+from skmetainv.noise import Noise, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
-from skmetainv.reconstruction.first_look import look_at_measurements
-from skmetainv.reconstruction.geometry import Geometry, Problem, match_type, n_not_finite
-from skmetainv.reconstruction.validation import check_device
+from skmetainv.reconstruction.chunks import batches_of
+from skmetainv.reconstruction.restorer import Restorer
+from skmetainv.reconstruction.trained import VALIDATION_SEED, Trained
 from skmetainv.representations import ImageModule, Refiner, Representation, Siren
 from skmetainv.solvers import Solver
 from skmetainv.training import Batches, WithStarts
@@ -272,8 +274,8 @@ default="per_step"
             If measurements are in units that can hardly be meant, or may be clean images.
         """
         self._check_ready()
-        measurements, geometry, is_single = self._measurements(X, self._resized(image_shape))
-        look_at_measurements(measurements, self._map(geometry), geometry.data_range)
+        geometry = self._resized(image_shape)
+        measurements, geometry, is_single = self._reader().to_restore(X, geometry)
         stages = self._each_stage(measurements, geometry)
         return (match_type(X, images[0] if is_single else images) for images in stages)
 
@@ -282,80 +284,60 @@ default="per_step"
         """Yield the images of each stage, computed from the first step on when asked for."""
         meta, watch = self._ready_meta(geometry), Watch(self.operator_)
         for m in range(self.n_inner + 1):
-            images, n_bad = self._new_images(len(measurements), geometry), 0
             stage = replace(meta, inner=replace(meta.inner, m=m))
-            for indices in self._chunks(len(measurements)):
-                with watched(watch):
-                    x = stage.restore(measurements.read(indices), self.batch_size)
-                n_bad += n_not_finite(x)
-                images[indices] = geometry.images.to_array(self._clipped(x))
-            yield images
-        self._warn_of_divergence(n_bad, len(measurements))
-        self._warn_of_unsolved(watch)
+            restore = partial(stage.restore, batch_size=self.batch_size)
+            restorer = Restorer(restore, self.operator_, watch)
+            yield self._images(measurements, geometry, restorer)
+        restorer.warn()
 
     # ------------------------------------------------------------------ training
 
     _figures = ("outer_loss", "inner_loss")
 
-    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
-        rule, algorithm = clone(as_rule(self.inner_lr_rule)), clone(as_algorithm(self.algorithm))
-        init = self.init
+    def _initialize(self, problem: Problem) -> None:
+        self.inner_lr_rule_ = clone(as_rule(self.inner_lr_rule))
+        self.algorithm_ = clone(as_algorithm(self.algorithm))
+        init, inner_loss = self.init, as_inner_loss(self.inner_loss)
         if init is None:
-            init = default_init(algorithm, problem.A, problem.operator)
-        shape, data_range = problem.geometry.images.tensor_shape, problem.geometry.data_range
-        phi = init.build(shape, data_range)
-        inner_loss, tuning = as_inner_loss(self.inner_loss), self._tuning(algorithm, self.solver)
-        algorithm.check(self.n_inner, self._learned(rule, inner_loss, phi, tuning))
-        solver = None
+            init = default_init(self.algorithm_, problem.A, problem.operator)
+        phi = init.build(problem.tensor_shape, problem.geometry.data_range)
+        tuning = self._tuning(self.solver)
+        self.algorithm_.check(self.n_inner, self._learned(inner_loss, phi, tuning))
+        self.solver_ = None
         if self.solver is not None:
-            solver = ready_solver(self.solver, problem, self, seed)
+            self.solver_ = ready_solver(self.solver, problem, self, self._seed_)
             if tuning is not None and tuning.part == "numbers":
-                solver = opened(solver, shape)
-        theta = phi.initial_weights(weights_generator(seed))
-        return {
-            "init_": with_fitted_residual(init, problem, self, seed),
-            "solver_": solver,
-            "inner_lr_rule_": rule,
-            "inner_loss_": with_fitted_denoisers(inner_loss, problem, self, seed),
-            "algorithm_": algorithm,
-            "weights_": to_numpy(theta, "init."),
-        }
+                self.solver_ = opened(self.solver_, problem.tensor_shape)
+        self.init_ = with_fitted_residual(init, problem, self, self._seed_)
+        self.inner_loss_ = with_fitted_denoisers(inner_loss, problem, self, self._seed_)
+        self.weights_ = to_numpy(phi.initial_weights(weights_generator(self._seed_)), "init.")
 
-    def _batches(self, problem: Problem, seed: int, state: Mapping[str, Any]) -> Batches:
-        batches = super()._batches(problem, seed, state)
-        starts = cross_fitted_starts(state["init_"], problem, self, seed)
-        if starts is None:
-            return batches
-        return replace(batches, read=WithStarts(batches.read, starts))
-
-    def _tried(
-        self, problem: Problem, batches: Batches, before: Mapping[str, Any], criterion: Criterion
-    ) -> dict[str, Any]:
-        """Return what the parameters that were left open stand for."""
-        loss, rule = before["inner_loss_"], before["inner_lr_rule_"]
-        tuning = self._tuning(before["algorithm_"], before["solver_"])
-        meta = self._meta(before, problem.geometry, problem.A, tuning)
-        of, inner_lr, numbers = told_by_first(
-            lambda: self._found(meta, loss.of, problem, batches, criterion)
+    def _batches(self, problem: Problem) -> Batches:
+        batches = super()._batches(problem)
+        starts = cross_fitted_starts(self.init_, problem, self, self._seed_)
+        return (
+            batches if starts is None else replace(batches, read=WithStarts(batches.read, starts))
         )
-        loss.set_params(of=of)  # a clone would be without the denoiser's fit
+
+    def _find_open(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
+        meta = self._meta(problem.geometry, problem.A, self._tuning(self.solver_))
+        of, self.inner_lr_, numbers = told_by_first(
+            lambda: self._found(meta, problem, batches, criterion)
+        )
+        self.inner_loss_.set_params(of=of)  # a clone would be without the denoiser's fit
         adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
-        alpha = to_numpy(rule.initial(adapted, max(1, self.n_inner), inner_lr), "inner_lr.")
-        return {"inner_lr_": inner_lr, "weights_": before["weights_"] | alpha | numbers}
+        alpha = self.inner_lr_rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
+        self.weights_ = {**self.weights_, **to_numpy(alpha, "inner_lr."), **numbers}
 
     def _found(
-        self,
-        meta: MetaLearner,
-        of: str,
-        problem: Problem,
-        batches: Batches,
-        criterion: Criterion,
+        self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
     ) -> tuple[str, float, dict[str, np.ndarray]]:
         """Return what the inner loss is of, the inner step size, and the solver's numbers."""
         n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
-        first = [batches.read(indices, 0) for indices in self._chunks(n_tried)]
+        first = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
         if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):
             meta.scale_numbers(first, criterion)
+        of = self.inner_loss_.of
         if of == "auto":
             of = "result" if meta.sees_the_start(first[0], high - low) else "start"
             meta = replace(meta, inner=replace(meta.inner, through_solver=of == "result"))
@@ -366,12 +348,11 @@ default="per_step"
         return of, inner_lr, to_numpy(meta.parts()["solver"], "solver.")
 
     @torch.inference_mode(False)
-    def _report(self, batches: Batches, held_out: list[Problem]) -> None:
-        meta = self._build_parts(self._geometry_)["meta"]
-        examples = self._examples(meta, batches, held_out)
+    def _report(self, training: Trained) -> None:
+        _, meta = self._parts()
         with watched(Watch()):
-            found = qualities(meta, examples, self.data_range_)
-        which = "held-out images" if held_out else "training images"
+            found = qualities(meta, self._examples(meta, training), self.data_range_)
+        which = "held-out images" if training.held_out else "training images"
         if self.verbose:
             write_line(self._said_of_found())
             write_line(summary(found, self.history_, which))
@@ -386,24 +367,22 @@ default="per_step"
             f"{self.inner_loss_.of}{learned}."
         )
 
-    def _examples(
-        self, meta: MetaLearner, batches: Batches, held_out: list[Problem]
-    ) -> Iterator[Sequence[torch.Tensor]]:
+    def _examples(self, meta: MetaLearner, training: Trained) -> Iterator[Sequence[torch.Tensor]]:
         """Yield some images, with measurements and starts: held-out ones, or else of training."""
-        n_told = _N_TOLD if self.verbose else _N_TRIED
+        n_told, (batches, held_out) = _N_TOLD if self.verbose else _N_TRIED, training
         if not held_out:
-            for indices in self._chunks(min(n_told, batches.n_images)):
+            for indices in batches_of(min(n_told, batches.n_images), self.batch_size):
                 yield batches.read(indices, 0)
             return
-        clean, measure = self._held_out_source(held_out[0])
-        for indices in self._chunks(min(n_told, len(clean))):
-            x = clean.read(indices)
-            y = measure(x, indices)
+        noise = as_noise(self.noise).build()
+        for indices in batches_of(min(n_told, len(held_out[0])), self.batch_size):
+            x = held_out[0].clean.read(indices)
+            y = held_out[0].measure(x, indices, noise, VALIDATION_SEED)
             yield (x, y) if meta.begin is None else (x, y, meta.begin(y))
 
-    def _tuning(self, algorithm: Algorithm, solver: Solver | None) -> TuneSolver | None:
+    def _tuning(self, solver: Solver | None) -> TuneSolver | None:
         """Return what of the solver is learned."""
-        has_numbers = solver is not None and "solver" in algorithm.learns
+        has_numbers = solver is not None and "solver" in self.algorithm_.learns
         tuning = as_tuning(self.tune_solver, has_numbers=has_numbers)
         if tuning is not None and solver is None:
             raise self._nothing_to_tune()
@@ -416,15 +395,11 @@ default="per_step"
         )
 
     def _learned(
-        self,
-        rule: StepSizeRule,
-        inner_loss: InnerLoss,
-        phi: ImageModule,
-        tuning: TuneSolver | None,
+        self, inner_loss: InnerLoss, phi: ImageModule, tuning: TuneSolver | None
     ) -> dict[str, Any]:
         """Return what is to be learned beside theta, by the names of `Algorithm.learns`."""
         parts = {
-            "inner_lr": self.inner_lr_rule if rule.learned else None,
+            "inner_lr": self.inner_lr_rule if self.inner_lr_rule_.learned else None,
             "inner_loss": tuple(inner_loss.learnable),
             "solver": tuning and self.tune_solver,
             "encoder": getattr(phi, "encoder", None),
@@ -432,27 +407,28 @@ default="per_step"
         }
         return {name: part for name, part in parts.items() if part}
 
-    def _going_on(self) -> dict[str, Any]:
-        state, algorithm = super()._going_on(), clone(as_algorithm(self.algorithm))
-        if algorithm.prox != state["algorithm_"].prox:
+    def _resume(self) -> None:
+        algorithm = clone(as_algorithm(self.algorithm))
+        if algorithm.prox != self.algorithm_.prox:
             raise ValueError(
                 "The 'algorithm' parameter must have the proximal term that the weights were "
-                f"learned with, that of {state['algorithm_']!r}. Got {self.algorithm!r} instead."
+                f"learned with, that of {self.algorithm_!r}. Got {self.algorithm!r} instead."
             )
         self._warn_of_inner_steps()
-        return {**state, "algorithm_": algorithm}
+        self.algorithm_ = algorithm
 
     def _training_loss(self) -> LossLike:
         return self.outer_loss
 
-    def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
-        tuning = self._tuning(state["algorithm_"], state["solver_"])
-        meta = self._meta(state, problem.geometry, problem.A, tuning)
-        rule, algorithm = meta.inner.step_size, meta.algorithm
+    def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
+        tuning = self._tuning(self.solver_)
+        meta = self._meta(problem.geometry, problem.A, tuning)
         asked = getattr(as_rule(self.inner_lr_rule), "lr", None)
         rates = {
             "init": self.outer_lr,
-            "inner_lr": rule.learning_rate(state["inner_lr_"]) if asked is None else asked,
+            "inner_lr": self.inner_lr_rule_.learning_rate(self.inner_lr_)
+            if asked is None
+            else asked,
             "inner_loss": as_inner_loss(self.inner_loss).learning_rate(),
             "solver": 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }
@@ -460,23 +436,16 @@ default="per_step"
         asks = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
         if asks and "solver" not in parts:
             raise self._nothing_to_tune()
-        learned = self._learned(rule, state["inner_loss_"], meta.inner.phi, tuning)
-        algorithm.check(self.n_inner, learned)
-        before = to_tensors(state["weights_"], "", self._dtype(), check_device(self.device))
+        learned = self._learned(self.inner_loss_, meta.inner.phi, tuning)
+        self.algorithm_.check(self.n_inner, learned)
+        # A solver's weights stay, though they are no longer tuned.
+        weights = to_tensors(self.weights_, "", self._dtype(), check_device(self.device))
+        for part, tensors in parts.items():
+            weights |= {f"{part}.{name}": tensor for name, tensor in tensors.items()}
+        trained = {part: parts[part] for part in parts if part in ("init", *learned)}
         return Learner(
-            weights=before  # a solver's stay, though they are no longer tuned
-            | {
-                f"{part}.{name}": tensor
-                for part, tensors in parts.items()
-                for name, tensor in tensors.items()
-            },
-            groups=list(
-                _groups(
-                    {part: parts[part] for part in parts if part in ("init", *learned)},
-                    rates,
-                    meta.inner.phi.own_rates,
-                )
-            ),
+            weights=weights,
+            groups=list(_groups(trained, rates, meta.inner.phi.own_rates)),
             learn=partial(meta.learn, outer_loss=criterion, batch_size=self.batch_size),
             restore=partial(meta.restore, batch_size=self.batch_size),
         )
@@ -497,49 +466,42 @@ default="per_step"
                 InnerStepsWarning,
             )
 
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        return self._ready_meta(geometry).restore(y, self.batch_size)
+    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
+        meta = self._ready_meta(geometry)
+        return Restorer(partial(meta.restore, batch_size=self.batch_size), self.operator_)
 
     def _ready_meta(self, geometry: Geometry) -> MetaLearner:
         """Return what was learned, with the number of inner steps and the engine as they are."""
-        meta = self._parts(geometry)["meta"]
+        _, meta = self._parts(geometry)
         engine = as_algorithm(self.algorithm).engine
         return replace(meta, inner=replace(meta.inner, m=self.n_inner), engine=engine)
 
-    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
-        parts = super()._build_parts(geometry)
-        meta = self._meta(vars(self), geometry, parts["A"], None)
-        return {**parts, "meta": meta}
+    def _build(self, geometry: Geometry, A: ForwardMap) -> MetaLearner:
+        return self._meta(geometry, A, None)
 
     def _bound_to_size(self) -> str | None:
         residual = residual_of(self.init_)
-        if self._parts()["meta"].inner.phi.continuous:
+        _, meta = self._parts()
+        if meta.inner.phi.continuous:
             reason = None if residual is None else residual._bound_to_size()
             return reason and f"{reason} A start of another kind, init=Siren(), serves any size."
         return f"The weights of {self.init_!r} stand for images of shape {self.image_shape_} only."
 
     # ------------------------------------------------------------------ both
 
-    def _meta(
-        self,
-        state: Mapping[str, Any],
-        geometry: Geometry,
-        A: ForwardMap,
-        tuning: TuneSolver | None,
-    ) -> MetaLearner:
-        """Return Algorithms 1 and 2, built for images of one shape, with the weights of `state`."""
+    def _meta(self, geometry: Geometry, A: ForwardMap, tuning: TuneSolver | None) -> MetaLearner:
+        """Return Algorithms 1 and 2 for images of one shape, with the weights as they are."""
         shape, data_range = geometry.images.tensor_shape, geometry.data_range
-        weights, algorithm, solver = state["weights_"], state["algorithm_"], state["solver_"]
-        phi = self._placed(state["init_"].build(shape, data_range))
+        phi = self._placed(self.init_.build(shape, data_range))
         f: Any = no_solver
         tuned = None if tuning is None else tuning.part
-        if solver is not None:
-            all_learned = tuned == "all" or any(name.startswith("solver.") for name in weights)
-            f = self._placed((trainable(solver) if all_learned else solver).build(shape))
-            f.requires_grad_(False)
-        loss = algorithm.objective(state["inner_loss_"].build(shape, data_range))
+        if self.solver_ is not None:
+            learns_all = tuned == "all" or any(n.startswith("solver.") for n in self.weights_)
+            solver = trainable(self.solver_) if learns_all else self.solver_
+            f = self._placed(solver.build(shape)).requires_grad_(False)
+        loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
         tensors = {
-            part: to_tensors(weights, f"{part}.", self._dtype(), check_device(self.device))
+            part: to_tensors(self.weights_, f"{part}.", self._dtype(), check_device(self.device))
             for part in ("init", "inner_lr", "inner_loss", "solver")
         }
         meta = MetaLearner(
@@ -548,19 +510,19 @@ default="per_step"
                 phi=phi,
                 f=f,
                 loss=self._placed(loss),
-                step_size=state["inner_lr_rule_"],
+                step_size=self.inner_lr_rule_,
                 m=self.n_inner,
                 adapted=phi.adapted,
-                second_order=algorithm.second_order,
-                recompute=algorithm.recompute,
-                through_solver=state["inner_loss_"].of != "start",
+                second_order=self.algorithm_.second_order,
+                recompute=self.algorithm_.recompute,
+                through_solver=self.inner_loss_.of != "start",
             ),
-            algorithm=algorithm,
-            engine=algorithm.engine,
+            algorithm=self.algorithm_,
+            engine=self.algorithm_.engine,
             theta=tensors["init"],
             alpha=tensors["inner_lr"],
             tuned=tuned,
-            begin=restores_start(state["init_"], geometry.image_shape),
+            begin=restores_start(self.init_, geometry.image_shape),
         )
         meta.load(tensors)
         return meta

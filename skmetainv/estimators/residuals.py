@@ -14,10 +14,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmetainv.exceptions import warn
+from skmetainv.inputs import Problem
+from skmetainv.inputs.splits import split_in_folds
+from skmetainv.inputs.validation import check_device
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.geometry import Problem, Reconstruct
-from skmetainv.reconstruction.held_out import part_of, split_in_folds
-from skmetainv.reconstruction.validation import check_device
+from skmetainv.reconstruction.restorer import Restore
 from skmetainv.representations import Representation
 
 # Parts that images are cross-fitted in, the default of scikit-learn's stacking.
@@ -91,7 +92,7 @@ def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
         )
 
 
-def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Reconstruct | None:
+def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restore | None:
     """Return what restores the starts of measurements, as tensors; None without an estimator.
 
     Parameters
@@ -104,7 +105,7 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Recons
     residual = residual_of(init)
     if residual is None:
         return None
-    restore, _ = residual._begin(residual._resized(image_shape))
+    restore = residual._restorer(residual._resized(image_shape)).restore
     device, dtype = check_device(residual.device), residual._dtype()  # of frozen ones, their own
 
     def start(y: torch.Tensor) -> torch.Tensor:
@@ -137,14 +138,12 @@ def cross_fitted_starts(
     if whole_fit is None or whole is None:
         return None
     same = _is_frozen(init) or not whole_fit._learns()  # whatever a copy is fitted to
-    parts, fold_of = [], np.zeros(len(problem.clean), dtype=int)
-    folds = split_in_folds(len(problem.clean), problem.groups, _N_FOLDS, seed)
+    parts, fold_of = [], np.zeros(len(problem), dtype=int)
+    folds = split_in_folds(len(problem), problem.groups, _N_FOLDS, seed)
     for k, (learned, left_out) in enumerate([] if same else folds):
         fold_of[left_out] = k
         copy = clone(init)
-        copy.residual = _fitted(
-            whole_fit._without_search(), part_of(problem, learned), estimator, seed
-        )
+        copy.residual = _fitted(whole_fit._without_search(), problem.part(learned), estimator, seed)
         # A batch has few images of each fold, but every call is padded to `batch_size` images.
         few = max(1, estimator.batch_size // _N_FOLDS)
         copy.residual.batch_size = min(copy.residual.batch_size, few)
@@ -184,9 +183,8 @@ def _fitted(
             f"checkpoint=None. Got {residual.checkpoint!r} instead."
         )
     learned = {"groups": problem.groups} if has_fit_parameter(residual, "groups") else {}
-    pairs = [problem.clean] if problem.measured is None else [problem.measured, problem.clean]
     try:
-        return residual.fit(*pairs, **learned)
+        return residual.fit(*problem.arguments(), **learned)
     except ValueError as error:
         error.add_note(f"This happened as the start, {type(residual).__name__}, was fitted.")
         raise

@@ -11,9 +11,9 @@ from sklearn.exceptions import DataConversionWarning
 
 from skmetainv.denoisers.nested import fit_denoisers, fitted_denoisers
 from skmetainv.exceptions import warn
+from skmetainv.inputs import Problem
+from skmetainv.inputs.first_look import look_at_noise_levels
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.first_look import look_at_noise_levels
-from skmetainv.reconstruction.geometry import Problem
 from skmetainv.solvers import Solver
 
 Component = TypeVar("Component", bound=BaseEstimator)
@@ -57,7 +57,7 @@ def with_fitted_denoisers(
     try:
         fit_denoisers(
             own,
-            problem.clean,
+            problem.clean.array,
             data_range=estimator.data_range,
             image_shape=estimator.image_shape,
             device=estimator.device,

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from skmetainv.arrays import ArraySource, as_array
+from skmetainv.inputs import Geometry, Problem
+from skmetainv.inputs.first_look import look_at_images
+from skmetainv.inputs.validation import check_images, check_shape
 from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, Operator
 from skmetainv.parameters import StrOptions
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.first_look import look_at_images
-from skmetainv.reconstruction.geometry import Geometry, Problem
-from skmetainv.reconstruction.validation import check_images, check_shape
 from skmetainv.solvers import Solver
 
 
@@ -52,18 +52,17 @@ class FromStart(Reconstructor):
             "images of this shape only can start: start='zeros' and other names serve all sizes."
         )
 
-    def _look_at(self, problem: Problem, names: tuple[str, str] = ("X", "y")) -> None:
-        super()._look_at(problem, names)
+    def _look_at(self, problem: Problem) -> None:
+        super()._look_at(problem)
         if not isinstance(self.start, str):
-            look_at_images(
-                self._start_source(self.start, problem.geometry), problem.geometry.data_range
-            )
+            start = self._start_source(self.start, problem.geometry)
+            look_at_images(start, problem.geometry.data_range)
 
     def _start_source(self, start: Any, geometry: Geometry) -> ArraySource:
         """Return the one image that is the start, checked."""
         image = check_images(np.asanyarray(as_array(start))[None], self, name="start")
         check_shape(image, geometry.images.shape, self, "images", "start")
-        return self._source(image, geometry, name="start")
+        return self._reader().source(image, geometry, name="start")
 
     def _first_images(self, start: Any, data: DataTerm, geometry: Geometry) -> torch.Tensor:
         """Return the images that `start` stands for."""

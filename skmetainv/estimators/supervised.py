@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
 from numbers import Real
@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from skmetainv.inputs import Geometry, Problem
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import Interval
 from skmetainv.reconstruction import Learner, TrainedReconstructor
-from skmetainv.reconstruction.geometry import Geometry, Problem, images_to_stack, in_equal_chunks
+from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
+from skmetainv.reconstruction.restorer import Restorer
 from skmetainv.training import TrainingLoop
 
 
@@ -25,7 +27,7 @@ class SupervisedReconstructor(TrainedReconstructor):
     """What the estimators have in common that learn to restore in one go.
 
     ``min_w mean_i loss(G_w(y_i), x_i)`` over the weights ``w`` of a module ``G``. A subclass writes
-    `_initial_state` and `_module`.
+    `_initialize` and `_module`.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ class SupervisedReconstructor(TrainedReconstructor):
     }
 
     @abstractmethod
-    def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:
+    def _module(self, geometry: Geometry, A: ForwardMap) -> nn.Module:
         """Return the module ``G``, from data terms to images, its weights not set.
 
         Its parameters are what is learned, by the names of `weights_`.
@@ -64,9 +66,9 @@ class SupervisedReconstructor(TrainedReconstructor):
     def _training_loss(self) -> LossLike:
         return self.loss
 
-    def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
+    def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         A = problem.A
-        G = self._with_weights(state, problem.geometry, A)
+        G = self._build(problem.geometry, A)
         weights = dict(G.named_parameters())
 
         def learn(loop: TrainingLoop) -> None:
@@ -83,29 +85,23 @@ class SupervisedReconstructor(TrainedReconstructor):
             restore=partial(self._restored_by, G, A),
         )
 
-    def _with_weights(
-        self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap
-    ) -> nn.Module:
-        """Return the module with the weights of `state`, where everything is computed."""
-        G = self._placed(self._module(state, geometry, A))
-        with torch.no_grad():
-            for name, weight in G.named_parameters():
-                weight.copy_(torch.from_numpy(state["weights_"][name]))
-        return G
-
     # ------------------------------------------------------------------ prediction
 
-    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
-        parts = super()._build_parts(geometry)
-        return {**parts, "G": self._with_weights(vars(self), geometry, parts["A"])}
+    def _build(self, geometry: Geometry, A: ForwardMap) -> nn.Module:
+        """Return the module with the weights as they are, where everything is computed."""
+        G = self._placed(self._module(geometry, A))
+        with torch.no_grad():
+            for name, weight in G.named_parameters():
+                weight.copy_(torch.from_numpy(self.weights_[name]))
+        return G
 
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        parts = self._parts(geometry)
-        return self._restored_by(parts["G"], parts["A"], y)
+    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
+        A, G = self._parts(geometry)
+        return Restorer(partial(self._restored_by, partial(G, **options), A), self.operator_)
 
     def _restored_by(
         self, G: Callable[[DataTerm], torch.Tensor], A: ForwardMap, y: torch.Tensor
     ) -> torch.Tensor:
         """Return what a module makes of a batch of measurements."""
-        n = images_to_stack(self.batch_size, A.image_shape, y.device)
+        n = images_at_once(self.batch_size, A.image_shape, y.device)
         return in_equal_chunks(lambda y_i: G(A.bind(y_i)), y, n)

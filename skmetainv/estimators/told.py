@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from skmetainv.arrays import channels_last
 from skmetainv.exceptions import AdaptationWarning, warn
 from skmetainv.meta import MetaLearner
-from skmetainv.metrics import over_batches, psnr
-from skmetainv.reconstruction.geometry import channels_last
-from skmetainv.reconstruction.held_out import known_pixels
+from skmetainv.metrics import known_pixels, over_batches, psnr
 
 # Decibels that are worth a word.
 _WORTH = 0.05

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -16,10 +14,10 @@ from torch.nn.utils import skip_init
 from skmetainv.arrays import to_numpy
 from skmetainv.denoisers.network import initial_weights
 from skmetainv.estimators.supervised import SupervisedReconstructor
+from skmetainv.inputs import Geometry, Problem
 from skmetainv.operators import DataTerm, ForwardMap, Operator
 from skmetainv.parameters import Interval, StrOptions
 from skmetainv.randomness import weights_generator
-from skmetainv.reconstruction.geometry import Geometry, Problem
 from skmetainv.reconstruction.tiles import Tiles, as_tiles, extent
 
 
@@ -174,33 +172,26 @@ class UNetReconstructor(SupervisedReconstructor):
         """
         self._check_ready()
         geometry = self._resized(image_shape)
-        tiles = as_tiles(tile, overlap, self._parts(geometry)["G"].network.extent)
-        return self._restore(X, *self._begin(geometry, tiles=tiles), geometry)
+        _, G = self._parts(geometry)
+        tiles = as_tiles(tile, overlap, G.network.extent)
+        return self._restore(X, geometry, self._restorer(geometry, tiles=tiles))
 
-    def _reconstruct(
-        self, y: torch.Tensor, geometry: Geometry, tiles: Tiles | None = None
-    ) -> torch.Tensor:
-        parts = self._parts(geometry)
-        return self._restored_by(partial(parts["G"], tiles=tiles), parts["A"], y)
-
-    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
-        start = self.start
-        if start == "auto":
+    def _initialize(self, problem: Problem) -> None:
+        self.start_ = self.start
+        if self.start == "auto":
             image_like = problem.A.measurement_shape == problem.A.image_shape
-            start = "measurement" if image_like else "adjoint"
-        architecture = {name: getattr(self, name) for name in ("width", "depth", "residual")}
-        state = {"start_": start, "_architecture_": architecture}
-        G = self._module(state, problem.geometry, problem.A)
+            self.start_ = "measurement" if image_like else "adjoint"
+        self._architecture_ = {n: getattr(self, n) for n in ("width", "depth", "residual")}
+        G = self._module(problem.geometry, problem.A)
         unrectified = [*G.network.up, G.network.last]
-        weights = initial_weights(G, weights_generator(seed), unrectified=unrectified)
-        cast = {name: weight.to(self._dtype()) for name, weight in weights.items()}
-        return {**state, "weights_": to_numpy(cast)}
+        weights = initial_weights(G, weights_generator(self._seed_), unrectified=unrectified)
+        self.weights_ = to_numpy({n: w.to(self._dtype()) for n, w in weights.items()})
 
-    def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> _FromStart:
-        return _FromStart(geometry, state["start_"], **state["_architecture_"])
+    def _module(self, geometry: Geometry, A: ForwardMap) -> _Refinement:
+        return _Refinement(geometry, self.start_, **self._architecture_)
 
 
-class _FromStart(nn.Module):
+class _Refinement(nn.Module):
     """From data terms to images: the network between the units of the data."""
 
     def __init__(self, geometry: Geometry, start: str, width: int, depth: int, residual: bool):

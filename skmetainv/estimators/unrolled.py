@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
 from numbers import Real
@@ -18,9 +18,9 @@ from skmetainv.denoisers.nested import has_trained_denoiser
 from skmetainv.estimators.solvers import ready_solver, trainable
 from skmetainv.estimators.starts import FromStart
 from skmetainv.estimators.supervised import SupervisedReconstructor
+from skmetainv.inputs import Geometry, Problem
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
 from skmetainv.parameters import Interval
-from skmetainv.reconstruction.geometry import Geometry, Problem
 from skmetainv.solvers import HQS, IterativeSolver, ProximalGradient, Solver
 
 # The default solver's updates, and the first and the last noise level of its denoiser, in shares of
@@ -116,21 +116,20 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         "lr": [Interval(Real, 0, None, closed="left"), None],
     }
 
-    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
+    def _initialize(self, problem: Problem) -> None:
         chosen = self.solver
         if chosen is None:
             chosen = default_solver(problem.A, problem.geometry.data_range)
-        solver = ready_solver(chosen, problem, self, seed)
-        f = trainable(solver).build(problem.geometry.images.tensor_shape).to(self._dtype())
-        weights = to_numpy(dict(f.named_parameters()), "solver.")
-        if not weights or not f.n_iter:
+        self.solver_ = ready_solver(chosen, problem, self, self._seed_)
+        f = trainable(self.solver_).build(problem.tensor_shape).to(self._dtype())
+        self.weights_ = to_numpy(dict(f.named_parameters()), "solver.")
+        if not self.weights_ or not f.n_iter:
             raise ValueError(
                 "The 'solver' parameter must have something to learn: updates to make, with a "
                 "denoiser that has weights, or with numbers that 'learnable' names. Got "
                 f"{self.solver!r} instead."
             )
-        start = self.start if isinstance(self.start, str) else np.array(as_array(self.start))
-        return {"solver_": solver, "start_": start, "weights_": weights}
+        self.start_ = self.start if isinstance(self.start, str) else np.array(as_array(self.start))
 
     def _learning_rate(self) -> float:
         if self.lr is not None:
@@ -138,9 +137,9 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         trained = self.solver is not None and has_trained_denoiser(self.solver)
         return _FINE_TUNING_LR if trained else _LR
 
-    def _module(self, state: Mapping[str, Any], geometry: Geometry, A: ForwardMap) -> nn.Module:
-        f = trainable(state["solver_"]).build(geometry.images.tensor_shape)
-        return _Unrolled(f, partial(self._first_images, state["start_"], geometry=geometry))
+    def _module(self, geometry: Geometry, A: ForwardMap) -> nn.Module:
+        f = trainable(self.solver_).build(geometry.images.tensor_shape)
+        return _Unrolled(f, partial(self._first_images, self.start_, geometry=geometry))
 
 
 def default_solver(A: ForwardMap, data_range: tuple[float, float]) -> Solver:

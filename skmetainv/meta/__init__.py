@@ -12,7 +12,7 @@ from skmetainv.meta.inner_loss import (
     InnerObjective,
     as_inner_loss,
 )
-from skmetainv.meta.learner import MetaLearner, images_at_once, no_solver
+from skmetainv.meta.learner import MetaLearner, no_solver
 from skmetainv.meta.maml import MAML
 from skmetainv.meta.reptile import Reptile
 from skmetainv.meta.shorthands import ALGORITHM_CONSTRAINTS, as_algorithm
@@ -57,7 +57,6 @@ __all__ = [
     "as_inner_loss",
     "as_rule",
     "as_tuning",
-    "images_at_once",
     "meta_learn",
     "no_solver",
     "sees_the_start",

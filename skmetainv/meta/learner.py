@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,17 +15,12 @@ from skmetainv.meta.algorithms import Adapt, Algorithm, Task
 from skmetainv.meta.first_steps import sees_the_start, stable_steps
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
-from skmetainv.reconstruction.geometry import Reconstruct, equal_chunks
+from skmetainv.reconstruction.chunks import equal_chunks, images_at_once
+from skmetainv.reconstruction.restorer import Restore
 from skmetainv.solvers.schedules import Numbers, scale_numbers
 from skmetainv.training import TrainingLoop
 
 Tensors = Mapping[str, torch.Tensor]
-
-# Pixels times weights that are worth one operation on a CPU: the crossover as measured with SIRENs
-# of 32 to 256 units on images of 25 x 25 and 64 x 64 pixels, two cores.
-_CPU_WORK = 2**24
-# Values of images at which a solver's operations cost more than to start them, with the same.
-_CPU_VALUES = 2**13
 
 # Algorithm 1 by the name of its engine.
 _ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
@@ -62,7 +56,7 @@ class MetaLearner:
     theta: Tensors
     alpha: Tensors
     tuned: str | None
-    begin: Reconstruct | None = None
+    begin: Restore | None = None
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """Return all weights, by what they belong to and by name."""
@@ -175,8 +169,13 @@ class MetaLearner:
         one_by_one = learning and self.algorithm.moves_shared and len(self.theta) > len(names)
         if self.engine == "higher" or one_by_one:
             return 1
-        adapted = [self.theta[name] for name in names]
-        return images_at_once(adapted, self.A, batch_size, solved=self.inner.f is not no_solver)
+        return images_at_once(
+            batch_size,
+            self.A.image_shape,
+            self.theta[names[0]].device,
+            n_own_weights=sum(self.theta[name].numel() for name in names),
+            solved=self.inner.f is not no_solver,
+        )
 
 
 def _parameters(module: Any) -> dict[str, torch.Tensor]:
@@ -194,31 +193,3 @@ def _numbers(module: Any) -> dict[str, torch.Tensor]:
 def no_solver(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
     """Return the start itself: what ``f`` is without a solver."""
     return x
-
-
-def images_at_once(
-    theta: Iterable[torch.Tensor], A: ForwardMap, n_images: int, *, solved: bool = False
-) -> int:
-    """Return how many of `n_images` to adapt at the same time for the best speed.
-
-    A GPU takes them all. On a CPU images are stacked as long as their networks are small, so that
-    there are fewer operations; large ones go one by one, so that they stay in the cache.
-
-    Parameters
-    ----------
-    theta : iterable of tensor
-        The weights that every image has its own of.
-    A : ForwardMap
-        The forward model.
-    n_images : int
-        How many images there are.
-    solved : bool, default=False
-        Whether there is a solver.
-    """
-    weights = list(theta)
-    if weights[0].is_cuda:
-        return n_images
-    values = math.prod(A.image_shape)
-    work = sum(weight.numel() for weight in weights) * values
-    most = max(1, _CPU_WORK // work, _CPU_VALUES // values if solved else 1)
-    return min(n_images, most)

@@ -22,6 +22,11 @@ from skmetainv.denoisers.learned import LearnedDenoiser
 from skmetainv.denoisers.nested import all_parts
 from skmetainv.estimators import ClassicalReconstructor
 from skmetainv.estimators.residuals import residual_of
+from skmetainv.inputs.validation import (
+    are_images,
+    check_nothing_simulates,
+    check_range,
+)
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metrics
@@ -32,11 +37,6 @@ from skmetainv.operators import Identity, Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.validation import (
-    are_images,
-    check_nothing_simulates,
-    check_range,
-)
 
 
 def compare(
@@ -163,7 +163,7 @@ def compare(
     if paired:
         check_nothing_simulates(operator, noise)
     given, name = (y, "y") if paired else (X, "X")
-    clean, is_single = first._images(given, first.image_shape, name=name)
+    clean, is_single = first._reader().images(given, first.image_shape, name=name)
     if is_single:
         raise ValueError(f"compare takes several images. {name} is one, of shape {given.shape}.")
     simulator = _simulator(first, operator, noise)

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import ArraySource, image_layout, integer_unit
+from skmetainv.inputs.validation import are_images, check_images, check_nothing_simulates
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import SCORES, chosen_metrics
@@ -21,7 +22,6 @@ from skmetainv.noise import NOISE_CONSTRAINTS, Noise
 from skmetainv.operators import Operator
 from skmetainv.parameters import Interval, ParameterObject
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.validation import are_images, check_images, check_nothing_simulates
 
 
 class ImageScorer(ParameterObject):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import KW_ONLY, replace
 from typing import Any, TypeVar
 
 import torch
 
-from skmetainv.arrays import Layout, measurement_layout
+from skmetainv.arrays import measurement_layout
+from skmetainv.inputs.geometry import Geometry
+from skmetainv.inputs.validation import check_device, check_image_shape
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.operator import check_operator, has_missing
 from skmetainv.parameters import ParameterObject
 from skmetainv.reconstruction.autocast import autocast_networks
-from skmetainv.reconstruction.geometry import Geometry
-from skmetainv.reconstruction.validation import (
-    check_device,
-    check_image_shape,
-    how_to_rearrange,
-)
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -39,7 +36,7 @@ class Fitted:
 class Built(Fitted, ParameterObject):
     """A fitted estimator's operator and networks, built for images of one shape and kept.
 
-    A subclass adds to `_build_parts`.
+    A subclass writes `_build`.
 
     Parameters
     ----------
@@ -77,7 +74,7 @@ class Built(Fitted, ParameterObject):
         if reason is not None and images != own.images:
             raise ValueError(reason)
         try:
-            A = self._parts(replace(own, images=images))["A"]
+            A = self._map(replace(own, images=images))
         except ValueError as error:
             error.add_note(
                 "The operator, or what is built beside it, does not allow images of shape "
@@ -87,63 +84,37 @@ class Built(Fitted, ParameterObject):
         measurements = measurement_layout(A.measurement_shape, images)
         return replace(own, images=images, measurements=measurements)
 
-    def _shape_hint(self, array: Any, measured: bool, name: str) -> str:
-        """Return what to write for arrays of another shape, the end of an error; or nothing."""
-        images, measurements = self._geometry_.images, self._geometry_.measurements
-        own, shape = (measurements if measured else images), tuple(array.shape)
-        if shape[1:] == own.shape or shape == own.shape:
-            return ""
-        if measured and shape[1:] == images.shape:
-            return (
-                f"{name} has the shape of images, of which simulate({name}) gives measurements; in "
-                "pairs measurements come first."
-            )
-        if shape[1:] == measurements.shape:
-            return f"{name} has the shape of measurements, which come first in pairs."
-        return how_to_rearrange(shape, own, name) or self._size_hint(shape, own)
-
-    def _size_hint(self, shape: tuple[int, ...], own: Layout) -> str:
-        """Return what to write for images of another size, or why none can be restored."""
-        is_flat = len(shape) - 1 == len(own.shape) == 1 == len(self._geometry_.images.shape)
-        is_one = own.is_another_size(shape)
-        if not is_flat and not is_one and not own.is_another_size(shape[1:]):
-            return ""
-        reason = self._bound_to_size()
-        if reason is not None:
-            return reason
-        told: Any = "(height, width)"
-        if own == self._geometry_.images and not is_flat:
-            told = own.size_in(shape if is_one else shape[1:])
-        return (
-            f"For images of another size write predict(..., image_shape={told}); score takes it, "
-            "too."
-        )
-
     # ------------------------------------------------------------------ built modules
 
-    def _parts(self, geometry: Geometry | None = None) -> dict[str, Any]:
-        """Return the built parts of the fitted estimator, built once per device, type and shape.
+    def _parts(self, geometry: Geometry | None = None) -> tuple[ForwardMap, Any]:
+        """Return the map and what `_build` makes, once per device, precision and image shape.
 
         They depend on fitted attributes alone, so that `set_params` cannot make them stale. Those
         built last are kept.
         """
-        own = self._geometry_ if geometry is None else geometry
-        key = (str(check_device(self.device)), self.precision, own.images.tensor_shape)
+        geometry = self._geometry_ if geometry is None else geometry
+        key = (str(check_device(self.device)), self.precision, geometry.images.tensor_shape)
         parts = self._cache.get(key)
         if parts is None:
-            parts = self._cache[key] = self._build_parts(own)
+            A = self._placed(self.operator_.build(geometry.images.tensor_shape))
+            parts = self._cache[key] = A, self._build(geometry, A)
             for oldest in list(self._cache)[:-_PARTS_KEPT]:
                 self._cache.pop(oldest, None)  # another thread may have been first
         return parts
 
-    def _build_parts(self, geometry: Geometry) -> dict[str, Any]:
-        return {"A": self._placed(self.operator_.build(geometry.images.tensor_shape))}
+    @abstractmethod
+    def _build(self, geometry: Geometry, A: ForwardMap) -> Any:
+        """Return what restores the images of measurements of a map, a network say."""
+
+    def _map(self, geometry: Geometry) -> ForwardMap:
+        """Return what measures images that lie as `geometry` says."""
+        return self._parts(geometry)[0]
 
     def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:
         """Return the map of an operator to simulate with, whose measurements can be restored."""
         check_operator(operator, "The 'operator' to simulate with")
         A = self._placed(operator.build(geometry.images.tensor_shape))
-        fitted = self._parts(geometry)["A"]
+        fitted = self._map(geometry)
         if A.measurement_shape != fitted.measurement_shape:
             raise ValueError(
                 f"{operator!r} gives measurements of shape {A.measurement_shape}, but the fitted "

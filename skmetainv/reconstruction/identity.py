@@ -13,7 +13,7 @@ from joblib.hashing import NumpyHasher
 from sklearn.base import BaseEstimator
 
 from skmetainv.arrays import RealView
-from skmetainv.reconstruction.geometry import Problem
+from skmetainv.inputs.problem import Images, Problem
 
 # Parameters that change nothing of what is learned.
 _INDIFFERENT = {"checkpoint", "device", "verbose"}
@@ -69,7 +69,7 @@ def data_identity(
             f"the measurements {name}": problem.measured,
         }
         identity |= {
-            part: _array(array, whole) for part, array in parts.items() if array is not None
+            part: _array(images, whole) for part, images in parts.items() if images is not None
         }
         if problem.groups is not None:
             identity[f"the groups of {name}"] = _told(problem.groups.tolist())
@@ -129,13 +129,14 @@ def _plain(value: Any) -> Any:
     return set(value) if isinstance(value, frozenset) else value
 
 
-def _array(array: Any, whole: bool) -> dict[str, str]:
-    arrays = array if isinstance(array, list) else [array]
+def _array(images: Images, whole: bool) -> dict[str, str]:
+    sources = images if isinstance(images, list) else [images]
     digest = hashlib.sha256()
-    for part in arrays:
+    for part in (source.array for source in sources):
         digest.update(f"{part.shape} {np.dtype(part.dtype).str}".encode())
         digest.update(np.ascontiguousarray(_looked_at(part, whole)).tobytes())
-    shape = f"{len(arrays)} images" if isinstance(array, list) else f"of shape {array.shape}"
+    of_one_size = f"of shape {sources[0].array.shape}"
+    shape = f"{len(sources)} images" if isinstance(images, list) else of_one_size
     return {"text": shape, "digest": digest.hexdigest()}
 
 

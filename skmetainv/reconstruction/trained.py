@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from numbers import Integral
 from os import PathLike
@@ -15,27 +15,21 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
-from skmetainv.arrays import ArraySource, pairs_of, to_numpy
+from skmetainv.arrays import pairs_of, to_numpy
 from skmetainv.exceptions import warn
+from skmetainv.inputs import Problem
+from skmetainv.inputs.splits import cut_off
+from skmetainv.inputs.validation import check_device, check_observed
 from skmetainv.losses import Criterion, LossLike, as_loss
-from skmetainv.metrics import mean_over_batches, psnr
+from skmetainv.metrics import known_pixels, mean_over_batches, psnr
 from skmetainv.noise import as_noise
-from skmetainv.operators import Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
-from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval
 from skmetainv.randomness import integer_seed
-from skmetainv.reconstruction.base import (
-    Measure,
-    Reconstruct,
-    Reconstructor,
-    fitted_attributes,
-)
+from skmetainv.reconstruction.base import Reconstructor
 from skmetainv.reconstruction.callbacks import CallbackSupportMixin, Epochs, with_callbacks
-from skmetainv.reconstruction.geometry import Geometry, Problem
-from skmetainv.reconstruction.held_out import cut_off, known_pixels
 from skmetainv.reconstruction.identity import data_identity, outline, parameter_identity
-from skmetainv.reconstruction.validation import check_device, check_observed
+from skmetainv.reconstruction.restorer import Restore
 from skmetainv.training import (
     CHECKPOINT_CONSTRAINTS,
     EARLY_STOPPING_CONSTRAINTS,
@@ -56,6 +50,8 @@ from skmetainv.training import (
     load_arrays,
     state_to_arrays,
 )
+from skmetainv.training.checkpoints import Keeper
+from skmetainv.training.figures import History
 from skmetainv.training.processes import (
     check_agreement,
     join_processes,
@@ -64,7 +60,7 @@ from skmetainv.training.processes import (
 )
 
 # The seed of validation measurements: those of `score`.
-_VALIDATION_SEED = 0
+VALIDATION_SEED = 0
 
 
 class Learner(NamedTuple):
@@ -76,20 +72,28 @@ class Learner(NamedTuple):
     """The same for the optimiser: ``params`` and their learning rate ``lr``."""
     learn: Callable[[TrainingLoop], None]
     """Takes batches from the loop until it is over."""
-    restore: Reconstruct
+    restore: Restore
     """Restores the images of a batch of measurements with the weights as they are."""
 
 
-class Run(NamedTuple):
+class Trained(NamedTuple):
+    """The images that training is over with."""
+
+    batches: Batches
+    held_out: list[Problem]
+
+
+@dataclass(frozen=True)
+class Call:
     """What one call of `fit` or `partial_fit` asks of training."""
 
-    n_epochs: int
-    """0 until it is known how many there are."""
     held_out: tuple[Any, Any]
+    """`X_val` and `y_val`."""
     groups: Any
-    go_on: bool
-    resumable: bool
-    stopping: EarlyStopping | None = None
+    resumes: bool
+    """Whether training starts from the fitted weights."""
+    is_partial: bool
+    """Whether it is `partial_fit`: one epoch, without checkpoints and early stopping."""
 
 
 def _without_early_stopping(estimator: Any) -> bool:
@@ -100,10 +104,20 @@ def _without_early_stopping(estimator: Any) -> bool:
     )
 
 
-class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
+class FittedByTraining:
+    """What estimators have after training."""
+
+    weights_: Mapping[str, np.ndarray]
+    history_: History
+    n_iter_: int
+    _seed_: int
+    _optimizer_state_: Mapping[str, Any]
+
+
+class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor):
     """What the estimators that learn in epochs have in common.
 
-    A subclass has the parameters of a `Reconstructor` and those below, and writes `_initial_state`,
+    A subclass has the parameters of a `Reconstructor` and those below, and writes `_initialize`,
     `_training_loss` and `_learner`.
 
     Parameters
@@ -155,25 +169,16 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     _enough: ClassVar[tuple[int, int]] = (600, 2)
 
     @abstractmethod
-    def _initial_state(self, problem: Problem, seed: int) -> dict[str, Any]:
-        """Return the fitted attributes before any training, `weights_` among them."""
-
-    @abstractmethod
-    def _reconstruct(self, y: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-        """Return the images of a batch of measurements, both as tensors."""
-
-    def _begin(
-        self, geometry: Geometry, **how: Any
-    ) -> tuple[Reconstruct, Callable[[int, int], None]]:
-        return partial(self._reconstruct, geometry=geometry, **how), self._warn_of_divergence
+    def _initialize(self, problem: Problem) -> None:
+        """Set the fitted attributes before any training, `weights_` among them."""
 
     @abstractmethod
     def _training_loss(self) -> LossLike:
         """Return what training minimises between restored and clean images."""
 
     @abstractmethod
-    def _learner(self, problem: Problem, state: Mapping[str, Any], criterion: Criterion) -> Learner:
-        """Return what learns by `criterion`, with the weights of `state`."""
+    def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
+        """Return what learns by `criterion`, from the weights as they are."""
 
     @with_callbacks
     def fit(
@@ -234,8 +239,8 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         in the midst of the first one ``n_iter_`` is 0, and the lists of ``history_`` are empty. If
         several processes train together, nothing is kept but the checkpoint that was written last.
         """
-        go_on = self.warm_start and hasattr(self, "weights_")
-        return self._train(X, y, Run(0, (X_val, y_val), groups, go_on, resumable=True))
+        resumes = self.warm_start and hasattr(self, "weights_")
+        return self._train(X, y, Call((X_val, y_val), groups, resumes, is_partial=False))
 
     @available_if(_without_early_stopping)
     def partial_fit(
@@ -275,23 +280,21 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         DataConversionWarning
             As in `fit`.
         """
-        go_on = hasattr(self, "weights_")
-        return self._train(X, y, Run(1, (X_val, y_val), groups, go_on, resumable=False))
+        resumes = hasattr(self, "weights_")
+        return self._train(X, y, Call((X_val, y_val), groups, resumes, is_partial=True))
 
-    def _train(self, X: Any, y: Any, run: Run) -> Self:
-        known = (self._geometry_, self.operator_) if run.go_on else None
+    def _train(self, X: Any, y: Any, call: Call) -> Self:
         interrupts: list[KeyboardInterrupt] = []
-        reports: list[Callable[[], None]] = []
-        learn = partial(self._learn, run=run, interrupts=interrupts, reports=reports)
         try:
-            self._fit(X, y, learn, known=known)
+            with self._fitting(X, y, resumes=call.resumes) as (fitted, problem):
+                training = fitted._trained(problem, call, self, interrupts)
             if interrupts:
                 self._warn_of_interrupt()
         finally:
-            if interrupts:  # whatever else happens: a search goes on after other errors
+            if interrupts:  # whatever else happens: a search resumes after other errors
                 raise interrupts[0]
-        for report in reports:
-            report()
+        if not call.is_partial and rank_and_size()[0] == 0:
+            self._report(training)
         return self
 
     def _warn_of_interrupt(self) -> None:
@@ -301,82 +304,93 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             ConvergenceWarning,
         )
 
-    # ------------------------------------------------------------------ learning
+    # ------------------------------------------------------------------ training
 
     @torch.enable_grad()
-    def _learn(
+    def _trained(
         self,
         problem: Problem,
-        *,
-        run: Run,
+        call: Call,
+        estimator: Self,
         interrupts: list[KeyboardInterrupt],
-        reports: list[Callable[[], None]],
-    ) -> dict[str, Any]:
-        """Return the fitted attributes after training, also one that an interrupt ended.
-
-        What is to be reported of it once they are set is added to `reports`.
-        """
+    ) -> Trained:
+        """Train this copy of an estimator; one that ends training is added to `interrupts`."""
         join_processes(check_device(self.device))
-        problem = problem.grouped(run.groups)
-        given = problem
-        held_out = self._given_held_out(problem, *run.held_out)
-        if rank_and_size()[1] > 1:
-            data = data_identity([problem, *held_out], {}, whole=False)
-            check_agreement(outline(self, run.n_epochs or self.max_epochs) | data)
-        keeper = None
-        if self.checkpoint is not None and run.resumable:
-            kept, begun = as_checkpoint(self.checkpoint), self.weights_ if run.go_on else {}
-            keeper = told_by_first(
-                lambda: kept.build(
-                    parameter_identity(self) | data_identity([problem, *held_out], begun)
-                )
-            )
-        own = self._seed_ if run.go_on else integer_seed(self.random_state)
-        seed = told_by_first(lambda: own)
-        if keeper is not None:
-            seed = keeper.seed = seed if keeper.seed is None else keeper.seed
-        if run.resumable:
-            n = len(problem.clean)
-            n_groups = n if problem.groups is None else len(np.unique(problem.groups))
-            stopping = as_early_stopping(self.early_stopping, n, n_groups)
-            run = run._replace(stopping=stopping)
-        if run.stopping is not None and not held_out:
-            problem, own = cut_off(problem, run.stopping.validation_fraction, seed)
-            held_out = [own]
+        problem = whole = problem.grouped(call.groups)
+        held_out = self._given_held_out(problem, *call.held_out)
+        self._check_agreement([problem, *held_out], call)
+        keeper = self._keeper([problem, *held_out], call)
+        seed = self._common_seed(keeper, call)
+        stopping = None
+        if not call.is_partial:
+            n_groups = len(problem if problem.groups is None else np.unique(problem.groups))
+            stopping = as_early_stopping(self.early_stopping, len(problem), n_groups)
+        if stopping is not None and not held_out:
+            problem, left_out = cut_off(problem, stopping.validation_fraction, seed)
+            held_out = [left_out]
         criterion = self._checked_training(problem)
-        before = self._going_on() if run.go_on else self._begun(problem, seed)
-        batches = self._batches(problem, seed, before)
-        run = run._replace(n_epochs=run.n_epochs or self._n_epochs(batches.n_images))
-        if not run.go_on:
-            with watched(Watch()):  # of systems that are not solved training itself tells
-                before = before | self._tried(problem, batches, before, criterion)
-        learner = self._learner(problem, before, criterion)
-        loop = self._loop(learner, batches, before, run, keeper)
+        if call.resumes:
+            self._resume()
+        else:
+            self._seed_ = seed
+            self._start_training(problem)
+        batches = self._batches(problem)
+        if not call.resumes:
+            with watched(Watch()):  # training itself warns of systems that are not solved
+                self._find_open(problem, batches, criterion)
+        learner = self._learner(problem, criterion)
+        loop = self._loop(learner, batches, call, stopping, keeper)
         loop.watch = Watch(problem.operator)
         loop.validate = self._validation(learner, held_out)
-        epochs = loop.observer = self._epochs(loop, learner, before, given, run)
+        keep = partial(self._keep, loop, learner, self.history_)
+        epochs = None
+        if not call.is_partial:
+            n_epochs = len(loop.epochs)
+            epochs = Epochs(estimator, n_epochs, *whole.arguments(), lambda: keep()._fitted())
+        loop.observer = epochs
         try:
             with watched(loop.watch):
                 learner.learn(loop)
-        except KeyboardInterrupt as interrupt:
+        except KeyboardInterrupt as error:
             if rank_and_size()[1] > 1:  # the others are at another step, or wait for this process
                 raise
             loop.keep()
-            interrupts.append(interrupt)
+            interrupts.append(error)
         finally:
             loop.close()
         if epochs is not None:
             epochs.end_training()
-        if run.resumable and not interrupts and rank_and_size()[0] == 0:
-            reports.append(partial(self._report, batches, held_out))
-        return before | self._progress(loop, learner, before)
+        keep()
+        return Trained(batches, held_out)
 
-    def _n_epochs(self, n_images: int) -> int:
-        """Return how often `fit` sees so many images, or patches."""
-        if self.max_epochs is not None:
-            return self.max_epochs
-        n_steps, n_epochs = self._enough
-        return max(n_epochs, -(-n_steps // -(-n_images // self.batch_size)))
+    def _start_training(self, problem: Problem) -> None:
+        """Set all fitted attributes before any training."""
+        self.history_, self.n_iter_ = empty_history(self._figures), 0
+        self._optimizer_state_ = {}
+        self._initialize(problem)
+
+    def _check_agreement(self, problems: list[Problem], call: Call) -> None:
+        """Raise if several processes that train together were given different things."""
+        if rank_and_size()[1] > 1:
+            data = data_identity(problems, {}, whole=False)
+            check_agreement(outline(self, 1 if call.is_partial else self.max_epochs) | data)
+
+    def _keeper(self, problems: list[Problem], call: Call) -> Keeper | None:
+        """Return what writes checkpoints, and has read the one that there may be."""
+        if self.checkpoint is None or call.is_partial:
+            return None
+        chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.resumes else {}
+        return told_by_first(
+            lambda: chosen.build(parameter_identity(self) | data_identity(problems, weights))
+        )
+
+    def _common_seed(self, keeper: Keeper | None, call: Call) -> int:
+        """Return the seed: of the checkpoint, of earlier training, or a new one."""
+        new = self._seed_ if call.resumes else integer_seed(self.random_state)
+        seed = told_by_first(lambda: new)
+        if keeper is not None:
+            seed = keeper.seed = seed if keeper.seed is None else keeper.seed
+        return seed
 
     def _checked_training(self, problem: Problem) -> Criterion:
         """Return the criterion; what only training needs is checked before long work."""
@@ -385,36 +399,43 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         as_learning_rate(chosen.schedule)._validate_params()
         return as_loss(self._training_loss()).build(problem.geometry.data_range)
 
-    def _going_on(self) -> dict[str, Any]:
-        """Return all fitted attributes, to go on from."""
-        return {name: value for name, value in vars(self).items() if name.endswith("_")}
+    def _resume(self) -> None:
+        """Check that training can be resumed with the parameters as they are."""
 
-    def _begun(self, problem: Problem, seed: int) -> dict[str, Any]:
-        """Return all fitted attributes before any training."""
-        nothing = {"n_iter_": 0, "history_": empty_history(self._figures), "_optimizer_state_": {}}
-        return self._initial_state(problem, seed) | nothing | {"_seed_": seed}
+    def _find_open(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
+        """Find, from the first images, what open parameters stand for."""
 
-    def _untrained(self, problem: Problem) -> dict[str, Any]:
-        """Return the same, with a seed of the estimator's own."""
-        return self._begun(problem, integer_seed(self.random_state))
+    def _report(self, training: Trained) -> None:
+        """Tell, after `fit`, how well it went."""
+
+    def _batches(self, problem: Problem) -> Batches:
+        """Return the batches that training iterates over."""
+        if problem.measured is None:
+            noise = as_noise(self.noise).build()
+            read: Any = SimulatedPairs(problem.clean, problem.A, noise, self._seed_, self.augment)
+        else:
+            read = MeasuredPairs(problem.clean, problem.measured)
+        if problem.clean.allow_nan:
+            check_observed(read(np.arange(min(len(problem), self.batch_size)), 0)[1])
+        return Batches(len(problem), self.batch_size, self._seed_, read)
 
     def _loop(
         self,
         learner: Learner,
         batches: Batches,
-        before: Mapping[str, Any],
-        run: Run,
-        keeper: Any,
+        call: Call,
+        stopping: EarlyStopping | None,
+        keeper: Keeper | None,
     ) -> TrainingLoop:
-        """Return the loop that goes on from what was fitted before."""
+        """Return the loop, with the optimiser as earlier training left it."""
         chosen = as_optimizer(self.optimizer)
         optimizer = chosen.build(learner.groups)
-        if before["_optimizer_state_"].get("of") == type(optimizer).__name__:
-            load_arrays(optimizer, before["_optimizer_state_"]["averages"])
-        open_ended = not run.resumable and self.max_epochs is None
+        if self._optimizer_state_.get("of") == type(optimizer).__name__:
+            load_arrays(optimizer, self._optimizer_state_["averages"])
+        open_ended = call.is_partial and self.max_epochs is None
         schedule = as_learning_rate("constant" if open_ended else chosen.schedule)
         n_epochs = self._n_epochs(batches.n_images)
-        if not run.resumable and before["n_iter_"] >= n_epochs and not schedule.factor(1.0):
+        if call.is_partial and self.n_iter_ >= n_epochs and not schedule.factor(1.0):
             warn(
                 f"The learning rate is 0: its schedule ended after max_epochs={n_epochs}.",
                 ConvergenceWarning,
@@ -423,79 +444,39 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
             batches,
             optimizer,
             learner.weights,
-            max_epochs=run.n_epochs,
-            first_epoch=before["n_iter_"],
+            max_epochs=1 if call.is_partial else n_epochs,
+            first_epoch=self.n_iter_,
             learning_rate=schedule,
-            schedule=None if run.resumable else range(n_epochs),
+            schedule=range(n_epochs) if call.is_partial else None,
             max_grad_norm=chosen.max_grad_norm,
-            best_weights=None if run.stopping is None else run.stopping.build(),
+            best_weights=None if stopping is None else stopping.build(),
             keeper=keeper,
             show_progress=bool(self.verbose),
         )
 
-    def _progress(
-        self, loop: TrainingLoop, learner: Learner, before: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Return the fitted attributes that training changed."""
+    def _n_epochs(self, n_images: int) -> int:
+        """Return how often `fit` sees each image, or patch, of `n_images`."""
+        if self.max_epochs is not None:
+            return self.max_epochs
+        n_steps, n_epochs = self._enough
+        return max(n_epochs, -(-n_steps // -(-n_images // self.batch_size)))
+
+    def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> Self:
+        """Set the fitted attributes that training changes, as the loop has them now."""
         best = {} if loop.best_weights is None else loop.best_weights.weights
-        told = empty_history(self._figures, validated=loop.validate is not None)
-        return {
-            "weights_": best or to_numpy(learner.weights),
-            "history_": continued(before["history_"], told | loop.history),
-            "n_iter_": loop.epoch,
-            "_optimizer_state_": {
-                "of": type(loop.optimizer).__name__,
-                "averages": state_to_arrays(loop.optimizer),
-            },
+        figures = empty_history(self._figures, validated=loop.validate is not None)
+        self.weights_ = best or to_numpy(learner.weights)
+        self.history_ = continued(earlier, figures | loop.history)
+        self.n_iter_ = loop.epoch
+        self._optimizer_state_ = {
+            "of": type(loop.optimizer).__name__,
+            "averages": state_to_arrays(loop.optimizer),
         }
+        return self
 
-    def _epochs(
-        self,
-        loop: TrainingLoop,
-        learner: Learner,
-        before: Mapping[str, Any],
-        problem: Problem,
-        run: Run,
-    ) -> Epochs | None:
-        """Return what tells scikit-learn's callbacks of every epoch, where there are any."""
-        if not run.resumable:
-            return None
-        clean, measured = _one_by_one(problem.clean), _one_by_one(problem.measured)
-        X, y = (clean, None) if measured is None else (measured, clean)
-
-        def attributes() -> dict[str, Any]:
-            known = {} if run.go_on else fitted_attributes(problem)
-            n_features = len(X[0]) if isinstance(X, list) else X.shape[1]
-            shape: dict[str, Any] = {"n_features_in_": n_features, "_cache": {}}
-            return shape | known | dict(before) | self._progress(loop, learner, before)
-
-        return Epochs(self, run.n_epochs, X, y, attributes)
-
-    def _tried(
-        self, problem: Problem, batches: Batches, before: Mapping[str, Any], criterion: Criterion
-    ) -> dict[str, Any]:
-        """Return the fitted attributes that the first images tell, before any training."""
-        return {}
-
-    def _report(self, batches: Batches, held_out: list[Problem]) -> None:
-        """Tell of a training that is over, by the fitted attributes."""
-        return
-
-    def _batches(self, problem: Problem, seed: int, state: Mapping[str, Any]) -> Batches:
-        """Return the batches that training iterates over."""
-        allow_nan, geometry = has_missing(problem.operator), problem.geometry
-        name = "X" if problem.measured is None else "y"
-        images = self._source(problem.clean, geometry, allow_nan=allow_nan, name=name)
-        if problem.measured is None:
-            noise = as_noise(self.noise).build()
-            read: Any = SimulatedPairs(images, problem.A, noise, seed, self.augment)
-        else:
-            measured = self._source(problem.measured, geometry, measured=True, allow_nan=allow_nan)
-            read = MeasuredPairs(images, measured)
-        batches = Batches(len(images), self.batch_size, seed, read)
-        if allow_nan:
-            check_observed(read(np.arange(min(len(images), self.batch_size)), 0)[1])
-        return batches
+    def _fitted(self) -> dict[str, Any]:
+        """Return all fitted attributes, with an empty cache."""
+        return {n: v for n, v in vars(self).items() if n.endswith("_")} | {"_cache": {}}
 
     # ------------------------------------------------------------------ validation
 
@@ -506,11 +487,12 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
                 raise ValueError("y_val was given without the measurements X_val.")
             return []
         X_val, y_val = pairs_of(X_val, y_val, "X_val")
-        known: tuple[Geometry, Operator] = (problem.geometry, problem.operator)
-        names = "X_val", "y_val"
+        reader, names = self._reader(), ("X_val", "y_val")
         try:
-            held_out = self._problem(X_val, y_val, known, names)
-            self._look_at(held_out, names)
+            held_out = reader.another_problem(
+                X_val, y_val, problem.geometry, problem.operator, names
+            )
+            reader.look_at(held_out, self.noise)
         except ValueError as error:
             error.add_note("This is about X_val and y_val.")
             raise
@@ -524,7 +506,7 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
         def validate() -> float:
             pairs = (pair for part in held_out for pair in self._held_out_pairs(learner, part))
             width = held_out[0].geometry.data_range
-            with watched(Watch()):  # of training steps the loop is told, not of these
+            with watched(Watch()):  # the loop is to know of training steps only
                 return mean_over_batches(psnr, known_pixels(pairs), width)
 
         return validate
@@ -532,19 +514,5 @@ class TrainedReconstructor(CallbackSupportMixin, Reconstructor):
     def _held_out_pairs(
         self, learner: Learner, part: Problem
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield held-out images and what the weights as they are make of their measurements."""
-        clean, measure = self._held_out_source(part)
-        return self._restored(clean, measure, learner.restore, lambda n_bad, n_images: None)
-
-    def _held_out_source(self, part: Problem) -> tuple[ArraySource, Measure]:
-        """Return held-out images, and what gives their measurements."""
-        read = partial(self._source, allow_nan=has_missing(part.operator), name="X_val")
-        clean, measured = read(part.clean, part.geometry), None
-        if part.measured is not None:
-            measured = read(part.measured, part.geometry, measured=True)
-        return clean, self._measure(part.A, self.noise, _VALIDATION_SEED, measured)
-
-
-def _one_by_one(images: Any) -> Any:
-    """Return a list of arrays of one image each as a list of images, as `fit` was given it."""
-    return [x[0] for x in images] if isinstance(images, list) else images
+        """Yield held-out images, and what the weights as they are make of their measurements."""
+        return self._restored(part, self.noise, VALIDATION_SEED, learner.restore)

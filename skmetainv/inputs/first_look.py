@@ -96,8 +96,10 @@ def look_at_measurements(
         )
 
 
-def look_at_pairs(measured: ArraySource, clean: ArraySource, A: ForwardMap) -> None:
-    """Raise if measurements and clean images are certainly the wrong way round.
+def look_at_pairs(
+    measured: ArraySource, clean: ArraySource, A: ForwardMap, data_range: tuple[float, float]
+) -> None:
+    """Look at measurements and their clean images; raise if they are the wrong way round.
 
     Parameters
     ----------
@@ -105,12 +107,19 @@ def look_at_pairs(measured: ArraySource, clean: ArraySource, A: ForwardMap) -> N
         The first of them are read.
     A : ForwardMap
         What measures.
+    data_range : (float, float)
+        The least and the largest value that images nominally have.
 
     Raises
     ------
     ValueError
         If what is called clean is the exact measurement of what is called measured, or lacks
         values that the operator leaves out and the other has.
+
+    Warns
+    -----
+    DataConversionWarning
+        See `look_at_images` and `look_at_measurements`.
     """
     y, x = _read_first(measured), _read_first(clean)
     masked = False
@@ -123,6 +132,8 @@ def look_at_pairs(measured: ArraySource, clean: ArraySource, A: ForwardMap) -> N
             "lacks what the operator does not observe. Measurements come first, clean images "
             "second."
         )
+    look_at_images(clean, data_range)
+    look_at_measurements(measured, A, data_range)
 
 
 def look_at_simulated(

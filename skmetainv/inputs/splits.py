@@ -1,17 +1,15 @@
-"""Images held out for validation."""
+"""Images held out, of which nothing is learned."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from math import ceil
 from typing import Any
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold
 
-from skmetainv.arrays import Subset
+from skmetainv.inputs.problem import Problem
 from skmetainv.randomness import held_out_generator
-from skmetainv.reconstruction.geometry import Problem
 
 
 def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Problem]:
@@ -31,7 +29,7 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
     ValueError
         If nothing would be left to learn from.
     """
-    n_images = len(problem.clean)
+    n_images = len(problem)
     group_of = np.arange(n_images) if problem.groups is None else problem.groups
     groups, group_of = np.unique(group_of, return_inverse=True)
     n_held_out = ceil(fraction * len(groups))
@@ -43,17 +41,7 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
         )
     order = held_out_generator(seed).permutation(len(groups))
     is_held_out = np.isin(group_of, order[:n_held_out])
-    return part_of(problem, ~is_held_out), part_of(problem, is_held_out)
-
-
-def part_of(problem: Problem, which: np.ndarray) -> Problem:
-    """Return some images of a problem, by their indices or by a mask; none is read."""
-    indices = np.arange(len(problem.clean))[which]
-    return problem._replace(
-        clean=_some(problem.clean, indices),
-        measured=_some(problem.measured, indices),
-        groups=None if problem.groups is None else problem.groups[indices],
-    )
+    return problem.part(~is_held_out), problem.part(is_held_out)
 
 
 def split_in_folds(
@@ -79,21 +67,3 @@ def split_in_folds(
     if groups is None:
         splitter = KFold(n_folds, shuffle=True, random_state=seed % 2**32)
     return list(splitter.split(np.zeros(n_images), groups=groups))
-
-
-def known_pixels(
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield what is known of each clean image, and the same of its restoration, as one row."""
-    for clean, restored in pairs:
-        for x, z in zip(clean, restored, strict=True):
-            known = ~np.isnan(x)
-            if known.any():
-                yield x[known][None, None], z[known][None, None]
-
-
-def _some(images: Any, indices: np.ndarray) -> Any:
-    """Return some of the images: a view of an array, a shorter list."""
-    if images is None:
-        return None
-    return [images[i] for i in indices] if isinstance(images, list) else Subset(images, indices)

@@ -1,0 +1,32 @@
+"""What a user is given back: arrays in the type of those that came."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def channels_last(x: torch.Tensor) -> np.ndarray:
+    """Return a batch of tensors as an array of (batch, height, width, channels)."""
+    return x.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def match_type(X: Any, array: np.ndarray) -> Any:
+    """Return a tensor where the user's `X` is one, on its device."""
+    return torch.from_numpy(array).to(X.device) if isinstance(X, torch.Tensor) else array
+
+
+def match_container(X: Any, array: np.ndarray) -> Any:
+    """Return measurements of `X` in its type, also where it is a data frame of pandas.
+
+    Rows keep their index. Columns keep their names if their number is the same, else they are
+    numbered.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(X, pandas.DataFrame) or array.ndim != 2:
+        return match_type(X, array)
+    columns = X.columns if array.shape[1] == X.shape[1] else None
+    return pandas.DataFrame(array, index=X.index, columns=columns)

@@ -1,0 +1,144 @@
+"""Images of any height and width, in lists of different sizes, too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from sklearn.utils import check_consistent_length
+
+from skmetainv.arrays import ArraySource, Single, is_one_image
+from skmetainv.inputs.geometry import Geometry
+from skmetainv.inputs.problem import Problem
+from skmetainv.inputs.reader import Reader
+from skmetainv.inputs.validation import are_images, check_images, how_to_rearrange
+from skmetainv.noise import Noise
+from skmetainv.operators import Operator
+
+
+class AnySizeReader(Reader):
+    """Reads what an estimator is given whose measurements are images, and may have any size."""
+
+    def problem(self, X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> Problem:
+        """Return what `fit` was given."""
+        if not differ_in_size(X) and not differ_in_size(y):
+            return super().problem(X, y, names)
+        clean, noisy = self._lists(X, y, names)
+        geometry, operator, _ = self.geometry(clean[0], self.estimator.image_shape)
+        return self._of_lists(clean, noisy, geometry, operator)
+
+    def another_problem(
+        self,
+        X: Any,
+        y: Any,
+        geometry: Geometry,
+        operator: Operator,
+        names: tuple[str, str] = ("X", "y"),
+    ) -> Problem:
+        """Return what `fit` was given beside, or after, images of this geometry."""
+        if not differ_in_size(X) and not differ_in_size(y):
+            return super().another_problem(X, y, geometry, operator, names)
+        clean, noisy = self._lists(X, y, names)
+        _, geometry, _ = self.expected(clean[0], geometry)
+        return self._of_lists(clean, noisy, geometry, operator)
+
+    def look_at(self, problem: Problem, noise: float | Noise) -> None:
+        """Warn, or raise, if the first images of a problem are hardly what is meant."""
+        super().look_at(next(by_size(problem, self.estimator._map)), noise)
+
+    def expected(
+        self,
+        array: Any,
+        geometry: Geometry,
+        *,
+        measured: bool = False,
+        name: str = "X",
+        hint: str = "",
+    ) -> tuple[Any, Geometry, bool]:
+        """Return images, how they lie, and whether they are one alone, see `Reader.expected`."""
+        images, shape = geometry.images, tuple(array.shape)
+        if len(images.shape) == 1:
+            return super().expected(array, geometry, measured=measured, name=name, hint=hint)
+        owner = type(self.estimator).__name__
+        if len(images.shape) == 2 and is_one_image(shape, None):
+            raise ValueError(
+                f"{name} has shape {shape}: one image of {shape[2]} channels, but this {owner} was "
+                f"fitted to gray images. Gray images so narrow, {shape[0]} of them, are taken by "
+                f"one that was fitted to {name}[..., np.newaxis]."
+            )
+        line = how_to_rearrange(shape, images, name)
+        is_flat = len(shape) == 2 and shape[1] == prod(images.shape)
+        is_single = len(shape) == len(images.shape) and not is_flat
+        if is_single:
+            array, shape = Single(array), (1, *shape)
+        if not images.is_another_size(shape[1:]):
+            raise ValueError(
+                f"{name} has images of shape {shape[1:]}, but this {owner} was fitted to images "
+                f"of shape {images.shape}: their height and width may differ, and nothing else. "
+                f"{hint or line}".rstrip()
+            )
+        return array, resized(geometry, shape[1:]), is_single
+
+    def _of_asked_size(
+        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+    ) -> tuple[Any, Geometry, bool]:
+        if geometry is self.estimator._geometry_:
+            return super()._of_asked_size(array, geometry, measured=measured, name=name)
+        return super().expected(array, geometry, measured=measured, name=name)
+
+    def _lists(self, X: Any, y: Any, names: tuple[str, str]) -> tuple[list[Any], list[Any] | None]:
+        """Return clean images of different sizes, and noisy ones, each as an array of one."""
+        if y is not None:
+            check_consistent_length(X, y)
+        first = [check_images(x[None], self.estimator, name=names[0]) for x in X]
+        if not are_images(y):
+            return first, None
+        return [check_images(x[None], self.estimator, name=names[1]) for x in y], first
+
+    def _of_lists(
+        self,
+        clean: list[Any],
+        noisy: list[Any] | None,
+        geometry: Geometry,
+        operator: Operator,
+    ) -> Problem:
+        for x, z in zip(clean, clean if noisy is None else noisy, strict=True):
+            if not geometry.images.is_another_size(x.shape[1:]) or x.shape != z.shape:
+                raise ValueError(
+                    "Images of different sizes must have the same number of channels, and noisy "
+                    f"ones the shape of their clean ones. Got {x.shape[1:]} and {z.shape[1:]} "
+                    f"beside {clean[0].shape[1:]}."
+                )
+        A = self.estimator._placed(operator.build(geometry.images.tensor_shape))
+        sources = self._sources(clean, geometry)
+        measured = None if noisy is None else self._sources(noisy, geometry)
+        return Problem(sources, measured, geometry, operator, A)
+
+    def _sources(self, images: list[Any], geometry: Geometry) -> list[ArraySource]:
+        return [self.source(x, resized(geometry, x.shape[1:])) for x in images]
+
+
+def by_size(problem: Problem, map_of: Any) -> Any:
+    """Yield the problem, or of images of different sizes that of each; `map_of` gives its map."""
+    if not isinstance(problem.clean, list):
+        yield problem
+        return
+    for i, clean in enumerate(problem.clean):
+        geometry = resized(problem.geometry, clean.layout.shape)
+        measured = None if problem.measured is None else problem.measured[i]
+        A = map_of(geometry)
+        yield replace(problem, clean=clean, measured=measured, geometry=geometry, A=A)
+
+
+def resized(geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
+    """Return how images of `shape`, another height and width, lie."""
+    images = geometry.images.resized(*geometry.images.size_in(shape))
+    return replace(geometry, images=images, measurements=images)
+
+
+def differ_in_size(X: Any) -> bool:
+    """Whether `X` is a list of images of different shapes."""
+    if not isinstance(X, list | tuple) or not all(len(getattr(x, "shape", ())) > 1 for x in X):
+        return False
+    return len({tuple(x.shape) for x in X}) > 1

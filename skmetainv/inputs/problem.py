@@ -1,0 +1,93 @@
+"""Clean images, with their measurements or what simulates these: all that `fit` or `score` gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from sklearn.utils import check_consistent_length
+
+from skmetainv.arrays import ArraySource
+from skmetainv.inputs.geometry import Geometry
+from skmetainv.noise import NoiseFunction
+from skmetainv.operators import ForwardMap, Operator
+from skmetainv.randomness import evaluation_generators
+
+#: Images of one size; of different sizes, a source of one image each.
+Images: TypeAlias = ArraySource | list[ArraySource]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Images, checked; none is read before it is asked for.
+
+    Parameters
+    ----------
+    clean : ArraySource or list of ArraySource
+        The clean images.
+    measured : ArraySource, list of ArraySource or None
+        The measurements that were taken of them; None if they are simulated.
+    geometry : Geometry
+        How images and measurements lie. Of images of different sizes, how the first ones do.
+    operator : Operator
+        What measures.
+    A : ForwardMap
+        The map of the operator, for images of this geometry.
+    groups : ndarray of shape (n,) or None, default=None
+        Images of one group are never on both sides of a split.
+    """
+
+    clean: Any
+    measured: Any
+    geometry: Geometry
+    operator: Operator
+    A: ForwardMap
+    groups: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        """Channels, height and width."""
+        return self.geometry.images.tensor_shape
+
+    def grouped(self, groups: Any) -> Problem:
+        """Return the problem with a user's labels of its images, None where there are none."""
+        if groups is None:
+            return self
+        check_consistent_length(self.clean, groups)
+        return replace(self, groups=np.asarray(groups))
+
+    def part(self, which: np.ndarray) -> Problem:
+        """Return some images of the problem, by their indices or by a mask; none is read."""
+        indices = np.arange(len(self))[which]
+        return replace(
+            self,
+            clean=_part(self.clean, indices),
+            measured=None if self.measured is None else _part(self.measured, indices),
+            groups=None if self.groups is None else self.groups[indices],
+        )
+
+    def arguments(self) -> tuple[Any, Any]:
+        """Return `X` and `y` as `fit` takes them."""
+        clean = _arrays(self.clean)
+        return (clean, None) if self.measured is None else (_arrays(self.measured), clean)
+
+    def measure(
+        self, x: torch.Tensor, indices: np.ndarray, noise: NoiseFunction, seed: int
+    ) -> torch.Tensor:
+        """Return the measurements of some clean images `x`: as they were taken, or simulated."""
+        if self.measured is not None:
+            return self.measured.read(indices)
+        return self.A.simulate(x, noise, evaluation_generators(seed, indices))
+
+
+def _part(images: Images, indices: np.ndarray) -> Images:
+    return [images[i] for i in indices] if isinstance(images, list) else images.part(indices)
+
+
+def _arrays(images: Images) -> Any:
+    return [source.array[0] for source in images] if isinstance(images, list) else images.array

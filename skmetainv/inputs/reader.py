@@ -1,0 +1,355 @@
+"""A user's arrays, understood for an estimator or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import validate_data
+
+from skmetainv.arrays import (
+    ArraySource,
+    Layout,
+    Single,
+    as_array,
+    image_layout,
+    integer_unit,
+    is_complex_shape,
+    is_image_shape,
+    measurement_layout,
+    pairs_of,
+)
+from skmetainv.arrays.units import tells_its_range
+from skmetainv.inputs.first_look import (
+    look_at_images,
+    look_at_measurements,
+    look_at_pairs,
+    look_at_simulated,
+)
+from skmetainv.inputs.geometry import Geometry
+from skmetainv.inputs.problem import Problem
+from skmetainv.inputs.validation import (
+    are_images,
+    as_batch,
+    check_images,
+    check_measurements,
+    check_range,
+    check_shape,
+    how_to_rearrange,
+)
+from skmetainv.noise import Noise, as_noise
+from skmetainv.operators import ForwardMap, Identity, Operator
+from skmetainv.operators.operator import has_missing
+from skmetainv.randomness import evaluation_generators
+
+
+class Reader:
+    """Reads what `fit`, `predict` and `score` of an estimator are given.
+
+    Parameters
+    ----------
+    estimator : Reconstructor
+        Errors name it. Its parameters say which shape flat images have, which range, and what
+        measures them; if it is fitted, arrays must be like those that it was fitted to.
+    dtype : torch.dtype
+        Type of the tensors.
+    device : torch.device
+        Where the tensors go.
+    """
+
+    def __init__(self, estimator: Any, dtype: torch.dtype, device: torch.device):
+        self.estimator, self.dtype, self.device = estimator, dtype, device
+
+    # ------------------------------------------------------------------ before anything is fitted
+
+    def problem(self, X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> Problem:
+        """Return what `fit` was given."""
+        clean, measured, name = self._clean_and_measured(X, y, self.estimator.operator, names)
+        image_shape, allow_nan = self.estimator.image_shape, has_missing(self.estimator.operator)
+        clean, is_single = self.images(clean, image_shape, allow_nan=allow_nan, name=name)
+        geometry, operator, A = self.geometry(clean, image_shape, name)
+        return self._problem(clean, measured, y, is_single, (geometry, operator, A), names)
+
+    def images(
+        self,
+        X: Any,
+        image_shape: tuple[int, ...] | None,
+        *,
+        allow_nan: bool = False,
+        name: str = "X",
+    ) -> tuple[Any, bool]:
+        """Return clean images as an array, and whether they are one without its first axis."""
+        array = check_images(X, self.estimator, allow_nan=allow_nan, name=name)
+        kinds = {"is_table": hasattr(X, "iloc"), "is_tensor": isinstance(X, torch.Tensor)}
+        return as_batch(array, image_shape, **kinds, name=name)
+
+    def geometry(
+        self, array: Any, image_shape: tuple[int, ...] | None, name: str = "X"
+    ) -> tuple[Geometry, Operator, ForwardMap]:
+        """Return how clean images and measurements lie, a copy of the operator, and its map."""
+        chosen, data_range = self.estimator.operator, self.estimator.data_range
+        operator = Identity() if chosen is None else clone(chosen)
+        images = image_layout(tuple(array.shape), image_shape, name)
+        A = operator.build(images.tensor_shape)
+        geometry = Geometry(
+            images,
+            measurement_layout(A.measurement_shape, images),
+            check_range(data_range),
+            data_range is None,
+            None if tells_its_range(array.dtype) else integer_unit(array),
+        )
+        return geometry, operator, A
+
+    # ------------------------------------------------------------------ like what was fitted
+
+    def another_problem(
+        self,
+        X: Any,
+        y: Any,
+        geometry: Geometry,
+        operator: Operator,
+        names: tuple[str, str] = ("X", "y"),
+    ) -> Problem:
+        """Return what `fit` was given beside, or after, images of this geometry."""
+        clean, measured, name = self._clean_and_measured(X, y, operator, names)
+        allow_nan = has_missing(operator)
+        clean = check_images(clean, self.estimator, allow_nan=allow_nan, name=name)
+        clean, geometry, is_single = self.expected(clean, geometry, name=name)
+        measures = geometry, operator, operator.build(geometry.images.tensor_shape)
+        return self._problem(clean, measured, y, is_single, measures, names)
+
+    def to_restore(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
+        """Return the measurements that `predict` was given, looked at.
+
+        Returns
+        -------
+        measurements : ArraySource
+            The measurements.
+        geometry : Geometry
+            How they lie.
+        is_single : bool
+            Whether they are one without its first axis.
+        """
+        source, geometry, is_single = self._measurements(X, geometry)
+        A = self.estimator._map(geometry)
+        look_at_measurements(source, A, geometry.data_range)
+        return source, geometry, is_single
+
+    def to_score(self, X: Any, y: Any, geometry: Geometry) -> Problem:
+        """Return what `score` was given: clean images, or measurements and clean images."""
+        X, y = pairs_of(X, y)
+        operator, measured, name = self.estimator.operator_, None, "X"
+        if are_images(y):
+            measured, name = self._measurements(X, geometry)[0], "y"
+            clean = check_images(y, self.estimator, allow_nan=has_missing(operator), name=name)
+        else:
+            self.check_names(X, self.estimator._geometry_.images)
+            clean = check_images(X, self.estimator)
+        clean, geometry, is_single = self._of_asked_size(clean, geometry, name=name)
+        source = self.source(clean, geometry, name=name)
+        A = self.estimator._map(geometry)
+        if measured is not None:
+            check_consistent_length(measured, source)
+            look_at_pairs(measured, source, A, geometry.data_range)
+        elif y is not None and not is_single:
+            check_consistent_length(source, y)
+        return Problem(source, measured, geometry, operator, A)
+
+    def check_names(self, X: Any, layout: Layout) -> None:
+        """Compare the column names of a data frame with those that were fitted.
+
+        They are names of what lies as the fitted `X` did: the images' say nothing of measurements
+        that have another number of entries, nor the other way round.
+        """
+        if layout.shape == (len(getattr(self.estimator, "feature_names_in_", ())),):
+            validate_data(self.estimator, X, skip_check_array=True, reset=False, ensure_2d=False)
+
+    def known_shape(self, X: Any) -> tuple[int, ...] | None:
+        """Return the shape of images, if `X` is one, or several, as `fit` has seen them."""
+        shape = tuple(getattr(X, "shape", ()))
+        if not hasattr(self.estimator, "_geometry_"):
+            return None
+        fitted = self.estimator._geometry_
+        own = fitted.images.shape
+        is_one = shape == own and len(own) > 1
+        return fitted.image_shape if is_one or shape[1:] == own else None
+
+    # ------------------------------------------------------------------ what the first images tell
+
+    def look_at(self, problem: Problem, noise: float | Noise) -> None:
+        """Warn, or raise, if the first images of a problem are hardly what is meant."""
+        if problem.measured is None:
+            self.look_at_simulation(problem.clean, problem.A, noise, problem.geometry.data_range)
+        else:
+            data_range = problem.geometry.data_range
+            look_at_pairs(problem.measured, problem.clean, problem.A, data_range)
+
+    def look_at_simulation(
+        self,
+        clean: ArraySource,
+        A: ForwardMap,
+        noise: float | Noise,
+        data_range: tuple[float, float],
+    ) -> None:
+        """Warn of units of clean images, or of a noise, that can hardly be meant."""
+        look_at_images(clean, data_range)
+        first = np.arange(min(len(clean), self.estimator.batch_size))
+        x, generators = clean.read(first), evaluation_generators(0, first)
+        y = A.simulate(x, as_noise(noise).build(), generators)
+        look_at_simulated(y, x, A, data_range, noise)
+
+    # ------------------------------------------------------------------ arrays
+
+    def source(
+        self,
+        array: Any,
+        geometry: Geometry,
+        *,
+        measured: bool = False,
+        allow_nan: bool = False,
+        name: str = "X",
+    ) -> ArraySource:
+        """Return an array as a source of tensors."""
+        return ArraySource(
+            array,
+            geometry.measurements if measured else geometry.images,
+            dtype=self.dtype,
+            device=self.device,
+            unit=geometry.unit(array),
+            allow_nan=allow_nan,
+            name=name,
+        )
+
+    def expected(
+        self,
+        array: Any,
+        geometry: Geometry,
+        *,
+        measured: bool = False,
+        name: str = "X",
+        hint: str = "",
+    ) -> tuple[Any, Geometry, bool]:
+        """Return images or measurements, how they lie, and whether they are one alone.
+
+        They are checked against those that are expected; one alone gets its first axis.
+        """
+        layout = geometry.measurements if measured else geometry.images
+        is_single = tuple(array.shape) == layout.shape
+        array = Single(array) if is_single else array
+        what = "measurements" if measured else "images"
+        check_shape(array, layout.shape, self.estimator, what, name, hint)
+        return array, geometry, is_single
+
+    def _clean_and_measured(
+        self, X: Any, y: Any, operator: Operator | None, names: tuple[str, str]
+    ) -> tuple[Any, Any, str]:
+        """Return clean images as they were given, checked measurements, and the former's name."""
+        if not are_images(y):
+            return X, None, names[0]
+        allow_nan = has_missing(operator)
+        measured = check_images(
+            X, self.estimator, allow_nan=allow_nan, allow_complex=True, name=names[0]
+        )
+        return y, measured, names[1]
+
+    def _problem(
+        self,
+        clean: Any,
+        measured: Any,
+        y: Any,
+        is_single: bool,
+        measures: tuple[Geometry, Operator, ForwardMap],
+        names: tuple[str, str],
+    ) -> Problem:
+        """Return a problem, of checked arrays that go together."""
+        geometry, operator, A = measures
+        allow_nan, name = has_missing(operator), names[0] if measured is None else names[1]
+        source = self.source(clean, geometry, allow_nan=allow_nan, name=name)
+        measurements = None
+        if measured is not None:
+            measured = Single(measured) if is_single else measured
+            check_consistent_length(measured, clean)
+            check_measurements(
+                measured,
+                geometry.images,
+                geometry.measurements,
+                lambda: self._are_swapped(measured, clean),
+            )
+            measurements = self.source(
+                measured, geometry, measured=True, allow_nan=allow_nan, name=names[0]
+            )
+        elif y is not None and not is_single:
+            check_consistent_length(clean, y)
+        return Problem(source, measurements, geometry, operator, self.estimator._placed(A))
+
+    def _are_swapped(self, measured: Any, clean: Any) -> bool:
+        """Whether what is called clean has the shape that what is called measured would give."""
+        try:
+            geometry, _, _ = self.geometry(measured, self.estimator.image_shape)
+        except ValueError:
+            return False
+        return geometry.measurements.shape == tuple(clean.shape[1:])
+
+    def _measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
+        """Return measurements to restore, how they lie, and whether they are one alone."""
+        self.check_names(X, geometry.measurements)
+        allow_nan = has_missing(self.estimator.operator_)
+        allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
+        X = as_array(X)
+        is_flat = not is_image_shape(geometry.measurements.tensor_shape)
+        is_alone = is_flat and len(getattr(X, "shape", ())) == 1 < len(geometry.images.shape)
+        array = check_images(
+            X[np.newaxis] if is_alone else X,
+            self.estimator,
+            allow_nan=allow_nan,
+            allow_complex=allow_complex,
+        )
+        array, geometry, is_single = self._of_asked_size(array, geometry, measured=True)
+        source = self.source(array, geometry, measured=True, allow_nan=allow_nan)
+        return source, geometry, is_single or is_alone
+
+    def _of_asked_size(
+        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
+    ) -> tuple[Any, Geometry, bool]:
+        """Return the same as `expected`, after `fit`, when another size can be asked for."""
+        hint = ""
+        if geometry is self.estimator._geometry_:
+            hint = self._shape_hint(array, geometry, measured, name)
+        return self.expected(array, geometry, measured=measured, name=name, hint=hint)
+
+    # ------------------------------------------------------------------ what to write instead
+
+    def _shape_hint(self, array: Any, geometry: Geometry, measured: bool, name: str) -> str:
+        """Return what to write for arrays of another shape, the end of an error; or nothing."""
+        images, measurements = geometry.images, geometry.measurements
+        own, shape = (measurements if measured else images), tuple(array.shape)
+        if shape[1:] == own.shape or shape == own.shape:
+            return ""
+        if measured and shape[1:] == images.shape:
+            return (
+                f"{name} has the shape of images, of which simulate({name}) gives measurements; in "
+                "pairs measurements come first."
+            )
+        if shape[1:] == measurements.shape:
+            return f"{name} has the shape of measurements, which come first in pairs."
+        return how_to_rearrange(shape, own, name) or self._size_hint(shape, own, images)
+
+    def _size_hint(self, shape: tuple[int, ...], own: Layout, images: Layout) -> str:
+        """Return what to write for images of another size, or why none can be restored."""
+        is_flat = len(shape) - 1 == len(own.shape) == 1 == len(images.shape)
+        is_one = own.is_another_size(shape)
+        if not is_flat and not is_one and not own.is_another_size(shape[1:]):
+            return ""
+        reason = self.estimator._bound_to_size()
+        if reason is not None:
+            return reason
+        size: Any = "(height, width)"
+        if own == images and not is_flat:
+            size = own.size_in(shape if is_one else shape[1:])
+        return (
+            f"For images of another size write predict(..., image_shape={size}); score takes it, "
+            "too."
+        )

@@ -1,0 +1,58 @@
+"""What restores batches of measurements, and warns of what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from skmetainv.exceptions import warn
+from skmetainv.operators import Operator
+from skmetainv.operators.maps.verdicts import Watch, watched
+
+#: Restores the images of a batch of measurements, both as tensors.
+Restore: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Restorer:
+    """A function from measurements to images that counts what goes wrong.
+
+    Parameters
+    ----------
+    restore : callable
+        Restores the images of a batch of measurements, both as tensors.
+    operator : Operator
+        What measured: warnings of linear systems name it.
+    watch : Watch, default=None
+        Takes note of linear systems; None is one of its own.
+    """
+
+    def __init__(self, restore: Restore, operator: Operator, watch: Watch | None = None):
+        self.restore, self.watch = restore, Watch(operator) if watch is None else watch
+        self.n_images = self.n_diverged = 0
+
+    def __call__(self, y: torch.Tensor) -> torch.Tensor:
+        """Return the images of a batch of measurements."""
+        with watched(self.watch):
+            x = self.restore(y)
+        self.n_images += len(x)
+        self.n_diverged += int((~x.isfinite()).flatten(1).any(dim=1).sum())
+        return x
+
+    def warn(self) -> None:
+        """Warn of images that are not finite, and of linear systems that were not solved."""
+        self.warn_of_images()
+        if self.watch.n_unsolved:
+            warn(self.watch.describe(), ConvergenceWarning)
+
+    def warn_of_images(self) -> None:
+        """Warn of images that are not finite."""
+        if self.n_diverged:
+            warn(
+                f"{self.n_diverged} of {self.n_images} reconstructions are not finite: the "
+                "iterations diverged. Smaller step sizes, or measurements nearer to those of "
+                "training, may help.",
+                ConvergenceWarning,
+            )
