@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from torch import nn
 from benchmarks.command_line import command_line
 from benchmarks.memory import PeakMemory
 from benchmarks.pictures import split_pictures
-from benchmarks.record import load, save
+from benchmarks.record import load, update
 from skmetainv import MetaInverseSolver
 from skmetainv.meta import IMAML, MAML, PerParameter, Reptile
 from skmetainv.metrics import psnr, ssim
@@ -44,6 +45,7 @@ from skmetainv.solvers import GradientDescent
 from skmetainv.training import Adam
 
 SIZE, N_VALIDATION, N_TEST, ROUND = 32, 300, 500, 100
+_NOTHING: dict = {"runs": [], "peak_mb": {}}  # measured so far
 
 
 class Decoder(nn.Module):
@@ -218,6 +220,24 @@ def tasks(args):
     ]
 
 
+def _task(run):
+    """Return what was to be run: variant, seed, settings."""
+    return run["variant"], run["seed"], run["settings"]
+
+
+def with_run(run, results):
+    """Return the results with one run more, unless another command has made it, too."""
+    before = results or _NOTHING
+    made = _task(run) in map(_task, before["runs"])
+    return before if made else {**before, "runs": [*before["runs"], run]}
+
+
+def with_memory(name, peak_mb, results):
+    """Return the results with the memory that a variant takes."""
+    before = results or _NOTHING
+    return {**before, "peak_mb": {**before["peak_mb"], name: peak_mb}}
+
+
 def print_candidates(runs):
     for run in sorted(runs, key=lambda run: (run["variant"], -np.mean(run["psnr"]))):
         print(f"{run['variant']:40}{np.mean(run['psnr']):7.2f}  {run['settings']}")
@@ -265,26 +285,25 @@ def main():
         "seconds": args.seconds,
         "jobs": args.jobs,
     }
-    results = load(record, settings) or {"runs": [], "peak_mb": {}}
-    runs, peak_mb = results["runs"], results["peak_mb"]
-    done = [(run["variant"], run["seed"], run["settings"]) for run in runs]
+    results = load(record, settings) or _NOTHING
+    done = [_task(run) for run in results["runs"]]
     missing = [task for task in tasks(args) if task not in done]
     with ThreadPoolExecutor(args.jobs) as pool:
         for run in pool.map(
             lambda task: in_own_process(args, "--run", *map(str, task[:2]), json.dumps(task[2])),
             missing,
         ):
-            runs.append(run)
-            save(record, settings, results)
+            run |= {metric: np.array(run[metric]) for metric in ("psnr", "ssim")}
+            results = update(record, settings, partial(with_run, run))
             print(f"{run['variant']}, {run['settings']}: {np.mean(run['psnr']):.2f} dB", flush=True)
     if args.tune:
-        print_candidates(runs)
+        print_candidates(results["runs"])
         return
     for name in BY_NAME:
-        if name not in peak_mb:
-            peak_mb[name] = in_own_process(args, "--memory", name)
-            save(record, settings, results)
-    print_table(runs, peak_mb)
+        if name not in results["peak_mb"]:
+            peak_mb = in_own_process(args, "--memory", name)
+            results = update(record, settings, partial(with_memory, name, peak_mb))
+    print_table(**results)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,26 @@ def test_what_is_skew_does_not_hide():
         ).build((1, n, n))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "equation"),
+    [
+        (lambda y: (1 + 2e-5) * y, "<A x, A x>"),
+        (lambda y: y + 2e-4 * (y.roll(1, -1) - y.roll(-1, -1)), "<A x, A z>"),
+    ],
+)
+def test_a_small_error_of_an_adjoint_is_refused(wrong, equation):
+    with pytest.raises(ValueError, match=f"is not the adjoint of 'forward': {equation}"):
+        FunctionOperator(lambda x: x, adjoint=wrong).build((1, 64, 64))
+
+
+def test_a_function_that_is_barely_not_linear_is_refused():
+    def bent(x):
+        return x + 1e-3 * x**2
+
+    with pytest.raises(ValueError, match=r"'forward' .* is not linear"):
+        FunctionOperator(bent, adjoint=lambda y: y).build((1, 8, 8))
+
+
 def test_an_adjoint_wrong_outside_of_the_range_is_refused():
     """``A`` repeats an image; what differs between the two copies is no ``A x``."""
     with pytest.raises(ValueError, match=r"is not the adjoint .* <A x, v>"):

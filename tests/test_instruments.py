@@ -177,6 +177,14 @@ def test_coils_see_the_image_through_their_sensitivities():
     )
 
 
+def test_simulated_coils_lie_on_a_circle_of_three_quarters_of_the_diagonal():
+    """Around an image of 6 x 8 pixels: 7.5 from its middle."""
+    sensitivities = MultiCoilMRI(4).build((1, 6, 8)).sensitivities[:, 1, 6]
+    pixel, coils = 2.5 - 1.5j, 7.5 * np.array([1, 1j, -1, -1j])  # right and down from the middle
+    sizes = sensitivities.numpy() * (pixel - coils).conj()  # 1 but for the normalisation
+    np.testing.assert_allclose(sizes, abs(sizes[0]), rtol=1e-12)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (65, 65), (64, 48)])
 def test_radon_is_scikit_image_s(size):
     """Joseph's method and a rotated image differ by 0.2 % of the maximum on smooth phantoms."""

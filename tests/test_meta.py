@@ -472,6 +472,18 @@ def test_an_estimator_keeps_step_sizes_positive(rule):
     np.testing.assert_allclose(logarithms, math.log(options["inner_lr"]) - 100, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rule", [*RULES.keys() - {"fixed"}])
+def test_a_step_of_adam_moves_a_step_size_by_a_percent(rule):
+    rule, inner_lr = RULES[rule], 0.3
+    alpha = rule.initial({"0.weight": torch.zeros(2, 3)}, M, inner_lr)
+    weights = [a.requires_grad_() for a in alpha.values()]
+    optimizer = torch.optim.Adam(weights, lr=rule.learning_rate(inner_lr))
+    sum(w.sum() for w in weights).backward()
+    optimizer.step()
+    moved = rule.at(alpha, 0, "0.weight")
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.99 * inner_lr), rtol=1e-3, atol=0)
+
+
 def test_a_rule_s_string_is_shorthand_for_its_defaults():
     for name, kind in STEP_SIZE_RULES.items():
         assert type(as_rule(name)) is kind

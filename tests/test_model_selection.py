@@ -530,6 +530,37 @@ def test_images_are_read_once_in_a_split_and_not_while_a_prediction_is_timed(
     assert n_reads(1) == n_reads(3) == [1 + paired] * 3
 
 
+class Clocked(ClassicalReconstructor):
+    """A fit takes as many seconds as there are images, a prediction a hundred, then half of one."""
+
+    def fit(self, X, y=None):
+        type(self).now += len(X)
+        type(self).pace = 100.0
+        return super().fit(X, y)
+
+    def predict(self, X, **options):
+        type(self).now, type(self).pace = type(self).now + self.pace, 0.5
+        return super().predict(X, **options)
+
+    def restorations(self, X, y=None, **options):
+        type(self).now, type(self).pace = type(self).now + self.pace, 0.5
+        return super().restorations(X, y, **options)
+
+
+def test_costs_are_those_of_a_split_and_of_an_image_once_all_is_built(monkeypatch):
+    monkeypatch.setattr(Clocked, "now", 0.0, raising=False)
+    monkeypatch.setattr("skmetainv.model_selection.comparison.perf_counter", lambda: Clocked.now)
+    splits = [(np.arange(4), np.arange(4, 8)), (np.arange(10), np.arange(10, 16))]
+    table = compare([Clocked(noise=0.1)], FACES[:16], cv=splits, metrics="psnr")
+    assert table["fit_seconds"].item() == (4 + 10) / 2
+    assert table["predict_ms"].item() == 1000 * (0.5 + 0.5) / (4 + 6)
+
+
+def test_weights_are_those_of_one_fit():
+    table = compare([small()], FACES[:6], cv=2, metrics="psnr")
+    assert table["n_weights"].item() == n_weights(small().fit(FACES[:3]))
+
+
 def test_searches_are_compared_by_their_best():
     search = GridSearchCV(small(GaussianBlur()), {"n_inner": [0, 3]}, cv=2)
     table = compare([search], FACES[:14], cv=[SPLIT])

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -176,6 +178,19 @@ def test_metrics_refuse_what_is_not_a_pair_of_images(metric):
         metric(np.zeros((2, 12)), np.zeros((2, 12)))
     with pytest.raises(ValueError, match="must hold real images"):
         metric(np.zeros((2, 3, 4), complex), np.zeros((2, 3, 4)))
+
+
+@pytest.mark.parametrize(("cosine", "alike"), [(0.85, True), (0.75, False)])
+def test_units_are_compared_of_images_that_are_alike(cosine, alike):
+    """Of 8 bits, and as floats up to 255; the noise is orthogonal to the image."""
+    x = np.random.default_rng(0).integers(1, 256, (2, 6, 7), dtype=np.uint8)
+    image = x / np.linalg.norm(x)
+    noise = np.random.default_rng(1).normal(size=x.shape)
+    noise -= (noise * image).sum() * image
+    z = cosine * image + np.sqrt(1 - cosine**2) * noise / np.linalg.norm(noise)
+    z *= np.linalg.norm(x)
+    with pytest.raises(ValueError, match="not in one unit") if alike else nullcontext():
+        mse(x, z)
 
 
 def test_several_metrics_over_batches_look_at_each_batch_once():

@@ -201,6 +201,20 @@ def test_the_norm_of_a_large_map():
     assert A.norm().item() == pytest.approx(1.5, rel=1e-2)  # |1 - 0.5 exp(i w)| at w = pi
 
 
+@pytest.mark.parametrize("gap", [0.003, 0.01, 0.03])
+def test_the_norm_is_right_to_a_tenth_of_a_percent(gap):
+    """One eigenvalue alone above ten thousand others, as many near the ends as Lanczos minds."""
+    eigenvalues = (1 - gap) * (1 - torch.linspace(0, np.pi, 10_000).double().cos()) / 2
+    eigenvalues[-1] = 1
+
+    class Diagonal(LinearMap):
+        def forward(self, x):
+            return eigenvalues.sqrt().reshape(1, 1, 100, 100) * x
+
+    norm = Diagonal((1, 100, 100), (1, 100, 100)).norm().item()
+    assert 1 - 1e-3 < norm < 1 + 1e-12
+
+
 def test_the_pseudo_inverse_of_a_large_map():
     shape = (1, 48, 48)
     A = Difference().build(shape)

@@ -26,6 +26,7 @@ from skmetainv.representations import (
     ModulatedSiren,
     ModuleRepresentation,
     PixelGrid,
+    Refiner,
     Siren,
 )
 
@@ -424,6 +425,17 @@ def test_a_residual_network_adds_exactly_the_start(name, residual):
     w, data = weights_of(phi), blurred(measured())
     network = build(name)(w) - 1
     torch.testing.assert_close(phi(w, phi.condition(w, data)), data.start(residual) + network)
+
+
+@pytest.mark.parametrize("part", [Encoder(32).build(15, 2), Refiner(32).build(16)])
+def test_convolutions_begin_as_he_et_al_have_it(part):
+    """Kernels of variance ``2 / fan-in``: what goes through ReLUs keeps its size."""
+    weights = part.initial_weights(np.random.default_rng(0))
+    kernels = [w for name, w in weights.items() if name.endswith("weight") and w.any()]
+    assert len(kernels) >= 2
+    for kernel in kernels:
+        expected = (2 / kernel[0].numel()) ** 0.5
+        assert kernel.std().item() == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("options", [{"residual": "adjoint"}, {"encoder": Encoder()}])

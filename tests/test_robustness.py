@@ -24,7 +24,7 @@ from skmetainv.representations import (
     Siren,
 )
 from skmetainv.solvers import HQS
-from skmetainv.training import SGD, Adam, Cosine, LearningRate
+from skmetainv.training import SGD, Adam, AdamW, Cosine, LearningRate
 
 FACES = load_faces()[:12, 6:18, 6:18]
 
@@ -72,6 +72,16 @@ def test_an_algorithm_of_another_proximal_term_does_not():
     est = small(inner_lr_rule="fixed").fit(FACES)
     with pytest.raises(ValueError, match="must have the proximal term that the weights"):
         est.set_params(algorithm=IMAML(prox=2.0)).partial_fit(FACES)
+
+
+def test_another_optimiser_begins_without_the_averages_of_the_one_before():
+    """The first step of Adam is as long for every weight, whatever its gradient."""
+    own = {"schedule": "constant", "max_grad_norm": None}
+    est = small(optimizer=AdamW(weight_decay=0.0, **own), batch_size=3).partial_fit(FACES)
+    before = est.weights_["init.0.weight"]
+    est.set_params(optimizer=Adam(**own), batch_size=len(FACES)).partial_fit(FACES)
+    moved = np.abs(est.weights_["init.0.weight"] - before)
+    np.testing.assert_allclose(moved, est.outer_lr, rtol=0.01)
 
 
 def test_training_on_step_sizes_that_are_shared_is_told():

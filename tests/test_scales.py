@@ -110,6 +110,20 @@ def test_a_constant_changes_no_reconstruction(name):
         )
 
 
+@pytest.mark.parametrize("name", ["RED admm", "ADMM", "PrimalDual"])
+def test_a_constant_changes_no_number_of_updates(name):
+    """Multipliers have other units than images, and stand still when images do."""
+    x = torch.from_numpy(FACES)[:, None].double()
+    f, blur, counts = DEFAULT[name].build(x.shape[1:]), GaussianBlur(sigma=1.0), set()
+    for factor in (2.0**-10, 1.0, 2.0**10):
+        A = (factor * blur).build(x.shape[1:])
+        data = A.bind(A(x))
+        run = f.run(data.start("adjoint"), data, max_iter=300, tol=1e-4)
+        assert all(run.converged)
+        counts.add(tuple(map(len, run.residuals)))
+    assert len(counts) == 1
+
+
 SMALL = FACES[:, :6, :6]
 BY_FACTOR = {
     "blur": lambda factor: factor * GaussianBlur(sigma=0.8),

@@ -114,6 +114,28 @@ def test_conjugate_gradients_stay_at_the_solution_of_a_singular_problem(dtype, s
     torch.testing.assert_close(solution, expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)])
+def test_conjugate_gradients_from_far_away_go_by_the_true_residual(dtype, tolerance):
+    """The one they carry along is 0 long before that."""
+    Q = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 30)))[0]
+    A = MatrixOperator(Q * np.geomspace(1, 1 / 3, 30) @ Q.T).build(SHAPE).to(dtype)
+    x = images(2, *SHAPE).to(dtype)
+    f = ConjugateGradient(n_iter=200).build(SHAPE).to(dtype)
+    solution = f(1e6 * images(2, *SHAPE, seed=1).to(dtype), A.bind(A(x)))
+    assert (solution - x).norm() < tolerance * x.norm()
+
+
+def test_conjugate_gradients_converge_when_images_stand_still():
+    """Whatever residuals and directions do."""
+    A = GaussianBlur(sigma=0.8).build((1, 8, 8))
+    data = A.bind(A(images(1, 1, 8, 8)))
+    f = ConjugateGradient(n_iter=50).build((1, 8, 8))
+    run = f.run(data.start("zeros"), data, max_iter=50, tol=0.02)
+    assert run.converged == [True]
+    assert run.residuals[0][-1] <= 0.02 < min(run.residuals[0][:-1])
+    assert len(run.residuals[0]) < 40
+
+
 def test_conjugate_gradients_derivatives_at_the_solution_are_not_rounding():
     A = GaussianBlur(sigma=0.8).build((1, 6, 6))
     x = images(1, 1, 6, 6).requires_grad_()
@@ -258,6 +280,18 @@ def test_fista_beats_ista():
 
     best = reached(5000, True)
     assert 0 < reached(100, True) - best < 0.2 * (reached(100, False) - best)
+
+
+def test_fista_s_momentum_is_that_of_chambolle_and_dossal():
+    """From ``x_n`` to ``x_n + (n - 1) / (n + a) (x_n - x_n-1)``, with ``a = 3``."""
+    A = GaussianBlur(sigma=0.8).build(SHAPE)
+    data, x = A.bind(images(1, *SHAPE)), images(1, *SHAPE, seed=1)
+    f = ProximalGradient(SMOOTH, n_iter=5, step_size=0.5, accelerated=True).build(SHAPE)
+    D, result, before = SMOOTH.build(SHAPE), f(x, data), x
+    for n in range(1, 6):
+        z = x + (n - 1) / (n + 3) * (x - before)
+        x, before = D(z - 0.5 * data.gradient(z)), x
+    torch.testing.assert_close(result, x)
 
 
 def test_complex_measurements_are_solved():

@@ -38,7 +38,7 @@ from skmetainv.solvers import (
     PrimalDual,
     ProximalGradient,
 )
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Schedule, scale_numbers
 
 
 def learnable(solver):
@@ -171,6 +171,31 @@ def test_what_is_learnable_trains_and_stays_positive():
         optimizer.step()
     assert (f(start, data) - x).norm() < 0.5 * before
     assert len({float(f.step_size(k).detach()) for k in range(3)}) == 3  # each on its own
+
+
+@pytest.mark.parametrize(("rho", "level"), [(512.0, 1 / 512), (1 / 64, 8.0), (1.0, 1.0)])
+def test_each_learnable_number_is_scaled_by_the_power_of_8_that_is_best(rho, level):
+    f = ADMM(SMOOTH, n_iter=2, rho=[0.2, 0.3], noise_level=0.1, learnable=("rho", "noise_level"))
+    f = f.build(SHAPE)
+
+    def losses():
+        found = f.rho.factor(0) / 0.2, f.prior.noise_level.factor(0) / 0.1
+        loss = sum((x / best).log().abs() for x, best in zip(found, (rho, level), strict=True))
+        return torch.stack([loss, torch.nan * loss if loss > 5 else loss])
+
+    scale_numbers(f, losses)
+    numbers = [float(f.rho.factor(k)) for k in (0, 1)] + [float(f.prior.noise_level.factor(0))]
+    np.testing.assert_allclose(numbers, [0.2 * rho, 0.3 * rho, 0.1 * level])
+
+
+@pytest.mark.parametrize(("loss", "factor"), [(1.02, 1.0), (1.1, 64.0)])
+def test_numbers_stay_where_others_are_better_by_a_few_percent_alone(loss, factor):
+    f = GradientDescent(step_size=0.5, learnable=("step_size",)).build(SHAPE)
+    of_factors = {1.0: loss, 64.0: 1.0}
+    scale_numbers(
+        f, lambda: torch.tensor([of_factors.get(round(float(f.step_size.factor(0)) / 0.5, 3), 9.0)])
+    )
+    assert float(f.step_size.factor(0)) == pytest.approx(0.5 * factor)
 
 
 def test_learned_levels_take_the_usual_penalties_along():

@@ -126,6 +126,33 @@ def test_the_cap_is_on_all_updates_together(monkeypatch):
     assert len(calls) == 3 + 2 + 5  # updates, true residuals, the norm
 
 
+@pytest.mark.parametrize("n", [3, 8])
+def test_a_system_has_at_most_ten_updates_per_unknown(n):
+    entries = torch.from_numpy(np.random.default_rng(0).normal(size=(n, n)))
+    calls, matrix = [], torch.eye(n) + entries - entries.mT  # not symmetric: no end is in sight
+    with watched(Watch()) as watch:
+        solve(
+            lambda v: calls.append(1) or v @ matrix,
+            torch.ones(1, n).double(),
+            torch.tensor(0.0).double(),
+        )
+    assert watch.n_unsolved == 1
+    assert len(calls) == 10 * n + 1 + 5  # updates, the true residual, the norm
+
+
+def test_a_system_has_at_most_ten_thousand_updates():
+    n = 10_100  # different eigenvalues, of which each takes an update
+    eigenvalues = 1e-6 + (1 - torch.linspace(0, np.pi, n).double().cos()[None]) / 2
+    calls = []
+    with watched(Watch()):
+        solve(
+            lambda v: calls.append(1) or eigenvalues * v,
+            torch.ones(1, n).double(),
+            torch.tensor(0.0).double(),
+        )
+    assert 10_000 < len(calls) < 10_010
+
+
 # ---------------------------------------------------------------------- estimators
 
 

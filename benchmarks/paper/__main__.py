@@ -16,7 +16,7 @@ from benchmarks.command_line import command_line
 from benchmarks.paper import claims, report, summary, tune
 from benchmarks.paper.run import Experiment, description
 from benchmarks.paper.settings import LPIPS_NET, PRESETS
-from benchmarks.record import RESULTS, load, save
+from benchmarks.record import RESULTS, load, save, update
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import lpips, mse, psnr, ssim
 
@@ -97,7 +97,7 @@ def run_table(args, experiment, loss):
         restored[name], costs = experiment.restored(name)
         quality = report.measured_quality(args.table, clean, restored[name], metrics_of(loss))
         found[name] = {**costs, "predict_ms": experiment.predict_ms(name), "quality": quality}
-    groups = np.unique(experiment.pictures.groups, return_inverse=True)[1].tolist()
+    groups = np.unique(experiment.pictures.groups, return_inverse=True)[1]
     results = {"groups": groups, "columns": found, "denoiser": denoiser_record(experiment)}
     settings = {
         "table": args.table,
@@ -132,6 +132,11 @@ def denoiser_record(experiment):
     }
 
 
+def _with(one, found):
+    """Return what was found with one more."""
+    return [*(found or []), one]
+
+
 def run_candidates(args, experiment):
     """Try the candidates of a table that were not tried before, then print them."""
     name = f"tuning{args.table}-{args.preset}-seed{args.seed}"
@@ -150,8 +155,8 @@ def run_candidates(args, experiment):
     with ThreadPoolExecutor(args.jobs) as pool:
         encoded = map(json.dumps, missing)
         for line in pool.map(partial(in_own_process, args, "--candidate"), encoded):
-            found.append(json.loads(line))
-            save(name, settings, found, args.device, args.results)
+            add = partial(_with, json.loads(line))
+            found = update(name, settings, add, args.device, args.results)
     tune.print_candidates(found)
 
 

@@ -34,7 +34,7 @@ def measured_quality(table, clean, restored, metrics):
     x = clean / 255
     return {
         task: {
-            name: np.round(values, _DIGITS[name]).tolist()
+            name: np.round(values, _DIGITS[name])
             for name, values in over_batches(chosen, [(x, z.astype(float))], (0.0, 1.0)).items()
         }
         for task, z in restored.items()

@@ -1,11 +1,10 @@
 """What the runs of all seeds found, table by table."""
 
-import json
-
 import numpy as np
 
 from benchmarks.paper.report import FORMATS, print_denoiser, published_figure
 from benchmarks.paper.settings import METRICS
+from benchmarks.record import read
 from skmetainv.model_selection import standard_error
 
 # Runs of one table differ in these settings alone.
@@ -29,7 +28,7 @@ def load_results(folder, preset):
     """
     found, common = {}, {}
     for file in sorted(folder.glob(f"table*-{preset}-seed*.json")):
-        record = json.loads(file.read_text())
+        record = read(file)
         settings, results = record["settings"], record["results"]
         own = {name: value for name, value in settings.items() if name not in _MAY_DIFFER}
         first = common.setdefault(settings["table"], own)

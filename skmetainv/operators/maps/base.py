@@ -78,7 +78,7 @@ class ForwardMap(nn.Module):
     def norm(self) -> torch.Tensor:
         """Return the largest singular value of the Jacobian at a fixed image.
 
-        That image is uniformly random in [0, 1]. Lanczos' method finds the value to better than one
+        That image is uniformly random in [0, 1]. Lanczos' method finds the value to a tenth of a
         percent, from products with ``J_A' J_A`` that are made of `vjp`.
 
         Returns
@@ -205,7 +205,7 @@ class LinearMap(ForwardMap):
     def norm(self) -> torch.Tensor:
         """Return the largest singular value, the largest over the images where masks vary.
 
-        By Lanczos' method on ``A' A`` from a fixed start, to better than one percent.
+        By Lanczos' method on ``A' A`` from a fixed start, to a tenth of a percent.
         """
         return self._largest_singular_value(self.normal, self._probe())
 
