@@ -167,7 +167,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         WeightsWarning
             See the class.
         """
-        return super().fit(X, y, X_val, y_val)
+        fitted: Self = super().fit(X, y, X_val, y_val)
+        return fitted
 
     def predict(
         self,
@@ -590,7 +591,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         first, copy = X[0][None] if _is_ragged(X) else X, clone(self)
         if image_shape is not None:
             copy.set_params(image_shape=image_shape)
-        return copy._fit(first, None, copy._untrained, look=False)
+        fitted: Self = copy._fit(first, None, copy._untrained, look=False)
+        return fitted
 
     def _problem(
         self,
