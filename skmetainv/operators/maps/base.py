@@ -328,7 +328,7 @@ class DataTerm:
     ----------
     whole : ForwardMap
         The map before its masks were read; `A` where none vary.
-    given : tensor of shape (batch, *image_shape) or None
+    given : tensor of shape (batch, channels, height, width) or None
         What another method restored from each measurement.
     """
 

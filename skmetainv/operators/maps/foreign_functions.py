@@ -252,10 +252,9 @@ def _checked(
     y: Any, name: str, x: torch.Tensor, call: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
     """Return a result that is a batch of the argument's precision, each image on its own."""
-    real = y.dtype.to_real() if isinstance(y, torch.Tensor) and y.is_complex() else None
     if (
         not isinstance(y, torch.Tensor)
-        or (real or y.dtype) != x.dtype.to_real()
+        or as_real(y).dtype != as_real(x).dtype
         or y.ndim < 2
         or len(y) != len(x)
     ):
