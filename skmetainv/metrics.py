@@ -282,7 +282,7 @@ def lpips(
 
 def _window(image: np.ndarray) -> int:
     """Return the side of the largest odd window that fits, of 11 at most."""
-    shortest = min(image.shape[:2])
+    shortest: int = min(image.shape[:2])
     return min(_SSIM_WINDOW, shortest - 1 + shortest % 2)
 
 

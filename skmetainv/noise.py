@@ -201,7 +201,7 @@ class Quantization(Noise):
                 "The 'low' parameter of Quantization must be less than 'high'. "
                 f"Got {self.low!r} and {self.high!r} instead."
             )
-        step = (self.high - self.low) / (2**self.n_bits - 1)
+        step: float = (self.high - self.low) / (2**self.n_bits - 1)
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
             level = ((y.clamp(self.low, self.high) - self.low) / step).round()

@@ -134,7 +134,8 @@ class ParameterObject(BaseEstimator):
                     f"The {part!r} parameter of {type(self).__name__} is {value!r}, which has no "
                     f"parameter {inner!r} to set. {self._parts_with(part, inner)}"
                 )
-        return super().set_params(**params)
+        super().set_params(**params)
+        return self
 
     def _parts_with(self, part: str, inner: str) -> str:
         """Return which objects to set first, such that `part` has the parameter `inner`."""

@@ -204,7 +204,7 @@ CASES = {
         MatrixOperator(matrix(4, 12, kind=complex), measurement_shape=(2, 2)), **OF_TWELVE
     ),
     "sparse_matrix": Case(
-        MatrixOperator(scipy.sparse.random(7, 12, 0.4, rng=np.random.default_rng(0))), **OF_TWELVE
+        MatrixOperator(scipy.sparse.random(7, 12, 0.4, random_state=0)), **OF_TWELVE
     ),
     "missing_of_complex_matrix": Case(
         MissingPixels(0.5) @ MatrixOperator(matrix(4, 12, kind=complex)), **OF_TWELVE

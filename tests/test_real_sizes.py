@@ -13,7 +13,7 @@ from skmetainv.operators import CompressedSensing, MatrixOperator, MissingPixels
 SIZE = 128
 N = SIZE * SIZE
 # Matrices of other sizes than the small ones' stand in for them.
-_SPARSE = scipy.sparse.random(N // 2, N, 4 / N, rng=np.random.default_rng(0))
+_SPARSE = scipy.sparse.random(N // 2, N, 4 / N, random_state=0)
 IN_PLACE = {
     "sparse_matrix": MatrixOperator(_SPARSE),
     "complex_sparse": MatrixOperator(_SPARSE.tocsr() * (1 + 2j)),

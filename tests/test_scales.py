@@ -240,7 +240,7 @@ def test_single_precision_is_worth_as_much_as_double(name):
         (Blur(100 / 9 * np.ones((3, 3)), boundary="reflect"), HQS(), 25),
         (255 * MultiCoilMRI(), HQS(), 23),
         (
-            MatrixOperator(490 * scipy.sparse.random(400, 576, 0.05, rng=np.random.default_rng(0))),
+            MatrixOperator(490 * scipy.sparse.random(400, 576, 0.05, random_state=0)),
             HQS(),
             20,
         ),

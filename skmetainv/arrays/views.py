@@ -99,8 +99,11 @@ def _is_of_tuples(X: Any) -> bool:
     """Whether the entries of a list or of a data set are tuples that begin with an image."""
     listed = isinstance(X, list | tuple) and len(X) > 0
     first = X[0] if listed else Sequence(X, "X").first if _is_sequence(X) else None
-    plain = list | tuple | Real | str
-    return isinstance(first, tuple) and len(first) > 0 and not isinstance(first[0], plain)
+    return (
+        isinstance(first, tuple)
+        and len(first) > 0
+        and not isinstance(first[0], list | tuple | Real | str)
+    )
 
 
 def _is_sequence(X: Any) -> bool:
@@ -241,7 +244,8 @@ class Single:
 
     def __getitem__(self, indices: Any) -> np.ndarray:
         rows = taken(self.image, np.arange(len(self.image)))
-        return np.asanyarray(rows)[np.newaxis][indices]
+        image: np.ndarray = np.asanyarray(rows)[np.newaxis][indices]
+        return image
 
 
 def has_mask(X: Any) -> bool:
@@ -265,7 +269,8 @@ class MaskedView:
         return int(self.shape[0])
 
     def __getitem__(self, indices: Any) -> np.ndarray:
-        return self.array[indices].astype(np.float64).filled(np.nan)
+        filled: np.ndarray = self.array[indices].astype(np.float64).filled(np.nan)
+        return filled
 
 
 class RealView:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 _REDUCED, _MASK = 1, 4  # bits of a TIFF page's NewSubfileType
@@ -241,7 +242,7 @@ def _ppm_maximum(picture: ImageFile.ImageFile) -> int:
     return int(arguments[-1]) if scaled and arguments else 255
 
 
-def _ppm_values(file: Path, picture: ImageFile.ImageFile) -> np.ndarray:
+def _ppm_values(file: Path, picture: ImageFile.ImageFile) -> NDArray[np.uint16]:
     """Return the colours of a PPM, as parts of 65535, as Pillow returns a PGM's gray levels."""
     codec, _, offset, _ = picture.tile[0]
     maximum, count = _ppm_maximum(picture), 3 * picture.width * picture.height
@@ -252,4 +253,5 @@ def _ppm_values(file: Path, picture: ImageFile.ImageFile) -> np.ndarray:
     else:
         numbers = np.fromfile(file, ">u2", count, offset=offset)
     values = numbers.reshape(picture.height, picture.width, 3)
-    return np.rint(values * (65535 / maximum)).astype(np.uint16)
+    levels: NDArray[np.uint16] = np.rint(values * (65535 / maximum)).astype(np.uint16)
+    return levels

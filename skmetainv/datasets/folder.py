@@ -250,13 +250,14 @@ def _sides(size: Any) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _number_type(dtype: Any) -> np.dtype:
+def _number_type(dtype: Any) -> np.dtype[Any]:
     try:
         name = np.dtype(dtype).name
     except TypeError:
         name = dtype
     check_parameter("dtype", name, _CONSTRAINTS["dtype"], "ImageFolder")
-    return np.dtype(name)
+    checked: np.dtype[Any] = np.dtype(name)
+    return checked
 
 
 def _colour(background: Any) -> tuple[float, float, float]:

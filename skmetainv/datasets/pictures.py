@@ -9,12 +9,14 @@ from typing import BinaryIO
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from skmetainv.datasets import deep
 
 _FORMATS = ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
 _OF_THE_SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+Floats = NDArray[np.float64]
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, Pillow's
 
 
@@ -209,9 +211,7 @@ def _n_frames(picture: Image.Image) -> int:
     return int(picture.n_frames)  # type: ignore[attr-defined]
 
 
-def _over(
-    values: np.ndarray, alpha: np.ndarray, premultiplied: bool, background: np.ndarray
-) -> np.ndarray:
+def _over(values: Floats, alpha: Floats, premultiplied: bool, background: Floats) -> Floats:
     """Return colours over the background; gray ones stay gray over a gray one."""
     if values.ndim == 2 and (background == background[0]).all():
         background = background[0]

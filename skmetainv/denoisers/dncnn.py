@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from skmetainv.denoisers.learned import LearnedDenoiser, Network
+from skmetainv.denoisers.learned import LearnedDenoiser
+from skmetainv.denoisers.network import Network
 from skmetainv.denoisers.published import Published
 from skmetainv.denoisers.spectral import limit_norm
 from skmetainv.denoisers.stacks import Convolution, read_stack
@@ -250,5 +251,5 @@ class _DnCNN(Network):
         z = x
         if self.takes_noise_level:
             z = torch.cat([x, noise_level.expand(len(x), 1, *x.shape[2:])], dim=1)
-        out = self.model(z)
+        out: torch.Tensor = self.model(z)
         return x - out if self.residual else out

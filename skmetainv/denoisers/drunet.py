@@ -163,7 +163,8 @@ class _DRUNet(Network):
         z = self.m_up3(self.m_body(x4) + x4)
         z = self.m_up2(z + x3)
         z = self.m_up1(z + x2)
-        return self.m_tail(z + x1)[..., :height, :width]
+        denoised: torch.Tensor = self.m_tail(z + x1)
+        return denoised[..., :height, :width]
 
 
 class _ResidualBlock(nn.Module):
@@ -172,7 +173,8 @@ class _ResidualBlock(nn.Module):
         self.res = nn.Sequential(_conv(n, n), nn.ReLU(inplace=True), _conv(n, n))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.res(x)
+        residual: torch.Tensor = self.res(x)
+        return x + residual
 
 
 def _blocks(n: int, n_blocks: int) -> list[nn.Module]:
@@ -180,12 +182,21 @@ def _blocks(n: int, n_blocks: int) -> list[nn.Module]:
 
 
 def _conv(n_in: int, n_out: int) -> nn.Module:
-    return skip_init(nn.Conv2d, n_in, n_out, 3, padding=1, bias=False, dtype=torch.float64)
+    conv: nn.Module = skip_init(
+        nn.Conv2d, n_in, n_out, 3, padding=1, bias=False, dtype=torch.float64
+    )
+    return conv
 
 
 def _down(n_in: int, n_out: int) -> nn.Module:
-    return skip_init(nn.Conv2d, n_in, n_out, 2, stride=2, bias=False, dtype=torch.float64)
+    conv: nn.Module = skip_init(
+        nn.Conv2d, n_in, n_out, 2, stride=2, bias=False, dtype=torch.float64
+    )
+    return conv
 
 
 def _up(n_in: int, n_out: int) -> nn.Module:
-    return skip_init(nn.ConvTranspose2d, n_in, n_out, 2, stride=2, bias=False, dtype=torch.float64)
+    conv: nn.Module = skip_init(
+        nn.ConvTranspose2d, n_in, n_out, 2, stride=2, bias=False, dtype=torch.float64
+    )
+    return conv

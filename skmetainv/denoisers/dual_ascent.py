@@ -45,7 +45,8 @@ def dual_ascent(u: torch.Tensor, n_iter: int) -> torch.Tensor:
     Beck and Teboulle, "Fast gradient-based algorithms for constrained total variation image
     denoising and deblurring problems", IEEE Transactions on Image Processing, 2009.
     """
-    return _Ascent.apply(u, n_iter, u.requires_grad and torch.is_grad_enabled())[0]
+    last: torch.Tensor = _Ascent.apply(u, n_iter, u.requires_grad and torch.is_grad_enabled())[0]
+    return last
 
 
 class _Projections(NamedTuple):
@@ -193,7 +194,7 @@ def _forth(
     u: torch.Tensor, n_iter: int, project: Callable[[int, torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
     """Return the last ``p``, with the projections or, of differences, with their derivatives."""
-    p, q = u.new_zeros(2, 2, *u.shape)
+    p, q = torch.unbind(u.new_zeros(2, 2, *u.shape))
     step = _Step(u, q)
     for k, momentum in enumerate(_momenta(n_iter)):
         step()

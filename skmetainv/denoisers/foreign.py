@@ -78,8 +78,11 @@ def understood(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) 
 
 def checked(denoised: Any, x: torch.Tensor) -> torch.Tensor:
     """Return what a function gives of images, if it is images of the same shape."""
-    is_tensor = isinstance(denoised, torch.Tensor)
-    if is_tensor and denoised.shape == x.shape and denoised.is_floating_point():
+    if (
+        isinstance(denoised, torch.Tensor)
+        and denoised.shape == x.shape
+        and denoised.is_floating_point()
+    ):
         return denoised
     raise NotDenoisedError(
         f"A denoiser must give images of the shape that it takes, {tuple(x.shape)}, in floating "

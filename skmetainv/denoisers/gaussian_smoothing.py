@@ -68,4 +68,5 @@ class _GaussianSmoothing(ClassicalModule):
         omega = 2 * math.pi * (down[:, None].square() + along.square()).sqrt()
         transfer = torch.exp(-(self.scale * noise_level * omega).square() / 2)
         spectrum = torch.fft.rfft2(mirrored) * transfer
-        return torch.fft.irfft2(spectrum, s=mirrored.shape[-2:])[..., :height, :width]
+        smoothed: torch.Tensor = torch.fft.irfft2(spectrum, s=mirrored.shape[-2:])
+        return smoothed[..., :height, :width]

@@ -154,7 +154,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         WeightsWarning
             See the class.
         """
-        return super().fit(X, y, X_val, y_val)
+        fitted: Self = super().fit(X, y, X_val, y_val)
+        return fitted
 
     def predict(
         self,

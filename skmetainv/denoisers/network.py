@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -33,6 +33,11 @@ class Network(nn.Module):
     autocasts = True
     gain = 2**0.5
     extent: Extent
+
+    if TYPE_CHECKING:  # torch.nn.Module's returns Any
+
+        def __call__(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+            """Return what `forward` does."""
 
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
         """Return denoised images.
@@ -66,9 +71,8 @@ class LearnedModule(DenoiserModule):
         self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return denoised images, see `DenoiserModule.forward`."""
-        level: Any = (self.noise_level if noise_level is None else noise_level) / self.width
-        if self.takes_noise_level:
-            level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
+        level = (self.noise_level if noise_level is None else noise_level) / self.width
+        level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
         if (self.low, self.width) == (0.0, 1.0):
             return self.network(x, level).to(x.dtype)
         denoised = self.network((x - self.low) / self.width, level).to(x.dtype)

@@ -131,7 +131,7 @@ class _Wavelet(ClassicalModule):
         threshold = self.scale * noise_level
         coarse, *details = ptwt.wavedec2(x, self.wavelet, level=self.level, mode=self.mode)
         shrunk = [type(d)(*(_soft(c, threshold) for c in d)) for d in details]
-        result = ptwt.waverec2((coarse, *shrunk), self.wavelet)
+        result: torch.Tensor = ptwt.waverec2((coarse, *shrunk), self.wavelet)
         return result[..., : x.shape[-2], : x.shape[-1]]
 
 

@@ -35,7 +35,9 @@ def norm_bound(weight: torch.Tensor) -> torch.Tensor:
     Delattre, Barthelemy, Araujo and Allauzen, "Efficient bound of Lipschitz constant for
     convolutional layers by Gram iteration", ICML 2023.
     """
-    F = torch.fft.rfft2(weight, s=(_FREQUENCIES, _FREQUENCIES)).permute(2, 3, 0, 1).flatten(0, 1)
+    F: torch.Tensor = (
+        torch.fft.rfft2(weight, s=(_FREQUENCIES, _FREQUENCIES)).permute(2, 3, 0, 1).flatten(0, 1)
+    )
     if F.shape[1] < F.shape[2]:
         F = F.mT
     gram = F.mH @ F
@@ -46,10 +48,9 @@ def norm_bound(weight: torch.Tensor) -> torch.Tensor:
         log_scale = 2 * (log_scale + size.log())
         gram = gram @ gram
     trace = gram.diagonal(dim1=1, dim2=2).real.sum(1)
-    largest = ((log_scale + trace.log()) / 2 ** (_SQUARINGS + 1)).max().exp()
-    return largest / math.prod(
-        math.cos(math.pi * (n // 2) / _FREQUENCIES) for n in weight.shape[2:]
-    )
+    largest: torch.Tensor = ((log_scale + trace.log()) / 2 ** (_SQUARINGS + 1)).max().exp()
+    between = math.prod(math.cos(math.pi * (n // 2) / _FREQUENCIES) for n in weight.shape[2:])
+    return largest / between
 
 
 def limit_norm(weight: torch.Tensor, largest: float) -> None:

@@ -132,7 +132,7 @@ class LinearReconstructor(Reconstructor):
         The share of the stationary covariance.
     flips_ : bool
         Whether mirrored images were counted.
-    noise_variance_ : ndarray of shape measurement_shape_
+    noise_variance_ : ndarray of shape `measurement_shape_`
         The variance of the noise.
     operator_ : Operator
         A copy of the parameter.

@@ -117,7 +117,8 @@ class LPIPS(Loss):
                     f"{x.shape[2]} x {x.shape[3]} instead, which upsample=True would enlarge."
                 )
             target = filled(x, target, observed)
-            return network_like(x.device, x.dtype)(prepared(x), prepared(target)).flatten()
+            distances: torch.Tensor = network_like(x.device, x.dtype)(prepared(x), prepared(target))
+            return distances.flatten()
 
         return criterion
 

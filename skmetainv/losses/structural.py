@@ -65,7 +65,7 @@ def _similarity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     m_x, m_t, xx, tt, xt = _windowed(torch.stack([x, t, x * x, t * t, x * t]))
     c_xt, variances = xt - m_x * m_t, xx - m_x**2 + tt - m_t**2
     luminance = (2 * m_x * m_t + _K1**2) / (m_x**2 + m_t**2 + _K1**2)
-    similarity = luminance * (2 * c_xt + _K2**2) / (variances + _K2**2)
+    similarity: torch.Tensor = luminance * (2 * c_xt + _K2**2) / (variances + _K2**2)
     height, width = x.shape[2:]
     border = min(_RADIUS, (min(height, width) - 1) // 2)
     return similarity[..., border : height - border, border : width - border]

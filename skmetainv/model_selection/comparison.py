@@ -354,7 +354,8 @@ def n_weights(estimator: Any) -> int:
             kept.append(dict(part.named_parameters()))
     start = None if init is None else residual_of(init)
     of_start = 0 if start is None else n_weights(start)
-    return of_start + sum(math.prod(w.shape) for weights in kept for w in weights.values())
+    own_weights: int = sum(math.prod(w.shape) for weights in kept for w in weights.values())
+    return of_start + own_weights
 
 
 def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...]) -> None:

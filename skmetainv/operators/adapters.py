@@ -27,6 +27,7 @@ from skmetainv.operators.maps.foreign import (
 from skmetainv.operators.maps.foreign_functions import (
     NO_DERIVATIVE,
     Understood,
+    as_real,
     convert,
     in_each_precision,
     understood,
@@ -349,7 +350,7 @@ class DeepInverseOperator(_Adapter):
             y = physics.A(x)
             back = physics.A_adjoint(y) if hasattr(physics, "A_adjoint") else x
             for part in [back, y] if isinstance(y, torch.Tensor) else [back, *y]:
-                if part.dtype.to_real() != dtype:
+                if as_real(part).dtype != dtype:
                     raise TypeError(f"of images in {dtype} it computes {part.dtype}.")
             if back.shape != x.shape:
                 raise ValueError(f"`A_adjoint` gives images of shape {tuple(back.shape[1:])}.")

@@ -5,7 +5,7 @@ from numbers import Real
 from typing import cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.convolutions import PAD_MODES, convolution
@@ -157,7 +157,7 @@ class MotionBlur(_Convolution):
     }
 
     @property
-    def kernel(self) -> np.ndarray:  # type: ignore[override]
+    def kernel(self) -> NDArray[np.float64]:  # type: ignore[override]
         """The kernel, an array of odd shape with sum 1."""
         n_points = 16 * int(np.ceil(self.length)) + 1
         along = np.linspace(-self.length / 2, self.length / 2, n_points)
@@ -172,11 +172,13 @@ class MotionBlur(_Convolution):
                 inside = weight > 0
                 at = (i[inside].astype(int) + reach[0], j[inside].astype(int) + reach[1])
                 np.add.at(kernel, at, weight[inside])
-        return kernel / kernel.sum()
+        scaled: NDArray[np.float64] = kernel / kernel.sum()
+        return scaled
 
 
-def gaussian_kernel(sigma: float, truncate: float) -> np.ndarray:
+def gaussian_kernel(sigma: float, truncate: float) -> NDArray[np.float64]:
     """Return the samples of a Gaussian of sum 1, its centre in the middle."""
     radius = int(truncate * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return kernel / kernel.sum()
+    scaled: NDArray[np.float64] = kernel / kernel.sum()
+    return scaled

@@ -7,6 +7,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from skmetainv.operators.blur import gaussian_kernel
 from skmetainv.operators.maps.base import LinearMap, Shape
@@ -85,20 +86,22 @@ class Downsampling(Operator):
         return SeparableMap(image_shape, [None, *matrices])
 
 
-def _gaussian(n: int, factor: int) -> np.ndarray:
+def _gaussian(n: int, factor: int) -> NDArray[np.float64]:
     if factor == 1:
         return np.eye(n)
     blur = convolution_matrix(n, gaussian_kernel((factor - 1) / 2, truncate=4.0), "reflect")
     middle = np.zeros(factor)  # one pixel, or the two beside the centre
     middle[(factor - 1) // 2] += 0.5
     middle[factor // 2] += 0.5
-    return np.kron(np.eye(n // factor), middle) @ blur
+    matrix: NDArray[np.float64] = np.kron(np.eye(n // factor), middle) @ blur
+    return matrix
 
 
-def _bicubic(n: int, factor: int) -> np.ndarray:
+def _bicubic(n: int, factor: int) -> NDArray[np.float64]:
     centres = (np.arange(n // factor) + 0.5) * factor - 0.5
     t = np.abs(centres[:, np.newaxis] - np.arange(n)) / factor
     near = (1.5 * t - 2.5) * t**2 + 1
     far = ((-0.5 * t + 2.5) * t - 4) * t + 2
     weights = np.where(t < 1, near, np.where(t < 2, far, 0))
-    return weights / weights.sum(axis=1, keepdims=True)
+    matrix: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return matrix

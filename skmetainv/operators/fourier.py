@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.fourier import CoilMap, FourierMap
@@ -228,7 +229,7 @@ def _spokes(size: Shape, n_spokes: int) -> np.ndarray:
     return mask
 
 
-def _simulated_coils(n_coils: int, size: Shape) -> np.ndarray:
+def _simulated_coils(n_coils: int, size: Shape) -> NDArray[np.complex128]:
     """Return maps of coils on a circle, shape (coils, height, width)."""
     rows, columns = (np.arange(n) - (n - 1) / 2 for n in size)
     angles = 2 * np.pi * np.arange(n_coils) / n_coils
@@ -236,7 +237,8 @@ def _simulated_coils(n_coils: int, size: Shape) -> np.ndarray:
     down = rows[:, np.newaxis] - radius * np.sin(angles)[:, np.newaxis, np.newaxis]
     right = columns - radius * np.cos(angles)[:, np.newaxis, np.newaxis]
     maps = (right + 1j * down) / (right**2 + down**2)
-    return maps / np.sqrt((np.abs(maps) ** 2).sum(axis=0))
+    scaled: NDArray[np.complex128] = maps / np.sqrt((np.abs(maps) ** 2).sum(axis=0))
+    return scaled
 
 
 def _given_coils(maps: np.ndarray, size: Shape) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 from numbers import Real
-from typing import Any
 
 import torch
 
@@ -133,7 +132,7 @@ class _MagnitudeMap(ForwardMap):
         self.B, self.of_complex = B, of_complex
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        measured: Any = self.B(x)
+        measured = self.B(x)
         if not self.of_complex:
             return measured.abs()
         intensity = measured.square().sum(-1)

@@ -315,7 +315,7 @@ class Stack(Operator):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, with `deep` those of every operator by its place."""
-        params = super().get_params(deep=False)
+        params: dict[str, Any] = super().get_params(deep=False)
         if deep:
             for place, operator in enumerate(self.operators):
                 params[str(place)] = operator

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.fft
 import scipy.linalg
 import torch
+from numpy.typing import NDArray
 
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.bases import Basis
@@ -153,9 +154,10 @@ class SubsampledTransformMap(DiagonalGramMap):
         return self.signs * self.transform.transposed(coefficients)
 
 
-def cosine_matrix(n: int) -> np.ndarray:
+def cosine_matrix(n: int) -> NDArray[np.float64]:
     """Return the orthonormal discrete cosine transform of type II."""
-    return scipy.fft.dct(np.eye(n), axis=0, norm="ortho")
+    matrix: NDArray[np.float64] = scipy.fft.dct(np.eye(n), axis=0, norm="ortho")
+    return matrix
 
 
 def hadamard_matrix(n: int) -> np.ndarray:

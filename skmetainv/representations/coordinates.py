@@ -78,7 +78,7 @@ class CoordinateModule(ConditionedModule):
 
     def by_layer(self, modulation: torch.Tensor) -> Sequence[torch.Tensor]:
         """Split values for all hidden units, (..., n_hidden * width), into (..., 1, width)."""
-        return modulation.unflatten(-1, (self.n_hidden, 1, self.width)).unbind(-3)
+        return torch.unflatten(modulation, -1, (self.n_hidden, 1, self.width)).unbind(-3)
 
     def image(self, weights: Weights, features: torch.Tensor | None) -> torch.Tensor:
         """Return the images, nominally in [-1, 1], see `ConditionedModule.image`."""

@@ -266,7 +266,10 @@ def _distances(before: State, after: State, scales: tuple[float, ...]) -> list[f
 
 
 def _lengths(x: torch.Tensor) -> list[float]:
-    return torch.linalg.vector_norm(x.detach(), dim=tuple(range(1, x.ndim))).tolist()
+    lengths: list[float] = torch.linalg.vector_norm(
+        x.detach(), dim=tuple(range(1, x.ndim))
+    ).tolist()
+    return lengths
 
 
 def _ratios(lengths: list[float], sizes: list[float]) -> list[float]:

@@ -118,7 +118,8 @@ class _Matched(Numbers):
         self.weight = weight
 
     def factor(self, k: int) -> float | torch.Tensor:
-        return self.weight * (self.measurement_noise / self.noise_level(k)) ** 2
+        level: float | torch.Tensor = self.noise_level(k)
+        return self.weight * (self.measurement_noise / level) ** 2
 
 
 class _HQS(IterativeSolver):

@@ -81,4 +81,7 @@ class Prior(nn.Module):
 
     def forward(self, x: torch.Tensor, k: int) -> torch.Tensor:
         """Return the images `x`, denoised at the noise level of update `k`."""
-        return self.denoiser(x, None if self.noise_level is None else self.noise_level(k))
+        denoised: torch.Tensor = self.denoiser(
+            x, None if self.noise_level is None else self.noise_level(k)
+        )
+        return denoised

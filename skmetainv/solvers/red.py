@@ -102,7 +102,8 @@ class RED(PriorSolver):
         prior = self._prior(image_shape, schedules.pop("noise_level", None))
         if self.method == "steepest_descent" and self.step_size is None:
             schedules["step_size"] = _Stable(schedules["step_size"], schedules["rho"])
-        return _METHODS[self.method](self.n_iter, prior, **schedules)
+        solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **schedules)
+        return solver
 
 
 class _Stable(nn.Module):
@@ -113,7 +114,8 @@ class _Stable(nn.Module):
         self.share, self.rho = share, rho
 
     def forward(self, k: int, of: HasNorm) -> float | torch.Tensor:
-        return self.share(k) / (squared_norm(of) + self.rho(k, of))
+        step_size: float | torch.Tensor = self.share(k) / (squared_norm(of) + self.rho(k, of))
+        return step_size
 
     def __len__(self) -> int:
         return len(self.rho)

@@ -100,7 +100,7 @@ class Schedule(Numbers):
 
     def __init__(self, values: float | Sequence[float], learnable: bool, power: int = 0):
         super().__init__(power)
-        numbers = torch.atleast_1d(torch.as_tensor(values, dtype=torch.float64))
+        numbers = torch.as_tensor(values, dtype=torch.float64).reshape(-1)
         self.values: list[float] = numbers.tolist()
         self.logarithm = nn.Parameter(numbers.log()) if learnable else None
 
@@ -148,6 +148,12 @@ def _scale(
         own.copy_(before + power * math.log(8))
 
 
+def _is_positive(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, Real) and 0 < float(value) < np.inf
+
+
 def check_schedule(
     values: Any, n_iter: int, name: str, owner: str, *, or_auto: bool = False
 ) -> None:
@@ -174,9 +180,7 @@ def check_schedule(
     numbers = [values] if isinstance(values, Real) else values
     also = ", or 'auto'" if or_auto else ""
     sequence = isinstance(numbers, list | tuple | np.ndarray) and np.ndim(numbers) == 1
-    if not sequence or not all(
-        isinstance(v, Real) and v is not True and 0 < float(v) < np.inf for v in numbers
-    ):
+    if not sequence or not all(_is_positive(v) for v in numbers):
         raise ValueError(
             f"The {name!r} parameter of {owner} must be a positive number, or a sequence of them, "
             f"one per update{also}. Got {values!r} instead."

@@ -218,7 +218,7 @@ class TrainingLoop:
             )
             (n_all, n_bad, *n_with), total = summed[: len(told)].tolist(), summed[len(told) :]
             finite, n_all = not n_bad, int(n_all)
-            parts = (total / n_all).split([p.numel() for p in parameters])
+            parts = torch.split(total / n_all, [p.numel() for p in parameters])
             for p, part, has in zip(parameters, parts, n_with, strict=True):
                 p.grad = part.reshape(p.shape) if has else None
             gradients = [p.grad for p in parameters if p.grad is not None]

@@ -91,7 +91,8 @@ def told_by_first(make: Callable[[], T]) -> T:
     dist.broadcast_object_list(told, src=0)
     if told[1] is not None:
         raise told[1]
-    return told[0]
+    made: T = told[0]
+    return made
 
 
 def told_by_all(message: T) -> list[T]:

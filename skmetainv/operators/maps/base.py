@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from skmetainv.operators.maps.lanczos import largest_eigenvalue
 from skmetainv.operators.maps.normal_equations import solve
 
 Shape = tuple[int, ...]
+Conversion = Callable[[torch.Tensor], torch.Tensor]
 
 # Up to this many entries a matrix is worth writing down.
 _DENSE_ENTRIES = 2**22
@@ -49,6 +50,11 @@ class ForwardMap(nn.Module):
     missing_value: float = 0.0
     if_linear: str = ""
 
+    if TYPE_CHECKING:  # torch.nn.Module's returns Any
+
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            """Return what `forward` does."""
+
     def __init__(
         self,
         image_shape: Shape,
@@ -60,12 +66,13 @@ class ForwardMap(nn.Module):
         self.image_shape = tuple(image_shape)
         self.measurement_shape = tuple(measurement_shape)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> ForwardMap:
+    def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
         """Move and convert what the map holds; complex numbers stay complex.
 
         `torch.nn.Module.to` drops their imaginary parts when it converts to a real type.
         """
-        return super()._apply(keeping_complex(fn), recurse)
+        super()._apply(keeping_complex(fn), recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``, shape ``(batch, *measurement_shape)``."""
@@ -233,7 +240,7 @@ class LinearMap(ForwardMap):
             return solve(self.normal, self.adjoint(y), y.new_tensor(rho))
         matrix = self.explicit()
         rounding = max(matrix.shape[1:]) * torch.finfo(matrix.dtype).eps
-        inverse = torch.linalg.pinv(matrix, rtol=max(rcond, rounding))
+        inverse: torch.Tensor = torch.linalg.pinv(matrix, rtol=max(rcond, rounding))
         return (inverse.to(y) @ y.flatten(1)[..., None]).reshape(-1, *self.image_shape)
 
     def explicit(self) -> torch.Tensor:
@@ -296,7 +303,7 @@ def pulled_back(
     return torch.autograd.grad(y, x, v, create_graph=torch.is_grad_enabled())[0]
 
 
-def keeping_complex(fn: Any) -> Any:
+def keeping_complex(fn: Conversion) -> Conversion:
     """Return a conversion of real tensors that converts complex ones part by part."""
 
     def convert(t: torch.Tensor) -> torch.Tensor:
@@ -321,7 +328,7 @@ class DataTerm:
     ----------
     whole : ForwardMap
         The map before its masks were read; `A` where none vary.
-    given : tensor of shape (batch, *image_shape) or None
+    given : tensor of shape (batch, channels, height, width) or None
         What another method restored from each measurement.
     """
 

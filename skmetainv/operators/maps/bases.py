@@ -39,11 +39,13 @@ class FourierBasis(Basis):
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Return the coefficients, shape ``(..., height, width // 2 + 1)``, complex."""
-        return torch.fft.rfft2(x, norm="ortho")
+        coefficients: torch.Tensor = torch.fft.rfft2(x, norm="ortho")
+        return coefficients
 
     def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the real image of half a spectrum."""
-        return torch.fft.irfft2(coefficients, s=self.size, norm="ortho")
+        x: torch.Tensor = torch.fft.irfft2(coefficients, s=self.size, norm="ortho")
+        return x
 
     def is_same(self, other: Basis) -> bool:
         """Whether two objects are one basis."""

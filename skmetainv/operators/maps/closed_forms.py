@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from skmetainv.operators.maps.base import LinearDataTerm, LinearMap, Shape
@@ -62,7 +60,7 @@ class DiagonalNormalDataTerm(LinearDataTerm):
 
     def __init__(self, A: DiagonalNormalMap, y: torch.Tensor):
         super().__init__(A, y)
-        self._last: tuple[float | None, Any] = (None, None)
+        self._last: tuple[float, torch.Tensor] | None = None
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
         """Return ``B' diag(1 / (power + rho)) B (A' y + rho z)``, see `LinearDataTerm.prox`."""
@@ -76,7 +74,7 @@ class DiagonalNormalDataTerm(LinearDataTerm):
         """
         if isinstance(rho, torch.Tensor):
             return (1 / (self.A.power + rho)).to(dtype)
-        if self._last[0] != rho:
+        if self._last is None or self._last[0] != rho:
             self._last = rho, (1 / (self.A.power + rho)).to(dtype)
         return self._last[1]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
 from skmetainv.operators.maps.base import LinearMap, Shape
@@ -13,13 +14,15 @@ from skmetainv.operators.maps.bases import FourierBasis
 from skmetainv.operators.maps.closed_forms import DiagonalMap
 from skmetainv.operators.maps.separable import SeparableMap
 
+Floats = NDArray[np.float64]
+
 # numpy.pad's names of the boundaries that pad.
 PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
 # Up to this many rows and columns the matrices of a separable kernel are worth decomposing.
 _SEPARABLE_SIDE = 1024
 
 
-def convolution(image_shape: Shape, kernel: np.ndarray, boundary: str) -> LinearMap:
+def convolution(image_shape: Shape, kernel: Floats, boundary: str) -> LinearMap:
     """Return ``A x = k * x``, with a closed form where the boundary or the kernel has one.
 
     Parameters
@@ -47,7 +50,7 @@ def convolution(image_shape: Shape, kernel: np.ndarray, boundary: str) -> Linear
     return SeparableMap(image_shape, [None, *(torch.from_numpy(M) for M in matrices)])
 
 
-def circular_convolution(image_shape: Shape, period: np.ndarray) -> DiagonalMap:
+def circular_convolution(image_shape: Shape, period: Floats) -> DiagonalMap:
     """Return the convolution with one period of a kernel, its origin at index (0, 0)."""
     spectrum = torch.fft.rfft2(torch.from_numpy(period))
     turned = np.roll(period[::-1, ::-1], 1, axis=(0, 1))
@@ -57,7 +60,7 @@ def circular_convolution(image_shape: Shape, period: np.ndarray) -> DiagonalMap:
     )
 
 
-def one_period(kernel: np.ndarray, size: Shape) -> np.ndarray:
+def one_period(kernel: Floats, size: Shape) -> Floats:
     """Return a kernel wrapped around an image of `size`, its origin at index (0, 0)."""
     rows, columns = (
         (np.arange(n) - n // 2) % period for n, period in zip(kernel.shape, size, strict=True)
@@ -67,7 +70,7 @@ def one_period(kernel: np.ndarray, size: Shape) -> np.ndarray:
     return period
 
 
-def separate(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def separate(kernel: Floats) -> tuple[Floats, Floats] | None:
     """Return the column and the row whose outer product a kernel is, None if it is none."""
     U, S, Vh = np.linalg.svd(kernel, full_matrices=False)
     if S[1:].max(initial=0.0) > 1e-13 * S[0]:
@@ -75,11 +78,12 @@ def separate(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return S[0] * U[:, 0], Vh[0]
 
 
-def convolution_matrix(n: int, kernel: np.ndarray, boundary: str) -> np.ndarray:
+def convolution_matrix(n: int, kernel: Floats, boundary: str) -> Floats:
     """Return the matrix of a convolution of `n` values, under any boundary."""
     if boundary == "circular":
         period = one_period(kernel[:, np.newaxis], (n, 1))[:, 0]
-        return period[(np.arange(n)[:, np.newaxis] - np.arange(n)) % n]
+        circulant: Floats = period[(np.arange(n)[:, np.newaxis] - np.arange(n)) % n]
+        return circulant
     sources = _sources(n, len(kernel), boundary)
     # row i of a convolution has the kernel, turned, over the padded values i, i + 1, ...
     n_out = len(sources) - len(kernel) + 1
@@ -89,14 +93,16 @@ def convolution_matrix(n: int, kernel: np.ndarray, boundary: str) -> np.ndarray:
     return matrix[:, :n]
 
 
-def _sources(n: int, n_kernel: int, boundary: str) -> np.ndarray:
+def _sources(n: int, n_kernel: int, boundary: str) -> NDArray[np.intp]:
     """Return which of `n` values each padded one is a copy of; `n` stands for zero."""
     if boundary == "valid":
         return np.arange(n)
     margin = ((n_kernel - 1) // 2, n_kernel // 2)
     if boundary == "zero":
         return np.pad(np.arange(n), margin, constant_values=n)
-    return np.pad(np.arange(n), margin, mode=PAD_MODES[boundary])  # type: ignore[call-overload]
+    mode: Any = PAD_MODES[boundary]
+    copied: NDArray[np.intp] = np.pad(np.arange(n), margin, mode=mode)
+    return copied
 
 
 class PaddedConvolution(LinearMap):
@@ -114,10 +120,10 @@ class PaddedConvolution(LinearMap):
         See `skmetainv.operators.Blur`.
     """
 
-    padding: Any
+    padding: Any  # a torch.nn.ModuleList, whose entries have no type
     transform: torch.Tensor
 
-    def __init__(self, image_shape: Shape, kernel: np.ndarray, boundary: str):
+    def __init__(self, image_shape: Shape, kernel: Floats, boundary: str):
         channels, *size = image_shape
         valid = boundary == "valid"
         pairs = list(zip(size, kernel.shape, strict=True))
@@ -139,9 +145,9 @@ class PaddedConvolution(LinearMap):
         """Return ``k * pad(x)``."""
         for pad in self.padding:
             x = pad(x)
-        coefficients = torch.fft.rfft2(x, s=self._size) * self.transform
+        coefficients: torch.Tensor = torch.fft.rfft2(x, s=self._size) * self.transform
         (top, left), (height, width) = self._first, self.measurement_shape[1:]
-        around = torch.fft.irfft2(coefficients, s=self._size)
+        around: torch.Tensor = torch.fft.irfft2(coefficients, s=self._size)
         return around[..., top : top + height, left : left + width]
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
@@ -150,7 +156,7 @@ class PaddedConvolution(LinearMap):
         y = torch.nn.functional.pad(y, (left, 0, top, 0))
         transform = self.transform.conj()
         coefficients = torch.fft.rfft2(y, s=self._size) * transform
-        x = torch.fft.irfft2(coefficients, s=self._size)[..., :height, :width]
+        x: torch.Tensor = torch.fft.irfft2(coefficients, s=self._size)[..., :height, :width]
         for pad in reversed(self.padding):
             x = pad.adjoint(x)
         return x
@@ -176,6 +182,6 @@ class _Padding(torch.nn.Module):
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         lengths = (len(self.before), self.n, len(self.after))
-        before, x, after = y.split(lengths, dim=self.axis)
+        before, x, after = torch.split(y, list(lengths), dim=self.axis)
         x = x.index_add(self.axis, self.before, before)
         return x.index_add(self.axis, self.after, after)

@@ -174,7 +174,7 @@ class PhysicsMap(OneType, ForwardMap):
         y = self.in_own_type(y)
         lengths = [math.prod(shape) for shape in self.shapes]
         parts = zip(
-            y.flatten(1).split(lengths, dim=1), self.shapes, self.complex_parts, strict=True
+            torch.split(y.flatten(1), lengths, dim=1), self.shapes, self.complex_parts, strict=True
         )
         own = [
             torch.view_as_complex(part.reshape(-1, *shape).clone())  # at an even offset
@@ -204,7 +204,7 @@ class LinearPhysicsMap(PhysicsMap, LinearMap):
         return PhysicsMap.forward(self, x)
 
     def _back(self, y: torch.Tensor) -> torch.Tensor:
-        back = self.physics.A_adjoint(self.parted(y))
+        back: torch.Tensor = self.physics.A_adjoint(self.parted(y))
         return back.real.to(y.dtype)
 
 
@@ -227,8 +227,9 @@ class DecomposableDataTerm(LinearDataTerm):
         s = torch.as_tensor(physics.mask)
         s = s if s.is_complex() else s.to(z.dtype)
         if isinstance(rho, torch.Tensor) and rho.ndim:
-            beside: Any = rho.reshape(-1, *[1] * (max(s.ndim, 4) - 1))
+            beside: float | torch.Tensor = rho.reshape(-1, *[1] * (max(s.ndim, 4) - 1))
         else:
             beside = rho
         coefficients = physics.V_adjoint(self.adjoint_y + rho * z)
-        return physics.V(coefficients / ((s * s.conj()).real + beside))
+        x: torch.Tensor = physics.V(coefficients / ((s * s.conj()).real + beside))
+        return x

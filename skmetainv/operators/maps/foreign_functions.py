@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from skmetainv.operators.maps.base import Shape, keeping_complex
+from skmetainv.operators.maps.base import Conversion, Shape, keeping_complex
 from skmetainv.parameters import described
 
 Result = TypeVar("Result")
@@ -35,8 +35,11 @@ class OneType(nn.Module):
 
     only: torch.dtype | None = None
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        return super()._apply(fn if self.only is None else _moving(fn), recurse)
+    def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
+        super()._apply(  # type: ignore[no-untyped-call]
+            fn if self.only is None else _moving(fn), recurse
+        )
+        return self
 
     def in_own_type(self, x: torch.Tensor) -> torch.Tensor:
         """Return `x` in the type that what is inside takes."""
@@ -216,7 +219,8 @@ def in_each_precision(
 
 def convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Convert what a module holds to a real type, or to the complex type of that precision."""
-    return module._apply(keeping_complex(lambda t: t.to(dtype) if t.is_floating_point() else t))
+    module._apply(keeping_complex(lambda t: t.to(dtype) if t.is_floating_point() else t))
+    return module
 
 
 def _moving(fn: Any) -> Any:
@@ -248,10 +252,9 @@ def _checked(
     y: Any, name: str, x: torch.Tensor, call: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
     """Return a result that is a batch of the argument's precision, each image on its own."""
-    real = y.dtype.to_real() if isinstance(y, torch.Tensor) and y.is_complex() else None
     if (
         not isinstance(y, torch.Tensor)
-        or (real or y.dtype) != x.dtype.to_real()
+        or as_real(y).dtype != as_real(x).dtype
         or y.ndim < 2
         or len(y) != len(x)
     ):

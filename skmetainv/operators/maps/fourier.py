@@ -17,7 +17,8 @@ class ComplexFourierBasis(Basis):
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Return the coefficients, shape ``(batch, 1, height, width)``, complex."""
-        return torch.fft.fft2(to_complex(x), norm="ortho")
+        coefficients: torch.Tensor = torch.fft.fft2(to_complex(x), norm="ortho")
+        return coefficients
 
     def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the real and the imaginary channel."""
@@ -156,7 +157,8 @@ def sampled_fft2(field: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 def sampled_ifft2(y: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """Return the adjoint of `sampled_fft2`, complex images."""
     samples = torch.fft.ifftshift(torch.view_as_complex(y.contiguous()), dim=_AXES)
-    return torch.fft.ifft2(samples * factor.conj(), norm="ortho")
+    images: torch.Tensor = torch.fft.ifft2(samples * factor.conj(), norm="ortho")
+    return images
 
 
 def to_complex(x: torch.Tensor) -> torch.Tensor:

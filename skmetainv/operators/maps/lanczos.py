@@ -33,4 +33,5 @@ def largest_eigenvalue(
     tridiagonal = torch.diag_embed(torch.stack(diagonal, 1))
     tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], 1)
     tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], -1)
-    return scale * torch.linalg.eigvalsh(tridiagonal).max()
+    eigenvalues: torch.Tensor = torch.linalg.eigvalsh(tridiagonal)
+    return scale * eigenvalues.max()

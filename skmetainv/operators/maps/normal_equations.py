@@ -68,7 +68,8 @@ def solve(
     Higham, "Accuracy and stability of numerical algorithms", SIAM, 2002, chapter 12 (iterative
     refinement).
     """
-    return _Solve.apply(b, rho, normal, start, current_watch())
+    x: torch.Tensor = _Solve.apply(b, rho, normal, start, current_watch())
+    return x
 
 
 class _Solve(torch.autograd.Function):

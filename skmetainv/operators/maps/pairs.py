@@ -25,7 +25,8 @@ def apply_linear(x: torch.Tensor, function: Function, adjoint: Function) -> torc
     y : tensor of shape (batch, ...)
         ``function(x)``.
     """
-    return _Pair.apply(x, function, adjoint)
+    y: torch.Tensor = _Pair.apply(x, function, adjoint)
+    return y
 
 
 class _Pair(torch.autograd.Function):

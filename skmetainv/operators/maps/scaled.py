@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +44,7 @@ class ScaledMap(ForwardMap):
         Not 0.
     """
 
-    A: Any
+    A: ForwardMap
 
     def __init__(self, A: ForwardMap, factor: float):
         super().__init__(A.image_shape, A.measurement_shape, A.observed)
@@ -78,6 +77,8 @@ class ScaledMap(ForwardMap):
 class ScaledLinearMap(ScaledMap, LinearMap):
     """``factor A`` of a linear map, see `ScaledMap`."""
 
+    A: LinearMap
+
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``factor A' y``."""
         return self.factor * self.A.adjoint(y)
@@ -102,7 +103,7 @@ class ScaledDataTerm(LinearDataTerm):
 
     def __init__(self, A: ScaledLinearMap, y: torch.Tensor):
         super().__init__(A, y)
-        self._unscaled: Any = A.A.data_term(y / A.factor)
+        self._unscaled = A.A.data_term(y / A.factor)
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
         """Return the proximal step of ``A`` with the penalty ``rho / factor^2``."""

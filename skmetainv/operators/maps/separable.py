@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -30,6 +31,11 @@ class AxisMatrices(nn.Module):
     channels: torch.Tensor | None
     rows: torch.Tensor | None
     columns: torch.Tensor | None
+
+    if TYPE_CHECKING:  # torch.nn.Module's returns Any
+
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            """Return what `forward` does."""
 
     def all(self) -> tuple[torch.Tensor | None, ...]:
         """Return the three matrices."""
