@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from skmetainv.parameters import Interval, ParameterObject, comes_from
+from skmetainv.parameters import Interval, ParameterObject, comes_from, described
 
 #: ``noisy(y, generators)`` gives a noisy copy of `y`, from one generator per image.
 NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]], torch.Tensor]
@@ -40,6 +40,26 @@ class Noise(ParameterObject):
             `numpy.random.Generator` per image; `y` itself is left as it is.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+    def _examine(self, built: Any) -> NoiseFunction:
+        name = type(self).__name__
+        if not callable(built):
+            raise TypeError(
+                f"{name}.build must return a function noisy(y, generators). Got {described(built)} "
+                "instead."
+            )
+
+        def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
+            result = built(y, generators)
+            like = isinstance(result, torch.Tensor) and result.shape == y.shape
+            if not like or result.dtype != y.dtype:
+                raise ValueError(
+                    f"The function that {name}.build returns must give a tensor like the "
+                    f"measurements, of {described(y)}. Got {described(result)} instead."
+                )
+            return result
+
+        return noisy
 
 
 class GaussianNoise(Noise):

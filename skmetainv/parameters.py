@@ -10,6 +10,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from inspect import Parameter, Signature, cleandoc, get_annotations, signature
 from numbers import Integral
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -30,6 +31,7 @@ __all__ = [
     "ParameterObject",
     "StrOptions",
     "advice",
+    "check_built",
     "check_parameter",
     "comes_from",
     "described",
@@ -76,7 +78,9 @@ class ParameterObject(BaseEstimator):
     names with their defaults. So the constructor stores them and does nothing else, as scikit-learn
     asks. The parameters after ``_: KW_ONLY`` are given by name. The docstring is completed by the
     entries of the parameters that the class inherits. A subclass may also write its constructor
-    out; its own subclasses then do so, too.
+    out; its own subclasses then do so, too. A subclass that writes `build` returns from it an
+    object of the kind that its base class names: another one is an error, wherever `build` is
+    called.
 
     Examples
     --------
@@ -93,11 +97,14 @@ class ParameterObject(BaseEstimator):
         super().__init_subclass__(**kwargs)
         docstring = cls.__doc__
         if _is_generated(cls):
+            _refuse_mutable_defaults(cls)
             dataclass(repr=False, eq=False)(cls)
             cls.__init__.__signature__ = _own_first(cls)  # type: ignore[attr-defined]
         cls.__doc__ = docstring  # a dataclass without one writes its signature there
         if docstring is not None:
             cls.__doc__ = _with_inherited_parameters(cls)
+        if "build" in vars(cls):
+            cls.build = _examined(cls.build)
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
@@ -135,6 +142,10 @@ class ParameterObject(BaseEstimator):
                     f"parameter {inner!r} to set. {self._parts_with(part, inner)}"
                 )
         return super().set_params(**params)
+
+    def _examine(self, built: Any) -> Any:
+        """Return what `build` gave, or raise: a base class says which mistakes it looks for."""
+        return built
 
     def _parts_with(self, part: str, inner: str) -> str:
         """Return which objects to set first, such that `part` has the parameter `inner`."""
@@ -280,13 +291,77 @@ def _is_generated(cls: type[ParameterObject]) -> bool:
     owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
     if owner is object or "__dataclass_fields__" in vars(owner):
         return True
-    fields = [name for name, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)]
+    fields = _fields(cls)
     if fields and owner is not cls:
         raise TypeError(
             f"{cls.__name__} declares the parameters {', '.join(fields)}, but the constructor of "
             f"{owner.__name__} is written out: write that of {cls.__name__}, too."
         )
     return False
+
+
+def _fields(cls: type[ParameterObject]) -> list[str]:
+    """Return the parameters that a class itself declares."""
+    return [name for name, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)]
+
+
+def _refuse_mutable_defaults(cls: type[ParameterObject]) -> None:
+    """Raise if all objects of a class would share a default that can be changed.
+
+    Raises
+    ------
+    TypeError
+        If a default is a list or an array, say.
+    """
+    for name in _fields(cls):
+        default = vars(cls).get(name)
+        if default is not None and type(default).__hash__ is None:
+            raise TypeError(
+                f"The default of the {name!r} parameter of {cls.__name__} is a "
+                f"{type(default).__name__}, which all objects would share. Write a tuple, or None "
+                "and make it in `build`."
+            )
+
+
+def _examined(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `build` whose result is looked at, see `ParameterObject._examine`."""
+
+    @wraps(build)
+    def examined(self: ParameterObject, *args: Any, **kwargs: Any) -> Any:
+        return self._examine(build(self, *args, **kwargs))
+
+    return examined
+
+
+def check_built(owner: object, built: Any, kind: type, instead: str) -> None:
+    """Raise if `build` gave an object of another kind, or a module that was never set up.
+
+    Parameters
+    ----------
+    owner : object
+        Whose `build` it is.
+    built : object
+        What it gave.
+    kind : type
+        The class of modules that it should give.
+    instead : str
+        What to write, the end of the error.
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind, or its constructor did not call that of `kind`.
+    """
+    name = type(owner).__name__
+    if not isinstance(built, kind):
+        raise TypeError(
+            f"{name}.build must return a {kind.__name__}. Got {described(built)} instead. {instead}"
+        )
+    if "_parameters" not in vars(built):
+        raise TypeError(
+            f"The constructor of {type(built).__name__}, which {name}.build returns, must call "
+            f"super().__init__(...), that of {kind.__name__}, first."
+        )
 
 
 def _own_first(cls: type[ParameterObject]) -> Signature:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skmetainv.parameters import ParameterObject, comes_from
+from skmetainv.parameters import ParameterObject, check_built, comes_from, described
 
 
 class Denoiser(ParameterObject):
@@ -37,6 +37,16 @@ class Denoiser(ParameterObject):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
+    def _examine(self, built: Any) -> DenoiserModule:
+        check_built(
+            self,
+            built,
+            DenoiserModule,
+            "Write a subclass of DenoiserModule with the method forward(x, noise_level); a "
+            "function alone is FunctionDenoiser(function).",
+        )
+        return built
+
 
 class DenoiserModule(nn.Module):
     """What a denoiser computes; a subclass writes `forward`.
@@ -48,6 +58,24 @@ class DenoiserModule(nn.Module):
     """
 
     takes_noise_level = True
+
+    def __call__(
+        self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return what `forward` gives, if it is images like those that it took.
+
+        Raises
+        ------
+        ValueError
+            If it is not.
+        """
+        denoised = super().__call__(x, noise_level)
+        if not isinstance(denoised, torch.Tensor) or denoised.shape != x.shape:
+            raise ValueError(
+                f"{type(self).__name__}.forward must return images of the shape that it takes, "
+                f"{tuple(x.shape)}. Got {described(denoised)} instead."
+            )
+        return denoised
 
     def forward(
         self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
@@ -66,7 +94,16 @@ class DenoiserModule(nn.Module):
 
 
 class ClassicalDenoiser(Denoiser):
-    """A denoiser by formula, whose parameter `noise_level` is one number."""
+    """A denoiser by formula; a subclass writes `build`.
+
+    If a solver has no noise levels of its own, its updates begin with this one, and estimators may
+    tune them.
+
+    Parameters
+    ----------
+    noise_level : float
+        Standard deviation of the noise, in the units of the images, where a solver says none.
+    """
 
     noise_level: float
 

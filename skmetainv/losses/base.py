@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from skmetainv.parameters import Interval, ParameterObject, StrOptions
+from skmetainv.parameters import Interval, ParameterObject, StrOptions, described
 
 #: ``criterion(x, target, observed=None)`` gives one value per image, shape ``(batch,)``.
 Criterion: TypeAlias = Callable[..., torch.Tensor]
@@ -24,6 +24,8 @@ NAMES = StrOptions(
         "perceptual": "lpips",
     },
 )
+
+_AT_ITS_END = " Write .flatten(1).mean(1), the mean over each image, at its end."
 
 
 class Loss(ParameterObject):
@@ -53,6 +55,23 @@ class Loss(ParameterObject):
             ``(batch,)``, 0 where nothing takes part.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+    def _examine(self, built: Any) -> Criterion:
+        name = type(self).__name__
+        if not callable(built):
+            raise TypeError(
+                f"{name}.build must return a function criterion(x, target, observed=None). Got "
+                f"{described(built)} instead."
+            )
+
+        def criterion(
+            x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            values = built(x, target, observed)
+            check_values(values, x, f"The criterion that {name}.build returns")
+            return values
+
+        return criterion
 
     def __add__(self, other: Any) -> SumLoss:
         return SumLoss(self, other) if isinstance(other, Loss) else NotImplemented
@@ -154,6 +173,33 @@ class ScaledLoss(Loss):
             return factor * loss(x, target, observed)
 
         return criterion
+
+
+def check_values(values: Any, x: torch.Tensor, what: str, instead: str = _AT_ITS_END) -> None:
+    """Raise unless a function of a batch gave one value per image.
+
+    Parameters
+    ----------
+    values : object
+        What it gave.
+    x : tensor of shape (batch, ...)
+        The images.
+    what : str
+        How the error names the function.
+    instead : str
+        What to write, the end of the error, after a space.
+
+    Raises
+    ------
+    ValueError
+        If it gave something else.
+    """
+    if not isinstance(values, torch.Tensor) or values.shape != x.shape[:1]:
+        got = tuple(values.shape) if isinstance(values, torch.Tensor) else described(values)
+        raise ValueError(
+            f"{what} must give one value per image, a tensor of shape ({len(x)},). Got {got} "
+            f"instead.{instead}"
+        )
 
 
 def check_images(loss: Loss, x: torch.Tensor) -> None:

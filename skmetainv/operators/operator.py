@@ -21,6 +21,7 @@ from skmetainv.parameters import (
     InvalidParameterError,
     ParameterObject,
     advice,
+    check_built,
     comes_from,
     described,
 )
@@ -71,6 +72,16 @@ class Operator(ParameterObject):
             A module in float64 on the CPU; ``A.to(dtype)`` and ``A.to(device)`` move it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+    def _examine(self, built: Any) -> ForwardMap:
+        check_built(
+            self,
+            built,
+            ForwardMap,
+            "Write a subclass of LinearMap or ForwardMap with the method forward(x); a function "
+            "alone is FunctionOperator(function).",
+        )
+        return built
 
     def normalize(self) -> Normalized:
         """Return the operator divided by its norm, ``A / ||A||``.

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import ParameterObject
+from skmetainv.parameters import ParameterObject, check_built, described
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -46,6 +46,29 @@ class Representation(ParameterObject):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
+    def _examine(self, built: Any) -> "ImageModule":
+        check_built(
+            self,
+            built,
+            ImageModule,
+            "Write a subclass of ImageModule with the methods initial_weights(generator) and "
+            "forward(weights, condition); a module alone is ModuleRepresentation(module).",
+        )
+        name, adapted = type(built).__name__, built.adapted
+        if isinstance(adapted, str) or not adapted:
+            raise TypeError(
+                f"The attribute 'adapted' of {name} must be a tuple of the names of the weights "
+                f"that are adapted to each image, as in ('image',). Got {adapted!r} instead."
+            )
+        own = [weight for weight, _ in built.named_parameters()]
+        if own:
+            raise TypeError(
+                f"{name} must hold no weights: `initial_weights` returns them, and `forward` takes "
+                f"them. Got the parameters {own} instead; ModuleRepresentation makes a "
+                "representation of a module with weights of its own."
+            )
+        return built
+
 
 class ImageModule(nn.Module):
     """The function from weights to an image; it holds no weights.
@@ -71,6 +94,22 @@ class ImageModule(nn.Module):
     continuous: bool = False
     autocasts: bool = True
     own_rates: Mapping[str, float] = MappingProxyType({})
+
+    def __call__(self, weights: Weights, condition: Any = None) -> torch.Tensor:
+        """Return what `forward` gives, if it is a batch of images.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        images = super().__call__(weights, condition)
+        if not isinstance(images, torch.Tensor) or images.ndim != 4:
+            raise ValueError(
+                f"{type(self).__name__}.forward must return images, a tensor of shape (batch, "
+                f"channels, height, width). Got {described(images)} instead."
+            )
+        return images
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return weights to begin training with, in float64, by name."""
