@@ -18,6 +18,24 @@ class Noise(ParameterObject):
     """A noise model ``e`` of ``y = A(x) + e``. A subclass writes `build`.
 
     ``first + second`` is the mixture that applies one after the other.
+
+    Examples
+    --------
+    Speckle, which grows with the measured value. Every measurement has a generator of its own:
+
+    >>> import numpy as np, torch
+    >>> from skmetainv.noise import GaussianNoise, Noise
+    >>> from skmetainv.testing import check_noise
+    >>> class Speckle(Noise):
+    ...     level: float = 0.1
+    ...
+    ...     def build(self):
+    ...         def noisy(y, generators):
+    ...             e = np.stack([g.standard_normal(y.shape[1:]) for g in generators])
+    ...             return y * (1 + self.level * torch.from_numpy(e).to(y))
+    ...
+    ...         return noisy
+    >>> check_noise(Speckle() + GaussianNoise(0.01))
     """
 
     @classmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -37,6 +38,7 @@ __all__ = [
     "described",
     "height_and_width",
     "integers",
+    "is_importable",
     "is_integer",
 ]
 
@@ -268,6 +270,11 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
     return "" if line is None else f" Write {name}{'=' if name else ''}{line}."
 
 
+def is_importable(kind: type) -> bool:
+    """Whether a class is found by its name, as those that a function made are not."""
+    return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
+
+
 def comes_from(value: Any, package: str) -> bool:
     """Whether an object is of a class of `package`, or of a subclass of one."""
     return any(kind.__module__.partition(".")[0] == package for kind in type(value).__mro__)
@@ -409,7 +416,8 @@ def _kinds(constraints: Any) -> list[type[ParameterObject]]:
 def _public_subclasses(kind: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
     """Iterate over what this library offers of a kind."""
     for subclass in kind.__subclasses__():
-        if not subclass.__name__.startswith("_") and subclass.__module__.startswith("skmetainv."):
+        ours = subclass.__module__.startswith("skmetainv.") and is_importable(subclass)
+        if ours and not subclass.__name__.startswith("_"):
             yield subclass
         yield from _public_subclasses(subclass)
 

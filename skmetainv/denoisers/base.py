@@ -11,7 +11,27 @@ from skmetainv.parameters import ParameterObject, check_built, comes_from, descr
 
 
 class Denoiser(ParameterObject):
-    """A denoiser, the prior of a solver: hyper-parameters; a subclass writes `build`."""
+    """A denoiser, the prior of a solver: hyper-parameters; a subclass writes `build`.
+
+    Examples
+    --------
+    One step of diffusion along the rows. `ClassicalDenoiser` and `ClassicalModule` are for
+    denoisers by formula, whose noise level is one number; others are a `Denoiser` whose
+    `DenoiserModule` writes ``forward(x, noise_level)``.
+
+    >>> from skmetainv.denoisers import ClassicalDenoiser, ClassicalModule
+    >>> from skmetainv.testing import check_denoiser
+    >>> class Diffusion(ClassicalDenoiser):
+    ...     noise_level: float = 0.05
+    ...
+    ...     def build(self, image_shape):
+    ...         return DiffusionStep(self.noise_level)
+    >>> class DiffusionStep(ClassicalModule):
+    ...     def denoise(self, x, noise_level):
+    ...         neighbours = (x.roll(1, dims=-1) + x.roll(-1, dims=-1)) / 2
+    ...         return x + noise_level * (neighbours - x)
+    >>> check_denoiser(Diffusion(noise_level=0.1))
+    """
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:

@@ -34,6 +34,30 @@ class Loss(ParameterObject):
     A subclass writes `build`.
 
     Losses compose: ``first + second`` adds them, ``factor * loss`` weights them.
+
+    Examples
+    --------
+    Charbonnier's loss, a smoothed absolute error, in units of the data range:
+
+    >>> import torch
+    >>> from skmetainv.losses import Loss
+    >>> from skmetainv.testing import check_loss
+    >>> class Charbonnier(Loss):
+    ...     eps: float = 0.01
+    ...
+    ...     def build(self, data_range=(0.0, 1.0)):
+    ...         width = data_range[1] - data_range[0]
+    ...
+    ...         def criterion(x, target, observed=None):
+    ...             difference = (x - target) / width
+    ...             if observed is not None:
+    ...                 difference = torch.where(observed, difference, 0.0)
+    ...             error = (difference.square() + self.eps**2).sqrt() - self.eps
+    ...             return error.flatten(1).mean(1)
+    ...
+    ...         return criterion
+    >>> check_loss(Charbonnier())
+    >>> check_loss(0.5 * Charbonnier(eps=0.1))
     """
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:

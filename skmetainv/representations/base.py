@@ -18,6 +18,38 @@ class Representation(ParameterObject):
     """A network ``phi_theta`` whose image is the start of a solver: no tensors.
 
     A subclass stores its hyper-parameters and writes `build`.
+
+    Examples
+    --------
+    An image that is a column times a row. The module holds no weights: it takes one set for all
+    images, or one for each along a first axis.
+
+    >>> import torch
+    >>> from skmetainv.representations import ImageModule, Representation
+    >>> from skmetainv.testing import check_representation
+    >>> class Separable(Representation):
+    ...     spread: float = 0.1
+    ...
+    ...     def build(self, image_shape, data_range=(0.0, 1.0)):
+    ...         return SeparableImage(image_shape, data_range, self.spread)
+    >>> class SeparableImage(ImageModule):
+    ...     adapted = ("column", "row")
+    ...
+    ...     def __init__(self, image_shape, data_range, spread):
+    ...         super().__init__()
+    ...         channels, height, width = image_shape
+    ...         self.shapes = {"column": (channels, height, 1), "row": (channels, 1, width)}
+    ...         self.middle, self.spread = sum(data_range) / 2, spread
+    ...
+    ...     def initial_weights(self, generator):
+    ...         normal = generator.standard_normal
+    ...         shapes = self.shapes.items()
+    ...         return {name: self.spread * torch.from_numpy(normal(n)) for name, n in shapes}
+    ...
+    ...     def forward(self, weights, condition=None):
+    ...         column, row = (weights[name].reshape(-1, *n) for name, n in self.shapes.items())
+    ...         return self.middle + column * row
+    >>> check_representation(Separable())
     """
 
     @classmethod

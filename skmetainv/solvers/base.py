@@ -46,6 +46,38 @@ class Solver(ParameterObject):
     automatic : dict of str to (float, int)
         What "auto" stands for, for those of them that take it: a factor, and the power of
         ``||A||^2`` that it is multiplied by.
+
+    Examples
+    --------
+    Gradient descent with momentum. `schedules` checks the numbers and makes of each a function of
+    the update; the module's `step` makes one update of a state, a tuple with the images first.
+
+    >>> import torch
+    >>> from skmetainv.solvers import IterativeSolver, Solver
+    >>> from skmetainv.testing import check_solver
+    >>> class HeavyBall(Solver):
+    ...     n_iter: int = 10
+    ...     step_size: object = "auto"
+    ...     momentum: float = 0.5
+    ...     learnable: tuple = ()
+    ...     scheduled = ("step_size", "momentum")
+    ...     automatic = {"step_size": (0.9, -1)}
+    ...
+    ...     def build(self, image_shape):
+    ...         return HeavyBallUpdates(self.n_iter, **self.schedules())
+    >>> class HeavyBallUpdates(IterativeSolver):
+    ...     def __init__(self, n_iter, step_size, momentum):
+    ...         super().__init__(n_iter)
+    ...         self.step_size, self.momentum = step_size, momentum
+    ...
+    ...     def init(self, x, data):
+    ...         return x, torch.zeros_like(x)
+    ...
+    ...     def step(self, state, data, k):
+    ...         x, v = state
+    ...         v = self.momentum(k) * v - self.step_size(k, data) * data.gradient(x)
+    ...         return x + v, v
+    >>> check_solver(HeavyBall(n_iter=3, momentum=[0.3, 0.4, 0.5]))
     """
 
     _: KW_ONLY

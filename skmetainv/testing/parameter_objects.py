@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from sklearn.base import clone
 
-from skmetainv.parameters import ParameterObject
+from skmetainv.parameters import ParameterObject, is_importable
 from skmetainv.testing.failures import PropertyError, require, required
 
 
@@ -93,11 +92,11 @@ def _check_pickle(
 ) -> None:
     """Raise unless the object computes the same after it was saved.
 
-    A class that was made in a function or at a prompt of doctest cannot be found by its name, and
-    so never be pickled: there is nothing to check.
+    A class that was made in a function or in a doctest cannot be found by its name, and so never
+    be pickled: there is nothing to check where the object or a part of it is of such a class.
     """
-    kind = type(part)
-    if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
+    parts = [part, *part.get_params(deep=True).values()]
+    if not all(is_importable(type(p)) for p in parts if isinstance(p, ParameterObject)):
         return
     with required(
         name,
