@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from skmetainv.parameters import Interval, ParameterObject, comes_from
+from skmetainv.parameters import Interval, ParameterObject, comes_from, described
 
 #: ``noisy(y, generators)`` gives a noisy copy of `y`, from one generator per image.
 NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]], torch.Tensor]
@@ -18,6 +18,24 @@ class Noise(ParameterObject):
     """A noise model ``e`` of ``y = A(x) + e``. A subclass writes `build`.
 
     ``first + second`` is the mixture that applies one after the other.
+
+    Examples
+    --------
+    Speckle, which grows with the measured value. Every measurement has a generator of its own:
+
+    >>> import numpy as np, torch
+    >>> from skmetainv.noise import GaussianNoise, Noise
+    >>> from skmetainv.testing import check_noise
+    >>> class Speckle(Noise):
+    ...     level: float = 0.1
+    ...
+    ...     def build(self):
+    ...         def noisy(y, generators):
+    ...             e = np.stack([g.standard_normal(y.shape[1:]) for g in generators])
+    ...             return y * (1 + self.level * torch.from_numpy(e).to(y))
+    ...
+    ...         return noisy
+    >>> check_noise(Speckle() + GaussianNoise(0.01))
     """
 
     @classmethod
@@ -40,6 +58,26 @@ class Noise(ParameterObject):
             `numpy.random.Generator` per image; `y` itself is left as it is.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+    def _examine(self, built: Any) -> NoiseFunction:
+        name = type(self).__name__
+        if not callable(built):
+            raise TypeError(
+                f"{name}.build must return a function noisy(y, generators). Got {described(built)} "
+                "instead."
+            )
+
+        def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
+            result = built(y, generators)
+            like = isinstance(result, torch.Tensor) and result.shape == y.shape
+            if not like or result.dtype != y.dtype:
+                raise ValueError(
+                    f"The function that {name}.build returns must give a tensor like the "
+                    f"measurements, of {described(y)}. Got {described(result)} instead."
+                )
+            return result
+
+        return noisy
 
 
 class GaussianNoise(Noise):

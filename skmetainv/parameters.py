@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import reprlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from inspect import Parameter, Signature, cleandoc, get_annotations, signature
 from numbers import Integral
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -30,11 +32,13 @@ __all__ = [
     "ParameterObject",
     "StrOptions",
     "advice",
+    "check_built",
     "check_parameter",
     "comes_from",
     "described",
     "height_and_width",
     "integers",
+    "is_importable",
     "is_integer",
 ]
 
@@ -76,7 +80,9 @@ class ParameterObject(BaseEstimator):
     names with their defaults. So the constructor stores them and does nothing else, as scikit-learn
     asks. The parameters after ``_: KW_ONLY`` are given by name. The docstring is completed by the
     entries of the parameters that the class inherits. A subclass may also write its constructor
-    out; its own subclasses then do so, too.
+    out; its own subclasses then do so, too. A subclass that writes `build` returns from it an
+    object of the kind that its base class names: another one is an error, wherever `build` is
+    called.
 
     Examples
     --------
@@ -93,11 +99,14 @@ class ParameterObject(BaseEstimator):
         super().__init_subclass__(**kwargs)
         docstring = cls.__doc__
         if _is_generated(cls):
+            _refuse_mutable_defaults(cls)
             dataclass(repr=False, eq=False)(cls)
             cls.__init__.__signature__ = _own_first(cls)  # type: ignore[attr-defined]
         cls.__doc__ = docstring  # a dataclass without one writes its signature there
         if docstring is not None:
             cls.__doc__ = _with_inherited_parameters(cls)
+        if "build" in vars(cls):
+            cls.build = _examined(cls.build)
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
@@ -136,6 +145,10 @@ class ParameterObject(BaseEstimator):
                 )
         super().set_params(**params)
         return self
+
+    def _examine(self, built: Any) -> Any:
+        """Return what `build` gave, or raise: a base class says which mistakes it looks for."""
+        return built
 
     def _parts_with(self, part: str, inner: str) -> str:
         """Return which objects to set first, such that `part` has the parameter `inner`."""
@@ -258,6 +271,11 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
     return "" if line is None else f" Write {name}{'=' if name else ''}{line}."
 
 
+def is_importable(kind: type) -> bool:
+    """Whether a class is found by its name, as those that a function made are not."""
+    return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
+
+
 def comes_from(value: Any, package: str) -> bool:
     """Whether an object is of a class of `package`, or of a subclass of one."""
     return any(kind.__module__.partition(".")[0] == package for kind in type(value).__mro__)
@@ -281,13 +299,77 @@ def _is_generated(cls: type[ParameterObject]) -> bool:
     owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
     if owner is object or "__dataclass_fields__" in vars(owner):
         return True
-    fields = [name for name, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)]
+    fields = _fields(cls)
     if fields and owner is not cls:
         raise TypeError(
             f"{cls.__name__} declares the parameters {', '.join(fields)}, but the constructor of "
             f"{owner.__name__} is written out: write that of {cls.__name__}, too."
         )
     return False
+
+
+def _fields(cls: type[ParameterObject]) -> list[str]:
+    """Return the parameters that a class itself declares."""
+    return [name for name, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)]
+
+
+def _refuse_mutable_defaults(cls: type[ParameterObject]) -> None:
+    """Raise if all objects of a class would share a default that can be changed.
+
+    Raises
+    ------
+    TypeError
+        If a default is a list or an array, say.
+    """
+    for name in _fields(cls):
+        default = vars(cls).get(name)
+        if default is not None and type(default).__hash__ is None:
+            raise TypeError(
+                f"The default of the {name!r} parameter of {cls.__name__} is a "
+                f"{type(default).__name__}, which all objects would share. Write a tuple, or None "
+                "and make it in `build`."
+            )
+
+
+def _examined(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `build` whose result is looked at, see `ParameterObject._examine`."""
+
+    @wraps(build)
+    def examined(self: ParameterObject, *args: Any, **kwargs: Any) -> Any:
+        return self._examine(build(self, *args, **kwargs))
+
+    return examined
+
+
+def check_built(owner: object, built: Any, kind: type, instead: str) -> None:
+    """Raise if `build` gave an object of another kind, or a module that was never set up.
+
+    Parameters
+    ----------
+    owner : object
+        Whose `build` it is.
+    built : object
+        What it gave.
+    kind : type
+        The class of modules that it should give.
+    instead : str
+        What to write, the end of the error.
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind, or its constructor did not call that of `kind`.
+    """
+    name = type(owner).__name__
+    if not isinstance(built, kind):
+        raise TypeError(
+            f"{name}.build must return a {kind.__name__}. Got {described(built)} instead. {instead}"
+        )
+    if "_parameters" not in vars(built):
+        raise TypeError(
+            f"The constructor of {type(built).__name__}, which {name}.build returns, must call "
+            f"super().__init__(...), that of {kind.__name__}, first."
+        )
 
 
 def _own_first(cls: type[ParameterObject]) -> Signature:
@@ -335,7 +417,8 @@ def _kinds(constraints: Any) -> list[type[ParameterObject]]:
 def _public_subclasses(kind: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
     """Iterate over what this library offers of a kind."""
     for subclass in kind.__subclasses__():
-        if not subclass.__name__.startswith("_") and subclass.__module__.startswith("skmetainv."):
+        ours = subclass.__module__.startswith("skmetainv.") and is_importable(subclass)
+        if ours and not subclass.__name__.startswith("_"):
             yield subclass
         yield from _public_subclasses(subclass)
 

@@ -31,6 +31,11 @@ def contraction(x, noise_level):
     return 0.9 * torch.tanh(x) - 0.05 * noise_level
 
 
+def of_the_sine(x, data):
+    """An update of a user's own."""
+    return data.prox(torch.sin(x), 0.5)
+
+
 CONTRACTION = FunctionDenoiser(contraction, noise_level=0.2)
 SMOOTH = FunctionDenoiser(smooth, noise_level=0.2)
 RED_METHODS = ("fixed_point", "steepest_descent", "admm")
@@ -45,7 +50,7 @@ SOLVERS = {
     "ISTA": ProximalGradient(SMOOTH, n_iter=2, step_size=0.5),
     "FISTA": ProximalGradient(SMOOTH, n_iter=3, step_size=0.5, accelerated=True),
     "PrimalDual": PrimalDual(n_iter=3, weight=0.3),
-    "FunctionSolver": FunctionSolver(lambda x, data: data.prox(torch.sin(x), 0.5), n_iter=2),
+    "FunctionSolver": FunctionSolver(of_the_sine, n_iter=2),
 }
 # A closed form, conjugate gradients, and rows that are orthogonal.
 OPERATORS = {

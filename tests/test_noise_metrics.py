@@ -16,6 +16,7 @@ from skmetainv.noise import (
     SaltPepper,
     as_noise,
 )
+from skmetainv.testing import check_noise
 
 
 def test_shorthands():
@@ -53,12 +54,6 @@ def test_gaussian_noise_has_its_standard_deviation(dtype):
         assert abs(own.mean()) < 5 * 0.1 / n**0.5
         assert abs(own.std() - 0.1) < 5 * 0.1 / (2 * n) ** 0.5
     assert abs((noise[0] * noise[1]).mean()) < 5 * 0.01 / n**0.5
-
-
-def test_noise_of_an_image_depends_on_its_generator_alone():
-    y = torch.zeros(3, 4)
-    noisy = GaussianNoise(0.1).build()
-    assert torch.equal(noisy(y, generators(0, 1, 2))[1:2], noisy(y[:1], generators(1)))
 
 
 def test_no_noise():
@@ -119,18 +114,14 @@ NOISES = [
 
 
 @pytest.mark.parametrize("noise", NOISES, ids=repr)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_noise_is_of_each_image_alone(noise, dtype):
-    y = torch.rand(3, 2, 4, 5).to(dtype)
-    before = y.clone()
-    noisy = noise.build()
-    together = noisy(y, generators(0, 1, 2))
-    assert together.shape == y.shape
-    assert together.dtype == dtype
-    assert torch.equal(y, before)
-    for i in range(3):
-        assert torch.equal(noisy(y[i : i + 1], generators(i)), together[i : i + 1])
-    assert clone(noise).get_params().keys() == noise.get_params().keys()
+def test_every_noise_has_the_properties_of_noise(noise):
+    check_noise(noise, device="cpu")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("noise", NOISES, ids=repr)
+def test_every_noise_agrees_on_a_gpu(noise):
+    check_noise(noise, device="cuda")
 
 
 def test_metrics_in_closed_form():

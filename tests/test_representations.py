@@ -1,7 +1,6 @@
 """Every representation is tried with every option; a new one is added to `REPRESENTATIONS`."""
 
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -29,6 +28,7 @@ from skmetainv.representations import (
     Refiner,
     Siren,
 )
+from skmetainv.testing import check_representation
 
 SHAPE = (2, 3, 4)
 RANGE = (-1.0, 3.0)
@@ -148,64 +148,23 @@ def test_the_image_is_its_formula_at_every_pixel(name, shape):
 
 @every
 @every_option
-def test_a_stack_of_weights_gives_the_image_of_each(name, option):
-    phi = build(name, option)
-    sets = [weights_of(phi, seed) for seed in range(3)]
-    together, y = stacked(phi, sets), measured()
-    images = phi(together, phi.condition(together, blurred(y)))
-    assert images.shape == (3, *SHAPE)
-    for i, own in enumerate(sets):
-        alone = sets[0] | {k: own[k] for k in phi.adapted}
-        image = phi(alone, phi.condition(alone, blurred(y[i : i + 1])))
-        torch.testing.assert_close(images[i : i + 1], image)
+@pytest.mark.parametrize("shape", [SHAPE, (1, 2, 3)])
+def test_every_representation_has_the_properties_of_representations(name, option, shape):
+    part = clone(REPRESENTATIONS[name]).set_params(**OPTIONS[option])
+    check_representation(part, shape, device="cpu")
 
 
+@pytest.mark.cuda
 @every
 @every_option
-def test_one_set_of_weights_serves_all_measurements(name, option):
-    phi = build(name, option)
-    w, data = weights_of(phi), blurred(measured())
-    together = phi.condition(w, data)
-    images = phi(w, together).expand(3, *SHAPE)
-    torch.testing.assert_close(images, phi(stacked(phi, [w] * 3), together))
+def test_every_representation_agrees_on_a_gpu(name, option):
+    part = clone(REPRESENTATIONS[name]).set_params(**OPTIONS[option])
+    check_representation(part, SHAPE, device="cuda")
 
 
-@every
-@every_option
-def test_derivatives_to_second_order_are_exact(name, option):
-    shape = (1, 2, 3)
-    phi, data = build(name, option, shape), blurred(measured(2, shape))
-    w = weights_of(phi)
-    rng = np.random.default_rng(1)
-    for k in phi.adapted:
-        own = torch.from_numpy(rng.normal(0, 0.1, (2, *w[k].shape)))
-        w[k] = w[k] + own
-    leaves = [v.requires_grad_() for v in w.values()]
-
-    def image(*tensors):
-        weights = dict(zip(w, tensors, strict=True))
-        return phi(weights, phi.condition(weights, data))
-
-    assert torch.autograd.gradcheck(image, leaves, fast_mode=True)
-    assert torch.autograd.gradgradcheck(image, leaves, fast_mode=True)
-
-
-@every
-@every_option
-def test_a_built_module_holds_no_weights_and_moves(name, option):
-    phi = build(name, option)
-    assert list(phi.parameters()) == []
-    assert all(
-        v.dtype == torch.float64 for v in phi.initial_weights(np.random.default_rng(0)).values()
-    )
-    w, y = weights_of(phi), measured()
-    exact = phi(w, phi.condition(w, blurred(y)))
-    w = {k: v.float() for k, v in w.items()}
-    A = GaussianBlur(sigma=0.8).build(SHAPE).to(torch.float32)
-    single = phi.to(torch.float32)
-    image = single(w, single.condition(w, A.bind(y.float())))
-    assert image.dtype == torch.float32
-    torch.testing.assert_close(image, exact.float(), rtol=1e-3, atol=1e-3)
+def test_the_parts_of_a_representation_are_set_by_name():
+    part = Siren(encoder=Encoder(width=2))
+    assert part.set_params(encoder__width=7).encoder.width == 7
 
 
 @every
@@ -691,16 +650,6 @@ def test_a_user_s_image_module_needs_two_methods():
     assert phi(w, None).shape == (1, *SHAPE)
     assert not phi.continuous
     assert phi.autocasts
-
-
-@every
-@every_option
-def test_a_representation_is_cloned_pickled_and_set_by_name(name, option):
-    part = clone(REPRESENTATIONS[name]).set_params(**OPTIONS[option])
-    copy = pickle.loads(pickle.dumps(clone(part)))
-    assert repr(copy) == repr(part)
-    if part.encoder is not None:
-        assert copy.set_params(encoder__width=7).encoder.width == 7
 
 
 # --- mixed precision -------------------------------------------------------------------------

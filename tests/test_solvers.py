@@ -39,6 +39,7 @@ from skmetainv.solvers import (
     ProximalGradient,
 )
 from skmetainv.solvers.schedules import Schedule, scale_numbers
+from skmetainv.testing import check_solver
 
 
 def learnable(solver):
@@ -47,35 +48,21 @@ def learnable(solver):
 
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("name", SOLVERS)
-def test_second_derivatives_are_exact(name, operator):
-    """With respect to start, measurement, and what is learned, at generic points."""
-    solver, A = SOLVERS[name], OPERATORS[operator].build(SMALL)
-    if learnable(solver):
-        set_ones = [n for n in solver.scheduled if getattr(solver, n) not in (None, 0.0)]
-        solver = type(solver)(**{**solver.get_params(deep=False), "learnable": set_ones})
-    f = solver.build(SMALL).double()
-    x, y = images(1, *SMALL), images(1, *A.measurement_shape, seed=1)
-    names = [n for n, _ in f.named_parameters()]
-    weights = [p.detach().clone() for _, p in f.named_parameters()]
-
-    def run(x, y, *weights):
-        given = dict(zip(names, weights, strict=True))
-        return torch.func.functional_call(f, given, (x, A.bind(y)))
-
-    inputs = [t.requires_grad_() for t in (x, y, *weights)]
-    assert torch.autograd.gradcheck(run, inputs)
-    assert torch.autograd.gradgradcheck(run, inputs)
+def test_every_solver_has_the_properties_of_solvers(name, operator):
+    check_solver(SOLVERS[name], SMALL, operator=OPERATORS[operator], device="cpu")
 
 
+@pytest.mark.parametrize("denoiser", [TotalVariation(0.3, n_iter=4), SoftThreshold(0.1)])
 @pytest.mark.parametrize("name", [n for n, s in SOLVERS.items() if hasattr(s, "denoiser")])
-def test_second_derivatives_through_total_variation_are_exact(name):
-    denoiser = TotalVariation(0.3, n_iter=4)
-    f = type(SOLVERS[name])(**{**SOLVERS[name].get_params(deep=False), "denoiser": denoiser})
-    f, A = f.build(SMALL), OPERATORS["circular blur"].build(SMALL)
-    x, y = images(1, *SMALL), images(1, *A.measurement_shape, seed=1)
-    inputs = [t.requires_grad_() for t in (x, y)]
-    assert torch.autograd.gradcheck(lambda x, y: f(x, A.bind(y)), inputs)
-    assert torch.autograd.gradgradcheck(lambda x, y: f(x, A.bind(y)), inputs)
+def test_every_solver_has_them_with_denoisers_that_have_kinks(name, denoiser):
+    solver = type(SOLVERS[name])(**{**SOLVERS[name].get_params(deep=False), "denoiser": denoiser})
+    check_solver(solver, SMALL, device="cpu")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_solver_agrees_on_a_gpu(name):
+    check_solver(SOLVERS[name], SHAPE, device="cuda")
 
 
 def test_second_derivatives_with_respect_to_a_network_s_weights():
@@ -94,51 +81,6 @@ def test_second_derivatives_with_respect_to_a_network_s_weights():
     weights = [p.detach().clone().requires_grad_() for p in f.parameters()]
     assert torch.autograd.gradcheck(run, weights)
     assert torch.autograd.gradgradcheck(run, weights)
-
-
-def derivatives(f, x, A, y):
-    """The value, and all first and second derivatives along a direction."""
-    x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
-    inputs = [x, y, *f.parameters()]
-    value = f(x, A.bind(y))
-    first = torch.autograd.grad(
-        (value * images(*value.shape, seed=7)).sum(), inputs, create_graph=True, allow_unused=True
-    )
-    reached = [g for g in first if g is not None]
-    total = sum((g * images(*g.shape, seed=8)).sum() for g in reached)
-    second = torch.autograd.grad(total, inputs, allow_unused=True) if total.requires_grad else []
-    return [value, *reached, *(g for g in second if g is not None)]
-
-
-@pytest.mark.parametrize("denoiser", [TotalVariation(n_iter=5), SoftThreshold(0.1), SMOOTH])
-@pytest.mark.parametrize("name", SOLVERS)
-def test_derivatives_are_finite_at_the_solution_and_on_constant_images(name, denoiser):
-    solver = SOLVERS[name]
-    if "denoiser" in solver.get_params():
-        solver = type(solver)(**{**solver.get_params(deep=False), "denoiser": denoiser})
-    f, A = solver.build(SHAPE), GaussianBlur(sigma=0.8).build(SHAPE)
-    constant = torch.full((1, *SHAPE), 0.5, dtype=torch.float64)
-    for x in (constant, torch.zeros_like(constant), images(1, *SHAPE)):
-        assert all(d.isfinite().all() for d in derivatives(f, x, A, A(x)))
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-def test_each_image_is_solved_on_its_own(name):
-    f, A = SOLVERS[name].build(SHAPE), OPERATORS["circular blur"].build(SHAPE)
-    x, y = images(3, *SHAPE), images(3, *SHAPE, seed=1)
-    together = f(x, A.bind(y))
-    for i in range(3):
-        torch.testing.assert_close(together[i : i + 1], f(x[i : i + 1], A.bind(y[i : i + 1])))
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-def test_single_precision_agrees_with_double(name):
-    A = OPERATORS["circular blur"].build(SHAPE)
-    x, y = images(1, *SHAPE), images(1, *SHAPE, seed=1)
-    exact = SOLVERS[name].build(SHAPE)(x, A.bind(y))
-    single = SOLVERS[name].build(SHAPE).float()(x.float(), A.float().bind(y.float()))
-    assert single.dtype == torch.float32
-    torch.testing.assert_close(single.double(), exact, rtol=1e-4, atol=1e-5)
 
 
 # ---------------------------------------------------------------------- schedules
@@ -243,16 +185,6 @@ def test_no_updates_leave_the_start():
     data = Identity().build((1, 2, 2)).bind(torch.ones(1, 1, 2, 2))
     x = torch.zeros(1, 1, 2, 2)
     assert GradientDescent(n_iter=0).build((1, 2, 2))(x, data) is x
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-def test_a_run_of_n_iter_updates_is_the_solver(name):
-    f, A = SOLVERS[name].build(SHAPE), OPERATORS["circular blur"].build(SHAPE)
-    x, data = images(2, *SHAPE), A.bind(images(2, *SHAPE, seed=1))
-    run = f.run(x, data, max_iter=f.n_iter)
-    assert torch.equal(run.x, f(x, data))
-    assert [len(r) for r in run.residuals] == [f.n_iter] * 2
-    assert run.converged == [False, False]
 
 
 def test_every_image_stops_on_its_own():

@@ -7,11 +7,31 @@ from typing import Any
 import torch
 from torch import nn
 
-from skmetainv.parameters import ParameterObject, comes_from
+from skmetainv.parameters import ParameterObject, check_built, comes_from, described
 
 
 class Denoiser(ParameterObject):
-    """A denoiser, the prior of a solver: hyper-parameters; a subclass writes `build`."""
+    """A denoiser, the prior of a solver: hyper-parameters; a subclass writes `build`.
+
+    Examples
+    --------
+    One step of diffusion along the rows. `ClassicalDenoiser` and `ClassicalModule` are for
+    denoisers by formula, whose noise level is one number; others are a `Denoiser` whose
+    `DenoiserModule` writes ``forward(x, noise_level)``.
+
+    >>> from skmetainv.denoisers import ClassicalDenoiser, ClassicalModule
+    >>> from skmetainv.testing import check_denoiser
+    >>> class Diffusion(ClassicalDenoiser):
+    ...     noise_level: float = 0.05
+    ...
+    ...     def build(self, image_shape):
+    ...         return DiffusionStep(self.noise_level)
+    >>> class DiffusionStep(ClassicalModule):
+    ...     def denoise(self, x, noise_level):
+    ...         neighbours = (x.roll(1, dims=-1) + x.roll(-1, dims=-1)) / 2
+    ...         return x + noise_level * (neighbours - x)
+    >>> check_denoiser(Diffusion(noise_level=0.1))
+    """
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
@@ -37,6 +57,16 @@ class Denoiser(ParameterObject):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
+    def _examine(self, built: Any) -> DenoiserModule:
+        check_built(
+            self,
+            built,
+            DenoiserModule,
+            "Write a subclass of DenoiserModule with the method forward(x, noise_level); a "
+            "function alone is FunctionDenoiser(function).",
+        )
+        return built
+
 
 class DenoiserModule(nn.Module):
     """What a denoiser computes; a subclass writes `forward`.
@@ -48,6 +78,24 @@ class DenoiserModule(nn.Module):
     """
 
     takes_noise_level = True
+
+    def __call__(
+        self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return what `forward` gives, if it is images like those that it took.
+
+        Raises
+        ------
+        ValueError
+            If it is not.
+        """
+        denoised = super().__call__(x, noise_level)
+        if not isinstance(denoised, torch.Tensor) or denoised.shape != x.shape:
+            raise ValueError(
+                f"{type(self).__name__}.forward must return images of the shape that it takes, "
+                f"{tuple(x.shape)}. Got {described(denoised)} instead."
+            )
+        return denoised
 
     def forward(
         self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
@@ -66,7 +114,16 @@ class DenoiserModule(nn.Module):
 
 
 class ClassicalDenoiser(Denoiser):
-    """A denoiser by formula, whose parameter `noise_level` is one number."""
+    """A denoiser by formula; a subclass writes `build`.
+
+    If a solver has no noise levels of its own, its updates begin with this one, and estimators may
+    tune them.
+
+    Parameters
+    ----------
+    noise_level : float
+        Standard deviation of the noise, in the units of the images, where a solver says none.
+    """
 
     noise_level: float
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from skmetainv.parameters import Interval, ParameterObject, StrOptions
+from skmetainv.parameters import Interval, ParameterObject, StrOptions, described
 
 #: ``criterion(x, target, observed=None)`` gives one value per image, shape ``(batch,)``.
 Criterion: TypeAlias = Callable[..., torch.Tensor]
@@ -25,6 +25,8 @@ NAMES = StrOptions(
     },
 )
 
+_AT_ITS_END = " Write .flatten(1).mean(1), the mean over each image, at its end."
+
 
 class Loss(ParameterObject):
     """A loss between images, or between measurements: one value per image.
@@ -32,6 +34,30 @@ class Loss(ParameterObject):
     A subclass writes `build`.
 
     Losses compose: ``first + second`` adds them, ``factor * loss`` weights them.
+
+    Examples
+    --------
+    Charbonnier's loss, a smoothed absolute error, in units of the data range:
+
+    >>> import torch
+    >>> from skmetainv.losses import Loss
+    >>> from skmetainv.testing import check_loss
+    >>> class Charbonnier(Loss):
+    ...     eps: float = 0.01
+    ...
+    ...     def build(self, data_range=(0.0, 1.0)):
+    ...         width = data_range[1] - data_range[0]
+    ...
+    ...         def criterion(x, target, observed=None):
+    ...             difference = (x - target) / width
+    ...             if observed is not None:
+    ...                 difference = torch.where(observed, difference, 0.0)
+    ...             error = (difference.square() + self.eps**2).sqrt() - self.eps
+    ...             return error.flatten(1).mean(1)
+    ...
+    ...         return criterion
+    >>> check_loss(Charbonnier())
+    >>> check_loss(0.5 * Charbonnier(eps=0.1))
     """
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
@@ -53,6 +79,23 @@ class Loss(ParameterObject):
             ``(batch,)``, 0 where nothing takes part.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+    def _examine(self, built: Any) -> Criterion:
+        name = type(self).__name__
+        if not callable(built):
+            raise TypeError(
+                f"{name}.build must return a function criterion(x, target, observed=None). Got "
+                f"{described(built)} instead."
+            )
+
+        def criterion(
+            x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            values = built(x, target, observed)
+            check_values(values, x, f"The criterion that {name}.build returns")
+            return values
+
+        return criterion
 
     def __add__(self, other: Any) -> SumLoss:
         return SumLoss(self, other) if isinstance(other, Loss) else NotImplemented
@@ -154,6 +197,33 @@ class ScaledLoss(Loss):
             return factor * loss(x, target, observed)
 
         return criterion
+
+
+def check_values(values: Any, x: torch.Tensor, what: str, instead: str = _AT_ITS_END) -> None:
+    """Raise unless a function of a batch gave one value per image.
+
+    Parameters
+    ----------
+    values : object
+        What it gave.
+    x : tensor of shape (batch, ...)
+        The images.
+    what : str
+        How the error names the function.
+    instead : str
+        What to write, the end of the error, after a space.
+
+    Raises
+    ------
+    ValueError
+        If it gave something else.
+    """
+    if not isinstance(values, torch.Tensor) or values.shape != x.shape[:1]:
+        got = tuple(values.shape) if isinstance(values, torch.Tensor) else described(values)
+        raise ValueError(
+            f"{what} must give one value per image, a tensor of shape ({len(x)},). Got {got} "
+            f"instead.{instead}"
+        )
 
 
 def check_images(loss: Loss, x: torch.Tensor) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from skmetainv.losses.base import NAMES, Criterion, Loss, filled
-from skmetainv.parameters import described
+from skmetainv.losses.base import NAMES, Criterion, Loss, check_values, filled
 
 
 class FunctionLoss(Loss):
@@ -44,19 +43,13 @@ class FunctionLoss(Loss):
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""
         self._validate_params()
-        function = _like(self.function)
+        function, instead = _like(self.function), line_instead(_name(self.function))
 
         def criterion(
             x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
         ) -> torch.Tensor:
             loss = function(x.device, x.dtype)(x, filled(x, target, observed))
-            if not isinstance(loss, torch.Tensor) or loss.shape != x.shape[:1]:
-                got = tuple(loss.shape) if isinstance(loss, torch.Tensor) else described(loss)
-                raise ValueError(
-                    "The 'function' parameter of FunctionLoss must give one value per image, a "
-                    f"tensor of shape ({len(x)},). Got {got} instead."
-                    f"{line_instead(_name(self.function))}"
-                )
+            check_values(loss, x, "The 'function' parameter of FunctionLoss", instead)
             return loss
 
         return criterion

@@ -21,6 +21,22 @@ class StepSizeRule(ParameterObject):
     ----------
     learned : bool
         Whether Algorithm 2 learns the step sizes with ``theta``.
+
+    Examples
+    --------
+    One learned step size, halved in every step:
+
+    >>> import torch
+    >>> from skmetainv.meta import StepSizeRule
+    >>> class Halving(StepSizeRule):
+    ...     def initial(self, theta, m, inner_lr):
+    ...         return {"alpha": torch.tensor(inner_lr, dtype=torch.float64)}
+    ...
+    ...     def at(self, alpha, k, name):
+    ...         return alpha["alpha"] / 2**k
+    >>> rule = Halving()
+    >>> rule.at(rule.initial({}, m=3, inner_lr=0.1), k=1, name="0.weight")
+    tensor(0.0500, dtype=torch.float64)
     """
 
     learned = True

@@ -21,6 +21,7 @@ from skmetainv.parameters import (
     InvalidParameterError,
     ParameterObject,
     advice,
+    check_built,
     comes_from,
     described,
 )
@@ -38,6 +39,32 @@ class Operator(ParameterObject):
     Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` and
     ``first - second`` add and subtract measurements, ``factor * operator`` and
     ``operator / number`` scale them, and ``operator.normalize()`` scales them to a norm of 1.
+
+    Examples
+    --------
+    A lens that is darker towards the corners. Hyper-parameters are annotated, with defaults. The
+    map is a `LinearMap`, or a `ForwardMap` where it is nonlinear; what it computes with is a
+    buffer in float64. It may have a faster `adjoint` than that of autograd.
+
+    >>> import torch
+    >>> from skmetainv.operators import LinearMap, MissingPixels, Operator
+    >>> from skmetainv.testing import check_operator
+    >>> class Vignetting(Operator):
+    ...     strength: float = 0.5
+    ...
+    ...     def build(self, image_shape):
+    ...         return VignettingMap(image_shape, self.strength)
+    >>> class VignettingMap(LinearMap):
+    ...     def __init__(self, image_shape, strength):
+    ...         super().__init__(image_shape, measurement_shape=image_shape)
+    ...         rows, columns = (torch.linspace(-1, 1, n).double() for n in image_shape[1:])
+    ...         radius = (rows[:, None] ** 2 + columns**2) / 2
+    ...         self.register_buffer("gain", 1 - strength * radius)
+    ...
+    ...     def forward(self, x):
+    ...         return self.gain * x
+    >>> check_operator(Vignetting(strength=0.8))
+    >>> check_operator(MissingPixels(observed=0.5) @ Vignetting())
     """
 
     # NumPy leaves `array @ operator` and `number * operator` to the operator.
@@ -71,6 +98,16 @@ class Operator(ParameterObject):
             A module in float64 on the CPU; ``A.to(dtype)`` and ``A.to(device)`` move it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
+
+    def _examine(self, built: Any) -> ForwardMap:
+        check_built(
+            self,
+            built,
+            ForwardMap,
+            "Write a subclass of LinearMap or ForwardMap with the method forward(x); a function "
+            "alone is FunctionOperator(function).",
+        )
+        return built
 
     def normalize(self) -> Normalized:
         """Return the operator divided by its norm, ``A / ||A||``.

@@ -136,7 +136,17 @@ class _ModuleImage(ConditionedModule):
         """Return the image of one set of weights, (channels, height, width)."""
         state = dict(weights)
         state |= {name: self.get_buffer(f"buffer_{i}") for i, name in enumerate(self.buffer_names)}
-        image = torch.func.functional_call(self.held[0], state, ())
+        try:
+            image = torch.func.functional_call(self.held[0], state, ())
+        except TypeError as error:
+            if "missing" not in str(error):
+                raise
+            raise ValueError(
+                "The 'factory' parameter of ModuleRepresentation must make modules that are called "
+                f"without arguments. Got {type(self.held[0]).__name__}, which takes some: "
+                f"{error}. Keep what it is called with in a buffer, as in self.register_buffer("
+                "'z', torch.randn(1, 8, 8, 8)), and write a forward(self) that uses self.z."
+            ) from error
         shape = self.image_shape
         if not isinstance(image, torch.Tensor) or image.shape not in (shape, (1, *shape)):
             raise ValueError(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import ParameterObject
+from skmetainv.parameters import ParameterObject, check_built, described
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -18,6 +18,38 @@ class Representation(ParameterObject):
     """A network ``phi_theta`` whose image is the start of a solver: no tensors.
 
     A subclass stores its hyper-parameters and writes `build`.
+
+    Examples
+    --------
+    An image that is a column times a row. The module holds no weights: it takes one set for all
+    images, or one for each along a first axis.
+
+    >>> import torch
+    >>> from skmetainv.representations import ImageModule, Representation
+    >>> from skmetainv.testing import check_representation
+    >>> class Separable(Representation):
+    ...     spread: float = 0.1
+    ...
+    ...     def build(self, image_shape, data_range=(0.0, 1.0)):
+    ...         return SeparableImage(image_shape, data_range, self.spread)
+    >>> class SeparableImage(ImageModule):
+    ...     adapted = ("column", "row")
+    ...
+    ...     def __init__(self, image_shape, data_range, spread):
+    ...         super().__init__()
+    ...         channels, height, width = image_shape
+    ...         self.shapes = {"column": (channels, height, 1), "row": (channels, 1, width)}
+    ...         self.middle, self.spread = sum(data_range) / 2, spread
+    ...
+    ...     def initial_weights(self, generator):
+    ...         normal = generator.standard_normal
+    ...         shapes = self.shapes.items()
+    ...         return {name: self.spread * torch.from_numpy(normal(n)) for name, n in shapes}
+    ...
+    ...     def forward(self, weights, condition=None):
+    ...         column, row = (weights[name].reshape(-1, *n) for name, n in self.shapes.items())
+    ...         return self.middle + column * row
+    >>> check_representation(Separable())
     """
 
     @classmethod
@@ -46,6 +78,29 @@ class Representation(ParameterObject):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
+    def _examine(self, built: Any) -> "ImageModule":
+        check_built(
+            self,
+            built,
+            ImageModule,
+            "Write a subclass of ImageModule with the methods initial_weights(generator) and "
+            "forward(weights, condition); a module alone is ModuleRepresentation(module).",
+        )
+        name, adapted = type(built).__name__, built.adapted
+        if isinstance(adapted, str) or not adapted:
+            raise TypeError(
+                f"The attribute 'adapted' of {name} must be a tuple of the names of the weights "
+                f"that are adapted to each image, as in ('image',). Got {adapted!r} instead."
+            )
+        own = [weight for weight, _ in built.named_parameters()]
+        if own:
+            raise TypeError(
+                f"{name} must hold no weights: `initial_weights` returns them, and `forward` takes "
+                f"them. Got the parameters {own} instead; ModuleRepresentation makes a "
+                "representation of a module with weights of its own."
+            )
+        return built
+
 
 class ImageModule(nn.Module):
     """The function from weights to an image; it holds no weights.
@@ -71,6 +126,22 @@ class ImageModule(nn.Module):
     continuous: bool = False
     autocasts: bool = True
     own_rates: Mapping[str, float] = MappingProxyType({})
+
+    def __call__(self, weights: Weights, condition: Any = None) -> torch.Tensor:
+        """Return what `forward` gives, if it is a batch of images.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        images = super().__call__(weights, condition)
+        if not isinstance(images, torch.Tensor) or images.ndim != 4:
+            raise ValueError(
+                f"{type(self).__name__}.forward must return images, a tensor of shape (batch, "
+                f"channels, height, width). Got {described(images)} instead."
+            )
+        return images
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return weights to begin training with, in float64, by name."""

@@ -1,14 +1,16 @@
 """Classical, differentiable solvers ``f`` of inverse problems."""
 
 from skmetainv.solvers.admm import ADMM
-from skmetainv.solvers.base import IterativeSolver, Run, Solver
+from skmetainv.solvers.base import IterativeSolver, Run, Solver, State
 from skmetainv.solvers.conjugate_gradient import ConjugateGradient
 from skmetainv.solvers.function_solver import FunctionSolver
 from skmetainv.solvers.gradient_descent import GradientDescent
 from skmetainv.solvers.hqs import HQS
 from skmetainv.solvers.primal_dual import PrimalDual
+from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.proximal_gradient import ProximalGradient
 from skmetainv.solvers.red import RED
+from skmetainv.solvers.schedules import Schedule
 
 __all__ = [
     "ADMM",
@@ -19,7 +21,11 @@ __all__ = [
     "GradientDescent",
     "IterativeSolver",
     "PrimalDual",
+    "Prior",
+    "PriorSolver",
     "ProximalGradient",
     "Run",
+    "Schedule",
     "Solver",
+    "State",
 ]

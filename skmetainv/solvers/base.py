@@ -18,7 +18,7 @@ from torch import nn
 from skmetainv.denoisers import Denoiser
 from skmetainv.exceptions import warn
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
-from skmetainv.parameters import Interval, ParameterObject
+from skmetainv.parameters import Interval, ParameterObject, check_built, described
 from skmetainv.solvers.schedules import Schedule, check_schedule
 
 #: What an update needs of the ones before it: the images first; one row per image in every entry.
@@ -46,6 +46,38 @@ class Solver(ParameterObject):
     automatic : dict of str to (float, int)
         What "auto" stands for, for those of them that take it: a factor, and the power of
         ``||A||^2`` that it is multiplied by.
+
+    Examples
+    --------
+    Gradient descent with momentum. `schedules` checks the numbers and makes of each a function of
+    the update; the module's `step` makes one update of a state, a tuple with the images first.
+
+    >>> import torch
+    >>> from skmetainv.solvers import IterativeSolver, Solver
+    >>> from skmetainv.testing import check_solver
+    >>> class HeavyBall(Solver):
+    ...     n_iter: int = 10
+    ...     step_size: object = "auto"
+    ...     momentum: float = 0.5
+    ...     learnable: tuple = ()
+    ...     scheduled = ("step_size", "momentum")
+    ...     automatic = {"step_size": (0.9, -1)}
+    ...
+    ...     def build(self, image_shape):
+    ...         return HeavyBallUpdates(self.n_iter, **self.schedules())
+    >>> class HeavyBallUpdates(IterativeSolver):
+    ...     def __init__(self, n_iter, step_size, momentum):
+    ...         super().__init__(n_iter)
+    ...         self.step_size, self.momentum = step_size, momentum
+    ...
+    ...     def init(self, x, data):
+    ...         return x, torch.zeros_like(x)
+    ...
+    ...     def step(self, state, data, k):
+    ...         x, v = state
+    ...         v = self.momentum(k) * v - self.step_size(k, data) * data.gradient(x)
+    ...         return x + v, v
+    >>> check_solver(HeavyBall(n_iter=3, momentum=[0.3, 0.4, 0.5]))
     """
 
     _: KW_ONLY
@@ -98,11 +130,37 @@ class Solver(ParameterObject):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
-    def _schedules(self, *optional: str, **defaults: tuple[Any, int]) -> dict[str, Schedule]:
-        """Return the scheduled parameters by name.
+    def _examine(self, built: Any) -> IterativeSolver:
+        check_built(
+            self,
+            built,
+            IterativeSolver,
+            "Write a subclass of IterativeSolver with the method step(state, data, k); a function "
+            "alone is FunctionSolver(update).",
+        )
+        return built
 
-        Those that are None are left out where they are `optional`, or taken from `defaults`:
-        numbers, and the power of ``||A||^2`` that they are multiplied by.
+    def schedules(self, *optional: str, **defaults: tuple[Any, int]) -> dict[str, Schedule]:
+        """Return the numbers of `scheduled`, checked, for the solver that `build` makes.
+
+        Parameters
+        ----------
+        *optional : str
+            Parameters that are left out if they are None.
+        **defaults : (float or sequence of float, int)
+            What stands for parameters that are None: numbers, and the power of ``||A||^2`` that
+            they are multiplied by.
+
+        Returns
+        -------
+        schedules : dict of str to Schedule
+            By the names of the parameters. Call one as ``schedule(k, data)`` in the update `k`.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not positive, or is a sequence of another length than `n_iter`. If
+            `learnable` names another one, or one that is not set.
         """
         owner, values = type(self).__name__, dict(defaults)
         for name in self.scheduled:
@@ -170,9 +228,9 @@ class IterativeSolver(nn.Module):
 
     def forward(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
         """Return the images after `n_iter` updates."""
-        state = self.init(x, data)
+        state = self._first(x, data)
         for k in range(self.n_iter):
-            state = self.step(state, data, k)
+            state = self._next(state, data, k)
         return state[0].to(x.dtype)  # an update may compute in double precision
 
     def run(self, x: torch.Tensor, data: DataTerm, max_iter: int, tol: float | None = None) -> Run:
@@ -194,12 +252,12 @@ class IterativeSolver(nn.Module):
         tol : float, default=None
             Relative change at which an image has converged; None makes `max_iter` updates.
         """
-        state, least = self.init(x, data), -1.0 if tol is None else tol
+        state, least = self._first(x, data), -1.0 if tol is None else tol
         size = _lengths(state[0])
         residuals: list[list[float]] = [[] for _ in x]
         going, converged = [True] * len(x), [False] * len(x)
         for k in range(max_iter):
-            after = self.step(state, data, k)
+            after = self._next(state, data, k)
             before, size = size, _lengths(after[0])
             sizes = [max(pair) or 1.0 for pair in zip(before, size, strict=True)]
             changes = _ratios(_lengths(after[0] - state[0]), sizes)
@@ -215,6 +273,24 @@ class IterativeSolver(nn.Module):
                 break
         return Run(state[0].to(x.dtype), residuals, converged)
 
+    def _first(self, x: torch.Tensor, data: DataTerm) -> State:
+        """Return what `init` gives, if it is a state."""
+        state = self.init(x, data)
+        _check_state(state, x, f"{type(self).__name__}.init")
+        return state
+
+    def _next(self, state: State, data: DataTerm, k: int) -> State:
+        """Return what `step` gives, if it is a state like the one before."""
+        after = self.step(state, data, k)
+        _check_state(after, state[0], f"{type(self).__name__}.step")
+        if len(after) != len(state):
+            raise ValueError(
+                f"{type(self).__name__}.step must return a state with as many entries as it was "
+                f"given, {len(state)}. Got {len(after)} instead: what `init` returns beside the "
+                "images, every update returns, too."
+            )
+        return after
+
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
         """Return what brings the changes of a state by update `k` to the images' units.
 
@@ -225,6 +301,20 @@ class IterativeSolver(nn.Module):
 
     def check(self, A: ForwardMap) -> None:
         """Warn of what is known to go wrong with the operator `A`: nothing, here."""
+
+
+def _check_state(state: Any, x: torch.Tensor, method: str) -> None:
+    """Raise unless what a method gave is a tuple of tensors, the images first."""
+    if not isinstance(state, tuple) or not state:
+        raise TypeError(
+            f"{method} must return a state, a tuple of tensors with the images first, as in "
+            f"`return (x,)`. Got {described(state)} instead."
+        )
+    if not isinstance(state[0], torch.Tensor) or state[0].shape != x.shape:
+        raise ValueError(
+            f"The state that {method} returns must begin with the images, a tensor of shape "
+            f"{tuple(x.shape)}. Got {described(state[0])} instead."
+        )
 
 
 @torch.no_grad()

@@ -106,7 +106,7 @@ class ConjugateGradient(Solver):
         self._validate_params()
         if self.damping == 0 and not self.learnable:
             return _ConjugateGradient(self.n_iter, None)
-        return _ConjugateGradient(self.n_iter, **self._schedules())
+        return _ConjugateGradient(self.n_iter, **self.schedules())
 
 
 class _ConjugateGradient(IterativeSolver):

@@ -101,9 +101,9 @@ class HQS(PriorSolver):
         given = levels if self.noise_level is None else self.noise_level
         check_schedule(given, len(levels), "noise_level", "HQS")
         matched = self.weight * (last / np.atleast_1d(given)) ** 2
-        schedules = self._schedules(noise_level=(levels, 0), rho=(matched, 1))
+        schedules = self.schedules(noise_level=(levels, 0), rho=(matched, 1))
         level, rho = schedules["noise_level"], schedules["rho"]
-        prior = self._prior(image_shape, level)
+        prior = self.prior(image_shape, level)
         if self.rho is None and "rho" not in self.learnable and "noise_level" in self.learnable:
             return _HQS(self.n_iter, prior, _Matched(level, last, self.weight), self.denoise_first)
         return _HQS(self.n_iter, prior, rho, self.denoise_first)

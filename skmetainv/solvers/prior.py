@@ -16,7 +16,16 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class PriorSolver(Solver):
-    """A solver with the parameters `denoiser` and `noise_level`."""
+    """A solver with a denoiser; a subclass writes `build`, of `schedules` and `prior`.
+
+    Parameters
+    ----------
+    denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
+        The prior; None is ``TotalVariation()``.
+    noise_level : float or sequence of float, default=None
+        What the denoiser takes the noise to be, in the units of the images, or one per update. None
+        is the denoiser's own.
+    """
 
     denoiser: Denoiser | FrozenEstimator | None = None
     _: KW_ONLY
@@ -51,8 +60,26 @@ class PriorSolver(Solver):
             )
         return chosen
 
-    def _prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
-        """Return the denoiser of every update, for images of one shape."""
+    def prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
+        """Return the denoiser of every update, for the solver that `build` makes.
+
+        Parameters
+        ----------
+        image_shape : (int, int, int)
+            Channels, height and width.
+        noise_level : Schedule or None
+            Its noise levels, of `Solver.schedules`; None is the denoiser's own.
+
+        Returns
+        -------
+        prior : Prior
+            Call it as ``prior(x, k)`` in the update `k`.
+
+        Raises
+        ------
+        ValueError
+            If there are noise levels, and the denoiser takes none.
+        """
         chosen = self._chosen_denoiser()
         D = chosen.build(image_shape)
         asked = self.noise_level is not None or "noise_level" in self.learnable

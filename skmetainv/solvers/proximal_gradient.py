@@ -69,8 +69,8 @@ class ProximalGradient(PriorSolver):
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        schedules = self._schedules("noise_level")
-        prior = self._prior(image_shape, schedules.pop("noise_level", None))
+        schedules = self.schedules("noise_level")
+        prior = self.prior(image_shape, schedules.pop("noise_level", None))
         return (_FISTA if self.accelerated else _ISTA)(self.n_iter, prior, **schedules)
 
 

@@ -98,8 +98,8 @@ class RED(PriorSolver):
             "steepest_descent": {"step_size": (1.0, 0)},
             "admm": {"beta": self._scheduled("rho")},
         }[self.method]
-        schedules: dict[str, Any] = self._schedules("noise_level", "step_size", "beta", **defaults)
-        prior = self._prior(image_shape, schedules.pop("noise_level", None))
+        schedules: dict[str, Any] = self.schedules("noise_level", "step_size", "beta", **defaults)
+        prior = self.prior(image_shape, schedules.pop("noise_level", None))
         if self.method == "steepest_descent" and self.step_size is None:
             schedules["step_size"] = _Stable(schedules["step_size"], schedules["rho"])
         solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **schedules)

@@ -18,6 +18,17 @@ class LearningRate(ParameterObject):
     ----------
     warmup : float, default=0.0
         Share of training in which the rates grow from 0 in equal steps.
+
+    Examples
+    --------
+    >>> from skmetainv.training import Adam, LearningRate
+    >>> class Linear(LearningRate):
+    ...     final: float = 0.5
+    ...
+    ...     def after_warmup(self, done):
+    ...         return 1 - (1 - self.final) * done
+    >>> Adam(schedule=Linear(warmup=0.2)).schedule.factor(done=1.0)
+    0.5
     """
 
     warmup: float = 0.0

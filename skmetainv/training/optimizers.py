@@ -29,6 +29,19 @@ class Optimizer(ParameterObject):
         Largest norm of the gradient of all weights together: a larger one is scaled down to it.
         Gradients of losses, which are in units of the data range, exceed 1 in the first steps at
         most. None sets no limit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.training import Optimizer
+    >>> class RMSprop(Optimizer):
+    ...     alpha: float = 0.99
+    ...
+    ...     def build(self, groups):
+    ...         return torch.optim.RMSprop(groups, alpha=self.alpha)
+    >>> MetaInverseSolver(optimizer=RMSprop(schedule="constant"))
+    MetaInverseSolver(optimizer=RMSprop(schedule='constant'))
     """
 
     _: KW_ONLY

@@ -14,6 +14,7 @@ from torch import nn
 from skmetainv.noise import NoiseFunction
 from skmetainv.operators.maps.lanczos import largest_eigenvalue
 from skmetainv.operators.maps.normal_equations import solve
+from skmetainv.parameters import described
 
 Shape = tuple[int, ...]
 Conversion = Callable[[torch.Tensor], torch.Tensor]
@@ -26,6 +27,9 @@ _NO_NORM = "The norm of this nonlinear operator cannot be found at a random imag
 
 class ForwardMap(nn.Module):
     """The map ``A`` for images of one shape; a subclass writes `forward`.
+
+    Tensors that `forward` computes with are buffers, in float64 (`register_buffer`), so that they
+    move with the map. Each image of a batch is measured on its own.
 
     Parameters
     ----------
@@ -69,10 +73,40 @@ class ForwardMap(nn.Module):
     def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
         """Move and convert what the map holds; complex numbers stay complex.
 
-        `torch.nn.Module.to` drops their imaginary parts when it converts to a real type.
+        `torch.nn.Module.to` drops their imaginary parts when it converts to a real type, and does
+        not move tensors that are plain attributes, which is an error here.
         """
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Tensor):
+                raise TypeError(
+                    f"The tensor {name!r} of {type(self).__name__} does not move with the map. "
+                    f"Write self.register_buffer({name!r}, tensor) in its constructor in place of "
+                    f"self.{name} = tensor."
+                )
         super()._apply(keeping_complex(fn), recurse)  # type: ignore[no-untyped-call]
         return self
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what `forward` gives, if it is a batch of measurements.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        try:
+            y = super().__call__(x)
+        except RuntimeError as error:
+            if "type" in str(error) or "device" in str(error):
+                error.add_note(_not_moved(self, x))
+            raise
+        if (
+            not isinstance(y, torch.Tensor)
+            or y.shape[1:] != self.measurement_shape
+            or y.is_complex()
+        ):
+            raise ValueError(_no_measurements(self, y, x))
+        return y
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``, shape ``(batch, *measurement_shape)``."""
@@ -80,7 +114,7 @@ class ForwardMap(nn.Module):
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return ``J_A(x)' v``, the vector-Jacobian product at `x`."""
-        return pulled_back(self.forward, x, v)
+        return pulled_back(self, x, v)
 
     def norm(self) -> torch.Tensor:
         """Return the largest singular value of the Jacobian at a fixed image.
@@ -199,7 +233,7 @@ class LinearMap(ForwardMap):
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``A' y``, shape ``(batch, *image_shape)``."""
         origin = y.new_zeros(y.shape[0], *self.image_shape)
-        return pulled_back(self.forward, origin, y)
+        return pulled_back(self, origin, y)
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return ``A' v``, whatever `x` is."""
@@ -273,6 +307,39 @@ def pushed_forward(A: ForwardMap, x: torch.Tensor, p: torch.Tensor) -> torch.Ten
     with torch.enable_grad():
         v = p.new_zeros(len(p), *A.measurement_shape).requires_grad_()
         return torch.autograd.grad(A.vjp(x, v), v, p)[0]
+
+
+def _not_moved(A: ForwardMap, x: torch.Tensor) -> str:
+    """Return what to write where an operation refuses its types or devices."""
+    name = type(A).__name__
+    return (
+        f"{name} was given images of {x.dtype} on {x.device}. Maps are built in float64 on the CPU "
+        f"and then moved: make the tensors that {name} computes with in float64, and register them "
+        'with self.register_buffer("name", tensor), so that they move with it.'
+    )
+
+
+def _no_measurements(A: ForwardMap, y: Any, x: torch.Tensor) -> str:
+    """Return what is wrong with what `forward` gives of a batch of images."""
+    name, expected = type(A).__name__, ("batch", *A.measurement_shape)
+    must = f"{name}.forward must return a tensor of shape {_in_words(expected)}"
+    if not isinstance(y, torch.Tensor):
+        return f"{must}. Got {described(y)} instead."
+    if y.is_complex():
+        return (
+            f"{must} of real numbers. Got {described(y)} instead: torch.view_as_real(y) gives the "
+            "real and imaginary parts as a last axis."
+        )
+    own = tuple(y.shape[1:])
+    hint = f"If that is what it measures, pass measurement_shape={own} to super().__init__."
+    if y.ndim != 1 + len(A.measurement_shape) and y.shape == A.measurement_shape:
+        hint = "The first axis is the batch's."
+    return f"{must}. Got {tuple(y.shape)} of images of shape {tuple(x.shape)} instead. {hint}"
+
+
+def _in_words(shape: tuple[Any, ...]) -> str:
+    """Return a shape as a tuple of its entries, of which some have names."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def needs_linear(what: str, A: ForwardMap) -> str:
@@ -446,6 +513,12 @@ class LinearDataTerm(DataTerm):
     def __init__(self, A: LinearMap, y: torch.Tensor):
         super().__init__(A, y)
         self.adjoint_y = A.adjoint(y)
+        if self.adjoint_y.shape[1:] != A.image_shape:
+            raise ValueError(
+                f"{type(A).__name__}.adjoint must return images of shape "
+                f"{_in_words(('batch', *A.image_shape))}. Got {tuple(self.adjoint_y.shape)} of "
+                f"measurements of shape {tuple(y.shape)} instead."
+            )
 
     def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``y / ||A||``, and `y` itself where ``||A||`` is 1."""

@@ -1,0 +1,175 @@
+"""What must hold for every denoiser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from skmetainv.denoisers import Denoiser, DenoiserModule
+from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
+from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.parameter_objects import check_parameter_object
+from skmetainv.testing.samples import BATCH, devices, normal
+
+_LOW, _HIGH = 0.02, 0.2
+# Smaller images may have nothing to smooth, or no coefficient to shrink.
+_LEAST_SIDE = 6
+
+
+def check_denoiser(
+    denoiser: Denoiser,
+    image_shape: tuple[int, ...] = (1, 6, 6),
+    *,
+    differentiable: bool = True,
+    device: str = "auto",
+) -> None:
+    """Raise unless a denoiser has the properties that this library's denoisers have.
+
+    It gives images of the shape and type that it takes, each denoised on its own, with exact first
+    and second derivatives in image and noise level. The level is one for all images or one for
+    each; None is the denoiser's own. If `takes_noise_level` is False, no level changes anything.
+    The parameters are scikit-learn's: cloned, set, shown, pickled.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        What is checked; fitted, if it learns.
+    image_shape : (int, int, int), default=(1, 6, 6)
+        Channels, height and width of the images that it is checked on. Whether the noise level
+        changes the result is seen on images of at least 6 x 6 pixels.
+    differentiable : bool, default=True
+        Whether it must have derivatives, as training needs them.
+    device : str, default="auto"
+        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
+        one, "cpu" compares with no other.
+
+    Raises
+    ------
+    PropertyError
+        If a property does not hold: an AssertionError, which names the property, the numbers and
+        the likely cause.
+    TypeError, ValueError
+        By `denoiser` itself, where it refuses its parameters or such images.
+
+    Examples
+    --------
+    >>> from skmetainv.denoisers import GaussianSmoothing
+    >>> from skmetainv.testing import check_denoiser
+    >>> check_denoiser(GaussianSmoothing(noise_level=0.1))
+    """
+    x = normal(BATCH, *image_shape)
+    name = check_parameter_object(denoiser, Denoiser, lambda own: built(own, image_shape)(x))
+    D = built(denoiser, image_shape)
+    _check_images(name, D, x)
+    _check_noise_levels(name, denoiser, D, x)
+    if differentiable:
+        _check_derivatives(name, D, x[:1])
+    _check_other_types(name, denoiser, D, x, device)
+
+
+def built(denoiser: Denoiser, image_shape: tuple[int, ...]) -> DenoiserModule:
+    """Return a denoiser for images of one shape, in double precision, whatever it learned in."""
+    return denoiser.build(image_shape).double()
+
+
+@torch.no_grad()
+def _check_images(name: str, D: DenoiserModule, x: torch.Tensor) -> None:
+    before = x.clone()
+    together = D(x)
+    require(
+        torch.equal(x, before),
+        name,
+        "must leave the images as they are",
+        f"images changed by up to {float((x - before).abs().max()):.3g}",
+        "an operation in place, as x.clamp_()",
+    )
+    require(
+        together.dtype == x.dtype and bool(together.isfinite().all()),
+        name,
+        f"must give finite images in their type, {x.dtype}",
+        f"{together.dtype} and {int((~together.isfinite()).sum())} numbers that are not finite",
+        "a tensor of another type, or a division",
+    )
+    for i in range(len(x)):
+        require_close(
+            D(x[i : i + 1]),
+            together[i : i + 1],
+            1e-8,
+            name,
+            "must denoise each image of a batch as it would alone",
+            "a mean, a norm or a maximum over the batch; compute along the axes after the first",
+        )
+
+
+@torch.no_grad()
+def _check_noise_levels(name: str, denoiser: Any, D: DenoiserModule, x: torch.Tensor) -> None:
+    low, high = D(x, _LOW), D(x, _HIGH)
+    change = float((low - high).norm() / x.norm())
+    require(
+        (change > 0) == D.takes_noise_level or (change == 0 and min(x.shape[2:]) < _LEAST_SIDE),
+        name,
+        "must depend on the noise level that it is given, or have takes_noise_level = False",
+        f"a change of {change:.3g} between the levels {_LOW} and {_HIGH}, and takes_noise_level = "
+        f"{D.takes_noise_level}",
+        "`forward` computes with the parameter noise_level; ClassicalModule gives `denoise` the "
+        "one that holds",
+    )
+    levels = torch.linspace(_LOW, _HIGH, len(x), dtype=x.dtype).reshape(-1, 1, 1, 1)
+    each = torch.cat([D(x[i : i + 1], float(level)) for i, level in enumerate(levels)])
+    cause = "float(noise_level), or an `if` over it; compute with it as with a number"
+    errors = (RuntimeError, TypeError, ValueError)
+    with required(name, "must take a noise level for each image", cause, errors):
+        together = D(x, levels)
+    require_close(together, each, 1e-8, name, "must take a noise level for each image", cause)
+    alone = D(x, torch.tensor(_HIGH, dtype=x.dtype))
+    require_close(alone, high, 1e-8, name, "must take a noise level as a tensor", cause)
+    own = getattr(denoiser, "noise_level", None)
+    if isinstance(own, float) and D.takes_noise_level:
+        require_close(
+            D(x),
+            D(x, own),
+            1e-10,
+            name,
+            f"must take its own noise level, {own}, where it is given none",
+            "`forward` treats None as another level",
+        )
+
+
+def _check_derivatives(name: str, D: DenoiserModule, x: torch.Tensor) -> None:
+    D = D.requires_grad_(False)
+    if D.takes_noise_level:
+        level = torch.tensor(_HIGH, dtype=x.dtype)
+        require_derivatives(D, (x, level), name, "the denoised image in image and noise level")
+    else:
+        require_derivatives(lambda x: D(x), (x,), name, "the denoised image in the image")
+    for value in (0.0, 0.5):
+        constant = torch.full_like(x, value)
+        require_finite_derivatives(lambda x: D(x), constant, name, "on constant images")
+
+
+@torch.no_grad()
+def _check_other_types(
+    name: str, denoiser: Denoiser, D: DenoiserModule, x: torch.Tensor, device: str
+) -> None:
+    expected, shape = D(x), tuple(x.shape[1:])
+    cause = "a tensor that is no buffer; keep it by self.register_buffer(name, tensor)"
+    errors = (RuntimeError, TypeError, ValueError)
+    with required(name, "must denoise in single precision", cause, errors):
+        single = built(denoiser, shape).to(torch.float32)(x.float())
+    require(
+        single.dtype == torch.float32,
+        name,
+        "must compute in the type of the images, torch.float32",
+        str(single.dtype),
+        cause,
+    )
+    require_close(
+        single, expected, 1e-4, name, "must agree in single and double precision", cause, size=x
+    )
+    for place in devices(device):
+        with required(name, f"must denoise on {place}", cause, errors):
+            there = built(denoiser, shape).to(place)(x.to(place))
+        require_close(
+            there, expected, 1e-6, name, f"must agree on {place} and the CPU", cause, size=x
+        )

@@ -1,0 +1,109 @@
+"""Derivatives of first and second order: exact, and finite where it is easy to divide by zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from skmetainv.testing.failures import require, required
+
+# Up to this many numbers all partial derivatives are compared, one by one.
+_ONE_BY_ONE = 64
+_CAUSE = (
+    "the code leaves autograd (detach, item, .data, NumPy), divides or takes a root where 0 can "
+    "come, or has a backward of its own that is not the derivative"
+)
+
+
+def require_derivatives(
+    function: Callable[..., torch.Tensor | tuple[torch.Tensor, ...]],
+    inputs: Sequence[torch.Tensor],
+    name: str,
+    what: str,
+) -> None:
+    """Raise unless derivatives of first and second order agree with differences.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the inputs, and gives a tensor or several.
+    inputs : sequence of tensor
+        In float64, at a point where the function is smooth. If they are many, derivatives along
+        random directions are compared.
+    name : str
+        The class that is checked.
+    what : str
+        What is differentiated, and with respect to what.
+
+    Raises
+    ------
+    PropertyError
+        If they do not agree.
+    """
+    own = [t.detach().clone().requires_grad_() for t in inputs]
+    fast = sum(t.numel() for t in own) > _ONE_BY_ONE
+    with required(
+        name,
+        f"must have exact first derivatives of {what}",
+        _CAUSE,
+        (RuntimeError, NotImplementedError),
+    ):
+        torch.autograd.gradcheck(function, own, fast_mode=fast)
+    with required(
+        name,
+        f"must have exact second derivatives of {what}, which training differentiates through",
+        f"{_CAUSE}; a torch.autograd.Function needs a backward that can be differentiated",
+        (RuntimeError, NotImplementedError),
+    ):
+        torch.autograd.gradgradcheck(function, own, fast_mode=fast)
+
+
+def require_finite_derivatives(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, name: str, where: str
+) -> None:
+    """Raise unless a function and its derivatives are finite at a point.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one tensor and gives one.
+    x : tensor
+        The point.
+    name : str
+        The class that is checked.
+    where : str
+        What the point is.
+
+    Raises
+    ------
+    PropertyError
+        If one is not finite.
+    """
+    x = x.detach().clone().requires_grad_()
+    value = function(x)
+    cause = (
+        "a division, a root or a logarithm at 0; torch.where around it does not help the "
+        "derivative, a denominator that is never 0 does"
+    )
+    found = {"value": value}
+    if value.requires_grad:
+        weights = torch.linspace(1, 2, value.numel(), dtype=value.dtype).reshape(value.shape)
+        (first,) = torch.autograd.grad(
+            (value * weights).sum() + value.square().sum(), x, create_graph=True
+        )
+        found["first derivative"] = first
+        if first.requires_grad:
+            (second,) = torch.autograd.grad(
+                first.square().sum() + first.sum(), x, materialize_grads=True
+            )
+            found["second derivative"] = second
+    for what, tensor in found.items():
+        bad = int((~tensor.isfinite()).sum())
+        require(
+            bad == 0,
+            name,
+            f"must have a finite {what} {where}",
+            f"{bad} of {tensor.numel()} numbers that are not",
+            cause,
+        )

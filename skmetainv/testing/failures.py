@@ -1,0 +1,102 @@
+"""How a check fails: with a sentence that names the property, the numbers and the likely cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from textwrap import shorten
+from typing import NoReturn
+
+import torch
+
+# What is shown of another error.
+_LONGEST_ERROR = 400
+
+
+class PropertyError(AssertionError):
+    """A property does not hold that every object of a kind must have."""
+
+
+def refuse(name: str, property_: str, got: str, cause: str) -> NoReturn:
+    """Raise the error of a property that does not hold.
+
+    Parameters
+    ----------
+    name : str
+        The class that is checked.
+    property_ : str
+        What must hold, after the name: "must ...".
+    got : str
+        The numbers.
+    cause : str
+        What is likely wrong in the code, a sentence without its full stop.
+
+    Raises
+    ------
+    PropertyError
+        In any case.
+    """
+    raise PropertyError(f"{name} {property_}. Got {got} instead. Likely cause: {cause}.")
+
+
+def require(holds: bool, name: str, property_: str, got: str, cause: str) -> None:
+    """Raise unless a property holds, see `refuse`."""
+    if not holds:
+        refuse(name, property_, got, cause)
+
+
+def require_close(
+    got: torch.Tensor,
+    expected: torch.Tensor,
+    tolerance: float,
+    name: str,
+    property_: str,
+    cause: str,
+    *,
+    size: torch.Tensor | None = None,
+) -> None:
+    """Raise unless two tensors agree to a share of the norm of the second.
+
+    Parameters
+    ----------
+    got, expected : tensor
+        What must agree, computed in two ways.
+    tolerance : float
+        The share.
+    name, property_, cause : str
+        See `refuse`.
+    size : tensor, default=None
+        Its norm counts in place of that of `expected` where it is larger: the rounding of a
+        difference of large numbers is no error.
+
+    Raises
+    ------
+    PropertyError
+        If they do not agree, have different shapes, or are not finite.
+    """
+    if got.shape != expected.shape:
+        shapes = f"tensors of shape {tuple(got.shape)} and {tuple(expected.shape)}"
+        refuse(name, property_, shapes, cause)
+    ours, theirs = (t.detach().cpu().to(torch.float64) for t in (got, expected))
+    norm = max(float(theirs.norm()), 0.0 if size is None else float(size.detach().norm()))
+    error = float((ours - theirs).norm())
+    if not error <= tolerance * norm:
+        share = f"a difference of {error:.3g} between values of norm {float(theirs.norm()):.3g}"
+        refuse(name, property_, f"{share}, above {tolerance:g} of it", cause)
+
+
+@contextmanager
+def required(
+    name: str, property_: str, cause: str, errors: type[Exception] | tuple[type[Exception], ...]
+) -> Iterator[None]:
+    """Turn errors of the block into one of a property that does not hold, see `refuse`."""
+    try:
+        yield
+    except PropertyError:
+        raise
+    except errors as error:
+        text = shorten(str(error), _LONGEST_ERROR, placeholder=" ...").rstrip(".")
+        raise PropertyError(
+            f"{name} {property_}. Got {type(error).__name__} ({text}) instead. Likely cause: "
+            f"{cause}."
+        ) from error

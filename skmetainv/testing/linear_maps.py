@@ -1,0 +1,176 @@
+"""What must hold for a linear map: it agrees with its explicit matrix in everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from skmetainv.operators import ForwardMap, LinearMap
+from skmetainv.testing.failures import require, require_close
+from skmetainv.testing.samples import BATCH, normal
+
+_EXACT = 1e-9
+_ADJOINT = (
+    "`adjoint` belongs to another `forward`: a kernel that is not turned, a factor, a shift the "
+    "same way; without an `adjoint` of its own a LinearMap takes that of autograd"
+)
+
+
+def check_linear_map(name: str, whole: ForwardMap, A: LinearMap) -> None:
+    """Raise unless a linear map agrees with the matrix that its images of single pixels make.
+
+    Parameters
+    ----------
+    name : str
+        How errors name the operator.
+    whole : ForwardMap
+        The map as it is built.
+    A : LinearMap
+        The same with masks drawn for a batch.
+
+    Raises
+    ------
+    PropertyError
+        If it does not agree.
+    """
+    x, z = normal(BATCH, *A.image_shape, seed=1), normal(BATCH, *A.image_shape, seed=2)
+    require_close(
+        A(2.5 * x - z),
+        2.5 * A(x) - A(z),
+        _EXACT,
+        name,
+        "must be linear, A(2.5 x - z) = 2.5 A(x) - A(z)",
+        "`forward` adds a constant or is nonlinear; then its map is a ForwardMap, not a LinearMap",
+    )
+    _check_adjoint(name, A, x)
+    matrix = _explicit(A)
+    singular = torch.linalg.svdvals(matrix)
+    _check_norm(name, A, float(singular.max()))
+    _check_pseudo_inverse(name, A, matrix, singular)
+    _check_data_term(name, whole, A, matrix)
+    _check_prox(name, whole, A)
+
+
+def _check_adjoint(name: str, A: LinearMap, x: torch.Tensor) -> None:
+    v = normal(BATCH, *A.measurement_shape, seed=2)
+    back = A.adjoint(v)
+    require(
+        back.shape == x.shape,
+        name,
+        f"must have an adjoint that gives images, of shape {tuple(x.shape)}",
+        f"shape {tuple(back.shape)}",
+        _ADJOINT,
+    )
+    left, right = float((A(x) * v).sum()), float((x * back).sum())
+    require(
+        abs(left - right) <= 1e-10 * float(A(x).norm() * v.norm()),
+        name,
+        "must have the adjoint of its forward, <A x, v> = <x, A' v>",
+        f"{left:.9g} and {right:.9g}, for random images x and measurements v",
+        _ADJOINT,
+    )
+    twice = A.adjoint(A(x))
+    for what, got in (("normal(x)", A.normal(x)), ("vjp(x, A x)", A.vjp(x, A(x)))):
+        require_close(
+            got,
+            twice,
+            _EXACT,
+            name,
+            f"must have {what} = A' A x",
+            "a method of its own that belongs to another `forward`; the inherited one is right",
+        )
+
+
+def _check_norm(name: str, A: LinearMap, largest: float) -> None:
+    norm = float(A.norm())
+    require(
+        abs(norm - largest) <= 1e-4 * largest,
+        name,
+        f"must have the norm ||A|| = {largest:.6g}, the largest singular value of its matrix",
+        f"{norm:.6g}",
+        "a `norm` of its own that is another one; the inherited one, by Lanczos' method, is right",
+    )
+
+
+def _check_pseudo_inverse(
+    name: str, A: LinearMap, matrix: torch.Tensor, singular: torch.Tensor
+) -> None:
+    y, largest = normal(BATCH, *A.measurement_shape), float(singular.max())
+    rcond = _between(singular.flatten().numpy() / (largest or 1.0))
+    inverse = torch.linalg.pinv(matrix, atol=rcond * largest, rtol=0.0)
+    expected = (inverse @ y.flatten(1)[..., None]).reshape(BATCH, *A.image_shape)
+    require_close(
+        A.pseudo_inverse(y, rcond=rcond),
+        expected,
+        1e-8,
+        name,
+        "must have the pseudo-inverse of its matrix",
+        "a `pseudo_inverse` of its own that is another one; the inherited one is right",
+    )
+
+
+def _check_data_term(name: str, whole: ForwardMap, A: LinearMap, matrix: torch.Tensor) -> None:
+    y = A(normal(BATCH, *A.image_shape, seed=1)) + 0.1 * normal(BATCH, *A.measurement_shape, seed=2)
+    data = whole.bind(y if A.observed is None else y.where(A.observed, A.missing_value))
+    x = normal(BATCH, *A.image_shape, seed=3)
+    residual = (A(x) - data.y).flatten(1)[..., None]
+    cause = "a `data_term` of its own, or an `adjoint` that is none"
+    require_close(
+        data.gradient(x),
+        (matrix.mT @ residual).reshape(x.shape),
+        _EXACT,
+        name,
+        "must have the gradient of the data fidelity A'(A x - y)",
+        cause,
+    )
+    scale = float(whole.norm()) ** 2 or 1.0  # whatever is drawn
+    require(
+        data.squared_norm == whole.squared_norm == scale,
+        name,
+        f"must have the scale ||A||^2 = {scale:.6g} of the map before masks are drawn",
+        f"{data.squared_norm:.6g}",
+        cause,
+    )
+    for start, expected in (
+        ("adjoint", A.adjoint(data.y) / data.squared_norm),
+        ("pseudo_inverse", A.pseudo_inverse(data.y)),
+        ("zeros", torch.zeros_like(x)),
+    ):
+        require_close(
+            data.start(start), expected, _EXACT, name, f"must have the start {start!r}", cause
+        )
+
+
+def _check_prox(name: str, whole: ForwardMap, A: LinearMap) -> None:
+    scale = whole.squared_norm
+    data = A.bind(
+        A(normal(BATCH, *A.image_shape, seed=1)) + 0.1 * normal(BATCH, *A.measurement_shape, seed=2)
+    )
+    z = normal(BATCH, *A.image_shape, seed=3)
+    for rho in (0.01 * scale, 3.0 * scale):
+        x = data.prox(z, rho)
+        residual = float((data.gradient(x) + rho * (x - z)).norm())
+        size = float(A.adjoint(data.y).norm() + rho * z.norm())
+        require(
+            residual <= 1e-8 * size,
+            name,
+            f"must have the proximal step that solves A'(A x - y) + rho (x - z) = 0, rho={rho:.3g}",
+            f"a residual of {residual / (size or 1.0):.3g} of the right-hand side",
+            "a `prox` of its own in closed form that is another map's",
+        )
+
+
+def _explicit(A: LinearMap) -> torch.Tensor:
+    """Return the matrix of ``A`` for each image of a batch, (batch, measurements, pixels)."""
+    n = int(np.prod(A.image_shape))
+    pixels = torch.eye(n, dtype=torch.float64).reshape(n, 1, *A.image_shape)
+    columns = [A(e.expand(BATCH, *A.image_shape)).flatten(1) for e in pixels]
+    return torch.stack(columns, dim=2)
+
+
+def _between(values: np.ndarray) -> float:
+    """Return a threshold near 0.05 that no singular value is near."""
+    candidates = np.geomspace(0.02, 0.2, 21)
+    logarithms = np.log(np.maximum(values, 1e-12))
+    distance = np.abs(np.log(candidates)[:, np.newaxis] - logarithms).min(axis=1)
+    return float(candidates[distance.argmax()])

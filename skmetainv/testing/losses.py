@@ -1,0 +1,187 @@
+"""What must hold for every loss."""
+
+from __future__ import annotations
+
+import torch
+
+from skmetainv.losses import Criterion, Loss
+from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
+from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.parameter_objects import check_parameter_object
+from skmetainv.testing.samples import devices, uniform
+
+_BATCH = 3
+_RANGE = (-50.0, 205.0)
+
+
+def check_loss(
+    loss: Loss,
+    image_shape: tuple[int, ...] = (1, 4, 5),
+    *,
+    in_any_units: bool = True,
+    device: str = "auto",
+) -> None:
+    """Raise unless a loss has the properties that this library's losses have.
+
+    It gives one value per image, that of the image alone, with exact first and second derivatives
+    which are finite where images agree. What is not observed takes no part, even where it is NaN.
+    The value does not depend on the units of the images. The parameters are scikit-learn's: cloned,
+    set, shown, pickled.
+
+    Parameters
+    ----------
+    loss : Loss
+        What is checked.
+    image_shape : tuple of int, default=(1, 4, 5)
+        Channels, height and width of the images that it is checked on, or the shape of one
+        measurement, if it compares those. They are random in [0, 1].
+    in_any_units : bool, default=True
+        Whether the value must be the same in all units that `build` is told by `data_range`, as an
+        error divided by its width is.
+    device : str, default="auto"
+        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
+        one, "cpu" compares with no other.
+
+    Raises
+    ------
+    PropertyError
+        If a property does not hold: an AssertionError, which names the property, the numbers and
+        the likely cause.
+    TypeError, ValueError
+        By `loss` itself, where it refuses its parameters or such images.
+
+    Examples
+    --------
+    >>> from skmetainv.losses import L1, L2
+    >>> from skmetainv.testing import check_loss
+    >>> check_loss(L2() + 0.1 * L1())
+    """
+    x, target = (uniform(_BATCH, *image_shape, seed=seed) for seed in (0, 1))
+    name = check_parameter_object(loss, Loss, lambda own: own.build()(x, target))
+    criterion = loss.build()
+    _check_values(name, criterion, x, target)
+    _check_observed(name, criterion, x, target)
+    require_derivatives(lambda x: criterion(x, target[:1]), (x[:1],), name, "the loss in the image")
+    for image in (x[:1], torch.full_like(x[:1], 0.5)):
+        require_finite_derivatives(
+            lambda x, image=image: criterion(x, image),  # type: ignore[misc]
+            image,
+            name,
+            "where images agree",
+        )
+    if in_any_units:
+        low, width = _RANGE[0], _RANGE[1] - _RANGE[0]
+        require_close(
+            loss.build(_RANGE)(low + width * x, low + width * target),
+            criterion(x, target),
+            1e-8,
+            name,
+            f"must have the same value in the units of data_range={_RANGE}",
+            "`build` ignores data_range: divide differences by data_range[1] - data_range[0], or "
+            "say check_loss(..., in_any_units=False)",
+        )
+    _check_other_types(name, criterion, x, target, device)
+
+
+def _check_values(name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
+    before = x.clone(), target.clone()
+    values = criterion(x, target)
+    require(
+        torch.equal(x, before[0]) and torch.equal(target, before[1]),
+        name,
+        "must leave the images as they are",
+        "changed ones",
+        "an operation in place, as x -= target",
+    )
+    require(
+        bool(values.isfinite().all()),
+        name,
+        "must be finite",
+        f"{values.tolist()}",
+        "a root, a logarithm or a division",
+    )
+    alone = torch.cat([criterion(x[i : i + 1], target[i : i + 1]) for i in range(len(x))])
+    require_close(
+        values,
+        alone,
+        1e-9,
+        name,
+        "must give each image of a batch the value that it has alone",
+        "a mean or a maximum over the batch; reduce the axes after the first, .flatten(1).mean(1)",
+    )
+
+
+def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
+    """Raise unless what is not observed takes no part in value and derivative."""
+    observed = uniform(*x.shape, seed=2) > 0.4
+    unknown = torch.where(observed, target, torch.nan)
+    cause = (
+        "`observed` is ignored, or multiplied with what is NaN: take differences of "
+        "torch.where(observed, target, x.detach()), and means over observed entries"
+    )
+    everywhere = criterion(x, target, torch.ones_like(observed))
+    require_close(
+        everywhere,
+        criterion(x, target),
+        1e-9,
+        name,
+        "must be that of all entries, if all are observed",
+        cause,
+    )
+    own = x.clone().requires_grad_()
+    values = criterion(own, unknown, observed)
+    require(
+        bool(values.isfinite().all()),
+        name,
+        "must be finite where what is not observed is NaN",
+        f"{values.tolist()}",
+        cause,
+    )
+    (gradient,) = torch.autograd.grad(values.sum(), own)
+    require(
+        bool(gradient.isfinite().all()),
+        name,
+        "must have a finite gradient where what is not observed is NaN",
+        f"{int((~gradient.isfinite()).sum())} of {gradient.numel()} numbers that are not",
+        cause,
+    )
+    other = torch.where(observed, target, 7.0)
+    require_close(
+        criterion(x, other, observed),
+        values,
+        1e-9,
+        name,
+        "must not depend on the target where it is not observed",
+        cause,
+    )
+    nothing = criterion(x, torch.full_like(x, torch.nan), torch.zeros_like(observed))
+    require(
+        bool((nothing.abs() <= 1e-9).all()),
+        name,
+        "must be 0 where nothing is observed",
+        f"{nothing.tolist()}",
+        f"{cause}; a number of entries that is 0 is no divisor, .clamp(min=1)",
+    )
+
+
+def _check_other_types(
+    name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor, device: str
+) -> None:
+    expected = criterion(x, target)
+    cause = "a tensor of another type, or on another device; make it like x, x.new_tensor(...)"
+    with required(
+        name, "must compare images in single precision", cause, (RuntimeError, TypeError)
+    ):
+        single = criterion(x.float(), target.float())
+    require(
+        single.dtype == torch.float32,
+        name,
+        "must be in the type of the images, torch.float32",
+        str(single.dtype),
+        cause,
+    )
+    require_close(single, expected, 1e-3, name, "must agree in single and double precision", cause)
+    for place in devices(device):
+        with required(name, f"must compare images on {place}", cause, (RuntimeError, TypeError)):
+            there = criterion(x.to(place), target.to(place))
+        require_close(there, expected, 1e-7, name, f"must agree on {place} and the CPU", cause)

@@ -1,0 +1,283 @@
+"""What must hold for every operator."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
+from skmetainv.operators.operator import has_missing
+from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
+from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.linear_maps import check_linear_map
+from skmetainv.testing.parameter_objects import check_parameter_object
+from skmetainv.testing.samples import BATCH, devices, generators, normal
+
+# What single precision keeps of results with condition numbers of some ten.
+_SINGLE = 3e-5
+_ONE_BY_ONE = (
+    "`forward` or `adjoint` mixes the images of a batch, as in x.mean() or x.flatten(); compute "
+    "along the axes after the first"
+)
+
+
+def check_operator(
+    operator: Operator, image_shape: tuple[int, ...] = (1, 3, 4), *, device: str = "auto"
+) -> None:
+    """Raise unless an operator has the properties that this library's operators have.
+
+    Every operator measures batches in the shape that it says, each image on its own, in single and
+    double precision, with exact first and second derivatives; what varies from image to image
+    comes from the generators alone and is read back from the NaN. A linear one agrees with its
+    explicit matrix: ``<A x, v> = <x, A' v>``, its norm, its pseudo-inverse, its proximal step. The
+    parameters are scikit-learn's: cloned, set, shown, pickled.
+
+    Parameters
+    ----------
+    operator : Operator
+        What is checked.
+    image_shape : (int, int, int), default=(1, 3, 4)
+        Channels, height and width of the images that it is checked on. The explicit matrix is
+        computed, so that they should be small.
+    device : str, default="auto"
+        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
+        one, "cpu" compares with no other.
+
+    Raises
+    ------
+    PropertyError
+        If a property does not hold: an AssertionError, which names the property, the numbers and
+        the likely cause.
+    TypeError, ValueError
+        By `operator` itself, where it refuses its parameters or such images.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import GaussianBlur, MissingPixels
+    >>> from skmetainv.testing import check_operator
+    >>> check_operator(MissingPixels(observed=0.5) @ GaussianBlur(sigma=0.7))
+    """
+    name = check_parameter_object(
+        operator, Operator, lambda own: drawn(own, image_shape)(normal(BATCH, *image_shape))
+    )
+    case = Case(name, operator, tuple(image_shape))
+    _check_measurements(case)
+    if isinstance(case.A, LinearMap):
+        check_linear_map(name, case.whole, case.A)
+    _check_derivatives(case)
+    _check_each_image_alone(case)
+    _check_missing(case)
+    _check_other_types(case, device)
+
+
+def drawn(operator: Operator, shape: tuple[int, ...], first: int = 0, n: int = BATCH) -> ForwardMap:
+    """Return the map with what varies drawn for `n` images, by the generators from `first` on."""
+    return operator.build(shape).draw(generators(*range(first, first + n)))
+
+
+@dataclass
+class Case:
+    """An operator, the map that it builds, and that with masks drawn."""
+
+    name: str
+    operator: Operator
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        self.whole = self.operator.build(self.shape)
+        self.A = drawn(self.operator, self.shape)
+
+    def images(self, seed: int) -> torch.Tensor:
+        """Return random images."""
+        return normal(BATCH, *self.shape, seed=seed)
+
+    def measurements(self) -> torch.Tensor:
+        """Return noisy measurements of random images, whose missing entries hold numbers."""
+        noise = normal(BATCH, *self.A.measurement_shape, seed=2)
+        y = self.A(self.images(1))
+        return y + 0.1 * float(y.abs().max()) * noise
+
+
+def _check_measurements(case: Case) -> None:
+    x = case.images(0)
+    before = x.clone()
+    y = case.A(x)
+    expected = f"torch.float64 and ({len(x)}, {', '.join(map(str, case.A.measurement_shape))})"
+    require(
+        y.dtype == x.dtype and len(y) == len(x),
+        case.name,
+        f"must measure a batch of {len(x)} images in their type, {expected}",
+        f"{y.dtype} and {tuple(y.shape)}",
+        "a kernel in another type, or a sum over the batch",
+    )
+    require(
+        bool(y.isfinite().all()),
+        case.name,
+        "must give finite measurements of random images",
+        f"{int((~y.isfinite()).sum())} of {y.numel()} numbers that are not",
+        "a root, a logarithm or a division",
+    )
+    require(
+        torch.equal(x, before),
+        case.name,
+        "must leave the images as they are",
+        f"images changed by up to {float((x - before).abs().max()):.3g}",
+        "an operation in place, as x += 1 or x[...] = 0",
+    )
+
+
+def _check_derivatives(case: Case) -> None:
+    if isinstance(case.A, LinearMap):
+        _check_derivatives_of_linear(case)
+        return
+    x, h = case.images(1), 1e-6 * case.images(2)
+    v = normal(BATCH, *case.A.measurement_shape, seed=3)
+    expected = ((case.A(x + h) - case.A(x - h)) * v).sum() / 2
+    require_close(
+        (case.A.vjp(x, v) * h).sum(),
+        expected,
+        1e-6,
+        case.name,
+        "must have the vector-Jacobian product <vjp(x, v), h> = <v, (A(x + h) - A(x - h)) / 2>",
+        "`forward` leaves autograd, or a `vjp` of its own belongs to another `forward`",
+        size=(x.norm() * h.norm()) * 1e-5,
+    )
+    gradient = case.A.bind(normal(BATCH, *case.A.measurement_shape, seed=4)).gradient
+    require_derivatives(gradient, (x,), case.name, "the gradient of the data fidelity")
+    for image in (torch.zeros_like(x), torch.full_like(x, 0.5)):
+        at_the_solution = case.A.bind(case.A(image)).gradient
+        require_finite_derivatives(at_the_solution, image, case.name, "on constant images")
+
+
+def _check_derivatives_of_linear(case: Case) -> None:
+    scale = case.whole.squared_norm
+    z, y = case.images(3), case.measurements()
+
+    def steps(
+        z: torch.Tensor, y: torch.Tensor, rho: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        data = case.A.bind(y * math.sqrt(scale))
+        return data.prox(z, scale * rho), (data.gradient(z) / scale).square()
+
+    one, each = torch.tensor(0.7), torch.linspace(0.7, 0.2, BATCH).reshape(-1, 1, 1, 1)
+    for rho in (one.double(), each.double()):
+        require_derivatives(
+            steps,
+            (z, y / math.sqrt(scale), rho),
+            case.name,
+            "the proximal step and the gradient in image, measurement and penalty",
+        )
+    for image in (torch.zeros_like(z), torch.full_like(z, 0.5), z):
+        data = case.A.bind(case.A(image))
+        require_finite_derivatives(
+            lambda z, data=data: data.prox(z, 0.7 * scale),  # type: ignore[misc]
+            image,
+            case.name,
+            "of the proximal step at the solution",
+        )
+
+
+def _check_each_image_alone(case: Case) -> None:
+    x, z, v = case.images(1), case.images(2), normal(BATCH, *case.A.measurement_shape, seed=3)
+    results = [("measure", case.A(x)), ("differentiate", case.A.vjp(x, v))]
+    linear = isinstance(case.A, LinearMap)
+    rho = 0.5 * case.whole.squared_norm if linear else 1.0
+    if linear:
+        results.append(("restore", case.A.bind(case.A(x)).prox(z, rho)))
+    for i in range(BATCH):
+        alone, own = drawn(case.operator, case.shape, first=i, n=1), slice(i, i + 1)
+        single = [alone(x[own]), alone.vjp(x[own], v[own])]
+        if linear:
+            single.append(alone.bind(alone(x[own])).prox(z[own], rho))
+        for (verb, together), expected in zip(results, single, strict=True):
+            require_close(
+                together[own],
+                expected,
+                1e-8,
+                case.name,
+                f"must {verb} each image of a batch as it would alone, with its own generator",
+                _ONE_BY_ONE,
+                size=x,
+            )
+
+
+def _check_missing(case: Case) -> None:
+    """Raise unless what is not observed is marked, drawn and read back in one way."""
+    x = case.images(1)
+    y = case.whole.simulate(x, lambda y, _: y, generators(*range(BATCH)))
+    observed = case.A.observed
+    known = torch.ones_like(y, dtype=torch.bool) if observed is None else observed.expand_as(y)
+    holds_nan, tagged = bool(y.isnan().any()), has_missing(case.operator)
+    require(
+        tagged or not holds_nan,
+        case.name,
+        "must say by the tag allow_nan that its measurements hold NaN",
+        f"input_tags.allow_nan={tagged} and {int(y.isnan().sum())} NaN",
+        "__sklearn_tags__ is missing: tags = super().__sklearn_tags__(); "
+        "tags.input_tags.allow_nan = True; return tags",
+    )
+    filled = torch.where(known, case.A(x), case.A.missing_value)
+    require(
+        torch.equal(y.nan_to_num(7.0), filled.nan_to_num(7.0)),
+        case.name,
+        "must simulate A(x) where it is observed, and `missing_value` elsewhere, with the masks "
+        "that the same generators draw",
+        f"{int((y.nan_to_num(7.0) != filled.nan_to_num(7.0)).sum())} of {y.numel()} other numbers",
+        "`draw` does not take its random numbers from the generators alone",
+    )
+    read = case.whole.bind(y).A
+    require_close(
+        read(x),
+        case.A(x),
+        1e-10,
+        case.name,
+        "must be read back from the NaN of a measurement: bind(y).A(x) = A(x)",
+        "`with_masks_of` does not invert `draw`, or `missing_value` is not NaN where masks vary",
+        size=x,
+    )
+    require(
+        not read(x)[~known].any(),
+        case.name,
+        "must give 0 where it does not observe",
+        f"numbers up to {float(read(x)[~known].abs().max()) if (~known).any() else 0:.3g}",
+        "`forward` ignores `observed`; write torch.where(self.observed, y, 0.0)",
+    )
+
+
+def _check_other_types(case: Case, device: str) -> None:
+    x, y = case.images(3), case.measurements()
+    expected = _restored(case.whole, case.A, x, y)
+    cause = (
+        "a tensor that is no buffer; make it in float64 and keep it by self.register_buffer(name, "
+        "tensor)"
+    )
+    with required(
+        case.name, "must measure in single precision", cause, (RuntimeError, TypeError, ValueError)
+    ):
+        A = drawn(case.operator, case.shape).to(torch.float32)
+        single = _restored(case.whole, A, x.float(), y.float())
+    require(
+        single.dtype == torch.float32,
+        case.name,
+        "must compute in the type of the images, torch.float32",
+        str(single.dtype),
+        cause,
+    )
+    require_close(
+        single, expected, _SINGLE, case.name, "must agree in single and double precision", cause
+    )
+    for place in devices(device):
+        with required(case.name, f"must measure on {place}", cause, (RuntimeError, TypeError)):
+            A = drawn(case.operator, case.shape).to(place)
+            there = _restored(case.whole, A, x.to(place), y.to(place))
+        require_close(there, expected, 1e-7, case.name, f"must agree on {place} and the CPU", cause)
+
+
+def _restored(whole: ForwardMap, A: ForwardMap, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return what a data step makes of images: the proximal one where there is one."""
+    data: DataTerm = A.bind(y)
+    if isinstance(A, LinearMap):
+        return data.prox(x, 0.5 * whole.squared_norm)
+    return data.gradient(x)

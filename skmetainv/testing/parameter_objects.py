@@ -1,0 +1,117 @@
+"""What holds for every parameter object: it is copied, shown and saved as scikit-learn's are."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from sklearn.base import clone
+
+from skmetainv.parameters import ParameterObject, is_importable
+from skmetainv.testing.failures import PropertyError, require, required
+
+
+def check_parameter_object(
+    part: ParameterObject, kind: type[ParameterObject], outcome: Callable[[Any], torch.Tensor]
+) -> str:
+    """Raise unless an object is copied, shown, changed, saved and built as parameter objects are.
+
+    Parameters
+    ----------
+    part : ParameterObject
+        The object.
+    kind : type of ParameterObject
+        The base class that it must have.
+    outcome : callable
+        Builds an object and gives something that the result computes.
+
+    Returns
+    -------
+    name : str
+        How errors name the object: by its class.
+
+    Raises
+    ------
+    PropertyError
+        If it is not.
+    TypeError
+        If it is of another kind.
+    """
+    name = type(part).__name__
+    if not isinstance(part, kind):
+        raise TypeError(f"A {kind.__name__} is to be checked. Got {part!r} instead.")
+    before = dict(vars(part))
+    expected = outcome(part)
+    changed = [k for k in {*before, *vars(part)} if vars(part).get(k, part) is not before.get(k)]
+    require(
+        not changed,
+        name,
+        "must stay as it is when it is built",
+        f"the changed attributes {sorted(changed)}",
+        "`build` stores what it computes; keep that in the module that it returns",
+    )
+    require(
+        torch.equal(outcome(part), expected),
+        name,
+        "must give the same bits each time that it is built",
+        f"results that differ by up to {_difference(outcome(part), expected):.3g}",
+        "it draws from a global generator; draw from np.random.default_rng(seed) with a seed that "
+        "is a parameter",
+    )
+    _check_copies(part, name)
+    _check_pickle(part, name, outcome, expected)
+    return name
+
+
+def _check_copies(part: ParameterObject, name: str) -> None:
+    """Raise unless scikit-learn's `clone`, `get_params` and `set_params` agree."""
+    cause = (
+        "a constructor that changes or leaves out parameters; declare them as fields, name: type = "
+        "default, and compute in `build`"
+    )
+    with required(name, "must be copied by sklearn.base.clone", cause, (Exception,)):
+        copied = clone(part)
+    shown, again = repr(part), repr(copied)
+    require(shown == again, name, "must look the same when cloned", f"{shown} and {again}", cause)
+    own, params = vars(part), part.get_params(deep=False)
+    lost = [k for k in params if k not in own]
+    require(not lost, name, "must keep its parameters as attributes", f"no {lost}", cause)
+    with required(name, "must take its own parameters by set_params", cause, (Exception,)):
+        copied.set_params(**params)
+    lost = [k for k, value in params.items() if getattr(copied, k) is not value]
+    require(not lost, name, "must keep what set_params gives it", f"other values of {lost}", cause)
+
+
+def _check_pickle(
+    part: ParameterObject,
+    name: str,
+    outcome: Callable[[Any], torch.Tensor],
+    expected: torch.Tensor,
+) -> None:
+    """Raise unless the object computes the same after it was saved.
+
+    A class that was made in a function or in a doctest cannot be found by its name, and so never
+    be pickled: there is nothing to check where the object or a part of it is of such a class.
+    """
+    parts = [part, *part.get_params(deep=True).values()]
+    if not all(is_importable(type(p)) for p in parts if isinstance(p, ParameterObject)):
+        return
+    with required(
+        name,
+        "must be pickled",
+        "a parameter that is a lambda or a function inside another one; define it in a module",
+        (Exception,),
+    ):
+        saved = pickle.loads(pickle.dumps(part))
+    got = outcome(saved)
+    if not torch.equal(got, expected):
+        raise PropertyError(
+            f"{name} must compute the same after it was pickled. Got results that differ by up to "
+            f"{_difference(got, expected):.3g} instead. Likely cause: state beside the parameters."
+        )
+
+
+def _difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).abs().max()) if a.shape == b.shape else float("nan")

@@ -1,0 +1,262 @@
+"""What must hold for every representation."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from skmetainv.operators import DataTerm, GaussianBlur, Operator
+from skmetainv.representations import ImageModule, Representation
+from skmetainv.testing.derivatives import require_derivatives
+from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.parameter_objects import check_parameter_object
+from skmetainv.testing.samples import devices, generators, global_seed, uniform
+
+_IMAGES = 3
+Weights = dict[str, torch.Tensor]
+
+
+def check_representation(
+    representation: Representation,
+    image_shape: tuple[int, ...] = (1, 3, 4),
+    *,
+    operator: Operator | None = None,
+    device: str = "auto",
+) -> None:
+    """Raise unless a representation has the properties that this library's have.
+
+    The module holds no weights; the initial ones are in double precision and come from the
+    generator alone. A stack of weights gives the image of each, one set the same image for all, in
+    single and double precision, with exact first and second derivatives. If it is `continuous`, the
+    same weights give images of another size. The parameters are scikit-learn's: cloned, set, shown,
+    pickled.
+
+    Parameters
+    ----------
+    representation : Representation
+        What is checked.
+    image_shape : (int, int, int), default=(1, 3, 4)
+        Channels, height and width of the images that it is checked on.
+    operator : Operator, default=None
+        What measures the images that it is conditioned on; None is ``GaussianBlur(sigma=0.8)``.
+    device : str, default="auto"
+        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
+        one, "cpu" compares with no other.
+
+    Raises
+    ------
+    PropertyError
+        If a property does not hold: an AssertionError, which names the property, the numbers and
+        the likely cause.
+    TypeError, ValueError
+        By `representation` itself, where it refuses its parameters or such images.
+
+    Examples
+    --------
+    >>> from skmetainv.representations import Siren
+    >>> from skmetainv.testing import check_representation
+    >>> check_representation(Siren(width=4, depth=3))
+    """
+    case = _Case(operator or GaussianBlur(sigma=0.8), tuple(image_shape))
+    name = check_parameter_object(
+        representation, Representation, lambda own: case.images_of(own.build(image_shape))
+    )
+    phi = representation.build(image_shape)
+    _check_initial_weights(name, phi)
+    _check_stacks(name, phi, case)
+    _check_derivatives(name, phi, case)
+    _check_continuous(name, phi, representation, case)
+    _check_other_types(name, phi, representation, case, device)
+
+
+class _Case:
+    """Measurements for images of one shape, and weights all of which matter."""
+
+    def __init__(self, operator: Operator, shape: tuple[int, ...]):
+        self.operator, self.shape = operator, shape
+        self.A = operator.build(shape)
+        self.y = self.A(uniform(_IMAGES, *shape))
+
+    def data(self, images: slice = slice(None)) -> DataTerm:
+        """Return the data term of some of the images."""
+        return self.A.bind(self.y[images])
+
+    def weights(self, phi: ImageModule, seed: int = 0) -> Weights:
+        """Return initial weights, random where they begin as 0."""
+        rng = np.random.default_rng(seed)
+        return {
+            k: v if v.any() else torch.from_numpy(rng.normal(0, 0.4, v.shape))
+            for k, v in phi.initial_weights(rng).items()
+        }
+
+    def stack(self, phi: ImageModule) -> tuple[list[Weights], Weights]:
+        """Return weights of each image, and all of them: what is shared is that of the first."""
+        sets = [self.weights(phi, seed) for seed in range(_IMAGES)]
+        together = sets[0] | {k: torch.stack([own[k] for own in sets]) for k in phi.adapted}
+        return [sets[0] | {k: own[k] for k in phi.adapted} for own in sets], together
+
+    def images_of(self, phi: ImageModule) -> torch.Tensor:
+        """Return the images of the measurements by one set of weights."""
+        w = self.weights(phi)
+        return phi(w, phi.condition(w, self.data()))
+
+
+def _check_initial_weights(name: str, phi: ImageModule) -> None:
+    weights = phi.initial_weights(*generators(0))
+    types = {k: v.dtype for k, v in weights.items() if v.dtype != torch.float64}
+    require(
+        not types,
+        name,
+        "must begin with weights in torch.float64",
+        str(types),
+        "torch.zeros(...) without dtype=torch.float64",
+    )
+    missing = [k for k in phi.adapted if k not in weights]
+    require(
+        not missing,
+        name,
+        f"must have initial weights of all names in `adapted`, {list(phi.adapted)}",
+        f"none for {missing} but {list(weights)}",
+        "`adapted` and `initial_weights` spell the names differently",
+    )
+    drawn = []
+    for seed in (0, 1):
+        with global_seed(seed):
+            drawn.append(phi.initial_weights(*generators(0)))
+    other = [k for k in weights if not torch.equal(drawn[0][k], drawn[1][k])]
+    require(
+        not other,
+        name,
+        "must draw its initial weights from the generator that it is given",
+        f"other weights {other} where torch and NumPy are seeded otherwise",
+        "torch.randn(...), which draws from a global generator; write "
+        "torch.from_numpy(generator.standard_normal(shape))",
+    )
+
+
+@torch.no_grad()
+def _check_stacks(name: str, phi: ImageModule, case: _Case) -> None:
+    sets, together = case.stack(phi)
+    cause = (
+        "`forward` does not take the images along a first axis of the adapted weights: reshape "
+        "weight to (-1, ...) and compute along the later axes"
+    )
+    errors = (RuntimeError, ValueError, IndexError)
+    shape = (_IMAGES, *case.shape)
+    with required(name, "must give the image of each set in a stack of weights", cause, errors):
+        images = phi(together, phi.condition(together, case.data()))
+    require(
+        tuple(images.shape) == shape,
+        name,
+        f"must give one image per set of weights, of shape {shape}",
+        f"{tuple(images.shape)}",
+        cause,
+    )
+    for i, own in enumerate(sets):
+        alone = phi(own, phi.condition(own, case.data(slice(i, i + 1))))
+        require_close(
+            images[i : i + 1],
+            alone,
+            1e-9,
+            name,
+            "must give of a stack of weights the image of each set",
+            cause,
+        )
+    condition = phi.condition(sets[0], case.data())
+    one = phi(sets[0], condition)
+    require(
+        tuple(one.shape) in (shape, (1, *case.shape)),
+        name,
+        f"must give of one set of weights one image, or one per measurement, {shape}",
+        f"{tuple(one.shape)}",
+        cause,
+    )
+    same = sets[0] | {k: torch.stack([sets[0][k]] * _IMAGES) for k in phi.adapted}
+    require_close(
+        one.expand(shape),
+        phi(same, condition),
+        1e-9,
+        name,
+        "must give the same images of one set of weights and of a stack of that set",
+        cause,
+    )
+
+
+def _check_derivatives(name: str, phi: ImageModule, case: _Case) -> None:
+    _, w = case.stack(phi)
+    data = case.data()
+
+    def images(*tensors: torch.Tensor) -> torch.Tensor:
+        weights = dict(zip(w, tensors, strict=True))
+        return phi(weights, phi.condition(weights, data))
+
+    require_derivatives(images, list(w.values()), name, "the images in the weights")
+
+
+@torch.no_grad()
+def _check_continuous(
+    name: str, phi: ImageModule, representation: Representation, case: _Case
+) -> None:
+    if not phi.continuous:
+        return
+    channels, height, width = case.shape
+    larger = (channels, 2 * height + 1, 2 * width + 1)
+    other = representation.build(larger)
+    w, shapes = case.weights(phi), other.initial_weights(*generators(0))
+    changed = [
+        k for k in {*w, *shapes} if k not in w or k not in shapes or w[k].shape != shapes[k].shape
+    ]
+    cause = "`continuous` is True though weights belong to pixels"
+    require(
+        not changed,
+        name,
+        f"must have the same weights for images of shape {larger}, as it is continuous",
+        f"others for {sorted(changed)}",
+        cause,
+    )
+    data = _Case(case.operator, larger).data(slice(0, 1))
+    images = other(w, other.condition(w, data))
+    require(
+        tuple(images.shape[1:]) == larger,
+        name,
+        f"must give images of shape {larger} when it is built for them, as it is continuous",
+        f"{tuple(images.shape[1:])}",
+        cause,
+    )
+
+
+@torch.no_grad()
+def _check_other_types(
+    name: str, phi: ImageModule, representation: Representation, case: _Case, device: str
+) -> None:
+    w = case.weights(phi)
+    expected = phi(w, phi.condition(w, case.data()))
+    cause = "a tensor that is no buffer; make it in float64 and keep it by self.register_buffer"
+    places = [(torch.device("cpu"), torch.float32, 1e-3)]
+    places += [(place, torch.float64, 1e-6) for place in devices(device)]
+    errors = (RuntimeError, TypeError, ValueError)
+    for place, dtype, tolerance in places:
+        where = f"must give images in {dtype} on {place}"
+        with required(name, where, cause, errors):
+            own = representation.build(case.shape).to(place, dtype)
+            A = case.operator.build(case.shape).to(place, dtype)
+            there = {k: v.to(place, dtype) for k, v in w.items()}
+            images = own(there, own.condition(there, A.bind(case.y.to(place, dtype))))
+        require(images.dtype == dtype, name, where, str(images.dtype), cause)
+        require_close(
+            images, expected, tolerance, name, f"{where} as in torch.float64 on the CPU", cause
+        )
+    if not phi.autocasts:
+        return
+    single = representation.build(case.shape).to(torch.float32)
+    w = {k: v.float() for k, v in w.items()}
+    data = case.operator.build(case.shape).to(torch.float32).bind(case.y.float())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        images = single(w, single.condition(w, data))
+    require(
+        images.dtype == torch.float32,
+        name,
+        "must give images in the type of its weights, torch.float32, under torch.autocast",
+        str(images.dtype),
+        "the last product is returned as it comes; .to(weight.dtype), or autocasts = False",
+    )

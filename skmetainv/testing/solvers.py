@@ -1,0 +1,212 @@
+"""What must hold for every solver."""
+
+from __future__ import annotations
+
+from copy import copy
+
+import torch
+
+from skmetainv.operators import DataTerm, ForwardMap, GaussianBlur, Operator
+from skmetainv.solvers import IterativeSolver, Solver
+from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
+from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.parameter_objects import check_parameter_object
+from skmetainv.testing.samples import BATCH, devices, normal
+
+
+def check_solver(
+    solver: Solver,
+    image_shape: tuple[int, ...] = (1, 3, 4),
+    *,
+    operator: Operator | None = None,
+    differentiable: bool = True,
+    device: str = "auto",
+) -> None:
+    """Raise unless a solver has the properties that this library's solvers have.
+
+    Each image of a batch is solved on its own, in single and double precision, with exact first and
+    second derivatives in start, measurement and all that is learnable, finite at the solution and
+    on constant images. ``f(x, data)`` is what ``f.run`` gives after `n_iter` updates. The
+    parameters are scikit-learn's: cloned, set, shown, pickled.
+
+    Parameters
+    ----------
+    solver : Solver
+        What is checked.
+    image_shape : (int, int, int), default=(1, 3, 4)
+        Channels, height and width of the images that it is checked on.
+    operator : Operator, default=None
+        What measures them; None is ``GaussianBlur(sigma=0.8)``.
+    differentiable : bool, default=True
+        Whether it must have derivatives, as training needs them.
+    device : str, default="auto"
+        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
+        one, "cpu" compares with no other.
+
+    Raises
+    ------
+    PropertyError
+        If a property does not hold: an AssertionError, which names the property, the numbers and
+        the likely cause.
+    TypeError, ValueError
+        By `solver` itself, where it refuses its parameters, such images or such an operator.
+
+    Examples
+    --------
+    >>> from skmetainv.solvers import ConjugateGradient
+    >>> from skmetainv.testing import check_solver
+    >>> check_solver(ConjugateGradient(n_iter=3))
+    """
+    operator = GaussianBlur(sigma=0.8) if operator is None else operator
+    A = operator.build(image_shape)
+    x, y = normal(BATCH, *image_shape), normal(BATCH, *A.measurement_shape, seed=1)
+    name = check_parameter_object(
+        solver, Solver, lambda own: built(own, image_shape)(x, A.bind(y)).detach()
+    )
+    f = built(solver, image_shape)
+    with torch.no_grad():
+        _check_images(name, f, A, x, y)
+        _check_run(name, f, x, A.bind(y))
+        _check_other_types(name, solver, operator, x, y, device)
+    if differentiable:
+        learning = built(_learning(solver), image_shape)
+        _check_derivatives(name, learning, A, x[:1], y[:1])
+
+
+def built(solver: Solver, image_shape: tuple[int, ...]) -> IterativeSolver:
+    """Return a solver for images of one shape, in double precision, whatever its parts have."""
+    return solver.build(image_shape).double()
+
+
+def _learning(solver: Solver) -> Solver:
+    """Return a solver all of whose numbers that are set are learnable."""
+    if "learnable" not in solver.get_params(deep=False):
+        return solver
+    own = copy(solver)
+    own.learnable = tuple(n for n in solver.scheduled if getattr(solver, n) not in (None, 0.0))
+    return own
+
+
+def _check_images(
+    name: str, f: IterativeSolver, A: ForwardMap, x: torch.Tensor, y: torch.Tensor
+) -> None:
+    before = x.clone()
+    together = f(x, A.bind(y))
+    require(
+        torch.equal(x, before),
+        name,
+        "must leave the start as it is",
+        f"images changed by up to {float((x - before).abs().max()):.3g}",
+        "an update in place, as x -= step; write x - step",
+    )
+    require(
+        bool(together.isfinite().all()),
+        name,
+        "must give finite images",
+        f"{int((~together.isfinite()).sum())} of {together.numel()} numbers that are not",
+        "a step size that is too large for the operator's norm; go by data.squared_norm",
+    )
+    for i in range(len(x)):
+        own = slice(i, i + 1)
+        require_close(
+            together[own],
+            f(x[own], A.bind(y[own])),
+            1e-8,
+            name,
+            "must solve for each image of a batch as it would alone",
+            "a norm or an inner product over the batch; compute along the axes after the first",
+            size=x,
+        )
+
+
+def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -> None:
+    state = f.init(x, data)
+    for k in range(max(1, f.n_iter)):
+        rows = [len(entry) for entry in state]
+        require(
+            rows == [len(x)] * len(rows),
+            name,
+            f"must have one row per image in every entry of its state, {len(x)}",
+            f"{rows} rows before update {k}",
+            "an entry that belongs to the whole batch; a number per image is one of shape (batch, "
+            "1, 1, 1)",
+        )
+        state = f.step(state, data, k)
+    require(
+        f.scales(0, data) is not None and f.check(data.A) is None,  # type: ignore[func-returns-value]
+        name,
+        "must have a tuple of `scales` and warn by `check` without a result",
+        "others",
+        "an overridden method without a return, or with one",
+    )
+    run = f.run(x, data, max_iter=f.n_iter)
+    require_close(
+        run.x,
+        f(x, data),
+        0.0,
+        name,
+        "must give by run(..., max_iter=n_iter) what f(x, data) gives",
+        "state that is kept in the module; carry it in the state that `step` returns",
+    )
+    require(
+        [len(changes) for changes in run.residuals] == [f.n_iter] * len(x)
+        and not any(run.converged),
+        name,
+        f"must make n_iter={f.n_iter} updates where there is no tolerance",
+        f"{[len(changes) for changes in run.residuals]}",
+        "images that are not finite",
+    )
+
+
+def _check_derivatives(
+    name: str, f: IterativeSolver, A: ForwardMap, x: torch.Tensor, y: torch.Tensor
+) -> None:
+    names = [n for n, p in f.named_parameters() if "denoiser" not in n]
+    weights = [p.detach() for n, p in f.named_parameters() if "denoiser" not in n]
+
+    def solved(x: torch.Tensor, y: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        given = dict(zip(names, weights, strict=True))
+        return torch.func.functional_call(f, given, (x, A.bind(y)))
+
+    what = "the result in start and measurement" + (f", and in {', '.join(names)}" if names else "")
+    require_derivatives(solved, (x, y, *weights), name, what)
+    for start in (x, torch.zeros_like(x), torch.full_like(x, 0.5)):
+        data = A.bind(A(start))
+        require_finite_derivatives(
+            lambda x, data=data: f(x, data),  # type: ignore[misc]
+            start,
+            name,
+            "at the solution and on constant images",
+        )
+
+
+def _check_other_types(
+    name: str,
+    solver: Solver,
+    operator: Operator,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    device: str,
+) -> None:
+    shape = tuple(x.shape[1:])
+    expected = built(solver, shape)(x, operator.build(shape).bind(y))
+    cause = (
+        "a tensor that is no buffer of the module, or made without the type of x; x.new_zeros(...)"
+    )
+    places = [(torch.device("cpu"), torch.float32, 1e-4)]
+    places += [(place, torch.float64, 1e-7) for place in devices(device)]
+    for place, dtype, tolerance in places:
+        where = f"must solve in {dtype} on {place}"
+        with required(name, where, cause, (RuntimeError, TypeError, ValueError)):
+            A, f = operator.build(shape).to(place, dtype), solver.build(shape).to(place, dtype)
+            there = f(x.to(place, dtype), A.bind(y.to(place, dtype)))
+        require(there.dtype == dtype, name, f"must give images in {dtype}", str(there.dtype), cause)
+        require_close(
+            there,
+            expected,
+            tolerance,
+            name,
+            f"{where} what it does in torch.float64",
+            cause,
+            size=x,
+        )
