@@ -24,6 +24,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 
 __all__ = [
+    "Function",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
@@ -35,6 +36,7 @@ __all__ = [
     "described",
     "height_and_width",
     "integers",
+    "is_function",
     "is_integer",
 ]
 
@@ -66,6 +68,20 @@ class StrOptions(_StrOptions):
         """Return the option that a word stands for, as code; None if there is none."""
         option = self.words.get(_plain(value)) if isinstance(value, str) else None
         return None if option is None else repr(option)
+
+
+class Function(HasMethods):
+    """Anything that can be called but a parameter object, which is never meant as a function."""
+
+    def __init__(self) -> None:
+        super().__init__("__call__")
+
+    def __str__(self) -> str:
+        return "a callable"
+
+    def is_satisfied_by(self, value: Any) -> bool:
+        """Whether `value` is such a function."""
+        return is_function(value)
 
 
 @dataclass_transform(eq_default=False)
@@ -197,6 +213,11 @@ def check_parameter(
     except InvalidParameterError as error:
         hint = advice(constraints, value, name) or (elsewhere(value) if elsewhere else "")
         raise InvalidParameterError(f"{error}{hint}") from None
+
+
+def is_function(value: Any) -> bool:
+    """Whether something can be called, and is no parameter object, of which some can."""
+    return callable(value) and not isinstance(value, ParameterObject)
 
 
 def is_integer(value: Any, least: int) -> bool:

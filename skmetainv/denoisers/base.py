@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skmetainv.parameters import ParameterObject, comes_from
+from skmetainv.parameters import ParameterObject, comes_from, is_function
 
 
 class Denoiser(ParameterObject):
@@ -20,7 +20,7 @@ class Denoiser(ParameterObject):
             return "DeepInverseDenoiser(model)"
         if isinstance(value, nn.Module):
             return "FunctionDenoiser(module)"
-        return "FunctionDenoiser(function)" if callable(value) else None
+        return "FunctionDenoiser(function)" if is_function(value) else None
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from skmetainv.losses.base import NAMES, Criterion, Loss, filled
-from skmetainv.parameters import described
+from skmetainv.parameters import Function, described
 
 
 class FunctionLoss(Loss):
@@ -39,7 +39,7 @@ class FunctionLoss(Loss):
 
     function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-    _parameter_constraints = {"function": [callable]}
+    _parameter_constraints = {"function": [Function()]}
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""

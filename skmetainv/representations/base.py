@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import ParameterObject
+from skmetainv.parameters import ParameterObject, is_function
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -25,7 +25,7 @@ class Representation(ParameterObject):
         """Return the adapter that makes a representation of `value`, see `ParameterObject`."""
         if isinstance(value, nn.Module):
             return "ModuleRepresentation(module)"
-        return "ModuleRepresentation(factory)" if callable(value) else None
+        return "ModuleRepresentation(factory)" if is_function(value) else None
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
