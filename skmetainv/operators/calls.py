@@ -70,13 +70,11 @@ def mean_squared_residuals(operator: Builds, x: Any, y: Any) -> Any:
             f"{tuple(values.shape)} instead."
         )
     data = A.bind(_Given(values.to(images.values), own, y).values)
-    residuals = (data.A(images.values) - data.y).flatten(1)
-    observed = data.A.observed
-    counts = residuals.new_tensor(residuals.shape[1])
-    if observed is not None:
-        known = observed.expand(len(data.y), *data.A.measurement_shape).flatten(1)
-        residuals, counts = torch.where(known, residuals, 0.0), known.sum(1)
-    return images.like(residuals.square().sum(1) / counts, Layout((), ()))
+    residuals = data.A(images.values) - data.y  # both are 0 where nothing is observed
+    known = torch.ones_like(data.y, dtype=torch.bool)
+    known = known if data.A.observed is None else known & data.A.observed
+    values = residuals.square().flatten(1).sum(1) / known.flatten(1).sum(1)
+    return images.like(values, Layout((), ()))
 
 
 class _Given(NamedTuple):
