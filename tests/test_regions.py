@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 import torch
 from skimage.metrics import structural_similarity
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import GridSearchCV
 
+from skmetainv import ClassicalReconstructor
+from skmetainv.datasets import load_faces
+from skmetainv.losses import LPIPS
 from skmetainv.metrics import mse, over_batches, psnr, ssim
+from skmetainv.model_selection import ImageScorer, compare
+from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
+from skmetainv.solvers import PrimalDual
 
 RNG = np.random.default_rng(0)
 CLEAN = {"gray": RNG.random((4, 16, 20)), "colour": RNG.random((4, 16, 20, 3))}
@@ -144,3 +152,146 @@ def test_ssim_has_nothing_to_say_of_the_border():
     assert np.isfinite(psnr(CLEAN["gray"], RESTORED["gray"], mask=border))
     with pytest.raises(ValueError, match=r"SSIM leaves out the border, .* of image 0"):
         ssim(CLEAN["gray"], RESTORED["gray"], mask=border)
+
+
+# ------------------------------------------------------------------ scorers and comparisons
+
+FACES = load_faces()[:10]
+MISSING = MissingPixels(observed=0.6)
+SPLIT = [(np.arange(4), np.arange(4, 10))]
+
+
+def classical(operator, **parameters):
+    return ClassicalReconstructor(operator, PrimalDual(weight=1e-2, n_iter=5), **parameters)
+
+
+@pytest.mark.parametrize("name", ["psnr", "ssim", "neg_mse"])
+def test_a_scorer_of_a_mask_is_its_metric(name):
+    est = classical(GaussianBlur(), noise=0.02, batch_size=4).fit(FACES)
+    measured = est.simulate(FACES, random_state=0)
+    restored = est.predict(measured)
+    metric, sign = {"psnr": (psnr, 1), "ssim": (ssim, 1), "neg_mse": (mse, -1)}[name]
+    for mask in (RNG.random(FACES.shape) < 0.5, RNG.random(FACES.shape[1:]) < 0.5):
+        expected = sign * metric(FACES, restored, mask=mask)
+        assert ImageScorer(name, mask=mask)(est, FACES) == pytest.approx(expected, rel=1e-6)
+        assert ImageScorer(name, mask=mask)(est, measured, FACES) == pytest.approx(expected)
+    whole = ImageScorer(name, mask=np.ones(FACES.shape[1:], dtype=bool))
+    assert whole(est, FACES) == pytest.approx(ImageScorer(name)(est, FACES))
+
+
+@pytest.mark.parametrize("operator", [MISSING, MissingPixels(0.5) @ GaussianBlur(), Inpainting()])
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_a_scorer_of_missing_pixels(operator, noise):
+    """They are those whose measurement is NaN, or that the mask of `Inpainting` leaves out."""
+    est = classical(operator, noise=noise, batch_size=4).fit(FACES)
+    measured = est.simulate(FACES, random_state=3)
+    missing = np.isnan(measured)
+    if isinstance(operator, Inpainting):
+        missing = operator(np.ones_like(FACES)) == 0
+    expected = psnr(FACES, est.predict(measured), mask=missing)
+    scorer = ImageScorer(mask="missing", random_state=3)
+    assert scorer(est, FACES) == pytest.approx(expected, abs=1e-4)
+    assert scorer(est, measured, FACES) == pytest.approx(expected, abs=1e-4)
+    assert expected < psnr(FACES, est.predict(measured)) - 1
+
+
+def test_missing_channels_of_a_pixel_count_one_by_one():
+    images = RNG.random((3, 12, 12, 3))
+    est = classical(MissingPixels(0.5, per_channel=True)).fit(images)
+    measured = est.simulate(images, random_state=0)
+    expected = mse(images, est.predict(measured), mask=np.isnan(measured))
+    assert ImageScorer("neg_mse", mask="missing")(est, images) == pytest.approx(-expected)
+
+
+def test_what_simulates_says_what_is_missing():
+    est = classical(Identity()).fit(FACES)
+    box = Inpainting(mask="box", box=(3, 4, 5, 6))
+    restored = est.predict(box(FACES))
+    expected = psnr(FACES, restored, mask=box(np.ones_like(FACES)) == 0)
+    scorer = ImageScorer(mask="missing", operator=box)
+    assert scorer(est, FACES) == pytest.approx(expected, abs=1e-4)
+
+
+def test_images_of_which_nothing_is_missing_are_left_out():
+    n_pixels = FACES[0].size
+    est = classical(MissingPixels((n_pixels - 1, n_pixels))).fit(FACES)
+    measured = est.simulate(FACES, random_state=0)
+    missing = np.isnan(measured)
+    some = missing.any(axis=(1, 2))
+    assert 0 < some.sum() < len(FACES)
+    restored = est.predict(measured)
+    expected = mse(FACES[some], restored[some], mask=missing[some], per_image=True)
+    scorer = ImageScorer("neg_mse", mask="missing")
+    assert scorer(est, FACES) == pytest.approx(-expected.mean())
+    options = {"cv": [(np.arange(10), np.arange(10))], "metrics": "mse", "per_image": True}
+    images = compare({"a": est}, FACES, mask="missing", **options)
+    images = images if isinstance(images, dict) else images.to_dict("list")
+    np.testing.assert_array_equal(images["image"], np.flatnonzero(some))
+    with pytest.raises(ValueError, match="no image lacks any"):
+        scorer(classical(MissingPixels(1.0)).fit(FACES), FACES)
+
+
+def test_comparisons_of_a_region():
+    estimators = {
+        "few": classical(MISSING),
+        "many": classical(MISSING).set_params(solver__n_iter=9),
+    }
+    table = compare(estimators, FACES, cv=SPLIT, mask="missing", noise=0.01)
+    masks = RNG.random(FACES.shape) < 0.5
+    of_masks = compare(estimators, FACES, cv=SPLIT, mask=masks, noise=0.01)
+    of_one = compare(estimators, FACES, cv=SPLIT, mask=masks[0], noise=0.01)
+    for name, est in estimators.items():
+        est.set_params(noise=0.01).fit(FACES[:4])
+        measured = est.simulate(FACES[4:], random_state=0)
+        restored, missing = est.predict(measured), np.isnan(measured)
+        for metric in (psnr, ssim, mse):
+            for own, mask in [(table, missing), (of_masks, masks[4:]), (of_one, masks[0])]:
+                expected = metric(FACES[4:], restored, mask=mask)
+                assert own[metric.__name__][name] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_search_by_the_missing_pixels():
+    scorer = clone(ImageScorer(["psnr", "ssim"], mask="missing"))
+    grid = {"solver__n_iter": [1, 9]}
+    search = GridSearchCV(classical(MISSING), grid, scoring=scorer, refit="psnr", cv=2)
+    best = search.fit(FACES).best_estimator_
+    assert scorer(search, FACES) == scorer(best, FACES)
+
+
+class Predictor(BaseEstimator):
+    def fit(self, X, y=None):
+        return self
+
+    def predict(self, X):
+        return 0.5 * X
+
+
+def test_predictors_of_other_libraries_are_scored_by_masks_that_are_arrays():
+    mask = RNG.random(FACES.shape) < 0.5
+    expected = psnr(FACES, 0.5 * FACES, mask=mask)
+    assert ImageScorer(mask=mask)(Predictor(), FACES, FACES) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="pass the mask as an array"):
+        ImageScorer(mask="missing")(Predictor(), FACES, FACES)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mask": "outside"}, r"'mask' parameter of .* must be .*'missing'.* Got 'outside'"),
+        ({"mask": "missing"}, r"leaves out pixels .* Got GaussianBlur\(\)"),
+        ({"mask": np.ones(FACES.shape)}, "mask must be a boolean array"),
+        ({"mask": np.ones((9, *FACES.shape[1:]), dtype=bool)}, None),
+        ({"mask": np.ones((11, *FACES.shape[1:]), dtype=bool)}, None),
+        ({"mask": FACES > 0.5, "lpips": LPIPS()}, "must be None where LPIPS is among the metrics"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(given, message):
+    est = classical(GaussianBlur()).fit(FACES)
+    named = {"metric": "neg_lpips"} if "lpips" in given else {}
+    of_scorers = message or r"one for each of 10|boolean array.* Got bool, \(9, "
+    with pytest.raises(ValueError, match=f"(?s){of_scorers}"):
+        ImageScorer(**named, **given)(est, FACES)
+    metrics = {"metrics": "lpips"} if "lpips" in given else {}
+    of_comparisons = message or "inconsistent numbers of samples"
+    with pytest.raises(ValueError, match=f"(?s){of_comparisons}"):
+        compare([ClassicalReconstructor(GaussianBlur())], FACES, **metrics, **given)
