@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
@@ -15,13 +14,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_consistent_length, indexable
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
-from torch import nn
 
 from skmetainv.arrays import as_array, image_layout
-from skmetainv.denoisers.learned import LearnedDenoiser
-from skmetainv.denoisers.nested import all_parts
 from skmetainv.estimators import ClassicalReconstructor
-from skmetainv.estimators.residuals import residual_of
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metrics
@@ -376,7 +371,7 @@ def _trial(
     batches, places = region.counted(fitted, split, pairs)
     values = over_batches(metrics, batches, fitted.data_range_)
     n_restored = len(split.places)
-    return _Trial(places, values, fit_seconds, seconds, n_restored, n_weights(fitted))
+    return _Trial(places, values, fit_seconds, seconds, n_restored, fitted.n_weights_)
 
 
 def n_weights(estimator: Any) -> int:
@@ -385,9 +380,8 @@ def n_weights(estimator: Any) -> int:
     Parameters
     ----------
     estimator : Reconstructor
-        Those of its ``weights_`` count, and those of the learned denoisers and other networks in
-        its solver or inner loss, of a model that it is around, and of the estimator that restores
-        its start.
+        Its own attribute ``n_weights_`` is returned; a search or a `FrozenEstimator` counts as the
+        estimator that it holds.
 
     Examples
     --------
@@ -398,23 +392,10 @@ def n_weights(estimator: Any) -> int:
     >>> est = MetaInverseSolver(init=Siren(width=8, depth=2), max_epochs=1)
     >>> n_weights(est.fit(load_faces()[:5]))  # 2 * 8 + 8, 8 + 1, and 3 step sizes
     36
+    >>> est.n_weights_
+    36
     """
-    own, init = getattr(estimator, "weights_", {}), vars(estimator).get("init_")
-    of_solver = [name for name in own if name.startswith("solver.")]
-    tuned = any(
-        not name.endswith(".logarithm") for name in of_solver
-    )  # then its denoiser's are own
-    components = [vars(estimator).get(p) for p in ("inner_loss_", *(() if tuned else ("solver_",)))]
-    model = vars(estimator).get("model_")
-    kept = [own, {} if model is None else dict(model.named_parameters())]
-    for part in all_parts(*(component for component in components if component is not None)):
-        if isinstance(part, LearnedDenoiser):
-            kept.append(getattr(part, "weights_", {}))
-        elif isinstance(part, nn.Module):
-            kept.append(dict(part.named_parameters()))
-    start = None if init is None else residual_of(init)
-    of_start = 0 if start is None else n_weights(start)
-    return of_start + sum(math.prod(w.shape) for weights in kept for w in weights.values())
+    return unwrapped(estimator).n_weights_
 
 
 def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...], mask: Any) -> None:
