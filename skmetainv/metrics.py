@@ -9,6 +9,14 @@ Without a `data_range` integers and floats may meet. Integers of pictures (uint8
 their share of their type's maximum, so that 8-bit pictures are compared with what `predict` gives.
 Other integers from 0 to 255 count as 8 bits. A `DataConversionWarning` tells of values far outside
 [0, 1].
+
+`mse`, `psnr` and `ssim` take a `mask`, and are then of a region alone: of the pixels that were
+missing, ``mask=np.isnan(measured)``, of a face, of a field of view. A mask is boolean, True where a
+pixel counts. It has the shape of the images, or that of one of them for all, with or without the
+axis of channels: ``(height, width)``, ``(height, width, channels)``, ``(n, height, width)`` or
+``(n, height, width, channels)``; ``(n, channels, height, width)`` where the images lie so. To `mse`
+and `psnr` pixels that do not count may be NaN. LPIPS has no mask: it compares features of a network
+that sees far around a pixel.
 """
 
 import os
@@ -30,6 +38,7 @@ from skmetainv.arrays import as_array, has_mask, image_layout, integer_unit, is_
 from skmetainv.arrays.units import tells_its_range, warn_of_range, warn_of_type
 from skmetainv.exceptions import warn
 from skmetainv.losses import LPIPS, Criterion
+from skmetainv.parameters import described
 
 Range: TypeAlias = float | tuple[float, float]
 
@@ -49,9 +58,12 @@ def mse(
     restored: ArrayLike,
     *,
     data_range: Range | None = None,
+    mask: ArrayLike | None = None,
     per_image: bool = False,
 ) -> float | np.ndarray:
     """Mean squared error, ``mean((restored - clean)^2)``, in squared image units.
+
+    With a `mask` ``m`` it is ``sum m (restored - clean)^2 / sum m``.
 
     Parameters
     ----------
@@ -60,6 +72,9 @@ def mse(
     data_range : float or (float, float), default=None
         With a range all values are taken as they are; the error does not depend on it. Without
         one, integers of pictures (uint8, uint16) are divided by their type's maximum.
+    mask : array-like of bool, default=None
+        The region that counts, True where a pixel does: the missing pixels alone, say. See the head
+        of this module for its shapes.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -71,16 +86,20 @@ def mse(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images, or if the two are not in one unit.
+        If the two shapes differ or are not those of images, if the two are not in one unit, or if
+        `mask` is no mask of these images or leaves no pixel of one of them.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skmetainv.metrics import mse
-    >>> mse(np.zeros((1, 2, 2)), np.full((1, 2, 2), 0.5))
+    >>> clean, restored = np.zeros((1, 2, 2)), np.array([[[0.5, 0.0], [0.0, 0.0]]])
+    >>> mse(clean, restored)
+    0.0625
+    >>> mse(clean, restored, mask=restored > 0)
     0.25
     """
-    pairs = _paired(clean, restored, data_range)
+    pairs = _within(mask, _paired(clean, restored, data_range))
     return _reduced([mean_squared_error(x, z) for x, z in pairs], per_image)
 
 
@@ -89,9 +108,12 @@ def psnr(
     restored: ArrayLike,
     *,
     data_range: Range | None = None,
+    mask: ArrayLike | None = None,
     per_image: bool = False,
 ) -> float | np.ndarray:
     """Peak signal-to-noise ratio, ``10 log10(data_range^2 / mse)``, in decibels.
+
+    With a `mask` the mean squared error is that of the region, see `mse`.
 
     Parameters
     ----------
@@ -100,6 +122,9 @@ def psnr(
     data_range : float or (float, float), default=None
         The width of the images' range, or its ends: values are then taken as they are. None is
         [0, 1], and divides integers of pictures (uint8, uint16) by their type's maximum.
+    mask : array-like of bool, default=None
+        The region that counts, True where a pixel does: the missing pixels alone, say. See the head
+        of this module for its shapes.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -111,8 +136,9 @@ def psnr(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images, if the two are not in one unit, or if
-        `data_range` is not positive.
+        If the two shapes differ or are not those of images, if the two are not in one unit, if
+        `data_range` is not positive, or if `mask` is no mask of these images or leaves no pixel of
+        one of them.
 
     Examples
     --------
@@ -121,7 +147,7 @@ def psnr(
     >>> psnr(np.zeros((1, 2, 2)), np.full((1, 2, 2), 0.1))
     20.0
     """
-    pairs = _paired(clean, restored, data_range)
+    pairs = _within(mask, _paired(clean, restored, data_range))
     _, width = _checked_range(data_range)
     with np.errstate(divide="ignore"):
         values = [peak_signal_noise_ratio(x, z, data_range=width) for x, z in pairs]
@@ -133,6 +159,7 @@ def ssim(
     restored: ArrayLike,
     *,
     data_range: Range | None = None,
+    mask: ArrayLike | None = None,
     per_image: bool = False,
 ) -> float | np.ndarray:
     """Structural similarity of Wang et al. (2004), in [-1, 1].
@@ -150,6 +177,10 @@ def ssim(
         The width of the images' range, or its ends: values are then taken as they are, and counted
         from the lower end, else from 0. None is [0, 1], and divides integers of pictures (uint8,
         uint16) by their type's maximum.
+    mask : array-like of bool, default=None
+        The region that counts, True where a pixel does: the mean is over the map of similarities at
+        these pixels, but for the border that is left out in any case. The windows around them see
+        all pixels. See the head of this module for its shapes.
     per_image : bool, default=False
         Return one value per image, not their mean.
 
@@ -161,8 +192,9 @@ def ssim(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images, if the two are not in one unit, or if
-        `data_range` is not positive.
+        If the two shapes differ or are not those of images, if the two are not in one unit, if
+        `data_range` is not positive, or if `mask` is no mask of these images or leaves no pixel of
+        one of them.
 
     References
     ----------
@@ -189,10 +221,15 @@ def ssim(
             gaussian_weights=True,
             sigma=_SSIM_SIGMA,
             use_sample_covariance=False,
+            full=True,
         )
         for x, z in pairs
     ]
-    return _reduced(values, per_image)
+    if mask is None:
+        return _reduced([mean for mean, _ in values], per_image)
+    masks = _inside(_masks(mask, [x for x, _ in pairs]))
+    maps = [similarities for _, similarities in values]
+    return _reduced([s[m].mean(dtype=float) for s, m in zip(maps, masks, strict=True)], per_image)
 
 
 def lpips(
@@ -288,7 +325,7 @@ def _window(image: np.ndarray) -> int:
 
 def over_batches(
     metrics: Mapping[str, Callable[..., Any]],
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    batches: Iterable[tuple[np.ndarray, ...]],
     data_range: tuple[float, float],
 ) -> dict[str, np.ndarray]:
     """Return the values of several metrics, image by image; each batch is looked at once.
@@ -297,8 +334,9 @@ def over_batches(
     ----------
     metrics : mapping of str to {mse, psnr, ssim, lpips}
         Functions of this module, by any names.
-    batches : iterable of (ndarray, ndarray)
-        Clean images and their reconstructions, one batch or more.
+    batches : iterable of (ndarray, ndarray) or (ndarray, ndarray, ndarray)
+        Clean images and their reconstructions, and perhaps the mask of what counts, one batch or
+        more.
     data_range : (float, float)
         The least and the largest value of the images.
 
@@ -308,9 +346,10 @@ def over_batches(
         By the same names, over the images of all batches in their order.
     """
     values: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
-    for x, z in batches:
+    for x, z, *masks in batches:
+        region = {"mask": masks[0]} if masks else {}
         for name, metric in metrics.items():
-            values[name].append(metric(x, z, per_image=True, data_range=data_range))
+            values[name].append(metric(x, z, per_image=True, data_range=data_range, **region))
     return {name: np.concatenate(parts) for name, parts in values.items()}
 
 
@@ -355,6 +394,75 @@ def _paired(
     _check_units([("clean", x, units[0]), ("restored", z, units[1])], data_range)
     shares = [a.astype(dtype) / dtype.type(unit) for a, unit in zip((x, z), units, strict=True)]
     return list(zip(*shares, strict=True))
+
+
+def _within(
+    mask: ArrayLike | None, pairs: list[tuple[np.ndarray, np.ndarray]]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the pixels of a region of each pair, as rows; without a mask the images."""
+    if mask is None:
+        return pairs
+    masks = _masks(mask, [x for x, _ in pairs])
+    return [(x[m], z[m]) for (x, z), m in zip(pairs, masks, strict=True)]
+
+
+def _masks(mask: ArrayLike, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return a user's mask as one of the shape of each image."""
+    if len({x.shape for x in images}) > 1:
+        each = list(mask) if isinstance(mask, list | tuple) else []
+        if len(each) != len(images):
+            raise ValueError(
+                f"With images of different sizes mask must be a list of {len(images)} masks, one "
+                f"for each image. Got {described(mask)} instead."
+            )
+        return [_masks(m, [x])[0] for m, x in zip(each, images, strict=True)]
+    n, shape = len(images), images[0].shape
+    given = np.asarray(as_array(mask, "mask"))
+    masks = _of_images(given, (n, *shape)) if given.dtype == bool else None
+    if masks is None:
+        size = shape[:2]
+        shapes = dict.fromkeys([size, shape, (n, *size), (n, *shape)])
+        raise ValueError(
+            "mask must be a boolean array, True where a pixel counts, of shape "
+            f"{' or '.join(map(str, shapes))}. Got {given.dtype}, {given.shape} instead."
+        )
+    _check_not_empty(masks, "mask is False at every pixel")
+    return list(masks)
+
+
+def _of_images(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return a mask as one for each of images of a shape, channels last; None if it is none."""
+    n, height, width, *channels = shape
+    first = (n, *(channels or [1]), height, width)
+    if mask.shape == first:
+        mask = np.moveaxis(mask, 1, -1)
+    if mask.shape == (n, height, width, 1):
+        mask = mask[..., 0]
+    if mask.shape in (shape[1:], shape[1:3]):
+        mask = mask[np.newaxis]
+    if mask.shape[1:] == shape[1:3] and channels:
+        mask = mask[..., np.newaxis]
+    fits = mask.ndim == len(shape) and mask.shape[0] in (1, n) and mask.shape[1:3] == shape[1:3]
+    return np.broadcast_to(mask, shape) if fits else None
+
+
+def _inside(masks: list[np.ndarray]) -> list[np.ndarray]:
+    """Return masks without the border that SSIM leaves out."""
+    inside = []
+    for mask in masks:
+        border = (_window(mask) - 1) // 2
+        inner = np.zeros_like(mask)
+        rows, columns = (slice(border, n - border) for n in mask.shape[:2])
+        inner[rows, columns] = mask[rows, columns]
+        inside.append(inner)
+    _check_not_empty(inside, "SSIM leaves out the border, and mask is False at every other pixel")
+    return inside
+
+
+def _check_not_empty(masks: Iterable[np.ndarray], reason: str) -> None:
+    for i, mask in enumerate(masks):
+        if not mask.any():
+            raise ValueError(f"{reason} of image {i}: leave such images out.")
 
 
 def _differ_in_size(images: ArrayLike) -> bool:

@@ -68,7 +68,7 @@ class Noise(ParameterObject):
             )
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
-            result = built(y, generators)
+            result: torch.Tensor = built(y, generators)
             like = isinstance(result, torch.Tensor) and result.shape == y.shape
             if not like or result.dtype != y.dtype:
                 raise ValueError(

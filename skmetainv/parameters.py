@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, Signature, cleandoc, get_annotations, signature
 from numbers import Integral
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import (
@@ -26,6 +26,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 
 __all__ = [
+    "Function",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
@@ -38,10 +39,13 @@ __all__ = [
     "described",
     "height_and_width",
     "integers",
+    "is_function",
     "is_importable",
     "is_integer",
 ]
 
+
+Kind = TypeVar("Kind")
 
 _TITLE = "Parameters\n----------\n"
 
@@ -70,6 +74,20 @@ class StrOptions(_StrOptions):
         """Return the option that a word stands for, as code; None if there is none."""
         option = self.words.get(_plain(value)) if isinstance(value, str) else None
         return None if option is None else repr(option)
+
+
+class Function(HasMethods):
+    """Anything that can be called but a parameter object, which is never meant as a function."""
+
+    def __init__(self) -> None:
+        super().__init__("__call__")
+
+    def __str__(self) -> str:
+        return "a callable"
+
+    def is_satisfied_by(self, value: Any) -> bool:
+        """Whether `value` is such a function."""
+        return is_function(value)
 
 
 @dataclass_transform(eq_default=False)
@@ -213,6 +231,11 @@ def check_parameter(
         raise InvalidParameterError(f"{error}{hint}") from None
 
 
+def is_function(value: Any) -> bool:
+    """Whether something can be called, and is no parameter object, of which some can."""
+    return callable(value) and not isinstance(value, ParameterObject)
+
+
 def is_integer(value: Any, least: int) -> bool:
     """Whether something is an integer of at least `least`; True and False are none."""
     return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
@@ -341,8 +364,8 @@ def _examined(build: Callable[..., Any]) -> Callable[..., Any]:
     return examined
 
 
-def check_built(owner: object, built: Any, kind: type, instead: str) -> None:
-    """Raise if `build` gave an object of another kind, or a module that was never set up.
+def check_built(owner: object, built: Any, kind: type[Kind], instead: str) -> Kind:
+    """Return what `build` gave, unless it is of another kind, or a module that was never set up.
 
     Parameters
     ----------
@@ -354,6 +377,11 @@ def check_built(owner: object, built: Any, kind: type, instead: str) -> None:
         The class of modules that it should give.
     instead : str
         What to write, the end of the error.
+
+    Returns
+    -------
+    built : kind
+        The same object.
 
     Raises
     ------
@@ -370,6 +398,7 @@ def check_built(owner: object, built: Any, kind: type, instead: str) -> None:
             f"The constructor of {type(built).__name__}, which {name}.build returns, must call "
             f"super().__init__(...), that of {kind.__name__}, first."
         )
+    return built
 
 
 def _own_first(cls: type[ParameterObject]) -> Signature:

@@ -197,7 +197,7 @@ CASES = {
     "stack_of_masks": Case(Stack([MissingPixels(), 2.0 * Identity(), Inpainting()])),
     # from elsewhere
     "function": Case(FunctionOperator(row_differences, linear=True)),
-    "pair": Case(FunctionOperator(row_differences, adjoint=row_differences_adjoint)),
+    "pair": Case(FunctionOperator(row_differences, adjoint_function=row_differences_adjoint)),
     "wide_matrix": Case(MatrixOperator(matrix(5, 12)), **OF_TWELVE),
     "tall_matrix": Case(MatrixOperator(matrix(18, 12), measurement_shape=(3, 2, 3)), **OF_TWELVE),
     "complex_matrix": Case(

@@ -61,15 +61,17 @@ def shifted_back_in_torch(y):
 @pytest.mark.parametrize("function", [conv, single, rigid])
 def test_a_wrong_adjoint_is_refused_at_any_size_and_a_right_one_taken(function, n):
     shape = (1, n, n)
-    FunctionOperator(function, adjoint=lambda y: function(y, FLIPPED)).build(shape)
+    FunctionOperator(function, adjoint_function=lambda y: function(y, FLIPPED)).build(shape)
     for wrong in (
         lambda y: 1.01 * function(y, FLIPPED),
         function,
         lambda y: function(y, FLIPPED + 1e-2 * (KERNEL - FLIPPED)),
         lambda y: function(y, FLIPPED).flip(-1),
     ):
-        with pytest.raises(ValueError, match=r"'adjoint' .* is not the adjoint of 'forward': <A x"):
-            FunctionOperator(function, adjoint=wrong).build(shape)
+        with pytest.raises(
+            ValueError, match=r"'adjoint_function' .* is not the adjoint of 'forward': <A x"
+        ):
+            FunctionOperator(function, adjoint_function=wrong).build(shape)
 
 
 def test_what_is_skew_does_not_hide():
@@ -77,7 +79,7 @@ def test_what_is_skew_does_not_hide():
     n = 64
     with pytest.raises(ValueError, match=r"is not the adjoint .* <A x, A z>"):
         FunctionOperator(
-            lambda x: x, adjoint=lambda y: y + 1e-2 * (y.roll(1, -1) - y.roll(-1, -1))
+            lambda x: x, adjoint_function=lambda y: y + 1e-2 * (y.roll(1, -1) - y.roll(-1, -1))
         ).build((1, n, n))
 
 
@@ -104,9 +106,9 @@ def test_a_function_that_is_barely_not_linear_is_refused():
 def test_an_adjoint_wrong_outside_of_the_range_is_refused():
     """``A`` repeats an image; what differs between the two copies is no ``A x``."""
     with pytest.raises(ValueError, match=r"is not the adjoint .* <A x, v>"):
-        FunctionOperator(lambda x: torch.cat([x, x], 1), adjoint=lambda y: 2 * y[:, :1]).build(
-            (1, 64, 64)
-        )
+        FunctionOperator(
+            lambda x: torch.cat([x, x], 1), adjoint_function=lambda y: 2 * y[:, :1]
+        ).build((1, 64, 64))
 
 
 @pytest.mark.parametrize(
@@ -114,21 +116,25 @@ def test_an_adjoint_wrong_outside_of_the_range_is_refused():
     [
         (lambda x: 0 * x, lambda y: y, "<A x, v> is 0 and"),
         (lambda x: x * np.nan, lambda y: y, "'forward' .* not finite"),
-        (lambda x: x, lambda y: y * np.nan, "'adjoint' .* is not the adjoint"),
+        (lambda x: x, lambda y: y * np.nan, "'adjoint_function' .* is not the adjoint"),
         (lambda x: x + 1, lambda y: y, "'forward' .* is not linear"),
-        (lambda x: x[..., :3], lambda y: y, r"'adjoint' .* \(1, 4, 4\) each. Got \(1, 4, 3\)"),
-        (lambda x: x, lambda y: y.bool(), "'adjoint' .* of the images' type.*torch.bool"),
-        (lambda x: x, lambda y: y @ KERNEL, "'adjoint' .* does not take batches"),
+        (
+            lambda x: x[..., :3],
+            lambda y: y,
+            r"_function' .* \(1, 4, 4\) each. Got \(1, 4, 3\)",
+        ),
+        (lambda x: x, lambda y: y.bool(), "'adjoint_function' .* of the images' type.*torch.bool"),
+        (lambda x: x, lambda y: y @ KERNEL, "'adjoint_function' .* does not take batches"),
         (lambda x: x + x.detach(), None, "What autograd finds .* is not the adjoint"),
     ],
 )
 def test_what_is_wrong_with_a_pair_is_named(forward, adjoint, message):
     with pytest.raises(ValueError, match=message):
-        FunctionOperator(forward, adjoint=adjoint, linear=True).build((1, 4, 4))
+        FunctionOperator(forward, adjoint_function=adjoint, linear=True).build((1, 4, 4))
 
 
 def test_a_map_of_zeros_has_an_adjoint():
-    A = FunctionOperator(lambda x: 0 * x, adjoint=lambda y: 0 * y).build((1, 4, 4))
+    A = FunctionOperator(lambda x: 0 * x, adjoint_function=lambda y: 0 * y).build((1, 4, 4))
     assert A(random_image((1, 4, 4))).abs().max() == 0
 
 
@@ -218,7 +224,7 @@ def test_a_function_of_one_precision_is_used_in_it(kernel):
 
     x = random_image((1, 6, 6))
     for operator in (
-        FunctionOperator(forward, adjoint=back),
+        FunctionOperator(forward, adjoint_function=back),
         FunctionOperator(forward, linear=True),
     ):
         A = operator.build((1, 6, 6))
@@ -243,7 +249,7 @@ def test_a_module_is_copied_and_moves_with_the_map():
 
 @pytest.mark.parametrize("adjoint", [shifted_back, shifted_back_in_torch])
 def test_derivatives_of_numpy_functions_are_exact_to_every_order(adjoint):
-    A = FunctionOperator(shifted, adjoint=adjoint).build((1, 3, 4))
+    A = FunctionOperator(shifted, adjoint_function=adjoint).build((1, 3, 4))
     x = random_image((1, 3, 4), n=2).requires_grad_()
 
     def squared(x):
@@ -258,7 +264,7 @@ def test_derivatives_of_numpy_functions_are_exact_to_every_order(adjoint):
 
 def test_a_numpy_function_trains():
     est = MetaInverseSolver(
-        FunctionOperator(shifted, adjoint=shifted_back),
+        FunctionOperator(shifted, adjoint_function=shifted_back),
         GradientDescent(),
         init=Siren(width=8, depth=2),
         max_epochs=1,
@@ -279,7 +285,7 @@ def test_a_numpy_function_trains():
     ],
 )
 def test_complex_results_have_both_parts_last(forward, back):
-    A = FunctionOperator(forward, adjoint=back, linear=True).build((1, 3, 4))
+    A = FunctionOperator(forward, adjoint_function=back, linear=True).build((1, 3, 4))
     x = random_image((1, 3, 4))
     assert A.measurement_shape == (1, 3, 4, 2)
     torch.testing.assert_close(torch.view_as_complex(A(x)), torch.fft.fft2(x))
@@ -289,7 +295,9 @@ def test_complex_results_have_both_parts_last(forward, back):
 @pytest.mark.parametrize("linear", [True, False])
 @pytest.mark.parametrize("function", [smooth, np.sin, torch.no_grad()(torch.sin)])
 def test_a_function_without_a_derivative_is_refused(function, linear):
-    with pytest.raises(ValueError, match=r"no derivative.*FunctionOperator\(forward, adjoint="):
+    with pytest.raises(
+        ValueError, match=r"no derivative.*FunctionOperator\(forward, adjoint_function="
+    ):
         FunctionOperator(function, linear=linear).build((1, 4, 4))
 
 
@@ -305,7 +313,7 @@ def test_a_function_without_a_derivative_is_refused(function, linear):
 def test_functions_that_mix_the_images_of_a_batch_are_refused(function):
     for adjoint in (function, None):
         with pytest.raises(ValueError, match=r"each image of a batch on its own.*axes=\(-2, -1\)"):
-            FunctionOperator(function, adjoint=adjoint).build((1, 4, 4))
+            FunctionOperator(function, adjoint_function=adjoint).build((1, 4, 4))
 
 
 @pytest.mark.parametrize("ones", [np.ones((30, 30), np.float32), torch.ones(30, 30)])

@@ -1,3 +1,4 @@
+import pickle
 import re
 import sys
 from functools import partial
@@ -22,6 +23,7 @@ from skmetainv import (
     ClassicalReconstructor,
     LinearReconstructor,
     MetaInverseSolver,
+    UNetReconstructor,
     UnrolledReconstructor,
 )
 from skmetainv.datasets import ImageFolder, load_faces
@@ -790,3 +792,27 @@ def test_weights_that_solver_and_inner_loss_share_are_counted_once():
     own = {"inner_lr_rule": "fixed", "solver": RED(D, n_iter=1)}
     alone = n_weights(small(**own).fit(FACES[:3]))
     assert n_weights(small(**own, inner_loss=InnerLoss(regularizer=D)).fit(FACES[:3])) == alone
+
+
+def test_every_estimator_says_how_many_weights_it_has():
+    """As an attribute that there is once it is fitted; searches and frozen ones have it inside."""
+    solver = RED(FrozenEstimator(DnCNN(depth=2, width=3, max_epochs=1).fit(FACES[:3])), n_iter=1)
+    estimators = [
+        small(solver=solver),
+        ClassicalReconstructor(solver=solver),
+        LinearReconstructor(),
+        UnrolledReconstructor(solver=solver, max_epochs=1),
+        UNetReconstructor(width=2, max_epochs=1),
+        DnCNN(depth=2, width=3, max_epochs=1),
+    ]
+    for est in estimators:
+        assert not hasattr(est, "n_weights_")
+        with pytest.raises(NotFittedError):
+            est.n_weights_  # noqa: B018
+        fitted = clone(est).fit(FACES[:3])
+        assert fitted.n_weights_ == n_weights(fitted) == n_weights(FrozenEstimator(fitted)) > 0
+        assert pickle.loads(pickle.dumps(fitted)).n_weights_ == fitted.n_weights_
+    own = sum(weight.size for weight in fitted.weights_.values())
+    assert fitted.n_weights_ == own == 3 * 9 + 3 + 3 * 9 + 1
+    search = GridSearchCV(small(), {"n_inner": [1]}, scoring=psnr_scorer, cv=2).fit(FACES[:4])
+    assert n_weights(search) == search.best_estimator_.n_weights_

@@ -85,7 +85,7 @@ NONLINEAR = {
         MatrixOperator(np.random.default_rng(0).normal(size=(5, 12)) * (1 + 2j))
     ),
     "magnitudes_of_radon": PhaseRetrieval(Radon(3)),
-    "magnitudes_of_pair": PhaseRetrieval(FunctionOperator(doubled, adjoint=doubled)),
+    "magnitudes_of_pair": PhaseRetrieval(FunctionOperator(doubled, adjoint_function=doubled)),
     "function": FunctionOperator(soft_clip),
     "saturated_blur": Saturation() @ GaussianBlur(sigma=0.7),
     "missing_saturated": MissingPixels(observed=0.6) @ Saturation(),

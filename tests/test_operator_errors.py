@@ -27,7 +27,9 @@ from skmetainv.operators import (
     PhaseRetrieval,
     Radon,
     Saturation,
+    Scaled,
     Stack,
+    Sum,
 )
 
 
@@ -71,7 +73,7 @@ def triple(x):
             MatrixOperator(np.ones((4, 16)), measurement_shape=(4, True)),
             r"'measurement_shape' .* Got \(4, True\)",
         ),
-        (GaussianBlur() @ MissingPixels(), "missing samples come last"),
+        (Composition(GaussianBlur(), MissingPixels()), "missing samples come last"),
         (Blur(np.ones((5, 2)), boundary="valid"), "takes images that are not smaller"),
         (Blur([1.0, 2.0]), "kernel of Blur must be an array of shape"),
         (Blur([[np.nan]]), "'kernel' parameter of Blur must hold finite real numbers"),
@@ -102,7 +104,7 @@ def triple(x):
         (Inpainting() @ MatrixOperator(np.ones((3, 16)) * 1j), r"pass a mask of shape \(3,\)"),
         (Blur([[1.0]], boundary="mirror"), "'boundary' parameter of Blur"),
         (MotionBlur(length=0.0), "'length' parameter of MotionBlur"),
-        (Identity() + MissingPixels(), "missing samples come last"),
+        (Sum(Identity(), MissingPixels()), "missing samples come last"),
         (Identity() + Difference(), r"Got \(1, 4, 4\) of Identity\(\) and \(16,\)"),
         (Composition(Identity(), 3), "'inner' parameter of Composition"),
         (Stack([]), "list of at least one Operator"),
@@ -126,7 +128,7 @@ def triple(x):
         (Inpainting(mask="box", box=(0, 0, 1.5, 1)), "'box' parameter of Inpainting"),
         (Inpainting() @ Difference(), r"pass a mask of shape \(16,\)"),
         (Inpainting(mask=np.ones(15, dtype=bool)) @ Difference(), r"of shape \(16,\)"),
-        (0.0 * Identity(), "'factor' parameter of Scaled must not be 0"),
+        (Scaled(Identity(), factor=0.0), "'factor' parameter of Scaled must not be 0"),
         (
             GaussianBlur(2.0, boundary="valid"),
             "its kernel, 17 x 17 pixels. .* 4 x 4 pixels",
@@ -170,7 +172,7 @@ def triple(x):
         (PhaseRetrieval(MissingPixels()), "must be linear and without missing"),
         (FunctionOperator(constant), "must give a tensor, or .* of the images. type.*Got 1.0"),
         (FunctionOperator(one_number), "must give a tensor, or an array, of the images. type"),
-        (FunctionOperator(double, adjoint=triple), "is not the adjoint of 'forward'"),
+        (FunctionOperator(double, adjoint_function=triple), "is not the adjoint of 'forward'"),
         (FunctionOperator(3), "'forward' parameter of FunctionOperator"),
         (MatrixOperator(np.ones((3, 15))), r"must have shape \(n_measurements, 16\)"),
         (MatrixOperator(np.ones(16)), r"Got \(16,\) instead"),

@@ -41,8 +41,8 @@ FOREIGN_OPERATORS = [
     (aslinearoperator(MATRIX), r"MatrixOperator\(matrix\)"),
     (X[0] > 0.5, r"Inpainting\(mask\)"),
     (deepinv.physics.Denoising(), r"DeepInverseOperator\(physics\)"),
-    (CONV, r"FunctionOperator\(function, adjoint=\.\.\.\)"),
-    (np.roll, r"FunctionOperator\(function, adjoint=\.\.\.\)"),
+    (CONV, r"FunctionOperator\(function, adjoint_function=\.\.\.\)"),
+    (np.roll, r"FunctionOperator\(function, adjoint_function=\.\.\.\)"),
     (Inpainting, r"Inpainting\(\)"),
     (
         Identity().build((1, 8, 8)),

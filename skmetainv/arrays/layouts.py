@@ -7,9 +7,15 @@ from math import isqrt, prod
 
 import numpy as np
 import torch
+from sklearn.exceptions import DataConversionWarning
+
+from skmetainv.exceptions import warn
 
 # Up to this many entries an axis may be of channels, where the shape alone has to tell.
 MOST_CHANNELS = 4
+
+# A first axis of so many entries, of a tensor, may be of colours.
+_COLOURS = 3
 
 # With so many rows and columns (height, width, channels) are no images of 1 to 4 columns.
 _LEAST_OF_COLOUR = 8
@@ -42,11 +48,15 @@ class Layout:
         values = values.reshape(-1, height, width, channels, *parts)
         return values.movedim(3, 1).contiguous()
 
-    def to_array(self, tensor: torch.Tensor) -> np.ndarray:
-        """Return a batch of the tensor's shape as an array of the user's."""
+    def from_tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a batch of the tensor's shape in the user's, with its graph."""
         if is_image_shape(self.tensor_shape) and not self.channels_first:
             tensor = tensor.movedim(1, 3)
-        return tensor.detach().cpu().numpy().reshape(-1, *self.shape)
+        return tensor.reshape(-1, *self.shape)
+
+    def to_array(self, tensor: torch.Tensor) -> np.ndarray:
+        """Return a batch of the tensor's shape as an array of the user's."""
+        return self.from_tensor(tensor.detach()).cpu().numpy()
 
     def size_in(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Return height and width of an image of `shape` that lies as these do."""
@@ -117,6 +127,16 @@ def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
     is_flat = len(shape) == 2 and shape[1] == prod(grid)
     in_front = _channels_first(grid) if len(grid) == 3 else grid  # (1, h, w) is one gray image of n
     return not is_flat and shape in (grid, in_front)
+
+
+def warn_of_planes(shape: tuple[int, ...], name: str) -> None:
+    """Warn if a tensor of gray images, of `shape`, may be one colour image, channels first."""
+    if len(shape) == 3 and shape[0] == _COLOURS < shape[1]:
+        warn(
+            f"{name} is a tensor of shape {shape}, and is taken for {_COLOURS} gray images: one "
+            f"colour image with its channels first is {name}[None].",
+            DataConversionWarning,
+        )
 
 
 def image_layout(

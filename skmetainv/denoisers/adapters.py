@@ -12,7 +12,7 @@ import torch
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
 from skmetainv.denoisers.foreign import at_a_size_that_works, checked, understood
 from skmetainv.operators.maps.foreign_functions import NO_DERIVATIVE
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Function, Interval
 
 _DEFAULT_LEVEL = 0.05
 _CONSTRAINTS = {"noise_level": [Interval(Real, 0, None, closed="neither")]}
@@ -74,7 +74,10 @@ class FunctionDenoiser(Denoiser):
     _: KW_ONLY
     noise_level: float | None = None
 
-    _parameter_constraints = {"noise_level": [*_CONSTRAINTS["noise_level"], None], "fn": [callable]}
+    _parameter_constraints = {
+        "noise_level": [*_CONSTRAINTS["noise_level"], None],
+        "fn": [Function()],
+    }
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""

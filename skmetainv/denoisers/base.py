@@ -7,7 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from skmetainv.parameters import ParameterObject, check_built, comes_from, described
+from skmetainv.parameters import (
+    ParameterObject,
+    check_built,
+    comes_from,
+    described,
+    is_function,
+)
 
 
 class Denoiser(ParameterObject):
@@ -40,7 +46,7 @@ class Denoiser(ParameterObject):
             return "DeepInverseDenoiser(model)"
         if isinstance(value, nn.Module):
             return "FunctionDenoiser(module)"
-        return "FunctionDenoiser(function)" if callable(value) else None
+        return "FunctionDenoiser(function)" if is_function(value) else None
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape.
@@ -58,14 +64,13 @@ class Denoiser(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
     def _examine(self, built: Any) -> DenoiserModule:
-        check_built(
+        return check_built(
             self,
             built,
             DenoiserModule,
             "Write a subclass of DenoiserModule with the method forward(x, noise_level); a "
             "function alone is FunctionDenoiser(function).",
         )
-        return built
 
 
 class DenoiserModule(nn.Module):

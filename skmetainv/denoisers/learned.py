@@ -423,7 +423,9 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
     def _denoiser(self) -> LearnedModule:
         """Return the network, one for images of all sizes."""
-        return self._parts()[1]
+        _, D = self._parts()
+        denoiser: LearnedModule = D
+        return denoiser
 
     def _map(self, geometry: Geometry) -> ForwardMap:
         return self._placed(Identity().build(geometry.images.tensor_shape))
@@ -570,7 +572,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         if hasattr(self, "weights_") or self.weights is None:
             self._check_ready()
             return self
-        first, copy = X[0][None] if differ_in_size(X) else X, clone(self)
+        first = X[0][None] if differ_in_size(X) else X
+        copy: Self = clone(self)
         if image_shape is not None:
             copy.set_params(image_shape=image_shape)
         return copy._untrained(first)

@@ -6,6 +6,7 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
 from skmetainv.denoisers.learned import LearnedDenoiser
+from skmetainv.reconstruction.counted import all_parts
 
 _OPEN = (None, "auto")
 
@@ -49,16 +50,6 @@ def fitted_denoisers(component: BaseEstimator) -> list[LearnedDenoiser]:
     """Return the learned denoisers among the parts of a component that are fitted."""
     parts = all_parts(component)
     return [p for p in parts if isinstance(p, LearnedDenoiser) and hasattr(p, "weights_")]
-
-
-def all_parts(*components: BaseEstimator) -> list[Any]:
-    """Return the parts of components, those in a `FrozenEstimator` as well, each once."""
-    found: dict[int, Any] = {}
-    for component in components:
-        for part in component.get_params(deep=True).values():
-            inner = all_parts(part.estimator) if isinstance(part, FrozenEstimator) else []
-            found |= {id(one): one for one in (part, *inner)}
-    return list(found.values())
 
 
 def _not_frozen(component: BaseEstimator) -> list[LearnedDenoiser]:

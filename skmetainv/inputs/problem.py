@@ -81,7 +81,8 @@ class Problem:
     ) -> torch.Tensor:
         """Return the measurements of some clean images `x`: as they were taken, or simulated."""
         if self.measured is not None:
-            return self.measured.read(indices)
+            measurements: torch.Tensor = self.measured.read(indices)
+            return measurements
         return self.A.simulate(x, noise, evaluation_generators(seed, indices))
 
 

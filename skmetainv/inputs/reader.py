@@ -343,7 +343,7 @@ class Reader:
         is_one = own.is_another_size(shape)
         if not is_flat and not is_one and not own.is_another_size(shape[1:]):
             return ""
-        reason = self.estimator._bound_to_size()
+        reason: str | None = self.estimator._bound_to_size()
         if reason is not None:
             return reason
         size: Any = "(height, width)"

@@ -23,12 +23,10 @@ from skmetainv.arrays import (
     is_complex_shape,
     is_one_image,
 )
-from skmetainv.arrays.layouts import MOST_CHANNELS, size_of_flat
+from skmetainv.arrays.layouts import MOST_CHANNELS, size_of_flat, warn_of_planes
 from skmetainv.exceptions import warn
 from skmetainv.operators import MissingPixels
 from skmetainv.operators.operator import has_missing
-
-_COLOURS = 3
 
 # Arrays of two axes that are shorter are flat images without doubt.
 _LEAST_SIDE = 16
@@ -178,12 +176,8 @@ def as_batch(
         return Single(array), True
     if image_shape is None and not is_table and len(shape) == 2:
         _check_flat(array, name)
-    if image_shape is None and is_tensor and len(shape) == 3 and shape[0] == _COLOURS < shape[1]:
-        warn(
-            f"{name} is a tensor of shape {shape}, and is taken for {_COLOURS} gray images: one "
-            f"colour image with its channels first is {name}[None].",
-            DataConversionWarning,
-        )
+    if image_shape is None and is_tensor:
+        warn_of_planes(shape, name)
     if image_shape is None and len(shape) == 4 and min(shape[1], shape[3]) > MOST_CHANNELS:
         warn(
             f"{name} has shape {shape}, and is taken for {shape[0]} images of {shape[1]} x "

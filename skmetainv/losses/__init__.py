@@ -12,7 +12,7 @@ from skmetainv.losses.functions import FunctionLoss, line_instead
 from skmetainv.losses.perceptual import LPIPS
 from skmetainv.losses.power import L1, L2
 from skmetainv.losses.structural import SSIM
-from skmetainv.parameters import Interval, advice
+from skmetainv.parameters import Function, Interval, advice
 
 __all__ = [
     "L1",
@@ -36,7 +36,7 @@ _WEIGHT = Interval(Real, 0, None, closed="left")
 LossLike: TypeAlias = str | Loss | dict[str, float] | Callable[..., torch.Tensor]
 
 #: What a parameter that takes a loss accepts.
-LOSS_CONSTRAINTS = [NAMES, Loss, dict, callable]
+LOSS_CONSTRAINTS = [NAMES, Loss, dict, Function()]
 
 
 def as_loss(loss: LossLike) -> Loss:

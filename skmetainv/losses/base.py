@@ -91,7 +91,7 @@ class Loss(ParameterObject):
         def criterion(
             x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
         ) -> torch.Tensor:
-            values = built(x, target, observed)
+            values: torch.Tensor = built(x, target, observed)
             check_values(values, x, f"The criterion that {name}.build returns")
             return values
 

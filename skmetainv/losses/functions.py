@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from skmetainv.losses.base import NAMES, Criterion, Loss, check_values, filled
+from skmetainv.parameters import Function
 
 
 class FunctionLoss(Loss):
@@ -38,7 +39,7 @@ class FunctionLoss(Loss):
 
     function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-    _parameter_constraints = {"function": [callable]}
+    _parameter_constraints = {"function": [Function()]}
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""
@@ -48,7 +49,7 @@ class FunctionLoss(Loss):
         def criterion(
             x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
         ) -> torch.Tensor:
-            loss = function(x.device, x.dtype)(x, filled(x, target, observed))
+            loss: torch.Tensor = function(x.device, x.dtype)(x, filled(x, target, observed))
             check_values(loss, x, "The 'function' parameter of FunctionLoss", instead)
             return loss
 

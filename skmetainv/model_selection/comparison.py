@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
@@ -13,15 +12,11 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils import _safe_indexing, check_consistent_length, indexable
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
-from torch import nn
 
-from skmetainv.arrays import image_layout
-from skmetainv.denoisers.learned import LearnedDenoiser
-from skmetainv.denoisers.nested import all_parts
+from skmetainv.arrays import as_array, image_layout
 from skmetainv.estimators import ClassicalReconstructor
-from skmetainv.estimators.residuals import residual_of
 from skmetainv.inputs.validation import (
     are_images,
     check_nothing_simulates,
@@ -30,6 +25,16 @@ from skmetainv.inputs.validation import (
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metrics
+from skmetainv.model_selection.regions import (
+    check_leaves_out,
+    check_mask,
+    is_missing,
+    is_of_all,
+    something_missing,
+    with_mask,
+    with_missing,
+    with_something_missing,
+)
 from skmetainv.model_selection.scorers import unwrapped
 from skmetainv.model_selection.standard_errors import standard_error
 from skmetainv.noise import Noise
@@ -50,6 +55,7 @@ def compare(
     groups: Any = None,
     metrics: str | Sequence[str] = ("psnr", "ssim", "mse"),
     lpips: LPIPS | None = None,
+    mask: Any = None,
     random_state: Any = 0,
     per_image: bool = False,
 ) -> Any:
@@ -87,6 +93,10 @@ def compare(
     lpips : LPIPS, default=None
         The network, weights and size of "lpips"; None is ``LPIPS()``. Without that metric it must
         be None.
+    mask : "missing" or array-like of bool, default=None
+        The region that the metrics are of, see `ImageScorer`; None is the whole image. An array is
+        one mask for all images, or one for each image of `X`. With "missing" the operator that
+        simulates says what is, and images of which nothing is missing are left out of the table.
     random_state : int, RandomState instance, Generator or None, default=0
         Seed of the simulation.
     per_image : bool, default=False
@@ -115,7 +125,7 @@ def compare(
         same name, or a checkpoint; if one in a `FrozenEstimator` is not fitted; if they differ in
         their data range, in how they see an image, or in the shape of its measurement; if
         `operator` or `noise` is given with pairs; if images have NaN; if a metric is unknown, or
-        does not take the images. All of that before anything is fitted.
+        does not take the images or the mask. All of that before anything is fitted.
     OSError
         Likewise, if LPIPS finds no file of weights.
 
@@ -158,6 +168,7 @@ def compare(
     """
     named = _checked_estimators(estimators)
     chosen = chosen_metrics(metrics, lpips, METRICS, "'metrics' parameter of compare")
+    check_mask(mask, chosen, "compare")
     X, y, groups = indexable(X, y, groups)
     first, paired = unwrapped(next(iter(named.values()))), are_images(y)
     if paired:
@@ -169,7 +180,12 @@ def compare(
     simulator = _simulator(first, operator, noise)
     simulator._check_parameters()
     shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)
-    _check_metrics(chosen, shape)
+    _check_metrics(chosen, shape, mask)
+    if is_missing(mask):
+        simulates = Identity() if simulator.operator is None else simulator.operator
+        check_leaves_out(simulates.build(shape), simulates)
+    elif mask is not None and not is_of_all(mask, shape[1:], shape[0]):
+        check_consistent_length(mask, clean)
     simulate = partial(simulator.simulate, random_state=integer_seed(random_state))
     for estimator in named.values():
         if isinstance(estimator, FrozenEstimator):  # raises now what it would raise at its turn
@@ -178,9 +194,10 @@ def compare(
     trials: dict[str, list[_Trial]] = {name: [] for name in named}
     for train, test in check_cv(cv).split(X, y, groups):
         split = _split(clean, X if paired else None, train, test, simulate)
+        region = _Region(mask, simulator.operator, shape).of(split.places)
         own = None if groups is None else np.asarray(groups)[train]
         for name, estimator in named.items():
-            trials[name].append(_trial(estimator, split, own, chosen))
+            trials[name].append(_trial(estimator, split, own, chosen, region))
     return _table_of_images(trials) if per_image else _table_of_estimators(trials, groups)
 
 
@@ -293,6 +310,35 @@ def _in_memory(images: Any) -> Any:
     return images if as_they_are else np.asarray(images)
 
 
+class _Region(NamedTuple):
+    """What the metrics are of: a user's mask, or what an operator leaves out of images."""
+
+    mask: Any
+    operator: Operator | None
+    image_shape: tuple[int, ...]
+
+    def of(self, places: np.ndarray) -> _Region:
+        """Return the region of some of the images."""
+        channels, *size = self.image_shape
+        alike = self.mask is None or is_missing(self.mask)
+        if alike or is_of_all(self.mask, tuple(size), channels):
+            return self
+        return self._replace(mask=_in_memory(_safe_indexing(self.mask, places)))
+
+    def counted(
+        self, fitted: Reconstructor, split: _Split, pairs: list[tuple[np.ndarray, ...]]
+    ) -> tuple[list[tuple[np.ndarray, ...]], np.ndarray]:
+        """Return batches with their masks, and the places of the images that they are of."""
+        if self.mask is None:
+            return pairs, split.places
+        if not is_missing(self.mask):
+            return list(with_mask(pairs, self.mask)), split.places
+        given = split.measured, split.clean, self.operator
+        batches = list(with_missing(pairs, fitted, *given, seed=0))
+        some = np.concatenate([something_missing(mask) for _, _, mask in batches])
+        return with_something_missing(batches), split.places[some]
+
+
 class _Trial(NamedTuple):
     """What came of one estimator in one split."""
 
@@ -300,10 +346,17 @@ class _Trial(NamedTuple):
     values: dict[str, np.ndarray]
     fit_seconds: float
     predict_seconds: float
+    n_restored: int
     n_weights: int
 
 
-def _trial(estimator: Any, split: _Split, groups: Any, metrics: Mapping[str, Metric]) -> _Trial:
+def _trial(
+    estimator: Any,
+    split: _Split,
+    groups: Any,
+    metrics: Mapping[str, Metric],
+    region: _Region,
+) -> _Trial:
     """Fit a clone of an estimator, and measure what it makes of the test images."""
     told = (
         {} if groups is None or not has_fit_parameter(estimator, "groups") else {"groups": groups}
@@ -315,8 +368,10 @@ def _trial(estimator: Any, split: _Split, groups: Any, metrics: Mapping[str, Met
     begin = perf_counter()
     pairs = list(fitted.restorations(split.measured, split.clean))
     seconds = perf_counter() - begin
-    values = over_batches(metrics, pairs, fitted.data_range_)
-    return _Trial(split.places, values, fit_seconds, seconds, n_weights(fitted))
+    batches, places = region.counted(fitted, split, pairs)
+    values = over_batches(metrics, batches, fitted.data_range_)
+    n_restored = len(split.places)
+    return _Trial(places, values, fit_seconds, seconds, n_restored, fitted.n_weights_)
 
 
 def n_weights(estimator: Any) -> int:
@@ -325,9 +380,8 @@ def n_weights(estimator: Any) -> int:
     Parameters
     ----------
     estimator : Reconstructor
-        Those of its ``weights_`` count, and those of the learned denoisers and other networks in
-        its solver or inner loss, of a model that it is around, and of the estimator that restores
-        its start.
+        Its own attribute ``n_weights_`` is returned; a search or a `FrozenEstimator` counts as the
+        estimator that it holds.
 
     Examples
     --------
@@ -338,31 +392,21 @@ def n_weights(estimator: Any) -> int:
     >>> est = MetaInverseSolver(init=Siren(width=8, depth=2), max_epochs=1)
     >>> n_weights(est.fit(load_faces()[:5]))  # 2 * 8 + 8, 8 + 1, and 3 step sizes
     36
+    >>> est.n_weights_
+    36
     """
-    own, init = getattr(estimator, "weights_", {}), vars(estimator).get("init_")
-    of_solver = [name for name in own if name.startswith("solver.")]
-    tuned = any(
-        not name.endswith(".logarithm") for name in of_solver
-    )  # then its denoiser's are own
-    components = [vars(estimator).get(p) for p in ("inner_loss_", *(() if tuned else ("solver_",)))]
-    model = vars(estimator).get("model_")
-    kept = [own, {} if model is None else dict(model.named_parameters())]
-    for part in all_parts(*(component for component in components if component is not None)):
-        if isinstance(part, LearnedDenoiser):
-            kept.append(getattr(part, "weights_", {}))
-        elif isinstance(part, nn.Module):
-            kept.append(dict(part.named_parameters()))
-    start = None if init is None else residual_of(init)
-    of_start = 0 if start is None else n_weights(start)
-    own_weights: int = sum(math.prod(w.shape) for weights in kept for w in weights.values())
-    return of_start + own_weights
+    n: int = unwrapped(estimator).n_weights_
+    return n
 
 
-def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...]) -> None:
-    """Raise what a metric raises of images of this shape, or for want of a file."""
+def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...], mask: Any) -> None:
+    """Raise what a metric raises of images of this shape and their masks, or for want of a file."""
     channels, height, width = tensor_shape
     blank = np.zeros((1, height, width, channels), dtype=np.float32)
-    over_batches(metrics, [(blank, blank)], (0.0, 1.0))
+    first = [] if mask is None or is_missing(mask) else [np.asarray(as_array(mask, "mask"))]
+    if first and not is_of_all(first[0], (height, width), channels):
+        first = [first[0][:1]]
+    over_batches(metrics, [(blank, blank, *first)], (0.0, 1.0))
 
 
 # ------------------------------------------------------------------ tables
@@ -396,7 +440,9 @@ def _summary(trials: Sequence[_Trial], groups: Any) -> dict[str, float]:
         summary |= {metric: float(values.mean()), f"{metric}_se": standard_error(values, own)}
     return summary | {
         "fit_seconds": float(np.mean([trial.fit_seconds for trial in trials])),
-        "predict_ms": 1e3 * sum(trial.predict_seconds for trial in trials) / len(places),
+        "predict_ms": 1e3
+        * sum(trial.predict_seconds for trial in trials)
+        / sum(trial.n_restored for trial in trials),
         "n_weights": round(np.mean([trial.n_weights for trial in trials])),
     }
 

@@ -13,11 +13,19 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
 
-from skmetainv.arrays import ArraySource, image_layout, integer_unit
+from skmetainv.arrays import ArraySource, image_layout, integer_unit, pairs_of
 from skmetainv.inputs.validation import are_images, check_images, check_nothing_simulates
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import SCORES, chosen_metrics
+from skmetainv.model_selection.regions import (
+    Batches,
+    check_mask,
+    is_missing,
+    with_mask,
+    with_missing,
+    with_something_missing,
+)
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise
 from skmetainv.operators import Operator
 from skmetainv.parameters import Interval, ParameterObject
@@ -39,6 +47,11 @@ class ImageScorer(ParameterObject):
     lpips : LPIPS, default=None
         The network, weights and size of "neg_lpips"; None is ``LPIPS()``. Without that metric it
         must be None.
+    mask : "missing" or array-like of bool, default=None
+        The region that counts; None is the whole image. An array is True where a pixel counts, one
+        for all images or one for each, see `skmetainv.metrics`. "missing" are the pixels that the
+        operator leaves out: those of the mask of `Inpainting`, or those whose measurement is NaN.
+        Images of which nothing is missing are then left out of the mean. "neg_lpips" takes no mask.
     operator : Operator, default=None
         Simulate with this operator, whatever the estimator's: the way to search over
         ``operator__...`` on one and the same task. None takes the estimator's own.
@@ -65,6 +78,11 @@ class ImageScorer(ParameterObject):
     >>> ImageScorer("ssim", operator=GaussianBlur(sigma=1.6), noise=0.01)
     ImageScorer(metric='ssim', noise=0.01, operator=GaussianBlur(sigma=1.6))
 
+    In inpainting the figure of the missing pixels alone is reported:
+
+    >>> ImageScorer(mask="missing")
+    ImageScorer(mask='missing')
+
     With several metrics a search names the one that decides:
 
     >>> from sklearn.model_selection import GridSearchCV
@@ -78,6 +96,7 @@ class ImageScorer(ParameterObject):
     metric: str | Sequence[str] = "psnr"
     _: KW_ONLY
     lpips: LPIPS | None = None
+    mask: Any = None
     operator: Operator | None = None
     noise: float | Noise | None = None
     random_state: int = 0
@@ -85,6 +104,7 @@ class ImageScorer(ParameterObject):
     _parameter_constraints = {
         "metric": "no_validation",  # with `lpips`, by `chosen_metrics`
         "lpips": "no_validation",
+        "mask": "no_validation",  # by `check_mask`
         "operator": [Operator, None],
         "noise": [*NOISE_CONSTRAINTS, None],
         "random_state": [Interval(Integral, 0, None, closed="left")],
@@ -117,7 +137,8 @@ class ImageScorer(ParameterObject):
         ValueError
             If a parameter is not what it may be, if an estimator that cannot simulate is given no
             pairs, if there is an operator or a noise to simulate with and pairs, or if the images
-            are none that a metric takes.
+            are none that a metric takes. If `mask` does not fit the images. If it is "missing", and
+            the operator leaves out no pixels, or the estimator is none of this library.
         TypeError
             If `estimator` is none that predicts.
         """
@@ -125,6 +146,7 @@ class ImageScorer(ParameterObject):
         metrics = chosen_metrics(
             self.metric, self.lpips, SCORES, f"'metric' parameter of {type(self).__name__}"
         )
+        check_mask(self.mask, metrics, "ImageScorer")
         values = over_batches(metrics, *self._restorations(*last_step(estimator, X), y))
         scores = {
             name: (-1 if name.startswith("neg_") else 1) * float(np.mean(own))
@@ -132,14 +154,26 @@ class ImageScorer(ParameterObject):
         }
         return scores[self.metric] if isinstance(self.metric, str) else scores
 
-    def _restorations(self, estimator: Any, X: Any, y: Any) -> tuple[Any, tuple[float, float]]:
-        """Return batches of clean and restored images, and the range of the images."""
+    def _restorations(self, estimator: Any, X: Any, y: Any) -> tuple[Batches, tuple[float, float]]:
+        """Return batches of clean and restored images, and the range of the images.
+
+        With a mask there is that of each batch as well.
+        """
         if isinstance(estimator, Reconstructor):
-            pairs = estimator.restorations(
+            pairs: Batches = estimator.restorations(
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
             )
-            return pairs, estimator.data_range_
+            if is_missing(self.mask):
+                X, y = pairs_of(X, y)
+                simulated = self.operator, int(self.random_state)
+                pairs = with_something_missing(with_missing(pairs, estimator, X, y, *simulated))
+            return self._with_mask(pairs), estimator.data_range_
         _check_predicts(estimator)
+        if is_missing(self.mask):
+            raise ValueError(
+                "mask='missing' needs an estimator that knows its operator, one of this library. "
+                f"Got {estimator!r} instead: pass the mask as an array."
+            )
         if not are_images(y):
             raise ValueError(
                 f"{type(estimator).__name__} cannot simulate measurements: score it on pairs, "
@@ -147,7 +181,13 @@ class ImageScorer(ParameterObject):
             )
         check_consistent_length(X, y)
         check_nothing_simulates(self.operator, self.noise)
-        return [(_images(y, estimator), _images(estimator.predict(X), estimator))], (0.0, 1.0)
+        pairs = [(_images(y, estimator), _images(estimator.predict(X), estimator))]
+        return self._with_mask(pairs), (0.0, 1.0)
+
+    def _with_mask(self, pairs: Batches) -> Batches:
+        """Return batches with their parts of a mask that is an array."""
+        is_array = self.mask is not None and not is_missing(self.mask)
+        return with_mask(pairs, self.mask) if is_array else pairs
 
 
 def unwrapped(estimator: Any) -> Any:

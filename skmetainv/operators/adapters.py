@@ -34,10 +34,10 @@ from skmetainv.operators.maps.foreign_functions import (
 )
 from skmetainv.operators.maps.matrices import SparseMap, dense_map
 from skmetainv.operators.operator import Operator, check_numbers
-from skmetainv.parameters import integers
+from skmetainv.parameters import Function, integers
 
 _FORWARD = "The 'forward' parameter of FunctionOperator"
-_ADJOINT = "The 'adjoint' parameter of FunctionOperator"
+_ADJOINT = "The 'adjoint_function' parameter of FunctionOperator"
 
 
 class _Adapter(Operator):
@@ -56,22 +56,22 @@ class FunctionOperator(_Adapter):
         Takes a batch of images, ``(batch, channels, height, width)``, and returns a batch of
         measurements, ``(batch, ...)``, in the images' type. Each image must be measured on its own.
         If measurements are complex, their real and imaginary parts become a last axis. Without
-        `adjoint` it must be written in torch and differentiable by autograd, twice if training is
-        to be exact. If it is a module, a copy is used, in evaluation mode.
-    adjoint : callable, default=None
+        `adjoint_function` it must be written in torch and differentiable by autograd, twice if
+        training is to be exact. If it is a module, a copy is used, in evaluation mode.
+    adjoint_function : callable, default=None
         The adjoint of a linear `forward`: takes a batch of measurements and returns images. With
         it all derivatives are made of the two, and neither needs to be differentiable: both may be
         functions of NumPy arrays, on the CPU.
     linear : bool, default=False
         Whether `forward` is linear though no adjoint is given: the adjoint is then autograd's. With
-        `adjoint` it is linear in any case.
+        `adjoint_function` it is linear in any case.
 
     Raises
     ------
     ValueError
         By `build`, if `forward` does not return such a batch, or has no derivative. If `forward` or
-        `adjoint` mixes the images of a batch. If `forward` should be linear and is not, or if
-        `adjoint` is not its adjoint.
+        `adjoint_function` mixes the images of a batch. If `forward` should be linear and is not, or
+        if `adjoint_function` is not its adjoint.
 
     Notes
     -----
@@ -96,19 +96,19 @@ class FunctionOperator(_Adapter):
     ...     return np.roll(x, 1, axis=-1)
     >>> def shift_back(y):
     ...     return np.roll(y, -1, axis=-1)
-    >>> A = FunctionOperator(shift, adjoint=shift_back).build(image_shape=(1, 1, 3))
+    >>> A = FunctionOperator(shift, adjoint_function=shift_back).build(image_shape=(1, 1, 3))
     >>> A(torch.tensor([[[[1.0, 2.0, 3.0]]]]))
     tensor([[[[3., 1., 2.]]]])
     """
 
     forward: Callable[[Any], Any]
     _: KW_ONLY
-    adjoint: Callable[[Any], Any] | None = None
+    adjoint_function: Callable[[Any], Any] | None = None
     linear: bool = False
 
     _parameter_constraints = {
-        "forward": [callable],
-        "adjoint": [callable, None],
+        "forward": [Function()],
+        "adjoint_function": [Function(), None],
         "linear": ["boolean"],
     }
 
@@ -116,12 +116,13 @@ class FunctionOperator(_Adapter):
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
         forward = understood(self.forward, _FORWARD, image_shape)
-        if self.adjoint is not None:
-            return _pair(image_shape, forward, self.adjoint)
+        if self.adjoint_function is not None:
+            return _pair(image_shape, forward, self.adjoint_function)
         if not forward.differentiable:
             raise ValueError(
                 f"{_FORWARD} has no derivative: {NO_DERIVATIVE}. Of a linear function give the "
-                "adjoint, FunctionOperator(forward, adjoint=...); write another one in torch."
+                "adjoint, FunctionOperator(forward, adjoint_function=...); write another one in "
+                "torch."
             )
         if not self.linear:
             return FunctionMap(image_shape, forward.shape, forward.function)
@@ -131,7 +132,7 @@ class FunctionOperator(_Adapter):
             A,
             "'forward'",
             "What autograd finds for FunctionOperator",
-            "Write it in torch without detach, or give its adjoint=...",
+            "Write it in torch without detach, or give its adjoint_function=...",
         )
         return A
 

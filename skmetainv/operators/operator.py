@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import scipy.sparse
 import torch
 from sklearn.utils import Tags, get_tags
 
+from skmetainv.operators.calls import (
+    layout_of_one,
+    mean_squared_residuals,
+    measured,
+    pulled_back,
+)
 from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import normalized, scaled
@@ -24,7 +30,11 @@ from skmetainv.parameters import (
     check_built,
     comes_from,
     described,
+    is_function,
 )
+
+# Where samples must not be missing.
+_BEFORE, _IN_A_SUM = "before another operator", "in a sum"
 
 # What is often wrong where images are not those that an operator takes.
 _PAIRS = " In fit(X, y) the measurements X come first, and y are the images."
@@ -36,12 +46,27 @@ class Operator(ParameterObject):
     A subclass stores its hyper-parameters and writes `build`. If its measurements hold NaN where
     samples are missing, it says so by the ``allow_nan`` tag.
 
-    Operators compose: ``outer @ inner`` applies `inner` first, ``first + second`` and
-    ``first - second`` add and subtract measurements, ``factor * operator`` and
-    ``operator / number`` scale them, and ``operator.normalize()`` scales them to a norm of 1.
+    ``operator(x)`` measures images, arrays or tensors, without noise; `adjoint` and
+    `pseudo_inverse` make images of measurements, and `data_fidelity` says how well images explain
+    them. Every such call builds the map anew, so that it always has the parameters of the moment.
+    In a loop build it once, ``A = operator.build(image_shape)``.
+
+    Operators compose: ``outer @ inner`` applies `inner` first, ``first + second``,
+    ``first - second`` and ``sum([first, second, third])`` add and subtract measurements,
+    ``factor * operator``, ``operator / number`` and ``-operator`` scale them, and
+    ``operator.normalize()`` scales them to a norm of 1.
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from skmetainv.operators import Downsampling
+    >>> half = Downsampling(2)
+    >>> y = half(np.ones((5, 8, 8)))
+    >>> y.shape
+    (5, 4, 4)
+    >>> half.adjoint(y, image_shape=(8, 8)).shape
+    (5, 8, 8)
+
     A lens that is darker towards the corners. Hyper-parameters are annotated, with defaults. The
     map is a `LinearMap`, or a `ForwardMap` where it is nonlinear; what it computes with is a
     buffer in float64. It may have a faster `adjoint` than that of autograd.
@@ -82,7 +107,7 @@ class Operator(ParameterObject):
         if isinstance(value, np.ndarray | torch.Tensor | list):
             is_mask = "bool" in str(getattr(value, "dtype", ""))
             return "Inpainting(mask)" if is_mask else "MatrixOperator(matrix)"
-        return "FunctionOperator(function, adjoint=...)" if callable(value) else None
+        return "FunctionOperator(function, adjoint_function=...)" if is_function(value) else None
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape.
@@ -100,14 +125,152 @@ class Operator(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
     def _examine(self, built: Any) -> ForwardMap:
-        check_built(
+        return check_built(
             self,
             built,
             ForwardMap,
             "Write a subclass of LinearMap or ForwardMap with the method forward(x); a function "
             "alone is FunctionOperator(function).",
         )
-        return built
+
+    def __call__(self, x: Any, *, random_state: Any = None) -> Any:
+        """Return ``A(x)``, the measurements of images without noise.
+
+        Parameters
+        ----------
+        x : array-like or tensor
+            Images, of shape ``(n, height, width)``, ``(n, height, width, channels)`` or
+            ``(n, channels, height, width)``, or one alone: ``(height, width)``, or
+            ``(height, width, channels)`` of 1 to 4 channels beside 8 or more rows and columns. See
+            :doc:`/arrays` for how they are told apart, and what integers stand for.
+        random_state : int, RandomState instance, Generator or None, default=None
+            Seed of what the operator draws for each image, the masks of `MissingPixels` say. None
+            draws anew in each call. Other operators draw nothing.
+
+        Returns
+        -------
+        y : ndarray or tensor
+            A tensor, on its device and differentiable by autograd, if `x` is one. In float64 if `x`
+            is, else in float32. If a measurement is an image, it lies as the images do; complex
+            measurements have a last axis of real and imaginary parts. Missing samples are NaN. If
+            `x` is one image, one measurement.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, if `x` does not hold images, or if the operator does
+            not take images of this shape.
+
+        Warns
+        -----
+        DataConversionWarning
+            If it is doubtful what integers stand for, or whether a tensor is three gray images.
+        """
+        return measured(self, x, random_state)
+
+    def adjoint(self, y: Any, *, image_shape: tuple[int, ...] | None = None) -> Any:
+        """Return ``A' y``, images made of measurements by the adjoint of a linear operator.
+
+        Parameters
+        ----------
+        y : array-like or tensor
+            Measurements as the operator gives them, several or one. Missing samples are NaN, and
+            count as 0. Complex arrays are taken for their real and imaginary parts.
+        image_shape : tuple of int, default=None
+            Shape of one image as it lies in arrays: ``(height, width)``, ``(height, width,
+            channels)`` or ``(channels, height, width)``. None is that of a measurement.
+
+        Returns
+        -------
+        x : ndarray or tensor
+            In the type of `y`, see `__call__`.
+
+        Raises
+        ------
+        ValueError
+            If the operator is nonlinear, if `image_shape` is None and measurements have another
+            shape than images, or if `y` does not have the shape of measurements.
+        """
+        return pulled_back(self, y, image_shape, "adjoint")
+
+    def pseudo_inverse(self, y: Any, *, image_shape: tuple[int, ...] | None = None) -> Any:
+        """Return ``A^+ y``, the least-squares solutions of least norm.
+
+        Parameters
+        ----------
+        y : array-like or tensor
+            Measurements, see `adjoint`. What is missing plays no part.
+        image_shape : tuple of int, default=None
+            Shape of one image, see `adjoint`.
+
+        Returns
+        -------
+        x : ndarray or tensor
+            In the type of `y`. Small singular values count as zero, see
+            `skmetainv.operators.LinearMap.pseudo_inverse`.
+
+        Raises
+        ------
+        ValueError
+            As in `adjoint`.
+        """
+        return pulled_back(self, y, image_shape, "pseudo_inverse")
+
+    def data_fidelity(self, x: Any, y: Any) -> Any:
+        """Return how far images are from explaining measurements, ``||A(x) - y||^2 / m``.
+
+        It is the mean squared residual of each image over its ``m`` observed samples. If `x` is the
+        ground truth, it is about the variance of the noise, whatever the operator.
+
+        Parameters
+        ----------
+        x : array-like or tensor
+            Images, reconstructions say, see `__call__`.
+        y : array-like or tensor
+            Their measurements; NaN where samples are missing. Real and imaginary parts count as two
+            samples.
+
+        Returns
+        -------
+        values : ndarray or tensor of shape (n,)
+            One per image, from 0 upwards, in squared units of the measurements; a single number if
+            `x` is one image. In the type of `x`, and differentiable by autograd if it is a tensor.
+
+        Raises
+        ------
+        ValueError
+            If `y` does not have the shape of measurements of `x`, see also `__call__`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmetainv.operators import MissingPixels
+        >>> y = np.array([[[1.0, np.nan], [3.0, 4.0]]])
+        >>> MissingPixels().data_fidelity(np.ones((1, 2, 2)), y)  # (0 + 4 + 9) / 3
+        array([4.33333333])
+        """
+        return mean_squared_residuals(self, x, y)
+
+    def norm(self, image_shape: tuple[int, ...]) -> float:
+        """Return ``||A||``, the largest singular value for images of one shape.
+
+        Parameters
+        ----------
+        image_shape : tuple of int
+            ``(height, width)``, ``(height, width, channels)`` or ``(channels, height, width)``.
+
+        Returns
+        -------
+        norm : float
+            To better than one percent; of a nonlinear operator that of its Jacobian at one image,
+            see `skmetainv.operators.ForwardMap.norm`. Before masks are drawn.
+
+        Raises
+        ------
+        ValueError
+            If the operator does not take such images, or its norm cannot be found.
+        """
+        return float(self.build(layout_of_one(image_shape).tensor_shape).norm())
 
     def normalize(self) -> Normalized:
         """Return the operator divided by its norm, ``A / ||A||``.
@@ -123,24 +286,29 @@ class Operator(ParameterObject):
         return Normalized(self)
 
     def __matmul__(self, inner: Any) -> Composition:
-        check_operator(inner, "The right operand of @")
+        _check_operand(inner, "right", "@")
+        _refuse_missing([inner], _BEFORE)
         return Composition(self, inner)
 
-    def __rmatmul__(self, outer: Any) -> Composition:
-        check_operator(outer, "The left operand of @")
-        return Composition(outer, self)
+    def __rmatmul__(self, outer: Any) -> NoReturn:
+        raise _no_operand(outer, "left", "@")
 
     def __add__(self, other: Any) -> Sum:
-        check_operator(other, "The right operand of +")
+        _check_operand(other, "right", "+")
+        _refuse_missing([self, other], _IN_A_SUM)
         return Sum(self, other)
 
-    def __radd__(self, other: Any) -> Sum:
-        check_operator(other, "The left operand of +")
-        return Sum(other, self)
+    def __radd__(self, other: Any) -> Operator:
+        if isinstance(other, int) and other == 0:  # what Python's `sum` starts with
+            return self
+        raise _no_operand(other, "left", "+")
 
     def __sub__(self, other: Any) -> Sum:
-        check_operator(other, "The right operand of -")
+        _check_operand(other, "right", "-")
         return Sum(self, -other)
+
+    def __rsub__(self, other: Any) -> NoReturn:
+        raise _no_operand(other, "left", "-")
 
     def __neg__(self) -> Scaled:
         return Scaled(self, factor=-1.0)
@@ -192,7 +360,7 @@ class Composition(Operator):
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        _refuse_missing([self.inner], "before another operator")
+        _refuse_missing([self.inner], _BEFORE)
         inner = self.inner.build(image_shape)
         outer = self.outer.build(inner.measurement_shape)
         return composed(outer, inner)
@@ -316,7 +484,7 @@ class Sum(Operator):
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        _refuse_missing([self.first, self.second], "in a sum")
+        _refuse_missing([self.first, self.second], _IN_A_SUM)
         maps = [self.first.build(image_shape), self.second.build(image_shape)]
         shapes = [A.measurement_shape for A in maps]
         if shapes[0] != shapes[1]:
@@ -403,10 +571,30 @@ def check_operator(operator: Any, name: str) -> None:
         If it is not an `Operator`: scikit-learn's, a ValueError and a TypeError.
     """
     if not isinstance(operator, Operator):
-        raise InvalidParameterError(
-            f"{name} must be an Operator. Got {described(operator)} instead."
-            f"{advice([Operator], operator)}"
-        )
+        raise _no_operator(operator, name)
+
+
+def _no_operator(value: Any, name: str) -> InvalidParameterError:
+    return InvalidParameterError(
+        f"{name} must be an Operator. Got {described(value)} instead.{advice([Operator], value)}"
+    )
+
+
+def _check_operand(value: Any, side: str, sign: str) -> None:
+    if not isinstance(value, Operator):
+        raise _no_operand(value, side, sign)
+
+
+def _no_operand(value: Any, side: str, sign: str) -> InvalidParameterError:
+    """Return the error about an operand that is no operator."""
+    error = _no_operator(value, f"The {side} operand of {sign}")
+    return InvalidParameterError(f"{error}{_to_measure(value)}")
+
+
+def _to_measure(value: Any) -> str:
+    """Return how to measure what may be images, the end of an error; or nothing."""
+    may_be_images = len(getattr(value, "shape", ())) > 1
+    return " If it holds images, operator(x) measures them." if may_be_images else ""
 
 
 def check_image(operator: Operator, image_shape: Shape) -> None:
@@ -469,11 +657,11 @@ def has_missing(operator: Any) -> bool:
 def _number(value: Any, verb: str) -> float:
     """Return a real number, which an array or a tensor of one may hold."""
     alone = getattr(value, "shape", None) == () and "complex" not in str(value.dtype)
-    if isinstance(value, Real) or alone:
+    if (isinstance(value, Real) or alone) and np.isfinite(float(value)) and value != 0:
         return float(value)
     raise InvalidParameterError(
-        f"An operator is {verb} by a number. Got {value!r} instead: outer @ inner applies one "
-        "operator after another."
+        f"An operator is {verb} by a finite number that is not 0. Got {described(value)} instead: "
+        f"outer @ inner applies one operator after another.{_to_measure(value)}"
     )
 
 

@@ -15,6 +15,7 @@ from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.operator import check_operator, has_missing
 from skmetainv.parameters import ParameterObject
 from skmetainv.reconstruction.autocast import autocast_networks
+from skmetainv.reconstruction.counted import Counted
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -33,7 +34,7 @@ class Fitted:
     _cache: dict[Any, Any]
 
 
-class Built(Fitted, ParameterObject):
+class Built(Counted, Fitted, ParameterObject):
     """A fitted estimator's operator and networks, built for images of one shape and kept.
 
     A subclass writes `_build`.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skmetainv.parameters import Function
 from skmetainv.representations.base import ImageModule, Weights
 from skmetainv.representations.conditioned import (
     ConditionedModule,
@@ -70,7 +71,7 @@ class ModuleRepresentation(ConditionedRepresentation):
     continuous: bool = False
 
     _parameter_constraints = {
-        "factory": [callable],
+        "factory": [Function()],
         "adapted": [list, tuple, None],
         "continuous": ["boolean"],
         **ConditionedRepresentation._parameter_constraints,

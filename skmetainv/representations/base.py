@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import ParameterObject, check_built, described
+from skmetainv.parameters import ParameterObject, check_built, described, is_function
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -57,7 +57,7 @@ class Representation(ParameterObject):
         """Return the adapter that makes a representation of `value`, see `ParameterObject`."""
         if isinstance(value, nn.Module):
             return "ModuleRepresentation(module)"
-        return "ModuleRepresentation(factory)" if callable(value) else None
+        return "ModuleRepresentation(factory)" if is_function(value) else None
 
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
@@ -79,27 +79,27 @@ class Representation(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
     def _examine(self, built: Any) -> "ImageModule":
-        check_built(
+        module = check_built(
             self,
             built,
             ImageModule,
             "Write a subclass of ImageModule with the methods initial_weights(generator) and "
             "forward(weights, condition); a module alone is ModuleRepresentation(module).",
         )
-        name, adapted = type(built).__name__, built.adapted
+        name, adapted = type(module).__name__, module.adapted
         if isinstance(adapted, str) or not adapted:
             raise TypeError(
                 f"The attribute 'adapted' of {name} must be a tuple of the names of the weights "
                 f"that are adapted to each image, as in ('image',). Got {adapted!r} instead."
             )
-        own = [weight for weight, _ in built.named_parameters()]
+        own = [weight for weight, _ in module.named_parameters()]
         if own:
             raise TypeError(
                 f"{name} must hold no weights: `initial_weights` returns them, and `forward` takes "
                 f"them. Got the parameters {own} instead; ModuleRepresentation makes a "
                 "representation of a module with weights of its own."
             )
-        return built
+        return module
 
 
 class ImageModule(nn.Module):

@@ -131,14 +131,13 @@ class Solver(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
     def _examine(self, built: Any) -> IterativeSolver:
-        check_built(
+        return check_built(
             self,
             built,
             IterativeSolver,
             "Write a subclass of IterativeSolver with the method step(state, data, k); a function "
             "alone is FunctionSolver(update).",
         )
-        return built
 
     def schedules(self, *optional: str, **defaults: tuple[Any, int]) -> dict[str, Schedule]:
         """Return the numbers of `scheduled`, checked, for the solver that `build` makes.

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skmetainv.operators import DataTerm
+from skmetainv.parameters import Function
 from skmetainv.solvers.base import IterativeSolver, Solver, State
 
 
@@ -37,7 +38,7 @@ class FunctionSolver(Solver):
     _: KW_ONLY
     n_iter: int = 1
 
-    _parameter_constraints = {**Solver._parameter_constraints, "update": [callable]}
+    _parameter_constraints = {**Solver._parameter_constraints, "update": [Function()]}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""

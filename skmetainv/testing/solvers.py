@@ -166,7 +166,8 @@ def _check_derivatives(
 
     def solved(x: torch.Tensor, y: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
         given = dict(zip(names, weights, strict=True))
-        return torch.func.functional_call(f, given, (x, A.bind(y)))
+        solution: torch.Tensor = torch.func.functional_call(f, given, (x, A.bind(y)))
+        return solution
 
     what = "the result in start and measurement" + (f", and in {', '.join(names)}" if names else "")
     require_derivatives(solved, (x, y, *weights), name, what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -54,11 +54,6 @@ class ForwardMap(nn.Module):
     missing_value: float = 0.0
     if_linear: str = ""
 
-    if TYPE_CHECKING:  # torch.nn.Module's returns Any
-
-        def __call__(self, x: torch.Tensor) -> torch.Tensor:
-            """Return what `forward` does."""
-
     def __init__(
         self,
         image_shape: Shape,
@@ -95,7 +90,7 @@ class ForwardMap(nn.Module):
             If it is none.
         """
         try:
-            y = super().__call__(x)
+            y: torch.Tensor = super().__call__(x)
         except RuntimeError as error:
             if "type" in str(error) or "device" in str(error):
                 error.add_note(_not_moved(self, x))

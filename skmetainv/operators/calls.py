@@ -1,0 +1,222 @@
+"""An operator called on arrays and tensors as they are: nothing is built beforehand.
+
+Images lie as in every method of an estimator (`skmetainv.arrays`), but none are flat. So an array
+of two axes is one gray image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from skmetainv.arrays import (
+    Layout,
+    MaskedView,
+    RealView,
+    as_array,
+    has_mask,
+    image_layout,
+    integer_unit,
+    is_one_image,
+    measurement_layout,
+)
+from skmetainv.arrays.layouts import warn_of_planes
+from skmetainv.arrays.units import warn_of_type
+from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, Shape, needs_linear
+from skmetainv.parameters import InvalidParameterError, integers
+from skmetainv.randomness import evaluation_generators, integer_seed
+
+
+class Builds(Protocol):
+    """An operator, as far as a call needs one."""
+
+    def build(self, image_shape: Shape) -> ForwardMap:
+        """Return the map for images of one shape."""
+
+
+def measured(operator: Builds, x: Any, random_state: Any) -> Any:
+    """Return ``A(x)`` of a user's images, without noise, see `Operator.__call__`."""
+    images = _images(x)
+    A = _placed(operator.build(images.layout.tensor_shape), images.values)
+    generators = evaluation_generators(integer_seed(random_state), range(len(images.values)))
+    y = A.simulate(images.values, _exact, generators)
+    return images.like(y, measurement_layout(A.measurement_shape, images.layout))
+
+
+def pulled_back(operator: Builds, y: Any, image_shape: Any, what: str) -> Any:
+    """Return "adjoint", or "pseudo_inverse", of a user's measurements."""
+    values = _values(y, "y")
+    A, images, own = _behind(operator, tuple(values.shape), image_shape)
+    measurements = _Given(values, own, y)
+    data = _placed(A, values).bind(measurements.values)
+    if not isinstance(data, LinearDataTerm):
+        raise ValueError(needs_linear(f"`{what}`", data.A))
+    x = data.adjoint_y if what == "adjoint" else data.A.pseudo_inverse(data.y)
+    return measurements.like(x, images)
+
+
+def mean_squared_residuals(operator: Builds, x: Any, y: Any) -> Any:
+    """Return ``||A(x) - y||^2 / m`` per image, see `Operator.data_fidelity`."""
+    images, values = _images(x), _values(y, "y")
+    A = _placed(operator.build(images.layout.tensor_shape), images.values)
+    own = measurement_layout(A.measurement_shape, images.layout)
+    expected = own.shape if images.is_one else (len(images.values), *own.shape)
+    if tuple(values.shape) != expected:
+        raise ValueError(
+            f"y must have what {operator!r} measures of the images x, shape {expected}. Got shape "
+            f"{tuple(values.shape)} instead."
+        )
+    data = A.bind(_Given(values.to(images.values), own, y).values)
+    residuals = data.A(images.values) - data.y  # both are 0 where nothing is observed
+    known = torch.ones_like(data.y, dtype=torch.bool)
+    known = known if data.A.observed is None else known & data.A.observed
+    values = residuals.square().flatten(1).sum(1) / known.flatten(1).sum(1)
+    return images.like(values, Layout((), ()))
+
+
+class _Given(NamedTuple):
+    """What a user gave."""
+
+    given: torch.Tensor
+    layout: Layout
+    source: Any
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one image, or measurement, without the first axis."""
+        return self.given.ndim == len(self.layout.shape)
+
+    @property
+    def values(self) -> torch.Tensor:
+        """Return the batch as a tensor of the layout's tensor shape."""
+        return self.layout.to_tensor(self.given)
+
+    def like(self, tensor: torch.Tensor, layout: Layout) -> Any:
+        """Return a batch of tensors as an array or a tensor, and one alone, as this was given."""
+        if isinstance(self.source, torch.Tensor):
+            result: Any = layout.from_tensor(tensor)
+        else:
+            result = layout.to_array(tensor)
+        return result[0] if self.is_one else result
+
+
+def _images(x: Any) -> _Given:
+    """Return a user's images, and how one lies."""
+    values = _values(x, "x")
+    if isinstance(x, torch.Tensor):
+        warn_of_planes(tuple(values.shape), "x")
+    return _Given(values, _layout(tuple(values.shape), "x"), x)
+
+
+def _layout(shape: Shape, name: str) -> Layout:
+    """Return how an image lies in an array of `shape`, which may be one image alone."""
+    is_one = len(shape) == 2 or is_one_image(shape, None)
+    return image_layout((1, *shape) if is_one else shape, None, name)
+
+
+def _values(X: Any, name: str) -> torch.Tensor:
+    """Return what a user gave as a tensor of real floats, where it is, with its graph.
+
+    Masked entries are NaN, complex numbers get a last axis, and integers are in their unit.
+    """
+    if isinstance(X, torch.Tensor) and (X.is_floating_point() or X.is_complex()):
+        real = torch.view_as_real(X.resolve_conj()) if X.is_complex() else X
+        return real.to(torch.float64 if real.dtype == torch.float64 else torch.float32)
+    array: Any = as_array(X, name)
+    if not has_mask(array):
+        array = np.asarray(array)
+    kind = array.dtype.kind
+    if kind not in "buifc" or array.ndim == 0 or array.size == 0:
+        raise ValueError(
+            f"{name} must be an array or a tensor of numbers. Got {array.dtype}, shape "
+            f"{array.shape} instead."
+        )
+    unit = integer_unit(array)
+    warn_of_type(array, unit, name)
+    if has_mask(array):
+        array = MaskedView(array)[:]
+    if kind == "c":
+        array = RealView(array)[:]
+    is_double = kind in "fc" and array.dtype.itemsize > 4
+    numbers = torch.from_numpy(array.astype(np.float64 if is_double else np.float32)) / unit
+    return numbers.to(X.device) if isinstance(X, torch.Tensor) else numbers
+
+
+def _placed(A: ForwardMap, values: torch.Tensor) -> ForwardMap:
+    """Return a map where, and in the type in which, there are values."""
+    return A.to(values.device, values.dtype)
+
+
+def _exact(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
+    """Return measurements without noise."""
+    return y
+
+
+def _behind(operator: Builds, shape: Shape, image_shape: Any) -> tuple[ForwardMap, Layout, Layout]:
+    """Return the map whose measurements an array of `shape` holds, how images lie, and they.
+
+    Without an image shape images have that of the measurements, real or complex.
+    """
+    if image_shape is not None:
+        return _checked(operator, shape, image_shape)
+    reason: ValueError | None = None
+    for guess in (shape, shape[:-1]) if shape[-1:] == (2,) else (shape,):
+        try:
+            images = _layout(guess, "y")
+            A, own = _built(operator, images)
+        except InvalidParameterError:
+            raise
+        except ValueError as error:  # images of another shape, or no images
+            reason = error
+            continue
+        of_images = own.shape[: len(images.shape)] == images.shape
+        if of_images and own.shape in (shape, shape[1:]):
+            return A, images, own
+    raise ValueError(
+        f"y, of shape {shape}, does not tell the shape of the images that {operator!r} measures: "
+        "pass image_shape=(height, width), or (height, width, channels), or (channels, height, "
+        "width), as images lie in your arrays."
+    ) from reason
+
+
+def _checked(operator: Builds, shape: Shape, image_shape: Any) -> tuple[ForwardMap, Layout, Layout]:
+    """Return the same for images of the shape that a user says."""
+    images = layout_of_one(image_shape)
+    A, own = _built(operator, images)
+    if own.shape not in (shape, shape[1:]):
+        raise ValueError(
+            f"Of images of shape {images.shape} {operator!r} gives measurements of shape "
+            f"{own.shape}, one or several of which y must hold. Got shape {shape} instead."
+        )
+    return A, images, own
+
+
+def _built(operator: Builds, images: Layout) -> tuple[ForwardMap, Layout]:
+    """Return the map for images, and how their measurements lie."""
+    A = operator.build(images.tensor_shape)
+    return A, measurement_layout(A.measurement_shape, images)
+
+
+def layout_of_one(image_shape: Any) -> Layout:
+    """Return how an image of the shape that a user says lies in arrays.
+
+    Parameters
+    ----------
+    image_shape : tuple of int
+        ``(height, width)``, ``(height, width, channels)`` or ``(channels, height, width)``.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    shape = integers(tuple(image_shape) if np.iterable(image_shape) else None, 2, 3)
+    if shape is None:
+        raise ValueError(
+            "The 'image_shape' parameter must be (height, width), (height, width, channels) or "
+            f"(channels, height, width), in positive integers. Got {image_shape!r} instead."
+        )
+    return image_layout((1, *shape), None, "image_shape")
