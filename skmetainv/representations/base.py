@@ -86,7 +86,8 @@ class Representation(ParameterObject):
             "Write a subclass of ImageModule with the methods initial_weights(generator) and "
             "forward(weights, condition); a module alone is ModuleRepresentation(module).",
         )
-        name, adapted = type(module).__name__, module.adapted
+        name = type(module).__name__
+        adapted: Any = module.adapted
         if isinstance(adapted, str) or not adapted:
             raise TypeError(
                 f"The attribute 'adapted' of {name} must be a tuple of the names of the weights "
