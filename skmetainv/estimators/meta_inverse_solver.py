@@ -349,7 +349,7 @@ default="per_step"
 
     @torch.inference_mode(False)
     def _report(self, training: Trained) -> None:
-        _, meta = self._parts()
+        _, meta = self._new_parts(self._geometry_)
         with watched(Watch()):
             found = qualities(meta, self._examples(meta, training), self.data_range_)
         which = "held-out images" if training.held_out else "training images"

@@ -97,11 +97,15 @@ class Built(Counted, Fitted, ParameterObject):
         key = (str(check_device(self.device)), self.precision, geometry.images.tensor_shape)
         parts = self._cache.get(key)
         if parts is None:
-            A = self._placed(self.operator_.build(geometry.images.tensor_shape))
-            parts = self._cache[key] = A, self._build(geometry, A)
+            parts = self._cache[key] = self._new_parts(geometry)
             for oldest in list(self._cache)[:-_PARTS_KEPT]:
                 self._cache.pop(oldest, None)  # another thread may have been first
         return parts
+
+    def _new_parts(self, geometry: Geometry) -> tuple[ForwardMap, Any]:
+        """Return the map and what `_build` makes, which are not kept."""
+        A = self._placed(self.operator_.build(geometry.images.tensor_shape))
+        return A, self._build(geometry, A)
 
     @abstractmethod
     def _build(self, geometry: Geometry, A: ForwardMap) -> Any:
