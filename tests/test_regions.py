@@ -12,7 +12,14 @@ from skmetainv.datasets import load_faces
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import mse, over_batches, psnr, ssim
 from skmetainv.model_selection import ImageScorer, compare
-from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
+from skmetainv.operators import (
+    Downsampling,
+    FourierSampling,
+    GaussianBlur,
+    Identity,
+    Inpainting,
+    MissingPixels,
+)
 from skmetainv.solvers import PrimalDual
 
 RNG = np.random.default_rng(0)
@@ -210,6 +217,18 @@ def test_what_simulates_says_what_is_missing():
     expected = psnr(FACES, restored, mask=box(np.ones_like(FACES)) == 0)
     scorer = ImageScorer(mask="missing", operator=box)
     assert scorer(est, FACES) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "operator", [FourierSampling(), MissingPixels(0.5) @ Downsampling(2), Identity()]
+)
+def test_samples_that_are_no_pixels_are_no_region(operator):
+    images = FACES[:, :12, :12]
+    est = classical(operator).fit(images)
+    with pytest.raises(ValueError, match="needs an operator that leaves out pixels of an image"):
+        ImageScorer(mask="missing")(est, images)
+    with pytest.raises(ValueError, match="needs an operator that leaves out pixels of an image"):
+        compare([est], images, mask="missing")
 
 
 def test_images_of_which_nothing_is_missing_are_left_out():

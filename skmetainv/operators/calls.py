@@ -70,11 +70,7 @@ def mean_squared_residuals(operator: Builds, x: Any, y: Any) -> Any:
             f"{tuple(values.shape)} instead."
         )
     data = A.bind(_Given(values.to(images.values), own, y).values)
-    residuals = data.A(images.values) - data.y  # both are 0 where nothing is observed
-    known = torch.ones_like(data.y, dtype=torch.bool)
-    known = known if data.A.observed is None else known & data.A.observed
-    values = residuals.square().flatten(1).sum(1) / known.flatten(1).sum(1)
-    return images.like(values, Layout((), ()))
+    return images.like(data.mean_squared_residuals(images.values), Layout((), ()))
 
 
 class _Given(NamedTuple):

@@ -328,6 +328,56 @@ class Reconstructor(Built, metaclass=ABCMeta):
         array = geometry.measurements.to_array(torch.cat(measurements))
         return match_container(X, array[0] if is_single else array)
 
+    @torch.inference_mode(False)
+    def data_fidelity(
+        self, X: Any, images: Any, *, image_shape: tuple[int, ...] | None = None
+    ) -> np.ndarray | float:
+        """Return how far images are from explaining measurements, ``||A(x) - y||^2 / m``.
+
+        It is the mean squared residual of each image over its ``m`` observed samples. That of the
+        ground truth is about the variance of the noise: a reconstruction far above it leaves out
+        what was measured, and one far below it fits the noise.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, *measurement_shape_)
+            Measurements, as `predict` takes them.
+        images : array-like of shape (n, ...)
+            Images that should explain them: what `predict` gives, or any others.
+        image_shape : tuple of int, default=None
+            Shape of the images, if it is not that of training, see `predict`.
+
+        Returns
+        -------
+        values : ndarray of shape (n,), or float
+            One per image, from 0 upwards, in squared units of the measurements, by the fitted
+            operator. Real and imaginary parts count as two samples. A float of one measurement.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If `X` and `images` are not measurements and images of these shapes, as many of both.
+
+        See Also
+        --------
+        skmetainv.operators.Operator.data_fidelity : The same without an estimator.
+        """
+        self._check_ready()
+        measured, geometry, is_single = self._measurements(X, self._resized(image_shape))
+        array = check_images(images, self, name="images")
+        array, geometry, _ = self._geometry_to_restore(array, geometry, name="images")
+        source, A = self._source(array, geometry, name="images"), self._map(geometry)
+        check_consistent_length(measured, source)
+        with torch.no_grad():
+            values = [
+                A.bind(measured.read(indices)).mean_squared_residuals(source.read(indices))
+                for indices in self._chunks(len(source))
+            ]
+        array = torch.cat(values).cpu().numpy()
+        return float(array[0]) if is_single else array
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = False

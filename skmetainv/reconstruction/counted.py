@@ -32,6 +32,7 @@ class Counted:
         kept = [own, {} if model is None else dict(model.named_parameters())]
         of_solver = [name for name in own if name.startswith("solver.")]
         has_networks = any(not name.endswith(".logarithm") for name in of_solver)
+        # Networks of a solver that were trained with it are among its own weights.
         names = ("inner_loss_",) if has_networks else ("inner_loss_", "solver_")
         components = [part for part in map(fitted.get, names) if part is not None]
         for part in all_parts(*components):

@@ -417,6 +417,13 @@ class DataTerm:
         """Return measurements in the units of the images: as they are, where nothing is known."""
         return y
 
+    def mean_squared_residuals(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``||A(x) - y||^2 / m`` of each image, over its `m` observed samples."""
+        residuals = self.A(x) - self.y  # both are 0 where nothing is observed
+        known = torch.ones_like(self.y, dtype=torch.bool)
+        known = known if self.A.observed is None else known & self.A.observed
+        return residuals.square().flatten(1).sum(1) / known.flatten(1).sum(1)
+
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``J_A(x)' (A(x) - y)``."""
         return self.A.vjp(x, self.A(x) - self.y)
