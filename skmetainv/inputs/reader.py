@@ -158,6 +158,15 @@ class Reader:
             check_consistent_length(source, y)
         return Problem(source, measured, geometry, operator, A)
 
+    def to_compare(self, X: Any, images: Any, geometry: Geometry) -> tuple[Problem, bool]:
+        """Return measurements and images that may explain them, and whether they are one alone."""
+        measured, geometry, is_single = self._measurements(X, geometry)
+        array = check_images(images, self.estimator, name="images")
+        array, geometry, _ = self._of_asked_size(array, geometry, name="images")
+        source, A = self.source(array, geometry, name="images"), self.estimator._map(geometry)
+        check_consistent_length(measured, source)
+        return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
+
     def check_names(self, X: Any, layout: Layout) -> None:
         """Compare the column names of a data frame with those that were fitted.
 

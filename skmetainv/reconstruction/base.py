@@ -365,15 +365,13 @@ class Reconstructor(Built, metaclass=ABCMeta):
         skmetainv.operators.Operator.data_fidelity : The same without an estimator.
         """
         self._check_ready()
-        measured, geometry, is_single = self._measurements(X, self._resized(image_shape))
-        array = check_images(images, self, name="images")
-        array, geometry, _ = self._geometry_to_restore(array, geometry, name="images")
-        source, A = self._source(array, geometry, name="images"), self._map(geometry)
-        check_consistent_length(measured, source)
+        problem, is_single = self._reader().to_compare(X, images, self._resized(image_shape))
         with torch.no_grad():
             values = [
-                A.bind(measured.read(indices)).mean_squared_residuals(source.read(indices))
-                for indices in self._chunks(len(source))
+                problem.A.bind(problem.measured.read(indices)).mean_squared_residuals(
+                    problem.clean.read(indices)
+                )
+                for indices in batches_of(len(problem), self.batch_size)
             ]
         array = torch.cat(values).cpu().numpy()
         return float(array[0]) if is_single else array
@@ -426,29 +424,33 @@ class Reconstructor(Built, metaclass=ABCMeta):
         `resumes`, operator and geometry stay as they were fitted. Unless it `looks`, units of
         images are not looked at.
         """
-        self._check_parameters()
-        X, y = pairs_of(X, y)
-        reader, columns = self._reader(), as_array(X)
-        if resumes:
-            fitted = self._geometry_
-            reader.check_names(X, fitted.measurements if are_images(y) else fitted.images)
-            problem = reader.another_problem(X, y, fitted, self.operator_)
-        else:
-            problem = reader.problem(X, y)
-        if looks:
-            self._look_at(problem)
-        copy = self.__new__(type(self))
-        copy.__dict__.update(self.__dict__, _cache={})
-        if not resumes:
-            validate_data(copy, columns, skip_check_array=True)  # names of columns
-            copy.operator_, copy._geometry_ = problem.operator, problem.geometry
-            copy.image_shape_ = problem.geometry.image_shape
-            copy.measurement_shape_ = problem.geometry.measurements.shape
-            copy.data_range_ = problem.geometry.data_range
         with torch.inference_mode(False):
+            self._check_parameters()
+            X, y = pairs_of(X, y)
+            problem = self._fitted_problem(X, y) if resumes else self._reader().problem(X, y)
+            if looks:
+                self._look_at(problem)
+            copy = self.__new__(type(self))
+            copy.__dict__.update(self.__dict__, _cache={})
+            if not resumes:
+                copy._take_shapes(as_array(X), problem)
             yield copy, problem
         parameters = self.get_params(deep=False)
         self.__dict__.update({n: v for n, v in vars(copy).items() if n not in parameters})
+
+    def _fitted_problem(self, X: Any, y: Any) -> Problem:
+        """Return what `fit` was given after an earlier one, of the same shapes."""
+        reader, fitted = self._reader(), self._geometry_
+        reader.check_names(X, fitted.measurements if are_images(y) else fitted.images)
+        return reader.another_problem(X, y, fitted, self.operator_)
+
+    def _take_shapes(self, columns: Any, problem: Problem) -> None:
+        """Set the fitted attributes that say what images and measurements are."""
+        validate_data(self, columns, skip_check_array=True)
+        self.operator_, self._geometry_ = problem.operator, problem.geometry
+        self.image_shape_ = problem.geometry.image_shape
+        self.measurement_shape_ = problem.geometry.measurements.shape
+        self.data_range_ = problem.geometry.data_range
 
     def _look_at(self, problem: Problem) -> None:
         """Warn, or raise, if what `fit` was given is hardly what is meant."""

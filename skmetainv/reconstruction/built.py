@@ -102,6 +102,7 @@ class Built(Counted, Fitted, ParameterObject):
                 self._cache.pop(oldest, None)  # another thread may have been first
         return parts
 
+    @torch.inference_mode(False)
     def _new_parts(self, geometry: Geometry) -> tuple[ForwardMap, Any]:
         """Return the map and what `_build` makes, which are not kept."""
         A = self._placed(self.operator_.build(geometry.images.tensor_shape))
