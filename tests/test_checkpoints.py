@@ -911,7 +911,7 @@ def identities():
         "of a denoiser": small_denoiser(loss=absolute, optimizer=AdamW(schedule=Cosine())),
     }
     return {
-        name: {key: told["digest"] for key, told in parameter_identity(est).items()}
+        name: {key: told["identity"] for key, told in parameter_identity(est).items()}
         for name, est in estimators.items()
     }
 

@@ -1,34 +1,32 @@
-"""What tells one training from another: its parameters and its data, by digests."""
+"""What tells one training from another: its parameters and its data, as texts."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from types import CellType, CodeType, FunctionType, ModuleType
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from joblib.hashing import NumpyHasher
 from sklearn.base import BaseEstimator
 
-from skmetainv.arrays import RealView
+from skmetainv.arrays import ArraySource, RealView
 from skmetainv.inputs.problem import Images, Problem
+from skmetainv.reconstruction.canonical import canonical, digest
 
 # Parameters that change nothing of what is learned.
 _INDIFFERENT = {"checkpoint", "device", "verbose"}
 
-# The same of what estimators keep; a history has times.
-_UNTOLD = {*_INDIFFERENT, "history_", "_skl_callbacks", "_sklearn_version"}
+# The same of what estimators keep: a history has times.
+_NOT_LEARNED = {*_INDIFFERENT, "history_"}
 
 # Of arrays that are not in memory, so many images, evenly spread, are looked at.
 _SAMPLE = 256
 
-_TEXT_LENGTH = 60
+# Characters that messages, and that files have of a value before they shorten it.
+_TEXT_LENGTH, _IDENTITY_LENGTH = 60, 300
 
 
 def parameter_identity(estimator: BaseEstimator) -> dict[str, dict[str, str]]:
-    """Return a text and a digest of every parameter that training depends on."""
+    """Return what every parameter is that training depends on."""
     parameters = estimator.get_params(deep=True)
     return {
         name: _told(value)
@@ -77,67 +75,27 @@ def data_identity(
 
 
 def _told(value: Any) -> dict[str, str]:
+    """Return how messages name a value, and what tells it from others."""
     text = type(value).__name__ if isinstance(value, BaseEstimator) else repr(value)
     if len(text) > _TEXT_LENGTH or " at 0x" in text:
         text = type(value).__name__
-    return {"text": text, "digest": _digest(value)}
-
-
-def _digest(value: Any) -> str:
-    """Return the same text for the same value in every process, tensors and modules included."""
-    if isinstance(value, BaseEstimator | torch.nn.Module):
-        value = _plain(value)
-    if isinstance(value, Mapping):
-        value = sorted((str(key), _digest(value[key])) for key in value)
-    elif isinstance(value, list | tuple):
-        value = [_digest(part) for part in value]
-    try:
-        return _Hasher(coerce_mmap=True).hash(value)
-    except Exception:  # what cannot be pickled, an open file say
-        return f"{type(value).__module__}.{getattr(value, '__qualname__', type(value).__name__)}"
-
-
-class _Hasher(NumpyHasher):
-    """Joblib's, of tensors by their numbers and of functions by their code."""
-
-    def save(self, obj: Any) -> None:
-        super().save(_plain(obj))
-
-    def memoize(self, obj: Any) -> None:
-        if not isinstance(obj, tuple):  # whether equal ones are one differs between processes
-            super().memoize(obj)
-
-
-def _plain(value: Any) -> Any:
-    """Return what tells a value from others, where its pickle does not."""
-    if isinstance(value, BaseEstimator):
-        state = value.__getstate__()
-        return type(value).__qualname__, {n: state[n] for n in state if n not in _UNTOLD}
-    if isinstance(value, torch.nn.Module):
-        return type(value).__qualname__, repr(value), dict(value.state_dict())
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy()
-    if isinstance(value, FunctionType):
-        defaults = value.__defaults__, value.__kwdefaults__
-        return value.__qualname__, value.__code__, defaults, value.__closure__
-    if isinstance(value, CodeType):
-        return value.co_code, value.co_names, value.co_consts
-    if isinstance(value, CellType):
-        return value.cell_contents
-    if isinstance(value, ModuleType):
-        return value.__name__
-    return set(value) if isinstance(value, frozenset) else value
+    own = canonical(value, _NOT_LEARNED)
+    if len(own) > _IDENTITY_LENGTH:
+        own = f"{own[:_IDENTITY_LENGTH]}... {digest([own.encode()])}"
+    return {"text": text, "identity": own}
 
 
 def _array(images: Images, whole: bool) -> dict[str, str]:
     sources = images if isinstance(images, list) else [images]
-    digest = hashlib.sha256()
-    for part in (source.array for source in sources):
-        digest.update(f"{part.shape} {np.dtype(part.dtype).str}".encode())
-        digest.update(np.ascontiguousarray(_looked_at(part, whole)).tobytes())
     of_one_size = f"of shape {sources[0].array.shape}"
-    shape = f"{len(sources)} images" if isinstance(images, list) else of_one_size
-    return {"text": shape, "digest": digest.hexdigest()}
+    text = f"{len(sources)} images" if isinstance(images, list) else of_one_size
+    return {"text": text, "identity": f"{text}, {digest(_bytes(sources, whole))}"}
+
+
+def _bytes(sources: Iterable[ArraySource], whole: bool) -> Iterator[bytes]:
+    for array in (source.array for source in sources):
+        yield f"{array.shape} {np.dtype(array.dtype).str}".encode()
+        yield np.ascontiguousarray(_looked_at(array, whole)).tobytes()
 
 
 def _looked_at(array: Any, whole: bool) -> np.ndarray:

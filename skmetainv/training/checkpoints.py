@@ -16,7 +16,7 @@ from skmetainv.parameters import Interval, ParameterObject
 from skmetainv.storage import DamagedFileError, read, write
 from skmetainv.training.processes import rank_and_size
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Checkpoint(ParameterObject):
@@ -38,7 +38,7 @@ class Checkpoint(ParameterObject):
     when training is over; `fit` then gives its result without training. Candidates of a search
     would share the file, and refuse it: give `checkpoint` to single fits. Of several processes the
     first reads and writes it, so that it need lie on the first machine only. Functions are the same
-    parameters where their code is the same. A denoiser that is fitted with the estimator around its
+    parameters if their source is, comments aside. A denoiser that is fitted with the estimator around its
     solver is not in the file, and is fitted anew: give it a `checkpoint` of its own, or fit it
     before.
 
@@ -65,7 +65,7 @@ class Checkpoint(ParameterObject):
 
         Parameters
         ----------
-        identity : mapping of str to {"text": str, "digest": str}
+        identity : mapping of str to {"text": str, "identity": str}
             What training depends on: how messages name it, and what tells it from others.
 
         Raises
@@ -177,8 +177,8 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     """Return what two trainings differ in, in words."""
     told = []
     for name in {**before, **now}:
-        both = [part.get(name, {"text": "nothing", "digest": ""}) for part in (before, now)]
-        if both[0]["digest"] != both[1]["digest"]:
+        both = [part.get(name, {"text": "nothing", "identity": ""}) for part in (before, now)]
+        if both[0]["identity"] != both[1]["identity"]:
             texts = [value["text"] for value in both]
             changed = " and is now ".join(texts) if texts[0] != texts[1] else "of other values"
             told.append(f"{name} was {changed}")

@@ -1,0 +1,179 @@
+"""A text that says what a value is: the same in every process, and on every version of Python."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import linecache
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), range, slice)
+
+# Characters of a digest: enough to tell any two values apart, and few enough to compare by eye.
+_DIGEST_LENGTH = 16
+
+# What scikit-learn keeps in the state of estimators, of its version and of callbacks.
+_OF_SKLEARN = {"_skl_callbacks", "_sklearn_version"}
+
+
+def canonical(value: Any, left_out: Iterable[str] = ()) -> str:
+    """Return a text that two values share if, and only if, they are the same.
+
+    Numbers, strings and containers are written out. Arrays, tensors and weights of modules are
+    given by shape and digest; estimators by their parameters, and what they were fitted to. A
+    function is given by a digest of its source text without comments (and of its defaults, and of
+    what it encloses), or if it belongs to Python or an installed package, by its name. Other
+    objects are given by what pickle would store. An object without any of these is its class.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+    left_out : iterable of str, default=()
+        Parameters and attributes of estimators that play no part.
+    """
+    return _Writer(set(left_out) | _OF_SKLEARN).text(value)
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """Return a short text that tells bytes from others."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()[:_DIGEST_LENGTH]
+
+
+class _Writer:
+    """Writes one value, and what is in it; `within` are the objects that it is in the midst of."""
+
+    def __init__(self, left_out: set[str]):
+        self.left_out, self.within = left_out, set[int]()
+
+    def text(self, value: Any) -> str:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if type(value) in _PLAIN:
+            return repr(value)
+        if id(value) in self.within:
+            return "..."
+        self.within.add(id(value))
+        try:
+            return self._of_object(value)
+        finally:
+            self.within.remove(id(value))
+
+    def _of_object(self, value: Any) -> str:
+        if isinstance(value, np.ndarray | torch.Tensor):
+            return self._of_array(value)
+        if isinstance(value, Mapping):
+            pairs = sorted((self.text(key), self.text(value[key])) for key in value)
+            return "{" + ", ".join(f"{key}: {own}" for key, own in pairs) + "}"
+        if isinstance(value, set | frozenset):
+            return "{" + ", ".join(sorted(map(self.text, value))) + "}"
+        if isinstance(value, list | tuple):
+            return "[" + ", ".join(map(self.text, value)) + "]"
+        if isinstance(value, BaseEstimator):
+            state = value.__getstate__()
+            return self._call(type(value).__qualname__, state, self.left_out)
+        if isinstance(value, torch.nn.Module):
+            state = {name: part.detach() for name, part in value.state_dict().items()}
+            return self._call(type(value).__qualname__, {"layers": repr(value), "weights": state})
+        if isinstance(value, partial):
+            return f"partial({self.text([value.func, value.args, value.keywords])})"
+        if isinstance(value, MethodType):
+            return f"{self.text(value.__self__)}.{value.__name__}"
+        if isinstance(value, FunctionType):
+            return self._of_function(value)
+        if isinstance(value, type | BuiltinFunctionType | np.ufunc | ModuleType):
+            return _name(value)
+        if isinstance(value, PurePath | torch.dtype | torch.device | np.dtype):
+            return str(value)
+        return self._of_any(value)
+
+    def _call(self, name: str, state: Mapping[str, Any], left_out: Iterable[str] = ()) -> str:
+        parts = (f"{key}={self.text(state[key])}" for key in state if key not in left_out)
+        return f"{name}({', '.join(parts)})"
+
+    def _of_array(self, value: Any) -> str:
+        array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+        if array.dtype.hasobject:
+            return f"array({self.text(array.tolist())})"
+        own = np.ascontiguousarray(array)
+        return f"{own.dtype} array of shape {array.shape}, {digest([own.tobytes()])}"
+
+    def _of_function(self, function: FunctionType) -> str:
+        if _is_installed(function):
+            return _name(function)
+        enclosed = [cell.cell_contents for cell in function.__closure__ or ()]
+        others = [function.__defaults__, function.__kwdefaults__, enclosed]
+        source = digest([_source(function).encode()])
+        return f"{function.__qualname__}({source}, {self.text(others)})"
+
+    def _of_any(self, value: Any) -> str:
+        try:
+            reduced = value.__reduce_ex__(2)
+        except Exception:  # an open file, say
+            return _name(type(value))
+        if isinstance(reduced, str):
+            return f"{_name(type(value))}.{reduced}"
+        return f"{_name(type(value))}({self.text([_listed(part) for part in reduced[1:]])})"
+
+
+def _listed(part: Any) -> Any:
+    """Return an entry of what `__reduce_ex__` gives; of its iterators, what they give."""
+    return list(part) if hasattr(part, "__next__") else part
+
+
+def _name(value: Any) -> str:
+    own = getattr(value, "__qualname__", getattr(value, "__name__", type(value).__name__))
+    return f"{getattr(value, '__module__', None) or type(value).__module__}.{own}"
+
+
+def _is_installed(function: FunctionType) -> bool:
+    """Whether a function belongs to Python, or to an installed package."""
+    if function.__module__.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
+        return True
+    folders = sysconfig.get_paths()
+    path = function.__code__.co_filename
+    return (
+        path.startswith((folders["purelib"], folders["platlib"])) and function.__closure__ is None
+    )
+
+
+def _source(function: FunctionType) -> str:
+    """Return the source of a function as Python would write it; else its names and its code."""
+    code = function.__code__
+    try:
+        if function.__name__ == "<lambda>":
+            return _expression(code)
+        return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    except (OSError, TypeError, SyntaxError):
+        constants = [str(c) for c in code.co_consts if not inspect.iscode(c)]
+        return repr((code.co_names, sorted(constants), code.co_code))
+
+
+def _expression(code: Any) -> str:
+    """Return the expression of a lambda, which may share its line with others."""
+    places = [place for place in code.co_positions() if None not in place and place[3]]
+    first = min((line, column) for line, _, column, _ in places)
+    last = max((line, column) for _, line, _, column in places)
+    lines = linecache.getlines(code.co_filename)[first[0] - 1 : last[0]]
+    if not lines:
+        raise OSError("There is no source.")
+    text = [line.encode() for line in lines]
+    text[-1] = text[-1][: last[1]]
+    text[0] = text[0][first[1] :]
+    body = b"".join(text).decode()
+    return f"{code.co_varnames[: code.co_argcount]}: {ast.unparse(ast.parse(f'({body})'))}"
