@@ -217,6 +217,16 @@ def observed_first_column(self, generators):
     return type(self)(self.image_shape, self.measurement_shape, self.mask())
 
 
+class Kinked(LinearDataTerm):
+    def prox(self, z, rho):
+        return super().prox(z, rho) + 0 * z.abs().sqrt()
+
+
+class OfPairs(LinearDataTerm):
+    def prox(self, z, rho):
+        return super().prox(z, rho) * (1 if len(z) == 2 else 1.01)
+
+
 def first_column(self):
     mask = torch.ones(1, *self.image_shape, dtype=torch.bool)
     mask[..., 0] = False
@@ -301,6 +311,22 @@ EYE1, EYE, EYE4, EYE6 = (torch.eye(n, dtype=torch.float64) for n in (1, 3, 4, 6)
                 vjp=lambda self, x, v: 2 * x.detach() * v,
             ),
             "must have exact first derivatives of the gradient of the data fidelity",
+        ),
+        (
+            operator(data_term=lambda self, y: Kinked(self, y)),
+            "must have a finite first derivative of the proximal step at the solution",
+        ),
+        (
+            operator(data_term=lambda self, y: OfPairs(self, y)),
+            "must restore each image of a batch as it would alone",
+        ),
+        (
+            operator(
+                kind=ForwardMap,
+                forward=lambda self, x: x.square(),
+                vjp=lambda self, x, v: 2 * x * v + v.mean(0, keepdim=True),
+            ),
+            "must differentiate each image of a batch as it would alone",
         ),
         (operator(**MASKED), "must say by the tag allow_nan"),
         (
@@ -526,6 +552,10 @@ def denoiser(function, takes=True, level=0.05):
         ),
         (denoiser(lambda x, level: level * x.detach()), "must have exact first derivatives"),
         (denoiser(lambda x, level: level * Once.apply(x)), "must have exact second derivatives"),
+        (
+            denoiser(lambda x, level: 0.5 * x.detach(), takes=False),
+            "must have exact first derivatives of the denoised image in the image.",
+        ),
         (
             denoiser(lambda x, level: level * x / (x - 0.5).square().sum((1, 2, 3), True).sqrt()),
             "on constant images",
@@ -855,6 +885,34 @@ def of_the_seed(y, generators):
 )
 def test_noise(broken, sentence):
     refuses(check_noise, broken, sentence)
+
+
+# ------------------------------------------------------------------ devices
+
+
+def at_home(x):
+    """Once the numbers, by a tensor that stays on the CPU."""
+    return x * torch.ones(x.shape, dtype=x.dtype)
+
+
+@pytest.mark.parametrize(
+    ("check", "broken", "sentence"),
+    [
+        (check_operator, operator(forward=lambda self, x: at_home(x)), "must measure on meta"),
+        (check_solver, solver(step=lambda s, x, d, k: (at_home(x[0]),)), "must solve in torch.fl"),
+        (check_denoiser, denoiser(lambda x, level: level * at_home(x)), "must denoise on meta"),
+        (
+            check_representation,
+            representation(forward=lambda self, w, c=None: at_home(pixels(self, w))),
+            "must give images in torch.float64 on meta",
+        ),
+        (check_loss, loss(lambda x, t, o: squared(at_home(x), t, o)), "must compare images on met"),
+        (check_noise, noise(lambda y, g: at_home(y)), "must take measurements on meta"),
+    ],
+)
+def test_tensors_that_stay_on_the_cpu(check, broken, sentence):
+    refuses(check, broken, sentence, device="meta")
+    check(broken, device="cpu")
 
 
 # ------------------------------------------------------------------ numbers
