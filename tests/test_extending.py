@@ -185,6 +185,21 @@ def test_a_tensor_that_is_no_buffer():
         ClassicalReconstructor(GaussianBlur() @ mine).fit(X)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64, torch.float16])
+@pytest.mark.parametrize("kind", [Operator, Representation])
+def test_a_buffer_in_single_precision(kind, dtype):
+    class Darker(LinearMap if kind is Operator else ImageModule):
+        adapted = ("image",)
+
+        def __init__(self):
+            super().__init__(*((SHAPE, SHAPE) if kind is Operator else ()))
+            self.register_buffer("gain", torch.ones(6, dtype=dtype))
+            self.register_buffer("places", torch.arange(6))
+
+    with pytest.raises(TypeError, match=rf"'gain' of Darker, which Mine.build .* is in {dtype}"):
+        building(kind, Darker).build(SHAPE)
+
+
 # ------------------------------------------------------------------ solvers
 
 

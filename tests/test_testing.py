@@ -135,7 +135,7 @@ def test_parameter_objects(broken, sentence):
 )
 def test_objects_of_another_kind(check, kind):
     other = Changed() if kind != "Noise" else L2()
-    with pytest.raises(TypeError, match=f"A {kind} is to be checked. Got {other!r}"):
+    with pytest.raises(TypeError, match=f"An instance of {kind} is to be checked. Got {other!r}"):
         check(other)
 
 

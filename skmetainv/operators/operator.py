@@ -12,7 +12,7 @@ import scipy.sparse
 import torch
 from sklearn.utils import Tags, get_tags
 
-from skmetainv.operators.maps.base import ForwardMap, Shape
+from skmetainv.operators.maps.base import ForwardMap, Shape, check_double
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import normalized, scaled
 from skmetainv.operators.maps.sums import added, stacked
@@ -107,6 +107,7 @@ class Operator(ParameterObject):
             "Write a subclass of LinearMap or ForwardMap with the method forward(x); a function "
             "alone is FunctionOperator(function).",
         )
+        check_double(self, built)
         return built
 
     def normalize(self) -> Normalized:

@@ -41,7 +41,7 @@ def check_parameter_object(
     """
     name = type(part).__name__
     if not isinstance(part, kind):
-        raise TypeError(f"A {kind.__name__} is to be checked. Got {part!r} instead.")
+        raise TypeError(f"An instance of {kind.__name__} is to be checked. Got {part!r} instead.")
     before = dict(vars(part))
     with required(
         name,
