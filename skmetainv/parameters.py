@@ -391,7 +391,8 @@ def check_built(owner: object, built: Any, kind: type[Kind], instead: str) -> Ki
     name = type(owner).__name__
     if not isinstance(built, kind):
         raise TypeError(
-            f"{name}.build must return a {kind.__name__}. Got {described(built)} instead. {instead}"
+            f"{name}.build must return an instance of {kind.__name__}. Got {described(built)} "
+            f"instead. {instead}"
         )
     if "_parameters" not in vars(built):
         raise TypeError(

@@ -18,7 +18,7 @@ from skmetainv.operators.calls import (
     measured,
     pulled_back,
 )
-from skmetainv.operators.maps.base import ForwardMap, Shape
+from skmetainv.operators.maps.base import ForwardMap, Shape, check_double
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import normalized, scaled
 from skmetainv.operators.maps.sums import added, stacked
@@ -125,13 +125,15 @@ class Operator(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
     def _examine(self, built: Any) -> ForwardMap:
-        return check_built(
+        A = check_built(
             self,
             built,
             ForwardMap,
             "Write a subclass of LinearMap or ForwardMap with the method forward(x); a function "
             "alone is FunctionOperator(function).",
         )
+        check_double(self, A)
+        return A
 
     def __call__(self, x: Any, *, random_state: Any = None) -> Any:
         """Return ``A(x)``, the measurements of images without noise.

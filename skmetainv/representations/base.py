@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from skmetainv.operators import DataTerm
+from skmetainv.operators.maps.base import check_double
 from skmetainv.parameters import ParameterObject, check_built, described, is_function
 
 Weights = Mapping[str, torch.Tensor]
@@ -86,6 +87,7 @@ class Representation(ParameterObject):
             "Write a subclass of ImageModule with the methods initial_weights(generator) and "
             "forward(weights, condition); a module alone is ModuleRepresentation(module).",
         )
+        check_double(self, module)
         name = type(module).__name__
         adapted: Any = module.adapted
         if isinstance(adapted, str) or not adapted:

@@ -59,7 +59,9 @@ def check_denoiser(
     >>> check_denoiser(GaussianSmoothing(noise_level=0.1))
     """
     x = normal(BATCH, *image_shape)
-    name = check_parameter_object(denoiser, Denoiser, lambda own: built(own, image_shape)(x))
+    name = check_parameter_object(
+        denoiser, Denoiser, lambda own: built(own, image_shape)(x.clone())
+    )
     D = built(denoiser, image_shape)
     _check_images(name, D, x)
     _check_noise_levels(name, denoiser, D, x)

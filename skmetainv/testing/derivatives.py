@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
 from skmetainv.testing.failures import require, required
+from skmetainv.testing.samples import global_seed
 
 # Up to this many numbers all partial derivatives are compared, one by one.
 _ONE_BY_ONE = 64
@@ -43,20 +45,28 @@ def require_derivatives(
     """
     own = [t.detach().clone().requires_grad_() for t in inputs]
     fast = sum(t.numel() for t in own) > _ONE_BY_ONE
-    with required(
-        name,
-        f"must have exact first derivatives of {what}",
-        _CAUSE,
-        (RuntimeError, NotImplementedError),
+    first = partial(torch.autograd.gradcheck, fast_mode=fast)
+    second = partial(torch.autograd.gradgradcheck, fast_mode=fast)
+    with (
+        global_seed(0),
+        required(
+            name,
+            f"must have exact first derivatives of {what}",
+            _CAUSE,
+            (RuntimeError, NotImplementedError),
+        ),
     ):
-        torch.autograd.gradcheck(function, own, fast_mode=fast)
-    with required(
-        name,
-        f"must have exact second derivatives of {what}, which training differentiates through",
-        f"{_CAUSE}; a torch.autograd.Function needs a backward that can be differentiated",
-        (RuntimeError, NotImplementedError),
+        first(function, own)
+    with (
+        global_seed(0),
+        required(
+            name,
+            f"must have exact second derivatives of {what}, which training differentiates through",
+            f"{_CAUSE}; a torch.autograd.Function needs a backward that can be differentiated",
+            (RuntimeError, NotImplementedError),
+        ),
     ):
-        torch.autograd.gradgradcheck(function, own, fast_mode=fast)
+        second(function, own)
 
 
 def require_finite_derivatives(

@@ -57,7 +57,7 @@ def check_loss(
     >>> check_loss(L2() + 0.1 * L1())
     """
     x, target = (uniform(_BATCH, *image_shape, seed=seed) for seed in (0, 1))
-    name = check_parameter_object(loss, Loss, lambda own: own.build()(x, target))
+    name = check_parameter_object(loss, Loss, lambda own: own.build()(x.clone(), target))
     criterion = loss.build()
     _check_values(name, criterion, x, target)
     _check_observed(name, criterion, x, target)

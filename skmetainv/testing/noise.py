@@ -46,7 +46,9 @@ def check_noise(
     >>> check_noise(PoissonNoise(photons=20) + GaussianNoise(0.1))
     """
     y = uniform(len(_SEEDS), *measurement_shape)
-    name = check_parameter_object(noise, Noise, lambda own: own.build()(y, generators(*_SEEDS)))
+    name = check_parameter_object(
+        noise, Noise, lambda own: own.build()(y.clone(), generators(*_SEEDS))
+    )
     noisy = noise.build()
     for dtype in (torch.float64, torch.float32):
         given = y.to(dtype)

@@ -17,10 +17,6 @@ from skmetainv.testing.samples import BATCH, devices, generators, normal
 
 # What single precision keeps of results with condition numbers of some ten.
 _SINGLE = 3e-5
-_ONE_BY_ONE = (
-    "`forward` or `adjoint` mixes the images of a batch, as in x.mean() or x.flatten(); compute "
-    "along the axes after the first"
-)
 
 
 def check_operator(
@@ -64,11 +60,11 @@ def check_operator(
     )
     case = Case(name, operator, tuple(image_shape))
     _check_measurements(case)
+    _check_missing(case)
     if isinstance(case.A, LinearMap):
         check_linear_map(name, case.whole, case.A)
+    _check_data_steps_alone(case)
     _check_derivatives(case)
-    _check_each_image_alone(case)
-    _check_missing(case)
     _check_other_types(case, device)
 
 
@@ -126,6 +122,9 @@ def _check_measurements(case: Case) -> None:
         f"images changed by up to {float((x - before).abs().max()):.3g}",
         "an operation in place, as x += 1 or x[...] = 0",
     )
+    for i in range(BATCH):
+        alone = drawn(case.operator, case.shape, first=i, n=1)
+        _require_alone(case, "measure", y[i : i + 1], alone(x[i : i + 1]))
 
 
 def _check_derivatives(case: Case) -> None:
@@ -148,7 +147,8 @@ def _check_derivatives(case: Case) -> None:
     require_derivatives(gradient, (x,), case.name, "the gradient of the data fidelity")
     for image in (torch.zeros_like(x), torch.full_like(x, 0.5)):
         at_the_solution = case.A.bind(case.A(image)).gradient
-        require_finite_derivatives(at_the_solution, image, case.name, "on constant images")
+        where = "of the gradient of the data fidelity on constant images"
+        require_finite_derivatives(at_the_solution, image, case.name, where)
 
 
 def _check_derivatives_of_linear(case: Case) -> None:
@@ -179,28 +179,27 @@ def _check_derivatives_of_linear(case: Case) -> None:
         )
 
 
-def _check_each_image_alone(case: Case) -> None:
+def _check_data_steps_alone(case: Case) -> None:
     x, z, v = case.images(1), case.images(2), normal(BATCH, *case.A.measurement_shape, seed=3)
-    results = [("measure", case.A(x)), ("differentiate", case.A.vjp(x, v))]
-    linear = isinstance(case.A, LinearMap)
-    rho = 0.5 * case.whole.squared_norm if linear else 1.0
-    if linear:
-        results.append(("restore", case.A.bind(case.A(x)).prox(z, rho)))
+    differentiated, restored = case.A.vjp(x, v), _restored(case.whole, case.A, z, case.A(x))
     for i in range(BATCH):
         alone, own = drawn(case.operator, case.shape, first=i, n=1), slice(i, i + 1)
-        single = [alone(x[own]), alone.vjp(x[own], v[own])]
-        if linear:
-            single.append(alone.bind(alone(x[own])).prox(z[own], rho))
-        for (verb, together), expected in zip(results, single, strict=True):
-            require_close(
-                together[own],
-                expected,
-                1e-8,
-                case.name,
-                f"must {verb} each image of a batch as it would alone, with its own generator",
-                _ONE_BY_ONE,
-                size=x,
-            )
+        _require_alone(case, "differentiate", differentiated[own], alone.vjp(x[own], v[own]))
+        expected = _restored(case.whole, alone, z[own], alone(x[own]))
+        _require_alone(case, "restore", restored[own], expected)
+
+
+def _require_alone(case: Case, verb: str, got: torch.Tensor, expected: torch.Tensor) -> None:
+    require_close(
+        got,
+        expected,
+        1e-8,
+        case.name,
+        f"must {verb} each image of a batch as it would alone, with its own generator",
+        "`forward` or `adjoint` mixes the images of a batch, as in x.mean() or x.flatten(), or "
+        "`draw` takes all from one generator; compute along the axes after the first",
+        size=case.images(0),
+    )
 
 
 def _check_missing(case: Case) -> None:
@@ -227,13 +226,13 @@ def _check_missing(case: Case) -> None:
         f"{int((y.nan_to_num(7.0) != filled.nan_to_num(7.0)).sum())} of {y.numel()} other numbers",
         "`draw` does not take its random numbers from the generators alone",
     )
-    read = case.whole.bind(y).A
+    read = case.whole.with_masks_of(y)
     require_close(
         read(x),
         case.A(x),
         1e-10,
         case.name,
-        "must be read back from the NaN of a measurement: bind(y).A(x) = A(x)",
+        "must be read back from the NaN of a measurement: with_masks_of(y)(x) = A(x)",
         "`with_masks_of` does not invert `draw`, or `missing_value` is not NaN where masks vary",
         size=x,
     )

@@ -61,7 +61,7 @@ def check_solver(
     A = operator.build(image_shape)
     x, y = normal(BATCH, *image_shape), normal(BATCH, *A.measurement_shape, seed=1)
     name = check_parameter_object(
-        solver, Solver, lambda own: built(own, image_shape)(x, A.bind(y)).detach()
+        solver, Solver, lambda own: built(own, image_shape)(x.clone(), A.bind(y)).detach()
     )
     f = built(solver, image_shape)
     with torch.no_grad():

@@ -36,11 +36,11 @@ class Checkpoint(ParameterObject):
     -----
     A file of safetensors, with a JSON record and a checksum in its header. It is written once more
     when training is over; `fit` then gives its result without training. Candidates of a search
-    would share the file, and refuse it: give `checkpoint` to single fits. Of several processes the
-    first reads and writes it, so that it need lie on the first machine only. Functions are the same
-    parameters if their source is, comments aside. A denoiser that is fitted with the estimator around its
-    solver is not in the file, and is fitted anew: give it a `checkpoint` of its own, or fit it
-    before.
+    would share the file, and refuse it: give `checkpoint` to single fits. If several processes
+    train together, the first one reads and writes it, so that only its machine needs the file.
+    Functions are the same parameters if their source is the same, comments aside. A denoiser that
+    is fitted with the estimator around its solver is not in the file, and is fitted anew: give it a
+    `checkpoint` of its own, or fit it before.
 
     Examples
     --------

@@ -337,6 +337,30 @@ def _in_words(shape: tuple[Any, ...]) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
+def check_double(owner: object, module: nn.Module) -> None:
+    """Raise if a module that was just built holds tensors in less than double precision.
+
+    Parameters
+    ----------
+    owner : object
+        Whose `build` gave it.
+    module : nn.Module
+        What is looked at, without its parts.
+
+    Raises
+    ------
+    TypeError
+        If a buffer is in a smaller type: its digits would be lost to double precision.
+    """
+    for name, buffer in module.named_buffers(recurse=False):
+        if _has_a_type(buffer) and torch.finfo(buffer.dtype).bits < 64:
+            raise TypeError(
+                f"The buffer {name!r} of {type(module).__name__}, which {type(owner).__name__}"
+                f".build returns, is in {buffer.dtype}. Modules are built in double precision and "
+                "then moved: make it with dtype=torch.float64, or write .double() at its end."
+            )
+
+
 def needs_linear(what: str, A: ForwardMap) -> str:
     """Return what is said of a nonlinear map where a linear one is needed."""
     return f"{what} needs a linear operator, and this one is nonlinear.{_if_linear(A)}"

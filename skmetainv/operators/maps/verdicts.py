@@ -48,7 +48,8 @@ class Watch:
         return (
             f"{self.n_unsolved} linear system(s) (A'A + rho I) x = b{where} could not be solved: "
             f"relative residual up to {self.worst:.2g}. A larger penalty or precision='float64' "
-            "may help. If the operator is your own, check its adjoint: <A x, y> = <x, A' y>."
+            "may help. If the operator is your own, check its adjoint, <A x, y> = <x, A' y>: "
+            "skmetainv.testing.check_operator does."
         )
 
 
