@@ -59,7 +59,8 @@ def as_array(X: Any, name: str = "X") -> Any:
             f"{type(X).__name__}, instead: pass list(images), or an object with a length that "
             "gives an image by its number."
         )
-    if isinstance(X, Mapping) and not hasattr(X, "iloc"):
+    # What has a shape is no mapping of arrays: SciPy's dok_array was a dict up to 1.13.
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):
         raise ValueError(
             f"Expected {name} to be an array of images, got a {type(X).__name__} of named ones "
             f"instead: pass one of {[*X]}, as in {name}[name]."

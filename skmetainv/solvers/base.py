@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY
 from itertools import compress
 from math import hypot, inf
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, cast
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -105,7 +105,7 @@ class Solver(ParameterObject):
             f"{what}(x, data) makes one update"
         )
 
-    def opened(self, image_shape: tuple[int, ...]) -> Solver:
+    def opened(self, image_shape: tuple[int, ...]) -> Self:
         """Return a copy in which training may change the numbers that nobody chose.
 
         They are those of `scheduled` that are "auto", for images of one shape.

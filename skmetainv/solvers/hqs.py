@@ -3,14 +3,14 @@
 from copy import copy
 from dataclasses import KW_ONLY
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import Interval
-from skmetainv.solvers.base import IterativeSolver, Solver, State
+from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.schedules import Numbers, Schedule, check_schedule
 
@@ -86,7 +86,7 @@ class HQS(PriorSolver):
         "denoise_first": ["boolean"],
     }
 
-    def opened(self, image_shape: tuple[int, ...]) -> Solver:
+    def opened(self, image_shape: tuple[int, ...]) -> Self:
         """Return a copy that learns what follows the usual schedule, see `Solver.opened`."""
         own, D = copy(self), self._chosen_denoiser().build(image_shape)
         used = self.scheduled if D.takes_noise_level else ("rho",)

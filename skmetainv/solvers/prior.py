@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from typing import Any
+from typing import Any, Self
 
 import torch
 from sklearn.frozen import FrozenEstimator
@@ -36,7 +36,7 @@ class PriorSolver(Solver):
         "denoiser": [Denoiser, FrozenEstimator, None],
     }
 
-    def opened(self, image_shape: tuple[int, ...]) -> Solver:
+    def opened(self, image_shape: tuple[int, ...]) -> Self:
         """Return a copy whose open numbers may be changed, see `Solver.opened`.
 
         A classical denoiser's own noise level counts as open, one per update, if `noise_level` is
