@@ -124,7 +124,7 @@ class ParameterObject(BaseEstimator):
         if docstring is not None:
             cls.__doc__ = _with_inherited_parameters(cls)
         if "build" in vars(cls):
-            cls.build = _examined(cls.build)
+            setattr(cls, "build", _examined(vars(cls)["build"]))  # noqa: B010
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:

@@ -1,9 +1,16 @@
-"""How the paper trains, for tests that compute what they expect by hand."""
+"""What tests share: small faces, small estimators, and how the paper trains."""
 
+from skmetainv import MetaInverseSolver
+from skmetainv.datasets import load_faces
+from skmetainv.denoisers import DnCNN
 from skmetainv.meta import InnerLoss
+from skmetainv.representations import Siren
 from skmetainv.training import Adam
 
-#: Of every estimator that learns in epochs: the images as they are, one learning rate.
+#: A hundred faces of 9 x 9 pixels.
+SMALL_FACES = load_faces()[:, ::3, ::3].astype(float)
+
+#: For what is computed by hand, of all that learns in epochs: the images as they are, one rate.
 PLAIN = {
     "augment": False,
     "optimizer": Adam(schedule="constant", max_grad_norm=None),
@@ -17,3 +24,15 @@ PAPER = {
     "outer_lr": 1e-4,
     "tune_solver": False,
 }
+
+
+def small(operator=None, solver=None, **options):
+    """An estimator that trains in a moment; files of tests give theirs by `partial`."""
+    own = {"init": Siren(width=8, depth=3), "n_inner": 2, "max_epochs": 1, "random_state": 0}
+    return MetaInverseSolver(operator, solver, **own | options)
+
+
+def small_denoiser(**options):
+    """A denoiser that trains in a moment."""
+    own = {"depth": 2, "width": 4, "max_epochs": 1, "random_state": 0}
+    return DnCNN(**own | options)

@@ -5,15 +5,15 @@ import os
 import numpy as np
 import pytest
 from joblib import parallel_config
+from settings import SMALL_FACES
 from sklearn.model_selection import GridSearchCV
 
 from skmetainv import MetaInverseSolver
-from skmetainv.datasets import load_faces
 from skmetainv.model_selection import psnr_scorer
 from skmetainv.operators import MissingPixels
 from skmetainv.representations import Siren
 
-FACES = load_faces()[:10, ::3, ::3].astype(float)
+FACES = SMALL_FACES[:10]
 
 
 def searched(n_jobs=None):

@@ -10,22 +10,24 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
 import numpy as np
 import pytest
+import settings
 import torch
 from safetensors.torch import save_file
 from scipy.sparse.linalg import LinearOperator
+from settings import SMALL_FACES
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
-from skmetainv import LinearReconstructor, MetaInverseSolver
-from skmetainv.datasets import load_faces
+from skmetainv import LinearReconstructor
 from skmetainv.denoisers import DnCNN
 from skmetainv.meta import IMAML, MAML, InnerLoss, Reptile
 from skmetainv.metrics import psnr
@@ -44,7 +46,7 @@ from skmetainv.storage import DamagedFileError, read, write
 from skmetainv.training import SGD, AdamW, Checkpoint, Constant, Cosine, EarlyStopping
 
 # In batches of 3, the last of 2: two steps in an epoch.
-FACES = load_faces()[:9, ::3, ::3].astype(float)
+FACES = SMALL_FACES[:9]
 LEARNED, HELD_OUT = FACES[:5], FACES[5:]
 N_STEPS = 6
 
@@ -199,24 +201,17 @@ class Loss:
         return (x - target).square().mean((1, 2, 3))
 
 
-def small(operator=None, solver=None, **changes):
-    parameters = {
-        "init": Siren(width=4, depth=2),
-        "n_inner": 2,
-        "inner_lr_rule": "per_parameter",
-        "outer_loss": Loss(),
-        "outer_lr": 1e-2,
-        "tune_solver": False,  # scaling its numbers calls the loss, too
-        "max_epochs": 3,
-        "batch_size": 3,
-        "random_state": 0,
-    }
-    return MetaInverseSolver(operator, solver, **parameters | changes)
-
-
-def small_denoiser(**changes):
-    parameters = {"depth": 2, "width": 3, "lr": 1e-2, "loss": Loss(), "max_epochs": 3}
-    return DnCNN(**parameters | {"batch_size": 3, "random_state": 0} | changes)
+small = partial(
+    settings.small,
+    init=Siren(width=4, depth=2),
+    inner_lr_rule="per_parameter",
+    outer_loss=Loss(),
+    outer_lr=1e-2,
+    tune_solver=False,  # scaling its numbers calls the loss, too
+    max_epochs=3,
+    batch_size=3,
+)
+small_denoiser = partial(settings.small_denoiser, lr=1e-2, loss=Loss(), max_epochs=3, batch_size=3)
 
 
 def told(est):

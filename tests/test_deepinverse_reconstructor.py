@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from settings import SMALL_FACES
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -27,7 +28,7 @@ from skmetainv.solvers import HQS
 
 deepinv = pytest.importorskip("deepinv")
 
-FACES = load_faces()[:7, ::3, ::3].astype(float)  # 9 x 9
+FACES = SMALL_FACES[:7]
 STILL = {"n_inner": 0, "outer_lr": 0.0, "max_epochs": 1, "random_state": 0}
 SHAPE = (1, 9, 9)
 FILTER = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3) / 45

@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from settings import SMALL_FACES
 from sklearn.base import clone
 from torch import nn
 
 from skmetainv import LinearReconstructor, MetaInverseSolver
-from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, FunctionDenoiser
 from skmetainv.losses import L2
 from skmetainv.meta import (
@@ -46,7 +46,7 @@ from skmetainv.representations import (
 )
 from skmetainv.solvers import HQS, RED, GradientDescent
 
-FACES = load_faces()[:6, ::5, ::5].astype(np.float64)  # 5 x 5
+FACES = SMALL_FACES[:6, 2:7, 2:7]
 NET = DnCNN(0.1, depth=2, width=3, max_epochs=1, patch_size=5)
 MODULATED = {"width": 6, "depth": 3, "omega_0": 10.0}
 

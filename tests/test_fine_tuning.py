@@ -4,15 +4,12 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from settings import PLAIN
+from settings import PLAIN, SMALL_FACES, small, small_denoiser
 from sklearn.frozen import FrozenEstimator
 
-from skmetainv import MetaInverseSolver
-from skmetainv.datasets import load_faces
-from skmetainv.denoisers import DnCNN, FunctionDenoiser
+from skmetainv.denoisers import FunctionDenoiser
 from skmetainv.meta import TuneSolver
 from skmetainv.operators import GaussianBlur
-from skmetainv.representations import Siren
 from skmetainv.solvers import (
     HQS,
     RED,
@@ -23,14 +20,13 @@ from skmetainv.solvers import (
 )
 from skmetainv.training import SGD
 
-FACES = load_faces()[:12, 6:18, 6:18]
-DENOISER = DnCNN(depth=2, width=4, max_epochs=1, random_state=0).fit(FACES)
+FACES = SMALL_FACES[:12]
+DENOISER = small_denoiser().fit(FACES)
 
 
 def tuned(solver, **parameters):
-    settings = {"n_inner": 1, "max_epochs": 1, "random_state": 0, "tune_solver": True}
-    settings |= {"init": Siren(width=8, depth=3), "noise": 0.02, "batch_size": 4}
-    return MetaInverseSolver(GaussianBlur(sigma=1.0), solver, **PLAIN | settings | parameters)
+    own = PLAIN | {"n_inner": 1, "tune_solver": True, "noise": 0.02, "batch_size": 4}
+    return small(GaussianBlur(sigma=1.0), solver, **own | parameters)
 
 
 def of_solver(est):
@@ -39,7 +35,7 @@ def of_solver(est):
 
 def untrained(solver):
     """The weights that a solver begins with."""
-    module = solver.build((1, 12, 12))
+    module = solver.build((1, 9, 9))
     return {name: p.detach().numpy() for name, p in module.named_parameters()}
 
 

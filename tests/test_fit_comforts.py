@@ -6,13 +6,14 @@ import pickle
 import sys
 import warnings
 from contextlib import contextmanager
+from functools import partial
 
 import joblib
 import numpy as np
 import pytest
 import tqdm.auto
 import tqdm.notebook
-from settings import PAPER
+from settings import PAPER, SMALL_FACES, small, small_denoiser
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -26,7 +27,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver, bars
-from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import compare, psnr_scorer
@@ -37,22 +37,22 @@ from skmetainv.training import SGD, Adam, EarlyStopping, early_stopping
 from skmetainv.training.progress import Progress
 
 # In batches of 3: two steps in an epoch.
-FACES = load_faces()[:16, ::3, ::3].astype(np.float32)
+FACES = SMALL_FACES[:16].astype(np.float32)
 LEARNED, HELD_OUT = FACES[:6], FACES[10:]
 ONES, ZEROS = np.ones_like(LEARNED), np.zeros_like(HELD_OUT)
 
 
-def meta(**changes):
-    parameters = {"init": Siren(width=6, depth=2), "n_inner": 1, "noise": 0.1, "outer_lr": 1e-2}
-    parameters |= {"max_epochs": 3, "batch_size": 3, "random_state": 0}
-    return MetaInverseSolver(MissingPixels(), **PAPER | parameters | changes)
-
-
-def denoiser(**changes):
-    """Learns from whole images: they are smaller than a patch."""
-    parameters = {"depth": 2, "width": 4, "augment": False, "residual": False, "lr": 1e-2}
-    parameters |= {"max_epochs": 3, "batch_size": 3, "random_state": 0}
-    return DnCNN(**parameters | {"optimizer": Adam(schedule="constant")} | changes)
+OWN = {"max_epochs": 3, "batch_size": 3}
+meta = partial(small, MissingPixels(), **PAPER | OWN | {"noise": 0.1, "outer_lr": 1e-2})
+#: Learns from whole images: they are smaller than a patch.
+denoiser = partial(
+    small_denoiser,
+    **OWN,
+    augment=False,
+    residual=False,
+    lr=1e-2,
+    optimizer=Adam(schedule="constant"),
+)
 
 
 BOTH = pytest.mark.parametrize("make", [meta, denoiser])

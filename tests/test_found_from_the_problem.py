@@ -1,17 +1,18 @@
 """What `fit` finds where nobody chose it: step size, inner loss, solver's numbers, epochs."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import settings
 import torch
-from settings import PLAIN
+from settings import PLAIN, SMALL_FACES, small_denoiser
 from sklearn.frozen import FrozenEstimator
 
 from skmetainv import LinearReconstructor, MetaInverseSolver, UNetReconstructor
-from skmetainv.datasets import load_faces
-from skmetainv.denoisers import DnCNN, TotalVariation
+from skmetainv.denoisers import TotalVariation
 from skmetainv.inputs.splits import cut_off
 from skmetainv.meta import InnerLoss, PerStep, TuneSolver
 from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
@@ -27,14 +28,12 @@ from skmetainv.solvers import (
 from skmetainv.training import Adam, EarlyStopping
 
 STILL = {"outer_lr": 0.0, "inner_lr_rule": PerStep(lr=0.0)}
-FACES = load_faces()[:12, 4:22:3, 4:22:3].astype(float)  # 6 x 6
-NETWORK = DnCNN(depth=2, width=3, max_epochs=1, random_state=0).fit(FACES)
+FACES = SMALL_FACES[:12, 1:7, 1:7]
+NETWORK = small_denoiser().fit(FACES)
 ONE_EPOCH = {"max_epochs": 1, "batch_size": 6, "random_state": 0, "precision": "float64"}
 
 
-def small(operator=None, solver=None, **options):
-    own = ONE_EPOCH | {"init": Siren(width=3, depth=3, omega_0=5.0), "n_inner": 2}
-    return MetaInverseSolver(operator, solver, **own | options)
+small = partial(settings.small, **ONE_EPOCH, init=Siren(width=3, depth=3, omega_0=5.0))
 
 
 # ---------------------------------------------------------------------- the inner step size
@@ -95,6 +94,17 @@ def test_the_inner_step_minimises_the_linearised_loss_unless_it_is_unstable(oper
     steps = [inner_step(est, y_i, of == "result") for y_i in y]
     assert est.inner_lr_ == pytest.approx(np.median(steps), rel=1e-9)
     np.testing.assert_allclose(est.weights_["inner_lr.alpha"], est.inner_lr_)
+
+
+def test_a_small_misfit_has_a_gradient_too():
+    init = Siren(3, depth=3, omega_0=5.0, residual="adjoint")
+    own = {**STILL, "inner_loss": InnerLoss(of="start")}
+    est = small(GaussianBlur(sigma=0.25), init=init, **own)
+    y = est.simulate(FACES[:5])
+    est.fit(y, FACES[:5])
+    assert max(est.history_["inner_loss"][0]) < 1e-5
+    steps = [inner_step(est, y_i, through_solver=False) for y_i in y]
+    assert est.inner_lr_ == pytest.approx(np.median(steps), rel=1e-9)
 
 
 def test_weights_that_are_not_adapted_have_no_part_in_it():

@@ -5,22 +5,20 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from settings import PLAIN
+from settings import PLAIN, SMALL_FACES, small
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 
-from skmetainv import MetaInverseSolver
-from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, FunctionDenoiser, TotalVariation
 from skmetainv.losses import L1, L2, as_loss
 from skmetainv.meta import InnerLoop, InnerLoss, adapt, as_inner_loss, as_rule
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels
-from skmetainv.representations import ModulatedSiren, PixelGrid, Siren
+from skmetainv.representations import ModulatedSiren, PixelGrid
 from skmetainv.solvers import GradientDescent
 
 SHAPE = (2, 4, 5)
-FACES = load_faces()[:8, ::4, ::4].astype(np.float64)  # 7 x 7
+FACES = SMALL_FACES[:8, 1:8, 1:8]
 NET = DnCNN(0.1, depth=2, width=3, max_epochs=1, patch_size=7)
 
 
@@ -34,19 +32,8 @@ def shrink(x, noise_level):
 
 
 def on_faces(**options):
-    return MetaInverseSolver(
-        **{
-            **PLAIN,
-            "operator": Inpainting(),
-            "init": Siren(width=8, depth=3),
-            "n_inner": 2,
-            "inner_lr": 0.5,
-            "max_epochs": 2,
-            "precision": "float64",
-            "random_state": 0,
-            **options,
-        }
-    )
+    own = PLAIN | {"inner_lr": 0.5, "max_epochs": 2, "precision": "float64"}
+    return small(**{"operator": Inpainting()} | own | options)
 
 
 def value(loss, x, y=None, operator=None, theta_i=None, theta=None, data_range=(0.0, 1.0)):
@@ -290,6 +277,13 @@ def test_learnable_weights_train_and_stay_positive(name):
     for key, logarithm in logarithms(trained).items():
         assert np.exp(logarithm) > 0
         assert np.abs(logarithm - logarithms(still)[key]) > 0.1
+
+
+def test_a_step_of_adam_moves_a_learnable_weight_by_a_percent():
+    loss = InnerLoss(regularizer="tv", weight=0.05, learnable=("weight",))
+    est = on_faces(inner_loss=loss, batch_size=len(FACES), max_epochs=1).fit(FACES)
+    (logarithm,) = logarithms(est).values()
+    assert abs(logarithm - np.log(0.05)) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_weights_that_are_not_learnable_are_not_learned():

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from operator_registry import matrix, random_image
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from settings import small
 from skimage.color import rgb2gray
 from skimage.transform import downscale_local_mean, radon, resize
 
-from skmetainv import MetaInverseSolver
 from skmetainv.operators import (
     CompressedSensing,
     Downsampling,
@@ -28,7 +28,6 @@ from skmetainv.operators import (
     PhaseRetrieval,
     Radon,
 )
-from skmetainv.representations import Siren
 from skmetainv.solvers import GradientDescent
 
 
@@ -80,18 +79,18 @@ def test_downsampling_is_scikit_image_s_and_torch_s(factor, rows, columns):
             x, size=(rows, columns), mode="bicubic", antialias=True
         )[0, 0],
     }
-    for prefilter, small in expected.items():
+    for prefilter, reduced in expected.items():
         if prefilter == "gaussian" and factor == 1:
-            small = image
+            reduced = image
         result = measured(Downsampling(factor, prefilter=prefilter), image)[0]
-        np.testing.assert_allclose(result, small, atol=1e-12, err_msg=prefilter)
+        np.testing.assert_allclose(result, reduced, atol=1e-12, err_msg=prefilter)
 
 
 def test_bicubic_downsampling_is_pillow_s():
     image = picture(24, 36).astype(np.float32)
-    small = Image.fromarray(image).resize((12, 8), Image.Resampling.BICUBIC)
+    reduced = Image.fromarray(image).resize((12, 8), Image.Resampling.BICUBIC)
     result = measured(Downsampling(3, prefilter="bicubic"), image.astype(np.float64))[0]
-    np.testing.assert_allclose(result, np.asarray(small), atol=1e-6)
+    np.testing.assert_allclose(result, np.asarray(reduced), atol=1e-6)
 
 
 def test_structured_sensing_is_scipy_s_transforms():
@@ -265,18 +264,6 @@ def test_missing_sides_are_contiguous_halves():
 # ------------------------------------------------------------------ through an estimator
 
 
-def small(operator, **parameters):
-    return MetaInverseSolver(
-        operator,
-        GradientDescent(),
-        init=Siren(width=8, depth=2),
-        max_epochs=1,
-        device="cpu",
-        random_state=0,
-        **parameters,
-    )
-
-
 @pytest.mark.parametrize(
     ("operator", "shape"),
     [
@@ -287,7 +274,7 @@ def small(operator, **parameters):
 )
 def test_complex_measurements_as_complex_arrays(operator, shape):
     images = picture(8, 6, 5)
-    est = small(operator).fit(images)
+    est = small(operator, GradientDescent()).fit(images)
     y = est.simulate(images)
     assert est.measurement_shape_ == shape
     assert y.shape == (8, *shape)
@@ -295,14 +282,14 @@ def test_complex_measurements_as_complex_arrays(operator, shape):
     expected = est.predict(y)
     np.testing.assert_array_equal(est.predict(as_complex), expected)
     assert est.score(as_complex, images) == est.score(y, images)
-    small(operator).fit(as_complex, images)
+    small(operator, GradientDescent()).fit(as_complex, images)
     with pytest.raises(ValueError, match="Complex data not supported"):
-        small(operator).fit(as_complex)
+        small(operator, GradientDescent()).fit(as_complex)
 
 
 def test_complex_measurements_of_flat_images():
     images = picture(8, 30)
-    est = small(FourierSampling(acceleration=2), image_shape=(6, 5)).fit(images)
+    est = small(FourierSampling(acceleration=2), GradientDescent(), image_shape=(6, 5)).fit(images)
     y = est.simulate(images)
     assert y.shape == (8, 30, 2)
     expected = est.predict(y)
@@ -311,17 +298,17 @@ def test_complex_measurements_of_flat_images():
 
 
 def test_complex_tensors_may_be_conjugate_views():
-    est = small(FourierSampling(acceleration=2)).fit(picture(5, 6, 5))
+    est = small(FourierSampling(acceleration=2), GradientDescent()).fit(picture(5, 6, 5))
     y = torch.view_as_complex(torch.from_numpy(est.simulate(picture(5, 6, 5))))
     np.testing.assert_array_equal(est.predict(y.conj()), est.predict(y.conj().resolve_conj()))
 
 
 def test_real_measurements_are_not_complex():
-    est = small(GaussianBlur()).fit(picture(5, 6, 5))
+    est = small(GaussianBlur(), GradientDescent()).fit(picture(5, 6, 5))
     with pytest.raises(ValueError, match="Complex data not supported"):
         est.predict(picture(5, 6, 5) + 1j)
     with pytest.raises(ValueError, match="Complex data not supported"):
-        small(None).fit(picture(5, 6, 5) + 1j, picture(5, 6, 5, 2))
+        small(None, GradientDescent()).fit(picture(5, 6, 5) + 1j, picture(5, 6, 5, 2))
 
 
 @pytest.mark.parametrize(
@@ -337,7 +324,7 @@ def test_real_measurements_are_not_complex():
 )
 def test_instruments_in_an_estimator(operator):
     images = picture(8, 6, 6)
-    est = small(operator).fit(images)
+    est = small(operator, GradientDescent()).fit(images)
     restored = est.predict(est.simulate(images))
     assert restored.shape == images.shape
     assert np.isfinite(est.score(images))

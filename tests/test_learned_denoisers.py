@@ -1,12 +1,14 @@
 """Denoisers that learn: estimators, networks, files of weights."""
 
 import pickle
+from functools import partial
 
 import joblib
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from settings import small_denoiser
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -25,12 +27,10 @@ from skmetainv.solvers import HQS, RED
 from skmetainv.training import Adam
 
 FACES = load_faces()
-SMALL = {"depth": 3, "width": 4, "max_epochs": 1, "random_state": 0}
 RNG = np.random.default_rng(0)
 
 
-def small(**parameters):
-    return DnCNN(**{**SMALL, **parameters})
+small = partial(small_denoiser, depth=3)
 
 
 # ---------------------------------------------------------------------- the estimator

@@ -3,14 +3,16 @@
 import pickle
 import subprocess
 import sys
+from functools import partial
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import settings
 import skops.io
 import torch
-from settings import PAPER
+from settings import PAPER, SMALL_FACES
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
@@ -18,7 +20,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skmetainv import MetaInverseSolver
-from skmetainv.datasets import load_faces
 from skmetainv.exceptions import InnerStepsWarning
 from skmetainv.meta import InnerLoss, PerStep
 from skmetainv.metrics import psnr
@@ -39,12 +40,8 @@ from skmetainv.operators import (
 from skmetainv.representations import Siren
 from skmetainv.solvers import GradientDescent
 
-FACES = load_faces()[:, ::3, ::3].astype(np.float32)  # 9 x 9
-SMALL = PAPER | {"init": Siren(width=12, depth=3), "max_epochs": 2, "random_state": 0}
-
-
-def small(operator=None, solver=None, **options):
-    return MetaInverseSolver(operator, solver, **{**SMALL, **options})
+FACES = SMALL_FACES.astype(np.float32)
+small = partial(settings.small, **PAPER, max_epochs=2)
 
 
 class HalfRows(Operator):
@@ -273,15 +270,15 @@ def test_no_inner_steps():
 @pytest.mark.parametrize("rule", ["fixed", "per_step", "per_parameter"])
 def test_what_is_learned(rule):
     est = small(inner_lr=0.05, inner_lr_rule=rule).fit(FACES[:10])
-    start = Siren(width=12, depth=3).build((1, 9, 9))
+    start = Siren(width=8, depth=3).build((1, 9, 9))
     names = {f"init.{name}" for name in start.adapted}
     assert {k for k in est.weights_ if k.startswith("init.")} == names
     step_sizes = {k: v for k, v in est.weights_.items() if k.startswith("inner_lr.")}
     if rule == "per_parameter":
-        assert step_sizes["inner_lr.0.weight"].shape == (3, 12, 2)
+        assert step_sizes["inner_lr.0.weight"].shape == (2, 8, 2)
         assert len(step_sizes) == len(names)
     else:
-        assert step_sizes["inner_lr.alpha"].shape == (() if rule == "fixed" else (3,))
+        assert step_sizes["inner_lr.alpha"].shape == (() if rule == "fixed" else (2,))
     moved = [not np.allclose(v, 0.05, rtol=1e-6) for v in step_sizes.values()]
     assert any(moved) == (rule != "fixed")
     assert all(type(v) is np.ndarray and v.dtype == np.float32 for v in est.weights_.values())
@@ -492,7 +489,7 @@ def test_clone_and_repr():
     copy = clone(est)
     assert not hasattr(copy, "weights_")
     assert copy.get_params()["operator__fraction"] == 0.5
-    assert copy.get_params()["init__width"] == 12
+    assert copy.get_params()["init__width"] == 8
     assert "Inpainting(fraction=0.5)" in repr(est)
     assert "Inpainting" in est._repr_html_()
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import settings
 import torch
 from PIL import Image
 from scipy.stats import sem
-from settings import PAPER
+from settings import PAPER, SMALL_FACES
 from skimage.io import imsave
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -26,7 +27,7 @@ from skmetainv import (
     UNetReconstructor,
     UnrolledReconstructor,
 )
-from skmetainv.datasets import ImageFolder, load_faces
+from skmetainv.datasets import ImageFolder
 from skmetainv.denoisers import DnCNN, FunctionDenoiser
 from skmetainv.losses import LPIPS
 from skmetainv.meta import InnerLoss
@@ -51,7 +52,7 @@ from skmetainv.operators import (
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED
 
-FACES = load_faces()[:, ::2, ::2]  # 13 x 13
+FACES = SMALL_FACES
 
 
 class Rows(Operator):
@@ -59,11 +60,7 @@ class Rows(Operator):
         return ForwardMap(image_shape, (1, 1, 1))
 
 
-def small(operator=None, **options):
-    init = Siren(width=12, depth=3)
-    return MetaInverseSolver(
-        operator, **PAPER | {"init": init, "max_epochs": 1, "random_state": 0} | options
-    )
+small = partial(settings.small, **PAPER)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +87,7 @@ def test_scorers_of_flat_and_ranged_images_see_images():
     flat = small(data_range=255).fit(x.reshape(10, -1))
     assert ssim_scorer(est, x) == pytest.approx(ssim_scorer(flat, x.reshape(10, -1)))
     restored = est.predict(x)
-    assert ssim_scorer(est, x) == pytest.approx(ssim(x, restored, data_range=255), rel=1e-5)
+    assert ssim_scorer(est, x) == pytest.approx(ssim(x, restored, data_range=255), abs=1e-5)
     assert psnr_scorer(est, x) == pytest.approx(psnr(x, restored, data_range=255), rel=1e-5)
 
 
@@ -443,7 +440,7 @@ def test_labels_are_for_the_splitter(recorded):
 def test_comparisons_of_flat_colour_images_in_other_units():
     x = 255 * np.stack([FACES[:14], FACES[:14] ** 2, 1 - FACES[:14]], -1)
     flat = x.reshape(14, -1)
-    est = ClassicalReconstructor(GaussianBlur(), noise=9.0, image_shape=(13, 13, 3), data_range=255)
+    est = ClassicalReconstructor(GaussianBlur(), noise=9.0, image_shape=(9, 9, 3), data_range=255)
     frame = pd.DataFrame(flat, columns=[f"p{i}" for i in range(flat.shape[1])])
     measured = est.simulate(x[:4], random_state=0)
     expected = values_by_hand(clone(est), (x[4:],), measured, x[:4], data_range=255)
@@ -458,7 +455,7 @@ def test_comparisons_read_folders(tmp_path):
     for i, image in enumerate(x):
         imsave(tmp_path / f"{i}.png", image, check_contrast=False)
     est = ClassicalReconstructor(Inpainting(), noise=0.1)
-    lazy, loaded = (compare([est], X, cv=2) for X in (ImageFolder(tmp_path, size=13), x))
+    lazy, loaded = (compare([est], X, cv=2) for X in (ImageFolder(tmp_path, size=9), x))
     np.testing.assert_array_equal(lazy["psnr"], loaded["psnr"])
 
 
@@ -525,7 +522,7 @@ def test_images_are_read_once_in_a_split_and_not_while_a_prediction_is_timed(
         reads.clear()
         estimators = {str(i): ClassicalReconstructor(noise=0.1) for i in range(n_estimators)}
         split = [(np.arange(3, 6), np.arange(3))]
-        images = ImageFolder(tmp_path, size=13)
+        images = ImageFolder(tmp_path, size=9)
         compare(estimators, images, images if paired else None, cv=split, metrics="psnr")
         return [reads.count(str(i)) for i in range(3)]
 
@@ -706,7 +703,7 @@ def test_standard_errors_of_groups():
     ("change", "message"),
     [
         ({"data_range": 1.0}, "must have one data_range"),
-        ({"image_shape": (1, 169)}, "must see the same images"),
+        ({"image_shape": (1, 81)}, "must see the same images"),
         (
             {"operator": CompressedSensing(n_measurements=20)},
             "must take the measurements that are simulated",
@@ -757,7 +754,7 @@ def test_learned_numbers_are_counted():
     classical = ClassicalReconstructor(solver=solver).fit(FACES[:3])
     assert n_weights(classical) == n_denoiser
     meta = small(solver=solver, inner_lr_rule="fixed").fit(FACES[:3])
-    n_init = 2 * 12 + 12 + 12 * 12 + 12 + 12 + 1 + 1  # a SIREN and the step size
+    n_init = 2 * 8 + 8 + 8 * 8 + 8 + 8 + 1 + 1  # a SIREN and the step size
     assert n_weights(meta) == n_denoiser + n_init
     tuned = small(solver=solver, inner_lr_rule="fixed", tune_solver=True).fit(FACES[:3])
     assert n_weights(tuned) == n_denoiser + n_init + 1  # the penalty

@@ -6,18 +6,19 @@ import shutil
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
+import settings
 import torch
 from filelock import FileLock
+from settings import SMALL_FACES
 from sklearn.model_selection import GridSearchCV
 
-from skmetainv import LinearReconstructor, MetaInverseSolver
-from skmetainv.datasets import load_faces
-from skmetainv.denoisers import DnCNN
+from skmetainv import LinearReconstructor
 from skmetainv.inputs.validation import check_device
 from skmetainv.meta import IMAML, Reptile
 from skmetainv.operators import MissingPixels
@@ -30,27 +31,15 @@ RANK = int(os.environ.get("RANK", "0"))
 LAST = int(os.environ.get("WORLD_SIZE", "1")) - 1
 
 # In batches of 3: shares of 2 and 1 images, and a last batch of one image. 20 steps in 5 epochs.
-FACES = load_faces()[:16, ::3, ::3].astype(float)
+FACES = SMALL_FACES[:16]
 LEARNED, HELD_OUT = FACES[:10], FACES[10:]
 
 
-def small(operator=None, **changes):
-    parameters = {
-        "init": Siren(width=8, depth=3),
-        "n_inner": 2,
-        "inner_lr_rule": "per_parameter",
-        "outer_lr": 1e-3,
-        "max_epochs": 5,
-        "batch_size": 3,
-        "precision": "float64",
-        "random_state": 0,
-    }
-    return MetaInverseSolver(operator or MissingPixels(), **parameters | changes)
-
-
-def small_denoiser(**changes):
-    parameters = {"depth": 3, "width": 4, "max_epochs": 5, "batch_size": 3, "random_state": 0}
-    return DnCNN(precision="float64", **parameters | changes)
+OWN = {"max_epochs": 5, "batch_size": 3, "precision": "float64"}
+small = partial(
+    settings.small, MissingPixels(), inner_lr_rule="per_parameter", outer_lr=1e-3, **OWN
+)
+small_denoiser = partial(settings.small_denoiser, depth=3, **OWN)
 
 
 def told(est):

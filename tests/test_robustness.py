@@ -2,15 +2,16 @@
 
 import os
 import stat
+from functools import partial
 
 import numpy as np
 import pytest
+import settings
 import torch
-from settings import PAPER
+from settings import PAPER, SMALL_FACES
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver
-from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
 from skmetainv.exceptions import InnerStepsWarning
 from skmetainv.losses import SSIM
@@ -26,12 +27,8 @@ from skmetainv.representations import (
 from skmetainv.solvers import HQS
 from skmetainv.training import SGD, Adam, AdamW, Cosine, LearningRate
 
-FACES = load_faces()[:12, 6:18, 6:18]
-
-
-def small(operator=None, solver=None, **parameters):
-    settings = {"init": Siren(width=8, depth=3), "n_inner": 2, "max_epochs": 1, "random_state": 0}
-    return MetaInverseSolver(operator, solver, **PAPER | settings | parameters)
+FACES = SMALL_FACES[:12]
+small = partial(settings.small, **PAPER)
 
 
 @pytest.mark.parametrize(

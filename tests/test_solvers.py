@@ -116,6 +116,7 @@ def test_what_is_learnable_trains_and_stays_positive():
 
 
 @pytest.mark.parametrize(("rho", "level"), [(512.0, 1 / 512), (1 / 64, 8.0), (1.0, 1.0)])
+@torch.no_grad()
 def test_each_learnable_number_is_scaled_by_the_power_of_8_that_is_best(rho, level):
     f = ADMM(SMOOTH, n_iter=2, rho=[0.2, 0.3], noise_level=0.1, learnable=("rho", "noise_level"))
     f = f.build(SHAPE)
@@ -126,11 +127,12 @@ def test_each_learnable_number_is_scaled_by_the_power_of_8_that_is_best(rho, lev
         return torch.stack([loss, torch.nan * loss if loss > 5 else loss])
 
     scale_numbers(f, losses)
-    numbers = [float(f.rho.factor(k)) for k in (0, 1)] + [float(f.prior.noise_level.factor(0))]
+    numbers = [float(n) for n in (f.rho.factor(0), f.rho.factor(1), f.prior.noise_level.factor(0))]
     np.testing.assert_allclose(numbers, [0.2 * rho, 0.3 * rho, 0.1 * level])
 
 
 @pytest.mark.parametrize(("loss", "factor"), [(1.02, 1.0), (1.1, 64.0)])
+@torch.no_grad()
 def test_numbers_stay_where_others_are_better_by_a_few_percent_alone(loss, factor):
     f = GradientDescent(step_size=0.5, learnable=("step_size",)).build(SHAPE)
     of_factors = {1.0: loss, 64.0: 1.0}

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from settings import PLAIN
+from settings import PLAIN, SMALL_FACES
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -17,7 +17,6 @@ from skmetainv import (
     MetaInverseSolver,
     UNetReconstructor,
 )
-from skmetainv.datasets import load_faces
 from skmetainv.estimators.meta_inverse_solver import default_init
 from skmetainv.estimators.residuals import residual_of
 from skmetainv.meta import MAML, InnerLoss
@@ -41,7 +40,7 @@ from skmetainv.representations import (
 from skmetainv.solvers import HQS, GradientDescent
 from skmetainv.training import Adam, EarlyStopping
 
-FACES = load_faces()[:14, ::3, ::3].astype(float)  # 9 x 9
+FACES = SMALL_FACES[:14]
 STILL = {"n_inner": 0, "outer_lr": 0.0, "max_epochs": 1, "random_state": 0}
 
 

@@ -1,14 +1,15 @@
 """The loop that everything learns by, and its comforts."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
+import settings
 import torch
-from settings import PAPER
+from settings import PAPER, SMALL_FACES
 from sklearn.exceptions import ConvergenceWarning
 
-from skmetainv import MetaInverseSolver
 from skmetainv.arrays import ArraySource, image_layout
 from skmetainv.datasets import load_faces
 from skmetainv.meta import PerStep
@@ -22,7 +23,6 @@ from skmetainv.randomness import (
     training_generators,
     weights_generator,
 )
-from skmetainv.representations import Siren
 from skmetainv.training import (
     SGD,
     Adam,
@@ -33,6 +33,7 @@ from skmetainv.training import (
     Cosine,
     SimulatedPairs,
     TrainingLoop,
+    as_early_stopping,
     as_learning_rate,
     as_optimizer,
     load_arrays,
@@ -40,13 +41,11 @@ from skmetainv.training import (
 )
 
 CPU = torch.device("cpu")
-FACES = load_faces()[:6, ::3, ::3].astype(float)
+FACES = SMALL_FACES[:6]
 
 
-def small(**options):
-    """An estimator with two steps in an epoch."""
-    parameters = {"n_inner": 1, "max_epochs": 4, "batch_size": 3, "random_state": 0}
-    return MetaInverseSolver(init=Siren(width=4, depth=2), **PAPER | parameters | options)
+#: Two steps in an epoch.
+small = partial(settings.small, **PAPER | {"n_inner": 1, "max_epochs": 4, "batch_size": 3})
 
 
 def numbered(n, batch_size, seed=0):
@@ -573,6 +572,12 @@ def stop_early(scores, **options):
     assert loop.history["validation_psnr"] == pytest.approx(scores[: loop.n_epochs], nan_ok=True)
     assert w.item() == loop.n_epochs
     return loop.n_epochs, stopping.weights["w"].item()
+
+
+def test_a_tenth_of_a_thousand_images_of_several_people_is_held_out():
+    assert as_early_stopping("auto", n_images=999, n_groups=999) is None
+    assert as_early_stopping("auto", n_images=1000, n_groups=1) is None
+    assert as_early_stopping("auto", n_images=1000, n_groups=2).validation_fraction == 0.1
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """Warnings point to the line of the user's that led to them, however deep their cause was found."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from settings import SMALL_FACES, small
+from settings import small_denoiser as denoiser
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.frozen import FrozenEstimator
@@ -13,14 +17,13 @@ from torch import nn
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver, UNetReconstructor
 from skmetainv.datasets import ImageFolder, load_faces
-from skmetainv.denoisers import DnCNN
 from skmetainv.exceptions import InnerStepsWarning, SkippedFilesWarning, WeightsWarning
 from skmetainv.metrics import psnr
 from skmetainv.operators import GaussianBlur, Inpainting
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED, GradientDescent
 
-FACES = load_faces()[:6, 6:18, 6:18]
+FACES = SMALL_FACES[:6]
 
 
 def classical(operator=None, solver=None, **options):
@@ -33,14 +36,7 @@ def network(**options):
     )
 
 
-def denoiser(**options):
-    return DnCNN(depth=2, width=2, max_epochs=1, random_state=0, **options)
-
-
-def meta(**options):
-    return MetaInverseSolver(
-        Inpainting(), init=Siren(4, depth=2), n_inner=1, max_epochs=1, random_state=0, **options
-    )
+meta = partial(small, Inpainting(), init=Siren(4, depth=2), n_inner=1)
 
 
 def infinite(x, target):

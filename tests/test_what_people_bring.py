@@ -11,6 +11,7 @@ import torch
 import xarray
 import zarr
 from PIL import Image
+from settings import small, small_denoiser
 from sklearn.exceptions import DataConversionWarning
 from sklearn.model_selection import cross_val_score
 
@@ -30,7 +31,6 @@ from skmetainv.operators import (
     MissingPixels,
     Radon,
 )
-from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED, ConjugateGradient, GradientDescent
 
 FACES = load_faces()[:12]
@@ -51,13 +51,7 @@ def classical(operator=None, **parameters):
 
 
 def meta(operator=None, **parameters):
-    settings = {"init": Siren(width=4, depth=2), "n_inner": 1, "max_epochs": 1, "random_state": 0}
-    operator = Inpainting() if operator is None else operator
-    return MetaInverseSolver(operator, **settings | parameters)
-
-
-def small_denoiser(**parameters):
-    return DnCNN(depth=2, width=2, max_epochs=1, random_state=0, **parameters)
+    return small(Inpainting() if operator is None else operator, **parameters)
 
 
 ESTIMATORS = {

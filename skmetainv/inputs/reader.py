@@ -133,17 +133,35 @@ class Reader:
         is_single : bool
             Whether they are one without its first axis.
         """
-        source, geometry, is_single = self._measurements(X, geometry)
+        source, geometry, is_single = self.measurements(X, geometry)
         A = self.estimator._map(geometry)
         look_at_measurements(source, A, geometry.data_range)
         return source, geometry, is_single
+
+    def measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
+        """Return measurements to restore, how they lie, and whether they are one alone."""
+        self.check_names(X, geometry.measurements)
+        allow_nan = has_missing(self.estimator.operator_)
+        allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
+        X = as_array(X)
+        is_flat = not is_image_shape(geometry.measurements.tensor_shape)
+        is_alone = is_flat and len(getattr(X, "shape", ())) == 1 < len(geometry.images.shape)
+        array = check_images(
+            X[np.newaxis] if is_alone else X,
+            self.estimator,
+            allow_nan=allow_nan,
+            allow_complex=allow_complex,
+        )
+        array, geometry, is_single = self._of_asked_size(array, geometry, measured=True)
+        source = self.source(array, geometry, measured=True, allow_nan=allow_nan)
+        return source, geometry, is_single or is_alone
 
     def to_score(self, X: Any, y: Any, geometry: Geometry) -> Problem:
         """Return what `score` was given: clean images, or measurements and clean images."""
         X, y = pairs_of(X, y)
         operator, measured, name = self.estimator.operator_, None, "X"
         if are_images(y):
-            measured, name = self._measurements(X, geometry)[0], "y"
+            measured, name = self.measurements(X, geometry)[0], "y"
             clean = check_images(y, self.estimator, allow_nan=has_missing(operator), name=name)
         else:
             self.check_names(X, self.estimator._geometry_.images)
@@ -160,7 +178,7 @@ class Reader:
 
     def to_compare(self, X: Any, images: Any, geometry: Geometry) -> tuple[Problem, bool]:
         """Return measurements and images that may explain them, and whether they are one alone."""
-        measured, geometry, is_single = self._measurements(X, geometry)
+        measured, geometry, is_single = self.measurements(X, geometry)
         array = check_images(images, self.estimator, name="images")
         array, geometry, _ = self._of_asked_size(array, geometry, name="images")
         source, A = self.source(array, geometry, name="images"), self.estimator._map(geometry)
@@ -301,24 +319,6 @@ class Reader:
         except ValueError:
             return False
         return geometry.measurements.shape == tuple(clean.shape[1:])
-
-    def _measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
-        """Return measurements to restore, how they lie, and whether they are one alone."""
-        self.check_names(X, geometry.measurements)
-        allow_nan = has_missing(self.estimator.operator_)
-        allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
-        X = as_array(X)
-        is_flat = not is_image_shape(geometry.measurements.tensor_shape)
-        is_alone = is_flat and len(getattr(X, "shape", ())) == 1 < len(geometry.images.shape)
-        array = check_images(
-            X[np.newaxis] if is_alone else X,
-            self.estimator,
-            allow_nan=allow_nan,
-            allow_complex=allow_complex,
-        )
-        array, geometry, is_single = self._of_asked_size(array, geometry, measured=True)
-        source = self.source(array, geometry, measured=True, allow_nan=allow_nan)
-        return source, geometry, is_single or is_alone
 
     def _of_asked_size(
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"

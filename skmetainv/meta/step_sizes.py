@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY
 from numbers import Real
+from typing import Any
 
 import torch
 
@@ -59,7 +60,7 @@ class StepSizeRule(ParameterObject):
         """Return the step size of weight `name` in step `k`; past the last one, the last."""
         raise NotImplementedError(f"{type(self).__name__} does not define at.")
 
-    def n_steps(self, alpha: Tensors) -> int | None:
+    def n_steps(self, alpha: Mapping[str, Any]) -> int | None:
         """Return for how many inner steps there are step sizes; None where one serves all."""
         return None
 
@@ -126,7 +127,7 @@ class _LearnedStepSizes(StepSizeRule):
         alpha_k = steps[min(k, len(steps) - 1)]
         return alpha_k.exp() if self.positive else alpha_k
 
-    def n_steps(self, alpha: Tensors) -> int:
+    def n_steps(self, alpha: Mapping[str, Any]) -> int:
         """Return for how many inner steps there are step sizes."""
         return len(next(iter(alpha.values())))
 

@@ -90,7 +90,7 @@ def with_missing(
     """
     geometry = fitted._geometry_
     A = fitted._map(geometry) if operator is None else fitted._other_map(operator, geometry)
-    source = fitted._measurements(X, geometry)[0] if are_images(y) else None
+    source = fitted._reader().measurements(X, geometry)[0] if are_images(y) else None
     start = 0
     for x, z in pairs:
         places = np.arange(start, start + len(x))
