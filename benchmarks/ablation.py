@@ -71,7 +71,7 @@ BASE = {
     "init": Siren(width=64),
     "n_inner": 3,
     "inner_lr": 10.0,
-    "inner_lr_rule": "per_parameter",
+    "algorithm": MAML(step_sizes="per_parameter"),
     "outer_lr": 3e-4,
     "max_epochs": 1,
     "batch_size": 5,
@@ -86,11 +86,13 @@ VARIANTS = {
         "SIREN, MAML, per parameter and step": {},
     },
     "step sizes": {
-        "fixed": {"inner_lr_rule": "fixed"},
-        "one per step": {"inner_lr_rule": "per_step"},
-        "one per layer and step": {"inner_lr_rule": "per_layer"},
-        "per parameter and step, positive": {"inner_lr_rule": PerParameter(positive=True)},
-        "no inner steps": {"n_inner": 0, "inner_lr_rule": "fixed"},
+        "fixed": {"algorithm": MAML(step_sizes="fixed")},
+        "one per step": {"algorithm": MAML(step_sizes="per_step")},
+        "one per layer and step": {"algorithm": MAML(step_sizes="per_layer")},
+        "per parameter and step, positive": {
+            "algorithm": MAML(step_sizes=PerParameter(positive=True))
+        },
+        "no inner steps": {"n_inner": 0, "algorithm": MAML(step_sizes="fixed")},
     },
     "representations": {
         "modulated SIREN, shift": {"init": ModulatedSiren(width=64)},
@@ -110,8 +112,8 @@ VARIANTS = {
         "MAML++ (all steps, annealed)": {
             "algorithm": MAML(step_weights="uniform", anneal_epochs=20)
         },
-        "Reptile": {"algorithm": Reptile(), "inner_lr_rule": "fixed"},
-        "iMAML": {"algorithm": IMAML(), "inner_lr_rule": "fixed"},
+        "Reptile": {"algorithm": Reptile()},
+        "iMAML": {"algorithm": IMAML()},
     },
     "engines": {
         "higher": {"algorithm": MAML(engine="higher")},

@@ -48,7 +48,7 @@ def make_estimator(random_state=0):
         GradientDescent(step_size=0.9),
         init=Siren(width=128),
         inner_lr=3.0,
-        inner_lr_rule="per_parameter",
+        algorithm=MAML(step_sizes="per_parameter"),
         optimizer=Adam(schedule="constant", max_grad_norm=None),
         augment=False,
         max_epochs=15,

@@ -79,11 +79,12 @@ def restore(photographs, others, operator, solvers, seed=0):
     Missing pixels of the measurements are 0, as they are drawn and compared. Fitting to `others`
     trains nothing, for the denoiser is frozen: it takes the shape of an image and tries the solver.
     """
-    estimator = ClassicalReconstructor(operator, noise=NOISE, clip=(0, 1), random_state=seed)
+    estimator = ClassicalReconstructor(operator, noise=NOISE, random_state=seed)
     measured = estimator.simulate(photographs)
     restored = {"measured": np.nan_to_num(measured)}
     for name, solver in solvers.items():
-        restored[name] = estimator.set_params(solver=solver).fit(others).predict(measured)
+        images = estimator.set_params(solver=solver).fit(others).predict(measured)
+        restored[name] = np.clip(images, 0, 1)
     return restored
 
 

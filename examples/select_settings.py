@@ -23,7 +23,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from skmetainv import ClassicalReconstructor, MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
-from skmetainv.meta import InnerLoss
+from skmetainv.meta import MAML, InnerLoss
 from skmetainv.metrics import mse, psnr, ssim
 from skmetainv.model_selection import psnr_scorer
 from skmetainv.operators import GaussianBlur
@@ -55,7 +55,7 @@ def make_estimators(random_state=0):
     }
     ours = MetaInverseSolver(
         init=Siren(width=64, depth=4),
-        inner_lr_rule="per_parameter",
+        algorithm=MAML(step_sizes="per_parameter"),
         inner_loss=InnerLoss(of="result"),  # through the solver: its settings are searched, too
         outer_lr=3e-4,
         optimizer=Adam(schedule="constant"),

@@ -19,7 +19,6 @@ from skmetainv.meta import (
     InnerLoop,
     InnerLoss,
     InnerObjective,
-    PerStep,
     Reptile,
     Task,
     adapt,
@@ -300,7 +299,7 @@ def on_pixels(**options):
             "operator": Inpainting(fraction=0.4),
             "init": PixelGrid(),
             "n_inner": 2,
-            "inner_lr_rule": "fixed",
+            "algorithm": MAML(step_sizes="fixed"),
             "inner_lr": 5.0,
             "optimizer": SGD(schedule="constant", max_grad_norm=None),
             "max_epochs": 1,
@@ -563,7 +562,6 @@ def test_clean_images_may_have_pixels_that_nobody_knows(algorithm):
 
 
 WITHOUT = {
-    "step sizes": ({"inner_lr_rule": "per_step"}, "'inner_lr_rule' parameter must be 'fixed'"),
     "solver": (
         {"solver": GradientDescent(learnable=("step_size",)), "tune_solver": True},
         "'tune_solver' parameter must be False",
@@ -583,7 +581,6 @@ WITHOUT = {
     ("algorithm", "part"),
     [
         ("fomaml", "inner loss"),
-        ("imaml", "step sizes"),
         *(("reptile", part) for part in WITHOUT),
     ],
 )
@@ -601,20 +598,17 @@ def test_what_has_no_gradient_is_refused(algorithm, part):
     [
         *(("maml", part) for part in WITHOUT),
         *(("fomaml", part) for part in WITHOUT if part != "inner loss"),
-        *(("imaml", part) for part in WITHOUT if part != "step sizes"),
+        *(("imaml", part) for part in WITHOUT),
     ],
 )
 def test_what_has_a_gradient_is_learned(algorithm, part):
     options, _ = WITHOUT[part]
     still = on_pixels(algorithm=algorithm, **options).set_params(outer_lr=0.0)
-    if part == "step sizes":
-        still.set_params(inner_lr_rule=PerStep(lr=0.0))
     if part == "inner loss":
         still.set_params(inner_loss=clone(still.inner_loss).set_params(lr=0.0))
     before = still.fit(IMAGES).weights_
     after = on_pixels(algorithm=algorithm, outer_lr=1e-2, **options).fit(IMAGES).weights_
     prefix = {
-        "step sizes": "inner_lr.",
         "solver": "solver.",
         "inner loss": "inner_loss.",
         "encoder": f"init.encoder.{1}.",  # the layers before it see no gradient through its 0

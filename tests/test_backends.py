@@ -9,6 +9,7 @@ from settings import SMALL_FACES
 from sklearn.model_selection import GridSearchCV
 
 from skmetainv import MetaInverseSolver
+from skmetainv.meta import MAML
 from skmetainv.model_selection import psnr_scorer
 from skmetainv.operators import MissingPixels
 from skmetainv.representations import Siren
@@ -25,7 +26,7 @@ def searched(n_jobs=None):
     est = MetaInverseSolver(
         MissingPixels(),
         init=Siren(width=8, depth=3),
-        inner_lr_rule="per_parameter",
+        algorithm=MAML(step_sizes="per_parameter"),
         outer_lr=1e-3,
         max_epochs=2,
         precision="float64",

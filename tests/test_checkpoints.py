@@ -204,7 +204,7 @@ class Loss:
 small = partial(
     settings.small,
     init=Siren(width=4, depth=2),
-    inner_lr_rule="per_parameter",
+    algorithm=MAML(step_sizes="per_parameter"),
     outer_loss=Loss(),
     outer_lr=1e-2,
     tune_solver=False,  # scaling its numbers calls the loss, too
@@ -271,8 +271,8 @@ CASES = {
         small(algorithm=MAML(step_weights="uniform", anneal_epochs=3)),
         LEARNED,
     ),
-    "Reptile": (small(algorithm=Reptile(n_steps=2), inner_lr=0.01, inner_lr_rule="fixed"), LEARNED),
-    "iMAML": (small(algorithm=IMAML(n_cg=2), inner_lr_rule="fixed"), LEARNED),
+    "Reptile": (small(algorithm=Reptile(n_steps=2), inner_lr=0.01), LEARNED),
+    "iMAML": (small(algorithm=IMAML(n_cg=2)), LEARNED),
     "an encoder and a weight of the inner loss": (
         small(
             MissingPixels(),

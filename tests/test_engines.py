@@ -52,22 +52,24 @@ MODULATED = {"width": 6, "depth": 3, "omega_0": 10.0}
 
 # What must be the same whatever runs the inner steps.
 VARIANTS = {
-    **{rule: {"inner_lr_rule": rule} for rule in STEP_SIZE_RULES},
-    "positive": {"inner_lr_rule": PerLayer(positive=True)},
-    "positive_parameter": {"inner_lr_rule": PerParameter(positive=True)},
+    **{rule: {"algorithm": MAML(step_sizes=rule)} for rule in STEP_SIZE_RULES},
+    "positive": {"algorithm": MAML(step_sizes=PerLayer(positive=True))},
+    "positive_parameter": {"algorithm": MAML(step_sizes=PerParameter(positive=True))},
     "fomaml": {"algorithm": "fomaml"},
-    "reptile": {"algorithm": Reptile(n_steps=3), "inner_lr_rule": "fixed", "outer_lr": 0.1},
-    "imaml": {"algorithm": IMAML(prox=0.5), "inner_lr_rule": "fixed"},
+    "reptile": {"algorithm": Reptile(n_steps=3), "outer_lr": 0.1},
+    "imaml": {"algorithm": IMAML(prox=0.5)},
     "all_steps": {"algorithm": MAML(step_weights="uniform", anneal_epochs=2)},
     "modulated": {"init": ModulatedSiren(**MODULATED)},
     "latent": {"init": ModulatedSiren(**MODULATED, modulation="latent", latent_size=2)},
     "reptile_modulated": {
         "init": ModulatedSiren(**MODULATED),
         "algorithm": "reptile",
-        "inner_lr_rule": "fixed",
     },
     "fourier": {"init": FourierMLP(width=6, depth=3, n_frequencies=3)},
-    "pixels": {"init": PixelGrid(residual="adjoint"), "inner_lr_rule": "per_parameter"},
+    "pixels": {
+        "init": PixelGrid(residual="adjoint"),
+        "algorithm": MAML(step_sizes="per_parameter"),
+    },
     "encoder": {"init": Siren(width=6, depth=3, omega_0=10.0, encoder=Encoder(2, depth=1))},
     "encoder_modulated": {
         "init": ModulatedSiren(**MODULATED, residual="adjoint", encoder=Encoder(2, depth=1))
@@ -75,7 +77,6 @@ VARIANTS = {
     "encoder_imaml": {
         "init": ModulatedSiren(**MODULATED, encoder=Encoder(2, depth=1)),
         "algorithm": "imaml",
-        "inner_lr_rule": "fixed",
     },
     "tuned_steps": {
         "solver": GradientDescent(n_iter=2, step_size=[0.7, 0.4]),
@@ -85,7 +86,7 @@ VARIANTS = {
         "operator": GaussianBlur(sigma=0.8),
         "solver": RED(NET, n_iter=2, rho=0.3),
         "tune_solver": True,
-        "inner_lr_rule": "per_parameter",
+        "algorithm": MAML(step_sizes="per_parameter"),
     },
     "tuned_fomaml": {
         "solver": RED(NET, n_iter=1, rho=0.3),
@@ -96,7 +97,6 @@ VARIANTS = {
         "solver": GradientDescent(learnable=("step_size",)),
         "tune_solver": True,
         "algorithm": "imaml",
-        "inner_lr_rule": "fixed",
     },
     "inner_loss": {
         "inner_loss": InnerLoss(
@@ -210,7 +210,7 @@ def test_training_goes_on_with_another_engine():
 
 def test_an_unknown_engine_is_refused():
     with pytest.raises(ValueError, match="'engine' parameter of Reptile must be"):
-        estimator(algorithm=Reptile(engine="torchopt"), inner_lr_rule="fixed").fit(FACES)
+        estimator(algorithm=Reptile(engine="torchopt")).fit(FACES)
 
 
 # ---------------------------------------------------------------------- recomputation
@@ -435,9 +435,8 @@ def test_the_shared_weights_of_a_modulated_siren_do_not_move_in_predict(modulati
     init = ModulatedSiren(**MODULATED, modulation=modulation, latent_size=3)
     est = estimator(
         init=init,
-        inner_lr_rule=rule,
+        algorithm=MAML(step_sizes=rule, engine=engine),
         inner_lr=2.0,
-        algorithm=MAML(engine=engine),
         tune_solver=False,
     ).fit(FACES)
     before = {name: weight.copy() for name, weight in est.weights_.items()}

@@ -28,6 +28,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver, bars
 from skmetainv.denoisers import DnCNN
+from skmetainv.meta import MAML
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import compare, psnr_scorer
 from skmetainv.operators import GaussianBlur, MissingPixels
@@ -342,7 +343,7 @@ def test_the_history_has_an_entry_of_everything_for_every_epoch(make, validated)
 def test_losses_in_the_history_are_means_over_the_images():
     """With learning rates of 0, of what the estimator restores."""
     est = MetaInverseSolver(
-        init=Siren(width=6, depth=2), n_inner=2, inner_lr_rule="fixed", outer_lr=0.0,
+        init=Siren(width=6, depth=2), n_inner=2, algorithm=MAML(step_sizes="fixed"), outer_lr=0.0,
         augment=False, max_epochs=1, batch_size=4, precision="float64", random_state=0,
     )  # fmt: skip
     est.fit(LEARNED)

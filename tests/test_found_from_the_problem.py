@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from skmetainv import LinearReconstructor, MetaInverseSolver, UNetReconstructor
 from skmetainv.denoisers import TotalVariation
 from skmetainv.inputs.splits import cut_off
-from skmetainv.meta import InnerLoss, PerStep, TuneSolver
+from skmetainv.meta import MAML, InnerLoss, PerStep, TuneSolver
 from skmetainv.operators import GaussianBlur, Identity, Inpainting, MissingPixels
 from skmetainv.representations import PixelGrid, Refiner, Siren
 from skmetainv.solvers import (
@@ -27,7 +27,7 @@ from skmetainv.solvers import (
 )
 from skmetainv.training import Adam, EarlyStopping
 
-STILL = {"outer_lr": 0.0, "inner_lr_rule": PerStep(lr=0.0)}
+STILL = {"outer_lr": 0.0, "algorithm": MAML(step_sizes=PerStep(lr=0.0))}
 FACES = SMALL_FACES[:12, 1:7, 1:7]
 NETWORK = small_denoiser().fit(FACES)
 ONE_EPOCH = {"max_epochs": 1, "batch_size": 6, "random_state": 0, "precision": "float64"}
@@ -211,7 +211,12 @@ def test_what_was_found_is_no_change_of_the_parameter():
 @pytest.mark.parametrize("solver", [None, GradientDescent(n_iter=2)])
 def test_inner_losses_of_the_start_are_those_of_the_network_s_image(solver):
     """The history has them; after the last step the solver runs once."""
-    still = {"outer_lr": 0.0, "inner_lr_rule": "fixed", "inner_lr": 0.7, "tune_solver": False}
+    still = {
+        "outer_lr": 0.0,
+        "algorithm": MAML(step_sizes="fixed"),
+        "inner_lr": 0.7,
+        "tune_solver": False,
+    }
     options = PLAIN | still | {"inner_loss": InnerLoss(of="start"), "batch_size": 6}
     with_solver = small(Inpainting(), solver, **options).fit(FACES)
     without = small(Inpainting(), **options).fit(FACES)
@@ -288,7 +293,7 @@ def test_the_weights_of_a_denoiser_stay(tune_solver):
 
 
 def test_reptile_has_no_gradient_for_them():
-    own = {"algorithm": "reptile", "inner_lr_rule": "fixed"}
+    own = {"algorithm": "reptile"}
     est = small(solver=GradientDescent(), **own).fit(FACES)
     assert learned_numbers(est) == set()
 
@@ -394,7 +399,11 @@ def test_a_proximal_term_bends_the_inner_loss_too(proximity):
 
 def test_reptile_s_step_is_that_of_the_loop_it_trains():
     """All weights descend the outer loss there: the step of the data fidelity diverged."""
-    maker = {"init": Siren(width=32, depth=3), "inner_lr_rule": "fixed", "max_epochs": 3}
+    maker = {
+        "init": Siren(width=32, depth=3),
+        "algorithm": MAML(step_sizes="fixed"),
+        "max_epochs": 3,
+    }
     blur = GaussianBlur(sigma=1.6), GradientDescent()
     est = small(*blur, algorithm="reptile", **maker).fit(FACES)
     assert est.inner_lr_ < small(*blur, **maker).fit(FACES).inner_lr_

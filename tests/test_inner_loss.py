@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 
 from skmetainv.denoisers import DnCNN, FunctionDenoiser, TotalVariation
 from skmetainv.losses import L1, L2, as_loss
-from skmetainv.meta import InnerLoop, InnerLoss, adapt, as_inner_loss, as_rule
+from skmetainv.meta import MAML, InnerLoop, InnerLoss, adapt, as_inner_loss, as_rule
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels
 from skmetainv.representations import ModulatedSiren, PixelGrid
 from skmetainv.solvers import GradientDescent
@@ -234,7 +234,12 @@ def test_the_proximal_term_is_half_the_squared_distance(regularized):
 def test_a_great_proximity_holds_the_weights_back():
     """The last of many steps on pixels is the minimiser of the proximal problem, in NumPy."""
     proximity, n = 0.05, 49
-    options = {"init": PixelGrid(), "operator": None, "inner_lr_rule": "fixed", "inner_lr": 5.0}
+    options = {
+        "init": PixelGrid(),
+        "operator": None,
+        "algorithm": MAML(step_sizes="fixed"),
+        "inner_lr": 5.0,
+    }
     loss = InnerLoss(proximity=proximity)
     est = on_faces(**options, inner_loss=loss, n_inner=200, outer_lr=1e-2, max_epochs=1).fit(FACES)
     start = est.weights_["init.image"][0]

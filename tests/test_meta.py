@@ -14,6 +14,7 @@ from torch import nn
 from skmetainv import MetaInverseSolver
 from skmetainv.losses import L2
 from skmetainv.meta import (
+    MAML,
     STEP_SIZE_RULES,
     InnerLoop,
     PerLayer,
@@ -459,7 +460,7 @@ def test_an_estimator_keeps_step_sizes_positive(rule):
 
     def fit(rule, lr):
         own = clone(RULES[rule]) if isinstance(RULES[rule], StepSizeRule) else as_rule(RULES[rule])
-        est = MetaInverseSolver(inner_lr_rule=own.set_params(lr=lr), **options)
+        est = MetaInverseSolver(algorithm=MAML(step_sizes=own.set_params(lr=lr)), **options)
         est.fit(X)
         (learned,) = (v for k, v in est.weights_.items() if k.startswith("inner_lr."))
         return est, learned

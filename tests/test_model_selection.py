@@ -30,7 +30,7 @@ from skmetainv import (
 from skmetainv.datasets import ImageFolder
 from skmetainv.denoisers import DnCNN, FunctionDenoiser
 from skmetainv.losses import LPIPS
-from skmetainv.meta import InnerLoss
+from skmetainv.meta import MAML, InnerLoss
 from skmetainv.metrics import mse, psnr, ssim
 from skmetainv.model_selection import (
     ImageScorer,
@@ -753,13 +753,16 @@ def test_learned_numbers_are_counted():
     solver = RED(denoiser, n_iter=1)
     classical = ClassicalReconstructor(solver=solver).fit(FACES[:3])
     assert n_weights(classical) == n_denoiser
-    meta = small(solver=solver, inner_lr_rule="fixed").fit(FACES[:3])
+    fixed = MAML(step_sizes="fixed")
+    meta = small(solver=solver, algorithm=fixed).fit(FACES[:3])
     n_init = 2 * 8 + 8 + 8 * 8 + 8 + 8 + 1 + 1  # a SIREN and the step size
     assert n_weights(meta) == n_denoiser + n_init
-    tuned = small(solver=solver, inner_lr_rule="fixed", tune_solver=True).fit(FACES[:3])
+    tuned = small(solver=solver, algorithm=fixed, tune_solver=True).fit(FACES[:3])
     assert n_weights(tuned) == n_denoiser + n_init + 1  # the penalty
     assert n_weights(ClassicalReconstructor().fit(FACES[:3])) == 0
-    numbers = small(solver=HQS(denoiser, n_iter=1), inner_lr_rule="fixed", tune_solver="auto")
+    numbers = small(
+        solver=HQS(denoiser, n_iter=1), algorithm=MAML(step_sizes="fixed"), tune_solver="auto"
+    )
     assert n_weights(numbers.fit(FACES[:3])) == n_denoiser + n_init + 1  # the denoiser is no part
 
 
@@ -786,7 +789,7 @@ def test_weights_of_other_libraries_networks_are_counted():
 
 def test_weights_that_solver_and_inner_loss_share_are_counted_once():
     D = FrozenEstimator(DnCNN(depth=2, width=3, max_epochs=1).fit(FACES[:3]))
-    own = {"inner_lr_rule": "fixed", "solver": RED(D, n_iter=1)}
+    own = {"algorithm": MAML(step_sizes="fixed"), "solver": RED(D, n_iter=1)}
     alone = n_weights(small(**own).fit(FACES[:3]))
     assert n_weights(small(**own, inner_loss=InnerLoss(regularizer=D)).fit(FACES[:3])) == alone
 

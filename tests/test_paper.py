@@ -227,11 +227,11 @@ def test_the_paper_s_own_setting():
     assert (meta.solver.n_iter, meta.init.width) == (1, 256)
     step_size = meta.solver.build((3, 9, 9)).step_size
     assert step_size(0, meta.operator.build((3, 9, 9))) == 0.9
-    assert repr(meta.inner_lr_rule) == "PerStep(lr=1e-05)"
+    assert repr(meta.algorithm.step_sizes) == "PerStep(lr=1e-05)"
     red = columns(4, preset, 0, "cpu")["Meta-RED L1"]
     assert (red.solver.n_iter, red.n_inner, red.noise, red.batch_size) == (3, 3, 0.015, 3)
     assert red.tune_solver.part == "all"
-    assert repr(red.inner_lr_rule) == "PerParameter(lr=1e-05)"
+    assert repr(red.algorithm.step_sizes) == "PerParameter(lr=1e-05)"
     assert {name for _, name in PUBLISHED[3]} - {"Meta-RED LPIPS"} == {
         *columns(3, preset, 0, "cpu")
     }

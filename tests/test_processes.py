@@ -20,7 +20,7 @@ from sklearn.model_selection import GridSearchCV
 
 from skmetainv import LinearReconstructor
 from skmetainv.inputs.validation import check_device
-from skmetainv.meta import IMAML, Reptile
+from skmetainv.meta import IMAML, MAML, Reptile
 from skmetainv.operators import MissingPixels
 from skmetainv.representations import Refiner, Siren
 from skmetainv.solvers import HQS, GradientDescent
@@ -37,7 +37,11 @@ LEARNED, HELD_OUT = FACES[:10], FACES[10:]
 
 OWN = {"max_epochs": 5, "batch_size": 3, "precision": "float64"}
 small = partial(
-    settings.small, MissingPixels(), inner_lr_rule="per_parameter", outer_lr=1e-3, **OWN
+    settings.small,
+    MissingPixels(),
+    algorithm=MAML(step_sizes="per_parameter"),
+    outer_lr=1e-3,
+    **OWN,
 )
 small_denoiser = partial(settings.small_denoiser, depth=3, **OWN)
 
@@ -65,11 +69,11 @@ def maml(folder):
 
 
 def reptile(folder):
-    return told(small(algorithm=Reptile(n_steps=3), inner_lr_rule="fixed").fit(LEARNED))
+    return told(small(algorithm=Reptile(n_steps=3)).fit(LEARNED))
 
 
 def imaml(folder):
-    return told(small(algorithm=IMAML(), inner_lr_rule="fixed").fit(LEARNED))
+    return told(small(algorithm=IMAML()).fit(LEARNED))
 
 
 def measured_pairs(folder):

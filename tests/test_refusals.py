@@ -16,7 +16,7 @@ from skmetainv import (
     UnrolledReconstructor,
 )
 from skmetainv.denoisers import DnCNN, FunctionDenoiser, TotalVariation
-from skmetainv.meta import InnerLoss
+from skmetainv.meta import MAML, InnerLoss
 from skmetainv.model_selection import ImageScorer
 from skmetainv.operators import (
     Composition,
@@ -155,7 +155,7 @@ def test_a_denoiser_of_another_kind(value, line):
         ({"optimizer": torch.optim.SGD}, "optimizer='sgd'"),
         ({"optimizer": "rmsprop"}, "{'adam', 'adamw', 'sgd'}"),
         ({"algorithm": "MAML"}, "{'fomaml', 'imaml', 'maml', 'reptile'}.*algorithm='maml'"),
-        ({"inner_lr_rule": "per-step"}, "inner_lr_rule='per_step'"),
+        ({"algorithm": MAML(step_sizes="per-step")}, "step_sizes='per_step'"),
         ({"optimizer": Adam(schedule="cosine annealing")}, "schedule='cosine'"),
         ({"precision": "Float32"}, "{'bfloat16', 'float32', 'float64'}.*precision='float32'"),
         ({"noise": deepinv.physics.GaussianNoise(0.1)}, r"GaussianNoise\(\.\.\.\) of skmetainv"),

@@ -12,6 +12,7 @@ from skmetainv import (
 )
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, TotalVariation
+from skmetainv.meta import MAML
 from skmetainv.metrics import psnr
 from skmetainv.operators import (
     CompressedSensing,
@@ -61,7 +62,7 @@ def test_images_have_the_shape_that_is_asked_for(operator, init):
 
 def test_the_same_field_of_view_is_seen_by_other_pixels():
     """Of 25 x 25 pixels every second one is where one of the 13 x 13 of training is."""
-    est = fitted(Identity(), n_inner=0, inner_lr_rule="fixed")
+    est = fitted(Identity(), n_inner=0, algorithm=MAML(step_sizes="fixed"))
     coarse = est.predict(FACES[:1])
     fine = est.predict(load_faces()[:1], image_shape=(25, 25))
     np.testing.assert_allclose(fine[:, ::2, ::2], coarse, atol=1e-6)

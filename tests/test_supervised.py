@@ -19,6 +19,7 @@ from skmetainv import (
 )
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, TotalVariation
+from skmetainv.meta import MAML
 from skmetainv.metrics import psnr
 from skmetainv.operators import (
     CompressedSensing,
@@ -540,7 +541,7 @@ def test_on_a_gpu_they_learn_the_same(name):
 def test_without_inner_steps_meta_learning_is_the_solver_from_the_network_s_image(name):
     operator, init = GaussianBlur(sigma=0.7), Siren(width=8, depth=3)
     own = {"init": init, "max_epochs": 2, "random_state": 0, "precision": "float64"}
-    own |= {"n_inner": 0, "inner_lr_rule": "fixed", "tune_solver": False}
+    own |= {"n_inner": 0, "algorithm": MAML(step_sizes="fixed"), "tune_solver": False}
     meta = MetaInverseSolver(operator, SOLVERS[name], **own).fit(FACES[:10])
     phi = init.build((1, 9, 9))
     theta = {

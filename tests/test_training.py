@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.arrays import ArraySource, image_layout
 from skmetainv.datasets import load_faces
-from skmetainv.meta import PerStep
+from skmetainv.meta import MAML, PerStep
 from skmetainv.noise import GaussianNoise
 from skmetainv.operators import MissingPixels
 from skmetainv.randomness import (
@@ -536,10 +536,12 @@ def test_the_mean_gradient_of_all_weights_together_is_clipped(max_norm):
 
 def test_an_estimator_s_step_is_clipped():
     """One step of SGD with rates of 1 moves all weights together by the largest norm."""
-    rates = {"outer_lr": 1.0, "inner_lr_rule": PerStep(lr=1.0), "precision": "float64"}
+    rates = {"outer_lr": 1.0, "algorithm": MAML(step_sizes=PerStep(lr=1.0)), "precision": "float64"}
     options = {"max_epochs": 1, "batch_size": 6, **rates}
     start = (
-        small(**options | {"outer_lr": 0.0, "inner_lr_rule": PerStep(lr=0.0)}).fit(FACES).weights_
+        small(**options | {"outer_lr": 0.0, "algorithm": MAML(step_sizes=PerStep(lr=0.0))})
+        .fit(FACES)
+        .weights_
     )
 
     def moved(max_grad_norm):

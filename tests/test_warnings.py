@@ -18,6 +18,7 @@ from torch import nn
 from skmetainv import ClassicalReconstructor, MetaInverseSolver, UNetReconstructor
 from skmetainv.datasets import ImageFolder, load_faces
 from skmetainv.exceptions import InnerStepsWarning, SkippedFilesWarning, WeightsWarning
+from skmetainv.meta import MAML
 from skmetainv.metrics import psnr
 from skmetainv.operators import GaussianBlur, Inpainting
 from skmetainv.representations import Siren
@@ -170,13 +171,13 @@ def schedule_that_is_over(_):
 
 
 def more_inner_steps_than_step_sizes(_):
-    est = meta(inner_lr_rule="per_step").fit(FACES).set_params(n_inner=3)
+    est = meta(algorithm=MAML(step_sizes="per_step")).fit(FACES).set_params(n_inner=3)
     y = est.simulate(FACES)
     return lambda: est.predict(y)
 
 
 def more_inner_steps_in_training(_):
-    est = meta(inner_lr_rule="per_step").fit(FACES).set_params(n_inner=3)
+    est = meta(algorithm=MAML(step_sizes="per_step")).fit(FACES).set_params(n_inner=3)
     return lambda: est.partial_fit(FACES)
 
 

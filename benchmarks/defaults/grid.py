@@ -5,6 +5,7 @@ import numpy as np
 from benchmarks.defaults.methods import learned, literal_line, meta_setting, supervised_setting
 from skmetainv import LinearReconstructor
 from skmetainv.denoisers import DnCNN
+from skmetainv.meta import MAML
 from skmetainv.representations import Refiner, Siren
 from skmetainv.solvers import HQS, RED, ProximalGradient
 from skmetainv.training import Adam
@@ -17,7 +18,6 @@ PAPER = {
     "init": Siren(width=64, depth=3),
     "n_inner": 3,
     "inner_lr": 1.0,
-    "inner_lr_rule": "per_step",
     "outer_lr": 1e-3,
     "max_epochs": 1.0,
     "batch_size": 16,
@@ -45,7 +45,9 @@ def _literal(rng):
         "init": network,
         "n_inner": int(rng.integers(0, 6)),
         "inner_lr": float(10 ** rng.uniform(-1, 1)),
-        "inner_lr_rule": str(rng.choice(["fixed", "per_step", "per_layer", "per_parameter"])),
+        "algorithm": MAML(
+            step_sizes=str(rng.choice(["fixed", "per_step", "per_layer", "per_parameter"]))
+        ),
         "outer_lr": float(3e-4 * 10 ** rng.uniform(0, 1)),
         "max_epochs": float(rng.choice([0.5, 1.0, 2.0])),
         "batch_size": int(rng.choice([8, 16])),

@@ -23,7 +23,7 @@ from skmetainv import (
 )
 from skmetainv.denoisers import DnCNN
 from skmetainv.losses import L2, LPIPS
-from skmetainv.meta import InnerLoss, TuneSolver
+from skmetainv.meta import MAML, InnerLoss, TuneSolver
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels, Operator
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED, GradientDescent
@@ -108,7 +108,7 @@ def _inpainting(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -
     operator = tasks(INPAINTING, preset)[""].operator
     siren = Siren(width=preset.siren_width, depth=5)
     step = GradientDescent(n_iter=1)  # of size 0.9: the norm of a mask is 1
-    own = {**trained, **_ALGORITHM_1, "init": siren, "inner_lr_rule": "per_step"}
+    own = {**trained, **_ALGORITHM_1, "init": siren, "algorithm": MAML(step_sizes="per_step")}
     made = {f"Meta-{m}": MetaInverseSolver(operator, step, n_inner=m, **own) for m in STEPS}
     return {**made, "UNet": UNetReconstructor(operator, **preset.unet, **trained)}
 
@@ -118,7 +118,7 @@ def _missing(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> d
     counts = [task.operator.observed for task in tasks(MISSING, preset).values()]
     operator = MissingPixels(observed=(counts[0], counts[2]))
     siren = Siren(width=preset.siren_width, depth=5)
-    own = {**trained, **_ALGORITHM_1, "init": siren, "inner_lr_rule": "per_parameter"}
+    own = {**trained, **_ALGORITHM_1, "init": siren, "algorithm": MAML(step_sizes="per_parameter")}
     return {
         "Meta": MetaInverseSolver(operator, n_inner=5, **own),
         "UNet": UNetReconstructor(operator, **preset.unet, **trained),
@@ -129,7 +129,7 @@ def _meta_red(
     preset: Preset, trained: Any, D: Any, lpips: Any, *, tune_solver: bool
 ) -> dict[str, Any]:
     task, siren = tasks(DEBLURRING, preset)[""], Siren(width=preset.siren_width, depth=5)
-    own = {**trained, **_ALGORITHM_1, "init": siren, "inner_lr_rule": "per_parameter"}
+    own = {**trained, **_ALGORITHM_1, "init": siren, "algorithm": MAML(step_sizes="per_parameter")}
     own |= {"noise": task.noise, "n_inner": 3}
     own["tune_solver"] = TuneSolver("all") if tune_solver else False
     losses = {"L1": "l1", "L2": "l2"} | ({} if lpips is None else {"LPIPS": lpips})

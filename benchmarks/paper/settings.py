@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from skmetainv.meta import PerParameter, PerStep
+from skmetainv.meta import MAML, PerParameter, PerStep
 from skmetainv.training import Adam
 
 NOISE = 0.015  # "noise level 1.5%", standard deviation in images of [0, 1]
@@ -74,7 +74,9 @@ FULL = Preset(
         (table, "Meta"): {
             "outer_lr": 1e-5,
             "inner_lr": 0.01,
-            "inner_lr_rule": PerStep(lr=1e-5) if table == INPAINTING else PerParameter(lr=1e-5),
+            "algorithm": MAML(
+                step_sizes=PerStep(lr=1e-5) if table == INPAINTING else PerParameter(lr=1e-5)
+            ),
             "inner_loss__fidelity__reduction": "sum",
         }
         for table in (INPAINTING, MISSING, DEBLURRING, TUNED)

@@ -31,17 +31,14 @@ from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
     ALGORITHM_CONSTRAINTS,
     INNER_LOSS_CONSTRAINTS,
-    STEP_SIZE_CONSTRAINTS,
     TUNE_SOLVER_CONSTRAINTS,
     Algorithm,
     InnerLoop,
     InnerLoss,
     MetaLearner,
-    StepSizeRule,
     TuneSolver,
     as_algorithm,
     as_inner_loss,
-    as_rule,
     as_tuning,
     no_solver,
 )
@@ -127,10 +124,6 @@ class MetaInverseSolver(TrainedReconstructor):
         the step that minimises the linearised inner loss along its gradient, but none that
         would let it grow along another direction; the median over 16 images. If no gradient moves
         the image yet, it is 0.01. What was found is `inner_lr_`.
-    inner_lr_rule : {"fixed", "per_step", "per_layer", "per_parameter"} or StepSizeRule, \
-default="per_step"
-        Learn no step size, one per inner step, one per layer and step, or one per parameter and
-        step; ``skmetainv.meta.PerStep(positive=True)`` and its kin keep them positive.
     inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
         What the inner steps descend: a data fidelity (equation 4), see `outer_loss`; or an
         `skmetainv.meta.InnerLoss`, which adds a regulariser or a proximal term.
@@ -139,8 +132,9 @@ default="per_step"
         `skmetainv.losses`, a weighted sum of them (``{"l2": 1.0, "lpips": 0.1}``), or a function
         of two tensors that gives one value per image.
     algorithm : {"maml", "fomaml", "reptile", "imaml"} or Algorithm, default="maml"
-        How the outer gradient is found, see `skmetainv.meta`. Reptile and iMAML find none for step
-        sizes, and so take ``inner_lr_rule="fixed"`` only.
+        How the outer gradient is found, and with MAML how the inner step sizes are learned:
+        ``MAML(step_sizes="per_parameter")`` learns one for each parameter. Reptile and iMAML learn
+        none. See `skmetainv.meta`.
     outer_lr : float, default=1e-4
         Learning rate ``beta`` of ``theta``; a `Refiner` has its own.
     tune_solver : "auto", bool or TuneSolver, default="auto"
@@ -175,7 +169,7 @@ default="per_step"
         Shape of a measurement in the array that `predict` takes.
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
-    operator_, solver_, init_, inner_loss_, inner_lr_rule_, algorithm_ : object
+    operator_, solver_, init_, inner_loss_, algorithm_ : object
         Copies of the parameters that the weights belong to: `predict` and `partial_fit` go by
         them, whatever the parameters are set to since; but another algorithm may go on from the
         weights of one with the same proximal term.
@@ -206,7 +200,6 @@ default="per_step"
     noise: float | Noise = 0.0
     n_inner: int = 3
     inner_lr: float | str = "auto"
-    inner_lr_rule: str | StepSizeRule = "per_step"
     inner_loss: LossLike | InnerLoss = "l2"
     outer_loss: LossLike = "l2"
     algorithm: str | Algorithm = "maml"
@@ -219,7 +212,6 @@ default="per_step"
         "init": [Representation, None],
         "n_inner": [Interval(Integral, 0, None, closed="left")],
         "inner_lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "inner_lr_rule": STEP_SIZE_CONSTRAINTS,
         "inner_loss": INNER_LOSS_CONSTRAINTS,
         "outer_loss": LOSS_CONSTRAINTS,
         "algorithm": ALGORITHM_CONSTRAINTS,
@@ -295,8 +287,8 @@ default="per_step"
     _figures = ("outer_loss", "inner_loss")
 
     def _initialize(self, problem: Problem) -> None:
-        self.inner_lr_rule_ = clone(as_rule(self.inner_lr_rule))
         self.algorithm_ = clone(as_algorithm(self.algorithm))
+        self._rule_ = self.algorithm_.rule
         init, inner_loss = self.init, as_inner_loss(self.inner_loss)
         if init is None:
             init = default_init(self.algorithm_, problem.A, problem.operator)
@@ -326,7 +318,7 @@ default="per_step"
         )
         self.inner_loss_.set_params(of=of)  # a clone would be without the denoiser's fit
         adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
-        alpha = self.inner_lr_rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
+        alpha = self._rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
         self.weights_ = {**self.weights_, **to_numpy(alpha, "inner_lr."), **numbers}
 
     def _found(
@@ -399,7 +391,7 @@ default="per_step"
     ) -> dict[str, Any]:
         """Return what is to be learned beside theta, by the names of `Algorithm.learns`."""
         parts = {
-            "inner_lr": self.inner_lr_rule if self.inner_lr_rule_.learned else None,
+            "inner_lr": self._rule_ if self._rule_.learned else None,
             "inner_loss": tuple(inner_loss.learnable),
             "solver": tuning and self.tune_solver,
             "encoder": getattr(phi, "encoder", None),
@@ -423,12 +415,10 @@ default="per_step"
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         tuning = self._tuning(self.solver_)
         meta = self._meta(problem.geometry, problem.A, tuning)
-        asked = getattr(as_rule(self.inner_lr_rule), "lr", None)
+        asked = getattr(as_algorithm(self.algorithm).rule, "lr", None)
         rates = {
             "init": self.outer_lr,
-            "inner_lr": self.inner_lr_rule_.learning_rate(self.inner_lr_)
-            if asked is None
-            else asked,
+            "inner_lr": self._rule_.learning_rate(self.inner_lr_) if asked is None else asked,
             "inner_loss": as_inner_loss(self.inner_loss).learning_rate(),
             "solver": 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }
@@ -458,7 +448,7 @@ default="per_step"
 
     def _warn_of_inner_steps(self) -> None:
         alpha = {k: v for k, v in self.weights_.items() if k.startswith("inner_lr.")}
-        learned = self.inner_lr_rule_.n_steps(alpha)
+        learned = self._rule_.n_steps(alpha)
         if learned is not None and self.n_inner > learned:
             warn(
                 f"n_inner is {self.n_inner}, but step sizes were learned for {learned} inner "
@@ -510,7 +500,7 @@ default="per_step"
                 phi=phi,
                 f=f,
                 loss=self._placed(loss),
-                step_size=self.inner_lr_rule_,
+                step_size=self._rule_,
                 m=self.n_inner,
                 adapted=phi.adapted,
                 second_order=self.algorithm_.second_order,

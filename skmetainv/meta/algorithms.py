@@ -11,6 +11,7 @@ import torch
 from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop
 from skmetainv.meta.inner_loss import InnerObjective
+from skmetainv.meta.step_sizes import FixedStepSize, StepSizeRule
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import ParameterObject, StrOptions
 
@@ -18,8 +19,8 @@ Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
 
 _WITHOUT_GRADIENT = {
-    "inner_lr": "The 'inner_lr_rule' parameter must be 'fixed' with the algorithm {0}, which has "
-    "no gradient for step sizes. Got {1!r} instead.",
+    "inner_lr": "The step sizes were learned as {1!r} says, and the algorithm {0} has no gradient "
+    "for them: it cannot train these weights further.",
     "inner_loss": "The 'learnable' parameter of InnerLoss must be empty with the algorithm {0}, "
     "which has no gradient for the inner loss.",
     "solver": "The 'tune_solver' parameter must be False with the algorithm {0}, which has no "
@@ -102,6 +103,11 @@ class Algorithm(ParameterObject):
     prox = cast("float | None", None)
     recompute = False
     _parameter_constraints = {"engine": [StrOptions({"native", "higher"})]}
+
+    @property
+    def rule(self) -> StepSizeRule:
+        """How the inner step sizes are learned; here they are not."""
+        return FixedStepSize()
 
     def objective(self, loss: InnerObjective) -> InnerObjective:
         """Return what the inner steps descend, in training and in prediction."""

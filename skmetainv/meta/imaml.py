@@ -49,7 +49,7 @@ class IMAML(Algorithm):
     --------
     >>> from skmetainv import MetaInverseSolver
     >>> from skmetainv.meta import IMAML
-    >>> est = MetaInverseSolver(algorithm=IMAML(prox=2.0), inner_lr_rule="fixed", n_inner=10)
+    >>> est = MetaInverseSolver(algorithm=IMAML(prox=2.0), n_inner=10)
     """
 
     prox: float = 1.0

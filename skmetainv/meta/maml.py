@@ -11,6 +11,7 @@ import numpy as np
 
 from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, Tensors, by_step
+from skmetainv.meta.step_sizes import STEP_SIZE_CONSTRAINTS, StepSizeRule, as_rule
 from skmetainv.parameters import Interval, StrOptions
 
 
@@ -26,6 +27,10 @@ class MAML(Algorithm):
         Take the inner gradients for constants: the outer gradient is then that of the outer loss
         at the adapted weights (FOMAML), at less than half the cost. The weights of an inner loss
         have none then: estimators refuse to learn them.
+    step_sizes : {"fixed", "per_step", "per_layer", "per_parameter"} or StepSizeRule, \
+default="per_step"
+        Learn no step size, one per inner step, one per layer and step, or one per parameter and
+        step (Meta-SGD). ``skmetainv.meta.PerStep(positive=True)`` and its kin keep them positive.
     step_weights : "uniform" or sequence of float, default=None
         Weights of the outer loss after each inner step, one per step and not all 0 (they are
         brought to the sum 1), or all the same; None is the last step alone. MAML++ begins with
@@ -49,11 +54,15 @@ class MAML(Algorithm):
     --------
     >>> from skmetainv import MetaInverseSolver
     >>> from skmetainv.meta import MAML
-    >>> est = MetaInverseSolver(algorithm=MAML(step_weights="uniform", anneal_epochs=5))
+    >>> meta_sgd = MetaInverseSolver(algorithm=MAML(step_sizes="per_parameter"))
+    >>> maml_pp = MetaInverseSolver(
+    ...     algorithm=MAML(step_sizes="per_layer", step_weights="uniform", anneal_epochs=5)
+    ... )
     """
 
     first_order: bool = False
     _: KW_ONLY
+    step_sizes: str | StepSizeRule = "per_step"
     step_weights: str | Sequence[float] | None = None
     anneal_epochs: int | None = None
     recompute: bool = False
@@ -61,6 +70,7 @@ class MAML(Algorithm):
     _parameter_constraints = {
         **Algorithm._parameter_constraints,
         "first_order": ["boolean"],
+        "step_sizes": STEP_SIZE_CONSTRAINTS,
         "step_weights": [StrOptions({"uniform"}), "array-like", None],
         "anneal_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "recompute": ["boolean"],
@@ -76,6 +86,11 @@ class MAML(Algorithm):
         """What it finds gradients of; that of the inner loss is all of second order."""
         learns = super().learns
         return tuple(part for part in learns if part != "inner_loss" or not self.first_order)
+
+    @property
+    def rule(self) -> StepSizeRule:
+        """How the inner step sizes are learned."""
+        return as_rule(self.step_sizes)
 
     def check(self, m: int, learned: Mapping[str, Any]) -> None:
         """Check the hyper-parameters, see `Algorithm.check`."""

@@ -45,7 +45,7 @@ class Reptile(Algorithm):
     --------
     >>> from skmetainv import MetaInverseSolver
     >>> from skmetainv.meta import Reptile
-    >>> est = MetaInverseSolver(algorithm=Reptile(n_steps=8), inner_lr_rule="fixed")
+    >>> est = MetaInverseSolver(algorithm=Reptile(n_steps=8))
     """
 
     n_steps: int | None = None

@@ -29,7 +29,6 @@ from skmetainv.inputs.validation import (
     check_device,
     check_image_shape,
     check_nothing_simulates,
-    check_pair,
     check_range,
 )
 from skmetainv.metrics import mean_over_batches, psnr
@@ -60,8 +59,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
         The largest value of images, or the least and the largest; all values are then taken as
         they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
         uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
-    clip : (float, float), default=None
-        Clip predictions to this range.
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of all draws: of masks and noise, and where something is trained, of its initial
         weights, its batches and how images are augmented.
@@ -71,7 +68,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
     batch_size: int = 16
     image_shape: tuple[int, ...] | None = None
     data_range: float | tuple[float, float] | None = None
-    clip: tuple[float, float] | None = None
     random_state: Any = None
 
     operator = cast("Operator | None", None)
@@ -82,7 +78,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "image_shape": [tuple, list, None],
         "data_range": [Interval(Real, 0, None, closed="neither"), tuple, list, None],
-        "clip": [tuple, list, None],
         "precision": [StrOptions(set(DTYPES))],
         "device": [str, torch.device],
         "random_state": ["random_state", np.random.Generator],
@@ -152,7 +147,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         images = np.empty((len(measurements), *geometry.images.shape), dtype=dtype)
         for indices in batches_of(len(measurements), self.batch_size):
             x = restorer(measurements.read(indices))
-            images[indices] = geometry.images.to_array(self._clipped(x))
+            images[indices] = geometry.images.to_array(x)
         return images
 
     def score(self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> float:
@@ -274,7 +269,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         for indices in batches_of(len(problem), self.batch_size):
             x = problem.clean.read(indices)
             z = restore(problem.measure(x, indices, noisy, seed))
-            yield channels_last(x), channels_last(self._clipped(z))
+            yield channels_last(x), channels_last(z)
 
     @torch.inference_mode(False)
     def simulate(
@@ -396,8 +391,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
         check_range(self.data_range)
         check_image_shape(self.image_shape)
         check_device(self.device)
-        if self.clip is not None:
-            check_pair(self.clip, "clip")
 
     def _without_search(self) -> Self:
         """Return a copy, not fitted, that takes what this one's `fit` searched for as it is."""
@@ -470,6 +463,3 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _reader(self) -> Reader:
         """Return what makes of a user's arrays what the estimator computes with."""
         return Reader(self, self._dtype(), check_device(self.device))
-
-    def _clipped(self, x: torch.Tensor) -> torch.Tensor:
-        return x if self.clip is None else x.clamp(*self.clip)
