@@ -237,7 +237,7 @@ def test_step_weights_go_over_to_the_last_step_alone(epoch, weights):
 
 def test_an_estimator_s_outer_loss_goes_over_to_that_of_the_last_step():
     """With weights that stand still, the history shows which losses were added."""
-    algorithm = MAML(step_weights="uniform", anneal_epochs=2)
+    algorithm = MAML(step_sizes="fixed", step_weights="uniform", anneal_epochs=2)
     options = {"outer_lr": 0.0, "n_inner": 3, "max_epochs": 4}
     est = on_pixels(algorithm=algorithm, **options).fit(IMAGES)
     stages = list(est.staged_predict(IMAGES))[1:]

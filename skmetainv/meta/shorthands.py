@@ -27,5 +27,7 @@ ALGORITHM_CONSTRAINTS = [
 
 
 def as_algorithm(algorithm: str | Algorithm) -> Algorithm:
-    """Return the algorithm that a string is shorthand for; an `Algorithm` is returned as it is."""
-    return _SHORTHANDS[algorithm]() if isinstance(algorithm, str) else algorithm
+    """Return the algorithm that a string is shorthand for; an `Algorithm` is checked."""
+    chosen = _SHORTHANDS[algorithm]() if isinstance(algorithm, str) else algorithm
+    chosen._validate_params()
+    return chosen
