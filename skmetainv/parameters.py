@@ -17,6 +17,7 @@ from numbers import Integral
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -42,6 +43,7 @@ __all__ = [
     "is_function",
     "is_importable",
     "is_integer",
+    "unfrozen",
 ]
 
 
@@ -234,6 +236,13 @@ def check_parameter(
 def is_function(value: Any) -> bool:
     """Whether something can be called, and is no parameter object, of which some can."""
     return callable(value) and not isinstance(value, ParameterObject)
+
+
+def unfrozen(value: Any) -> Any:
+    """Return what a `FrozenEstimator` holds; anything else as it is."""
+    while isinstance(value, FrozenEstimator):
+        value = value.estimator
+    return value
 
 
 def is_integer(value: Any, least: int) -> bool:

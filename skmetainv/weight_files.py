@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from skmetainv.exceptions import WeightsWarning, warn
 
-State = dict[str, torch.Tensor]
+StateDict = dict[str, torch.Tensor]
 Understood = TypeVar("Understood")
 
 # What torch.compile, DataParallel and the like put into names, wherever they wrap.
@@ -30,7 +30,7 @@ class _Network(NamedTuple):
 
     keys: tuple[str, ...]
     prefix: str
-    state: State
+    state: StateDict
 
     @property
     def place(self) -> str:
@@ -56,7 +56,7 @@ def read_weights(
     path: str | PathLike[str],
     owner: str,
     first: Sequence[str],
-    understand: Callable[[State], Understood],
+    understand: Callable[[StateDict], Understood],
     advice: str = "",
 ) -> Understood:
     """Return what a network makes of the weights in a file.
@@ -127,7 +127,7 @@ def read_weights(
     return result
 
 
-def check_state(state: State, expected: Mapping[str, torch.Tensor]) -> None:
+def check_state(state: StateDict, expected: Mapping[str, torch.Tensor]) -> None:
     """Raise unless the names and shapes of weights are those of a network.
 
     Parameters
@@ -171,7 +171,7 @@ def _content(path: str) -> Any:
         raise ValueError(_unreadable(path, head, safetensors, error)) from error
 
 
-def _nested(state: State) -> dict[str, Any]:
+def _nested(state: StateDict) -> dict[str, Any]:
     """Return tensors in the dictionaries that "kind/name" stands for in checkpoints of `fit`."""
     content: dict[str, Any] = {}
     for key, tensor in state.items():
@@ -206,7 +206,9 @@ def _unreadable(path: str, head: bytes, safetensors: bool, error: Exception) -> 
     return f"{path} is not a file of tensors, or is damaged: {reason}"
 
 
-def _tables(content: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], State]]:
+def _tables(
+    content: Any, keys: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], StateDict]]:
     """Iterate over all dictionaries of tensors, each with the keys under which it is."""
     if not isinstance(content, Mapping):
         return
@@ -218,7 +220,7 @@ def _tables(content: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
         yield from _tables(value, (*keys, key))
 
 
-def _networks(keys: tuple[str, ...], table: State, first: Sequence[str]) -> Iterator[_Network]:
+def _networks(keys: tuple[str, ...], table: StateDict, first: Sequence[str]) -> Iterator[_Network]:
     """Iterate over what may be networks, by the names that each has."""
     prefixes = {
         _prefix(name, known): None  # a set in order
@@ -244,13 +246,13 @@ def _prefix(name: str, known: str) -> str:
     return "".join(f"{part}." for part in parts)
 
 
-def _unwrapped(table: State) -> State:
+def _unwrapped(table: StateDict) -> StateDict:
     """Return tensors under names without what wrappers put there, unless these would collide."""
     plain = {_plain(name): tensor for name, tensor in table.items()}
     return plain if len(plain) == len(table) else table
 
 
-def _check_numbers(state: State) -> None:
+def _check_numbers(state: StateDict) -> None:
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):
             continue
@@ -281,7 +283,7 @@ def _choice(
     )
 
 
-def _left_out(network: _Network, fitting: list[_Network], table: State) -> list[str]:
+def _left_out(network: _Network, fitting: list[_Network], table: StateDict) -> list[str]:
     """Return the names of weights beside a network that are of no other that fits, either."""
     prefixes = tuple(other.prefix for other in fitting if other.keys == network.keys)
     return [
@@ -292,7 +294,7 @@ def _left_out(network: _Network, fitting: list[_Network], table: State) -> list[
 
 
 def _unknown_names(
-    path: str, owner: str, tables: list[tuple[tuple[str, ...], State]], first: Sequence[str]
+    path: str, owner: str, tables: list[tuple[tuple[str, ...], StateDict]], first: Sequence[str]
 ) -> str:
     """Return what a file holds instead of known names, and the line that renames them."""
     keys, table = max(tables, key=lambda pair: len(pair[1]))

@@ -28,7 +28,7 @@ from skmetainv.arrays.views import (
     pairs_of,
     taken,
 )
-from skmetainv.arrays.weights import to_numpy, to_tensors
+from skmetainv.arrays.weights import Tensors, to_numpy, to_tensors
 
 __all__ = [
     "ArraySource",
@@ -38,6 +38,7 @@ __all__ = [
     "Sequence",
     "Single",
     "Subset",
+    "Tensors",
     "as_array",
     "channels_last",
     "channels_last_order",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 import torch
 
+#: Tensors by name.
+Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
-def to_numpy(tensors: Mapping[str, torch.Tensor], prefix: str = "") -> dict[str, np.ndarray]:
+
+def to_numpy(tensors: Tensors, prefix: str = "") -> dict[str, np.ndarray]:
     """Return copies of named tensors as arrays, `prefix` before their names."""
     return {prefix + name: t.detach().cpu().numpy().copy() for name, t in tensors.items()}
 

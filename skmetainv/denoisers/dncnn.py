@@ -18,7 +18,7 @@ from skmetainv.denoisers.spectral import limit_norm
 from skmetainv.denoisers.stacks import Convolution, read_stack
 from skmetainv.parameters import Interval
 from skmetainv.reconstruction.tiles import extent
-from skmetainv.weight_files import State
+from skmetainv.weight_files import StateDict
 
 # What batch normalisation adds to variances in the code of KAIR and of DnCNN's authors, and in that
 # of DnCNN-PyTorch, whose first convolution has no bias.
@@ -168,7 +168,7 @@ class DnCNN(LearnedDenoiser):
                 if isinstance(layer, nn.Conv2d):
                     limit_norm(layer.weight, self.spectral_norm)
 
-    def _published(self, state: State) -> Published:
+    def _published(self, state: StateDict) -> Published:
         theirs = _is_of_deepinverse(state)
         stack = read_stack(_as_sequential(state) if theirs else state, _eps(state))
         n_in, channels = stack[0].weight.shape[1], len(stack[-1].bias)
@@ -187,11 +187,11 @@ class DnCNN(LearnedDenoiser):
         return Published(_named(stack), channels, decided)
 
 
-def _is_of_deepinverse(state: State) -> bool:
+def _is_of_deepinverse(state: StateDict) -> bool:
     return "in_conv.weight" in state
 
 
-def _as_sequential(state: State) -> State:
+def _as_sequential(state: StateDict) -> StateDict:
     """Return the weights of DeepInverse's network under KAIR's names."""
     n_between = len({name.split(".")[1] for name in state if name.startswith("conv_list.")})
     places = {f"conv_list.{i}": 2 * (i + 1) for i in range(n_between)}
@@ -203,7 +203,7 @@ def _as_sequential(state: State) -> State:
     }
 
 
-def _eps(state: State) -> float:
+def _eps(state: StateDict) -> float:
     """Return what batch normalisation has added to the variance, which names tell."""
     unbiased = "dncnn.0.weight" in state and "dncnn.0.bias" not in state
     return _DNCNN_PYTORCH_EPS if unbiased else _KAIR_EPS
@@ -226,8 +226,8 @@ def _gives_the_image(stack: list[Convolution]) -> bool:
     return True
 
 
-def _named(stack: list[Convolution]) -> State:
-    named: State = {}
+def _named(stack: list[Convolution]) -> StateDict:
+    named: StateDict = {}
     for i, (weight, bias) in enumerate(stack):
         named |= {f"model.{2 * i}.weight": weight, f"model.{2 * i}.bias": bias}
     return named

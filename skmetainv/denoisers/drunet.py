@@ -18,7 +18,7 @@ from skmetainv.denoisers.published import Published
 from skmetainv.losses import LossLike
 from skmetainv.parameters import Interval
 from skmetainv.reconstruction.tiles import extent
-from skmetainv.weight_files import State
+from skmetainv.weight_files import StateDict
 
 # Scales of the network: height and width are filled up to multiples of 8.
 _N_SCALES = 4
@@ -112,7 +112,7 @@ class DRUNet(LearnedDenoiser):
     def _network(self, channels: int, **architecture: Any) -> Network:
         return _DRUNet(channels, **architecture)
 
-    def _published(self, state: State) -> Published:
+    def _published(self, state: StateDict) -> Published:
         if any(name.endswith("running_var") for name in state):
             raise ValueError(
                 "they have batch normalisation, which cannot be merged into convolutions without "

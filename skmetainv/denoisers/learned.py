@@ -37,7 +37,7 @@ from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
 from skmetainv.reconstruction.restorer import Restore, Restorer
 from skmetainv.reconstruction.tiles import Tiles, as_tiles
 from skmetainv.training import Batches, NoisyPatches, TrainingLoop
-from skmetainv.weight_files import State, check_state, read_weights
+from skmetainv.weight_files import StateDict, check_state, read_weights
 
 # Learning rates, from the beginning and from weights that were trained before.
 _LR, _FINE_TUNING_LR = 1e-3, 1e-4
@@ -104,7 +104,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         """
 
     @abstractmethod
-    def _published(self, state: State) -> Published:
+    def _published(self, state: StateDict) -> Published:
         """Return what the weights of a file are in `_network`, or raise with what does not fit."""
 
     def _constrain(self, network: nn.Module) -> None:
@@ -464,11 +464,11 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         self._constrain(network)
         return to_numpy(network.to(self._dtype()).state_dict()), architecture
 
-    def _read(self, path: str | PathLike[str], channels: int) -> tuple[State, dict[str, Any]]:
+    def _read(self, path: str | PathLike[str], channels: int) -> tuple[StateDict, dict[str, Any]]:
         """Return the weights of a file, and the parameters of their network."""
         given = {name: getattr(self, name) for name in self._architecture}
 
-        def understand(state: State) -> tuple[State, dict[str, Any]]:
+        def understand(state: StateDict) -> tuple[StateDict, dict[str, Any]]:
             published = self._published(state)
             check_architecture(published.architecture, given)
             check_channels(published.channels, channels)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from skmetainv.weight_files import State
+from skmetainv.weight_files import StateDict
 
 
 class Published(NamedTuple):
     """Weights of a file, as a network understands them."""
 
-    state: State
+    state: StateDict
     """The weights, under the names of the library's network."""
     channels: int
     """Channels of the images that they are for."""

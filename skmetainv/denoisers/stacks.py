@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils import fuse_conv_bn_weights
 
 from skmetainv.exceptions import WeightsWarning, warn
-from skmetainv.weight_files import State
+from skmetainv.weight_files import StateDict
 
 _CONVOLUTION = {"weight", "bias"}
 _BATCH_NORMALISATION = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
@@ -26,7 +26,7 @@ class Convolution(NamedTuple):
     bias: torch.Tensor
 
 
-def read_stack(state: State, eps: float) -> list[Convolution]:
+def read_stack(state: StateDict, eps: float) -> list[Convolution]:
     """Return the convolutions of a `torch.nn.Sequential` with ReLU between them.
 
     Batch normalisation (as in evaluation) directly after a convolution is merged into it::
@@ -86,8 +86,8 @@ def read_stack(state: State, eps: float) -> list[Convolution]:
     return stack
 
 
-def _layers(state: State) -> dict[int, tuple[str, State]]:
-    layers: dict[int, tuple[str, State]] = {}
+def _layers(state: StateDict) -> dict[int, tuple[str, StateDict]]:
+    layers: dict[int, tuple[str, StateDict]] = {}
     for name, tensor in state.items():
         layer, _, part = name.rpartition(".")
         number = re.fullmatch(r"\w+\.(\d+)", layer)
@@ -97,11 +97,11 @@ def _layers(state: State) -> dict[int, tuple[str, State]]:
     return layers
 
 
-def _is_convolution(layer: State) -> bool:
+def _is_convolution(layer: StateDict) -> bool:
     return "weight" in layer and layer["weight"].ndim == 4 and layer.keys() <= _CONVOLUTION
 
 
-def _convolution(name: str, layer: State, before: list[Convolution]) -> Convolution:
+def _convolution(name: str, layer: StateDict, before: list[Convolution]) -> Convolution:
     weight = layer["weight"].double()
     n_in = before[-1].weight.shape[0] if before else weight.shape[1]
     if weight.shape[1:] != (n_in, 3, 3):
@@ -114,7 +114,7 @@ def _convolution(name: str, layer: State, before: list[Convolution]) -> Convolut
     return Convolution(weight, bias)
 
 
-def _merged(name: str, convolution: Convolution, layer: State, eps: float) -> Convolution:
+def _merged(name: str, convolution: Convolution, layer: StateDict, eps: float) -> Convolution:
     """Return the convolution that does what one and batch normalisation do."""
     parts = ("running_mean", "running_var", "weight", "bias")
     values = {part: layer[part].double() for part in parts if part in layer}

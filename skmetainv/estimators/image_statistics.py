@@ -11,6 +11,8 @@ import torch
 from sklearn.decomposition import IncrementalPCA
 from torch import nn
 
+from skmetainv.operators.maps.bases import cosine_matrix
+
 # The mean variance counts as so many values of a pixel's own, and the mean power of similar
 # frequencies as so many of a frequency's own: few images tell little of single ones.
 _VARIANCE_PRIOR, _POWER_PRIOR = 10, 5
@@ -149,14 +151,6 @@ class Covariance(nn.Module):
         typical = self.scale.square().mean()
         others = self.shrinkage * self.deviation.square() * typical * response
         return torch.cat([first, others.flatten()])
-
-
-def cosine_matrix(n: int) -> np.ndarray:
-    """Return the matrix of the orthonormal cosine transform (DCT-II) of `n` values."""
-    k, i = np.arange(n)[:, None], np.arange(n)
-    matrix = math.sqrt(2 / n) * np.cos(np.pi * k * (i + 0.5) / n)
-    matrix[0] = math.sqrt(1 / n)
-    return matrix
 
 
 def learn_statistics(

@@ -17,6 +17,7 @@ from skmetainv.exceptions import warn
 from skmetainv.inputs import Problem
 from skmetainv.inputs.splits import split_in_folds
 from skmetainv.inputs.validation import check_device
+from skmetainv.parameters import unfrozen
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.representations import Representation
@@ -27,11 +28,9 @@ _N_FOLDS = 5
 
 def residual_of(init: Representation) -> Reconstructor | None:
     """Return the estimator whose images a representation is added to; None without one."""
-    residual = getattr(init, "residual", None)
+    residual = unfrozen(getattr(init, "residual", None))
     if residual is None or isinstance(residual, str):
         return None
-    while isinstance(residual, FrozenEstimator):
-        residual = residual.estimator
     if not isinstance(residual, Reconstructor):
         raise ValueError(
             f"The 'residual' parameter of {type(init).__name__} must be an estimator that restores "

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from skmetainv.losses.base import Criterion, Loss, check_images, filled
 from skmetainv.parameters import StrOptions
-from skmetainv.weight_files import State, check_state, read_weights
+from skmetainv.weight_files import StateDict, check_state, read_weights
 
 # The least side of an image of which every feature map has a pixel: found by trying sides from 1
 # on, which `tests/test_losses.py` repeats.
@@ -143,7 +143,7 @@ def _network(net: str, path: str) -> Any:
     expected = network.net.state_dict()
     names = {own: "features." + own.partition(".")[2] for own in expected}
 
-    def understand(state: State) -> State:
+    def understand(state: StateDict) -> StateDict:
         features = {k: v for k, v in state.items() if k.startswith("features.")}
         check_state(features, {names[own]: like for own, like in expected.items()})
         return {own: features[name] for own, name in names.items()}

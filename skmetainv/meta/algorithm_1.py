@@ -1,18 +1,17 @@
 """Algorithm 1 of the paper: adapt the weights of the start to one measurement."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.meta.inner_loss import InnerObjective
 from skmetainv.meta.recomputation import recomputed
 from skmetainv.meta.step_sizes import StepSizeRule
 from skmetainv.operators import DataTerm
 from skmetainv.representations import ImageModule
-
-Tensors = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)

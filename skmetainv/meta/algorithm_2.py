@@ -1,16 +1,13 @@
 """Algorithm 2 of the paper: learn the weights that Algorithm 1 starts from."""
 
-from collections.abc import Mapping
-
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.meta.algorithms import Adapt, Algorithm, Task
 from skmetainv.operators import ForwardMap
 from skmetainv.training import TrainingLoop
-
-Tensors = Mapping[str, torch.Tensor]
 
 
 def meta_learn(

@@ -8,15 +8,13 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias, cast
 
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop
 from skmetainv.meta.inner_loss import InnerObjective
 from skmetainv.meta.step_sizes import FixedStepSize, StepSizeRule
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import ParameterObject, StrOptions
-
-Tensors: TypeAlias = Mapping[str, torch.Tensor]
-
 
 _WITHOUT_GRADIENT = {
     "inner_lr": "The step sizes were learned as {1!r} says, and the algorithm {0} has no gradient "

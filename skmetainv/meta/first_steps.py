@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.operators import DataTerm
-
-Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
 # An inner loss below this is rounding: losses are in units of the data range.
 _NO_MISFIT = 1e-9

@@ -1,16 +1,15 @@
 """Algorithm 1 on the `higher` library, to check our own against (Grefenstette et al., 2019)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from skmetainv.arrays import Tensors
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, Stages
 from skmetainv.operators import DataTerm
 from skmetainv.representations import ImageModule
-
-Tensors = Mapping[str, torch.Tensor]
 
 
 def adapt_with_higher(

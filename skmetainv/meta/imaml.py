@@ -7,8 +7,9 @@ from numbers import Integral, Real
 
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.meta.algorithm_1 import InnerLoop
-from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, Tensors, by_step
+from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, by_step
 from skmetainv.meta.inner_loss import InnerObjective, Proximal
 from skmetainv.operators.maps.normal_equations import begin, update
 from skmetainv.parameters import Interval

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
+from skmetainv.arrays import Tensors
 from skmetainv.denoisers import Denoiser
 from skmetainv.denoisers.differences import gradient
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike, as_loss
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import Interval, ParameterObject, StrOptions
+from skmetainv.parameters import Interval, ParameterObject, StrOptions, unfrozen
 from skmetainv.solvers.schedules import Schedule
-
-Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
 # Differences of this share of the data range count as edges in total variation.
 _TV_SMOOTHING = 1e-3
@@ -138,11 +136,9 @@ class InnerLoss(ParameterObject):
         return _LOGARITHM_LR if self.lr is None else self.lr
 
     def _regularizer(self, image_shape: tuple[int, ...], data_range: tuple[float, float]) -> Any:
-        chosen = self.regularizer
+        chosen = unfrozen(self.regularizer)
         if isinstance(chosen, str):
             return _TotalVariation(data_range[1] - data_range[0])
-        while isinstance(chosen, FrozenEstimator):
-            chosen = chosen.estimator
         if not isinstance(chosen, Denoiser):
             raise ValueError(
                 "The 'regularizer' parameter of InnerLoss must be None, 'tv', a Denoiser, or one "

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import InnerLoop, adapt
 from skmetainv.meta.algorithm_2 import meta_learn
@@ -19,8 +20,6 @@ from skmetainv.reconstruction.chunks import equal_chunks, images_at_once
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.solvers.schedules import Numbers, scale_numbers
 from skmetainv.training import TrainingLoop
-
-Tensors = Mapping[str, torch.Tensor]
 
 # Algorithm 1 by the name of its engine.
 _ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}

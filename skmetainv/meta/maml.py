@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from skmetainv.arrays import Tensors
 from skmetainv.meta.algorithm_1 import InnerLoop
-from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, Tensors, by_step
+from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, by_step
 from skmetainv.meta.step_sizes import STEP_SIZE_CONSTRAINTS, StepSizeRule, as_rule
 from skmetainv.parameters import Interval, StrOptions
 

@@ -7,8 +7,9 @@ from dataclasses import KW_ONLY, replace
 from numbers import Integral, Real
 from typing import Any
 
+from skmetainv.arrays import Tensors
 from skmetainv.meta.algorithm_1 import InnerLoop
-from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, Tensors, by_step
+from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, by_step
 from skmetainv.meta.step_sizes import FixedStepSize
 from skmetainv.parameters import Interval
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
-
-Tensors = Mapping[str, torch.Tensor]
 
 
 class StepSizeRule(ParameterObject):

@@ -21,8 +21,8 @@ from skmetainv.reconstruction import Reconstructor
 
 _CONSTRAINTS = [StrOptions({"missing"}), "array-like", None]
 
-#: Batches of clean and restored images, and perhaps of masks.
-Batches: TypeAlias = Iterable[tuple[np.ndarray, ...]]
+#: ScoredBatches of clean and restored images, and perhaps of masks.
+ScoredBatches: TypeAlias = Iterable[tuple[np.ndarray, ...]]
 
 
 def check_mask(mask: Any, metrics: Mapping[str, Metric], owner: str) -> None:
@@ -45,7 +45,7 @@ def is_missing(mask: Any) -> bool:
     return isinstance(mask, str)
 
 
-def with_mask(pairs: Batches, mask: Any) -> Iterator[tuple[np.ndarray, ...]]:
+def with_mask(pairs: ScoredBatches, mask: Any) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield batches of clean and restored images, each with its part of a user's mask.
 
     Parameters
@@ -71,7 +71,12 @@ def with_mask(pairs: Batches, mask: Any) -> Iterator[tuple[np.ndarray, ...]]:
 
 
 def with_missing(
-    pairs: Batches, fitted: Reconstructor, X: Any, y: Any, operator: Operator | None, seed: int
+    pairs: ScoredBatches,
+    fitted: Reconstructor,
+    X: Any,
+    y: Any,
+    operator: Operator | None,
+    seed: int,
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Yield batches of clean and restored images, each with the mask of what was missing.
 
@@ -112,7 +117,7 @@ def check_leaves_out(A: ForwardMap, operator: Operator) -> None:
         )
 
 
-def with_something_missing(batches: Batches) -> list[tuple[np.ndarray, ...]]:
+def with_something_missing(batches: ScoredBatches) -> list[tuple[np.ndarray, ...]]:
     """Return batches without the images of which nothing is missing.
 
     Raises

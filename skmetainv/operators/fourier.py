@@ -79,7 +79,7 @@ class _Undersampling(Operator):
         """Return what is sampled, the zero frequency in the middle."""
         size = image_shape[1:]
         if not isinstance(self.pattern, str):
-            mask = _given_mask(check_numbers(self.pattern, "pattern", self), size)
+            mask = _checked_pattern(check_numbers(self.pattern, "pattern", self), size)
             check_size(self, "pattern", mask.shape, image_shape)
             return mask
         if self.pattern == "radial":
@@ -184,7 +184,8 @@ class MultiCoilMRI(_Undersampling):
         return CoilMap(image_shape, torch.from_numpy(maps), observed)
 
 
-def _given_mask(mask: np.ndarray, size: Shape) -> np.ndarray:
+def _checked_pattern(mask: np.ndarray, size: Shape) -> np.ndarray:
+    """Return a user's pattern as an array of its own."""
     if mask.dtype != bool or mask.ndim != 2 or not mask.any():
         raise ValueError(
             "The 'pattern' parameter must be 'cartesian', 'radial', 'random' or a boolean array "

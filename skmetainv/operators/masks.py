@@ -70,7 +70,7 @@ class Inpainting(Operator):
             mask = check_numbers(self.mask, "mask", self)
             if mask.dtype == bool and mask.ndim == 2 and mask.any() and len(image_shape) > 2:
                 check_size(self, "mask", mask.shape, image_shape)
-            mask = _given_mask(mask, image_shape)
+            mask = _checked_mask(mask, image_shape)
         elif len(image_shape) < 3:
             raise ValueError(
                 f"Inpainting(mask={self.mask!r}) leaves out a box of an image, and these "
@@ -232,7 +232,7 @@ def _box_mask(size: Shape, box: Any) -> np.ndarray:
     )
 
 
-def _given_mask(mask: np.ndarray, image_shape: Shape) -> np.ndarray:
+def _checked_mask(mask: np.ndarray, image_shape: Shape) -> np.ndarray:
     """Return a user's mask as (channels or 1, height, width)."""
     if len(image_shape) < 3:
         shapes = [tuple(image_shape[:1])]

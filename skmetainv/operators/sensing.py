@@ -11,10 +11,9 @@ import numpy as np
 import scipy.fft
 import scipy.linalg
 import torch
-from numpy.typing import NDArray
 
 from skmetainv.operators.maps.base import LinearMap, Shape
-from skmetainv.operators.maps.bases import Basis
+from skmetainv.operators.maps.bases import Basis, cosine_matrix
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.matrices import dense_map
 from skmetainv.operators.maps.separable import AxisMatrices
@@ -152,12 +151,6 @@ class SubsampledTransformMap(DiagonalGramMap):
         coefficients = y.new_zeros(len(y), math.prod(self.image_shape))
         coefficients = coefficients.index_copy(1, self.rows, y).reshape(-1, *self.image_shape)
         return self.signs * self.transform.transposed(coefficients)
-
-
-def cosine_matrix(n: int) -> NDArray[np.float64]:
-    """Return the orthonormal discrete cosine transform of type II."""
-    matrix: NDArray[np.float64] = scipy.fft.dct(np.eye(n), axis=0, norm="ortho")
-    return matrix
 
 
 def hadamard_matrix(n: int) -> np.ndarray:

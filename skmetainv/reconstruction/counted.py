@@ -10,6 +10,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from skmetainv.parameters import unfrozen
+
 
 class Counted:
     """An estimator whose learned numbers are counted."""
@@ -40,9 +42,7 @@ class Counted:
                 kept.append(getattr(part, "weights_", {}))
             elif isinstance(part, nn.Module):
                 kept.append(dict(part.named_parameters()))
-        start = getattr(fitted.get("init_"), "residual", None)
-        while isinstance(start, FrozenEstimator):
-            start = start.estimator
+        start = unfrozen(getattr(fitted.get("init_"), "residual", None))
         of_start = start.n_weights_ if isinstance(start, Counted) else 0
         return of_start + sum(math.prod(w.shape) for weights in kept for w in weights.values())
 

@@ -84,7 +84,7 @@ class Trained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Call:
+class FitCall:
     """What one call of `fit` or `partial_fit` asks of training."""
 
     held_out: tuple[Any, Any]
@@ -240,7 +240,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         several processes train together, nothing is kept but the checkpoint that was written last.
         """
         resumes = self.warm_start and hasattr(self, "weights_")
-        return self._train(X, y, Call((X_val, y_val), groups, resumes, is_partial=False))
+        return self._train(X, y, FitCall((X_val, y_val), groups, resumes, is_partial=False))
 
     @available_if(_without_early_stopping)
     def partial_fit(
@@ -281,9 +281,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             As in `fit`.
         """
         resumes = hasattr(self, "weights_")
-        return self._train(X, y, Call((X_val, y_val), groups, resumes, is_partial=True))
+        return self._train(X, y, FitCall((X_val, y_val), groups, resumes, is_partial=True))
 
-    def _train(self, X: Any, y: Any, call: Call) -> Self:
+    def _train(self, X: Any, y: Any, call: FitCall) -> Self:
         interrupts: list[KeyboardInterrupt] = []
         try:
             with self._fitting(X, y, resumes=call.resumes) as (fitted, problem):
@@ -310,7 +310,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _trained(
         self,
         problem: Problem,
-        call: Call,
+        call: FitCall,
         estimator: Self,
         interrupts: list[KeyboardInterrupt],
     ) -> Trained:
@@ -369,13 +369,13 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         self._optimizer_state_ = {}
         self._initialize(problem)
 
-    def _check_agreement(self, problems: list[Problem], call: Call) -> None:
+    def _check_agreement(self, problems: list[Problem], call: FitCall) -> None:
         """Raise if several processes that train together were given different things."""
         if rank_and_size()[1] > 1:
             data = data_identity(problems, {}, whole=False)
             check_agreement(outline(self, 1 if call.is_partial else self.max_epochs) | data)
 
-    def _keeper(self, problems: list[Problem], call: Call) -> Keeper | None:
+    def _keeper(self, problems: list[Problem], call: FitCall) -> Keeper | None:
         """Return what writes checkpoints, and has read the one that there may be."""
         if self.checkpoint is None or call.is_partial:
             return None
@@ -384,7 +384,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             lambda: chosen.build(parameter_identity(self) | data_identity(problems, weights))
         )
 
-    def _common_seed(self, keeper: Keeper | None, call: Call) -> int:
+    def _common_seed(self, keeper: Keeper | None, call: FitCall) -> int:
         """Return the seed: of the checkpoint, of earlier training, or a new one."""
         new = self._seed_ if call.resumes else integer_seed(self.random_state)
         seed = told_by_first(lambda: new)
@@ -423,7 +423,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         self,
         learner: Learner,
         batches: Batches,
-        call: Call,
+        call: FitCall,
         stopping: EarlyStopping | None,
         keeper: Keeper | None,
     ) -> TrainingLoop:

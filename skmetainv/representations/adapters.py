@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from skmetainv.arrays import Tensors
 from skmetainv.parameters import Function
-from skmetainv.representations.base import ImageModule, Weights
+from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import (
     ConditionedModule,
     ConditionedRepresentation,
@@ -124,7 +125,7 @@ class _ModuleImage(ConditionedModule):
         module = self._made(seed=int(generator.integers(2**63)))
         return {name: weight.detach() for name, weight in module.named_parameters()}
 
-    def image(self, weights: Weights, features: torch.Tensor | None) -> torch.Tensor:
+    def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
         own = {name: weights[name] for name in self.n_axes}
         stacked = {name: 0 if own[name].ndim > n else None for name, n in self.n_axes.items()}
         if any(axis is not None for axis in stacked.values()):
@@ -133,7 +134,7 @@ class _ModuleImage(ConditionedModule):
             images = self._one_image(own)[None]
         return with_features(images, features)
 
-    def _one_image(self, weights: Weights) -> torch.Tensor:
+    def _one_image(self, weights: Tensors) -> torch.Tensor:
         """Return the image of one set of weights, (channels, height, width)."""
         state = dict(weights)
         state |= {name: self.get_buffer(f"buffer_{i}") for i, name in enumerate(self.buffer_names)}

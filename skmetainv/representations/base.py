@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from skmetainv.arrays import Tensors
 from skmetainv.operators import DataTerm
 from skmetainv.operators.maps.base import check_double
 from skmetainv.parameters import ParameterObject, check_built, described, is_function
-
-Weights = Mapping[str, torch.Tensor]
 
 
 class Representation(ParameterObject):
@@ -130,7 +129,7 @@ class ImageModule(nn.Module):
     autocasts: bool = True
     own_rates: Mapping[str, float] = MappingProxyType({})
 
-    def __call__(self, weights: Weights, condition: Any = None) -> torch.Tensor:
+    def __call__(self, weights: Tensors, condition: Any = None) -> torch.Tensor:
         """Return what `forward` gives, if it is a batch of images.
 
         Raises
@@ -150,7 +149,7 @@ class ImageModule(nn.Module):
         """Return weights to begin training with, in float64, by name."""
         raise NotImplementedError(f"{type(self).__name__} does not define initial_weights.")
 
-    def condition(self, weights: Weights, data: DataTerm) -> Any:
+    def condition(self, weights: Tensors, data: DataTerm) -> Any:
         """Return what the images depend on of the measurement, None where they do not.
 
         It is computed once, before the first inner step, with the weights shared by all images.
@@ -169,7 +168,7 @@ class ImageModule(nn.Module):
         """
         return None
 
-    def forward(self, weights: Weights, condition: Any = None) -> torch.Tensor:
+    def forward(self, weights: Tensors, condition: Any = None) -> torch.Tensor:
         """Return the images ``phi`` of `weights`.
 
         Parameters

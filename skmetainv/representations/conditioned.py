@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import HasMethods, StrOptions
-from skmetainv.representations.base import ImageModule, Representation, Weights
+from skmetainv.representations.base import ImageModule, Representation
 from skmetainv.representations.encoder import Encoder
 from skmetainv.representations.refiner import Refiner
 
@@ -134,7 +135,7 @@ class ConditionedModule(ImageModule):
         """Return the initial weights of the network without its encoder, see `ImageModule`."""
         raise NotImplementedError(f"{type(self).__name__} does not define network_weights.")
 
-    def image(self, weights: Weights, features: torch.Tensor | None) -> torch.Tensor:
+    def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
         """Return the images, nominally in [-1, 1].
 
         Parameters
@@ -161,7 +162,7 @@ class ConditionedModule(ImageModule):
                 weights |= part.initial_weights(generator)
         return weights
 
-    def condition(self, weights: Weights, data: DataTerm) -> Condition | None:
+    def condition(self, weights: Tensors, data: DataTerm) -> Condition | None:
         """Return the start and the features, see `ImageModule.condition`."""
         start = features = None
         if self.residual is not None:
@@ -178,7 +179,7 @@ class ConditionedModule(ImageModule):
         """Return images in units in which the data range is [-1, 1]."""
         return (x - self.centre) / self.radius
 
-    def forward(self, weights: Weights, condition: Condition | None = None) -> torch.Tensor:
+    def forward(self, weights: Tensors, condition: Condition | None = None) -> torch.Tensor:
         """Return the images ``phi`` of `weights`, see `ImageModule.forward`."""
         if condition is None:
             if self.residual is not None or self.encoder is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from skmetainv.representations.base import Weights
+from skmetainv.arrays import Tensors
 from skmetainv.representations.conditioned import (
     ConditionedModule,
     Conditioning,
@@ -71,7 +71,7 @@ class CoordinateModule(ConditionedModule):
         raise NotImplementedError(f"{type(self).__name__} does not define activation.")
 
     def modulations(
-        self, weights: Weights, features: torch.Tensor | None
+        self, weights: Tensors, features: torch.Tensor | None
     ) -> tuple[Modulation, Modulation]:
         """Return the scales and the shifts of the hidden layers."""
         return None, None if features is None else self.by_layer(features)
@@ -80,7 +80,7 @@ class CoordinateModule(ConditionedModule):
         """Split values for all hidden units, (..., n_hidden * width), into (..., 1, width)."""
         return torch.unflatten(modulation, -1, (self.n_hidden, 1, self.width)).unbind(-3)
 
-    def image(self, weights: Weights, features: torch.Tensor | None) -> torch.Tensor:
+    def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
         """Return the images, nominally in [-1, 1], see `ConditionedModule.image`."""
         scales, shifts = self.modulations(weights, features)
         h = self.inputs

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from skmetainv.arrays import Tensors
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
-from skmetainv.representations.base import Weights
 from skmetainv.representations.convolutions import initial_convolutions
 
 # What is seen of a measurement is averaged to this many cells along each axis.
@@ -121,7 +121,7 @@ class EncoderModule(nn.Module):
         weights[f"{last}.bias"] = torch.zeros(self.n_features, dtype=torch.float64)
         return weights
 
-    def forward(self, weights: Weights, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    def forward(self, weights: Tensors, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
         """Return the features of each image.
 
         Parameters

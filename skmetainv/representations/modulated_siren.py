@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.parameters import Interval, StrOptions
-from skmetainv.representations.base import ImageModule, Weights
+from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, in_full_precision
 from skmetainv.representations.coordinates import Modulation
 from skmetainv.representations.siren import SirenModule
@@ -120,7 +121,7 @@ class _ModulatedSiren(SirenModule):
         return weights | {name: torch.zeros(size, dtype=torch.float64) for name in self.adapted}
 
     def modulations(
-        self, weights: Weights, features: torch.Tensor | None
+        self, weights: Tensors, features: torch.Tensor | None
     ) -> tuple[Modulation, Modulation]:
         if self.parts:
             shifts: Sequence[torch.Tensor] = self._of_layers(weights, "shift")
@@ -131,6 +132,6 @@ class _ModulatedSiren(SirenModule):
             shifts = [s + more for s, more in zip(shifts, self.by_layer(features), strict=True)]
         return self._of_layers(weights, "scale") if "scale" in self.parts else None, shifts
 
-    def _of_layers(self, weights: Weights, part: str) -> list[torch.Tensor]:
+    def _of_layers(self, weights: Tensors, part: str) -> list[torch.Tensor]:
         """Return the modulations of all hidden layers, each (..., 1, width)."""
         return [weights[f"{layer}.{part}"].unsqueeze(-2) for layer in range(self.n_hidden)]

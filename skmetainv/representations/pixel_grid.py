@@ -5,7 +5,8 @@ import math
 import numpy as np
 import torch
 
-from skmetainv.representations.base import ImageModule, Weights
+from skmetainv.arrays import Tensors
+from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import (
     ConditionedModule,
     ConditionedRepresentation,
@@ -45,5 +46,5 @@ class _PixelGrid(ConditionedModule):
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         return {"image": torch.zeros(self.image_shape, dtype=torch.float64)}
 
-    def image(self, weights: Weights, features: torch.Tensor | None) -> torch.Tensor:
+    def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
         return with_features(weights["image"].reshape(-1, *self.image_shape), features)

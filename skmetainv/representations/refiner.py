@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from skmetainv.arrays import Tensors
 from skmetainv.parameters import Interval, ParameterObject
-from skmetainv.representations.base import Weights
 from skmetainv.representations.convolutions import initial_convolutions
 
 
@@ -111,7 +111,7 @@ class RefinerModule(nn.Module):
         weights[f"refiner.{self.depth - 1}.weight"].zero_()
         return weights
 
-    def forward(self, weights: Weights, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    def forward(self, weights: Tensors, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
         """Return what is to be added to images.
 
         Parameters

@@ -11,6 +11,7 @@ from torch import nn
 
 from skmetainv.denoisers import Denoiser, DenoiserModule, TotalVariation
 from skmetainv.denoisers.base import ClassicalDenoiser
+from skmetainv.parameters import unfrozen
 from skmetainv.solvers.base import Solver
 from skmetainv.solvers.schedules import Schedule
 
@@ -50,9 +51,7 @@ class PriorSolver(Solver):
         return own
 
     def _chosen_denoiser(self) -> Denoiser:
-        chosen = TotalVariation() if self.denoiser is None else self.denoiser
-        while isinstance(chosen, FrozenEstimator):
-            chosen = chosen.estimator
+        chosen = TotalVariation() if self.denoiser is None else unfrozen(self.denoiser)
         if not isinstance(chosen, Denoiser):
             raise ValueError(
                 f"The 'denoiser' parameter of {type(self).__name__} must be a Denoiser, or one in "

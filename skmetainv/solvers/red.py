@@ -145,7 +145,7 @@ class _SteepestDescent(IterativeSolver):
         warn_of_step_size(self.step_size, A, "RED", curvature=self.rho)
 
 
-class _ADMM(IterativeSolver):
+class _REDByADMM(IterativeSolver):
     def __init__(self, n_iter: int, prior: Prior, rho: Schedule, beta: Schedule):
         super().__init__(n_iter)
         self.prior, self.rho, self.beta = prior, rho, beta
@@ -166,4 +166,4 @@ class _ADMM(IterativeSolver):
         return 1.0, 1.0, 1 / float(self.beta(k, data))
 
 
-_METHODS = {"fixed_point": _FixedPoint, "steepest_descent": _SteepestDescent, "admm": _ADMM}
+_METHODS = {"fixed_point": _FixedPoint, "steepest_descent": _SteepestDescent, "admm": _REDByADMM}

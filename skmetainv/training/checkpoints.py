@@ -92,7 +92,7 @@ def as_checkpoint(checkpoint: str | PathLike[str] | Checkpoint) -> Checkpoint:
     return checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
 
 
-class State(NamedTuple):
+class TrainingState(NamedTuple):
     """Where training stands."""
 
     arrays: dict[str, dict[str, np.ndarray]]
@@ -117,7 +117,7 @@ class Keeper:
 
     Attributes
     ----------
-    found : State or None
+    found : TrainingState or None
         The state to go on from.
     seed : int or None
         Its seed.
@@ -137,7 +137,7 @@ class Keeper:
             return self.epochs is not None and n_epochs % self.epochs == 0
         return self.minutes is not None and time.monotonic() - self._written >= 60 * self.minutes
 
-    def write(self, state: State) -> None:
+    def write(self, state: TrainingState) -> None:
         """Replace the file."""
         self._written = time.monotonic()
         if rank_and_size()[0]:
@@ -150,7 +150,7 @@ class Keeper:
         record = {"format": _FORMAT, "identity": self.identity, "seed": self.seed, **state.record}
         write(self.path, arrays, record)
 
-    def _read(self) -> State:
+    def _read(self) -> TrainingState:
         try:
             arrays, record = read(self.path)
         except DamagedFileError as error:
@@ -170,7 +170,7 @@ class Keeper:
         for key, array in arrays.items():
             kind, _, name = key.partition("/")
             kinds[kind][name] = array
-        return State(kinds, record)
+        return TrainingState(kinds, record)
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skmetainv.arrays import Tensors
 from skmetainv.exceptions import warn
 from skmetainv.operators.maps.verdicts import Watch
 from skmetainv.training.batches import Batches
-from skmetainv.training.checkpoints import Keeper, State
+from skmetainv.training.checkpoints import Keeper, TrainingState
 from skmetainv.training.early_stopping import BestWeights
 from skmetainv.training.figures import Figures, History
 from skmetainv.training.learning_rates import Constant, LearningRate
@@ -25,8 +26,6 @@ from skmetainv.training.processes import (
     told_by_first,
 )
 from skmetainv.training.progress import Progress
-
-Tensors = Mapping[str, torch.Tensor]
 
 
 class Observer(Protocol):
@@ -263,10 +262,10 @@ class TrainingLoop:
         if self._progress is not None:
             self._progress.close()
 
-    def _state(self) -> State:
+    def _state(self) -> TrainingState:
         """Return all that decides how training goes on from here."""
         stopping = (None, {}) if self.best_weights is None else self.best_weights.state()
-        return State(
+        return TrainingState(
             {
                 "weights": {name: w.detach().cpu().numpy() for name, w in self.weights.items()},
                 "optimizer": state_to_arrays(self.optimizer),
@@ -286,7 +285,7 @@ class TrainingLoop:
             },
         )
 
-    def _go_on(self, state: State) -> None:
+    def _go_on(self, state: TrainingState) -> None:
         arrays, record = state
         with torch.no_grad():
             for name, array in arrays["weights"].items():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+import scipy.fft
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from skmetainv.operators.maps.base import Shape
@@ -77,3 +80,9 @@ class VectorBasis(Basis):
     def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the sum of vectors with these coefficients."""
         return (coefficients @ self.vectors.mT).reshape(-1, *self.shape)
+
+
+def cosine_matrix(n: int) -> NDArray[np.float64]:
+    """Return the orthonormal discrete cosine transform of type II."""
+    matrix: NDArray[np.float64] = scipy.fft.dct(np.eye(n), axis=0, norm="ortho")
+    return matrix
