@@ -13,6 +13,7 @@ from skmetainv import ClassicalReconstructor, MetaInverseSolver, UnrolledReconst
 from skmetainv.denoisers import (
     DeepInverseDenoiser,
     Denoiser,
+    DnCNN,
     FunctionDenoiser,
     GaussianSmoothing,
     SoftThreshold,
@@ -182,6 +183,15 @@ def test_wavelet_shrinkage_is_pywavelets(shape, level, mode, theirs):
 @pytest.mark.parametrize("denoiser", CLASSICAL)
 def test_every_denoiser_has_the_properties_of_denoisers(denoiser, shape):
     check_denoiser(denoiser, shape, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"noise_level": (0.0, 0.2), "noise_level_input": True}], ids=["blind", "told"]
+)
+def test_a_learned_denoiser_has_them_too(options):
+    X = np.random.default_rng(0).random((2, 12, 12))
+    own = DnCNN(depth=3, width=3, max_epochs=1, random_state=0, device="cpu", **options)
+    check_denoiser(own.fit(X), device="cpu")
 
 
 @pytest.mark.cuda

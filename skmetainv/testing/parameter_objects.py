@@ -118,4 +118,4 @@ def _check_pickle(
 
 
 def _difference(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float((a - b).abs().max()) if a.shape == b.shape else float("nan")
+    return float((a - b).detach().abs().max()) if a.shape == b.shape else float("nan")

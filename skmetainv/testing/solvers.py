@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from typing import Any
 
 import torch
 
@@ -132,11 +133,13 @@ def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -
             "1, 1, 1)",
         )
         state = f.step(state, data, k)
+    scales: Any = f.scales(0, data)
+    warned: Any = f.check(data.A)  # type: ignore[func-returns-value]
     require(
-        f.scales(0, data) is not None and f.check(data.A) is None,  # type: ignore[func-returns-value]
+        isinstance(scales, tuple) and warned is None,
         name,
         "must have a tuple of `scales` and warn by `check` without a result",
-        "others",
+        f"{scales!r} and {warned!r}",
         "an overridden method without a return, or with one",
     )
     run = f.run(x, data, max_iter=f.n_iter)
