@@ -156,7 +156,7 @@ def overhead(sizes, device):
             cell = results.setdefault(f"{name}, {channels} channels", {}).setdefault(size, {})
             for solver in (
                 HQS(rho=rho, **common),
-                RED(rho=rho, **common),
+                RED(weight=rho, **common),
                 ProximalGradient(step_size=0.9 / norm**2, **common),
             ):
                 bare = clone(solver).set_params(denoiser=FunctionDenoiser(identity))

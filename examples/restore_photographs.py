@@ -66,7 +66,7 @@ def make_solvers(denoiser, n_iter=30):
     levels, lower = np.geomspace(0.2, 0.04, n_iter), np.geomspace(0.2, 0.02, n_iter)
     prior = FrozenEstimator(denoiser)
     return {
-        "RED": RED(prior, n_iter=n_iter, rho=0.03, noise_level=levels),
+        "RED": RED(prior, n_iter=n_iter, weight=0.03, noise_level=levels),
         "HQS": HQS(prior, n_iter=n_iter, noise_level=lower, measurement_noise=NOISE),
         "ADMM": ADMM(prior, n_iter=n_iter, rho=0.02, noise_level=levels),
         "total variation": PrimalDual(10 * n_iter, weight=0.001, step_size=10.0),

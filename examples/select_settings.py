@@ -48,7 +48,7 @@ def make_estimators(random_state=0):
     )
     task = {
         "operator": GaussianBlur(sigma=1.6, boundary="reflect"),
-        "solver": RED(denoiser, rho=0.03),
+        "solver": RED(denoiser, weight=0.03),
         "noise": 0.01,
         "device": "cpu",
         "random_state": random_state,

@@ -43,7 +43,7 @@ SOLVERS = {
     "GradientDescent": GradientDescent(n_iter=3, step_size=[0.5, 0.4, 0.3]),
     "ConjugateGradient": ConjugateGradient(n_iter=3),
     "ConjugateGradient damped": ConjugateGradient(n_iter=3, damping=0.2),
-    **{f"RED {method}": RED(SMOOTH, n_iter=2, rho=0.3, method=method) for method in RED_METHODS},
+    **{f"RED {method}": RED(SMOOTH, n_iter=2, weight=0.3, method=method) for method in RED_METHODS},
     "HQS": HQS(SMOOTH, n_iter=3),
     "HQS fixed": HQS(SMOOTH, n_iter=2, rho=0.2, noise_level=[0.2, 0.1]),
     "ADMM": ADMM(SMOOTH, n_iter=3, rho=[0.2, 0.3, 0.4], noise_level=0.1),

@@ -478,7 +478,7 @@ IMPLICIT = {
     "encoder": (ModulatedSiren(4, depth=3, omega_0=3.0, encoder=Encoder(2, depth=1)), None, "l2"),
     "solver": (
         ModulatedSiren(4, depth=3, omega_0=3.0),
-        RED(FunctionDenoiser(Gain()), rho=0.7, n_iter=2, learnable=("rho",)),
+        RED(FunctionDenoiser(Gain()), weight=0.7, n_iter=2, learnable=("weight",)),
         "l2",
     ),
     "inner_loss": (

@@ -170,7 +170,8 @@ def test_measured_pairs():
 def test_model_selection_and_disk(tmp_path):
     estimator = ClassicalReconstructor(GaussianBlur(sigma=1.0), RED(TV, n_iter=2), noise=0.02)
     assert np.isfinite(cross_val_score(estimator, FACES[:10], scoring=psnr_scorer, cv=2)).all()
-    grid = {"solver__rho": [0.01, 0.1], "solver__n_iter": [1, 3], "solver__denoiser__scale": [1.0]}
+    grid = {"solver__weight": [0.01, 0.1], "solver__n_iter": [1, 3]}
+    grid |= {"solver__denoiser__scale": [1.0]}
     search = GridSearchCV(estimator, grid, scoring=psnr_scorer, cv=2).fit(FACES[:10])
     best = search.best_estimator_
     measured = best.simulate(FACES[:3], random_state=0)

@@ -84,12 +84,12 @@ VARIANTS = {
     },
     "tuned_denoiser": {
         "operator": GaussianBlur(sigma=0.8),
-        "solver": RED(NET, n_iter=2, rho=0.3),
+        "solver": RED(NET, n_iter=2, weight=0.3),
         "tune_solver": True,
         "algorithm": MAML(step_sizes="per_parameter"),
     },
     "tuned_fomaml": {
-        "solver": RED(NET, n_iter=1, rho=0.3),
+        "solver": RED(NET, n_iter=1, weight=0.3),
         "tune_solver": True,
         "algorithm": "fomaml",
     },
@@ -293,7 +293,7 @@ LEARNED = {
     ),
     "solver": (
         ModulatedSiren(6, depth=3, omega_0=5.0, modulation="latent", latent_size=2),
-        RED(FunctionDenoiser(Gain()), n_iter=2, rho=0.7, learnable=("rho",)),
+        RED(FunctionDenoiser(Gain()), n_iter=2, weight=0.7, learnable=("weight",)),
         "l2",
     ),
     "inner_loss": (

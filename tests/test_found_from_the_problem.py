@@ -81,7 +81,7 @@ def inner_step(est, y, through_solver):
     [
         (GaussianBlur(sigma=0.8), None),
         (3 * GaussianBlur(sigma=0.8), GradientDescent(n_iter=2, step_size=0.02)),
-        (GaussianBlur(sigma=0.8), RED(TotalVariation(0.1, n_iter=5), n_iter=1, rho=0.7)),
+        (GaussianBlur(sigma=0.8), RED(TotalVariation(0.1, n_iter=5), n_iter=1, weight=0.7)),
     ],
     ids=["no solver", "scaled", "denoiser"],
 )
@@ -182,7 +182,7 @@ def test_other_step_sizes_are_refused(wrong):
         (GradientDescent(), "result"),
         (ConjugateGradient(n_iter=40, damping=1e-9), "start"),
         (HQS(), "start"),
-        (RED(n_iter=3, rho=0.01), "start"),
+        (RED(n_iter=3, weight=0.01), "start"),
     ],
     ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
 )
@@ -253,10 +253,10 @@ def learned_numbers(est):
         (HQS(n_iter=2, rho=0.3, noise_level=0.1), set()),
         (HQS(FrozenEstimator(NETWORK), n_iter=2), {"rho"}),
         (HQS(FrozenEstimator(NETWORK), n_iter=2, rho=0.3), set()),
-        (RED(n_iter=2, rho=0.7), {"noise_level"}),
-        (RED(FrozenEstimator(NETWORK), n_iter=2), {"rho"}),
-        (RED(n_iter=2, rho=0.7, noise_level=0.1), set()),
-        (RED(n_iter=2, rho=0.7, noise_level=0.1, learnable=("noise_level",)), {"noise_level"}),
+        (RED(n_iter=2, weight=0.7), {"noise_level"}),
+        (RED(FrozenEstimator(NETWORK), n_iter=2), {"weight"}),
+        (RED(n_iter=2, weight=0.7, noise_level=0.1), set()),
+        (RED(n_iter=2, weight=0.7, noise_level=0.1, learnable=("noise_level",)), {"noise_level"}),
         (ADMM(n_iter=2, rho=0.7), {"noise_level"}),
         (PrimalDual(n_iter=2, weight=0.01, step_size=0.5), set()),
     ],
@@ -419,9 +419,9 @@ def test_an_outer_loss_may_be_negative():
 
 
 def test_numbers_that_are_named_begin_at_their_value():
-    named = RED(TotalVariation(), rho=2.0, learnable=("rho",))
+    named = RED(TotalVariation(), weight=2.0, learnable=("weight",))
     est = small(GaussianBlur(), named, tune_solver=TuneSolver(lr=0.0)).fit(FACES)
-    assert est.weights_["solver.rho.logarithm"] == pytest.approx(np.log(2.0), rel=1e-6)
+    assert est.weights_["solver.weight.logarithm"] == pytest.approx(np.log(2.0), rel=1e-6)
 
 
 def test_streams_learn_at_a_constant_rate():

@@ -101,7 +101,12 @@ ESTIMATORS = [
     ),
     UnrolledReconstructor(
         GaussianBlur(),
-        RED(DnCNN(depth=2, width=2, max_epochs=1), n_iter=2, rho=[0.1, 0.2], learnable=("rho",)),
+        RED(
+            DnCNN(depth=2, width=2, max_epochs=1),
+            n_iter=2,
+            weight=[0.1, 0.2],
+            learnable=("weight",),
+        ),
         start="zeros",
         noise=0.1,
         precision="float64",

@@ -234,7 +234,7 @@ def test_the_lasso_is_scikit_learn_s(solver):
 def test_red_s_fixed_point_satisfies_its_equation(method, denoiser):
     A, rho = GaussianBlur(sigma=1.0).build((1, 8, 8)), 0.2
     data = A.bind(images(2, 1, 8, 8))
-    f = RED(denoiser, n_iter=2000, rho=rho, method=method).build((1, 8, 8))
+    f = RED(denoiser, n_iter=2000, weight=rho, method=method).build((1, 8, 8))
     D = denoiser.build((1, 8, 8))
     with torch.no_grad():
         x = f(data.start("adjoint"), data)
@@ -244,7 +244,7 @@ def test_red_s_fixed_point_satisfies_its_equation(method, denoiser):
 def test_red_is_half_quadratic_splitting_with_a_constant_penalty():
     A = OPERATORS["masked motion blur"].build(SHAPE)
     data, x = A.bind(images(2, *A.measurement_shape)), images(2, *SHAPE, seed=1)
-    red = RED(SMOOTH, n_iter=7, rho=0.3).build(SHAPE)
+    red = RED(SMOOTH, n_iter=7, weight=0.3).build(SHAPE)
     hqs = HQS(SMOOTH, n_iter=7, rho=0.3, noise_level=0.2, denoise_first=True).build(SHAPE)
     torch.testing.assert_close(red(x, data), hqs(x, data))
     # and, with the data step first, the same sequence half an update on
@@ -306,7 +306,7 @@ def test_missing_pixels_vary_from_image_to_image():
     A = MissingPixels(observed=0.5).build(SHAPE)
     x = images(2, *SHAPE)
     y = A.simulate(x, lambda y, g: y, [np.random.default_rng(i) for i in range(2)])
-    f = RED(GaussianSmoothing(), n_iter=500, rho=1e-3).build(SHAPE)
+    f = RED(GaussianSmoothing(), n_iter=500, weight=1e-3).build(SHAPE)
     restored = f(torch.zeros_like(x), A.bind(y))
     known = ~y.isnan()
     torch.testing.assert_close(restored[known], x[known], rtol=0, atol=0.02)

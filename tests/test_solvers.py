@@ -69,7 +69,7 @@ def test_second_derivatives_with_respect_to_a_network_s_weights():
     rng = np.random.default_rng(0)
     denoiser = DnCNN(0.1, depth=3, width=2, max_epochs=1, precision="float64", random_state=0)
     denoiser.fit(rng.random((2, 3, 4)))
-    f = RED(denoiser, n_iter=2, rho=0.5).build(SMALL)
+    f = RED(denoiser, n_iter=2, weight=0.5).build(SMALL)
     names = [n for n, _ in f.named_parameters()]
     assert len(names) == 6
     A = OPERATORS["masked motion blur"].build(SMALL)
@@ -305,17 +305,20 @@ def test_a_module_as_update_is_copied_and_trainable():
         (HQS(noise_level=[0.1] * 7 + [0.0]), "'noise_level' parameter of HQS must be a positive"),
         (HQS(measurement_noise=0.0), "'measurement_noise' parameter of HQS"),
         *(
-            (RED(rho=rho, method=method), "'rho' parameter of RED must be a positive number")
-            for rho in (np.nan, -1, [-1.0, 1.0, 1.0], "x", None, [[0.1]], np.array(0.1))
+            (
+                RED(weight=weight, method=method),
+                "'weight' parameter of RED must be a positive number",
+            )
+            for weight in (np.nan, -1, [-1.0, 1.0, 1.0], "x", None, [[0.1]], np.array(0.1))
             for method in RED_METHODS
         ),
         (GradientDescent(step_size=None), "'step_size' parameter of GradientDescent must be a pos"),
         (HQS(n_iter=0, noise_level=[0.1, 0.2]), "'noise_level' parameter of HQS must be one num"),
         (RED(step_size=0.1), "'step_size' parameter of RED must be None unless"),
-        (RED(beta=0.1), "'beta' parameter of RED must be None unless method='admm'"),
+        (RED(rho=0.1), "'rho' parameter of RED must be None unless method='admm'"),
         (RED(method="newton"), "'method' parameter of RED"),
         (RED(denoiser=3), "'denoiser' parameter of RED"),
-        (RED(learnable=("n_iter",)), "'learnable' parameter of RED may name 'rho', which are set"),
+        (RED(learnable=("n_iter",)), "'learnable' parameter of RED may name 'weight', which are"),
         (ADMM(learnable=("noise_level",)), "'learnable' parameter of ADMM may name 'rho'"),
         (ConjugateGradient(damping=-1.0), "'damping' parameter of ConjugateGradient"),
         (ConjugateGradient(learnable=("damping",)), "'damping' parameter of ConjugateGradient"),
@@ -353,8 +356,8 @@ def test_solvers_that_need_a_linear_operator_say_so(solver):
         (GradientDescent(n_iter=2, step_size=[0.1, 0.6]), "0.5"),
         (ProximalGradient(step_size=0.52), "0.5"),
         (ProximalGradient(step_size=0.26, accelerated=True), "0.25"),
-        (RED(method="steepest_descent", rho=4.0, step_size=0.26), "0.25"),
-        (RED(method="steepest_descent", n_iter=2, rho=[0.1, 4.0], step_size=[0.1, 0.3]), "0.25"),
+        (RED(method="steepest_descent", weight=4.0, step_size=0.26), "0.25"),
+        (RED(method="steepest_descent", n_iter=2, weight=[0.1, 4.0], step_size=[0.1, 0.3]), "0.25"),
     ],
 )
 def test_a_step_size_above_the_bound_is_warned_of(solver, bound):
@@ -366,7 +369,7 @@ def test_a_step_size_above_the_bound_is_warned_of(solver, bound):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("rho", [0.1, 30.0, [10.0, 0.1, 1.0]])
 def test_the_default_step_size_of_steepest_descent_is_below_it(rho):
-    f = RED(method="steepest_descent", rho=rho).build(SHAPE)
+    f = RED(method="steepest_descent", weight=rho).build(SHAPE)
     f.check(Identity().build(SHAPE))
     f.check(MatrixOperator(np.zeros((3, 30))).build(SHAPE))
 

@@ -51,7 +51,7 @@ DESCENT = SGD(schedule="constant", max_grad_norm=None)
 SOLVERS = {
     "gradient descent": GradientDescent(n_iter=4, step_size=[0.9, 0.8, 0.7, 0.6]),
     "conjugate gradients": ConjugateGradient(n_iter=3, damping=0.1),
-    "RED": RED(D, n_iter=4, rho=0.2),
+    "RED": RED(D, n_iter=4, weight=0.2),
     "RED, steepest descent": RED(D, n_iter=4, method="steepest_descent"),
     "HQS": HQS(D, n_iter=4, measurement_noise=0.02),
     "ADMM": ADMM(D, n_iter=4),
@@ -111,7 +111,7 @@ def test_training_lifts_every_solver(name):
 
 def test_a_step_of_training_is_the_gradient_of_the_whole_solver():
     """One step of gradient descent on one batch, against finite differences of the loss."""
-    operator, solver = GaussianBlur(sigma=1.0), RED(D, n_iter=2, rho=[0.2, 0.3])
+    operator, solver = GaussianBlur(sigma=1.0), RED(D, n_iter=2, weight=[0.2, 0.3])
     own = {"noise": 0.02, "batch_size": 4, "loss": "l2", "optimizer": DESCENT}
     start = unrolled(operator, solver, lr=0.0, **own).fit(FACES[:4]).weights_
     stepped = unrolled(operator, solver, lr=1.0, **own).fit(FACES[:4]).weights_
@@ -126,7 +126,7 @@ def test_a_step_of_training_is_the_gradient_of_the_whole_solver():
     assert loss(start) == pytest.approx(noise_of_the_epoch.history_["loss"][0], rel=1e-12)
     h = 1e-5
     for name, index in [
-        ("solver.rho.logarithm", (1,)),
+        ("solver.weight.logarithm", (1,)),
         ("solver.prior.denoiser.network.model.0.weight", (1, 0, 2, 1)),
         ("solver.prior.denoiser.network.model.4.bias", (0,)),
     ]:

@@ -174,7 +174,7 @@ def test_a_long_name_of_an_operator_is_shortened():
 
 
 def test_staged_prediction_warns_once():
-    solver = RED(n_iter=1, rho=0.01)
+    solver = RED(n_iter=1, weight=0.01)
     est = MetaInverseSolver(NotAdjoint(), solver, init=Siren(4, depth=2), n_inner=1, max_epochs=1)
     assert "linear systems that could not be solved" in told(lambda: est.fit(IMAGES))[0]
     messages = told(lambda: [*est.staged_predict(IMAGES)])

@@ -127,7 +127,7 @@ def unsolved_systems_of_a_built_operator(_):
 
 
 def unsolved_systems_in_training(_):
-    est = MetaInverseSolver(NotAdjoint(), RED(n_iter=1, rho=0.01), n_inner=1, max_epochs=1)
+    est = MetaInverseSolver(NotAdjoint(), RED(n_iter=1, weight=0.01), n_inner=1, max_epochs=1)
     return lambda: est.fit(FACES)
 
 

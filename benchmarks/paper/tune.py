@@ -30,14 +30,14 @@ _SHORT = {
         "UNet": {**_LR, "residual": (True, False)},
     },
     DEBLURRING: {
-        "RED 12": {"solver__rho": (0.02, 0.05, 0.1)},
-        "RED converged": {"solver__rho": (0.02, 0.05, 0.1)},
+        "RED 12": {"solver__weight": (0.02, 0.05, 0.1)},
+        "RED converged": {"solver__weight": (0.02, 0.05, 0.1)},
         "HQS 12": _HQS,
         "HQS converged": _HQS,
         "Meta-RED L2": {
             "inner_lr": (0.3, 3.0, 30.0, 100.0),
             **_OUTER,
-            "solver__rho": (0.05, 0.2, 0.5),
+            "solver__weight": (0.05, 0.2, 0.5),
         },
     },
     TUNED: {

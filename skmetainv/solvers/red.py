@@ -16,16 +16,16 @@ from skmetainv.solvers.schedules import HasNorm, Schedule, squared_norm
 class RED(PriorSolver):
     """Regularisation by denoising (RED) of Romano, Elad and Milanfar.
 
-    Looks for ``x`` with ``A'(A x - y) + rho (x - D(x)) = 0``, the gradient of
-    ``1/2 ||A x - y||^2 + rho/2 x'(x - D(x))`` where the Jacobian of ``D`` is symmetric. Three ways
+    Looks for ``x`` with ``A'(A x - y) + weight (x - D(x)) = 0``, the gradient of
+    ``1/2 ||A x - y||^2 + weight/2 x'(x - D(x))`` if the Jacobian of ``D`` is symmetric. Three ways
     there, with one solution:
 
-    - "fixed_point": ``x <- argmin_u 1/2 ||A u - y||^2 + rho/2 ||u - D(x)||^2``, the paper's
+    - "fixed_point": ``x <- argmin_u 1/2 ||A u - y||^2 + weight/2 ||u - D(x)||^2``, the paper's
       Meta-RED. It is `HQS` that denoises first, with a constant penalty.
-    - "steepest_descent": ``x <- x - step_size (A'(A x - y) + rho (x - D(x)))``; nonlinear
+    - "steepest_descent": ``x <- x - step_size (A'(A x - y) + weight (x - D(x)))``; nonlinear
       operators, too.
-    - "admm": ``x <- argmin_u 1/2 ||A u - y||^2 + beta/2 ||u - v + w / beta||^2``,
-      ``v <- (rho D(v) + beta x + w) / (rho + beta)``, ``w <- w + beta (x - v)``.
+    - "admm": ``x <- argmin_u 1/2 ||A u - y||^2 + rho/2 ||u - v + w / rho||^2``,
+      ``v <- (weight D(v) + rho x + w) / (weight + rho)``, ``w <- w + rho (x - v)``.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class RED(PriorSolver):
         ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
     n_iter : int, default=3
         Number of updates.
-    rho : "auto", float or sequence of float, default="auto"
+    weight : "auto", float or sequence of float, default="auto"
         Weight of the prior, or one per update. "auto" is ``0.1 ||A||^2``, see
         `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
@@ -44,13 +44,13 @@ class RED(PriorSolver):
         The update.
     step_size : float or sequence of float, default=None
         Step size of "steepest_descent", the only method that takes one; None is
-        ``1 / (||A||^2 + rho)``. If the denoiser's Jacobian has eigenvalues in [0, 1], up to twice
-        that converges.
-    beta : float or sequence of float, default=None
-        Penalty of "admm", the only method that takes one; None is `rho`.
+        ``1 / (||A||^2 + weight)``. If the denoiser's Jacobian has eigenvalues in [0, 1], twice
+        that step size converges, too.
+    rho : float or sequence of float, default=None
+        Penalty of "admm", the only method that takes one; None is `weight`.
     learnable : tuple of str, default=()
-        What training may change of "rho", "noise_level", "step_size" and "beta". Of "auto" it is
-        the factor, and of a step size that is None the share of ``1 / (||A||^2 + rho)``.
+        What training may change of "weight", "noise_level", "step_size" and "rho". Of "auto" it is
+        the factor, and of a step size that is None the share of ``1 / (||A||^2 + weight)``.
 
     References
     ----------
@@ -64,21 +64,21 @@ class RED(PriorSolver):
     >>> from skmetainv.operators import Identity
     >>> from skmetainv.solvers import RED
     >>> data = Identity().build((1, 4, 4)).bind(torch.eye(4).reshape(1, 1, 4, 4))
-    >>> f = RED(GaussianSmoothing(), n_iter=5, rho=1.0).build((1, 4, 4)).float()
+    >>> f = RED(GaussianSmoothing(), n_iter=5, weight=1.0).build((1, 4, 4)).float()
     >>> f(data.start("adjoint"), data).mean()
     tensor(0.2500)
     """
 
     _: KW_ONLY
     n_iter: int = 3
-    rho: Any = "auto"
+    weight: Any = "auto"
     method: str = "fixed_point"
     step_size: Any = None
-    beta: Any = None
+    rho: Any = None
     learnable: tuple[str, ...] = ()
 
-    scheduled = ("rho", "noise_level", "step_size", "beta")
-    automatic = {"rho": (0.1, 1)}
+    scheduled = ("weight", "noise_level", "step_size", "rho")
+    automatic = {"weight": (0.1, 1)}
     _parameter_constraints = {
         **PriorSolver._parameter_constraints,
         "method": [StrOptions({"fixed_point", "steepest_descent", "admm"})],
@@ -87,7 +87,7 @@ class RED(PriorSolver):
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        for name, method in (("step_size", "steepest_descent"), ("beta", "admm")):
+        for name, method in (("step_size", "steepest_descent"), ("rho", "admm")):
             if getattr(self, name) is not None and self.method != method:
                 raise ValueError(
                     f"The {name!r} parameter of RED must be None unless method={method!r}. "
@@ -96,74 +96,74 @@ class RED(PriorSolver):
         defaults: dict[str, tuple[Any, int]] = {
             "fixed_point": {},
             "steepest_descent": {"step_size": (1.0, 0)},
-            "admm": {"beta": self._scheduled("rho")},
+            "admm": {"rho": self._scheduled("weight")},
         }[self.method]
-        schedules: dict[str, Any] = self.schedules("noise_level", "step_size", "beta", **defaults)
+        schedules: dict[str, Any] = self.schedules("noise_level", "step_size", "rho", **defaults)
         prior = self.prior(image_shape, schedules.pop("noise_level", None))
         if self.method == "steepest_descent" and self.step_size is None:
-            schedules["step_size"] = _Stable(schedules["step_size"], schedules["rho"])
+            schedules["step_size"] = _Stable(schedules["step_size"], schedules["weight"])
         solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **schedules)
         return solver
 
 
 class _Stable(nn.Module):
-    """A share of the step size ``1 / (||A||^2 + rho)``, with which steepest descent converges."""
+    """A share of the step size ``1 / (||A||^2 + weight)``, at which steepest descent converges."""
 
-    def __init__(self, share: Schedule, rho: Schedule):
+    def __init__(self, share: Schedule, weight: Schedule):
         super().__init__()
-        self.share, self.rho = share, rho
+        self.share, self.weight = share, weight
 
     def forward(self, k: int, of: HasNorm) -> float | torch.Tensor:
-        step_size: float | torch.Tensor = self.share(k) / (squared_norm(of) + self.rho(k, of))
+        step_size: float | torch.Tensor = self.share(k) / (squared_norm(of) + self.weight(k, of))
         return step_size
 
     def __len__(self) -> int:
-        return len(self.rho)
+        return len(self.weight)
 
 
 class _FixedPoint(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, rho: Schedule):
+    def __init__(self, n_iter: int, prior: Prior, weight: Schedule):
         super().__init__(n_iter)
-        self.prior, self.rho = prior, rho
+        self.prior, self.weight = prior, weight
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         (x,) = state
-        return (data.prox(self.prior(x, k), self.rho(k, data)),)
+        return (data.prox(self.prior(x, k), self.weight(k, data)),)
 
 
 class _SteepestDescent(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, rho: Schedule, step_size: Any):
+    def __init__(self, n_iter: int, prior: Prior, weight: Schedule, step_size: Any):
         super().__init__(n_iter)
-        self.prior, self.rho, self.step_size = prior, rho, step_size
+        self.prior, self.weight, self.step_size = prior, weight, step_size
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         (x,) = state
-        gradient = data.gradient(x) + self.rho(k, data) * (x - self.prior(x, k))
+        gradient = data.gradient(x) + self.weight(k, data) * (x - self.prior(x, k))
         return (x - self.step_size(k, data) * gradient,)
 
     def check(self, A: ForwardMap) -> None:
-        warn_of_step_size(self.step_size, A, "RED", curvature=self.rho)
+        warn_of_step_size(self.step_size, A, "RED", curvature=self.weight)
 
 
 class _REDByADMM(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, rho: Schedule, beta: Schedule):
+    def __init__(self, n_iter: int, prior: Prior, weight: Schedule, rho: Schedule):
         super().__init__(n_iter)
-        self.prior, self.rho, self.beta = prior, rho, beta
+        self.prior, self.weight, self.rho = prior, weight, rho
 
     def init(self, x: torch.Tensor, data: DataTerm) -> State:
         return x, x, torch.zeros_like(x)
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         _, v, w = state
-        rho, beta = self.rho(k, data), self.beta(k, data)
-        scaled = w / beta
-        x = data.prox(v - scaled, beta)
+        weight, rho = self.weight(k, data), self.rho(k, data)
+        scaled = w / rho
+        x = data.prox(v - scaled, rho)
         u = x + scaled
-        v = (rho * self.prior(v, k) + beta * u) / (rho + beta)
-        return x, v, beta * (u - v)  # w + beta (x - v)
+        v = (weight * self.prior(v, k) + rho * u) / (weight + rho)
+        return x, v, rho * (u - v)  # w + rho (x - v)
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        return 1.0, 1.0, 1 / float(self.beta(k, data))
+        return 1.0, 1.0, 1 / float(self.rho(k, data))
 
 
 _METHODS = {"fixed_point": _FixedPoint, "steepest_descent": _SteepestDescent, "admm": _REDByADMM}
