@@ -99,12 +99,12 @@ def trained(folder, validation, denoiser, epochs, state):
         if loaded.get_params() != denoiser.get_params():
             raise ValueError(f"{state} is of {loaded!r}, not of {denoiser!r}: another --state.")
         denoiser = loaded
-    while getattr(denoiser, "n_iter_", 0) < epochs:
+    while getattr(denoiser, "n_epochs_", 0) < epochs:
         began = time.perf_counter()
         denoiser.partial_fit(images)
         joblib.dump(denoiser, state)
         print(
-            f"epoch {denoiser.n_iter_}: {time.perf_counter() - began:.0f} s, "
+            f"epoch {denoiser.n_epochs_}: {time.perf_counter() - began:.0f} s, "
             f"loss {denoiser.history_['loss'][-1]:.3g}, "
             f"validation {denoiser.score(held_out[:20]):.3f} dB",
             flush=True,
@@ -143,7 +143,7 @@ def main():
     for name, values in results.items():
         print(f"{name:45}" + " ".join(f"{v:6.2f}" for v in [*values, np.mean(values)]))
     patches = sum(-(-x.size // denoiser.patch_size**2) for x in photographs(options.train)[0])
-    steps = -(-patches // denoiser.batch_size) * denoiser.n_iter_
+    steps = -(-patches // denoiser.batch_size) * denoiser.n_epochs_
     print(f"{steps} steps of {denoiser.batch_size} patches; the full model, published: {PUBLISHED}")
     settings = {
         "estimator": repr(denoiser),

@@ -217,12 +217,12 @@ small_denoiser = partial(settings.small_denoiser, lr=1e-2, loss=Loss(), max_epoc
 def told(est):
     """All that training left, but for the time it took."""
     history = dict(est.history_)
-    assert len(history.pop("seconds")) == est.n_iter_
+    assert len(history.pop("seconds")) == est.n_epochs_
     restored = est.predict(est.simulate(HELD_OUT, random_state=0))
     return {
         "weights": est.weights_,
         "history": history,
-        "n_iter": est.n_iter_,
+        "n_iter": est.n_epochs_,
         "restored": restored,
         "optimizer": est._optimizer_state_,
     }
@@ -320,8 +320,8 @@ def test_whenever_training_is_killed_it_ends_with_the_bits_of_one_that_was_not(c
     est, *data = CASES[case]
     undisturbed, n_calls = trained(est, *data)
     expected = told(undisturbed)
-    per_step = n_calls // (2 * undisturbed.n_iter_)
-    assert n_calls == 2 * undisturbed.n_iter_ * per_step
+    per_step = n_calls // (2 * undisturbed.n_epochs_)
+    assert n_calls == 2 * undisturbed.n_epochs_ * per_step
     for at in range(1, n_calls + 1, per_step):
         path.unlink(missing_ok=True)
         with pytest.raises(Killed):
@@ -420,7 +420,7 @@ def test_without_a_seed_the_file_has_it(est, path):
 def test_a_warm_start_has_checkpoints_of_its_own(path):
     begun = pickle.dumps(small(noise=0.1, warm_start=True).fit(LEARNED))
     at_once, _ = trained(pickle.loads(begun), LEARNED)
-    assert at_once.n_iter_ == 6
+    assert at_once.n_epochs_ == 6
     with pytest.raises(Killed):
         trained(pickle.loads(begun), LEARNED, at=4, path=path)
     resumed, n_left = trained(pickle.loads(begun), LEARNED, path=path)

@@ -218,7 +218,7 @@ def test_early_stopping_stops_and_keeps_the_weights_of_the_best_epoch(make):
     est = make(**parameters).fit(ONES, X_val=ZEROS)
     scores = est.history_["validation_psnr"]
     best = np.argmax(scores) + 1
-    assert est.n_iter_ == len(scores) == best + 2 < 20
+    assert est.n_epochs_ == len(scores) == best + 2 < 20
     assert bits(est) == bits(make(max_epochs=best).fit(ONES))
     restored = est.predict(est.simulate(ZEROS, random_state=0))
     assert psnr(ZEROS, restored) == pytest.approx(max(scores), rel=1e-6)
@@ -229,11 +229,11 @@ def test_early_stopping_goes_on_while_scores_rise_by_more_than_min_delta(make):
     """What learns to give ones restores ones better after every epoch."""
     parameters = {"early_stopping": EarlyStopping(1), "max_epochs": 4}
     est = make(**parameters).fit(ONES, X_val=ONES)
-    assert est.n_iter_ == 4
+    assert est.n_epochs_ == 4
     assert bits(est) == bits(make(max_epochs=4).fit(ONES))
     parameters["early_stopping"] = EarlyStopping(1, min_delta=1e3)
     hurried = make(**parameters).fit(ONES, X_val=ONES)
-    assert hurried.n_iter_ == 2  # the first epoch is better than none
+    assert hurried.n_epochs_ == 2  # the first epoch is better than none
     assert bits(hurried) == bits(make(max_epochs=2).fit(ONES))
 
 
@@ -244,9 +244,9 @@ def test_early_stopping_goes_on_while_scores_rise_by_more_than_min_delta(make):
 def test_a_warm_start_twice_is_one_training_twice_as_long(make):
     once = make(max_epochs=4).fit(LEARNED, X_val=HELD_OUT)
     twice = make(max_epochs=2, warm_start=True).fit(LEARNED, X_val=HELD_OUT)
-    assert twice.n_iter_ == 2
+    assert twice.n_epochs_ == 2
     twice = pickle.loads(pickle.dumps(twice)).fit(LEARNED, X_val=HELD_OUT)
-    assert twice.n_iter_ == once.n_iter_ == 4
+    assert twice.n_epochs_ == once.n_epochs_ == 4
     assert bits(twice) == bits(once)
     assert without_seconds(twice.history_) == without_seconds(once.history_)
     assert len(twice.history_["seconds"]) == 4
@@ -257,7 +257,7 @@ def test_without_a_warm_start_fit_begins_anew(make):
     est = make(max_epochs=2)
     first = bits(est.fit(LEARNED))
     assert bits(est.fit(LEARNED)) == first
-    assert est.n_iter_ == len(est.history_["seconds"]) == 2
+    assert est.n_epochs_ == len(est.history_["seconds"]) == 2
 
 
 @BOTH
@@ -265,7 +265,7 @@ def test_partial_fits_are_one_fit_with_its_validation(make):
     once = make().fit(LEARNED, X_val=HELD_OUT)
     est = make(max_epochs=9)
     for n in (1, 2, 3):
-        assert est.partial_fit(LEARNED, X_val=HELD_OUT).n_iter_ == n
+        assert est.partial_fit(LEARNED, X_val=HELD_OUT).n_epochs_ == n
     assert bits(est) == bits(once)
     assert without_seconds(est.history_) == without_seconds(once.history_)
 
@@ -417,7 +417,7 @@ def interrupted(make, at, *data, **changes):
     with ends_by_an_interrupt(in_epoch=(at + 1) // 2):
         est.fit(*data)
     n_epochs = (at - 1) // 2
-    assert est.n_iter_ == n_epochs
+    assert est.n_epochs_ == n_epochs
     assert {len(values) for values in est.history_.values()} == {n_epochs}
     return est
 
@@ -439,7 +439,7 @@ def test_an_interrupt_leaves_the_weights_that_training_came_to(make):
         assert pickle.loads(pickle.dumps(est)).score(HELD_OUT) == est.score(HELD_OUT)
         came_to.add(bits(est))
         if at % 2 and at > 1:  # before the first step of an epoch
-            assert bits(est) == bits(make(max_epochs=est.n_iter_).fit(LEARNED))
+            assert bits(est) == bits(make(max_epochs=est.n_epochs_).fit(LEARNED))
     assert len(came_to) == 6
 
 
@@ -485,7 +485,7 @@ def test_an_interrupt_while_images_are_read_is_one_too(make, which, monkeypatch)
     est = make()
     with ends_by_an_interrupt(in_epoch=3):
         est.fit(**given | {which: Lazy(given[which], at=counted.n_reads)})
-    assert est.n_iter_ == 2
+    assert est.n_epochs_ == 2
     assert np.isfinite(est.score(HELD_OUT))
 
 
@@ -495,7 +495,7 @@ def test_an_interrupt_after_training_loses_nothing():
     est = meta()
     with pytest.raises(KeyboardInterrupt), pytest.warns(ConvergenceWarning, match="interrupted"):
         est.fit(LEARNED, X_val=Lazy(HELD_OUT, at=counted.n_reads))
-    assert est.n_iter_ == 3
+    assert est.n_epochs_ == 3
     assert bits(est) == bits(whole)
 
 
@@ -515,7 +515,7 @@ def test_training_goes_on_after_an_interrupt(make):
         est.fit(LEARNED)
     loss.at = None
     est.set_params(max_epochs=2).fit(LEARNED)
-    assert est.n_iter_ == 3
+    assert est.n_epochs_ == 3
     assert bits(est) == bits(make(max_epochs=3).fit(LEARNED))
 
 
@@ -525,7 +525,7 @@ def test_an_interrupt_ends_a_partial_fit_and_leaves_its_weights(make):
     before = bits(est)
     with ends_by_an_interrupt(in_epoch=2):
         est.partial_fit(LEARNED)
-    assert est.n_iter_ == 1
+    assert est.n_epochs_ == 1
     assert bits(est) != before
     assert np.isfinite(est.score(HELD_OUT))
 
@@ -544,7 +544,7 @@ def test_the_history_of_a_divergence_in_the_first_epoch_has_its_lists(make):
 
     with pytest.warns(ConvergenceWarning, match="diverged"):
         est = make(**{LOSS[make]: infinite}).fit(LEARNED)
-    assert est.n_iter_ == 0
+    assert est.n_epochs_ == 0
     assert est.history_ == {name: [] for name in make(max_epochs=1).fit(LEARNED).history_}
 
 
@@ -700,7 +700,7 @@ def test_callbacks_are_told_of_every_epoch(make, callback):
     assert told.fitted[0] is not est
     measured = est.simulate(HELD_OUT, random_state=0)
     for n_epochs, fitted in enumerate(told.fitted, 1):
-        assert fitted.n_iter_ == n_epochs
+        assert fitted.n_epochs_ == n_epochs
         expected = make(max_epochs=n_epochs).fit(LEARNED)
         np.testing.assert_array_equal(fitted.predict(measured), expected.predict(measured))
 
@@ -710,7 +710,7 @@ def test_callbacks_may_stop_training(make, callback):
     told = Told(stop_after=2)
     est = make().set_callbacks(told).fit(LEARNED)
     assert told.told == ["setup", "fit begins", *EPOCH * 2, "fit ends", "teardown"]
-    assert est.n_iter_ == 2
+    assert est.n_epochs_ == 2
     assert bits(est) == bits(make(max_epochs=2).fit(LEARNED))
 
 
@@ -738,7 +738,7 @@ def test_callbacks_are_told_of_the_epochs_of_a_warm_start(callback):
     est = meta(warm_start=True, max_epochs=2).fit(LEARNED).set_callbacks(told)
     est.fit(LEARNED)
     assert told.told.count("epoch ends") == 2
-    assert [fitted.n_iter_ for fitted in told.fitted] == [3, 4]
+    assert [fitted.n_epochs_ for fitted in told.fitted] == [3, 4]
 
 
 @BOTH

@@ -340,7 +340,7 @@ def test_as_many_epochs_as_give_enough_steps(kind, n_images, batch_size, n_epoch
 def test_fit_makes_them(monkeypatch, batch_size, n_epochs):
     monkeypatch.setattr(MetaInverseSolver, "_enough", (7, 2))
     est = small(max_epochs=None, batch_size=batch_size).fit(FACES)
-    assert est.n_iter_ == len(est.history_["outer_loss"]) == n_epochs
+    assert est.n_epochs_ == len(est.history_["outer_loss"]) == n_epochs
     rates = est.history_["learning_rate"]
     assert all(a > b for a, b in pairwise(rates))  # the schedule goes by it
     assert rates[-1] < 0.5 * est.outer_lr
@@ -439,5 +439,5 @@ def test_a_report_that_fails_loses_no_training(monkeypatch):
     est = small(Inpainting())
     with pytest.raises(RuntimeError, match="no memory"):
         est.fit(FACES)
-    assert est.n_iter_ == 1
+    assert est.n_epochs_ == 1
     assert np.isfinite(est.score(FACES))

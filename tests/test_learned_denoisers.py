@@ -52,7 +52,7 @@ def test_a_tiny_one_learns_in_seconds(denoiser):
     assert psnr(FACES[80:], denoiser.predict(noisy)) > 22
     assert denoiser.score(FACES[80:]) > 22
     losses = denoiser.history_["loss"]
-    assert len(losses) == len(denoiser.history_["seconds"]) == denoiser.n_iter_ == 40
+    assert len(losses) == len(denoiser.history_["seconds"]) == denoiser.n_epochs_ == 40
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -107,7 +107,7 @@ def test_images_of_any_size_are_learned_from_and_denoised():
     assert np.isfinite(denoiser.score(ragged))
     assert np.isfinite(denoiser.score(ragged, ragged))
     denoiser.partial_fit(ragged)
-    assert denoiser.n_iter_ == 3
+    assert denoiser.n_epochs_ == 3
 
 
 def test_a_small_image_does_not_shrink_the_patches_of_others():
@@ -226,7 +226,7 @@ def test_grid_search():
 
 def test_training_works_where_gradients_are_switched_off():
     with torch.no_grad():
-        assert small().fit(FACES[:5]).n_iter_ == 1
+        assert small().fit(FACES[:5]).n_epochs_ == 1
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_our_own_weights_are_read_and_trained_further(tmp_path):
     assert (read.predict(FACES[:2]) == first.predict(FACES[:2])).all()
     assert not hasattr(read, "weights_")  # nothing is kept by predict
     tuned = clone(read).fit(FACES[:9])
-    assert tuned.n_iter_ == 1
+    assert tuned.n_epochs_ == 1
     assert (tuned.weights_["model.0.weight"] != first.weights_["model.0.weight"]).any()
     assert tuned.history_["loss"][0] < first.history_["loss"][0]
 
@@ -505,7 +505,7 @@ def test_an_unfitted_denoiser_is_fitted_with_the_estimator(which):
     estimator = reconstructors(RED(small(random_state=None), n_iter=1))[which]
     estimator.fit(FACES[:9])
     fitted = estimator.solver_.denoiser
-    assert fitted.n_iter_ == 1
+    assert fitted.n_epochs_ == 1
     assert not hasattr(estimator.solver.denoiser, "weights_")
     again = clone(estimator).fit(FACES[:9])
     measured = estimator.simulate(FACES[:2], random_state=0)

@@ -234,7 +234,7 @@ def test_learning_is_real():
 
 def test_the_history_is_of_every_epoch():
     est = small(n_inner=2, max_epochs=3).fit(FACES[:10])
-    assert est.n_iter_ == 3
+    assert est.n_epochs_ == 3
     assert set(est.history_) == {"seconds", "outer_loss", "inner_loss", "learning_rate"}
     assert [len(v) for v in est.history_.values()] == [3, 3, 3, 3]
     assert np.shape(est.history_["inner_loss"]) == (3, 2)
@@ -318,7 +318,7 @@ def test_partial_fit_goes_on_where_the_last_call_ended():
     steps = small(MissingPixels(), noise=0.05)
     for k in range(3):
         steps.partial_fit(FACES[:12])
-        assert steps.n_iter_ == k + 1
+        assert steps.n_epochs_ == k + 1
         steps = pickle.loads(pickle.dumps(steps))
     for name, weight in whole.weights_.items():
         np.testing.assert_array_equal(weight, steps.weights_[name])
@@ -386,7 +386,7 @@ def test_going_on_keeps_the_operator_s_missing_values():
     est = small(MissingPixels()).fit(FACES[:10])
     measured = est.simulate(FACES[:10])
     est.set_params(operator=None).partial_fit(measured, FACES[:10])
-    assert est.n_iter_ == 3
+    assert est.n_epochs_ == 3
     whole = small().fit(FACES[:10]).set_params(operator=MissingPixels())
     with pytest.raises(ValueError, match="Input X contains NaN"):
         whole.partial_fit(measured, FACES[:10])

@@ -49,7 +49,7 @@ small_denoiser = partial(settings.small_denoiser, depth=3, **OWN)
 def told(est):
     """What training left: weights, history without times, and the number of epochs."""
     history = {name: values for name, values in est.history_.items() if name != "seconds"}
-    return {"weights": est.weights_, "history": history, "n_iter": est.n_iter_}
+    return {"weights": est.weights_, "history": history, "n_iter": est.n_epochs_}
 
 
 def refusal(function, *args):

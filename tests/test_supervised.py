@@ -106,7 +106,7 @@ def test_training_lifts_every_solver(name):
     est = unrolled(GaussianBlur(sigma=1.0), SOLVERS[name], **own).fit(FACES[:20])
     start = unrolled(GaussianBlur(sigma=1.0), SOLVERS[name], **own | {"lr": 0.0, "max_epochs": 1})
     assert est.score(FACES[:20]) > start.fit(FACES[:20]).score(FACES[:20]) + 0.02
-    assert len(est.history_["loss"]) == est.n_iter_ == 8
+    assert len(est.history_["loss"]) == est.n_epochs_ == 8
 
 
 def test_a_step_of_training_is_the_gradient_of_the_whole_solver():
@@ -120,7 +120,7 @@ def test_a_step_of_training_is_the_gradient_of_the_whole_solver():
 
     def loss(weights):
         est = unrolled(operator, solver, lr=0.0, warm_start=True, **own).fit(FACES[:4])
-        est.weights_, est.n_iter_ = weights, 0
+        est.weights_, est.n_epochs_ = weights, 0
         return est.fit(FACES[:4]).history_["loss"][-1]
 
     assert loss(start) == pytest.approx(noise_of_the_epoch.history_["loss"][0], rel=1e-12)
@@ -374,7 +374,7 @@ def test_what_the_weights_belong_to_stays():
     est.set_params(depth=4, width=3, residual=False, start="adjoint")
     np.testing.assert_array_equal(est.predict(measured), expected)
     est.fit(FACES[:6])
-    assert est.n_iter_ == 2
+    assert est.n_epochs_ == 2
     assert est.start_ == "measurement"
 
 
@@ -485,7 +485,7 @@ def test_pairs_early_stopping_and_losses(name):
     est.set_params(early_stopping=EarlyStopping(1, min_delta=100.0), max_epochs=9)
     est.set_params(loss={"l1": 1.0, "ssim": 0.1})
     est.fit(measured, FACES)
-    assert est.n_iter_ == 2
+    assert est.n_epochs_ == 2
     assert len(est.history_["validation_psnr"]) == 2
     assert est.score(measured, FACES) == pytest.approx(psnr(FACES, est.predict(measured)), abs=1e-6)
 

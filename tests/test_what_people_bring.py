@@ -673,7 +673,7 @@ def test_everything_array_like_trains_and_predicts(kind, tmp_path):
         np.testing.assert_array_equal(est.weights_[name], weights)
     assert est.score(images) == expected.score(FACES)
     np.testing.assert_array_equal(np.asarray(est.simulate(images)), measured)
-    assert meta().fit(measured, images).n_iter_ == 1
+    assert meta().fit(measured, images).n_epochs_ == 1
     identity = classical().fit(FACES)
     np.testing.assert_array_equal(np.asarray(identity.predict(images)), identity.predict(FACES))
     small_denoiser().fit(images)

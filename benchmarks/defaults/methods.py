@@ -71,7 +71,7 @@ def meta(problem, estimator):
         "psnr_of_stages": [_mean_psnr(problem, images) for images in stages],
         "inner_lr": estimator.inner_lr_,
         "inner_loss_of": estimator.inner_loss_.of,
-        "epochs": estimator.n_iter_,
+        "epochs": estimator.n_epochs_,
         "estimator": description(estimator),
         "init": description(clone(estimator.init_)),
         "warnings": sorted({str(w.message) for w in told}),
@@ -84,7 +84,7 @@ def supervised(problem, estimator):
     return {
         **seconds,
         "psnr": scored(problem, restored),
-        "epochs": estimator.n_iter_,
+        "epochs": estimator.n_epochs_,
         "estimator": description(estimator),
     }
 

@@ -71,7 +71,7 @@ class DnCNN(LearnedDenoiser):
     history_ : dict of str to list
         For each finished epoch: ``loss``, the mean over patches, ``validation_psnr`` where there
         is one, ``learning_rate``, and ``seconds``.
-    n_iter_ : int
+    n_epochs_ : int
         Number of epochs trained.
     image_shape_, measurement_shape_ : tuple of int
         Shape of a training image. Predictions may have another height and width.

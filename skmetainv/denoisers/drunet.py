@@ -61,7 +61,7 @@ class DRUNet(LearnedDenoiser):
     history_ : dict of str to list
         For each finished epoch: ``loss``, the mean over patches, ``validation_psnr`` where there
         is one, ``learning_rate``, and ``seconds``.
-    n_iter_ : int
+    n_epochs_ : int
         Number of epochs trained.
     image_shape_, measurement_shape_, data_range_, operator_, n_features_in_, feature_names_in_
         As in `DnCNN`.

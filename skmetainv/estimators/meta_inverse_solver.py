@@ -159,7 +159,7 @@ class MetaInverseSolver(TrainedReconstructor):
         For each finished epoch: ``outer_loss``, ``inner_loss`` (one per inner step, before it),
         means over the images, ``validation_psnr`` where there is one, ``learning_rate`` (of
         ``theta``) and ``seconds``.
-    n_iter_ : int
+    n_epochs_ : int
         Number of epochs trained.
     inner_lr_ : float
         The inner step size that training began with.

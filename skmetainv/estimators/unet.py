@@ -57,7 +57,7 @@ class UNetReconstructor(SupervisedReconstructor):
     history_ : dict of str to list
         For each finished epoch: ``loss``, the mean over images, ``validation_psnr`` where there
         is one, ``learning_rate``, and ``seconds``.
-    n_iter_ : int
+    n_epochs_ : int
         Number of epochs trained.
     image_shape_ : tuple of int
         Shape of an image.

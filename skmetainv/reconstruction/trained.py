@@ -109,7 +109,7 @@ class FittedByTraining:
 
     weights_: Mapping[str, np.ndarray]
     history_: History
-    n_iter_: int
+    n_epochs_: int
     _seed_: int
     _optimizer_state_: Mapping[str, Any]
 
@@ -235,8 +235,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         An interrupt (Ctrl-C) ends training, writes the checkpoint if there is one, and is raised
         again, so that it ends a search or a script around it, too. The estimator is then fitted,
         and can be used at the prompt or in the next cell: it has the weights that it came to, or
-        with early stopping the best ones. ``n_iter_`` and ``history_`` count finished epochs only:
-        in the midst of the first one ``n_iter_`` is 0, and the lists of ``history_`` are empty. If
+        with early stopping the best ones. ``n_epochs_`` and ``history_`` count finished epochs only:
+        in the midst of the first one ``n_epochs_`` is 0, and the lists of ``history_`` are empty. If
         several processes train together, nothing is kept but the checkpoint that was written last.
         """
         resumes = self.warm_start and hasattr(self, "weights_")
@@ -299,7 +299,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     def _warn_of_interrupt(self) -> None:
         warn(
-            f"Training was interrupted in epoch {self.n_iter_ + 1}: this {type(self).__name__} has "
+            f"Training was interrupted in epoch {self.n_epochs_ + 1}: this {type(self).__name__} has "
             "the weights that it came to, and can be used.",
             ConvergenceWarning,
         )
@@ -365,7 +365,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     def _start_training(self, problem: Problem) -> None:
         """Set all fitted attributes before any training."""
-        self.history_, self.n_iter_ = empty_history(self._figures), 0
+        self.history_, self.n_epochs_ = empty_history(self._figures), 0
         self._optimizer_state_ = {}
         self._initialize(problem)
 
@@ -435,7 +435,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         open_ended = call.is_partial and self.max_epochs is None
         schedule = as_learning_rate("constant" if open_ended else chosen.schedule)
         n_epochs = self._n_epochs(batches.n_images)
-        if call.is_partial and self.n_iter_ >= n_epochs and not schedule.factor(1.0):
+        if call.is_partial and self.n_epochs_ >= n_epochs and not schedule.factor(1.0):
             warn(
                 f"The learning rate is 0: its schedule ended after max_epochs={n_epochs}.",
                 ConvergenceWarning,
@@ -445,7 +445,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             optimizer,
             learner.weights,
             max_epochs=1 if call.is_partial else n_epochs,
-            first_epoch=self.n_iter_,
+            first_epoch=self.n_epochs_,
             learning_rate=schedule,
             schedule=range(n_epochs) if call.is_partial else None,
             max_grad_norm=chosen.max_grad_norm,
@@ -467,7 +467,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         figures = empty_history(self._figures, validated=loop.validate is not None)
         self.weights_ = best or to_numpy(learner.weights)
         self.history_ = continued(earlier, figures | loop.history)
-        self.n_iter_ = loop.epoch
+        self.n_epochs_ = loop.epoch
         self._optimizer_state_ = {
             "of": type(loop.optimizer).__name__,
             "averages": state_to_arrays(loop.optimizer),
