@@ -1,4 +1,4 @@
-"""Progress bars: drawn where somebody looks on, in a terminal or a notebook, not in a file."""
+"""Progress bars, drawn in a terminal or a notebook, but not in a file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tqdm.auto import tqdm
 
 
 def is_drawn() -> bool:
-    """Whether a bar would be drawn over itself, and not written down again with every step."""
+    """Whether the output can redraw a bar in place: a terminal or a notebook."""
     return issubclass(tqdm, notebook.tqdm_notebook) or sys.stderr.isatty()
 
 
 def bar(*, drawn: bool, **options: Any) -> tqdm:
-    """Return tqdm's bar with these options, which shows nothing unless it is to be drawn."""
+    """Return tqdm's bar with these options; it shows nothing unless `drawn`."""
     return tqdm(disable=not drawn, **options)
 
 
 def write_line(text: str) -> None:
-    """Write what stands in a file where there is no bar."""
+    """Write a line of progress, where no bar is drawn."""
     print(text, file=sys.stderr, flush=True)

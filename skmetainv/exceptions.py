@@ -1,37 +1,37 @@
-"""Warnings of this library, and where warnings point."""
+"""Warnings of this library, which point to the user's line."""
 
 import sys
 import warnings
 
-# Between a user's line and ours there may be those of these.
+# Packages whose frames may lie between the user's line and the call of `warn`.
 _BETWEEN = ("skmetainv", "sklearn", "joblib", "torch", "contextlib")
 
 
 class InnerStepsWarning(UserWarning):
-    """More inner steps are asked for than step sizes were learned for."""
+    """There are more inner steps than learned step sizes."""
 
 
 class AdaptationWarning(UserWarning):
-    """The inner steps make results worse than those of the learned start."""
+    """The inner steps make results worse than the learned start."""
 
 
 class WeightsWarning(UserWarning):
-    """A file of weights could be read in more than one way: the message says which was taken."""
+    """A file of weights can be read in more than one way; the message says which was used."""
 
 
 class SkippedFilesWarning(UserWarning):
-    """Files of a folder of pictures were left out."""
+    """Files of an image folder were left out."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn, pointing at the line outside of this library that led here.
+    """Issue a warning that points to the user's line.
 
     Parameters
     ----------
     message : str
         The text.
     category : type of Warning
-        Its class.
+        Class of the warning.
     """
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and _package(frame.f_globals) in _BETWEEN:

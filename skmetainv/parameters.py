@@ -1,7 +1,7 @@
-"""Hyper-parameters: scikit-learn's declarative checks, and what to write where one fails.
+"""Parameter objects: scikit-learn's declarative checks, with errors that suggest a correction.
 
-The checks are private there (`sklearn.utils._param_validation`), unchanged since 1.2, and used by
-many libraries; should they move, only this module does.
+The checks are private in scikit-learn (`sklearn.utils._param_validation`), but unchanged since 1.2
+and used by many libraries. If they move, only this module must change.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class StrOptions(_StrOptions):
     options : iterable of str
         The strings.
     aliases : mapping of str to str, default=None
-        Other words for some of them, in small letters. They are refused, and the error says which
-        option to write.
+        Other words for some of the options, in lower case. They raise an error that names the
+        option to use instead.
     """
 
     def __init__(self, options: Iterable[str], aliases: Mapping[str, str] | None = None):
@@ -73,13 +73,13 @@ class StrOptions(_StrOptions):
         return f"a str among {{{', '.join(repr(option) for option in sorted(self.options))}}}"
 
     def instead_of(self, value: Any) -> str | None:
-        """Return the option that a word stands for, as code; None if there is none."""
+        """Return the option that a word is an alias of, as code; None if there is none."""
         option = self.words.get(_plain(value)) if isinstance(value, str) else None
         return None if option is None else repr(option)
 
 
 class Function(HasMethods):
-    """Anything that can be called but a parameter object, which is never meant as a function."""
+    """Any callable except a parameter object, which is never meant as a function."""
 
     def __init__(self) -> None:
         super().__init__("__call__")
@@ -88,7 +88,7 @@ class Function(HasMethods):
         return "a callable"
 
     def is_satisfied_by(self, value: Any) -> bool:
-        """Whether `value` is such a function."""
+        """Whether `value` is a callable, but not a parameter object."""
         return is_function(value)
 
 
@@ -96,13 +96,12 @@ class Function(HasMethods):
 class ParameterObject(BaseEstimator):
     """Hyper-parameters with scikit-learn's `get_params`, `clone` and `repr`, and better errors.
 
-    A subclass declares its parameters as the fields of a dataclass, which it becomes: annotated
-    names with their defaults. So the constructor stores them and does nothing else, as scikit-learn
-    asks. The parameters after ``_: KW_ONLY`` are given by name. The docstring is completed by the
-    entries of the parameters that the class inherits. A subclass may also write its constructor
-    out; its own subclasses then do so, too. A subclass that writes `build` returns from it an
-    object of the kind that its base class names: another one is an error, wherever `build` is
-    called.
+    A subclass declares its parameters as annotated names with defaults, and becomes a dataclass. So
+    its constructor only stores them, as scikit-learn requires. Parameters after ``_: KW_ONLY`` are
+    keyword-only. The entries of inherited parameters are added to the docstring. If a subclass
+    defines its constructor explicitly, its own subclasses must do so, too. If a subclass defines
+    `build`, its result must have the type that the base class requires; otherwise every call of
+    `build` raises an error.
 
     Examples
     --------
@@ -130,14 +129,15 @@ class ParameterObject(BaseEstimator):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return what to write instead of `value`, as code; None if nothing is known.
+        """Return the code to write instead of `value`; None if unknown.
 
-        `value` was given where such an object is asked for. A subclass names its adapters.
+        `value` was passed where an object of this class is expected. Subclasses suggest their
+        adapters.
         """
         return None
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters; those of a parameter that is an object, as ``part__parameter``.
+        """Set parameters; nested ones as ``part__parameter``.
 
         Parameters
         ----------
@@ -147,12 +147,13 @@ class ParameterObject(BaseEstimator):
         Returns
         -------
         self : object
-            Itself.
+            The object.
 
         Raises
         ------
         ValueError
-            If a name is unknown, or if a part is None, a number or a string, which have none.
+            If a name is unknown, or if a part is None, a number or a string, which have no
+            parameters.
         """
         own = self.get_params(deep=False)
         for name in params:
@@ -167,11 +168,11 @@ class ParameterObject(BaseEstimator):
         return self
 
     def _examine(self, built: Any) -> Any:
-        """Return what `build` gave, or raise: a base class says which mistakes it looks for."""
+        """Return the result of `build`, or raise; base classes define the checks."""
         return built
 
     def _parts_with(self, part: str, inner: str) -> str:
-        """Return which objects to set first, such that `part` has the parameter `inner`."""
+        """Return a sentence with the objects that give `part` the parameter `inner`."""
         first = inner.partition("__")[0]
         names = sorted(
             kind.__name__
@@ -185,14 +186,14 @@ class ParameterObject(BaseEstimator):
         return f"Set an object that has it first: {part}={names[0]}({first}=...){others}."
 
     def _validate_params(self) -> None:
-        """Check the parameters one by one, and add to an error what to write instead."""
+        """Check each parameter, and add a suggestion to the error."""
         owner, constraints = type(self).__name__, self._parameter_constraints
         for name, value in self.get_params(deep=False).items():
             if name in constraints:
                 check_parameter(name, value, constraints[name], owner, self._elsewhere)
 
     def _elsewhere(self, value: Any) -> str:
-        """Return which parameter takes a value that was given as another one."""
+        """Return a sentence with the parameter that accepts a value passed to another one."""
         for name, constraints in self._parameter_constraints.items():
             if any(isinstance(value, kind) for kind in _kinds(constraints)):
                 return f" Write {name}={type(value).__name__}(...)."
@@ -206,25 +207,25 @@ def check_parameter(
     owner: str,
     elsewhere: Callable[[Any], str] | None = None,
 ) -> None:
-    """Raise unless a parameter is among what it takes, and say what to write instead.
+    """Raise if a parameter violates its constraints, and suggest a correction.
 
     Parameters
     ----------
     name : str
-        The parameter.
+        Name of the parameter.
     value : object
-        What was given.
+        Its value.
     constraints : list
-        What it takes, as scikit-learn declares it.
+        Constraints in scikit-learn's form.
     owner : str
-        Whose parameter it is.
+        Name of the class or function that has the parameter.
     elsewhere : callable, default=None
-        Gives what to write of a value of which the constraints know nothing.
+        Returns a suggestion for a value if the constraints have none.
 
     Raises
     ------
     ValueError
-        If the value is not among them.
+        If the value violates all constraints.
     """
     try:
         validate_parameter_constraints({name: constraints}, {name: value}, caller_name=owner)
@@ -234,38 +235,38 @@ def check_parameter(
 
 
 def is_function(value: Any) -> bool:
-    """Whether something can be called, and is no parameter object, of which some can."""
+    """Whether a value is callable, but not a parameter object (some of which are callable)."""
     return callable(value) and not isinstance(value, ParameterObject)
 
 
 def unfrozen(value: Any) -> Any:
-    """Return what a `FrozenEstimator` holds; anything else as it is."""
+    """Return the estimator inside a `FrozenEstimator`; any other value unchanged."""
     while isinstance(value, FrozenEstimator):
         value = value.estimator
     return value
 
 
 def is_integer(value: Any, least: int) -> bool:
-    """Whether something is an integer of at least `least`; True and False are none."""
+    """Whether a value is an integer, but not a boolean, of at least `least`."""
     return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
 
 
 def integers(value: Any, *lengths: int, least: int = 1) -> tuple[int, ...] | None:
-    """Return a tuple or a list of integers.
+    """Return a value as a tuple of integers if it is a tuple or a list of integers.
 
     Parameters
     ----------
     value : object
-        What was given.
+        The value.
     *lengths : int
-        How many there may be.
+        Allowed lengths.
     least : int, default=1
-        The least that each may be.
+        Smallest allowed integer.
 
     Returns
     -------
     integers : tuple of int
-        None if `value` is something else.
+        None for any other value.
     """
     if not isinstance(value, tuple | list) or len(value) not in lengths:
         return None
@@ -273,26 +274,27 @@ def integers(value: Any, *lengths: int, least: int = 1) -> tuple[int, ...] | Non
 
 
 def height_and_width(value: Any) -> tuple[int, ...] | None:
-    """Return two positive integers, of which one alone stands for both; None of anything else."""
+    """Return two positive integers; one integer is used for both. None for any other value."""
     return integers(value if isinstance(value, tuple | list) else (value, value), 2)
 
 
 def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
-    """Return what to write instead of a value that a parameter does not take.
+    """Return a suggestion for an invalid value of a parameter.
 
     Parameters
     ----------
     constraints : sequence
-        What it takes. Those that have `instead_of` are asked: `ParameterObject` and `StrOptions`.
+        Constraints of the parameter. `ParameterObject` and `StrOptions` have suggestions, by their
+        method `instead_of`.
     value : object
-        What was given.
+        The invalid value.
     name : str, default=""
-        The parameter.
+        Name of the parameter.
 
     Returns
     -------
     advice : str
-        A sentence, with a space before it; empty if nothing is known.
+        A sentence that begins with a space; empty if there is no suggestion.
     """
     line = None
     if isinstance(value, type) and issubclass(value, tuple(_kinds(constraints))):
@@ -304,29 +306,29 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
 
 
 def is_importable(kind: type) -> bool:
-    """Whether a class is found by its name, as those that a function made are not."""
+    """Whether a class can be imported by its name, unlike a class created in a function."""
     return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
 
 
 def comes_from(value: Any, package: str) -> bool:
-    """Whether an object is of a class of `package`, or of a subclass of one."""
+    """Whether an object is an instance of a class of `package`."""
     return any(kind.__module__.partition(".")[0] == package for kind in type(value).__mro__)
 
 
 def described(value: Any) -> str:
-    """Return a value as errors show it: of an array or a tensor shape and type, no numbers."""
+    """Return a value as text for errors; for arrays and tensors only shape and type."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"shape {tuple(value.shape)}, {value.dtype}"
     return reprlib.repr(value)
 
 
 def _is_generated(cls: type[ParameterObject]) -> bool:
-    """Return whether the constructor of a class is made of its fields.
+    """Return whether the constructor of a class is generated from its fields.
 
     Raises
     ------
     TypeError
-        If the class declares fields, but inherits a constructor that is written out.
+        If the class declares fields, but inherits an explicit constructor.
     """
     owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
     if owner is object or "__dataclass_fields__" in vars(owner):
@@ -334,24 +336,24 @@ def _is_generated(cls: type[ParameterObject]) -> bool:
     fields = _fields(cls)
     if fields and owner is not cls:
         raise TypeError(
-            f"{cls.__name__} declares the parameters {', '.join(fields)}, but the constructor of "
-            f"{owner.__name__} is written out: write that of {cls.__name__}, too."
+            f"{cls.__name__} declares the parameters {', '.join(fields)}, but {owner.__name__} "
+            f"defines __init__ explicitly: define __init__ in {cls.__name__}, too."
         )
     return False
 
 
 def _fields(cls: type[ParameterObject]) -> list[str]:
-    """Return the parameters that a class itself declares."""
+    """Return the parameters that a class declares itself."""
     return [name for name, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)]
 
 
 def _refuse_mutable_defaults(cls: type[ParameterObject]) -> None:
-    """Raise if all objects of a class would share a default that can be changed.
+    """Raise if a class has a mutable default, which all its objects would share.
 
     Raises
     ------
     TypeError
-        If a default is a list or an array, say.
+        If a default is mutable, such as a list or an array.
     """
     for name in _fields(cls):
         default = vars(cls).get(name)
@@ -364,7 +366,7 @@ def _refuse_mutable_defaults(cls: type[ParameterObject]) -> None:
 
 
 def _examined(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a `build` whose result is looked at, see `ParameterObject._examine`."""
+    """Return a `build` whose result is checked, see `ParameterObject._examine`."""
 
     @wraps(build)
     def examined(self: ParameterObject, *args: Any, **kwargs: Any) -> Any:
@@ -374,18 +376,18 @@ def _examined(build: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_built(owner: object, built: Any, kind: type[Kind], instead: str) -> Kind:
-    """Return what `build` gave, unless it is of another kind, or a module that was never set up.
+    """Return the result of `build` if it is an initialised module of the right class.
 
     Parameters
     ----------
     owner : object
-        Whose `build` it is.
+        The object whose `build` was called.
     built : object
-        What it gave.
+        The result of `build`.
     kind : type
-        The class of modules that it should give.
+        The required class.
     instead : str
-        What to write, the end of the error.
+        A suggestion, added to the error.
 
     Returns
     -------
@@ -395,7 +397,7 @@ def check_built(owner: object, built: Any, kind: type[Kind], instead: str) -> Ki
     Raises
     ------
     TypeError
-        If it is of another kind, or its constructor did not call that of `kind`.
+        If it has another class, or its constructor did not call that of `kind`.
     """
     name = type(owner).__name__
     if not isinstance(built, kind):
@@ -405,8 +407,8 @@ def check_built(owner: object, built: Any, kind: type[Kind], instead: str) -> Ki
         )
     if "_parameters" not in vars(built):
         raise TypeError(
-            f"The constructor of {type(built).__name__}, which {name}.build returns, must call "
-            f"super().__init__(...), that of {kind.__name__}, first."
+            f"The constructor of {type(built).__name__}, which {name}.build returns, must first "
+            f"call super().__init__(...), the constructor of {kind.__name__}."
         )
     return built
 
@@ -423,7 +425,7 @@ def _own_first(cls: type[ParameterObject]) -> Signature:
 
 
 def _with_inherited_parameters(cls: type[ParameterObject]) -> str:
-    """Return the docstring of a class, with the entries of parameters that it inherits."""
+    """Return the docstring of a class with the entries of its inherited parameters."""
     before, entries, after = _parameter_entries(cls.__doc__)
     inherited: dict[str, str] = {}
     for base in cls.__mro__[1:]:
@@ -436,7 +438,7 @@ def _with_inherited_parameters(cls: type[ParameterObject]) -> str:
 
 
 def _parameter_entries(docstring: str | None) -> tuple[str, dict[str, str], str]:
-    """Return what a docstring says of each parameter, and what stands before and after that."""
+    """Return a docstring's entries of parameters, and the text before and after them."""
     sections = re.split(r"\n\n(?=\S.*\n---)", cleandoc(docstring or ""))
     own = [section for section in sections[1:] if section.startswith(_TITLE)]
     after = [section for section in sections[1:] if not section.startswith(_TITLE)]
@@ -448,13 +450,13 @@ def _parameter_entries(docstring: str | None) -> tuple[str, dict[str, str], str]
 
 
 def _kinds(constraints: Any) -> list[type[ParameterObject]]:
-    """Return the classes of parameter objects among what a parameter takes."""
+    """Return the classes of parameter objects among the constraints of a parameter."""
     listed = constraints if isinstance(constraints, list) else []
     return [c for c in listed if isinstance(c, type) and issubclass(c, ParameterObject)]
 
 
 def _public_subclasses(kind: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
-    """Iterate over what this library offers of a kind."""
+    """Iterate over this library's public subclasses of a class."""
     for subclass in kind.__subclasses__():
         ours = subclass.__module__.startswith("skmetainv.") and is_importable(subclass)
         if ours and not subclass.__name__.startswith("_"):
@@ -463,5 +465,5 @@ def _public_subclasses(kind: type[ParameterObject]) -> Iterator[type[ParameterOb
 
 
 def _plain(word: str) -> str:
-    """Return a word without capitals, spaces and signs."""
+    """Return a word in lower case, without spaces and punctuation."""
     return re.sub(r"[^a-z0-9]", "", word.lower())

@@ -1,7 +1,7 @@
-"""Where every random number comes from: one integer seed, split into independent streams.
+"""Random generators: one integer seed, split into independent streams.
 
-No function here, and none that calls them, touches the global generators of NumPy or torch. All
-draws are made by NumPy on the CPU, so that they are the same whatever device trains.
+The library never uses the global generators of NumPy or torch. NumPy makes all draws on the CPU,
+so that they are the same on every device.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-# The first entry of a stream's spawn key: what the numbers are for.
+# The first entry of a stream's spawn key identifies its purpose.
 _WEIGHTS, _ORDER, _TRAINING, _EVALUATION, _HELD_OUT, _AUGMENTATION = range(6)
 
 
@@ -45,7 +45,7 @@ def held_out_generator(seed: int) -> np.random.Generator:
 
 
 def order_generator(seed: int, epoch: int) -> np.random.Generator:
-    """Return the generator of the order in which `epoch` sees the images."""
+    """Return the generator of the order of the images in `epoch`."""
     return _generator(seed, _ORDER, epoch)
 
 
@@ -55,7 +55,7 @@ def training_generators(seed: int, epoch: int, indices: Iterable[int]) -> list[n
 
 
 def augmentation_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """Return the generator of how `epoch` mirrors and shifts one image."""
+    """Return the generator that mirrors and shifts one image in `epoch`."""
     return _generator(seed, _AUGMENTATION, epoch, index)
 
 

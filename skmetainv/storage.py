@@ -1,4 +1,4 @@
-"""One file of named arrays and a JSON record, written atomically, checked when it is read."""
+"""A file of named arrays and a JSON record, written atomically and checked on reading."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _RECORD, _CHECKSUM = "skmetainv", "sha256"
 
 
 class DamagedFileError(ValueError):
-    """A file is not, or no longer, what was written."""
+    """A file is damaged, or was not written by `write`."""
 
 
 def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: Any) -> None:
-    """Write arrays and a record, so that the file is at any moment the old one or the new one.
+    """Write arrays and a record atomically: the file is always the complete old or new one.
 
     Parameters
     ----------
@@ -32,7 +32,8 @@ def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: A
     arrays : mapping of str to ndarray
         Numeric arrays of any shape.
     record : object
-        What JSON can hold. It lies in the file's header, beside a checksum of all of it.
+        Any JSON-serialisable object. It is written to the file's header, with a checksum of arrays
+        and record.
     """
     path, text = Path(path), json.dumps(record)
     stored = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
@@ -50,7 +51,7 @@ def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: A
 
 
 def read(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:
-    """Return the arrays and the record of a file that `write` wrote.
+    """Read the arrays and the record of a file written by `write`.
 
     Parameters
     ----------
@@ -67,18 +68,18 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:
     Raises
     ------
     DamagedFileError
-        If the file is damaged, or of another kind.
+        If the file is damaged, or was not written by `write`.
     """
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            own = file.keys() if _RECORD in header else []  # others may have types of their own
+            own = file.keys() if _RECORD in header else []  # other files may have other types
             arrays = {name: file.get_tensor(name) for name in own}
     except (SafetensorError, ValueError) as error:
-        raise DamagedFileError(f"{path} is damaged, or no such file: {error}.") from error
+        raise DamagedFileError(f"{path} is damaged, or has another format: {error}.") from error
     if _RECORD not in header or header.get(_CHECKSUM) != _checksum(arrays, header[_RECORD]):
         raise DamagedFileError(
-            f"{path} is damaged, or was written by something else: its checksum does not agree."
+            f"{path} is damaged, or was written by another program: its checksum does not match."
         )
     return arrays, json.loads(header[_RECORD])
 

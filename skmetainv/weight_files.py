@@ -1,4 +1,4 @@
-"""Weights of networks from files: tensors by name, that others published or trained, never code."""
+"""Reading network weights from published or trained files, without running their code."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from skmetainv.exceptions import WeightsWarning, warn
 StateDict = dict[str, torch.Tensor]
 Understood = TypeVar("Understood")
 
-# What torch.compile, DataParallel and the like put into names, wherever they wrap.
+# Parts that wrappers such as torch.compile and DataParallel insert into names at any level.
 _WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-# Of several networks in a file, the one that inference takes: with averaged weights, or the best.
+# If a file holds several networks, inference uses the one with averaged weights, or the best.
 _PREFERRED = {"ema", "best"}
 _FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
-# Ends of names that torch's weight and spectral normalisations give to what a weight is made of.
+# Suffixes of the tensors from which torch's weight and spectral normalisations compute a weight.
 _PARAMETRISED = ("weight_orig", "weight_g", "weight_v", ".original", ".original0", ".original1")
 
 
 class _Network(NamedTuple):
-    """What may be a network's weights: in a dictionary of tensors, under one prefix."""
+    """A candidate for a network's weights: the tensors of one dictionary with one prefix."""
 
     keys: tuple[str, ...]
     prefix: str
@@ -34,14 +34,14 @@ class _Network(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where the weights are, in words."""
+        """Location of the weights, as text."""
         keys = "".join(f"[{key!r}]" for key in self.keys)
         names = self.prefix and f"names that begin with {self.prefix!r}"
         return ", ".join(filter(None, [keys, names])) or "no prefix"
 
     @property
     def preference(self) -> int:
-        """How many words of the place say that inference takes this one."""
+        """Number of words in the location that mark the weights for inference."""
         words = re.split("[^a-z]+", f"{'.'.join(self.keys)}.{self.prefix}".lower())
         return len(_PREFERRED.intersection(words))
 
@@ -59,50 +59,49 @@ def read_weights(
     understand: Callable[[StateDict], Understood],
     advice: str = "",
 ) -> Understood:
-    """Return what a network makes of the weights in a file.
+    """Read the weights of a network from a file.
 
-    The file is a state dict, by `torch.save` or in safetensors, or holds dictionaries that contain
-    one at any depth, beside whatever else. Names may have a prefix, which all weights of the
-    network must share, and what torch.compile and DataParallel put into them.
+    The file is a state dict, written by `torch.save` or in safetensors, or contains one at any
+    depth of its dictionaries. Names may have a prefix that all weights of the network share, and
+    parts inserted by torch.compile and DataParallel.
 
     Parameters
     ----------
     path : path-like
         The file. Pickled code is not run.
     owner : str
-        What messages call the network.
+        Name of the network in messages.
     first : sequence of str
-        Name of a weight that every such network has, one for each way of naming that is known.
+        For each known naming scheme, the name of a weight that every such network has.
     understand : callable
-        ``understand(state)`` takes the tensors of one network, under names without prefix, and
-        returns what is returned here. If they are not the network's, it raises a ValueError with
-        the reason.
+        ``understand(state)`` takes the tensors of one network, with names without prefix, and
+        returns the result. If they do not fit the network, it raises a ValueError with the reason.
     advice : str, default=""
-        What the user can do if no names are known, the end of the error.
+        Advice for the user if no name is known, added to the error.
 
     Returns
     -------
     result : object
-        What `understand` returned for the network that was chosen.
+        The result of `understand` for the chosen network.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it holds no weights of the network. If it holds several different networks, of which the
-        words "ema" and "best" do not single out one. If weights are not finite floating-point
-        numbers.
+        If the file has no weights of the network. If it has several different networks, and the
+        words "ema" and "best" do not identify a single one. If weights are not finite
+        floating-point numbers.
 
     Warns
     -----
     WeightsWarning
-        If there are tensors without the network's prefix, which are left out.
+        If there are tensors without the network's prefix, which are ignored.
     """
     path = fspath(path)
     tables = list(_tables(_content(path)))
     if not tables:
-        raise ValueError(f"{path} is not a state dict: it holds no tensors by name.")
+        raise ValueError(f"{path} is not a state dict: it holds no named tensors.")
     networks = [network for table in tables for network in _networks(*table, first)]
     if not networks:
         raise ValueError(f"{_unknown_names(path, owner, tables, first)}{advice}")
@@ -128,19 +127,19 @@ def read_weights(
 
 
 def check_state(state: StateDict, expected: Mapping[str, torch.Tensor]) -> None:
-    """Raise unless the names and shapes of weights are those of a network.
+    """Raise if the names or shapes of weights differ from those of a network.
 
     Parameters
     ----------
     state : dict of str to tensor
         The weights.
     expected : mapping of str to tensor
-        Those of the network, whose values do not matter.
+        Weights of the network; their values are not used.
 
     Raises
     ------
     ValueError
-        With the first name that does not fit, and the reason.
+        If a name or a shape differs; the error has the first name and the reason.
     """
     for name, tensor in expected.items():
         if name not in state:
@@ -155,7 +154,7 @@ def check_state(state: StateDict, expected: Mapping[str, torch.Tensor]) -> None:
 
 
 def _content(path: str) -> Any:
-    """Return what a file holds; its kind is known by its first bytes."""
+    """Load a file; its first bytes determine the format."""
     with open(path, "rb") as file:
         head = file.read(9)
     if not head:
@@ -167,12 +166,12 @@ def _content(path: str) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # whatever the bytes of another kind of file lead to
+    except Exception as error:  # bytes of another format can raise anything
         raise ValueError(_unreadable(path, head, safetensors, error)) from error
 
 
 def _nested(state: StateDict) -> dict[str, Any]:
-    """Return tensors in the dictionaries that "kind/name" stands for in checkpoints of `fit`."""
+    """Nest tensors named "kind/name", as in checkpoints of `fit`, in dictionaries."""
     content: dict[str, Any] = {}
     for key, tensor in state.items():
         *kinds, name = key.split("/")
@@ -184,7 +183,7 @@ def _nested(state: StateDict) -> dict[str, Any]:
 
 
 def _unreadable(path: str, head: bytes, safetensors: bool, error: Exception) -> str:
-    """Return why a file could not be read, and what to do."""
+    """Return the reason why a file could not be read, and advice."""
     if not safetensors and not head.startswith((b"PK", b"\x80")):
         return f"{path} is not a file of tensors, by `torch.save` or in safetensors."
     classes = re.findall(r"GLOBAL (\S+) was not an allowed|GLOBAL (\S+) whose module", str(error))
@@ -192,10 +191,10 @@ def _unreadable(path: str, head: bytes, safetensors: bool, error: Exception) -> 
         found = next(filter(None, classes[0]))
         return (
             f"{path} is not a file of tensors alone: it holds a {found}, and no pickled code is "
-            "run. Save the tensors alone, where the file is trusted: content = "
+            "run. If you trust the file, save its tensors alone: content = "
             f"torch.load({path!r}, weights_only=False), then torch.save(content.state_dict(), "
-            "new_path) of a module, or torch.save(content['state_dict'], new_path), under the key "
-            "that it has."
+            "new_path) if it is a module, or torch.save(content['state_dict'], new_path) with the "
+            "right key."
         )
     if "TorchScript" in str(error):
         return (
@@ -209,7 +208,7 @@ def _unreadable(path: str, head: bytes, safetensors: bool, error: Exception) -> 
 def _tables(
     content: Any, keys: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], StateDict]]:
-    """Iterate over all dictionaries of tensors, each with the keys under which it is."""
+    """Iterate over all dictionaries of tensors, each with the keys that lead to it."""
     if not isinstance(content, Mapping):
         return
     named = {key: value for key, value in content.items() if isinstance(key, str)}
@@ -221,7 +220,7 @@ def _tables(
 
 
 def _networks(keys: tuple[str, ...], table: StateDict, first: Sequence[str]) -> Iterator[_Network]:
-    """Iterate over what may be networks, by the names that each has."""
+    """Iterate over candidates for networks, found by the known names."""
     prefixes = {
         _prefix(name, known): None  # a set in order
         for name in table
@@ -234,12 +233,12 @@ def _networks(keys: tuple[str, ...], table: StateDict, first: Sequence[str]) -> 
 
 
 def _plain(name: str) -> str:
-    """Return a name without what wrappers put there."""
+    """Return a name without the parts inserted by wrappers."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
 def _prefix(name: str, known: str) -> str:
-    """Return what is before a known name, though wrappers may have put parts between its own."""
+    """Return the part of a name before a known name, which wrappers may have split."""
     parts, n_known = name.split("."), len(known.split("."))
     while n_known:
         n_known -= parts.pop() not in _WRAPPERS
@@ -247,7 +246,7 @@ def _prefix(name: str, known: str) -> str:
 
 
 def _unwrapped(table: StateDict) -> StateDict:
-    """Return tensors under names without what wrappers put there, unless these would collide."""
+    """Remove the parts of names inserted by wrappers, unless names would collide."""
     plain = {_plain(name): tensor for name, tensor in table.items()}
     return plain if len(plain) == len(table) else table
 
@@ -269,7 +268,7 @@ def _check_numbers(state: StateDict) -> None:
 def _choice(
     path: str, owner: str, understood: list[tuple[_Network, Understood]]
 ) -> tuple[_Network, Understood]:
-    """Return the one network, or that of several which inference takes."""
+    """Return the only network, or the one that inference uses."""
     most = max(network.preference for network, _ in understood)
     chosen = [pair for pair in understood if pair[0].preference == most]
     if all(network.equals(chosen[0][0]) for network, _ in chosen):
@@ -284,7 +283,7 @@ def _choice(
 
 
 def _left_out(network: _Network, fitting: list[_Network], table: StateDict) -> list[str]:
-    """Return the names of weights beside a network that are of no other that fits, either."""
+    """Return the names of weights that belong to no network that fits."""
     prefixes = tuple(other.prefix for other in fitting if other.keys == network.keys)
     return [
         name
@@ -296,16 +295,16 @@ def _left_out(network: _Network, fitting: list[_Network], table: StateDict) -> l
 def _unknown_names(
     path: str, owner: str, tables: list[tuple[tuple[str, ...], StateDict]], first: Sequence[str]
 ) -> str:
-    """Return what a file holds instead of known names, and the line that renames them."""
+    """Return an error text with the names in a file, and the line that renames them."""
     keys, table = max(tables, key=lambda pair: len(pair[1]))
     shapes = [f"{name!r} of shape {tuple(tensor.shape)}" for name, tensor in table.items()]
     known = " or ".join(repr(name) for name in first)
     text = f"{path} holds no weights of {owner}: there is no {known}. It has {_listed(shapes)}."
     if any(name.endswith(_PARAMETRISED) for name in table):
         return (
-            f"{text} They are what a weight or spectral normalisation makes its weights of: take "
-            "it away before saving, by torch.nn.utils.parametrize.remove_parametrizations, "
-            "remove_weight_norm or remove_spectral_norm."
+            f"{text} They belong to a weight or spectral normalisation. Before saving, remove it by "
+            "torch.nn.utils.parametrize.remove_parametrizations, remove_weight_norm or "
+            "remove_spectral_norm."
         )
     for name in first:
         head, _, tail = name.partition(".")
@@ -332,6 +331,6 @@ def _load_line(path: str, keys: tuple[str, ...]) -> str:
 
 
 def _listed(items: Sequence[str]) -> str:
-    """Return the first few items, and how many there are beside them."""
+    """Return the first four items, and the number of further ones."""
     more = f" and {len(items) - 4} more" if len(items) > 4 else ""
     return f"{', '.join(items[:4])}{more}"

@@ -1,8 +1,8 @@
-"""Arrays to tensors and back, and nothing else: the one place where layouts and types change.
+"""Conversion between arrays and tensors: the only place where layouts and types change.
 
-What a user brought becomes an array (`views`), whose shape says how an image lies in it
-(`layouts`), whose type and first values say what its numbers mean (`units`), and whose batches
-become tensors (`sources`). `results` are arrays in the type of those that came.
+`views` turns a user's data into an array. `layouts` finds the layout of an image from the array's
+shape, and `units` finds its units from the type and the first values. `sources` reads batches as
+tensors, and `results` returns arrays of the input's type.
 """
 
 from skmetainv.arrays.layouts import (

@@ -1,4 +1,4 @@
-"""How an image lies in a user's array, and how in a tensor."""
+"""The layout of an image in a user's array and in a tensor."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from sklearn.exceptions import DataConversionWarning
 
 from skmetainv.exceptions import warn
 
-# Up to this many entries an axis may be of channels, where the shape alone has to tell.
+# If only the shape is known, an axis with at most this many entries may be the channels.
 MOST_CHANNELS = 4
 
-# A first axis of so many entries, of a tensor, may be of colours.
+# A first axis with this many entries, in a tensor, may be the colours.
 _COLOURS = 3
 
-# With so many rows and columns (height, width, channels) are no images of 1 to 4 columns.
+# With at least this many rows and columns, (n, height, 1 to 4) is (height, width, channels).
 _LEAST_OF_COLOUR = 8
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one image, or one measurement, lies in a user's array and in a tensor.
+    """The layout of one image, or one measurement, in a user's array and in a tensor.
 
     Parameters
     ----------
     shape : tuple of int
         Shape in the user's array, without the first axis.
     tensor_shape : tuple of int
-        Shape in a tensor, without the first axis; three entries are channels, height, width, and
-        four ending in 2 the same with real and imaginary parts.
+        Shape in a tensor, without the first axis. Three entries are channels, height, width. Four
+        entries that end in 2 are the same with real and imaginary parts.
     channels_first : bool, default=False
         Whether channels come first in the user's array, too.
     """
@@ -41,7 +41,7 @@ class Layout:
     channels_first: bool = False
 
     def to_tensor(self, values: torch.Tensor) -> torch.Tensor:
-        """Return a batch of the user's shape in the tensor's."""
+        """Convert a batch from the user's shape to the tensor's."""
         if self.channels_first or not is_image_shape(self.tensor_shape):
             return values.reshape(-1, *self.tensor_shape)
         channels, height, width, *parts = self.tensor_shape
@@ -49,22 +49,22 @@ class Layout:
         return values.movedim(3, 1).contiguous()
 
     def from_tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return a batch of the tensor's shape in the user's, with its graph."""
+        """Convert a batch from the tensor's shape to the user's, and keep its graph."""
         if is_image_shape(self.tensor_shape) and not self.channels_first:
             tensor = tensor.movedim(1, 3)
         return tensor.reshape(-1, *self.shape)
 
     def to_array(self, tensor: torch.Tensor) -> np.ndarray:
-        """Return a batch of the tensor's shape as an array of the user's."""
+        """Convert a batch from the tensor's shape to an array of the user's shape."""
         return self.from_tensor(tensor.detach()).cpu().numpy()
 
     def size_in(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Return height and width of an image of `shape` that lies as these do."""
+        """Return height and width of an image of `shape` in this layout."""
         height, width = shape[1:3] if self.channels_first else shape[:2]
         return height, width
 
     def is_another_size(self, shape: tuple[int, ...]) -> bool:
-        """Whether images of `shape` lie as these do, whatever their height and width."""
+        """Whether `shape` has this layout at any height and width."""
         return (
             len(self.tensor_shape) == 3
             and len(shape) == len(self.shape) > 1
@@ -73,7 +73,7 @@ class Layout:
         )
 
     def resized(self, height: int, width: int) -> Layout:
-        """Return how images of another height and width lie."""
+        """Return the layout of images of another height and width."""
         channels = self.tensor_shape[0]
         tensor_shape = (channels, height, width)
         if self.channels_first:
@@ -86,17 +86,17 @@ class Layout:
 
 
 def is_image_shape(tensor_shape: tuple[int, ...]) -> bool:
-    """Whether a shape is (channels, height, width), or this of complex numbers."""
+    """Whether a shape is (channels, height, width), or the same for complex numbers."""
     return len(tensor_shape) == 3 or (len(tensor_shape) == 4 and is_complex_shape(tensor_shape))
 
 
 def is_complex_shape(tensor_shape: tuple[int, ...]) -> bool:
-    """Whether a shape, of flat measurements or of an image, ends in real and imaginary parts."""
+    """Whether the shape of a measurement or an image ends in real and imaginary parts."""
     return len(tensor_shape) in (2, 4) and tensor_shape[-1] == 2
 
 
 def channels_last_order(tensor_shape: tuple[int, ...]) -> np.ndarray:
-    """Return where each entry of a flat tensor lies in the user's flat array."""
+    """Return the index, in the user's flat array, of each entry of a flat tensor."""
     if len(tensor_shape) != 3:
         return np.arange(prod(tensor_shape))
     channels, height, width = tensor_shape
@@ -105,20 +105,20 @@ def channels_last_order(tensor_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> bool:
-    """Whether an array is one image without its first axis, as far as its shape tells.
+    """Whether the shape of an array is that of one image without a first axis.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the whole array. ``(height, width, channels)`` is told from ``(n, height, width)`` by its
-        last axis of 1 to 4 channels, beside 8 or more rows and columns.
+        Shape of the whole array. If its last axis has 1 to 4 entries and the others 8 or more, it
+        is ``(height, width, channels)``, not ``(n, height, width)``.
     image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)``, where it is known.
+        ``(height, width)`` or ``(height, width, channels)``; None if unknown.
 
     Returns
     -------
     is_one : bool
-        Whether it is.
+        True for one image.
     """
     if image_shape is None:
         is_coloured = len(shape) == 3 and 0 < shape[2] <= MOST_CHANNELS
@@ -130,11 +130,11 @@ def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
 
 
 def warn_of_planes(shape: tuple[int, ...], name: str) -> None:
-    """Warn if a tensor of gray images, of `shape`, may be one colour image, channels first."""
+    """Warn if a tensor read as gray images may be one colour image, channels first."""
     if len(shape) == 3 and shape[0] == _COLOURS < shape[1]:
         warn(
-            f"{name} is a tensor of shape {shape}, and is taken for {_COLOURS} gray images: one "
-            f"colour image with its channels first is {name}[None].",
+            f"{name} is a tensor of shape {shape}, and is read as {_COLOURS} gray images: for one "
+            f"colour image with its channels first, pass {name}[None].",
             DataConversionWarning,
         )
 
@@ -142,19 +142,19 @@ def warn_of_planes(shape: tuple[int, ...], name: str) -> None:
 def image_layout(
     shape: tuple[int, ...], image_shape: tuple[int, ...] | None, name: str = "X"
 ) -> Layout:
-    """Return the layout of images whose array has `shape`.
+    """Return the layout of images from the shape of their array.
 
     Parameters
     ----------
     shape : tuple of int
         ``(n, height, width)``, ``(n, height, width, channels)``, ``(n, channels, height, width)``
-        or, flat, ``(n, n_pixels)``. Channels come first where the second axis has 1 to 4 entries
-        and the last one more.
+        or, flat, ``(n, n_pixels)``. If the second axis has 1 to 4 entries and the last one more,
+        channels come first.
     image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)``. With None a flat image is square
-        if it can be, else one row.
+        ``(height, width)`` or ``(height, width, channels)``. If None, a flat image is square if
+        its number of pixels is a square, else one row.
     name : str, default="X"
-        What error messages call the array.
+        Name of the array in error messages.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def image_layout(
     Raises
     ------
     ValueError
-        If `shape` is not of images, or not of images of `image_shape`.
+        If `shape` is not that of images, or contradicts `image_shape`.
     """
     own = shape[1:]
     if len(own) not in (1, 2, 3) or 0 in own:
@@ -191,26 +191,26 @@ def image_layout(
 
 
 def size_of_flat(n_pixels: int) -> tuple[int, int]:
-    """Return height and width of a flat image: square if it can be, else one row."""
+    """Return height and width of a flat image: square if possible, else one row."""
     side = isqrt(n_pixels)
     return (side, side) if side * side == n_pixels else (1, n_pixels)
 
 
 def _channels_first(grid: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of an image with its channels in front, one where it says none."""
+    """Return the shape of an image with its channels first; without channels, with one."""
     height, width, *channels = grid
     return (*(channels or [1]), height, width)
 
 
 def measurement_layout(measurement_shape: tuple[int, ...], images: Layout) -> Layout:
-    """Return the layout of measurements of `measurement_shape` that go with `images`.
+    """Return the layout of measurements that belong to images of a given layout.
 
     Parameters
     ----------
     measurement_shape : tuple of int
-        Shape of a measurement as a tensor. That of an image, real or complex, is laid out as the
-        images are (gray, colour or flat), real and imaginary parts last; any other stays as it
-        is.
+        Shape of a measurement as a tensor. If it is the shape of an image, real or complex, the
+        measurement has the layout of the images (gray, colour or flat), with real and imaginary
+        parts last. Any other shape is used unchanged.
     images : Layout
         The layout of the images.
 

@@ -1,4 +1,4 @@
-"""What a user is given back: arrays in the type of those that came."""
+"""Results in the type of the user's input."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def channels_last(x: torch.Tensor) -> np.ndarray:
 
 
 def match_type(X: Any, array: np.ndarray) -> Any:
-    """Return a tensor where the user's `X` is one, on its device."""
+    """Convert `array` to a tensor on the device of `X` if `X` is a tensor."""
     return torch.from_numpy(array).to(X.device) if isinstance(X, torch.Tensor) else array
 
 
 def match_container(X: Any, array: np.ndarray) -> Any:
-    """Return measurements of `X` in its type, also where it is a data frame of pandas.
+    """Return measurements of `X` in its type, also if `X` is a pandas data frame.
 
-    Rows keep their index. Columns keep their names if their number is the same, else they are
+    Rows keep their index. Columns keep their names if their number is the same; otherwise they are
     numbered.
     """
     pandas = sys.modules.get("pandas")

@@ -1,4 +1,4 @@
-"""Batches of any array-like as tensors, and nothing else: the one place where types change."""
+"""Batches of any array-like as tensors: the only place where types change."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from skmetainv.arrays.views import MaskedView, Subset, has_mask, taken
 
 
 class ArraySource:
-    """Batches of images, or of measurements, of any array-like as tensors.
+    """Read batches of images, or of measurements, from any array-like as tensors.
 
-    Only the batch asked for is read, copied and converted.
+    Only the requested batch is read, copied and converted.
 
     Parameters
     ----------
     array : array-like of shape (n, *layout.shape)
-        Anything with `shape`, `dtype` and indexing by an array of integers.
+        Any object with `shape`, `dtype` and indexing by an array of integers.
     layout : Layout
-        How one image lies in it.
+        Layout of one image.
     dtype : torch.dtype
         Type of the tensors.
     device : torch.device
-        Where the tensors go.
+        Device of the tensors.
     unit : float, default=1.0
-        What values are divided by, see `integer_unit`.
+        Values are divided by it, see `integer_unit`.
     allow_nan : bool, default=False
-        NaN stands for a missing value.
+        Whether NaN is allowed, as a missing value.
     name : str, default="X"
-        What error messages call the array.
+        Name of the array in error messages.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class ArraySource:
         return int(self.array.shape[0])
 
     def read(self, indices: np.ndarray) -> torch.Tensor:
-        """Return some of the images.
+        """Read some of the images.
 
         Parameters
         ----------
         indices : ndarray of int
-            Which images, in increasing order.
+            Indices of the images, in increasing order.
 
         Returns
         -------
@@ -67,12 +67,12 @@ class ArraySource:
         Raises
         ------
         ValueError
-            If an image has NaN or infinity where it may not, or nothing but NaN.
+            If an image has infinity, NaN without `allow_nan`, or only NaN.
         """
         return self._tensor(taken(self.array, indices), indices, self.layout)
 
     def part(self, indices: np.ndarray) -> ArraySource:
-        """Return some of the images, in increasing order, as a source; none is read."""
+        """Return a source of some of the images, in increasing order, without reading any."""
         return ArraySource(
             Subset(self.array, indices),
             self.layout,
@@ -84,19 +84,19 @@ class ArraySource:
         )
 
     def patch(self, index: int, rows: slice, columns: slice) -> torch.Tensor:
-        """Return a part of one image.
+        """Read a part of one image.
 
         Parameters
         ----------
         index : int
-            Which image.
+            Index of the image.
         rows, columns : slice
-            Which part.
+            Rows and columns of the part.
 
         Returns
         -------
         patch : tensor of shape (channels, height, width)
-            A copy. The image is read whole, and, unless it is flat, converted in part.
+            A copy. The whole image is read. Unless it is flat, only the part is converted.
         """
         indices = np.array([index])
         if len(self.layout.shape) == 1:
@@ -112,7 +112,7 @@ class ArraySource:
         if hasattr(values, "compute"):  # dask's conversion to an array would lose a mask
             values = values.compute()
         values = np.asanyarray(values)
-        if has_mask(values):  # of a lazy array, whose parts alone are masked
+        if has_mask(values):  # a lazy array may be masked only after it is read
             values = MaskedView(values)[:]
         with np.errstate(over="ignore"):
             values = np.array(values, dtype=number)

@@ -1,4 +1,4 @@
-"""What the numbers of a user's array mean, and warnings where they can hardly mean it."""
+"""The units of a user's array, and warnings if they are implausible."""
 
 from __future__ import annotations
 
@@ -11,44 +11,45 @@ from sklearn.exceptions import DataConversionWarning
 from skmetainv.arrays.views import taken
 from skmetainv.exceptions import warn
 
-# Types of integers that pictures come in: their range is the type's.
+# Integer types of image files: their data range is the range of the type.
 _OF_PICTURES = ("uint8", "uint16")
 
-# So many of the first images are looked at, and of integers whose type does not tell what they
-# mean so many, evenly spread.
+# Number of first images that are checked. If the type of integers does not determine their unit,
+# number of images, evenly spread, that determine it.
 _FIRST, _SPREAD = 4, 16
 
-# Beyond so many times the width of their range values are hardly images in these units.
+# If values are farther from the range than this multiple of its width, the units are implausible.
 FAR = 10
 
-# Pictures that use an eighth of their type's range may be of fewer bits: 4 in 8, or 8 to 12 in 16.
+# Images that use less than an eighth of their type's range may have fewer bits: 4 in 8, 8 to 12 in
+# 16.
 _SHARE = 8
 
-# Values below such a share of their range are hardly images in these units: pictures of 8 bits have
-# 255 times the numbers of floats.
+# If all values are below this share of their range, the units are implausible: 8-bit images have
+# values 255 times as large as floats.
 _FAR_BELOW = 0.01
 
 
 def first_images(array: Any) -> np.ndarray:
-    """Return the first images of an array as they are."""
+    """Return the first images of an array, not converted."""
     return np.asarray(taken(array, np.arange(min(len(array), _FIRST))))
 
 
 def tells_its_range(dtype: Any) -> bool:
-    """Whether a type alone says what its numbers are divided by."""
+    """Whether the type alone determines the unit."""
     kind = np.dtype(dtype)
     return kind.kind not in "iu" or kind.name in _OF_PICTURES
 
 
 def integer_unit(array: Any) -> float:
-    """Return what the numbers of an array are divided by, so that images are nominally in [0, 1].
+    """Return the divisor of an array that brings its images to a nominal range of [0, 1].
 
     Parameters
     ----------
     array : array-like of shape (n, ...)
-        Unsigned integers of 8 and 16 bits are divided by their type's maximum; floats and booleans
-        by nothing. Of all other types of integers the values of up to 16 images, evenly spread,
-        decide: from 0 to 255 they count as 8 bits; else they are taken as they are.
+        For uint8 and uint16 the unit is the maximum of the type; for floats and booleans it is 1.
+        For all other integer types, the values of up to 16 images, evenly spread, decide: if they
+        are from 0 to 255, the unit is 255, else 1.
 
     Returns
     -------
@@ -66,21 +67,21 @@ def integer_unit(array: Any) -> float:
 
 
 def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
-    """Warn where what integers are divided by was not beyond doubt.
+    """Warn if the unit of integers is uncertain.
 
     Parameters
     ----------
     values : ndarray
-        Some of the numbers, as they are.
+        Some of the values, not converted.
     unit : float
-        What they are divided by.
+        Their divisor.
     name : str
-        What the warning calls the array.
+        Name of the array in the warning.
 
     Warns
     -----
     DataConversionWarning
-        If 16 bits use little of their range, or if the type is none that pictures have.
+        If 8- or 16-bit integers use little of their range, or if the type is not uint8 or uint16.
     """
     kind = values.dtype
     if kind.kind not in "iu" or not values.size:
@@ -88,36 +89,36 @@ def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
     largest = int(values.max())
     if kind.name in _OF_PICTURES and unit > 1 and 0 < largest <= unit / _SHARE:
         warn(
-            f"{name} has integers of type {kind} that go up to {largest}, and are divided by "
-            f"{unit:g}: if they are pictures of fewer bits, pass data_range, "
-            f"{_white(largest)} for instance.",
+            f"{name} has values of type {kind} up to {largest}, which are divided by {unit:g}: if "
+            f"the images have fewer bits, pass data_range, for example {_white(largest)}.",
             DataConversionWarning,
         )
     elif not tells_its_range(kind) and unit > 1:
         warn(
             f"{name} has integers of type {kind}, which are taken for pictures of 8 bits, and "
-            f"divided by {unit:g}: pass {name}.astype('uint8') to say so, or data_range "
-            "to say otherwise.",
+            f"divided by {unit:g}: if this is right, pass {name}.astype('uint8'), otherwise pass "
+            "data_range.",
             DataConversionWarning,
         )
 
 
 def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str) -> None:
-    """Warn of images that lie far outside their range.
+    """Warn if images are far outside their data range.
 
     Parameters
     ----------
     values : ndarray
-        Some of the numbers, in the units of the range.
+        Some of the values, in the units of the range.
     data_range : (float, float)
-        The least and the largest value that images nominally have.
+        The smallest and the largest value that images nominally have.
     name : str
-        What the warning calls the array.
+        Name of the array in the warning.
 
     Warns
     -----
     DataConversionWarning
-        If one is farther than ten times the range's width from its middle, or all are next to 0.
+        If a value is farther from the middle of the range than ten times its width, or if all
+        values are close to 0.
     """
     low, high = data_range
     known = values[np.isfinite(values)]
@@ -137,7 +138,7 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
 
 
 def _white(largest: float) -> int:
-    """Return the likely value of white: the largest number of as many bits as pictures have."""
+    """Return the likely value of white: the largest number with a usual number of bits."""
     if largest <= 2**5:
         return ceil(largest)
     return next((2**n - 1 for n in (8, 10, 12, 14, 16) if largest < 2**n), 2**32 - 1)

@@ -1,4 +1,4 @@
-"""What users bring, as arrays whose images are not read before they are asked for."""
+"""Views of users' data as arrays that read images only on request."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ _OF_DICTIONARIES = (
     "pass [np.asarray(entry[key]) for entry in {name}] with the key of the images."
 )
 
-# What torch's and other people's data sets have in common.
+# The methods of torch's and other libraries' data sets.
 _SEQUENCE = ("__len__", "__getitem__")
 
 
 def as_array(X: Any, name: str = "X") -> Any:
-    """Return what a user brought as something with `shape`, `dtype` and indexing.
+    """Convert a user's data to an object with `shape`, `dtype` and indexing.
 
     Parameters
     ----------
     X : array-like
-        Arrays and tensors; data sets of torch, and whatever else has a length and gives images by
-        their number; what is an array already, or what NumPy makes one of (lists, data frames), is
-        returned as it is.
+        An array, a tensor, a torch dataset, or any object with a length that returns one image per
+        index. Arrays, and objects that NumPy converts (lists, data frames), are returned unchanged.
     name : str, default="X"
-        What error messages call it.
+        Name of `X` in error messages.
 
     Returns
     -------
@@ -39,7 +38,7 @@ def as_array(X: Any, name: str = "X") -> Any:
     Raises
     ------
     ValueError
-        If it is a path, a loader of batches, an iterator, or a table of named columns.
+        If `X` is a path, a data loader, an iterator, or a table of named columns.
     """
     if isinstance(X, str | PathLike):
         raise ValueError(
@@ -50,20 +49,20 @@ def as_array(X: Any, name: str = "X") -> Any:
         return _from_tensor(X)
     if isinstance(X, torch.utils.data.DataLoader):
         raise ValueError(
-            f"Expected {name} to be images in an order, got a DataLoader instead: batches are "
+            f"Expected {name} to be an array or a data set, got a DataLoader instead: batches are "
             "drawn here, anew in every epoch. Pass its data set, loader.dataset."
         )
     if isinstance(X, Iterator):
         raise ValueError(
             f"Expected {name} to be images that can be read more than once, got an iterator, "
             f"{type(X).__name__}, instead: pass list(images), or an object with a length that "
-            "gives an image by its number."
+            "returns one image per index."
         )
-    # What has a shape is no mapping of arrays: SciPy's dok_array was a dict up to 1.13.
+    # A mapping with a shape is an array: SciPy's dok_array was a dict up to 1.13.
     if isinstance(X, Mapping) and not hasattr(X, "shape"):
         raise ValueError(
-            f"Expected {name} to be an array of images, got a {type(X).__name__} of named ones "
-            f"instead: pass one of {[*X]}, as in {name}[name]."
+            f"Expected {name} to be an array of images, got a {type(X).__name__} of named arrays "
+            f"instead: pass one of them, {name}[key] with a key of {[*X]}."
         )
     if X is None or isinstance(X, set | frozenset):
         raise ValueError(
@@ -77,13 +76,13 @@ def as_array(X: Any, name: str = "X") -> Any:
     if clean is not None:
         raise ValueError(
             f"Expected {name} to be images, got pairs of measurements and clean images instead, "
-            f"which fit and score take: pass [pair[0] for pair in {name}], or [pair[1] ...]."
+            f"which only fit and score take: pass [pair[0] for pair in {name}], or [pair[1] ...]."
         )
     return images
 
 
 def _stacked(images: Any, name: str) -> Any:
-    """Return a list of tensors, or of arrays, of one shape as one array; others as a list."""
+    """Stack a list of tensors or arrays of one shape; return other lists as lists of arrays."""
     if len(images) == 0:
         raise ValueError(f"Found array with 0 sample(s) in {name}.")
     if isinstance(images[0], Mapping):
@@ -108,7 +107,7 @@ def _is_of_tuples(X: Any) -> bool:
 
 
 def _is_sequence(X: Any) -> bool:
-    """Whether `X` gives images by their number, and NumPy would not know how to ask for them."""
+    """Whether `X` returns images by index and NumPy cannot convert it."""
     if isinstance(X, torch.utils.data.Dataset):
         return True
     is_array = any(hasattr(X, name) for name in ("__array__", "__array_interface__", "dtype"))
@@ -122,28 +121,28 @@ def _from_tensor(X: torch.Tensor) -> np.ndarray:
 
 
 def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:
-    """Return measurements and clean images of what may hold both.
+    """Separate measurements and clean images if `X` holds pairs.
 
     Parameters
     ----------
     X : array-like
-        Also a data set, or a list, of pairs: (measurement, clean image), which are parted; or
-        (image, label) and (image,), of which the images stay. A label is a number, or a vector
-        beside an image of two axes or more.
+        May be a data set or a list of tuples. Pairs (measurement, clean image) are separated. For
+        (image, label) and (image,), only the images are kept. A label is a number, or a vector if
+        the image has two axes or more.
     y : array-like or None
-        The clean images; None where `X` holds all.
+        The clean images; None if `X` holds them.
     name : str, default="X"
-        What error messages call `X`.
+        Name of `X` in error messages.
 
     Returns
     -------
     X, y : array-like
-        As they were given, where `X` holds no tuples.
+        Unchanged if `X` holds no tuples.
 
     Raises
     ------
     ValueError
-        If tuples are neither, or are pairs beside a `y`.
+        If the tuples have another form, or if `X` holds pairs and `y` is given.
     """
     if not _is_of_tuples(X):
         return X, y
@@ -154,28 +153,28 @@ def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:
         raise ValueError(
             f"Expected the entries of {name} to be images, or pairs (measurement, clean image). "
             f"Got tuples of {len(first)} entries, with shapes {[np.shape(_item(p)) for p in first]}"
-            f"{' beside a y' if y is not None else ''}, instead."
+            f"{' and a y' if y is not None else ''}, instead."
         )
     images = Sequence(X, name, part=0)
     return images, y if is_label else Sequence(X, name, part=1)
 
 
 class Sequence:
-    """Images that are given one by one, by their number, as an array.
+    """A sequence of images, indexed one by one, as an array.
 
     Parameters
     ----------
     items : object with a length
-        ``items[i]`` is image i: an array, a tensor or a picture; or a tuple, of which `part` is.
+        ``items[i]`` is image i (an array, a tensor or a Pillow image), or a tuple that contains it.
     name : str
-        What error messages call it.
+        Name of the sequence in error messages.
     part : int, default=None
-        Which entry of each tuple; None where items are images.
+        Index of the image in each tuple; None if items are images.
 
     Attributes
     ----------
     first : object
-        The first item, as it is.
+        The first item, not converted.
     """
 
     def __init__(self, items: Any, name: str, part: int | None = None):
@@ -185,7 +184,7 @@ class Sequence:
         except (TypeError, NotImplementedError) as error:
             raise ValueError(
                 f"Expected {name} to have a length, which {type(items).__name__} has not: pass "
-                "list(images), or a data set that gives an image by its number."
+                "list(images), or a data set that returns one image per index."
             ) from error
         if not n:
             raise ValueError(f"Found array with 0 sample(s) in {name}.")
@@ -194,7 +193,7 @@ class Sequence:
         self.shape, self.dtype = (n, *image.shape), image.dtype
 
     def _is_of_pairs(self) -> bool:
-        """Whether items are tuples of which no part is chosen yet."""
+        """Whether items are tuples and no part is chosen yet."""
         return self.part is None and isinstance(self.first, tuple)
 
     def __len__(self) -> int:
@@ -211,9 +210,9 @@ class Sequence:
         image = self._image(i)
         if image.shape != self.shape[1:]:
             raise ValueError(
-                f"Image {i} of {self.name} has shape {image.shape}, and the first has "
-                f"{self.shape[1:]}: images of one array must have one shape. Learned denoisers "
-                "take a list of others, list(images)."
+                f"All images of {self.name} must have the shape of the first, {self.shape[1:]}. "
+                f"Image {i} has shape {image.shape} instead. Only learned denoisers take images "
+                "of different sizes, as list(images)."
             )
         return image
 
@@ -229,12 +228,12 @@ def _item(item: Any) -> np.ndarray:
 
 
 class Single:
-    """One image as an array of one.
+    """One image as an array with a first axis of length 1.
 
     Parameters
     ----------
     image : array-like
-        Anything with `shape` and `dtype` that NumPy makes an array of.
+        Any object with `shape` and `dtype` that NumPy converts.
     """
 
     def __init__(self, image: Any):
@@ -250,17 +249,17 @@ class Single:
 
 
 def has_mask(X: Any) -> bool:
-    """Whether `X` is a masked array of NumPy of which entries are masked."""
+    """Whether `X` is a NumPy masked array with masked entries."""
     return isinstance(X, np.ma.MaskedArray) and bool(np.ma.getmaskarray(X).any())
 
 
 class MaskedView:
-    """A masked array with NaN where it is masked; its numbers stay in their units.
+    """A view of a masked array with NaN for masked entries, in the same units.
 
     Parameters
     ----------
     array : numpy.ma.MaskedArray
-        Of numbers; its type says what integers mean.
+        A numeric array. Its type still determines the unit of integers.
     """
 
     def __init__(self, array: np.ma.MaskedArray):
@@ -275,12 +274,12 @@ class MaskedView:
 
 
 class RealView:
-    """An array of complex measurements as one of their real and imaginary parts, a last axis.
+    """A view of complex measurements with a last axis of real and imaginary parts.
 
     Parameters
     ----------
     array : array-like of complex numbers, shape (n, ...)
-        Anything with `shape`, `dtype` and indexing by an array of integers.
+        Any object with `shape`, `dtype` and indexing by an array of integers.
     """
 
     def __init__(self, array: Any):
@@ -297,14 +296,14 @@ class RealView:
 
 
 class Subset:
-    """Some of the images of an array, none of which is read before it is asked for.
+    """A lazy view of some images of an array.
 
     Parameters
     ----------
     array : array-like of shape (n, ...)
-        Anything with `shape`, `dtype` and indexing by an array of integers.
+        Any object with `shape`, `dtype` and indexing by an array of integers.
     indices : ndarray of int
-        Which images, in increasing order.
+        Indices of the images, in increasing order.
     """
 
     def __init__(self, array: Any, indices: np.ndarray):
@@ -320,20 +319,19 @@ class Subset:
 
 
 def taken(array: Any, indices: Any) -> Any:
-    """Return some of the images of an array, in one piece where they lie beside each other.
+    """Return some images of an array, as one slice if their indices are consecutive.
 
     Parameters
     ----------
     array : array-like of shape (n, ...)
-        Anything with indexing by an array of increasing integers, which `zarr` has by the name of
-        `oindex`.
+        Any object with indexing by an array of increasing integers (in zarr: `oindex`).
     indices : slice, or ndarray of int
-        Which images, in increasing order.
+        Indices of the images, in increasing order.
 
     Returns
     -------
     images : array-like of shape (len(indices), ...)
-        What the array gives.
+        The images, in the type that the array returns.
     """
     if isinstance(indices, slice):
         return array[indices]

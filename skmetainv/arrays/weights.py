@@ -1,4 +1,4 @@
-"""Named tensors to arrays and back: what fitted estimators keep."""
+"""Conversion of named tensors to the arrays that fitted estimators store, and back."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
 
 def to_numpy(tensors: Tensors, prefix: str = "") -> dict[str, np.ndarray]:
-    """Return copies of named tensors as arrays, `prefix` before their names."""
+    """Return copies of named tensors as arrays, with `prefix` before their names."""
     return {prefix + name: t.detach().cpu().numpy().copy() for name, t in tensors.items()}
 
 
 def to_tensors(
     arrays: Mapping[str, np.ndarray], prefix: str, dtype: torch.dtype, device: torch.device
 ) -> dict[str, torch.Tensor]:
-    """Return copies, as tensors, of the arrays whose names begin with `prefix`, without it."""
+    """Return copies of the arrays whose names begin with `prefix` as tensors, without `prefix`."""
     return {
         name.removeprefix(prefix): torch.tensor(array, dtype=dtype, device=device)
         for name, array in arrays.items()

@@ -1,4 +1,4 @@
-"""Images to begin with: scikit-image's faces, and any folder of pictures as a lazy array."""
+"""Data sets: scikit-image's faces, and any folder of images as a lazy array."""
 
 from skmetainv.datasets.faces import load_faces
 from skmetainv.datasets.folder import ImageFolder

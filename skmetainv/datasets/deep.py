@@ -1,8 +1,8 @@
-"""Pictures of more than 8 bits per channel, read in full: TIFF, PNG, PGM and PPM.
+"""Reading images of more than 8 bits per channel without loss: TIFF, PNG, PGM and PPM.
 
-Pillow itself keeps the upper byte of 16-bit colours, takes signed bytes for unsigned ones, and
-does not know TIFFs of colours in floating point. So TIFFs are tifffile's here, which says what
-type they have, and the lower byte of colours in a PNG is unpacked by itself.
+Pillow keeps only the upper byte of 16-bit colours, reads signed bytes as unsigned, and does not
+support TIFFs with floating-point colours. So tifffile reads TIFFs, because it reports their type.
+The lower byte of colours in a PNG is unpacked separately.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from PIL import Image, ImageFile
 _REDUCED, _MASK = 1, 4  # bits of a TIFF page's NewSubfileType
 _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # a TIFF's ExtraSamples
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # a TIFF's PhotometricInterpretation
-_UNSIGNED = (1, 4)  # a TIFF's SampleFormat: unsigned, or not said
+_UNSIGNED = (1, 4)  # a TIFF's SampleFormat: unsigned, or undefined
 _ORIENTATION = 274
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The numbers of a picture as they stand in its file.
+    """The values of an image as stored in its file.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Pixels:
     premultiplied : bool, default=False
         Whether `values` are already multiplied by the opacity.
     orientation : int, default=1
-        How the camera was held, as EXIF numbers it.
+        EXIF's number for the orientation of the camera.
     """
 
     values: np.ndarray
@@ -46,14 +46,14 @@ class Pixels:
 
 
 def is_tiff(stream: BinaryIO) -> bool:
-    """Whether a file begins as a TIFF or a BigTIFF does."""
+    """Whether a file begins like a TIFF or a BigTIFF."""
     start = stream.read(4)
     stream.seek(0)
     return start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def pages_of(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """Return the pages of a TIFF, without smaller copies of them and masks.
+    """Return the pages of a TIFF without their smaller copies and masks.
 
     Parameters
     ----------
@@ -63,12 +63,12 @@ def pages_of(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     Returns
     -------
     pages : list of tifffile.TiffPage
-        In their order.
+        The pages in order.
 
     Raises
     ------
     ValueError
-        If there are none, or if one page stands for a whole stack.
+        If there are no pages, or if a single page describes a whole stack.
     """
     pages: list[Any] = list(tiff.pages)
     if not pages:
@@ -77,39 +77,39 @@ def pages_of(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         stack, page = tiff.series[0].shape, pages[0].shape
         if np.prod(stack) > np.prod(page):
             raise ValueError(
-                f"it holds an array of shape {stack}, of which only one page is marked as such: "
-                "pass tifffile.imread's array instead."
+                f"it holds an array of shape {stack}, but marks only one page: pass "
+                "tifffile.imread's array instead."
             )
     whole = [page for page in pages if not int(page.subfiletype) & (_REDUCED | _MASK)]
     return whole or pages
 
 
 def is_beyond_pillow(page: tifffile.TiffPage) -> bool:
-    """Whether Pillow would not read a TIFF's page, or not all of it."""
+    """Whether Pillow cannot read a TIFF's page without loss."""
     too_deep = np.max(page.bitspersample) > 8 or page.sampleformat not in _UNSIGNED
     return bool(too_deep or _UNSPECIFIED in page.extrasamples or page.imagedepth > 1)
 
 
 def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
-    """Return a page of a TIFF as tifffile reads it, if it is gray or RGB.
+    """Read a gray or RGB page of a TIFF with tifffile.
 
     Parameters
     ----------
     file : pathlib.Path
-        The file, for compressions that Pillow has to read.
+        The file, needed for compressions that Pillow has to read.
     page : tifffile.TiffPage
-        A page of it.
+        A page of the file.
 
     Returns
     -------
     pixels : Pixels
-        The numbers of the page; if its zero is white, inverted.
+        The values of the page, inverted if zero means white.
 
     Raises
     ------
     ValueError
         If it is neither gray nor RGB, with or without transparency; if it is a volume; or if its
-        compression is not known.
+        compression is not supported.
     PIL.Image.DecompressionBombError
         If it has more pixels than Pillow allows.
     """
@@ -131,7 +131,7 @@ def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
     values, orientation = _page_values(file, page)
     if page.photometric == _WHITE_IS_ZERO:
         if values.dtype.kind != "u":
-            raise ValueError(f"its zero is white, which has no meaning for {page.dtype}.")
+            raise ValueError(f"its zero is white, which is not defined for {page.dtype}.")
         values = np.iinfo(values.dtype).max - values
     return Pixels(
         values[..., 0] if n_colors == 1 else values[..., :3],
@@ -142,7 +142,7 @@ def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
 
 
 def _page_values(file: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, int]:
-    """Return (height, width, channels) and the orientation that is left to be applied."""
+    """Return values of shape (height, width, channels), and the orientation still to apply."""
     try:
         values = page.asarray()
     except ValueError as error:
@@ -157,7 +157,7 @@ def _page_values(file: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, int]:
 def _page_values_by_pillow(
     file: Path, page: tifffile.TiffPage, error: ValueError
 ) -> tuple[np.ndarray, int]:
-    """Return the same of a gray page in a compression that tifffile does not know."""
+    """Return the same for a gray page in a compression that tifffile does not support."""
     if page.samplesperpixel > 1 or page.dtype != np.uint16:
         raise ValueError(f"{error} (pip install imagecodecs).") from error
     with open(file, "rb") as stream, Image.open(stream, formats=["TIFF"]) as picture:
@@ -167,7 +167,7 @@ def _page_values_by_pillow(
 
 
 def _check_size(width: int, height: int) -> None:
-    """Raise what Pillow raises of too many pixels: a damaged header would fill the memory."""
+    """Raise Pillow's error for too many pixels: a damaged header would fill the memory."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit and width * height > 2 * limit:
         raise Image.DecompressionBombError(
@@ -176,26 +176,26 @@ def _check_size(width: int, height: int) -> None:
 
 
 def is_deep(picture: ImageFile.ImageFile) -> bool:
-    """Whether a PNG, PGM or PPM that Pillow opened has more than 8 bits per channel."""
+    """Whether a PNG, PGM or PPM opened by Pillow has more than 8 bits per channel."""
     return (
         picture.mode.startswith(("I", "F")) or "16" in _raw_mode(picture) or _is_deep_ppm(picture)
     )
 
 
 def read_picture(file: Path, picture: ImageFile.ImageFile) -> Pixels:
-    """Return a picture of more than 8 bits per channel that Pillow opened, and has not loaded.
+    """Read an image of more than 8 bits per channel that Pillow opened, but did not load.
 
     Parameters
     ----------
     file : pathlib.Path
         The file.
     picture : PIL.ImageFile.ImageFile
-        What Pillow opened of it: a PNG, PGM or PPM, see `is_deep`.
+        The PNG, PGM or PPM opened by Pillow, see `is_deep`.
 
     Returns
     -------
     pixels : Pixels
-        The numbers of the picture, uint16.
+        The values of the image, uint16.
     """
     raw, key = _raw_mode(picture), picture.info.get("transparency")
     if _is_deep_ppm(picture) and picture.mode == "RGB":
@@ -216,13 +216,13 @@ def read_picture(file: Path, picture: ImageFile.ImageFile) -> Pixels:
 
 
 def _raw_mode(picture: ImageFile.ImageFile) -> str:
-    """Return how Pillow's decoder finds the pixels in the file, as "RGB;16B"."""
+    """Return the raw mode of Pillow's decoder, like "RGB;16B"."""
     arguments = picture.tile[0][3] if picture.tile else ""
     return arguments if isinstance(arguments, str) else ""
 
 
 def _unpack(file: Path, raw_mode: str) -> np.ndarray:
-    """Return a PNG's bytes as another raw mode takes them out of its pixels."""
+    """Return a PNG's values as unpacked by another raw mode."""
     with Image.open(file, formats=["PNG"]) as picture:
         codec, extents, offset, _ = picture.tile[0]
         picture.tile = [(codec, extents, offset, raw_mode)]  # type: ignore[list-item]
@@ -234,7 +234,7 @@ def _is_deep_ppm(picture: ImageFile.ImageFile) -> bool:
 
 
 def _ppm_maximum(picture: ImageFile.ImageFile) -> int:
-    """Return the white of a PGM or PPM, where Pillow has to scale it."""
+    """Return the value of white in a PGM or PPM that Pillow scales, else 255."""
     if picture.format != "PPM":
         return 255
     codec, _, _, arguments = picture.tile[0]
@@ -243,7 +243,7 @@ def _ppm_maximum(picture: ImageFile.ImageFile) -> int:
 
 
 def _ppm_values(file: Path, picture: ImageFile.ImageFile) -> NDArray[np.uint16]:
-    """Return the colours of a PPM, as parts of 65535, as Pillow returns a PGM's gray levels."""
+    """Return the colours of a PPM scaled to 65535, like Pillow's gray levels of a PGM."""
     codec, _, offset, _ = picture.tile[0]
     maximum, count = _ppm_maximum(picture), 3 * picture.width * picture.height
     if codec == "ppm_plain":

@@ -1,17 +1,17 @@
-"""The faces that come inside scikit-image."""
+"""The faces included in scikit-image."""
 
 import numpy as np
 from skimage.data import lfw_subset
 
 
 def load_faces() -> np.ndarray:
-    """Return the 100 gray faces that come inside scikit-image.
+    """Return the 100 gray faces included in scikit-image.
 
     Returns
     -------
     faces : ndarray of shape (100, 25, 25)
-        Floats in [0, 1]; the first 100 entries of `skimage.data.lfw_subset` (the others show no
-        faces).
+        Floats in [0, 1]: the first 100 entries of `skimage.data.lfw_subset`. (The other entries are
+        not faces.)
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures: hidden ones are not, links are followed, each file once."""
+"""The image files of a folder: without hidden files, links followed, each file once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NO_PICTURES = {
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Return the pictures of a folder and of those inside it, in the order of their names.
+    """Return the image files of a folder and its subfolders, sorted by name.
 
     Raises
     ------
@@ -45,14 +45,14 @@ def find_pictures(folder: Path) -> list[Path]:
     Warns
     -----
     SkippedFilesWarning
-        If, beside pictures that are read, there are pictures of kinds that are not.
+        If there are also image files of formats that are not read.
     """
     if not folder.exists():
         raise FileNotFoundError(f"There is no folder {folder}.")
     if not folder.is_dir():
         raise NotADirectoryError(
-            f"{folder} is a file: ImageFolder takes the folder that holds the pictures (an "
-            "archive must be unpacked)."
+            f"{folder} is a file: ImageFolder takes the folder that holds the pictures (unpack an "
+            "archive first)."
         )
     files = _visible_files(folder)
     pictures = sorted(file for file in files if file.suffix.lower() in _READ)
@@ -65,16 +65,16 @@ def find_pictures(folder: Path) -> list[Path]:
     if others:
         warn(
             f"ImageFolder does not read all kinds of pictures: {_kinds(others)} in {folder} are "
-            f"left out, as {min(others)}. Convert them to PNG or TIFF to have them too.",
+            f"left out, for example {min(others)}. To include them, convert them to PNG or TIFF.",
             SkippedFilesWarning,
         )
     return pictures
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    """Return all files, each once: by its own name where it has one below `folder`, else a link's.
+    """Return all files, each once, by the file's own path below `folder`, or else by a link.
 
-    Links that lead nowhere are among them, so that reading them says so.
+    Broken links are included, so that reading them raises an error.
     """
     found: dict[str, Path] = {}
     links: list[Path] = []
@@ -105,6 +105,6 @@ def _is_hidden(name: str) -> bool:
 
 
 def _kinds(files: Iterable[Path]) -> str:
-    """Return how many files there are of each kind, as ``3 .dcm, 1 .txt``."""
+    """Return the number of files of each kind, like ``3 .dcm, 1 .txt``."""
     counts = Counter(file.suffix.lower() or "without a suffix" for file in files)
     return ", ".join(f"{n} {kind}" for kind, n in counts.most_common(10))

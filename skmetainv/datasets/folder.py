@@ -1,4 +1,4 @@
-"""Any folder of pictures as a lazy array."""
+"""Any folder of images as a lazy array."""
 
 from __future__ import annotations
 
@@ -26,89 +26,88 @@ _CONSTRAINTS: dict[str, list[Any]] = {
 
 
 class ImageFolder:
-    """The pictures of a folder as an array that reads a picture when it is asked for it.
+    """A folder of images as a lazy array, which reads an image only on request.
 
     Indexing by a slice, an array of integers or a mask returns another lazy array, so the folds of
-    a cross-validation stay lazy. Indexing by one integer returns a picture. ``numpy.asarray`` reads
-    them all. The constructor looks at names only, unless ``on_error="skip"`` or ``frames="all"``
-    asks for more. The length never changes afterwards.
+    a cross-validation stay lazy. Indexing by one integer returns an image. ``numpy.asarray`` reads
+    all images. The constructor reads only file names, except with ``on_error="skip"`` or
+    ``frames="all"``. The length never changes afterwards.
 
     Parameters
     ----------
     path : str or path-like
-        The folder. Its pictures (bmp, gif, jpeg, pbm, pgm, png, ppm, tiff, webp) are taken in the
-        order of their names, those of folders inside it too. See the notes for what is left out.
+        The folder. Its image files (bmp, gif, jpeg, pbm, pgm, png, ppm, tiff, webp) are sorted by
+        name, with those of its subfolders. The notes list the files that are left out.
     size : int or (int, int)
-        Height and width to bring all pictures to; an integer for both. A picture is cropped in
-        the middle to their ratio, then resampled (bicubic, antialiased).
+        Height and width of all images; an integer sets both. Each image is cropped in the middle
+        to this aspect ratio, then resampled (bicubic, antialiased).
     color : bool, default=False
-        Read three channels, red, green and blue; else gray (ITU-R 601 luma).
+        If True, read red, green and blue; if False, gray (ITU-R 601 luma).
     dtype : {"uint8", "uint16", "float32"}, default="uint8"
-        Type of the numbers. With uint8, pictures of more than 8 bits per channel are refused, not
-        reduced. With uint16, pictures of 16 bits are as in the file, and those of 8 bits are
-        multiplied by 257, so that white is 65535. (If the camera has 12 bits, its white is 4095:
-        give the estimator ``data_range=4095``.) With float32, unsigned integers of 8 and 16 bits
-        lie in [0, 1]; signed, 32-bit and floating-point numbers are as in the file: give the
-        estimator their `data_range`.
+        Type of the values. With uint8, files of more than 8 bits per channel raise an error; they
+        are never reduced. With uint16, the values of 16-bit files are unchanged, and those of 8-bit
+        files are multiplied by 257, so that white is 65535. (A 12-bit camera has a white of 4095:
+        set the estimator's ``data_range=4095``.) With float32, unsigned integers of 8 and 16 bits
+        are scaled to [0, 1]; signed, 32-bit and floating-point values are unchanged: set the
+        estimator's `data_range`.
     background : float or (float, float, float), default=255
-        What is seen through transparent pixels: a gray level, or red, green and blue, in 0..255
-        whatever the `dtype`. The default is white.
+        Colour behind transparent pixels: a gray level, or red, green and blue, in 0..255 for every
+        `dtype`. The default is white.
     frames : {"first", "all"} or None, default=None
-        What to read of a file of several frames (pages of a TIFF, an animated GIF, PNG or WebP).
-        None: reading such a file is an error. "first": its first frame. "all": each frame is a
-        picture, for which every file is opened once, at construction. Frames of one file are
-        alike, so split by file (``groups=images.files``). Smaller copies and masks inside a TIFF,
-        and what phones append to a JPEG, are not frames.
+        Frames to read from a file with several (pages of a TIFF, an animated GIF, PNG or WebP). If
+        None, reading such a file raises an error. "first" reads the first frame. "all" reads each
+        frame as an image; the constructor then opens every file once. Frames of one file are
+        similar, so split by file (``groups=images.files``). Smaller copies and masks inside a TIFF,
+        and data that phones append to a JPEG, are not frames.
     on_error : {"raise", "skip"}, default="raise"
-        What to do with files that cannot be read as asked (damaged, empty, no picture in spite of
-        the name, too deep for `dtype`, of several frames). "raise": reading such a file is an
-        error, which names it; `check` finds all of them before a long fit. "skip": every picture
-        is read once, at construction, and such files are left out, with one warning.
+        Treatment of files that cannot be read as requested (damaged, empty, not an image despite
+        the name, too deep for `dtype`, with several frames). With "raise", reading such a file
+        raises an error that names it; `check` finds all of them before a long fit. With "skip", the
+        constructor reads every file once and leaves such files out, with one warning.
     verbose : int, default=0
-        1 shows progress where every picture is read, by `check` and for ``on_error="skip"``: a bar
-        in a terminal or a notebook, a line elsewhere.
+        If 1, show progress while all images are read, in `check` and with ``on_error="skip"``: a
+        bar in a terminal or a notebook, a line elsewhere.
 
     Attributes
     ----------
     files : ndarray of pathlib.Path
-        The file of each picture.
+        The file of each image.
     shape : tuple of int
         ``(n, height, width)`` or ``(n, height, width, 3)``.
     dtype : numpy.dtype
-        Type of the numbers.
+        Type of the values.
 
     Raises
     ------
     ValueError
-        If the folder holds no pictures, or a parameter has a value that it cannot have. When a
-        picture is read: if it cannot be read as asked. The file is named, with the reason.
+        If the folder has no images, or a parameter has an invalid value. When an image is read: if
+        its file cannot be read as requested. The error names the file and the reason.
     FileNotFoundError, NotADirectoryError
         If there is no such folder.
 
     Warns
     -----
     SkippedFilesWarning
-        If pictures are left out: with ``on_error="skip"``, or because their kind (DICOM, JPEG
-        2000, HEIC, raw files of cameras and so on, known by the suffix) is not read.
+        If files are left out: with ``on_error="skip"``, or because their format (DICOM, JPEG 2000,
+        HEIC, raw files of cameras and so on, recognised by the suffix) is not read.
 
     Notes
     -----
-    *Left out without a warning* are names that begin with a dot and what systems keep beside
-    pictures (``__MACOSX``, ``@eaDir``, ``#recycle``, ``$RECYCLE.BIN`` and the like): they are
-    copies, or were deleted.
+    *Left out without a warning* are files whose names begin with a dot, and folders that systems
+    create (``__MACOSX``, ``@eaDir``, ``#recycle``, ``$RECYCLE.BIN`` and the like), because they
+    contain copies or deleted files.
 
-    *Links* are followed, and each folder is entered once. A file that is reached twice is one
-    picture, so that it cannot lie on both sides of a split. If its own name lies in the folder, it
-    has that, else the first link's.
+    *Links* are followed, and each folder is visited once. A file that is reached twice is one
+    image, so that it cannot be on both sides of a split. It has its own path if that is in the
+    folder, otherwise the path of the first link.
 
-    *Colours.* Pictures are turned as the camera says (EXIF). CMYK, YCbCr, palettes and 1-bit
-    pictures are converted as Pillow does, CIELAB as littleCMS does; other colour profiles are not
-    applied.
+    *Colours.* Images are rotated as the camera recorded (EXIF). Pillow converts CMYK, YCbCr,
+    palette and 1-bit images, and littleCMS converts CIELAB. Other colour profiles are not applied.
 
-    *TIFFs* must be gray or in colour, with or without transparency: those with other channels, or
-    with a volume in one page, are refused. Those of more than 8 bits are read by tifffile. For some
-    compressions (LZW of colours, for example) it needs ``pip install imagecodecs``; the error then
-    says so.
+    *TIFFs* must be gray or RGB, with or without transparency. If they have other channels, or a
+    volume in one page, reading them raises an error. tifffile reads TIFFs of more than 8 bits. For
+    some compressions (LZW of colours, for example) it needs ``pip install imagecodecs``; the error
+    then says so.
 
     Examples
     --------
@@ -149,29 +148,29 @@ class ImageFolder:
             self.files, self._frames = self.files[readable], self._frames[readable]
 
     def check(self) -> ImageFolder:
-        """Read every picture once: those that cannot be read are found before a long fit.
+        """Read every image once, to find unreadable files before a long fit.
 
         Returns
         -------
         images : ImageFolder
-            With ``on_error="skip"`` the pictures that can be read, else itself.
+            With ``on_error="skip"`` the images that can be read, otherwise `self`.
 
         Raises
         ------
         ValueError
-            With ``on_error="raise"``, if there are pictures that cannot be read; they are named.
-            With ``on_error="skip"``, if none can be read.
+            With ``on_error="raise"``, if any image cannot be read; the error lists them all. With
+            ``on_error="skip"``, if no image can be read.
 
         Warns
         -----
         SkippedFilesWarning
-            If pictures are left out.
+            If images are left out.
         """
         readable = self._readable()
         return self if readable.all() else self[readable]
 
     def _readable(self) -> np.ndarray:
-        """Return which pictures can be read; raise or warn of the others."""
+        """Return a mask of the images that can be read; raise or warn about the others."""
         reasons = self._unreadable()
         readable = np.array([i not in reasons for i in range(len(self))], dtype=bool)
         if readable.all():
@@ -187,7 +186,7 @@ class ImageFolder:
         return readable
 
     def _unreadable(self) -> dict[int, str]:
-        """Return the places of the pictures that cannot be read, and why."""
+        """Return the indices of the images that cannot be read, with the reasons."""
         drawn, reasons = bool(self._verbose) and is_drawn(), {}
         with bar(drawn=drawn, total=len(self), desc="Checking pictures", unit="picture") as shown:
             for i in range(len(self)):
@@ -232,7 +231,7 @@ class ImageFolder:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("ImageFolder reads its pictures: there is no array without a copy.")
+            raise ValueError("ImageFolder cannot be converted to an array without a copy.")
         images = np.empty(self.shape, dtype=self.dtype)
         for i in range(len(self)):
             images[i] = self[i]

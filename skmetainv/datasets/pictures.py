@@ -1,4 +1,4 @@
-"""One picture of a file as an array of a given shape and type, or an error that says why not."""
+"""Reading an image file as an array of a given shape and type, or raising the reason."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, Pillow's
 
 
 class UnreadablePictureError(ValueError):
-    """A file holds no picture, a damaged one, or one that is not read as it is asked for."""
+    """A file has no image, is damaged, or cannot be read as requested."""
 
 
 @dataclass(frozen=True)
 class PictureReader:
-    """How pictures become arrays.
+    """Reader of image files as arrays.
 
     Parameters
     ----------
     size : (int, int)
         Height and width.
     color : bool
-        Red, green and blue; else gray.
+        If True, red, green and blue; if False, gray.
     dtype : numpy.dtype
         uint8, uint16 or float32.
     background : tuple of 3 float
-        What is seen through transparent pixels: red, green and blue in 0..255.
+        Colour behind transparent pixels: red, green and blue in 0..255.
     frames : {"first", "all"} or None
-        What is read of a file of several frames; None refuses it.
+        Frames to read from a file with several. If None, such a file raises an error.
     """
 
     size: tuple[int, int]
@@ -49,9 +49,9 @@ class PictureReader:
     frames: str | None
 
     def n_frames(self, file: Path) -> int:
-        """Return how many pictures a file holds.
+        """Return the number of images in a file.
 
-        If it cannot be opened, that is 1, and `read` will say why.
+        If the file cannot be opened, return 1; `read` then raises the error.
         """
         try:
             with open(file, "rb") as stream:
@@ -66,24 +66,24 @@ class PictureReader:
             return 1
 
     def read(self, file: Path, frame: int) -> np.ndarray:
-        """Return a picture.
+        """Read an image.
 
         Parameters
         ----------
         file : pathlib.Path
-            Where it lies.
+            The file.
         frame : int
-            Which one of the file.
+            Index of the frame in the file.
 
         Returns
         -------
         picture : ndarray of shape (height, width) or (height, width, 3)
-            Of type `dtype`.
+            The image, of type `dtype`.
 
         Raises
         ------
         UnreadablePictureError
-            If it cannot be read as asked; the file is named, with the reason.
+            If it cannot be read as requested. The error names the file and the reason.
         """
         try:
             return self._read(file, frame)
@@ -93,7 +93,7 @@ class PictureReader:
             raise UnreadablePictureError(f"{file}: {_reason(file, error)}") from error
 
     def _read(self, file: Path, frame: int) -> np.ndarray:
-        # a stream, not a name: of a name Pillow maps uncompressed TIFFs, and garbles turned ones
+        # Given a name, Pillow memory-maps uncompressed TIFFs and garbles rotated ones.
         with open(file, "rb") as stream:
             return (self._tiff if deep.is_tiff(stream) else self._other)(file, stream, frame)
 
@@ -107,7 +107,7 @@ class PictureReader:
             stream.seek(0)
             try:
                 picture = Image.open(stream, formats=["TIFF"])
-            except UnidentifiedImageError:  # a kind that Pillow does not know
+            except UnidentifiedImageError:  # a kind of TIFF that Pillow does not support
                 return self._array(deep.read_page(file, page))
             with picture:
                 picture.seek(page.index)
@@ -121,7 +121,7 @@ class PictureReader:
                     picture.seek(frame)
                 return self._shallow(picture)
             if frame:
-                raise ValueError("of its frames of 16 bits only the first can be read.")
+                raise ValueError("only the first frame of a 16-bit PNG, PGM or PPM can be read.")
             return self._array(deep.read_picture(file, picture))
 
     def _shallow(self, picture: Image.Image) -> np.ndarray:
@@ -134,11 +134,11 @@ class PictureReader:
         if n > 1 and self.frames is None:
             raise ValueError(
                 f'it holds {n} frames: ImageFolder(..., frames="first") reads the first of every '
-                'file, and frames="all" takes each as a picture of its own.'
+                'file, and frames="all" reads each frame as a picture.'
             )
 
     def _flat(self, picture: Image.Image) -> Image.Image:
-        """Return a picture of 8 bits in gray or RGB, over the background."""
+        """Convert an 8-bit image to gray or RGB, on the background."""
         if picture.mode == "LAB":
             lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(picture, lab, rgb, outputMode="RGB")
@@ -155,7 +155,7 @@ class PictureReader:
         return ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
 
     def _array(self, pixels: deep.Pixels) -> np.ndarray:
-        """Return stored numbers in the shape, the units and the type that are asked for."""
+        """Convert stored values to the requested shape, units and type."""
         values, full = self._in_units(pixels)
         if self.color:
             bands = [values] * 3 if values.ndim == 2 else [values[..., i] for i in range(3)]
@@ -168,7 +168,7 @@ class PictureReader:
         return (image if self.color else image[..., 0]).astype(self.dtype)
 
     def _in_units(self, pixels: deep.Pixels) -> tuple[np.ndarray, int | None]:
-        """Return values over the background, and the largest that is possible, if there is one."""
+        """Return values on the background, and their maximum, or None if they have none."""
         stored, wanted = pixels.values.dtype, self.dtype
         unsigned = stored.kind == "u" and stored.itemsize <= 2
         if wanted.kind == "u" and not (unsigned and stored.itemsize <= wanted.itemsize):
@@ -188,12 +188,12 @@ class PictureReader:
 
 
 def _as_stored(pixels: deep.Pixels) -> np.ndarray:
-    """Return numbers that have units of their own, in float32."""
+    """Return unscaled values as float32."""
     stored = pixels.values.dtype
     if pixels.alpha is not None:
         raise ValueError(
-            f"it is transparent, and its numbers are {stored}, in units that the background does "
-            "not have: pass such pictures as an array."
+            f"it is transparent, and its numbers are {stored}, so the units of the background are "
+            "unknown: pass such pictures as an array."
         )
     values = pixels.values.astype(np.float32)
     if stored.kind != "f" and not np.array_equal(values.astype(np.float64), pixels.values):
@@ -205,14 +205,14 @@ def _as_stored(pixels: deep.Pixels) -> np.ndarray:
 
 
 def _n_frames(picture: Image.Image) -> int:
-    """Return how many frames there are; what phones append to a JPEG's picture is none."""
+    """Return the number of frames, without images that phones append to a JPEG."""
     if picture.format == "MPO" or not getattr(picture, "is_animated", False):
         return 1
     return int(picture.n_frames)  # type: ignore[attr-defined]
 
 
 def _over(values: Floats, alpha: Floats, premultiplied: bool, background: Floats) -> Floats:
-    """Return colours over the background; gray ones stay gray over a gray one."""
+    """Blend colours with the background; gray values on a gray background stay gray."""
     if values.ndim == 2 and (background == background[0]).all():
         background = background[0]
     else:
@@ -227,7 +227,7 @@ def _upright(band: np.ndarray, orientation: int) -> Image.Image:
 
 
 def _is_of_the_system(error: Exception) -> bool:
-    """Whether an error is not the file's: no memory, or too many files open."""
+    """Whether the system caused an error, not the file: no memory, or too many open files."""
     return isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_SYSTEM
 
 
@@ -238,8 +238,9 @@ def _reason(file: Path, error: Exception) -> str:
         if not start:
             return "the file is empty."
         return (
-            f"no picture of a kind that is read ({', '.join(_FORMATS)}); it begins with {start!r}."
+            f"it is no picture of a supported format ({', '.join(_FORMATS)}); it begins with "
+            f"{start!r}."
         )
     if isinstance(error, Image.DecompressionBombError):
-        return f"{error} If it is what it should be, set PIL.Image.MAX_IMAGE_PIXELS = None."
+        return f"{error} If you trust the file, set PIL.Image.MAX_IMAGE_PIXELS = None."
     return str(error) or type(error).__name__
