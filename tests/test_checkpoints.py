@@ -833,7 +833,8 @@ def test_a_file_that_is_no_checkpoint_is_refused(path, kind, capsys):
         content = foreign_file(kind)
     path.write_bytes(content)
     est = small(checkpoint=path)
-    with pytest.raises(ValueError, match=r"cannot resume from the checkpoint: .*run\.ckpt is damaged"):
+    message = r"cannot resume from the checkpoint: .*run\.ckpt is damaged"
+    with pytest.raises(ValueError, match=message):
         est.fit(LEARNED)
     assert not hasattr(est, "weights_")
     assert path.read_bytes() == content
