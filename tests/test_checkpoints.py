@@ -704,7 +704,7 @@ def test_a_checkpoint_of_other_parameters_is_refused_and_they_are_named(path, be
     est = small(**before | now, checkpoint=path)
     with pytest.raises(ValueError, match=message) as raised:
         est.fit(LEARNED)
-    assert "run.ckpt is of another training" in str(raised.value)
+    assert "run.ckpt is from a different training run" in str(raised.value)
     assert not hasattr(est, "weights_")
     assert only_file(path) == written
     small(**before, checkpoint=path).fit(LEARNED)  # those of the file are taken
@@ -776,7 +776,7 @@ def test_images_that_are_read_from_elsewhere_are_compared_by_their_values(path):
 
 def test_candidates_of_a_search_do_not_share_a_checkpoint(path):
     search = GridSearchCV(small(checkpoint=path), {"n_inner": [1, 2]}, cv=2, error_score="raise")
-    with pytest.raises(ValueError, match="of another training"):
+    with pytest.raises(ValueError, match="from a different training run"):
         search.fit(LEARNED)
 
 
@@ -833,7 +833,8 @@ def test_a_file_that_is_no_checkpoint_is_refused(path, kind, capsys):
         content = foreign_file(kind)
     path.write_bytes(content)
     est = small(checkpoint=path)
-    with pytest.raises(ValueError, match=r"cannot be gone on from: .*run\.ckpt is damaged"):
+    message = r"cannot resume from the checkpoint: .*run\.ckpt is damaged"
+    with pytest.raises(ValueError, match=message):
         est.fit(LEARNED)
     assert not hasattr(est, "weights_")
     assert path.read_bytes() == content

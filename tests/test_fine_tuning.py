@@ -103,7 +103,7 @@ def test_numbers_are_asked_for_where_there_are_some():
     chosen = GradientDescent(n_iter=1, step_size=0.5)
     assert of_solver(tuned(chosen, tune_solver="auto").fit(FACES)) == {}
     for solver in (chosen, None):
-        with pytest.raises(ValueError, match="'tune_solver' parameter must be False where the so"):
+        with pytest.raises(ValueError, match="'tune_solver' parameter must be False if the so"):
             tuned(solver, tune_solver=TuneSolver()).fit(FACES)
 
 
@@ -168,5 +168,5 @@ def test_training_that_goes_on_keeps_what_the_solver_learned():
     "solver", [None, ConjugateGradient(), HQS(), FunctionSolver(lambda x, data: x)]
 )
 def test_a_solver_with_nothing_to_learn_is_refused(solver):
-    with pytest.raises(ValueError, match="'tune_solver' parameter must be False where the solver"):
+    with pytest.raises(ValueError, match="'tune_solver' parameter must be False if the solver"):
         tuned(solver).fit(FACES)

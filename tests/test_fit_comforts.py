@@ -197,7 +197,7 @@ def test_validation_images_that_are_wrong_are_named_before_training(make, images
     with pytest.raises(ValueError, match=message) as raised:
         est.fit(LEARNED, **images)
     if "X_val" in images:
-        assert "This is about X_val and y_val." in raised.value.__notes__
+        assert "This error concerns X_val and y_val." in raised.value.__notes__
     assert loss.n_calls == 0
     assert vars(est).keys() == est.get_params(deep=False).keys()
 

@@ -125,7 +125,7 @@ def test_noisy_copies_of_images_of_any_size():
     noisy = small().simulate(ragged, random_state=0)
     assert [x.shape for x in noisy] == [(25, 25), (20, 25)]
     assert not np.allclose(noisy[0][:20] - ragged[0][:20], noisy[1] - ragged[1])
-    with pytest.raises(ValueError, match="noisy ones the shape of their clean ones"):
+    with pytest.raises(ValueError, match="noisy images must have the shapes of their clean"):
         small().fit(list(FACES[:2]), ragged)
 
 

@@ -379,7 +379,7 @@ def test_one_process_goes_on_where_two_were_interrupted(both, tmp_path):
 def test_what_one_process_cannot_take_all_refuse(both):
     first, second = (results["refused"] for results in both[0])
     assert first == second
-    assert "cannot be gone on from" in first["damaged"]
+    assert "cannot resume from the checkpoint" in first["damaged"]
     assert first["other images"].endswith("They differ in: the images of X.")
     assert first["more images"].endswith("They differ in: the images of X.")
     assert first["validation"].endswith("They differ in: the images of X_val.")

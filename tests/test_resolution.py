@@ -90,7 +90,7 @@ def test_flat_and_colour_images_and_tensors():
 def test_weights_of_one_shape_are_refused():
     est = fitted(Identity(), PixelGrid())
     with pytest.raises(
-        ValueError, match=r"PixelGrid\(\) stand for images of shape \(13, 13\) only"
+        ValueError, match=r"PixelGrid\(\) represent images of shape \(13, 13\) only"
     ):
         est.predict(np.zeros((1, 8, 8)), image_shape=(8, 8))
 
@@ -196,7 +196,7 @@ def test_who_brings_another_size_is_told_what_to_write(name):
 def test_who_cannot_have_another_size_is_told_why():
     est = fitted(Identity(), PixelGrid())
     with pytest.raises(
-        ValueError, match=r"PixelGrid\(\) stand for images of shape \(13, 13\) only"
+        ValueError, match=r"PixelGrid\(\) represent images of shape \(13, 13\) only"
     ):
         est.predict(LARGE)
     for make in (MAKERS["classical"], MAKERS["unrolled"]):

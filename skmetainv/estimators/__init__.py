@@ -1,4 +1,4 @@
-"""scikit-learn's face of the library."""
+"""Estimators that reconstruct images from measurements, with scikit-learn's API."""
 
 from skmetainv.estimators.classical import ClassicalReconstructor, SolverRecord
 from skmetainv.estimators.deepinverse import DeepInverseReconstructor

@@ -1,4 +1,4 @@
-"""A classical solver alone, as an estimator."""
+"""An estimator that restores images by a classical solver alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from skmetainv.solvers import ConjugateGradient, IterativeSolver, Run
 
 
 class SolverRecord(NamedTuple):
-    """How a solver went on each image, returned by ``predict(..., return_record=True)``.
+    """The convergence record of a solver, from ``predict(..., return_record=True)``.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class SolverRecord(NamedTuple):
     residuals : list of n ndarray
         The relative change ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` of each update.
     converged : ndarray of bool, shape (n,)
-        Whether the image converged to the estimator's `tol`; False if that is None.
+        Whether the image converged to the estimator's `tol`. If `tol` is None, it is False.
     """
 
     n_iter: np.ndarray
@@ -46,45 +46,45 @@ class SolverRecord(NamedTuple):
 
 
 class ClassicalReconstructor(FromStart):
-    """Restore images by a classical solver, from a start that the measurement gives.
+    """Restore images by a classical solver, from a start computed from the measurement.
 
-    ``x = f(start, y)``: a number of updates of the solver, or as many as it takes until an image no
-    longer changes. `fit` learns nothing but shapes, unless the solver has a learned denoiser that
-    is not fitted yet: this is fitted on the clean images.
+    ``x = f(start, y)``: the solver makes a fixed number of updates, or stops once an image no
+    longer changes. `fit` only records shapes, with one exception: if the solver has a learned
+    denoiser that is not fitted yet, `fit` trains it on the clean images.
 
-    `max_iter`, `tol` and `start` may be changed after `fit`; the operator and the solver are those
-    that were fitted. `predict` builds them for images of any size. A large image cannot be restored
-    tile by tile, as the operator couples all pixels in every update. The memory that it takes is a
-    few images and what the operator needs, and the activations of the denoiser if that is a
-    network.
+    `max_iter`, `tol` and `start` may be changed after `fit`; the operator and the solver stay
+    those of `fit`. `predict` builds them for images of any size. A large image cannot be restored
+    tile by tile, because the operator couples all pixels in every update. Memory is needed for a
+    few images, for the operator and, if the denoiser is a network, for its activations.
 
     Parameters
     ----------
     solver : Solver, default=None
         The solver ``f``; None is ``ConjugateGradient()``, least squares.
     max_iter : int, default=None
-        Largest number of updates; None is the solver's own `n_iter`. If it is larger than that,
-        schedules of the solver go on with their last number.
+        Maximum number of updates; None is the solver's own `n_iter`. If it is larger than that,
+        the solver's schedules repeat their last value.
     tol : float, default=None
-        An image has converged when an update changes it by no more than this share, ``||x_k+1 -
-        x_k|| <= tol max(||x_k||, ||x_k+1||)``, multipliers and dual variables of the solver counted
-        as well, in the images' units (see `skmetainv.solvers.IterativeSolver.run`). Each image
-        stops on its own. None always makes `max_iter` updates.
+        Relative tolerance: an image has converged once an update changes it by
+        ``||x_k+1 - x_k|| <= tol max(||x_k||, ||x_k+1||)``. The norms include the multipliers and
+        dual variables of the solver, in the images' units (see
+        `skmetainv.solvers.IterativeSolver.run`). Each image stops on its own. If None, the solver
+        always makes `max_iter` updates.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts: ``A' y / ||A||^2`` (see `skmetainv.operators.ForwardMap.norm`),
-        ``A^+ y``, ``y / ||A||`` where it has the shape of an image, zeros, or one image for all,
-        in the layout and the units of the images. Nonlinear operators have the last three only,
-        and start from ``y`` itself.
+        ``A^+ y``, ``y / ||A||`` if the measurement has the shape of an image, zeros, or one given
+        image for all, in the layout and the units of the images. Nonlinear operators support the
+        last three only, and "measurement" is then ``y`` itself.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Floating-point type of all computations; with "bfloat16" the solver's networks take their
-        matrix products in it, and all the rest is float32.
+        Floating-point type of all computations. With "bfloat16", the matrix products in the
+        solver's networks are bfloat16, and everything else is float32.
 
     Attributes
     ----------
     n_iter_ : int
         Always 1: `fit` tries one update on the first image.
     operator_, solver_ : object
-        Copies of the parameters, the solver's denoiser fitted.
+        Copies of the parameters; the denoiser of the solver is fitted.
     image_shape_ : tuple of int
         Shape of an image.
     measurement_shape_ : tuple of int
@@ -94,7 +94,7 @@ class ClassicalReconstructor(FromStart):
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
-        Column names, where `X` was a data frame.
+        Column names, if `X` was a data frame.
 
     Examples
     --------
@@ -127,26 +127,26 @@ class ClassicalReconstructor(FromStart):
     }
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Take the shapes of images, and try one update of the solver on the first of them.
+        """Record the shapes of images, and try one update of the solver on the first image.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
             Clean images, on which a learned denoiser of the solver is fitted. See :doc:`/arrays`
-            for all that is taken. With `y`: measurements.
+            for all accepted arrays. If `y` is given: measurements.
         y : array-like of two or more dimensions, default=None
-            The clean images of the measurements `X`. A 1-D `y` is taken for labels and ignored.
+            The clean images of the measurements `X`. A 1-D `y` counts as labels and is ignored.
 
         Returns
         -------
         self : estimator
-            Fitted. After an error it is as it was.
+            The fitted estimator. After an error, it is unchanged.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, if the arrays are not images, or if the solver does
-            not take the operator, or its denoiser not the images.
+            If a parameter is out of its range, if the arrays are not images, if the solver does
+            not support the operator, or if its denoiser does not accept the images.
 
         Warns
         -----
@@ -169,11 +169,11 @@ class ClassicalReconstructor(FromStart):
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            Height and width (and channels, as in training) of the images to restore, if they are
-            not those of training. The operator is then built for this shape, and `X` has what it
-            measures of such images.
+            Height and width (and channels, as in training) of the images to restore. None is the
+            shape of the training images. For another shape, the operator is built anew, and `X`
+            must have the shape of its measurements.
         return_record : bool, default=False
-            Return the images and, beside them, how the solver went on each.
+            Return the convergence record along with the images.
 
         Returns
         -------
@@ -182,8 +182,8 @@ class ClassicalReconstructor(FromStart):
             if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
             scikit-learn.
         record : SolverRecord
-            Only with ``return_record=True``: the number of updates, their relative changes, and
-            whether each image converged.
+            Only with ``return_record=True``. For each image: the number of updates, their relative
+            changes, and whether the image converged.
 
         Raises
         ------
@@ -191,8 +191,7 @@ class ClassicalReconstructor(FromStart):
             If the estimator is not fitted.
         ValueError
             If `X` does not have the shape of such measurements, or if images of `image_shape`
-            cannot be restored: the estimator, or its operator, may be bound to the shape of
-            training.
+            cannot be restored: the estimator or its operator may only support the training shape.
 
         Warns
         -----
@@ -200,7 +199,7 @@ class ClassicalReconstructor(FromStart):
             If images have values that are not finite, or if linear systems were not solved.
             If `tol` is not None, also if images did not converge to it.
         DataConversionWarning
-            If measurements are in units that can hardly be meant, or may be clean images.
+            If measurements are in implausible units, or look like clean images.
         """
         self._check_ready()
         geometry = self._resized(image_shape)
@@ -214,7 +213,7 @@ class ClassicalReconstructor(FromStart):
         return self.solver is not None and learns_from_images(self.solver)
 
     def _try(self, problem: Problem) -> None:
-        """Set the fitted attributes, after one update of the solver on the first image."""
+        """Set the fitted attributes, and make one update of the solver on the first image."""
         seed = integer_seed(self.random_state)
         chosen = ConjugateGradient() if self.solver is None else self.solver
         self.solver_, self.n_iter_ = ready_solver(chosen, problem, self, seed), 1
@@ -247,18 +246,18 @@ class ClassicalReconstructor(FromStart):
 
 
 class SolverRestorer(Restorer):
-    """Restores images by a solver, and keeps how it went on each.
+    """Restores images by a solver, and keeps the convergence record of each.
 
     Parameters
     ----------
     run : callable
-        Runs the solver on some measurements.
+        Runs the solver on a batch of measurements.
     n_at_once : int
-        How many measurements it is given.
+        Size of such a batch.
     tol : float or None
-        The relative change that counts as converged.
+        The relative change at which an image counts as converged.
     operator : Operator
-        What measured.
+        The operator that measured.
     """
 
     def __init__(
@@ -279,21 +278,21 @@ class SolverRestorer(Restorer):
 
     @property
     def record(self) -> SolverRecord:
-        """How the solver went on all images so far."""
+        """The convergence record of all images restored so far."""
         n_iter, residuals, converged = zip(*self.records, strict=True)
         return SolverRecord(
             np.concatenate(n_iter), list(chain.from_iterable(residuals)), np.concatenate(converged)
         )
 
     def warn_of_images(self) -> None:
-        """Warn of images that are not finite, and of those that did not converge."""
+        """Warn of images that are not finite, and of images that did not converge."""
         record = self.record
         finite = np.array([np.isfinite(changes).all() for changes in record.residuals])
         n_images = len(finite)
         if not finite.all():
             warn(
-                f"{(~finite).sum()} of {n_images} images have values that are not finite, the "
-                f"first from update {record.n_iter[~finite].min()} on: they were stopped there. "
+                f"{(~finite).sum()} of {n_images} images have values that are not finite: they "
+                f"were stopped, the first at update {record.n_iter[~finite].min()}. "
                 "Smaller step sizes, or another start, may help.",
                 ConvergenceWarning,
             )
@@ -307,7 +306,7 @@ class SolverRestorer(Restorer):
 
 
 def _record(runs: list[Run], n_images: int) -> SolverRecord:
-    """Return how the solver went on the first images of several runs."""
+    """Return the convergence record of the first `n_images` images of several runs."""
     residuals = [np.array(changes) for run in runs for changes in run.residuals][:n_images]
     converged = np.array([c for run in runs for c in run.converged], dtype=bool)[:n_images]
     return SolverRecord(np.array([len(changes) for changes in residuals]), residuals, converged)

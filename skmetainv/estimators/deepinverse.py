@@ -1,4 +1,4 @@
-"""Reconstruction models of DeepInverse, as an estimator."""
+"""An estimator that restores images by a reconstruction model of DeepInverse."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ from skmetainv.reconstruction.restorer import Restore, Restorer
 class DeepInverseReconstructor(Reconstructor):
     """Restore images by a reconstruction model of DeepInverse, ``x = model(y, physics)``.
 
-    `fit` learns nothing but shapes: the model's weights stay as they are. It can be the `residual`
-    of a representation, the start that `skmetainv.MetaInverseSolver` adds a network to.
+    `fit` only records shapes: the model's weights stay as they are. The estimator can be the
+    `residual` of a representation, the start to which `skmetainv.MetaInverseSolver` adds a
+    network.
 
     Needs the package ``deepinv`` (``pip install "skmetainv[deepinv]"``).
 
@@ -40,19 +41,19 @@ class DeepInverseReconstructor(Reconstructor):
         returns images of ``(batch, channels, height, width)``. A copy of it is used, in evaluation
         mode and without gradients.
     operator : DeepInverseOperator, default=None
-        The forward model, whose physics `model` is given. It cannot be a part of a composition, or
-        be scaled. None is that of the estimator around it, if this one is the `residual` of a
-        representation; alone it needs one.
+        The forward model, whose physics is passed to `model`. It cannot be scaled or be part of a
+        composition. None is only valid if this estimator is the `residual` of a representation:
+        the operator is then that of the outer estimator.
     noise : float or Noise, default=0.0
         Noise of simulated measurements (`score`, `simulate`); a number is the standard deviation
-        of Gaussian noise, in the units of the measurement. The model is not told of it: it sees the
-        physics with the noise model that this has.
+        of Gaussian noise, in the units of the measurement. The model does not see it, only the
+        physics with its own noise model.
     batch_size : int, default=16
         Images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Floating-point type of all computations. If the physics computes in one type only, the model
-        does, too. With "bfloat16" the networks among the parts of `model` that are denoisers of
-        DeepInverse take their products in it, and all the rest is float32.
+        Floating-point type of all computations. If the physics supports one type only, the model
+        uses that type. With "bfloat16", the matrix products in the denoising networks of `model`
+        (the parts that are DeepInverse denoisers) are bfloat16, and everything else is float32.
 
     Attributes
     ----------
@@ -69,14 +70,14 @@ class DeepInverseReconstructor(Reconstructor):
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
-        Column names, where `X` was a data frame.
+        Column names, if `X` was a data frame.
 
     Notes
     -----
     If a model looks at a whole batch, as the algorithms of `deepinv.optim` do with
-    ``early_stop=True``, an image depends on those beside it: ``batch_size=1`` restores each on its
-    own. Models that draw random numbers take them from torch's global generator, which
-    `torch.manual_seed` sets.
+    ``early_stop=True``, an image depends on the others in its batch: ``batch_size=1`` restores
+    each on its own. Models that draw random numbers use torch's global generator, which
+    `torch.manual_seed` seeds.
 
     References
     ----------
@@ -107,19 +108,19 @@ class DeepInverseReconstructor(Reconstructor):
     _parameter_constraints = {**Reconstructor._parameter_constraints, "model": [nn.Module]}
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Take the shapes of images, and try the model on the first measurement.
+        """Record the shapes of images, and try the model on the first measurement.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images. See :doc:`/arrays` for all that is taken. With `y`: measurements.
+            Clean images. See :doc:`/arrays` for all accepted arrays. If `y` is given: measurements.
         y : array-like of two or more dimensions, default=None
-            The clean images of the measurements `X`. A 1-D `y` is taken for labels and ignored.
+            The clean images of the measurements `X`. A 1-D `y` counts as labels and is ignored.
 
         Returns
         -------
         self : estimator
-            Fitted. After an error it is as it was.
+            The fitted estimator. After an error, it is unchanged.
 
         Raises
         ------
@@ -127,15 +128,14 @@ class DeepInverseReconstructor(Reconstructor):
             If ``deepinv`` is not installed.
         ValueError
             If a parameter is out of its range, if the arrays are not images, if `operator` is not a
-            `skmetainv.operators.DeepInverseOperator`, or if the model does not make images of its
-            measurements.
+            `skmetainv.operators.DeepInverseOperator`, or if the model does not return images.
         """
         with self._fitting(X, y) as (fitted, problem):
             fitted._try(problem)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # Models hold functions without a name, as physics do, see `DeepInverseOperator`.
+        # Like physics, models hold lambdas, which pickle rejects: see `DeepInverseOperator`.
         state = super().__getstate__()
         models = {name: state[name] for name in ("model", "model_") if name in state}
         return state | {
@@ -152,7 +152,7 @@ class DeepInverseReconstructor(Reconstructor):
             _check_is_no_denoiser(self.model)
 
     def _try(self, problem: Problem) -> None:
-        """Set the fitted attributes, after the first measurement was restored."""
+        """Set the fitted attributes, and restore the first measurement."""
         self.model_ = copy.deepcopy(self.model).cpu().eval().requires_grad_(False)
         restore = self._restoring(self.model_, problem.A)
         y = self._first_measurement(problem, integer_seed(self.random_state))
@@ -168,11 +168,11 @@ class DeepInverseReconstructor(Reconstructor):
         return self._restoring(self.model_, A)
 
     def _restoring(self, model: nn.Module, A: ForwardMap) -> Restore:
-        """Return what restores our measurements by a copy of a model, given the map's physics."""
+        """Return a function that restores measurements by a copy of a model and `A`'s physics."""
         if not isinstance(A, PhysicsMap):
             raise ValueError(
                 "The 'operator' parameter of DeepInverseReconstructor must be a "
-                "DeepInverseOperator, for the model is called with its physics. "
+                "DeepInverseOperator, because the model is called with its physics. "
                 f"Got {self.operator!r} instead. Write operator=DeepInverseOperator(physics); "
                 "deepinv.physics.Denoising() is the identity."
             )
@@ -205,7 +205,7 @@ class DeepInverseReconstructor(Reconstructor):
 
 
 def _check_is_no_denoiser(model: nn.Module) -> None:
-    """Raise of what would take the physics for a noise level."""
+    """Raise for a denoiser, which would take the physics for a noise level."""
     from deepinv.models import Denoiser, Reconstructor
 
     if isinstance(model, Denoiser) and not isinstance(model, Reconstructor):
@@ -217,7 +217,7 @@ def _check_is_no_denoiser(model: nn.Module) -> None:
 
 
 def _mark_networks(model: nn.Module) -> None:
-    """Let the denoising networks of a model compute in mixed precision, the physics not."""
+    """Let the denoising networks of a model, but not the physics, compute in mixed precision."""
     from deepinv.models import Denoiser, Reconstructor
 
     for part in model.modules():

@@ -1,4 +1,4 @@
-"""Mean and covariance of images: a sample covariance of low rank beside a stationary one."""
+"""Mean and covariance of images: a low-rank sample covariance and a stationary covariance."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from torch import nn
 
 from skmetainv.operators.maps.bases import cosine_matrix
 
-# The mean variance counts as so many values of a pixel's own, and the mean power of similar
-# frequencies as so many of a frequency's own: few images tell little of single ones.
+# Weights of the priors, in numbers of images: of the mean variance for each pixel, and of the mean
+# power of similar frequencies for each frequency. A few images estimate single ones poorly.
 _VARIANCE_PRIOR, _POWER_PRIOR = 10, 5
 
-# Variances are at least this share of their mean: pixels that never vary are not known for certain.
+# The least variance of a pixel, relative to the mean variance: no pixel is known for certain.
 _LEAST_VARIANCE = 1e-3
 
-# So are the powers of frequencies.
+# The same for the power of a frequency.
 _LEAST_POWER = 1e-6
 
-# Without any variance, pixels deviate by this share of the data range.
+# The least standard deviation of a pixel, relative to the width of the data range.
 _LEAST_DEVIATION = 1e-4
 
-# Of each axis so many frequencies tell which covariance fits.
+# The number of low frequencies per axis whose likelihood selects the shrinkage.
 _LOWEST = 32
 
-# Up to so many pixels the sample covariance of many images is accumulated as a matrix.
+# Up to this number of pixels, the sample covariance of many images is accumulated as a matrix.
 _MATRIX_PIXELS = 2048
 
 
 class Statistics(NamedTuple):
-    """What is known of images, in arrays.
+    """Mean and covariance of images, as arrays.
 
     Attributes
     ----------
     mean : ndarray of shape (channels, height, width)
-        Their mean.
+        The mean image.
     factor : ndarray of shape (n_components, channels, height, width)
-        ``L'``, of the sample covariance ``L L'``.
+        ``L'``, where ``L L'`` is the sample covariance.
     scale : ndarray of shape (channels, height, width)
         ``E``, the standard deviations of pixels, by which the stationary part is multiplied.
     power : ndarray of shape (height, width, channels, channels)
@@ -55,7 +55,7 @@ class Statistics(NamedTuple):
 
 
 class Covariance(nn.Module):
-    """``C = (1 - a) L L' + a E T' P T E`` with the cosine transform ``T``, and a root of it.
+    """``C = (1 - a) L L' + a E T' P T E``, with the cosine transform ``T``, and a square root.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Covariance(nn.Module):
     rotation : tensor of shape (channels, channels, height, width)
         Eigenvectors of ``P`` at each frequency, in the second axis.
     deviation : tensor of shape (channels, height, width)
-        Square roots of its eigenvalues.
+        Square roots of the eigenvalues of ``P``.
     """
 
     factor: torch.Tensor
@@ -85,7 +85,7 @@ class Covariance(nn.Module):
 
     def __init__(self, statistics: Statistics, shrinkage: float):
         super().__init__()
-        self.shrinkage = shrinkage  # at 1 no sample covariance is kept
+        self.shrinkage = shrinkage  # at 1, the sample covariance is dropped
         factor = statistics.factor[: len(statistics.factor) if shrinkage < 1 else 0]
         powers, rotation = np.linalg.eigh(statistics.power)
         own = {
@@ -100,7 +100,7 @@ class Covariance(nn.Module):
             self.register_buffer(name, torch.from_numpy(values))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``C x`` of a batch of images."""
+        """Return ``C x`` for a batch of images."""
         return (1 - self.shrinkage) * self.sample(x) + self.shrinkage * self.stationary(x)
 
     def sample(self, x: torch.Tensor) -> torch.Tensor:
@@ -117,14 +117,14 @@ class Covariance(nn.Module):
         return (self.rotation * transformed[:, :, None]).sum(1)
 
     def image(self, spectrum: torch.Tensor) -> torch.Tensor:
-        """Return the images of such coefficients, the inverse of `spectrum` and its adjoint."""
+        """Return the images with these coefficients: `spectrum`'s inverse and adjoint."""
         rotated = (self.rotation * spectrum[:, None]).sum(2)
         return self.rows.mT @ rotated @ self.columns
 
     def times_root(self, e: torch.Tensor) -> torch.Tensor:
-        """Return ``W e``, where ``W W' = C``: images of white coefficients.
+        """Return ``W e``, where ``W W' = C``: the images of white coefficients ``e``.
 
-        They are of shape ``(batch, n_components + n_pixels)``, first those of ``L``.
+        Coefficients have the shape ``(batch, n_components + n_pixels)``; those of ``L`` come first.
         """
         first, others = e[:, : len(self.factor)], e[:, len(self.factor) :]
         shape = (-1, *self.scale.shape)
@@ -139,12 +139,12 @@ class Covariance(nn.Module):
         return torch.cat([first, others.flatten(1)], dim=1)
 
     def variances(self, response: torch.Tensor) -> torch.Tensor:
-        """Return about the diagonal of ``W' T' diag(response) T W``, shape (n_coefficients,).
+        """Approximate the diagonal of ``W' T' diag(response) T W``, of shape (n_coefficients,).
 
         Parameters
         ----------
         response : tensor of shape (channels, height, width)
-            The power of an operator in the eigenvectors of ``T' P T``.
+            The power of an operator along the eigenvectors of ``T' P T``.
         """
         sample = self.spectrum(self.factor.reshape(-1, *self.scale.shape)).square()
         first = (1 - self.shrinkage) * (sample * response).flatten(1).sum(1)
@@ -162,27 +162,27 @@ def learn_statistics(
 ) -> Statistics:
     """Return the statistics of images.
 
-    Mean and variance of a pixel are those over the images where it is known. For the covariances
-    what is not known is the mean, or what `fill` gives.
+    The mean and variance of a pixel are taken over the images in which it is known. For the
+    covariances, unknown pixels are set to the mean, or to the values that `fill` returns.
 
     Parameters
     ----------
     batches : callable
-        Gives the images, in batches of shape ``(batch, channels, height, width)``, NaN where they
-        are not known; they are read twice.
+        Returns an iterator over batches of shape ``(batch, channels, height, width)``, with NaN for
+        unknown pixels. It is called twice.
     n_images : int
-        How many there are.
+        The number of images.
     n_components : int
         The largest rank of the sample covariance.
     width : float
         Width of the range of the images.
     fill : callable, default=None
-        Gives images without NaN.
+        Replaces NaN in images.
 
     Returns
     -------
     statistics : Statistics
-        In float64, the factor in float32.
+        In float64, except the factor, which is float32.
     """
     mean, variance = _moments(batches(), width)
     scale = variance.sqrt()
@@ -197,7 +197,7 @@ def learn_statistics(
         sample.add(deviations.flatten(1).to(torch.float32).cpu().numpy())
     power = _regular(_towards_similar(power / n_images, n_images))
     powers = power.diagonal(dim1=2, dim2=3).permute(2, 0, 1)
-    own = T[0].square().mT @ powers @ T[1].square()  # the variances that it gives pixels
+    own = T[0].square().mT @ powers @ T[1].square()  # pixel variances of the stationary part
     factor = sample.factor().reshape(-1, *shape)
     return Statistics(
         mean.cpu().numpy(), factor, (scale / own.sqrt()).cpu().numpy(), power.cpu().numpy()
@@ -207,26 +207,26 @@ def learn_statistics(
 def log_likelihoods(
     statistics: Statistics, images: torch.Tensor, shrinkages: Sequence[float]
 ) -> np.ndarray:
-    """Return the logarithms of the density of images as Gaussian ones, one per shrinkage.
+    """Return the Gaussian log-likelihood of images, one per shrinkage.
 
-    It is the density of their lowest frequencies, for all are too many to say anything of a few
-    components of large images. In units of the stationary part, ``P^-1/2 T E^-1``, this is white,
-    and the sample covariance has few directions ``U`` with variances ``w``:
+    Only the lowest frequencies count: in large images, the many others would outweigh the few
+    components of the sample covariance. In the units ``P^-1/2 T E^-1`` the stationary part is
+    white, and the sample covariance has few directions ``U`` with variances ``w``:
     ``C = (1 - a) U diag(w) U' + a I``.
 
     Parameters
     ----------
     statistics : Statistics
-        What is known of the images.
+        Mean and covariance of other images.
     images : tensor of shape (batch, channels, height, width)
-        Images from which nothing was learned; what is NaN counts as the mean.
+        Held-out images; NaN counts as the mean.
     shrinkages : sequence of float
         Shares ``a`` of the stationary part, positive.
 
     Returns
     -------
     values : ndarray of shape (len(shrinkages),)
-        Sums over the images, but for a constant.
+        Sums over the images, up to a constant.
     """
     mean, factor, scale, power = (torch.from_numpy(part).to(images.device) for part in statistics)
     T = [torch.from_numpy(cosine_matrix(n)).to(scale)[:_LOWEST] for n in scale.shape[1:]]
@@ -261,7 +261,7 @@ def _directions(L: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _moments(batches: Iterator[torch.Tensor], width: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and variance of every pixel, over the images where it is known."""
+    """Return the mean and variance of every pixel, over the images in which it is known."""
     count, total, squares = sum(map(_sums, batches), start=torch.zeros(()))
     seen, n = count > 0, count.clamp(min=1)
     mean = torch.where(seen, total / n, total.sum() / count.sum())
@@ -273,13 +273,13 @@ def _moments(batches: Iterator[torch.Tensor], width: float) -> tuple[torch.Tenso
 
 
 def _sums(x: torch.Tensor) -> torch.Tensor:
-    """Return, pixel by pixel, how often it is known, and sums of its values and their squares."""
+    """Return for each pixel the count of known values, their sum and the sum of their squares."""
     values = x.double().nan_to_num()
     return torch.stack([(~x.isnan()).double().sum(0), values.sum(0), values.square().sum(0)])
 
 
 def _towards_similar(power: torch.Tensor, n_images: int) -> torch.Tensor:
-    """Return powers drawn towards their means over frequencies of about the same radius."""
+    """Return powers shrunk towards their means over frequencies of about the same radius."""
     height, width = power.shape[:2]
     i, j = torch.arange(height).to(power)[:, None], torch.arange(width).to(power)
     radius = max(height, width) * torch.hypot(i / height, j / width)
@@ -292,7 +292,7 @@ def _towards_similar(power: torch.Tensor, n_images: int) -> torch.Tensor:
 
 
 def _regular(power: torch.Tensor) -> torch.Tensor:
-    """Return covariances of channels that are positive definite."""
+    """Return channel covariances made positive definite."""
     channels = power.shape[-1]
     mean = power.diagonal(dim1=-2, dim2=-1).mean()
     least = torch.where(mean > 0, _LEAST_POWER * mean, torch.ones_like(mean))
@@ -300,7 +300,7 @@ def _regular(power: torch.Tensor) -> torch.Tensor:
 
 
 class _Few:
-    """The deviations of a few images are the factor of their covariance."""
+    """The covariance of a few images: their deviations are its factor."""
 
     def __init__(self) -> None:
         self.kept: list[np.ndarray] = []
@@ -330,7 +330,7 @@ class _Matrix:
 
 
 class _Incremental:
-    """The first components of many images of many pixels, from batches."""
+    """The first components of many images of many pixels, by incremental PCA."""
 
     def __init__(self, n_components: int):
         self.pca = IncrementalPCA(n_components)
@@ -340,7 +340,7 @@ class _Incremental:
         self.waiting.append(deviations)
         if sum(map(len, self.waiting)) >= 2 * self.pca.n_components:
             rows = np.concatenate(self.waiting)
-            n = len(rows) - self.pca.n_components  # as many stay, for the last batch needs them
+            n = len(rows) - self.pca.n_components  # the last batch needs n_components rows, too
             self.pca.partial_fit(rows[:n])
             self.waiting = [rows[n:]]
 
@@ -353,7 +353,7 @@ class _Incremental:
 def _sample_covariance(
     n_images: int, n_pixels: int, n_components: int
 ) -> _Few | _Matrix | _Incremental:
-    """Return what collects deviations from the mean, and gives a factor of their covariance."""
+    """Return an object that collects deviations from the mean and factors their covariance."""
     if n_images <= n_components:
         return _Few()
     if n_pixels <= _MATRIX_PIXELS:

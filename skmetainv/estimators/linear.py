@@ -1,4 +1,4 @@
-"""The linear minimum-mean-square-error estimate, as an estimator."""
+"""An estimator that restores images by the linear minimum-mean-square-error estimate."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
 from skmetainv.reconstruction.restorer import Restore, Restorer
 
-# The shares of the stationary covariance among which "auto" chooses.
+# The candidates of shrinkage="auto".
 _SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
 
-# Statistics are learned from images of so many values altogether.
+# The most values, over all images, from which statistics are learned.
 _MOST_VALUES = 2**28
 
-# Values that are read at a time.
+# The number of values that are read at a time.
 _VALUES_AT_ONCE = 2**22
 
-# The sample covariance has at most so many components, and so many values.
+# The most components of the sample covariance, and the most values of its factor.
 _MOST_COMPONENTS, _MOST_FACTORS = 1024, 2**26
 
-# What is open is chosen by folds, the first of them alone of many images or many pixels; so many
-# images of each are restored.
+# Cross-validation: the number of folds; the numbers of images and of pixels above which only the
+# first fold is used; the number of images restored in each fold.
 _FOLDS, _MOST_OF_FOLDS, _PIXELS_OF_FOLDS, _HELD_OUT = 4, 1000, 2048, 20
 
-# The variance of noise is found with so many images.
+# The number of images from which the variance of the noise is estimated.
 _NOISE_IMAGES = 100
 
-# The mean variance of the noise counts as so many measurements of an entry's own.
+# The weight of the mean noise variance for each entry, in numbers of measurements.
 _NOISE_PRIOR = 10
 
-# Pixels of clean images that are not known are estimated so often, with this shrinkage.
+# Unknown pixels of clean images are estimated in this number of rounds, with this shrinkage.
 _FILLED, _FILLING_SHRINKAGE = 3, 0.9
 
 
 class Examples(NamedTuple):
-    """What is learned from: images, the noise of measurements that are simulated, and a seed."""
+    """Training data: a problem with images, the noise of simulated measurements, and a seed."""
 
     problem: Problem
     noise: NoiseFunction
@@ -78,60 +78,62 @@ class Examples(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """What was learned without some images, and the places of these."""
+    """The statistics learned without the held-out images, and the indices of these images."""
 
     statistics: Statistics
     held_out: np.ndarray
 
 
 class LinearReconstructor(Reconstructor):
-    """Restore images by the linear estimate of least mean squared error.
+    """Restore images by the linear estimate with the least mean squared error.
 
-    ``x = mu + C A' (A C A' + R)^-1 (y - A mu)``, with mean ``mu`` and covariance ``C`` of the
-    images that `fit` was given and the variances ``R`` of the noise. No other linear estimate has
-    a smaller mean squared error on images of this mean and covariance. It is known as Wiener
+    ``x = mu + C A' (A C A' + R)^-1 (y - A mu)``, with the mean ``mu`` and covariance ``C`` of the
+    training images and the variances ``R`` of the noise. No other linear estimate has a smaller
+    mean squared error on images with this mean and covariance. It is also known as the Wiener
     filter, Gaussian process regression, kriging or empirical Bayes.
 
-    The covariance is ``C = (1 - a) L L' + a E S E``: the sample covariance, exact for few images
-    and of low rank for many pixels, and a stationary one. ``S`` is diagonal in cosine space (with
-    the covariance of the channels at each frequency), and ``E`` gives each pixel its own variance.
+    The covariance is ``C = (1 - a) L L' + a E S E``. ``L L'`` is the sample covariance, exact for
+    few images and of low rank for many pixels. ``E S E`` is stationary up to the scale of each
+    pixel: ``S`` is diagonal in cosine space (with the covariance of the channels at each
+    frequency), and ``E`` gives each pixel its own variance.
 
     Parameters
     ----------
     operator : Operator, default=None
-        The forward model ``A``; None is the identity (denoising). One that is not linear is
-        replaced by its Jacobian at the mean image; what that leaves of the training images'
-        measurements counts as noise.
+        The forward model ``A``; None is the identity (denoising). A nonlinear operator is
+        linearized at the mean image: its linearization error on the training images counts as
+        noise.
     noise : float or Noise, default=0.0
         Noise of measurements; a number is the standard deviation of Gaussian noise, in the units of
-        the measurement. Of any other noise `fit` finds the mean variance of each entry, by
-        simulation on 100 images. Of pairs it is found from ``y - A x``, and `noise` plays no part.
+        the measurement. For any other noise, `fit` estimates the mean variance of each entry by
+        simulation on 100 images. If `fit` is given pairs, it estimates the variances from
+        ``y - A x``, and `noise` is not used.
     shrinkage : float or "auto", default="auto"
-        The share ``a`` of the stationary covariance, in [0, 1]; see Notes for "auto". Few images
-        need more of it.
+        The share ``a`` of the stationary covariance, in [0, 1]; see Notes for "auto". The fewer
+        the images, the larger it should be.
     n_components : int, default=None
-        Largest rank of the sample covariance; None is 1024, or fewer of images of more than 65536
+        Maximum rank of the sample covariance; None is 1024, or less if images have more than 65536
         values.
     flips : bool or "auto", default="auto"
-        Whether images mirrored left to right count, too; "auto" is what restores held-out images
-        better.
+        Whether to learn from images mirrored left to right as well; "auto" chooses whichever
+        restores held-out images better.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Floating-point type of the images and of conjugate gradients; "bfloat16" is float32 here,
-        for there is no network. Matrices are factorised in double precision.
+        Floating-point type of the images and of conjugate gradients. Without a network, "bfloat16"
+        is the same as "float32". Matrices are factorised in double precision.
     random_state : int, RandomState instance, Generator or None, default=None
-        Seed of the masks and the noise of measurements that are simulated, and of the folds of
-        images that are held out.
+        Seed of the masks and the noise of simulated measurements, and of the folds of held-out
+        images.
 
     Attributes
     ----------
     weights_ : dict of str to ndarray
-        What was learned, of images as (channels, height, width): ``mean``; ``factor``, the rows of
-        ``L'``; ``scale``, the diagonal of ``E``; ``power``, the covariance of the channels at each
-        frequency, of shape (height, width, channels, channels).
+        The learned statistics, for images of shape (channels, height, width): ``mean``;
+        ``factor``, the rows of ``L'``; ``scale``, the diagonal of ``E``; ``power``, the covariance
+        of the channels at each frequency, of shape (height, width, channels, channels).
     shrinkage_ : float
         The share of the stationary covariance.
     flips_ : bool
-        Whether mirrored images were counted.
+        Whether mirrored images were learned from.
     noise_variance_ : ndarray of shape `measurement_shape_`
         The variance of the noise.
     operator_ : Operator
@@ -145,36 +147,36 @@ class LinearReconstructor(Reconstructor):
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
-        Column names, where `X` was a data frame.
+        Column names, if `X` was a data frame.
 
     Notes
     -----
-    ``shrinkage="auto"``: of eleven values the one with which held-out images are likeliest, and its
-    two neighbours, are tried on the measurements of up to 80 held-out images, in four folds (in the
-    first one alone of more than 1000 images, or of images of more than 2048 values). The mean
-    logarithm of the squared error decides. Images of one group are never on both sides of a fold.
-    Of one or two images, or of a single group, the shrinkage is 1, and ``flips="auto"`` is True,
-    but for one image.
+    With ``shrinkage="auto"``, eleven values are ranked by the likelihood of held-out images. The
+    best and its two neighbours are then tried on the measurements of up to 80 held-out images, in
+    four folds (only in the first fold if there are more than 1000 images, or if images have more
+    than 2048 values). The mean logarithm of the squared error decides. Images of one group are
+    never on both sides of a fold. With one or two images, or a single group, there is nothing to
+    hold out: the shrinkage is 1, and ``flips="auto"`` is True, except for one image.
 
-    Few images tell little of single pixels and frequencies. So the mean variance counts as ten more
-    values of each pixel, and the mean power of frequencies of about the same radius as five more of
-    each frequency.
+    A few images estimate single pixels and frequencies poorly. So the variance of each pixel is
+    averaged with the mean variance, weighted like ten more images, and the power of each frequency
+    with the mean power of frequencies of about the same radius, weighted like five more images.
 
-    The system is solved in measurement space or in image space, whichever is smaller, by one matrix
-    that is computed once (up to 16 million entries: images of 64 x 64 pixels, say), or by one
-    factorisation for each image where masks vary. Larger ones are solved by conjugate gradients for
-    each image, preconditioned in cosine space. There the likeliest shrinkage is taken as it is, and
-    `flips="auto"` is False.
+    The system is solved in measurement space or in image space, whichever is smaller. One matrix
+    is computed once (up to 16 million entries: images of 64 x 64 pixels, say); if masks vary, there
+    is one factorisation for each image. Larger systems are solved by conjugate gradients for each
+    image, preconditioned in cosine space. The likeliest shrinkage is then taken without a trial,
+    and ``flips="auto"`` is False.
 
-    Images are read in batches, from memory maps, too. Of more than 2**28 values altogether, evenly
-    spread images are read, as many as have so many values.
+    Images are read in batches, also from memory maps. If they have more than 2**28 values
+    altogether, an evenly spaced subset of this size is read.
 
-    Without noise a share of the mean variance of exact measurements is assumed, 1e-8, or 1e-3 in
-    conjugate gradients. So ``noise=0`` trusts every digit of a measurement: blurred images that are
-    not free of noise need its standard deviation.
+    Without noise, a small noise variance is assumed: 1e-8 of the mean variance of exact
+    measurements, or 1e-3 for conjugate gradients. So ``noise=0`` trusts every digit of a
+    measurement: if blurred images are noisy, give the standard deviation of their noise.
 
-    Pixels of clean images that are NaN are left out of mean and variances. For the covariances they
-    are estimated from the other pixels, in turns; of large images they count as the mean.
+    NaN pixels of clean images are left out of the mean and the variances. For the covariances, they
+    are estimated from the other pixels, iteratively; in large images they count as the mean.
 
     References
     ----------
@@ -214,35 +216,35 @@ class LinearReconstructor(Reconstructor):
     }
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
-        """Learn mean and covariance of clean images.
+        """Learn the mean and covariance of clean images.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images. See :doc:`/arrays` for all that is taken. With `y`: measurements, from
-            which the noise is learned, too.
+            Clean images. See :doc:`/arrays` for all accepted arrays. If `y` is given: measurements,
+            from which the noise is learned, too.
         y : array-like of two or more dimensions, default=None
-            The clean images of the measurements `X`. A 1-D `y` is taken for labels and ignored.
+            The clean images of the measurements `X`. A 1-D `y` counts as labels and is ignored.
         groups : array-like of shape (n,), default=None
-            Which images belong together (pictures of one person, say). They are held out together
-            where the shrinkage and mirrored images are chosen.
+            Which images belong together (pictures of one person, say). Images of one group are
+            held out together when `shrinkage` and `flips` are chosen.
 
         Returns
         -------
         self : estimator
-            Fitted. After an error it is as it was.
+            The fitted estimator. After an error, it is unchanged.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, if the arrays are not images, if `groups` are not
-            as many, or if the operator does not take the images, or has no derivative that can be
-            differentiated.
+            If a parameter is out of its range, if the arrays are not images, if `groups` has
+            another length, if the operator does not accept the images, or if a nonlinear operator
+            cannot be differentiated twice.
 
         Warns
         -----
         DataConversionWarning
-            If images, measurements or the noise are in units that can hardly be meant.
+            If images, measurements or the noise are in implausible units.
         """
         with self._fitting(X, y) as (fitted, problem):
             fitted._learn(problem.grouped(groups))
@@ -263,7 +265,7 @@ class LinearReconstructor(Reconstructor):
         return clone(self).set_params(shrinkage=self.shrinkage_, flips=self.flips_)
 
     def _statistics(self, examples: Examples, places: np.ndarray, flips: bool) -> Statistics:
-        """Return the statistics of some of the images."""
+        """Return the statistics of the images at some indices."""
         low, high = examples.problem.geometry.data_range
         n_pixels = math.prod(examples.problem.A.image_shape)
         n_images = len(places) * (1 + flips)
@@ -309,14 +311,14 @@ class LinearReconstructor(Reconstructor):
         J, expected = LinearizedMap(A, mean), A(mean)
         return lambda x: expected + J(x - mean)
 
-    # ------------------------------------------------------------------ what held-out images tell
+    # ------------------------------------------------------------------ choices by held-out images
 
     def _chosen(
         self, examples: Examples, places: np.ndarray, variance: torch.Tensor
     ) -> tuple[bool, float]:
-        """Return whether images are mirrored, too, and the shrinkage.
+        """Return the choice of `flips` and of the shrinkage.
 
-        Large systems take too long to try: then images are not mirrored, and the likeliest
+        Large systems take too long to try: images are then not mirrored, and the likeliest
         shrinkage is taken.
         """
         A = examples.problem.A
@@ -365,7 +367,7 @@ class LinearReconstructor(Reconstructor):
     def _systems(
         self, operator: Operator, geometry: Geometry, device: torch.device
     ) -> Callable[[Statistics, torch.Tensor], LinearSystem]:
-        """Return what makes systems of statistics and variances of noise."""
+        """Return a function that builds systems from statistics and noise variances."""
         A, varies = operator.build(geometry.images.tensor_shape).to(device), has_missing(operator)
         matrices = MapMatrices(A, varies, device) if isinstance(A, LinearMap) else None
         return lambda statistics, variance: LinearSystem(
@@ -390,14 +392,14 @@ class LinearReconstructor(Reconstructor):
 
     def _bound_to_size(self) -> str | None:
         return (
-            "LinearReconstructor has learned mean and covariance of images of the shape "
+            "LinearReconstructor has learned the mean and covariance of images of shape "
             f"{self.image_shape_}, and restores images of this shape only: fit it to images of "
-            "the other."
+            "the other shape."
         )
 
 
 def filling(statistics: Statistics, source: ArraySource) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return what replaces NaN in images by the linear estimate from their other pixels."""
+    """Return a function that replaces NaN in images by their estimate from the other pixels."""
     shape = source.layout.tensor_shape
     A = MissingPixels().build(shape).to(source.device)
     none = torch.zeros((), dtype=torch.float64, device=source.device)
@@ -409,24 +411,24 @@ def filling(statistics: Statistics, source: ArraySource) -> Callable[[torch.Tens
 
 
 def spread(n: int, most: int) -> np.ndarray:
-    """Return the places of at most so many of `n` images, evenly spread."""
+    """Return at most `most` evenly spaced indices of `n` images."""
     return np.unique(np.linspace(0, n - 1, min(n, max(most, 1))).round().astype(int))
 
 
 def some(places: np.ndarray, most: int) -> np.ndarray:
-    """Return at most so many places, evenly spread."""
+    """Return at most `most` of the indices, evenly spaced."""
     return places[spread(len(places), most)]
 
 
 def portions(places: np.ndarray, n: int) -> Iterator[np.ndarray]:
-    """Yield the places, about `n` at a time."""
+    """Yield the indices, at most `n` at a time."""
     yield from (places[k : k + max(n, 1)] for k in range(0, len(places), max(n, 1)))
 
 
 def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the places to learn from and those left out, fold by fold; none of too few images.
+    """Return the indices of training and held-out images, fold by fold.
 
-    A single image says nothing of what varies, so neither does what was learned from one of two.
+    With fewer than three images there are no folds: a single training image shows no variation.
     """
     groups = examples.problem.groups
     if groups is not None:
@@ -440,7 +442,7 @@ def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np
 def _likely(
     folds: Sequence[Fold], clean: ArraySource, shrinkages: Sequence[float], beside: int
 ) -> Sequence[float]:
-    """Return the likeliest shrinkage of images that are held out, and so many on each side."""
+    """Return the likeliest shrinkage for held-out images, with `beside` neighbours on each side."""
     if len(shrinkages) == 1:
         return shrinkages
     values = [log_likelihoods(own, clean.read(places), shrinkages) for own, places in folds]

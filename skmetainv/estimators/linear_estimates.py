@@ -1,4 +1,4 @@
-"""The linear estimate of images of known mean and covariance, solved where that is smallest."""
+"""The linear estimate of images with known mean and covariance, by the smallest linear system."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.operators.maps.normal_equations import solve
 
-# Matrices of up to so many entries are written down.
+# The most entries of a matrix that is stored.
 _MATRIX_ENTRIES = 2**24
 
-# Where each image has entries of its own, up to so many are solved directly.
+# If masks vary, the most entries of a measurement for which systems are solved directly.
 _OWN_ENTRIES = 4096
 
-# The least variance of noise, in shares of the mean variance of exact measurements: with matrices
-# in double precision, and for conjugate gradients.
+# The least variance of noise, relative to the mean variance of exact measurements: for matrices in
+# double precision, and for conjugate gradients.
 _LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-3
 
-# Traces and responses are means over so many images of random signs, and over so many frequencies.
+# Traces and responses are averaged over a number of images of random signs, and responses also over
+# a square of neighbouring frequencies of this width.
 _PROBES, _NEIGHBOURS = 8, 7
 
 
 class LinearEstimate(nn.Module):
-    """``x = mu + C A' (A C A' + R)^-1 (y - A mu)``; a subclass writes `correction`.
+    """``x = mu + C A' (A C A' + R)^-1 (y - A mu)``; a subclass implements `correction`.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ class LinearEstimate(nn.Module):
     Attributes
     ----------
     one_by_one : bool
-        Whether images share no work, so that nothing is gained by a batch.
+        Whether images share no work, so that batches save nothing.
     """
 
     mean: torch.Tensor
@@ -57,7 +58,7 @@ class LinearEstimate(nn.Module):
         self.register_buffer("expected", expected)
 
     def forward(self, data: DataTerm) -> torch.Tensor:
-        """Return the images of a batch of measurements, shape (batch, *image_shape)."""
+        """Return images of shape (batch, *image_shape) from a batch of measurements."""
         with torch.no_grad():
             observed = data.A.observed
             r = data.y - self.expected
@@ -65,7 +66,7 @@ class LinearEstimate(nn.Module):
             return self.mean + self.correction(r, observed)
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
-        """Return ``C A' (A C A' + R)^-1 r``, where entries of `r` that are not observed are 0."""
+        """Return ``C A' (A C A' + R)^-1 r``; unobserved entries of `r` are 0."""
         raise NotImplementedError(f"{type(self).__name__} does not define correction.")
 
 
@@ -83,7 +84,7 @@ class _ByMatrix(LinearEstimate):
 
 
 class _ByFactor(LinearEstimate):
-    """The same matrix by its Cholesky factor: for few images less work."""
+    """The same estimate by a Cholesky factor, which is less work for few images."""
 
     factor: torch.Tensor
     cross: torch.Tensor
@@ -132,7 +133,7 @@ class _OfAdjoint(LinearEstimate):
 
 
 class _ByMask(LinearEstimate):
-    """A system of the observed entries of each image.
+    """One system for each image, in its observed entries.
 
     Parameters
     ----------
@@ -160,7 +161,7 @@ class _ByMask(LinearEstimate):
         return (u @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
     def _solved(self, r: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-        """Return the solution of one system, 0 where nothing is observed."""
+        """Return the solution of one system, with 0 for unobserved entries."""
         system = self.gram.index_select(0, own).index_select(1, own)
         u = torch.zeros_like(r, dtype=system.dtype)
         u[own] = torch.cholesky_solve(r[own, None].to(u), torch.linalg.cholesky(system))[:, 0]
@@ -170,8 +171,8 @@ class _ByMask(LinearEstimate):
 class _Iterative(LinearEstimate):
     """Conjugate gradients for the white coefficients ``e`` of images, ``x = mu + W e``.
 
-    ``(W' A' R^-1 A W + I) e = W' A' R^-1 r``, where ``C = W W'``. In units of about the square
-    roots ``k`` of the diagonal, few iterations serve: ``e = v / k``.
+    ``(W' A' R^-1 A W + I) e = W' A' R^-1 r``, where ``C = W W'``. The system is preconditioned by
+    approximate square roots ``k`` of its diagonal: ``e = v / k``.
 
     Parameters
     ----------
@@ -180,7 +181,7 @@ class _Iterative(LinearEstimate):
     covariance : Covariance
         ``C`` and ``W``.
     response : tensor of shape (channels, height, width)
-        About the diagonal of ``A' R^-1 A`` in the eigenvectors of the stationary covariance.
+        The approximate diagonal of ``A' R^-1 A`` in the eigenvectors of the stationary covariance.
     """
 
     precision: torch.Tensor
@@ -219,18 +220,18 @@ class _Iterative(LinearEstimate):
 
 
 class MapMatrices:
-    """What the systems of one linear map have in common, whatever is known of the images.
+    """The matrices of one linear map, which systems with different statistics share.
 
-    Each is computed when it is first asked for.
+    Each is computed on first use.
 
     Parameters
     ----------
     A : LinearMap
-        The map before masks vary, in double precision.
+        The map before any mask is applied, in double precision.
     varies : bool
-        Whether each image has observed entries of its own.
+        Whether the observed entries vary from image to image.
     device : torch.device
-        Where the map is.
+        The device of the map.
     """
 
     def __init__(self, A: LinearMap, varies: bool, device: torch.device):
@@ -239,14 +240,14 @@ class MapMatrices:
 
     @cached_property
     def observed(self) -> torch.Tensor:
-        """The places of the entries that can be observed."""
+        """The indices of the entries that can be observed."""
         observed = _observed(self.A)
         seen = torch.ones_like(observed) if self.varies else observed
         return seen.nonzero()[:, 0].to(self.device)
 
     @cached_property
     def rows(self) -> torch.Tensor:
-        """The rows of ``A`` that can be observed, shape (n_entries, n_pixels)."""
+        """The rows of ``A`` for these entries, shape (n_entries, n_pixels)."""
         return self.A.explicit()[0][self.observed]
 
     @cached_property
@@ -255,7 +256,7 @@ class MapMatrices:
         return [self.A.adjoint(own.to(self.device)) for own in _signs(self.A.measurement_shape)]
 
     def information(self, variance: torch.Tensor) -> torch.Tensor:
-        """Return ``A' R^-1 A``; the last is kept, and serves for multiples of its ``R``, too."""
+        """Return ``A' R^-1 A``; the last result is kept, and reused for multiples of its ``R``."""
         largest = variance.max()
         relative = variance / largest
         if self._weighted is None or not torch.equal(self._weighted[0], relative):
@@ -268,28 +269,28 @@ class MapMatrices:
 
 
 class LinearSystem:
-    """What the estimates of images of one operator have in common, whatever the shrinkage.
+    """The linear system of one operator and one set of statistics, for any shrinkage.
 
     Parameters
     ----------
     A : ForwardMap
-        The map before masks vary, in double precision; one that is not linear is replaced by its
+        The map before any mask is applied, in double precision. A nonlinear map is replaced by its
         Jacobian at the mean image.
     statistics : Statistics
-        What is known of the images.
+        Mean and covariance of the images.
     variance : tensor broadcastable to measurement_shape
         Variance of the noise of each entry.
     varies : bool
-        Whether each image has observed entries of its own.
+        Whether the observed entries vary from image to image.
     dtype : torch.dtype
-        In which images are restored.
+        Floating-point type in which images are restored.
     matrices : MapMatrices, default=None
-        Those of `A`, where it is linear and another system has computed them.
+        The matrices of a linear `A`, to share them with other systems.
 
     Attributes
     ----------
     matrices : MapMatrices
-        Those of `A`, or of its Jacobian.
+        The matrices of `A`, or of its Jacobian.
     """
 
     def __init__(
@@ -318,17 +319,17 @@ class LinearSystem:
     def estimate(self, shrinkage: float, *, for_few: bool = False) -> LinearEstimate:
         """Return the estimate for one share of the stationary covariance.
 
-        With `for_few` it takes less work to make, and more to restore an image.
+        With `for_few`, the estimate is faster to build, but slower to apply to an image.
         """
         with torch.no_grad():
             if self.space == "measurements":
                 return self._direct(shrinkage, for_few)
             return (self._of_images if self.space == "images" else self._iterative)(shrinkage)
 
-    # ------------------------------------------------------------------ which system
+    # ------------------------------------------------------------------ conditioning
 
     def _floored(self, variance: torch.Tensor) -> torch.Tensor:
-        """Return variances of noise that keep the systems well conditioned."""
+        """Return noise variances with a floor that keeps the systems well conditioned."""
         share = _LEAST_NOISE_ITERATIVE if self.space == "iterative" else _LEAST_NOISE
         covariance = self._covariance(1.0).double()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -377,7 +378,7 @@ class LinearSystem:
         self.covariances = [covariance.sample(images), covariance.stationary(images)]
 
     def _of_images(self, shrinkage: float) -> LinearEstimate:
-        """Return the same by ``B (B' A' R^-1 A B + I)^-1 B' A' R^-1 r``, where ``C = B B'``."""
+        """Return the estimate ``B (B' A' R^-1 A B + I)^-1 B' A' R^-1 r``, where ``C = B B'``."""
         sample, stationary = (C.flatten(1) for C in self.covariances)
         C = sample.mul(1 - shrinkage).add_(stationary, alpha=shrinkage)
         C.diagonal().add_(_LEAST_NOISE * C.diagonal().mean())
@@ -403,14 +404,14 @@ class LinearSystem:
 
 
 def smallest_space(A: ForwardMap, varies: bool) -> str:
-    """Return where the systems of an operator are solved: "measurements", "images", "iterative".
+    """Choose where the systems are solved: "measurements", "images" or "iterative".
 
     Parameters
     ----------
     A : ForwardMap
-        The map before masks vary.
+        The map before any mask is applied.
     varies : bool
-        Whether each image has observed entries of its own.
+        Whether the observed entries vary from image to image.
     """
     n = math.prod(A.image_shape)
     m = math.prod(A.measurement_shape) if varies else int(_observed(A).sum())
@@ -428,14 +429,14 @@ def _observed(A: ForwardMap) -> torch.Tensor:
 
 
 def _signs(shape: Shape) -> Iterator[torch.Tensor]:
-    """Yield fixed tensors of random signs, each a batch of one."""
+    """Yield tensors of random signs with a fixed seed, each a batch of one."""
     rng = np.random.default_rng(0)
     for _ in range(_PROBES):
         yield torch.from_numpy(2.0 * rng.integers(2, size=(1, *shape)) - 1)
 
 
 def _smooth(response: torch.Tensor) -> torch.Tensor:
-    """Return means over neighbouring frequencies, of noisy values that are not negative."""
+    """Return noisy nonnegative values averaged over neighbouring frequencies."""
     size = [min(_NEIGHBOURS, 2 * ((n - 1) // 2) + 1) for n in response.shape[1:]]
     pad = [size[1] // 2, size[1] // 2, size[0] // 2, size[0] // 2]
     padded = torch.nn.functional.pad(response[None], pad, mode="reflect")

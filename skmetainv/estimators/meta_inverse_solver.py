@@ -57,18 +57,18 @@ from skmetainv.solvers import Solver
 from skmetainv.training import Batches, WithStarts
 from skmetainv.training.processes import told_by_first
 
-# Images that the inner step size and the inner loss are tried on.
+# The number of images on which the inner step size and the inner loss are chosen.
 _N_TRIED = 16
-# Images that `fit` tells of at its end.
+# The number of images in the report at the end of `fit`.
 _N_TOLD = 64
-# The inner step size where no gradient moves the image yet.
+# The inner step size if no gradient changes the image yet.
 _BLIND_LR = 0.01
 
 
 def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
-    """Return the representation that None stands for, see `MetaInverseSolver`."""
+    """Return the representation for ``init=None``, see `MetaInverseSolver`."""
     residual: Any = LinearReconstructor()
-    if smallest_space(A, has_missing(operator)) == "iterative":  # seconds for every start
+    if smallest_space(A, has_missing(operator)) == "iterative":  # every start would take seconds
         residual = "adjoint" if isinstance(A, LinearMap) else None
     refines = residual is not None and "refiner" in algorithm.learns
     refiner = Refiner() if refines else None
@@ -76,93 +76,96 @@ def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Rep
 
 
 class MetaInverseSolver(TrainedReconstructor):
-    """Restore images by a classical solver from a start that meta-learning found.
+    """Restore images by a classical solver with a meta-learned start.
 
-    A coordinate network (SIREN) with weights ``theta`` gives the image ``phi_theta`` from which
-    the solver ``f`` starts. `predict` adapts the weights to each measurement by a few gradient
-    steps on the data fidelity of the solver's result (Algorithm 1 of the paper)::
+    A coordinate network (SIREN) with weights ``theta`` represents the image ``phi_theta`` from
+    which the solver ``f`` starts. `predict` adapts the weights to each measurement by a few
+    gradient steps on the data fidelity of the solver's result (Algorithm 1 of the paper)::
 
         theta_i <- theta_i - alpha grad || A f(phi_theta_i) - y_i ||^2,    n_inner times
         x_i = f(phi_theta_i)
 
-    `fit` learns the weights to start from, and the step sizes ``alpha``, such that the results
-    are near the clean images (Algorithm 2)::
+    `fit` learns the initial weights and the step sizes ``alpha`` that bring the results close to
+    the clean images (Algorithm 2)::
 
         theta <- theta - beta grad_theta mean_i L_outer(x_i(theta), x_i^clean)
 
     Second-order gradients are exact.
 
-    If the network is continuous (`Siren`, for instance), its weights mean the same at any size:
-    images of another size than that of training can be restored, see `predict`. The coordinates of
-    their pixels span the same field of view. A large image cannot be restored tile by tile: one set
-    of weights stands for the whole image, and the inner loss is a mean over its whole measurement.
+    If the network is continuous (`Siren`, for instance), the same weights represent an image at
+    any size: images of other sizes than that of training can be restored, see `predict`. The
+    coordinates of their pixels span the same field of view. A large image cannot be restored tile
+    by tile: one set of weights represents the whole image, and the inner loss is a mean over its
+    whole measurement.
 
     Parameters
     ----------
     operator : Operator, default=None
         The forward model ``A``; None is the identity (denoising).
     solver : Solver, default=None
-        The classical solver ``f``; None takes the network's image as the solution. If it has a
-        learned denoiser, this is fitted on the clean images, unless it is in a `FrozenEstimator` or
-        has `weights`.
+        The classical solver ``f``; None takes the network's image as the solution. If the solver
+        has a learned denoiser, `fit` trains it on the clean images, unless it is in a
+        `FrozenEstimator` or has `weights`.
     init : Representation, default=None
         The network. None is ``Siren(width=64, depth=3, residual=LinearReconstructor(),
-        refiner=Refiner(), adapted="last")``: a small SIREN on the linear estimate of the image,
-        whose last layer is adapted. It restores images of the training size only. If the linear
-        estimate would take conjugate gradients for every image, as it does above about 64 x 64
-        pixels, the residual is "adjoint". (Reptile has no gradient for a refiner, and so none.) The
-        paper's own network is ``Siren()``.
+        refiner=Refiner(), adapted="last")``: a small SIREN added to the linear estimate of the
+        image, with its last layer adapted. It restores images of the training size only. If the
+        linear estimate would need conjugate gradients for every image (above about 64 x 64
+        pixels), the residual is "adjoint". With Reptile, which has no gradient for a refiner, there
+        is none. The paper's own network is ``Siren()``.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
     n_inner : int, default=3
-        Number of inner steps ``m``. If it is raised after fitting, the further steps take the
-        last step sizes that were learned, with an `InnerStepsWarning`. It may change from one
-        `partial_fit` to the next: rows of ``history_["inner_loss"]`` then differ in length.
+        Number of inner steps ``m``. If it is raised after fitting, the additional steps use the
+        last learned step sizes, with an `InnerStepsWarning`. It may change from one `partial_fit`
+        to the next: the rows of ``history_["inner_loss"]`` then differ in length.
     inner_lr : "auto" or float, default="auto"
-        The inner step size, or where the learned ones begin. "auto" is found from the first images:
-        the step that minimises the linearised inner loss along its gradient, but none that
-        would let it grow along another direction; the median over 16 images. If no gradient moves
-        the image yet, it is 0.01. What was found is `inner_lr_`.
+        The inner step size, or the initial value of learned ones. "auto" is the median over 16
+        training images of the step that minimises the linearised inner loss along its gradient,
+        limited so that the loss grows in no other direction. If no gradient changes the image yet,
+        it is 0.01. The value is stored as `inner_lr_`.
     inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
-        What the inner steps descend: a data fidelity (equation 4), see `outer_loss`; or an
-        `skmetainv.meta.InnerLoss`, which adds a regulariser or a proximal term.
+        The loss that the inner steps minimise: a data fidelity (equation 4), given like
+        `outer_loss`, or an `skmetainv.meta.InnerLoss`, which can add a regulariser or a proximal
+        term.
     outer_loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
-        What `fit` minimises between results and clean images (equation 5): a name, an object of
-        `skmetainv.losses`, a weighted sum of them (``{"l2": 1.0, "lpips": 0.1}``), or a function
-        of two tensors that gives one value per image.
+        The loss between results and clean images that `fit` minimises (equation 5): a name, an
+        object of `skmetainv.losses`, a weighted sum of them (``{"l2": 1.0, "lpips": 0.1}``), or a
+        function of two tensors that returns one value per image.
     algorithm : {"maml", "fomaml", "reptile", "imaml"} or Algorithm, default="maml"
-        How the outer gradient is found, and with MAML how the inner step sizes are learned:
+        How the outer gradient is computed. With MAML, also how the inner step sizes are learned:
         ``MAML(step_sizes="per_parameter")`` learns one for each parameter. Reptile and iMAML learn
-        none. See `skmetainv.meta`.
+        no step sizes. See `skmetainv.meta`.
     outer_lr : float, default=1e-4
         Learning rate ``beta`` of ``theta``; a `Refiner` has its own.
     tune_solver : "auto", bool or TuneSolver, default="auto"
-        What of the solver is trained with ``theta``, see `skmetainv.meta.TuneSolver`. "auto" trains
-        the numbers that nobody chose, where there is a solver and the algorithm finds their
-        gradient; True also the other numbers and the weights of its denoiser; False nothing. The
-        solver and the denoiser that were given stay as they are; a bound of the denoiser's norm is
-        not kept.
+        Which parts of the solver are trained with ``theta``, see `skmetainv.meta.TuneSolver`.
+        "auto" is ``TuneSolver("numbers")`` if there is a solver and the algorithm computes the
+        gradient of its numbers: it trains those that were left open. True is ``TuneSolver("all")``:
+        it trains all numbers and the weights of the denoiser. False trains nothing. Training works
+        on copies of the given solver and its denoiser, and does not keep a bound on the denoiser's
+        norm.
     batch_size : int, default=16
         Images per outer step, and images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Floating-point type of all computations. With "bfloat16" networks take their matrix products
-        in it (autocast); weights, images and the physics are float32.
+        Floating-point type of all computations. With "bfloat16", the matrix products of networks
+        are bfloat16 (autocast); weights, images and the physics are float32.
 
     Attributes
     ----------
     weights_ : dict of str to ndarray
-        All that was learned: ``theta`` (prefix ``init.``), ``alpha`` (``inner_lr.``; its logarithm
-        where it is kept positive), logarithms of what the inner loss learns (``inner_loss.``), and
-        the solver's, where it was trained (``solver.``).
+        All learned values: ``theta`` (prefix ``init.``), ``alpha`` (``inner_lr.``; its logarithm
+        if it is kept positive), the logarithms of the inner loss's learned numbers
+        (``inner_loss.``), and, if the solver is trained, its values (``solver.``).
     history_ : dict of str to list
-        For each finished epoch: ``outer_loss``, ``inner_loss`` (one per inner step, before it),
-        means over the images, ``validation_psnr`` where there is one, ``learning_rate`` (of
-        ``theta``) and ``seconds``.
+        For each finished epoch: ``outer_loss`` and ``inner_loss`` (one value before each inner
+        step), both means over the images, ``validation_psnr`` if there are validation images,
+        ``learning_rate`` (of ``theta``) and ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
     inner_lr_ : float
-        The inner step size that training began with.
+        The inner step size at the start of training.
     image_shape_ : tuple of int
         Shape of an image.
     measurement_shape_ : tuple of int
@@ -170,13 +173,13 @@ class MetaInverseSolver(TrainedReconstructor):
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
     operator_, solver_, init_, inner_loss_, algorithm_ : object
-        Copies of the parameters that the weights belong to: `predict` and `partial_fit` go by
-        them, whatever the parameters are set to since; but another algorithm may go on from the
-        weights of one with the same proximal term.
+        Copies of the parameters that the weights belong to. `predict` and `partial_fit` use these
+        copies, even if the parameters have changed since. Exception: `partial_fit` may continue
+        with another algorithm, if it has the same proximal term.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
-        Column names, where `X` was a data frame.
+        Column names, if `X` was a data frame.
 
     Examples
     --------
@@ -225,8 +228,8 @@ class MetaInverseSolver(TrainedReconstructor):
     ) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
 
-        Each stage is computed when it is asked for, from the first inner step on, so that nothing
-        is kept between them; arguments are checked at once.
+        The iterator is lazy: it recomputes each stage from the first inner step, and keeps nothing
+        between stages. Arguments are checked immediately.
 
         Parameters
         ----------
@@ -235,9 +238,9 @@ class MetaInverseSolver(TrainedReconstructor):
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            Height and width (and channels, as in training) of the images to restore, if they are
-            not those of training. The operator is then built for this shape, and `X` has what it
-            measures of such images.
+            Height and width (and channels, as in training) of the images to restore. None is the
+            shape of the training images. For another shape, the operator is built anew, and `X`
+            must have the shape of its measurements.
 
         Returns
         -------
@@ -253,8 +256,7 @@ class MetaInverseSolver(TrainedReconstructor):
             If the estimator is not fitted.
         ValueError
             If `X` does not have the shape of such measurements, or if images of `image_shape`
-            cannot be restored: the estimator, or its operator, may be bound to the shape of
-            training.
+            cannot be restored: the estimator or its operator may only support the training shape.
 
         Warns
         -----
@@ -263,7 +265,7 @@ class MetaInverseSolver(TrainedReconstructor):
         ConvergenceWarning
             If images have values that are not finite, or if linear systems were not solved.
         DataConversionWarning
-            If measurements are in units that can hardly be meant, or may be clean images.
+            If measurements are in implausible units, or look like clean images.
         """
         self._check_ready()
         geometry = self._resized(image_shape)
@@ -273,7 +275,7 @@ class MetaInverseSolver(TrainedReconstructor):
 
     @torch.inference_mode(False)
     def _each_stage(self, measurements: ArraySource, geometry: Geometry) -> Iterator[np.ndarray]:
-        """Yield the images of each stage, computed from the first step on when asked for."""
+        """Yield the images of each stage, each recomputed from the first inner step."""
         meta, watch = self._ready_meta(geometry), Watch(self.operator_)
         for m in range(self.n_inner + 1):
             stage = replace(meta, inner=replace(meta.inner, m=m))
@@ -316,7 +318,7 @@ class MetaInverseSolver(TrainedReconstructor):
         of, self.inner_lr_, numbers = told_by_first(
             lambda: self._found(meta, problem, batches, criterion)
         )
-        self.inner_loss_.set_params(of=of)  # a clone would be without the denoiser's fit
+        self.inner_loss_.set_params(of=of)  # in place: a clone would lose the fitted denoiser
         adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
         alpha = self._rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
         self.weights_ = {**self.weights_, **to_numpy(alpha, "inner_lr."), **numbers}
@@ -324,7 +326,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def _found(
         self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
     ) -> tuple[str, float, dict[str, np.ndarray]]:
-        """Return what the inner loss is of, the inner step size, and the solver's numbers."""
+        """Return the inner loss's `of`, the inner step size, and the solver's numbers."""
         n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
         first = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
         if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):
@@ -351,7 +353,7 @@ class MetaInverseSolver(TrainedReconstructor):
         warn_of_adaptation(found, which)
 
     def _said_of_found(self) -> str:
-        """Return what was found from the problem, in one line."""
+        """Describe the values found from the training data, in one line."""
         scales = {name: w for name, w in self.weights_.items() if name.startswith("solver.")}
         learned = f", {len(scales)} parameter(s) of the solver learned" if scales else ""
         return (
@@ -360,7 +362,7 @@ class MetaInverseSolver(TrainedReconstructor):
         )
 
     def _examples(self, meta: MetaLearner, training: Trained) -> Iterator[Sequence[torch.Tensor]]:
-        """Yield some images, with measurements and starts: held-out ones, or else of training."""
+        """Yield images with measurements and starts: held-out images, or else training images."""
         n_told, (batches, held_out) = _N_TOLD if self.verbose else _N_TRIED, training
         if not held_out:
             for indices in batches_of(min(n_told, batches.n_images), self.batch_size):
@@ -373,7 +375,7 @@ class MetaInverseSolver(TrainedReconstructor):
             yield (x, y) if meta.begin is None else (x, y, meta.begin(y))
 
     def _tuning(self, solver: Solver | None) -> TuneSolver | None:
-        """Return what of the solver is learned."""
+        """Return which parts of the solver are learned."""
         has_numbers = solver is not None and "solver" in self.algorithm_.learns
         tuning = as_tuning(self.tune_solver, has_numbers=has_numbers)
         if tuning is not None and solver is None:
@@ -382,14 +384,14 @@ class MetaInverseSolver(TrainedReconstructor):
 
     def _nothing_to_tune(self) -> ValueError:
         return ValueError(
-            "The 'tune_solver' parameter must be False where the solver has nothing to learn. Got "
+            "The 'tune_solver' parameter must be False if the solver has nothing to learn. Got "
             f"{self.tune_solver!r} with solver={self.solver!r} instead."
         )
 
     def _learned(
         self, inner_loss: InnerLoss, phi: ImageModule, tuning: TuneSolver | None
     ) -> dict[str, Any]:
-        """Return what is to be learned beside theta, by the names of `Algorithm.learns`."""
+        """Return the parts that are learned besides theta, by the names of `Algorithm.learns`."""
         parts = {
             "inner_lr": self._rule_ if self._rule_.learned else None,
             "inner_loss": tuple(inner_loss.learnable),
@@ -403,8 +405,8 @@ class MetaInverseSolver(TrainedReconstructor):
         algorithm = clone(as_algorithm(self.algorithm))
         if algorithm.prox != self.algorithm_.prox:
             raise ValueError(
-                "The 'algorithm' parameter must have the proximal term that the weights were "
-                f"learned with, that of {self.algorithm_!r}. Got {self.algorithm!r} instead."
+                "The 'algorithm' parameter must have the proximal term with which the weights were "
+                f"learned, that of {self.algorithm_!r}. Got {self.algorithm!r} instead."
             )
         self._warn_of_inner_steps()
         self.algorithm_ = algorithm
@@ -428,7 +430,7 @@ class MetaInverseSolver(TrainedReconstructor):
             raise self._nothing_to_tune()
         learned = self._learned(self.inner_loss_, meta.inner.phi, tuning)
         self.algorithm_.check(self.n_inner, learned)
-        # A solver's weights stay, though they are no longer tuned.
+        # The solver's weights are kept even if they are no longer tuned.
         weights = to_tensors(self.weights_, "", self._dtype(), check_device(self.device))
         for part, tensors in parts.items():
             weights |= {f"{part}.{name}": tensor for name, tensor in tensors.items()}
@@ -452,7 +454,7 @@ class MetaInverseSolver(TrainedReconstructor):
         if learned is not None and self.n_inner > learned:
             warn(
                 f"n_inner is {self.n_inner}, but step sizes were learned for {learned} inner "
-                "steps: the further steps take the last.",
+                "steps: the additional steps use the last ones.",
                 InnerStepsWarning,
             )
 
@@ -461,7 +463,7 @@ class MetaInverseSolver(TrainedReconstructor):
         return Restorer(partial(meta.restore, batch_size=self.batch_size), self.operator_)
 
     def _ready_meta(self, geometry: Geometry) -> MetaLearner:
-        """Return what was learned, with the number of inner steps and the engine as they are."""
+        """Return the meta-learner with the current number of inner steps and engine."""
         _, meta = self._parts(geometry)
         engine = as_algorithm(self.algorithm).engine
         return replace(meta, inner=replace(meta.inner, m=self.n_inner), engine=engine)
@@ -474,13 +476,13 @@ class MetaInverseSolver(TrainedReconstructor):
         _, meta = self._parts()
         if meta.inner.phi.continuous:
             reason = None if residual is None else residual._bound_to_size()
-            return reason and f"{reason} A start of another kind, init=Siren(), serves any size."
-        return f"The weights of {self.init_!r} stand for images of shape {self.image_shape_} only."
+            return reason and f"{reason} Another network, init=Siren(), supports any size."
+        return f"The weights of {self.init_!r} represent images of shape {self.image_shape_} only."
 
-    # ------------------------------------------------------------------ both
+    # ------------------------------------------------------------------ training and prediction
 
     def _meta(self, geometry: Geometry, A: ForwardMap, tuning: TuneSolver | None) -> MetaLearner:
-        """Return Algorithms 1 and 2 for images of one shape, with the weights as they are."""
+        """Return Algorithms 1 and 2 for images of one shape, with the current weights."""
         shape, data_range = geometry.images.tensor_shape, geometry.data_range
         phi = self._placed(self.init_.build(shape, data_range))
         f: Any = no_solver
@@ -523,7 +525,7 @@ def _groups(
     rates: Mapping[str, float],
     own_rates: Mapping[str, float],
 ) -> Iterator[dict[str, Any]]:
-    """Yield what the optimiser moves, by learning rate; from now on it requires gradients."""
+    """Yield the optimiser's parameter groups, by learning rate; set `requires_grad` in place."""
     for part, tensors in parts.items():
         by_rate: dict[float, list[torch.Tensor]] = {}
         for name, tensor in tensors.items():

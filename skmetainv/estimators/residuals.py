@@ -1,4 +1,4 @@
-"""Estimators whose images a representation is added to: fitted along with it, and cross-fitted."""
+"""Estimators that restore the start of a representation, fitted and cross-fitted along with it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.representations import Representation
 
-# Parts that images are cross-fitted in, the default of scikit-learn's stacking.
+# The number of folds in cross-fitting, the default of scikit-learn's stacking.
 _N_FOLDS = 5
 
 
 def residual_of(init: Representation) -> Reconstructor | None:
-    """Return the estimator whose images a representation is added to; None without one."""
+    """Return the estimator that restores a representation's start, or None if it has none."""
     residual = unfrozen(getattr(init, "residual", None))
     if residual is None or isinstance(residual, str):
         return None
     if not isinstance(residual, Reconstructor):
         raise ValueError(
             f"The 'residual' parameter of {type(init).__name__} must be an estimator that restores "
-            "images, like LinearReconstructor(), or one in a FrozenEstimator. Got "
+            "images, like LinearReconstructor(), or such an estimator in a FrozenEstimator. Got "
             f"{residual!r} instead."
         )
     return residual
@@ -43,17 +43,17 @@ def residual_of(init: Representation) -> Reconstructor | None:
 def with_fitted_residual(
     init: Representation, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Representation:
-    """Return a copy of a representation whose residual's estimator is fitted.
+    """Return a copy of a representation with a fitted residual.
 
     Parameters
     ----------
     init : Representation
-        Stays as it is. An estimator in a `FrozenEstimator` is not fitted.
+        Stays as it is. A residual in a `FrozenEstimator` is not fitted.
     problem : Problem
-        What the `fit` of `estimator` was given.
+        The training data of `estimator`.
     estimator : Reconstructor
-        Its operator and noise, units, image shape, precision and device are those of residuals that
-        leave them open.
+        Provides the operator, noise, data range, image shape, precision and device if the residual
+        has the defaults.
     seed : int
         Seed of residuals that have none.
     """
@@ -69,30 +69,30 @@ def with_fitted_residual(
 
 
 def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
-    """Check that a fitted estimator restores what is measured here."""
+    """Check that a fitted estimator matches the measurements of a problem."""
     check_is_fitted(residual)
     name, geometry = type(residual).__name__, problem.geometry
     if residual.measurement_shape_ != geometry.measurements.shape:
         raise ValueError(
             f"The start, a fitted {name}, restores measurements of shape "
-            f"{residual.measurement_shape_}. Here they have {geometry.measurements.shape}."
+            f"{residual.measurement_shape_}. Here they have shape {geometry.measurements.shape}."
         )
     if residual.data_range_ != geometry.data_range:
         warn(
-            f"The start, a fitted {name}, was fitted to images of the range "
-            f"{residual.data_range_}, and the images here have {geometry.data_range}.",
+            f"The start, a fitted {name}, was fitted to images with data_range "
+            f"{residual.data_range_}, but the images here have data_range {geometry.data_range}.",
             DataConversionWarning,
         )
     if repr(residual.operator_) != repr(problem.operator):
         warn(
-            f"The start, a fitted {name}, was fitted for {residual.operator_!r}. The operator here "
-            f"is {problem.operator!r}.",
+            f"The start, a fitted {name}, was fitted for {residual.operator_!r}, but the operator "
+            f"here is {problem.operator!r}.",
             DataConversionWarning,
         )
 
 
 def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restore | None:
-    """Return what restores the starts of measurements, as tensors; None without an estimator.
+    """Return the function that restores starts from measurements, or None without a residual.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restor
     if residual is None:
         return None
     restore = residual._restorer(residual._resized(image_shape)).restore
-    device, dtype = check_device(residual.device), residual._dtype()  # of frozen ones, their own
+    device, dtype = check_device(residual.device), residual._dtype()  # a frozen one keeps its own
 
     def start(y: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -117,33 +117,33 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restor
 def cross_fitted_starts(
     init: Representation, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None:
-    """Return what restores the starts of training images from copies that did not see them.
+    """Return the function that restores starts of training images by copies that never saw them.
 
     Parameters
     ----------
     init : Representation
         With a residual that is fitted to all images.
     problem, estimator, seed
-        See `with_fitted_residual`. Images of one group are never on both sides. The copies are
-        fitted anew in every call of the estimator's `fit` or `partial_fit`.
+        See `with_fitted_residual`. Images of one group are never on both sides of a fold. Every
+        call of the estimator's `fit` or `partial_fit` fits new copies.
 
     Returns
     -------
     starts : callable or None
-        ``starts(y, indices)`` gives the starts of measurements of the training images `indices`;
-        None without an estimator.
+        ``starts(y, indices)`` returns the starts for measurements of the training images at
+        `indices`. None without an estimator.
     """
     whole_fit, whole = residual_of(init), restores_start(init, problem.geometry.image_shape)
     if whole_fit is None or whole is None:
         return None
-    same = _is_frozen(init) or not whole_fit._learns()  # whatever a copy is fitted to
+    same = _is_frozen(init) or not whole_fit._learns()  # copies would not differ
     parts, fold_of = [], np.zeros(len(problem), dtype=int)
     folds = split_in_folds(len(problem), problem.groups, _N_FOLDS, seed)
     for k, (learned, left_out) in enumerate([] if same else folds):
         fold_of[left_out] = k
         copy = clone(init)
         copy.residual = _fitted(whole_fit._without_search(), problem.part(learned), estimator, seed)
-        # A batch has few images of each fold, but every call is padded to `batch_size` images.
+        # Every call is padded to `batch_size` images, but a batch has only a few of each fold.
         few = max(1, estimator.batch_size // _N_FOLDS)
         copy.residual.batch_size = min(copy.residual.batch_size, few)
         parts.append(restores_start(copy, problem.geometry.image_shape))
@@ -167,7 +167,7 @@ def _is_frozen(init: Any) -> bool:
 def _fitted(
     residual: Reconstructor, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Reconstructor:
-    """Return a residual fitted to images; what it leaves open is the estimator's."""
+    """Fit a residual; parameters that have their default are taken from the outer estimator."""
     own, defaults = residual.get_params(deep=False), signature(type(residual)).parameters
     open_ = {name for name, value in own.items() if _is_default(value, defaults[name].default)}
     values = {"random_state": seed, "operator": problem.operator}
@@ -178,14 +178,14 @@ def _fitted(
     residual.set_params(**{name: v for name, v in values.items() if name in open_})
     if getattr(residual, "checkpoint", None) is not None:
         raise ValueError(
-            "An estimator that restores starts is fitted several times, and must have "
+            "An estimator that restores starts is fitted several times and must have "
             f"checkpoint=None. Got {residual.checkpoint!r} instead."
         )
     learned = {"groups": problem.groups} if has_fit_parameter(residual, "groups") else {}
     try:
         return residual.fit(*problem.arguments(), **learned)
     except ValueError as error:
-        error.add_note(f"This happened as the start, {type(residual).__name__}, was fitted.")
+        error.add_note(f"This happened while fitting the start, {type(residual).__name__}.")
         raise
 
 

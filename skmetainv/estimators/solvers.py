@@ -1,4 +1,4 @@
-"""Parts of an estimator made ready for it: their denoisers fitted, their step sizes checked."""
+"""Prepare the parts of an estimator: fit their denoisers, check their step sizes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ def with_fitted_denoisers(
     Parameters
     ----------
     component : BaseEstimator
-        Stays as it is. Its denoisers in a `FrozenEstimator` are not fitted, nor are those with
-        `weights`.
+        Stays as it is. Denoisers in a `FrozenEstimator` or with `weights` are not fitted.
     problem : Problem
-        What the estimator's `fit` was given.
+        The training data of the estimator.
     estimator : Reconstructor
-        Its units, image shape and device are those of denoisers that leave them open.
+        Provides the data range, image shape and device if a denoiser has the defaults.
     seed : int
         Seed of denoisers that have none.
 
@@ -44,8 +43,8 @@ def with_fitted_denoisers(
     Warns
     -----
     DataConversionWarning
-        If a denoiser was fitted to images of another range. If a noise level is above the width of
-        the range.
+        If a denoiser was fitted to images with another data range. If a noise level is larger than
+        the width of the data range.
     """
     own = clone(component)
     levels = {
@@ -65,7 +64,7 @@ def with_fitted_denoisers(
         )
     except ValueError as error:
         error.add_note(
-            f"This happened as the denoiser of the {type(component).__name__} was fitted on the "
+            f"This happened while fitting the denoiser of the {type(component).__name__} on the "
             "clean images."
         )
         raise
@@ -73,15 +72,17 @@ def with_fitted_denoisers(
         if denoiser.data_range_ != problem.geometry.data_range:
             warn(
                 f"The {type(denoiser).__name__} of the {type(component).__name__} was fitted to "
-                f"images of the range {denoiser.data_range_}, and the images here have "
-                f"{problem.geometry.data_range}.",
+                f"images with data_range {denoiser.data_range_}, but the images here have "
+                f"data_range {problem.geometry.data_range}.",
                 DataConversionWarning,
             )
     return own
 
 
 def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, seed: int) -> Solver:
-    """Return a copy of a solver with fitted denoisers, see `with_fitted_denoisers`.
+    """Return a copy of a solver with fitted denoisers and checked step sizes.
+
+    See `with_fitted_denoisers`.
 
     Warns
     -----
@@ -94,7 +95,7 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
 
 
 def trainable(solver: Solver) -> Solver:
-    """Return a solver whose numbers can be trained: those it names, or else all that are set."""
+    """Return a solver with trainable numbers: those in `learnable`, or else all that are set."""
     if solver.learnable:
         return solver
     own = copy(solver)
@@ -103,10 +104,10 @@ def trainable(solver: Solver) -> Solver:
 
 
 def opened(solver: Solver, image_shape: tuple[int, ...]) -> Solver:
-    """Return a ready solver whose numbers can be trained: those it names, or else the open ones."""
+    """Return a ready solver with trainable numbers: those in `learnable`, or else the open ones."""
     return solver if solver.learnable else solver.opened(image_shape)
 
 
 def _is_set(value: Any) -> bool:
-    """Whether a parameter has numbers, or goes by the operator; 0 is no damping at all."""
+    """Return whether a parameter is set; None is not, and neither is 0 (no damping)."""
     return value is not None and not (isinstance(value, Real) and value == 0)

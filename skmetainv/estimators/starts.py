@@ -1,4 +1,4 @@
-"""Where a classical solver starts that no network gives a start."""
+"""The start of a classical solver, computed without a network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from skmetainv.solvers import Solver
 
 
 class FromStart(Reconstructor):
-    """What the estimators have in common whose solver starts from what the measurement gives.
+    """Base class of estimators whose solver starts from an image computed from the measurement.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ class FromStart(Reconstructor):
     }
 
     def _bound_to_size(self) -> str | None:
-        start = getattr(self, "start_", self.start)  # what is trained keeps that of training
+        start = getattr(self, "start_", self.start)  # trained estimators keep that of training
         if isinstance(start, str) or np.shape(as_array(start)) != self._geometry_.images.shape:
             return None
         return (
-            f"The 'start' parameter is an image of shape {self._geometry_.images.shape}, where "
-            "images of this shape only can start: start='zeros' and other names serve all sizes."
+            f"The 'start' parameter is an image of shape {self._geometry_.images.shape}, and only "
+            "images of this shape can start there: start='zeros' and other names work for any size."
         )
 
     def _look_at(self, problem: Problem) -> None:
@@ -59,13 +59,13 @@ class FromStart(Reconstructor):
             look_at_images(start, problem.geometry.data_range)
 
     def _start_source(self, start: Any, geometry: Geometry) -> ArraySource:
-        """Return the one image that is the start, checked."""
+        """Return the start as a source of one image, checked."""
         image = check_images(np.asanyarray(as_array(start))[None], self, name="start")
         check_shape(image, geometry.images.shape, self, "images", "start")
         return self._reader().source(image, geometry, name="start")
 
     def _first_images(self, start: Any, data: DataTerm, geometry: Geometry) -> torch.Tensor:
-        """Return the images that `start` stands for."""
+        """Return the start images of a batch of measurements."""
         if isinstance(start, str):
             return data.start(start)
         x = self._start_source(start, geometry).read(np.array([0]))

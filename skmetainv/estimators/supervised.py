@@ -1,4 +1,4 @@
-"""What estimators share that are one module, from measurements to images, trained end to end."""
+"""Base class of estimators that train one module, from measurements to images, end to end."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from skmetainv.training import TrainingLoop
 
 
 class SupervisedReconstructor(TrainedReconstructor):
-    """What the estimators have in common that learn to restore in one go.
+    """Base class of estimators that train one module end to end.
 
-    ``min_w mean_i loss(G_w(y_i), x_i)`` over the weights ``w`` of a module ``G``. A subclass writes
-    `_initialize` and `_module`.
+    ``min_w mean_i loss(G_w(y_i), x_i)`` over the weights ``w`` of a module ``G``. A subclass
+    implements `_initialize` and `_module`.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class SupervisedReconstructor(TrainedReconstructor):
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise, in
         the units of the measurement.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
-        What `fit` minimises between restored and clean images, see `skmetainv.losses`.
+        The loss between restored and clean images that `fit` minimises, see `skmetainv.losses`.
     lr : float, default=1e-3
         Learning rate.
     """
@@ -53,9 +53,9 @@ class SupervisedReconstructor(TrainedReconstructor):
 
     @abstractmethod
     def _module(self, geometry: Geometry, A: ForwardMap) -> nn.Module:
-        """Return the module ``G``, from data terms to images, its weights not set.
+        """Return the module ``G``, from data terms to images, with unset weights.
 
-        Its parameters are what is learned, by the names of `weights_`.
+        The names of its parameters are the keys of `weights_`.
         """
 
     # ------------------------------------------------------------------ training
@@ -88,7 +88,7 @@ class SupervisedReconstructor(TrainedReconstructor):
     # ------------------------------------------------------------------ prediction
 
     def _build(self, geometry: Geometry, A: ForwardMap) -> nn.Module:
-        """Return the module with the weights as they are, where everything is computed."""
+        """Return the module with the current weights, on the device and in the precision set."""
         G = self._placed(self._module(geometry, A))
         with torch.no_grad():
             for name, weight in G.named_parameters():
@@ -102,6 +102,6 @@ class SupervisedReconstructor(TrainedReconstructor):
     def _restored_by(
         self, G: Callable[[DataTerm], torch.Tensor], A: ForwardMap, y: torch.Tensor
     ) -> torch.Tensor:
-        """Return what a module makes of a batch of measurements."""
+        """Return the images that a module restores from a batch of measurements."""
         n = images_at_once(self.batch_size, A.image_shape, y.device)
         return in_equal_chunks(lambda y_i: G(A.bind(y_i)), y, n)

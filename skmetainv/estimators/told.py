@@ -1,4 +1,4 @@
-"""What `fit` tells at its end: what the learned start is worth, and what adaptation adds to it."""
+"""The report at the end of `fit`: the PSNR of the learned start and the gain by adaptation."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from skmetainv.exceptions import AdaptationWarning, warn
 from skmetainv.meta import MetaLearner
 from skmetainv.metrics import known_pixels, over_batches, psnr
 
-# Decibels that are worth a word.
+# The least difference in decibels that is reported.
 _WORTH = 0.05
-# The outer loss still falls if its mean over the third quarter of training is by this share above
-# that of the last.
+# The outer loss is still falling if its mean over the third quarter of training exceeds that over
+# the last quarter by this share.
 _FALLING = 0.03
 
-#: The PSNR of images: "stages" has one row per stage of Algorithm 1, "start" those of the starts
-#: that an estimator restored.
+#: The PSNR of images: "stages" has one row per stage of Algorithm 1, "start" has one value for each
+#: start restored by an estimator.
 Qualities = dict[str, np.ndarray]
 
 
@@ -29,27 +29,27 @@ def qualities(
     batches: Iterable[Sequence[torch.Tensor]],
     data_range: tuple[float, float],
 ) -> Qualities:
-    """Return the PSNR of some images, one by one, of their starts and of all stages.
+    """Return the PSNR of each image, for its start and for all stages.
 
     Parameters
     ----------
     meta : MetaLearner
-        What was learned.
+        The fitted meta-learner.
     batches : iterable of sequence of tensor
-        Clean images, their measurements, and perhaps the starts that an estimator restored.
+        Clean images, their measurements and, if an estimator restored them, their starts.
     data_range : (float, float)
         The least and the largest value that images nominally have.
 
     Returns
     -------
     qualities : dict of str to ndarray
-        "start", if there are such, of shape (n,), and "stages" of shape (n_inner + 1, n).
+        "start", if there are restored starts, of shape (n,); "stages" of shape (n_inner + 1, n).
     """
     found: list[list[np.ndarray]] = []
     for x, y, *start in batches:
         clean, images = channels_last(x), [*start, *meta.stages(y, len(y), *start)]
         pairs = ([(clean, channels_last(z))] for z in images)
-        with np.errstate(over="ignore", invalid="ignore"):  # where the inner steps diverge
+        with np.errstate(over="ignore", invalid="ignore"):  # the inner steps may diverge
             found.append([_psnr(pair, data_range) for pair in pairs])
     values = np.array([np.concatenate(parts) for parts in zip(*found, strict=True)])
     if len(values) == meta.inner.m + 1:
@@ -62,16 +62,16 @@ def _psnr(pairs: Any, data_range: tuple[float, float]) -> np.ndarray:
 
 
 def summary(found: Qualities, history: Mapping[str, Sequence[Any]], which: str) -> str:
-    """Return what is told of a training, in one line.
+    """Return a one-line summary of a training run.
 
     Parameters
     ----------
     found : dict of str to ndarray
         See `qualities`.
     history : mapping of str to sequence
-        That of the estimator.
+        The estimator's `history_`.
     which : str
-        Which images `found` is of.
+        The name of the images, "held-out images" or "training images".
     """
     m = len(found["stages"]) - 1
     means = {"start alone": found["start"].mean()} if "start" in found else {}
@@ -82,7 +82,7 @@ def summary(found: Qualities, history: Mapping[str, Sequence[Any]], which: str) 
 
 
 def _advice(found: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
-    """Return the one parameter that is most worth changing, if there is one."""
+    """Return a sentence on the parameter most worth changing, or an empty string."""
     losses, stages = np.array(history["outer_loss"]), found["stages"].mean(axis=1)
     quarter = len(losses) // 4
     if quarter:
@@ -95,14 +95,14 @@ def _advice(found: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
         return " The last inner step still helped: raise n_inner."
     if abs(stages[-1] - stages[0]) < _WORTH:
         return (
-            " The inner steps change little: the start leaves them little misfit. A smaller "
-            "n_inner restores faster; InnerLoss(of='start') may leave them more."
+            " The inner steps change little, because the start already fits the measurements. A "
+            "smaller n_inner restores faster; InnerLoss(of='start') may help them change more."
         )
     return ""
 
 
 def warn_of_adaptation(found: Qualities, which: str) -> None:
-    """Warn if inner steps make results worse, by more than chance explains."""
+    """Warn if inner steps make results significantly worse."""
     stages = found["stages"]
     if len(stages) == 1:
         return

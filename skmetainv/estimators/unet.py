@@ -1,4 +1,4 @@
-"""The U-Net of image-to-image learning, as an estimator."""
+"""An estimator that restores images by a U-Net."""
 
 from __future__ import annotations
 
@@ -22,41 +22,42 @@ from skmetainv.reconstruction.tiles import Tiles, as_tiles, extent
 
 
 class UNetReconstructor(SupervisedReconstructor):
-    """Restore images by a U-Net, from an image that the measurement gives.
+    """Restore images by a U-Net, from an image computed from the measurement.
 
-    ``x = start + r G_w((start - c) / r, mask)`` with ``c`` the middle and ``r`` half the width of
-    the data range. The network ``G`` halves the image `depth` - 1 times and doubles it again, with
-    two convolutions of 3 x 3 pixels and ReLU at each size, and at each size on the way up sees what
-    there was on the way down. It knows nothing of the forward model but what training shows.
-    `predict` restores images of any size, large ones tile by tile.
+    ``x = start + r G_w((start - c) / r, mask)``, where ``c`` is the middle and ``r`` half the width
+    of the data range. The network ``G`` downsamples the image by two `depth` - 1 times and
+    upsamples it again, with skip connections and two 3 x 3 convolutions with ReLU at each scale.
+    It learns about the forward model only from the training images. `predict` restores images of
+    any size, and large images tile by tile.
 
     Parameters
     ----------
     operator : Operator, default=None
         The forward model ``A``; None is the identity (denoising).
     width : int, default=32
-        Channels at full size; they double as the size is halved. Ronneberger et al. have 64.
+        Number of channels at full size; it doubles with each downsampling. Ronneberger et al. use
+        64.
     depth : int, default=4
-        Number of sizes. Ronneberger et al. have 5.
+        Number of scales. Ronneberger et al. use 5.
     residual : bool, default=True
-        Add the network's image to the start. With False the network gives all of it, ``x = c +
-        r G_w(...)``, as Ronneberger et al. have it.
+        Add the network's output to the start. If False, the network predicts the whole image,
+        ``x = c + r G_w(...)``, as in Ronneberger et al.
     start : {"auto", "measurement", "adjoint", "pseudo_inverse"}, default="auto"
-        The image that the network sees: ``y / ||A||``, ``A' y / ||A||^2``, or ``A^+ y``. "auto" is
+        The input image of the network: ``y / ||A||``, ``A' y / ||A||^2``, or ``A^+ y``. "auto" is
         "measurement" if measurements have the shape of images, else "adjoint". If the measurement
-        has the shape of an image but is none (a sinogram, say), choose "adjoint" or
-        "pseudo_inverse". Nonlinear operators have "measurement" only, and of them it is ``y``
-        itself. A further channel says which pixels are observed, if the operator has a mask of the
-        image's height and width (a pixel counts as observed if one of its channels is); else it is
-        1.
+        has the shape of an image but is not one (a sinogram, say), choose "adjoint" or
+        "pseudo_inverse". Nonlinear operators support only "measurement", which is then ``y``
+        itself. The network has one more input channel, the mask. If the operator's mask has the
+        image's height and width, it is 1 at observed pixels (those with at least one observed
+        channel) and 0 elsewhere; otherwise it is 1 everywhere.
 
     Attributes
     ----------
     weights_ : dict of str to ndarray
-        The network's.
+        The weights of the network.
     history_ : dict of str to list
-        For each finished epoch: ``loss``, the mean over images, ``validation_psnr`` where there
-        is one, ``learning_rate``, and ``seconds``.
+        For each finished epoch: ``loss``, the mean over images, ``validation_psnr`` if there
+        are validation images, ``learning_rate``, and ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
     image_shape_ : tuple of int
@@ -68,17 +69,17 @@ class UNetReconstructor(SupervisedReconstructor):
     operator_ : Operator
         A copy of the parameter, to which the weights belong.
     start_ : str
-        The start that "auto" stands for.
+        The start in use: `start`, with "auto" resolved.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
-        Column names, where `X` was a data frame.
+        Column names, if `X` was a data frame.
 
     Notes
     -----
-    Images are continued at their border by 0 in convolutions, so that the result is as large as the
-    image, and by their last row and column up to a multiple of ``2^(depth - 1)`` pixels. Weights
-    begin as He et al. (2015) have it, with the gain 1 in the layers that no rectifier follows.
+    Convolutions pad with zeros, so that they keep the size. Images are first padded to a multiple
+    of ``2^(depth - 1)`` pixels by replicating their last row and column. Weights are initialized
+    as in He et al. (2015), with gain 1 in layers that are not followed by a ReLU.
 
     References
     ----------
@@ -132,19 +133,19 @@ class UNetReconstructor(SupervisedReconstructor):
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            Height and width (and channels, as in training) of the images to restore, if they are
-            not those of training. The operator is then built for this shape, and `X` has what it
-            measures of such images.
+            Height and width (and channels, as in training) of the images to restore. None is the
+            shape of the training images. For another shape, the operator is built anew, and `X`
+            must have the shape of its measurements.
         tile : int or (int, int), default=None
-            Height and width of the tiles that the network is run on, one after another. Its
-            activations then take the memory of a tile, not of the image. None runs it on the whole
-            image. Sizes are rounded up to multiples of ``2^(depth - 1)``. The start is computed
-            from the whole measurement in any case.
+            Height and width of the tiles on which the network runs, one after another. Its
+            activations then take the memory of one tile instead of the whole image. None runs it
+            on the whole image. Sizes are rounded up to multiples of ``2^(depth - 1)``. The start is
+            always computed from the whole measurement.
         overlap : int, default=None
-            Pixels of the image around each tile that the network is given with it, rounded up as
-            `tile` is. None is the radius of its receptive field: the result is then that of the
-            whole image, up to rounding. With fewer it is faster and an approximation, which may
-            show seams. The radius is 48 for a `depth` of 4.
+            Pixels of context around each tile, rounded up like `tile`. None is the radius of the
+            receptive field: the result then equals that of the whole image, up to rounding. A
+            smaller overlap is faster, but approximate, and may show seams. The radius is 48 for a
+            `depth` of 4.
 
         Returns
         -------
@@ -159,8 +160,7 @@ class UNetReconstructor(SupervisedReconstructor):
             If the estimator is not fitted.
         ValueError
             If `X` does not have the shape of such measurements, or if images of `image_shape`
-            cannot be restored: the estimator, or its operator, may be bound to the shape of
-            training.
+            cannot be restored: the estimator or its operator may only support the training shape.
             If `tile` or `overlap` is out of its range, or if `overlap` is given without `tile`.
 
         Warns
@@ -168,7 +168,7 @@ class UNetReconstructor(SupervisedReconstructor):
         ConvergenceWarning
             If images have values that are not finite, or if linear systems were not solved.
         DataConversionWarning
-            If measurements are in units that can hardly be meant, or may be clean images.
+            If measurements are in implausible units, or look like clean images.
         """
         self._check_ready()
         geometry = self._resized(image_shape)
@@ -192,7 +192,7 @@ class UNetReconstructor(SupervisedReconstructor):
 
 
 class _Refinement(nn.Module):
-    """From data terms to images: the network between the units of the data."""
+    """From data terms to images: the network, with its input and output scaled."""
 
     def __init__(self, geometry: Geometry, start: str, width: int, depth: int, residual: bool):
         super().__init__()

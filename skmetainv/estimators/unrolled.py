@@ -1,4 +1,4 @@
-"""A classical solver, unrolled and trained."""
+"""An estimator that unrolls a classical solver and trains it end to end."""
 
 from __future__ import annotations
 
@@ -23,50 +23,51 @@ from skmetainv.operators import DataTerm, ForwardMap, LinearMap
 from skmetainv.parameters import Interval
 from skmetainv.solvers import HQS, IterativeSolver, ProximalGradient, Solver
 
-# The default solver's updates, and the first and the last noise level of its denoiser, in shares of
-# the data range.
+# The default solver: number of updates, and first and last noise level of its denoiser, relative to
+# the width of the data range.
 _N_UPDATES, _LEVELS = 5, (0.2, 0.01)
-# Learning rates, of a denoiser that was just fitted and of one that was trained before.
+# Learning rates: if the denoiser is fitted here, and if it was trained before.
 _LR, _FINE_TUNING_LR = 3e-3, 3e-4
 
 
 class UnrolledReconstructor(FromStart, SupervisedReconstructor):
-    """Restore images by a classical solver whose updates were trained end to end.
+    """Restore images by a classical solver whose updates are trained end to end.
 
-    ``x = f_w(start, y)``: the solver's `n_iter` updates are the layers of a network, and `fit`
-    learns its weights ``w``, those of its denoiser and its penalties, step sizes and noise levels::
+    ``x = f_w(start, y)``: the solver's `n_iter` updates are the layers of a network. `fit` learns
+    its weights ``w``: the weights of the denoiser, the penalties, step sizes and noise levels::
 
         min_w mean_i loss(f_w(start_i, y_i), x_i)
 
-    Before training it is `ClassicalReconstructor` with the same solver. It restores images of any
-    size, see `predict`. A large image cannot be restored tile by tile, as the operator couples all
-    pixels in every update.
+    Before training, it equals `ClassicalReconstructor` with the same solver. It restores images of
+    any size, see `predict`. A large image cannot be restored tile by tile, because the operator
+    couples all pixels in every update.
 
     Parameters
     ----------
     solver : Solver, default=None
         The solver ``f``. None is five updates of `HQS` (`ProximalGradient` if the operator is
         nonlinear) with a `DnCNN` of 5 convolutions and 24 channels; all their numbers are learned.
-        Training changes the solver's denoiser, if that has weights, and the numbers that its
-        parameter `learnable` names. If it names none, all that are set are learned (not those that
-        are None, as the usual schedule of `HQS` is). A number that is given once per update is
-        learned once per update. A learned denoiser is first fitted on the clean images, unless it
-        is in a `FrozenEstimator` or has `weights`, from which training goes on. The solver and the
-        denoiser that were given stay as they are. A bound of the denoiser's norm is not kept.
+        Training changes the weights of the solver's denoiser, if it has any, and the numbers named
+        by the solver's `learnable` parameter. If that is empty, all numbers that are set are
+        learned (not those that are None, like the default schedule of `HQS`). A number given once
+        per update is learned once per update. A learned denoiser is first fitted on the clean
+        images; if it is in a `FrozenEstimator` or has `weights`, training starts from its weights
+        instead. Training works on copies of the given solver and denoiser, and does not keep a
+        bound on the denoiser's norm.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts, see `ClassicalReconstructor`.
     lr : float, default=None
-        Learning rate. None is 3e-3, or 3e-4 if the solver's denoiser is trained already (frozen, or
-        with `weights`), so that it keeps what it knows.
+        Learning rate. None is 3e-3, or 3e-4 if the solver's denoiser is already trained (frozen, or
+        with `weights`), to keep its weights close.
 
     Attributes
     ----------
     weights_ : dict of str to ndarray
-        All that was learned, with the prefix ``solver.``: the denoiser's weights, and logarithms of
-        the solver's numbers. `MetaInverseSolver` has those of a tuned solver by the same names.
+        The learned values, with the prefix ``solver.``: the denoiser's weights, and logarithms of
+        the solver's numbers. `MetaInverseSolver` uses the same names for a tuned solver.
     history_ : dict of str to list
-        For each finished epoch: ``loss``, the mean over images, ``validation_psnr`` where there
-        is one, ``learning_rate``, and ``seconds``.
+        For each finished epoch: ``loss``, the mean over images, ``validation_psnr`` if there
+        are validation images, ``learning_rate``, and ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
     image_shape_ : tuple of int
@@ -76,12 +77,12 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
     operator_, solver_, start_ : object
-        Copies of the parameters that the weights belong to. The solver's denoiser is fitted as it
-        was when training began: what training made of it is in ``weights_``.
+        Copies of the parameters that the weights belong to. The denoiser in `solver_` is that from
+        before training; its trained weights are in ``weights_``.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
-        Column names, where `X` was a data frame.
+        Column names, if `X` was a data frame.
 
     References
     ----------
@@ -125,8 +126,8 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         self.weights_ = to_numpy(dict(f.named_parameters()), "solver.")
         if not self.weights_ or not f.n_iter:
             raise ValueError(
-                "The 'solver' parameter must have something to learn: updates to make, with a "
-                "denoiser that has weights, or with numbers that 'learnable' names. Got "
+                "The 'solver' parameter must have something to learn: at least one update, and a "
+                "denoiser with weights or numbers named by 'learnable'. Got "
                 f"{self.solver!r} instead."
             )
         self.start_ = self.start if isinstance(self.start, str) else np.array(as_array(self.start))
@@ -143,14 +144,14 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
 
 
 def default_solver(A: ForwardMap, data_range: tuple[float, float]) -> Solver:
-    """Return the solver that is unrolled where none is given.
+    """Return the solver that is unrolled if none is given.
 
     Parameters
     ----------
     A : ForwardMap
         The operator's map.
     data_range : (float, float)
-        The least and the largest value of images, whose width the noise levels go by.
+        The least and the largest value of images; noise levels are relative to its width.
     """
     width = data_range[1] - data_range[0]
     levels = (width * np.geomspace(*_LEVELS, _N_UPDATES)).tolist()

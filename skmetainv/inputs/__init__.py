@@ -1,7 +1,8 @@
-"""What an estimator is given: arrays in a user's layout and units, understood or refused.
+"""The inputs of estimators: arrays in a user's layout and units, read and checked.
 
-`reader` makes a `problem` of them: their shapes say how they lie (`geometry`), `validation` checks
-them one by one, and `first_look` what the first of them tell. `splits` holds some of them out.
+`reader` turns arrays into a `problem`. Its `geometry` is their layout and units; `validation`
+checks each array, and `first_look` checks the first images for implausible values. `splits` holds
+out images.
 """
 
 from skmetainv.inputs.geometry import Geometry

@@ -1,4 +1,4 @@
-"""Images of any height and width, in lists of different sizes, too."""
+"""Reading of images of any height and width, including lists of images of different sizes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from skmetainv.operators import Operator
 
 
 class AnySizeReader(Reader):
-    """Reads what an estimator is given whose measurements are images, and may have any size."""
+    """Reads the inputs of estimators whose measurements are images of any size."""
 
     def problem(self, X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> Problem:
-        """Return what `fit` was given."""
+        """Return the problem for the arguments of `fit`."""
         if not differ_in_size(X) and not differ_in_size(y):
             return super().problem(X, y, names)
         clean, noisy = self._lists(X, y, names)
@@ -36,7 +36,7 @@ class AnySizeReader(Reader):
         operator: Operator,
         names: tuple[str, str] = ("X", "y"),
     ) -> Problem:
-        """Return what `fit` was given beside, or after, images of this geometry."""
+        """Return the problem for further arguments of `fit`, with images of this geometry."""
         if not differ_in_size(X) and not differ_in_size(y):
             return super().another_problem(X, y, geometry, operator, names)
         clean, noisy = self._lists(X, y, names)
@@ -44,7 +44,7 @@ class AnySizeReader(Reader):
         return self._of_lists(clean, noisy, geometry, operator)
 
     def look_at(self, problem: Problem, noise: float | Noise) -> None:
-        """Warn, or raise, if the first images of a problem are hardly what is meant."""
+        """Warn, or raise, if the first images of a problem are implausible."""
         super().look_at(next(by_size(problem, self.estimator._map)), noise)
 
     def expected(
@@ -56,7 +56,10 @@ class AnySizeReader(Reader):
         name: str = "X",
         hint: str = "",
     ) -> tuple[Any, Geometry, bool]:
-        """Return images, how they lie, and whether they are one alone, see `Reader.expected`."""
+        """Return images, their geometry, and whether they are a single one; see `Reader.expected`.
+
+        Their height and width may differ from those of `geometry`.
+        """
         images, shape = geometry.images, tuple(array.shape)
         if len(images.shape) == 1:
             return super().expected(array, geometry, measured=measured, name=name, hint=hint)
@@ -64,8 +67,8 @@ class AnySizeReader(Reader):
         if len(images.shape) == 2 and is_one_image(shape, None):
             raise ValueError(
                 f"{name} has shape {shape}: one image of {shape[2]} channels, but this {owner} was "
-                f"fitted to gray images. Gray images so narrow, {shape[0]} of them, are taken by "
-                f"one that was fitted to {name}[..., np.newaxis]."
+                f"fitted to gray images. If these are {shape[0]} narrow gray images, fit to images "
+                f"with a channel axis, {name}[..., np.newaxis]."
             )
         line = how_to_rearrange(shape, images, name)
         is_flat = len(shape) == 2 and shape[1] == prod(images.shape)
@@ -75,7 +78,7 @@ class AnySizeReader(Reader):
         if not images.is_another_size(shape[1:]):
             raise ValueError(
                 f"{name} has images of shape {shape[1:]}, but this {owner} was fitted to images "
-                f"of shape {images.shape}: their height and width may differ, and nothing else. "
+                f"of shape {images.shape}: only their height and width may differ. "
                 f"{hint or line}".rstrip()
             )
         return array, resized(geometry, shape[1:]), is_single
@@ -88,7 +91,7 @@ class AnySizeReader(Reader):
         return super().expected(array, geometry, measured=measured, name=name)
 
     def _lists(self, X: Any, y: Any, names: tuple[str, str]) -> tuple[list[Any], list[Any] | None]:
-        """Return clean images of different sizes, and noisy ones, each as an array of one."""
+        """Return clean and noisy images of different sizes, each as an array of one image."""
         if y is not None:
             check_consistent_length(X, y)
         first = [check_images(x[None], self.estimator, name=names[0]) for x in X]
@@ -107,8 +110,8 @@ class AnySizeReader(Reader):
             if not geometry.images.is_another_size(x.shape[1:]) or x.shape != z.shape:
                 raise ValueError(
                     "Images of different sizes must have the same number of channels, and noisy "
-                    f"ones the shape of their clean ones. Got {x.shape[1:]} and {z.shape[1:]} "
-                    f"beside {clean[0].shape[1:]}."
+                    "images must have the shapes of their clean images. Got shapes "
+                    f"{x.shape[1:]} and {z.shape[1:]}; the first image has {clean[0].shape[1:]}."
                 )
         A = self.estimator._placed(operator.build(geometry.images.tensor_shape))
         sources = self._sources(clean, geometry)
@@ -120,7 +123,7 @@ class AnySizeReader(Reader):
 
 
 def by_size(problem: Problem, map_of: Any) -> Any:
-    """Yield the problem, or of images of different sizes that of each; `map_of` gives its map."""
+    """Yield the problem or, with different sizes, one problem per image, with its map."""
     if not isinstance(problem.clean, list):
         yield problem
         return
@@ -132,13 +135,13 @@ def by_size(problem: Problem, map_of: Any) -> Any:
 
 
 def resized(geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
-    """Return how images of `shape`, another height and width, lie."""
+    """Return the geometry for images of another height and width, those of `shape`."""
     images = geometry.images.resized(*geometry.images.size_in(shape))
     return replace(geometry, images=images, measurements=images)
 
 
 def differ_in_size(X: Any) -> bool:
-    """Whether `X` is a list of images of different shapes."""
+    """Return whether `X` is a list of images of different shapes."""
     if not isinstance(X, list | tuple) or not all(len(getattr(x, "shape", ())) > 1 for x in X):
         return False
     return len({tuple(x.shape) for x in X}) > 1

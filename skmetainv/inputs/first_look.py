@@ -1,4 +1,4 @@
-"""What the first images tell of all: units hardly meant, arguments the wrong way round."""
+"""Checks of the first images of an array: implausible units, swapped arguments."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ from skmetainv.arrays.units import FAR, first_images, warn_of_range, warn_of_typ
 from skmetainv.exceptions import warn
 from skmetainv.operators import ForwardMap
 
-# Noise makes exact measurements of images in their range hardly so many times as large.
+# The largest plausible ratio between the norms of noisy and of exact measurements.
 _FAR_OF_NOISE = 3
 
-# Numbers that differ by no more than this share are rounded.
+# The relative tolerance for rounding errors.
 _EXACT = 1e-3
 
-# The least variance of what should be hidden, in shares of that of what is observed; and the
-# largest squared step to the next pixel, in shares of the former: of white noise it is 2.
+# Pixels under a mask look like an image if their variance is at least this share of the variance of
+# observed pixels, and their squared step to the next pixel, relative to their variance, is below
+# this bound (it is 2 for white noise).
 _VARIES, _ALIKE = 0.01, 1.2
 
-# Masks of so many draws have missing entries, if any of an operator has.
+# The number of masks that are drawn to see whether an operator has missing entries.
 _DRAWS = 3
 
 
 def look_at_images(images: ArraySource, data_range: tuple[float, float]) -> None:
-    """Warn of clean images in units that can hardly be meant.
+    """Warn of clean images in implausible units.
 
     Parameters
     ----------
     images : ArraySource
-        The first of them are read.
+        The images; only the first of them are read.
     data_range : (float, float)
         The least and the largest value that images nominally have.
 
     Warns
     -----
     DataConversionWarning
-        If integers are not of a type that pictures have, or use little of its range; if values lie
+        If integers are not of a type of picture files, or use little of its range. If values lie
         far outside the data range.
     """
     values = first_images(images.array)
@@ -54,22 +55,22 @@ def look_at_images(images: ArraySource, data_range: tuple[float, float]) -> None
 def look_at_measurements(
     measured: ArraySource, A: ForwardMap, data_range: tuple[float, float]
 ) -> None:
-    """Warn of measurements that are hardly those of an operator.
+    """Warn of measurements that are implausible for an operator.
 
     Parameters
     ----------
     measured : ArraySource
-        The first of them are read.
+        The measurements; only the first of them are read.
     A : ForwardMap
-        What measures.
+        The forward map.
     data_range : (float, float)
         The least and the largest value that images nominally have.
 
     Warns
     -----
     DataConversionWarning
-        If they are in units that can hardly be meant; if they have values where nothing is
-        observed, or none is missing where some always are: they may be clean images.
+        If measurements are in implausible units. If they look like clean images: if they have
+        values where nothing is observed, or lack none where some are always missing.
     """
     values = first_images(measured.array)
     warn_of_type(values, measured.unit, measured.name)
@@ -84,14 +85,14 @@ def look_at_measurements(
     if _shows_unobserved(A, y):
         warn(
             f"{measured.name} looks like clean images: it has values where the operator observes "
-            "nothing, which play no part. simulate(images) gives measurements.",
+            "nothing, and these are ignored. simulate(images) returns measurements.",
             DataConversionWarning,
         )
     elif _nothing_is_missing(A, y):
         warn(
             f"{measured.name} looks like clean images: nothing is missing in the first of them, "
-            "though the operator leaves out some of every measurement, as NaN. simulate(images) "
-            "gives measurements.",
+            "though the operator leaves out part of every measurement, as NaN. simulate(images) "
+            "returns measurements.",
             DataConversionWarning,
         )
 
@@ -99,22 +100,22 @@ def look_at_measurements(
 def look_at_pairs(
     measured: ArraySource, clean: ArraySource, A: ForwardMap, data_range: tuple[float, float]
 ) -> None:
-    """Look at measurements and their clean images; raise if they are the wrong way round.
+    """Check measurements and their clean images; raise if they are the wrong way round.
 
     Parameters
     ----------
     measured, clean : ArraySource
-        The first of them are read.
+        The measurements and the clean images; only the first of them are read.
     A : ForwardMap
-        What measures.
+        The forward map.
     data_range : (float, float)
         The least and the largest value that images nominally have.
 
     Raises
     ------
     ValueError
-        If what is called clean is the exact measurement of what is called measured, or lacks
-        values that the operator leaves out and the other has.
+        If `clean` is the exact measurement of `measured`. If `clean` has missing values, and
+        `measured` lacks the missing values that the operator leaves out.
 
     Warns
     -----
@@ -124,12 +125,12 @@ def look_at_pairs(
     y, x = _read_first(measured), _read_first(clean)
     masked = False
     if A.measurement_shape == A.image_shape and _shows_unobserved(A, y):
-        with torch.no_grad():  # what is called clean is the exact measurement of the other
+        with torch.no_grad():  # x may be the exact measurement of y
             masked = _norm(A(y) - x) <= _EXACT * _norm(x)
     if masked or (bool(x.isnan().any()) and _nothing_is_missing(A, y)):
         raise ValueError(
-            f"{measured.name} and {clean.name} are the wrong way round: it is {clean.name} that "
-            "lacks what the operator does not observe. Measurements come first, clean images "
+            f"{measured.name} and {clean.name} are the wrong way round: {clean.name} lacks the "
+            "pixels that the operator does not observe. Measurements come first, clean images "
             "second."
         )
     look_at_images(clean, data_range)
@@ -146,63 +147,63 @@ def look_at_simulated(
     y, x : tensor
         Measurements with noise, and their clean images.
     A : ForwardMap
-        What measures.
+        The forward map.
     data_range : (float, float)
         The least and the largest value that images nominally have.
     noise : object
-        What the user gave for the noise.
+        The `noise` parameter, for the message.
 
     Warns
     -----
     DataConversionWarning
-        If they are so: the noise is hardly in the units that are meant.
+        If they are: the noise is then in implausible units.
     """
     exact = max(_largest_norm(A, data_range, x), _norm(A(x)))
     _warn_of_size(
         y,
         _FAR_OF_NOISE * exact,
         "A simulated measurement",
-        f"the noise, {noise!r}, is in the units of the measurement, and far above them; noise of "
-        "pictures from 0 to 255 is divided by 255",
+        f"the noise, {noise!r}, is too large. It must be in the units of the measurement; divide "
+        "noise of pictures from 0 to 255 by 255",
     )
 
 
 def look_at_noise_levels(
     levels: Mapping[str, Any], data_range: tuple[float, float], owner: str
 ) -> None:
-    """Warn of noise levels above the width of the images' range.
+    """Warn of noise levels above the width of the data range.
 
     Parameters
     ----------
     levels : mapping of str to float or sequence of float
-        Standard deviations, by the names of the parameters; what holds no numbers is passed over.
+        Standard deviations, by the names of the parameters; values without numbers are skipped.
     data_range : (float, float)
         The least and the largest value that images nominally have.
     owner : str
-        Whose parameters they are.
+        The name of the class with these parameters.
 
     Warns
     -----
     DataConversionWarning
-        If one is.
+        If a noise level is above this width.
     """
     for name, level in levels.items():
         numbers = np.asarray(level)
         if numbers.dtype.kind in "iuf" and numbers.max() > data_range[1] - data_range[0]:
             warn(
                 f"The {name!r} parameter of {owner} is {level!r}, a standard deviation in the "
-                f"units of images whose data range is {data_range}. Levels for pictures from 0 to "
-                "255 are divided by 255, or data_range=255 is passed.",
+                f"units of images whose data range is {data_range}. Divide levels for pictures "
+                "from 0 to 255 by 255, or pass data_range=255.",
                 DataConversionWarning,
             )
 
 
 @torch.no_grad()
 def _largest_norm(A: ForwardMap, data_range: tuple[float, float], like: torch.Tensor) -> float:
-    """Return a norm that measurements of images of the data range hardly exceed by far.
+    """Return a typical largest norm of measurements of images in the data range.
 
-    It is the largest of those of the darkest, the brightest and a random image: what measures may
-    be nonlinear, or not know its norm.
+    It is the largest norm for the darkest, the brightest and a random image. The map may be
+    nonlinear, so that its operator norm cannot be used.
     """
     low, high = data_range
     random = np.random.default_rng(0).uniform(low, high, A.image_shape)
@@ -211,12 +212,12 @@ def _largest_norm(A: ForwardMap, data_range: tuple[float, float], like: torch.Te
 
 
 def _norm(y: torch.Tensor) -> float:
-    """Return the largest norm of a batch; what is missing counts as 0."""
+    """Return the largest norm of a batch; missing values count as 0."""
     return float(y.nan_to_num().flatten(1).norm(dim=1).max())
 
 
 def _warn_of_size(y: torch.Tensor, most: float, name: str, cause: str) -> None:
-    """Warn if measurements are larger than those of images in their range can be."""
+    """Warn if measurements are larger than those of images in the data range can be."""
     if _norm(y) > most > 0:
         warn(
             f"{name} is far larger than the measurement of an image in its data range can be: "
@@ -230,9 +231,10 @@ def _read_first(source: ArraySource) -> torch.Tensor:
 
 
 def _shows_unobserved(A: ForwardMap, y: torch.Tensor) -> bool:
-    """Whether measurements vary as images do where one mask for all lets nothing through.
+    """Return whether unobserved pixels, under a mask common to all images, look like an image.
 
-    Neighbours are more alike in images than in noise, and what fills a hole does not vary in it.
+    In an image, neighbouring pixels are more similar than in noise, but not constant like a fill
+    value.
     """
     if A.observed is None or A.measurement_shape != A.image_shape or A.observed.all():
         return False
@@ -253,12 +255,12 @@ def _shows_unobserved(A: ForwardMap, y: torch.Tensor) -> bool:
 
 
 def _by_channel(y: torch.Tensor) -> torch.Tensor:
-    """Return a batch with a row for every channel of every image, or for every flat measurement."""
+    """Return a batch with one row per channel of each image, or per flat measurement."""
     return y.flatten(2).flatten(0, 1) if y.ndim > 2 else y
 
 
 def _nothing_is_missing(A: ForwardMap, y: torch.Tensor) -> bool:
-    """Whether no entry is NaN though the operator leaves out some of every measurement."""
+    """Return whether no entry is NaN although the operator leaves out part of every measurement."""
     if y.isnan().any():
         return False
     drawn = [A.draw([np.random.default_rng(i)]) for i in range(_DRAWS)]

@@ -1,4 +1,4 @@
-"""How the arrays of a user lie, and in which units."""
+"""The layout and the units of a user's arrays."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from skmetainv.arrays.units import integer_unit, tells_its_range
 
 @dataclass(frozen=True)
 class Geometry:
-    """How images and measurements lie in a user's arrays, and in which units."""
+    """The layout and the units of images and measurements in a user's arrays."""
 
     images: Layout
     measurements: Layout
     data_range: tuple[float, float]
     rescale_integers: bool
     integers: float | None = None
-    """Integers of types that pictures do not have are divided by it; None if clean images were no
-    such integers, so that it is not known."""
+    """Divisor of integers that are not of a type of picture files; None if it is unknown, because
+    the clean images were no such integers."""
 
     def unit(self, array: Any) -> float:
         """Return the divisor of the numbers of an array."""

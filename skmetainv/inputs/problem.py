@@ -1,4 +1,4 @@
-"""Clean images, with their measurements or what simulates these: all that `fit` or `score` gets."""
+"""The data of `fit` or `score`: clean images, with measurements or the map that simulates them."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from skmetainv.noise import NoiseFunction
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.randomness import evaluation_generators
 
-#: Images of one size; of different sizes, a source of one image each.
+#: Images of one size, or a list with one source per image if sizes differ.
 Images: TypeAlias = ArraySource | list[ArraySource]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Images, checked; none is read before it is asked for.
+    """Checked images and measurements, read lazily.
 
     Parameters
     ----------
     clean : ArraySource or list of ArraySource
         The clean images.
     measured : ArraySource, list of ArraySource or None
-        The measurements that were taken of them; None if they are simulated.
+        Their measurements; None if measurements are simulated.
     geometry : Geometry
-        How images and measurements lie. Of images of different sizes, how the first ones do.
+        The layout of images and measurements. If sizes differ, that of the first image.
     operator : Operator
-        What measures.
+        The operator that measures.
     A : ForwardMap
         The map of the operator, for images of this geometry.
     groups : ndarray of shape (n,) or None, default=None
@@ -55,14 +55,14 @@ class Problem:
         return self.geometry.images.tensor_shape
 
     def grouped(self, groups: Any) -> Problem:
-        """Return the problem with a user's labels of its images, None where there are none."""
+        """Return the problem with group labels of its images; with None, unchanged."""
         if groups is None:
             return self
         check_consistent_length(self.clean, groups)
         return replace(self, groups=np.asarray(groups))
 
     def part(self, which: np.ndarray) -> Problem:
-        """Return some images of the problem, by their indices or by a mask; none is read."""
+        """Return a part of the problem, selected by indices or a mask; no image is read."""
         indices = np.arange(len(self))[which]
         return replace(
             self,
@@ -72,14 +72,14 @@ class Problem:
         )
 
     def arguments(self) -> tuple[Any, Any]:
-        """Return `X` and `y` as `fit` takes them."""
+        """Return the arguments `X` and `y` of `fit`."""
         clean = _arrays(self.clean)
         return (clean, None) if self.measured is None else (_arrays(self.measured), clean)
 
     def measure(
         self, x: torch.Tensor, indices: np.ndarray, noise: NoiseFunction, seed: int
     ) -> torch.Tensor:
-        """Return the measurements of some clean images `x`: as they were taken, or simulated."""
+        """Return the measurements, real or simulated, of the clean images `x` at `indices`."""
         if self.measured is not None:
             measurements: torch.Tensor = self.measured.read(indices)
             return measurements

@@ -1,4 +1,4 @@
-"""A user's arrays, understood for an estimator or refused."""
+"""Reading of a user's arrays for an estimator, with checks."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ from skmetainv.randomness import evaluation_generators
 
 
 class Reader:
-    """Reads what `fit`, `predict` and `score` of an estimator are given.
+    """Reads the arguments of `fit`, `predict` and `score` of an estimator.
 
     Parameters
     ----------
     estimator : Reconstructor
-        Errors name it. Its parameters say which shape flat images have, which range, and what
-        measures them; if it is fitted, arrays must be like those that it was fitted to.
+        The estimator, named in errors. Its parameters are the shape of flat images, the data range
+        and the operator. If it is fitted, arrays must match those of `fit`.
     dtype : torch.dtype
         Type of the tensors.
     device : torch.device
-        Where the tensors go.
+        Device of the tensors.
     """
 
     def __init__(self, estimator: Any, dtype: torch.dtype, device: torch.device):
         self.estimator, self.dtype, self.device = estimator, dtype, device
 
-    # ------------------------------------------------------------------ before anything is fitted
+    # ------------------------------------------------------------------ before fitting
 
     def problem(self, X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> Problem:
-        """Return what `fit` was given."""
+        """Return the problem for the arguments of `fit`."""
         clean, measured, name = self._clean_and_measured(X, y, self.estimator.operator, names)
         image_shape, allow_nan = self.estimator.image_shape, has_missing(self.estimator.operator)
         clean, is_single = self.images(clean, image_shape, allow_nan=allow_nan, name=name)
@@ -81,7 +81,7 @@ class Reader:
         allow_nan: bool = False,
         name: str = "X",
     ) -> tuple[Any, bool]:
-        """Return clean images as an array, and whether they are one without its first axis."""
+        """Return clean images as an array, and whether `X` is one image without the first axis."""
         array = check_images(X, self.estimator, allow_nan=allow_nan, name=name)
         kinds = {"is_table": hasattr(X, "iloc"), "is_tensor": isinstance(X, torch.Tensor)}
         return as_batch(array, image_shape, **kinds, name=name)
@@ -89,7 +89,7 @@ class Reader:
     def geometry(
         self, array: Any, image_shape: tuple[int, ...] | None, name: str = "X"
     ) -> tuple[Geometry, Operator, ForwardMap]:
-        """Return how clean images and measurements lie, a copy of the operator, and its map."""
+        """Return the geometry of clean images, a copy of the operator, and its map."""
         chosen, data_range = self.estimator.operator, self.estimator.data_range
         operator = Identity() if chosen is None else clone(chosen)
         images = image_layout(tuple(array.shape), image_shape, name)
@@ -103,7 +103,7 @@ class Reader:
         )
         return geometry, operator, A
 
-    # ------------------------------------------------------------------ like what was fitted
+    # ------------------------------------------------------------------ after fitting
 
     def another_problem(
         self,
@@ -113,7 +113,7 @@ class Reader:
         operator: Operator,
         names: tuple[str, str] = ("X", "y"),
     ) -> Problem:
-        """Return what `fit` was given beside, or after, images of this geometry."""
+        """Return the problem for further arguments of `fit`, with images of this geometry."""
         clean, measured, name = self._clean_and_measured(X, y, operator, names)
         allow_nan = has_missing(operator)
         clean = check_images(clean, self.estimator, allow_nan=allow_nan, name=name)
@@ -122,16 +122,16 @@ class Reader:
         return self._problem(clean, measured, y, is_single, measures, names)
 
     def to_restore(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
-        """Return the measurements that `predict` was given, looked at.
+        """Return the measurements given to `predict`, with warnings if they are implausible.
 
         Returns
         -------
         measurements : ArraySource
             The measurements.
         geometry : Geometry
-            How they lie.
+            Their geometry.
         is_single : bool
-            Whether they are one without its first axis.
+            Whether `X` is one measurement without the first axis.
         """
         source, geometry, is_single = self.measurements(X, geometry)
         A = self.estimator._map(geometry)
@@ -139,7 +139,7 @@ class Reader:
         return source, geometry, is_single
 
     def measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
-        """Return measurements to restore, how they lie, and whether they are one alone."""
+        """Return measurements, their geometry, and whether `X` is a single measurement."""
         self.check_names(X, geometry.measurements)
         allow_nan = has_missing(self.estimator.operator_)
         allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
@@ -157,7 +157,7 @@ class Reader:
         return source, geometry, is_single or is_alone
 
     def to_score(self, X: Any, y: Any, geometry: Geometry) -> Problem:
-        """Return what `score` was given: clean images, or measurements and clean images."""
+        """Return the problem for the arguments of `score`: clean images or pairs."""
         X, y = pairs_of(X, y)
         operator, measured, name = self.estimator.operator_, None, "X"
         if are_images(y):
@@ -177,7 +177,7 @@ class Reader:
         return Problem(source, measured, geometry, operator, A)
 
     def to_compare(self, X: Any, images: Any, geometry: Geometry) -> tuple[Problem, bool]:
-        """Return measurements and images that may explain them, and whether they are one alone."""
+        """Return measurements and images to compare, and whether `X` is a single measurement."""
         measured, geometry, is_single = self.measurements(X, geometry)
         array = check_images(images, self.estimator, name="images")
         array, geometry, _ = self._of_asked_size(array, geometry, name="images")
@@ -186,16 +186,16 @@ class Reader:
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
 
     def check_names(self, X: Any, layout: Layout) -> None:
-        """Compare the column names of a data frame with those that were fitted.
+        """Compare the column names of a data frame with those of the fitted `X`.
 
-        They are names of what lies as the fitted `X` did: the images' say nothing of measurements
-        that have another number of entries, nor the other way round.
+        They are only compared if `X` has the same number of columns: names of image columns do not
+        apply to measurements with another number of entries, and vice versa.
         """
         if layout.shape == (len(getattr(self.estimator, "feature_names_in_", ())),):
             validate_data(self.estimator, X, skip_check_array=True, reset=False, ensure_2d=False)
 
     def known_shape(self, X: Any) -> tuple[int, ...] | None:
-        """Return the shape of images, if `X` is one, or several, as `fit` has seen them."""
+        """Return the fitted image shape if `X` has images of this shape, else None."""
         shape = tuple(getattr(X, "shape", ()))
         if not hasattr(self.estimator, "_geometry_"):
             return None
@@ -204,10 +204,10 @@ class Reader:
         is_one = shape == own and len(own) > 1
         return fitted.image_shape if is_one or shape[1:] == own else None
 
-    # ------------------------------------------------------------------ what the first images tell
+    # ------------------------------------------------------------------ plausibility
 
     def look_at(self, problem: Problem, noise: float | Noise) -> None:
-        """Warn, or raise, if the first images of a problem are hardly what is meant."""
+        """Warn, or raise, if the first images of a problem are implausible."""
         if problem.measured is None:
             self.look_at_simulation(problem.clean, problem.A, noise, problem.geometry.data_range)
         else:
@@ -221,7 +221,7 @@ class Reader:
         noise: float | Noise,
         data_range: tuple[float, float],
     ) -> None:
-        """Warn of units of clean images, or of a noise, that can hardly be meant."""
+        """Warn of clean images, or a noise, in implausible units."""
         look_at_images(clean, data_range)
         first = np.arange(min(len(clean), self.estimator.batch_size))
         x, generators = clean.read(first), evaluation_generators(0, first)
@@ -259,9 +259,9 @@ class Reader:
         name: str = "X",
         hint: str = "",
     ) -> tuple[Any, Geometry, bool]:
-        """Return images or measurements, how they lie, and whether they are one alone.
+        """Return images or measurements, their geometry, and whether they are a single one.
 
-        They are checked against those that are expected; one alone gets its first axis.
+        Their shape is checked. A single one gets a first axis.
         """
         layout = geometry.measurements if measured else geometry.images
         is_single = tuple(array.shape) == layout.shape
@@ -273,7 +273,7 @@ class Reader:
     def _clean_and_measured(
         self, X: Any, y: Any, operator: Operator | None, names: tuple[str, str]
     ) -> tuple[Any, Any, str]:
-        """Return clean images as they were given, checked measurements, and the former's name."""
+        """Return clean images, not checked, checked measurements, and the name of the former."""
         if not are_images(y):
             return X, None, names[0]
         allow_nan = has_missing(operator)
@@ -291,7 +291,7 @@ class Reader:
         measures: tuple[Geometry, Operator, ForwardMap],
         names: tuple[str, str],
     ) -> Problem:
-        """Return a problem, of checked arrays that go together."""
+        """Return the problem for checked arrays, after checking that they belong together."""
         geometry, operator, A = measures
         allow_nan, name = has_missing(operator), names[0] if measured is None else names[1]
         source = self.source(clean, geometry, allow_nan=allow_nan, name=name)
@@ -313,7 +313,7 @@ class Reader:
         return Problem(source, measurements, geometry, operator, self.estimator._placed(A))
 
     def _are_swapped(self, measured: Any, clean: Any) -> bool:
-        """Whether what is called clean has the shape that what is called measured would give."""
+        """Return whether `clean` has the shape of measurements of `measured`."""
         try:
             geometry, _, _ = self.geometry(measured, self.estimator.image_shape)
         except ValueError:
@@ -323,31 +323,31 @@ class Reader:
     def _of_asked_size(
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
     ) -> tuple[Any, Geometry, bool]:
-        """Return the same as `expected`, after `fit`, when another size can be asked for."""
+        """Return the result of `expected` after `fit`; errors tell how to use another size."""
         hint = ""
         if geometry is self.estimator._geometry_:
             hint = self._shape_hint(array, geometry, measured, name)
         return self.expected(array, geometry, measured=measured, name=name, hint=hint)
 
-    # ------------------------------------------------------------------ what to write instead
+    # ------------------------------------------------------------------ hints in errors
 
     def _shape_hint(self, array: Any, geometry: Geometry, measured: bool, name: str) -> str:
-        """Return what to write for arrays of another shape, the end of an error; or nothing."""
+        """Return a hint on how to fix arrays of another shape, or an empty string."""
         images, measurements = geometry.images, geometry.measurements
         own, shape = (measurements if measured else images), tuple(array.shape)
         if shape[1:] == own.shape or shape == own.shape:
             return ""
         if measured and shape[1:] == images.shape:
             return (
-                f"{name} has the shape of images, of which simulate({name}) gives measurements; in "
-                "pairs measurements come first."
+                f"{name} has the shape of images: simulate({name}) returns their measurements. In "
+                "pairs, measurements come first."
             )
         if shape[1:] == measurements.shape:
             return f"{name} has the shape of measurements, which come first in pairs."
         return how_to_rearrange(shape, own, name) or self._size_hint(shape, own, images)
 
     def _size_hint(self, shape: tuple[int, ...], own: Layout, images: Layout) -> str:
-        """Return what to write for images of another size, or why none can be restored."""
+        """Return a hint on images of another size, or the reason why none can be restored."""
         is_flat = len(shape) - 1 == len(own.shape) == 1 == len(images.shape)
         is_one = own.is_another_size(shape)
         if not is_flat and not is_one and not own.is_another_size(shape[1:]):
@@ -359,6 +359,6 @@ class Reader:
         if own == images and not is_flat:
             size = own.size_in(shape if is_one else shape[1:])
         return (
-            f"For images of another size write predict(..., image_shape={size}); score takes it, "
-            "too."
+            f"For images of another size, write predict(..., image_shape={size}); score has this "
+            "parameter, too."
         )

@@ -1,4 +1,4 @@
-"""Images held out, of which nothing is learned."""
+"""Splits of a problem into training images and held-out images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from skmetainv.randomness import held_out_generator
 
 
 def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Problem]:
-    """Return the images to learn from, and a share of them, drawn at random, that is held out.
+    """Split off a random share of held-out images; return the training images and these.
 
     Parameters
     ----------
     problem : Problem
         All images; none is read.
     fraction : float
-        The share, rounded up; of the groups, where there are such.
+        The share of images or, if there are groups, of groups; their number is rounded up.
     seed : int
         Seed of the draw.
 
@@ -47,16 +47,17 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
 def split_in_folds(
     n_images: int, groups: np.ndarray | None, most: int, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the images to learn from and those left out, fold by fold.
+    """Return the indices of training and held-out images, fold by fold.
 
     Parameters
     ----------
     n_images : int
-        How many images there are.
+        Number of images.
     groups : ndarray of shape (n_images,) or None
         Images of one group are never on both sides.
     most : int
-        Number of folds, or as many as there are images or groups. Of a single one there are none.
+        Number of folds, limited to the number of images or groups. A single image or group has no
+        folds.
     seed : int
         Seed of the order of images without groups.
     """

@@ -1,4 +1,4 @@
-"""What a user passed, checked once, at the edge."""
+"""Checks of a user's arrays and parameters."""
 
 import os
 from collections.abc import Callable
@@ -28,12 +28,12 @@ from skmetainv.exceptions import warn
 from skmetainv.operators import MissingPixels
 from skmetainv.operators.operator import has_missing
 
-# Arrays of two axes that are shorter are flat images without doubt.
+# 2-D arrays with a shorter axis are certainly flat images.
 _LEAST_SIDE = 16
 
-# The rows of an image differ from the next by less than this share of what they differ from others
-# by (of 200 photographs by 0.42 at most, mostly by 0.06), flat images by more: 0.53 to 1.1 of faces
-# and digits, in order of persons or not.
+# A 2-D array is one image if the squared difference between neighbouring rows, relative to that
+# between distant rows, is below this share. It is at most 0.42, and mostly 0.06, in 200
+# photographs, and 0.53 to 1.1 in flat faces and digits, whether sorted by person or not.
 _ALIKE = 0.45
 _MOST_ROWS = 512
 
@@ -51,18 +51,19 @@ def check_images(
     Parameters
     ----------
     X : array-like of shape (n, ...)
-        NumPy arrays (memory-mapped ones are not read into memory; masked ones have NaN where they
-        are masked), tensors, lists, data frames, or what is read only when its batches are: a lazy
-        array with `shape`, `dtype` and indexing (`skmetainv.datasets.ImageFolder`, zarr, h5py,
-        dask, xarray), or a data set that gives images by their number (torch).
+        NumPy arrays (memory-mapped arrays are not read into memory; masked entries count as NaN),
+        tensors, lists, data frames, or arrays that are read batch by batch: lazy arrays with
+        `shape`, `dtype` and indexing (`skmetainv.datasets.ImageFolder`, zarr, h5py, dask, xarray),
+        or map-style data sets (torch).
     estimator : estimator
         Named in error messages.
     allow_nan : bool, default=False
-        NaN stands for a missing value.
+        Whether NaN is allowed, for missing values.
     allow_complex : bool, default=False
-        Complex arrays are taken as their real and imaginary parts, along a last axis.
+        Whether complex arrays are allowed. They are read as real and imaginary parts along a last
+        axis.
     name : str, default="X"
-        What error messages call it.
+        The name of the array in error messages.
 
     Returns
     -------
@@ -81,8 +82,8 @@ def check_images(
         X = RealView(X)
     if not allow_complex and np.dtype(getattr(X, "dtype", float)).kind == "c":
         raise ValueError(
-            f"Complex data not supported: {name} has {X.dtype}. Two channels of real and imaginary "
-            f"parts are np.stack([{name}.real, {name}.imag], axis=-1)."
+            f"Complex data not supported: {name} has {X.dtype}. To use real and imaginary parts as "
+            f"two channels, write np.stack([{name}.real, {name}.imag], axis=-1)."
         )
     if _is_lazy(X):
         if X.shape[0] == 0:
@@ -105,13 +106,13 @@ def check_images(
 
 
 def _of_missing(estimator: BaseEstimator) -> str:
-    """Return what to write where values are missing."""
+    """Return a hint on missing values."""
     operator = getattr(estimator, "operator", None)
     if operator is None:
         return "An estimator with operator=MissingPixels() fills them in."
     if has_missing(operator):
-        return "Measurements may have missing values, and clean images that `fit` is given."
-    return f"Missing measurements are taken with operator={MissingPixels() @ operator!r}."
+        return "Measurements, and clean images in `fit`, may have missing values."
+    return f"For missing measurements, use operator={MissingPixels() @ operator!r}."
 
 
 def _is_lazy(X: Any) -> bool:
@@ -126,8 +127,8 @@ def _check_one_shape(X: Any, name: str) -> None:
         shapes = {tuple(image.shape) for image in X if hasattr(image, "shape")}
         if len(shapes) > 1:
             raise ValueError(
-                f"{name} has images of different shapes, {sorted(shapes)[:3]}: bring them to one "
-                "(ImageFolder does), or fit a learned denoiser, which takes lists of such."
+                f"{name} has images of different shapes, {sorted(shapes)[:3]}: resize them to one "
+                "shape (as ImageFolder does), or fit a learned denoiser, which accepts such lists."
             )
 
 
@@ -139,7 +140,7 @@ def as_batch(
     is_tensor: bool = False,
     name: str = "X",
 ) -> tuple[Any, bool]:
-    """Return images with a first axis that counts them, and whether it was missing.
+    """Return images with a first axis of images, and whether this axis was missing.
 
     Parameters
     ----------
@@ -148,28 +149,28 @@ def as_batch(
     image_shape : tuple of int or None
         The `image_shape` parameter.
     is_table : bool, default=False
-        Whether it came as a data frame, whose rows are flat images without doubt.
+        Whether `array` was a data frame, whose rows are certainly flat images.
     is_tensor : bool, default=False
-        Whether it came as a tensor, whose first axis may be meant for three channels.
+        Whether `array` was a tensor, whose first axis may be three channels.
     name : str, default="X"
-        What messages call it.
+        The name of the array in messages.
 
     Returns
     -------
     array : array
-        With the first axis.
+        The array with the first axis.
     is_single : bool
-        Whether it was missing.
+        Whether the axis was missing.
 
     Raises
     ------
     ValueError
-        If it may be one image as well as several flat ones, both of which are then named.
+        If the array may be either one image or several flat images. The message names both.
 
     Warns
     -----
     DataConversionWarning
-        If flat images are taken for square ones, or the last axis of many entries for channels.
+        If flat images are assumed to be square, or a last axis with many entries to be channels.
     """
     shape = tuple(array.shape)
     if is_one_image(shape, image_shape):
@@ -181,8 +182,8 @@ def as_batch(
     if image_shape is None and len(shape) == 4 and min(shape[1], shape[3]) > MOST_CHANNELS:
         warn(
             f"{name} has shape {shape}, and is taken for {shape[0]} images of {shape[1]} x "
-            f"{shape[2]} pixels with {shape[3]} channels: pass image_shape={shape[1:]} to say so. "
-            f"Slices of volumes are images of their own, {name}.reshape(-1, {shape[2]}, "
+            f"{shape[2]} pixels with {shape[3]} channels: if so, pass image_shape={shape[1:]}. "
+            f"To use slices of volumes as images, write {name}.reshape(-1, {shape[2]}, "
             f"{shape[3]}).",
             DataConversionWarning,
         )
@@ -190,26 +191,26 @@ def as_batch(
 
 
 def _check_flat(array: Any, name: str) -> None:
-    """Raise if rows are hardly flat images, and say what they are taken for."""
+    """Raise if rows may not be flat images; else warn of the shape that is assumed."""
     n, n_pixels = array.shape
     own, may_be_one = size_of_flat(n_pixels), min(array.shape) >= _LEAST_SIDE
     alike = n_pixels < 4 * n < 16 * n_pixels and may_be_one and _rows_go_together(array)
     if alike or (own[0] == 1 and may_be_one):
         raise ValueError(
-            f"{name} has shape {array.shape}: either one image of {n} x {n_pixels} pixels, which "
-            f"is passed as {name}[np.newaxis], for the first axis counts images; or {n} flat "
-            f"images, of which image_shape says the shape, image_shape={own} for instance."
+            f"{name} has shape {array.shape}: either one image of {n} x {n_pixels} pixels (then "
+            f"pass {name}[np.newaxis], because the first axis counts images), or {n} flat images "
+            f"(then pass their shape, image_shape={own} for instance)."
         )
     if n_pixels >= _LEAST_SIDE:
         warn(
             f"{name} has shape {array.shape}, and is taken for {n} images of {own[0]} x {own[1]} "
-            f"pixels: pass image_shape={own} to say so, image_shape=(1, {n_pixels}) for signals.",
+            f"pixels: if so, pass image_shape={own}; for signals, image_shape=(1, {n_pixels}).",
             DataConversionWarning,
         )
 
 
 def _rows_go_together(array: Any) -> bool:
-    """Whether rows are much more like the next than like others, as those of one image are."""
+    """Return whether neighbouring rows are much more similar than others, as in one image."""
     rows = np.asarray(array[:_MOST_ROWS]).astype(np.float64)
     rows = rows[np.isfinite(rows).all(axis=1)]
     after, far = np.diff(rows, axis=0), rows - np.roll(rows, len(rows) // 2, axis=0)
@@ -219,7 +220,7 @@ def _rows_go_together(array: Any) -> bool:
 
 
 def are_images(y: Any) -> bool:
-    """Whether the second argument of `fit` holds images, not a vector of labels or nothing."""
+    """Return whether the second argument of `fit` holds images, not labels or None."""
     if y is None:
         return False
     array = as_array(y, "y")
@@ -236,7 +237,7 @@ def check_shape(
     name: str = "X",
     hint: str = "",
 ) -> None:
-    """Raise scikit-learn's error, then a hint, if items of `X` have not the `expected` shape."""
+    """Raise scikit-learn's error, with a hint, if items of `X` do not have the `expected` shape."""
     shape, owner = tuple(X.shape[1:]), type(estimator).__name__
     if shape == expected:
         return
@@ -250,7 +251,7 @@ def check_shape(
 
 
 def how_to_rearrange(shape: tuple[int, ...], own: Layout, name: str) -> str:
-    """Return what makes of an array of `shape` one that lies as `own` says; or nothing."""
+    """Return a hint on how to convert an array of `shape` to the layout `own`, or nothing."""
     channels, height, width = own.tensor_shape if len(own.tensor_shape) == 3 else (0, 0, 0)
     last, first = (height, width, channels), (channels, height, width)
     is_flat = shape[1:] == (prod(first),)
@@ -278,12 +279,12 @@ def how_to_rearrange(shape: tuple[int, ...], own: Layout, name: str) -> str:
 def check_measurements(
     X: Any, images: Layout, measurements: Layout, are_swapped: Callable[[], bool]
 ) -> None:
-    """Raise if what was given with clean images is not what the operator measures of them."""
+    """Raise if `X` does not have the shape of the operator's measurements of the clean images."""
     if tuple(X.shape[1:]) != measurements.shape:
         raise ValueError(
             f"{'X and y are the wrong way round. ' * are_swapped()}"
             "fit(X, y) takes measurements X and their clean images y; fit(X) takes clean images "
-            f"and simulates. With images y of shape {images.shape} the operator gives "
+            f"and simulates. With images y of shape {images.shape}, the operator returns "
             f"measurements of shape {measurements.shape}, but X has shape {tuple(X.shape[1:])}."
         )
     if isinstance(X, RealView) and not is_complex_shape(measurements.tensor_shape):
@@ -291,9 +292,9 @@ def check_measurements(
 
 
 def check_device(device: str | torch.device) -> torch.device:
-    """Return the device that is meant; "auto" is CUDA where there is one, else the CPU.
+    """Return the device; "auto" is CUDA if it is available, else the CPU.
 
-    Of several processes each has its own, unless an index says which.
+    With several processes, each uses its own GPU, unless an index is given.
     """
     if str(device) == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -309,7 +310,7 @@ def check_device(device: str | torch.device) -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"The 'device' parameter is {str(device)!r}, but torch finds "
-            f"{torch.cuda.device_count()} CUDA devices here: 'auto' or 'cpu' run without one."
+            f"{torch.cuda.device_count()} CUDA devices: use 'auto' or 'cpu' instead."
         )
     if str(chosen) == "cuda" and "LOCAL_RANK" in os.environ:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
@@ -317,10 +318,10 @@ def check_device(device: str | torch.device) -> torch.device:
 
 
 def check_nothing_simulates(operator: Any, noise: Any) -> None:
-    """Raise if an operator or a noise is given to simulate with, where measurements are given."""
+    """Raise if an operator or a noise for simulation is given along with measurements."""
     if not (operator is None and noise is None):
         raise ValueError(
-            "With pairs of measurements X and clean images y nothing is simulated: operator and "
+            "With pairs of measurements X and clean images y, nothing is simulated: operator and "
             f"noise must be None. Got {operator!r} and {noise!r} instead."
         )
 
@@ -346,8 +347,8 @@ def check_image_shape(image_shape: Any) -> None:
         )
     if len(image_shape) == 3 and image_shape[0] <= MOST_CHANNELS < image_shape[2]:
         raise ValueError(
-            "The 'image_shape' parameter has channels last, wherever they are in the arrays. Write "
-            f"image_shape={(*image_shape[1:], image_shape[0])}. Got {image_shape!r} instead."
+            "The 'image_shape' parameter must have channels last, also if arrays have them first. "
+            f"Write image_shape={(*image_shape[1:], image_shape[0])}. Got {image_shape!r} instead."
         )
 
 
@@ -361,7 +362,7 @@ def check_observed(y: torch.Tensor) -> None:
 
 
 def check_pair(pair: Any, name: str) -> tuple[float, float]:
-    """Return a parameter that is two numbers, the lower one first."""
+    """Return a parameter as two numbers, after checking that the first is the lower one."""
     if (
         not isinstance(pair, tuple | list)
         or len(pair) != 2

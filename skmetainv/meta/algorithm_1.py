@@ -16,28 +16,28 @@ from skmetainv.representations import ImageModule
 
 @dataclass(frozen=True)
 class InnerLoop:
-    """What Algorithm 1 requires, apart from the weights and the measurement.
+    """The inputs of Algorithm 1, apart from the weights and the measurement.
 
     Parameters
     ----------
     phi : ImageModule
-        The image of a set of weights.
+        The network, from weights to an image.
     f : callable
         The classical solver, ``f(x, data)``.
     loss : InnerObjective
         The inner loss ``L`` between ``A(x)`` and ``y``, one value per image.
     through_solver : bool
-        Whether ``L`` is that of ``x = f(phi)``, as in the paper, or of the start ``phi`` itself.
+        Whether ``L`` is evaluated at ``x = f(phi)``, as in the paper, or at the start ``phi``.
     step_size : StepSizeRule
-        The rule by which ``alpha`` is read.
+        The rule that gives the step size of each weight and step from ``alpha``.
     m : int
         Number of inner updates.
     adapted : tuple of str
         The weights that are adapted.
     second_order : bool, default=True
-        Whether the inner gradients are differentiated where the graph is kept.
+        Whether the inner gradients are differentiated, too, if the graph is kept.
     recompute : bool, default=False
-        Keep nothing of an inner step but the weights that it began with, and compute it again when
+        Whether to keep only the initial weights of each inner step, and to recompute the step when
         the result is differentiated.
     """
 
@@ -53,12 +53,12 @@ class InnerLoop:
 
 
 class Stages(Sequence[torch.Tensor]):
-    """The reconstructions of all stages; what no inner step needed is computed when asked for.
+    """The reconstructions of all stages; those that no inner step computed are computed on access.
 
     Parameters
     ----------
     images : sequence of tensor
-        What the inner steps saw, results or starts, and the last start.
+        The images in the inner losses, results or starts, and the last start.
     data, inner, learning
         See `adapt`.
     """
@@ -83,35 +83,35 @@ class Stages(Sequence[torch.Tensor]):
 
 
 class Adaptation(NamedTuple):
-    """What Algorithm 1 gives."""
+    """The output of Algorithm 1."""
 
     stages: Sequence[torch.Tensor]
-    """``m + 1`` reconstructions, of the start and after each update; the last is the result."""
+    """``m + 1`` reconstructions, before and after each update; the last is the result."""
     losses: list[torch.Tensor]
     """``m`` inner losses, of all stages but the last, each of shape ``(batch,)``."""
     theta: dict[str, torch.Tensor]
-    """The adapted weights after the last update, one set per image along a first axis; of a single
-    image without it."""
+    """The adapted weights after the last update, stacked along a first axis of images; for a single
+    image, without this axis."""
 
 
 def adapt(
     theta: Tensors, alpha: Tensors, data: DataTerm, inner: InnerLoop, *, learning: bool
 ) -> Adaptation:
-    """Run Algorithm 1 on a batch of measurements, each image with weights of its own.
+    """Run Algorithm 1 on a batch of measurements, with separate weights for each image.
 
     Parameters
     ----------
     theta : mapping of str to tensor
-        The SIREN's parameters, all of them.
+        All parameters of the SIREN.
     alpha : mapping of str to tensor
         The inner step sizes.
     data : DataTerm
         The measurements ``y_i`` under the forward model ``A``.
     inner : InnerLoop
-        What else the algorithm requires.
+        The other inputs of the algorithm.
     learning : bool
-        Keep the graph of all updates, so that the result can be differentiated with respect to
-        `theta`, `alpha` and what the solver and the inner loss learn.
+        Whether to keep the graph of all updates, so that the result can be differentiated with
+        respect to `theta`, `alpha` and the learned numbers of the solver and the inner loss.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def adapt(
 
 
 def _one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> list[torch.Tensor]:
-    """Return the weights once for each image; a single image takes them as they are, faster."""
+    """Broadcast the weights to all images; for a single image, return them without a first axis."""
     weights = [theta[name] for name in adapted]
     if n_images == 1:
         return weights

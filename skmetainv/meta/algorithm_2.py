@@ -1,4 +1,4 @@
-"""Algorithm 2 of the paper: learn the weights that Algorithm 1 starts from."""
+"""Algorithm 2 of the paper: learn the initial weights of Algorithm 1."""
 
 import torch
 
@@ -21,29 +21,29 @@ def meta_learn(
     adapt: Adapt,
     n_at_once: int,
 ) -> None:
-    """Run Algorithm 2: change `theta`, and `alpha` where it is learned, in place.
+    """Run Algorithm 2: update `theta` and, if it is learned, `alpha` in place.
 
     Parameters
     ----------
     theta : mapping of str to tensor
-        The initialised meta-parameter (line 1), leaves that require gradients.
+        The initialised meta-parameter (line 1), leaf tensors that require gradients.
     alpha : mapping of str to tensor
-        The inner step sizes; likewise where they are learned.
+        The inner step sizes. If they are learned, they are such leaf tensors, too.
     A : ForwardMap
         The forward model.
     inner : InnerLoop
-        What Algorithm 1 requires.
+        The inputs of Algorithm 1.
     outer_loss : callable
         ``L_outer`` between reconstructions and clean images, one value per image.
     loop : TrainingLoop
-        Gives the batches, clean images ``x_i`` with ``y_i = A(x_i) + e`` (line 5) and perhaps the
-        starts that other methods restored of these, and makes the outer updates.
+        Yields batches of clean images ``x_i``, measurements ``y_i = A(x_i) + e`` (line 5) and, if
+        an estimator restores them, starts; makes the outer updates.
     algorithm : Algorithm
-        How the outer gradient is found: `skmetainv.meta.MAML` in the paper.
+        The method for the outer gradient: `skmetainv.meta.MAML` in the paper.
     adapt : callable
         Algorithm 1, see `skmetainv.meta.adapt`.
     n_at_once : int
-        Images that are adapted at the same time; this changes speed and memory only.
+        Number of images that are adapted together; it changes speed and memory only.
     """
     for batch in loop:  #                                              2, 3: while not done, a batch
         outer, losses = [], []

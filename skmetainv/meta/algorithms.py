@@ -1,4 +1,4 @@
-"""What Algorithm 2 may put in the place of lines 6 to 12: how the outer gradient is found."""
+"""Methods for the outer gradient, lines 6 to 12 of Algorithm 2."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skmetainv.operators import DataTerm
 from skmetainv.parameters import ParameterObject, StrOptions
 
 _WITHOUT_GRADIENT = {
-    "inner_lr": "The step sizes were learned as {1!r} says, and the algorithm {0} has no gradient "
+    "inner_lr": "The step sizes were learned with {1!r}, and the algorithm {0} has no gradient "
     "for them: it cannot train these weights further.",
     "inner_loss": "The 'learnable' parameter of InnerLoss must be empty with the algorithm {0}, "
     "which has no gradient for the inner loss.",
@@ -32,18 +32,18 @@ _WITHOUT_GRADIENT = {
 
 @dataclass(frozen=True)
 class Task:
-    """The images of a batch whose outer gradient is asked for, and what is known of them.
+    """A batch of images, their measurements, and the outer loss to differentiate.
 
     Parameters
     ----------
     x : tensor of shape (batch, channels, height, width)
-        Clean images ``x_i``; NaN where a pixel is not known.
+        Clean images ``x_i``, with NaN for unknown pixels.
     data : DataTerm
         Their measurements ``y_i`` under the forward model ``A``.
     outer_loss : callable
         ``L_outer`` between reconstructions and clean images, one value per image.
     epoch : int
-        Number of epochs seen before.
+        Number of finished epochs.
     """
 
     x: torch.Tensor
@@ -52,43 +52,44 @@ class Task:
     epoch: int
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``L_outer`` of reconstructions, over the pixels that are known."""
+        """Return ``L_outer`` of reconstructions, over the known pixels."""
         return self.outer_loss(x, self.x, self.data.known(self.x))
 
 
 class OuterLosses(NamedTuple):
-    """What an outer gradient was found with."""
+    """The losses of one outer gradient."""
 
     outer: torch.Tensor
-    """What is minimised, shape ``(batch,)``."""
+    """The outer loss, shape ``(batch,)``."""
     inner: torch.Tensor
-    """What the inner steps descended, before each of them, shape ``(batch, m)``."""
+    """The inner loss before each inner step, shape ``(batch, m)``."""
 
 
 class Algorithm(ParameterObject):
-    """A meta-learning algorithm: hyper-parameters; a subclass writes `add_gradients`.
+    """A meta-learning algorithm: its hyper-parameters. A subclass implements `add_gradients`.
 
     Parameters
     ----------
     engine : {"native", "higher"}, default="native"
-        What runs the inner steps, in training and in prediction: our own code, or the library
-        `higher`, one image at a time, which gives the same numbers.
+        Implementation of the inner steps, in training and in prediction: the library's own, or
+        that on the package `higher`, one image at a time. Both give the same numbers.
 
     Attributes
     ----------
     learns : tuple of str
-        What it finds gradients of, beside ``theta``: "inner_lr" (step sizes), "inner_loss" (weights
-        of the inner loss), "solver", "encoder" and "refiner" (of a conditioned start).
+        The parts besides ``theta`` whose gradients it computes: "inner_lr" (step sizes),
+        "inner_loss" (weights of the inner loss), "solver", "encoder" and "refiner" (of a
+        conditioned start).
     second_order : bool
         Whether inner gradients are differentiated.
     moves_shared : bool
-        Whether, in training, every image moves the weights that prediction shares, too.
+        Whether training also adapts, to each image, the weights that images share in prediction.
     keeps_steps : bool
-        Whether the graph of the inner steps is kept, to be differentiated.
+        Whether the graph of the inner steps is kept for differentiation.
     prox : float or None
-        Weight of the proximal term of `objective`, None without one.
+        Weight of the proximal term in `objective`; None without one.
     recompute : bool
-        Whether inner steps are computed again in the backward pass.
+        Whether inner steps are recomputed in the backward pass.
     """
 
     _: KW_ONLY
@@ -104,22 +105,22 @@ class Algorithm(ParameterObject):
 
     @property
     def rule(self) -> StepSizeRule:
-        """How the inner step sizes are learned; here they are not."""
+        """The rule for the inner step sizes; by default they are not learned."""
         return FixedStepSize()
 
     def objective(self, loss: InnerObjective) -> InnerObjective:
-        """Return what the inner steps descend, in training and in prediction."""
+        """Return the objective of the inner steps, in training and in prediction."""
         return loss
 
     def check(self, m: int, learned: Mapping[str, Any]) -> None:
-        """Check the hyper-parameters, for `m` inner steps, and that all gradients can be found.
+        """Check the hyper-parameters for `m` inner steps, and that all gradients can be computed.
 
         Parameters
         ----------
         m : int
             Number of inner steps.
         learned : mapping of str to object
-            What is to be learned, by the names of `learns`, and the parameter that says so.
+            The parts to learn, by the names of `learns`, with the parameters that request them.
         """
         self._validate_params()
         for part, asked in learned.items():
@@ -127,23 +128,23 @@ class Algorithm(ParameterObject):
                 raise ValueError(_WITHOUT_GRADIENT[part].format(self, asked))
 
     def trained_loop(self, inner: InnerLoop, theta: Tensors, task: Task) -> InnerLoop:
-        """Return the inner loop that training runs, where it is not that of prediction."""
+        """Return the inner loop for training; by default, it is that for prediction."""
         return inner
 
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
-        """Add the outer gradients of some images to those of the weights.
+        """Add the outer gradients of a batch of images to the `grad` of the weights.
 
         Parameters
         ----------
         theta, alpha : mapping of str to tensor
-            The meta-parameter and the inner step sizes; the gradients, sums over the images, are
-            added to `grad` of those that are learned.
+            The meta-parameter and the inner step sizes. The gradients, summed over the images, are
+            added to the `grad` of learned tensors.
         task : Task
             The images.
         inner : InnerLoop
-            What Algorithm 1 requires.
+            The inputs of Algorithm 1.
         adapt : callable
             Algorithm 1, see `skmetainv.meta.adapt`.
 
@@ -160,6 +161,6 @@ Adapt: TypeAlias = Callable[..., Adaptation]
 
 
 def by_step(losses: list[torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-    """Return inner losses, one row per image; without inner steps the rows are empty."""
+    """Return inner losses, one row per image; without inner steps, rows are empty."""
     stacked: Any = torch.stack(losses, dim=1) if losses else like.new_empty(len(like), 0)
     return stacked.detach()

@@ -1,4 +1,4 @@
-"""The inner step size that a problem asks for, and whether its solver leaves a step anything."""
+"""Choose the inner step size, and test whether the solver's result depends on its start."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from skmetainv.arrays import Tensors
 from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.operators import DataTerm
 
-# An inner loss below this is rounding: losses are in units of the data range.
+# An inner loss below this is a rounding error; losses are in units of the data range.
 _NO_MISFIT = 1e-9
-# Of a change of the start a solver leaves this share of its squared length in the measurement, or
-# the inner loss is blind to it.
+# The inner loss does not see a change of the start if the solver leaves less than this share of its
+# squared norm in the measurement.
 _BLIND = 1e-3
-# Of the power method; the largest curvature is found to a few percent, from below.
+# Steps of the power method: it finds the largest curvature to a few percent, from below.
 _POWER_STEPS = 12
 
 
 def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float]:
-    """Return the inner step that each image asks for.
+    """Return an inner step size for each image.
 
-    It is the one that minimises the linearised inner loss along its gradient, Cauchy's step
-    ``||g||^2 / g' G g``, or ``1 / ||G||`` if that is less: repeated, longer ones would let the
-    loss grow along other directions. ``g`` is the gradient of the inner loss ``L(x(theta))`` and
-    ``G = J' H J`` its Gauss-Newton curvature: ``J`` is the Jacobian of the image ``x`` by the
-    adapted weights, through the solver, and ``H`` the Hessian of ``L`` by the image. Where the loss
-    is 0 to rounding, the gradient is that of a random image.
+    The step size is ``||g||^2 / g' G g`` (the Cauchy step, which minimises the linearised inner
+    loss along its gradient), or ``1 / ||G||`` if that is smaller: if longer steps were repeated,
+    the loss would grow along other directions. ``g`` is the gradient of the inner loss
+    ``L(x(theta))``, and ``G = J' H J`` is its Gauss-Newton curvature: ``J`` is the Jacobian of the
+    image ``x`` with respect to the adapted weights, through the solver, and ``H`` is the Hessian of
+    ``L`` with respect to the image. If the loss is 0 up to rounding, white noise replaces its
+    gradient with respect to the image.
 
     Parameters
     ----------
@@ -37,12 +38,12 @@ def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float
     data : DataTerm
         Measurements of some images.
     inner : InnerLoop
-        What Algorithm 1 requires.
+        The inputs of Algorithm 1.
 
     Returns
     -------
     steps : list of float
-        Of the images of which it is finite and positive.
+        The step sizes that are finite and positive.
 
     References
     ----------
@@ -64,7 +65,7 @@ def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float
 class _GaussNewton:
     """The curvature ``J' H J`` of the inner losses, one row of weights per image.
 
-    What the losses have of the weights themselves, a proximal term, is added.
+    If the losses depend on the weights directly, by a proximal term, its curvature is added.
     """
 
     def __init__(self, theta: Tensors, data: DataTerm, inner: InnerLoop):
@@ -83,14 +84,14 @@ class _GaussNewton:
             of_weights = torch.autograd.grad(
                 self.L.sum(), self.weights, create_graph=True, materialize_grads=True
             )
-            self.of_weights = self._rows(of_weights)  # a proximal term is of the weights themselves
+            self.of_weights = self._rows(of_weights)  # the gradient of a proximal term
 
     def pull(self, v: torch.Tensor) -> torch.Tensor:
         """Return ``J' v``."""
         return self._rows(torch.autograd.grad(self.x, self.weights, v, retain_graph=True))
 
     def __call__(self, g: torch.Tensor) -> torch.Tensor:
-        """Return its product with `g`.
+        """Return the product of the curvature with `g`.
 
         ``J g`` is the derivative of ``J' v``, which is linear in ``v``.
         """
@@ -109,13 +110,14 @@ class _GaussNewton:
 
 
 def sees_the_start(start: torch.Tensor, data: DataTerm, inner: InnerLoop, width: float) -> bool:
-    """Return whether the data fidelity of the solver's result still depends on its start.
+    """Return whether the data fidelity of the solver's result depends on its start.
 
-    The measurements of two results are compared, from `start` and from the same images turned by
-    180 degrees under a ramp of the data range's `width`, with those of the starts themselves.
+    The solver is run from `start` and from a second start: the same images, rotated by 180 degrees,
+    plus a ramp as high as the `width` of the data range. The difference between the measurements
+    of both results is compared with that between the measurements of both starts.
     """
     with torch.no_grad():
-        ramp = torch.linspace(width, 0, start.shape[-2]).to(start)  # of what turning leaves alone
+        ramp = torch.linspace(width, 0, start.shape[-2]).to(start)  # for symmetric images
         other = start.flip(-1, -2) + ramp[:, None]
         starts = data.A(other) - data.A(start)
         results = data.A(inner.f(other, data)) - data.A(inner.f(start, data))
@@ -123,6 +125,6 @@ def sees_the_start(start: torch.Tensor, data: DataTerm, inner: InnerLoop, width:
 
 
 def _of_each(weight: torch.Tensor, n_images: int) -> torch.Tensor:
-    """Return the weight once for each image."""
+    """Return a copy of the weight for each image."""
     own = weight.detach()
     return (own if n_images == 1 else own.repeat(n_images, *[1] * own.ndim)).requires_grad_()

@@ -1,4 +1,4 @@
-"""Algorithm 1 on the `higher` library, to check our own against (Grefenstette et al., 2019)."""
+"""Algorithm 1 on the `higher` library (Grefenstette et al., 2019), to check our own code."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from skmetainv.representations import ImageModule
 def adapt_with_higher(
     theta: Tensors, alpha: Tensors, data: DataTerm, inner: InnerLoop, *, learning: bool
 ) -> Adaptation:
-    """Run Algorithm 1 as `skmetainv.meta.adapt` does, on a single measurement.
+    """Run Algorithm 1 on a single measurement, like `skmetainv.meta.adapt`.
 
     Parameters
     ----------
@@ -25,12 +25,12 @@ def adapt_with_higher(
     Returns
     -------
     adaptation : Adaptation
-        The same numbers, up to rounding.
+        The result of `skmetainv.meta.adapt`, up to rounding.
 
     Raises
     ------
     ValueError
-        If there are several measurements.
+        If there is more than one measurement.
     """
     if len(data.y) != 1:
         raise ValueError(f"The engine 'higher' adapts one image at a time. Got {len(data.y)}.")
@@ -47,7 +47,7 @@ def adapt_with_higher(
         ) as (phi, optimizer),
     ):
         given = inner.phi.condition(theta, data)
-        if learning:  # else these are copies
+        if learning:  # connects the copies in the module to theta
             phi.update_params([theta[name] for name in names])
         for k in range(inner.m):
             x = phi(given)
@@ -67,11 +67,11 @@ def adapt_with_higher(
 
 
 class _Network(nn.Module):
-    """A representation with its weights, as `higher` wants it."""
+    """A representation as a module that holds its weights, as `higher` requires."""
 
     def __init__(self, theta: Tensors, phi: ImageModule):
         super().__init__()
-        self.names, self.hidden = list(theta), (phi,)  # in a tuple `higher` leaves it as it is
+        self.names, self.hidden = list(theta), (phi,)  # a tuple hides it from `higher`
         for i, weight in enumerate(theta.values()):
             self.register_parameter(_key(i), nn.Parameter(weight.detach()))
 
@@ -81,7 +81,7 @@ class _Network(nn.Module):
 
 
 def _key(index: int) -> str:
-    return f"weight_{index}"  # names of parameters have no dots
+    return f"weight_{index}"  # torch forbids dots in names of parameters
 
 
 def _as_constants(gradients: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:

@@ -1,4 +1,4 @@
-"""iMAML: the outer gradient of the point where the inner steps come to rest."""
+"""iMAML: the outer gradient by implicit differentiation at the minimum of the inner loss."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class IMAML(Algorithm):
-    """Implicit MAML: differentiate the optimality of the adapted weights, not the steps to them.
+    """Implicit MAML: differentiate the optimality condition of the adapted weights.
 
-    The inner steps descend ``G(theta_i) = L(theta_i) + prox / 2 ||theta_i - theta||^2``, in
-    training and in prediction. Where its gradient is 0, ``d theta_i / d theta = (I + H / prox)^-1``
-    with the Hessian ``H`` of ``L``, so that the outer gradient is ``prox v`` with ``(H + prox I) v
-    = grad L_outer(theta_i)``, by conjugate gradients; shared weights, the solver and the weights of
-    the inner loss get theirs in the same way. Memory does not grow with the number of inner steps.
+    The inner steps minimise ``G(theta_i) = L(theta_i) + prox / 2 ||theta_i - theta||^2``, in
+    training and in prediction. At its minimum, ``d theta_i / d theta = (I + H / prox)^-1`` with the
+    Hessian ``H`` of ``L``. The outer gradient is therefore ``prox v``, where ``v`` solves
+    ``(H + prox I) v = grad L_outer(theta_i)``, approximately, by conjugate gradients. The gradients
+    of shared weights, of the solver and of the weights of the inner loss follow in the same way.
+    Memory does not grow with the number of inner steps.
 
-    The updates begin at ``v = grad L_outer / prox``, which gives first-order MAML's gradient, and
-    stop at a direction in which ``H + prox I`` is not positive: there the adapted weights are no
-    minimum, and a larger `prox` would make them one.
+    Conjugate gradients start at ``v = grad L_outer / prox``, which gives the gradient of
+    first-order MAML. They stop at a direction along which ``H + prox I`` is not positive: there
+    the adapted weights are not a minimum, and a larger `prox` would make them one.
 
     Parameters
     ----------
     prox : float, default=1.0
-        Weight of the distance, positive. The gradient is right where the inner steps have
-        converged: these need about ``(||H|| + prox) / prox`` of them, at a step size below
-        ``2 / (||H|| + prox)``.
+        Weight of the squared distance to ``theta``, positive. The gradient is correct only if the
+        inner steps have converged: this takes about ``(||H|| + prox) / prox`` steps, at a step size
+        below ``2 / (||H|| + prox)``.
     n_cg : int, default=5
-        Updates of conjugate gradients.
+        Number of updates of conjugate gradients.
 
     Notes
     -----
-    There is no gradient for inner step sizes: estimators refuse to learn them.
+    There is no gradient for inner step sizes: estimators raise an error if they are to be learned.
 
     References
     ----------
@@ -72,7 +73,7 @@ class IMAML(Algorithm):
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
-        """Add the implicit gradients of some images, see `Algorithm.add_gradients`."""
+        """Add the implicit gradients of a batch, see `Algorithm.add_gradients`."""
         data = task.data
         _, losses, adapted = adapt(theta, alpha, data, inner, learning=False)
         with torch.enable_grad():
@@ -85,18 +86,18 @@ class IMAML(Algorithm):
             g = torch.autograd.grad(G.sum(), leaves, create_graph=True)
             b = torch.autograd.grad(L_outer.sum(), leaves, retain_graph=True)
             v = self._solve(_rows(b, len(x)), _rows(g, len(x)), leaves)
-            # at rest grad G = 0 whatever the weights: the second term is what theta_i does then
+            # grad G = 0 at the minimum for any theta: the second term differentiates theta_i
             (L_outer.sum() - (_rows(g, len(x)) * v).sum()).backward()
         return OuterLosses(L_outer.detach(), by_step(losses, L_outer))
 
     def _solve(self, b: torch.Tensor, g: torch.Tensor, leaves: list[torch.Tensor]) -> torch.Tensor:
-        """Return `n_cg` updates towards ``(H + prox I)^-1 b``, each image on its own."""
+        """Approximate ``(H + prox I)^-1 b`` by `n_cg` updates, each image on its own."""
 
         def hessian(v: torch.Tensor) -> torch.Tensor:
             product = torch.autograd.grad((g * v).sum(), leaves, retain_graph=True)
             return _rows(product, len(b))
 
-        v = b / self.prox  # the solution for H = 0, which stays where the curvature is negative
+        v = b / self.prox  # the solution for H = 0, kept if the curvature is not positive
         state = begin(v, b - hessian(v))
         for _ in range(self.n_cg):
             state = update(hessian, state, state.rr > 0)

@@ -1,4 +1,4 @@
-"""What the inner steps descend: the data fidelity of equation 4, and terms that may join it."""
+"""The inner loss: the data fidelity of equation 4 and optional further terms."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from skmetainv.operators import DataTerm
 from skmetainv.parameters import Interval, ParameterObject, StrOptions, unfrozen
 from skmetainv.solvers.schedules import Schedule
 
-# Differences of this share of the data range count as edges in total variation.
+# Total variation is smoothed for differences below this share of the data range.
 _TV_SMOOTHING = 1e-3
-# About a percent per step of Adam.
+# The learning rate of logarithms: about one percent per step of Adam.
 _LOGARITHM_LR = 0.01
 
 
@@ -28,33 +28,36 @@ class InnerLoss(ParameterObject):
     """Data fidelity, with an optional regulariser and an optional proximal term.
 
     ``L(theta_i) = fidelity(A(x), y) + weight R(x) + proximity / 2 ||theta_i - theta||^2``
-    with ``x = f(phi_theta_i)``, or `of` the start. For a linear operator ``A(x)`` and ``y`` are
-    divided by ``||A||``, which is 1 for masks: the data fidelity is in the units of the images,
-    whatever the operator's norm. For a nonlinear one it is in the units of the measurement.
+    with ``x = f(phi_theta_i)``, or ``x = phi_theta_i`` (see `of`). For a linear operator, ``A(x)``
+    and ``y`` are divided by ``||A||``, which is 1 for masks: the data fidelity is then in the units
+    of the images, independent of the operator's norm. For a nonlinear operator, it is in the units
+    of the measurement.
 
     Parameters
     ----------
     fidelity : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
-        Between ``A(x) / ||A||`` and ``y / ||A||``; "l2" is equation 4 of the paper, which it
-        divides by ``||A||^2`` where that is not 1.
+        The loss between ``A(x) / ||A||`` and ``y / ||A||``; "l2" is equation 4 of the paper,
+        divided by ``||A||^2``.
     regularizer : "tv" or Denoiser, default=None
-        ``R``. "tv" is the total variation of the reconstruction, a mean over pixels,
-        smoothed so that it has all derivatives. A denoiser ``D`` gives regularisation by
-        denoising, ``x'(x - D(x)) / (2 n)`` over the ``n`` pixels, differentiated as it stands; one
-        that learns and is not fitted is fitted with the estimator. Both are in units of the
-        data range.
+        ``R``. "tv" is the total variation of the reconstruction, a mean over pixels, smoothed to
+        be infinitely differentiable. A denoiser ``D`` gives regularisation by denoising,
+        ``x'(x - D(x)) / (2 n)`` over the ``n`` pixels, with its exact gradient. If a learned
+        denoiser is not fitted, it is fitted with the estimator. Both are in units of the data
+        range.
     weight : float, default=0.01
         Weight of the regulariser, positive.
     proximity : float, default=None
-        Weight of the distance that the adapted weights have gone, positive; None is no such term.
+        Weight of the squared distance between adapted and initial weights, positive; None omits
+        the term.
     of : {"auto", "result", "start"}, default="auto"
-        What it is the loss of: the solver's result ``x = f(phi_theta_i)``, as in the paper, or its
-        start ``x = phi_theta_i``. A solver that fits the data itself leaves its result no misfit
-        to descend; the start has one, and no inner step then runs the solver. "auto" is the start
-        if less than a thousandth of a change of the start, squared, arrives in the measurement of
-        the result: `fit` tries it on the first images.
+        The image whose loss is taken: the solver's result ``x = f(phi_theta_i)``, as in the paper,
+        or its start ``x = phi_theta_i``. If a solver fits the data closely by itself, its result
+        has almost no misfit to reduce. The start has one, and the inner steps then do not run the
+        solver. "auto" tests this on the first training images: it is "start" if the measurement of
+        the result keeps less than a thousandth of a change of the start, in squared norm.
     learnable : sequence of {"weight", "proximity"}, default=()
-        Which of the two are trained with ``theta``, as logarithms, so that they stay positive.
+        Which of the two weights are trained with ``theta``. Their logarithms are trained, so that
+        they stay positive.
     lr : float, default=None
         Learning rate of these logarithms; None is 0.01.
 
@@ -94,7 +97,7 @@ class InnerLoss(ParameterObject):
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> InnerObjective:
-        """Return the loss for images of one shape.
+        """Build the loss for images of one shape.
 
         Parameters
         ----------
@@ -113,12 +116,12 @@ class InnerLoss(ParameterObject):
         for name in self.learnable:
             if not set_here.get(name):
                 raise ValueError(
-                    "The 'learnable' parameter of InnerLoss may name 'weight' where there is a "
-                    f"regularizer, and 'proximity' where it is set. Got {name!r} instead."
+                    "The 'learnable' parameter of InnerLoss may name 'weight' if there is a "
+                    f"regularizer, and 'proximity' if it is set. Got {name!r} instead."
                 )
         if self.lr is not None and not self.learnable:
             raise ValueError(
-                "The 'lr' parameter of InnerLoss must be None where 'learnable' names nothing. Got "
+                "The 'lr' parameter of InnerLoss must be None if 'learnable' is empty. Got "
                 f"{self.lr!r} instead."
             )
         objective: InnerObjective = Fidelity(as_loss(self.fidelity).build(data_range))
@@ -132,7 +135,7 @@ class InnerLoss(ParameterObject):
         return objective
 
     def learning_rate(self) -> float:
-        """Return the learning rate of the logarithms of its weights."""
+        """Return the learning rate of the logarithms of the weights."""
         return _LOGARITHM_LR if self.lr is None else self.lr
 
     def _regularizer(self, image_shape: tuple[int, ...], data_range: tuple[float, float]) -> Any:
@@ -141,23 +144,23 @@ class InnerLoss(ParameterObject):
             return _TotalVariation(data_range[1] - data_range[0])
         if not isinstance(chosen, Denoiser):
             raise ValueError(
-                "The 'regularizer' parameter of InnerLoss must be None, 'tv', a Denoiser, or one "
-                f"in a FrozenEstimator. Got {self.regularizer!r} instead."
+                "The 'regularizer' parameter of InnerLoss must be None, 'tv', a Denoiser, or a "
+                f"Denoiser in a FrozenEstimator. Got {self.regularizer!r} instead."
             )
         return _ByDenoising(chosen.build(image_shape).requires_grad_(False), data_range)
 
 
-#: What a parameter that takes an inner loss accepts.
+#: The constraints of a parameter for an inner loss.
 INNER_LOSS_CONSTRAINTS = [*LOSS_CONSTRAINTS, InnerLoss]
 
 
 def as_inner_loss(loss: Any) -> InnerLoss:
-    """Return the inner loss that a data fidelity is shorthand for."""
+    """Return an inner loss; wrap a data fidelity in `InnerLoss`."""
     return loss if isinstance(loss, InnerLoss) else InnerLoss(loss)
 
 
 class InnerObjective(nn.Module):
-    """What Algorithm 1 descends; a subclass writes `forward`."""
+    """The objective of Algorithm 1; a subclass implements `forward`."""
 
     def forward(
         self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
@@ -171,15 +174,16 @@ class InnerObjective(nn.Module):
         data : DataTerm
             The measurements under the forward model.
         theta_i : mapping of str to tensor
-            The adapted weights of each image, along a first axis; of a single image without it.
+            The adapted weights, stacked along a first axis of images; for a single image, without
+            this axis.
         theta : mapping of str to tensor
-            The weights that adaptation began with.
+            The initial weights of the adaptation.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
 
 class Fidelity(InnerObjective):
-    """``L(A(x), y)``, equation 4 of the paper where the criterion is the squared error."""
+    """``L(A(x), y)``; with the squared error, equation 4 of the paper."""
 
     def __init__(self, criterion: Criterion):
         super().__init__()
@@ -207,7 +211,7 @@ class Regularized(InnerObjective):
 
 
 class Proximal(InnerObjective):
-    """An objective with ``proximity / 2 ||theta_i - theta||^2`` added, over adapted weights."""
+    """An objective with ``proximity / 2 ||theta_i - theta||^2`` over the adapted weights added."""
 
     def __init__(self, objective: InnerObjective, proximity: Schedule):
         super().__init__()
@@ -238,7 +242,7 @@ class _TotalVariation(nn.Module):
 
 
 class _ByDenoising(nn.Module):
-    """``mean x (x - D(x)) / 2``, in units of the data range, counted from its lower end."""
+    """``mean x (x - D(x)) / 2``, with images shifted and scaled to the data range [0, 1]."""
 
     def __init__(self, denoiser: nn.Module, data_range: tuple[float, float]):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Everything that a meta-learned reconstruction computes with, built for images of one shape."""
+"""Algorithms 1 and 2 with their weights, built for images of one shape."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from skmetainv.reconstruction.restorer import Restore
 from skmetainv.solvers.schedules import Numbers, scale_numbers
 from skmetainv.training import TrainingLoop
 
-# Algorithm 1 by the name of its engine.
+# Implementations of Algorithm 1, by the name of the engine.
 _ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
 
 
 @dataclass(frozen=True)
 class MetaLearner:
-    """The weights, and what adapts and trains them.
+    """The weights, with the methods that train and adapt them.
 
     Parameters
     ----------
     A : ForwardMap
         The forward model.
     inner : InnerLoop
-        What Algorithm 1 requires.
+        The inputs of Algorithm 1.
     algorithm : Algorithm
-        How the outer gradient is found.
+        The method for the outer gradient.
     engine : {"native", "higher"}
-        What runs Algorithm 1.
+        Implementation of Algorithm 1.
     theta, alpha : mapping of str to tensor
         The meta-parameter and the inner step sizes.
     tuned : {"all", "numbers"} or None
-        What of the solver is trained with ``theta``: all its weights, its numbers alone, or
+        Which parts of the solver are trained with ``theta``: all its weights, only its numbers, or
         nothing.
     begin : callable or None
-        Restores the starts of measurements that the representation is added to.
+        Restores, from measurements, the starts to which the representation is added.
     """
 
     A: ForwardMap
@@ -58,7 +58,7 @@ class MetaLearner:
     begin: Restore | None = None
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
-        """Return all weights, by what they belong to and by name."""
+        """Return all weights, by part and by name."""
         f, tuned = self.inner.f, {"all": _parameters, "numbers": _numbers}
         return {
             "init": dict(self.theta),
@@ -69,13 +69,13 @@ class MetaLearner:
 
     def _of_inner_loss(self) -> dict[str, torch.Tensor]:
         return {
-            name.replace("objective.", ""): weight  # of one term around another
+            name.replace("objective.", ""): weight  # terms are nested
             for name, weight in _parameters(self.inner.loss).items()
             if weight.requires_grad
         }
 
     def load(self, weights: Mapping[str, Tensors]) -> None:
-        """Take up weights of the solver and the inner loss that were learned before."""
+        """Load learned weights of the solver and the inner loss."""
         held = {"inner_loss": self._of_inner_loss(), "solver": _parameters(self.inner.f)}
         with torch.no_grad():
             for part, own in held.items():
@@ -99,7 +99,7 @@ class MetaLearner:
     def stages(self, y: torch.Tensor, batch_size: int, *start: torch.Tensor) -> list[torch.Tensor]:
         """Return the images of a batch of measurements before and after each inner step.
 
-        Their starts are restored where they are not given.
+        If starts are not given, they are restored.
         """
         chunks = self._adapted(batch_size, y, *start)
         return [torch.cat(stage)[: len(y)] for stage in zip(*chunks, strict=True)]
@@ -122,7 +122,7 @@ class MetaLearner:
         Parameters
         ----------
         pairs : sequence of tensor
-            Clean images, their measurements, and perhaps the starts of these.
+            Clean images, their measurements and, if an estimator restored them, their starts.
         width : float
             The width of the data range.
         """
@@ -132,7 +132,7 @@ class MetaLearner:
     def stable_steps(
         self, batches: Iterable[Sequence[torch.Tensor]], criterion: Criterion
     ) -> list[float]:
-        """Return the steps that some pairs ask for in training, see `stable_steps`."""
+        """Return the inner step sizes for the images of some batches, see `stable_steps`."""
         steps = []
         for batch in batches:
             n = self._at_once(len(batch[0]), learning=True)
@@ -145,7 +145,7 @@ class MetaLearner:
     def scale_numbers(
         self, batches: Iterable[Sequence[torch.Tensor]], criterion: Criterion
     ) -> None:
-        """Scale the numbers of the solver to what serves the starts of some pairs best."""
+        """Scale the numbers of the solver to minimise the loss of its results on some batches."""
         f, known = self.inner.f, []
         for x, *y in batches:
             data = self.A.bind(*y)
@@ -157,13 +157,13 @@ class MetaLearner:
         scale_numbers(f, losses)
 
     def _first_images(self, data: DataTerm) -> torch.Tensor:
-        """Return what the representation begins with."""
+        """Return the images of the initial weights."""
         phi = self.inner.phi
         with torch.no_grad():
             return phi(self.theta, phi.condition(self.theta, data)).expand(len(data.y), -1, -1, -1)
 
     def _at_once(self, batch_size: int, *, learning: bool) -> int:
-        """Return how many images to adapt at the same time."""
+        """Return how many images to adapt together."""
         names = self.inner.adapted
         one_by_one = learning and self.algorithm.moves_shared and len(self.theta) > len(names)
         if self.engine == "higher" or one_by_one:
@@ -178,17 +178,17 @@ class MetaLearner:
 
 
 def _parameters(module: Any) -> dict[str, torch.Tensor]:
-    """Return the parameters of a module, and none of a function."""
+    """Return the parameters of a module; a function has none."""
     return dict(module.named_parameters()) if isinstance(module, torch.nn.Module) else {}
 
 
 def _numbers(module: Any) -> dict[str, torch.Tensor]:
-    """Return the parameters of a solver that are numbers of its updates, none of a network."""
+    """Return the parameters of a solver that are numbers of its updates, not network weights."""
     schedules = {name for name, part in module.named_modules() if isinstance(part, Numbers)}
     named = _parameters(module)
     return {name: named[name] for name in named if name.rpartition(".")[0] in schedules}
 
 
 def no_solver(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-    """Return the start itself: what ``f`` is without a solver."""
+    """Return the start itself: the identity as ``f``."""
     return x

@@ -1,4 +1,4 @@
-"""MAML: the outer gradient goes through the inner updates, as the paper has it."""
+"""MAML: the outer gradient through the inner updates, as in the paper."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from skmetainv.parameters import Interval, StrOptions
 class MAML(Algorithm):
     """Model-agnostic meta-learning: differentiate the result of the inner steps.
 
-    ``grad_theta L_outer(f(phi_theta_i), x_i)`` with ``theta_i`` after all inner steps, exact to
-    second order.
+    The outer gradient is ``grad_theta L_outer(f(phi_theta_i), x_i)``, with ``theta_i`` after all
+    inner steps. Second-order terms are exact.
 
     Parameters
     ----------
     first_order : bool, default=False
-        Take the inner gradients for constants: the outer gradient is then that of the outer loss
+        Treat the inner gradients as constants. The outer gradient is then that of the outer loss
         at the adapted weights (FOMAML), at less than half the cost. The weights of an inner loss
-        have none then: estimators refuse to learn them.
+        then have no gradient, and estimators raise an error if they are to be learned.
     step_sizes : {"fixed", "per_step", "per_layer", "per_parameter"} or StepSizeRule, \
 default="per_step"
         Learn no step size, one per inner step, one per layer and step, or one per parameter and
-        step (Meta-SGD). ``skmetainv.meta.PerStep(positive=True)`` and its kin keep them positive.
+        step (Meta-SGD). Objects such as ``skmetainv.meta.PerStep(positive=True)`` keep them
+        positive.
     step_weights : "uniform" or sequence of float, default=None
-        Weights of the outer loss after each inner step, one per step and not all 0 (they are
-        brought to the sum 1), or all the same; None is the last step alone. MAML++ begins with
-        "uniform".
+        Weights of the outer loss after each inner step: one nonnegative number per step, not all 0,
+        or "uniform" for equal weights. They are normalised to sum 1. None puts all weight on the
+        last step. MAML++ starts with "uniform".
     anneal_epochs : int, default=None
-        Let the weights go over, in proportion to the epochs seen, to the last step alone, which
-        they are after so many epochs; None keeps them.
+        Number of epochs over which `step_weights` are annealed, linearly, until all weight is on
+        the last step. If None, they stay constant.
     recompute : bool, default=False
-        Compute the inner steps again when the outer gradient goes through them: the activations of
-        one step are in memory, not of all, for about a third more time (of first order about twice
-        the time).
+        Recompute the inner steps in the backward pass. Only the activations of one step are then
+        in memory, for about a third more time (with ``first_order=True``, twice the time).
 
     References
     ----------
@@ -84,13 +84,13 @@ default="per_step"
 
     @property
     def learns(self) -> tuple[str, ...]:  # type: ignore[override]
-        """What it finds gradients of; that of the inner loss is all of second order."""
+        """The parts whose gradients it computes; that of the inner loss is second-order only."""
         learns = super().learns
         return tuple(part for part in learns if part != "inner_loss" or not self.first_order)
 
     @property
     def rule(self) -> StepSizeRule:
-        """How the inner step sizes are learned."""
+        """The rule for the inner step sizes."""
         return as_rule(self.step_sizes)
 
     def check(self, m: int, learned: Mapping[str, Any]) -> None:
@@ -119,7 +119,7 @@ default="per_step"
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
-        """Add the outer gradients of some images, see `Algorithm.add_gradients`."""
+        """Add the outer gradients of a batch, see `Algorithm.add_gradients`."""
         stages, losses, _ = adapt(theta, alpha, task.data, inner, learning=True)  #     6-11
         L_outer = sum(  #                                                              12
             weight * task.loss(stages[k])
@@ -130,7 +130,7 @@ default="per_step"
         return OuterLosses(L_outer.detach(), by_step(losses, L_outer))
 
     def _weights(self, m: int, epoch: int) -> np.ndarray:
-        """Return the weight of every stage, of the start and after each step."""
+        """Return the weight of every stage: at the start and after each step."""
         last = np.eye(m + 1)[m]
         if self.step_weights is None or m == 0:
             return last

@@ -1,4 +1,4 @@
-"""Inner steps that are computed again when the outer gradient goes through them."""
+"""Inner steps that are recomputed in the backward pass (gradient checkpointing)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,19 +14,19 @@ def recomputed(
     given: Any,
     values: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, ...]:
-    """Return what ``update(k, given, values)`` gives, its graph made when it is differentiated.
+    """Return ``update(k, given, values)``, and build its graph only in the backward pass.
 
-    Gradients reach `values`, and tensors inside `given`, a tree of tuples, lists and dicts; those
-    of leaves that `update` refers to are added to their `grad`.
+    Gradients flow to `values` and to the tensors inside `given`, a tree of tuples, lists and dicts.
+    The gradients of other leaf tensors that `update` uses are added to their `grad`.
 
     Parameters
     ----------
     update : callable
         One inner step.
     k : int
-        Its number.
+        The index of the step.
     given : object
-        What the images depend on of the measurement.
+        The condition of the images, computed from the measurement.
     values : sequence of tensor
         The adapted weights.
     """
@@ -36,5 +36,5 @@ def recomputed(
         own = tree_unflatten(list(tensors[: len(parts)]), tree)
         return update(k, own, tensors[len(parts) :])
 
-    # reentrant: the step is run as a graph of its own, in which `update` may differentiate
+    # reentrant: the step runs in a graph of its own, inside which `update` can differentiate
     return checkpoint(run, *parts, *values, use_reentrant=True, preserve_rng_state=False)

@@ -1,4 +1,4 @@
-"""Reptile: move towards where the inner steps lead."""
+"""Reptile: move the weights towards their adapted values."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from skmetainv.parameters import Interval
 
 
 class Reptile(Algorithm):
-    """Move the weights towards those that training on each image alone ends with.
+    """Reptile: move the weights towards those that result from training on each image alone.
 
-    ``theta <- theta + beta mean_i (theta_i - theta)``, where ``theta_i`` comes from `theta` by a
-    few gradient steps on the *outer* loss of image ``i``: the data fidelity never shows what a
-    measurement misses, and so could not teach it. The displacement is given to the outer optimiser
-    as a gradient: with ``SGD(schedule="constant", max_grad_norm=None)`` this is the formula, and
-    `outer_lr` its ``beta``.
+    ``theta <- theta + beta mean_i (theta_i - theta)``, where ``theta_i`` results from `theta` by a
+    few gradient steps on the *outer* loss of image ``i``. (From the data fidelity, the weights
+    could not learn anything that the measurement misses.) The outer optimiser takes the
+    displacement, with the opposite sign, as the gradient: with
+    ``SGD(schedule="constant", max_grad_norm=None)`` its update is the formula above, and ``beta``
+    is `outer_lr`.
 
-    In training all weights move, also those that prediction shares between images; prediction
-    takes its steps on the data fidelity, as ever.
+    In training, all weights are adapted, including those that images share in prediction. In
+    prediction, the steps minimise the data fidelity, as with other algorithms.
 
     Parameters
     ----------
     n_steps : int, default=None
-        Gradient steps on each image in training; None is the estimator's `n_inner`.
+        Number of gradient steps on each image in training; None is the estimator's `n_inner`.
     step_size : float, default=None
         Their step size; None is the estimator's `inner_lr`.
 
     Notes
     -----
     There is no gradient for inner step sizes, a solver, an inner loss or an encoder: estimators
-    refuse to learn them.
+    raise an error if they are to be learned.
 
     References
     ----------
@@ -67,12 +68,12 @@ class Reptile(Algorithm):
         super().check(m, learned)
         if m == 0 and self.n_steps is None:
             raise ValueError(
-                "The 'n_steps' parameter of Reptile must be set where n_inner is 0: without steps "
+                "The 'n_steps' parameter of Reptile must be set if n_inner is 0: without steps, "
                 "there is nothing to learn from. Got None instead."
             )
 
     def trained_loop(self, inner: InnerLoop, theta: Tensors, task: Task) -> InnerLoop:
-        """Return the loop in which all weights descend the outer loss."""
+        """Return the inner loop in which all weights minimise the outer loss."""
         return replace(
             inner,
             loss=lambda x, data, theta_i, theta: task.loss(x),
@@ -83,7 +84,7 @@ class Reptile(Algorithm):
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
-        """Add the displacements, with the other sign; see `Algorithm.add_gradients`."""
+        """Add the displacements, with the opposite sign; see `Algorithm.add_gradients`."""
         rule, own = inner.step_size, alpha
         if self.step_size is not None:
             rule, own = FixedStepSize(), {"alpha": task.x.new_tensor(self.step_size)}

@@ -1,4 +1,4 @@
-"""Algorithms by the name that a user gives."""
+"""Meta-learning algorithms by name."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ _SHORTHANDS: dict[str, Callable[[], Algorithm]] = {
     "imaml": IMAML,
 }
 
-#: What a parameter that takes an algorithm accepts.
+#: The constraints of a parameter for an algorithm.
 ALGORITHM_CONSTRAINTS = [
     StrOptions(
         _SHORTHANDS,
@@ -27,7 +27,7 @@ ALGORITHM_CONSTRAINTS = [
 
 
 def as_algorithm(algorithm: str | Algorithm) -> Algorithm:
-    """Return the algorithm that a string is shorthand for; an `Algorithm` is checked."""
+    """Return the algorithm with a name, or an `Algorithm` after checking its parameters."""
     chosen = _SHORTHANDS[algorithm]() if isinstance(algorithm, str) else algorithm
     chosen._validate_params()
     return chosen

@@ -1,4 +1,4 @@
-"""Rules for the inner step size ``alpha``: what is learned, and what a step multiplies by."""
+"""Rules for the inner step sizes: the learned ``alpha``, and the step size of each step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skmetainv.parameters import Interval, ParameterObject, StrOptions
 
 
 class StepSizeRule(ParameterObject):
-    """A rule for ``alpha``: hyper-parameters; a subclass writes `initial` and `at`.
+    """A rule for the inner step sizes. A subclass implements `initial` and `at`.
 
     Attributes
     ----------
@@ -42,29 +42,29 @@ class StepSizeRule(ParameterObject):
     learned = True
 
     def initial(self, theta: Tensors, m: int, inner_lr: float) -> dict[str, torch.Tensor]:
-        """Return what to begin training with, in float64, by name.
+        """Return the initial ``alpha``, in float64, by name.
 
         Parameters
         ----------
         theta : mapping of str to tensor
             The weights that are adapted.
         m : int
-            Number of inner steps to hold step sizes for, at least 1.
+            Number of inner steps with step sizes, at least 1.
         inner_lr : float
-            The step size, or where every learned one begins.
+            The step size, or the initial value of learned ones.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define initial.")
 
     def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
-        """Return the step size of weight `name` in step `k`; past the last one, the last."""
+        """Return the step size of weight `name` in step `k`; beyond the last, return the last."""
         raise NotImplementedError(f"{type(self).__name__} does not define at.")
 
     def n_steps(self, alpha: Mapping[str, Any]) -> int | None:
-        """Return for how many inner steps there are step sizes; None where one serves all."""
+        """Return the number of inner steps with step sizes; None if one is used for all."""
         return None
 
     def learning_rate(self, inner_lr: float) -> float:
-        """Return the outer learning rate of step sizes that begin at `inner_lr`."""
+        """Return the outer learning rate of step sizes with the initial value `inner_lr`."""
         return inner_lr / 100
 
 
@@ -74,24 +74,24 @@ class FixedStepSize(StepSizeRule):
     learned = False
 
     def initial(self, theta: Tensors, m: int, inner_lr: float) -> dict[str, torch.Tensor]:
-        """Return the one number, see `StepSizeRule.initial`."""
+        """Return the step size, see `StepSizeRule.initial`."""
         return {"alpha": torch.tensor(inner_lr, dtype=torch.float64)}
 
     def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
-        """Return the one number."""
+        """Return the step size."""
         return alpha["alpha"]
 
 
 class _LearnedStepSizes(StepSizeRule):
-    """Numbers of which every inner step has its own; a subclass writes `_key` and `_shape`.
+    """Separate step sizes for every inner step; a subclass implements `_key` and `_shape`.
 
     Parameters
     ----------
     positive : bool, default=False
-        Keep them positive: their logarithms are learned, and are what `weights_` holds.
+        Keep the step sizes positive: their logarithms are learned and stored in `weights_`.
     lr : float, default=None
-        Learning rate of the step sizes, or of their logarithms. None moves each by about a percent
-        of its first value per step of Adam.
+        Learning rate of the step sizes, or of their logarithms. None changes each by about one
+        percent of its initial value per step of Adam.
     """
 
     _: KW_ONLY
@@ -104,7 +104,7 @@ class _LearnedStepSizes(StepSizeRule):
     }
 
     def _key(self, name: str) -> str:
-        """Return what the step sizes of weight `name` are called."""
+        """Return the name of the step sizes of weight `name`."""
         raise NotImplementedError(f"{type(self).__name__} does not define _key.")
 
     def _shape(self, weight: torch.Tensor) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class _LearnedStepSizes(StepSizeRule):
         return alpha_k.exp() if self.positive else alpha_k
 
     def n_steps(self, alpha: Mapping[str, Any]) -> int:
-        """Return for how many inner steps there are step sizes."""
+        """Return the number of inner steps with step sizes."""
         return len(next(iter(alpha.values())))
 
     def learning_rate(self, inner_lr: float) -> float:
@@ -147,7 +147,7 @@ class PerStep(_LearnedStepSizes):
 class PerLayer(_LearnedStepSizes):
     """One step size per layer and inner step, as in MAML++.
 
-    The weights of a layer are those whose names agree up to the last dot.
+    Weights belong to the same layer if their names agree up to the last dot.
 
     References
     ----------
@@ -161,7 +161,7 @@ class PerLayer(_LearnedStepSizes):
 class PerParameter(_LearnedStepSizes):
     """One step size per parameter and inner step, as in section 4.1.2 of the paper.
 
-    Li et al. (2017), "Meta-SGD", learn one per parameter for all steps.
+    Meta-SGD (Li et al., 2017) learns one per parameter, shared by all steps.
     """
 
     def _key(self, name: str) -> str:
@@ -171,7 +171,7 @@ class PerParameter(_LearnedStepSizes):
         return tuple(weight.shape)
 
 
-#: The rules by the name that a user gives.
+#: The rules, by name.
 STEP_SIZE_RULES: dict[str, type[StepSizeRule]] = {
     "fixed": FixedStepSize,
     "per_step": PerStep,
@@ -179,7 +179,7 @@ STEP_SIZE_RULES: dict[str, type[StepSizeRule]] = {
     "per_parameter": PerParameter,
 }
 
-#: What a parameter that takes a rule accepts.
+#: The constraints of a parameter for a rule.
 STEP_SIZE_CONSTRAINTS = [
     StrOptions(STEP_SIZE_RULES, {"meta_sgd": "per_parameter", "constant": "fixed"}),
     StepSizeRule,
@@ -187,5 +187,5 @@ STEP_SIZE_CONSTRAINTS = [
 
 
 def as_rule(rule: str | StepSizeRule) -> StepSizeRule:
-    """Return the rule that a string is shorthand for; a `StepSizeRule` is returned as it is."""
+    """Return the rule with a name; return a `StepSizeRule` as it is."""
     return STEP_SIZE_RULES[rule]() if isinstance(rule, str) else rule

@@ -1,4 +1,4 @@
-"""What of the solver is trained with the start."""
+"""The choice of the parts of the solver that are trained with the start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numbers import Real
 
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
 
-# The learning rate of the logarithms of numbers: defaults may be far from what a good start needs.
+# The learning rate of the logarithms of numbers, large because defaults may be far from the best.
 _NUMBERS_LR = 0.03
 
 
@@ -17,13 +17,13 @@ class TuneSolver(ParameterObject):
     Parameters
     ----------
     part : {"numbers", "all"}, default="numbers"
-        "numbers" trains the numbers that the solver's parameter `learnable` names, or else those
-        left open ("auto", None, or a classical denoiser's default noise level). Open numbers are
-        first scaled, by up to 512, to what serves the starts of 16 images best. "all" trains all
-        numbers that are set, and the weights of the denoiser.
+        "numbers" trains the numbers named by the solver's `learnable` parameter or, if that is
+        empty, the numbers left open ("auto", None, or a classical denoiser's default noise level).
+        Open numbers are first scaled, by a factor of up to 512, to minimise the outer loss on 16
+        images. "all" trains all numbers that are set, and the weights of the denoiser.
     lr : float, default=None
-        Learning rate. None is 0.03 for "numbers", whose logarithms are learned, and that of
-        ``theta`` for "all".
+        Learning rate. None is 0.03 for "numbers", whose logarithms are learned, and the learning
+        rate of ``theta`` for "all".
 
     Examples
     --------
@@ -43,18 +43,18 @@ class TuneSolver(ParameterObject):
     }
 
     def learning_rate(self, outer_lr: float) -> float:
-        """Return the solver's learning rate where that of ``theta`` is `outer_lr`."""
+        """Return the solver's learning rate, given the learning rate `outer_lr` of ``theta``."""
         if self.lr is not None:
             return self.lr
         return outer_lr if self.part == "all" else _NUMBERS_LR
 
 
-#: What a parameter that says what of the solver is trained accepts.
+#: The constraints of the `tune_solver` parameter.
 TUNE_SOLVER_CONSTRAINTS = ["boolean", StrOptions({"auto"}), TuneSolver]
 
 
 def as_tuning(tune: bool | str | TuneSolver, *, has_numbers: bool) -> TuneSolver | None:
-    """Return what of the solver is trained; "auto" trains numbers where a gradient reaches any."""
+    """Return the choice as a `TuneSolver`, or None; "auto" trains numbers that have a gradient."""
     if isinstance(tune, TuneSolver):
         tune._validate_params()
         return tune

@@ -1,4 +1,4 @@
-"""What every estimator that restores images does: checks, arrays in and out, simulation, scores."""
+"""Base classes of estimators: checks, conversion of arrays, simulation, training, scores."""
 
 from skmetainv.reconstruction.base import Reconstructor
 from skmetainv.reconstruction.trained import Learner, TrainedReconstructor

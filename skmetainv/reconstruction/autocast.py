@@ -10,17 +10,17 @@ from torch.utils._pytree import tree_map
 
 
 def autocast_networks(module: nn.Module, device: torch.device) -> None:
-    """Let the networks among a module and its parts compute matrix products in bfloat16.
+    """Make the networks in a module compute matrix products in bfloat16.
 
-    Networks are the modules with a true attribute `autocasts`. What they return is of the type
-    that they return without.
+    Networks are the submodules, or the module itself, with ``autocasts = True``. The type of their
+    output does not change.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Changed in place.
+        The module; it is changed in place.
     device : torch.device
-        Where it will compute.
+        The device on which it will compute.
     """
     for part in module.modules():
         if getattr(part, "autocasts", False):
@@ -28,7 +28,7 @@ def autocast_networks(module: nn.Module, device: torch.device) -> None:
 
 
 def _autocast(forward: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
-    """Return a function that computes in bfloat16 and returns no tensor of it."""
+    """Return a function that computes in bfloat16, but converts its output to float32."""
 
     def in_full(value: Any) -> Any:
         halved = isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16

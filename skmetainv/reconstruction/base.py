@@ -43,25 +43,25 @@ from skmetainv.reconstruction.restorer import Restore, Restorer
 
 
 class Reconstructor(Built, metaclass=ABCMeta):
-    """What the estimators that restore images from measurements have in common.
+    """Base class of estimators that restore images from measurements.
 
-    A subclass has the parameters `operator` and `noise`, writes `_restorer` and `_build`, and a
-    `fit` around `_fitting`.
+    A subclass has the parameters `operator` and `noise`, and implements `_restorer`, `_build`, and
+    `fit` by means of `_fitting`.
 
     Parameters
     ----------
     batch_size : int, default=16
-        Images that are processed together.
+        Number of images that are processed together.
     image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of flat images; with None they are
-        square if they can be, else one row.
+        ``(height, width)`` or ``(height, width, channels)`` of flat images. If None, flat images
+        are square if their size allows it, else one row.
     data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest; all values are then taken as
-        they are. With None floats are nominally in [0, 1], and integers of pictures (uint8,
-        uint16) are divided by their type's maximum; other integers from 0 to 255 count as 8 bits.
+        The largest value of images, or the least and the largest; values are then not rescaled.
+        If None, floats are nominally in [0, 1], and integers of picture files (uint8, uint16) are
+        divided by the maximum of their type; other integers from 0 to 255 count as 8 bits.
     random_state : int, RandomState instance, Generator or None, default=None
-        Seed of all draws: of masks and noise, and where something is trained, of its initial
-        weights, its batches and how images are augmented.
+        Seed of all random draws: masks and noise and, for trained estimators, initial weights,
+        batches and augmentation.
     """
 
     _: KW_ONLY
@@ -93,9 +93,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
         image_shape : tuple of int, default=None
-            Height and width (and channels, as in training) of the images to restore, if they are
-            not those of training. The operator is then built for this shape, and `X` has what it
-            measures of such images.
+            Height and width (and channels, as in training) of the images to restore. None is the
+            shape of the training images. For another shape, the operator is built anew, and `X`
+            must have the shape of its measurements.
 
         Returns
         -------
@@ -110,15 +110,14 @@ class Reconstructor(Built, metaclass=ABCMeta):
             If the estimator is not fitted.
         ValueError
             If `X` does not have the shape of such measurements, or if images of `image_shape`
-            cannot be restored: the estimator, or its operator, may be bound to the shape of
-            training.
+            cannot be restored: the estimator or its operator may only support the training shape.
 
         Warns
         -----
         ConvergenceWarning
             If images have values that are not finite, or if linear systems were not solved.
         DataConversionWarning
-            If measurements are in units that can hardly be meant, or may be clean images.
+            If measurements are in implausible units, or look like clean images.
         """
         self._check_ready()
         geometry = self._resized(image_shape)
@@ -126,14 +125,14 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     @abstractmethod
     def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
-        """Return what restores batches of measurements that lie as `geometry` says.
+        """Return the restorer for batches of measurements with this geometry.
 
-        Which options there are is the subclass's: its `predict` passes them on.
+        The options are those of the subclass's `predict`.
         """
 
     @torch.inference_mode(False)
     def _restore(self, X: Any, geometry: Geometry, restorer: Restorer) -> Any:
-        """Return what a restorer makes of a user's measurements, and warn of what went wrong."""
+        """Return the images that a restorer makes from a user's measurements, with warnings."""
         measurements, geometry, is_single = self._reader().to_restore(X, geometry)
         images = self._images(measurements, geometry, restorer)
         restorer.warn()
@@ -142,7 +141,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _images(
         self, measurements: ArraySource, geometry: Geometry, restorer: Restorer
     ) -> np.ndarray:
-        """Return what a restorer makes of measurements, batch by batch."""
+        """Return the images that a restorer makes from measurements, batch by batch."""
         dtype = str(self._dtype()).removeprefix("torch.")
         images = np.empty((len(measurements), *geometry.images.shape), dtype=dtype)
         for indices in batches_of(len(measurements), self.batch_size):
@@ -156,12 +155,12 @@ class Reconstructor(Built, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like
-            Clean images without NaN, whose measurements are simulated with a fixed seed; with
-            `y`, measurements.
+            Clean images without NaN, whose measurements are simulated with a fixed seed. If `y` is
+            given: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`, without NaN. A 1-D `y` is ignored.
         image_shape : tuple of int, default=None
-            Shape of the images, if it is not that of training, see `predict`.
+            Shape of the images; None is that of training. See `predict`.
 
         Returns
         -------
@@ -174,16 +173,16 @@ class Reconstructor(Built, metaclass=ABCMeta):
             If the estimator is not fitted.
         ValueError
             If the arrays are not images, or not measurements and their clean images in this order,
-            of the shape of training or of `image_shape`; if images of `image_shape` cannot be
-            restored, see `predict`.
+            or if their shape is neither that of training nor `image_shape`. If images of
+            `image_shape` cannot be restored, see `predict`.
 
         Warns
         -----
         ConvergenceWarning
             As in `predict`.
         DataConversionWarning
-            If images, measurements or the noise are in units that can hardly be meant, or if
-            measurements may be clean images.
+            If images, measurements or the noise are in implausible units, or if measurements look
+            like clean images.
         """
         pairs = self.restorations(X, y, image_shape=image_shape)
         return mean_over_batches(psnr, pairs, self.data_range_)
@@ -204,17 +203,17 @@ class Reconstructor(Built, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like
-            Clean images; with `y`, measurements.
+            Clean images. If `y` is given: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is ignored.
         operator : Operator, default=None
-            The operator to simulate with; None is the fitted one.
+            The operator of the simulation; None is the fitted operator.
         noise : float or Noise, default=None
-            The noise to simulate with; None is the estimator's.
+            The noise of the simulation; None is the estimator's noise.
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
         image_shape : tuple of int, default=None
-            Shape of the images, if it is not that of training, see `predict`.
+            Shape of the images; None is that of training. See `predict`.
 
         Returns
         -------
@@ -228,18 +227,18 @@ class Reconstructor(Built, metaclass=ABCMeta):
             If the estimator is not fitted.
         ValueError
             If the arrays are not images, or not measurements and their clean images in this order,
-            of the shape of training or of `image_shape`; if images of `image_shape` cannot be
-            restored, see `predict`. If the measurements of `operator` have another shape than
-            those of the fitted one. If `operator` or `noise` is given with measurements `X`, for
-            nothing is simulated then.
+            or if their shape is neither that of training nor `image_shape`. If images of
+            `image_shape` cannot be restored, see `predict`. If the measurements of `operator` have
+            another shape than those of the fitted operator. If `operator` or `noise` is given with
+            measurements `X`, because nothing is simulated then.
 
         Warns
         -----
         ConvergenceWarning
             As in `predict`, after the last batch.
         DataConversionWarning
-            If images, measurements or the noise are in units that can hardly be meant, or if
-            measurements may be clean images.
+            If images, measurements or the noise are in implausible units, or if measurements look
+            like clean images.
         """
         self._check_ready()
         geometry, reader = self._resized(image_shape), self._reader()
@@ -280,30 +279,30 @@ class Reconstructor(Built, metaclass=ABCMeta):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, of any height and width that the operator takes. Channels may come first,
-            see :doc:`/arrays`. One colour image may come without the first axis.
+            Clean images, of any height and width that the operator accepts. Channels may come
+            first, see :doc:`/arrays`. One colour image may come without the first axis.
         random_state : int, RandomState instance, Generator or None, default=None
-            Seed of masks and noise; None takes the estimator's own.
+            Seed of masks and noise; None is the estimator's own.
         image_shape : tuple of int, default=None
-            Shape of flat images; None takes the estimator's own.
+            Shape of flat images; None is the estimator's own.
 
         Returns
         -------
         measurements : ndarray of shape (n, ...), or a tensor if `X` is one
-            If a measurement is an image, it lies as the images do. If `X` is one image, one
-            measurement. If `X` is a data frame of pandas and measurements are flat, a data frame
-            with the same rows and, if there are as many, the same columns.
+            If measurements are images, they have the layout of `X`. If `X` is one image, one
+            measurement. If `X` is a pandas data frame and measurements are flat, a data frame with
+            the same rows and, if their number agrees, the same columns.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, if `X` does not hold images or may be one image as
-            well as several flat ones, or if the operator does not take such images.
+            If a parameter is out of its range, if `X` does not hold images, if it may be either one
+            image or several flat images, or if the operator does not accept such images.
 
         Warns
         -----
         DataConversionWarning
-            If images, or the noise, are in units that can hardly be meant.
+            If images, or the noise, are in implausible units.
         """
         self._check_parameters()
         check_image_shape(image_shape)
@@ -327,37 +326,39 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def data_fidelity(
         self, X: Any, images: Any, *, image_shape: tuple[int, ...] | None = None
     ) -> np.ndarray | float:
-        """Return how far images are from explaining measurements, ``||A(x) - y||^2 / m``.
+        """Return the data fidelity of images to measurements, ``||A(x) - y||^2 / m``.
 
-        It is the mean squared residual of each image over its ``m`` observed samples. That of the
-        ground truth is about the variance of the noise: a reconstruction far above it leaves out
-        what was measured, and one far below it fits the noise.
+        It is the mean squared residual of each image over its ``m`` observed samples. For the
+        ground truth, it is about the variance of the noise. A reconstruction with a much larger
+        value does not explain the measurement; one with a much smaller value fits the noise.
 
         Parameters
         ----------
         X : array-like of shape (n, *measurement_shape_)
             Measurements, as `predict` takes them.
         images : array-like of shape (n, ...)
-            Images that should explain them: what `predict` gives, or any others.
+            Images to compare with them: those from `predict`, or any others.
         image_shape : tuple of int, default=None
-            Shape of the images, if it is not that of training, see `predict`.
+            Shape of the images; None is that of training. See `predict`.
 
         Returns
         -------
         values : ndarray of shape (n,), or float
-            One per image, from 0 upwards, in squared units of the measurements, by the fitted
-            operator. Real and imaginary parts count as two samples. A float of one measurement.
+            One nonnegative value per image, in squared units of the measurements, with the fitted
+            operator ``A``. Real and imaginary parts count as two samples. A float if `X` is one
+            measurement.
 
         Raises
         ------
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If `X` and `images` are not measurements and images of these shapes, as many of both.
+            If `X` and `images` are not measurements and images of these shapes, or differ in
+            number.
 
         See Also
         --------
-        skmetainv.operators.Operator.data_fidelity : The same without an estimator.
+        skmetainv.operators.Operator.data_fidelity : Data fidelity without an estimator.
         """
         self._check_ready()
         problem, is_single = self._reader().to_compare(X, images, self._resized(image_shape))
@@ -393,15 +394,15 @@ class Reconstructor(Built, metaclass=ABCMeta):
         check_device(self.device)
 
     def _without_search(self) -> Self:
-        """Return a copy, not fitted, that takes what this one's `fit` searched for as it is."""
+        """Return an unfitted copy with the parameters that `fit` has searched for."""
         return clone(self)
 
     def _learns(self) -> bool:
-        """Whether `fit` learns from images more than their shape and their units."""
+        """Return whether `fit` learns more from images than their shape and data range."""
         return True
 
     def _check_ready(self) -> None:
-        """Check what every method needs that restores images."""
+        """Check that the estimator is fitted, and its parameters."""
         check_is_fitted(self)
         self._check_parameters()
 
@@ -411,11 +412,11 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _fitting(
         self, X: Any, y: Any, *, resumes: bool = False, looks: bool = True
     ) -> Iterator[tuple[Self, Problem]]:
-        """Check what `fit` was given, and give it with a copy of the estimator to fit.
+        """Check the arguments of `fit`, and yield a copy of the estimator to fit, and the problem.
 
-        At the end the estimator takes the copy's attributes; after an error it is as it was. If it
-        `resumes`, operator and geometry stay as they were fitted. Unless it `looks`, units of
-        images are not looked at.
+        At the end, the estimator takes over the copy's attributes; after an error, it is unchanged.
+        With `resumes`, the fitted operator and geometry are kept. Without `looks`, the units of
+        images are not checked.
         """
         with torch.inference_mode(False):
             self._check_parameters()
@@ -432,13 +433,13 @@ class Reconstructor(Built, metaclass=ABCMeta):
         self.__dict__.update({n: v for n, v in vars(copy).items() if n not in parameters})
 
     def _fitted_problem(self, X: Any, y: Any) -> Problem:
-        """Return what `fit` was given after an earlier one, of the same shapes."""
+        """Return the problem of a further call of `fit`, checked to have the fitted shapes."""
         reader, fitted = self._reader(), self._geometry_
         reader.check_names(X, fitted.measurements if are_images(y) else fitted.images)
         return reader.another_problem(X, y, fitted, self.operator_)
 
     def _take_shapes(self, columns: Any, problem: Problem) -> None:
-        """Set the fitted attributes that say what images and measurements are."""
+        """Set the fitted attributes that describe images and measurements."""
         validate_data(self, columns, skip_check_array=True)
         self.operator_, self._geometry_ = problem.operator, problem.geometry
         self.image_shape_ = problem.geometry.image_shape
@@ -446,11 +447,11 @@ class Reconstructor(Built, metaclass=ABCMeta):
         self.data_range_ = problem.geometry.data_range
 
     def _look_at(self, problem: Problem) -> None:
-        """Warn, or raise, if what `fit` was given is hardly what is meant."""
+        """Warn, or raise, if the arguments of `fit` are implausible."""
         self._reader().look_at(problem, self.noise)
 
     def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
-        """Return the first measurement that `fit` was given, or simulates."""
+        """Return the first measurement, given or simulated."""
         first = np.array([0])
         if problem.measured is not None:
             return problem.measured.read(first)
@@ -461,5 +462,5 @@ class Reconstructor(Built, metaclass=ABCMeta):
     # ------------------------------------------------------------------ arrays
 
     def _reader(self) -> Reader:
-        """Return what makes of a user's arrays what the estimator computes with."""
+        """Return the reader that converts a user's arrays for this estimator."""
         return Reader(self, self._dtype(), check_device(self.device))

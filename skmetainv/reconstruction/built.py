@@ -1,4 +1,4 @@
-"""What an estimator builds for images of one shape, that of training or another."""
+"""The operator and networks of an estimator, built for images of one shape."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from skmetainv.reconstruction.counted import Counted
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
-#: What weights and images are computed in; under "bfloat16" networks round it further.
+#: The type of weights and images; with "bfloat16", networks use autocast in addition.
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
-# Built parts that are kept, for so many image shapes: each may have a matrix, or a network.
+# The number of image shapes for which built parts are cached; each may hold a matrix or a network.
 _PARTS_KEPT = 4
 
 
 class Fitted:
-    """What fitted estimators have."""
+    """The attributes of fitted estimators."""
 
     operator_: Operator
     _geometry_: Geometry
@@ -35,17 +35,17 @@ class Fitted:
 
 
 class Built(Counted, Fitted, ParameterObject):
-    """A fitted estimator's operator and networks, built for images of one shape and kept.
+    """Builds the operator and networks of a fitted estimator for images of one shape.
 
-    A subclass writes `_build`.
+    A subclass implements `_build`.
 
     Parameters
     ----------
     precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Floating-point type of all computations; with "bfloat16" networks take their products in
-        it, and weights, images and the physics are float32.
+        Floating-point type of all computations. With "bfloat16", the matrix products of networks
+        are bfloat16; weights, images and the physics are float32.
     device : str or torch.device, default="auto"
-        "auto" takes a CUDA device when there is one, else the CPU.
+        Device of all computations; "auto" is a CUDA device if there is one, else the CPU.
     """
 
     _: KW_ONLY
@@ -55,11 +55,11 @@ class Built(Counted, Fitted, ParameterObject):
     # ------------------------------------------------------------------ images of another size
 
     def _bound_to_size(self) -> str | None:
-        """Return why only images of the training shape can be restored; None if others can."""
+        """Return the reason why only the training shape can be restored, or None."""
         return None
 
     def _resized(self, image_shape: tuple[int, ...] | None) -> Geometry:
-        """Return how images of another shape lie, and their measurements."""
+        """Return the layout of images of another shape and of their measurements."""
         own = self._geometry_
         if image_shape is None:
             return own
@@ -78,7 +78,7 @@ class Built(Counted, Fitted, ParameterObject):
             A = self._map(replace(own, images=images))
         except ValueError as error:
             error.add_note(
-                "The operator, or what is built beside it, does not allow images of shape "
+                "The operator, or a network built with it, does not support images of shape "
                 f"{image_shape}."
             )
             raise
@@ -88,10 +88,10 @@ class Built(Counted, Fitted, ParameterObject):
     # ------------------------------------------------------------------ built modules
 
     def _parts(self, geometry: Geometry | None = None) -> tuple[ForwardMap, Any]:
-        """Return the map and what `_build` makes, once per device, precision and image shape.
+        """Return the map and the result of `_build`, cached by device, precision and image shape.
 
-        They depend on fitted attributes alone, so that `set_params` cannot make them stale. Those
-        built last are kept.
+        They depend only on fitted attributes, so that `set_params` cannot make them stale. The
+        cache holds the last few.
         """
         geometry = self._geometry_ if geometry is None else geometry
         key = (str(check_device(self.device)), self.precision, geometry.images.tensor_shape)
@@ -99,32 +99,32 @@ class Built(Counted, Fitted, ParameterObject):
         if parts is None:
             parts = self._cache[key] = self._new_parts(geometry)
             for oldest in list(self._cache)[:-_PARTS_KEPT]:
-                self._cache.pop(oldest, None)  # another thread may have been first
+                self._cache.pop(oldest, None)  # another thread may have removed it
         return parts
 
     @torch.inference_mode(False)
     def _new_parts(self, geometry: Geometry) -> tuple[ForwardMap, Any]:
-        """Return the map and what `_build` makes, which are not kept."""
+        """Return the map and the result of `_build`, not cached."""
         A = self._placed(self.operator_.build(geometry.images.tensor_shape))
         return A, self._build(geometry, A)
 
     @abstractmethod
     def _build(self, geometry: Geometry, A: ForwardMap) -> Any:
-        """Return what restores the images of measurements of a map, a network say."""
+        """Return the object that restores images from measurements by a map, such as a network."""
 
     def _map(self, geometry: Geometry) -> ForwardMap:
-        """Return what measures images that lie as `geometry` says."""
+        """Return the forward map for images of a geometry."""
         return self._parts(geometry)[0]
 
     def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:
-        """Return the map of an operator to simulate with, whose measurements can be restored."""
+        """Return the map of another operator for simulation, checked against the fitted one."""
         check_operator(operator, "The 'operator' to simulate with")
         A = self._placed(operator.build(geometry.images.tensor_shape))
         fitted = self._map(geometry)
         if A.measurement_shape != fitted.measurement_shape:
             raise ValueError(
                 f"{operator!r} gives measurements of shape {A.measurement_shape}, but the fitted "
-                f"{self.operator_!r} takes {fitted.measurement_shape}."
+                f"{self.operator_!r} gives {fitted.measurement_shape}."
             )
         if has_missing(operator) and not has_missing(self.operator_):
             raise ValueError(
@@ -134,7 +134,7 @@ class Built(Counted, Fitted, ParameterObject):
         return A
 
     def _placed(self, module: Module) -> Module:
-        """Return `module` where, and in the type in which, everything is computed."""
+        """Return `module` on the estimator's device and in its precision."""
         device = check_device(self.device)
         if self.precision == "bfloat16":
             autocast_networks(module, device)

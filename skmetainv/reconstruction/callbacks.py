@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks, where the installed version has them (1.9 and later)."""
+"""scikit-learn's callbacks, if the installed version has them (1.9 and later)."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing, in this version of scikit-learn."""
+        """An empty mixin, for versions of scikit-learn without callbacks."""
 
     def with_callbacks(method: Any) -> Any:
-        """Return the method as it is."""
+        """Return the method unchanged."""
         return method
 
 
 class Epochs:
-    """Tells the callbacks of an estimator of its training, epoch by epoch.
+    """Notifies the callbacks of an estimator of its training, epoch by epoch.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Has callbacks, perhaps.
+        The estimator, with or without callbacks.
     n_epochs : int
-        Most epochs.
+        Maximum number of epochs.
     X, y : array-like
-        What it learns from.
+        The training data.
     attributes : callable
-        Gives its fitted attributes as they are.
+        Returns the current fitted attributes.
     """
 
     def __init__(
@@ -51,17 +51,17 @@ class Epochs:
             self._training.call_on_fit_task_begin(**self._told)
 
     def begin(self) -> None:
-        """Tell that an epoch begins."""
+        """Notify callbacks of the start of an epoch."""
         if self._training is not None:
             self._epoch = self._training.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(**self._told)
 
     def end(self) -> bool:
-        """Tell that an epoch is over; return whether a callback asks to stop."""
+        """Notify callbacks of the end of an epoch; return whether one of them asks to stop."""
         return self._epoch is not None and self._tell_end(self._epoch)
 
     def end_training(self) -> None:
-        """Tell that training is over."""
+        """Notify callbacks of the end of training."""
         if self._training is not None:
             self._tell_end(self._training)
 

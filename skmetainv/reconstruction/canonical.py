@@ -1,4 +1,4 @@
-"""A text that says what a value is: the same in every process, and on every version of Python."""
+"""A canonical text for a value, the same in every process and on every version of Python."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from sklearn.base import BaseEstimator
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), range, slice)
 
-# Characters of a digest: enough to tell any two values apart, and few enough to compare by eye.
+# Characters of a digest: enough to distinguish any two values, and few enough to compare by eye.
 _DIGEST_LENGTH = 16
 
-# What scikit-learn keeps in the state of estimators, of its version and of callbacks.
+# scikit-learn's own entries in the state of estimators: its version and callbacks.
 _OF_SKLEARN = {"_skl_callbacks", "_sklearn_version"}
 
 
 def canonical(value: Any, left_out: Iterable[str] = ()) -> str:
-    """Return a text that two values share if, and only if, they are the same.
+    """Return a text that is equal for two values if and only if they are the same.
 
     Numbers, strings and containers are written out. Arrays, tensors and weights of modules are
-    given by shape and digest; estimators by their parameters, and what they were fitted to. A
-    function is given by a digest of its source text without comments (and of its defaults, and of
-    what it encloses), or if it belongs to Python or an installed package, by its name. Other
-    objects are given by what pickle would store. An object without any of these is its class.
+    represented by shape and digest; estimators by their parameters and fitted attributes. A
+    function is represented by a digest of its source without comments, its defaults and its
+    closure; if it belongs to Python or an installed package, by its name. Other objects are
+    represented by what pickle would store or, if they cannot be pickled, by their class.
 
     Parameters
     ----------
     value : object
         The value.
     left_out : iterable of str, default=()
-        Parameters and attributes of estimators that play no part.
+        Parameters and attributes of estimators to ignore.
     """
     return _Writer(set(left_out) | _OF_SKLEARN).text(value)
 
 
 def digest(parts: Iterable[bytes]) -> str:
-    """Return a short text that tells bytes from others."""
+    """Return a short hash of bytes."""
     found = hashlib.sha256()
     for part in parts:
         found.update(part)
@@ -56,7 +56,7 @@ def digest(parts: Iterable[bytes]) -> str:
 
 
 class _Writer:
-    """Writes one value, and what is in it; `within` are the objects that it is in the midst of."""
+    """Writes one value recursively; `within` holds the objects that are being written."""
 
     def __init__(self, left_out: set[str]):
         self.left_out, self.within = left_out, set[int]()
@@ -132,7 +132,7 @@ class _Writer:
 
 
 def _listed(part: Any) -> Any:
-    """Return an entry of what `__reduce_ex__` gives; of its iterators, what they give."""
+    """Return an entry of `__reduce_ex__`'s result; turn an iterator into a list."""
     return list(part) if hasattr(part, "__next__") else part
 
 
@@ -142,7 +142,7 @@ def _name(value: Any) -> str:
 
 
 def _is_installed(function: FunctionType) -> bool:
-    """Whether a function belongs to Python, or to an installed package."""
+    """Return whether a function belongs to Python or to an installed package."""
     if function.__module__.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
         return True
     folders = sysconfig.get_paths()
@@ -153,7 +153,7 @@ def _is_installed(function: FunctionType) -> bool:
 
 
 def _source(function: FunctionType) -> str:
-    """Return the source of a function as Python would write it; else its names and its code."""
+    """Return the normalised source of a function; without a source, its names and bytecode."""
     code = function.__code__
     try:
         if function.__name__ == "<lambda>":

@@ -1,4 +1,4 @@
-"""How many images are computed with at a time."""
+"""Batches and chunks: the number of images that are computed at a time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-# Values of images that are worth one operation on a CPU, as measured on two cores: with a network
-# that all images share; in a classical solver; and times the weights, with networks of 32 to 256
-# units of which every image has its own (images of 25 x 25 and 64 x 64 pixels).
+# The best size of one operation on a CPU, measured on two cores. In values of images: for a network
+# that all images share, and for a classical solver. In values of images times weights: for separate
+# networks of 32 to 256 units for each image (images of 25 x 25 and 64 x 64 pixels).
 _OF_SHARED, _OF_SOLVER, _OF_OWN = 2**14, 2**13, 2**24
 
 
@@ -22,23 +22,23 @@ def images_at_once(
     n_own_weights: int = 0,
     solved: bool = False,
 ) -> int:
-    """Return how many images to compute with at the same time, for the best speed.
+    """Return the number of images to compute together, for the best speed.
 
-    A GPU takes them all. On a CPU small images share each operation; large ones go one by one, so
-    that they stay in the cache.
+    A GPU computes the whole batch. A CPU computes small images together, and large images one by
+    one, so that they stay in the cache.
 
     Parameters
     ----------
     batch_size : int
-        How many there are at most.
+        Maximum number of images.
     image_shape : tuple of int
-        Shape of one.
+        Shape of an image.
     device : torch.device
-        Where they are computed.
+        Device of the computations.
     n_own_weights : int, default=0
-        Weights that every image has its own of; 0 if all share a network.
+        Number of weights that differ from image to image; 0 if all images share a network.
     solved : bool, default=False
-        Whether images with weights of their own pass a classical solver, too.
+        Whether images with their own weights also pass through a classical solver.
     """
     if device.type != "cpu":
         return batch_size
@@ -50,9 +50,10 @@ def images_at_once(
 
 
 def equal_chunks(y: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:
-    """Return a batch in parts of `n`, the last one filled up with the batch's last entry.
+    """Split a batch into parts of `n`, the last one padded with the last entry of the batch.
 
-    All parts have one size, so that no bit of a restored image depends on those beside it.
+    All parts have the same size, so that no bit of a restored image depends on the others in its
+    batch.
     """
     return torch.cat([y, y[-1:].expand(-len(y) % n, *y.shape[1:])]).split(n)
 
@@ -60,12 +61,12 @@ def equal_chunks(y: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:
 def in_equal_chunks(
     restore: Callable[[torch.Tensor], torch.Tensor], y: torch.Tensor, n: int
 ) -> torch.Tensor:
-    """Return what `restore` makes of a batch, without gradients, see `equal_chunks`."""
+    """Apply `restore` to a batch in equal chunks, without gradients; see `equal_chunks`."""
     with torch.no_grad():
         return torch.cat([restore(y_i) for y_i in equal_chunks(y, n)])[: len(y)]
 
 
 def batches_of(n: int, batch_size: int) -> Iterator[np.ndarray]:
-    """Yield the places of `n` images, batch by batch."""
+    """Yield the indices of `n` images, batch by batch."""
     for start in range(0, n, batch_size):
         yield np.arange(start, min(start + batch_size, n))

@@ -1,4 +1,4 @@
-"""How many learned numbers an estimator predicts with."""
+"""The number of learned weights of a fitted estimator."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from skmetainv.parameters import unfrozen
 
 
 class Counted:
-    """An estimator whose learned numbers are counted."""
+    """Mixin of estimators with a count of their learned weights."""
 
     @property
     def n_weights_(self) -> int:
-        """How many learned numbers the fitted estimator predicts with; 0 where nothing is learned.
+        """Number of learned weights that prediction uses; 0 if nothing is learned.
 
-        Those of its ``weights_``, of the learned denoisers and other networks in its solver or
-        inner loss, of a model that it is around, and of the estimator that restores its start.
+        It counts ``weights_``, the learned denoisers and other networks in the solver and the inner
+        loss, a wrapped model, and the estimator that restores the start.
 
         Raises
         ------
@@ -34,7 +34,7 @@ class Counted:
         kept = [own, {} if model is None else dict(model.named_parameters())]
         of_solver = [name for name in own if name.startswith("solver.")]
         has_networks = any(not name.endswith(".logarithm") for name in of_solver)
-        # Networks of a solver that were trained with it are among its own weights.
+        # Networks of a solver that was trained here are part of weights_.
         names = ("inner_loss_",) if has_networks else ("inner_loss_", "solver_")
         components = [part for part in map(fitted.get, names) if part is not None]
         for part in all_parts(*components):
@@ -48,7 +48,7 @@ class Counted:
 
 
 def all_parts(*components: BaseEstimator) -> list[Any]:
-    """Return the parts of components, those in a `FrozenEstimator` as well, each once."""
+    """Return all parts of components once, including those in a `FrozenEstimator`."""
     found: dict[int, Any] = {}
     for component in components:
         for part in component.get_params(deep=True).values():

@@ -1,4 +1,4 @@
-"""What tells one training from another: its parameters and its data, as texts."""
+"""The identity of a training run: its parameters and data, as texts that can be compared."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from skmetainv.arrays import ArraySource, RealView
 from skmetainv.inputs.problem import Images, Problem
 from skmetainv.reconstruction.canonical import canonical, digest
 
-# Parameters that change nothing of what is learned.
+# Parameters that do not affect the learned weights.
 _INDIFFERENT = {"checkpoint", "device", "verbose"}
 
-# The same of what estimators keep: a history has times.
+# These, and fitted attributes that do not affect them: a history holds times.
 _NOT_LEARNED = {*_INDIFFERENT, "history_"}
 
-# Of arrays that are not in memory, so many images, evenly spread, are looked at.
+# The number of evenly spaced images that are hashed if an array is not in memory.
 _SAMPLE = 256
 
-# Characters that messages, and that files have of a value before they shorten it.
+# The most characters of a value in messages and in files; longer texts are shortened.
 _TEXT_LENGTH, _IDENTITY_LENGTH = 60, 300
 
 
 def parameter_identity(estimator: BaseEstimator) -> dict[str, dict[str, str]]:
-    """Return what every parameter is that training depends on."""
+    """Return the identities of all parameters on which training depends, by name."""
     parameters = estimator.get_params(deep=True)
     return {
         name: _told(value)
@@ -36,7 +36,7 @@ def parameter_identity(estimator: BaseEstimator) -> dict[str, dict[str, str]]:
 
 
 def outline(estimator: BaseEstimator, n_epochs: int | None) -> dict[str, Any]:
-    """Return what several processes must have in common, as far as numbers and names tell."""
+    """Return the parameters, plain numbers and texts only, that must agree between processes."""
     plain = {
         name: repr(value)
         for name, value in estimator.get_params(deep=True).items()
@@ -49,16 +49,16 @@ def outline(estimator: BaseEstimator, n_epochs: int | None) -> dict[str, Any]:
 def data_identity(
     problems: Iterable[Problem], weights: Mapping[str, np.ndarray], *, whole: bool = True
 ) -> dict[str, dict[str, str]]:
-    """Return the same of the data, and of the weights that training begins with.
+    """Return the identities of the data, and of the initial weights of training.
 
     Parameters
     ----------
     problems : iterable of Problem
-        What is learned from, and what is held out.
+        The training data and the held-out data.
     weights : mapping of str to ndarray
         The weights of a warm start.
     whole : bool, default=True
-        Digest all of arrays in memory; others are, always, by 256 of their images.
+        Whether to hash arrays in memory completely. Of other arrays, 256 images are hashed.
     """
     identity = {"the weights to begin with": _told(dict(weights))} if weights else {}
     for name, problem in zip(("X", "X_val"), problems, strict=False):
@@ -75,7 +75,7 @@ def data_identity(
 
 
 def _told(value: Any) -> dict[str, str]:
-    """Return how messages name a value, and what tells it from others."""
+    """Return the name of a value in messages, and its identity."""
     text = type(value).__name__ if isinstance(value, BaseEstimator) else repr(value)
     if len(text) > _TEXT_LENGTH or " at 0x" in text:
         text = type(value).__name__

@@ -1,4 +1,4 @@
-"""What restores batches of measurements, and warns of what went wrong."""
+"""Restoration of batches of measurements, with warnings about failures."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Restore: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Restorer:
-    """A function from measurements to images that counts what goes wrong.
+    """A function from measurements to images that counts failures.
 
     Parameters
     ----------
     restore : callable
         Restores the images of a batch of measurements, both as tensors.
     operator : Operator
-        What measured: warnings of linear systems name it.
+        The operator that measured, named in warnings of linear systems.
     watch : Watch, default=None
-        Takes note of linear systems; None is one of its own.
+        Counts unsolved linear systems; None creates a new one.
     """
 
     def __init__(self, restore: Restore, operator: Operator, watch: Watch | None = None):
@@ -52,7 +52,7 @@ class Restorer:
         if self.n_diverged:
             warn(
                 f"{self.n_diverged} of {self.n_images} reconstructions are not finite: the "
-                "iterations diverged. Smaller step sizes, or measurements nearer to those of "
+                "iterations diverged. Smaller step sizes, or measurements closer to those of "
                 "training, may help.",
                 ConvergenceWarning,
             )

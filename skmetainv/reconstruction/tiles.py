@@ -1,4 +1,4 @@
-"""Networks run tile by tile: large images in the memory of small ones."""
+"""Run networks tile by tile, so that a large image needs the memory of one tile."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from skmetainv.parameters import height_and_width, is_integer
 
 
 class Extent(NamedTuple):
-    """How far a convolutional network sees.
+    """The receptive field and the stride of a convolutional network.
 
     Attributes
     ----------
     reach : int
-        Receptive field: distance from a cut, in pixels, up to which the output may differ from that
-        of the whole image.
+        Radius of the receptive field: the distance from a cut, in pixels, up to which the output
+        may differ from that of the whole image.
     multiple : int
-        Cuts must lie at multiples of so many pixels. A network that halves the image then halves a
-        tile at the same places.
+        Cuts must lie at multiples of this number of pixels, so that a tile is downsampled at the
+        same positions as the whole image.
     """
 
     reach: int
@@ -29,19 +29,19 @@ class Extent(NamedTuple):
 
 
 def extent(down: Sequence[int], up: Sequence[int] = ()) -> Extent:
-    """Return how far a network of 3 x 3 convolutions sees that halves images and doubles them.
+    """Return the extent of a U-shaped network of 3 x 3 convolutions.
 
-    Pixels near a cut are wrong, as the network does not see what is beyond. Each convolution makes
-    one more pixel wrong. Halving, by pairs of pixels, leaves half as many, rounded up. Doubling
-    makes two of each.
+    Pixels near a cut are wrong, because the network does not see the pixels beyond it. Each
+    convolution makes one more pixel wrong. Downsampling, by pairs of pixels, halves their number,
+    rounded up. Upsampling doubles it.
 
     Parameters
     ----------
     down : sequence of int
-        Number of convolutions at each size on the way down, the full size first. The image is
-        halved between them.
+        Number of convolutions at each scale on the way down, the full size first. The image is
+        downsampled by two between them.
     up : sequence of int, default=()
-        Number of convolutions after each doubling on the way up.
+        Number of convolutions after each upsampling on the way up.
 
     Returns
     -------
@@ -67,14 +67,14 @@ def extent(down: Sequence[int], up: Sequence[int] = ()) -> Extent:
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles of an image that a network is run on, one after another.
+    """The tiles of an image on which a network runs, one after another.
 
     Parameters
     ----------
     height, width : int
-        Size of a tile, of which the result is kept.
+        Size of a tile, without the overlap.
     overlap : int
-        Pixels of the image around each tile that the network is given with it.
+        Pixels of context around each tile in the network's input.
     """
 
     height: int
@@ -82,19 +82,19 @@ class Tiles:
     overlap: int
 
     def run(self, network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        """Return what a network makes of images, tile by tile.
+        """Apply a network to images tile by tile.
 
         Parameters
         ----------
         network : callable
-            Returns images of the height and width of those that it takes.
+            Returns images with the height and width of its input.
         x : tensor of shape (batch, channels, height, width)
             The images.
 
         Returns
         -------
         whole : tensor of shape (batch, ..., height, width)
-            Its results for the tiles, put together.
+            The outputs for all tiles, put together.
         """
         height, width = x.shape[-2:]
         whole = x.new_empty(0)
@@ -108,7 +108,7 @@ class Tiles:
 
 
 class _Span(NamedTuple):
-    """A tile along one axis: what is seen and kept of the image, and the latter in the former."""
+    """A tile along one axis: the input and the output in the image, and the output in the input."""
 
     seen: slice
     kept: slice
@@ -123,17 +123,16 @@ def _spans(n: int, size: int, overlap: int) -> Iterator[_Span]:
 
 
 def as_tiles(tile: Any, overlap: Any, seen: Extent) -> Tiles | None:
-    """Return the tiles that the arguments of `predict` stand for; None is the whole image.
+    """Return the tiles for the arguments of `predict`; None is the whole image.
 
     Parameters
     ----------
     tile : int, (int, int) or None
         Height and width of a tile.
     overlap : int or None
-        Pixels around each tile that the network is given with it; None is the network's receptive
-        field.
+        Pixels of context around each tile; None is the network's receptive field.
     seen : Extent
-        How far the network sees. Sizes and overlap are rounded up to its multiples.
+        The extent of the network. Sizes and overlap are rounded up to its multiples.
 
     Returns
     -------
@@ -143,8 +142,8 @@ def as_tiles(tile: Any, overlap: Any, seen: Extent) -> Tiles | None:
     Raises
     ------
     ValueError
-        If they are not of these types, or not positive (an overlap may be 0). If `overlap` is given
-        without `tile`.
+        If the types are wrong, if `tile` is not positive, or if `overlap` is negative. If `overlap`
+        is given without `tile`.
     """
     if tile is None:
         if overlap is not None:

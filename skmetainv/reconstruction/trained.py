@@ -1,4 +1,4 @@
-"""What every estimator that learns by the training loop shares: from `fit` to fitted attributes."""
+"""Base class of estimators that learn by the training loop, from `fit` to fitted attributes."""
 
 from __future__ import annotations
 
@@ -59,25 +59,25 @@ from skmetainv.training.processes import (
     told_by_first,
 )
 
-# The seed of validation measurements: those of `score`.
+# The seed of validation measurements, the same as in `score`.
 VALIDATION_SEED = 0
 
 
 class Learner(NamedTuple):
-    """What learns, as the training loop needs it."""
+    """The weights and functions that the training loop needs."""
 
     weights: Mapping[str, torch.Tensor]
-    """All that is learned, by the names of `weights_`; changed in place."""
+    """All learned weights, by the names of `weights_`; training changes them in place."""
     groups: list[dict[str, Any]]
-    """The same for the optimiser: ``params`` and their learning rate ``lr``."""
+    """The parameter groups of the optimiser: ``params`` and their learning rate ``lr``."""
     learn: Callable[[TrainingLoop], None]
-    """Takes batches from the loop until it is over."""
+    """Iterates over the batches of the loop, and learns from them."""
     restore: Restore
-    """Restores the images of a batch of measurements with the weights as they are."""
+    """Restores the images of a batch of measurements with the current weights."""
 
 
 class Trained(NamedTuple):
-    """The images that training is over with."""
+    """The training batches and the held-out images of a finished training run."""
 
     batches: Batches
     held_out: list[Problem]
@@ -85,7 +85,7 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True)
 class FitCall:
-    """What one call of `fit` or `partial_fit` asks of training."""
+    """The arguments and the kind of one call of `fit` or `partial_fit`."""
 
     held_out: tuple[Any, Any]
     """`X_val` and `y_val`."""
@@ -93,7 +93,7 @@ class FitCall:
     resumes: bool
     """Whether training starts from the fitted weights."""
     is_partial: bool
-    """Whether it is `partial_fit`: one epoch, without checkpoints and early stopping."""
+    """Whether the call is `partial_fit`: one epoch, without checkpoints and early stopping."""
 
 
 def _without_early_stopping(estimator: Any) -> bool:
@@ -105,7 +105,7 @@ def _without_early_stopping(estimator: Any) -> bool:
 
 
 class FittedByTraining:
-    """What estimators have after training."""
+    """The attributes of trained estimators."""
 
     weights_: Mapping[str, np.ndarray]
     history_: History
@@ -115,29 +115,29 @@ class FittedByTraining:
 
 
 class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor):
-    """What the estimators that learn in epochs have in common.
+    """Base class of estimators that learn in epochs.
 
-    A subclass has the parameters of a `Reconstructor` and those below, and writes `_initialize`,
-    `_training_loss` and `_learner`.
+    A subclass has the parameters of a `Reconstructor` and those below, and implements
+    `_initialize`, `_training_loss` and `_learner`.
 
     Parameters
     ----------
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
-        How gradients change the weights, see `skmetainv.training`.
+        The optimiser, see `skmetainv.training`.
     augment : bool, default=True
-        Mirror half of the clean images left to right, and shift about 100 of them, at most half, by
-        up to a twelfth of their height and width, drawn anew in every epoch. Pairs that `fit` is
-        given stay as they are.
+        Augment clean images anew in every epoch: mirror half of them left to right, and shift about
+        100 of them, but at most half, by up to a twelfth of their height and width. Pairs given to
+        `fit` are not augmented.
     max_epochs : int, default=None
-        How often `fit` sees every image. None: as many epochs as make 600 steps, and at least two.
+        Number of epochs of `fit`. None is the number that makes 600 steps, but at least two.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"
         Stop when the validation PSNR no longer rises, and keep the best weights. "auto" does so if
-        `fit` has at least 1000 images. See `skmetainv.training.EarlyStopping`.
+        there are at least 1000 images. See `skmetainv.training.EarlyStopping`.
     checkpoint : path-like or Checkpoint, default=None
-        A file that `fit` writes from time to time and goes on from, see
+        A file to which `fit` regularly saves its state, and from which it resumes, see
         `skmetainv.training.Checkpoint`.
     warm_start : bool, default=False
-        Let `fit` begin with the weights of the last call, and add epochs to it.
+        Let `fit` start from the weights of the last call, and add epochs to it.
     verbose : int, default=0
         1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
         per epoch elsewhere.
@@ -163,22 +163,22 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         "verbose": ["verbose"],
     }
 
-    #: What `history_` tells of the losses, by the names that the training loop is given.
+    #: The names of the losses in `history_`, as passed to the training loop.
     _figures: ClassVar[tuple[str, ...]] = ("loss",)
-    #: How many steps training makes where `max_epochs` is None, and in how many epochs at least.
+    #: If `max_epochs` is None: the number of steps, and the least number of epochs.
     _enough: ClassVar[tuple[int, int]] = (600, 2)
 
     @abstractmethod
     def _initialize(self, problem: Problem) -> None:
-        """Set the fitted attributes before any training, `weights_` among them."""
+        """Set the fitted attributes before training, including the initial `weights_`."""
 
     @abstractmethod
     def _training_loss(self) -> LossLike:
-        """Return what training minimises between restored and clean images."""
+        """Return the loss between restored and clean images that training minimises."""
 
     @abstractmethod
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
-        """Return what learns by `criterion`, from the weights as they are."""
+        """Return the learner that minimises `criterion`, starting from the current weights."""
 
     @with_callbacks
     def fit(
@@ -190,34 +190,34 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
             Clean images, whose measurements are simulated anew in every epoch. If the operator has
-            missing values, pixels that nobody knows may be NaN (`score` takes complete images
-            only). Channels may come first; data sets, lazy arrays, lists and data frames are taken,
-            see :doc:`/arrays`. A data set of pairs holds `X` and `y`. With `y`: measurements.
+            missing values, unknown pixels may be NaN (`score` accepts complete images only).
+            Channels may come first; data sets, lazy arrays, lists and data frames are accepted, see
+            :doc:`/arrays`. A data set of pairs holds `X` and `y`. If `y` is given: measurements.
         y : array-like of two or more dimensions, default=None
-            The clean images of the measurements `X`; `noise` then plays no part. A 1-D `y` is
-            taken for labels and ignored.
+            The clean images of the measurements `X`; `noise` is then not used. A 1-D `y` counts as
+            labels and is ignored.
         X_val : array-like, default=None
-            Images like `X`, not learned from: their PSNR after every epoch is written into
-            ``history_``, and early stopping goes by it. Their measurements are simulated with a
-            fixed seed. The PSNR is over the pixels that are known.
+            Validation images, like `X`. Their PSNR after every epoch is recorded in ``history_``
+            and used for early stopping. Their measurements are simulated with a fixed seed. The
+            PSNR is computed over the known pixels.
         y_val : array-like of two or more dimensions, default=None
             The clean images of the measurements `X_val`.
         groups : array-like of shape (n,), default=None
-            A label of each image, the person it shows for instance. Images of one group are never
-            on both sides of a split: neither of `validation_fraction`, nor where a start is
-            cross-fitted.
+            A label for each image, for instance the person that it shows. Images of one group are
+            never on both sides of a split, neither by `validation_fraction` nor in the
+            cross-fitting of starts.
 
         Returns
         -------
         self : estimator
-            Fitted. After an error other than an interrupt it is as it was.
+            The fitted estimator. After an error other than an interrupt, it is unchanged.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range; if the arrays are not images, may be one image as
-            well as several, or are not measurements and their clean images in this order; if a
-            checkpoint is damaged, or of other parameters or data.
+            If a parameter is out of its range; if the arrays are not images, may be either one
+            image or several, or are not measurements and their clean images in this order; if a
+            checkpoint is damaged, or belongs to other parameters or data.
 
         Warns
         -----
@@ -225,19 +225,19 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             If steps were skipped because a loss or a gradient was not finite or linear systems
             were not solved, or if training was interrupted.
         AdaptationWarning
-            By `MetaInverseSolver`, if its inner steps make results worse than the learned start's.
+            By `MetaInverseSolver`, if its inner steps make results worse than the learned start.
         DataConversionWarning
-            If images, measurements or the noise are in units that can hardly be meant, if flat
-            images are taken for square ones, or a last axis of many entries for channels.
+            If images, measurements or the noise are in implausible units, if flat images are
+            assumed to be square, or if a last axis with many entries is assumed to be channels.
 
         Notes
         -----
         An interrupt (Ctrl-C) ends training, writes the checkpoint if there is one, and is raised
-        again, so that it ends a search or a script around it, too. The estimator is then fitted,
-        and can be used at the prompt or in the next cell: it has the weights that it came to, or
-        with early stopping the best ones. ``n_epochs_`` and ``history_`` count finished epochs only:
-        in the midst of the first one ``n_epochs_`` is 0, and the lists of ``history_`` are empty. If
-        several processes train together, nothing is kept but the checkpoint that was written last.
+        again, so that it also ends an enclosing search or script. The estimator is then fitted, and
+        can be used at the prompt or in the next cell: it has the current weights or, with early
+        stopping, the best ones. ``n_epochs_`` and ``history_`` count finished epochs only: within
+        the first epoch, ``n_epochs_`` is 0, and the lists of ``history_`` are empty. If several
+        processes train together, only the last checkpoint is kept.
         """
         resumes = self.warm_start and hasattr(self, "weights_")
         return self._train(X, y, FitCall((X_val, y_val), groups, resumes, is_partial=False))
@@ -246,15 +246,14 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def partial_fit(
         self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None, groups: Any = None
     ) -> Self:
-        """Learn for one more epoch, from where the last call ended.
+        """Train for one more epoch, starting from the current weights.
 
-        With a constant learning rate and the same data, `k` calls give what one `fit` with
-        ``max_epochs=k`` gives. Another schedule is laid over `max_epochs` and ends there; if
-        `max_epochs` is None, the rate is constant. What the weights belong to stays as the first
-        call found it, whatever `set_params` says since: the operator, the networks, the inner loss
-        and its step sizes, the units and the seed. Noise, the loss of training, learning rates and
-        `batch_size` may change from call to call.
-        No checkpoint is written. Early stopping needs `fit`.
+        With a constant learning rate and the same data, `k` calls are equivalent to one `fit` with
+        ``max_epochs=k``. Other schedules span `max_epochs` epochs and end there; if `max_epochs` is
+        None, the learning rate is constant. The first call fixes the operator, the networks, the
+        inner loss and its step sizes, the units and the seed; `set_params` does not change them
+        afterwards. Noise, the training loss, learning rates and `batch_size` may change from call
+        to call. No checkpoint is written. Early stopping needs `fit`.
 
         Parameters
         ----------
@@ -264,7 +263,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         Returns
         -------
         self : estimator
-            Fitted. After an error it is as it was; for interrupts see `fit`.
+            The fitted estimator. After an error, it is unchanged; for interrupts, see `fit`.
 
         Raises
         ------
@@ -291,7 +290,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             if interrupts:
                 self._warn_of_interrupt()
         finally:
-            if interrupts:  # whatever else happens: a search resumes after other errors
+            if interrupts:  # an interrupt takes precedence: searches continue after other errors
                 raise interrupts[0]
         if not call.is_partial and rank_and_size()[0] == 0:
             self._report(training)
@@ -299,8 +298,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     def _warn_of_interrupt(self) -> None:
         warn(
-            f"Training was interrupted in epoch {self.n_epochs_ + 1}: this {type(self).__name__} has "
-            "the weights that it came to, and can be used.",
+            f"Training was interrupted in epoch {self.n_epochs_ + 1}: this {type(self).__name__} "
+            "has the weights learned so far, and can be used.",
             ConvergenceWarning,
         )
 
@@ -314,7 +313,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         estimator: Self,
         interrupts: list[KeyboardInterrupt],
     ) -> Trained:
-        """Train this copy of an estimator; one that ends training is added to `interrupts`."""
+        """Train this copy of an estimator; if an interrupt ends it, add that to `interrupts`."""
         join_processes(check_device(self.device))
         problem = whole = problem.grouped(call.groups)
         held_out = self._given_held_out(problem, *call.held_out)
@@ -336,7 +335,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             self._start_training(problem)
         batches = self._batches(problem)
         if not call.resumes:
-            with watched(Watch()):  # training itself warns of systems that are not solved
+            with watched(Watch()):  # training itself warns of unsolved systems
                 self._find_open(problem, batches, criterion)
         learner = self._learner(problem, criterion)
         loop = self._loop(learner, batches, call, stopping, keeper)
@@ -352,7 +351,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             with watched(loop.watch):
                 learner.learn(loop)
         except KeyboardInterrupt as error:
-            if rank_and_size()[1] > 1:  # the others are at another step, or wait for this process
+            if rank_and_size()[1] > 1:  # the others may be at another step, or wait for this one
                 raise
             loop.keep()
             interrupts.append(error)
@@ -364,19 +363,19 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         return Trained(batches, held_out)
 
     def _start_training(self, problem: Problem) -> None:
-        """Set all fitted attributes before any training."""
+        """Set all fitted attributes before training."""
         self.history_, self.n_epochs_ = empty_history(self._figures), 0
         self._optimizer_state_ = {}
         self._initialize(problem)
 
     def _check_agreement(self, problems: list[Problem], call: FitCall) -> None:
-        """Raise if several processes that train together were given different things."""
+        """Raise if several processes that train together have different data or parameters."""
         if rank_and_size()[1] > 1:
             data = data_identity(problems, {}, whole=False)
             check_agreement(outline(self, 1 if call.is_partial else self.max_epochs) | data)
 
     def _keeper(self, problems: list[Problem], call: FitCall) -> Keeper | None:
-        """Return what writes checkpoints, and has read the one that there may be."""
+        """Return the keeper of checkpoints, which has read an existing one."""
         if self.checkpoint is None or call.is_partial:
             return None
         chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.resumes else {}
@@ -385,7 +384,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         )
 
     def _common_seed(self, keeper: Keeper | None, call: FitCall) -> int:
-        """Return the seed: of the checkpoint, of earlier training, or a new one."""
+        """Return the seed: that of the checkpoint or of earlier training, or a new one."""
         new = self._seed_ if call.resumes else integer_seed(self.random_state)
         seed = told_by_first(lambda: new)
         if keeper is not None:
@@ -393,20 +392,20 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         return seed
 
     def _checked_training(self, problem: Problem) -> Criterion:
-        """Return the criterion; what only training needs is checked before long work."""
+        """Return the criterion; check the parameters of training before any long work."""
         chosen = as_optimizer(self.optimizer)
         chosen.build([{"params": [torch.zeros(1)], "lr": 0.0}])
         as_learning_rate(chosen.schedule)._validate_params()
         return as_loss(self._training_loss()).build(problem.geometry.data_range)
 
     def _resume(self) -> None:
-        """Check that training can be resumed with the parameters as they are."""
+        """Check that training can be resumed with the current parameters."""
 
     def _find_open(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
-        """Find, from the first images, what open parameters stand for."""
+        """Choose the values of open parameters on the first images."""
 
     def _report(self, training: Trained) -> None:
-        """Tell, after `fit`, how well it went."""
+        """Report the result at the end of `fit`."""
 
     def _batches(self, problem: Problem) -> Batches:
         """Return the batches that training iterates over."""
@@ -427,7 +426,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         stopping: EarlyStopping | None,
         keeper: Keeper | None,
     ) -> TrainingLoop:
-        """Return the loop, with the optimiser as earlier training left it."""
+        """Return the loop, with the optimiser state of earlier training."""
         chosen = as_optimizer(self.optimizer)
         optimizer = chosen.build(learner.groups)
         if self._optimizer_state_.get("of") == type(optimizer).__name__:
@@ -455,14 +454,14 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         )
 
     def _n_epochs(self, n_images: int) -> int:
-        """Return how often `fit` sees each image, or patch, of `n_images`."""
+        """Return the number of epochs of `fit` for `n_images` images or patches."""
         if self.max_epochs is not None:
             return self.max_epochs
         n_steps, n_epochs = self._enough
         return max(n_epochs, -(-n_steps // -(-n_images // self.batch_size)))
 
     def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> Self:
-        """Set the fitted attributes that training changes, as the loop has them now."""
+        """Set the fitted attributes that training changes from the current state of the loop."""
         best = {} if loop.best_weights is None else loop.best_weights.weights
         figures = empty_history(self._figures, validated=loop.validate is not None)
         self.weights_ = best or to_numpy(learner.weights)
@@ -481,7 +480,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     # ------------------------------------------------------------------ validation
 
     def _given_held_out(self, problem: Problem, X_val: Any, y_val: Any) -> list[Problem]:
-        """Return the validation images that `fit` was given, checked."""
+        """Return the validation images given to `fit`, checked."""
         if X_val is None:
             if y_val is not None:
                 raise ValueError("y_val was given without the measurements X_val.")
@@ -494,19 +493,19 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             )
             reader.look_at(held_out, self.noise)
         except ValueError as error:
-            error.add_note("This is about X_val and y_val.")
+            error.add_note("This error concerns X_val and y_val.")
             raise
         return [held_out]
 
     def _validation(self, learner: Learner, held_out: list[Problem]) -> Callable[[], float] | None:
-        """Return what gives the mean PSNR of held-out images."""
+        """Return a function that computes the mean PSNR of held-out images."""
         if not held_out:
             return None
 
         def validate() -> float:
             pairs = (pair for part in held_out for pair in self._held_out_pairs(learner, part))
             width = held_out[0].geometry.data_range
-            with watched(Watch()):  # the loop is to know of training steps only
+            with watched(Watch()):  # the loop counts systems of training steps only
                 return mean_over_batches(psnr, known_pixels(pairs), width)
 
         return validate
@@ -514,5 +513,5 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _held_out_pairs(
         self, learner: Learner, part: Problem
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield held-out images, and what the weights as they are make of their measurements."""
+        """Yield held-out images, and their restorations by the current weights."""
         return self._restored(part, self.noise, VALIDATION_SEED, learner.restore)

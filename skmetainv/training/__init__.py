@@ -1,4 +1,4 @@
-"""The one loop that everything learnable shares."""
+"""The training loop shared by everything that learns, with its optimisers, batches, checkpoints."""
 
 from skmetainv.training.batches import (
     Batches,

@@ -16,27 +16,27 @@ from skmetainv.training.processes import own_share
 #: Clean images ``x`` and their measurements ``y``.
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
-# Images are shifted by up to one part in so many.
+# Images are shifted by up to 1 / _LARGEST_SHIFT of their height and width.
 _LARGEST_SHIFT = 12
-# In an epoch about so many images are shifted, but at most half of them.
+# About this number of images are shifted in an epoch, but at most half of them.
 _N_SHIFTED = 100
 
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of an epoch: every image once, in an order of the epoch's own.
+    """The batches of each epoch: every image once, in a new random order.
 
     Parameters
     ----------
     n_images : int
         Number of images.
     batch_size : int
-        Images in a batch, of all processes together; the last of an epoch may have fewer.
+        Number of images in a batch, over all processes; the last batch may have fewer.
     seed : int
         Seed of the order.
     read : callable
-        ``read(indices, epoch)`` gives a batch, clean images and measurements for instance, of
-        increasing indices.
+        ``read(indices, epoch)`` returns a batch, for instance of clean images and measurements;
+        the indices increase.
     """
 
     n_images: int
@@ -48,9 +48,9 @@ class Batches:
         return -(-self.n_images // self.batch_size)
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Any]:
-        """Yield the batches of one epoch, from the `first` on.
+        """Yield the batches of one epoch, starting at batch number `first`.
 
-        Among several processes, each has its share of every batch, None where there is none.
+        With several processes, each yields its share of every batch, or None if the share is empty.
         """
         order = order_generator(self.seed, epoch).permutation(self.n_images)
         for start in range(first * self.batch_size, self.n_images, self.batch_size):
@@ -59,20 +59,20 @@ class Batches:
 
 
 def augmented(x: torch.Tensor, generator: np.random.Generator, n_images: int) -> torch.Tensor:
-    """Return an image mirrored left to right, or not, and perhaps shifted by a few pixels.
+    """Return an image, randomly mirrored left to right and randomly shifted by a few pixels.
 
-    Few images are learned by heart unless they are shifted. But an image's place tells where its
-    parts are, and of many images most should keep it.
+    Shifts prevent overfitting to a few images. But the position of pixels is information, too: if
+    there are many images, most stay in place.
 
     Parameters
     ----------
     x : tensor of shape (channels, height, width)
         The image.
     generator : numpy.random.Generator
-        Draws whether it is mirrored, whether it is shifted, and the shifts, by up to a twelfth of
-        height and width. Pixels that come in repeat those of the border.
+        Draws whether to mirror, whether to shift, and the shifts, of up to a twelfth of the height
+        and width. New pixels repeat those of the border.
     n_images : int
-        Number of images in an epoch, of which about 100 are shifted, at most half.
+        Number of images in an epoch. About 100 of them, but at most half, are shifted.
     """
     if generator.random() < 0.5:
         x = x.flip(-1)
@@ -88,7 +88,7 @@ def augmented(x: torch.Tensor, generator: np.random.Generator, n_images: int) ->
 
 @dataclass(frozen=True)
 class SimulatedPairs:
-    """Clean images with measurements simulated anew in every epoch.
+    """Clean images, with measurements that are simulated anew in every epoch.
 
     Parameters
     ----------
@@ -99,9 +99,9 @@ class SimulatedPairs:
     noise : callable
         Adds the noise.
     seed : int
-        The draws of image i depend on the seed, the epoch and i alone.
+        The draws of image i depend only on the seed, the epoch and i.
     augment : bool, default=False
-        Change the clean images in every epoch, see `augmented`.
+        Augment the clean images in every epoch, see `augmented`.
     """
 
     images: ArraySource
@@ -128,14 +128,14 @@ class SimulatedPairs:
 
 @dataclass(frozen=True)
 class WithStarts:
-    """Pairs with a start for each measurement beside them.
+    """Pairs with a start for each measurement.
 
     Parameters
     ----------
     read : callable
-        Gives the pairs.
+        Returns the pairs.
     starts : callable
-        ``starts(y, indices)`` restores the starts of the measurements of some images.
+        ``starts(y, indices)`` restores starts from measurements.
     """
 
     read: Callable[[np.ndarray, int], Pair]
@@ -151,7 +151,7 @@ class WithStarts:
 
 @dataclass(frozen=True)
 class MeasuredPairs:
-    """Clean images with measurements that were taken of them.
+    """Clean images with real measurements of them.
 
     Parameters
     ----------

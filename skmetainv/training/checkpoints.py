@@ -1,4 +1,4 @@
-"""Checkpoints: where training stood, in one file that can be gone on from."""
+"""Checkpoints: the state of training in one file, from which `fit` can resume."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _FORMAT = 2
 
 
 class Checkpoint(ParameterObject):
-    """Where, and how often, training writes what it would need to go on.
+    """The file and the intervals at which training saves its state.
 
     Parameters
     ----------
     path : path-like
-        The file; a later `fit` with the same parameters and data goes on from it. It is replaced
-        in one step: whenever training is killed, the file is whole.
+        The file. A later `fit` with the same parameters and data resumes from it. It is replaced
+        atomically: if training is killed, the file is intact.
     minutes : float, default=10.0
-        Write after so many minutes, in the midst of an epoch too. None does not.
+        Write every `minutes` minutes, also within an epoch. If None, time triggers no write.
     epochs : int, default=None
-        Write after so many epochs. None does not.
+        Write every `epochs` epochs. If None, epochs trigger no write.
 
     Notes
     -----
-    A file of safetensors, with a JSON record and a checksum in its header. It is written once more
-    when training is over; `fit` then gives its result without training. Candidates of a search
-    would share the file, and refuse it: give `checkpoint` to single fits. If several processes
-    train together, the first one reads and writes it, so that only its machine needs the file.
-    Functions are the same parameters if their source is the same, comments aside. A denoiser that
-    is fitted with the estimator around its solver is not in the file, and is fitted anew: give it a
-    `checkpoint` of its own, or fit it before.
+    The file is in safetensors format, with a JSON record and a checksum in its header. It is also
+    written at the end of training; `fit` then returns that result without training again. The
+    candidates of a search would share the file, and raise an error: use `checkpoint` for single
+    fits only. If several processes train together, only the first one reads and writes the file, so
+    only its machine needs it. Functions count as the same parameter if their source is the same,
+    apart from comments. A denoiser that is fitted as part of an estimator's solver is not in the
+    file, and is fitted again on resuming: give it its own `checkpoint`, or fit it beforehand.
 
     Examples
     --------
@@ -61,66 +61,66 @@ class Checkpoint(ParameterObject):
     }
 
     def build(self, identity: Mapping[str, Any]) -> Keeper:
-        """Return what reads and writes the file.
+        """Return the object that reads and writes the file.
 
         Parameters
         ----------
         identity : mapping of str to {"text": str, "identity": str}
-            What training depends on: how messages name it, and what tells it from others.
+            The parameters and data of training: their names in messages, and texts to compare them.
 
         Raises
         ------
         ValueError
-            If there is a file, and it is damaged or of another training.
+            If the file exists, and is damaged or from a different training run.
         """
         self._validate_params()
         path = Path(self.path)
         if not path.parent.is_dir() or path.is_dir():
             raise ValueError(
-                f"The 'checkpoint' parameter must be a file in a folder that exists. Got "
+                f"The 'checkpoint' parameter must be a file in an existing folder. Got "
                 f"{str(path)!r} instead."
             )
         return Keeper(path, self.minutes, self.epochs, dict(identity))
 
 
-#: What a parameter that takes a checkpoint accepts.
+#: The constraints of a parameter for a checkpoint.
 CHECKPOINT_CONSTRAINTS = [str, PathLike, Checkpoint, None]
 
 
 def as_checkpoint(checkpoint: str | PathLike[str] | Checkpoint) -> Checkpoint:
-    """Return the checkpoint that a path is shorthand for; a `Checkpoint` is returned as it is."""
+    """Return the checkpoint for a path; return a `Checkpoint` as it is."""
     return checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
 
 
 class TrainingState(NamedTuple):
-    """Where training stands."""
+    """The state of training."""
 
     arrays: dict[str, dict[str, np.ndarray]]
-    """Arrays by kind and name."""
+    """Arrays, by kind and name."""
     record: dict[str, Any]
-    """All the rest, what JSON can hold."""
+    """Everything else, as JSON."""
 
 
 class Keeper:
-    """The file of one training.
+    """Reads and writes the checkpoint file of one training run.
 
     Parameters
     ----------
     path : Path
         The file.
     minutes : float or None
-        After how many minutes a state is due.
+        Interval in minutes, see `Checkpoint`.
     epochs : int or None
-        After how many epochs a state is due.
+        Interval in epochs, see `Checkpoint`.
     identity : dict of str to object
-        What training depends on.
+        The parameters and data of training, see `Checkpoint.build`.
 
     Attributes
     ----------
     found : TrainingState or None
-        The state to go on from.
+        The state from which to resume.
     seed : int or None
-        Its seed.
+        The seed of training.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class Keeper:
         self._written = time.monotonic()
 
     def is_due(self, n_epochs: int | None = None) -> bool:
-        """Return whether it is time to write, in an epoch or after `n_epochs` of them."""
+        """Return whether to write now: within an epoch, or at the end of epoch `n_epochs`."""
         if n_epochs is not None:
             return self.epochs is not None and n_epochs % self.epochs == 0
         return self.minutes is not None and time.monotonic() - self._written >= 60 * self.minutes
@@ -154,14 +154,14 @@ class Keeper:
         try:
             arrays, record = read(self.path)
         except DamagedFileError as error:
-            raise ValueError(f"The checkpoint cannot be gone on from: {error}") from error
+            raise ValueError(f"Training cannot resume from the checkpoint: {error}") from error
         if record.pop("format", None) != _FORMAT:
-            raise ValueError(f"The checkpoint {self.path} is of another version of skmetainv.")
+            raise ValueError(f"The checkpoint {self.path} is from another version of skmetainv.")
         differences = _differences(record.pop("identity"), self.identity)
         if differences:
             raise ValueError(
-                f"The checkpoint {self.path} is of another training: {'; '.join(differences)}. "
-                "Remove the file, or give another path, to begin anew."
+                f"The checkpoint {self.path} is from a different training run: "
+                f"{'; '.join(differences)}. Remove the file, or use another path, to start anew."
             )
         self.seed = record.pop("seed")
         kinds: dict[str, dict[str, np.ndarray]] = {
@@ -174,7 +174,7 @@ class Keeper:
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what two trainings differ in, in words."""
+    """Describe the differences between two training runs."""
     told = []
     for name in {**before, **now}:
         both = [part.get(name, {"text": "nothing", "identity": ""}) for part in (before, now)]

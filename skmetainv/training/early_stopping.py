@@ -1,4 +1,4 @@
-"""When to stop by a validation score, and the weights that had the best."""
+"""Early stopping by a validation score, with the best weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from skmetainv.arrays import to_numpy
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
 
-# "auto" stops early from this number of images on. Of fewer all are used for training.
+# The least number of images for "auto" to stop early. With fewer, all are used for training.
 _ENOUGH_TO_HOLD_OUT = 1000
 
 
@@ -23,11 +23,11 @@ class EarlyStopping(ParameterObject):
     Parameters
     ----------
     patience : int, default=10
-        Number of epochs in a row without a better PSNR after which training stops.
+        Number of consecutive epochs without a better PSNR after which training stops.
     min_delta : float, default=0.0
-        Rise of the PSNR, in decibels, that counts as better.
+        Increase of the PSNR, in decibels, that counts as better.
     validation_fraction : float, default=0.1
-        Share of the images, drawn at random, that `fit` holds out if it is given no `X_val`.
+        Share of the images, drawn at random, that `fit` holds out if `X_val` is not given.
 
     Examples
     --------
@@ -48,18 +48,18 @@ class EarlyStopping(ParameterObject):
     }
 
     def build(self) -> BestWeights:
-        """Return what watches the score of a training."""
+        """Return the object that tracks the score during training."""
         return BestWeights(self.patience, self.min_delta)
 
 
-#: What a parameter that says when to stop accepts.
+#: The constraints of the `early_stopping` parameter.
 EARLY_STOPPING_CONSTRAINTS = ["boolean", StrOptions({"auto"}), EarlyStopping]
 
 
 def as_early_stopping(
     stopping: bool | str | EarlyStopping, n_images: int, n_groups: int
 ) -> EarlyStopping | None:
-    """Return when training on images of some groups stops early; None if it does not."""
+    """Return the early stopping for this number of images and groups; None means none."""
     if isinstance(stopping, EarlyStopping):
         stopping._validate_params()
         return stopping
@@ -68,14 +68,14 @@ def as_early_stopping(
 
 
 class BestWeights:
-    """The weights of the best epoch so far, and whether to wait for a better one.
+    """The weights of the best epoch so far, and the decision when to stop.
 
     Parameters
     ----------
     patience : int
-        Number of epochs in a row without a better score after which training stops.
+        Number of consecutive epochs without a better score after which training stops.
     min_delta : float
-        Rise of the score that counts as better.
+        Increase of the score that counts as better.
     """
 
     def __init__(self, patience: int, min_delta: float):
@@ -84,9 +84,9 @@ class BestWeights:
         self._best, self._to_beat, self._waited = -np.inf, -np.inf, 0
 
     def is_over(self, score: float, weights: Mapping[str, torch.Tensor]) -> bool:
-        """Take note of an epoch's score and weights; return whether to stop."""
+        """Record an epoch's score and weights, and return whether to stop."""
         if score > self._best or not self.weights:
-            # in this order NaN is not the larger
+            # max in this order ignores NaN
             self._best, self.weights = max(self._best, score), to_numpy(weights)
         if score > self._to_beat + self.min_delta:
             self._to_beat, self._waited = score, 0
@@ -95,10 +95,10 @@ class BestWeights:
         return self._waited >= self.patience
 
     def state(self) -> tuple[Any, dict[str, np.ndarray]]:
-        """Return numbers and the best weights, from which `resume` continues."""
+        """Return the state for `resume`: numbers, and the best weights."""
         return [self._best, self._to_beat, self._waited], self.weights
 
     def resume(self, numbers: Any, best_weights: dict[str, np.ndarray]) -> None:
-        """Continue from what `state` gave."""
+        """Restore what `state` returned."""
         self._best, self._to_beat, self._waited = numbers
         self.weights = best_weights

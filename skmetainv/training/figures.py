@@ -1,4 +1,4 @@
-"""What training tells of itself: sums over an epoch's images, a history of their means."""
+"""Training figures: sums over the images of an epoch, and the history of their means."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 
 from skmetainv.training.processes import rank_and_size, told_by_all
 
-#: Lists by what they tell, with one entry per epoch.
+#: Lists by the name of the figure, with one entry per epoch.
 History: TypeAlias = dict[str, list[Any]]
 
 _SHOWN = 4
 
 
 def empty_history(names: Iterable[str], *, validated: bool = False) -> History:
-    """Return a history of no epoch yet, with an empty list for each figure.
+    """Return a history without epochs: an empty list for each figure.
 
     Parameters
     ----------
     names : iterable of str
-        What `descend` of the loop is given.
+        The names of the figures that are passed to `TrainingLoop.descend`.
     validated : bool, default=False
         Whether there is a validation PSNR.
 
@@ -35,18 +35,18 @@ def empty_history(names: Iterable[str], *, validated: bool = False) -> History:
 
 
 class Figures:
-    """The figures of the epoch so far, as sums over its images.
+    """The figures of the current epoch, as sums over its images so far.
 
-    Among several processes, each has the sums over its own images.
+    With several processes, each holds the sums over its own images.
 
     Parameters
     ----------
     sums : mapping of str to ndarray, default=None
-        Sums so far, of all processes, where an epoch goes on.
+        Sums over all processes, if an epoch is resumed.
     n_images : int, default=0
-        Over how many images of all processes.
+        Number of images in these sums.
     seconds : float, default=0.0
-        The time it took.
+        Time spent on these images.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class Figures:
         self.n_images, self.seconds = n_images, seconds
 
     def add(self, values: Mapping[str, np.ndarray], n_images: int) -> None:
-        """Add figures of this process's images, one row each, out of `n_images` of all."""
+        """Add figures of this process, one row per image, of a batch of `n_images` in total."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.sum(axis=0, dtype=float)
         self.n_images += n_images
 
     def sums(self) -> dict[str, np.ndarray]:
-        """Return the sums so far, over the images of all processes, who all must ask."""
+        """Return the sums over the images of all processes; all of them must call this."""
         total: dict[str, Any] = {}
         for sums in told_by_all(self._sums):
             for name, own in sums.items():
@@ -73,7 +73,7 @@ class Figures:
         return {name: np.asarray(value) for name, value in total.items()}
 
     def end_epoch(self, history: History, psnr: float | None, learning_rate: float) -> None:
-        """Write the means over the images of all processes into a history."""
+        """Append the means over the images of all processes to a history."""
         for name, total in self.sums().items():
             history.setdefault(name, []).append((total / self.n_images).tolist())
         if psnr is not None:
@@ -83,7 +83,7 @@ class Figures:
 
 
 def continued(before: History, after: History) -> History:
-    """Return a history and what came after it; NaN where only one of them has a figure."""
+    """Concatenate two histories, with NaN for figures that only one of them has."""
     n_before, n_after = len(before.get("seconds", [])), len(after.get("seconds", []))
     return {
         name: before.get(name, [np.nan] * n_before) + after.get(name, [np.nan] * n_after)
@@ -92,7 +92,7 @@ def continued(before: History, after: History) -> History:
 
 
 def as_text(history: History) -> dict[str, str]:
-    """Return the last epoch's figures, short."""
+    """Return the figures of the last epoch as short texts."""
     last = {name: np.ravel(values[-1]) for name, values in history.items()}
     return {
         name: " ".join(f"{v:.{_SHOWN}g}" for v in values)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions of how much of training is done."""
+"""Learning-rate schedules, as functions of the completed share of training."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from skmetainv.parameters import Interval, ParameterObject, StrOptions
 
 
 class LearningRate(ParameterObject):
-    """What the learning rates are multiplied by, in the course of training.
+    """A factor by which the learning rates are multiplied in the course of training.
 
-    A subclass writes `after_warmup`.
+    A subclass implements `after_warmup`.
 
     Parameters
     ----------
     warmup : float, default=0.0
-        Share of training in which the rates grow from 0 in equal steps.
+        Share of training, at its start, over which the factor grows linearly from 0.
 
     Examples
     --------
@@ -36,18 +36,18 @@ class LearningRate(ParameterObject):
     _parameter_constraints = {"warmup": [Interval(Real, 0, 1, closed="left")]}
 
     def factor(self, done: float) -> float:
-        """Return the factor where the share `done` of training, in [0, 1], is over."""
+        """Return the factor after the share `done` of training, in [0, 1]."""
         if done < self.warmup:
             return done / self.warmup
         return self.after_warmup((min(done, 1.0) - self.warmup) / (1 - self.warmup))
 
     def after_warmup(self, done: float) -> float:
-        """Return the factor where the share `done` of what follows the warm-up is over."""
+        """Return the factor after the share `done`, in [0, 1], of training after the warm-up."""
         raise NotImplementedError(f"{type(self).__name__} does not define after_warmup.")
 
 
 class Constant(LearningRate):
-    """The learning rates as they are given."""
+    """Constant learning rates, after the warm-up."""
 
     def after_warmup(self, done: float) -> float:
         """Return 1."""
@@ -55,7 +55,7 @@ class Constant(LearningRate):
 
 
 class Cosine(LearningRate):
-    """Half a cosine, from the learning rates as they are given down to a share of them.
+    """Cosine annealing from the given learning rates down to a share of them.
 
     Parameters
     ----------
@@ -76,13 +76,13 @@ class Cosine(LearningRate):
     }
 
     def after_warmup(self, done: float) -> float:
-        """Return the cosine."""
+        """Return the factor of cosine annealing."""
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 
 _SHORTHANDS: dict[str, type[LearningRate]] = {"constant": Constant, "cosine": Cosine}
 
-#: What a parameter that takes a schedule accepts.
+#: The constraints of a parameter for a schedule.
 LEARNING_RATE_CONSTRAINTS = [
     StrOptions(_SHORTHANDS, {"none": "constant", "cos": "cosine", "cosine_annealing": "cosine"}),
     LearningRate,
@@ -90,5 +90,5 @@ LEARNING_RATE_CONSTRAINTS = [
 
 
 def as_learning_rate(schedule: str | LearningRate) -> LearningRate:
-    """Return the schedule that a string is shorthand for; a `LearningRate` is returned as it is."""
+    """Return the schedule with a name; return a `LearningRate` as it is."""
     return _SHORTHANDS[schedule]() if isinstance(schedule, str) else schedule

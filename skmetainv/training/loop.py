@@ -1,4 +1,4 @@
-"""The one loop for everything that learns: batches, an optimiser, a history, progress."""
+"""The training loop for everything that learns: batches, an optimiser, a history, progress."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from skmetainv.training.progress import Progress
 
 
 class Observer(Protocol):
-    """What is told of epochs."""
+    """An object that is notified of epochs."""
 
     def begin(self) -> None:
-        """Take note that an epoch begins."""
+        """Handle the start of an epoch."""
 
     def end(self) -> bool:
-        """Take note that it is over; return whether to stop."""
+        """Handle the end of an epoch; return whether to stop."""
 
 
 class TrainingLoop:
-    """Iterate over batches; the body adds up gradients, `descend` makes the step.
+    """Iterate over batches: the body of the loop adds gradients, `descend` makes the step.
 
     ::
 
@@ -48,53 +48,53 @@ class TrainingLoop:
             loss.sum().backward()
             loop.descend(outer_loss=loss)
 
-    The body's gradients are sums over its images; `descend` divides them by the number of images
-    of the batch, in all processes, so that the optimiser steps by the gradient of the mean.
+    The body's gradients are sums over its images. `descend` divides them by the number of images
+    in the batch, over all processes, so that the optimiser uses the gradient of the mean.
 
-    A step is skipped if its loss, or its gradient squared, is not finite (Adam's average of squares
-    would never recover), or if `watch` was told in it of linear systems that were not solved. If
-    all steps of an epoch are skipped, training ends. When the loop ends, a `ConvergenceWarning`
-    counts the skipped steps.
+    A step is skipped if its loss or its squared gradient is not finite (Adam's average of squares
+    would never recover), or if `watch` counted unsolved linear systems in it. If all steps of an
+    epoch are skipped, training ends. At the end of the loop, a `ConvergenceWarning` reports the
+    number of skipped steps.
 
     Parameters
     ----------
     batches : Batches
-        What to learn from.
+        The training data.
     optimizer : torch.optim.Optimizer
-        What `descend` steps.
+        The optimiser whose steps `descend` makes.
     weights : mapping of str to tensor
-        All that is learned, by name: what checkpoints and early stopping keep.
+        All learned weights, by name. Checkpoints and early stopping save them.
     max_epochs : int
-        How often to see every image.
+        Number of epochs.
     first_epoch : int, default=0
-        Epochs seen before, when training goes on.
+        Number of epochs before this loop, if training is resumed.
     learning_rate : LearningRate, default=None
         The schedule; None is `Constant`.
     schedule : range, default=None
-        The epochs that the schedule is laid over; None are those of this loop.
+        The epochs that the schedule spans; None is the epochs of this loop.
     max_grad_norm : float, default=None
-        Scale gradients down to this norm, of all weights together, where it is larger.
+        Clip the norm of the gradient, of all weights together, to this value. None does not clip.
     validate : callable, default=None
-        Gives the validation PSNR, after every epoch.
+        Returns the validation PSNR; called after every epoch.
     best_weights : BestWeights, default=None
-        Keeps the best weights by it, and says when to stop.
+        Keeps the weights with the best validation PSNR, and decides when to stop.
     keeper : Keeper, default=None
-        Writes checkpoints, and has the one to go on from.
+        Writes checkpoints, and holds the state from which to resume.
     observer : Observer, default=None
-        Told of every epoch.
+        Notified of every epoch.
     show_progress : bool, default=False
-        Show how far training is, see `Progress`.
+        Show progress, see `Progress`.
 
     Attributes
     ----------
     history : dict of str to list
-        For each epoch: the mean over images of what `descend` was given, ``validation_psnr``
-        where there is one, ``learning_rate`` (of the first weights, at the end), and ``seconds``.
+        For each epoch: the means over images of the figures passed to `descend`,
+        ``validation_psnr`` if there is validation, ``learning_rate`` (of the first group, at the
+        end of the epoch), and ``seconds``.
     epoch : int
-        Number of epochs finished, those before this loop included.
+        Number of finished epochs, including those before this loop.
     watch : Watch
-        Takes note of linear systems that the body solves, see
-        `skmetainv.operators.maps.verdicts.watched`.
+        Counts unsolved linear systems in the body, see `skmetainv.operators.maps.verdicts.watched`.
     """
 
     def __init__(
@@ -155,12 +155,12 @@ class TrainingLoop:
         self._warn_of_skipped_steps()
 
     def _one_epoch(self, progress: Progress) -> Iterator[Any]:
-        """Yield what is left of the epoch's batches."""
+        """Yield the remaining batches of the epoch."""
         began = time.perf_counter() - self._figures.seconds
         for batch in self.batches.epoch(self.epoch, self._step):
             self._set_learning_rates(self._step)
             self.optimizer.zero_grad()
-            if batch is None:  # other processes have all images of this batch
+            if batch is None:  # all images of this batch belong to other processes
                 self.descend()
             else:
                 yield batch
@@ -172,12 +172,12 @@ class TrainingLoop:
                 self.keeper.write(self._state())
 
     def descend(self, **figures: torch.Tensor) -> None:
-        """Make the optimiser's step, and note figures for the history.
+        """Make the optimiser's step, and record figures for the history.
 
         Parameters
         ----------
         **figures : tensor of shape (batch,) or (batch, k)
-            Losses of each image; where one is not finite the step is skipped.
+            Losses of each image. If one is not finite, the step is skipped.
         """
         self._consistent = False
         values = {name: figure.detach().cpu().numpy() for name, figure in figures.items()}
@@ -198,9 +198,9 @@ class TrainingLoop:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def _average_gradients(self, n_images: int, finite: bool) -> int:
-        """Divide gradients by the images of all processes, whose number is returned.
+        """Average gradients over the images of all processes, and return their number.
 
-        It is 0 if not all is finite.
+        If a loss or gradient is not finite, or `finite` is False, return 0.
         """
         parameters = self._parameters()
         n_all = n_images
@@ -236,7 +236,7 @@ class TrainingLoop:
         psnr = None
         if self.validate is not None:
             own = self.validate()
-            psnr = told_by_first(lambda: own)  # those of GPUs may differ by rounding
+            psnr = told_by_first(lambda: own)  # GPUs may differ by rounding
         self._consistent = False
         self._figures.end_epoch(self.history, psnr, self.optimizer.param_groups[0]["lr"])
         self._figures = Figures()
@@ -250,20 +250,20 @@ class TrainingLoop:
         if self.keeper is not None and self.keeper.is_due(self.n_epochs):
             self.keeper.write(self._state())
 
-    # ------------------------------------------------------------------ going on
+    # ------------------------------------------------------------------ saving and resuming
 
     def keep(self) -> None:
-        """Write a checkpoint after an interrupt, unless that came in the midst of a step."""
+        """Write a checkpoint after an interrupt, unless it came in the middle of a step."""
         if self.keeper is not None and self._consistent:
             self.keeper.write(self._state())
 
     def close(self) -> None:
-        """End the progress bar, whatever ended the loop."""
+        """Close the progress bar, however the loop ended."""
         if self._progress is not None:
             self._progress.close()
 
     def _state(self) -> TrainingState:
-        """Return all that decides how training goes on from here."""
+        """Return the complete state of training."""
         stopping = (None, {}) if self.best_weights is None else self.best_weights.state()
         return TrainingState(
             {
@@ -298,7 +298,7 @@ class TrainingLoop:
         self._n_skipped, self._stopped = record["n_skipped"], record["stopped"]
         self._n_unsolved = record["n_unsolved"]
         self.history = record["history"]
-        if self._step:  # the epoch may have no further
+        if self._step:  # no step may be left in the epoch to set them
             self._set_learning_rates(self._step - 1)
 
     def _warn_of_skipped_steps(self) -> None:
@@ -318,7 +318,7 @@ class TrainingLoop:
                 f"{self._n_unsolved} step(s) of training had linear systems that could not be "
                 "solved and were skipped."
             )
-            if self.watch.n_unsolved:  # none of those before a checkpoint
+            if self.watch.n_unsolved:  # does not count systems before a checkpoint
                 yield self.watch.describe()
         if not self._stopped and self.n_epochs < len(self.epochs):
             yield "All steps of the last epoch were skipped: training stopped."

@@ -1,4 +1,4 @@
-"""Optimisers: parameter objects whose `build` gives torch's, and their state as arrays."""
+"""Optimisers: parameter objects that build torch's optimisers, and their state as arrays."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ _SHARE = Interval(Real, 0, 1, closed="left")
 
 
 class Optimizer(ParameterObject):
-    """A rule by which gradients change weights: hyper-parameters; a subclass writes `build`.
+    """The hyper-parameters of an optimiser; a subclass implements `build`.
 
-    The learning rate is the estimator's, so that it can be searched by its own name.
+    The learning rate is a parameter of the estimator, so that searches can name it directly.
 
     Parameters
     ----------
     schedule : {"constant", "cosine"} or LearningRate, default="cosine"
-        How learning rates change during `fit`: they are multiplied by this schedule.
+        Schedule by which the learning rates are multiplied during `fit`.
     max_grad_norm : float, default=1.0
-        Largest norm of the gradient of all weights together: a larger one is scaled down to it.
-        Gradients of losses, which are in units of the data range, exceed 1 in the first steps at
-        most. None sets no limit.
+        Norm to which the gradient of all weights together is clipped. Losses are in units of the
+        data range, so that gradients exceed 1 in the first steps at most. None does not clip.
 
     Examples
     --------
@@ -55,28 +54,28 @@ class Optimizer(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return our name of an optimiser of torch, see `ParameterObject`."""
+        """Return the name in this library of an optimiser of torch, see `ParameterObject`."""
         name = (value if isinstance(value, type) else type(value)).__name__.lower()
         return repr(name) if name in _SHORTHANDS else None
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Return torch's optimiser.
+        """Return the torch optimiser.
 
         Parameters
         ----------
         groups : list of dict
-            Weights, ``params``, and their learning rate, ``lr``.
+            Parameter groups: weights, ``params``, and their learning rate, ``lr``.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
 
 class Adam(Optimizer):
-    """Steps by running averages of the gradient and of its square.
+    """Adam: steps by running averages of the gradient and of its square.
 
     Parameters
     ----------
     beta_1, beta_2 : float, default=0.9, 0.999
-        What the averages keep of themselves in every step, in [0, 1).
+        Decay rates of the averages of the gradient and of its square, in [0, 1).
 
     References
     ----------
@@ -100,12 +99,12 @@ class Adam(Optimizer):
 
 
 class AdamW(Optimizer):
-    """Adam with weight decay that is no part of the gradient.
+    """Adam with decoupled weight decay.
 
     Parameters
     ----------
     weight_decay : float, default=0.01
-        In every step weights lose this share of themselves times the learning rate.
+        In every step, weights shrink by this share times the learning rate.
     beta_1, beta_2 : float, default=0.9, 0.999
         See `Adam`.
 
@@ -134,17 +133,16 @@ class AdamW(Optimizer):
 
 
 class SGD(Optimizer):
-    """Steps against the gradient of a batch.
+    """Stochastic gradient descent.
 
-    ``SGD(schedule="constant", max_grad_norm=None)`` is line 13 of the paper's Algorithm 2 to the
-    letter.
+    ``SGD(schedule="constant", max_grad_norm=None)`` is exactly line 13 of the paper's Algorithm 2.
 
     Parameters
     ----------
     momentum : float, default=0.0
-        What the direction keeps of itself in every step, in [0, 1).
+        Momentum, in [0, 1).
     nesterov : bool, default=False
-        Look ahead along the momentum, which must be positive.
+        Use Nesterov momentum; `momentum` must then be positive.
     """
 
     momentum: float = 0.0
@@ -169,12 +167,12 @@ class SGD(Optimizer):
 
 _SHORTHANDS: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
-#: What a parameter that takes an optimiser accepts.
+#: The constraints of a parameter for an optimiser.
 OPTIMIZER_CONSTRAINTS = [StrOptions(_SHORTHANDS), Optimizer]
 
 
 def as_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Return the optimiser that a string is shorthand for; an `Optimizer` is returned as it is."""
+    """Return the optimiser with a name; return an `Optimizer` as it is."""
     return _SHORTHANDS[optimizer]() if isinstance(optimizer, str) else optimizer
 
 
@@ -184,12 +182,12 @@ def state_to_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
         f"{index}.{name}": torch.as_tensor(value).cpu().numpy().copy()
         for index, averages in optimizer.state_dict()["state"].items()
         for name, value in averages.items()
-        if value is not None  # SGD's momentum before its first step
+        if value is not None  # the momentum of SGD before its first step
     }
 
 
 def load_arrays(optimizer: torch.optim.Optimizer, arrays: Mapping[str, np.ndarray]) -> None:
-    """Take up the state that `state_to_arrays` gave, where it is of such an optimiser."""
+    """Load the state that `state_to_arrays` returned for an optimiser of the same class."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, array in arrays.items():
         index, _, name = key.partition(".")

@@ -1,4 +1,4 @@
-"""Batches of patches of images of any size, with noise: what denoisers learn from."""
+"""Batches of noisy patches, the training data of denoisers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,38 +14,39 @@ from skmetainv.randomness import training_generators
 
 
 class NoisyBatch(NamedTuple):
-    """A batch of clean patches, the same with noise, and its level."""
+    """A batch of clean patches, the noisy patches, and the noise level of each."""
 
     x: torch.Tensor
-    """Clean, shape ``(batch, channels, height, width)``."""
+    """Clean patches, shape ``(batch, channels, height, width)``."""
     y: torch.Tensor
-    """Noisy, of the same shape."""
+    """Noisy patches, of the same shape."""
     noise_level: torch.Tensor
-    """Standard deviations, shape ``(batch, 1, 1, 1)``."""
+    """Standard deviations of the noise, shape ``(batch, 1, 1, 1)``."""
 
 
 @dataclass(frozen=True)
 class NoisyPatches:
-    """Patches of images, drawn anew in every epoch, turned and mirrored, with noise.
+    """Random patches of images, rotated, mirrored and noisy, drawn anew in every epoch.
 
     Parameters
     ----------
     clean : sequence of ArraySource
         Clean images; the sources may have images of different sizes.
     noisy : sequence of ArraySource or None
-        The same images with noise as it was measured, whose level then counts as the middle of the
-        range; with None it is simulated.
+        The same images with measured noise. Its level is then taken as the middle of `noise_level`.
+        If None, noise is simulated.
     noise_level : (float, float)
-        Range from which the level of every patch is drawn, as likely one as the other.
+        Range from which the noise level of every patch is drawn uniformly.
     size : int
-        Rows and columns of a patch, at most those of the largest image; smaller images are
-        continued as in a mirror.
+        Height and width of a patch, limited to those of the largest image. Smaller images are
+        extended by reflection.
     per_image : int or None
-        Patches of an image in an epoch; None takes as many as cover its area.
+        Number of patches per image in an epoch; None is the number that covers its area.
     augment : bool
-        Turn and mirror patches at random, turn by right angles where they are square.
+        Rotate and mirror patches at random: by multiples of 90 degrees if they are square, else of
+        180 degrees.
     seed : int
-        The draws of patch i depend on the seed, the epoch and i alone.
+        The draws of patch i depend only on the seed, the epoch and i.
     """
 
     clean: Sequence[ArraySource]
@@ -87,14 +88,14 @@ class NoisyPatches:
 
     @cached_property
     def _ends(self) -> np.ndarray:
-        """How many patches the sources have, up to and with each."""
+        """The cumulative number of patches of the sources."""
         counts = zip(self.clean, self._per_image, strict=True)
         return np.cumsum([len(source) * per_image for source, per_image in counts])
 
     def _draw(
         self, index: int, generator: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a random patch of the clean image, and of the noisy one where there is one."""
+        """Return a random patch of a clean image, and the same patch of the noisy image, if any."""
         place = int(np.searchsorted(self._ends, index, side="right"))
         image = (index - (self._ends[place - 1] if place else 0)) // self._per_image[place]
         window = []
@@ -111,7 +112,7 @@ class NoisyPatches:
         return patches[0], patches[-1]
 
     def _filled_up(self, patch: torch.Tensor) -> torch.Tensor:
-        """Return a patch with all rows and columns, those it lacks mirrored."""
+        """Return a patch extended to full size by reflection."""
         for axis, side in zip((1, 2), self._sides, strict=True):
             n = patch.shape[axis]
             if n < side:

@@ -1,4 +1,4 @@
-"""Training in several processes: who takes which images, and what they tell one another.
+"""Training in several processes: their shares of images, and their communication.
 
 ``torchrun --nproc-per-node N script.py`` starts them; each then calls the same `fit`.
 """
@@ -19,17 +19,17 @@ T = TypeVar("T")
 
 
 def join_processes(device: torch.device) -> None:
-    """Meet the other processes that `torchrun` started; alone, do nothing.
+    """Join the other processes that `torchrun` started; a single process does nothing.
 
     Parameters
     ----------
     device : torch.device
-        Where this process computes: on GPUs they talk by NCCL, on CPUs by gloo.
+        The device of this process: GPUs communicate by NCCL, CPUs by gloo.
 
     Raises
     ------
     ValueError
-        If this is one of several workers of joblib, who would all speak for the same process.
+        If this is a joblib worker: several workers would share the rank of one process.
     """
     if not dist.is_available():
         return
@@ -42,11 +42,11 @@ def join_processes(device: torch.device) -> None:
         return
     if getattr(get_active_backend()[0], "nesting_level", 0):
         raise ValueError(
-            f"These are {n_processes} processes that train each estimator together: searches in "
-            "them take n_jobs=None. To train candidates side by side, start a single process."
+            f"{n_processes} processes train each estimator together: searches must have "
+            "n_jobs=None. To train candidates in parallel, start a single process."
         )
     if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)  # where NCCL takes its buffers
+        torch.cuda.set_device(device)  # NCCL allocates its buffers there
     if not joined:
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(_leave)
@@ -58,14 +58,14 @@ def _leave() -> None:
 
 
 def rank_and_size() -> tuple[int, int]:
-    """Return which process this is, and how many there are."""
+    """Return the rank of this process, and the number of processes."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
 
 
 def own_share(indices: np.ndarray) -> np.ndarray:
-    """Return those of a batch's images that this process takes."""
+    """Return the indices of a batch that belong to this process."""
     rank, size = rank_and_size()
     return indices[rank::size]
 
@@ -78,7 +78,7 @@ def sum_over_processes(numbers: torch.Tensor) -> torch.Tensor:
 
 
 def told_by_first(make: Callable[[], T]) -> T:
-    """Return what the first process makes; its error is raised in all."""
+    """Return in all processes what the first one computes; raise its error in all."""
     rank, size = rank_and_size()
     if size == 1:
         return make()
@@ -96,7 +96,7 @@ def told_by_first(make: Callable[[], T]) -> T:
 
 
 def told_by_all(message: T) -> list[T]:
-    """Return what every process says, in their order."""
+    """Return the messages of all processes, in the order of their ranks."""
     size = rank_and_size()[1]
     if size == 1:
         return [message]
@@ -106,7 +106,7 @@ def told_by_all(message: T) -> list[T]:
 
 
 def check_agreement(given: Mapping[str, Any]) -> None:
-    """Raise in all processes if one was given something else than the others, by name."""
+    """Raise an error in all processes if their values differ, with the names that do."""
     told = told_by_all(dict(given))
     differing = [
         name

@@ -1,4 +1,4 @@
-"""How far training is: a bar where somebody looks on, lines where a log is kept."""
+"""Progress of training: a bar in a terminal or notebook, lines in a log."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from skmetainv.training.figures import History, as_text
 
 
 class Progress:
-    """Shows how far training is, with the figures of its history.
+    """Shows the progress of training, with the figures of its history.
 
-    In a terminal and in a notebook it is tqdm's bar, drawn anew with every step. Elsewhere, in a
-    file for instance, it is one line per epoch.
+    In a terminal or a notebook, it is a tqdm bar, updated with every step. Elsewhere, in a file for
+    instance, it is one line per epoch.
 
     Parameters
     ----------
     n_steps : int
-        How many steps there are.
+        Total number of steps.
     n_done : int
-        How many of them were made before.
+        Number of steps that are already done.
     show : bool
         Whether to show anything.
     """
@@ -28,7 +28,7 @@ class Progress:
         self._writes = show and not drawn
 
     def begin_epoch(self, name: str) -> None:
-        """Begin an epoch, which is called by this name."""
+        """Start an epoch with this name."""
         self._name = name
         self._bar.set_description(name)
 
@@ -37,7 +37,7 @@ class Progress:
         self._bar.update()
 
     def end_epoch(self, history: History) -> None:
-        """End an epoch, whose figures are the last ones of a history."""
+        """End an epoch, and show the last figures of a history."""
         figures = as_text(history)
         self._bar.set_postfix(figures)
         if self._writes:
@@ -45,5 +45,5 @@ class Progress:
             write_line(f"{self._name}: {told}")
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar, and leave it on the screen."""
         self._bar.close()
