@@ -121,11 +121,15 @@ def test_an_adjoint_wrong_outside_of_the_range_is_refused():
         (
             lambda x: x[..., :3],
             lambda y: y,
-            r"_function' .* \(1, 4, 4\) each. Got \(1, 4, 3\)",
+            r"_function' .* \(1, 4, 4\)\. Got \(1, 4, 3\)",
         ),
         (lambda x: x, lambda y: y.bool(), "'adjoint_function' .* of the images' type.*torch.bool"),
         (lambda x: x, lambda y: y @ KERNEL, "'adjoint_function' .* does not take batches"),
-        (lambda x: x + x.detach(), None, "What autograd finds .* is not the adjoint"),
+        (
+            lambda x: x + x.detach(),
+            None,
+            "adjoint that autograd computes .* is not the adjoint",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_pair_is_named(forward, adjoint, message):
