@@ -315,8 +315,11 @@ def test_a_module_as_update_is_copied_and_trainable():
         (RED(beta=0.1), "'beta' parameter of RED must be None unless method='admm'"),
         (RED(method="newton"), "'method' parameter of RED"),
         (RED(denoiser=3), "'denoiser' parameter of RED"),
-        (RED(learnable=("n_iter",)), "'learnable' parameter of RED may name 'rho', which are set"),
-        (ADMM(learnable=("noise_level",)), "'learnable' parameter of ADMM may name 'rho'"),
+        (
+            RED(learnable=("n_iter",)),
+            "'learnable' parameter of RED may contain 'rho', which are set",
+        ),
+        (ADMM(learnable=("noise_level",)), "'learnable' parameter of ADMM may contain 'rho'"),
         (ConjugateGradient(damping=-1.0), "'damping' parameter of ConjugateGradient"),
         (ConjugateGradient(learnable=("damping",)), "'damping' parameter of ConjugateGradient"),
         (PrimalDual(weight=0.0), "'weight' parameter of PrimalDual"),

@@ -13,14 +13,14 @@ from skmetainv.solvers.base import IterativeSolver, Solver, State
 
 
 class FunctionSolver(Solver):
-    """A function, or a `torch.nn.Module`, that makes one update of images.
+    """A solver whose update is a function or a `torch.nn.Module`.
 
     Parameters
     ----------
     update : callable
-        ``update(x, data)`` gives the images after one update, in torch, each image on its own;
-        `data` is a `skmetainv.operators.DataTerm`. Of a module a copy is used, in evaluation
-        mode, whose weights training may change.
+        ``update(x, data)`` returns the images after one update. It is written in torch and treats
+        each image on its own. `data` is a `skmetainv.operators.DataTerm`. If it is a module, a copy
+        in evaluation mode is used, and training may change the weights of the copy.
     n_iter : int, default=1
         Number of updates.
 

@@ -16,41 +16,41 @@ from skmetainv.solvers.schedules import HasNorm, Schedule, squared_norm
 class RED(PriorSolver):
     """Regularisation by denoising (RED) of Romano, Elad and Milanfar.
 
-    Looks for ``x`` with ``A'(A x - y) + rho (x - D(x)) = 0``, the gradient of
-    ``1/2 ||A x - y||^2 + rho/2 x'(x - D(x))`` where the Jacobian of ``D`` is symmetric. Three ways
-    there, with one solution:
+    Solves ``A'(A x - y) + rho (x - D(x)) = 0``. If the Jacobian of ``D`` is symmetric, the left
+    side is the gradient of ``1/2 ||A x - y||^2 + rho/2 x'(x - D(x))``. Three methods have the same
+    solution:
 
     - "fixed_point": ``x <- argmin_u 1/2 ||A u - y||^2 + rho/2 ||u - D(x)||^2``, the paper's
-      Meta-RED. It is `HQS` that denoises first, with a constant penalty.
-    - "steepest_descent": ``x <- x - step_size (A'(A x - y) + rho (x - D(x)))``; nonlinear
-      operators, too.
+      Meta-RED. It equals `HQS` with ``denoise_first=True`` and a constant penalty.
+    - "steepest_descent": ``x <- x - step_size (A'(A x - y) + rho (x - D(x)))``, which takes
+      nonlinear operators, too.
     - "admm": ``x <- argmin_u 1/2 ||A u - y||^2 + beta/2 ||u - v + w / beta||^2``,
       ``v <- (rho D(v) + beta x + w) / (rho + beta)``, ``w <- w + beta (x - v)``.
 
     Parameters
     ----------
     denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
-        ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
+        ``D``. If None, ``TotalVariation()``, whose default noise level is for images in [0, 1].
     n_iter : int, default=3
         Number of updates.
     rho : "auto", float or sequence of float, default="auto"
-        Weight of the prior, or one per update. "auto" is ``0.1 ||A||^2``, see
+        Weight of the prior; one number, or one per update. "auto" is ``0.1 ||A||^2``, see
         `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
-        What the denoiser takes the noise to be, in the units of the images, or one per update; None
-        leaves the denoiser its own. Missing pixels fill in faster where the first levels are high,
-        ``numpy.geomspace(0.2, 0.04, n_iter)`` for instance.
+        Noise level of the denoiser, in the units of the images; one number, or one per update. If
+        None, the denoiser's own. Missing pixels fill in faster if the first levels are high, as in
+        ``numpy.geomspace(0.2, 0.04, n_iter)``.
     method : {"fixed_point", "steepest_descent", "admm"}, default="fixed_point"
         The update.
     step_size : float or sequence of float, default=None
-        Step size of "steepest_descent", the only method that takes one; None is
-        ``1 / (||A||^2 + rho)``. If the denoiser's Jacobian has eigenvalues in [0, 1], up to twice
-        that converges.
+        Step size of "steepest_descent", the only method that takes one. If None,
+        ``1 / (||A||^2 + rho)``. If the denoiser's Jacobian has eigenvalues in [0, 1], step sizes up
+        to twice that converge.
     beta : float or sequence of float, default=None
-        Penalty of "admm", the only method that takes one; None is `rho`.
+        Penalty of "admm", the only method that takes one. If None, `rho`.
     learnable : tuple of str, default=()
-        What training may change of "rho", "noise_level", "step_size" and "beta". Of "auto" it is
-        the factor, and of a step size that is None the share of ``1 / (||A||^2 + rho)``.
+        Parameters that training may change: "rho", "noise_level", "step_size", "beta". For "auto",
+        it changes the factor; for a step size of None, the factor of ``1 / (||A||^2 + rho)``.
 
     References
     ----------
@@ -107,7 +107,7 @@ class RED(PriorSolver):
 
 
 class _Stable(nn.Module):
-    """A share of the step size ``1 / (||A||^2 + rho)``, with which steepest descent converges."""
+    """A multiple of the step size ``1 / (||A||^2 + rho)``, for which steepest descent converges."""
 
     def __init__(self, share: Schedule, rho: Schedule):
         super().__init__()
