@@ -133,11 +133,11 @@ def test_third_derivatives_of_the_dual_are_refused():
     u = (3 * images(1, 1, 3, 4)).requires_grad_()
     (first,) = torch.autograd.grad(dual_ascent(u, 3).square().sum(), u, create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), u, create_graph=True)
-    with pytest.raises(RuntimeError, match="a third one was asked for"):
+    with pytest.raises(RuntimeError, match="a third one was requested"):
         torch.autograd.grad(second.square().sum(), u)
     along = images(*u.shape, seed=1)  # a constant
     (second,) = torch.autograd.grad((first * along).sum(), u, create_graph=True)
-    with pytest.raises(RuntimeError, match="a third one was asked for"):
+    with pytest.raises(RuntimeError, match="a third one was requested"):
         torch.autograd.grad(second.square().sum(), u)
 
 
@@ -285,7 +285,7 @@ def test_a_colour_model_on_gray_images_is_refused():
 
 def test_a_function_that_changes_the_shape_is_refused():
     D = FunctionDenoiser(lambda x, noise_level: x[:, :, 1:]).build((1, 4, 4))
-    with pytest.raises(ValueError, match="must give images of the shape that it takes"):
+    with pytest.raises(ValueError, match="must return images of the shape that it takes"):
         D(images(1, 1, 4, 4))
 
 
@@ -407,7 +407,7 @@ def test_a_learned_noise_level_needs_a_derivative_too():
     [
         (lambda x: x.no_such, "'fn' .* not denoise images of shape .*Tensor.*no_such.*ndarray"),
         (lambda x: x > 0, r"in floating point. Got shape \(2, 1, 12, 10\), torch\.bool"),
-        (lambda x: ndimage.zoom(x, 2), "must give images of the shape that it takes"),
+        (lambda x: ndimage.zoom(x, 2), "must return images of the shape that it takes"),
     ],
 )
 def test_a_function_that_denoises_nothing_is_named(fn, message):
