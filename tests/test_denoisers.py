@@ -133,11 +133,11 @@ def test_third_derivatives_of_the_dual_are_refused():
     u = (3 * images(1, 1, 3, 4)).requires_grad_()
     (first,) = torch.autograd.grad(dual_ascent(u, 3).square().sum(), u, create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), u, create_graph=True)
-    with pytest.raises(RuntimeError, match="a third one was asked for"):
+    with pytest.raises(RuntimeError, match="a third one was requested"):
         torch.autograd.grad(second.square().sum(), u)
     along = images(*u.shape, seed=1)  # a constant
     (second,) = torch.autograd.grad((first * along).sum(), u, create_graph=True)
-    with pytest.raises(RuntimeError, match="a third one was asked for"):
+    with pytest.raises(RuntimeError, match="a third one was requested"):
         torch.autograd.grad(second.square().sum(), u)
 
 
@@ -267,7 +267,7 @@ def test_deepinverse_s_denoisers(model):
         (Wavelet(wavelet="wave"), "'wavelet' parameter of Wavelet must be a str among"),
         (Wavelet(mode="mirror"), "'mode' parameter of Wavelet"),
         (GaussianSmoothing(scale=0.0), "'scale' parameter of GaussianSmoothing"),
-        (FunctionDenoiser(fn=3), "'fn' parameter of FunctionDenoiser must be a callable"),
+        (FunctionDenoiser(function=3), "'function' parameter of FunctionDenoiser must be a calla"),
         (DeepInverseDenoiser(model=3), "'model' parameter of DeepInverseDenoiser must be a deepin"),
     ],
 )
@@ -285,7 +285,7 @@ def test_a_colour_model_on_gray_images_is_refused():
 
 def test_a_function_that_changes_the_shape_is_refused():
     D = FunctionDenoiser(lambda x, noise_level: x[:, :, 1:]).build((1, 4, 4))
-    with pytest.raises(ValueError, match="must give images of the shape that it takes"):
+    with pytest.raises(ValueError, match="must return images of the shape that it takes"):
         D(images(1, 1, 4, 4))
 
 
@@ -391,7 +391,7 @@ def test_what_has_no_derivative_restores_and_does_not_train(fn):
         MetaInverseSolver(solver=RED(denoiser), **small),
         MetaInverseSolver(inner_loss=InnerLoss(regularizer=denoiser), **small),
     ):
-        with pytest.raises(ValueError, match=r"'fn' parameter .* has no derivative: .* in torch"):
+        with pytest.raises(ValueError, match=r"'function' parameter .* has no derivative: .*torch"):
             learner.fit(X)
 
 
@@ -405,9 +405,12 @@ def test_a_learned_noise_level_needs_a_derivative_too():
 @pytest.mark.parametrize(
     ("fn", "message"),
     [
-        (lambda x: x.no_such, "'fn' .* not denoise images of shape .*Tensor.*no_such.*ndarray"),
+        (
+            lambda x: x.no_such,
+            "'function' .* not denoise images of shape .*Tensor.*no_such.*ndarray",
+        ),
         (lambda x: x > 0, r"in floating point. Got shape \(2, 1, 12, 10\), torch\.bool"),
-        (lambda x: ndimage.zoom(x, 2), "must give images of the shape that it takes"),
+        (lambda x: ndimage.zoom(x, 2), "must return images of the shape that it takes"),
     ],
 )
 def test_a_function_that_denoises_nothing_is_named(fn, message):
@@ -436,7 +439,7 @@ def test_a_module_for_images_of_one_large_size_is_taken():
 
 
 def test_a_module_at_another_size_is_named():
-    named = r"OfOneSize, the 'fn' parameter .* images of shape \(1, 70, 70\)"
+    named = r"OfOneSize, the 'function' parameter .* images of shape \(1, 70, 70\)"
     with pytest.raises(ValueError, match=named):
         FunctionDenoiser(OfOneSize(8)).build((1, 70, 70))
     D = FunctionDenoiser(OfOneSize(8)).build((1, 8, 8))

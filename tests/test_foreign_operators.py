@@ -69,7 +69,7 @@ def test_a_wrong_adjoint_is_refused_at_any_size_and_a_right_one_taken(function, 
         lambda y: function(y, FLIPPED).flip(-1),
     ):
         with pytest.raises(
-            ValueError, match=r"'adjoint_function' .* is not the adjoint of 'forward': <A x"
+            ValueError, match=r"'adjoint_function' .* is not the adjoint of 'function': <A x"
         ):
             FunctionOperator(function, adjoint_function=wrong).build(shape)
 
@@ -91,7 +91,7 @@ def test_what_is_skew_does_not_hide():
     ],
 )
 def test_a_small_error_of_an_adjoint_is_refused(wrong, equation):
-    with pytest.raises(ValueError, match=f"is not the adjoint of 'forward': {equation}"):
+    with pytest.raises(ValueError, match=f"is not the adjoint of 'function': {equation}"):
         FunctionOperator(lambda x: x, adjoint=wrong).build((1, 64, 64))
 
 
@@ -99,7 +99,7 @@ def test_a_function_that_is_barely_not_linear_is_refused():
     def bent(x):
         return x + 1e-3 * x**2
 
-    with pytest.raises(ValueError, match=r"'forward' .* is not linear"):
+    with pytest.raises(ValueError, match=r"'function' .* is not linear"):
         FunctionOperator(bent, adjoint=lambda y: y).build((1, 8, 8))
 
 
@@ -115,17 +115,21 @@ def test_an_adjoint_wrong_outside_of_the_range_is_refused():
     ("forward", "adjoint", "message"),
     [
         (lambda x: 0 * x, lambda y: y, "<A x, v> is 0 and"),
-        (lambda x: x * np.nan, lambda y: y, "'forward' .* not finite"),
+        (lambda x: x * np.nan, lambda y: y, "'function' .* not finite"),
         (lambda x: x, lambda y: y * np.nan, "'adjoint_function' .* is not the adjoint"),
-        (lambda x: x + 1, lambda y: y, "'forward' .* is not linear"),
+        (lambda x: x + 1, lambda y: y, "'function' .* is not linear"),
         (
             lambda x: x[..., :3],
             lambda y: y,
-            r"_function' .* \(1, 4, 4\) each. Got \(1, 4, 3\)",
+            r"_function' .* \(1, 4, 4\)\. Got \(1, 4, 3\)",
         ),
         (lambda x: x, lambda y: y.bool(), "'adjoint_function' .* of the images' type.*torch.bool"),
         (lambda x: x, lambda y: y @ KERNEL, "'adjoint_function' .* does not take batches"),
-        (lambda x: x + x.detach(), None, "What autograd finds .* is not the adjoint"),
+        (
+            lambda x: x + x.detach(),
+            None,
+            "adjoint that autograd computes .* is not the adjoint",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_pair_is_named(forward, adjoint, message):

@@ -235,8 +235,11 @@ def test_small_variances_are_warned_of(saved):
         ([nn.BatchNorm2d(4), nn.BatchNorm2d(4)], "'model.2' does not directly follow"),
         ([nn.BatchNorm2d(4, track_running_stats=False)], "'model.1' is neither a convolution"),
         ([nn.PReLU()], "'model.1' is neither a convolution"),
-        ([nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout()], "before 'model.4' there must be one layer"),
-        ([], "before 'model.1' there must be one layer without weights, ReLU"),
+        (
+            [nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout()],
+            "between 'model.4' and .* there must be one layer",
+        ),
+        ([], "between 'model.1' and .* there must be one layer without weights, the ReLU"),
     ],
 )
 def test_what_cannot_be_merged_is_named(layers, message, saved):
@@ -264,7 +267,7 @@ def test_sizes_of_a_drunet_are_read(saved):
     read = DRUNet(weights=path, precision="float64")
     np.testing.assert_allclose(read.predict(images, noise_level=0.25), own, atol=1e-10)
     for parameters, message in (
-        ({"width": 8}, r"DRUNet\(width=8\).*has width=4, not width=8. Write width=4"),
+        ({"width": 8}, r"DRUNet\(width=8\).*has width=4, not width=8. Set width=4"),
         ({"n_blocks": 4}, "has n_blocks=3, not n_blocks=4"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -289,9 +292,7 @@ def test_a_network_that_gives_the_image_is_not_taken_for_one_that_gives_noise(sa
         nn.init.zeros_(layer.bias)
         layer.weight.data[:, :, 1, 1] = 0.7
     path = saved(Named("model", nn.Sequential(first, nn.ReLU(), last)).state_dict())
-    with pytest.raises(
-        ValueError, match=r"has residual=False, not residual=True. Write residual=F"
-    ):
+    with pytest.raises(ValueError, match=r"has residual=False, not residual=True. Set residual=F"):
         denoised(path)
     np.testing.assert_allclose(denoised(path, residual=False), 0.98 * FACES[:2], atol=1e-12)
 
@@ -301,8 +302,8 @@ def test_gray_and_colour_are_told_apart(cls, saved):
     colour = np.stack([FACES[:2]] * 3, axis=-1)
     gray, images = "gray images, of 1 channel", "colour images, of 3 channels"
     for channels, given, message in (
-        (1, colour, f"they are for {gray}, and these are {images}"),
-        (3, FACES[:2], f"they are for {images}, and these are {gray}"),
+        (1, colour, f"they are for {gray}, but the images are {images}"),
+        (3, FACES[:2], f"they are for {images}, but the images are {gray}"),
     ):
         state = kair(channels, channels).state_dict() if cls is DnCNN else drunet(channels=channels)
         with pytest.raises(ValueError, match=message):

@@ -194,7 +194,7 @@ def test_colour_images_and_tensors():
     denoiser = small().fit(colour)
     assert denoiser.predict(colour[:2]).shape == (2, 25, 25, 3)
     assert isinstance(denoiser.predict(torch.from_numpy(colour[:2])), torch.Tensor)
-    with pytest.raises(ValueError, match=r"fitted to images of 3 channel\(s\), and these have 1"):
+    with pytest.raises(ValueError, match=r"fitted to images of 3 channel\(s\)\. Got images of 1"):
         RED(denoiser).build((1, 8, 8))
     with pytest.raises(
         ValueError,
@@ -447,9 +447,9 @@ class Evil:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("short", r"do not fit DnCNN\(depth=3, width=8.*has depth=2, not depth=3. Write depth=2"),
+        ("short", r"do not fit DnCNN\(depth=3, width=8.*has depth=2, not depth=3. Set depth=2"),
         ("long", r"do not fit DnCNN\(.*'model.6' is neither a convolution"),
-        ("wide", r"do not fit DnCNN\(.*has width=9, not width=8. Write width=9"),
+        ("wide", r"do not fit DnCNN\(.*has width=9, not width=8. Set width=9"),
         ("list", "is not a state dict"),
         ("code", "is not a file of tensors"),
         ("text", "is not a file of tensors"),

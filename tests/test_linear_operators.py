@@ -40,7 +40,7 @@ def test_cuda_agrees_with_the_cpu(name):
 
 def test_there_are_four_starts():
     data = Identity().build((1, 2, 2)).bind(random_image((1, 2, 2)))
-    with pytest.raises(ValueError, match="no start 'median'"):
+    with pytest.raises(ValueError, match="Got 'median' instead"):
         data.start("median")
 
 

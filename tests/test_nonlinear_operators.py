@@ -184,7 +184,7 @@ def test_a_norm_that_cannot_be_found_is_an_error_of_what_asked_for_it():
 
             return NotTwiceMap(image_shape, image_shape)
 
-    reason = r"norm of this nonlinear operator cannot be found at a random image in \[0, 1\]"
+    reason = r"norm of this nonlinear operator cannot be computed at a random image in \[0, 1\]"
     with pytest.raises(ValueError, match=reason) as error:
         NotTwice().normalize().build((1, 3, 4))
     assert "step" not in "".join([str(error.value), *getattr(error.value, "__notes__", [])])

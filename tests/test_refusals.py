@@ -238,7 +238,7 @@ def test_a_function_of_both_gets_the_noise_level():
 )
 def test_a_module_for_other_images_is_named(module):
     name = type(module).__name__
-    with pytest.raises(ValueError, match=f"{name}, the 'fn' .* not denoise images of shape"):
+    with pytest.raises(ValueError, match=f"{name}, the 'function' .* not denoise images of shape"):
         FunctionDenoiser(module).build((1, 8, 8))
 
 

@@ -318,12 +318,15 @@ def test_a_module_as_update_is_copied_and_trainable():
         (RED(rho=0.1), "'rho' parameter of RED must be None unless method='admm'"),
         (RED(method="newton"), "'method' parameter of RED"),
         (RED(denoiser=3), "'denoiser' parameter of RED"),
-        (RED(learnable=("n_iter",)), "'learnable' parameter of RED may name 'weight', which are"),
-        (ADMM(learnable=("noise_level",)), "'learnable' parameter of ADMM may name 'rho'"),
+        (
+            RED(learnable=("n_iter",)),
+            "'learnable' parameter of RED may contain 'weight', which are set",
+        ),
+        (ADMM(learnable=("noise_level",)), "'learnable' parameter of ADMM may contain 'rho'"),
         (ConjugateGradient(damping=-1.0), "'damping' parameter of ConjugateGradient"),
         (ConjugateGradient(learnable=("damping",)), "'damping' parameter of ConjugateGradient"),
         (PrimalDual(weight=0.0), "'weight' parameter of PrimalDual"),
-        (FunctionSolver(update=3), "'update' parameter of FunctionSolver must be a callable"),
+        (FunctionSolver(function=3), "'function' parameter of FunctionSolver must be a callable"),
     ],
 )
 def test_bad_parameters_are_named(solver, message):

@@ -1,4 +1,4 @@
-"""Other people's denoisers."""
+"""Denoisers around functions, modules and DeepInverse's models."""
 
 import copy
 import inspect
@@ -23,35 +23,37 @@ class FunctionDenoiser(Denoiser):
 
     Parameters
     ----------
-    fn : callable
-        ``fn(x, noise_level)``, or ``fn(x)``, returns denoised images. If `fn` is written in torch,
-        both `x` and the result have the shape ``(batch, channels, height, width)``. The noise level
-        is a float, or a tensor of shape ``()`` or ``(batch, 1, 1, 1)``. Derivatives come from
-        autograd. `fn` must treat each image on its own. If it is a module, a copy is used, in
-        evaluation mode; a solver may train the weights of the copy. If `fn` is a function of NumPy
-        arrays, it is given images one by one, of shape ``(height, width)`` or, if they have several
-        channels, ``(height, width, channels)``. The noise level is then a float. Such a function
-        has no derivative.
+    function : callable
+        ``function(x, noise_level)``, or ``function(x)``, returns denoised images. If `function` is
+        written in torch, both `x` and the result have the shape ``(batch, channels, height,
+        width)``. The noise level is a float, or a tensor of shape ``()`` or ``(batch, 1, 1, 1)``.
+        Autograd computes the derivatives. `function` must treat each image on its own. If it is a
+        module, a copy in evaluation mode is used; a solver may train the weights of the copy. If
+        `function` is a function of NumPy arrays, it is called for one image at a time, of shape
+        ``(height, width)`` or, with several channels, ``(height, width, channels)``. The noise
+        level is then a float. Such a function has no derivative.
     noise_level : float, default=None
-        Standard deviation of the noise, if the solver gives none; None is 0.05. If `fn` takes the
-        image alone, it must be None, and the solver must have none. If the second parameter of `fn`
-        has a default, it keeps that, unless it is called ``noise_level`` or ``sigma``.
+        Standard deviation of the noise, used if the solver sets none. If None, 0.05. If `function`
+        takes only the image, it must be None, and the solver must not set one. If the second
+        parameter of `function` has a default and is not called ``noise_level`` or ``sigma``, it
+        keeps its default.
 
     Raises
     ------
     ValueError
-        By `build`, if a module does not take such images or returns others. If `fn` takes the image
-        alone, and `noise_level` is not None. By the denoiser, if `fn` does not take images or
-        returns others. If it has no derivative where one is needed, as in the training of
-        `skmetainv.MetaInverseSolver` and `skmetainv.UnrolledReconstructor`.
+        By `build`, if a module does not take such images or does not return images of the same
+        shape, or if `function` takes only the image and `noise_level` is not None. By the denoiser,
+        if `function` does not take images or does not return images of the same shape, or if it has
+        no derivative and one is needed, as in the training of `skmetainv.MetaInverseSolver` and
+        `skmetainv.UnrolledReconstructor`.
 
     Notes
     -----
-    A function is tried on random images once, to find out what it takes. If it takes arrays and
-    treats every row of an image on its own, it takes the first axis for that of a batch: as
-    ``axes=(-2, -1)`` and `numpy.fft.fft2` do of ``(height, width, channels)``. It is then given
-    arrays of shape ``(batch, channels, height, width)``, and the noise level is a float or an array
-    of shape ``(batch, 1, 1, 1)``.
+    A function is tried once on random images to find out which input it takes. If it takes arrays
+    and treats every row of an image on its own, its first axis must be a batch axis, as for
+    functions with ``axes=(-2, -1)`` and for `numpy.fft.fft2`. It is then called with arrays of
+    shape ``(batch, channels, height, width)``, and the noise level is a float or an array of shape
+    ``(batch, 1, 1, 1)``.
 
     Examples
     --------
@@ -70,28 +72,29 @@ class FunctionDenoiser(Denoiser):
     tensor(0.)
     """
 
-    fn: Callable[..., torch.Tensor]
+    function: Callable[..., torch.Tensor]
     _: KW_ONLY
     noise_level: float | None = None
 
     _parameter_constraints = {
         "noise_level": [*_CONSTRAINTS["noise_level"], None],
-        "fn": [Function()],
+        "function": [Function()],
     }
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
         self._validate_params()
-        takes_level = _takes_noise_level(self.fn)
+        takes_level = _takes_noise_level(self.function)
         if self.noise_level is not None and not takes_level:
             raise ValueError(
-                "The 'noise_level' parameter of FunctionDenoiser must be None: 'fn' takes the "
-                f"image alone. Got {self.noise_level!r} instead; a function fn(x, noise_level) "
-                "takes one."
+                "The 'noise_level' parameter of FunctionDenoiser must be None: 'function' takes "
+                f"the image alone. Got {self.noise_level!r} instead. Only a function "
+                "function(x, noise_level) takes a noise level."
             )
         level = _DEFAULT_LEVEL if self.noise_level is None else self.noise_level
-        D = _FunctionDenoiser(level, self.fn, "'fn' parameter of FunctionDenoiser", takes_level)
-        if isinstance(self.fn, torch.nn.Module):
+        name = "'function' parameter of FunctionDenoiser"
+        D = _FunctionDenoiser(level, self.function, name, takes_level)
+        if isinstance(self.function, torch.nn.Module):
             _try_module(D, image_shape)
         return D
 
@@ -104,11 +107,11 @@ class DeepInverseDenoiser(Denoiser):
     Parameters
     ----------
     model : deepinv.models.Denoiser
-        For images of ``(batch, channels, height, width)``, nominally in [0, 1]. A copy of it is
-        used, in evaluation mode, whose weights a solver may train.
+        A model for images of shape ``(batch, channels, height, width)``, nominally in [0, 1]. A
+        copy in evaluation mode is used; a solver may train the weights of the copy.
     noise_level : float, default=0.05
-        What `model` gets as ``sigma``, where a solver says none. Some of DeepInverse's denoisers
-        (its `DnCNN` is one) pay no heed to it.
+        The ``sigma`` of `model`, used if the solver sets none. Some of DeepInverse's denoisers,
+        such as its `DnCNN`, ignore it.
 
     Examples
     --------
@@ -148,7 +151,7 @@ class DeepInverseDenoiser(Denoiser):
 
 
 class _FunctionDenoiser(ClassicalModule):
-    """``fn(x, noise_level)`` or ``fn(x)``; of a module a copy."""
+    """The denoiser ``fn(x, noise_level)`` or ``fn(x)``; a module is copied."""
 
     def __init__(
         self, noise_level: float, fn: Callable[..., Any], parameter: str, takes_level: bool = True
@@ -181,7 +184,7 @@ class _FunctionDenoiser(ClassicalModule):
     def _by_module(
         self, module: torch.nn.Module, x: torch.Tensor, *noise_level: Any
     ) -> torch.Tensor:
-        """Return the images that a module gives; an error says that it was the module."""
+        """Return the result of a module; an error names the module."""
         try:
             return checked(module(x, *noise_level), x)
         except torch.cuda.OutOfMemoryError:
@@ -194,10 +197,10 @@ class _FunctionDenoiser(ClassicalModule):
 
 
 def _takes_noise_level(fn: Callable[..., Any]) -> bool:
-    """Whether a function takes an image and a noise level, by its signature."""
+    """Return whether a function takes an image and a noise level, by its signature."""
     try:
         signature = inspect.signature(fn.forward if isinstance(fn, torch.nn.Module) else fn)
-    except ValueError:  # functions of torch that are built in have none
+    except ValueError:  # built-in functions of torch have no signature
         return _can_be_called(fn, torch.zeros(1, 1, 1, 1), _DEFAULT_LEVEL)
     try:
         bound = signature.bind("image", "noise level")
@@ -218,6 +221,6 @@ def _can_be_called(fn: Callable[..., Any], *arguments: Any) -> bool:
 
 @torch.no_grad()
 def _try_module(D: _FunctionDenoiser, image_shape: tuple[int, ...]) -> None:
-    """Raise if a module makes images neither of small images nor of such ones."""
+    """Raise an error if a module denoises neither small images nor images of the full shape."""
     like = next(D.parameters(), torch.empty(0))
     at_a_size_that_works(lambda shape: D(like.new_zeros(1, *shape)), tuple(image_shape))

@@ -17,13 +17,13 @@ from skmetainv.parameters import (
 
 
 class Denoiser(ParameterObject):
-    """A denoiser, the prior of a solver: hyper-parameters; a subclass writes `build`.
+    """A denoiser, the prior of a solver: hyper-parameters, no tensors; a subclass writes `build`.
 
     Examples
     --------
-    One step of diffusion along the rows. `ClassicalDenoiser` and `ClassicalModule` are for
-    denoisers by formula, whose noise level is one number; others are a `Denoiser` whose
-    `DenoiserModule` writes ``forward(x, noise_level)``.
+    A new denoiser: one step of diffusion along the rows. `ClassicalDenoiser` and `ClassicalModule`
+    are for denoisers without weights, whose noise level is one number. Other denoisers derive from
+    `Denoiser` and from `DenoiserModule`, which writes ``forward(x, noise_level)``.
 
     >>> from skmetainv.denoisers import ClassicalDenoiser, ClassicalModule
     >>> from skmetainv.testing import check_denoiser
@@ -41,7 +41,7 @@ class Denoiser(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the adapter that makes a denoiser of `value`, see `ParameterObject`."""
+        """Return the adapter that wraps `value` as a denoiser, see `ParameterObject`."""
         if isinstance(value, nn.Module) and comes_from(value, "deepinv"):
             return "DeepInverseDenoiser(model)"
         if isinstance(value, nn.Module):
@@ -68,18 +68,18 @@ class Denoiser(ParameterObject):
             self,
             built,
             DenoiserModule,
-            "Write a subclass of DenoiserModule with the method forward(x, noise_level); a "
-            "function alone is FunctionDenoiser(function).",
+            "Write a subclass of DenoiserModule with the method forward(x, noise_level), or wrap "
+            "a function: FunctionDenoiser(function).",
         )
 
 
 class DenoiserModule(nn.Module):
-    """What a denoiser computes; a subclass writes `forward`.
+    """The module of a denoiser; a subclass writes `forward`.
 
     Attributes
     ----------
     takes_noise_level : bool
-        Whether the result depends on the noise level that `forward` is given.
+        Whether the result depends on the noise level passed to `forward`.
     """
 
     takes_noise_level = True
@@ -87,12 +87,12 @@ class DenoiserModule(nn.Module):
     def __call__(
         self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return what `forward` gives, if it is images like those that it took.
+        """Return the result of `forward`, after checking that it has the shape of `x`.
 
         Raises
         ------
         ValueError
-            If it is not.
+            If it does not have the shape of `x`.
         """
         denoised = super().__call__(x, noise_level)
         if not isinstance(denoised, torch.Tensor) or denoised.shape != x.shape:
@@ -112,34 +112,34 @@ class DenoiserModule(nn.Module):
         x : tensor of shape (batch, channels, height, width)
             Images with white Gaussian noise.
         noise_level : float or tensor of shape () or (batch, 1, 1, 1), default=None
-            Its standard deviation, in the units of the images, one for all or one for each; None
-            is the denoiser's own.
+            Standard deviation of the noise, in the units of the images, one for all images or one
+            for each. If None, the denoiser's own.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
 
 class ClassicalDenoiser(Denoiser):
-    """A denoiser by formula; a subclass writes `build`.
+    """A denoiser without weights; a subclass writes `build`.
 
-    If a solver has no noise levels of its own, its updates begin with this one, and estimators may
-    tune them.
+    If a solver sets no noise levels, its updates use this one, and estimators may tune it per
+    update.
 
     Parameters
     ----------
     noise_level : float
-        Standard deviation of the noise, in the units of the images, where a solver says none.
+        Standard deviation of the noise, in the units of the images, used if the solver sets none.
     """
 
     noise_level: float
 
 
 class ClassicalModule(DenoiserModule):
-    """A denoiser by formula; a subclass writes `denoise`.
+    """The module of a denoiser without weights; a subclass writes `denoise`.
 
     Parameters
     ----------
     noise_level : float
-        The level where `forward` is given none.
+        The noise level if `forward` gets None.
     """
 
     def __init__(self, noise_level: float):
@@ -153,5 +153,5 @@ class ClassicalModule(DenoiserModule):
         return self.denoise(x, self.noise_level if noise_level is None else noise_level)
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
-        """Return denoised images, see `DenoiserModule.forward`; there is always a noise level."""
+        """Return denoised images, see `DenoiserModule.forward`; `noise_level` is never None."""
         raise NotImplementedError(f"{type(self).__name__} does not define denoise.")

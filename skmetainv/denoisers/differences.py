@@ -1,4 +1,4 @@
-"""Finite differences of images, their adjoint, and the ball that is dual to total variation."""
+"""Finite differences of images, their adjoint, and the projection onto the dual ball."""
 
 import torch
 from torch.nn.functional import pad
@@ -18,7 +18,7 @@ def gradient(x: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     differences : tensor of shape (2, batch, channels, height, width)
-        Down the rows, and along them.
+        Vertical and horizontal differences.
     """
     down = pad(x[..., 1:, :] - x[..., :-1, :], (0, 0, 0, 1))
     along = pad(x[..., 1:] - x[..., :-1], (0, 1))
@@ -34,9 +34,9 @@ def gradient_adjoint(p: torch.Tensor) -> torch.Tensor:
 
 
 def project(p: torch.Tensor, radius: float | torch.Tensor) -> torch.Tensor:
-    """Return `p` with the vector of every pixel brought into the ball of `radius`, positive.
+    """Return `p` with every pixel's vector projected onto the ball of a positive `radius`.
 
-    All derivatives are finite, at 0 too.
+    All derivatives are finite, even at 0.
     """
     radius = torch.as_tensor(radius, dtype=p.dtype, device=p.device)
     length = torch.maximum(p.square().sum(0), radius.square()).sqrt()

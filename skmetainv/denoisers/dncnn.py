@@ -1,4 +1,4 @@
-"""DnCNN: a plain stack of convolutions that gives the noise."""
+"""DnCNN: a plain stack of convolutions that predicts the noise."""
 
 from __future__ import annotations
 
@@ -20,104 +20,108 @@ from skmetainv.parameters import Interval
 from skmetainv.reconstruction.tiles import extent
 from skmetainv.weight_files import StateDict
 
-# What batch normalisation adds to variances in the code of KAIR and of DnCNN's authors, and in that
-# of DnCNN-PyTorch, whose first convolution has no bias.
+# eps of batch normalisation in the code of KAIR and of DnCNN's authors, and in DnCNN-PyTorch, whose
+# first convolution has no bias.
 _KAIR_EPS, _DNCNN_PYTORCH_EPS = 1e-4, 1e-5
-# A network is asked for a flat image and this noise level; it gives the image if it is within this.
+# A network predicts the image if it returns a flat image, at this noise level, to this tolerance.
 _FLAT_NOISE_LEVEL, _FLAT_TOLERANCE = 0.05, 0.1
 
 
 class DnCNN(LearnedDenoiser):
-    """The denoising convolutional network of Zhang et al. (2017): an estimator, and a prior.
+    """The denoising convolutional network of Zhang et al. (2017), an estimator and a prior.
 
-    ``D(x) = x - R(x)``, where ``R`` is `depth` convolutions of 3 x 3 pixels with `width` channels
-    and ReLU between them, and gives the noise. There are no batch statistics (later versions of the
-    authors' merge them into the convolutions), so that an image's result depends on it alone.
-    `predict` denoises images of any size, large ones tile by tile.
+    ``D(x) = x - R(x)``, where ``R`` predicts the noise. ``R`` has `depth` convolutions of 3 x 3
+    pixels, with `width` channels and ReLU between them. It has no batch normalisation, so the
+    result for an image does not depend on the other images; later versions of the authors' networks
+    merge it into the convolutions, too. `predict` denoises images of any size, large ones tile by
+    tile.
 
     Parameters
     ----------
     depth : int, default=None
-        Number of convolutions. None is that of `weights`, or 17 without.
+        Number of convolutions. If None, that of `weights`, or 17 without `weights`.
     width : int, default=None
-        Channels between them. None is that of `weights`, or 64 without.
+        Number of channels between them. If None, that of `weights`, or 64 without `weights`.
     residual : bool, default=True
-        Whether the network gives the noise, not the image. A file does not say which. If `weights`
-        return a flat image when given one, the network gives the image: write False. If `weights`
-        are DeepInverse's, which add the network's output to the image, leave it True. The other
-        value is refused in both cases.
+        Whether the network predicts the noise, not the image. Files of weights do not say which. If
+        the network of `weights` maps a flat image to itself, it predicts the image: set False. If
+        `weights` are DeepInverse's, whose networks add their output to the image, keep True. In
+        both cases, the other value raises an error.
     noise_level_input : bool, default=None
-        Give the network the noise level as a further channel, as FFDNet does: with a range as
-        `noise_level` one network serves all levels of a solver's schedule. None reads it from
-        `weights` (the first convolution has one more input channel than the last has outputs);
-        without `weights` it is False.
+        Whether the network takes the noise level as an additional channel, as FFDNet does. If it is
+        trained with a range as `noise_level`, one network works for all levels of a solver's
+        schedule. If None, it is read from `weights` (the first convolution then has one more input
+        channel than the last has outputs), or False without `weights`.
     spectral_norm : float, default=None
-        Largest norm that each convolution may have, as a map of images of any size (by a bound, up
-        to 6 percent too careful). With 1, ``R`` is nonexpansive, which the convergence of
-        plug-and-play methods asks for (Ryu et al. 2019). None sets no limit.
+        Upper limit of the norm of each convolution, as a map of images of any size. It is enforced
+        by a bound that is up to 6 percent above the norm. With 1, ``R`` is nonexpansive, a
+        condition for the convergence of plug-and-play methods (Ryu et al. 2019). If None, there is
+        no limit.
     weights : path-like, default=None
-        Weights to begin with, from a file by `torch.save` or in safetensors, which is read without
-        running code. Without `fit` they are used as they are. Files are read of KAIR and DPIR
-        ("model.0.weight", ...), of the authors' and others' PyTorch code ("dncnn.0.weight", ...),
-        of DeepInverse ("in_conv.weight", ...), and of this library (a `checkpoint`, or
-        ``safetensors.numpy.save_file(fitted.weights_, path)``). The published networks are for
-        images in [0, 1]. Those of one noise level have 17 layers; the blind and the colour ones,
-        and DeepInverse's, have 20. See the notes.
+        File of initial weights, written by `torch.save` or in safetensors. It is read without
+        running code. Without `fit`, these weights are used unchanged. Supported are files of KAIR
+        and DPIR ("model.0.weight", ...), of the authors' and others' PyTorch code
+        ("dncnn.0.weight", ...), of DeepInverse ("in_conv.weight", ...), and of this library (a
+        `checkpoint`, or ``safetensors.numpy.save_file(fitted.weights_, path)``). The published
+        networks are for images in [0, 1]. Networks for one noise level have 17 layers; blind and
+        colour networks, and DeepInverse's, have 20. See the notes.
 
     Attributes
     ----------
     weights_ : dict of str to ndarray
-        The network's weights, named as KAIR names them.
+        The network's weights, with KAIR's names.
     history_ : dict of str to list
-        For each finished epoch: ``loss``, the mean over patches, ``validation_psnr`` where there
-        is one, ``learning_rate``, and ``seconds``.
+        For each finished epoch: ``loss``, the mean over patches; ``validation_psnr``, with
+        validation images; ``learning_rate``; and ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
     image_shape_, measurement_shape_ : tuple of int
         Shape of a training image. Predictions may have another height and width.
     data_range_ : (float, float)
-        The least and the largest value that images nominally have.
+        The smallest and the largest nominal value of images.
     operator_ : Identity
-        What is measured of an image: itself.
+        The forward operator, the identity.
     n_features_in_ : int
-        Length of the second axis of the `X` that was fitted.
+        Length of the second axis of `X` in `fit`.
     feature_names_in_ : ndarray of str
-        Column names, where `X` was a data frame.
+        Column names, if `X` was a data frame.
 
     Raises
     ------
     ValueError
-        By what reads `weights`, if they do not fit the network or the images. The message says
-        which name does not fit, which names there are, and how to rename or save them.
+        When `weights` are read, if they do not fit the network or the images. The message names
+        the tensor that does not fit and the tensors of the file, and says how to rename or save
+        them.
     FileNotFoundError
-        By what reads `weights`, if there is no such file.
+        When `weights` are read, if there is no such file.
 
     Warns
     -----
     WeightsWarning
-        If tensors in the file of `weights` are left out. If the file has batch normalisation with
-        variances so small that it matters which ``eps`` the network had.
+        If tensors in the file of `weights` are ignored, or if the file has batch normalisation with
+        variances so small that the unknown ``eps`` of the network matters.
 
     Notes
     -----
-    *Where weights are in a file.* A state dict may lie in dictionaries ("state_dict", "params",
-    ..., at any depth), beside an optimiser, an epoch or whatever else. What torch.compile and
-    DataParallel put into names ("_orig_mod", "module") is taken away. So is any prefix that all
-    names of the network share ("model.", "net.", "denoiser.", ...). Tensors with another prefix
-    belong to other modules, such as a loss: they are left out, with a warning. If several networks
-    in a file fit, the one that is called "ema" ("params_ema", "ema_model.", ...) or "best" is
-    taken, as publishers do. If no network, or more than one, has such a name, and their weights
-    differ, the file is refused.
+    *Finding weights in a file.* A state dict may lie in nested dictionaries ("state_dict",
+    "params", ..., at any depth), beside an optimiser, an epoch or other entries. The parts of names
+    that torch.compile and DataParallel add ("_orig_mod", "module") are removed, and so is a prefix
+    that all names of the network share ("model.", "net.", "denoiser.", ...). Tensors with another
+    prefix belong to other modules, such as a loss, and are ignored with a warning. If several
+    networks of a file fit, the one called "ema" ("params_ema", "ema_model.", ...) or "best" is
+    used, as publishers do. If none or several have such a name and their weights differ, an error
+    is raised.
 
-    *Batch normalisation* directly after a convolution is merged into it, as it is in evaluation.
-    Its ``eps`` is not in the file. If there is a "dncnn.0.weight" without a "dncnn.0.bias", it is
-    1e-5, as in DnCNN-PyTorch; else 1e-4, as in KAIR and in the authors' code. Convolutions without
-    biases count as having biases of 0.
+    *Batch normalisation.* In evaluation mode, batch normalisation directly after a convolution is a
+    part of it, and is merged into it. The file does not contain its ``eps``. If there is a
+    "dncnn.0.weight" but no "dncnn.0.bias", ``eps`` is 1e-5, as in DnCNN-PyTorch; otherwise 1e-4, as
+    in KAIR and in the authors' code. Convolutions without biases get biases of 0.
 
-    *What is refused.* Weights must be dense floating-point numbers of 16, 32 or 64 bits: quantised,
-    sparse, complex and integer ones are refused. The activation and the padding are not in a file:
-    they are taken to be ReLU and zeros. The layers of one's own `torch.nn.Sequential` ("0.weight",
-    ...), which may have others, are therefore refused until they are named "model.0.weight", ...
+    *Restrictions.* Weights must be dense floating-point numbers of 16, 32 or 64 bits; quantised,
+    sparse, complex and integer weights raise an error. A file does not contain the activation and
+    the padding, which are assumed to be ReLU and zeros. The layers of a `torch.nn.Sequential`
+    ("0.weight", ...) may have others. They are therefore accepted only under the names
+    "model.0.weight", ...
 
     References
     ----------
@@ -174,8 +178,8 @@ class DnCNN(LearnedDenoiser):
         n_in, channels = stack[0].weight.shape[1], len(stack[-1].bias)
         if n_in not in (channels, channels + 1):
             raise ValueError(
-                f"the first convolution takes {n_in} channels, and the last gives {channels}: "
-                "neither as many nor, with a noise level, one less."
+                f"the first convolution takes {n_in} channels and the last returns {channels}. The "
+                "first must take the same number or, with a noise level, one more."
             )
         decided: dict[str, Any] = {"depth": len(stack), "width": len(stack[0].bias)}
         decided["noise_level_input"] = n_in == channels + 1
@@ -204,15 +208,15 @@ def _as_sequential(state: StateDict) -> StateDict:
 
 
 def _eps(state: StateDict) -> float:
-    """Return what batch normalisation has added to the variance, which names tell."""
+    """Return the eps of batch normalisation, which the names of the weights reveal."""
     unbiased = "dncnn.0.weight" in state and "dncnn.0.bias" not in state
     return _DNCNN_PYTORCH_EPS if unbiased else _KAIR_EPS
 
 
 def _gives_the_image(stack: list[Convolution]) -> bool:
-    """Return whether the network leaves flat images as they are, of which it gives no noise.
+    """Return whether the network maps flat images to themselves, so that it predicts the image.
 
-    Away from the border a convolution of a flat image is a product with its summed kernel.
+    Away from the border, a convolution multiplies a flat image by the sum of its kernel.
     """
     n_in, channels = stack[0].weight.shape[1], len(stack[-1].bias)
     for gray in (0.25, 0.5, 0.75):

@@ -20,28 +20,29 @@ from skmetainv.parameters import Interval
 from skmetainv.reconstruction.tiles import extent
 from skmetainv.weight_files import StateDict
 
-# Scales of the network: height and width are filled up to multiples of 8.
+# Scales of the network: height and width are padded to multiples of 8.
 _N_SCALES = 4
 
 
 class DRUNet(LearnedDenoiser):
     """The denoising residual U-Net of Zhang et al. (2021), which takes the noise level.
 
-    Four scales of `width`, 2, 4 and 8 times `width` channels, joined by convolutions of stride 2
-    and back by transposed ones, each with `n_blocks` residual blocks; no biases. The noise level is
-    a further channel of the input. Images whose sides are no multiples of 8 are filled up by
-    repeating their last row and column, and the result is cropped. `predict` denoises images of any
-    size, large ones tile by tile.
+    The network has four scales with 1, 2, 4 and 8 times `width` channels. Convolutions of stride 2
+    lead down, transposed ones lead up, and each scale has `n_blocks` residual blocks on either way.
+    There are no biases. The noise level is an additional channel of the input. If the sides of an
+    image are not multiples of 8, it is padded by repeating its last row and column, and the result
+    is cropped. `predict` denoises images of any size, large ones tile by tile.
 
     Parameters
     ----------
     noise_level : float or (float, float), default=(0.0, 0.2)
-        Standard deviation of the noise to train with, in the units of the images, or a range, from
-        which that of every patch is drawn.
+        Standard deviation of the training noise, in the units of the images. If a range, one is
+        drawn from it for every patch.
     width : int, default=None
-        Channels of the finest scale. None is that of `weights`, or 64 without.
+        Number of channels of the finest scale. If None, that of `weights`, or 64 without `weights`.
     n_blocks : int, default=None
-        Residual blocks at each scale, down and up. None is that of `weights`, or 4 without.
+        Number of residual blocks at each scale, down and up. If None, that of `weights`, or 4
+        without `weights`.
     weights : path-like, default=None
         Weights to begin with, from a file by `torch.save` or in safetensors, which is read without
         running code. Without `fit` they are used as they are. Files are read of KAIR and DPIR and
@@ -115,8 +116,8 @@ class DRUNet(LearnedDenoiser):
     def _published(self, state: StateDict) -> Published:
         if any(name.endswith("running_var") for name in state):
             raise ValueError(
-                "they have batch normalisation, which cannot be merged into convolutions without "
-                "biases, as DRUNet's are."
+                "they have batch normalisation, which cannot be merged into DRUNet's convolutions, "
+                "as these have no biases."
             )
         for name in ("m_head.weight", "m_tail.weight"):
             if name not in state or state[name].ndim != 4:
@@ -124,8 +125,8 @@ class DRUNet(LearnedDenoiser):
         head, channels = state["m_head.weight"], len(state["m_tail.weight"])
         if head.shape[1] != channels + 1:
             raise ValueError(
-                f"'m_head' takes {head.shape[1]} channels and 'm_tail' gives {channels}, not one "
-                "less: the network takes no noise level as DRUNet does."
+                f"'m_head' takes {head.shape[1]} channels and 'm_tail' returns {channels}. In "
+                "DRUNet, 'm_head' takes one more, the noise level."
             )
         blocks = [name for name in state if fullmatch(r"m_body\.\d+\.res\.0\.weight", name)]
         return Published(state, channels, {"width": len(head), "n_blocks": len(blocks)})
@@ -133,13 +134,13 @@ class DRUNet(LearnedDenoiser):
 
 class _DRUNet(Network):
     takes_noise_level = True
-    gain = 0.2  # as in KAIR: residual branches begin small
+    gain = 0.2  # as in KAIR: small initial residual branches
 
     def __init__(self, channels: int, width: int, n_blocks: int):
         super().__init__()
         n = [width * 2**scale for scale in range(_N_SCALES)]
-        blocks = [2 * n_blocks] * (_N_SCALES - 2)  # of the sizes between, in convolutions
-        ends = 1 + 2 * n_blocks  # at full size there are the head and the tail
+        blocks = [2 * n_blocks] * (_N_SCALES - 2)  # convolutions of the middle scales
+        ends = 1 + 2 * n_blocks  # the finest scale also has the head or the tail
         self.extent = extent([ends, *blocks, 2 * n_blocks], [*blocks, ends])
         self.m_head = _conv(channels + 1, n[0])
         self.m_down1 = nn.Sequential(*_blocks(n[0], n_blocks), _down(n[0], n[1]))

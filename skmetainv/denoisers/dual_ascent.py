@@ -1,8 +1,8 @@
-"""Accelerated projected gradient ascent in total variation's dual, and its derivatives by hand.
+"""Accelerated projected gradient ascent in the dual of total variation, with manual derivatives.
 
-The updates are many small operations, and autograd's own would be several times as many. So all
-updates are one `torch.autograd.Function`, its derivative is another, and that one's a third.
-Inside of them everything is in place.
+The updates are many small operations, and autograd would add several times that number. All updates
+are therefore one `torch.autograd.Function`; its derivative is a second one, and the second
+derivative is a third. Inside of these functions, everything is computed in place.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ from skmetainv.denoisers.differences import SQUARED_NORM
 def dual_ascent(u: torch.Tensor, n_iter: int) -> torch.Tensor:
     """Return dual variables ``p`` of ``min_x 1/2 ||x - u||^2 + sum |grad x|``.
 
-    ``u - grad' p`` approaches the minimiser. From ``p_0 = q_0 = 0`` there are `n_iter` updates of
-    the method of Beck and Teboulle, with ``||grad||^2 <= 8`` and ``t_0 = 1``::
+    ``u - grad' p`` approximates the minimiser. The method of Beck and Teboulle makes `n_iter`
+    updates from ``p_0 = q_0 = 0``, with ``||grad||^2 <= 8`` and ``t_0 = 1``::
 
-        p_k+1 = q_k + grad(u - grad' q_k) / 8, brought into the ball of radius 1
+        p_k+1 = q_k + grad(u - grad' q_k) / 8, projected onto the ball of radius 1
         t_k+1 = (1 + sqrt(1 + 4 t_k^2)) / 2
         q_k+1 = p_k+1 + (t_k - 1) / t_k+1 (p_k+1 - p_k)
 
-    First and second derivatives are exactly those of so many updates. Third ones are refused.
+    First and second derivatives are exactly those of `n_iter` updates. Third derivatives raise an
+    error.
 
     Parameters
     ----------
     u : tensor of shape (batch, channels, height, width)
-        Images, in units of the weight of total variation.
+        Images, divided by the weight of total variation.
     n_iter : int
         Number of updates, at least 1.
 
     Returns
     -------
     p : tensor of shape (2, batch, channels, height, width)
-        ``p`` after the last update, 0 past the last row and column.
+        ``p`` after the last update. It is 0 past the last row and column.
 
     References
     ----------
@@ -57,11 +58,11 @@ class _Projections(NamedTuple):
 
     @classmethod
     def of(cls, scale: torch.Tensor, p: torch.Tensor) -> _Projections:
-        """Return those that made `p` by a multiplication by `scale`; `p` is overwritten."""
+        """Return the derivatives of projections with results `p`; `p` is overwritten."""
         return cls(scale, p.mul_((scale * (scale < 1)).sqrt_()[:, None]))
 
     def second(self, v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """Return what all second derivatives make of `v` and `w`."""
+        """Return the second derivatives of all projections, applied to `v` and `w`."""
         scale, along = self.scale, self.along
         av, aw, vw = _products(along, v), _products(along, w), _products(v, w)
         radial = (vw * scale).addcmul_(av, aw, value=-3)[:, None] * along
@@ -70,15 +71,16 @@ class _Projections(NamedTuple):
 
 
 def _products(v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-    """Return the inner products of pixels' vectors, of all updates."""
+    """Return the inner products of the pixels' vectors for all updates."""
     return (v[:, 0] * w[:, 0]).addcmul_(v[:, 1], w[:, 1])
 
 
 class _Ascent(torch.autograd.Function):
     """All updates.
 
-    The second output stands for what the updates project. It has no values of its own: it is where
-    second derivatives come in, so that they take the way back together with first ones.
+    The second output represents the arguments of the projections, but holds no values. The
+    gradients of second derivatives enter there, so that they are propagated back together with
+    those of first ones.
     """
 
     @staticmethod
@@ -160,7 +162,7 @@ class _Second(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         raise RuntimeError(
-            "TotalVariation has first and second derivatives only, but a third one was asked for. "
+            "TotalVariation has first and second derivatives only, but a third one was requested. "
             "Differentiate twice at most, or use a denoiser that autograd differentiates."
         )
 
@@ -168,7 +170,7 @@ class _Second(torch.autograd.Function):
 def _derivative(
     scale: torch.Tensor, along: torch.Tensor, v: torch.Tensor, out: torch.Tensor
 ) -> torch.Tensor:
-    """Return what the derivative of one projection, which is symmetric, makes of `v`."""
+    """Return the derivative of one projection, which is symmetric, applied to `v`."""
     first, second = torch.mul(along, v, out=out)
     product = first + second
     return torch.mul(scale, v, out=out).addcmul_(along, product, value=-1)
@@ -193,7 +195,7 @@ class _Step:
 def _forth(
     u: torch.Tensor, n_iter: int, project: Callable[[int, torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
-    """Return the last ``p``, with the projections or, of differences, with their derivatives."""
+    """Return the last ``p``; `project` is the projection or, for differentials, its derivative."""
     p, q = torch.unbind(u.new_zeros(2, 2, *u.shape))
     step = _Step(u, q)
     for k, momentum in enumerate(_momenta(n_iter)):
@@ -209,10 +211,11 @@ def _back(
     projections: _Projections,
     reached: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the gradient by ``u`` of what has the gradient `g` by the last ``p``.
+    """Return the gradient by ``u``, from the gradient `g` by the last ``p``.
 
-    `sources` are added to the gradients by what every update projects. Those by what it gives are
-    left in `reached`, as many as there is room for.
+    `sources` are added to the gradients with respect to the arguments of the projections. The
+    gradients with respect to the projections' results are stored in `reached`, as far as it has
+    room.
     """
     q, after = g.clone(memory_format=torch.contiguous_format), torch.zeros_like(g)
     total, later = g.new_zeros(g.shape[1:]), 0.0
@@ -227,7 +230,7 @@ def _back(
         if sources is not None:
             q.add_(sources[k])
         step()
-        total.sub_(step.x, alpha=1 / SQUARED_NORM)  # x is minus grad' of what is projected
+        total.sub_(step.x, alpha=1 / SQUARED_NORM)  # x is minus grad' of the projections' arguments
     return total
 
 

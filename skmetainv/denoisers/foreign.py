@@ -1,4 +1,4 @@
-"""Other people's functions as denoisers: tried once, then called with what they take."""
+"""Users' functions as denoisers: tried once, then called in the form that works."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ import torch
 from skmetainv.operators.maps.foreign_functions import alike, through_arrays
 from skmetainv.parameters import described
 
-#: ``call(x)`` or ``call(x, noise_level)`` gives a batch of denoised images.
+#: ``call(x)`` or ``call(x, noise_level)`` returns a batch of denoised images.
 Call: TypeAlias = Callable[..., torch.Tensor]
 Result = TypeVar("Result")
 
-# Trials are made on images no larger than this along a side, where those are taken.
+# Largest side of the images in trials, if the function takes such images.
 _TRIAL_PIXELS = 64
-# A function is asked for its treatment of rows at so many times the noise level: what hardly
-# changes an image does not show which of its axes belong together.
+# Factors of the noise level in the test whether rows are treated on their own. A function that
+# hardly changes an image does not show which of its axes belong together.
 _LEVELS = (1.0, 10.0)
 
 
 class NotDenoisedError(ValueError):
-    """What a function gives is no images of the shape that it took."""
+    """A function's result is not a batch of images of the shape of its input."""
 
 
 def understood(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) -> Call:
-    """Try a function on random images, and return how it is to be called.
+    """Try a function on random images, and return it in the form in which it works.
 
-    It takes tensors, ``(batch, channels, height, width)``; or arrays of one image, ``(height,
-    width)`` or ``(height, width, channels)``; or arrays of batches. The last is decided by the
-    rows: a function that treats each row of one image on its own has the batch in the first axis.
+    The function may take tensors, ``(batch, channels, height, width)``, arrays of one image,
+    ``(height, width)`` or ``(height, width, channels)``, or arrays of a batch. If it treats each
+    row of an image on its own, its first axis is taken as that of a batch.
 
     Parameters
     ----------
     fn : callable
         ``fn(x)`` or ``fn(x, noise_level)``.
     name : str
-        How errors name it.
+        Its name in errors.
     x : tensor of shape (batch, channels, height, width)
-        What it is to denoise: the shape, type and device of the trial.
+        The images to denoise, which set the shape, type and device of the trial.
     *level : float or tensor
         The noise level, if it takes one.
 
     Returns
     -------
     call : callable
-        ``call(x)`` or ``call(x, noise_level)``, between batches of tensors.
+        ``call(x)`` or ``call(x, noise_level)``, which takes and returns batches of tensors.
 
     Raises
     ------
     ValueError
-        If none of these ways gives images.
+        If the function returns images in none of these forms.
     """
     one_level = [s[:1] if isinstance(s, torch.Tensor) and s.ndim else s for s in level]
     refused: dict[str, Exception] = {}
@@ -69,15 +69,15 @@ def understood(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) 
             refused[what] = error
     if isinstance(refused["a batch of tensors"], NotDenoisedError):
         raise refused["a batch of tensors"]
-    reasons = "; ".join(f"of {what}: {error}" for what, error in refused.items())
+    reasons = "; ".join(f"with {what}: {error}" for what, error in refused.items())
     raise ValueError(
-        f"{name} does not denoise images of shape {tuple(x.shape[1:])}, channels first, given as "
-        f"tensors or as arrays: {reasons}"
+        f"{name} does not denoise images of shape {tuple(x.shape[1:])}, channels first, neither as "
+        f"tensors nor as arrays: {reasons}"
     )
 
 
 def checked(denoised: Any, x: torch.Tensor) -> torch.Tensor:
-    """Return what a function gives of images, if it is images of the same shape."""
+    """Return a function's result, or raise an error if it does not have the shape of `x`."""
     if (
         isinstance(denoised, torch.Tensor)
         and denoised.shape == x.shape
@@ -85,48 +85,48 @@ def checked(denoised: Any, x: torch.Tensor) -> torch.Tensor:
     ):
         return denoised
     raise NotDenoisedError(
-        f"A denoiser must give images of the shape that it takes, {tuple(x.shape)}, in floating "
-        f"point. Got {described(denoised)} instead."
+        f"A denoiser must return images of the shape that it takes, {tuple(x.shape)}, in "
+        f"floating point. Got {described(denoised)} instead."
     )
 
 
 def at_a_size_that_works(
     call: Callable[[tuple[int, ...]], Result], image_shape: tuple[int, ...]
 ) -> Result:
-    """Return what a call gives for the shape of small images or, if it fails, for the full one."""
+    """Return the result of a call for a small shape of images or, if it fails, for the full one."""
     channels, *size = image_shape
     small = (channels, *(min(side, _TRIAL_PIXELS) for side in size))
     if small != image_shape:
         try:
             return call(small)
-        except Exception:  # it may be for images of one size
+        except Exception:  # it may take images of one size only
             return call(image_shape)
     return call(small)
 
 
 def _by_tensors(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
-    """Return a function as it is, if autograd knows its derivative."""
+    """Return a function unchanged if autograd can differentiate it."""
     with torch.inference_mode(False), torch.enable_grad():
         _, y = _tried(fn, x, level, with_graph=True)
     if not y.requires_grad:
-        raise TypeError("there is no derivative")
+        raise TypeError("it has no derivative")
     return fn
 
 
 def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
-    """Return how a function of arrays is called that takes one image, or a batch just as well."""
+    """Return a function of arrays in the form in which it works: for one image or for a batch."""
     call = _of_images(fn)
     given, _ = _tried(call, x, level)
     try:
         if all(_rows_alone(fn, given, [factor * s for s in level]) for factor in _LEVELS):
             return _by_batches(fn, x, level)
-    except Exception:  # it does not take a row, or no batch
+    except Exception:  # it does not take single rows or batches
         return call
     return call
 
 
 def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
-    """Return how a function of arrays is called that takes a batch."""
+    """Return a function of arrays of a batch as a function of tensors, after trying it."""
     call = _of_batches(fn)
     given, y = _tried(call, x, level)
     if not alike(y, lambda x: call(x, *level), given):
@@ -135,7 +135,7 @@ def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Ca
 
 
 def _without_derivative(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
-    """Return how a function of tensors is called that may turn them into arrays itself."""
+    """Return a function of tensors without its gradients, as it may convert to arrays itself."""
 
     def call(*arguments: Any) -> torch.Tensor:
         return fn(*(s.detach() if isinstance(s, torch.Tensor) else s for s in arguments))
@@ -147,7 +147,7 @@ def _without_derivative(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
 def _tried(
     call: Call, x: torch.Tensor, level: list[Any], with_graph: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return two random images like `x`, and what a call makes of them."""
+    """Return two random images like `x`, and the result of a call for them."""
 
     def tried(shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
@@ -158,7 +158,7 @@ def _tried(
 
 
 def _rows_alone(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> bool:
-    """Whether a function of one image as an array treats each of its rows on its own."""
+    """Return whether a function of an array of one image treats each of its rows on its own."""
     image = _array_order(x[0])
     call = _through_arrays(fn)
     levels = [_floats(s, 1)[0] for s in level]
@@ -166,7 +166,7 @@ def _rows_alone(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> bo
 
 
 def _of_images(fn: Callable[..., Any]) -> Call:
-    """Return a function of one image as an array as one of a batch of tensors."""
+    """Return a function of an array of one image as a function of a batch of tensors."""
     through = _through_arrays(fn)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
@@ -178,7 +178,7 @@ def _of_images(fn: Callable[..., Any]) -> Call:
 
 
 def _of_batches(fn: Callable[..., Any]) -> Call:
-    """Return a function of a batch as an array as one of tensors."""
+    """Return a function of an array of a batch as a function of tensors."""
     through = _through_arrays(fn)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
@@ -188,7 +188,7 @@ def _of_batches(fn: Callable[..., Any]) -> Call:
 
 
 def _through_arrays(fn: Callable[..., Any]) -> Call:
-    """Return a function of arrays as one of tensors that keeps their shape and type."""
+    """Return a function of arrays as a function of tensors that keeps their shape and type."""
     through = through_arrays(fn)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
@@ -198,7 +198,7 @@ def _through_arrays(fn: Callable[..., Any]) -> Call:
 
 
 def _array_order(x: torch.Tensor) -> torch.Tensor:
-    """Return one image as the user's arrays have it."""
+    """Return one image in the layout of the user's arrays."""
     return x[0] if len(x) == 1 else x.movedim(0, -1)
 
 
@@ -208,7 +208,7 @@ def _floats(level: float | torch.Tensor, n: int) -> list[float]:
 
 
 def _array(level: float | torch.Tensor) -> Any:
-    """Return a noise level as a float, or as an array with one for each image."""
+    """Return a noise level as a float, or as an array with one value per image."""
     if isinstance(level, torch.Tensor) and level.ndim:
         return level.detach().cpu().numpy()
     return float(level)

@@ -1,4 +1,4 @@
-"""Smoothing by a Gaussian: the simplest denoiser."""
+"""Gaussian smoothing, the simplest denoiser."""
 
 import math
 from dataclasses import KW_ONLY
@@ -11,24 +11,23 @@ from skmetainv.parameters import Interval
 
 
 class GaussianSmoothing(ClassicalDenoiser):
-    """Convolution with a Gaussian, the image mirrored at its edges.
+    """Convolution with a Gaussian, with the image mirrored at its edges.
 
-    Linear, symmetric, with eigenvalues in (0, 1], so that every solver's convergence theory holds
-    for it. The width follows the noise level: a standard deviation of ``scale * noise_level``
-    pixels.
+    It is linear and symmetric with eigenvalues in (0, 1], so every solver's convergence theory
+    applies to it. The standard deviation of the Gaussian is ``scale * noise_level`` pixels.
 
     Parameters
     ----------
     noise_level : float, default=0.05
-        Standard deviation of the noise, where a solver says none.
+        Standard deviation of the noise, used if the solver sets none.
     scale : float, default=20.0
-        Pixels per noise level, in images of the range [0, 1]: noise of 5 percent is smoothed by a
-        Gaussian of one pixel.
+        Standard deviation of the Gaussian, in pixels, divided by the noise level. For images in [0,
+        1] and the default, noise of 5 percent is smoothed by a Gaussian of one pixel.
 
     Notes
     -----
     The half-sample symmetric extension of the image is filtered in Fourier space by
-    ``exp(-sigma^2 omega^2 / 2)``, which can be differentiated in the noise level, too.
+    ``exp(-sigma^2 omega^2 / 2)``, which is differentiable in the noise level, too.
 
     Examples
     --------

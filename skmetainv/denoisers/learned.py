@@ -39,39 +39,38 @@ from skmetainv.reconstruction.tiles import Tiles, as_tiles
 from skmetainv.training import Batches, NoisyPatches, TrainingLoop
 from skmetainv.weight_files import StateDict, check_state, read_weights
 
-# Learning rates, from the beginning and from weights that were trained before.
+# Learning rates, for new weights and for weights that were trained before.
 _LR, _FINE_TUNING_LR = 1e-3, 1e-4
 
 
 class LearnedDenoiser(Denoiser, TrainedReconstructor):
-    """What denoisers with a network have in common: they learn from patches with noise.
+    """The base class of denoisers with a network, which is trained on noisy patches.
 
-    A subclass has the parameters of this class and writes two methods: `_network`, and `_published`
-    for files that hold one of the names `_first_weights`. It names in `_architecture` the
-    parameters that the network depends on, each with the value that None stands for.
+    A subclass writes two methods: `_network`, and `_published` for files that hold one of the names
+    in `_first_weights`. Its `_architecture` maps each parameter of the network to the value used
+    for None.
 
     Parameters
     ----------
     noise_level : float or (float, float), default=0.1
-        Standard deviation of the noise to train with, in the units of the images, or a range, from
-        which that of every patch is drawn.
+        Standard deviation of the training noise, in the units of the images. If a range, one is
+        drawn from it for every patch.
     patch_size : int, default=40
-        Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
-        larger ones, continued as in a mirror.
+        Number of rows and of columns of the training patches. If all images are smaller, they are
+        used whole; if only some are, these are extended by reflection.
     patches_per_image : int, default=None
-        Patches drawn of an image in an epoch; None is as many as cover its area.
+        Number of patches drawn from an image in an epoch. If None, the number that covers its area.
     augment : bool, default=True
-        Turn patches by right angles, and mirror them, at random.
+        Whether to rotate patches by multiples of 90 degrees and to flip them, at random.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
-        What training minimises between denoised and clean patches, see `skmetainv.losses`.
+        Training loss between denoised and clean patches, see `skmetainv.losses`.
     lr : float, default=None
-        Learning rate. None is 1e-3, or 1e-4 with `weights`, so that the network keeps what it
-        knows.
+        Learning rate. If None, 1e-3, or 1e-4 with `weights`, so that training only fine-tunes them.
     max_epochs : int, default=None
-        How often `fit` sees as many patches as cover every image. None: as many epochs as make 600
-        steps, and at least two.
+        Number of epochs of `fit`; in one epoch, patches cover the area of every image. If None, the
+        number of epochs that makes 600 steps, at least two.
     batch_size : int, default=16
-        Patches in a step, and images that `predict` denoises at a time.
+        Number of patches per step, and of images that `predict` denoises at once.
     """
 
     noise_level: float | tuple[float, float] = 0.1
@@ -94,63 +93,63 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         "lr": [Interval(Real, 0, None, closed="neither"), None],
     }
 
-    operator = None  # what is measured is the image itself
+    operator = None  # measurements are images
 
     @abstractmethod
     def _network(self, channels: int, **architecture: Any) -> Network:
-        """Return the network for images of so many channels, in float64, its weights not set.
+        """Return the network for images with these channels, in float64, with weights not set.
 
-        Its weights have the names that published ones have.
+        Its weights have the names of the published ones.
         """
 
     @abstractmethod
     def _published(self, state: StateDict) -> Published:
-        """Return what the weights of a file are in `_network`, or raise with what does not fit."""
+        """Return the weights of a file for `_network`, or raise an error if they do not fit."""
 
     def _constrain(self, network: nn.Module) -> None:
-        """Bring the weights back to where they may be, after a step of the optimiser."""
+        """Project the weights onto their constraints after a step of the optimiser."""
 
     # ------------------------------------------------------------------ the estimator
 
     def fit(self, X: Any, y: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
-        """Learn to denoise from clean images, or from noisy images and their clean ones.
+        """Train on clean images, or on pairs of noisy and clean images.
 
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, to which noise is added anew in every epoch; or a list of arrays of shape
-            (height, width) or (height, width, channels), each of its own size. See :doc:`/arrays`
-            for all that is taken. With `y`: noisy images.
+            Clean images; every epoch adds new noise to them. It may be a list of arrays of shape
+            (height, width) or (height, width, channels) and of different sizes. See :doc:`/arrays`
+            for all accepted types. With `y`: noisy images.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. If `noise_level` is a range, a network that
-            takes a noise level is told its middle. A 1-D `y` is taken for labels and ignored.
+            takes a noise level gets the middle of the range. A 1-D `y` holds labels and is ignored.
         X_val, y_val : array-like, or list of arrays, default=None
-            Images like `X` and `y`, not learned from: their PSNR after every epoch is written into
-            ``history_``, and early stopping goes by it.
+            Validation images, like `X` and `y`. Their PSNR after every epoch is recorded in
+            ``history_`` and used for early stopping.
 
         Returns
         -------
         self : estimator
-            Fitted; with `weights`, training begins with those. After an error other than an
-            interrupt it is as it was.
+            The fitted estimator. With `weights`, training starts from these. After an error other
+            than an interrupt, the estimator is unchanged.
 
         Raises
         ------
         FileNotFoundError
             If there is no file `weights`.
         ValueError
-            If a parameter is out of its range; if the arrays are not images, or may be one image
-            as well as several; if `weights` do not fit the network or the images; if a checkpoint
-            is damaged, or of other parameters or data.
+            If a parameter is out of its range; if the arrays are not images, or if it is ambiguous
+            whether they hold one image or several; if `weights` do not fit the network or the
+            images; if a checkpoint is damaged or belongs to other parameters or data.
 
         Warns
         -----
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite, or if training was
-            interrupted: see `MetaInverseSolver.fit`.
+            interrupted, see `MetaInverseSolver.fit`.
         DataConversionWarning
-            If images or the noise are in units that can hardly be meant, if flat images are taken
-            for square ones, or a last axis of many entries for channels.
+            If the units of images or of the noise are implausible, if flat images are assumed to be
+            square, or if a last axis of many entries is assumed to be channels.
         WeightsWarning
             See the class.
         """
@@ -171,47 +170,47 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Noisy images, of any height and width; or a list of arrays, each of its own size. One
-            image may come without the first axis, unless it is flat.
+            Noisy images of any height and width, or a list of arrays of different sizes. A single
+            image may lack the first axis, unless it is flat.
         noise_level : float, default=None
-            Standard deviation of the noise, for a network that takes it, in the units of the
-            images. None is the `noise_level` of the estimator; if that is a range, its middle.
+            Standard deviation of the noise, in the units of the images, for a network that takes
+            it. If None, the estimator's `noise_level`, or the middle of that range.
         image_shape : tuple of int, default=None
-            ``(height, width)`` or ``(height, width, channels)`` of flat images, if it is not that
-            of training. Images that are not flat need none.
+            ``(height, width)`` or ``(height, width, channels)`` of flat images, if it differs from
+            that of training. Other images do not need it.
         tile : int or (int, int), default=None
-            Height and width of the tiles that the network is run on, one after another. Its
-            activations then take the memory of a tile, not of the image. None runs it on the whole
-            image. Sizes are rounded up to multiples of 8 for `DRUNet`.
+            Height and width of the tiles on which the network is run one after another. Its
+            activations then take the memory of a tile, not of the image. If None, it is run on the
+            whole image. For `DRUNet`, sizes are rounded up to multiples of 8.
         overlap : int, default=None
-            Pixels of the image around each tile that the network is given with it, rounded up as
-            `tile` is. None is the radius of its receptive field: the result is then that of the
-            whole image, up to rounding. With fewer it is faster and an approximation, which may
-            show seams. The radius is `depth` for `DnCNN`, and 192 for `DRUNet` with four blocks.
+            Number of pixels by which each tile is extended on every side, rounded up like `tile`.
+            If None, the radius of the network's receptive field: up to rounding, the result is then
+            that of the whole image. Smaller values are faster, but approximate and may show seams.
+            The radius is `depth` for `DnCNN`, and 192 for `DRUNet` with four blocks.
 
         Returns
         -------
         images : ndarray of the shape of `X`, or a tensor if `X` is one
-            Floats in the units of ``data_range_``; one image, if `X` is one. If `X` is a list of
-            images of different sizes, a list. If `X` is a data frame, an ndarray, as predictions
-            are in scikit-learn.
+            Denoised images, floats in the units of ``data_range_``; one image if `X` is one. If `X`
+            is a list of images of different sizes, a list. If `X` is a data frame, an ndarray, as
+            in scikit-learn.
 
         Raises
         ------
         NotFittedError
-            If the denoiser is neither fitted nor given `weights`.
+            If the denoiser is not fitted and has no `weights`.
         ValueError
-            If the images do not have the channels of training, or, flat, not the `image_shape`. If
-            `noise_level` is given to a network that takes none. If `tile` or `overlap` is out of
-            its range, or if `overlap` is given without `tile`.
+            If the images do not have the channels of training, or if flat images do not have the
+            `image_shape`; if `noise_level` is passed to a network that takes none; if `tile` or
+            `overlap` is out of its range; or if `overlap` is passed without `tile`.
 
         Warns
         -----
         ConvergenceWarning
             If images have values that are not finite.
         DataConversionWarning
-            If images are in units that can hardly be meant, or if `noise_level` is larger than the
-            width of their range.
+            If the units of images are implausible, or if `noise_level` is larger than the width of
+            their range.
         """
         ready = self._ready(X, image_shape)
         if noise_level is not None:
@@ -234,8 +233,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Parameters
         ----------
         X : array-like, or list of arrays
-            Clean images, to which noise is added with a fixed seed: of `noise_level`, or of the
-            middle of that range. With `y`, noisy images.
+            Clean images, to which noise is added with a fixed seed. Its level is `noise_level`, or
+            the middle of that range. With `y`, noisy images.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. A 1-D `y` is ignored.
         image_shape : tuple of int, default=None
@@ -249,17 +248,17 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Raises
         ------
         NotFittedError
-            If the denoiser is neither fitted nor given `weights`.
+            If the denoiser is not fitted and has no `weights`.
         ValueError
-            If the arrays are not images of the channels of training, or noisy and clean images do
-            not have the same shape.
+            If the arrays are not images with the channels of training, or if noisy and clean images
+            do not have the same shape.
 
         Warns
         -----
         ConvergenceWarning
             As in `predict`.
         DataConversionWarning
-            If images or the noise are in units that can hardly be meant.
+            If the units of images or of the noise are implausible.
         """
         return super(LearnedDenoiser, self._ready(X, image_shape)).score(
             X, y, image_shape=image_shape
@@ -268,7 +267,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     def restorations(
         self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Iterate over clean images and denoised ones, batch by batch.
+        """Iterate over pairs of clean and denoised images, batch by batch.
 
         Parameters
         ----------
@@ -279,7 +278,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
         **simulation : dict
-            `operator` and `noise` to simulate with instead of the estimator's, and the
+            `operator` and `noise` for the simulation, instead of the estimator's, and the
             `image_shape` of flat images, see `predict`.
 
         Returns
@@ -293,17 +292,17 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         NotFittedError
             If the denoiser is not fitted.
         ValueError
-            If the arrays are not images of the channels of training, or noisy and clean images do
-            not have the same shape. If the measurements of `operator` have another shape than
-            images. If `operator` or `noise` is given with noisy images `X`, for nothing is
-            simulated then.
+            If the arrays are not images with the channels of training; if noisy and clean images do
+            not have the same shape; if the measurements of `operator` do not have the shape of
+            images; or if `operator` or `noise` is passed with noisy images `X`, which are not
+            simulated.
 
         Warns
         -----
         ConvergenceWarning
             As in `predict`, after the last batch.
         DataConversionWarning
-            If images or the noise are in units that can hardly be meant.
+            If the units of images or of the noise are implausible.
         """
         restorations = super().restorations
         if not differ_in_size(X):
@@ -324,32 +323,33 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     ) -> Any:
         """Return noisy copies of clean images.
 
-        The noise level is `noise_level`; if that is a range, its middle.
+        The standard deviation of the noise is `noise_level`, or the middle of that range.
 
         Parameters
         ----------
         X : array-like, or list of arrays
             Clean images.
         random_state : int, RandomState instance, Generator or None, default=None
-            Seed of the noise; None takes the estimator's own.
+            Seed of the noise. If None, the estimator's.
         image_shape : tuple of int, default=None
-            Shape of flat images; None takes the estimator's own.
+            Shape of flat images. If None, the estimator's.
 
         Returns
         -------
         images : ndarray of the shape of `X`
-            A tensor if `X` is one. If `X` is a list of images of different sizes, a list.
+            Noisy images; a tensor if `X` is one. If `X` is a list of images of different sizes, a
+            list.
 
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or if `X` does not hold images or may be one image
-            as well as several flat ones.
+            If a parameter is out of its range; if `X` does not hold images; or if it is ambiguous
+            whether it is one image or several flat ones.
 
         Warns
         -----
         DataConversionWarning
-            If images, or the noise, are in units that can hardly be meant.
+            If the units of images or of the noise are implausible.
         """
         if not differ_in_size(X):
             return super().simulate(X, random_state, image_shape=image_shape)
@@ -378,23 +378,23 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Raises
         ------
         NotFittedError
-            If it has no weights: neither fitted, nor from a file.
+            If it has no weights, neither fitted nor from a file.
         ValueError
-            If it was fitted to images of another number of channels.
+            If it was fitted to images with another number of channels.
         """
         if hasattr(self, "weights_"):
             own = self._geometry_.images.tensor_shape[0]
             if image_shape[0] != own:
                 raise ValueError(
-                    f"This {type(self).__name__} was fitted to images of {own} channel(s), and "
-                    f"these have {image_shape[0]}."
+                    f"This {type(self).__name__} was fitted to images of {own} channel(s). Got "
+                    f"images of {image_shape[0]} instead."
                 )
             return self._module(self.weights_, self._architecture_, own, self.data_range_)
         if self.weights is None:
             name = type(self).__name__
             raise NotFittedError(
-                f"This {name} instance is not fitted yet. An estimator around its solver fits "
-                f"it; or pass FrozenEstimator({name}(...).fit(images)) as the denoiser."
+                f"This {name} instance is not fitted yet. An estimator with its solver fits it. "
+                f"Otherwise, pass FrozenEstimator({name}(...).fit(images)) as the denoiser."
             )
         self._check_parameters()
         channels, seed = image_shape[0], integer_seed(self.random_state)
@@ -408,11 +408,11 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         channels: int,
         data_range: tuple[float, float],
     ) -> LearnedModule:
-        """Return the denoiser with some weights, in float64 on the CPU."""
+        """Return the denoiser with the given weights, in float64 on the CPU."""
         network = self._network(channels, **architecture)
         cpu = torch.device("cpu")
         network.load_state_dict(to_tensors(weights, "", torch.float64, cpu))
-        # channels last: a quarter to a third less time on a CPU
+        # channels last takes a quarter to a third less time on a CPU
         fast = network.to(memory_format=torch.channels_last)
         return LearnedModule(fast, data_range, self.noise)
 
@@ -422,7 +422,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         return self._placed(D).requires_grad_(False)
 
     def _denoiser(self) -> LearnedModule:
-        """Return the network, one for images of all sizes."""
+        """Return the network, which takes images of all sizes."""
         _, D = self._parts()
         denoiser: LearnedModule = D
         return denoiser
@@ -452,7 +452,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     def _first_network(
         self, channels: int, seed: int
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return the weights before any training, and the parameters of their network."""
+        """Return the initial weights and the parameters of their network."""
         if self.weights is None:
             architecture = self._chosen_architecture({})
             network = self._network(channels, **architecture)
@@ -465,7 +465,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         return to_numpy(network.to(self._dtype()).state_dict()), architecture
 
     def _read(self, path: str | PathLike[str], channels: int) -> tuple[StateDict, dict[str, Any]]:
-        """Return the weights of a file, and the parameters of their network."""
+        """Return the weights of a file and the parameters of their network."""
         given = {name: getattr(self, name) for name in self._architecture}
 
         def understand(state: StateDict) -> tuple[StateDict, dict[str, Any]]:
@@ -478,14 +478,12 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
         name, own = type(self).__name__, signature(type(self)).parameters
         settings = [f"{key}={v!r}" for key, v in given.items() if v != own[key].default]
-        advice = (
-            " Or take the network itself, as FunctionDenoiser(lambda x, noise_level: network(x))."
-        )
+        advice = " Or wrap the network itself: FunctionDenoiser(lambda x, noise_level: network(x))."
         owner = f"{name}({', '.join(settings)})" if settings else name
         return read_weights(path, owner, self._first_weights, understand, advice)
 
     def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of the network: as given, else as decided, else the defaults."""
+        """Return the network's parameters: as set, as the weights decide, or the defaults."""
         given = {name: getattr(self, name) for name in self._architecture}
         chosen = {name: value for name, value in given.items() if value is not None}
         return {**self._architecture, **decided, **chosen}
@@ -507,7 +505,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         D = self._placed(self._module(self.weights_, self._architecture_, channels, data_range))
 
         def learn(loop: TrainingLoop) -> None:
-            # with the step, which a process without images of a batch makes, too
+            # in the step, which processes without images of a batch make, too
             loop.optimizer.register_step_post_hook(lambda *_: self._constrain(D.network))
             for x, y, noise_level in loop:
                 loss = criterion(D(y, noise_level), x)
@@ -547,7 +545,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         self._levels()
 
     def _levels(self) -> tuple[float, float]:
-        """Return the least and the largest noise level."""
+        """Return the smallest and the largest noise level."""
         if not isinstance(self.noise_level, tuple | list):
             return float(self.noise_level), float(self.noise_level)
         low, high = check_pair(self.noise_level, "noise_level")
@@ -559,7 +557,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         return low, high
 
     def _check_level(self, noise_level: Any) -> None:
-        """Check the noise level that `predict` was given."""
+        """Check the noise level passed to `predict`."""
         if not isinstance(noise_level, Real) or not 0 < float(noise_level) < np.inf:
             raise ValueError(f"The 'noise_level' must be positive. Got {noise_level!r} instead.")
         if not self._denoiser().takes_noise_level:
@@ -568,7 +566,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             )
 
     def _ready(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Self:
-        """Return the estimator, fitted: itself, or a copy with the weights of the file."""
+        """Return a fitted estimator: itself, or a copy with the weights of the file."""
         if hasattr(self, "weights_") or self.weights is None:
             self._check_ready()
             return self
@@ -579,7 +577,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         return copy._untrained(first)
 
     def _untrained(self, X: Any) -> Self:
-        """Take the weights of the file, as those of images like `X`."""
+        """Load the weights of the file, for images like `X`."""
         with self._fitting(X, None, looks=False) as (fitted, problem):
             fitted._seed_ = integer_seed(self.random_state)
             fitted._start_training(problem)

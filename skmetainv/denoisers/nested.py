@@ -1,4 +1,4 @@
-"""Learned denoisers that are parts of something else."""
+"""Learned denoisers that are parts of another component, such as a solver."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ _OPEN = (None, "auto")
 
 
 def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
-    """Fit, on clean images, the learned denoisers among the parts of a component.
+    """Fit the learned denoisers among the parts of a component on clean images.
 
-    Those in a `FrozenEstimator` stay as they are; those with weights of a file take these.
+    Denoisers in a `FrozenEstimator` are not changed. Denoisers with weights from a file use these.
 
     Parameters
     ----------
     component : BaseEstimator
-        A solver, say; its parts are changed, so that it should be a copy.
+        A component, such as a solver. Its parts are changed in place, so pass a copy.
     X : array-like
         Clean images.
     **parameters : dict
-        Parameters to set where a denoiser leaves them open, None or "auto".
+        Values for parameters that a denoiser has not set (None or "auto").
     """
     for part in _not_frozen(component):
         own = part.get_params()
@@ -35,25 +35,25 @@ def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
 
 
 def learns_from_images(component: BaseEstimator) -> bool:
-    """Whether `fit_denoisers` fits a denoiser among the parts of a component to images."""
+    """Return whether `fit_denoisers` fits a part of a component to images."""
     return any(denoiser.weights is None for denoiser in _not_frozen(component))
 
 
 def has_trained_denoiser(component: BaseEstimator) -> bool:
-    """Whether a denoiser among the parts of a component was trained before `fit_denoisers`."""
+    """Return whether a denoiser among a component's parts was trained before `fit_denoisers`."""
     learned = [part for part in all_parts(component) if isinstance(part, LearnedDenoiser)]
     to_fit = [denoiser for denoiser in _not_frozen(component) if denoiser.weights is None]
     return len(learned) > len(to_fit)
 
 
 def fitted_denoisers(component: BaseEstimator) -> list[LearnedDenoiser]:
-    """Return the learned denoisers among the parts of a component that are fitted."""
+    """Return the fitted learned denoisers among the parts of a component."""
     parts = all_parts(component)
     return [p for p in parts if isinstance(p, LearnedDenoiser) and hasattr(p, "weights_")]
 
 
 def _not_frozen(component: BaseEstimator) -> list[LearnedDenoiser]:
-    """Return the learned denoisers among the parts of a component that are to be fitted."""
+    """Return the learned denoisers among a component's parts that are not frozen."""
     parts = list(component.get_params(deep=True).values())
     frozen = {id(part.estimator) for part in parts if isinstance(part, FrozenEstimator)}
     return [p for p in parts if isinstance(p, LearnedDenoiser) and id(p) not in frozen]

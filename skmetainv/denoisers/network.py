@@ -1,4 +1,4 @@
-"""Networks as denoisers of images of any range."""
+"""Networks as denoisers of images in any range."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from skmetainv.reconstruction.tiles import Extent
 
 
 class Network(nn.Module):
-    """A network that denoises images of the range [0, 1]; a subclass writes `forward`.
+    """A network that denoises images in [0, 1]; a subclass writes `forward`.
 
     Attributes
     ----------
     takes_noise_level : bool
-        Whether `forward` makes use of the noise level.
+        Whether `forward` uses the noise level.
     autocasts : bool
         Whether it may be computed under `torch.autocast`, in bfloat16.
     gain : float
         Initial weights have the standard deviation ``gain / sqrt(fan_in)``.
     extent : Extent
-        Its receptive field, for images that are denoised tile by tile.
+        Its receptive field, for denoising tile by tile.
     """
 
     takes_noise_level = False
@@ -37,28 +37,27 @@ class Network(nn.Module):
     if TYPE_CHECKING:  # torch.nn.Module's returns Any
 
         def __call__(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
-            """Return what `forward` does."""
+            """Return the result of `forward`."""
 
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
         """Return denoised images.
 
-        The noise level has shape () or (batch, 1, 1, 1); what a network that takes none gets has
-        no meaning.
+        The noise level has shape () or (batch, 1, 1, 1). A network that takes none ignores it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
 
 class LearnedModule(DenoiserModule):
-    """A network as a denoiser of images of any range.
+    """A network as a denoiser of images in any range.
 
     Parameters
     ----------
     network : Network
-        Denoises images of the range [0, 1].
+        A network for images in [0, 1].
     data_range : (float, float)
-        The least and the largest value that images nominally have.
+        The smallest and the largest nominal value of images.
     noise_level : float
-        The level where `forward` is given none.
+        The noise level if `forward` gets None.
     """
 
     def __init__(self, network: Network, data_range: tuple[float, float], noise_level: float):
@@ -85,19 +84,19 @@ def initial_weights(
     gain: float = 2**0.5,
     unrectified: Collection[nn.Module] = (),
 ) -> dict[str, torch.Tensor]:
-    """Return normally distributed weights, and biases of 0.
+    """Return normally distributed initial weights, and biases of 0.
 
     Parameters
     ----------
     network : torch.nn.Module
-        The network, whose weights are not looked at.
+        The network; its current weights are ignored.
     generator : numpy.random.Generator
-        Draws them.
+        The generator of the weights.
     gain : float, default=2**0.5
-        They have the standard deviation ``gain / sqrt(fan_in)``, where the fan-in is the number of
-        inputs that are summed into one output.
+        The standard deviation is ``gain / sqrt(fan_in)``. The fan-in is the number of inputs that
+        are summed into one output.
     unrectified : collection of torch.nn.Module, default=()
-        Layers of the network that no rectifier follows: their gain is 1.
+        Layers that are not followed by a rectifier: their gain is 1.
     """
     weights = {}
     for name, like in network.state_dict().items():
@@ -111,7 +110,7 @@ def initial_weights(
 
 
 def _fan_in(layer: nn.Module, weight: torch.Tensor) -> float:
-    """Return how many inputs an output of a layer sums, away from the border."""
+    """Return the fan-in of a layer, away from the border."""
     if isinstance(layer, nn.ConvTranspose2d):  # its weight is (inputs, outputs, height, width)
         return weight[:, 0].numel() / math.prod(layer.stride)
     return weight[0].numel()

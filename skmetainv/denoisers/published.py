@@ -1,4 +1,4 @@
-"""What files of weights say about a network: its weights under own names, and its sizes."""
+"""The contents of a file of weights: the weights of a network and its sizes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from skmetainv.weight_files import StateDict
 
 
 class Published(NamedTuple):
-    """Weights of a file, as a network understands them."""
+    """The weights of a file in the form that the library's network takes."""
 
     state: StateDict
     """The weights, under the names of the library's network."""
     channels: int
-    """Channels of the images that they are for."""
+    """Number of channels of the images."""
     architecture: dict[str, Any]
-    """Parameters of the network that they decide."""
+    """Parameters of the network that the weights determine."""
 
 
 def check_channels(published: int, channels: int) -> None:
-    """Raise unless images have the number of channels that weights are for.
+    """Raise an error unless images have the number of channels of the weights.
 
     Parameters
     ----------
@@ -34,30 +34,30 @@ def check_channels(published: int, channels: int) -> None:
     """
     if published != channels:
         raise ValueError(
-            f"they are for {_images(published)}, and these are {_images(channels)}. Give images "
-            "of that kind, or other weights."
+            f"they are for {_images(published)}, but the images are {_images(channels)}. Use such "
+            "images, or other weights."
         )
 
 
 def check_architecture(decided: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise unless the parameters of a network agree with its weights.
+    """Raise an error unless the parameters of a network agree with its weights.
 
     Parameters
     ----------
     decided : mapping of str to object
-        Parameters that the weights decide.
+        Parameters that the weights determine.
     given : mapping of str to object
-        Parameters that the user gave; None leaves one open.
+        Parameters that the user set; None if a parameter is not set.
 
     Raises
     ------
     ValueError
-        With the first parameter that differs.
+        If a parameter differs; the message names the first one.
     """
     for name, value in decided.items():
         if given[name] not in (None, value):
             raise ValueError(
-                f"their network has {name}={value!r}, not {name}={given[name]!r}. Write "
+                f"their network has {name}={value!r}, not {name}={given[name]!r}. Set "
                 f"{name}={value!r}."
             )
 

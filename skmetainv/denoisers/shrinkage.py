@@ -20,15 +20,16 @@ _CONSTRAINTS = {
 class SoftThreshold(ClassicalDenoiser):
     """Soft thresholding of pixels, ``sign(z) max(|z| - t, 0)``.
 
-    The threshold follows the noise level: ``t = scale * noise_level``. For a fixed level it is the
-    proximal step of ``t ||x||_1``: with it `ProximalGradient` and `ADMM` solve the LASSO.
+    The threshold is proportional to the noise level: ``t = scale * noise_level``. For a fixed
+    level, it is the proximal step of ``t ||x||_1``, with which `ProximalGradient` and `ADMM` solve
+    the LASSO.
 
     Parameters
     ----------
     noise_level : float, default=0.05
-        Standard deviation of the noise, where a solver says none.
+        Standard deviation of the noise, used if the solver sets none.
     scale : float, default=1.0
-        Threshold per noise level.
+        Threshold divided by noise level.
 
     References
     ----------
@@ -55,26 +56,27 @@ class SoftThreshold(ClassicalDenoiser):
 
 
 class Wavelet(ClassicalDenoiser):
-    """Soft thresholding of wavelet coefficients, all but the coarsest approximation.
+    """Soft thresholding of all wavelet coefficients except the coarsest approximation.
 
-    ``D(z) = W^-1 soft(W z, t)`` with ``t = scale * noise_level``, by the package ``ptwt``. Where
-    the wavelet is orthogonal and its levels divide the image evenly (mode "periodic") it is the
+    ``D(z) = W^-1 soft(W z, t)`` with ``t = scale * noise_level``, computed by the package ``ptwt``.
+    If the wavelet is orthogonal and its levels divide the image evenly (mode "periodic"), it is the
     proximal step of ``t ||W x||_1``.
 
     Parameters
     ----------
     noise_level : float, default=0.05
-        Standard deviation of the noise, where a solver says none.
+        Standard deviation of the noise, used if the solver sets none.
     scale : float, default=1.5
-        Threshold per noise level. On photographs 1.5 has the least mean squared error (see the
-        page of benchmarks); Donoho and Johnstone's universal one is ``sqrt(2 log n)``, 4.7 for 256
-        x 256 pixels.
+        Threshold divided by noise level. On photographs, 1.5 has the smallest mean squared error
+        (see the benchmarks page). The universal threshold of Donoho and Johnstone is
+        ``sqrt(2 log n)``, 4.7 for 256 x 256 pixels.
     wavelet : str, default="db2"
         A discrete wavelet of PyWavelets.
     level : int, default=None
-        Levels of the transform; None, and more than that, is as many as the image allows.
+        Number of levels of the transform. If None, or larger than the image allows, the largest
+        possible number.
     mode : {"periodic", "reflect", "symmetric", "zero", "constant"}, default="symmetric"
-        How the image goes on past its edge.
+        Extension of the image beyond its edges.
 
     References
     ----------
@@ -126,7 +128,7 @@ class _Wavelet(ClassicalModule):
         self.scale, self.wavelet, self.level, self.mode = scale, wavelet, level, mode
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
-        if self.level == 0:  # the image is smaller than the wavelet: all is approximation
+        if self.level == 0:  # the image is smaller than the wavelet: there are no details
             return x
         threshold = self.scale * noise_level
         coarse, *details = ptwt.wavedec2(x, self.wavelet, level=self.level, mode=self.mode)
@@ -136,5 +138,5 @@ class _Wavelet(ClassicalModule):
 
 
 def _soft(x: torch.Tensor, threshold: float | torch.Tensor) -> torch.Tensor:
-    """Return `x` moved towards 0 by `threshold`, and 0 where it would pass it."""
+    """Return `x` moved towards 0 by `threshold`, but not past 0."""
     return (x - threshold).clamp(min=0) - (-x - threshold).clamp(min=0)

@@ -1,10 +1,10 @@
-"""The norm of a convolution, and a limit to it."""
+"""A bound of the norm of a convolution, and a limit for it."""
 
 import math
 
 import torch
 
-# Frequencies along each axis, and squarings of the Gram matrix: the bound is then within 6 percent.
+# Frequencies per axis and squarings of the Gram matrix, for a bound within 6 percent of the norm.
 _FREQUENCIES = 16
 _SQUARINGS = 7
 
@@ -20,12 +20,12 @@ def norm_bound(weight: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     bound : tensor of shape ()
-        The largest, over a grid of 16 x 16 frequencies, of ``trace((F' F)^p)^(1/2p)`` with the
-        channels' transfer matrix ``F`` and ``p = 128``, which is at least the largest singular
-        value of ``F`` there; times ``1 / cos(pi d / 16)`` for each axis, by which a trigonometric
-        polynomial of degree ``d`` may be larger between the frequencies (``d = 1`` for 3 pixels).
-        For 3 x 3 pixels and 64 channels it is up to 6 percent above the norm. Zero padding does not
-        enlarge a norm.
+        At each frequency of a 16 x 16 grid, ``trace((F' F)^p)^(1/2p)`` with ``p = 128`` is an upper
+        bound of the largest singular value of the channels' transfer matrix ``F``. The result is
+        the largest of these, times ``1 / cos(pi d / 16)`` for each axis. This factor bounds how
+        much larger a trigonometric polynomial of degree ``d`` can be between the frequencies
+        (``d = 1`` for 3 pixels). For 3 x 3 pixels and 64 channels, the bound is up to 6 percent
+        above the norm. Zero padding does not increase the norm.
 
     References
     ----------

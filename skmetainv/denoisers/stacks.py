@@ -1,4 +1,4 @@
-"""Stacks of convolutions in files, with batch normalisation merged into them."""
+"""Stacks of convolutions from files, with batch normalisation merged into them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from skmetainv.weight_files import StateDict
 
 _CONVOLUTION = {"weight", "bias"}
 _BATCH_NORMALISATION = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
-# The constants that published networks add to variances, which are not in their files.
+# The eps of batch normalisation in published networks, which their files do not contain.
 _EPSILONS = (1e-4, 1e-5)
-# The largest change of a filter by the choice between them that goes without a warning.
+# If the choice between them changes a filter by more than this, a warning is raised.
 _TOLERANCE = 0.01
 
 
@@ -29,31 +29,32 @@ class Convolution(NamedTuple):
 def read_stack(state: StateDict, eps: float) -> list[Convolution]:
     """Return the convolutions of a `torch.nn.Sequential` with ReLU between them.
 
-    Batch normalisation (as in evaluation) directly after a convolution is merged into it::
+    Batch normalisation directly after a convolution is merged into it, as in evaluation mode::
 
         w' = w gamma / sqrt(var + eps),    b' = beta + (b - mean) gamma / sqrt(var + eps)
 
     Parameters
     ----------
     state : dict of str to tensor
-        The weights, named "name.0.weight" and so on, where numbers count all layers.
+        The weights, named "name.0.weight" and so on. The numbers count all layers, including those
+        without weights.
     eps : float
-        What batch normalisation adds to the variance; it is not in the weights.
+        The constant that batch normalisation adds to the variance; it is not among the weights.
 
     Returns
     -------
     stack : list of Convolution
-        In their order.
+        The convolutions, in their order.
 
     Raises
     ------
     ValueError
-        If there are other layers, or layers in another order; with the reason.
+        If there are other layers, or if layers have another order.
 
     Warns
     -----
     WeightsWarning
-        If variances are so small that another usual `eps` would change filters by more than 1
+        If variances are so small that the other usual `eps` would change filters by more than 1
         percent.
     """
     stack: list[Convolution] = []
@@ -62,8 +63,8 @@ def read_stack(state: StateDict, eps: float) -> list[Convolution]:
         if _is_convolution(layer):
             if i != last + 2:
                 raise ValueError(
-                    f"before {name!r} there must be one layer without weights, ReLU, after the "
-                    "convolution or its batch normalisation."
+                    f"between {name!r} and the convolution (or batch normalisation) before it, "
+                    "there must be one layer without weights, the ReLU."
                 )
             stack.append(_convolution(name, layer, stack))
             merged = False
@@ -71,7 +72,7 @@ def read_stack(state: StateDict, eps: float) -> list[Convolution]:
             if merged or i != last + 1:
                 raise ValueError(
                     f"the batch normalisation {name!r} does not directly follow a convolution, "
-                    "into which it could be merged."
+                    "so it cannot be merged."
                 )
             stack[-1], merged = _merged(name, stack[-1], layer, eps), True
             variances.append(layer["running_var"])
@@ -115,7 +116,7 @@ def _convolution(name: str, layer: StateDict, before: list[Convolution]) -> Conv
 
 
 def _merged(name: str, convolution: Convolution, layer: StateDict, eps: float) -> Convolution:
-    """Return the convolution that does what one and batch normalisation do."""
+    """Return the convolution that equals a convolution and its batch normalisation."""
     parts = ("running_mean", "running_var", "weight", "bias")
     values = {part: layer[part].double() for part in parts if part in layer}
     for part, value in values.items():
@@ -126,7 +127,7 @@ def _merged(name: str, convolution: Convolution, layer: StateDict, eps: float) -
             )
     mean, variance = values["running_mean"], values["running_var"]
     if (variance < 0).any():
-        raise ValueError(f"'{name}.running_var' has negative values, and is no variance.")
+        raise ValueError(f"'{name}.running_var' must be a variance, but has negative values.")
     weight, bias = fuse_conv_bn_weights(
         *convolution, mean, variance, eps, values.get("weight"), values.get("bias")
     )
@@ -138,9 +139,9 @@ def _warn_of_eps(variance: float, eps: float) -> None:
     change = abs(((variance + eps) / (variance + other)) ** 0.5 - 1)
     if change > _TOLERANCE:
         warn(
-            f"Batch normalisation was merged with eps={eps:g}, as the published network with such "
-            f"names has it; eps={other:g} would change a filter by {100 * change:.1f} percent, as "
-            "its variance is small. If the network had another, merge before saving, by "
-            "torch.nn.utils.fuse_conv_bn_eval.",
+            f"Batch normalisation was merged with eps={eps:g}, the value of the published network "
+            f"with these names. A variance is small: eps={other:g} would change its filter by "
+            f"{100 * change:.1f} percent. If the network had another eps, merge before saving, "
+            "with torch.nn.utils.fuse_conv_bn_eval.",
             WeightsWarning,
         )

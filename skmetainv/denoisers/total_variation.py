@@ -12,22 +12,22 @@ from skmetainv.parameters import Interval
 
 
 class TotalVariation(ClassicalDenoiser):
-    """Total-variation denoising of Rudin, Osher and Fatemi, in Chambolle's dual.
+    """Total-variation denoising of Rudin, Osher and Fatemi, by Chambolle's dual method.
 
-    ``D(z) = argmin_x 1/2 ||x - z||^2 + w sum |grad x|``, isotropic (the length of the vector of the
-    two forward differences of a pixel), each channel on its own. The weight follows the noise
-    level: ``w = scale * noise_level``. For a fixed level it is the proximal step of total variation
-    with weight ``w``.
+    ``D(z) = argmin_x 1/2 ||x - z||^2 + w sum |grad x|``, where ``|grad x|`` is the length of the
+    vector of a pixel's two forward differences (isotropic total variation). Each channel is
+    denoised on its own. The weight is proportional to the noise level: ``w = scale * noise_level``.
+    For a fixed level, ``D`` is the proximal step of total variation with weight ``w``.
 
     Parameters
     ----------
     noise_level : float, default=0.05
-        Standard deviation of the noise, where a solver says none.
+        Standard deviation of the noise, used if the solver sets none.
     scale : float, default=1.0
-        Weight per noise level. About 1 removes the noise of photographs.
+        Weight divided by noise level. About 1 removes the noise of photographs.
     n_iter : int, default=50
-        Updates of the dual variable, by accelerated projected gradient. The result is that many
-        updates', and its first and second derivatives are exactly theirs; third ones are refused.
+        Number of updates of the dual variable, by accelerated projected gradient. First and second
+        derivatives are exactly those of these updates; third derivatives raise an error.
 
     References
     ----------

@@ -36,50 +36,51 @@ from skmetainv.operators.maps.matrices import SparseMap, dense_map
 from skmetainv.operators.operator import Operator, check_numbers
 from skmetainv.parameters import Function, integers
 
-_FORWARD = "The 'forward' parameter of FunctionOperator"
+_FUNCTION = "The 'function' parameter of FunctionOperator"
 _ADJOINT = "The 'adjoint_function' parameter of FunctionOperator"
 
 
 class _Adapter(Operator):
-    """An operator around a foreign object, which clones share: it is never changed."""
+    """An operator around a foreign object; the object is never changed, so clones share it."""
 
     def __sklearn_clone__(self) -> _Adapter:
         return type(self)(**self.get_params(deep=False))
 
 
 class FunctionOperator(_Adapter):
-    """``A(x) = forward(x)`` for any function of tensors, or of NumPy arrays.
+    """``A(x) = function(x)`` for any function of tensors, or of NumPy arrays.
 
     Parameters
     ----------
-    forward : callable
+    function : callable
         Takes a batch of images, ``(batch, channels, height, width)``, and returns a batch of
-        measurements, ``(batch, ...)``, in the images' type. Each image must be measured on its own.
-        If measurements are complex, their real and imaginary parts become a last axis. Without
-        `adjoint_function` it must be written in torch and differentiable by autograd, twice if
-        training is to be exact. If it is a module, a copy is used, in evaluation mode.
+        measurements, ``(batch, ...)``, in the images' type. The measurement of an image must not
+        depend on the others in the batch. If measurements are complex, their real and imaginary
+        parts become a last axis. Without `adjoint_function`, it must be written in torch and be
+        differentiable by autograd; exact training needs second derivatives. If it is a module, a
+        copy in evaluation mode is used.
     adjoint_function : callable, default=None
-        The adjoint of a linear `forward`: takes a batch of measurements and returns images. With
-        it all derivatives are made of the two, and neither needs to be differentiable: both may be
-        functions of NumPy arrays, on the CPU.
+        The adjoint of a linear `function`: takes a batch of measurements and returns images. If
+        given, all derivatives are computed from the two functions, so neither needs to be
+        differentiable: both may be functions of NumPy arrays, on the CPU.
     linear : bool, default=False
-        Whether `forward` is linear though no adjoint is given: the adjoint is then autograd's. With
-        `adjoint_function` it is linear in any case.
+        Whether `function` is linear. If True and no adjoint is given, autograd computes the
+        adjoint. If `adjoint_function` is given, `function` is always taken as linear.
 
     Raises
     ------
     ValueError
-        By `build`, if `forward` does not return such a batch, or has no derivative. If `forward` or
-        `adjoint_function` mixes the images of a batch. If `forward` should be linear and is not, or
-        if `adjoint_function` is not its adjoint.
+        By `build`, if `function` does not return such a batch or has no derivative; if `function`
+        or `adjoint_function` mixes the images of a batch; if `function` should be linear and is
+        not; or if `adjoint_function` is not its adjoint.
 
     Notes
     -----
-    If a function computes in one precision only, images are converted to it on the way. To save an
-    estimator, define the functions in a module: pickles do not hold code.
+    If a function computes in one precision only, images are converted to it for the call. To save
+    an estimator, define the functions in an importable module: pickles do not hold code.
 
-    Linearity and the adjoint are tried on random images, the latter to 1e-5 in ``<A x, A x> =
-    <x, A' A x>``, whatever the size of the images.
+    Linearity and the adjoint are checked on random images. The adjoint must satisfy
+    ``<A x, A x> = <x, A' A x>`` to a relative error of 1e-5, for images of any size.
 
     Examples
     --------
@@ -101,13 +102,13 @@ class FunctionOperator(_Adapter):
     tensor([[[[3., 1., 2.]]]])
     """
 
-    forward: Callable[[Any], Any]
+    function: Callable[[Any], Any]
     _: KW_ONLY
     adjoint_function: Callable[[Any], Any] | None = None
     linear: bool = False
 
     _parameter_constraints = {
-        "forward": [Function()],
+        "function": [Function()],
         "adjoint_function": [Function(), None],
         "linear": ["boolean"],
     }
@@ -115,30 +116,30 @@ class FunctionOperator(_Adapter):
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
         self._validate_params()
-        forward = understood(self.forward, _FORWARD, image_shape)
+        forward = understood(self.function, _FUNCTION, image_shape)
         if self.adjoint_function is not None:
             return _pair(image_shape, forward, self.adjoint_function)
         if not forward.differentiable:
             raise ValueError(
-                f"{_FORWARD} has no derivative: {NO_DERIVATIVE}. Of a linear function give the "
-                "adjoint, FunctionOperator(forward, adjoint_function=...); write another one in "
-                "torch."
+                f"{_FUNCTION} has no derivative: {NO_DERIVATIVE}. If the function is linear, pass "
+                "its adjoint, FunctionOperator(function, adjoint_function=...). Otherwise, write "
+                "it in torch."
             )
         if not self.linear:
             return FunctionMap(image_shape, forward.shape, forward.function)
         A = FunctionLinearMap(image_shape, forward.shape, forward.function)
-        check_linear(A, f"With linear=True, {_FORWARD}")
+        check_linear(A, f"With linear=True, {_FUNCTION}")
         check_adjoint(
             A,
-            "'forward'",
-            "What autograd finds for FunctionOperator",
-            "Write it in torch without detach, or give its adjoint_function=...",
+            "'function'",
+            "The adjoint that autograd computes for FunctionOperator",
+            "Write it in torch without detach, or pass its adjoint_function=...",
         )
         return A
 
 
 class MatrixOperator(_Adapter):
-    """``A x = M x`` for flat images, in the order of the user's arrays: rows, columns, channels.
+    """``A x = M x`` for flat images in the order of the user's arrays: rows, columns, channels.
 
     Parameters
     ----------
@@ -148,19 +149,20 @@ class MatrixOperator(_Adapter):
         PyLops' operators are used through `matvec` and `rmatvec`, on the CPU.
     measurement_shape : tuple of int, default=None
         Shape of one measurement in the user's arrays: ``(n,)``, ``(height, width)`` or
-        ``(height, width, channels)``; the last two are images to other operators. None is flat.
+        ``(height, width, channels)``. Other operators take the last two as images. If None,
+        measurements are flat.
 
     Raises
     ------
     ValueError
-        By `build`, if the matrix does not fit the images or the measurement's shape, or is not
-        finite. If `matvec` or `rmatvec` fails, if `matvec` is not linear, or if `rmatvec` is not
-        its adjoint.
+        By `build`, if the matrix is not finite or does not fit the shape of images or measurements;
+        if `matvec` or `rmatvec` fails; if `matvec` is not linear; or if `rmatvec` is not its
+        adjoint.
 
     Notes
     -----
-    A dense matrix with up to 2048 rows or columns is decomposed once, and its proximal step is in
-    closed form. That of all others is by conjugate gradients.
+    A dense matrix with up to 2048 rows or columns is decomposed once, and its proximal step has a
+    closed form. For other matrices, conjugate gradients compute the proximal step.
 
     Examples
     --------
@@ -209,7 +211,7 @@ class MatrixOperator(_Adapter):
     def _of_products(
         self, image_shape: Shape, measurement_shape: Shape, columns: np.ndarray, rows: np.ndarray
     ) -> LinearMap:
-        """Return the map of an operator that is known by its products."""
+        """Return the map of an operator that has only matrix-vector products."""
         orders = torch.from_numpy(columns), torch.from_numpy(rows)
         A = LinearOperatorMap(image_shape, measurement_shape, self.matrix, *orders)
         forward, adjoint = (
@@ -224,8 +226,8 @@ class MatrixOperator(_Adapter):
                 product(torch.zeros(1, *shape, dtype=torch.float64))
             except Exception as error:
                 raise ValueError(
-                    f"{name} fails: {error or type(error).__name__}. It takes vectors of "
-                    f"{math.prod(shape)} numbers; both products are needed, as in "
+                    f"{name} fails: {error or type(error).__name__}. It must take vectors of "
+                    f"{math.prod(shape)} numbers, and both products are needed, as in "
                     "scipy.sparse.linalg.LinearOperator(shape, matvec=..., rmatvec=...)."
                 ) from error
         check_linear(A, forward)
@@ -265,26 +267,27 @@ class DeepInverseOperator(_Adapter):
     Parameters
     ----------
     physics : deepinv.physics.Physics
-        For images of ``(channels, height, width)``; complex images of DeepInverse's MRI have two
-        channels. If it is linear, the operator is. If it is decomposable (masks, circular blur,
-        single-coil MRI), the proximal step is in closed form. Its noise model plays no part: noise
-        is the estimator's. The measurements of stacked physics are flat, side by side.
+        A physics for images of shape ``(channels, height, width)``; complex images of DeepInverse's
+        MRI have two channels. If the physics is linear, the operator is linear. If it is
+        decomposable (masks, circular blur, single-coil MRI), the proximal step has a closed form.
+        Its noise model is ignored: the estimator adds the noise. The measurements of stacked
+        physics are flattened and concatenated.
 
     Raises
     ------
     ImportError
         By `build`, if ``deepinv`` is not installed.
     ValueError
-        By `build`, if `physics` is not a `deepinv.physics.Physics`, or does not take images of this
-        shape. If a `deepinv.physics.LinearPhysics` is not linear, or its `A_adjoint` is not the
-        adjoint of its `A`.
+        By `build`, if `physics` is not a `deepinv.physics.Physics`, or if it does not take images
+        of this shape. Also if a `deepinv.physics.LinearPhysics` is not linear, or if its
+        `A_adjoint` is not the adjoint of its `A`.
 
     Notes
     -----
     Every `build` works on a copy. If a physics computes in one precision only, as tomography does,
-    images are converted to it on the way. The proximal step of linear physics that are not
-    decomposable is by conjugate gradients around `A` and `A_adjoint`, exact to every order of
-    derivative; DeepInverse's own is right to first order.
+    images are converted to it for the call. If linear physics are not decomposable, conjugate
+    gradients with `A` and `A_adjoint` compute the proximal step. Its derivatives are exact to every
+    order; those of DeepInverse's own step are exact to first order only.
 
     Examples
     --------
@@ -299,7 +302,7 @@ class DeepInverseOperator(_Adapter):
     physics: Any
 
     def __getstate__(self) -> dict[str, Any]:
-        # DeepInverse's physics hold functions without a name, which pickle alone does not take.
+        # DeepInverse's physics hold lambdas, which pickle alone cannot save.
         whole = wrap_non_picklable_objects(self.physics, keep_wrapper=False)
         return {**super().__getstate__(), "physics": whole}
 
@@ -334,15 +337,15 @@ class DeepInverseOperator(_Adapter):
             A,
             "its `A`",
             f"`A_adjoint` {name}",
-            "Where autograd knows the derivative of `A`, FunctionOperator(physics.A, linear=True) "
-            "takes the adjoint from there (of Tomography: adjoint_via_backprop=True).",
+            "If `A` is differentiable by autograd, FunctionOperator(physics.A, linear=True) takes "
+            "the adjoint from autograd (for Tomography: adjoint_via_backprop=True).",
         )
         return A
 
     def _tried(self, image_shape: Shape) -> tuple[Any, Any, torch.dtype | None]:
-        """Return a copy of the physics, what it gives of zeros, and the one type that it takes.
+        """Return a copy of the physics, its measurement of zeros, and its only type, if any.
 
-        What a physics keeps of a call may be in that call's type: every try has its own copy.
+        Each attempt has its own copy, as a physics may keep tensors in the type of a call.
         """
 
         def tried(dtype: torch.dtype) -> tuple[Any, Any]:
@@ -352,7 +355,7 @@ class DeepInverseOperator(_Adapter):
             back = physics.A_adjoint(y) if hasattr(physics, "A_adjoint") else x
             for part in [back, y] if isinstance(y, torch.Tensor) else [back, *y]:
                 if as_real(part).dtype != dtype:
-                    raise TypeError(f"of images in {dtype} it computes {part.dtype}.")
+                    raise TypeError(f"it computes {part.dtype} from images in {dtype}.")
             if back.shape != x.shape:
                 raise ValueError(f"`A_adjoint` gives images of shape {tuple(back.shape[1:])}.")
             return physics, y
@@ -368,27 +371,27 @@ class DeepInverseOperator(_Adapter):
 
 
 def _pair(image_shape: Shape, forward: Understood, adjoint: Callable[[Any], Any]) -> LinearMap:
-    """Return the map of two functions of FunctionOperator, which are tried."""
+    """Return the map of the two functions of a FunctionOperator, after checking them."""
     back = understood(adjoint, _ADJOINT, forward.shape, adjoint_of=forward)
     if back.shape != tuple(image_shape):
         raise ValueError(
-            f"{_ADJOINT} must give images, of shape {tuple(image_shape)} each. Got "
-            f"{back.shape} instead."
+            f"{_ADJOINT} must return images of shape {tuple(image_shape)}. "
+            f"Got {back.shape} instead."
         )
     A = PairMap(image_shape, forward.shape, forward.function, back.function)
-    check_linear(A, _FORWARD)
-    check_adjoint(A, "'forward'", _ADJOINT, "Without it, linear=True takes that of autograd.")
+    check_linear(A, _FUNCTION)
+    check_adjoint(A, "'function'", _ADJOINT, "Without it, linear=True uses autograd's.")
     return A
 
 
 def _is_orthonormal(physics: Any, image_shape: Shape) -> bool:
-    """Whether ``V V'`` of a decomposable physics, in double precision, is the identity."""
+    """Return whether ``V V'`` of a decomposable physics is the identity, in double precision."""
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((1, *image_shape)))
     return bool((physics.V(physics.V_adjoint(x)) - x).norm() < 1e-6 * x.norm())
 
 
 def _real_and_imaginary(matrix: Any) -> Any:
-    """Return a real matrix with two rows for each complex one."""
+    """Return a real matrix with two rows for each complex row."""
     if scipy.sparse.issparse(matrix):
         both = scipy.sparse.vstack([matrix.real, matrix.imag]).tocsr()
     else:

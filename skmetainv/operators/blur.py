@@ -1,4 +1,4 @@
-"""Convolutions: Gaussian, along a line, with any kernel; with every boundary."""
+"""Blurs: Gaussian blur, motion blur and convolution with any kernel, for several boundaries."""
 
 from dataclasses import KW_ONLY, field
 from numbers import Real
@@ -37,7 +37,7 @@ class _Convolution(Operator):
             raise ValueError(
                 f"With boundary='valid' {type(self).__name__} takes images that are not smaller "
                 f"than its kernel, {pixels(kernel.shape)}. Got images of "
-                f"{pixels(image_shape[1:])} instead, which boundary='reflect' takes."
+                f"{pixels(image_shape[1:])} instead. boundary='reflect' takes such images."
             )
         return convolution(image_shape, kernel, self.boundary)
 
@@ -48,18 +48,20 @@ class Blur(_Convolution):
     Parameters
     ----------
     kernel : array-like of shape (rows, columns)
-        The kernel ``k``; its origin is the pixel ``(rows // 2, columns // 2)``, as in
+        The kernel ``k``. Its origin is the pixel ``(rows // 2, columns // 2)``, as in
         `scipy.ndimage.convolve`.
     boundary : {"circular", "reflect", "replicate", "zero", "valid"}, default="circular"
-        What lies outside the image: the image again; its mirror image, the outermost pixel not
-        repeated (`numpy.pad`'s "reflect"); the nearest pixel; zeros. "valid" measures only where
-        the kernel lies inside the image, ``rows - 1`` by ``columns - 1`` fewer pixels.
+        Extension of the image beyond its edges. "circular": the image repeats. "reflect": its
+        mirror image, without repeating the outermost pixel (`numpy.pad`'s "reflect"). "replicate":
+        the nearest pixel. "zero": zeros. "valid" has no extension: it measures only where the
+        kernel lies inside the image, so a measurement has ``rows - 1`` fewer rows and
+        ``columns - 1`` fewer columns.
 
     Raises
     ------
     ValueError
-        By `build`, if the kernel is not two-dimensional and finite, or, with "valid", larger than
-        the image.
+        By `build`, if the kernel is not two-dimensional and finite, or if it is larger than the
+        image with "valid".
 
     Examples
     --------
@@ -70,7 +72,7 @@ class Blur(_Convolution):
     tensor([[[[0.7500, 1.0000, 0.7500]]]])
     """
 
-    kernel: ArrayLike = field()  # required: without it that of the base class were its default
+    kernel: ArrayLike = field()  # required: otherwise the base class's would be the default
 
     _parameter_constraints = {
         "kernel": ["array-like"],
@@ -86,15 +88,15 @@ class GaussianBlur(_Convolution):
     sigma : float, default=1.0
         Standard deviation of the kernel, in pixels.
     truncate : float, default=4.0
-        The kernel ends at this many standard deviations.
+        Radius at which the kernel is cut off, in standard deviations.
     boundary : {"circular", "reflect", "replicate", "zero", "valid"}, default="circular"
         See `Blur`.
 
     Notes
     -----
     The kernel is that of `scipy.ndimage.gaussian_filter`, whose modes "wrap", "mirror", "nearest"
-    and "constant" are the first four boundaries. Where it is larger than the image it goes on
-    around it, back and forth, or beyond it.
+    and "constant" are the first four boundaries. If the kernel is larger than the image, these
+    boundaries extend the image as far as needed.
 
     Examples
     --------
@@ -130,14 +132,14 @@ class MotionBlur(_Convolution):
     length : float, default=7.0
         Length of the path, in pixels.
     angle : float, default=0.0
-        Its direction in degrees, counter-clockwise from the direction of the columns (horizontal).
+        Direction of the path in degrees, counter-clockwise from the horizontal.
     boundary : {"circular", "reflect", "replicate", "zero", "valid"}, default="circular"
         See `Blur`.
 
     Notes
     -----
-    The kernel has sum 1; each pixel holds the share of the path that bilinear interpolation gives
-    it, at 16 points per pixel of the path.
+    The path is sampled at 16 points per pixel, and bilinear interpolation distributes each point
+    over the four nearest pixels. The kernel has sum 1.
 
     Examples
     --------
@@ -177,7 +179,7 @@ class MotionBlur(_Convolution):
 
 
 def gaussian_kernel(sigma: float, truncate: float) -> NDArray[np.float64]:
-    """Return the samples of a Gaussian of sum 1, its centre in the middle."""
+    """Return a sampled, centred Gaussian of sum 1."""
     radius = int(truncate * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     scaled: NDArray[np.float64] = kernel / kernel.sum()

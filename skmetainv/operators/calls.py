@@ -1,7 +1,7 @@
-"""An operator called on arrays and tensors as they are: nothing is built beforehand.
+"""Calls of an operator on a user's arrays and tensors, without building the map first.
 
-Images lie as in every method of an estimator (`skmetainv.arrays`), but none are flat. So an array
-of two axes is one gray image.
+Images have the layouts of an estimator's methods (`skmetainv.arrays`), except that images are never
+flat. An array of two axes is therefore one gray image.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from skmetainv.randomness import evaluation_generators, integer_seed
 
 
 class Builds(Protocol):
-    """An operator, as far as a call needs one."""
+    """The part of an operator that a call needs."""
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape."""
 
 
 def measured(operator: Builds, x: Any, random_state: Any) -> Any:
-    """Return ``A(x)`` of a user's images, without noise, see `Operator.__call__`."""
+    """Return the measurements of a user's images without noise, see `Operator.__call__`."""
     images = _images(x)
     A = _placed(operator.build(images.layout.tensor_shape), images.values)
     generators = evaluation_generators(integer_seed(random_state), range(len(images.values)))
@@ -47,7 +47,7 @@ def measured(operator: Builds, x: Any, random_state: Any) -> Any:
 
 
 def pulled_back(operator: Builds, y: Any, image_shape: Any, what: str) -> Any:
-    """Return "adjoint", or "pseudo_inverse", of a user's measurements."""
+    """Return the "adjoint" or the "pseudo_inverse" applied to a user's measurements."""
     values = _values(y, "y")
     A, images, own = _behind(operator, tuple(values.shape), image_shape)
     measurements = _Given(values, own, y)
@@ -66,15 +66,15 @@ def mean_squared_residuals(operator: Builds, x: Any, y: Any) -> Any:
     expected = own.shape if images.is_one else (len(images.values), *own.shape)
     if tuple(values.shape) != expected:
         raise ValueError(
-            f"y must have what {operator!r} measures of the images x, shape {expected}. Got shape "
-            f"{tuple(values.shape)} instead."
+            f"y must have the shape of the measurements of x by {operator!r}, {expected}. "
+            f"Got shape {tuple(values.shape)} instead."
         )
     data = A.bind(_Given(values.to(images.values), own, y).values)
     return images.like(data.mean_squared_residuals(images.values), Layout((), ()))
 
 
 class _Given(NamedTuple):
-    """What a user gave."""
+    """A user's images or measurements, with their layout."""
 
     given: torch.Tensor
     layout: Layout
@@ -82,7 +82,7 @@ class _Given(NamedTuple):
 
     @property
     def is_one(self) -> bool:
-        """Whether it is one image, or measurement, without the first axis."""
+        """Return whether it is a single image or measurement, without the batch axis."""
         return self.given.ndim == len(self.layout.shape)
 
     @property
@@ -91,7 +91,7 @@ class _Given(NamedTuple):
         return self.layout.to_tensor(self.given)
 
     def like(self, tensor: torch.Tensor, layout: Layout) -> Any:
-        """Return a batch of tensors as an array or a tensor, and one alone, as this was given."""
+        """Return a batch in the form of the source: array or tensor, several or one."""
         if isinstance(self.source, torch.Tensor):
             result: Any = layout.from_tensor(tensor)
         else:
@@ -100,7 +100,7 @@ class _Given(NamedTuple):
 
 
 def _images(x: Any) -> _Given:
-    """Return a user's images, and how one lies."""
+    """Return a user's images with their layout."""
     values = _values(x, "x")
     if isinstance(x, torch.Tensor):
         warn_of_planes(tuple(values.shape), "x")
@@ -108,15 +108,16 @@ def _images(x: Any) -> _Given:
 
 
 def _layout(shape: Shape, name: str) -> Layout:
-    """Return how an image lies in an array of `shape`, which may be one image alone."""
+    """Return the layout of the images in an array of `shape`, which may be one image."""
     is_one = len(shape) == 2 or is_one_image(shape, None)
     return image_layout((1, *shape) if is_one else shape, None, name)
 
 
 def _values(X: Any, name: str) -> torch.Tensor:
-    """Return what a user gave as a tensor of real floats, where it is, with its graph.
+    """Return a user's values as a tensor of real floats, on their device and with their graph.
 
-    Masked entries are NaN, complex numbers get a last axis, and integers are in their unit.
+    Masked entries become NaN, complex numbers get a last axis, and integers are divided by their
+    unit.
     """
     if isinstance(X, torch.Tensor) and (X.is_floating_point() or X.is_complex()):
         real = torch.view_as_real(X.resolve_conj()) if X.is_complex() else X
@@ -142,7 +143,7 @@ def _values(X: Any, name: str) -> torch.Tensor:
 
 
 def _placed(A: ForwardMap, values: torch.Tensor) -> ForwardMap:
-    """Return a map where, and in the type in which, there are values."""
+    """Return a map moved to the device and the type of some values."""
     return A.to(values.device, values.dtype)
 
 
@@ -152,9 +153,9 @@ def _exact(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.
 
 
 def _behind(operator: Builds, shape: Shape, image_shape: Any) -> tuple[ForwardMap, Layout, Layout]:
-    """Return the map whose measurements an array of `shape` holds, how images lie, and they.
+    """Return the map for measurements of `shape`, and the layouts of images and measurements.
 
-    Without an image shape images have that of the measurements, real or complex.
+    If no image shape is given, it is the shape of the measurements, real or complex.
     """
     if image_shape is not None:
         return _checked(operator, shape, image_shape)
@@ -172,32 +173,32 @@ def _behind(operator: Builds, shape: Shape, image_shape: Any) -> tuple[ForwardMa
         if of_images and own.shape in (shape, shape[1:]):
             return A, images, own
     raise ValueError(
-        f"y, of shape {shape}, does not tell the shape of the images that {operator!r} measures: "
-        "pass image_shape=(height, width), or (height, width, channels), or (channels, height, "
-        "width), as images lie in your arrays."
+        f"The shape of the images that {operator!r} measures cannot be inferred from y of shape "
+        f"{shape}. Pass image_shape=(height, width), (height, width, channels) or (channels, "
+        "height, width), in the layout of your arrays."
     ) from reason
 
 
 def _checked(operator: Builds, shape: Shape, image_shape: Any) -> tuple[ForwardMap, Layout, Layout]:
-    """Return the same for images of the shape that a user says."""
+    """Return the same as `_behind` for images of the user's `image_shape`."""
     images = layout_of_one(image_shape)
     A, own = _built(operator, images)
     if own.shape not in (shape, shape[1:]):
         raise ValueError(
-            f"Of images of shape {images.shape} {operator!r} gives measurements of shape "
-            f"{own.shape}, one or several of which y must hold. Got shape {shape} instead."
+            f"y must hold one or several measurements of shape {own.shape}: {operator!r} measures "
+            f"images of shape {images.shape}. Got shape {shape} instead."
         )
     return A, images, own
 
 
 def _built(operator: Builds, images: Layout) -> tuple[ForwardMap, Layout]:
-    """Return the map for images, and how their measurements lie."""
+    """Return the map for images, and the layout of their measurements."""
     A = operator.build(images.tensor_shape)
     return A, measurement_layout(A.measurement_shape, images)
 
 
 def layout_of_one(image_shape: Any) -> Layout:
-    """Return how an image of the shape that a user says lies in arrays.
+    """Return the layout of images of a shape that a user gave.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ def layout_of_one(image_shape: Any) -> Layout:
     Raises
     ------
     ValueError
-        If it is something else.
+        If it is not such a tuple of positive integers.
     """
     shape = integers(tuple(image_shape) if np.iterable(image_shape) else None, 2, 3)
     if shape is None:

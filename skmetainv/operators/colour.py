@@ -1,4 +1,4 @@
-"""Colour: cameras that see one channel at a pixel, and gray images of colour ones."""
+"""Colour: cameras that measure one channel per pixel, and gray values of colour images."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from skmetainv.parameters import StrOptions
 
 
 class Mosaic(Operator):
-    """``A(x)`` has one of three channels at every pixel: a camera behind a colour filter array.
+    """``A(x)`` keeps one of three channels at every pixel: a camera with a colour filter array.
 
     Parameters
     ----------
     pattern : {"RGGB", "BGGR", "GRBG", "GBRG"}, default="RGGB"
-        The colours of the first two rows and columns, row by row, of Bayer's array.
+        Bayer's pattern: the colours of the first two rows and columns, row by row.
 
     Raises
     ------
     ValueError
-        By `build`, if an image has not three channels.
+        By `build`, if an image does not have three channels.
 
     References
     ----------
@@ -55,14 +55,14 @@ class Mosaic(Operator):
 
 
 class MosaicMap(SelectionMap):
-    """``A x`` has one of three channels at every pixel.
+    """``A x`` keeps one of three channels at every pixel.
 
     Parameters
     ----------
     image_shape : (int, int, int)
         Three channels, height and width.
     block : ndarray of int, shape (2, 2)
-        Which of them, in the first two rows and columns; the others repeat these.
+        Index of the channel in the first two rows and columns; the block repeats over the image.
     """
 
     mask: torch.Tensor
@@ -79,23 +79,23 @@ class MosaicMap(SelectionMap):
         return (self.mask * x).sum(1, keepdim=True)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``y`` in the channel that it was taken from, 0 in the others."""
+        """Return ``y`` in the channel that was kept, 0 in the others."""
         return self.mask * y
 
 
 class Grayscale(Operator):
-    """``A(x) = sum_c weights_c x_c``, one gray value of all channels of a pixel.
+    """``A(x) = sum_c weights_c x_c``, a gray value for every pixel.
 
     Parameters
     ----------
     weights : sequence of float, default=(0.2125, 0.7154, 0.0721)
-        One for each channel; by default those of `skimage.color.rgb2gray`, the luminance of
+        One weight per channel. The default is that of `skimage.color.rgb2gray`, the luminance of
         ITU-R BT.709.
 
     Raises
     ------
     ValueError
-        By `build`, if there are not as many weights as channels, or all are zero.
+        By `build`, if the number of weights is not the number of channels, or if all are zero.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class GrayMap(DiagonalGramMap):
     image_shape : (int, int, int)
         Channels, height and width.
     weights : tensor of shape (channels, 1, 1)
-        One for each channel.
+        One weight per channel.
     """
 
     weights: torch.Tensor

@@ -1,4 +1,4 @@
-"""Fewer pixels: every block of an image becomes one."""
+"""Downsampling: every block of an image becomes one pixel."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ class Downsampling(Operator):
     Parameters
     ----------
     factor : int, default=2
-        Rows and columns of a block; height and width must be multiples of it.
+        Number of rows and of columns of a block. The image's height and width must be multiples of
+        it.
     prefilter : {"nearest", "area", "gaussian", "bicubic"}, default="area"
-        What a block becomes: its first pixel; its mean; the value at its centre, interpolated
-        linearly, after a Gaussian blur of standard deviation ``(factor - 1) / 2`` with mirrored
-        boundaries (the edge not repeated); the value at its centre by the bicubic kernel with
-        ``a = -1/2``, stretched by `factor`, its weights normalised over the pixels in the image.
+        The value of a block. "nearest": its first pixel. "area": its mean. "gaussian": the linearly
+        interpolated value at its centre, after a Gaussian blur of standard deviation
+        ``(factor - 1) / 2`` with mirrored boundaries (the edge is not repeated). "bicubic": the
+        value at its centre by the bicubic kernel with ``a = -1/2``, stretched by `factor`; its
+        weights are normalised over the pixels inside the image.
 
     Raises
     ------
@@ -38,9 +40,9 @@ class Downsampling(Operator):
 
     Notes
     -----
-    "nearest" and "bicubic" are those of `torch.nn.functional.interpolate`, the latter with
-    ``antialias=True``, as Pillow has it; "area" is `skimage.transform.downscale_local_mean`;
-    "gaussian" is `skimage.transform.resize` with ``order=1, anti_aliasing=True``.
+    "nearest" equals `torch.nn.functional.interpolate`, and "bicubic" equals it with
+    ``antialias=True``, as in Pillow. "area" equals `skimage.transform.downscale_local_mean`.
+    "gaussian" equals `skimage.transform.resize` with ``order=1, anti_aliasing=True``.
 
     References
     ----------

@@ -27,24 +27,27 @@ _PARTS = ", the real and the imaginary part, with complex_image=True"
 
 
 class _Undersampling(Operator):
-    """Some samples of the Fourier transform; a subclass writes `_map`.
+    """Undersampling of the Fourier transform; a subclass writes `_map`.
 
     Parameters
     ----------
     pattern : {"cartesian", "radial", "random"} or array-like of bool, default="cartesian"
-        What is sampled: whole columns of frequencies, phase being encoded along the width; lines
-        through the centre at equal angles, the first along a row; single frequencies. An array has
-        the shape ``(height, width)`` and is True where sampled.
+        Sampled frequencies. "cartesian": whole columns, as the phase is encoded along the width.
+        "radial": lines through the centre at equal angles, the first along a row. "random": single
+        frequencies. An array has the shape ``(height, width)`` and is True where sampled.
     acceleration : float, default=4.0
-        Of a pattern by name: it has one `acceleration`-th of the columns, of as many lines as the
-        image has columns, or of the frequencies, and at least one of them. At least 1.
+        Undersampling factor of a named pattern, at least 1. The pattern has
+        ``width / acceleration`` columns ("cartesian") or lines ("radial"), or
+        ``height width / acceleration`` frequencies ("random"), rounded, and at least one. An array
+        ignores it.
     center_fraction : float, default=0.08
-        Of "cartesian" and "random": the share of the columns around the centre, or of columns and
-        rows, that is sampled in any case; the rest of the samples is drawn at random. In [0, 1].
+        Size of the centre that "cartesian" and "random" always sample, in [0, 1]: a share of the
+        columns, for "random" also of the rows. The other samples are drawn at random.
     complex_image : bool, default=False
-        The two channels of an image are the real and the imaginary part of one complex image.
+        Whether the two channels of an image are the real and the imaginary part of one complex
+        image.
     random_state : int, default=0
-        Seed of the instrument's pattern.
+        Seed of the pattern.
     """
 
     _: KW_ONLY
@@ -73,10 +76,10 @@ class _Undersampling(Operator):
 
     @abstractmethod
     def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
-        """Return the map with the frequencies that are sampled."""
+        """Return the map that samples the observed frequencies."""
 
     def _mask(self, image_shape: Shape) -> np.ndarray:
-        """Return what is sampled, the zero frequency in the middle."""
+        """Return the mask of sampled frequencies, with the zero frequency in the middle."""
         size = image_shape[1:]
         if not isinstance(self.pattern, str):
             mask = _checked_pattern(check_numbers(self.pattern, "pattern", self), size)
@@ -92,25 +95,25 @@ class _Undersampling(Operator):
 
 
 class FourierSampling(_Undersampling):
-    """``A(x) = m F x``: some samples of the Fourier transform, single-coil MRI.
+    """``A(x) = m F x``: an undersampled Fourier transform, as in single-coil MRI.
 
-    ``F`` is the orthonormal two-dimensional transform of each channel, origins of the image and of
-    the frequencies in the middle, ``(height // 2, width // 2)``. A measurement has the image's
-    layout and a last axis with real and imaginary parts; complex arrays are taken as well. What is
-    not sampled is 0.
+    ``F`` is the orthonormal two-dimensional Fourier transform of each channel. The origins of the
+    image and of the frequencies are in the middle, ``(height // 2, width // 2)``. A measurement has
+    the image's layout and a last axis with real and imaginary parts; complex arrays are accepted,
+    too. Frequencies that are not sampled are 0.
 
     Raises
     ------
     ValueError
-        By `build`, if a mask is not of the image's shape, not boolean or all False, or a complex
-        image has not two channels.
+        By `build`, if a mask does not have the image's shape, is not boolean or is all False, or if
+        a complex image does not have two channels.
 
     Notes
     -----
-    Columns at random around a fully sampled centre are the masks of the fastMRI challenge (Zbontar
-    et al., "fastMRI: an open dataset and benchmarks for accelerated MRI", 2018), whose convention
-    for the origins this is, too. The transform of a real image is Hermitian: what one frequency
-    says, its point reflection says as well.
+    The default pattern, random columns around a fully sampled centre, and the origins are those of
+    the fastMRI challenge (Zbontar et al., "fastMRI: an open dataset and benchmarks for accelerated
+    MRI", 2018). The transform of a real image is Hermitian: a frequency and its point reflection
+    hold the same information.
 
     Examples
     --------
@@ -129,28 +132,28 @@ class FourierSampling(_Undersampling):
 
 
 class MultiCoilMRI(_Undersampling):
-    """``A(x) = m F (s_c x)`` for every coil `c`: magnetic resonance imaging by several coils.
+    """``A(x) = m F (s_c x)`` for every coil `c`: magnetic resonance imaging with several coils.
 
-    The coils are the channels of a measurement: the last axis but that of real and imaginary
-    parts. Everything else is as in `FourierSampling`.
+    The coils are the channels of a measurement: the axis before the real and imaginary parts.
+    Everything else is as in `FourierSampling`.
 
     Parameters
     ----------
     sensitivities : int or array-like of complex, default=4
-        The maps ``s_c``, shape ``(height, width, coils)``. A number of coils stands for simulated
-        ones, see the notes.
+        The maps ``s_c``, shape ``(height, width, coils)``. If an integer, that number of coils is
+        simulated, see the notes.
 
     Raises
     ------
     ValueError
-        By `build`, if the maps are not of the image's size, or the image is neither gray nor, with
-        ``complex_image=True``, of two channels; or as `FourierSampling`.
+        By `build`, if the maps do not have the image's height and width; if the image is not gray
+        or, with ``complex_image=True``, does not have two channels; and as in `FourierSampling`.
 
     Notes
     -----
-    Simulated coils lie at equal angles on a circle around the image, of three quarters of its
-    diagonal. The sensitivity at a distance `d` is ``exp(i angle) / d``, the angle that of the line
-    to the coil; the maps are normalised to ``sum_c |s_c|^2 = 1``.
+    Simulated coils lie at equal angles on a circle around the image, whose radius is three quarters
+    of the image's diagonal. The sensitivity at a distance `d` is ``exp(i angle) / d``, where
+    `angle` is that of the line to the coil. The maps are normalised to ``sum_c |s_c|^2 = 1``.
 
     References
     ----------
@@ -185,19 +188,19 @@ class MultiCoilMRI(_Undersampling):
 
 
 def _checked_pattern(mask: np.ndarray, size: Shape) -> np.ndarray:
-    """Return a user's pattern as an array of its own."""
+    """Return a copy of a user's pattern, or raise an error if it is not a valid mask."""
     if mask.dtype != bool or mask.ndim != 2 or not mask.any():
         raise ValueError(
             "The 'pattern' parameter must be 'cartesian', 'radial', 'random' or a boolean array "
             f"of shape {tuple(size)}, True where sampled and not all False. Got an array of "
-            f"{mask.dtype}, shape {mask.shape}, with {np.count_nonzero(mask)} entries that are not "
-            "False, instead."
+            f"{mask.dtype}, shape {mask.shape}, with {np.count_nonzero(mask)} nonzero entries, "
+            "instead."
         )
     return mask.copy()
 
 
 def _center(size: Shape, fraction: float) -> np.ndarray:
-    """Return a mask of the share of every axis that lies around the zero frequency."""
+    """Return a mask of the box around the zero frequency that is a share of every axis."""
     mask = np.zeros(size, dtype=bool)
     counts = [round(fraction * n) for n in size]
     block = tuple(
@@ -209,7 +212,7 @@ def _center(size: Shape, fraction: float) -> np.ndarray:
 
 
 def _filled(mask: np.ndarray, acceleration: float, generator: np.random.Generator) -> np.ndarray:
-    """Return a mask with as many more entries, drawn at random, as the acceleration leaves."""
+    """Return a mask with random entries added until it has one in `acceleration` entries."""
     mask = mask.copy()
     missing = max(1, round(mask.size / acceleration)) - np.count_nonzero(mask)
     mask.flat[generator.permutation(np.flatnonzero(~mask))[: max(0, missing)]] = True
@@ -217,7 +220,7 @@ def _filled(mask: np.ndarray, acceleration: float, generator: np.random.Generato
 
 
 def _spokes(size: Shape, n_spokes: int) -> np.ndarray:
-    """Return a mask of lines through the centre, each with one frequency a row or a column."""
+    """Return a mask of lines through the centre, with one frequency per row or per column each."""
     mask = np.zeros(size, dtype=bool)
     middle = np.array(size) // 2
     reach = max(size)

@@ -20,26 +20,26 @@ from skmetainv.parameters import Interval, StrOptions, integers
 
 
 class Inpainting(Operator):
-    """``A(x) = m x`` with one mask for all images; what is not observed is 0.
+    """``A(x) = m x`` with one mask for all images; missing pixels are 0.
 
     Parameters
     ----------
     mask : {"center", "box"} or array-like of bool, default="center"
-        What is left out: a box in the middle, or the `box`. An array has the shape of an image,
-        ``(height, width)`` or ``(height, width, channels)``, or that of a flat measurement, and
-        is True where an entry is observed.
+        The mask: "center" leaves out a box in the middle, "box" leaves out the given `box`. An
+        array is True where an entry is observed. Its shape is that of an image, ``(height, width)``
+        or ``(height, width, channels)``, or that of a flat measurement.
     fraction : float, default=1/3
         With ``mask="center"``, the share of the rows and of the columns that the box leaves
         out, in (0, 1). It leaves out at least one row and one column, but never every pixel.
     box : (int, int, int, int), default=None
-        With ``mask="box"``, the first row and the first column that are left out, and how many
-        rows and columns are.
+        With ``mask="box"``, the box that is left out: first row, first column, number of rows and
+        number of columns.
 
     Raises
     ------
     ValueError
-        By `build`, if an array is not of the image's shape, not boolean or all False, or a box
-        does not lie in the image or leaves nothing over.
+        By `build`, if an array does not have the image's shape, is not boolean or is all False, or
+        if a box does not lie in the image or covers all of it.
 
     Examples
     --------
@@ -86,33 +86,34 @@ class Inpainting(Operator):
 
 
 class MissingPixels(Operator):
-    """``A(x) = m x`` with a random mask for each image; what is not observed is NaN.
+    """``A(x) = m x`` with a random mask for each image; missing pixels are NaN.
 
-    On its own some pixels of an image are missing; ``MissingPixels(...) @ operator`` leaves out
-    measurements of another operator.
+    On its own, it leaves out pixels of an image. ``MissingPixels(...) @ operator`` leaves out
+    samples of another operator's measurements.
 
-    The mask of a measurement is read from its NaN. Masks are drawn per image, from the random
-    state of whoever simulates.
+    In a simulation, the mask of each image is drawn from the simulation's random state. In a
+    reconstruction, the mask is read from the NaN of the measurement.
 
     Parameters
     ----------
     observed : float, int or (int, int), default=0.5
-        How many pixels each image keeps: a share of all pixels in (0, 1], a count, or the least
-        and the largest count, between which each image draws its own. At least one pixel and
-        at most all are kept.
+        Number of pixels that each image keeps: a share of all pixels in (0, 1], a count, or a range
+        of counts (smallest, largest), from which each image draws one. At least one pixel is kept.
     per_channel : bool, default=False
-        Draw the entries of all channels together, not whole pixels; counts are then of entries.
-        Of a complex sample both parts are kept, or none, and count as one.
+        If True, draw single entries of all channels instead of whole pixels; counts are then
+        numbers of entries. The two parts of a complex sample are kept or left out together, and
+        count as one.
     pattern : {"random", "side"}, default="random"
-        What is kept: pixels drawn at random; or one side of the image (top, bottom, left or
-        right, drawn per image) with that share of its rows or columns, at least one, of all
-        channels: ``observed=0.5`` is a contiguous half.
+        "random" keeps pixels drawn at random. "side" keeps one side of the image in all channels:
+        top, bottom, left or right, drawn per image. `observed` is then the share of rows or
+        columns, at least one of them; ``observed=0.5`` is a contiguous half.
 
     Raises
     ------
     ValueError
-        By `build`, if a count is larger than the number of pixels, a range is not increasing, or
-        a side is asked for by a count, per channel or of flat measurements.
+        By `build`, if a count is larger than the number of pixels, or if a range is not increasing.
+        Also if ``pattern="side"`` is combined with a count, with `per_channel` or with flat
+        measurements.
 
     Examples
     --------
@@ -168,7 +169,7 @@ class MissingPixels(Operator):
         return partial(_draw_side, mask_shape, float(self.observed))
 
     def _is_count(self) -> bool:
-        """Whether `observed` is a count, or a range of counts, not a share."""
+        """Return whether `observed` is a count or a range of counts, not a share."""
         return isinstance(self.observed, tuple | list | Integral)
 
     def _counts(self, n: int) -> tuple[int, int]:
@@ -217,7 +218,7 @@ def center_mask(size: Shape, fraction: float) -> np.ndarray:
 
 
 def _box_mask(size: Shape, box: Any) -> np.ndarray:
-    """Return a mask that is False in the box of a user."""
+    """Return a mask that is False in a user's box."""
     numbers = integers(box, 4, least=0)
     if numbers is not None and min(numbers[2:]) >= 1:
         top, left, height, width = numbers
@@ -227,8 +228,8 @@ def _box_mask(size: Shape, box: Any) -> np.ndarray:
             return mask
     raise ValueError(
         "With mask='box' the 'box' parameter of Inpainting must be (first row, first column, "
-        f"rows, columns) of a box in the image of {size[0]} x {size[1]} pixels, smaller than the "
-        f"image. Got {box!r} instead."
+        f"rows, columns) of a box that lies in the image of {size[0]} x {size[1]} pixels and is "
+        f"smaller than the image. Got {box!r} instead."
     )
 
 
@@ -244,7 +245,7 @@ def _checked_mask(mask: np.ndarray, image_shape: Shape) -> np.ndarray:
             "The 'mask' parameter of Inpainting must be 'center', 'box' or a boolean array, True "
             f"where observed and not all False, of shape {' or '.join(map(str, shapes))}. "
             f"Got an array of {mask.dtype}, shape {mask.shape}, with {np.count_nonzero(mask)} "
-            "entries that are not False, instead."
+            "nonzero entries, instead."
         )
     if mask.ndim == 1:
         return mask.copy()

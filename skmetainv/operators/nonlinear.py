@@ -1,4 +1,4 @@
-"""Instruments whose measurement is no linear function of the image."""
+"""Instruments whose measurement is a nonlinear function of the image."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Saturation(Operator):
     Parameters
     ----------
     gain : float, default=1.0
-        Exposure: what an image is multiplied by; positive.
+        Exposure, a positive factor of the image.
     low, high : float, default=0.0, 1.0
-        Smallest and largest value that is measured, ``low < high``.
+        Smallest and largest measured value, ``low < high``.
 
     Raises
     ------
@@ -33,7 +33,8 @@ class Saturation(Operator):
 
     Notes
     -----
-    Where the sensor clips, the derivative is 0: nothing there tells how much brighter it was.
+    Where the sensor clips, the derivative is 0: the measurement does not show how much brighter the
+    image was.
 
     Examples
     --------
@@ -76,16 +77,16 @@ class _SaturationMap(ForwardMap):
 
 
 class PhaseRetrieval(Operator):
-    """``A(x) = |B x|``, the magnitudes of what a linear operator ``B`` measures.
+    """``A(x) = |B x|``, the magnitudes of the measurements of a linear operator ``B``.
 
     Solvers that need a linear operator raise a ValueError.
 
     Parameters
     ----------
     operator : Operator, default=None
-        ``B``, linear and without missing samples; of complex measurements, a last axis of real and
-        imaginary parts, the magnitude is that of the complex number. None is the whole Fourier
-        transform, ``FourierSampling(acceleration=1)``.
+        ``B``, linear and without missing samples. If its measurements are complex (a last axis of
+        real and imaginary parts), the magnitudes are those of the complex numbers. If None, the
+        whole Fourier transform, ``FourierSampling(acceleration=1)``.
 
     Raises
     ------
@@ -94,7 +95,7 @@ class PhaseRetrieval(Operator):
 
     Notes
     -----
-    Where a magnitude is 0 it has no derivative; 0 is taken, for the second one, too.
+    A magnitude of 0 has no derivative; its first and second derivatives are taken as 0.
 
     Examples
     --------

@@ -33,10 +33,10 @@ from skmetainv.parameters import (
     is_function,
 )
 
-# Where samples must not be missing.
+# Where an operator with missing samples cannot stand, as errors word it.
 _BEFORE, _IN_A_SUM = "before another operator", "in a sum"
 
-# What is often wrong where images are not those that an operator takes.
+# The usual cause of images of the wrong shape: X and y are swapped.
 _PAIRS = " In fit(X, y) the measurements X come first, and y are the images."
 
 
@@ -44,12 +44,12 @@ class Operator(ParameterObject):
     """A forward model ``A`` of ``y = A(x) + e``: hyper-parameters, no tensors.
 
     A subclass stores its hyper-parameters and writes `build`. If its measurements hold NaN where
-    samples are missing, it says so by the ``allow_nan`` tag.
+    samples are missing, it sets the ``allow_nan`` tag.
 
-    ``operator(x)`` measures images, arrays or tensors, without noise; `adjoint` and
-    `pseudo_inverse` make images of measurements, and `data_fidelity` says how well images explain
-    them. Every such call builds the map anew, so that it always has the parameters of the moment.
-    In a loop build it once, ``A = operator.build(image_shape)``.
+    ``operator(x)`` returns measurements of images without noise; images are arrays or tensors.
+    `adjoint` and `pseudo_inverse` map measurements to images, and `data_fidelity` returns how well
+    images explain measurements. Each of these calls builds the map with the current parameters. In
+    a loop, build it once: ``A = operator.build(image_shape)``.
 
     Operators compose: ``outer @ inner`` applies `inner` first, ``first + second``,
     ``first - second`` and ``sum([first, second, third])`` add and subtract measurements,
@@ -67,9 +67,9 @@ class Operator(ParameterObject):
     >>> half.adjoint(y, image_shape=(8, 8)).shape
     (5, 8, 8)
 
-    A lens that is darker towards the corners. Hyper-parameters are annotated, with defaults. The
-    map is a `LinearMap`, or a `ForwardMap` where it is nonlinear; what it computes with is a
-    buffer in float64. It may have a faster `adjoint` than that of autograd.
+    A new operator: a lens that is darker towards the corners. Hyper-parameters are annotated and
+    have defaults. A linear map is a `LinearMap`, a nonlinear one a `ForwardMap`. Its tensors are
+    buffers in float64. A `LinearMap` may define `adjoint`; otherwise autograd computes it.
 
     >>> import torch
     >>> from skmetainv.operators import LinearMap, MissingPixels, Operator
@@ -97,7 +97,7 @@ class Operator(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the adapter that makes an operator of `value`, see `ParameterObject`."""
+        """Return the adapter that wraps `value` as an operator, see `ParameterObject`."""
         if comes_from(value, "deepinv") and hasattr(value, "A"):
             return "DeepInverseOperator(physics)"
         if isinstance(value, ForwardMap):
@@ -129,8 +129,8 @@ class Operator(ParameterObject):
             self,
             built,
             ForwardMap,
-            "Write a subclass of LinearMap or ForwardMap with the method forward(x); a function "
-            "alone is FunctionOperator(function).",
+            "Write a subclass of LinearMap or ForwardMap with the method forward(x), or wrap a "
+            "function: FunctionOperator(function).",
         )
         check_double(self, A)
         return A
@@ -142,20 +142,20 @@ class Operator(ParameterObject):
         ----------
         x : array-like or tensor
             Images, of shape ``(n, height, width)``, ``(n, height, width, channels)`` or
-            ``(n, channels, height, width)``, or one alone: ``(height, width)``, or
-            ``(height, width, channels)`` of 1 to 4 channels beside 8 or more rows and columns. See
-            :doc:`/arrays` for how they are told apart, and what integers stand for.
+            ``(n, channels, height, width)``, or one image: ``(height, width)``, or
+            ``(height, width, channels)`` with 1 to 4 channels and at least 8 rows and columns.
+            :doc:`/arrays` explains how these layouts are told apart and how integers are scaled.
         random_state : int, RandomState instance, Generator or None, default=None
-            Seed of what the operator draws for each image, the masks of `MissingPixels` say. None
-            draws anew in each call. Other operators draw nothing.
+            Seed of the random masks, one per image, of operators such as `MissingPixels`. If None,
+            each call draws new masks. Other operators ignore it.
 
         Returns
         -------
         y : ndarray or tensor
-            A tensor, on its device and differentiable by autograd, if `x` is one. In float64 if `x`
-            is, else in float32. If a measurement is an image, it lies as the images do; complex
-            measurements have a last axis of real and imaginary parts. Missing samples are NaN. If
-            `x` is one image, one measurement.
+            Measurements; a single one if `x` is one image. If `x` is a tensor, a tensor on the same
+            device, differentiable by autograd. The type is float64 if `x` is float64, else float32.
+            Measurements that are images have the layout of `x`. Complex measurements have a last
+            axis of real and imaginary parts. Missing samples are NaN.
 
         Raises
         ------
@@ -166,32 +166,34 @@ class Operator(ParameterObject):
         Warns
         -----
         DataConversionWarning
-            If it is doubtful what integers stand for, or whether a tensor is three gray images.
+            If the unit of integers is ambiguous, or if a tensor may be one colour image or three
+            gray ones.
         """
         return measured(self, x, random_state)
 
     def adjoint(self, y: Any, *, image_shape: tuple[int, ...] | None = None) -> Any:
-        """Return ``A' y``, images made of measurements by the adjoint of a linear operator.
+        """Return ``A' y``, the adjoint of a linear operator applied to measurements.
 
         Parameters
         ----------
         y : array-like or tensor
-            Measurements as the operator gives them, several or one. Missing samples are NaN, and
-            count as 0. Complex arrays are taken for their real and imaginary parts.
+            One or several measurements, in the layout that the operator returns. Missing samples
+            are NaN and count as 0. Complex arrays are split into real and imaginary parts.
         image_shape : tuple of int, default=None
-            Shape of one image as it lies in arrays: ``(height, width)``, ``(height, width,
-            channels)`` or ``(channels, height, width)``. None is that of a measurement.
+            Shape of one image in the user's layout: ``(height, width)``,
+            ``(height, width, channels)`` or ``(channels, height, width)``. If None, the shape of a
+            measurement.
 
         Returns
         -------
         x : ndarray or tensor
-            In the type of `y`, see `__call__`.
+            Images, in the type of `y`, see `__call__`.
 
         Raises
         ------
         ValueError
-            If the operator is nonlinear, if `image_shape` is None and measurements have another
-            shape than images, or if `y` does not have the shape of measurements.
+            If the operator is nonlinear, if `y` does not have the shape of measurements, or if
+            `image_shape` is None and measurements do not have the shape of images.
         """
         return pulled_back(self, y, image_shape, "adjoint")
 
@@ -201,14 +203,14 @@ class Operator(ParameterObject):
         Parameters
         ----------
         y : array-like or tensor
-            Measurements, see `adjoint`. What is missing plays no part.
+            Measurements, see `adjoint`. Missing samples are ignored.
         image_shape : tuple of int, default=None
             Shape of one image, see `adjoint`.
 
         Returns
         -------
         x : ndarray or tensor
-            In the type of `y`. Small singular values count as zero, see
+            Images, in the type of `y`. Small singular values count as zero, see
             `skmetainv.operators.LinearMap.pseudo_inverse`.
 
         Raises
@@ -219,15 +221,15 @@ class Operator(ParameterObject):
         return pulled_back(self, y, image_shape, "pseudo_inverse")
 
     def data_fidelity(self, x: Any, y: Any) -> Any:
-        """Return how far images are from explaining measurements, ``||A(x) - y||^2 / m``.
+        """Return the mean squared residual of each image, ``||A(x) - y||^2 / m``.
 
-        It is the mean squared residual of each image over its ``m`` observed samples. If `x` is the
-        ground truth, it is about the variance of the noise, whatever the operator.
+        The mean is over the ``m`` observed samples. If `x` is the ground truth, the value is close
+        to the variance of the noise, for every operator.
 
         Parameters
         ----------
         x : array-like or tensor
-            Images, reconstructions say, see `__call__`.
+            Images, such as reconstructions, see `__call__`.
         y : array-like or tensor
             Their measurements; NaN where samples are missing. Real and imaginary parts count as two
             samples.
@@ -235,8 +237,8 @@ class Operator(ParameterObject):
         Returns
         -------
         values : ndarray or tensor of shape (n,)
-            One per image, from 0 upwards, in squared units of the measurements; a single number if
-            `x` is one image. In the type of `x`, and differentiable by autograd if it is a tensor.
+            One value per image, at least 0, in squared units of the measurements; a single number
+            if `x` is one image. If `x` is a tensor, a tensor that is differentiable by autograd.
 
         Raises
         ------
@@ -264,26 +266,27 @@ class Operator(ParameterObject):
         Returns
         -------
         norm : float
-            To better than one percent; of a nonlinear operator that of its Jacobian at one image,
-            see `skmetainv.operators.ForwardMap.norm`. Before masks are drawn.
+            Accurate to better than one percent. Random masks are ignored. If the operator is
+            nonlinear, the norm of its Jacobian at one image, see
+            `skmetainv.operators.ForwardMap.norm`.
 
         Raises
         ------
         ValueError
-            If the operator does not take such images, or its norm cannot be found.
+            If the operator does not take such images, or if its norm cannot be computed.
         """
         return float(self.build(layout_of_one(image_shape).tensor_shape).norm())
 
     def normalize(self) -> Normalized:
         """Return the operator divided by its norm, ``A / ||A||``.
 
-        Penalties and step sizes that are given as numbers then mean the same for every operator.
-        Solvers' defaults do not need it: they go by the norm.
+        A penalty or a step size given as a number then has the same effect for every operator.
+        Solvers' defaults do not need this: they scale with the norm.
 
         Returns
         -------
         operator : Normalized
-            The norm is found when it is built: see there for what is raised then.
+            Its `build` computes the norm; see `Normalized` for the errors.
         """
         return Normalized(self)
 
@@ -335,7 +338,7 @@ class Composition(Operator):
     Raises
     ------
     ValueError
-        By `build`, if a part is no operator, or samples of `inner` can be missing.
+        By `build`, if a part is not an operator, or if `inner` has missing samples.
 
     Examples
     --------
@@ -374,7 +377,7 @@ class Scaled(Operator):
     Parameters
     ----------
     operator : Operator
-        What is scaled.
+        The operator to scale.
     factor : float, default=1.0
         Any number but 0.
 
@@ -416,18 +419,18 @@ class Scaled(Operator):
 class Normalized(Operator):
     """``A(x) = operator(x) / ||operator||``, written ``operator.normalize()``.
 
-    The norm is `skmetainv.operators.ForwardMap.norm` of the operator as it is built for images of
-    one shape, before masks are drawn. An operator that is 0 stays as it is.
+    The norm is `skmetainv.operators.ForwardMap.norm` of the map that `operator.build` returns,
+    before masks are drawn. If the operator is 0, it is not scaled.
 
     Parameters
     ----------
     operator : Operator
-        What is normalised.
+        The operator to normalise.
 
     Raises
     ------
     ValueError
-        By `build`, if `operator` is not an `Operator`, or its norm cannot be found.
+        By `build`, if `operator` is not an `Operator`, or if its norm cannot be computed.
 
     Examples
     --------
@@ -461,7 +464,7 @@ class Sum(Operator):
     Parameters
     ----------
     first, second : Operator
-        With measurements of the same shape, without missing samples.
+        Operators whose measurements have the same shape and no missing samples.
 
     Raises
     ------
@@ -491,24 +494,25 @@ class Sum(Operator):
         shapes = [A.measurement_shape for A in maps]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                "The measurements of a sum must have one shape. "
-                f"Got {shapes[0]} of {self.first!r} and {shapes[1]} of {self.second!r}."
+                "The terms of a sum must have measurements of the same shape. "
+                f"Got {shapes[0]} from {self.first!r} and {shapes[1]} from {self.second!r}."
             )
         return added(maps)
 
 
 class Stack(Operator):
-    """Several measurements of one image, flat, side by side.
+    """The measurements of several operators, flattened and concatenated.
 
     Parameters
     ----------
     operators : list of Operator
-        What measures. In nested names they go by their place: ``operator__0__sigma``.
+        Operators that measure the same image. In nested parameter names, each has its index:
+        ``operator__0__sigma``.
 
     Raises
     ------
     ValueError
-        By `build`, if `operators` is empty or an entry is no operator.
+        By `build`, if `operators` is empty or if an entry is not an operator.
 
     Examples
     --------
@@ -521,7 +525,7 @@ class Stack(Operator):
     operators: Sequence[Operator]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, with `deep` those of every operator by its place."""
+        """Return the parameters; if `deep`, also those of each operator, named by its index."""
         params: dict[str, Any] = super().get_params(deep=False)
         if deep:
             for place, operator in enumerate(self.operators):
@@ -531,7 +535,7 @@ class Stack(Operator):
         return params
 
     def set_params(self, **params: Any) -> Stack:
-        """Set parameters; ``"0"`` is the first operator, ``"0__sigma"`` a parameter of it."""
+        """Set parameters; ``"0"`` is the first operator, ``"0__sigma"`` one of its parameters."""
         if "operators" in params:
             self.operators = params.pop("operators")
         for place in range(len(self.operators)):
@@ -558,19 +562,19 @@ class Stack(Operator):
 
 
 def check_operator(operator: Any, name: str) -> None:
-    """Raise if something is no operator, and say which adapter makes one of it.
+    """Raise an error if a value is not an operator, and name the adapter that wraps it.
 
     Parameters
     ----------
     operator : object
-        What was given.
+        The value to check.
     name : str
-        How the error names it.
+        Its name in the error.
 
     Raises
     ------
     InvalidParameterError
-        If it is not an `Operator`: scikit-learn's, a ValueError and a TypeError.
+        If it is not an `Operator`. This is scikit-learn's error, both a ValueError and a TypeError.
     """
     if not isinstance(operator, Operator):
         raise _no_operator(operator, name)
@@ -588,19 +592,19 @@ def _check_operand(value: Any, side: str, sign: str) -> None:
 
 
 def _no_operand(value: Any, side: str, sign: str) -> InvalidParameterError:
-    """Return the error about an operand that is no operator."""
+    """Return the error about an operand that is not an operator."""
     error = _no_operator(value, f"The {side} operand of {sign}")
     return InvalidParameterError(f"{error}{_to_measure(value)}")
 
 
 def _to_measure(value: Any) -> str:
-    """Return how to measure what may be images, the end of an error; or nothing."""
+    """Return a hint for the end of an error if a value may hold images, else an empty text."""
     may_be_images = len(getattr(value, "shape", ())) > 1
     return " If it holds images, operator(x) measures them." if may_be_images else ""
 
 
 def check_image(operator: Operator, image_shape: Shape) -> None:
-    """Raise if what an operator is to measure is no image."""
+    """Raise an error if the input of an operator is not an image."""
     if len(image_shape) != 3:
         raise ValueError(
             f"{type(operator).__name__} takes images, (channels, height, width). The operator "
@@ -609,7 +613,7 @@ def check_image(operator: Operator, image_shape: Shape) -> None:
 
 
 def check_channels(operator: Operator, image_shape: Shape, channels: int, which: str = "") -> None:
-    """Raise if images have not as many channels as an operator takes; `which` are these."""
+    """Raise an error if images do not have `channels` channels; `which` explains these."""
     check_image(operator, image_shape)
     if image_shape[0] != channels:
         kind = {1: "gray images, of 1 channel", 3: "colour images, of 3 channels"}
@@ -621,7 +625,7 @@ def check_channels(operator: Operator, image_shape: Shape, channels: int, which:
 
 
 def check_size(operator: Operator, name: str, own: Shape, image_shape: Shape) -> None:
-    """Raise if an array that is a parameter, of height and width `own`, is for other images."""
+    """Raise an error if a parameter's height and width, `own`, are not those of the images."""
     size = tuple(image_shape[1:3])
     if own != size:
         raise ValueError(
@@ -631,12 +635,12 @@ def check_size(operator: Operator, name: str, own: Shape, image_shape: Shape) ->
 
 
 def pixels(size: Shape) -> str:
-    """Return a height and a width in words."""
+    """Return a height and a width as text."""
     return f"{size[0]} x {size[1]} pixels"
 
 
 def check_numbers(value: Any, name: str, operator: Operator, kinds: str = "buif") -> np.ndarray:
-    """Return a parameter as an array of finite numbers (`kinds` of NumPy types)."""
+    """Return a parameter as an array of finite numbers, of the NumPy type codes `kinds`."""
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -657,13 +661,13 @@ def has_missing(operator: Any) -> bool:
 
 
 def _number(value: Any, verb: str) -> float:
-    """Return a real number, which an array or a tensor of one may hold."""
+    """Return a real number; it may come as an array or a tensor of shape ()."""
     alone = getattr(value, "shape", None) == () and "complex" not in str(value.dtype)
     if (isinstance(value, Real) or alone) and np.isfinite(float(value)) and value != 0:
         return float(value)
     raise InvalidParameterError(
-        f"An operator is {verb} by a finite number that is not 0. Got {described(value)} instead: "
-        f"outer @ inner applies one operator after another.{_to_measure(value)}"
+        f"An operator is {verb} by a finite number that is not 0. Got {described(value)} instead. "
+        f"To apply one operator after another, write outer @ inner.{_to_measure(value)}"
     )
 
 

@@ -23,34 +23,35 @@ from skmetainv.parameters import Interval
 class Radon(Operator):
     """``A(x)(theta, s)``, the integral of an image along a line: parallel-beam tomography.
 
-    The line at angle `theta` and offset `s` has ``s = X cos(theta) + Y sin(theta)``, `X` to the
+    The line at angle `theta` and offset `s` is ``s = X cos(theta) + Y sin(theta)``, with `X` to the
     right and `Y` up from pixel ``(height // 2, width // 2)``. A measurement has a row for each
-    angle and a column for each detector, one pixel wide, the middle one, ``n_detectors // 2``, at
-    ``s = 0``. Lengths are in pixels.
+    angle and a column for each detector. Detectors are one pixel wide; detector
+    ``n_detectors // 2`` is at ``s = 0``. Lengths are in pixels.
 
     Parameters
     ----------
     angles : int or array-like of shape (n_angles,), default=180
-        The angles, in degrees; a number of angles stands for equal steps from 0 to below 180.
+        The angles, in degrees. If an integer, that number of angles in equal steps from 0 to below
+        180.
     n_views : int, default=None
-        Each image is measured at so many of the angles, drawn per image; the rows of the others
-        are NaN. None takes all angles.
+        Number of angles at which each image is measured, drawn per image. The rows of the other
+        angles are NaN. If None, all angles are measured.
     n_detectors : int, default=None
-        None takes as many as see the whole image at any angle: as far to both sides as the pixel
-        that is farthest from the middle, ``2 ceil(hypot(height // 2, width // 2)) + 1``.
+        Number of detectors. If None, the smallest number that covers the image at every angle,
+        ``2 ceil(hypot(height // 2, width // 2)) + 1``.
 
     Raises
     ------
     ValueError
-        By `build`, if the angles are not finite numbers, or there are fewer than `n_views`.
+        By `build`, if the angles are not finite numbers, or if there are fewer than `n_views`.
 
     Notes
     -----
-    Joseph's method: a line crosses every row of the image, or every column where it is nearer to a
-    row's direction, and takes the value there by linear interpolation. `skimage.transform.radon`
-    has the same geometry (its sinogram is the transpose) and rotates the image instead.
-    The matrix and its transpose are kept as sparse ones: in single precision about
-    ``32 n_angles height width`` bytes.
+    Integrals are computed by Joseph's method: the image is interpolated linearly where the line
+    crosses each row, or each column if the line is closer to horizontal. `skimage.transform.radon`
+    has the same geometry (its sinogram is the transpose) but rotates the image instead. The matrix
+    and its transpose are kept as sparse matrices, which take about ``32 n_angles height width``
+    bytes in single precision.
 
     References
     ----------
@@ -116,10 +117,10 @@ class Radon(Operator):
 
 
 def _all_detectors(height: int, width: int) -> int:
-    """Return how many detectors see every pixel at every angle.
+    """Return the number of detectors that cover every pixel at every angle.
 
-    One of the corners is farthest from pixel ``(height // 2, width // 2)``. A detector beyond
-    that, by a pixel or more, sees nothing.
+    The pixel farthest from ``(height // 2, width // 2)`` is a corner. A detector that is a pixel or
+    more beyond it measures nothing.
     """
     return 2 * math.ceil(math.hypot(height // 2, width // 2)) + 1
 

@@ -27,17 +27,18 @@ class CompressedSensing(Operator):
     Parameters
     ----------
     n_measurements : float or int, default=0.25
-        How many combinations `m` of the `n` entries: a share of them in (0, 1], at least one, or
-        a count.
+        Number `m` of combinations of the `n` entries of an image: a share of `n` in (0, 1], at
+        least one combination, or a count.
     matrix : {"gaussian", "rademacher", "hadamard", "cosine"}, default="gaussian"
-        Dense: independent normal entries of variance ``1 / m``, or signs over ``sqrt(m)``, each
-        with equal probability. Structured, without a matrix: ``sqrt(n / m) P T D`` with random
-        signs ``D``, an orthonormal transform ``T`` of channels, rows and columns, and `m` of its
-        coefficients ``P``, drawn without replacement. "cosine" is the discrete cosine transform
-        of type II; "hadamard" Sylvester's, and where a side is ``2^k q`` with `q` odd the
-        Kronecker product of Sylvester's of ``2^k`` and the cosine transform of `q`.
+        Two dense matrices: "gaussian" has independent normal entries of variance ``1 / m``, and
+        "rademacher" has random signs over ``sqrt(m)`` with equal probability. Two structured ones,
+        which are not stored: ``sqrt(n / m) P T D``. ``D`` are random signs, ``T`` is an orthonormal
+        transform of channels, rows and columns, and ``P`` keeps `m` of its coefficients, drawn
+        without replacement. For "cosine", ``T`` is the discrete cosine transform of type II. For
+        "hadamard", it is Sylvester's Hadamard matrix. If a side is ``2^k q`` with `q` odd, it is
+        the Kronecker product of Sylvester's matrix for ``2^k`` and the cosine transform for `q`.
     random_state : int, default=0
-        Seed of the instrument: the same for training and prediction.
+        Seed of the matrix. Training and prediction must use the same one.
 
     Raises
     ------
@@ -46,8 +47,9 @@ class CompressedSensing(Operator):
 
     Notes
     -----
-    A dense matrix takes `8 m n` bytes and `m^3` operations to decompose, once: up to about 64 x 64
-    pixels. Structured ones take `n (height + width)` operations, and their rows are orthogonal.
+    A dense matrix takes `8 m n` bytes and is decomposed once, in `m^3` operations. It is practical
+    up to about 64 x 64 pixels. A structured matrix takes `n (height + width)` operations per
+    product, and its rows are orthogonal.
 
     References
     ----------
@@ -113,7 +115,7 @@ class CompressedSensing(Operator):
 
 
 class SubsampledTransformMap(DiagonalGramMap):
-    """``A x = sqrt(n / m) P T D x``: random signs, a transform, some of its coefficients.
+    """``A x = sqrt(n / m) P T D x``: a subsampled transform of an image with random signs.
 
     Parameters
     ----------
@@ -124,7 +126,7 @@ class SubsampledTransformMap(DiagonalGramMap):
     transform : sequence of three ndarrays, orthogonal
         ``T``, the matrices of channels, rows and columns.
     rows : ndarray of int, shape (m,)
-        Which coefficients, in the order of a flat image, ``P`` keeps.
+        Indices of the coefficients that ``P`` keeps, in the order of a flat image.
     """
 
     signs: torch.Tensor
@@ -154,7 +156,7 @@ class SubsampledTransformMap(DiagonalGramMap):
 
 
 def hadamard_matrix(n: int) -> np.ndarray:
-    """Return Sylvester's orthonormal matrix, times a cosine transform of the odd part of `n`."""
+    """Return Sylvester's matrix for the power of 2 in `n`, times (Kronecker) a cosine transform."""
     odd = n
     while odd % 2 == 0:
         odd //= 2

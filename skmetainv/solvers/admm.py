@@ -12,29 +12,28 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class ADMM(PriorSolver):
-    """Alternating direction method of multipliers, a denoiser in place of the prior's prox.
+    """Alternating direction method of multipliers with a denoiser in place of a proximal step.
 
-    ``u <- argmin_u 1/2 ||A u - y||^2 + rho/2 ||u - x + w / rho||^2``,
-    ``x <- D(u + w / rho)``, ``w <- w + rho (u - x)``.
-    Where ``D`` is the proximal step of a convex function ``g / rho`` it converges to a minimiser of
-    ``1/2 ||A x - y||^2 + g(x)``.
+    ``u <- argmin_u 1/2 ||A u - y||^2 + rho/2 ||u - x + w / rho||^2``, ``x <- D(u + w / rho)``,
+    ``w <- w + rho (u - x)``. If ``D`` is the proximal step of a convex function ``g / rho``, it
+    converges to a minimiser of ``1/2 ||A x - y||^2 + g(x)``.
 
     Parameters
     ----------
     denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
-        ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
+        ``D``. If None, ``TotalVariation()``, whose default noise level is for images in [0, 1].
     n_iter : int, default=10
         Number of updates.
     rho : "auto", float or sequence of float, default="auto"
-        Penalty, or one per update. "auto" is ``0.1 ||A||^2``, see
-        `skmetainv.operators.ForwardMap.norm`. The multiplier ``w`` is not scaled by it, so that it
-        may change.
+        Penalty; one number, or one per update. "auto" is ``0.1 ||A||^2``, see
+        `skmetainv.operators.ForwardMap.norm`. The multiplier ``w`` is not scaled by `rho`, so `rho`
+        may change between updates.
     noise_level : float or sequence of float, default=None
-        What the denoiser takes the noise to be, in the units of the images, or one per update; None
-        leaves the denoiser its own. Missing pixels fill in faster where the first levels are high,
-        ``numpy.geomspace(0.2, 0.04, n_iter)`` for instance.
+        Noise level of the denoiser, in the units of the images; one number, or one per update. If
+        None, the denoiser's own. Missing pixels fill in faster if the first levels are high, as in
+        ``numpy.geomspace(0.2, 0.04, n_iter)``.
     learnable : tuple of str, default=()
-        What training may change of "rho" (of "auto" the factor 0.1) and "noise_level".
+        Parameters that training may change: "rho" (for "auto", the factor 0.1), "noise_level".
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The protocol of solvers: a solver writes one update, the driver owns the loop."""
+"""The protocol of solvers: a solver writes one update, and the driver runs the loop."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from skmetainv.operators import DataTerm, ForwardMap, LinearMap
 from skmetainv.parameters import Interval, ParameterObject, check_built, described
 from skmetainv.solvers.schedules import Schedule, check_schedule
 
-#: What an update needs of the ones before it: the images first; one row per image in every entry.
+#: The state that updates pass on: the images first; every entry has one row per image.
 State: TypeAlias = tuple[torch.Tensor, ...]
 
-# A norm by Lanczos' method is right to one percent.
+# Lanczos' method computes norms to one percent.
 _NORM_TOLERANCE = 1.02
 
 
 class Solver(ParameterObject):
     """A classical, differentiable solver ``f``: hyper-parameters, no tensors.
 
-    A subclass has the parameter `n_iter`, and writes `build`.
+    A subclass has the parameter `n_iter` and writes `build`.
 
     Parameters
     ----------
@@ -41,16 +41,16 @@ class Solver(ParameterObject):
     Attributes
     ----------
     scheduled : tuple of str
-        The parameters that may be one positive number, or one per update, and that the parameter
-        `learnable` may name. (The damping of conjugate gradients must be one number.)
+        Names of the parameters that may be one positive number or one per update, and that
+        `learnable` may contain. (The damping of conjugate gradients must be one number.)
     automatic : dict of str to (float, int)
-        What "auto" stands for, for those of them that take it: a factor, and the power of
-        ``||A||^2`` that it is multiplied by.
+        The value of "auto" for each scheduled parameter that accepts it: ``(factor, power)`` means
+        ``factor (||A||^2)^power``.
 
     Examples
     --------
-    Gradient descent with momentum. `schedules` checks the numbers and makes of each a function of
-    the update; the module's `step` makes one update of a state, a tuple with the images first.
+    A new solver: gradient descent with momentum. `schedules` checks the numbers and returns each as
+    a function of the update. The module's `step` updates a state, a tuple with the images first.
 
     >>> import torch
     >>> from skmetainv.solvers import IterativeSolver, Solver
@@ -93,7 +93,7 @@ class Solver(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return what makes a solver of `value`, see `ParameterObject`."""
+        """Return the adapter that wraps `value` as a solver, see `ParameterObject`."""
         if isinstance(value, Denoiser | FrozenEstimator):
             return "HQS(denoiser), or another solver with a denoiser"
         denoiser = Denoiser.instead_of(value)
@@ -101,14 +101,14 @@ class Solver(ParameterObject):
             return None
         what = "module" if isinstance(value, nn.Module) else "function"
         return (
-            f"HQS({denoiser}) where it denoises images, or FunctionSolver({what}) where "
+            f"HQS({denoiser}) if it denoises images, or FunctionSolver({what}) if "
             f"{what}(x, data) makes one update"
         )
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
-        """Return a copy in which training may change the numbers that nobody chose.
+        """Return a copy in which training may change the numbers that the user did not set.
 
-        They are those of `scheduled` that are "auto", for images of one shape.
+        These are the `scheduled` parameters that are "auto", for images of one shape.
         """
         own = copy(self)
         own.learnable = tuple(n for n in self.scheduled if isinstance(getattr(self, n), str))
@@ -126,7 +126,7 @@ class Solver(ParameterObject):
         -------
         f : IterativeSolver
             A module; ``f(x, data)`` runs the solver from the images `x`. Its parameters are the
-            learnable numbers, and the weights of its denoiser.
+            learnable numbers and the weights of its denoiser.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
@@ -135,31 +135,31 @@ class Solver(ParameterObject):
             self,
             built,
             IterativeSolver,
-            "Write a subclass of IterativeSolver with the method step(state, data, k); a function "
-            "alone is FunctionSolver(update).",
+            "Write a subclass of IterativeSolver with the method step(state, data, k), or wrap a "
+            "function: FunctionSolver(update).",
         )
 
     def schedules(self, *optional: str, **defaults: tuple[Any, int]) -> dict[str, Schedule]:
-        """Return the numbers of `scheduled`, checked, for the solver that `build` makes.
+        """Return the scheduled parameters, checked, for the solver that `build` returns.
 
         Parameters
         ----------
         *optional : str
-            Parameters that are left out if they are None.
+            Names of parameters that are omitted if they are None.
         **defaults : (float or sequence of float, int)
-            What stands for parameters that are None: numbers, and the power of ``||A||^2`` that
-            they are multiplied by.
+            Values for parameters that are None: ``(numbers, power)`` means
+            ``numbers (||A||^2)^power``.
 
         Returns
         -------
         schedules : dict of str to Schedule
-            By the names of the parameters. Call one as ``schedule(k, data)`` in the update `k`.
+            The schedules by parameter name. In update `k`, call one as ``schedule(k, data)``.
 
         Raises
         ------
         ValueError
-            If a parameter is not positive, or is a sequence of another length than `n_iter`. If
-            `learnable` names another one, or one that is not set.
+            If a parameter is not positive, or if it is a sequence whose length is not `n_iter`.
+            Also if `learnable` contains a name that is not scheduled or not set.
         """
         owner, values = type(self).__name__, dict(defaults)
         for name in self.scheduled:
@@ -168,7 +168,7 @@ class Solver(ParameterObject):
         unknown = [name for name in self.learnable if name not in values]
         if unknown:
             raise ValueError(
-                f"The 'learnable' parameter of {owner} may name {', '.join(map(repr, values))}, "
+                f"The 'learnable' parameter of {owner} may contain {', '.join(map(repr, values))}, "
                 f"which are set. Got {unknown[0]!r} instead."
             )
         return {
@@ -177,21 +177,21 @@ class Solver(ParameterObject):
         }
 
     def _scheduled(self, name: str) -> tuple[Any, int]:
-        """Return the numbers of a parameter, checked, and the power of ``||A||^2`` beside them."""
+        """Return the checked numbers of a parameter, and their power of ``||A||^2``."""
         value, automatic = getattr(self, name), name in self.automatic
         check_schedule(value, self.n_iter, name, type(self).__name__, or_auto=automatic)
         return self.automatic[name] if isinstance(value, str) else (value, 0)
 
 
 class Run(NamedTuple):
-    """What `IterativeSolver.run` gives, image by image."""
+    """The result of `IterativeSolver.run`."""
 
     x: torch.Tensor
     """The images, shape ``(batch, channels, height, width)``."""
     residuals: list[list[float]]
-    """The relative change of ``x`` by each update that was made, see `IterativeSolver.run`."""
+    """For each image, the relative change by each update, see `IterativeSolver.run`."""
     converged: list[bool]
-    """Whether the last change was within the tolerance."""
+    """For each image, whether the last change was within the tolerance."""
 
 
 class IterativeSolver(nn.Module):
@@ -200,7 +200,7 @@ class IterativeSolver(nn.Module):
     Parameters
     ----------
     n_iter : int
-        How many updates ``f(x, data)`` makes.
+        Number of updates that ``f(x, data)`` makes.
     """
 
     def __init__(self, n_iter: int):
@@ -208,7 +208,7 @@ class IterativeSolver(nn.Module):
         self.n_iter = n_iter
 
     def init(self, x: torch.Tensor, data: DataTerm) -> State:
-        """Return the state before the first update: the images, and what else updates carry on."""
+        """Return the state before the first update: the images, then other tensors of updates."""
         return (x,)
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
@@ -217,11 +217,11 @@ class IterativeSolver(nn.Module):
         Parameters
         ----------
         state : tuple of tensor
-            The images of shape (batch, channels, height, width), and what else updates carry on.
+            The images, shape (batch, channels, height, width), and other tensors that updates need.
         data : DataTerm
-            The data fidelity, each image on its own.
+            The data fidelity.
         k : int
-            Number of updates made before.
+            Index of the update, from 0.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
 
@@ -233,12 +233,12 @@ class IterativeSolver(nn.Module):
         return state[0].to(x.dtype)  # an update may compute in double precision
 
     def run(self, x: torch.Tensor, data: DataTerm, max_iter: int, tol: float | None = None) -> Run:
-        """Return the images after `max_iter` updates, or when they no longer change.
+        """Run the solver until the images have converged, or for `max_iter` updates.
 
-        Every image stops on its own: when its relative change, ``||x_k+1 - x_k|| / max(||x_k||,
-        ||x_k+1||)``, is at most `tol`, or not finite. To the numerator the changes of multipliers
-        and dual variables are added (as the sides of a right angle are): an image may stand still
-        while they move.
+        Each image stops on its own, when its relative change
+        ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` is at most `tol`, or is not finite. The test
+        for `tol` also counts the changes of multipliers and dual variables, added in quadrature to
+        the numerator: these may still change while the image does not.
 
         Parameters
         ----------
@@ -247,9 +247,9 @@ class IterativeSolver(nn.Module):
         data : DataTerm
             The data fidelity.
         max_iter : int
-            Most updates; schedules that are shorter go on with their last number.
+            Largest number of updates. Shorter schedules continue with their last number.
         tol : float, default=None
-            Relative change at which an image has converged; None makes `max_iter` updates.
+            Relative change at which an image has converged. If None, `max_iter` updates are made.
         """
         state, least = self._first(x, data), -1.0 if tol is None else tol
         size = _lengths(state[0])
@@ -273,37 +273,36 @@ class IterativeSolver(nn.Module):
         return Run(state[0].to(x.dtype), residuals, converged)
 
     def _first(self, x: torch.Tensor, data: DataTerm) -> State:
-        """Return what `init` gives, if it is a state."""
+        """Return the result of `init`, after checking that it is a state."""
         state = self.init(x, data)
         _check_state(state, x, f"{type(self).__name__}.init")
         return state
 
     def _next(self, state: State, data: DataTerm, k: int) -> State:
-        """Return what `step` gives, if it is a state like the one before."""
+        """Return the result of `step`, after checking that it is a state like the one before."""
         after = self.step(state, data, k)
         _check_state(after, state[0], f"{type(self).__name__}.step")
         if len(after) != len(state):
             raise ValueError(
-                f"{type(self).__name__}.step must return a state with as many entries as it was "
-                f"given, {len(state)}. Got {len(after)} instead: what `init` returns beside the "
-                "images, every update returns, too."
+                f"{type(self).__name__}.step must return a state of {len(state)} entries, like the "
+                f"state that `init` returns. Got {len(after)} entries instead."
             )
         return after
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        """Return what brings the changes of a state by update `k` to the images' units.
+        """Return the factors that convert changes of a state by update `k` to the images' units.
 
-        One factor per entry of the state, 0 for what need not stand still at the solution; entries
-        past the last factor count as they are.
+        There is one factor per entry of the state, and it is 0 for entries that need not converge.
+        Entries after the last factor have the factor 1.
         """
         return (1.0,)
 
     def check(self, A: ForwardMap) -> None:
-        """Warn of what is known to go wrong with the operator `A`: nothing, here."""
+        """Warn if the solver may fail with the operator `A`; the base class never warns."""
 
 
 def _check_state(state: Any, x: torch.Tensor, method: str) -> None:
-    """Raise unless what a method gave is a tuple of tensors, the images first."""
+    """Raise an error unless a method's result is a tuple of tensors, the images first."""
     if not isinstance(state, tuple) or not state:
         raise TypeError(
             f"{method} must return a state, a tuple of tensors with the images first, as in "
@@ -325,7 +324,7 @@ def warn_of_step_size(
     factor: float = 2.0,
     curvature: Schedule | None = None,
 ) -> None:
-    """Warn of the first step size above ``factor / (||A||^2 + curvature)``."""
+    """Warn about the first step size above ``factor / (||A||^2 + curvature)``."""
     if not isinstance(A, LinearMap):
         return
     squared_norm = A.squared_norm
@@ -335,16 +334,16 @@ def warn_of_step_size(
             plus = f" + {added:g}" if added else ""
             warn(
                 f"The 'step_size' parameter of {owner} is {step:g}, above {factor:g} / "
-                f"(||A||^2{plus}) = {factor / (squared_norm + added):.4g} for this operator: "
-                "beyond that convergence is not assured, and many updates may diverge. The default "
-                "goes by the operator's norm.",
+                f"(||A||^2{plus}) = {factor / (squared_norm + added):.4g} for this operator. "
+                "Above this bound, convergence is not assured and the updates may diverge. The "
+                "default scales with the operator's norm.",
                 ConvergenceWarning,
             )
             return
 
 
 def _distances(before: State, after: State, scales: tuple[float, ...]) -> list[float]:
-    """Return how far each image and what goes with it moved, in the images' units."""
+    """Return the length of each image's change of state, in the images' units."""
     factors = scales + (1.0,) * (len(after) - len(scales))
     moved = [
         [factor * length for length in _lengths(new - old)]
@@ -366,7 +365,7 @@ def _ratios(lengths: list[float], sizes: list[float]) -> list[float]:
 
 
 def _where(going: list[bool], after: State, before: State) -> State:
-    """Return the new state of the images that are going, the old one of the others."""
+    """Return the new state of the images that are going, and the old state of the others."""
     mask = torch.tensor(going, device=after[0].device)
     return tuple(
         torch.where(mask.reshape(-1, *[1] * (new.ndim - 1)), new, old)

@@ -22,9 +22,9 @@ from skmetainv.parameters import Interval
 from skmetainv.solvers.base import IterativeSolver, Solver, State
 from skmetainv.solvers.schedules import Schedule
 
-# Residuals that the next ones are made orthogonal to.
+# Number of residuals that are stored, and to which later ones are made orthogonal.
 _KEPT = 64
-# Updates after which images that have stopped are looked at again.
+# Images that have stopped are checked again every so often, in updates.
 _CHECKED_EVERY = 8
 
 
@@ -32,44 +32,45 @@ class ConjugateGradient(Solver):
     """Conjugate gradients on the normal equations, ``(A' A + damping I) x = A' y``.
 
     Minimises ``1/2 ||A x - y||^2 + damping/2 ||x||^2`` over growing Krylov spaces of the start's
-    residual, and ends at the solution within as many updates as there are pixels; a few regularise.
-    Unlike the proximal step of a data term, which is differentiated as a solution, this is a fixed
-    number of updates and is differentiated as such.
+    residual. It reaches the solution after at most one update per pixel; stopping after a few
+    updates regularises. It makes a fixed number of updates, and autograd differentiates through
+    them. The proximal step of a data term, in contrast, is differentiated as an exact solution.
 
     Parameters
     ----------
     n_iter : int, default=10
         Number of updates.
     damping : float, default=0.0
-        Weight of ``||x||^2 / 2``; one number, for all updates solve the same equations.
+        Weight of ``||x||^2 / 2``; one number, as all updates solve the same equations.
     learnable : tuple of str, default=()
-        What training may change: "damping", where it is not 0.
+        Parameters that training may change: "damping", if it is not 0.
 
     Notes
     -----
-    Rounding takes from the residuals that they are orthogonal to each other, and with it several
-    updates' worth. So each is made orthogonal to the earlier ones again, to those of the first 64
-    updates and of no more than `n_iter` (Parlett and Scott, 1979). If `max_iter` of
-    `ClassicalReconstructor` is larger, the updates beyond go on without. The memory is that of as
-    many images.
+    *Orthogonality.* Without rounding, the residuals are orthogonal to each other. Rounding destroys
+    this, which costs several updates. Each residual is therefore made orthogonal to the earlier
+    ones again (Parlett and Scott, 1979), to at most `n_iter` and at most 64 of them. They take the
+    memory of the same number of images. If `max_iter` of `ClassicalReconstructor` is larger than
+    `n_iter`, later residuals are not stored.
 
-    An image stays as it is once its residual is 1e-13 (in single precision 1e-6) of the right-hand
-    side, or of ``||A||^2 ||x||`` if that is larger. What is left is rounding: its directions would
-    lead away again if ``A`` has a null space, and its derivatives would be large. Every eighth
-    update the true residual of such an image is computed. If it is larger, after a start that is
-    far from the solution, the image begins anew.
+    *Stopping.* An image stops if its residual is at most 1e-13 (in single precision 1e-6) of the
+    right-hand side, or of ``||A||^2 ||x||`` if that is larger. The remaining residual is rounding
+    error: if ``A`` has a null space, its directions would lead away from the solution, and its
+    derivatives would be large. Every eighth update, the true residual of such an image is computed.
+    If it is larger than the bound, as may happen after a start far from the solution, the image is
+    restarted.
 
-    Many eigenvalues of a circular convolution are equal, and one update serves all that are.
-    Products in single precision would tell them apart, which costs updates. So for circular
-    convolutions and Fourier samples the updates are computed in double precision.
+    *Precision.* A circular convolution has many equal eigenvalues, and one update handles all that
+    are equal. Rounding in single precision would separate them, which costs updates. For circular
+    convolutions and Fourier samples, the updates are therefore computed in double precision.
 
-    Without noise, single and double precision then give the same to 0.1 dB for tomography and blurs
-    of up to 1.6 pixels, up to 50 updates. Where the updates amplify noise, or the blur is wider,
-    what the type rounds of the operator shows: 7.7 in place of 9.6 dB after 10 updates of
-    ``GaussianBlur(3.0)`` with noise of 0.02. And from the start "adjoint", ten updates of
-    tomography are one ahead in double precision (34.6 in place of 34.1 dB on faces of 24 x 24
-    pixels without noise): the start has the largest singular vector to so many digits that no
-    update is spent on it.
+    Without noise, single and double precision then agree to 0.1 dB for up to 50 updates of
+    tomography and of blurs of up to 1.6 pixels. If the updates amplify noise or the blur is wider,
+    the rounding of the operator has an effect: 7.7 instead of 9.6 dB after 10 updates of
+    ``GaussianBlur(3.0)`` with noise of 0.02. From the start "adjoint", ten updates of tomography in
+    double precision are one update ahead (34.6 instead of 34.1 dB on faces of 24 x 24 pixels
+    without noise): the start is accurate enough in the largest singular vector that no update is
+    needed for it.
 
     References
     ----------
@@ -110,7 +111,7 @@ class ConjugateGradient(Solver):
 
 
 class _ConjugateGradient(IterativeSolver):
-    """The equations are divided by ``||A||^2``, so that squares neither vanish nor overflow."""
+    """The equations are divided by ``||A||^2``, so that squares neither underflow nor overflow."""
 
     def __init__(self, n_iter: int, damping: Schedule | None):
         super().__init__(n_iter)
@@ -122,10 +123,10 @@ class _ConjugateGradient(IterativeSolver):
                 f"{needs_linear('ConjugateGradient', data.A)} GradientDescent takes nonlinear "
                 "operators."
             )
-        if _has_equal_eigenvalues(data.A):  # which products in single precision would tell apart
+        if _has_equal_eigenvalues(data.A):  # single precision would separate them
             x = x.double()
         b = self._adjoint_y(x, data) / data.squared_norm
-        # The residual that the last update leaves behind leads nowhere
+        # The residual after the last update is not used
         earlier = x.new_zeros(len(x), min(max(0, self.n_iter - 1), _KEPT), x[0].numel())
         return *begin(x, self._residual(x, data)), dot(b, b).detach(), earlier
 
@@ -150,20 +151,20 @@ class _ConjugateGradient(IterativeSolver):
         return (r if self.damping is None else r - self.damping(0) * x) / data.squared_norm
 
     def _adjoint_y(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        """Return ``A' y`` as exact as the images are: it then has no part in a null space."""
+        """Return ``A' y`` in the precision of `x`, so that it has no part in the null space."""
         kept = cast(LinearDataTerm, data)
         return kept.adjoint_y if x.dtype == data.y.dtype else kept.A.adjoint(data.y.to(x.dtype))
 
     def _anew(
         self, state: Residuals, earlier: torch.Tensor, going: torch.Tensor, data: DataTerm
     ) -> tuple[Residuals, torch.Tensor]:
-        """Let images that are not going begin anew, with the true residual."""
+        """Restart images that are not going, from the true residual."""
         r = torch.where(going, state.r, self._residual(state.x, data))
         p = torch.where(going, state.p, r)
         return Residuals(state.x, r, p, dot(r, r)), earlier * going[:, 0]
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        return 1.0, 0.0, 0.0, 0.0, 0.0, 0.0  # residuals and directions vanish in their own time
+        return 1.0, 0.0, 0.0, 0.0, 0.0, 0.0  # residuals and directions need not converge
 
     def _matrix(self, p: torch.Tensor, data: DataTerm) -> torch.Tensor:
         A = cast(LinearMap, data.A)
@@ -173,5 +174,5 @@ class _ConjugateGradient(IterativeSolver):
 
 
 def _has_equal_eigenvalues(A: LinearMap) -> bool:
-    """Whether ``A'A`` is diagonal in a basis that is not the pixels', which stay apart anyway."""
+    """Return whether ``A' A`` is diagonal in a basis other than the pixels'."""
     return isinstance(A, DiagonalNormalMap) and type(A.basis) is not Basis

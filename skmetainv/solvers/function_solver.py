@@ -13,14 +13,14 @@ from skmetainv.solvers.base import IterativeSolver, Solver, State
 
 
 class FunctionSolver(Solver):
-    """A function, or a `torch.nn.Module`, that makes one update of images.
+    """A solver whose update is a function or a `torch.nn.Module`.
 
     Parameters
     ----------
-    update : callable
-        ``update(x, data)`` gives the images after one update, in torch, each image on its own;
-        `data` is a `skmetainv.operators.DataTerm`. Of a module a copy is used, in evaluation
-        mode, whose weights training may change.
+    function : callable
+        ``function(x, data)`` returns the images after one update. It is written in torch and treats
+        each image on its own. `data` is a `skmetainv.operators.DataTerm`. If it is a module, a copy
+        in evaluation mode is used, and training may change the weights of the copy.
     n_iter : int, default=1
         Number of updates.
 
@@ -34,17 +34,19 @@ class FunctionSolver(Solver):
     tensor([[[[0.7500]]]])
     """
 
-    update: Callable[[torch.Tensor, DataTerm], torch.Tensor]
+    function: Callable[[torch.Tensor, DataTerm], torch.Tensor]
     _: KW_ONLY
     n_iter: int = 1
 
-    _parameter_constraints = {**Solver._parameter_constraints, "update": [Function()]}
+    _parameter_constraints = {**Solver._parameter_constraints, "function": [Function()]}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
         own = (
-            copy.deepcopy(self.update).eval() if isinstance(self.update, nn.Module) else self.update
+            copy.deepcopy(self.function).eval()
+            if isinstance(self.function, nn.Module)
+            else self.function
         )
         return _FunctionSolver(self.n_iter, own)
 

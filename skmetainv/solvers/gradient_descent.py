@@ -9,22 +9,22 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class GradientDescent(Solver):
-    """Gradient descent, Landweber's iteration: equation 6 of the paper.
+    """Gradient descent on the data fidelity (Landweber's iteration): equation 6 of the paper.
 
-    ``x <- x - step_size A'(A x - y)``, with the vector-Jacobian product in place of ``A'`` for
-    a nonlinear operator. For a linear one it converges to a least-squares solution for step sizes
-    below ``2 / ||A||^2``.
+    The update is ``x <- x - step_size A'(A x - y)``. If the operator is linear, it converges to a
+    least-squares solution for step sizes below ``2 / ||A||^2``. If it is nonlinear, the
+    vector-Jacobian product replaces ``A'``.
 
     Parameters
     ----------
     n_iter : int, default=1
         Number of updates.
     step_size : "auto", float or sequence of float, default="auto"
-        Step size, or one per update. "auto" is ``0.9 / ||A||^2`` (see
-        `skmetainv.operators.ForwardMap.norm`): 0.9 for inpainting, as in the paper, where a step of
-        1 would fill in the measurement and leave the inner loss nothing to learn from.
+        Step size; one number, or one per update. "auto" is ``0.9 / ||A||^2``, see
+        `skmetainv.operators.ForwardMap.norm`. For inpainting, this is 0.9, as in the paper: a step
+        of 1 would copy the measurement into the image, and the inner loss would be 0.
     learnable : tuple of str, default=()
-        What training may change: "step_size"; of "auto" the factor 0.9.
+        Parameters that training may change: "step_size" (for "auto", the factor 0.9).
 
     References
     ----------

@@ -14,7 +14,7 @@ from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.schedules import Numbers, Schedule, check_schedule
 
-# Where Zhang et al. (2021) begin, in images of the range [0, 1].
+# First noise level of Zhang et al. (2021), for images in [0, 1].
 _FIRST_LEVEL = 49 / 255
 
 
@@ -26,30 +26,31 @@ class HQS(PriorSolver):
     Parameters
     ----------
     denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
-        ``D``; None is ``TotalVariation()``.
+        ``D``. If None, ``TotalVariation()``.
     n_iter : int, default=8
         Number of updates.
     rho : float or sequence of float, default=None
-        Penalty, or one per update. None is the usual choice of Zhang et al. (2021),
-        ``weight (||A|| measurement_noise / noise_level_k)^2``, which grows as the level falls. If
-        levels are learned, it changes with them. The norm is that of
+        Penalty; one number, or one per update. If None, the choice of Zhang et al. (2021),
+        ``weight (||A|| measurement_noise / noise_level_k)^2``, which grows as the noise level
+        falls. If noise levels are learned, it changes with them. The norm is
         `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
-        What the denoiser takes the noise to be, in the units of the images, or one per update. None
-        is the usual decreasing schedule: `n_iter` levels equally spaced in logarithm from 49/255
-        (or `measurement_noise`, if that is more) to `measurement_noise`. It is for images in
-        [0, 1]: if they have another range, give the levels. If the denoiser takes no noise level,
-        the schedule governs the penalties alone.
+        Noise level of the denoiser, in the units of the images; one number, or one per update. If
+        None, the usual decreasing schedule: `n_iter` levels, equally spaced in logarithm, from
+        49/255 (or `measurement_noise`, if that is larger) to `measurement_noise`. This schedule is
+        for images in [0, 1]; for another range, set the levels. If the denoiser takes no noise
+        level, the schedule only determines the penalties.
     measurement_noise : float, default=0.01
-        Standard deviation of the measurement's noise, in the units of the images, for the choices
-        of `rho` and `noise_level` that None stands for. If the measurement has other units, divide
-        its noise by ``||A||``.
+        Standard deviation of the measurement's noise, in the units of the images. It is used if
+        `rho` or `noise_level` is None. If the measurement has other units, divide its noise by
+        ``||A||``.
     weight : float, default=0.23
-        Weight of the prior, where `rho` is None.
+        Weight of the prior, used if `rho` is None.
     denoise_first : bool, default=False
-        Denoise before the data step, not after it, so that the result is the data step's.
+        Whether to denoise before the data step instead of after it. The result is then that of a
+        data step.
     learnable : tuple of str, default=()
-        What training may change of "rho" and "noise_level". If `rho` is None, its factor
+        Parameters that training may change: "rho", "noise_level". If `rho` is None, its factor
         ``||A||^2`` is not learned.
 
     References
@@ -87,7 +88,7 @@ class HQS(PriorSolver):
     }
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
-        """Return a copy that learns what follows the usual schedule, see `Solver.opened`."""
+        """Return a copy that learns the parameters that are None, see `Solver.opened`."""
         own, D = copy(self), self._chosen_denoiser().build(image_shape)
         used = self.scheduled if D.takes_noise_level else ("rho",)
         own.learnable = tuple(name for name in used if getattr(self, name) is None)
@@ -110,7 +111,7 @@ class HQS(PriorSolver):
 
 
 class _Matched(Numbers):
-    """The penalty that goes with a noise level that is learned."""
+    """The penalty that follows a learned noise level."""
 
     def __init__(self, noise_level: Schedule, measurement_noise: float, weight: float):
         super().__init__(power=1)

@@ -12,30 +12,32 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class PrimalDual(Solver):
-    """Least squares with total variation, by the primal-dual method of Chambolle and Pock.
+    """Total-variation reconstruction by the primal-dual method of Chambolle and Pock.
 
-    Minimises ``1/2 ||A x - y||^2 + weight sum |grad x|``, isotropic (the length of the vector of
-    the two forward differences of a pixel), each channel on its own::
+    Minimises ``1/2 ||A x - y||^2 + weight sum |grad x|`` with isotropic total variation:
+    ``|grad x|`` is the length of the vector of a pixel's two forward differences. Channels are
+    independent. The update is::
 
         x_k+1 = argmin_x 1/2 ||A x - y||^2 + 1/(2 tau) ||x - (x_k - tau grad' p_k)||^2
-        p_k+1 = p_k + sigma grad(2 x_k+1 - x_k), brought into the ball of radius weight
+        p_k+1 = p_k + sigma grad(2 x_k+1 - x_k), projected onto the ball of radius weight
 
     with ``tau = step_size`` and ``sigma = 1 / (8 tau)``. With a constant step size it converges
-    from any start, whatever the norm of ``A``.
+    from any start, for any norm of ``A``.
 
     Parameters
     ----------
     n_iter : int, default=100
         Number of updates.
     weight : "auto", float or sequence of float, default="auto"
-        Weight of the total variation, or one per update. "auto" is ``0.01 ||A||^2``, see
-        `skmetainv.operators.ForwardMap.norm`.
+        Weight of the total variation; one number, or one per update. "auto" is ``0.01 ||A||^2``,
+        see `skmetainv.operators.ForwardMap.norm`.
     step_size : "auto", float or sequence of float, default="auto"
-        ``tau``, or one per update; "auto" is ``1 / ||A||^2``. Large ones move the image fast, small
-        ones its edges. If pixels are missing, the image has far to go: 10 then takes a tenth of the
-        updates of 1.
+        ``tau``; one number, or one per update. "auto" is ``1 / ||A||^2``. Large step sizes change
+        the image quickly, small ones change its edges quickly. If pixels are missing, large ones
+        are better: 10 then needs a tenth of the updates of 1.
     learnable : tuple of str, default=()
-        What training may change of "weight" and "step_size"; of "auto" the factor.
+        Parameters that training may change: "weight", "step_size". For "auto", it changes the
+        factor.
 
     References
     ----------

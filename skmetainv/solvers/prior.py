@@ -1,4 +1,4 @@
-"""What solvers with a denoiser share."""
+"""The base class of solvers with a denoiser."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class PriorSolver(Solver):
-    """A solver with a denoiser; a subclass writes `build`, of `schedules` and `prior`.
+    """A solver with a denoiser; a subclass writes `build`, using `schedules` and `prior`.
 
     Parameters
     ----------
     denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
-        The prior; None is ``TotalVariation()``.
+        The prior. If None, ``TotalVariation()``.
     noise_level : float or sequence of float, default=None
-        What the denoiser takes the noise to be, in the units of the images, or one per update. None
-        is the denoiser's own.
+        Noise level of the denoiser, in the units of the images; one number, or one per update. If
+        None, the denoiser's own.
     """
 
     denoiser: Denoiser | FrozenEstimator | None = None
@@ -38,10 +38,10 @@ class PriorSolver(Solver):
     }
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
-        """Return a copy whose open numbers may be changed, see `Solver.opened`.
+        """Return a copy in which training may change unset numbers, see `Solver.opened`.
 
-        A classical denoiser's own noise level counts as open, one per update, if `noise_level` is
-        None.
+        If `noise_level` is None, the noise level of a classical denoiser counts as unset. It then
+        has one value per update.
         """
         own = super().opened(image_shape)
         chosen = self._chosen_denoiser()
@@ -60,24 +60,24 @@ class PriorSolver(Solver):
         return chosen
 
     def prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
-        """Return the denoiser of every update, for the solver that `build` makes.
+        """Return the denoiser with its noise levels, for the solver that `build` returns.
 
         Parameters
         ----------
         image_shape : (int, int, int)
             Channels, height and width.
         noise_level : Schedule or None
-            Its noise levels, of `Solver.schedules`; None is the denoiser's own.
+            Its noise levels, from `Solver.schedules`. If None, the denoiser's own.
 
         Returns
         -------
         prior : Prior
-            Call it as ``prior(x, k)`` in the update `k`.
+            The denoiser. In update `k`, call it as ``prior(x, k)``.
 
         Raises
         ------
         ValueError
-            If there are noise levels, and the denoiser takes none.
+            If noise levels are set, but the denoiser takes none.
         """
         chosen = self._chosen_denoiser()
         D = chosen.build(image_shape)
@@ -98,7 +98,7 @@ class Prior(nn.Module):
     denoiser : DenoiserModule
         The denoiser.
     noise_level : Schedule or None
-        Its noise levels; None is the denoiser's own.
+        Its noise levels. If None, the denoiser's own.
     """
 
     def __init__(self, denoiser: DenoiserModule, noise_level: Schedule | None):

@@ -12,29 +12,30 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class ProximalGradient(PriorSolver):
-    """Proximal gradient descent (ISTA, FISTA), a denoiser in place of the prior's prox.
+    """Proximal gradient descent (ISTA, FISTA) with a denoiser in place of the proximal step.
 
-    ``x <- D(z - step_size A'(A z - y))`` from ``z = x``, or, accelerated, from
-    ``z = x_k + k / (k + 4) (x_k - x_k-1)``. Where ``D`` is the proximal step of ``step_size g``
-    with a convex ``g`` it converges to a minimiser of ``1/2 ||A x - y||^2 + g(x)``, for step sizes
-    below ``2 / ||A||^2``, accelerated up to ``1 / ||A||^2``. Nonlinear operators are taken, too.
+    The update is ``x <- D(z - step_size A'(A z - y))`` with ``z = x`` or, if accelerated,
+    ``z = x_k + k / (k + 4) (x_k - x_k-1)``. If ``D`` is the proximal step of ``step_size g`` with a
+    convex ``g``, it converges to a minimiser of ``1/2 ||A x - y||^2 + g(x)`` for step sizes below
+    ``2 / ||A||^2``, or up to ``1 / ||A||^2`` if accelerated. It takes nonlinear operators, too.
 
     Parameters
     ----------
     denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
-        ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
+        ``D``. If None, ``TotalVariation()``, whose default noise level is for images in [0, 1].
     n_iter : int, default=10
         Number of updates.
     step_size : "auto", float or sequence of float, default="auto"
-        Step size, or one per update. "auto" is ``0.9 / ||A||^2``, see
+        Step size; one number, or one per update. "auto" is ``0.9 / ||A||^2``, see
         `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
-        What the denoiser takes the noise to be, in the units of the images, or one per update; None
-        leaves the denoiser its own.
+        Noise level of the denoiser, in the units of the images; one number, or one per update. If
+        None, the denoiser's own.
     accelerated : bool, default=False
-        FISTA, with the momentum of Chambolle and Dossal for ``a = 3``.
+        Whether to use FISTA, with the momentum of Chambolle and Dossal for ``a = 3``.
     learnable : tuple of str, default=()
-        What training may change of "step_size" (of "auto" the factor 0.9) and "noise_level".
+        Parameters that training may change: "step_size" (for "auto", the factor 0.9),
+        "noise_level".
 
     References
     ----------

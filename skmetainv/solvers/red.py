@@ -16,41 +16,42 @@ from skmetainv.solvers.schedules import HasNorm, Schedule, squared_norm
 class RED(PriorSolver):
     """Regularisation by denoising (RED) of Romano, Elad and Milanfar.
 
-    Looks for ``x`` with ``A'(A x - y) + weight (x - D(x)) = 0``, the gradient of
-    ``1/2 ||A x - y||^2 + weight/2 x'(x - D(x))`` if the Jacobian of ``D`` is symmetric. Three ways
-    there, with one solution:
+    Solves ``A'(A x - y) + weight (x - D(x)) = 0``. If the Jacobian of ``D`` is symmetric, the left
+    side is the gradient of ``1/2 ||A x - y||^2 + weight/2 x'(x - D(x))``. Three methods have the
+    same solution:
 
     - "fixed_point": ``x <- argmin_u 1/2 ||A u - y||^2 + weight/2 ||u - D(x)||^2``, the paper's
-      Meta-RED. It is `HQS` that denoises first, with a constant penalty.
-    - "steepest_descent": ``x <- x - step_size (A'(A x - y) + weight (x - D(x)))``; nonlinear
-      operators, too.
+      Meta-RED. It equals `HQS` with ``denoise_first=True`` and a constant penalty.
+    - "steepest_descent": ``x <- x - step_size (A'(A x - y) + weight (x - D(x)))``, which takes
+      nonlinear operators, too.
     - "admm": ``x <- argmin_u 1/2 ||A u - y||^2 + rho/2 ||u - v + w / rho||^2``,
       ``v <- (weight D(v) + rho x + w) / (weight + rho)``, ``w <- w + rho (x - v)``.
 
     Parameters
     ----------
     denoiser : Denoiser, or a fitted one in a FrozenEstimator, default=None
-        ``D``; None is ``TotalVariation()``, whose level is for images in [0, 1].
+        ``D``. If None, ``TotalVariation()``, whose default noise level is for images in [0, 1].
     n_iter : int, default=3
         Number of updates.
     weight : "auto", float or sequence of float, default="auto"
-        Weight of the prior, or one per update. "auto" is ``0.1 ||A||^2``, see
+        Weight of the prior; one number, or one per update. "auto" is ``0.1 ||A||^2``, see
         `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
-        What the denoiser takes the noise to be, in the units of the images, or one per update; None
-        leaves the denoiser its own. Missing pixels fill in faster where the first levels are high,
-        ``numpy.geomspace(0.2, 0.04, n_iter)`` for instance.
+        Noise level of the denoiser, in the units of the images; one number, or one per update. If
+        None, the denoiser's own. Missing pixels fill in faster if the first levels are high, as in
+        ``numpy.geomspace(0.2, 0.04, n_iter)``.
     method : {"fixed_point", "steepest_descent", "admm"}, default="fixed_point"
         The update.
     step_size : float or sequence of float, default=None
-        Step size of "steepest_descent", the only method that takes one; None is
-        ``1 / (||A||^2 + weight)``. If the denoiser's Jacobian has eigenvalues in [0, 1], twice
-        that step size converges, too.
+        Step size of "steepest_descent", the only method that takes one. If None, ``1 / (||A||^2 +
+        weight)``. If the denoiser's Jacobian has eigenvalues in [0, 1], step sizes up to twice that
+        converge.
     rho : float or sequence of float, default=None
-        Penalty of "admm", the only method that takes one; None is `weight`.
+        Penalty of "admm", the only method that takes one. If None, `weight`.
     learnable : tuple of str, default=()
-        What training may change of "weight", "noise_level", "step_size" and "rho". Of "auto" it is
-        the factor, and of a step size that is None the share of ``1 / (||A||^2 + weight)``.
+        Parameters that training may change: "weight", "noise_level", "step_size", "rho". For
+        "auto", it changes the factor; for a step size of None, the factor of ``1 / (||A||^2 +
+        weight)``.
 
     References
     ----------
@@ -107,7 +108,7 @@ class RED(PriorSolver):
 
 
 class _Stable(nn.Module):
-    """A share of the step size ``1 / (||A||^2 + weight)``, at which steepest descent converges."""
+    """A multiple of the step size ``1 / (||A||^2 + weight)``, which steepest descent needs."""
 
     def __init__(self, share: Schedule, weight: Schedule):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Positive numbers that a solver goes by: one, or one per update; fixed or learnable."""
+"""Positive numbers of a solver: one, or one per update; fixed or learnable."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-# A loss that is by this share larger than the lowest is as good.
+# A loss counts as lowest if it exceeds the lowest by at most this share.
 _AS_GOOD = 0.03
 
 
 class HasNorm(Protocol):
-    """What has the norm of an operator: a map, or a data term."""
+    """An object that has the norm of an operator: a map or a data term."""
 
     @property
     def squared_norm(self) -> float:
@@ -25,12 +25,12 @@ class HasNorm(Protocol):
 
 
 def squared_norm(of: HasNorm) -> float:
-    """Return ``||A||^2`` for a number that goes by it; an error says that others do not."""
+    """Return ``||A||^2`` for a number in its units; if that fails, suggest a plain number."""
     try:
         return of.squared_norm
     except ValueError as error:
         error.add_note(
-            "The solver's default goes by this norm. Pass a number, as in "
+            "The solver's default scales with this norm. Pass a number instead, as in "
             "GradientDescent(step_size=0.1)."
         )
         raise
@@ -43,7 +43,7 @@ class Numbers(nn.Module):
     ----------
     power : {-1, 0, 1}
         The numbers are in units of ``||A||^2`` to this power: -1 for step sizes and 1 for penalties
-        that are relative to the operator, 0 for those that are not.
+        that are relative to the operator, 0 for absolute numbers.
     """
 
     def __init__(self, power: int):
@@ -51,7 +51,7 @@ class Numbers(nn.Module):
         self.power = power
 
     def factor(self, k: int) -> float | torch.Tensor:
-        """Return what stands before the unit in update `k`."""
+        """Return the factor of the unit in update `k`."""
         raise NotImplementedError(f"{type(self).__name__} does not define factor.")
 
     def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
@@ -60,40 +60,40 @@ class Numbers(nn.Module):
         Parameters
         ----------
         k : int
-            Number of updates made before.
+            Index of the update, from 0.
         of : ForwardMap or DataTerm, default=None
-            Whose norm is the unit; not needed where `power` is 0.
+            The object whose norm is the unit; not needed if `power` is 0.
 
         Returns
         -------
         number : float or tensor of shape ()
-            A fixed one is a float, so that data terms keep what they computed for it.
+            The number. A fixed one is a float, so that data terms can reuse results for it.
 
         Raises
         ------
         ValueError
-            If the norm is needed, and nothing is given that has it, or it cannot be found.
+            If the norm is needed and `of` is None, or if the norm cannot be computed.
         """
         if not self.power:
             return self.factor(k)
         if of is None:
             raise ValueError(
-                f"The number is in units of ||A||^2 to the power {self.power}. Give what has that "
-                "norm, a map or a data term, as the second argument."
+                f"The number is in units of ||A||^2 to the power {self.power}. Pass a map or a "
+                "data term, which has that norm, as the second argument."
             )
         return self.factor(k) * squared_norm(of) ** self.power
 
 
 class Schedule(Numbers):
-    """A positive number for every update, one for all or one for each.
+    """A positive number for every update: one for all updates, or one for each.
 
     Parameters
     ----------
     values : float or sequence of float
-        One for all updates, or one for each.
+        One number for all updates, or one for each.
     learnable : bool
-        Whether training may change them. They are then powers of e whose exponents are learned,
-        so that they stay positive, and one step of an optimiser changes them by a share.
+        Whether training may change them. Training then changes their logarithms, so that they stay
+        positive and an optimiser's step changes them by a relative amount.
     power : {-1, 0, 1}, default=0
         Their unit, see `Numbers`.
     """
@@ -105,28 +105,28 @@ class Schedule(Numbers):
         self.logarithm = nn.Parameter(numbers.log()) if learnable else None
 
     def factor(self, k: int) -> float | torch.Tensor:
-        """Return what stands before the unit in update `k`; past the last one, the last."""
+        """Return the factor of the unit in update `k`; after the last one, the last."""
         place = min(k, len(self.values) - 1)
         return self.values[place] if self.logarithm is None else self.logarithm[place].exp()
 
     def __len__(self) -> int:
-        """Return how many numbers there are."""
+        """Return the number of values."""
         return len(self.values)
 
 
 def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
-    """Multiply each learnable schedule of a module by one factor, so that a loss is low.
+    """Multiply each learnable schedule of a module by a factor that makes a loss low.
 
-    All combinations of 1/512, 1/64, ..., 512 are tried. Of those whose loss is within a few
-    percent of the lowest, the one that changes least is taken. Losses that are not finite count as
-    infinite.
+    All combinations of the factors 1/512, 1/64, ..., 512 are tried. Among those whose loss is
+    within a few percent of the lowest, the one closest to 1 is used. Losses that are not finite
+    count as infinite.
 
     Parameters
     ----------
     module : nn.Module
-        A solver; its schedules are changed.
+        A solver; its schedules are changed in place.
     losses : callable
-        Gives the losses of some images with the schedules as they are.
+        Returns the losses of some images with the current schedules.
     """
     schedules = [part for part in module.modules() if isinstance(part, Schedule)]
     logarithms = [own.logarithm for own in schedules if own.logarithm is not None]
@@ -157,12 +157,12 @@ def _is_positive(value: object) -> bool:
 def check_schedule(
     values: Any, n_iter: int, name: str, owner: str, *, or_auto: bool = False
 ) -> None:
-    """Raise unless a parameter is a positive number, or one for each update.
+    """Raise an error unless a parameter is a positive number, or one for each update.
 
     Parameters
     ----------
     values : object
-        What was given.
+        The value of the parameter.
     n_iter : int
         Number of updates.
     name, owner : str
@@ -173,7 +173,7 @@ def check_schedule(
     Raises
     ------
     ValueError
-        If it is neither.
+        If it is not.
     """
     if or_auto and isinstance(values, str) and values == "auto":
         return

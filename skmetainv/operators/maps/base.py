@@ -1,4 +1,4 @@
-"""What a map is, and the data fidelity of a batch of measurements."""
+"""Base classes of maps and of the data fidelity of a batch of measurements."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from skmetainv.parameters import described
 Shape = tuple[int, ...]
 Conversion = Callable[[torch.Tensor], torch.Tensor]
 
-# Up to this many entries a matrix is worth writing down.
+# Largest number of entries of an explicit matrix.
 _DENSE_ENTRIES = 2**22
 _LANCZOS_STEPS = 60
-_NO_NORM = "The norm of this nonlinear operator cannot be found at a random image in [0, 1]:"
+_NO_NORM = "The norm of this nonlinear operator cannot be computed at a random image in [0, 1]:"
 
 
 class ForwardMap(nn.Module):
     """The map ``A`` for images of one shape; a subclass writes `forward`.
 
-    Tensors that `forward` computes with are buffers, in float64 (`register_buffer`), so that they
-    move with the map. Each image of a batch is measured on its own.
+    The tensors of `forward` are registered as buffers in float64 (`register_buffer`), so that they
+    move with the map. The measurement of an image must not depend on the others in the batch.
 
     Parameters
     ----------
@@ -38,16 +38,16 @@ class ForwardMap(nn.Module):
     measurement_shape : tuple of int
         Shape of one measurement; three entries are channels, height and width.
     observed : tensor of bool, default=None
-        Which entries of a measurement are observed, broadcastable to
-        ``(batch, *measurement_shape)``; None where all are. `forward` gives 0 for the others.
+        Mask of the observed entries of a measurement, broadcastable to
+        ``(batch, *measurement_shape)``. If None, all are observed. `forward` returns 0 for the
+        other entries.
 
     Attributes
     ----------
     missing_value : float
-        What a measurement holds where it is not observed: 0, or NaN where it varies from image
-        to image.
+        Value of a measurement's missing entries: 0, or NaN if the mask varies from image to image.
     if_linear : str
-        What to write if the map is linear after all, where that was not said.
+        A hint for errors: how to declare the map linear, if it is.
     """
 
     observed: torch.Tensor | None
@@ -66,10 +66,10 @@ class ForwardMap(nn.Module):
         self.measurement_shape = tuple(measurement_shape)
 
     def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
-        """Move and convert what the map holds; complex numbers stay complex.
+        """Move and convert the map's tensors; complex tensors stay complex.
 
-        `torch.nn.Module.to` drops their imaginary parts when it converts to a real type, and does
-        not move tensors that are plain attributes, which is an error here.
+        Without this, `torch.nn.Module.to` would drop imaginary parts when it converts to a real
+        type. It does not move tensors that are plain attributes; here, these raise an error.
         """
         for name, value in vars(self).items():
             if isinstance(value, torch.Tensor):
@@ -82,12 +82,12 @@ class ForwardMap(nn.Module):
         return self
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what `forward` gives, if it is a batch of measurements.
+        """Return the result of `forward`, after checking that it is a batch of measurements.
 
         Raises
         ------
         ValueError
-            If it is none.
+            If the result does not have the shape of measurements, or is not a real tensor.
         """
         try:
             y: torch.Tensor = super().__call__(x)
@@ -114,18 +114,18 @@ class ForwardMap(nn.Module):
     def norm(self) -> torch.Tensor:
         """Return the largest singular value of the Jacobian at a fixed image.
 
-        That image is uniformly random in [0, 1]. Lanczos' method finds the value to a tenth of a
-        percent, from products with ``J_A' J_A`` that are made of `vjp`.
+        The pixels of that image are random, uniform in [0, 1]. Lanczos' method computes the value
+        to a tenth of a percent, from products with ``J_A' J_A`` that use `vjp`.
 
         Returns
         -------
         norm : tensor of shape ()
-            ``||A||``. If masks vary and are drawn, the largest over the images.
+            ``||A||``. If there is a mask for each image, the largest norm over the images.
 
         Raises
         ------
         ValueError
-            If the vector-Jacobian product cannot be differentiated, or is not finite there.
+            If the vector-Jacobian product is not differentiable, or if the norm is not finite.
         """
         with torch.inference_mode(False), torch.no_grad():
             x = self._fixed_images(np.random.default_rng(0).random)
@@ -142,7 +142,7 @@ class ForwardMap(nn.Module):
 
     @cached_property
     def squared_norm(self) -> float:
-        """The scale that solvers go by, ``||A||^2``, or 1 if that is 0; computed once."""
+        """The scale of solvers' defaults: ``||A||^2``, or 1 if that is 0; computed once."""
         with torch.no_grad():
             return float(self.norm()) ** 2 or 1.0
 
@@ -153,7 +153,7 @@ class ForwardMap(nn.Module):
         return largest_eigenvalue(normal, start, n_steps).clamp(min=0).sqrt()
 
     def _fixed_images(self, numbers: Callable[[Shape], np.ndarray]) -> torch.Tensor:
-        """Return images that are always the same, one per mask, where the map computes."""
+        """Return fixed images, one per mask, on the device and in the type of the map."""
         held = [t for t in (*self.buffers(), *self.parameters()) if _has_a_type(t)]
         like = held[0].real if held else torch.empty(0, dtype=torch.float64)
         n = 1 if self.observed is None else len(self.observed)
@@ -161,7 +161,7 @@ class ForwardMap(nn.Module):
         return torch.from_numpy(images).to(like.device, like.dtype)
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
-        """Return the map with what varies from image to image drawn, one generator per image."""
+        """Return the map with a random mask for each image, drawn from its generator."""
         return self
 
     def simulate(
@@ -177,20 +177,20 @@ class ForwardMap(nn.Module):
         x : tensor of shape (batch, *image_shape)
             Clean images.
         noise : callable
-            What `skmetainv.noise.Noise.build` gives.
+            The function that `skmetainv.noise.Noise.build` returns.
         generators : sequence of numpy.random.Generator
-            One per image; the operator draws first, then the noise.
+            One per image. The operator draws from it first, then the noise.
 
         Returns
         -------
         y : tensor of shape (batch, *measurement_shape)
-            Holds `missing_value` where it is not observed.
+            Measurements; missing entries hold `missing_value`.
         """
         drawn = self.draw(generators)
         exact = drawn(x)
         if drawn.observed is None:
             return noise(exact, generators)
-        known = drawn.observed & ~exact.isnan()  # of pixels that nobody knows nothing is measured
+        known = drawn.observed & ~exact.isnan()  # unknown pixels give no measurement
         return torch.where(known, noise(exact.nan_to_num(), generators), drawn.missing_value)
 
     def bind(self, y: torch.Tensor, given: torch.Tensor | None = None) -> DataTerm:
@@ -199,14 +199,14 @@ class ForwardMap(nn.Module):
         Parameters
         ----------
         y : tensor of shape (batch, *measurement_shape)
-            Measurements; missing entries are NaN where the operator has such.
+            Measurements. If the operator has missing entries, they are NaN.
         given : tensor of shape (batch, *image_shape), default=None
-            An image that another method restored from each measurement: the start "given".
+            An image that another method restored from each measurement, for the start "given".
 
         Returns
         -------
         data : DataTerm
-            How well images explain `y`; everything that depends on `y` alone is computed here.
+            The data fidelity. Everything that depends on `y` alone is computed once, here.
         """
         A = self.with_masks_of(y)
         data = A.data_term(y if A.observed is None else torch.where(A.observed, y, 0.0))
@@ -214,16 +214,16 @@ class ForwardMap(nn.Module):
         return data
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
-        """Return the map with what varies from image to image read from the NaN of `y`."""
+        """Return the map with the mask of each image read from the NaN of `y`."""
         return self
 
     def data_term(self, y: torch.Tensor) -> DataTerm:
-        """Return the data fidelity of measurements that are 0 where they are not observed."""
+        """Return the data fidelity of measurements whose missing entries are 0."""
         return DataTerm(self, y)
 
 
 class LinearMap(ForwardMap):
-    """A linear map ``A``; a subclass writes `forward`, and `adjoint` where it has a fast one."""
+    """A linear map ``A``; a subclass writes `forward`, and may write a fast `adjoint`."""
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``A' y``, shape ``(batch, *image_shape)``."""
@@ -231,7 +231,7 @@ class LinearMap(ForwardMap):
         return pulled_back(self, origin, y)
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return ``A' v``, whatever `x` is."""
+        """Return ``A' v``, for any `x`."""
         return self.adjoint(v)
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
@@ -239,9 +239,9 @@ class LinearMap(ForwardMap):
         return self.adjoint(self(x))
 
     def norm(self) -> torch.Tensor:
-        """Return the largest singular value, the largest over the images where masks vary.
+        """Return the largest singular value; if masks vary, the largest over the images.
 
-        By Lanczos' method on ``A' A`` from a fixed start, to a tenth of a percent.
+        Lanczos' method on ``A' A`` from a fixed start computes it to a tenth of a percent.
         """
         return self._largest_singular_value(self.normal, self._probe())
 
@@ -253,11 +253,11 @@ class LinearMap(ForwardMap):
         y : tensor of shape (batch, *measurement_shape)
             Measurements.
         rcond : float, default=1e-6
-            Singular values up to ``rcond`` times the largest count as zero, and so do those that
-            are rounding. If the explicit matrix would have more than 4 million entries, the
-            solution is the damped one, ``(A' A + (rcond norm)^2 I)^-1 A' y``, which agrees for
-            singular values far above that. The square of `rcond` is then at least the rounding of
-            the floating-point type, 1.2e-7 in single precision.
+            Singular values up to ``rcond`` times the largest count as zero, and so do singular
+            values below the rounding error. If the explicit matrix would have more than 4 million
+            entries, the damped solution ``(A' A + (rcond norm)^2 I)^-1 A' y`` is returned. It
+            agrees for singular values far above ``rcond norm``. ``rcond^2`` is then at least the
+            machine epsilon of the type, 1.2e-7 in single precision.
 
         Returns
         -------
@@ -273,12 +273,12 @@ class LinearMap(ForwardMap):
         return (inverse.to(y) @ y.flatten(1)[..., None]).reshape(-1, *self.image_shape)
 
     def explicit(self) -> torch.Tensor:
-        """Return the matrix of ``A``: one, or one for each image where masks vary.
+        """Return the matrix of ``A``; if masks vary, one for each image.
 
         Returns
         -------
         matrix : tensor of shape (1 or batch, n_measurements, n_pixels)
-            Column j is ``A`` of the image whose pixel j is 1.
+            Column j is ``A e_j``, where the image ``e_j`` has pixel j equal to 1 and all others 0.
         """
         n, probe = math.prod(self.image_shape), self._probe()
         basis = torch.eye(n, dtype=probe.dtype, device=probe.device)
@@ -305,17 +305,17 @@ def pushed_forward(A: ForwardMap, x: torch.Tensor, p: torch.Tensor) -> torch.Ten
 
 
 def _not_moved(A: ForwardMap, x: torch.Tensor) -> str:
-    """Return what to write where an operation refuses its types or devices."""
+    """Return the hint for an operation that fails on mixed types or devices."""
     name = type(A).__name__
     return (
-        f"{name} was given images of {x.dtype} on {x.device}. Maps are built in float64 on the CPU "
-        f"and then moved: make the tensors that {name} computes with in float64, and register them "
-        'with self.register_buffer("name", tensor), so that they move with it.'
+        f"{name} got images of {x.dtype} on {x.device}. Maps are built in float64 on the CPU and "
+        f"then moved: create the tensors of {name} in float64, and register them with "
+        'self.register_buffer("name", tensor), so that they move with the map.'
     )
 
 
 def _no_measurements(A: ForwardMap, y: Any, x: torch.Tensor) -> str:
-    """Return what is wrong with what `forward` gives of a batch of images."""
+    """Return the error message about a result of `forward` that is not a batch of measurements."""
     name, expected = type(A).__name__, ("batch", *A.measurement_shape)
     must = f"{name}.forward must return a tensor of shape {_in_words(expected)}"
     if not isinstance(y, torch.Tensor):
@@ -326,48 +326,48 @@ def _no_measurements(A: ForwardMap, y: Any, x: torch.Tensor) -> str:
             "real and imaginary parts as a last axis."
         )
     own = tuple(y.shape[1:])
-    hint = f"If that is what it measures, pass measurement_shape={own} to super().__init__."
+    hint = f"If this shape is right, pass measurement_shape={own} to super().__init__."
     if y.ndim != 1 + len(A.measurement_shape) and y.shape == A.measurement_shape:
-        hint = "The first axis is the batch's."
-    return f"{must}. Got {tuple(y.shape)} of images of shape {tuple(x.shape)} instead. {hint}"
+        hint = "The first axis must be the batch."
+    return f"{must}. Got {tuple(y.shape)} for images of shape {tuple(x.shape)} instead. {hint}"
 
 
 def _in_words(shape: tuple[Any, ...]) -> str:
-    """Return a shape as a tuple of its entries, of which some have names."""
+    """Return a shape as the text of a tuple; some entries may be names."""
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 def check_double(owner: object, module: nn.Module) -> None:
-    """Raise if a module that was just built holds tensors in less than double precision.
+    """Raise an error if a newly built module holds buffers in less than double precision.
 
     Parameters
     ----------
     owner : object
-        Whose `build` gave it.
+        The object whose `build` returned it.
     module : nn.Module
-        What is looked at, without its parts.
+        The module; its submodules are not checked.
 
     Raises
     ------
     TypeError
-        If a buffer is in a smaller type: its digits would be lost to double precision.
+        If a buffer has a smaller type: digits that double precision needs are lost.
     """
     for name, buffer in module.named_buffers(recurse=False):
         if _has_a_type(buffer) and torch.finfo(buffer.dtype).bits < 64:
             raise TypeError(
                 f"The buffer {name!r} of {type(module).__name__}, which {type(owner).__name__}"
                 f".build returns, is in {buffer.dtype}. Modules are built in double precision and "
-                "then moved: make it with dtype=torch.float64, or write .double() at its end."
+                "then moved: create the buffer with dtype=torch.float64 or append .double()."
             )
 
 
 def needs_linear(what: str, A: ForwardMap) -> str:
-    """Return what is said of a nonlinear map where a linear one is needed."""
-    return f"{what} needs a linear operator, and this one is nonlinear.{_if_linear(A)}"
+    """Return the error message about a nonlinear map where a linear one is needed."""
+    return f"{what} needs a linear operator, but this one is nonlinear.{_if_linear(A)}"
 
 
 def _if_linear(A: ForwardMap) -> str:
-    """Return what to write if the map, or the part that makes it nonlinear, is linear after all."""
+    """Return the hint of how to declare a map, or its nonlinear part, linear."""
     hints = [part.if_linear for part in A.modules() if isinstance(part, ForwardMap)]
     return next((f" {hint}" for hint in hints if hint), "")
 
@@ -379,9 +379,9 @@ def _has_a_type(t: torch.Tensor) -> bool:
 def pulled_back(
     function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, v: torch.Tensor
 ) -> torch.Tensor:
-    """Return ``J(x)' v`` of a function, by autograd; differentiable where gradients are enabled.
+    """Return ``J(x)' v`` by autograd; if gradients are enabled, the result is differentiable.
 
-    Unlike `torch.func.vjp` it takes other people's `torch.autograd.Function`s of any style.
+    Unlike `torch.func.vjp`, it supports every style of `torch.autograd.Function`.
     """
     with torch.enable_grad():
         x = x if x.requires_grad else x.detach().requires_grad_()
@@ -390,7 +390,7 @@ def pulled_back(
 
 
 def keeping_complex(fn: Conversion) -> Conversion:
-    """Return a conversion of real tensors that converts complex ones part by part."""
+    """Return a conversion that applies `fn` to the real and imaginary parts of complex tensors."""
 
     def convert(t: torch.Tensor) -> torch.Tensor:
         if not t.is_complex():
@@ -401,21 +401,21 @@ def keeping_complex(fn: Conversion) -> Conversion:
 
 
 class DataTerm:
-    """How well images explain one batch of measurements, each image on its own.
+    """The data fidelity of one batch of measurements, computed for each image on its own.
 
     Parameters
     ----------
     A : ForwardMap
-        The map, with the mask of every image of the batch where masks vary.
+        The map. If masks vary, it has the mask of every image of the batch.
     y : tensor of shape (batch, ...)
-        Measurements, 0 where they are not observed.
+        Measurements; missing entries are 0.
 
     Attributes
     ----------
     whole : ForwardMap
-        The map before its masks were read; `A` where none vary.
+        The map before its masks were read; `A` if masks do not vary.
     given : tensor of shape (batch, channels, height, width) or None
-        What another method restored from each measurement.
+        An image that another method restored from each measurement.
     """
 
     given: torch.Tensor | None = None
@@ -425,20 +425,20 @@ class DataTerm:
 
     @property
     def squared_norm(self) -> float:
-        """``||A||^2`` of the whole map, so that no mask changes it, see `ForwardMap.norm`."""
+        """``||A||^2`` of the map before masks are read, see `ForwardMap.norm`."""
         return self.whole.squared_norm
 
     def loss(self, x: torch.Tensor, criterion: Callable[..., torch.Tensor]) -> torch.Tensor:
         """Return `criterion` between ``A(x)`` and ``y`` over the observed entries, per image.
 
-        Of a linear map both are divided by ``||A||``, see `in_image_units`.
+        If the map is linear, both are divided by ``||A||``, see `in_image_units`.
         """
         return criterion(
             self.in_image_units(self.A(x)), self.in_image_units(self.y), self.A.observed
         )
 
     def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
-        """Return measurements in the units of the images: as they are, where nothing is known."""
+        """Return measurements in the units of the images; for nonlinear maps, `y` itself."""
         return y
 
     def mean_squared_residuals(self, x: torch.Tensor) -> torch.Tensor:
@@ -458,10 +458,10 @@ class DataTerm:
         Parameters
         ----------
         kind : str
-            "zeros"; "measurement", ``y / ||A||`` (of a nonlinear map ``y`` itself), if measurements
-            have the shape of images; for a linear map also "adjoint", ``A' y / ||A||^2``, and
-            "pseudo_inverse", ``A^+ y``. All have the scale of images, whatever that of the
-            measurement. "given" is the image that `ForwardMap.bind` was given.
+            "zeros". "measurement", if measurements have the shape of images: ``y / ||A||``, or
+            ``y`` if the map is nonlinear. "adjoint", ``A' y / ||A||^2``, and "pseudo_inverse",
+            ``A^+ y``, if the map is linear. "given": the image that `ForwardMap.bind` received. All
+            have the scale of images, for any scale of the measurements.
 
         Returns
         -------
@@ -471,8 +471,8 @@ class DataTerm:
         Raises
         ------
         ValueError
-            If there is no such start. If it is "adjoint" or "pseudo_inverse" and the map is not
-            linear, or "measurement" and measurements do not have the shape of images.
+            If `kind` is unknown; if it is "adjoint" or "pseudo_inverse" and the map is nonlinear;
+            or if it is "measurement" and measurements do not have the shape of images.
         """
         if kind == "zeros":
             return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)
@@ -483,31 +483,32 @@ class DataTerm:
         if kind in ("adjoint", "pseudo_inverse"):
             raise ValueError(
                 f"{needs_linear(f'The start {kind!r}', self.A)} Start from 'zeros', or from "
-                "'measurement' where that is an image."
+                "'measurement' if measurements are images."
             )
         raise ValueError(
-            f"There is no start {kind!r}: 'zeros', 'measurement', 'adjoint' or 'pseudo_inverse'."
+            f"The start must be 'zeros', 'measurement', 'adjoint' or 'pseudo_inverse'. "
+            f"Got {kind!r} instead."
         )
 
     def _measured_image(self) -> torch.Tensor:
-        """Return the measurements as the images that they are."""
+        """Return the measurements as images, if they have the shape of images."""
         if self.A.measurement_shape != self.A.image_shape:
             raise ValueError(
                 "The start 'measurement' needs measurements of the shape of images, "
-                f"{self.A.image_shape}. They have {self.A.measurement_shape}: 'adjoint' and "
-                "'pseudo_inverse' make images of them."
+                f"{self.A.image_shape}. Got measurements of shape {self.A.measurement_shape}: "
+                "start from 'adjoint' or 'pseudo_inverse'."
             )
         return self.in_image_units(self.y)
 
     def known(self, x: torch.Tensor) -> torch.Tensor | None:
-        """Return where clean images are not NaN; None where the operator has no missing values."""
+        """Return where clean images are not NaN, or None if the operator has no missing values."""
         return None if self.A.observed is None else ~x.isnan()
 
     def observed_pixels(self) -> torch.Tensor:
         """Return which pixels are observed, boolean, of shape (batch, 1, height, width).
 
-        A pixel counts as observed when one of its channels is. All do where the operator has no
-        mask of the image's height and width.
+        A pixel counts as observed if one of its channels is. If the operator has no mask of the
+        image's height and width, all pixels count as observed.
         """
         observed, size = self.A.observed, self.A.image_shape[1:]
         if observed is None or self.A.measurement_shape[1:] != size:
@@ -515,10 +516,7 @@ class DataTerm:
         return observed.expand(len(self.y), *self.A.measurement_shape).any(dim=1, keepdim=True)
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Raise: the proximal step of a nonlinear operator is no linear system.
-
-        `LinearDataTerm` has it.
-        """
+        """Raise an error: only a linear operator has a proximal step, see `LinearDataTerm`."""
         refusal = needs_linear("The proximal step", self.A)
         raise ValueError(f"{refusal} GradientDescent takes nonlinear operators.")
 
@@ -531,7 +529,7 @@ class LinearDataTerm(DataTerm):
     A : LinearMap
         The map.
     y : tensor of shape (batch, ...)
-        Measurements, 0 where they are not observed.
+        Measurements; missing entries are 0.
     """
 
     A: LinearMap
@@ -542,12 +540,12 @@ class LinearDataTerm(DataTerm):
         if self.adjoint_y.shape[1:] != A.image_shape:
             raise ValueError(
                 f"{type(A).__name__}.adjoint must return images of shape "
-                f"{_in_words(('batch', *A.image_shape))}. Got {tuple(self.adjoint_y.shape)} of "
+                f"{_in_words(('batch', *A.image_shape))}. Got {tuple(self.adjoint_y.shape)} for "
                 f"measurements of shape {tuple(y.shape)} instead."
             )
 
     def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``y / ||A||``, and `y` itself where ``||A||`` is 1."""
+        """Return ``y / ||A||``; if ``||A||`` is 1, `y` itself."""
         squared_norm = self.squared_norm
         return y if squared_norm == 1 else y / math.sqrt(squared_norm)
 
@@ -561,15 +559,15 @@ class LinearDataTerm(DataTerm):
         Parameters
         ----------
         z : tensor of shape (batch, *image_shape)
-            The point to stay near.
+            The point of the proximal term.
         rho : float or tensor of shape (), (batch, 1, 1, 1)
             Penalty, positive; one for all images or one for each.
 
         Returns
         -------
         x : tensor of shape (batch, *image_shape)
-            ``(A' A + rho I)^-1 (A' y + rho z)``, by conjugate gradients from `z`, see
-            `skmetainv.operators.maps.normal_equations.solve`.
+            ``(A' A + rho I)^-1 (A' y + rho z)``, computed by conjugate gradients from the start
+            `z`, see `skmetainv.operators.maps.normal_equations.solve`.
         """
         rho = torch.as_tensor(rho, dtype=z.dtype, device=z.device)
         return solve(self.A.normal, self.adjoint_y + rho * z, rho, start=z)

@@ -12,7 +12,7 @@ from skmetainv.operators.maps.base import Shape
 
 
 class Basis(nn.Module):
-    """An orthonormal basis ``B`` of a space of arrays: the pixels, unless a subclass says more."""
+    """An orthonormal basis ``B`` of a space of arrays; here, the standard basis of entries."""
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``B x``, the coefficients."""
@@ -23,7 +23,7 @@ class Basis(nn.Module):
         return coefficients
 
     def is_same(self, other: Basis) -> bool:
-        """Whether two objects are one basis."""
+        """Return whether two objects are the same basis."""
         return self is other or type(self) is type(other) is Basis
 
 
@@ -46,24 +46,24 @@ class FourierBasis(Basis):
         return coefficients
 
     def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """Return the real image of half a spectrum."""
+        """Return the real image with the given half spectrum."""
         x: torch.Tensor = torch.fft.irfft2(coefficients, s=self.size, norm="ortho")
         return x
 
     def is_same(self, other: Basis) -> bool:
-        """Whether two objects are one basis."""
+        """Return whether two objects are the same basis."""
         return isinstance(other, FourierBasis) and self.size == other.size
 
 
 class VectorBasis(Basis):
-    """A basis, or a part of one, by its vectors.
+    """A basis, or a part of one, given by its vectors.
 
     Parameters
     ----------
     vectors : tensor of shape (n, n_vectors)
-        One vector, flat, a column.
+        One flat vector per column.
     shape : tuple of int
-        Shape of what is analysed, with `n` entries.
+        Shape of the analysed arrays, with `n` entries.
     """
 
     vectors: torch.Tensor

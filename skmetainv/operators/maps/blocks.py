@@ -37,7 +37,7 @@ class DecimationMap(SelectionMap):
         return x
 
     def axis_matrix(self, n: int) -> torch.Tensor:
-        """Return what ``A`` does along an axis of `n` pixels."""
+        """Return the matrix of ``A`` along an axis of `n` pixels."""
         return torch.eye(n, dtype=torch.float64)[:: self.factor]
 
 
@@ -69,6 +69,6 @@ class BlockMeanMap(DiagonalGramMap):
         return blocks.reshape(-1, *self.image_shape)
 
     def axis_matrix(self, n: int) -> torch.Tensor:
-        """Return what ``A`` does along an axis of `n` pixels."""
+        """Return the matrix of ``A`` along an axis of `n` pixels."""
         block = torch.full((1, self.factor), 1 / self.factor, dtype=torch.float64)
         return torch.kron(torch.eye(n // self.factor, dtype=torch.float64), block)

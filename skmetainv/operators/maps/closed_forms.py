@@ -1,4 +1,4 @@
-"""Linear maps of which ``A`` itself, ``A' A`` or ``A A'`` is diagonal: all in closed form."""
+"""Linear maps with closed forms: ``A``, ``A' A`` or ``A A'`` is diagonal in a known basis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DiagonalNormalMap(LinearMap):
     Attributes
     ----------
     power : tensor
-        Eigenvalues of ``A' A``, broadcastable to ``(batch, *)`` of the coefficients.
+        Eigenvalues of ``A' A``, broadcastable to a batch of coefficients.
     basis : Basis
         ``B``, an orthonormal basis of images.
     """
@@ -32,7 +32,7 @@ class DiagonalNormalMap(LinearMap):
         return self.basis.synthesis(self.power * self.basis.analysis(x))
 
     def norm(self) -> torch.Tensor:
-        """Return the largest singular value, the largest over the images where masks vary."""
+        """Return the largest singular value; if masks vary, the largest over the images."""
         return self.power.max().sqrt()
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
@@ -41,7 +41,7 @@ class DiagonalNormalMap(LinearMap):
         return self.basis.synthesis(_inverse(self.power, rcond) * coefficients)
 
     def data_term(self, y: torch.Tensor) -> DiagonalNormalDataTerm:
-        """Return the data fidelity, with ``A' y`` kept."""
+        """Return the data fidelity, which stores ``A' y``."""
         return DiagonalNormalDataTerm(self, y)
 
 
@@ -53,7 +53,7 @@ class DiagonalNormalDataTerm(LinearDataTerm):
     A : DiagonalNormalMap
         The map.
     y : tensor of shape (batch, *measurement_shape)
-        Measurements, 0 where they are not observed.
+        Measurements; missing entries are 0.
     """
 
     A: DiagonalNormalMap
@@ -68,9 +68,9 @@ class DiagonalNormalDataTerm(LinearDataTerm):
         return self.A.basis.synthesis(coefficients * self._inverse(rho, coefficients.dtype))
 
     def _inverse(self, rho: float | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return ``1 / (power + rho)``, the last one kept for a solver that asks again.
+        """Return ``1 / (power + rho)``; the last result is stored, as solvers often repeat `rho`.
 
-        In the type of the coefficients: complex numbers are multiplied by such in half the time.
+        It has the type of the coefficients, as complex numbers multiply faster in one type.
         """
         if isinstance(rho, torch.Tensor):
             return (1 / (self.A.power + rho)).to(dtype)
@@ -80,14 +80,14 @@ class DiagonalNormalDataTerm(LinearDataTerm):
 
 
 class DiagonalMap(DiagonalNormalMap):
-    """``A = B' diag(s) B``: masks in the basis of pixels, circular convolutions in Fourier's.
+    """``A = B' diag(s) B``: masks in the pixel basis, circular convolutions in the Fourier basis.
 
     Parameters
     ----------
     image_shape : (int, int, int)
         Channels, height and width; the measurement has the same shape.
     spectrum : tensor
-        ``s``, broadcastable to ``(batch, *)`` of the coefficients; real or complex.
+        ``s``, real or complex, broadcastable to a batch of coefficients.
     basis : Basis
         ``B``.
     observed : tensor of bool, default=None
@@ -128,7 +128,7 @@ class DiagonalGramMap(LinearMap):
     Attributes
     ----------
     gram : tensor
-        Eigenvalues of ``A A'``, broadcastable to ``(batch, *)`` of the coefficients.
+        Eigenvalues of ``A A'``, broadcastable to a batch of coefficients.
     basis : Basis
         ``C``, an orthonormal basis of measurements.
     """
@@ -150,7 +150,7 @@ class DiagonalGramMap(LinearMap):
         return self.adjoint(self.basis.synthesis(coefficients))
 
     def norm(self) -> torch.Tensor:
-        """Return the largest singular value, the largest over the images where masks vary."""
+        """Return the largest singular value; if masks vary, the largest over the images."""
         return self.gram.max().sqrt()
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
@@ -158,7 +158,7 @@ class DiagonalGramMap(LinearMap):
         return self.synthesis(_inverse(self.gram, rcond) * self.basis.analysis(y))
 
     def data_term(self, y: torch.Tensor) -> DiagonalGramDataTerm:
-        """Return the data fidelity, with ``C y`` kept."""
+        """Return the data fidelity, which stores ``C y``."""
         return DiagonalGramDataTerm(self, y)
 
 
@@ -170,7 +170,7 @@ class DiagonalGramDataTerm(LinearDataTerm):
     A : DiagonalGramMap
         The map.
     y : tensor of shape (batch, *measurement_shape)
-        Measurements, 0 where they are not observed.
+        Measurements; missing entries are 0.
     """
 
     A: DiagonalGramMap
@@ -182,7 +182,7 @@ class DiagonalGramDataTerm(LinearDataTerm):
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
         """Return ``z + A' C' diag(1 / (gram + rho)) C (y - A z)``, see `LinearDataTerm.prox`.
 
-        It loses no digits to cancellation as `rho` becomes small.
+        This form does not lose digits to cancellation if `rho` is small.
         """
         residual = self._coefficients - self.A.analysis(z)
         return z + self.A.synthesis(residual * (1 / (self.A.gram + _beside(rho, residual))))
@@ -196,14 +196,14 @@ def _plus(x: torch.Tensor, rho: float | torch.Tensor, z: torch.Tensor) -> torch.
 
 
 def _beside(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | torch.Tensor:
-    """Return one penalty per image in as many dimensions as the coefficients have."""
+    """Return penalties reshaped to broadcast with the coefficients."""
     if isinstance(rho, torch.Tensor) and rho.ndim:
         return rho.reshape(-1, *[1] * (coefficients.ndim - 1))
     return rho
 
 
 def _inverse(eigenvalues: torch.Tensor, rcond: float) -> torch.Tensor:
-    """Return ``1 / eigenvalue``, 0 for those whose root is up to `rcond` times the largest."""
+    """Return ``1 / eigenvalue``, or 0 if its square root is at most `rcond` times the largest."""
     roots = eigenvalues.clamp(min=0).sqrt()
     kept = roots > rcond * roots.max()
     return torch.where(kept, 1 / torch.where(kept, eigenvalues, 1), 0)

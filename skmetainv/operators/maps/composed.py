@@ -1,4 +1,4 @@
-"""One map after another: `composed` keeps a closed form where the two leave one."""
+"""Compositions of two maps, with a closed form if there is one."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ _ALONG_AXES = (SeparableMap, DecimationMap, BlockMeanMap)
 
 
 def composed(outer: ForwardMap, inner: ForwardMap) -> ForwardMap:
-    """Return ``outer(inner(x))``, in the class that has the most closed forms.
+    """Return the map ``outer(inner(x))``, in the class with the most closed forms.
 
     Parameters
     ----------
     outer, inner : ForwardMap
-        The image of `outer` is the measurement of `inner`; samples can be missing in `outer` only.
+        The images of `outer` are the measurements of `inner`. Only `outer` may have missing
+        samples.
 
     Returns
     -------
     A : ForwardMap
-        A linear map where both are.
+        The composition, a linear map if both are.
     """
     if not (isinstance(outer, LinearMap) and isinstance(inner, LinearMap)):
         return ComposedMap(outer, inner)
@@ -58,7 +59,8 @@ class ComposedMap(ForwardMap):
     Parameters
     ----------
     outer, inner : ForwardMap
-        The image of `outer` is the measurement of `inner`; samples can be missing in `outer` only.
+        The images of `outer` are the measurements of `inner`. Only `outer` may have missing
+        samples.
     """
 
     def __init__(self, outer: ForwardMap, inner: ForwardMap):
@@ -74,22 +76,22 @@ class ComposedMap(ForwardMap):
         return self.inner.vjp(x, self.outer.vjp(self.inner(x), v))
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
-        """Return the map with both parts drawn, the inner one first."""
+        """Return the map with the masks of both parts drawn, the inner one first."""
         inner = self.inner.draw(generators)
         return composed(self.outer.draw(generators), inner)
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
-        """Return the map with the masks of the outer part read from the NaN of `y`."""
+        """Return the map with the mask of the outer part read from the NaN of `y`."""
         return composed(self.outer.with_masks_of(y), self.inner)
 
 
 class ComposedLinearMap(ComposedMap, LinearMap):
-    """``outer inner`` of two linear maps.
+    """The composition ``outer inner`` of two linear maps.
 
     Parameters
     ----------
     outer, inner : LinearMap
-        The image of `outer` is the measurement of `inner`.
+        The images of `outer` are the measurements of `inner`.
     """
 
     outer: LinearMap
@@ -109,12 +111,12 @@ class ComposedLinearMap(ComposedMap, LinearMap):
 
 
 class ComposedGramMap(DiagonalGramMap, ComposedLinearMap):
-    """``outer inner`` of two linear maps, with ``A A' = C' diag(gram) C``.
+    """The composition ``outer inner`` of two linear maps, with ``A A' = C' diag(gram) C``.
 
     Parameters
     ----------
     outer, inner : LinearMap
-        The image of `outer` is the measurement of `inner`.
+        The images of `outer` are the measurements of `inner`.
     gram : tensor
         See `DiagonalGramMap`.
     basis : Basis
@@ -126,7 +128,7 @@ class ComposedGramMap(DiagonalGramMap, ComposedLinearMap):
         self.keep_gram(gram, basis)
 
 
-# ------------------------------------------------------------------ what two maps are together
+# ------------------------------------------------------------------ rules of composition
 
 
 def _identity(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
@@ -136,9 +138,9 @@ def _identity(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
 
 
 def _multiple(outer: LinearMap, inner: LinearMap) -> Any:
-    """Take factors out, so that what is left can be recognised."""
+    """Take factors out, so that other rules can apply to the maps."""
     if isinstance(outer, RandomMaskMap):
-        return None  # masks are drawn, or read, first
+        return None  # its masks must be drawn or read first
     if isinstance(inner, ScaledLinearMap):
         return scaled(_linearly_composed(outer, inner.A), inner.factor)
     if isinstance(outer, ScaledLinearMap):
@@ -149,7 +151,7 @@ def _multiple(outer: LinearMap, inner: LinearMap) -> Any:
 
 
 def _masked_samples(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
-    """Sample a Fourier transform less often."""
+    """Combine the masks of a sampled Fourier transform."""
     if isinstance(outer, MaskMap) and isinstance(inner, FourierMap | CoilMap):
         return inner.masked(outer)
     return None
@@ -165,7 +167,7 @@ def _product_of_diagonals(outer: LinearMap, inner: LinearMap) -> LinearMap | Non
 
 
 def _product_of_separables(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
-    """Multiply the matrices along each axis; a circular convolution may have such, too."""
+    """Multiply the matrices along each axis; a circular convolution may be separable, too."""
     if not isinstance(outer, _ALONG_AXES) and not isinstance(inner, _ALONG_AXES):
         return None
     first = _as_separable(inner)
@@ -174,7 +176,7 @@ def _product_of_separables(outer: LinearMap, inner: LinearMap) -> LinearMap | No
 
 
 def _selection_of_diagonal_gram(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
-    """Select from rows that are orthogonal to each other."""
+    """Select rows of a map whose rows are orthogonal."""
     gram = _gram_of_entries(inner)
     if gram is None or not isinstance(outer, MaskMap | RandomMaskMap | SelectionMap):
         return None
@@ -183,7 +185,7 @@ def _selection_of_diagonal_gram(outer: LinearMap, inner: LinearMap) -> LinearMap
 
 
 def _after_orthogonal_rows(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
-    """Keep ``A A' = c outer outer'`` where ``inner inner' = c I``."""
+    """Use ``A A' = c outer outer'`` if ``inner inner' = c I``."""
     gram = _gram_of_entries(inner)
     if gram is None or gram.ndim:
         return None
@@ -195,18 +197,18 @@ def _after_orthogonal_rows(outer: LinearMap, inner: LinearMap) -> LinearMap | No
 
 
 def _decimated_convolution(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
-    """Keep ``A A'``, which is a circular convolution of the small image.
+    """Use that ``A A'`` is a circular convolution of the small image.
 
-    Its kernel is the decimated autocorrelation of the kernel: Zhao et al., "Fast single image
-    super-resolution using a new analytical solution for l2-l2 problems", IEEE Transactions on Image
-    Processing, 2016.
+    Its kernel is the decimated autocorrelation of the blur's kernel: Zhao et al., "Fast single
+    image super-resolution using a new analytical solution for l2-l2 problems", IEEE Transactions on
+    Image Processing, 2016.
     """
     if not isinstance(outer, DecimationMap | BlockMeanMap) or not isinstance(inner, DiagonalMap):
         return None
     if not isinstance(inner.basis, FourierBasis):
         return None
     power = inner.power
-    if isinstance(outer, BlockMeanMap):  # the first pixel of every block, after a mean of as many
+    if isinstance(outer, BlockMeanMap):  # a mean filter, then the first pixel of every block
         mean = power.new_zeros(inner.basis.size)
         mean[: outer.factor, : outer.factor] = outer.factor**-2
         power = power * torch.fft.rfft2(mean).abs().square()
@@ -229,7 +231,7 @@ _RULES: tuple[Callable[[LinearMap, LinearMap], LinearMap | None], ...] = (
 
 
 def _gram_of_entries(A: Any) -> torch.Tensor | None:
-    """Return the diagonal of ``A A'`` where it is diagonal in the entries of a measurement."""
+    """Return the diagonal of ``A A'``, or None if it is not diagonal in the standard basis."""
     if isinstance(A, DiagonalGramMap) and type(A.basis) is Basis:
         return A.gram
     return A.power if isinstance(A, DiagonalMap) and type(A.basis) is Basis else None

@@ -1,4 +1,4 @@
-"""Convolutions of every channel with one kernel, under every boundary."""
+"""Convolutions of every channel with one kernel, for every boundary."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from skmetainv.operators.maps.separable import SeparableMap
 
 Floats = NDArray[np.float64]
 
-# numpy.pad's names of the boundaries that pad.
+# Names of the padded boundaries in numpy.pad.
 PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
-# Up to this many rows and columns the matrices of a separable kernel are worth decomposing.
+# Largest side of images for which the matrices of a separable kernel are decomposed.
 _SEPARABLE_SIDE = 1024
 
 
 def convolution(image_shape: Shape, kernel: Floats, boundary: str) -> LinearMap:
-    """Return ``A x = k * x``, with a closed form where the boundary or the kernel has one.
+    """Return ``A x = k * x``, with a closed form if the boundary or the kernel has one.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def convolution(image_shape: Shape, kernel: Floats, boundary: str) -> LinearMap:
     Returns
     -------
     A : DiagonalMap, SeparableMap or PaddedConvolution
-        Diagonal in Fourier space if circular; else separable if the kernel is.
+        Diagonal in Fourier space if the boundary is circular, else separable if the kernel is.
     """
     size = image_shape[1:]
     if boundary == "circular":
@@ -71,7 +71,7 @@ def one_period(kernel: Floats, size: Shape) -> Floats:
 
 
 def separate(kernel: Floats) -> tuple[Floats, Floats] | None:
-    """Return the column and the row whose outer product a kernel is, None if it is none."""
+    """Return the column and the row whose outer product is the kernel, or None."""
     U, S, Vh = np.linalg.svd(kernel, full_matrices=False)
     if S[1:].max(initial=0.0) > 1e-13 * S[0]:
         return None
@@ -79,22 +79,22 @@ def separate(kernel: Floats) -> tuple[Floats, Floats] | None:
 
 
 def convolution_matrix(n: int, kernel: Floats, boundary: str) -> Floats:
-    """Return the matrix of a convolution of `n` values, under any boundary."""
+    """Return the matrix of a convolution of `n` values, for any boundary."""
     if boundary == "circular":
         period = one_period(kernel[:, np.newaxis], (n, 1))[:, 0]
         circulant: Floats = period[(np.arange(n)[:, np.newaxis] - np.arange(n)) % n]
         return circulant
     sources = _sources(n, len(kernel), boundary)
-    # row i of a convolution has the kernel, turned, over the padded values i, i + 1, ...
+    # row i holds the flipped kernel at the padded values i, i + 1, ...
     n_out = len(sources) - len(kernel) + 1
-    matrix = np.zeros((n_out, n + 1))  # the last column takes the zeros that padding adds
+    matrix = np.zeros((n_out, n + 1))  # the last column is for the padded zeros
     where = sources[np.arange(n_out)[:, np.newaxis] + np.arange(len(kernel))]
     np.add.at(matrix, (np.arange(n_out)[:, np.newaxis], where), kernel[::-1])
     return matrix[:, :n]
 
 
 def _sources(n: int, n_kernel: int, boundary: str) -> NDArray[np.intp]:
-    """Return which of `n` values each padded one is a copy of; `n` stands for zero."""
+    """Return the index of the value that each padded value copies; index `n` means zero."""
     if boundary == "valid":
         return np.arange(n)
     margin = ((n_kernel - 1) // 2, n_kernel // 2)
@@ -106,9 +106,9 @@ def _sources(n: int, n_kernel: int, boundary: str) -> NDArray[np.intp]:
 
 
 class PaddedConvolution(LinearMap):
-    """``A x = k * pad(x)`` where the kernel lies inside the padded image, each channel alike.
+    """``A x = k * pad(x)`` where the kernel lies inside the padded image, for every channel.
 
-    Convolved in Fourier space, where kernels of any size cost the same.
+    It is computed in Fourier space, where the cost does not depend on the size of the kernel.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class PaddedConvolution(LinearMap):
 
 
 class _Padding(torch.nn.Module):
-    """Padding of one axis by copies of its values, and the adjoint, which adds them up again."""
+    """Padding of one axis by copies of its values, and the adjoint, which sums the copies."""
 
     before: torch.Tensor
     after: torch.Tensor

@@ -1,4 +1,4 @@
-"""Maps around functions and objects that are not ours."""
+"""Maps around users' functions and other libraries' objects."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _remember_place(A: ForwardMap) -> None:
-    """Keep an empty tensor that moves with a map which holds nothing else: see `_probe`."""
+    """Register an empty buffer that holds the device and the type of a map without tensors."""
     A.register_buffer("place", torch.empty(0, dtype=torch.float64))
 
 
 class FunctionMap(ForwardMap):
-    """``A(x) = function(x)``, its derivatives by autograd.
+    """``A(x) = function(x)``, with derivatives by autograd.
 
     Parameters
     ----------
     image_shape, measurement_shape : tuple of int
         Shapes of ``x`` and of ``A(x)``, without the batch.
     function : callable
-        What measures a batch of images.
+        The function that measures a batch of images.
     """
 
     if_linear = "If the function is linear, write FunctionOperator(forward, linear=True)."
@@ -45,20 +45,20 @@ class FunctionMap(ForwardMap):
 
 
 class FunctionLinearMap(FunctionMap, LinearMap):
-    """``A x = function(x)`` of a linear function, the adjoint by autograd."""
+    """``A x = function(x)`` for a linear function, with the adjoint by autograd."""
 
     if_linear = ""
 
 
 class PairMap(LinearMap):
-    """``A x = function(x)`` with an adjoint; all derivatives are made of the two.
+    """``A x = function(x)`` with a given adjoint; all derivatives use the two functions.
 
     Parameters
     ----------
     image_shape, measurement_shape : tuple of int
         Shapes of ``x`` and of ``A x``, without the batch.
     function, adjoint_function : callable
-        What measures a batch of images, and its adjoint.
+        The function that measures a batch of images, and its adjoint.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class LinearOperatorMap(PairMap):
     image_shape, measurement_shape : tuple of int
         Shapes of ``x`` and of ``A x``, without the batch.
     operator : object with `shape`, `dtype`, `matvec` and `rmatvec`
-        Its measurements are complex if its type is.
+        The operator. If its type is complex, so are its measurements.
     image_order, measurement_order : tensor of int
-        Where in the operator's vectors each entry of a flat image, or measurement, lies.
+        Position of each entry of a flat image, or measurement, in the operator's vectors.
     """
 
     image_order: torch.Tensor
@@ -137,7 +137,7 @@ def _rowwise(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> 
 
 
 class PhysicsMap(OneType, ForwardMap):
-    """``A(x)`` of a `deepinv.physics.Physics`; those of stacked physics are flat, side by side.
+    """``A(x)`` of a `deepinv.physics.Physics`; for stacked physics, flattened and concatenated.
 
     Parameters
     ----------
@@ -146,10 +146,10 @@ class PhysicsMap(OneType, ForwardMap):
     physics : deepinv.physics.Physics
         A copy of the user's.
     measured : tensor or sequence of tensor
-        What it measures of a batch of images; a sequence if physics are stacked. Complex numbers
+        Its measurements of a batch of images; a sequence if physics are stacked. Complex numbers
         become a last axis of real and imaginary parts.
     only : torch.dtype or None
-        The one type that it computes in, whatever the images have; None if it takes any.
+        The only type that it computes in, for images of any type; None if it takes every type.
     """
 
     def __init__(self, image_shape: Shape, physics: Any, measured: Any, only: torch.dtype | None):
@@ -170,14 +170,14 @@ class PhysicsMap(OneType, ForwardMap):
         return torch.cat([as_real(part).flatten(1) for part in y], dim=1)
 
     def parted(self, y: torch.Tensor) -> Any:
-        """Return measurements as the physics itself has them, in the type that it takes."""
+        """Return measurements in the physics' own form and type."""
         y = self.in_own_type(y)
         lengths = [math.prod(shape) for shape in self.shapes]
         parts = zip(
             torch.split(y.flatten(1), lengths, dim=1), self.shapes, self.complex_parts, strict=True
         )
         own = [
-            torch.view_as_complex(part.reshape(-1, *shape).clone())  # at an even offset
+            torch.view_as_complex(part.reshape(-1, *shape).clone())  # the copy has an even offset
             if is_complex
             else part.reshape(-1, *shape)
             for part, shape, is_complex in parts
@@ -212,7 +212,7 @@ class DecomposableMap(LinearPhysicsMap):
     """``A x = U diag(s) V' x`` of a `deepinv.physics.DecomposablePhysics`; see `PhysicsMap`."""
 
     def data_term(self, y: torch.Tensor) -> DecomposableDataTerm:
-        """Return the data fidelity, with ``A' y`` kept."""
+        """Return the data fidelity, which stores ``A' y``."""
         return DecomposableDataTerm(self, y)
 
 

@@ -1,4 +1,4 @@
-"""Other people's functions: tried once, then called with the types and arrays that they take."""
+"""Users' functions: tried once, then called with the types and arrays that they accept."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from skmetainv.parameters import described
 
 Result = TypeVar("Result")
 
-#: Which functions have no derivative that is known here.
-NO_DERIVATIVE = "autograd knows none of functions of NumPy, nor under torch.no_grad or detach"
+#: The functions without a derivative, as errors word it.
+NO_DERIVATIVE = "autograd cannot differentiate NumPy functions, torch.no_grad or detach"
 
-# A function is tried on so many random images at once.
+# Number of random images in the batch on which a function is tried.
 _N_TRIED = 2
 _SAME = 1e-4
 
 
 class OneType(nn.Module):
-    """A module around what may compute in one floating-point type only, whatever it is given.
+    """A module around an object that may compute in one floating-point type only.
 
     Attributes
     ----------
     only : torch.dtype or None
-        That type; None if any will do. Tensors that the module holds move to other devices, but
-        stay in this type.
+        That type; None if it takes every type. Tensors of the module move to other devices, but
+        keep this type.
     """
 
     only: torch.dtype | None = None
@@ -42,25 +42,25 @@ class OneType(nn.Module):
         return self
 
     def in_own_type(self, x: torch.Tensor) -> torch.Tensor:
-        """Return `x` in the type that what is inside takes."""
+        """Return `x` in the type that the wrapped object takes."""
         return x.to(self.only or x.dtype)
 
 
 class ForeignFunction(OneType):
-    """A user's function, made into one from real tensors to real tensors of any type.
+    """A user's function, wrapped to take and return real tensors of any type.
 
     Parameters
     ----------
     function : callable
         Takes a tensor and returns one, real or complex.
     only : torch.dtype or None
-        The one type that it computes in; None if it takes any.
+        The only type that it computes in; None if it takes every type.
     complex_argument : bool, default=False
-        Whether it takes complex numbers. The tensors given here then have a last axis of real and
-        imaginary parts.
+        Whether the function takes complex numbers. The wrapper then takes tensors with a last axis
+        of real and imaginary parts.
     real_result : bool, default=False
-        Whether only the real part of a complex result counts, as in the adjoint of a map of real
-        images. Else both parts become a last axis.
+        Whether to return only the real part of a complex result, as for the adjoint of a map of
+        real images. If False, both parts become a last axis.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ForeignFunction(OneType):
         self.complex_argument, self.real_result = complex_argument, real_result
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the function's result, in the type of `x` and where `x` is."""
+        """Return the function's result, in the type and on the device of `x`."""
         given = self.in_own_type(x)
         if self.complex_argument:
             given = torch.view_as_complex(given.contiguous())
@@ -84,59 +84,61 @@ class ForeignFunction(OneType):
 
 
 def as_real(y: torch.Tensor) -> torch.Tensor:
-    """Return complex numbers as a last axis of real and imaginary parts, others as they are."""
+    """Return complex numbers as a last axis of real and imaginary parts, real ones unchanged."""
     return torch.view_as_real(y.resolve_conj()) if y.is_complex() else y
 
 
 class Understood(NamedTuple):
-    """What a trial of a user's function found out about it."""
+    """The properties of a user's function that a trial found."""
 
     function: ForeignFunction
-    """The function, made into one between real tensors."""
+    """The function, wrapped to take and return real tensors."""
     shape: Shape
     """The shape of its result, without the batch."""
     is_complex: bool
     """Whether the result was complex; the last axis of `shape` then has both parts."""
     differentiable: bool
-    """Whether autograd knows its derivative."""
+    """Whether autograd can differentiate it."""
 
 
 class Trial(NamedTuple, Generic[Result]):
-    """What a call gave that was tried in single and in double precision."""
+    """The result of a call that was tried in single and in double precision."""
 
     result: Result
-    """In double precision, or in the only one that it takes."""
+    """The result in double precision, or in the only precision that works."""
     only: torch.dtype | None
-    """The only one; None if it takes both."""
+    """The only type that works; None if both do."""
 
 
 class WrongResultError(ValueError):
-    """A user's function returns what it should not."""
+    """A user's function returns a value of a wrong type or shape."""
 
 
 def understood(
     function: Callable[..., Any], name: str, shape: Shape, *, adjoint_of: Understood | None = None
 ) -> Understood:
-    """Try a user's function on a random batch, and return how it is to be called.
+    """Try a user's function on a random batch, and return it in the form in which it works.
 
-    It may take tensors or NumPy arrays, of one precision or both, and return real or complex ones.
+    The function may take tensors or NumPy arrays, in single or double precision or both, and may
+    return real or complex ones.
 
     Parameters
     ----------
     function : callable
-        Takes a batch and returns one. If it is a module, a copy is used, in evaluation mode, whose
-        weights are constants.
+        Takes a batch and returns one. If it is a module, a copy in evaluation mode with constant
+        weights is used.
     name : str
-        How errors name it.
+        Its name in errors.
     shape : tuple of int
         Shape of its argument, without the batch.
     adjoint_of : Understood, default=None
-        The function whose adjoint it is: its argument is complex if the other's result is.
+        The function whose adjoint it is. If that function's result is complex, so is the adjoint's
+        argument.
 
     Returns
     -------
     understood : Understood
-        The function to call, and the shape and kind of its result.
+        The wrapped function, and the shape and kind of its result.
 
     Raises
     ------
@@ -157,13 +159,13 @@ def understood(
 def _tried(
     function: Callable[..., Any], name: str, shape: Shape, takes_complex: bool
 ) -> tuple[Callable[..., torch.Tensor], Trial[torch.Tensor]]:
-    """Return the first way of calling a function that works, and what became of it."""
+    """Return the first way of calling a function that works, and its trial."""
     refused: Exception | None = None
     wrong: WrongResultError | None = None
     for call, with_graph in (
         (function, True),
         (through_arrays(function), False),
-        (function, False),  # one that turns tensors into arrays itself
+        (function, False),  # for a function that converts tensors to arrays itself
     ):
 
         def tried(
@@ -201,9 +203,9 @@ def in_each_precision(
     Returns
     -------
     trial : Trial or None
-        What it gives; None if neither works.
+        The result; None if the call works in neither precision.
     refused : Exception or None
-        Why it does not work in one of them.
+        The error of a precision in which the call does not work.
     """
     results, refused = {}, None
     for dtype in (torch.float32, torch.float64):
@@ -218,26 +220,26 @@ def in_each_precision(
 
 
 def convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Convert what a module holds to a real type, or to the complex type of that precision."""
+    """Convert a module's tensors to the precision of a real type; complex ones stay complex."""
     module._apply(keeping_complex(lambda t: t.to(dtype) if t.is_floating_point() else t))
     return module
 
 
 def _moving(fn: Any) -> Any:
-    """Return a conversion of tensors without its change of type."""
+    """Return a conversion that moves tensors but does not change their type."""
     return lambda t: t.to(fn(t.new_empty(0)).device)
 
 
 def through_arrays(function: Callable[..., Any]) -> Callable[..., torch.Tensor]:
-    """Return a function of arrays as one of tensors, without a derivative.
+    """Return a function of arrays as a function of tensors, without a derivative.
 
-    What it takes beside the first array is passed on as it is.
+    Further arguments are passed on unchanged.
     """
 
     def call(x: torch.Tensor, *others: Any) -> torch.Tensor:
         y = function(x.detach().cpu().numpy().copy(), *others)
         if not isinstance(y, np.ndarray):
-            raise TypeError(f"of an array it gives no array, but {type(y).__name__}.")
+            raise TypeError(f"for an array it must return an array. Got {type(y).__name__}.")
         return torch.from_numpy(np.array(y, order="C")).to(x.device)
 
     return call
@@ -251,7 +253,7 @@ def _random_batch(shape: Shape, dtype: torch.dtype) -> torch.Tensor:
 def _checked(
     y: Any, name: str, x: torch.Tensor, call: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
-    """Return a result that is a batch of the argument's precision, each image on its own."""
+    """Return a result, or raise an error if it is not a batch or mixes the images of the batch."""
     if (
         not isinstance(y, torch.Tensor)
         or as_real(y).dtype != as_real(x).dtype
@@ -259,22 +261,22 @@ def _checked(
         or len(y) != len(x)
     ):
         raise WrongResultError(
-            f"{name} must give a tensor, or an array, of the images' type and of shape "
+            f"{name} must return a tensor or an array of the images' type and of shape "
             f"(batch, ...), here {x.dtype} and {(len(x), '...')}. Got {described(y)} instead."
         )
     if not alike(y, call, x):
         raise WrongResultError(
-            f"{name} must treat each image of a batch on its own, and always alike: of an image "
-            "beside another one it gives something else than of that image alone. The last two "
-            "axes are those of an image: write axes=(-2, -1) where a function of SciPy takes axes, "
-            "as in scipy.ndimage.gaussian_filter(x, 1.0, axes=(-2, -1))."
+            f"{name} must treat each image of a batch on its own and return the same result each "
+            "time: its result for an image alone differs from that in a batch. The last two axes "
+            "are those of an image: if it calls a SciPy function that takes axes, pass "
+            "axes=(-2, -1), as in scipy.ndimage.gaussian_filter(x, 1.0, axes=(-2, -1))."
         )
     return y
 
 
 @torch.no_grad()
 def alike(y: torch.Tensor, call: Callable[..., torch.Tensor], x: torch.Tensor) -> bool:
-    """Whether ``y = call(x)`` treats each entry of the first axis of `x` on its own."""
+    """Return whether ``y = call(x)`` treats each entry of the first axis of `x` on its own."""
     alone, beside = call(x.detach()[:1].clone()), y.detach()[:1]
     return (
         alone.shape == beside.shape

@@ -1,4 +1,4 @@
-"""Samples of the Fourier transform: one receiver, or several coils with sensitivity maps."""
+"""Undersampled Fourier transforms: one coil, or several coils with sensitivity maps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AXES = (-2, -1)
 
 
 class ComplexFourierBasis(Basis):
-    """The orthonormal Fourier transform of complex images, kept as two channels."""
+    """The orthonormal Fourier transform of complex images, which are stored as two channels."""
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Return the coefficients, shape ``(batch, 1, height, width)``, complex."""
@@ -35,10 +35,11 @@ class FourierMap(DiagonalNormalMap):
     observed : tensor of bool, broadcastable to (batch, *measurement_shape)
         The mask ``m``, the zero frequency in the middle.
     complex_image : bool
-        The two channels of an image are its real and imaginary parts. Of real images the
-        transform is Hermitian, and ``A' A`` has the mask averaged with its point reflection.
+        Whether the two channels of an image are its real and imaginary parts. If images are real,
+        the transform is Hermitian, and the eigenvalues of ``A' A`` are the mask averaged with its
+        point reflection.
     missing_value : float, default=0.0
-        What a simulated measurement holds where it is not observed.
+        Value of the missing entries of a simulated measurement.
     """
 
     observed: torch.Tensor
@@ -69,12 +70,12 @@ class FourierMap(DiagonalNormalMap):
         return sampled_fft2(to_complex(x) if self.complex_image else x, self.factor)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``F' m y``; of a real image its real part."""
+        """Return ``F' m y``; if images are real, its real part."""
         field = sampled_ifft2(y, self.factor)
         return to_channels(field) if self.complex_image else field.real
 
     def masked(self, mask: MaskMap) -> FourierMap:
-        """Return the map that leaves out what `mask` does."""
+        """Return the map that also leaves out the frequencies that `mask` leaves out."""
         return type(self)(
             self.image_shape, self.observed & mask.observed, self.complex_image, mask.missing_value
         ).to(self.power.dtype)
@@ -86,13 +87,13 @@ class CoilMap(LinearMap):
     Parameters
     ----------
     image_shape : (int, int, int)
-        One channel, or two of a complex image; height and width.
+        Channels (one, or two for a complex image), height and width.
     sensitivities : tensor of shape (coils, height, width), complex
         The maps ``s_c``.
     observed : tensor of bool, broadcastable to (batch, *measurement_shape)
         The mask ``m``, the zero frequency in the middle.
     missing_value : float, default=0.0
-        What a simulated measurement holds where it is not observed.
+        Value of the missing entries of a simulated measurement.
     """
 
     observed: torch.Tensor
@@ -118,16 +119,16 @@ class CoilMap(LinearMap):
         return sampled_fft2(self.sensitivities * self._field(x), self.factor)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``sum_c conj(s_c) F' m y_c``; of a real image its real part."""
+        """Return ``sum_c conj(s_c) F' m y_c``; if images are real, its real part."""
         return self._combined(sampled_ifft2(y, self.factor))
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``A' A x``; where the origins lie cancels out."""
+        """Return ``A' A x``; the positions of the origins cancel out."""
         coefficients = torch.fft.fft2(self.sensitivities * self._field(x))
         return self._combined(torch.fft.ifft2(self.mask * coefficients))
 
     def masked(self, mask: MaskMap) -> CoilMap:
-        """Return the map that leaves out what `mask` does."""
+        """Return the map that also leaves out the frequencies that `mask` leaves out."""
         observed = self.observed & mask.observed
         masked = CoilMap(self.image_shape, self.sensitivities, observed, mask.missing_value)
         return masked.to(self.mask.dtype)
@@ -141,7 +142,7 @@ class CoilMap(LinearMap):
 
 
 def _shifted(mask: torch.Tensor) -> torch.Tensor:
-    """Return a mask, its origin first, times what the middle as the image's origin makes of it."""
+    """Return a mask, zero frequency first, times the phase that shifts the image's origin."""
     height, width = mask.shape[-2:]
     rows, columns = (torch.arange(n, dtype=torch.float64) * (n // 2) / n for n in (height, width))
     turns = rows[:, None] + columns
@@ -149,20 +150,20 @@ def _shifted(mask: torch.Tensor) -> torch.Tensor:
 
 
 def sampled_fft2(field: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Return the samples of images, real or complex, as real and imaginary parts."""
+    """Return the sampled transform of real or complex images, as real and imaginary parts."""
     samples = factor * torch.fft.fft2(field, norm="ortho")
     return torch.view_as_real(torch.fft.fftshift(samples, dim=_AXES))
 
 
 def sampled_ifft2(y: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """Return the adjoint of `sampled_fft2`, complex images."""
+    """Return the adjoint of `sampled_fft2`, a batch of complex images."""
     samples = torch.fft.ifftshift(torch.view_as_complex(y.contiguous()), dim=_AXES)
     images: torch.Tensor = torch.fft.ifft2(samples * factor.conj(), norm="ortho")
     return images
 
 
 def to_complex(x: torch.Tensor) -> torch.Tensor:
-    """Return the complex image, shape ``(batch, 1, height, width)``, of two channels."""
+    """Return two channels as complex images, shape ``(batch, 1, height, width)``."""
     return torch.complex(x[:, :1], x[:, 1:])
 
 

@@ -1,4 +1,4 @@
-"""The largest eigenvalue of a symmetric matrix that is known by its products alone."""
+"""The largest eigenvalue of a symmetric matrix, from matrix-vector products alone."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 def largest_eigenvalue(
     matrix: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, n_steps: int
 ) -> torch.Tensor:
-    """Return the largest eigenvalue of a symmetric matrix over a batch, by Lanczos' method."""
+    """Return the largest eigenvalue of a batch of symmetric matrices, by Lanczos' method."""
 
     def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
 
     v = start / dot(start, start).sqrt()
-    scale = matrix(v).abs().max()  # of the matrix, whose squares may overflow
+    scale = matrix(v).abs().max()  # scales the matrix, as its squares may overflow
     scale = torch.where(scale > 0, scale, 1.0)
     basis, diagonal, beside = [v], [], []
     for _ in range(n_steps):
         w = matrix(basis[-1]) / scale
         size = dot(w, w).sqrt()
         diagonal.append(dot(w, basis[-1]).flatten())
-        for u in basis + basis:  # twice is enough to stay orthogonal
+        for u in basis + basis:  # two passes keep the basis orthogonal
             w = w - dot(w, u) * u
         length = dot(w, w).sqrt()
-        # What is left of the products of an invariant subspace is rounding, no new direction
+        # In an invariant subspace, the remainder is rounding, not a new direction
         length = torch.where(length > 1e3 * torch.finfo(w.dtype).eps * size, length, 0.0)
         beside.append(length.flatten())
         basis.append(torch.where(length > 0, w / torch.where(length > 0, length, 1.0), 0.0))

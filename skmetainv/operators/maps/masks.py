@@ -1,4 +1,4 @@
-"""Maps that keep some entries of an image as they are, and leave the others out."""
+"""Maps that keep some entries of an image and leave out the others."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class MaskMap(DiagonalMap):
     Parameters
     ----------
     image_shape : tuple of int
-        Shape of what is masked, (channels, height, width) for images.
+        Shape of the masked arrays; for images, (channels, height, width).
     observed : tensor of bool
         The mask ``m``, broadcastable to ``(batch, *image_shape)``.
     missing_value : float, default=0.0
-        What a simulated measurement holds where it is not observed.
+        Value of the missing entries of a simulated measurement.
     """
 
     observed: torch.Tensor
@@ -75,9 +75,10 @@ class RandomMaskMap(DiagonalMap):
     Parameters
     ----------
     image_shape : tuple of int
-        Shape of what is masked, (channels, height, width) for images.
+        Shape of the masked arrays; for images, (channels, height, width).
     draw_mask : callable
-        ``draw_mask(generator)`` gives one mask, an array of bool broadcastable to `image_shape`.
+        ``draw_mask(generator)`` returns one mask, a boolean array that is broadcastable to
+        `image_shape`.
     """
 
     missing_value = torch.nan
@@ -92,7 +93,7 @@ class RandomMaskMap(DiagonalMap):
         return self._masked(torch.from_numpy(masks).to(self.power.device))
 
     def with_masks_of(self, y: torch.Tensor) -> MaskMap:
-        """Return the map that observes what is not NaN."""
+        """Return the map whose mask is True where `y` is not NaN."""
         known = ~y.isnan()
         if is_complex_shape(self.image_shape):
             known = known.all(-1, keepdim=True)
@@ -104,7 +105,7 @@ class RandomMaskMap(DiagonalMap):
 
 
 class SelectionMap(DiagonalGramMap):
-    """``A x`` holds some entries of ``x``, none of them twice; a subclass says which.
+    """``A x`` holds some entries of ``x``, each at most once; a subclass selects them.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ class SelectionMap(DiagonalGramMap):
 def draw_entries(
     mask_shape: Shape, counts: tuple[int, int], generator: np.random.Generator
 ) -> np.ndarray:
-    """Return a mask with as many entries at random as a draw from the range of counts says."""
+    """Return a mask with random entries; their number is drawn from a range of counts."""
     mask = np.zeros(mask_shape, dtype=bool)
     count = generator.integers(*counts, endpoint=True)
     mask.flat[generator.permutation(mask.size)[:count]] = True

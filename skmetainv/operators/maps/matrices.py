@@ -12,12 +12,12 @@ from skmetainv.operators.maps.bases import VectorBasis
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.pairs import apply_linear
 
-# Up to this many rows, or columns, a decomposition of a dense matrix takes seconds.
+# Largest number of rows or columns of a decomposed matrix, which takes seconds.
 _DECOMPOSED = 2048
 
 
 class DenseMap(LinearMap):
-    """``A x = M x`` of flat images, for a matrix too large to decompose.
+    """``A x = M x`` for flat images and a matrix that is too large to decompose.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class DenseMap(LinearMap):
 
 
 class DecomposedMap(DiagonalGramMap, DenseMap):
-    """``A x = M x`` with the eigendecomposition of ``M M'`` kept.
+    """``A x = M x`` with a stored eigendecomposition of ``M M'``.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ class DecomposedMap(DiagonalGramMap, DenseMap):
 
 
 def dense_map(image_shape: Shape, measurement_shape: Shape, matrix: torch.Tensor) -> DenseMap:
-    """Return the map of a dense matrix, decomposed where it is small enough."""
+    """Return the map of a dense matrix, decomposed if it is small enough."""
     small = min(matrix.shape) <= _DECOMPOSED
     return (DecomposedMap if small else DenseMap)(image_shape, measurement_shape, matrix)
 
 
 class SparseMap(LinearMap):
-    """``A x = M x`` of flat images, for a sparse matrix; its transpose is kept beside it.
+    """``A x = M x`` for flat images and a sparse matrix, whose transpose is stored, too.
 
     Parameters
     ----------
@@ -79,7 +79,8 @@ class SparseMap(LinearMap):
     measurement_shape : tuple of int
         Shape of a measurement.
     matrix : scipy sparse matrix of shape (n_measurements, n_pixels)
-        ``M``; or, with as many channels in image and measurement, what acts on each channel.
+        ``M``. If images and measurements have the same number of channels, it may be the matrix for
+        each single channel.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class SparseMap(LinearMap):
 
 
 class _CompressedRows(torch.nn.Module):
-    """A sparse matrix as buffers, which move and convert as those of any module do."""
+    """A sparse matrix as buffers, so that it moves and converts with the module."""
 
     starts: torch.Tensor
     columns: torch.Tensor
@@ -113,7 +114,7 @@ class _CompressedRows(torch.nn.Module):
         self.register_buffer("starts", torch.from_numpy(matrix.indptr))
         self.register_buffer("columns", torch.from_numpy(matrix.indices))
         self.register_buffer("values", torch.from_numpy(matrix.data))
-        with warnings.catch_warnings():  # torch says once that its sparse rows are in beta
+        with warnings.catch_warnings():  # torch warns once that sparse CSR tensors are in beta
             warnings.simplefilter("ignore", UserWarning)
             self._matrix()
 

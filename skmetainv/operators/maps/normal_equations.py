@@ -12,11 +12,11 @@ from skmetainv.operators.maps.verdicts import Watch, current_watch, tell, watche
 # Relative residual at which an image is solved, by floating-point type.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
 _MAX_ITER = 10_000
-# An image whose residual is not halved in so many updates, nor in half of all that were made, is
-# given up; it is looked at every few.
+# An image is given up if its residual is not halved within _PATIENCE updates or half of all updates
+# made, whichever is more. Residuals are checked every _EVERY updates.
 _PATIENCE = 512
 _EVERY = 16
-# So many times the first residual is no detour of conjugate gradients any more.
+# An image is given up, too, if its residual grows by this factor.
 _GROWTH = 1e6
 
 Matrix = Callable[[torch.Tensor], torch.Tensor]
@@ -25,39 +25,40 @@ Matrix = Callable[[torch.Tensor], torch.Tensor]
 def solve(
     normal: Matrix, b: torch.Tensor, rho: torch.Tensor, start: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Return ``x`` with ``(A' A + rho I) x = b``, each image on its own.
+    """Return the solution of ``(A' A + rho I) x = b`` for each image on its own.
 
     Conjugate gradients solve for a correction of `start`, and then for further corrections until
-    the *true* residual is small. The residual that they carry along is not enough: rounding leads
-    it away from the true one.
+    the *true* residual is small. The residual that they update is not reliable: rounding makes it
+    drift away from the true one.
 
-    The solution is differentiated, not the iterations, for conjugate gradients that stop early are
-    not a linear map of `b`. The derivative solves the same system with another right-hand side. It
-    is found by this very function, and so can be differentiated again.
+    The derivative is that of the exact solution, not of the iterations, because conjugate gradients
+    that stop early are not a linear map of `b`. It solves the same system with another right-hand
+    side. This function computes it, so it can be differentiated again.
 
     Parameters
     ----------
     normal : callable
-        ``A' A`` on a batch of images, or any symmetric matrix without negative eigenvalues on
-        tensors of the shape of `b`; constants of it get no gradient.
+        ``A' A`` applied to a batch of images, or any symmetric positive semidefinite matrix applied
+        to tensors of the shape of `b`. Its constants get no gradient.
     b : tensor of shape (batch, ...)
-        Right-hand sides, images mostly.
+        Right-hand sides, usually images.
     rho : tensor of shape () or (batch, 1, ...)
-        Penalty, positive; 0 where the matrix is positive definite.
+        Penalty, positive. It may be 0 if the matrix is positive definite.
     start : tensor of the shape of `b`, default=None
-        Where to begin; None is 0. The nearer to the solution, the fewer iterations.
+        Initial solution. If None, 0. The closer it is to the solution, the fewer iterations are
+        needed.
 
     Returns
     -------
     x : tensor of the shape of `b`
-        Solutions. The residual, relative to `b`, is at most 1e-13 in float64 and 1e-6 in float32,
-        or as small as rounding allows.
+        Solutions. The residual relative to `b` is at most 1e-13 in float64 and 1e-6 in float32, or
+        as small as rounding allows.
 
     Warns
     -----
     ConvergenceWarning
-        If the residual of an image stays above the square root of that bound, and above what
-        rounding explains. Inside of `skmetainv.operators.maps.verdicts.watched` the watch is told
+        If the residual of an image stays above the square root of that bound and above the rounding
+        error. In a block of `skmetainv.operators.maps.verdicts.watched`, the watch records it
         instead.
 
     References
@@ -98,14 +99,14 @@ class _Solve(torch.autograd.Function):
 
 
 class Residuals(NamedTuple):
-    """What one update of conjugate gradients leaves to the next, one row per image."""
+    """The state of conjugate gradients between two updates, one row per image."""
 
     x: torch.Tensor
     """The solutions so far."""
     r: torch.Tensor
-    """What is left of the right-hand sides, ``b - (A' A + rho I) x``."""
+    """The residuals, ``b - (A' A + rho I) x``."""
     p: torch.Tensor
-    """Directions."""
+    """The search directions."""
     rr: torch.Tensor
     """``||r||^2``, shape ``(batch, 1, 1, 1)``."""
 
@@ -118,14 +119,14 @@ def begin(x: torch.Tensor, r: torch.Tensor) -> Residuals:
 def update(
     matrix: Matrix, state: Residuals, going: torch.Tensor, earlier: torch.Tensor | None = None
 ) -> Residuals:
-    """Return the state after one update; images that are not `going` stay as they are.
+    """Return the state after one update; images that are not `going` are unchanged.
 
-    So do those along whose direction the matrix is 0, where it is singular.
+    If the matrix is singular, images whose search direction it maps to 0 are unchanged, too.
 
-    With `earlier`, residuals of length 1, flat, of shape ``(batch, n_earlier, n_pixels)``, the new
-    ones are made orthogonal to them, which they are but for rounding.
+    `earlier` holds flat residuals of length 1, shape ``(batch, n_earlier, n_pixels)``. If given,
+    the new residuals are made orthogonal to them; without rounding, they would already be.
 
-    Derivatives are finite, where a residual is 0, too, if its image is not going.
+    If an image is not going, its derivatives are finite, even if its residual is 0.
     """
     x, r, p, rr = state
     q = matrix(p)
@@ -140,7 +141,7 @@ def update(
 
 
 def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Return the inner product of each image of two batches, shape ``(batch, 1, ...)``."""
+    """Return the inner products of the images of two batches, shape ``(batch, 1, ...)``."""
     return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
 
 
@@ -152,7 +153,7 @@ def normalized(state: Residuals, going: torch.Tensor) -> torch.Tensor:
 
 def _orthogonal(r: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
     """Return ``r - V V' r``, with the rows of `earlier` for ``V'``."""
-    row = r.flatten(1)[:, None]  # columns would be multiplied ten times as slowly
+    row = r.flatten(1)[:, None]  # a column would be ten times slower
     return torch.baddbmm(row, row @ earlier.mT, earlier, alpha=-1).reshape(r.shape)
 
 
@@ -187,9 +188,10 @@ def _solution(
 def _correction(
     matrix: Matrix, r: torch.Tensor, going: torch.Tensor, enough: torch.Tensor, most: int
 ) -> tuple[torch.Tensor, int]:
-    """Return what conjugate gradients from 0 make of the residuals `r`, of length 1, and updates.
+    """Return the solution by conjugate gradients from 0 and the number of updates made.
 
-    Images stop at a residual of length `enough`, or when there is no hope.
+    The right-hand sides `r` have length 1. An image stops when the length of its residual is at
+    most `enough`, or when it is given up.
     """
     state, enough = begin(torch.zeros_like(r), r), enough.square()
     halved, since = state.rr, torch.zeros_like(state.rr)
@@ -209,7 +211,7 @@ def _correction(
 def _judge(
     matrix: Matrix, x: torch.Tensor, left: torch.Tensor, whole: torch.Tensor, watch: Watch
 ) -> None:
-    """Tell of images whose residual is too large: not small, nor explained by rounding."""
+    """Record images whose residual is neither small nor explained by rounding."""
     solved = (left <= TOLERANCE.get(x.dtype, 1e-6) ** 0.5 * whole) | ~whole.isfinite()
     if not solved.all():
         rounding = 100 * torch.finfo(x.dtype).eps * _norm(matrix, x) * _length(x)
@@ -217,7 +219,7 @@ def _judge(
 
 
 def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
-    """Return an estimate of the norm of a matrix from below, by the power method."""
+    """Return a lower estimate of the norm of a matrix, by the power method."""
     v = torch.ones_like(x)
     norm = _length(v)
     for _ in range(5):
@@ -227,7 +229,7 @@ def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
 
 
 def _length(u: torch.Tensor) -> torch.Tensor:
-    """Return the length of each image, shape ``(batch, 1, ...)``, of any order of magnitude."""
+    """Return the length of each image, shape ``(batch, 1, ...)``, without overflow or underflow."""
     largest = u.abs().flatten(1).amax(1).reshape(-1, *[1] * (u.ndim - 1))
     unit = torch.where(largest > 0, largest, 1.0)
     v = u / unit

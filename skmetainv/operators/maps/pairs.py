@@ -1,4 +1,4 @@
-"""Linear functions that autograd knows by a pair: what they do, and what their adjoint does."""
+"""Linear functions whose derivatives autograd takes from a given adjoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 
 def apply_linear(x: torch.Tensor, function: Function, adjoint: Function) -> torch.Tensor:
-    """Return ``function(x)``, whose derivative of every order is made of the pair.
+    """Return ``function(x)``; its derivatives of every order use the function and its adjoint.
 
     Parameters
     ----------

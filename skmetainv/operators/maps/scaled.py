@@ -1,4 +1,4 @@
-"""Multiples of maps: every closed form of a map is one of its multiples."""
+"""Maps multiplied by a number, which keep the closed forms of the map."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def normalized(A: ForwardMap) -> ForwardMap:
 
 
 def _varies(A: ForwardMap) -> bool:
-    """Whether there are masks to be drawn, or to be read."""
+    """Return whether the map has a random mask for each image."""
     return type(A).draw is not ForwardMap.draw
 
 
@@ -41,7 +41,7 @@ class ScaledMap(ForwardMap):
     A : ForwardMap
         The map.
     factor : float
-        Not 0.
+        The factor, not 0.
     """
 
     A: ForwardMap
@@ -63,7 +63,7 @@ class ScaledMap(ForwardMap):
         return abs(self.factor) * self.A.norm()
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
-        """Return the multiple of the map as it is drawn."""
+        """Return the multiple of the map with its masks drawn."""
         return self._of(self.A.draw(generators))
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:

@@ -1,4 +1,4 @@
-"""Linear maps that act on every axis of an image by a matrix of its own."""
+"""Linear maps that multiply each axis of an image by a matrix."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AxisMatrices(nn.Module):
     Parameters
     ----------
     matrices : sequence of three tensors of shape (n_out, n_in), or None
-        None leaves an axis as it is.
+        One matrix per axis. If None, the axis is unchanged.
     """
 
     def __init__(self, matrices: Sequence[torch.Tensor | None]):
@@ -35,7 +35,7 @@ class AxisMatrices(nn.Module):
     if TYPE_CHECKING:  # torch.nn.Module's returns Any
 
         def __call__(self, x: torch.Tensor) -> torch.Tensor:
-            """Return what `forward` does."""
+            """Return the result of `forward`."""
 
     def all(self) -> tuple[torch.Tensor | None, ...]:
         """Return the three matrices."""
@@ -56,7 +56,7 @@ class SeparableBasis(Basis):
     Parameters
     ----------
     vectors : sequence of three tensors of shape (n, n_vectors), or None
-        One vector a column; None is the basis of entries.
+        One vector per column. If None, the axis has the standard basis.
     """
 
     def __init__(self, vectors: Sequence[torch.Tensor | None]):
@@ -75,15 +75,15 @@ class SeparableBasis(Basis):
 class SeparableMap(DiagonalGramMap):
     """``A = M_c (x) M_h (x) M_w``, a matrix along each axis.
 
-    The singular values of ``A`` are the products of those of its matrices, so that one small
-    decomposition for each axis gives the proximal step in closed form.
+    The singular values of ``A`` are the products of the singular values of its matrices. One small
+    decomposition per axis therefore gives the proximal step in closed form.
 
     Parameters
     ----------
     image_shape : (int, int, int)
         Channels, height and width.
     matrices : sequence of three tensors of shape (n_out, n_in), or None
-        For channels, rows and columns; None leaves an axis as it is.
+        The matrices of channels, rows and columns. If None, the axis is unchanged.
     """
 
     def __init__(self, image_shape: Shape, matrices: Sequence[torch.Tensor | None]):
@@ -114,7 +114,7 @@ class SeparableMap(DiagonalGramMap):
         return self._rotated.transposed(coefficients)
 
     def after(self, inner: SeparableMap) -> SeparableMap:
-        """Return ``A inner``, separable as well."""
+        """Return ``A inner``, which is separable, too."""
         pairs = zip(self.matrices.all(), inner.matrices.all(), strict=True)
         products = [
             reduce(torch.matmul, matrices) if matrices else None

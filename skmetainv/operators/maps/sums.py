@@ -1,4 +1,4 @@
-"""Maps added and side by side, with a closed form where the parts leave one."""
+"""Sums and stacks of maps, with a closed form if the parts are diagonal in a common basis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skmetainv.operators.maps.masks import MaskMap
 
 
 def added(maps: Sequence[ForwardMap]) -> ForwardMap:
-    """Return the sum of maps; of those that are diagonal in one basis the spectra add up."""
+    """Return the sum of maps; if all are diagonal in one basis, their spectra are added."""
     if not all(isinstance(A, LinearMap) for A in maps):
         return AddedMap(maps)
     parts: list[Any] = list(maps)
@@ -31,7 +31,7 @@ def added(maps: Sequence[ForwardMap]) -> ForwardMap:
 
 
 def stacked(maps: Sequence[ForwardMap]) -> ForwardMap:
-    """Return maps side by side; in one basis the eigenvalues of ``A' A`` add up."""
+    """Return stacked maps; in a common basis, the eigenvalues of ``A' A`` are added."""
     if not all(isinstance(A, LinearMap) for A in maps):
         return StackedMap(maps)
     basis = _common_basis(maps)
@@ -39,13 +39,13 @@ def stacked(maps: Sequence[ForwardMap]) -> ForwardMap:
 
 
 def _observed_by_any(maps: Sequence[ForwardMap]) -> torch.Tensor | None:
-    """Return where at least one of the maps measures, None for everywhere."""
+    """Return where at least one of the maps measures, or None if that is everywhere."""
     masks = [A.observed for A in maps if A.observed is not None]
     return reduce(torch.logical_or, masks) if len(masks) == len(maps) else None
 
 
 def _common_basis(maps: Sequence[Any]) -> Basis | None:
-    """Return the basis in which all maps are diagonal, None if there is none.
+    """Return the basis in which all maps are diagonal, or None if there is no such basis.
 
     A multiple of the identity is diagonal in every basis.
     """
@@ -56,12 +56,12 @@ def _common_basis(maps: Sequence[Any]) -> Basis | None:
 
 
 class AddedMap(ForwardMap):
-    """``sum_i A_i(x)``, of maps without missing samples.
+    """``sum_i A_i(x)`` for maps without missing samples.
 
     Parameters
     ----------
     maps : sequence of ForwardMap
-        With the same images and measurements.
+        Maps with the same shapes of images and measurements.
     """
 
     maps: Any
@@ -88,12 +88,12 @@ class AddedLinearMap(AddedMap, LinearMap):
 
 
 class StackedMap(ForwardMap):
-    """The measurements of several maps of one image, flat, side by side.
+    """The measurements of several maps of one image, flattened and concatenated.
 
     Parameters
     ----------
     maps : sequence of ForwardMap
-        With the same images.
+        Maps with the same shape of images.
     """
 
     maps: Any
@@ -124,7 +124,7 @@ class StackedMap(ForwardMap):
         ]
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
-        """Return the map with all parts drawn, in their order."""
+        """Return the map with the masks of all parts drawn, in their order."""
         return stacked([A.draw(generators) for A in self.maps])
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
@@ -135,12 +135,12 @@ class StackedMap(ForwardMap):
         expected = known if A.observed is None else known | ~A.observed
         if expected.all():
             return A
-        # Unknown values elsewhere: of images, for instance, that are not known as a whole
+        # Other values are unknown, too: images may be known in part
         return composed(MaskMap(self.measurement_shape, known, math.nan).to(y.dtype), A)
 
 
 class StackedLinearMap(StackedMap, LinearMap):
-    """The measurements of several linear maps, flat, side by side; see `StackedMap`."""
+    """The measurements of several linear maps, flattened and concatenated; see `StackedMap`."""
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``sum_i A_i' y_i``."""
@@ -153,14 +153,14 @@ class StackedLinearMap(StackedMap, LinearMap):
 
 
 class StackedNormalMap(DiagonalNormalMap, StackedLinearMap):
-    """The measurements of several diagonal maps, flat, side by side.
+    """The measurements of several diagonal maps, flattened and concatenated.
 
     Parameters
     ----------
     maps : sequence of DiagonalMap
-        With the same images.
+        Maps with the same shape of images.
     basis : Basis
-        In which all are diagonal.
+        The basis in which all maps are diagonal.
     """
 
     def __init__(self, maps: Sequence[Any], basis: Basis):
@@ -173,7 +173,7 @@ def _total(terms: Iterable[torch.Tensor]) -> torch.Tensor:
 
 
 def _side_by_side(maps: Sequence[ForwardMap]) -> torch.Tensor:
-    """Return the masks of all maps, flat, True for maps without."""
+    """Return the masks of all maps, flattened and concatenated; True for maps without a mask."""
     masks = []
     n_images = max(1 if A.observed is None else len(A.observed) for A in maps)
     device = next(A.observed.device for A in maps if A.observed is not None)
