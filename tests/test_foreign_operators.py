@@ -92,7 +92,7 @@ def test_what_is_skew_does_not_hide():
 )
 def test_a_small_error_of_an_adjoint_is_refused(wrong, equation):
     with pytest.raises(ValueError, match=f"is not the adjoint of 'function': {equation}"):
-        FunctionOperator(lambda x: x, adjoint=wrong).build((1, 64, 64))
+        FunctionOperator(lambda x: x, adjoint_function=wrong).build((1, 64, 64))
 
 
 def test_a_function_that_is_barely_not_linear_is_refused():
@@ -100,7 +100,7 @@ def test_a_function_that_is_barely_not_linear_is_refused():
         return x + 1e-3 * x**2
 
     with pytest.raises(ValueError, match=r"'function' .* is not linear"):
-        FunctionOperator(bent, adjoint=lambda y: y).build((1, 8, 8))
+        FunctionOperator(bent, adjoint_function=lambda y: y).build((1, 8, 8))
 
 
 def test_an_adjoint_wrong_outside_of_the_range_is_refused():

@@ -49,6 +49,7 @@ from skmetainv.operators import (
     MissingPixels,
     Operator,
 )
+from skmetainv.reconstruction.restorer import Restorer
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED
 
@@ -174,11 +175,9 @@ def test_scorers_have_names_and_refuse_unknown_metrics():
 def test_a_scorer_of_several_metrics_predicts_once(monkeypatch):
     est = small(MissingPixels(), noise=0.1).fit(FACES[:10])
     alone = {s.__name__: s(est, FACES[10:20]) for s in (neg_mse_scorer, psnr_scorer, ssim_scorer)}
-    batches, reconstruct = [], MetaInverseSolver._reconstruct
+    batches, restore = [], Restorer.__call__
     monkeypatch.setattr(
-        MetaInverseSolver,
-        "_reconstruct",
-        lambda self, y, geometry: (batches.append(len(y)), reconstruct(self, y, geometry))[1],
+        Restorer, "__call__", lambda self, y: (batches.append(len(y)), restore(self, y))[1]
     )
     scorer = ImageScorer(["neg_mse", "psnr", "ssim"])
     assert scorer(est, FACES[10:20]) == alone

@@ -473,5 +473,5 @@ def test_arithmetic_of_operators():
     ],
 )
 def test_nonsense_is_a_type_error(expression):
-    with pytest.raises(TypeError, match=r"must be an Operator|by a number|Identity|ufuncs"):
+    with pytest.raises(TypeError, match=r"must be an Operator|by a finite number|Identity|ufuncs"):
         expression(Identity())

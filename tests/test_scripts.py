@@ -39,7 +39,7 @@ def test_help(script, monkeypatch, capsys):
         raise AssertionError("the script has begun")
 
     monkeypatch.setattr("skmetainv.datasets.load_faces", never)
-    monkeypatch.setattr(Reconstructor, "_fit", never)
+    monkeypatch.setattr(Reconstructor, "_fitting", never)
     monkeypatch.setattr(sys, "argv", [script.name, "--help"])
     name = ".".join(script.with_suffix("").parts)
     monkeypatch.delitem(sys.modules, name, raising=False)

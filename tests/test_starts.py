@@ -28,6 +28,7 @@ from skmetainv.operators import (
     MissingPixels,
     PhaseRetrieval,
 )
+from skmetainv.reconstruction.restorer import Restorer
 from skmetainv.representations import (
     Encoder,
     FourierMLP,
@@ -49,22 +50,21 @@ class Memory(LinearReconstructor):
 
     n_fits = 0
 
-    def _learn(self, groups, problem):
+    def _learn(self, problem):
         Memory.n_fits += 1
-        clean = self._examples(problem).clean
-        seen = clean.read(np.arange(len(clean)))[:, 0, 0, 0].numpy()
-        return super()._learn(groups, problem) | {"seen_": seen}
+        self.seen_ = problem.clean.read(np.arange(len(problem)))[:, 0, 0, 0].numpy()
+        super()._learn(problem)
 
     def _without_search(self):
         return clone(self)
 
-    def _begin(self, geometry):
+    def _restorer(self, geometry):
         def restore(y):
             seen = torch.from_numpy(self.seen_).to(y)
             is_known = (y[:, :1, :1, :1] - seen).abs().amin(-1, keepdim=True) < 1e-6
             return torch.ones_like(y) * is_known
 
-        return restore, lambda n_bad, n_images: None
+        return Restorer(restore, self.operator_)
 
 
 def labelled(labels):

@@ -21,7 +21,7 @@ from skmetainv.reconstruction import Reconstructor
 
 _CONSTRAINTS = [StrOptions({"missing"}), "array-like", None]
 
-#: ScoredBatches of clean and restored images, and perhaps of masks.
+#: Batches of clean and restored images, and perhaps of masks.
 ScoredBatches: TypeAlias = Iterable[tuple[np.ndarray, ...]]
 
 

@@ -19,7 +19,7 @@ from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import SCORES, chosen_metrics
 from skmetainv.model_selection.regions import (
-    Batches,
+    ScoredBatches,
     check_mask,
     is_missing,
     with_mask,
@@ -154,13 +154,15 @@ class ImageScorer(ParameterObject):
         }
         return scores[self.metric] if isinstance(self.metric, str) else scores
 
-    def _restorations(self, estimator: Any, X: Any, y: Any) -> tuple[Batches, tuple[float, float]]:
+    def _restorations(
+        self, estimator: Any, X: Any, y: Any
+    ) -> tuple[ScoredBatches, tuple[float, float]]:
         """Return batches of clean and restored images, and the range of the images.
 
         With a mask there is that of each batch as well.
         """
         if isinstance(estimator, Reconstructor):
-            pairs: Batches = estimator.restorations(
+            pairs: ScoredBatches = estimator.restorations(
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
             )
             if is_missing(self.mask):
@@ -184,7 +186,7 @@ class ImageScorer(ParameterObject):
         pairs = [(_images(y, estimator), _images(estimator.predict(X), estimator))]
         return self._with_mask(pairs), (0.0, 1.0)
 
-    def _with_mask(self, pairs: Batches) -> Batches:
+    def _with_mask(self, pairs: ScoredBatches) -> ScoredBatches:
         """Return batches with their parts of a mask that is an array."""
         is_array = self.mask is not None and not is_missing(self.mask)
         return with_mask(pairs, self.mask) if is_array else pairs

@@ -310,7 +310,8 @@ class Operator(ParameterObject):
 
     def __sub__(self, other: Any) -> Sum:
         _check_operand(other, "right", "-")
-        return Sum(self, -other)
+        difference: Sum = self + -other
+        return difference
 
     def __rsub__(self, other: Any) -> NoReturn:
         raise _no_operand(other, "left", "-")
