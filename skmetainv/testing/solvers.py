@@ -156,7 +156,7 @@ def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -
         [len(changes) for changes in run.residuals] == [f.n_iter] * len(x)
         and not any(run.converged),
         name,
-        f"must make n_iter={f.n_iter} updates where there is no tolerance",
+        f"must make n_iter={f.n_iter} updates if there is no tolerance",
         f"{[len(changes) for changes in run.residuals]}",
         "images that are not finite",
     )
