@@ -440,7 +440,7 @@ def in_place(self, state, data, k):
         ),
         (
             solver(run=lambda self, x, data, max_iter: IterativeSolver.run(self, x, data, 2, 1e9)),
-            "must make n_iter=1 updates where there is no tolerance",
+            "must make n_iter=1 updates if there is no tolerance",
         ),
         (
             solver(step=lambda s, x, d, k: (x[0].detach() - d.gradient(x[0].detach()),)),
