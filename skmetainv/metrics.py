@@ -1,22 +1,22 @@
-"""Image quality: scikit-image's metrics and LPIPS over batches of images, with settings stated.
+"""Image quality: scikit-image's metrics and LPIPS for batches of images, with fixed settings.
 
-All metrics take the clean images first, and give the mean over the images, or one value per image.
-Both arrays have shape ``(n, height, width)``, ``(n, height, width, channels)`` or ``(n, channels,
-height, width)``; one colour image may come without its first axis. Tensors are taken as well, and
-lists of arrays of different sizes.
+All metrics take the ground truth first. They return the mean over the images, or one value per
+image. Both arrays have shape ``(n, height, width)``, ``(n, height, width, channels)`` or
+``(n, channels, height, width)``; a single colour image may lack the first axis. Tensors and lists
+of arrays of different sizes are accepted, too.
 
-Without a `data_range` integers and floats may meet. Integers of pictures (uint8, uint16) become
-their share of their type's maximum, so that 8-bit pictures are compared with what `predict` gives.
-Other integers from 0 to 255 count as 8 bits. A `DataConversionWarning` tells of values far outside
-[0, 1].
+If `data_range` is None, integers may be compared with floats. Integers of images (uint8, uint16)
+are divided by their type's maximum, so that 8-bit images can be compared with the results of
+`predict`. Other integers from 0 to 255 count as 8 bits. Values far outside [0, 1] cause a
+`DataConversionWarning`.
 
-`mse`, `psnr` and `ssim` take a `mask`, and are then of a region alone: of the pixels that were
-missing, ``mask=np.isnan(measured)``, of a face, of a field of view. A mask is boolean, True where a
-pixel counts. It has the shape of the images, or that of one of them for all, with or without the
-axis of channels: ``(height, width)``, ``(height, width, channels)``, ``(n, height, width)`` or
-``(n, height, width, channels)``; ``(n, channels, height, width)`` where the images lie so. To `mse`
-and `psnr` pixels that do not count may be NaN. LPIPS has no mask: it compares features of a network
-that sees far around a pixel.
+`mse`, `psnr` and `ssim` take a `mask` and then measure only a region, such as the missing pixels,
+``mask=np.isnan(measured)``, a face or a field of view. A mask is boolean, True where a pixel
+counts. It has the shape of all images or of one image, with or without channels:
+``(height, width)``, ``(height, width, channels)``, ``(n, height, width)`` or
+``(n, height, width, channels)``, or ``(n, channels, height, width)`` if the images have this
+layout. In `mse` and `psnr`, pixels that do not count may be NaN. LPIPS takes no mask, as the
+features of its network depend on a large neighbourhood of a pixel.
 """
 
 import os
@@ -45,11 +45,11 @@ Range: TypeAlias = float | tuple[float, float]
 # The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
-# Pictures of 8 and 16 bits are so many times the same as floats. Two arrays of which one is about
-# so many times the other, with a cosine above the last number, are in different units.
+# Factors between images of 8 or 16 bits and floats. Two arrays whose ratio is about such a factor,
+# and whose cosine is above _ALIKE, are in different units.
 _UNITS, _ALIKE = (255, 65535), 0.8
 
-# Images whose features are computed at a time.
+# Number of images whose features are computed at once.
 _LPIPS_BATCH = 16
 
 
@@ -61,22 +61,22 @@ def mse(
     mask: ArrayLike | None = None,
     per_image: bool = False,
 ) -> float | np.ndarray:
-    """Mean squared error, ``mean((restored - clean)^2)``, in squared image units.
+    """Return the mean squared error, ``mean((restored - clean)^2)``, in squared image units.
 
-    With a `mask` ``m`` it is ``sum m (restored - clean)^2 / sum m``.
+    With a `mask` ``m``, it is ``sum m (restored - clean)^2 / sum m``.
 
     Parameters
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
-        The ground truth and its reconstruction, see the head of this module.
+        The ground truth and its reconstruction, see the module's docstring.
     data_range : float or (float, float), default=None
-        With a range all values are taken as they are; the error does not depend on it. Without
-        one, integers of pictures (uint8, uint16) are divided by their type's maximum.
+        If given, values are used unchanged; the error does not depend on the range. If None,
+        integers of images (uint8, uint16) are divided by their type's maximum.
     mask : array-like of bool, default=None
-        The region that counts, True where a pixel does: the missing pixels alone, say. See the head
-        of this module for its shapes.
+        The region that counts, such as the missing pixels: True where a pixel counts. See the
+        module's docstring for its shapes.
     per_image : bool, default=False
-        Return one value per image, not their mean.
+        Whether to return one value per image, not their mean.
 
     Returns
     -------
@@ -86,8 +86,8 @@ def mse(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images, if the two are not in one unit, or if
-        `mask` is no mask of these images or leaves no pixel of one of them.
+        If the shapes differ or are not those of images; if the arrays are not in the same unit; or
+        if `mask` does not fit the images or is False for all pixels of an image.
 
     Examples
     --------
@@ -111,34 +111,34 @@ def psnr(
     mask: ArrayLike | None = None,
     per_image: bool = False,
 ) -> float | np.ndarray:
-    """Peak signal-to-noise ratio, ``10 log10(data_range^2 / mse)``, in decibels.
+    """Return the peak signal-to-noise ratio, ``10 log10(data_range^2 / mse)``, in decibels.
 
-    With a `mask` the mean squared error is that of the region, see `mse`.
+    With a `mask`, the mean squared error is that of the region, see `mse`.
 
     Parameters
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
-        The ground truth and its reconstruction, see the head of this module.
+        The ground truth and its reconstruction, see the module's docstring.
     data_range : float or (float, float), default=None
-        The width of the images' range, or its ends: values are then taken as they are. None is
-        [0, 1], and divides integers of pictures (uint8, uint16) by their type's maximum.
+        Width of the images' range, or its ends; values are then used unchanged. If None, the range
+        is [0, 1], and integers of images (uint8, uint16) are divided by their type's maximum.
     mask : array-like of bool, default=None
-        The region that counts, True where a pixel does: the missing pixels alone, say. See the head
-        of this module for its shapes.
+        The region that counts, such as the missing pixels: True where a pixel counts. See the
+        module's docstring for its shapes.
     per_image : bool, default=False
-        Return one value per image, not their mean.
+        Whether to return one value per image, not their mean.
 
     Returns
     -------
     ratio : float, or ndarray of shape (n,)
-        Higher is better; infinite for equal images. The mean is over the images' ratios.
+        Higher is better; infinite for equal images. The mean is that of the images' ratios.
 
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images, if the two are not in one unit, if
-        `data_range` is not positive, or if `mask` is no mask of these images or leaves no pixel of
-        one of them.
+        If the shapes differ or are not those of images; if the arrays are not in the same unit; if
+        `data_range` is not positive; or if `mask` does not fit the images or is False for all
+        pixels of an image.
 
     Examples
     --------
@@ -162,27 +162,28 @@ def ssim(
     mask: ArrayLike | None = None,
     per_image: bool = False,
 ) -> float | np.ndarray:
-    """Structural similarity of Wang et al. (2004), in [-1, 1].
+    """Return the structural similarity of Wang et al. (2004), in [-1, 1].
 
     The settings are those of the original paper: a Gaussian window of 11 pixels with standard
-    deviation 1.5, population covariances, the mean over colour channels. Where an image has
-    fewer than 11 rows or columns, the border left out of the mean shrinks to that of the largest
-    odd window that fits; the Gaussian stays the same and sees the image mirrored at its border.
+    deviation 1.5, population covariances, and the mean over colour channels. The mean leaves out a
+    border of half a window. If an image has fewer than 11 rows or columns, the border is that of
+    the largest odd window that fits; the Gaussian stays the same, and the image is mirrored at its
+    edges.
 
     Parameters
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
-        The ground truth and its reconstruction, see the head of this module.
+        The ground truth and its reconstruction, see the module's docstring.
     data_range : float or (float, float), default=None
-        The width of the images' range, or its ends: values are then taken as they are, and counted
-        from the lower end, else from 0. None is [0, 1], and divides integers of pictures (uint8,
-        uint16) by their type's maximum.
+        Width of the images' range, or its ends; values are then used unchanged. The lower end (0
+        for a width) is subtracted first. If None, the range is [0, 1], and integers of images
+        (uint8, uint16) are divided by their type's maximum.
     mask : array-like of bool, default=None
-        The region that counts, True where a pixel does: the mean is over the map of similarities at
-        these pixels, but for the border that is left out in any case. The windows around them see
-        all pixels. See the head of this module for its shapes.
+        The region that counts: True where a pixel counts. The mean is over the similarity map at
+        these pixels, without the border. The windows around them include all pixels. See the
+        module's docstring for its shapes.
     per_image : bool, default=False
-        Return one value per image, not their mean.
+        Whether to return one value per image, not their mean.
 
     Returns
     -------
@@ -192,9 +193,9 @@ def ssim(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images, if the two are not in one unit, if
-        `data_range` is not positive, or if `mask` is no mask of these images or leaves no pixel of
-        one of them.
+        If the shapes differ or are not those of images; if the arrays are not in the same unit; if
+        `data_range` is not positive; or if `mask` does not fit the images or is False for all
+        pixels of an image.
 
     References
     ----------
@@ -242,31 +243,33 @@ def lpips(
     data_range: Range | None = None,
     per_image: bool = False,
 ) -> float | np.ndarray:
-    """Learned perceptual image patch similarity of Zhang et al. (2018), a distance from 0 upwards.
+    """Return the learned perceptual image patch similarity (LPIPS) of Zhang et al. (2018).
 
-    ``sum_l mean_hw w_l' (f_l(restored) - f_l(clean))^2`` over the layers `l` of a network, whose
-    features `f_l` are normalised to unit length at each pixel; see `skmetainv.losses.LPIPS`.
+    This is a distance, at least 0: ``sum_l mean_hw w_l' (f_l(restored) - f_l(clean))^2`` over the
+    layers `l` of a network, whose features `f_l` are normalised to unit length at each pixel. See
+    `skmetainv.losses.LPIPS`.
 
     Parameters
     ----------
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
-        The ground truth and its reconstruction, of 1 or 3 channels, see the head of this module.
+        The ground truth and its reconstruction, with 1 or 3 channels, see the module's docstring.
         Gray images count as three equal channels.
     net : {"alex", "vgg", "squeeze"}, default="alex"
-        The network: AlexNet, VGG-16 or SqueezeNet 1.1, as trained on ImageNet. Values of different
+        The network: AlexNet, VGG-16 or SqueezeNet 1.1, trained on ImageNet. Values of different
         networks cannot be compared.
     weights : path-like, default=None
-        A file with the network's weights. None takes torchvision's from torch's folder, or
-        downloads it.
+        A file with the network's weights. If None, torchvision's file in torch's folder, which is
+        downloaded if it is not there.
     upsample : bool, default=False
-        Enlarge images that are too small for the network, bilinearly, until their shorter side is
-        just large enough. Such values cannot be compared with those of larger images.
+        Whether to enlarge images that are too small for the network. They are interpolated
+        bilinearly so that their shorter side is just large enough. Their values cannot be compared
+        with those of larger images.
     data_range : float or (float, float), default=None
-        The width of the images' range, or its ends: values are then taken as they are, and counted
-        from the lower end, else from 0. None is [0, 1], and divides integers of pictures (uint8,
-        uint16) by their type's maximum.
+        Width of the images' range, or its ends; values are then used unchanged. The lower end (0
+        for a width) is subtracted first. If None, the range is [0, 1], and integers of images
+        (uint8, uint16) are divided by their type's maximum.
     per_image : bool, default=False
-        Return one value per image, not their mean.
+        Whether to return one value per image, not their mean.
 
     Returns
     -------
@@ -276,17 +279,17 @@ def lpips(
     Raises
     ------
     ValueError
-        If the two shapes differ or are not those of images with 1 or 3 channels, if the images are
-        smaller than 31 pixels ("alex"), 16 ("vgg") or 17 ("squeeze") along a side without
-        `upsample`, if the two are not in one unit, if `data_range` is not positive, or if the file
+        If the shapes differ or are not those of images with 1 or 3 channels; if `upsample` is False
+        and a side of the images is smaller than 31 pixels ("alex"), 16 ("vgg") or 17 ("squeeze");
+        if the arrays are not in the same unit; if `data_range` is not positive; or if the file
         holds no weights of the network.
     OSError
-        If there is no file of weights, and none can be downloaded.
+        If there is no file of weights and it cannot be downloaded.
 
     Notes
     -----
-    Computed in float32 on the CPU. The networks last used are kept: a file is read when it is first
-    named.
+    The distance is computed in float32 on the CPU. The networks that were last used are cached, so
+    a file is not read for every call.
 
     References
     ----------
@@ -318,7 +321,7 @@ def lpips(
 
 
 def _window(image: np.ndarray) -> int:
-    """Return the side of the largest odd window that fits, of 11 at most."""
+    """Return the side of the largest odd window that fits, at most 11."""
     shortest: int = min(image.shape[:2])
     return min(_SSIM_WINDOW, shortest - 1 + shortest % 2)
 
@@ -328,22 +331,22 @@ def over_batches(
     batches: Iterable[tuple[np.ndarray, ...]],
     data_range: tuple[float, float],
 ) -> dict[str, np.ndarray]:
-    """Return the values of several metrics, image by image; each batch is looked at once.
+    """Return the values of several metrics for each image, in one pass over the batches.
 
     Parameters
     ----------
     metrics : mapping of str to {mse, psnr, ssim, lpips}
-        Functions of this module, by any names.
+        Functions of this module, under any names.
     batches : iterable of (ndarray, ndarray) or (ndarray, ndarray, ndarray)
-        Clean images and their reconstructions, and perhaps the mask of what counts, one batch or
-        more.
+        Batches of clean images, their reconstructions and, optionally, the masks of pixels that
+        count.
     data_range : (float, float)
-        The least and the largest value of the images.
+        The smallest and the largest nominal value of the images.
 
     Returns
     -------
     values : dict of str to ndarray of shape (n,)
-        By the same names, over the images of all batches in their order.
+        The values under the same names, for the images of all batches in their order.
     """
     values: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
     for x, z, *masks in batches:
@@ -366,7 +369,7 @@ def mean_over_batches(
 def known_pixels(
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield what is known of each clean image, and the same of its reconstruction, as one row."""
+    """Yield the known pixels of each clean image and of its reconstruction, each as one row."""
     for clean, restored in batches:
         for x, z in zip(clean, restored, strict=True):
             known = ~np.isnan(x)
@@ -377,7 +380,7 @@ def known_pixels(
 def _paired(
     clean: ArrayLike, restored: ArrayLike, data_range: Range | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the images of two batches side by side, as floats in one unit, channels last."""
+    """Return pairs of images from two batches, as floats in the same unit, channels last."""
     if _differ_in_size(clean) or _differ_in_size(restored):
         singles: Any = zip(clean, restored, strict=True)  # type: ignore[arg-type]
         return [_paired(x[None], z[None], data_range)[0] for x, z in singles]
@@ -399,7 +402,7 @@ def _paired(
 def _within(
     mask: ArrayLike | None, pairs: list[tuple[np.ndarray, np.ndarray]]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the pixels of a region of each pair, as rows; without a mask the images."""
+    """Return the pixels of a region of each pair, as rows; without a mask, the images."""
     if mask is None:
         return pairs
     masks = _masks(mask, [x for x, _ in pairs])
@@ -407,12 +410,12 @@ def _within(
 
 
 def _masks(mask: ArrayLike, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return a user's mask as one of the shape of each image."""
+    """Return a user's mask as a list of masks, each of the shape of its image."""
     if len({x.shape for x in images}) > 1:
         each = list(mask) if isinstance(mask, list | tuple) else []
         if len(each) != len(images):
             raise ValueError(
-                f"With images of different sizes mask must be a list of {len(images)} masks, one "
+                f"If images have different sizes, mask must be a list of {len(images)} masks, one "
                 f"for each image. Got {described(mask)} instead."
             )
         return [_masks(m, [x])[0] for m, x in zip(each, images, strict=True)]
@@ -431,7 +434,7 @@ def _masks(mask: ArrayLike, images: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _of_images(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return a mask as one for each of images of a shape, channels last; None if it is none."""
+    """Return a mask broadcast to images of a shape, channels last, or None if it does not fit."""
     n, height, width, *channels = shape
     first = (n, *(channels or [1]), height, width)
     if mask.shape == first:
@@ -447,7 +450,7 @@ def _of_images(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _inside(masks: list[np.ndarray]) -> list[np.ndarray]:
-    """Return masks without the border that SSIM leaves out."""
+    """Return masks that are False at the border, which SSIM leaves out."""
     inside = []
     for mask in masks:
         border = (_window(mask) - 1) // 2
@@ -466,18 +469,18 @@ def _check_not_empty(masks: Iterable[np.ndarray], reason: str) -> None:
 
 
 def _differ_in_size(images: ArrayLike) -> bool:
-    """Whether images are a list of arrays of different shapes."""
+    """Return whether images are a list of arrays of different shapes."""
     return isinstance(images, list | tuple) and len({np.shape(image) for image in images}) > 1
 
 
 def _units(x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
-    """Return what two arrays are divided by: the same, where they are of one type."""
+    """Return the divisors of two arrays, which are equal if the types are."""
     if x.dtype == z.dtype and x.dtype.kind in "iu":
         ends = [min(x.min(), z.min()), max(x.max(), z.max())]
         unit = integer_unit(np.array(ends, dtype=x.dtype))
         return unit, unit
     units = integer_unit(x), integer_unit(z)
-    if x.dtype.kind in "iu" and z.dtype.kind in "iu":  # that of the type that tells its range
+    if x.dtype.kind in "iu" and z.dtype.kind in "iu":  # use the unit of a type that implies a range
         units = (
             units[0] if tells_its_range(x.dtype) else units[1],
             units[1] if tells_its_range(z.dtype) else units[0],
@@ -490,13 +493,13 @@ def _batch(images: ArrayLike, name: str) -> np.ndarray:
     array = as_array(images, name)
     if has_mask(array):
         raise ValueError(
-            f"{name} is a masked array: a metric counts all pixels. Pass what is known alone, or "
-            f"{name}.filled(value)."
+            f"{name} is a masked array, but a metric counts all pixels. Pass only the known "
+            f"pixels, or {name}.filled(value)."
         )
     array = np.asarray(array)
     if array.ndim == 2:
         raise ValueError(
-            f"{name} has shape {array.shape}: one image is passed as {name}[np.newaxis], and flat "
+            f"{name} has shape {array.shape}. Pass one image as {name}[np.newaxis], and flat "
             f"images as {name}.reshape(-1, height, width)."
         )
     if is_one_image(array.shape, None):
@@ -510,9 +513,9 @@ def _batch(images: ArrayLike, name: str) -> np.ndarray:
 
 
 def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range | None) -> None:
-    """Raise if two arrays are not in one unit, and warn of units that are hardly meant.
+    """Raise an error if two arrays are not in the same unit, and warn about implausible units.
 
-    Of both arrays there are the name, the values, and what they are divided by.
+    `images` has the name, the values and the divisor of each array.
     """
     low, width = _checked_range(data_range)
     (_, x, unit), (_, z, other) = images
@@ -522,9 +525,9 @@ def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range 
     told = f"restored, of {z.dtype}, is {ratio:.3g} times clean, of {x.dtype}"
     if in_different_units and len(kinds) > 1:
         raise ValueError(
-            f"clean and restored are not in one unit: {told}. Without data_range integers of "
-            "pictures become their share of their type's maximum; with it all values are taken as "
-            "they are."
+            f"clean and restored are not in one unit: {told}. Without data_range, integers of "
+            "images are divided by their type's maximum. With data_range, all values are "
+            "used unchanged."
         )
     if data_range is not None:
         return
@@ -541,7 +544,7 @@ def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range 
 
 
 def _ratio_of_the_same(x: np.ndarray, z: np.ndarray) -> float:
-    """Return how many times the one array is the other, or 0 if they show different images."""
+    """Return the ratio of two arrays, or 0 if they show different images."""
     x_, z_ = (np.nan_to_num(a.astype(np.float64)).ravel() for a in (x, z))
     lengths = np.linalg.norm(x_), np.linalg.norm(z_)
     alike = np.vdot(x_, z_) > _ALIKE * lengths[0] * lengths[1] > 0
@@ -549,7 +552,7 @@ def _ratio_of_the_same(x: np.ndarray, z: np.ndarray) -> float:
 
 
 def _checked_range(data_range: Range | None) -> tuple[float, float]:
-    """Return the least value of images, and the width of their range."""
+    """Return the smallest nominal value of images and the width of their range."""
     data_range = 1.0 if data_range is None else data_range
     low, high = data_range if isinstance(data_range, tuple | list) else (0.0, data_range)
     if not high > low:
@@ -566,11 +569,11 @@ def _reduced(values: list[float], per_image: bool) -> float | np.ndarray:
 
 @lru_cache(maxsize=4)
 def _lpips_of_unit_images(net: str, path: str | None, upsample: bool) -> Criterion:
-    """Return LPIPS of images in [0, 1]; its network is read once."""
+    """Return the LPIPS criterion for images in [0, 1]; results are cached."""
     return LPIPS(net, weights=path, upsample=upsample).build()
 
 
 def _unit_tensor(images: Sequence[np.ndarray], low: float, width: float) -> torch.Tensor:
-    """Return images in [0, 1], as float32, of shape (batch, channels, height, width)."""
+    """Return images scaled to [0, 1] as float32, shape (batch, channels, height, width)."""
     unit = ((np.stack(images) - low) / width).astype(np.float32)
     return torch.from_numpy(unit if unit.ndim == 4 else unit[..., None]).movedim(-1, 1)

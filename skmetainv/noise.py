@@ -1,4 +1,4 @@
-"""Noise models: parameter objects whose `build` gives a function that adds noise."""
+"""Noise models: parameter objects whose `build` returns a function that adds noise."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
@@ -10,18 +10,19 @@ import torch
 
 from skmetainv.parameters import Interval, ParameterObject, comes_from, described
 
-#: ``noisy(y, generators)`` gives a noisy copy of `y`, from one generator per image.
+#: ``noisy(y, generators)`` returns a noisy copy of `y`, drawn with one generator per image.
 NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]], torch.Tensor]
 
 
 class Noise(ParameterObject):
     """A noise model ``e`` of ``y = A(x) + e``. A subclass writes `build`.
 
-    ``first + second`` is the mixture that applies one after the other.
+    ``first + second`` is the mixture that applies first one and then the other.
 
     Examples
     --------
-    Speckle, which grows with the measured value. Every measurement has a generator of its own:
+    A new noise model: speckle, proportional to the measured value. Every measurement has its own
+    generator:
 
     >>> import numpy as np, torch
     >>> from skmetainv.noise import GaussianNoise, Noise
@@ -40,7 +41,7 @@ class Noise(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return our noise of the name that DeepInverse's has, see `ParameterObject`."""
+        """Return the noise with the name of a DeepInverse noise, see `ParameterObject`."""
         name = type(value).__name__
         same = comes_from(value, "deepinv") and name in [c.__name__ for c in cls.__subclasses__()]
         return f"{name}(...) of skmetainv.noise" if same else None
@@ -55,7 +56,7 @@ class Noise(ParameterObject):
         -------
         noisy : callable
             ``noisy(y, generators)`` with `y` of shape ``(batch, ...)`` and one
-            `numpy.random.Generator` per image; `y` itself is left as it is.
+            `numpy.random.Generator` per image; `y` itself is not changed.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
@@ -72,8 +73,8 @@ class Noise(ParameterObject):
             like = isinstance(result, torch.Tensor) and result.shape == y.shape
             if not like or result.dtype != y.dtype:
                 raise ValueError(
-                    f"The function that {name}.build returns must give a tensor like the "
-                    f"measurements, of {described(y)}. Got {described(result)} instead."
+                    f"The function that {name}.build returns must return a tensor like the "
+                    f"measurements, {described(y)}. Got {described(result)} instead."
                 )
             return result
 
@@ -86,7 +87,7 @@ class GaussianNoise(Noise):
     Parameters
     ----------
     noise_level : float, default=0.01
-        Standard deviation, in the units of the measurement; 0 adds nothing.
+        Standard deviation, in the units of the measurement. 0 means no noise.
 
     Examples
     --------
@@ -123,16 +124,16 @@ class GaussianNoise(Noise):
 
 
 class PoissonNoise(Noise):
-    """Photon noise, ``Poisson(photons y) / photons``, of variance ``y / photons``.
+    """Photon noise, ``Poisson(photons y) / photons``, with variance ``y / photons``.
 
     Parameters
     ----------
     photons : float, default=100.0
-        Mean count that a measured value of 1 stands for.
+        Mean number of photons for a measured value of 1.
 
     Notes
     -----
-    Values below 0 count as 0: an intensity is not negative.
+    Values below 0 count as 0, as intensities are not negative.
 
     Examples
     --------
@@ -160,12 +161,12 @@ class PoissonNoise(Noise):
 
 
 class SaltPepper(Noise):
-    """Impulse noise: a share of the values becomes `low` or `high`, as likely one as the other.
+    """Impulse noise: a share of the values becomes `low` or `high`, with equal probability.
 
     Parameters
     ----------
     amount : float, default=0.05
-        Probability that a value is hit, in [0, 1].
+        Probability that a value is replaced, in [0, 1].
     low, high : float, default=0.0, 1.0
         Pepper and salt, in the units of the measurement.
 
@@ -210,7 +211,7 @@ class Quantization(Noise):
     n_bits : int, default=8
         Bits of the converter.
     low, high : float, default=0.0, 1.0
-        Its least and its largest level, in the units of the measurement.
+        Its lowest and its highest level, in the units of the measurement.
 
     Examples
     --------
@@ -232,7 +233,7 @@ class Quantization(Noise):
     }
 
     def build(self) -> NoiseFunction:
-        """Return the function that rounds, see `Noise.build`; it draws nothing."""
+        """Return the function that rounds, see `Noise.build`; it is deterministic."""
         self._validate_params()
         if not self.low < self.high:
             raise ValueError(
@@ -249,12 +250,12 @@ class Quantization(Noise):
 
 
 class Mixture(Noise):
-    """One noise after another: ``first``, then ``second``; written ``first + second``.
+    """Two noise models, ``first`` and then ``second``, written ``first + second``.
 
     Parameters
     ----------
     first, second : Noise
-        What happens first, photon noise say, and what comes on top of it.
+        The noise that is applied first, such as photon noise, and the noise applied to its result.
 
     Examples
     --------
@@ -282,10 +283,10 @@ class Mixture(Noise):
         return noisy
 
 
-#: What a parameter that takes a noise model accepts.
+#: The constraints of parameters that take a noise model.
 NOISE_CONSTRAINTS = [Interval(Real, 0, None, closed="left"), Noise]
 
 
 def as_noise(noise: float | Noise) -> Noise:
-    """Return Gaussian noise for a standard deviation; a `Noise` is returned as it is."""
+    """Return Gaussian noise for a standard deviation; a `Noise` is returned unchanged."""
     return noise if isinstance(noise, Noise) else GaussianNoise(noise)

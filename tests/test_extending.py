@@ -261,7 +261,7 @@ def test_a_denoiser_that_changes_the_shape(result):
 def test_a_loss_of_the_whole_batch(used):
     mine = building(Loss, lambda x, target, observed: (x - target).square().mean())
     est = MetaInverseSolver(init=_small(), n_inner=1, max_epochs=1, device="cpu", **{used: mine})
-    message = r"The criterion that Mine.build returns must give one value per image.*flatten\(1\)"
+    message = r"The criterion that Mine.build returns must return one value per image.*flatten\(1\)"
     with pytest.raises(ValueError, match=message):
         est.fit(X)
 
@@ -269,7 +269,7 @@ def test_a_loss_of_the_whole_batch(used):
 def test_noise_of_another_shape():
     mine = building(Noise, lambda y, generators: y.double().flatten(1))
     with pytest.raises(
-        ValueError, match=r"The function that Mine.build returns must give a tensor"
+        ValueError, match=r"The function that Mine.build returns must return a tensor"
     ):
         ClassicalReconstructor(noise=mine, device="cpu").fit(X).simulate(X)
 

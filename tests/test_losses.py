@@ -256,7 +256,7 @@ def test_a_value_for_the_whole_batch_is_told_what_to_write(loss, named):
 def test_the_line_that_is_named_for_a_loss_of_torch_works():
     with pytest.raises(ValueError, match="SmoothL1Loss") as refused:
         as_loss(torch.nn.SmoothL1Loss)
-    line = str(refused.value).partition("at its end: ")[2].rstrip(".")
+    line = str(refused.value).partition("over each image: ")[2].rstrip(".")
     value = as_loss(eval(line, {"torch": torch})).build()(X, TARGET)
     expected = torch.nn.functional.smooth_l1_loss(X, TARGET, reduction="none").mean(1)
     torch.testing.assert_close(value, expected)

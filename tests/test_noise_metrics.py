@@ -165,7 +165,7 @@ def test_ssim_of_small_images(shape):
 def test_metrics_refuse_what_is_not_a_pair_of_images(metric):
     with pytest.raises(ValueError, match="same shape"):
         metric(np.zeros((2, 3, 4)), np.zeros((2, 4, 3)))
-    with pytest.raises(ValueError, match=r"one image is passed as clean\[np.newaxis\], and flat"):
+    with pytest.raises(ValueError, match=r"Pass one image as clean\[np.newaxis\], and flat"):
         metric(np.zeros((2, 12)), np.zeros((2, 12)))
     with pytest.raises(ValueError, match="must hold real images"):
         metric(np.zeros((2, 3, 4), complex), np.zeros((2, 3, 4)))

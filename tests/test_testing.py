@@ -135,7 +135,7 @@ def test_parameter_objects(broken, sentence):
 )
 def test_objects_of_another_kind(check, kind):
     other = Changed() if kind != "Noise" else L2()
-    with pytest.raises(TypeError, match=f"An instance of {kind} is to be checked. Got {other!r}"):
+    with pytest.raises(TypeError, match=f"The checked object must be a {kind}. Got {other!r}"):
         check(other)
 
 
@@ -328,7 +328,7 @@ EYE1, EYE, EYE4, EYE6 = (torch.eye(n, dtype=torch.float64) for n in (1, 3, 4, 6)
             ),
             "must differentiate each image of a batch as it would alone",
         ),
-        (operator(**MASKED), "must say by the tag allow_nan"),
+        (operator(**MASKED), "must have the tag allow_nan"),
         (
             operator(**MASKED, tagged=True),
             "must be read back from the NaN of a measurement",
@@ -436,11 +436,11 @@ def in_place(self, state, data, k):
         (solver(check=lambda self, A: True), "must have a tuple of `scales` and warn by `check`"),
         (
             solver(step=remembered, forward=lambda self, x, data: x),
-            "must give by run(..., max_iter=n_iter) what f(x, data) gives",
+            "must return the same by run(..., max_iter=n_iter) as by f(x, data)",
         ),
         (
             solver(run=lambda self, x, data, max_iter: IterativeSolver.run(self, x, data, 2, 1e9)),
-            "must make n_iter=1 updates where there is no tolerance",
+            "must make n_iter=1 updates if there is no tolerance",
         ),
         (
             solver(step=lambda s, x, d, k: (x[0].detach() - d.gradient(x[0].detach()),)),
@@ -460,7 +460,7 @@ def in_place(self, state, data, k):
         ),
         (
             solver(step=lambda s, x, d, k: (x[0] * (2 if x[0].dtype == torch.float64 else 2.1),)),
-            "must solve in torch.float32 on cpu what it does in torch.float64",
+            "must solve in torch.float32 on cpu as in torch.float64",
         ),
         (
             solver(forward=lambda self, x, data: IterativeSolver.forward(self, x, data).double()),
@@ -548,7 +548,7 @@ def denoiser(function, takes=True, level=0.05):
         ),
         (
             denoiser(lambda x, level: level * x, level=0.06),
-            "must take its own noise level, 0.05, where it is given none",
+            "must use its own noise level, 0.05, if it is given none",
         ),
         (denoiser(lambda x, level: level * x.detach()), "must have exact first derivatives"),
         (denoiser(lambda x, level: level * Once.apply(x)), "must have exact second derivatives"),
@@ -632,7 +632,7 @@ def again(self, generator):
         ),
         (
             representation(forward=lambda self, w, c=None: pixels(self, w).flip(0)),
-            "must give of a stack of weights the image of each set",
+            "must return for a stack of weights the image of each set",
         ),
         (
             representation(
@@ -640,7 +640,7 @@ def again(self, generator):
                     max(2, len(pixels(self, w))), -1, -1, -1
                 )
             ),
-            "must give of a stack of weights the image of each set",
+            "must return for a stack of weights the image of each set",
         ),
         (
             representation(
@@ -649,14 +649,14 @@ def again(self, generator):
                     2 if w["image"].ndim == 3 and c == 3 else -1, -1, -1, -1
                 ),
             ),
-            "must give of one set of weights one image, or one per measurement",
+            "must return for one set of weights one image, or one per measurement",
         ),
         (
             representation(
                 condition=lambda self, w, data: len(data.y),
                 forward=lambda self, w, c=None: pixels(self, w) + (c == 3 and w["image"].ndim == 3),
             ),
-            "must give the same images of one set of weights and of a stack of that set",
+            "must return the same images for one set of weights and for a stack of that set",
         ),
         (
             representation(forward=lambda self, w, c=None: pixels(self, w).detach()),
@@ -791,10 +791,10 @@ def multiplied(x, target, observed=None):
             loss(lambda x, t, o: squared(x, t, o) * (1 if o is None else 2)),
             "must be that of all entries, if all are observed",
         ),
-        (loss(multiplied), "must be finite where what is not observed is NaN"),
+        (loss(multiplied), "must be finite where unobserved entries are NaN"),
         (
             loss(lambda x, t, o: nan_of_root(x, t, torch.tensor(True) if o is None else o)),
-            "must have a finite gradient where what is not observed is NaN",
+            "must have a finite gradient where unobserved entries are NaN",
         ),
         (
             loss(lambda x, t, o: seen(x, t, o)),

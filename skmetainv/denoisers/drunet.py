@@ -44,24 +44,24 @@ class DRUNet(LearnedDenoiser):
         Number of residual blocks at each scale, down and up. If None, that of `weights`, or 4
         without `weights`.
     weights : path-like, default=None
-        Weights to begin with, from a file by `torch.save` or in safetensors, which is read without
-        running code. Without `fit` they are used as they are. Files are read of KAIR and DPIR and
-        of DeepInverse (the names are the same, "m_head.weight", ...), and of this library. The
-        published networks are for images in [0, 1]. Files are read as by `DnCNN`, except that batch
-        normalisation is refused: DRUNet has no biases to merge it into.
+        File of initial weights, written by `torch.save` or in safetensors. It is read without
+        running code. Without `fit`, these weights are used unchanged. Supported are files of KAIR,
+        DPIR and DeepInverse (the names are the same, "m_head.weight", ...), and of this library.
+        The published networks are for images in [0, 1]. Files are read as by `DnCNN`, except that
+        batch normalisation raises an error, as DRUNet has no biases to merge it into.
     patch_size : int, default=128
-        Rows and columns of the patches to learn from; smaller images are taken whole, or, beside
-        larger ones, continued as in a mirror.
+        Number of rows and of columns of the training patches. If all images are smaller, they are
+        used whole; if only some are, these are extended by reflection.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l1"
-        What training minimises between denoised and clean patches, see `skmetainv.losses`.
+        Training loss between denoised and clean patches, see `skmetainv.losses`.
 
     Attributes
     ----------
     weights_ : dict of str to ndarray
-        The network's weights, named as KAIR names them.
+        The network's weights, with KAIR's names.
     history_ : dict of str to list
-        For each finished epoch: ``loss``, the mean over patches, ``validation_psnr`` where there
-        is one, ``learning_rate``, and ``seconds``.
+        For each finished epoch: ``loss``, the mean over patches; ``validation_psnr``, with
+        validation images; ``learning_rate``; and ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
     image_shape_, measurement_shape_, data_range_, operator_, n_features_in_, feature_names_in_
@@ -70,15 +70,16 @@ class DRUNet(LearnedDenoiser):
     Raises
     ------
     ValueError
-        By what reads `weights`, if they do not fit the network or the images. The message says
-        which name does not fit, which names there are, and how to rename or save them.
+        When `weights` are read, if they do not fit the network or the images. The message names
+        the tensor that does not fit and the tensors of the file, and says how to rename or save
+        them.
     FileNotFoundError
-        By what reads `weights`, if there is no such file.
+        When `weights` are read, if there is no such file.
 
     Warns
     -----
     WeightsWarning
-        If tensors in the file of `weights` are left out.
+        If tensors in the file of `weights` are ignored.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Losses: parameter objects whose `build` gives one loss value per image."""
+"""Losses: parameter objects whose criteria return one value per image."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -32,27 +32,27 @@ __all__ = [
 _SHORTHANDS: dict[str, type[Loss]] = {"l1": L1, "l2": L2, "ssim": SSIM, "lpips": LPIPS}
 _WEIGHT = Interval(Real, 0, None, closed="left")
 
-#: A loss, or what stands for one, see `as_loss`.
+#: A loss or a shorthand for one, see `as_loss`.
 LossLike: TypeAlias = str | Loss | dict[str, float] | Callable[..., torch.Tensor]
 
-#: What a parameter that takes a loss accepts.
+#: The constraints of parameters that take a loss.
 LOSS_CONSTRAINTS = [NAMES, Loss, dict, Function()]
 
 
 def as_loss(loss: LossLike) -> Loss:
-    """Return the loss that a shorthand stands for.
+    """Return the loss for a shorthand.
 
     Parameters
     ----------
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable
-        A dict has such strings and their weights, and stands for the weighted sum; a callable,
-        ``function(x, target)``, for a `FunctionLoss`. A `Loss` is returned as it is.
+        A dict maps these strings to weights and means the weighted sum. A callable,
+        ``function(x, target)``, means a `FunctionLoss`. A `Loss` is returned unchanged.
 
     Raises
     ------
     ValueError
-        If a string, or a key of a dict, is none of these, a dict is empty or has a weight that is
-        negative or no number, or a class is given instead of an instance of it.
+        If a string or a key of a dict is not one of these; if a dict is empty, or has a weight that
+        is negative or not a number; or if `loss` is a class instead of an instance.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def as_loss(loss: LossLike) -> Loss:
         )
     if isinstance(loss, type):
         raise ValueError(
-            "A loss must be a string, a Loss, a dict or a function that gives one value per image. "
+            "A loss must be a string, a Loss, a dict or a function with one value per image. "
             f"Got the class {loss.__name__} instead.{line_instead(loss.__name__)}"
         )
     return FunctionLoss(loss)

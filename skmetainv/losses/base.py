@@ -1,4 +1,4 @@
-"""The protocol of losses, parameter objects that say what is compared how, and their algebra."""
+"""The protocol of losses between images or measurements, and their algebra."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 
 from skmetainv.parameters import Interval, ParameterObject, StrOptions, described
 
-#: ``criterion(x, target, observed=None)`` gives one value per image, shape ``(batch,)``.
+#: ``criterion(x, target, observed=None)`` returns one value per image, shape ``(batch,)``.
 Criterion: TypeAlias = Callable[..., torch.Tensor]
 
-#: The losses that have names, and other people's words for them.
+#: The names of losses, and the names that other libraries use for them.
 NAMES = StrOptions(
     {"l1", "l2", "ssim", "lpips"},
     {
@@ -25,11 +25,11 @@ NAMES = StrOptions(
     },
 )
 
-_AT_ITS_END = " Write .flatten(1).mean(1), the mean over each image, at its end."
+_AT_ITS_END = " Append .flatten(1).mean(1), the mean over each image."
 
 
 class Loss(ParameterObject):
-    """A loss between images, or between measurements: one value per image.
+    """A loss between images or between measurements, with one value per image.
 
     A subclass writes `build`.
 
@@ -37,7 +37,7 @@ class Loss(ParameterObject):
 
     Examples
     --------
-    Charbonnier's loss, a smoothed absolute error, in units of the data range:
+    A new loss: Charbonnier's, a smoothed absolute error, in units of the data range:
 
     >>> import torch
     >>> from skmetainv.losses import Loss
@@ -66,17 +66,16 @@ class Loss(ParameterObject):
         Parameters
         ----------
         data_range : (float, float), default=(0.0, 1.0)
-            The least and the largest value of the images, in their units. Differences are
-            divided by its width, so that a loss, and the step sizes that go with it, mean the
-            same in any units.
+            The smallest and the largest nominal value of the images. Differences are divided by the
+            width of the range, so that a loss and suitable step sizes do not depend on the units.
 
         Returns
         -------
         criterion : callable
-            ``criterion(x, target, observed=None)`` with `x` and `target` of shape
-            ``(batch, ...)`` and `observed` a boolean mask that broadcasts to them, True where
-            an entry takes part (elsewhere `target` may be NaN); the result has shape
-            ``(batch,)``, 0 where nothing takes part.
+            ``criterion(x, target, observed=None)``, where `x` and `target` have the shape
+            ``(batch, ...)``. `observed` is a boolean mask that broadcasts to them, True for entries
+            that are compared; `target` may be NaN at the others. The result has shape ``(batch,)``.
+            It is 0 for an image without observed entries.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
@@ -114,12 +113,12 @@ class SumLoss(Loss):
     Parameters
     ----------
     first, second : Loss
-        What is added.
+        The losses to add.
 
     Raises
     ------
     ValueError
-        By `build`, if a part is no loss.
+        By `build`, if a part is not a `Loss`.
 
     Examples
     --------
@@ -158,14 +157,14 @@ class ScaledLoss(Loss):
     Parameters
     ----------
     loss : Loss
-        What is weighted.
+        The loss to weight.
     factor : float, default=1.0
-        Its weight, not negative.
+        Its weight, at least 0.
 
     Raises
     ------
     ValueError
-        By `build`, if `factor` is negative or not finite, or `loss` is no loss.
+        By `build`, if `factor` is negative or not finite, or if `loss` is not a `Loss`.
 
     Examples
     --------
@@ -200,34 +199,34 @@ class ScaledLoss(Loss):
 
 
 def check_values(values: Any, x: torch.Tensor, what: str, instead: str = _AT_ITS_END) -> None:
-    """Raise unless a function of a batch gave one value per image.
+    """Raise an error unless a function of a batch returned one value per image.
 
     Parameters
     ----------
     values : object
-        What it gave.
+        The result of the function.
     x : tensor of shape (batch, ...)
         The images.
     what : str
-        How the error names the function.
+        The name of the function in the error.
     instead : str
-        What to write, the end of the error, after a space.
+        Advice, the end of the error, after a space.
 
     Raises
     ------
     ValueError
-        If it gave something else.
+        If the result is not a tensor of shape (batch,).
     """
     if not isinstance(values, torch.Tensor) or values.shape != x.shape[:1]:
         got = tuple(values.shape) if isinstance(values, torch.Tensor) else described(values)
         raise ValueError(
-            f"{what} must give one value per image, a tensor of shape ({len(x)},). Got {got} "
+            f"{what} must return one value per image, a tensor of shape ({len(x)},). Got {got} "
             f"instead.{instead}"
         )
 
 
 def check_images(loss: Loss, x: torch.Tensor) -> None:
-    """Raise if what a loss of images is to compare is none."""
+    """Raise an error if the input of a loss of images is not a batch of images."""
     if x.ndim != 4:
         raise ValueError(
             f"{type(loss).__name__} compares images, tensors of shape (batch, channels, height, "

@@ -12,21 +12,21 @@ from skmetainv.parameters import Function
 
 
 class FunctionLoss(Loss):
-    """``function(x, target)`` for any function of tensors.
+    """The loss ``function(x, target)`` for any function of tensors.
 
     Parameters
     ----------
     function : callable
-        Takes two tensors of shape ``(batch, ...)``, in the images' or measurements' units, and
-        gives one value per image, shape ``(batch,)``, each image on its own; differentiable by
-        autograd, twice where it is an inner loss. Of a module a copy is used, in evaluation mode,
-        whose weights stay as they are.
+        Takes two tensors of shape ``(batch, ...)``, in the units of the images or measurements, and
+        returns one value per image, shape ``(batch,)``. It must treat each image on its own and be
+        differentiable by autograd, twice if it is an inner loss. If it is a module, a copy in
+        evaluation mode with constant weights is used.
 
     Notes
     -----
-    Where `target` is not observed it takes the values of `x`, as constants. What `function` gives
-    in another shape is a `ValueError`. Other than the losses of this library, `function` is not
-    told the range of the images.
+    Where `target` is not observed, it is replaced by the values of `x`, as constants. If `function`
+    returns another shape, a `ValueError` is raised. Unlike the losses of this library, `function`
+    does not get the range of the images.
 
     Examples
     --------
@@ -57,14 +57,14 @@ class FunctionLoss(Loss):
 
 
 def line_instead(name: str) -> str:
-    """Return what to write instead of a function, or a class, of some name: after a space."""
+    """Return advice on how to replace a function or a class with this name, after a space."""
     named = NAMES.instead_of(name)
     line = "lambda x, target: (x - target).square().flatten(1).mean(1)"
     if name.endswith("Loss") and hasattr(torch.nn, name):
         line = f"lambda x, target: torch.nn.{name}(reduction='none')(x, target).flatten(1).mean(1)"
     known = "" if named is None else f"{named}, or "
     return (
-        f" Write {known}a function with .flatten(1).mean(1), the mean over each image, at its end: "
+        f" Use {known}a function that ends with .flatten(1).mean(1), the mean over each image: "
         f"{line}."
     )
 
@@ -75,7 +75,7 @@ def _name(function: Any) -> str:
 
 
 def _like(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
-    """Return what gives the function for tensors of a device and a type."""
+    """Return a function that returns `function` for tensors of a device and a type."""
     if not isinstance(function, torch.nn.Module):
         return lambda device, dtype: function
     own = copy.deepcopy(function).requires_grad_(False).eval()

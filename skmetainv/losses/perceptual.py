@@ -16,16 +16,17 @@ from skmetainv.losses.base import Criterion, Loss, check_images, filled
 from skmetainv.parameters import StrOptions
 from skmetainv.weight_files import StateDict, check_state, read_weights
 
-# The least side of an image of which every feature map has a pixel: found by trying sides from 1
-# on, which `tests/test_losses.py` repeats.
+# The smallest side of images for which every feature map has at least one pixel. It was found by
+# trying sides from 1 up, as `tests/test_losses.py` does.
 _LEAST_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17}
 
 
 class LPIPS(Loss):
     """Learned perceptual image patch similarity of Zhang et al. (2018): 0 for equal images.
 
-    The squared distance between the features of two images, normalised to unit length at each
-    pixel, weighted by channel, averaged over pixels, and summed over the layers of a network::
+    The squared distance between the features of two images. The features are normalised to unit
+    length at each pixel. The distance is weighted by channel, averaged over pixels and summed over
+    the layers of a network::
 
         sum_l mean_hw w_l' (f_l(x) - f_l(target))^2
 
@@ -34,34 +35,34 @@ class LPIPS(Loss):
     net : {"alex", "vgg", "squeeze"}, default="alex"
         The network: AlexNet, VGG-16 or SqueezeNet 1.1, as trained on ImageNet.
     weights : path-like, default=None
-        A file with the network's weights: torchvision's state dict, by `torch.save` or in
-        safetensors. Prefixes and dictionaries around it are taken away, as by
-        `skmetainv.denoisers.DnCNN`. None takes torchvision's file from torch's folder
-        (``torch.hub.get_dir()``, set by ``TORCH_HOME``), and downloads it if it is not there. The
-        weights ``w_l`` are those of the package ``lpips``.
+        A file with the network's weights: torchvision's state dict, written by `torch.save` or in
+        safetensors. Prefixes and enclosing dictionaries are removed, as by
+        `skmetainv.denoisers.DnCNN`. If None, torchvision's file in torch's folder
+        (``torch.hub.get_dir()``, set by ``TORCH_HOME``) is used, and downloaded if it is not there.
+        The weights ``w_l`` are those of the package ``lpips``.
     upsample : bool, default=False
-        Enlarge images that are too small for the network, bilinearly, until their shorter side
-        is just large enough.
+        Whether to enlarge images that are too small for the network. They are interpolated
+        bilinearly so that their shorter side is just large enough.
 
     Raises
     ------
     OSError
-        By `build`, if there is no file of weights, and none can be downloaded.
+        By `build`, if there is no file of weights and it cannot be downloaded.
     ValueError
-        By `build`, if the file holds no weights of the network. By the criterion, if it is given
-        what are not images of 1 or 3 channels, or, without `upsample`, images smaller than 31
-        pixels ("alex"), 16 ("vgg") or 17 ("squeeze") along a side.
+        By `build`, if the file holds no weights of the network. By the criterion, if its arguments
+        are not images of 1 or 3 channels. Also by the criterion, if `upsample` is False and a side
+        of the images is smaller than 31 pixels ("alex"), 16 ("vgg") or 17 ("squeeze").
 
     Warns
     -----
     WeightsWarning
-        By `build`, if tensors in the file are left out.
+        By `build`, if tensors in the file are ignored.
 
     Notes
     -----
-    The package ``lpips`` computes it. Gray images count as three equal channels. Where `target` is
-    not observed it takes the values of `x`, as constants. The features come from rectifiers and
-    maxima: derivatives are those between their kinks.
+    The package ``lpips`` computes the loss. Gray images count as three equal channels. Where
+    `target` is not observed, it is replaced by the values of `x`, as constants. The networks have
+    rectifiers and maxima, so the loss is differentiable almost everywhere, but not at their kinks.
 
     References
     ----------
@@ -114,7 +115,7 @@ class LPIPS(Loss):
             if min(x.shape[2:]) < least and not upsample:
                 raise ValueError(
                     f"LPIPS(net={net!r}) compares images of at least {least} x {least} pixels. Got "
-                    f"{x.shape[2]} x {x.shape[3]} instead, which upsample=True would enlarge."
+                    f"{x.shape[2]} x {x.shape[3]} instead. upsample=True enlarges them."
                 )
             target = filled(x, target, observed)
             distances: torch.Tensor = network_like(x.device, x.dtype)(prepared(x), prepared(target))
@@ -124,7 +125,7 @@ class LPIPS(Loss):
 
 
 def _enlarged(x: torch.Tensor, least: int) -> torch.Tensor:
-    """Return images whose shorter side has at least so many pixels, in their proportions."""
+    """Return images whose shorter side has at least `least` pixels, with the same aspect ratio."""
     shorter = min(x.shape[2:])
     if shorter >= least:
         return x
@@ -136,7 +137,7 @@ def _network(net: str, path: str) -> Any:
     """Return the package's network with the weights of a file."""
     import lpips
 
-    # Of the random weights that it begins with, none stays.
+    # The random initial weights are all replaced.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
@@ -154,7 +155,7 @@ def _network(net: str, path: str) -> Any:
 
 
 def _torchvision_file(net: str) -> str:
-    """Return the path of torchvision's weights, downloaded unless they are there."""
+    """Return the path of torchvision's weights, which are downloaded if missing."""
     from torchvision.models import AlexNet_Weights, SqueezeNet1_1_Weights, VGG16_Weights
 
     published = {"alex": AlexNet_Weights, "vgg": VGG16_Weights, "squeeze": SqueezeNet1_1_Weights}
@@ -168,7 +169,7 @@ def _torchvision_file(net: str) -> str:
             )
         except OSError as error:
             raise OSError(
-                f"LPIPS(net={net!r}) needs the file {name} in the folder {folder}, and {url} could "
+                f"LPIPS(net={net!r}) needs the file {name} in the folder {folder}, but {url} could "
                 f"not be downloaded ({error}). Put it there, or pass its path as the 'weights' "
                 "parameter."
             ) from error

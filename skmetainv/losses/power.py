@@ -44,8 +44,8 @@ class L1(_PowerLoss):
     Parameters
     ----------
     reduction : {"mean", "sum"}, default="mean"
-        "mean" averages over the entries compared (for a data fidelity, the observed ones);
-        "sum" gives ``||x - target||_1``.
+        "mean" averages over the compared entries (for a data fidelity, the observed ones); "sum"
+        returns ``||x - target||_1``.
 
     Examples
     --------
@@ -64,8 +64,8 @@ class L2(_PowerLoss):
     Parameters
     ----------
     reduction : {"mean", "sum"}, default="mean"
-        "mean" averages over the entries compared (for a data fidelity, the observed ones);
-        "sum" gives ``||x - target||_2^2``, equation 4 of the paper to the letter.
+        "mean" averages over the compared entries (for a data fidelity, the observed ones); "sum"
+        returns ``||x - target||_2^2``, exactly equation 4 of the paper.
 
     Examples
     --------

@@ -20,16 +20,17 @@ class SSIM(Loss):
 
         (2 m_x m_t + C1) (2 c_xt + C2) / ((m_x^2 + m_t^2 + C1) (v_x + v_t + C2))
 
-    with the local means ``m``, variances ``v`` and covariance ``c`` under a Gaussian window of
-    11 pixels with standard deviation 1.5, ``C1 = (0.01 R)^2`` and ``C2 = (0.03 R)^2``, where ``R``
-    is the width of the images' range, from whose lower end they are counted.
+    with the local means ``m``, variances ``v`` and covariance ``c`` under a Gaussian window of 11
+    pixels with standard deviation 1.5. The constants are ``C1 = (0.01 R)^2`` and
+    ``C2 = (0.03 R)^2``, where ``R`` is the width of the images' range. The lower end of the range
+    is subtracted from the images first.
 
     Notes
     -----
-    It is 1 minus `skmetainv.metrics.ssim` of each image, on small images as well, and has all
-    derivatives. It compares images only, tensors of shape ``(batch, channels, height, width)``;
-    others are a `ValueError`. Where `target` is not observed it takes the values of `x`, as
-    constants.
+    The loss is 1 minus `skmetainv.metrics.ssim` of each image, for small images, too, and has
+    derivatives of every order. It only compares images, tensors of shape
+    ``(batch, channels, height, width)``; other tensors raise a `ValueError`. Where `target` is not
+    observed, it is replaced by the values of `x`, as constants.
 
     References
     ----------
@@ -61,7 +62,7 @@ class SSIM(Loss):
 
 
 def _similarity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """Return the similarity around each pixel, for a range of width 1, without the border."""
+    """Return the similarity at each pixel except the border, for images of range width 1."""
     m_x, m_t, xx, tt, xt = _windowed(torch.stack([x, t, x * x, t * t, x * t]))
     c_xt, variances = xt - m_x * m_t, xx - m_x**2 + tt - m_t**2
     luminance = (2 * m_x * m_t + _K1**2) / (m_x**2 + m_t**2 + _K1**2)
@@ -74,8 +75,8 @@ def _similarity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 def _windowed(images: torch.Tensor) -> torch.Tensor:
     """Return Gaussian means around each pixel of images mirrored at their border.
 
-    Sums of shifted images, as a convolution may be rounded to fewer digits on a GPU (TF32), which
-    the difference of two means in a variance does not forgive.
+    Shifted images are summed, because a convolution may have reduced precision on a GPU (TF32). The
+    variance is a difference of two means, which needs full precision.
     """
     for axis in (-2, -1):
         n = images.shape[axis]
@@ -86,6 +87,6 @@ def _windowed(images: torch.Tensor) -> torch.Tensor:
 
 
 def _mirrored(n: int, device: torch.device) -> torch.Tensor:
-    """Return the places of ``d c b a | a b c d | d c b a``, as often as the window reaches."""
+    """Return the indices of ``d c b a | a b c d | d c b a``, as far as the window reaches."""
     place = torch.arange(-_RADIUS, n + _RADIUS, device=device) % (2 * n)
     return torch.minimum(place, 2 * n - 1 - place)

@@ -1,4 +1,4 @@
-"""Operators that observe some pixels and not others; in every mask True means observed."""
+"""Operators that observe only some pixels. In every mask, True means observed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Inpainting(Operator):
             mask = _checked_mask(mask, image_shape)
         elif len(image_shape) < 3:
             raise ValueError(
-                f"Inpainting(mask={self.mask!r}) leaves out a box of an image, and these "
+                f"Inpainting(mask={self.mask!r}) leaves out a box of an image, but these "
                 f"measurements are flat: pass a mask of shape {image_shape[:1]}."
             )
         elif self.mask == "center":

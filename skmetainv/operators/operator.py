@@ -657,7 +657,7 @@ def check_numbers(value: Any, name: str, operator: Operator, kinds: str = "buif"
 
 
 def has_missing(operator: Any) -> bool:
-    """Whether an operator's measurements hold NaN where samples are missing."""
+    """Return whether an operator's measurements hold NaN where samples are missing."""
     return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
 
 

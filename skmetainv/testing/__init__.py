@@ -1,6 +1,6 @@
-"""Checks of one's own operators, solvers, denoisers, representations, losses and noise.
+"""Checks for users' operators, solvers, denoisers, representations, losses and noise models.
 
-Each takes an object and raises a `PropertyError` that says which property it lacks.
+Each check takes an object and raises a `PropertyError` that names the property it lacks.
 """
 
 from skmetainv.testing.denoisers import check_denoiser

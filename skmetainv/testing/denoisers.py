@@ -1,4 +1,4 @@
-"""What must hold for every denoiser."""
+"""The check of denoisers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import BATCH, devices, normal
 
 _LOW, _HIGH = 0.02, 0.2
-# Smaller images may have nothing to smooth, or no coefficient to shrink.
+# In smaller images, there may be nothing to smooth or no coefficient to shrink.
 _LEAST_SIDE = 6
 
 
@@ -24,33 +24,34 @@ def check_denoiser(
     differentiable: bool = True,
     device: str = "auto",
 ) -> None:
-    """Raise unless a denoiser has the properties that this library's denoisers have.
+    """Raise an error unless a denoiser has the properties of this library's denoisers.
 
-    It gives images of the shape and type that it takes, each denoised on its own, with exact first
-    and second derivatives in image and noise level. The level is one for all images or one for
-    each; None is the denoiser's own. If `takes_noise_level` is False, no level changes anything.
-    The parameters are scikit-learn's: cloned, set, shown, pickled.
+    The result must have the shape and type of the images, and each image must be denoised on its
+    own, with exact first and second derivatives with respect to image and noise level. There may be
+    one noise level for all images or one for each; None must mean the denoiser's own. If
+    `takes_noise_level` is False, the noise level must not matter. The object must work with
+    scikit-learn's `clone`, `set_params`, `repr` and pickle.
 
     Parameters
     ----------
     denoiser : Denoiser
-        What is checked; fitted, if it learns.
+        The denoiser to check. If it is a learned one, it must be fitted.
     image_shape : (int, int, int), default=(1, 6, 6)
-        Channels, height and width of the images that it is checked on. Whether the noise level
-        changes the result is seen on images of at least 6 x 6 pixels.
+        Channels, height and width of the test images. The effect of the noise level is only checked
+        on images of at least 6 x 6 pixels.
     differentiable : bool, default=True
-        Whether it must have derivatives, as training needs them.
+        Whether the denoiser must have derivatives, which training needs.
     device : str, default="auto"
-        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
-        one, "cpu" compares with no other.
+        Device whose results are compared with those of the CPU. "auto" is a CUDA device if there is
+        one; "cpu" means no comparison.
 
     Raises
     ------
     PropertyError
-        If a property does not hold: an AssertionError, which names the property, the numbers and
-        the likely cause.
+        If a property does not hold. This AssertionError names the property, the numbers and the
+        likely cause.
     TypeError, ValueError
-        By `denoiser` itself, where it refuses its parameters or such images.
+        By `denoiser` itself, if it does not accept its parameters or such images.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def check_denoiser(
 
 
 def built(denoiser: Denoiser, image_shape: tuple[int, ...]) -> DenoiserModule:
-    """Return a denoiser for images of one shape, in double precision, whatever it learned in."""
+    """Return a denoiser for images of one shape, converted to double precision."""
     return denoiser.build(image_shape).double()
 
 
@@ -114,8 +115,8 @@ def _check_noise_levels(name: str, denoiser: Any, D: DenoiserModule, x: torch.Te
         "must depend on the noise level that it is given, or have takes_noise_level = False",
         f"a change of {change:.3g} between the levels {_LOW} and {_HIGH}, and takes_noise_level = "
         f"{D.takes_noise_level}",
-        "`forward` computes with the parameter noise_level; ClassicalModule gives `denoise` the "
-        "one that holds",
+        "`forward` uses the parameter noise_level, not its argument; ClassicalModule passes the "
+        "right one to `denoise`",
     )
     levels = torch.linspace(_LOW, _HIGH, len(x), dtype=x.dtype).reshape(-1, 1, 1, 1)
     each = torch.cat([D(x[i : i + 1], float(level)) for i, level in enumerate(levels)])
@@ -133,7 +134,7 @@ def _check_noise_levels(name: str, denoiser: Any, D: DenoiserModule, x: torch.Te
             D(x, own),
             1e-10,
             name,
-            f"must take its own noise level, {own}, where it is given none",
+            f"must use its own noise level, {own}, if it is given none",
             "`forward` treats None as another level",
         )
 

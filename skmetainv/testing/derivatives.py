@@ -1,4 +1,4 @@
-"""Derivatives of first and second order: exact, and finite where it is easy to divide by zero."""
+"""Checks of first and second derivatives: they are exact, and finite at critical points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from skmetainv.testing.failures import require, required
 from skmetainv.testing.samples import global_seed
 
-# Up to this many numbers all partial derivatives are compared, one by one.
+# Largest number of inputs for which all partial derivatives are compared.
 _ONE_BY_ONE = 64
 _CAUSE = (
     "the code leaves autograd (detach, item, .data, NumPy), divides or takes a root where 0 can "
@@ -24,24 +24,24 @@ def require_derivatives(
     name: str,
     what: str,
 ) -> None:
-    """Raise unless derivatives of first and second order agree with differences.
+    """Raise an error unless first and second derivatives agree with finite differences.
 
     Parameters
     ----------
     function : callable
-        Takes the inputs, and gives a tensor or several.
+        Takes the inputs and returns one or several tensors.
     inputs : sequence of tensor
-        In float64, at a point where the function is smooth. If they are many, derivatives along
-        random directions are compared.
+        Tensors in float64, at a point where the function is smooth. If they have more than 64
+        entries in total, derivatives along random directions are compared.
     name : str
-        The class that is checked.
+        Name of the class that is checked.
     what : str
-        What is differentiated, and with respect to what.
+        The differentiated quantity and its variables, for the error.
 
     Raises
     ------
     PropertyError
-        If they do not agree.
+        If the derivatives do not agree.
     """
     own = [t.detach().clone().requires_grad_() for t in inputs]
     fast = sum(t.numel() for t in own) > _ONE_BY_ONE
@@ -72,29 +72,29 @@ def require_derivatives(
 def require_finite_derivatives(
     function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, name: str, where: str
 ) -> None:
-    """Raise unless a function and its derivatives are finite at a point.
+    """Raise an error unless a function and its derivatives are finite at a point.
 
     Parameters
     ----------
     function : callable
-        Takes one tensor and gives one.
+        Takes a tensor and returns one.
     x : tensor
         The point.
     name : str
-        The class that is checked.
+        Name of the class that is checked.
     where : str
-        What the point is.
+        Description of the point, for the error.
 
     Raises
     ------
     PropertyError
-        If one is not finite.
+        If one of them is not finite.
     """
     x = x.detach().clone().requires_grad_()
     value = function(x)
     cause = (
-        "a division, a root or a logarithm at 0; torch.where around it does not help the "
-        "derivative, a denominator that is never 0 does"
+        "a division, a root or a logarithm at 0; torch.where around it does not make the "
+        "derivative finite, but a denominator that is never 0 does"
     )
     found = {"value": value}
     if value.requires_grad:
@@ -114,6 +114,6 @@ def require_finite_derivatives(
             bad == 0,
             name,
             f"must have a finite {what} {where}",
-            f"{bad} of {tensor.numel()} numbers that are not",
+            f"{bad} of {tensor.numel()} numbers that are not finite",
             cause,
         )

@@ -1,4 +1,4 @@
-"""How a check fails: with a sentence that names the property, the numbers and the likely cause."""
+"""Errors of checks, which name the property, the numbers and the likely cause."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import NoReturn
 
 import torch
 
-# What is shown of another error.
+# Longest text of another error that is quoted.
 _LONGEST_ERROR = 400
 
 
 class PropertyError(AssertionError):
-    """A property does not hold that every object of a kind must have."""
+    """An object lacks a property that every object of its kind must have."""
 
 
 def refuse(name: str, property_: str, got: str, cause: str) -> NoReturn:
-    """Raise the error of a property that does not hold.
+    """Raise the error about a property that does not hold.
 
     Parameters
     ----------
     name : str
-        The class that is checked.
+        Name of the class that is checked.
     property_ : str
-        What must hold, after the name: "must ...".
+        The property, which follows the name: "must ...".
     got : str
         The numbers.
     cause : str
-        What is likely wrong in the code, a sentence without its full stop.
+        The likely mistake in the code, a sentence without its full stop.
 
     Raises
     ------
     PropertyError
-        In any case.
+        Always.
     """
     raise PropertyError(f"{name} {property_}. Got {got} instead. Likely cause: {cause}.")
 
 
 def require(holds: bool, name: str, property_: str, got: str, cause: str) -> None:
-    """Raise unless a property holds, see `refuse`."""
+    """Raise an error unless a property holds, see `refuse`."""
     if not holds:
         refuse(name, property_, got, cause)
 
@@ -55,19 +55,19 @@ def require_close(
     *,
     size: torch.Tensor | None = None,
 ) -> None:
-    """Raise unless two tensors agree to a share of the norm of the second.
+    """Raise an error unless two tensors agree to a share of the second's norm.
 
     Parameters
     ----------
     got, expected : tensor
-        What must agree, computed in two ways.
+        The tensors that must agree, computed in two ways.
     tolerance : float
         The share.
     name, property_, cause : str
         See `refuse`.
     size : tensor, default=None
-        Its norm counts in place of that of `expected` where it is larger: the rounding of a
-        difference of large numbers is no error.
+        If its norm is larger than that of `expected`, it is used instead, because a difference of
+        large numbers may have a large rounding error.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def require_close(
 def required(
     name: str, property_: str, cause: str, errors: type[Exception] | tuple[type[Exception], ...]
 ) -> Iterator[None]:
-    """Turn errors of the block into one of a property that does not hold, see `refuse`."""
+    """Turn errors of the block into the error about a property, see `refuse`."""
     try:
         yield
     except PropertyError:

@@ -1,4 +1,4 @@
-"""What must hold for a linear map: it agrees with its explicit matrix in everything."""
+"""The check of linear maps: they agree with their explicit matrix."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from skmetainv.testing.samples import BATCH, normal
 
 _EXACT = 1e-9
 _ADJOINT = (
-    "`adjoint` belongs to another `forward`: a kernel that is not turned, a factor, a shift the "
-    "same way; without an `adjoint` of its own a LinearMap takes that of autograd"
+    "`adjoint` does not match `forward`: a kernel that is not flipped, a wrong factor, a shift in "
+    "the wrong direction; without its own `adjoint`, a LinearMap uses autograd's"
 )
 
 
 def check_linear_map(name: str, whole: ForwardMap, A: LinearMap) -> None:
-    """Raise unless a linear map agrees with the matrix that its images of single pixels make.
+    """Raise an error unless a linear map agrees with its explicit matrix.
 
     Parameters
     ----------
     name : str
-        How errors name the operator.
+        The operator's name in errors.
     whole : ForwardMap
-        The map as it is built.
+        The map before masks are drawn.
     A : LinearMap
-        The same with masks drawn for a batch.
+        The map with masks drawn for a batch.
 
     Raises
     ------
     PropertyError
-        If it does not agree.
+        If they do not agree.
     """
     x, z = normal(BATCH, *A.image_shape, seed=1), normal(BATCH, *A.image_shape, seed=2)
     require_close(
@@ -77,7 +77,7 @@ def _check_adjoint(name: str, A: LinearMap, x: torch.Tensor) -> None:
             _EXACT,
             name,
             f"must have {what} = A' A x",
-            "a method of its own that belongs to another `forward`; the inherited one is right",
+            "its own method does not match `forward`; the inherited one is right",
         )
 
 
@@ -88,7 +88,7 @@ def _check_norm(name: str, A: LinearMap, largest: float) -> None:
         name,
         f"must have the norm ||A|| = {largest:.6g}, the largest singular value of its matrix",
         f"{norm:.6g}",
-        "a `norm` of its own that is another one; the inherited one, by Lanczos' method, is right",
+        "its own `norm` is wrong; the inherited one, by Lanczos' method, is right",
     )
 
 
@@ -105,7 +105,7 @@ def _check_pseudo_inverse(
         1e-8,
         name,
         "must have the pseudo-inverse of its matrix",
-        "a `pseudo_inverse` of its own that is another one; the inherited one is right",
+        "its own `pseudo_inverse` is wrong; the inherited one is right",
     )
 
 
@@ -114,7 +114,7 @@ def _check_data_term(name: str, whole: ForwardMap, A: LinearMap, matrix: torch.T
     data = whole.bind(y if A.observed is None else y.where(A.observed, A.missing_value))
     x = normal(BATCH, *A.image_shape, seed=3)
     residual = (A(x) - data.y).flatten(1)[..., None]
-    cause = "a `data_term` of its own, or an `adjoint` that is none"
+    cause = "its own `data_term`, or an `adjoint` that is wrong"
     require_close(
         data.gradient(x),
         (matrix.mT @ residual).reshape(x.shape),
@@ -123,7 +123,7 @@ def _check_data_term(name: str, whole: ForwardMap, A: LinearMap, matrix: torch.T
         "must have the gradient of the data fidelity A'(A x - y)",
         cause,
     )
-    scale = float(whole.norm()) ** 2 or 1.0  # whatever is drawn
+    scale = float(whole.norm()) ** 2 or 1.0  # independent of the drawn masks
     require(
         data.squared_norm == whole.squared_norm == scale,
         name,
@@ -156,7 +156,7 @@ def _check_prox(name: str, whole: ForwardMap, A: LinearMap) -> None:
             name,
             f"must have the proximal step that solves A'(A x - y) + rho (x - z) = 0, rho={rho:.3g}",
             f"a residual of {residual / (size or 1.0):.3g} of the right-hand side",
-            "a `prox` of its own in closed form that is another map's",
+            "its own closed-form `prox` is wrong",
         )
 
 
@@ -169,7 +169,7 @@ def _explicit(A: LinearMap) -> torch.Tensor:
 
 
 def _between(values: np.ndarray) -> float:
-    """Return a threshold near 0.05 that no singular value is near."""
+    """Return a threshold near 0.05 that is far from all singular values."""
     candidates = np.geomspace(0.02, 0.2, 21)
     logarithms = np.log(np.maximum(values, 1e-12))
     distance = np.abs(np.log(candidates)[:, np.newaxis] - logarithms).min(axis=1)

@@ -1,4 +1,4 @@
-"""What must hold for every loss."""
+"""The check of losses."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ def check_loss(
     in_any_units: bool = True,
     device: str = "auto",
 ) -> None:
-    """Raise unless a loss has the properties that this library's losses have.
+    """Raise an error unless a loss has the properties of this library's losses.
 
-    It gives one value per image, that of the image alone, with exact first and second derivatives
-    which are finite where images agree. What is not observed takes no part, even where it is NaN.
-    The value does not depend on the units of the images. The parameters are scikit-learn's: cloned,
-    set, shown, pickled.
+    The loss must return one value per image, which depends only on that image. First and second
+    derivatives must be exact, and finite where images agree. Entries that are not observed must not
+    matter, even if they are NaN. The value must not depend on the units of the images. The object
+    must work with scikit-learn's `clone`, `set_params`, `repr` and pickle.
 
     Parameters
     ----------
     loss : Loss
-        What is checked.
+        The loss to check.
     image_shape : tuple of int, default=(1, 4, 5)
-        Channels, height and width of the images that it is checked on, or the shape of one
-        measurement, if it compares those. They are random in [0, 1].
+        Channels, height and width of the test images, or the shape of one measurement if the loss
+        compares measurements. Their values are random in [0, 1].
     in_any_units : bool, default=True
-        Whether the value must be the same in all units that `build` is told by `data_range`, as an
-        error divided by its width is.
+        Whether the value must be the same for images in other units, with the `data_range` of
+        `build` in these units. This holds for an error divided by the width of the range.
     device : str, default="auto"
-        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
-        one, "cpu" compares with no other.
+        Device whose results are compared with those of the CPU. "auto" is a CUDA device if there is
+        one; "cpu" means no comparison.
 
     Raises
     ------
     PropertyError
-        If a property does not hold: an AssertionError, which names the property, the numbers and
-        the likely cause.
+        If a property does not hold. This AssertionError names the property, the numbers and the
+        likely cause.
     TypeError, ValueError
-        By `loss` itself, where it refuses its parameters or such images.
+        By `loss` itself, if it does not accept its parameters or such images.
 
     Examples
     --------
@@ -112,11 +112,11 @@ def _check_values(name: str, criterion: Criterion, x: torch.Tensor, target: torc
 
 
 def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
-    """Raise unless what is not observed takes no part in value and derivative."""
+    """Raise an error unless entries that are not observed affect neither value nor derivative."""
     observed = uniform(*x.shape, seed=2) > 0.4
     unknown = torch.where(observed, target, torch.nan)
     cause = (
-        "`observed` is ignored, or multiplied with what is NaN: take differences of "
+        "`observed` is ignored, or multiplied with NaN: take differences of "
         "torch.where(observed, target, x.detach()), and means over observed entries"
     )
     everywhere = criterion(x, target, torch.ones_like(observed))
@@ -133,7 +133,7 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
     require(
         bool(values.isfinite().all()),
         name,
-        "must be finite where what is not observed is NaN",
+        "must be finite where unobserved entries are NaN",
         f"{values.tolist()}",
         cause,
     )
@@ -141,8 +141,8 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
     require(
         bool(gradient.isfinite().all()),
         name,
-        "must have a finite gradient where what is not observed is NaN",
-        f"{int((~gradient.isfinite()).sum())} of {gradient.numel()} numbers that are not",
+        "must have a finite gradient where unobserved entries are NaN",
+        f"{int((~gradient.isfinite()).sum())} of {gradient.numel()} numbers that are not finite",
         cause,
     )
     other = torch.where(observed, target, 7.0)
@@ -160,7 +160,7 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
         name,
         "must be 0 where nothing is observed",
         f"{nothing.tolist()}",
-        f"{cause}; a number of entries that is 0 is no divisor, .clamp(min=1)",
+        f"{cause}; do not divide by a number of entries that is 0, .clamp(min=1)",
     )
 
 

@@ -1,4 +1,4 @@
-"""What must hold for every noise."""
+"""The check of noise models."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _SEEDS = (0, 1, 2)
 def check_noise(
     noise: Noise, measurement_shape: tuple[int, ...] = (2, 4, 5), *, device: str = "auto"
 ) -> None:
-    """Raise unless a noise has the properties that this library's noise has.
+    """Raise an error unless a noise model has the properties of this library's noise models.
 
-    The noise of each measurement comes from its own generator alone, whatever else is in the batch
-    and however global generators are seeded. Shape and type stay, and what is given is left as it
-    is. The parameters are scikit-learn's: cloned, set, shown, pickled.
+    The noise of each measurement must depend only on its own generator, not on the rest of the
+    batch or on global seeds. The shape and the type must be kept, and the argument must not be
+    changed. The object must work with scikit-learn's `clone`, `set_params`, `repr` and pickle.
 
     Parameters
     ----------
     noise : Noise
-        What is checked.
+        The noise model to check.
     measurement_shape : tuple of int, default=(2, 4, 5)
-        Shape of one measurement, whose values are between 0 and 1.
+        Shape of one measurement; the check uses values between 0 and 1.
     device : str, default="auto"
-        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
-        one, "cpu" compares with no other.
+        Device whose results are compared with those of the CPU. "auto" is a CUDA device if there is
+        one; "cpu" means no comparison.
 
     Raises
     ------
     PropertyError
-        If a property does not hold: an AssertionError, which names the property, the numbers and
-        the likely cause.
+        If a property does not hold. This AssertionError names the property, the numbers and the
+        likely cause.
     TypeError, ValueError
-        By `noise` itself, where it refuses its parameters.
+        By `noise` itself, if its parameters are invalid.
 
     Examples
     --------
@@ -80,8 +80,8 @@ def check_noise(
         torch.equal(*results),
         name,
         "must be drawn from the generators that it is given",
-        f"a difference of up to {float((results[0] - results[1]).abs().max()):.3g} where "
-        "torch and NumPy are seeded otherwise",
+        f"a difference of up to {float((results[0] - results[1]).abs().max()):.3g} with "
+        "other seeds of torch and NumPy",
         "torch.randn_like(y) or np.random.normal(), which draw from global generators",
     )
     for place in devices(device):

@@ -1,4 +1,4 @@
-"""What must hold for every operator."""
+"""The check of operators."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from skmetainv.testing.linear_maps import check_linear_map
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import BATCH, devices, generators, normal
 
-# What single precision keeps of results with condition numbers of some ten.
+# Relative error in single precision for condition numbers of about ten.
 _SINGLE = 3e-5
 
 
 def check_operator(
     operator: Operator, image_shape: tuple[int, ...] = (1, 3, 4), *, device: str = "auto"
 ) -> None:
-    """Raise unless an operator has the properties that this library's operators have.
+    """Raise an error unless an operator has the properties of this library's operators.
 
-    Every operator measures batches in the shape that it says, each image on its own, in single and
-    double precision, with exact first and second derivatives; what varies from image to image
-    comes from the generators alone and is read back from the NaN. A linear one agrees with its
-    explicit matrix: ``<A x, v> = <x, A' v>``, its norm, its pseudo-inverse, its proximal step. The
-    parameters are scikit-learn's: cloned, set, shown, pickled.
+    Measurements must have the declared shape, and each image must be measured on its own, in single
+    and double precision, with exact first and second derivatives. Random masks must depend only on
+    the generators, and must be readable from the NaN of measurements. If the operator is linear, it
+    must agree with its explicit matrix: in its adjoint, ``<A x, v> = <x, A' v>``, its norm, its
+    pseudo-inverse and its proximal step. The object must work with scikit-learn's `clone`,
+    `set_params`, `repr` and pickle.
 
     Parameters
     ----------
     operator : Operator
-        What is checked.
+        The operator to check.
     image_shape : (int, int, int), default=(1, 3, 4)
-        Channels, height and width of the images that it is checked on. The explicit matrix is
-        computed, so that they should be small.
+        Channels, height and width of the test images. They should be small, as the explicit matrix
+        is computed.
     device : str, default="auto"
-        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
-        one, "cpu" compares with no other.
+        Device whose results are compared with those of the CPU. "auto" is a CUDA device if there is
+        one; "cpu" means no comparison.
 
     Raises
     ------
     PropertyError
-        If a property does not hold: an AssertionError, which names the property, the numbers and
-        the likely cause.
+        If a property does not hold. This AssertionError names the property, the numbers and the
+        likely cause.
     TypeError, ValueError
-        By `operator` itself, where it refuses its parameters or such images.
+        By `operator` itself, if it does not accept its parameters or such images.
 
     Examples
     --------
@@ -69,13 +70,13 @@ def check_operator(
 
 
 def drawn(operator: Operator, shape: tuple[int, ...], first: int = 0, n: int = BATCH) -> ForwardMap:
-    """Return the map with what varies drawn for `n` images, by the generators from `first` on."""
+    """Return the map with masks drawn for `n` images, with seeds from `first` on."""
     return operator.build(shape).draw(generators(*range(first, first + n)))
 
 
 @dataclass
 class Case:
-    """An operator, the map that it builds, and that with masks drawn."""
+    """An operator, its map, and the map with masks drawn."""
 
     name: str
     operator: Operator
@@ -90,7 +91,7 @@ class Case:
         return normal(BATCH, *self.shape, seed=seed)
 
     def measurements(self) -> torch.Tensor:
-        """Return noisy measurements of random images, whose missing entries hold numbers."""
+        """Return noisy measurements of random images, with numbers at missing entries, too."""
         noise = normal(BATCH, *self.A.measurement_shape, seed=2)
         y = self.A(self.images(1))
         return y + 0.1 * float(y.abs().max()) * noise
@@ -112,7 +113,7 @@ def _check_measurements(case: Case) -> None:
         bool(y.isfinite().all()),
         case.name,
         "must give finite measurements of random images",
-        f"{int((~y.isfinite()).sum())} of {y.numel()} numbers that are not",
+        f"{int((~y.isfinite()).sum())} of {y.numel()} numbers that are not finite",
         "a root, a logarithm or a division",
     )
     require(
@@ -140,7 +141,7 @@ def _check_derivatives(case: Case) -> None:
         1e-6,
         case.name,
         "must have the vector-Jacobian product <vjp(x, v), h> = <v, (A(x + h) - A(x - h)) / 2>",
-        "`forward` leaves autograd, or a `vjp` of its own belongs to another `forward`",
+        "`forward` leaves autograd, or its own `vjp` does not match `forward`",
         size=(x.norm() * h.norm()) * 1e-5,
     )
     gradient = case.A.bind(normal(BATCH, *case.A.measurement_shape, seed=4)).gradient
@@ -203,7 +204,7 @@ def _require_alone(case: Case, verb: str, got: torch.Tensor, expected: torch.Ten
 
 
 def _check_missing(case: Case) -> None:
-    """Raise unless what is not observed is marked, drawn and read back in one way."""
+    """Raise an error unless missing samples are marked, drawn and read back consistently."""
     x = case.images(1)
     y = case.whole.simulate(x, lambda y, _: y, generators(*range(BATCH)))
     observed = case.A.observed
@@ -212,7 +213,7 @@ def _check_missing(case: Case) -> None:
     require(
         tagged or not holds_nan,
         case.name,
-        "must say by the tag allow_nan that its measurements hold NaN",
+        "must have the tag allow_nan, as its measurements hold NaN",
         f"input_tags.allow_nan={tagged} and {int(y.isnan().sum())} NaN",
         "__sklearn_tags__ is missing: tags = super().__sklearn_tags__(); "
         "tags.input_tags.allow_nan = True; return tags",
@@ -275,7 +276,7 @@ def _check_other_types(case: Case, device: str) -> None:
 
 
 def _restored(whole: ForwardMap, A: ForwardMap, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return what a data step makes of images: the proximal one where there is one."""
+    """Return the proximal step of images or, for nonlinear maps, the gradient."""
     data: DataTerm = A.bind(y)
     if isinstance(A, LinearMap):
         return data.prox(x, 0.5 * whole.squared_norm)

@@ -1,4 +1,4 @@
-"""What holds for every parameter object: it is copied, shown and saved as scikit-learn's are."""
+"""The check of parameter objects: they are cloned, shown and pickled as in scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skmetainv.testing.failures import PropertyError, require, required
 def check_parameter_object(
     part: ParameterObject, kind: type[ParameterObject], outcome: Callable[[Any], torch.Tensor]
 ) -> str:
-    """Raise unless an object is copied, shown, changed, saved and built as parameter objects are.
+    """Raise an error unless an object can be cloned, shown, changed, pickled and built.
 
     Parameters
     ----------
@@ -25,23 +25,23 @@ def check_parameter_object(
     kind : type of ParameterObject
         The base class that it must have.
     outcome : callable
-        Builds an object and gives something that the result computes.
+        Builds an object and returns something that the result computes.
 
     Returns
     -------
     name : str
-        How errors name the object: by its class.
+        The object's name in errors, that of its class.
 
     Raises
     ------
     PropertyError
-        If it is not.
+        If a property does not hold.
     TypeError
-        If it is of another kind.
+        If the object is not a `kind`.
     """
     name = type(part).__name__
     if not isinstance(part, kind):
-        raise TypeError(f"An instance of {kind.__name__} is to be checked. Got {part!r} instead.")
+        raise TypeError(f"The checked object must be a {kind.__name__}. Got {part!r} instead.")
     before = dict(vars(part))
     with required(
         name,
@@ -72,7 +72,7 @@ def check_parameter_object(
 
 
 def _check_copies(part: ParameterObject, name: str) -> None:
-    """Raise unless scikit-learn's `clone`, `get_params` and `set_params` agree."""
+    """Raise an error unless scikit-learn's `clone`, `get_params` and `set_params` agree."""
     cause = (
         "a constructor that changes or leaves out parameters; declare them as fields, name: type = "
         "default, and compute in `build`"
@@ -94,10 +94,10 @@ def _check_pickle(
     outcome: Callable[[Any], torch.Tensor],
     expected: torch.Tensor,
 ) -> None:
-    """Raise unless the object computes the same after it was saved.
+    """Raise an error unless the object computes the same after pickling.
 
-    A class that was made in a function or in a doctest cannot be found by its name, and so never
-    be pickled: there is nothing to check where the object or a part of it is of such a class.
+    A class defined in a function or in a doctest cannot be found by its name, and so cannot be
+    pickled. If the object or a part of it has such a class, nothing is checked.
     """
     parts = [part, *part.get_params(deep=True).values()]
     if not all(is_importable(type(p)) for p in parts if isinstance(p, ParameterObject)):

@@ -1,4 +1,4 @@
-"""What must hold for every representation."""
+"""The check of representations."""
 
 from __future__ import annotations
 
@@ -23,33 +23,34 @@ def check_representation(
     operator: Operator | None = None,
     device: str = "auto",
 ) -> None:
-    """Raise unless a representation has the properties that this library's have.
+    """Raise an error unless a representation has the properties of this library's representations.
 
-    The module holds no weights; the initial ones are in double precision and come from the
-    generator alone. A stack of weights gives the image of each, one set the same image for all, in
-    single and double precision, with exact first and second derivatives. If it is `continuous`, the
-    same weights give images of another size. The parameters are scikit-learn's: cloned, set, shown,
-    pickled.
+    The module must not hold weights. Initial weights must be in double precision and depend only on
+    the generator. A stack of weights must return the image of each set, and a single set must
+    return the same image for all, in single and double precision, with exact first and second
+    derivatives. If the representation is `continuous`, the same weights must return images of other
+    sizes. The object must work with scikit-learn's `clone`, `set_params`, `repr` and pickle.
 
     Parameters
     ----------
     representation : Representation
-        What is checked.
+        The representation to check.
     image_shape : (int, int, int), default=(1, 3, 4)
-        Channels, height and width of the images that it is checked on.
+        Channels, height and width of the test images.
     operator : Operator, default=None
-        What measures the images that it is conditioned on; None is ``GaussianBlur(sigma=0.8)``.
+        The forward operator whose measurements condition the representation. If None,
+        ``GaussianBlur(sigma=0.8)``.
     device : str, default="auto"
-        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
-        one, "cpu" compares with no other.
+        Device whose results are compared with those of the CPU. "auto" is a CUDA device if there is
+        one; "cpu" means no comparison.
 
     Raises
     ------
     PropertyError
-        If a property does not hold: an AssertionError, which names the property, the numbers and
-        the likely cause.
+        If a property does not hold. This AssertionError names the property, the numbers and the
+        likely cause.
     TypeError, ValueError
-        By `representation` itself, where it refuses its parameters or such images.
+        By `representation` itself, if it does not accept its parameters or such images.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def check_representation(
 
 
 class _Case:
-    """Measurements for images of one shape, and weights all of which matter."""
+    """Measurements of images of one shape, and nonzero weights."""
 
     def __init__(self, operator: Operator, shape: tuple[int, ...]):
         self.operator, self.shape = operator, shape
@@ -82,7 +83,7 @@ class _Case:
         return self.A.bind(self.y[images])
 
     def weights(self, phi: ImageModule, seed: int = 0) -> Weights:
-        """Return initial weights, random where they begin as 0."""
+        """Return initial weights, with random numbers for weights that are initially 0."""
         rng = np.random.default_rng(seed)
         return {
             k: v if v.any() else torch.from_numpy(rng.normal(0, 0.4, v.shape))
@@ -90,13 +91,13 @@ class _Case:
         }
 
     def stack(self, phi: ImageModule) -> tuple[list[Weights], Weights]:
-        """Return weights of each image, and all of them: what is shared is that of the first."""
+        """Return the weights of each image and their stack; shared weights come from the first."""
         sets = [self.weights(phi, seed) for seed in range(_IMAGES)]
         together = sets[0] | {k: torch.stack([own[k] for own in sets]) for k in phi.adapted}
         return [sets[0] | {k: own[k] for k in phi.adapted} for own in sets], together
 
     def images_of(self, phi: ImageModule) -> torch.Tensor:
-        """Return the images of the measurements by one set of weights."""
+        """Return the images of one set of weights, conditioned on the measurements."""
         w = self.weights(phi)
         return phi(w, phi.condition(w, self.data()))
 
@@ -128,7 +129,7 @@ def _check_initial_weights(name: str, phi: ImageModule) -> None:
         not other,
         name,
         "must draw its initial weights from the generator that it is given",
-        f"other weights {other} where torch and NumPy are seeded otherwise",
+        f"other weights {other} with other seeds of torch and NumPy",
         "torch.randn(...), which draws from a global generator; write "
         "torch.from_numpy(generator.standard_normal(shape))",
     )
@@ -159,7 +160,7 @@ def _check_stacks(name: str, phi: ImageModule, case: _Case) -> None:
             alone,
             1e-9,
             name,
-            "must give of a stack of weights the image of each set",
+            "must return for a stack of weights the image of each set",
             cause,
         )
     condition = phi.condition(sets[0], case.data())
@@ -167,7 +168,7 @@ def _check_stacks(name: str, phi: ImageModule, case: _Case) -> None:
     require(
         tuple(one.shape) in (shape, (1, *case.shape)),
         name,
-        f"must give of one set of weights one image, or one per measurement, {shape}",
+        f"must return for one set of weights one image, or one per measurement, {shape}",
         f"{tuple(one.shape)}",
         cause,
     )
@@ -177,7 +178,7 @@ def _check_stacks(name: str, phi: ImageModule, case: _Case) -> None:
         phi(same, condition),
         1e-9,
         name,
-        "must give the same images of one set of weights and of a stack of that set",
+        "must return the same images for one set of weights and for a stack of that set",
         cause,
     )
 

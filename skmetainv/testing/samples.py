@@ -1,4 +1,4 @@
-"""Random images and generators, always the same."""
+"""Random images and generators with fixed seeds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-#: Images of a batch.
+#: Number of images in a batch.
 BATCH = 2
 
 
@@ -28,12 +28,12 @@ def generators(*seeds: int) -> list[np.random.Generator]:
 
 
 def devices(device: str) -> list[torch.device]:
-    """Return where results are compared with those of the CPU.
+    """Return the devices whose results are compared with those of the CPU.
 
     Parameters
     ----------
     device : str
-        "auto" is a CUDA device where there is one.
+        "auto" means a CUDA device if there is one.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -42,7 +42,7 @@ def devices(device: str) -> list[torch.device]:
 
 @contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch and NumPy in the block, and put them back after it."""
+    """Seed the global generators of torch and NumPy in a block, and restore them afterwards."""
     before = np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

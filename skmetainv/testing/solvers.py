@@ -1,4 +1,4 @@
-"""What must hold for every solver."""
+"""The check of solvers."""
 
 from __future__ import annotations
 
@@ -23,34 +23,35 @@ def check_solver(
     differentiable: bool = True,
     device: str = "auto",
 ) -> None:
-    """Raise unless a solver has the properties that this library's solvers have.
+    """Raise an error unless a solver has the properties of this library's solvers.
 
-    Each image of a batch is solved on its own, in single and double precision, with exact first and
-    second derivatives in start, measurement and all that is learnable, finite at the solution and
-    on constant images. ``f(x, data)`` is what ``f.run`` gives after `n_iter` updates. The
-    parameters are scikit-learn's: cloned, set, shown, pickled.
+    Each image of a batch must be solved on its own, in single and double precision. First and
+    second derivatives with respect to start, measurement and learnable numbers must be exact, and
+    finite at the solution and on constant images. ``f(x, data)`` must equal the result of ``f.run``
+    after `n_iter` updates. The object must work with scikit-learn's `clone`, `set_params`, `repr`
+    and pickle.
 
     Parameters
     ----------
     solver : Solver
-        What is checked.
+        The solver to check.
     image_shape : (int, int, int), default=(1, 3, 4)
-        Channels, height and width of the images that it is checked on.
+        Channels, height and width of the test images.
     operator : Operator, default=None
-        What measures them; None is ``GaussianBlur(sigma=0.8)``.
+        The forward operator. If None, ``GaussianBlur(sigma=0.8)``.
     differentiable : bool, default=True
-        Whether it must have derivatives, as training needs them.
+        Whether the solver must have derivatives, which training needs.
     device : str, default="auto"
-        Where results are compared with those of the CPU. "auto" is a CUDA device where there is
-        one, "cpu" compares with no other.
+        Device whose results are compared with those of the CPU. "auto" is a CUDA device if there is
+        one; "cpu" means no comparison.
 
     Raises
     ------
     PropertyError
-        If a property does not hold: an AssertionError, which names the property, the numbers and
-        the likely cause.
+        If a property does not hold. This AssertionError names the property, the numbers and the
+        likely cause.
     TypeError, ValueError
-        By `solver` itself, where it refuses its parameters, such images or such an operator.
+        By `solver` itself, if it does not accept its parameters, such images or the operator.
 
     Examples
     --------
@@ -75,12 +76,12 @@ def check_solver(
 
 
 def built(solver: Solver, image_shape: tuple[int, ...]) -> IterativeSolver:
-    """Return a solver for images of one shape, in double precision, whatever its parts have."""
+    """Return a solver for images of one shape, converted to double precision."""
     return solver.build(image_shape).double()
 
 
 def _learning(solver: Solver) -> Solver:
-    """Return a solver all of whose numbers that are set are learnable."""
+    """Return a copy of a solver in which all scheduled numbers that are set are learnable."""
     if "learnable" not in solver.get_params(deep=False):
         return solver
     own = copy(solver)
@@ -104,8 +105,8 @@ def _check_images(
         bool(together.isfinite().all()),
         name,
         "must give finite images",
-        f"{int((~together.isfinite()).sum())} of {together.numel()} numbers that are not",
-        "a step size that is too large for the operator's norm; go by data.squared_norm",
+        f"{int((~together.isfinite()).sum())} of {together.numel()} numbers that are not finite",
+        "a step size that is too large for the operator's norm; scale it with data.squared_norm",
     )
     for i in range(len(x)):
         own = slice(i, i + 1)
@@ -148,14 +149,14 @@ def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -
         f(x, data),
         0.0,
         name,
-        "must give by run(..., max_iter=n_iter) what f(x, data) gives",
+        "must return the same by run(..., max_iter=n_iter) as by f(x, data)",
         "state that is kept in the module; carry it in the state that `step` returns",
     )
     require(
         [len(changes) for changes in run.residuals] == [f.n_iter] * len(x)
         and not any(run.converged),
         name,
-        f"must make n_iter={f.n_iter} updates where there is no tolerance",
+        f"must make n_iter={f.n_iter} updates if there is no tolerance",
         f"{[len(changes) for changes in run.residuals]}",
         "images that are not finite",
     )
@@ -210,7 +211,7 @@ def _check_other_types(
             expected,
             tolerance,
             name,
-            f"{where} what it does in torch.float64",
+            f"{where} as in torch.float64",
             cause,
             size=x,
         )

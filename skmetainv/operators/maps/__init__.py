@@ -1,1 +1,1 @@
-"""What operators build: modules that compute ``A`` and all that solvers ask of it."""
+"""The maps that operators build: modules that compute ``A`` and everything that solvers need."""

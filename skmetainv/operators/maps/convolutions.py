@@ -134,7 +134,7 @@ class PaddedConvolution(LinearMap):
             for axis, (n, k) in zip((-2, -1), pairs, strict=True)
             if copies
         )
-        # Large enough that what goes around it lies outside what is measured
+        # Large enough that wrapped values lie outside of the measurement
         self._size = tuple(next_fast_len(n + k - 1, real=True) for n, k in pairs)
         self._padded = tuple(n + k - 1 if copies else n for n, k in pairs)
         self._first = tuple(k // 2 if boundary == "zero" else k - 1 for k in kernel.shape)
