@@ -202,7 +202,7 @@ def test_complex_measurements(images):
 def test_one_image_is_not_compared():
     with pytest.raises(ValueError, match="either one image"):
         compare({"cg": classical()}, np.kron(FACES[0], np.ones((2, 2))), cv=2)
-    with pytest.raises(ValueError, match="takes several images"):
+    with pytest.raises(ValueError, match="needs several images"):
         compare({"cg": classical()}, RGB[0], cv=2)
 
 
