@@ -865,7 +865,9 @@ def test_no_pickle_is_read(path, monkeypatch):
 )
 def test_a_path_where_no_file_can_be_is_refused_before_training(tmp_path, checkpoint):
     Loss.n_calls = 0
-    with pytest.raises(ValueError, match="'checkpoint' parameter must be a file in a folder"):
+    with pytest.raises(
+        ValueError, match="'checkpoint' parameter must be a file in an existing folder"
+    ):
         small(checkpoint=checkpoint(tmp_path)).fit(LEARNED)
     assert Loss.n_calls == 0
     assert not list(tmp_path.iterdir())

@@ -544,7 +544,9 @@ def test_one_with_weights_of_a_file_is_taken_and_shipped(tmp_path):
 def test_a_frozen_one_of_another_range_is_warned_of():
     denoiser = FrozenEstimator(small().fit(FACES[:9]))
     estimator = ClassicalReconstructor(GaussianBlur(), RED(denoiser), data_range=255)
-    with pytest.warns(DataConversionWarning, match=r"range \(0.0, 1.0\), and the images here have"):
+    with pytest.warns(
+        DataConversionWarning, match=r"data_range \(0\.0, 1.0\), but the images here have"
+    ):
         estimator.fit(255 * FACES[:9])
 
 

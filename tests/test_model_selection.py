@@ -497,7 +497,7 @@ def test_frozen_estimators_that_cannot_be_compared_are_refused_before_others_are
         frozen, message = FrozenEstimator(est), r"expecting measurements of shape \(8, 8\)"
     else:
         est = small(data_range=255).fit(255 * FACES[:3]).set_params(data_range=None)
-        frozen, message = FrozenEstimator(est), "must have one data_range"
+        frozen, message = FrozenEstimator(est), "must share one data_range"
     monkeypatch.setattr(ClassicalReconstructor, "fit", lambda *args: pytest.fail("was fitted"))
     with pytest.raises(ValueError, match=message):
         compare([ClassicalReconstructor(GaussianBlur()), frozen], FACES[:14], cv=[SPLIT])
@@ -653,7 +653,7 @@ def test_without_pandas_the_table_is_a_dict_of_columns(monkeypatch):
         ({"a": make_pipeline(ClassicalReconstructor())}, "Got a: Pipeline"),
         ([GridSearchCV(small(), {}, refit=False)], "searches that refit"),
         ([("a", small()), ("a", small())], "Names provided are not unique: ['a', 'a']"),
-        ([small(), small(data_range=255)], "must have one data_range"),
+        ([small(), small(data_range=255)], "must share one data_range"),
         ([Recording(), small(n_inner=-1)], "'n_inner' parameter of MetaInverseSolver"),
     ],
 )
@@ -701,11 +701,11 @@ def test_standard_errors_of_groups():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"data_range": 1.0}, "must have one data_range"),
-        ({"image_shape": (1, 81)}, "must see the same images"),
+        ({"data_range": 1.0}, "must share one data_range"),
+        ({"image_shape": (1, 81)}, "must have the same image shape"),
         (
             {"operator": CompressedSensing(n_measurements=20)},
-            "must take the measurements that are simulated",
+            "must support the simulated measurements",
         ),
         ({"checkpoint": "run.ckpt"}, "must have checkpoint=None"),
     ],

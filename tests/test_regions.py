@@ -246,7 +246,7 @@ def test_images_of_which_nothing_is_missing_are_left_out():
     images = compare({"a": est}, FACES, mask="missing", **options)
     images = images if isinstance(images, dict) else images.to_dict("list")
     np.testing.assert_array_equal(images["image"], np.flatnonzero(some))
-    with pytest.raises(ValueError, match="no image lacks any"):
+    with pytest.raises(ValueError, match="no image has any"):
         scorer(classical(MissingPixels(1.0)).fit(FACES), FACES)
 
 
@@ -301,7 +301,7 @@ def test_predictors_of_other_libraries_are_scored_by_masks_that_are_arrays():
         ({"mask": np.ones(FACES.shape)}, "mask must be a boolean array"),
         ({"mask": np.ones((9, *FACES.shape[1:]), dtype=bool)}, None),
         ({"mask": np.ones((11, *FACES.shape[1:]), dtype=bool)}, None),
-        ({"mask": FACES > 0.5, "lpips": LPIPS()}, "must be None where LPIPS is among the metrics"),
+        ({"mask": FACES > 0.5, "lpips": LPIPS()}, "must be None if LPIPS is among the metrics"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(given, message):

@@ -99,7 +99,7 @@ def test_an_operator_that_does_not_allow_it_says_so():
     est = fitted(Inpainting(mask=np.eye(13, dtype=bool)))
     with pytest.raises(ValueError, match="mask") as error:
         est.predict(np.zeros((1, 8, 8)), image_shape=(8, 8))
-    assert "does not allow images of shape (8, 8)" in error.value.__notes__[0]
+    assert "does not support images of shape (8, 8)" in error.value.__notes__[0]
 
 
 def test_measurements_of_another_shape_are_refused():

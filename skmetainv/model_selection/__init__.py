@@ -1,4 +1,4 @@
-"""Reconstructions scored and compared: scikit-learn scorers, and one table of estimators."""
+"""Scores and comparisons of reconstructions: scikit-learn scorers, and a table of estimators."""
 
 from skmetainv.model_selection.comparison import compare, n_weights
 from skmetainv.model_selection.scorers import (

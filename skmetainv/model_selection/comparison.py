@@ -1,4 +1,4 @@
-"""Estimators compared by cross-validation, all on the same measurements."""
+"""Comparison of estimators by cross-validation on the same measurements."""
 
 from __future__ import annotations
 
@@ -59,84 +59,88 @@ def compare(
     random_state: Any = 0,
     per_image: bool = False,
 ) -> Any:
-    """Compare estimators by cross-validation, all on the same measurements, in one table.
+    """Compare estimators by cross-validation on the same measurements, in one table.
 
-    In every split a clone of each estimator is fitted on the training images, and restores the test
-    images once. What it restores them from is simulated once per split, with the same seed in each
-    (as `ImageScorer` does), so that all estimators see the same bits.
+    In every split, a clone of each estimator is fitted on the training images, and restores the
+    test images. The measurements of the test images are simulated once per split, always with the
+    same seed (as in `ImageScorer`), so that all estimators see exactly the same measurements.
 
     Parameters
     ----------
     estimators : dict of str to estimator, list of (str, estimator), or list of estimators
-        `MetaInverseSolver`, `ClassicalReconstructor` and other estimators that restore images, all
-        of one `data_range`; searches that refit one; and `FrozenEstimator`, which is not fitted
-        again. Without names they have those of their classes (a search and a `FrozenEstimator`
-        that of what they hold), with numbers where a class comes several times.
+        `MetaInverseSolver`, `ClassicalReconstructor` and other estimators that restore images;
+        searches that refit such an estimator; and `FrozenEstimator`, which is not fitted again. All
+        must have the same `data_range`. Without names, estimators are named by their classes (a
+        search or a `FrozenEstimator` by the class of the estimator inside), numbered if a class
+        occurs several times.
     X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-        Clean images, from which each estimator simulates what it trains on with its own operator
-        and noise. With `y`: measurements.
+        Clean images. For training, each estimator simulates measurements with its own operator and
+        noise. If `y` is given: measurements.
     y : array-like of two or more dimensions, default=None
-        The clean images of the measurements `X`; nothing is then simulated. A 1-D `y` is for the
-        splitter alone.
+        The clean images of the measurements `X`; nothing is then simulated. A 1-D `y` is used by
+        the splitter only.
     operator : Operator, default=None
-        Simulates the measurements of test images, for all estimators. None takes that of the first
-        estimator. With pairs it must be None.
+        Simulates the measurements of test images, for all estimators. None is the operator of the
+        first estimator. With pairs, it must be None.
     noise : float or Noise, default=None
-        Likewise for the noise.
+        Noise of the simulated measurements of test images, for all estimators. None is the noise of
+        the first estimator. With pairs, it must be None.
     cv : int, splitter or iterable of (train, test), default=None
         As in scikit-learn: a number of folds, None is 5. ``[(train, test)]`` is one split.
     groups : array-like of shape (n,), default=None
-        What images belong together, those of one person say: for splitters that keep groups
-        together, for the `fit` of estimators that take groups, and for the standard errors.
+        Labels of images that belong together, the images of one person for instance: for splitters
+        that keep groups together, for estimators whose `fit` accepts groups, and for the standard
+        errors.
     metrics : {"psnr", "ssim", "mse", "lpips"}, or a list of them, default=("psnr", "ssim", "mse")
-        Functions of `skmetainv.metrics`, as they are: lower "mse" and "lpips" are better.
+        Functions of `skmetainv.metrics`, with their own sign: lower "mse" and "lpips" are better.
     lpips : LPIPS, default=None
-        The network, weights and size of "lpips"; None is ``LPIPS()``. Without that metric it must
+        The network, weights and size of "lpips"; None is ``LPIPS()``. Without that metric, it must
         be None.
     mask : "missing" or array-like of bool, default=None
-        The region that the metrics are of, see `ImageScorer`; None is the whole image. An array is
-        one mask for all images, or one for each image of `X`. With "missing" the operator that
-        simulates says what is, and images of which nothing is missing are left out of the table.
+        The region of the metrics, see `ImageScorer`; None is the whole image. An array is one mask
+        for all images, or one for each image of `X`. "missing" is the pixels that the simulating
+        operator leaves out; images without missing pixels are left out of the table.
     random_state : int, RandomState instance, Generator or None, default=0
         Seed of the simulation.
     per_image : bool, default=False
-        Return one row per estimator, split and image, not one per estimator.
+        Return one row per estimator, split and image, instead of one per estimator.
 
     Returns
     -------
     table : pandas.DataFrame, or dict of str to list where pandas is not installed
-        One row per estimator, in their order; the names are the index (in a dict the column
+        One row per estimator, in their order; the names are the index (in a dict, the column
         "name"). The columns:
 
-        - of each metric its name, the mean over all test images, and ``<name>_se``, the standard
-          error of that mean, see `standard_error`;
-        - ``fit_seconds``, mean per split: next to nothing where nothing is fitted;
-        - ``predict_ms``, milliseconds per image of the prediction itself, the second one after
-          `fit`: the first builds the operator and the networks;
-        - ``n_weights``, see `n_weights`. Mean over splits, rounded.
+        - for each metric, its name, the mean over all test images, and ``<name>_se``, the standard
+          error of this mean, see `standard_error`;
+        - ``fit_seconds``, mean per split, close to 0 if nothing is fitted;
+        - ``predict_ms``, milliseconds per image of the second prediction after `fit` (the first one
+          also builds the operator and the networks);
+        - ``n_weights``, see `n_weights`; the mean over splits, rounded.
 
-        With `per_image` the columns are "name", "split", "image" (the place in `X`), and the
+        With `per_image`, the columns are "name", "split", "image" (the index in `X`), and the
         metrics.
 
     Raises
     ------
     ValueError
-        If the estimators are none that this function takes, have a parameter out of its range, the
-        same name, or a checkpoint; if one in a `FrozenEstimator` is not fitted; if they differ in
-        their data range, in how they see an image, or in the shape of its measurement; if
-        `operator` or `noise` is given with pairs; if images have NaN; if a metric is unknown, or
-        does not take the images or the mask. All of that before anything is fitted.
+        If the estimators are not supported, have a parameter out of its range, share a name, or
+        have a checkpoint; if an estimator in a `FrozenEstimator` is not fitted; if they differ in
+        the data range, the image shape or the shape of measurements; if `operator` or `noise` is
+        given with pairs; if images have NaN; if a metric is unknown, or does not support the images
+        or the mask. All of this is checked before fitting.
     OSError
-        Likewise, if LPIPS finds no file of weights.
+        If LPIPS does not find its file of weights. This is checked before fitting, too.
 
     Notes
     -----
-    Without `groups`, standard errors take the values of single images for independent. Images of
-    one person are not; nor are the values of several folds, whose training sets overlap, with
-    groups or without: the errors are then too small. An image that is tested in several splits
-    counts as often. All estimators see the same measurements, so that differences image by image
-    have smaller errors than the two means have: the second example. Masks and noise are drawn by
-    the place of an image in its split, and so are the same in every split.
+    Without `groups`, standard errors assume that the values of single images are independent.
+    Images of one person are not. With or without groups, neither are the values of several folds,
+    because their training sets overlap. The standard errors are then too small. An image that is
+    tested in several splits counts several times. All estimators see the same measurements, so that
+    differences per image have smaller standard errors than the two means: see the second example.
+    Masks and noise are drawn by the position of an image in its split, and so are the same in every
+    split.
 
     Examples
     --------
@@ -176,7 +180,7 @@ def compare(
     given, name = (y, "y") if paired else (X, "X")
     clean, is_single = first._reader().images(given, first.image_shape, name=name)
     if is_single:
-        raise ValueError(f"compare takes several images. {name} is one, of shape {given.shape}.")
+        raise ValueError(f"compare needs several images. {name} is one, of shape {given.shape}.")
     simulator = _simulator(first, operator, noise)
     simulator._check_parameters()
     shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)
@@ -188,7 +192,7 @@ def compare(
         check_consistent_length(mask, clean)
     simulate = partial(simulator.simulate, random_state=integer_seed(random_state))
     for estimator in named.values():
-        if isinstance(estimator, FrozenEstimator):  # raises now what it would raise at its turn
+        if isinstance(estimator, FrozenEstimator):  # raises its errors before anything is fitted
             one = _safe_indexing(X if paired else clean, [0])
             estimator.predict(one if paired else simulate(one))
     trials: dict[str, list[_Trial]] = {name: [] for name in named}
@@ -202,7 +206,7 @@ def compare(
 
 
 def _checked_estimators(estimators: Any) -> dict[str, Any]:
-    """Return estimators that can be compared, by name."""
+    """Return the estimators by name, after checking that they can be compared."""
     pairs = _named(estimators)
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
@@ -212,8 +216,9 @@ def _checked_estimators(estimators: Any) -> dict[str, Any]:
         inner = unwrapped(estimator)
         if not isinstance(inner, Reconstructor):
             raise ValueError(
-                "compare takes estimators that restore images, searches that refit one, and such "
-                f"in a FrozenEstimator. Got {name}: {estimator!r} instead."
+                "compare takes estimators that restore images, searches that refit such an "
+                "estimator, and such an estimator in a FrozenEstimator. Got "
+                f"{name}: {estimator!r} instead."
             )
         inner._check_parameters()
         frozen = isinstance(estimator, FrozenEstimator)
@@ -221,40 +226,42 @@ def _checked_estimators(estimators: Any) -> dict[str, Any]:
             check_is_fitted(inner)
         elif getattr(inner, "checkpoint", None) is not None:
             raise ValueError(
-                "Estimators to compare are fitted several times, and must have checkpoint=None. "
+                "Estimators to compare are fitted several times and must have checkpoint=None. "
                 f"Got {name}: {inner.checkpoint!r} instead."
             )
         rescales = inner._geometry_.rescale_integers if frozen else inner.data_range is None
         own = inner.data_range_ if frozen else check_range(inner.data_range)
         ranges[name] = None if rescales else own
     if len(set(ranges.values())) > 1:
-        raise ValueError(f"Estimators to compare must have one data_range. Got {ranges} instead.")
+        raise ValueError(f"Estimators to compare must share one data_range. Got {ranges} instead.")
     return dict(pairs)
 
 
 def _common_shape(estimators: Sequence[Any], clean: Any) -> tuple[int, ...]:
-    """Return the shape of an image as all estimators see it, and measure it, the same."""
+    """Return the image shape, after checking that all estimators agree on it and measurements."""
     layouts = [image_layout(tuple(clean.shape), e.image_shape) for e in estimators]
     if len(set(layouts)) > 1:
         shapes = [layout.tensor_shape[1:] for layout in layouts]
-        raise ValueError(f"Estimators to compare must see the same images. They see {shapes}.")
+        raise ValueError(
+            f"Estimators to compare must have the same image shape. Their shapes are {shapes}."
+        )
     shape = layouts[0].tensor_shape
     operators = [Identity() if e.operator is None else e.operator for e in estimators]
     measured = [operator.build(shape).measurement_shape for operator in operators]
     if len(set(measured)) > 1:
         raise ValueError(
-            "Estimators to compare must take the measurements that are simulated. The shapes of "
-            f"measurements are {measured}, the simulated ones first."
+            "Estimators to compare must support the simulated measurements. The shapes of "
+            f"measurements are {measured}; the first one is that of the simulation."
         )
     if has_missing(operators[0]) and not all(map(has_missing, operators)):
         raise ValueError(
-            f"{operators[0]!r} simulates missing values, which not all estimators to compare take."
+            f"{operators[0]!r} simulates missing values, but not all estimators support them."
         )
     return shape
 
 
 def _named(estimators: Any) -> list[tuple[str, Any]]:
-    """Return pairs of names and estimators, names from classes where there are none."""
+    """Return pairs of names and estimators; without names, name them by their classes."""
     if isinstance(estimators, Mapping):
         estimators = [*estimators.items()]
     if not isinstance(estimators, list | tuple) or len(estimators) == 0:
@@ -273,7 +280,7 @@ def _named(estimators: Any) -> list[tuple[str, Any]]:
 def _simulator(
     first: Reconstructor, operator: Operator | None, noise: float | Noise | None
 ) -> Reconstructor:
-    """Return what simulates with an operator and a noise, where they are None an estimator's."""
+    """Return an estimator that simulates; a None operator or noise is that of `first`."""
     return ClassicalReconstructor(
         first.operator if operator is None else operator,
         noise=first.noise if noise is None else noise,
@@ -285,7 +292,7 @@ def _simulator(
 
 
 class _Split(NamedTuple):
-    """What `fit` is given, the measurements and clean images of the test, and their places."""
+    """The arguments of `fit`, the test measurements and clean images, and their indices."""
 
     training: tuple[Any, Any]
     measured: Any
@@ -296,7 +303,7 @@ class _Split(NamedTuple):
 def _split(
     clean: Any, measured: Any, train: Any, test: Any, simulate: Callable[[Any], Any]
 ) -> _Split:
-    """Return one split of clean images, or of pairs where there are measurements."""
+    """Return one split of clean images or, with measurements, of pairs."""
     targets, places = _in_memory(_safe_indexing(clean, test)), np.arange(len(clean))[test]
     if measured is None:
         return _Split((_safe_indexing(clean, train), None), simulate(targets), targets, places)
@@ -305,20 +312,20 @@ def _split(
 
 
 def _in_memory(images: Any) -> Any:
-    """Return images that are read once, and not by each estimator while it is timed."""
+    """Read images once, so that the timing of estimators does not include reading."""
     as_they_are = isinstance(images, torch.Tensor) or hasattr(images, "iloc")  # a data frame
     return images if as_they_are else np.asarray(images)
 
 
 class _Region(NamedTuple):
-    """What the metrics are of: a user's mask, or what an operator leaves out of images."""
+    """The region of the metrics: a user's mask, or the pixels that an operator leaves out."""
 
     mask: Any
     operator: Operator | None
     image_shape: tuple[int, ...]
 
     def of(self, places: np.ndarray) -> _Region:
-        """Return the region of some of the images."""
+        """Return the region for the images at some indices."""
         channels, *size = self.image_shape
         alike = self.mask is None or is_missing(self.mask)
         if alike or is_of_all(self.mask, tuple(size), channels):
@@ -328,7 +335,7 @@ class _Region(NamedTuple):
     def counted(
         self, fitted: Reconstructor, split: _Split, pairs: list[tuple[np.ndarray, ...]]
     ) -> tuple[list[tuple[np.ndarray, ...]], np.ndarray]:
-        """Return batches with their masks, and the places of the images that they are of."""
+        """Return batches with their masks, and the indices of their images."""
         if self.mask is None:
             return pairs, split.places
         if not is_missing(self.mask):
@@ -340,7 +347,7 @@ class _Region(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """What came of one estimator in one split."""
+    """The results of one estimator in one split."""
 
     places: np.ndarray
     values: dict[str, np.ndarray]
@@ -357,7 +364,7 @@ def _trial(
     metrics: Mapping[str, Metric],
     region: _Region,
 ) -> _Trial:
-    """Fit a clone of an estimator, and measure what it makes of the test images."""
+    """Fit a clone of an estimator, and evaluate it on the test images."""
     told = (
         {} if groups is None or not has_fit_parameter(estimator, "groups") else {"groups": groups}
     )
@@ -375,13 +382,13 @@ def _trial(
 
 
 def n_weights(estimator: Any) -> int:
-    """Return how many learned numbers a fitted estimator predicts with.
+    """Return the number of learned weights that a fitted estimator uses in prediction.
 
     Parameters
     ----------
     estimator : Reconstructor
-        Its own attribute ``n_weights_`` is returned; a search or a `FrozenEstimator` counts as the
-        estimator that it holds.
+        The estimator, whose attribute ``n_weights_`` is returned. For a search or a
+        `FrozenEstimator`, it is that of the estimator inside.
 
     Examples
     --------
@@ -400,7 +407,7 @@ def n_weights(estimator: Any) -> int:
 
 
 def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...], mask: Any) -> None:
-    """Raise what a metric raises of images of this shape and their masks, or for want of a file."""
+    """Call the metrics on blank images with the user's masks, so that errors come early."""
     channels, height, width = tensor_shape
     blank = np.zeros((1, height, width, channels), dtype=np.float32)
     first = [] if mask is None or is_missing(mask) else [np.asarray(as_array(mask, "mask"))]
@@ -448,7 +455,7 @@ def _summary(trials: Sequence[_Trial], groups: Any) -> dict[str, float]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Return rows as a data frame, or as a dict of columns where pandas is not installed."""
+    """Return rows as a data frame or, if pandas is not installed, as a dict of columns."""
     columns = {column: [row[column] for row in rows] for column in rows[0]}
     try:
         import pandas as pd  # type: ignore[import-untyped]

@@ -1,4 +1,4 @@
-"""Metrics that users name."""
+"""Metrics by name."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from skmetainv.losses import LPIPS
 from skmetainv.metrics import lpips, mse, psnr, ssim
 from skmetainv.parameters import StrOptions, advice
 
-#: A function of `skmetainv.metrics`, or one with settings of its own.
+#: A function of `skmetainv.metrics`, possibly with settings.
 Metric: TypeAlias = Callable[..., Any]
 
 METRICS: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "mse": mse, "lpips": lpips}
 
-#: Where lower is better a score is negative, and its name says so.
+#: If lower is better, the score is the negative metric, and its name has the prefix "neg_".
 SCORES: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "neg_mse": mse, "neg_lpips": lpips}
 
 
 def _advice(given: Any, known: Mapping[str, Metric]) -> str:
-    """Return what the first unknown name is called here, if it is anything."""
+    """Return a hint on the known name that is closest to the first unknown name, if any."""
     twins = {name.removeprefix("neg_"): name for name in known}
     words = StrOptions(known, {f"neg_{name}": name for name in known} | twins)
     unknown = [n for n in given if n not in [*known]] if isinstance(given, list | tuple) else []
@@ -30,7 +30,7 @@ def _advice(given: Any, known: Mapping[str, Metric]) -> str:
 def chosen_metrics(
     names: Any, loss: LPIPS | None, known: Mapping[str, Metric], parameter: str
 ) -> dict[str, Metric]:
-    """Return the metrics that a user named, LPIPS as the user's `loss` has it."""
+    """Return the metrics that a user named, with the settings of `loss` for LPIPS."""
     given = [names] if isinstance(names, str) else names
     listed = isinstance(given, list | tuple) and len(given) > 0
     if not listed or any(n not in [*known] for n in given) or len(set(given)) < len(given):

@@ -1,4 +1,4 @@
-"""The region that scores and comparisons are of: a user's mask, or what the operator left out."""
+"""The region of scores and comparisons: a user's mask, or the pixels that the operator left out."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from skmetainv.reconstruction import Reconstructor
 
 _CONSTRAINTS = [StrOptions({"missing"}), "array-like", None]
 
-#: Batches of clean and restored images, and perhaps of masks.
+#: Batches of clean and restored images, and of masks if there is a region.
 ScoredBatches: TypeAlias = Iterable[tuple[np.ndarray, ...]]
 
 
 def check_mask(mask: Any, metrics: Mapping[str, Metric], owner: str) -> None:
-    """Raise unless a `mask` is one that the metrics take."""
+    """Raise if the metrics do not support a `mask`."""
     check_parameter("mask", mask, _CONSTRAINTS, owner)
     if mask is not None and any(_function(metric) is lpips for metric in metrics.values()):
         raise ValueError(
-            f"The 'mask' parameter of {owner} must be None where LPIPS is among the metrics: it "
-            "compares features of a network that sees far around a pixel."
+            f"The 'mask' parameter of {owner} must be None if LPIPS is among the metrics: it "
+            "compares features of a network with a large receptive field."
         )
 
 
 def is_of_all(mask: Any, size: tuple[int, ...], channels: int) -> bool:
-    """Whether a mask is one for all images of a height and width, and of some channels."""
+    """Return whether a mask is a single one for all images of this size and these channels."""
     return np.shape(mask) in (size, (*size, channels))
 
 
 def is_missing(mask: Any) -> bool:
-    """Whether a `mask` stands for the pixels that the operator leaves out."""
+    """Return whether a `mask` is "missing", the pixels that the operator leaves out."""
     return isinstance(mask, str)
 
 
@@ -51,14 +51,14 @@ def with_mask(pairs: ScoredBatches, mask: Any) -> Iterator[tuple[np.ndarray, ...
     Parameters
     ----------
     pairs : iterable of (clean, restored)
-        Of shape (batch, height, width, channels).
+        Arrays of shape (batch, height, width, channels).
     mask : array-like of bool
-        One for all images, or one for each.
+        One mask for all images, or one for each.
 
     Raises
     ------
     ValueError
-        If there are not as many masks as images. Masks of other shapes are the metrics' to refuse.
+        If the number of masks is not the number of images. The metrics check the other axes.
     """
     array, of_all, n = np.asarray(as_array(mask, "mask")), True, 0
     for x, z in pairs:
@@ -78,18 +78,18 @@ def with_missing(
     operator: Operator | None,
     seed: int,
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yield batches of clean and restored images, each with the mask of what was missing.
+    """Yield batches of clean and restored images, each with the mask of missing pixels.
 
     Parameters
     ----------
     pairs : iterable of (clean, restored)
-        What `fitted.restorations` gives of the same `X`, `y`, operator and seed.
+        The result of `fitted.restorations` for the same `X`, `y`, operator and seed.
     fitted : Reconstructor
         The estimator.
     X, y : array-like
-        Clean images, which are simulated; or measurements and their clean images.
+        Clean images, whose measurements are simulated; or measurements and their clean images.
     operator : Operator or None
-        What has left pixels out; None is the fitted one.
+        The operator that left out pixels; None is the fitted operator.
     seed : int
         Seed of the simulation.
     """
@@ -99,7 +99,7 @@ def with_missing(
     start = 0
     for x, z in pairs:
         places = np.arange(start, start + len(x))
-        if source is None:  # an operator draws first, so that these are the masks of the simulation
+        if source is None:  # same masks as in the simulation, which draws the operator first
             drawn = A.draw(evaluation_generators(seed, places))
         else:
             drawn = A.with_masks_of(source.read(places))
@@ -108,7 +108,7 @@ def with_missing(
 
 
 def check_leaves_out(A: ForwardMap, operator: Operator) -> None:
-    """Raise if a map, built of `operator`, leaves out no pixels of an image."""
+    """Raise if the map of an operator does not leave out pixels of an image."""
     leaves_out = A.observed is not None or has_missing(operator)
     if not leaves_out or A.measurement_shape != A.image_shape:
         raise ValueError(
@@ -118,7 +118,7 @@ def check_leaves_out(A: ForwardMap, operator: Operator) -> None:
 
 
 def with_something_missing(batches: ScoredBatches) -> list[tuple[np.ndarray, ...]]:
-    """Return batches without the images of which nothing is missing.
+    """Return batches without the images that have no missing pixels.
 
     Raises
     ------
@@ -131,22 +131,22 @@ def with_something_missing(batches: ScoredBatches) -> list[tuple[np.ndarray, ...
         if some.any():
             kept.append((x[some], z[some], mask[some]))
     if not kept:
-        raise ValueError("With mask='missing' something must be missing, and no image lacks any.")
+        raise ValueError("mask='missing' needs images with missing pixels, but no image has any.")
     return kept
 
 
 def something_missing(mask: np.ndarray) -> np.ndarray:
-    """Return of which images of a batch of masks something is missing."""
+    """Return for each mask of a batch whether any pixel is missing."""
     return np.asarray(mask.any(axis=(1, 2, 3)))
 
 
 def _left_out(A: ForwardMap, n: int, operator: Operator) -> np.ndarray:
-    """Return what of each image is not observed, of shape (n, height, width, channels)."""
+    """Return the masks of unobserved pixels, of shape (n, height, width, channels)."""
     check_leaves_out(A, operator)
     missing = ~cast("torch.Tensor", A.observed).expand(n, *A.image_shape)
     return missing.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _function(metric: Metric) -> Metric:
-    """Return a metric without settings of its own."""
+    """Return the function of a metric, without its settings."""
     return metric.func if isinstance(metric, partial) else metric

@@ -33,11 +33,11 @@ from skmetainv.reconstruction import Reconstructor
 
 
 class ImageScorer(ParameterObject):
-    """Mean image quality of an estimator's restorations; higher is better.
+    """Scorer of the mean quality of restored images; higher is better.
 
-    A scorer for `scoring=` of `GridSearchCV`, `cross_validate` and their kin: it takes clean
-    images, whose measurements it simulates with a fixed seed, or pairs of measurements and
-    clean images. Several metrics are computed of one prediction.
+    It is used as `scoring` in `GridSearchCV`, `cross_validate` and similar functions. It scores
+    clean images, whose measurements it simulates with a fixed seed, or pairs of measurements and
+    clean images. Several metrics are computed from one prediction.
 
     Parameters
     ----------
@@ -45,31 +45,32 @@ class ImageScorer(ParameterObject):
         See `skmetainv.metrics`; "neg_mse" and "neg_lpips" are the negative mean squared error and
         the negative LPIPS.
     lpips : LPIPS, default=None
-        The network, weights and size of "neg_lpips"; None is ``LPIPS()``. Without that metric it
+        The network, weights and size of "neg_lpips"; None is ``LPIPS()``. Without that metric, it
         must be None.
     mask : "missing" or array-like of bool, default=None
-        The region that counts; None is the whole image. An array is True where a pixel counts, one
-        for all images or one for each, see `skmetainv.metrics`. "missing" are the pixels that the
-        operator leaves out: those of the mask of `Inpainting`, or those whose measurement is NaN.
-        Images of which nothing is missing are then left out of the mean. "neg_lpips" takes no mask.
+        The region that is scored; None is the whole image. An array is True at scored pixels, one
+        mask for all images or one for each, see `skmetainv.metrics`. "missing" is the pixels that
+        the operator leaves out: those of the mask of `Inpainting`, or those whose measurement is
+        NaN. Images without missing pixels are then left out of the mean. "neg_lpips" does not
+        support a mask.
     operator : Operator, default=None
-        Simulate with this operator, whatever the estimator's: the way to search over
-        ``operator__...`` on one and the same task. None takes the estimator's own.
+        Operator of the simulation, for all candidates: a search over ``operator__...`` then scores
+        all of them on the same task. None is the estimator's own.
     noise : float or Noise, default=None
-        Likewise for the noise.
+        Noise of the simulation, for all candidates. None is the estimator's own.
     random_state : int, default=0
         Seed of the simulation: all candidates see the same measurements.
 
     Notes
     -----
-    A `Pipeline` is scored as its own `score` does it: its transformers make of `X` what its last
-    step is given, clean images or measurements, and `y` is in the last step's units.
+    A `Pipeline` is scored like by its own `score`: its transformers are applied to `X`, clean
+    images or measurements, and `y` is in the units of the last step.
 
-    Of anything else that has `predict` a scorer takes pairs only, and images in [0, 1] (or
-    integers); flat ones are square if they can be, else one row.
+    Any other estimator with `predict` can be scored on pairs only, with images in [0, 1] (or
+    integers). Flat images are square if their size allows it, else one row.
 
-    A search writes NaN for what a scorer refuses, and warns with a traceback whose last line is the
-    reason; with ``error_score="raise"`` it stops there.
+    If a scorer raises an error, a search records NaN and warns with a traceback whose last line is
+    the reason; with ``error_score="raise"``, the search stops.
 
     Examples
     --------
@@ -78,12 +79,12 @@ class ImageScorer(ParameterObject):
     >>> ImageScorer("ssim", operator=GaussianBlur(sigma=1.6), noise=0.01)
     ImageScorer(metric='ssim', noise=0.01, operator=GaussianBlur(sigma=1.6))
 
-    In inpainting the figure of the missing pixels alone is reported:
+    In inpainting, the score of the missing pixels only is reported:
 
     >>> ImageScorer(mask="missing")
     ImageScorer(mask='missing')
 
-    With several metrics a search names the one that decides:
+    With several metrics, `refit` names the one that selects the best candidate:
 
     >>> from sklearn.model_selection import GridSearchCV
     >>> from skmetainv import MetaInverseSolver
@@ -120,27 +121,27 @@ class ImageScorer(ParameterObject):
         Parameters
         ----------
         estimator : Reconstructor, or anything with `predict`
-            A fitted estimator; a search, a `FrozenEstimator` and a `Pipeline` count as what they
-            hold.
+            A fitted estimator. For a search, a `FrozenEstimator` or a `Pipeline`, the estimator
+            inside is scored.
         X : array-like
-            Clean images; with `y`, measurements.
+            Clean images. If `y` is given: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is ignored.
 
         Returns
         -------
         score : float, or dict of str to float
-            Higher is better. By the names of the metrics, where `metric` is a list.
+            Higher is better. If `metric` is a list, a dict by the names of the metrics.
 
         Raises
         ------
         ValueError
-            If a parameter is not what it may be, if an estimator that cannot simulate is given no
-            pairs, if there is an operator or a noise to simulate with and pairs, or if the images
-            are none that a metric takes. If `mask` does not fit the images. If it is "missing", and
-            the operator leaves out no pixels, or the estimator is none of this library.
+            If a parameter is invalid, if an estimator that cannot simulate is not given pairs, if
+            `operator` or `noise` is set along with pairs, or if a metric does not support the
+            images. If `mask` does not fit the images. If `mask` is "missing", and the operator does
+            not leave out pixels, or the estimator is not from this library.
         TypeError
-            If `estimator` is none that predicts.
+            If `estimator` has no `predict`.
         """
         self._validate_params()
         metrics = chosen_metrics(
@@ -157,9 +158,9 @@ class ImageScorer(ParameterObject):
     def _restorations(
         self, estimator: Any, X: Any, y: Any
     ) -> tuple[ScoredBatches, tuple[float, float]]:
-        """Return batches of clean and restored images, and the range of the images.
+        """Return batches of clean and restored images, and the data range.
 
-        With a mask there is that of each batch as well.
+        With a mask, batches also contain its part for their images.
         """
         if isinstance(estimator, Reconstructor):
             pairs: ScoredBatches = estimator.restorations(
@@ -173,7 +174,7 @@ class ImageScorer(ParameterObject):
         _check_predicts(estimator)
         if is_missing(self.mask):
             raise ValueError(
-                "mask='missing' needs an estimator that knows its operator, one of this library. "
+                "mask='missing' needs an estimator of this library, which knows its operator. "
                 f"Got {estimator!r} instead: pass the mask as an array."
             )
         if not are_images(y):
@@ -187,13 +188,13 @@ class ImageScorer(ParameterObject):
         return self._with_mask(pairs), (0.0, 1.0)
 
     def _with_mask(self, pairs: ScoredBatches) -> ScoredBatches:
-        """Return batches with their parts of a mask that is an array."""
+        """Return batches, with their parts of the mask if it is an array."""
         is_array = self.mask is not None and not is_missing(self.mask)
         return with_mask(pairs, self.mask) if is_array else pairs
 
 
 def unwrapped(estimator: Any) -> Any:
-    """Return the estimator inside a `FrozenEstimator` or a search that refits, its best if any."""
+    """Return the estimator inside a `FrozenEstimator` or a search (the best one, if fitted)."""
     if hasattr(estimator, "best_estimator_"):
         return unwrapped(estimator.best_estimator_)
     refits = getattr(estimator, "refit", False) and hasattr(estimator, "estimator")
@@ -202,7 +203,7 @@ def unwrapped(estimator: Any) -> Any:
 
 
 def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return the last of an estimator's steps that restores, and what the others make of `X`."""
+    """Return the last step of a pipeline, and `X` as transformed by the steps before it."""
     held = unwrapped(estimator)
     if not isinstance(held, Pipeline):
         return held, X
@@ -213,7 +214,7 @@ def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
 
 
 def _check_predicts(estimator: Any) -> None:
-    """Raise, in scikit-learn's words, if this is no estimator that predicts."""
+    """Raise scikit-learn's error if this is not an estimator with `predict`."""
     if isinstance(estimator, type):
         raise TypeError(f"{estimator} is a class, not an instance.")
     if not hasattr(estimator, "predict"):

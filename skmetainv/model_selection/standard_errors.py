@@ -1,4 +1,4 @@
-"""How far a mean over images may be off."""
+"""Standard errors of means over images."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from numpy.typing import ArrayLike
 
 
 def standard_error(values: ArrayLike, groups: Any = None) -> float:
-    """Return the standard error of the mean of the values of a metric.
+    """Return the standard error of the mean of a metric.
 
-    ``std / sqrt(n)`` of `n` independent values, with ``n - 1`` in the standard deviation. With
-    groups, whose sums of deviations from the mean are ``s_g``, the cluster-robust one of `G`
-    independent groups: ``sqrt(G / (G - 1) sum_g s_g^2) / n``.
+    For `n` independent values, it is ``std / sqrt(n)``, with ``n - 1`` in the standard deviation.
+    With `G` independent groups, it is the cluster-robust ``sqrt(G / (G - 1) sum_g s_g^2) / n``,
+    where ``s_g`` is the sum of the deviations from the mean in group ``g``.
 
     Parameters
     ----------
     values : array-like of shape (n,)
-        One per image; or differences of two methods, image by image.
+        One value per image, or the difference between two methods for each image.
     groups : array-like of shape (n,), default=None
-        What images belong together, those of one person say. None is a group for each.
+        Labels of images that belong together, the images of one person for instance. If None,
+        every image is its own group.
 
     Returns
     -------
     error : float
-        In the units of the values; NaN of one group, or where a value is not finite.
+        In the units of the values. NaN if there is one group only, or if a value is not finite.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Networks whose weights ``theta`` stand for an image ``phi_theta``, the start of a solver."""
+"""Networks whose weights ``theta`` represent an image ``phi_theta``, the start of a solver."""
 
 from skmetainv.representations.adapters import ModuleRepresentation
 from skmetainv.representations.base import ImageModule, Representation

@@ -1,4 +1,4 @@
-"""Other people's networks."""
+"""Adapters from torch modules to representations."""
 
 import copy
 import math
@@ -22,31 +22,30 @@ from skmetainv.representations.conditioned import (
 
 
 class ModuleRepresentation(ConditionedRepresentation):
-    """Any `torch.nn.Module` that gives an image.
+    """A representation from any `torch.nn.Module` that returns an image.
 
-    Its values in [-1, 1] are mapped to `data_range`. It is called as a function of its weights,
-    for the weights of several images at once by `torch.func.vmap`, and differentiated twice: it
-    must be written in torch, and compute in the type of its weights (what it needs besides these
-    should be buffers).
+    The module's values in [-1, 1] are mapped to `data_range`. It is called as a function of its
+    weights, vectorised over images by `torch.func.vmap`, and differentiated twice. So it must be
+    written in torch, and compute in the type of its weights; other tensors should be buffers.
 
     Parameters
     ----------
     factory : callable
-        ``factory(image_shape)`` makes the module; called without arguments, that gives an image of
-        shape (channels, height, width) or (1, channels, height, width), nominally in [-1, 1]. The
-        module is in evaluation mode: batch normalisation should have
-        ``track_running_stats=False``. A `torch.nn.Module` itself is copied, and its weights are the
-        initial ones.
+        ``factory(image_shape)`` returns the module. Called without arguments, the module returns an
+        image of shape (channels, height, width) or (1, channels, height, width), nominally in
+        [-1, 1]. It is in evaluation mode: batch normalisation should have
+        ``track_running_stats=False``. Instead of a factory, a `torch.nn.Module` can be given: it is
+        copied, and its weights are the initial weights.
     adapted : sequence of str or None, default=None
-        The weights that are adapted to each image, by their names or by those of submodules; None
-        adapts all. The others are shared by all images.
+        The weights that are adapted to each image, by their names or those of submodules. None
+        adapts all weights. The other weights are shared by all images.
     continuous : bool, default=False
-        Whether the module has the same weights whatever the height and width of `image_shape`.
+        Whether the same weights fit any height and width in `image_shape`.
 
     Notes
     -----
-    The initial weights are those that a `factory` makes, with torch's CPU generator seeded for this
-    and put back afterwards. Buffers are those of a module made with seed 0, always the same.
+    The initial weights are those of a module from the `factory`, with torch's CPU generator seeded
+    for the call and restored afterwards. Buffers are always those of a module made with seed 0.
 
     Examples
     --------
@@ -102,9 +101,9 @@ class _ModuleImage(ConditionedModule):
         adapted: Sequence[str] | None,
     ):
         super().__init__(image_shape, data_range, conditioning, math.prod(image_shape))
-        self.__dict__["factory"] = factory  # a module would be registered as a part of this one
+        self.__dict__["factory"] = factory  # keeps torch from registering a module as a submodule
         module = self._made(seed=0)
-        self.held = (module,)  # in a tuple, so that its weights are none of this module's
+        self.held = (module,)  # a tuple hides its weights from this module's parameters
         self.n_axes = {name: weight.ndim for name, weight in module.named_parameters()}
         self.adapted = _named(adapted, list(self.n_axes))
         for part in ("encoder", "refiner"):
@@ -112,7 +111,7 @@ class _ModuleImage(ConditionedModule):
             if taken and getattr(conditioning, part) is not None:
                 raise ValueError(
                     "The 'factory' parameter of ModuleRepresentation must make modules without a "
-                    f"submodule {part!r} where that parameter is set: weights would share names."
+                    f"submodule {part!r} if that parameter is set: weights would share names."
                 )
         self.buffer_names = []
         for i, (name, buffer) in enumerate(module.named_buffers()):
@@ -135,7 +134,7 @@ class _ModuleImage(ConditionedModule):
         return with_features(images, features)
 
     def _one_image(self, weights: Tensors) -> torch.Tensor:
-        """Return the image of one set of weights, (channels, height, width)."""
+        """Return the image of one set of weights, of shape (channels, height, width)."""
         state = dict(weights)
         state |= {name: self.get_buffer(f"buffer_{i}") for i, name in enumerate(self.buffer_names)}
         try:
@@ -146,22 +145,22 @@ class _ModuleImage(ConditionedModule):
             raise ValueError(
                 "The 'factory' parameter of ModuleRepresentation must make modules that are called "
                 f"without arguments. Got {type(self.held[0]).__name__}, which takes some: "
-                f"{error}. Keep what it is called with in a buffer, as in self.register_buffer("
+                f"{error}. Keep the arguments in buffers, as in self.register_buffer("
                 "'z', torch.randn(1, 8, 8, 8)), and write a forward(self) that uses self.z."
             ) from error
         shape = self.image_shape
         if not isinstance(image, torch.Tensor) or image.shape not in (shape, (1, *shape)):
             raise ValueError(
-                "The 'factory' parameter of ModuleRepresentation must make modules that give "
+                "The 'factory' parameter of ModuleRepresentation must make modules that return "
                 f"images of shape {shape} or {(1, *shape)}. "
                 f"Got {_shape_or_type(image)} instead."
             )
         return image.reshape(shape)
 
     def _made(self, seed: int) -> nn.Module:
-        """Return a new module, its weights drawn from `seed`, without touching torch's state.
+        """Return a new module with weights drawn from `seed`, without changing torch's state.
 
-        Of a module that was given, a copy.
+        If a module was given instead of a factory, return a copy of it.
         """
         if isinstance(self.factory, nn.Module):
             return copy.deepcopy(self.factory).double().cpu().eval()
@@ -177,7 +176,7 @@ class _ModuleImage(ConditionedModule):
 
 
 def _named(adapted: Sequence[str] | None, names: list[str]) -> tuple[str, ...]:
-    """Return those of the weights that `adapted` names, by themselves or by submodules."""
+    """Return the weights that `adapted` names, directly or by submodules."""
     chosen = {part: _below(part, names) for part in (names if adapted is None else adapted)}
     unknown = [part for part, found in chosen.items() if not found]
     if unknown or not chosen:

@@ -1,4 +1,4 @@
-"""The protocol of representations: networks whose weights stand for an image."""
+"""The protocol of representations: networks whose weights represent an image."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,14 +15,14 @@ from skmetainv.parameters import ParameterObject, check_built, described, is_fun
 
 
 class Representation(ParameterObject):
-    """A network ``phi_theta`` whose image is the start of a solver: no tensors.
+    """The hyper-parameters of a network ``phi_theta`` whose image is the start of a solver.
 
-    A subclass stores its hyper-parameters and writes `build`.
+    A subclass stores its hyper-parameters and implements `build`.
 
     Examples
     --------
-    An image that is a column times a row. The module holds no weights: it takes one set for all
-    images, or one for each along a first axis.
+    An image that is the product of a column and a row. The module holds no weights: its `forward`
+    takes one set for all images, or one per image along a first axis.
 
     >>> import torch
     >>> from skmetainv.representations import ImageModule, Representation
@@ -54,7 +54,7 @@ class Representation(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the adapter that makes a representation of `value`, see `ParameterObject`."""
+        """Return the adapter from `value` to a representation, see `ParameterObject`."""
         if isinstance(value, nn.Module):
             return "ModuleRepresentation(module)"
         return "ModuleRepresentation(factory)" if is_function(value) else None
@@ -62,7 +62,7 @@ class Representation(ParameterObject):
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> "ImageModule":
-        """Return the network for images of one shape.
+        """Build the network for images of one shape.
 
         Parameters
         ----------
@@ -98,8 +98,8 @@ class Representation(ParameterObject):
         if own:
             raise TypeError(
                 f"{name} must hold no weights: `initial_weights` returns them, and `forward` takes "
-                f"them. Got the parameters {own} instead; ModuleRepresentation makes a "
-                "representation of a module with weights of its own."
+                f"them. Got the parameters {own} instead. For a module with its own weights, use "
+                "ModuleRepresentation."
             )
         return module
 
@@ -107,21 +107,21 @@ class Representation(ParameterObject):
 class ImageModule(nn.Module):
     """The function from weights to an image; it holds no weights.
 
-    A subclass writes `initial_weights` and `forward`, and sets `adapted`; one that looks at the
-    measurement also writes `condition`.
+    A subclass implements `initial_weights` and `forward`, and sets `adapted`. If its images depend
+    on the measurement, it also implements `condition`.
 
     Attributes
     ----------
     adapted : tuple of str
         The weights that Algorithm 1 adapts to each image; all others are shared by all images.
     continuous : bool
-        Whether the same weights stand for images of any height and width: then a module built for
-        another shape with as many channels takes them.
+        Whether the same weights represent images of any height and width. If so, a module built for
+        another height and width accepts them.
     autocasts : bool
-        Whether it may be computed under `torch.autocast`: its large products are then in bfloat16,
-        and the images still in the type of the weights.
+        Whether it may run under `torch.autocast`. Its large products are then in bfloat16, but its
+        images are in the type of the weights.
     own_rates : mapping of str to float
-        Outer learning rates of the weights that have their own.
+        Outer learning rates of weights with a separate rate.
     """
 
     adapted: tuple[str, ...] = ()
@@ -130,12 +130,12 @@ class ImageModule(nn.Module):
     own_rates: Mapping[str, float] = MappingProxyType({})
 
     def __call__(self, weights: Tensors, condition: Any = None) -> torch.Tensor:
-        """Return what `forward` gives, if it is a batch of images.
+        """Return the result of `forward`, after checking that it is a batch of images.
 
         Raises
         ------
         ValueError
-            If it is none.
+            If it is not.
         """
         images = super().__call__(weights, condition)
         if not isinstance(images, torch.Tensor) or images.ndim != 4:
@@ -146,11 +146,11 @@ class ImageModule(nn.Module):
         return images
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Return weights to begin training with, in float64, by name."""
+        """Return the initial weights, in float64, by name."""
         raise NotImplementedError(f"{type(self).__name__} does not define initial_weights.")
 
     def condition(self, weights: Tensors, data: DataTerm) -> Any:
-        """Return what the images depend on of the measurement, None where they do not.
+        """Return the condition of the images, computed from the measurement; by default None.
 
         It is computed once, before the first inner step, with the weights shared by all images.
 
@@ -164,7 +164,7 @@ class ImageModule(nn.Module):
         Returns
         -------
         condition : object
-            Whatever `forward` takes.
+            The second argument of `forward`.
         """
         return None
 
@@ -174,14 +174,15 @@ class ImageModule(nn.Module):
         Parameters
         ----------
         weights : mapping of str to tensor
-            The shared ones as they are; the adapted ones as one set for all images, or as one set
-            per image, with the images along a first axis.
+            Shared weights are single tensors. Adapted weights are one set for all images, or one
+            set per image, stacked along a first axis.
         condition : object, default=None
-            What `condition` gives.
+            The result of `condition`.
 
         Returns
         -------
         phi : tensor of shape (batch, channels, height, width)
-            One image per set of weights or per measurement; of one set without a condition, one.
+            One image per set of weights or per measurement. One set without a condition gives one
+            image.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")

@@ -1,4 +1,4 @@
-"""What all representations of this library share: units, and what they take of a measurement."""
+"""Base classes of the library's representations: units, and conditions from the measurement."""
 
 from __future__ import annotations
 
@@ -17,40 +17,41 @@ from skmetainv.representations.refiner import Refiner
 
 
 class Conditioning(NamedTuple):
-    """What a network takes of a measurement."""
+    """The parts of a representation that depend on the measurement."""
 
     residual: str | None
-    """The start that the network's image is added to, of `skmetainv.operators.DataTerm`."""
+    """The start to which the network's image is added, see `skmetainv.operators.DataTerm`."""
     encoder: Encoder | None
-    """What predicts features of the network."""
+    """The encoder that predicts features of the network."""
     refiner: Refiner | None
-    """What corrects the start."""
+    """The network that corrects the start."""
 
 
 class _Estimator(HasMethods):
-    """An estimator that restores images, told by its methods: they stand on floors above."""
+    """An estimator, recognised by its methods, because this package cannot import estimators."""
 
     def instead_of(self, value: Any) -> str | None:
-        """Return the estimator around a module, see `ParameterObject`."""
+        """Return the estimator that wraps a module, see `ParameterObject`."""
         return "DeepInverseReconstructor(model)" if isinstance(value, torch.nn.Module) else None
 
 
 class ConditionedRepresentation(Representation):
-    """What the representations of this library have in common.
+    """Base class of the library's representations.
 
     Parameters
     ----------
     residual : {"adjoint", "pseudo_inverse"} or estimator, default=None
-        The image that the network's is added to. An estimator restores it from the measurement:
-        `skmetainv.LinearReconstructor`, a `ClassicalReconstructor`, `UNetReconstructor` or
-        `UnrolledReconstructor`, for instance. `MetaInverseSolver` fits a copy with its own `fit`,
-        unless it is in a `FrozenEstimator`. What was fitted to the training images restores them
-        too well; so the starts of training images come from copies that were fitted to the other
-        images (five parts, in turn), and those of `predict` from the copy that was fitted to all.
+        The image to which the network's image is added. An estimator restores it from the
+        measurement, for instance a `skmetainv.LinearReconstructor`, `ClassicalReconstructor`,
+        `UNetReconstructor` or `UnrolledReconstructor`. `MetaInverseSolver` fits a copy in its own
+        `fit`, unless it is in a `FrozenEstimator`. An estimator restores its own training images
+        too well. So the starts of training images are cross-fitted: each comes from a copy that
+        was fitted to the other four of five parts. The starts in `predict` come from the copy that
+        was fitted to all images.
     encoder : Encoder, default=None
-        What predicts features of the network from the measurement.
+        Network that predicts features of the representation from the measurement.
     refiner : Refiner, default=None
-        What corrects the image of `residual`.
+        Network that corrects the image of `residual`.
     """
 
     _: KW_ONLY
@@ -69,7 +70,7 @@ class ConditionedRepresentation(Representation):
     }
 
     def _conditioning(self) -> Conditioning:
-        """Return what modules are built with: an estimator's image is given with the data."""
+        """Return the conditioning of modules; an estimator's image is "given" with the data."""
         by_name = self.residual is None or isinstance(self.residual, str)
         if self.refiner is not None and self.residual is None:
             raise ValueError(
@@ -80,20 +81,21 @@ class ConditionedRepresentation(Representation):
 
 
 class Condition(NamedTuple):
-    """What an image depends on of its measurement."""
+    """The condition of images, computed from the measurements."""
 
     start: torch.Tensor | None
-    """The image that the network's is added to."""
+    """The image to which the network's image is added."""
     features: torch.Tensor | None
-    """What the encoder predicts, one row per image."""
+    """The features from the encoder, one row per image."""
 
 
 class ConditionedModule(ImageModule):
-    """An image in the units of the data; a subclass writes `network_weights` and `image`.
+    """An image in the units of the data; a subclass implements `network_weights` and `image`.
 
-    ``phi = c + r image(theta, features)``, with ``c`` the middle and ``r`` half the width of the
-    data range; with a residual, ``phi = start + r (correction(start) + image(theta, features))``,
-    whose two last layers begin at 0: so training begins at the start's quality.
+    ``phi = c + r image(theta, features)``, where ``c`` is the middle and ``r`` half the width of
+    the data range. With a residual, ``phi = start + r (correction(start) + image(theta,
+    features))``: the last layers of both terms are initialized to 0, so that training starts with
+    the quality of the start.
 
     Parameters
     ----------
@@ -102,14 +104,14 @@ class ConditionedModule(ImageModule):
     data_range : (float, float)
         The least and the largest value that images nominally have.
     conditioning : Conditioning
-        What is taken of the measurement.
+        The parts that depend on the measurement.
     n_features : int
-        How many features `image` takes.
+        The number of features of `image`.
 
     Attributes
     ----------
     last : tuple of str
-        The weights of the network's last layer, in which its image is linear.
+        The weights of the network's last layer; the image is linear in them.
     """
 
     last: tuple[str, ...] = ()
@@ -143,7 +145,7 @@ class ConditionedModule(ImageModule):
         weights : mapping of str to tensor
             One set for all images, or one per image, see `ImageModule.forward`.
         features : tensor of shape (batch, n_features) or None
-            What the encoder predicts.
+            The features from the encoder.
 
         Returns
         -------
@@ -153,7 +155,7 @@ class ConditionedModule(ImageModule):
         raise NotImplementedError(f"{type(self).__name__} does not define image.")
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Return weights to begin training with, in float64, by name; the shared ones come last."""
+        """Return the initial weights, in float64, by name; shared weights come last."""
         weights = self.network_weights(generator)
         if self.residual is not None:
             weights |= {name: torch.zeros_like(weights[name]) for name in self.last}
@@ -176,7 +178,7 @@ class ConditionedModule(ImageModule):
         return None if start is None and features is None else Condition(start, features)
 
     def _nominal(self, x: torch.Tensor) -> torch.Tensor:
-        """Return images in units in which the data range is [-1, 1]."""
+        """Return images scaled so that the data range is [-1, 1]."""
         return (x - self.centre) / self.radius
 
     def forward(self, weights: Tensors, condition: Condition | None = None) -> torch.Tensor:
@@ -185,7 +187,7 @@ class ConditionedModule(ImageModule):
             if self.residual is not None or self.encoder is not None:
                 raise ValueError(
                     "A representation with 'residual' or 'encoder' depends on the measurement: "
-                    "forward needs what condition(weights, data) gives. Got None instead."
+                    "forward needs the result of condition(weights, data). Got None instead."
                 )
             condition = Condition(start=None, features=None)
         images = self.image(weights, condition.features).to(next(iter(weights.values())).dtype)
@@ -204,5 +206,5 @@ def with_features(images: torch.Tensor, features: torch.Tensor | None) -> torch.
 
 
 def in_full_precision(like: torch.Tensor) -> torch.autocast:
-    """Return the context in which nothing is cast on the device of `like`."""
+    """Return a context without autocast on the device of `like`."""
     return torch.autocast(like.device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""The convolutions of networks that read images beside a representation."""
+"""Convolutions of the networks that read the measurement."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,12 +10,12 @@ import torch
 def initial_convolutions(
     name: str, widths: Sequence[int], generator: np.random.Generator
 ) -> dict[str, torch.Tensor]:
-    """Return the initial weights of convolutions of 3 x 3, in float64, as He et al. (2015).
+    """Return initial weights of 3 x 3 convolutions, in float64, as in He et al. (2015).
 
     Parameters
     ----------
     name : str
-        What their names begin with: ``<name>.<layer>.weight`` and ``<name>.<layer>.bias``.
+        Prefix of their names, ``<name>.<layer>.weight`` and ``<name>.<layer>.bias``.
     widths : sequence of int
         Channels before and after each convolution.
     generator : numpy.random.Generator

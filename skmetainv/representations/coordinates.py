@@ -1,4 +1,4 @@
-"""What networks over the coordinates of pixels share."""
+"""Base class of networks on the coordinates of pixels."""
 
 from collections.abc import Sequence
 
@@ -11,19 +11,19 @@ from skmetainv.representations.conditioned import (
     in_full_precision,
 )
 
-# Products with fewer inputs or outputs cost little, and theirs are coordinates and pixels, which
-# the eight bits of bfloat16 would blur.
+# Products with fewer inputs or outputs are not in bfloat16: they cost little, and its eight bits
+# would blur coordinates and pixels.
 _THIN = 16
 
-# Of each hidden layer, a factor or a summand for its units; or none in any layer.
+# Scales or shifts of the units of each hidden layer; None without modulation.
 Modulation = Sequence[torch.Tensor] | None
 
 
 class CoordinateModule(ConditionedModule):
-    """A network that gives each pixel's values from its coordinates.
+    """A network from the coordinates of a pixel to its values.
 
-    ``h <- activation((1 + g) (W h + b) + s)`` for each hidden layer, and a last linear layer; the
-    scales g and shifts s are those of `modulations`. A subclass writes `network_weights` and
+    Each hidden layer is ``h <- activation((1 + g) (W h + b) + s)``, with the scales g and shifts s
+    from `modulations`; the last layer is linear. A subclass implements `network_weights` and
     `activation`.
 
     Parameters
@@ -31,11 +31,11 @@ class CoordinateModule(ConditionedModule):
     image_shape, data_range, conditioning
         See `ConditionedModule`. The encoder predicts one shift per hidden unit.
     inputs : tensor of shape (height * width, n_inputs)
-        What the first layer takes of each pixel, row by row.
+        The inputs of the first layer for each pixel, row by row.
     width : int
-        Units in each hidden layer.
+        Number of units in each hidden layer.
     depth : int
-        Number of linear layers, the last one included.
+        Number of linear layers, including the last one.
     adapted : {"all", "last"}
         Which layers are adapted.
     """
@@ -55,7 +55,7 @@ class CoordinateModule(ConditionedModule):
     ):
         if conditioning.encoder is not None and depth == 1:
             raise ValueError(
-                "The 'encoder' parameter must be None where there are no hidden units to shift: "
+                "The 'encoder' parameter must be None if there are no hidden units to shift: "
                 "it needs a 'depth' of at least 2. Got depth=1 instead."
             )
         self.n_hidden, self.width = depth - 1, width
@@ -67,7 +67,7 @@ class CoordinateModule(ConditionedModule):
         self.register_buffer("inputs", inputs)
 
     def activation(self, h: torch.Tensor) -> torch.Tensor:
-        """Return what hidden units give for what they take."""
+        """Return the activation of hidden units."""
         raise NotImplementedError(f"{type(self).__name__} does not define activation.")
 
     def modulations(
@@ -101,17 +101,17 @@ def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
     Parameters
     ----------
     h : tensor of shape (n_pixels, n) or (batch, n_pixels, n)
-        The same for all images, or of each.
+        The inputs, shared by all images or one per image.
     weight : tensor of shape (n_out, n) or (batch, n_out, n)
-        One matrix, applied in one product, or one per image.
+        One matrix for all images, applied in one product, or one per image.
     bias : tensor of shape (n_out,) or (batch, n_out)
-        Its bias.
+        The biases.
 
     Returns
     -------
     h : tensor of shape (n_pixels, n_out) or (batch, n_pixels, n_out)
-        In the type of the weights, also where the product is autocast. Products with few inputs
-        or outputs are not.
+        In the type of the weights, even under autocast. Products with few inputs or outputs are not
+        autocast.
     """
     if min(weight.shape[-2:]) < _THIN:
         with in_full_precision(h):
@@ -126,10 +126,10 @@ def _product(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch
 
 
 def pixel_coordinates(height: int, width: int) -> torch.Tensor:
-    """Return rows and columns of all pixels in [-1, 1], row by row; those of a single one are 0.
+    """Return the coordinates of all pixels in [-1, 1], row by row; a single row or column is at 0.
 
-    The outermost pixels are at -1 and 1: of ``2 n - 1`` pixels every second one is where one of
-    ``n`` pixels is.
+    The outermost pixels are at -1 and 1: every second one of ``2 n - 1`` pixels coincides with one
+    of ``n`` pixels.
     """
     rows, columns = (
         torch.linspace(-1, 1, n, dtype=torch.float64) if n > 1 else torch.zeros(1).double()

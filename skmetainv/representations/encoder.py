@@ -12,37 +12,37 @@ from skmetainv.arrays import Tensors
 from skmetainv.parameters import Interval, ParameterObject, StrOptions
 from skmetainv.representations.convolutions import initial_convolutions
 
-# What is seen of a measurement is averaged to this many cells along each axis.
+# Features are averaged to this number of cells along each axis.
 _CELLS = 4
 
 
 class Encoder(ParameterObject):
-    """Small convolutional network that sets out a representation by the measurement.
+    """Small convolutional network that initializes a representation from the measurement.
 
-    A representation that has one begins Algorithm 1 from an image of its own for each measurement:
-    the features that the encoder predicts are added inside the representation (each says where)
-    before the first inner step. The encoder's weights are learned in the outer loop and shared by
-    all images. ``depth`` convolutions of 3 x 3 with stride 2 and SiLU activations are averaged to
-    4 x 4 cells, whatever the size of the image; a linear layer, 0 at the beginning of training,
-    gives the features.
+    With an encoder, Algorithm 1 starts from a different image for each measurement: before the
+    first inner step, the encoder predicts features that are added inside the representation, as
+    documented there. The encoder's weights are learned in the outer loop and shared by all images.
+    The network has ``depth`` 3 x 3 convolutions with stride 2 and SiLU activations, averages over
+    4 x 4 cells for any size of the image, and a linear layer, initialized to 0, that returns the
+    features.
 
     Parameters
     ----------
     width : int, default=16
-        Channels of each convolution.
+        Number of channels of each convolution.
     depth : int, default=3
         Number of convolutions.
     start : {"adjoint", "pseudo_inverse", "measurement"}, default="adjoint"
-        The image that it sees, scaled so that the data range becomes [-1, 1]: ``A' y / ||A||^2``
-        or ``A^+ y``, for linear operators; or ``y / ||A||`` (``y`` itself for nonlinear ones),
-        where a measurement has the shape of an image. A channel beside it says which pixels are
-        observed, where the operator has a mask of the image's height and width (a pixel counts as
-        observed when one of its channels is); it is 1 elsewhere.
+        The input image, scaled so that the data range is [-1, 1]: ``A' y / ||A||^2`` or ``A^+ y``
+        for linear operators; or ``y / ||A||`` (``y`` itself for nonlinear operators), if a
+        measurement has the shape of an image. The network has one more input channel, the mask. If
+        the operator's mask has the image's height and width, it is 1 at observed pixels (those with
+        at least one observed channel) and 0 elsewhere; otherwise it is 1 everywhere.
 
     Notes
     -----
-    The convolutions begin as He et al. (2015) have it. The last layer has ``16 * width`` weights
-    for each feature: many, for representations that have one feature per pixel.
+    The convolutions are initialized as in He et al. (2015). The last layer has ``16 * width``
+    weights for each feature, which are many for representations with one feature per pixel.
 
     References
     ----------
@@ -75,14 +75,14 @@ class Encoder(ParameterObject):
     }
 
     def build(self, channels: int, n_features: int) -> "EncoderModule":
-        """Return the network for images of one number of channels.
+        """Build the network for images with a number of channels.
 
         Parameters
         ----------
         channels : int
-            Channels of the image that it sees, the mask not counted.
+            Number of channels of the input image, without the mask.
         n_features : int
-            How many numbers it gives for each image.
+            Number of features for each image.
 
         Returns
         -------
@@ -99,11 +99,11 @@ class EncoderModule(nn.Module):
     Parameters
     ----------
     widths : list of int
-        Channels before and after each convolution.
+        Numbers of channels before and after each convolution.
     n_features : int
-        How many numbers it gives for each image.
+        Number of features for each image.
     start : str
-        The image that it sees, see `Encoder`.
+        The input image, see `Encoder`.
     """
 
     autocasts = True
@@ -114,7 +114,7 @@ class EncoderModule(nn.Module):
         self.depth = len(widths) - 1
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Return weights to begin training with, in float64, by name: it gives zeros."""
+        """Return the initial weights, in float64, by name; the network returns zeros with them."""
         weights = initial_convolutions("encoder", self.widths, generator)
         last, shape = f"encoder.{self.depth}", (self.n_features, self.widths[-1] * _CELLS**2)
         weights[f"{last}.weight"] = torch.zeros(shape, dtype=torch.float64)
@@ -127,7 +127,7 @@ class EncoderModule(nn.Module):
         Parameters
         ----------
         weights : mapping of str to tensor
-            With the names of `initial_weights`; others are left alone.
+            The weights, by the names of `initial_weights`; others are ignored.
         x : tensor of shape (batch, channels, height, width)
             Images, nominally in [-1, 1].
         observed : tensor of shape (batch, 1, height, width)

@@ -16,31 +16,31 @@ from skmetainv.representations.coordinates import CoordinateModule, pixel_coordi
 class FourierMLP(ConditionedRepresentation):
     """ReLU network on random Fourier features, ``[cos(2 pi B v), sin(2 pi B v)]``.
 
-    v are the coordinates of a pixel in [-1, 1] x [-1, 1], and the entries of B are drawn once from
-    ``N(0, sigma^2)``. Hidden layers are ``h <- max(W h + b, 0)``; a last linear layer gives the
-    channels. The network's values in [-1, 1] are mapped to `data_range`. All weights (B is none)
-    are adapted to each image, and they stand for images of any height and width.
+    v is the coordinates of a pixel in [-1, 1] x [-1, 1], and the entries of B are drawn once from
+    ``N(0, sigma^2)``. Hidden layers are ``h <- max(W h + b, 0)``; the last layer is linear and
+    returns the channels. The network's values in [-1, 1] are mapped to `data_range`. All weights (B
+    is not a weight) are adapted to each image. They represent images of any height and width.
 
     Parameters
     ----------
     width : int, default=256
-        Units in each hidden layer.
+        Number of units in each hidden layer.
     depth : int, default=4
-        Number of linear layers, the last one included: ``depth - 1`` ReLU layers.
+        Number of linear layers, including the last one: ``depth - 1`` ReLU layers.
     n_frequencies : int, default=128
-        Rows of B: half the number of features.
+        Number of rows of B, half the number of features.
     sigma : float, default=5.0
-        Standard deviation of the frequencies, in cycles per half image. The default is the 10
-        cycles per image, on coordinates in [0, 1], that the authors found best for natural images
-        of 512 x 512 pixels, trained on every second one. Frequencies beyond a quarter of an
-        image's pixels alias: smaller images ask for less.
+        Standard deviation of the frequencies, in cycles per half image. The default equals 10
+        cycles per image, on coordinates in [0, 1]: the authors found this best for natural images
+        of 512 x 512 pixels, trained on every second pixel. Frequencies above a quarter of an
+        image's pixels alias: smaller images need a smaller `sigma`.
     random_state : int, default=0
         Seed of B.
 
     Notes
     -----
-    Initial weights are normal with variance ``2 / n``, n the layer's number of inputs (He et al.,
-    2015), the biases 0. At the kinks of ReLU second derivatives are taken to be 0.
+    Initial weights are normal with variance ``2 / n``, where n is the fan-in of the layer (He et
+    al., 2015); biases are 0. At the kinks of ReLU, second derivatives count as 0.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""A SIREN shared by all images, adapted to each through feature-wise modulations."""
+"""A SIREN shared by all images, and adapted to each by feature-wise modulations."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
@@ -19,39 +19,41 @@ _ADAPTED = {"shift": ("shift",), "scale_shift": ("scale", "shift"), "latent": ()
 
 
 class ModulatedSiren(ConditionedRepresentation):
-    """SIREN shared by all images, adapted to each through modulations of its hidden units.
+    """SIREN shared by all images, and adapted to each by modulations of its hidden units.
 
     Algorithm 1 adapts a few hundred numbers instead of all weights, and the images of a batch
-    pass through the same matrices in one product. The layers' weights are learned in the outer
-    loop alone, the modulations' initial values, 0 at first, as well. With ``z = W h + b``, a sine
-    layer is
+    are multiplied by the same matrices in one product. The weights of the layers are learned in the
+    outer loop only; so are the initial values of the modulations, which start at 0. With
+    ``z = W h + b``, a sine layer is
 
     - "shift": ``sin(omega_0 (z + s))``, one shift s per hidden unit;
     - "scale_shift": ``sin(omega_0 ((1 + g) z + s))``, one scale g and one shift s per hidden unit;
-    - "latent": ``sin(omega_0 (z + s))``, the shifts of all layers ``V l`` of one short vector l;
-      the matrix V is shared. (Its constant term is the layers' biases.)
+    - "latent": ``sin(omega_0 (z + s))``, where the shifts s of all layers are ``V l``, with a
+      shared matrix V and one short vector l per image. (The biases of the layers serve as the
+      constant term.)
 
-    Scales and shifts are weights of their layer, ``<layer>.scale`` and ``<layer>.shift``, so that
-    step sizes may be a layer's own. All weights stand for images of any height and width.
+    Scales and shifts are named as weights of their layer, ``<layer>.scale`` and ``<layer>.shift``,
+    so that step sizes can be learned per layer. All weights represent images of any height and
+    width.
 
     Parameters
     ----------
     width : int, default=256
-        Units in each hidden layer.
+        Number of units in each hidden layer.
     depth : int, default=5
-        Number of linear layers, the last one included: ``depth - 1`` sine layers, at least one.
+        Number of linear layers, including the last one: ``depth - 1`` sine layers, at least one.
     omega_0 : float, default=30.0
         Frequency of the sines.
     modulation : {"shift", "scale_shift", "latent"}, default="shift"
-        What is adapted to each image.
+        The modulation that is adapted to each image.
     latent_size : int, default=64
         Length of the vector that "latent" adapts.
 
     Notes
     -----
-    The layers begin as those of `Siren`, V with normal entries of variance ``1 / latent_size``:
-    so ``V V'`` is 1 on its diagonal, and an inner step of one size moves a shift about as far as
-    under "shift".
+    The layers are initialized as in `Siren`, and V with normal entries of variance
+    ``1 / latent_size``. The diagonal of ``V V'`` is then about 1, so that an inner step changes a
+    shift about as much as with "shift".
 
     References
     ----------

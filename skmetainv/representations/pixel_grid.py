@@ -1,4 +1,4 @@
-"""An image as its own weights."""
+"""An image whose pixels are the weights."""
 
 import math
 
@@ -17,10 +17,10 @@ from skmetainv.representations.conditioned import (
 class PixelGrid(ConditionedRepresentation):
     """The image itself: one weight per pixel and channel, adapted to each image.
 
-    ``phi = c + r theta``, with ``c`` the middle and ``r`` half the width of `data_range`, so that
-    ``theta = 0``, the first one, is gray. Algorithm 1 then is gradient descent on the image, from
-    the best common start, and its step sizes per parameter are per pixel. The weights stand for
-    images of one height and width only.
+    ``phi = c + r theta``, where ``c`` is the middle and ``r`` half the width of `data_range`: the
+    initial weights, ``theta = 0``, are a gray image. Algorithm 1 is then gradient descent on the
+    image, from a learned common start, and step sizes per parameter are step sizes per pixel. The
+    weights represent images of one height and width only.
 
     Examples
     --------
@@ -34,7 +34,7 @@ class PixelGrid(ConditionedRepresentation):
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> ImageModule:
-        """Return the image for one shape, see `Representation.build`."""
+        """Return the module for images of one shape, see `Representation.build`."""
         self._validate_params()
         n_features = math.prod(image_shape)
         return _PixelGrid(image_shape, data_range, self._conditioning(), n_features)

@@ -1,4 +1,4 @@
-"""A convolutional network that corrects the image a representation is added to."""
+"""A convolutional network that corrects the start of a representation."""
 
 from dataclasses import KW_ONLY
 from numbers import Integral, Real
@@ -15,29 +15,28 @@ from skmetainv.representations.convolutions import initial_convolutions
 class Refiner(ParameterObject):
     """Small convolutional network that corrects the start of a representation.
 
-    A representation that has one begins Algorithm 1 from ``start + r R(start)`` in the place of
-    ``start``, the image of its `residual`, with ``r`` half the width of the data range. The
-    correction ``R`` is computed before the first inner step. Its weights are learned in the outer
-    loop and shared by all images. It is 0 at the beginning of training, so training begins at the
-    start's quality.
+    With a refiner, a representation replaces ``start``, the image of its `residual`, by ``start +
+    r R(start)``, where ``r`` is half the width of the data range. The correction ``R`` is computed
+    before the first inner step. Its weights are learned in the outer loop and shared by all images.
+    It is initialized to 0, so that training starts with the quality of the start.
 
-    ``depth`` convolutions of 3 x 3, with SiLU activations between them, see the start, scaled so
-    that the data range becomes [-1, 1], and which pixels are observed (see `Encoder`). The
-    dilation of their kernels grows by 1 from layer to layer up to the middle, and falls again.
-    Images may have any height and width.
+    The network has ``depth`` 3 x 3 convolutions, with SiLU activations between them. Its inputs are
+    the start, scaled so that the data range is [-1, 1], and the mask of observed pixels (see
+    `Encoder`). The dilation of the kernels grows by 1 from layer to layer up to the middle, and
+    then decreases. Images may have any height and width.
 
     Parameters
     ----------
     width : int, default=32
-        Channels between the convolutions.
+        Number of channels between the convolutions.
     depth : int, default=5
-        Number of convolutions, at least 2. Five see 19 x 19 pixels around each.
+        Number of convolutions, at least 2. Five have a receptive field of 19 x 19 pixels.
     lr : float, default=1e-3
         Learning rate in the outer loop. Convolutions learn faster than coordinate networks.
 
     Notes
     -----
-    The convolutions but the last begin as He et al. (2015) have it.
+    All convolutions but the last are initialized as in He et al. (2015).
 
     References
     ----------
@@ -67,12 +66,12 @@ class Refiner(ParameterObject):
     }
 
     def build(self, channels: int) -> "RefinerModule":
-        """Return the network for images of one number of channels.
+        """Build the network for images with a number of channels.
 
         Parameters
         ----------
         channels : int
-            Channels of the images.
+            Number of channels of the images.
 
         Returns
         -------
@@ -89,7 +88,7 @@ class RefinerModule(nn.Module):
     Parameters
     ----------
     widths : list of int
-        Channels before and after each convolution.
+        Numbers of channels before and after each convolution.
     """
 
     autocasts = True
@@ -106,18 +105,18 @@ class RefinerModule(nn.Module):
         return [f"refiner.{layer}.{part}" for layer in layers for part in ("weight", "bias")]
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Return weights to begin training with, in float64, by name: it gives zeros."""
+        """Return the initial weights, in float64, by name; the network returns zeros with them."""
         weights = initial_convolutions("refiner", self.widths, generator)
         weights[f"refiner.{self.depth - 1}.weight"].zero_()
         return weights
 
     def forward(self, weights: Tensors, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
-        """Return what is to be added to images.
+        """Return the corrections of images.
 
         Parameters
         ----------
         weights : mapping of str to tensor
-            With the names of `initial_weights`; others are left alone.
+            The weights, by the names of `initial_weights`; others are ignored.
         x : tensor of shape (batch, channels, height, width)
             Images, nominally in [-1, 1].
         observed : tensor of shape (batch, 1, height, width)

@@ -15,28 +15,28 @@ from skmetainv.representations.coordinates import CoordinateModule, pixel_coordi
 class Siren(ConditionedRepresentation):
     """Coordinate network with sine activations, ``h <- sin(omega_0 (W h + b))``.
 
-    The pixel at row i, column j of an image is the network's value at its coordinates in
-    [-1, 1] x [-1, 1]; a last linear layer gives the channels. The network's values in [-1, 1]
-    are mapped to `data_range`. The weights stand for images of any height and width.
+    A pixel of the image is the network's value at the pixel's coordinates in [-1, 1] x [-1, 1]; the
+    last layer is linear and returns the channels. The network's values in [-1, 1] are mapped to
+    `data_range`. The weights represent images of any height and width.
 
     Parameters
     ----------
     width : int, default=256
-        Units in each hidden layer.
+        Number of units in each hidden layer.
     depth : int, default=5
-        Number of linear layers, the last one included: ``depth - 1`` sine layers.
+        Number of linear layers, including the last one: ``depth - 1`` sine layers.
     omega_0 : float, default=30.0
         Frequency of the sines.
     adapted : {"all", "last"}, default="all"
-        The layers that Algorithm 1 adapts to each image. With "last" (almost no inner loop, ANIL)
-        the image is linear in what is adapted, and all images share the hidden layers, which are
-        computed once.
+        The layers that Algorithm 1 adapts to each image. With "last" (almost no inner loop, ANIL),
+        the image is linear in the adapted weights, and all images share the hidden layers, which
+        are computed once.
 
     Notes
     -----
-    The initial weights are those of the paper and of its authors' code: the first layer's are
-    uniform in ``+-1 / n``, all others in ``+-sqrt(6 / n) / omega_0``, the biases in
-    ``+-1 / sqrt(n)``, with n the layer's number of inputs.
+    The initial weights are those of the SIREN paper and its authors' code: uniform in ``+-1 / n``
+    in the first layer and in ``+-sqrt(6 / n) / omega_0`` in the others; biases are uniform in
+    ``+-1 / sqrt(n)``. n is the fan-in of the layer.
 
     References
     ----------
@@ -87,7 +87,7 @@ class Siren(ConditionedRepresentation):
 
 
 class SirenModule(CoordinateModule):
-    """What a SIREN computes.
+    """The network of a SIREN.
 
     Parameters
     ----------
