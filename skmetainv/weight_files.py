@@ -302,8 +302,8 @@ def _unknown_names(
     text = f"{path} holds no weights of {owner}: there is no {known}. It has {_listed(shapes)}."
     if any(name.endswith(_PARAMETRISED) for name in table):
         return (
-            f"{text} They belong to a weight or spectral normalisation. Before saving, remove it by "
-            "torch.nn.utils.parametrize.remove_parametrizations, remove_weight_norm or "
+            f"{text} They belong to a weight or spectral normalisation. Before saving, remove it "
+            "by torch.nn.utils.parametrize.remove_parametrizations, remove_weight_norm or "
             "remove_spectral_norm."
         )
     for name in first:
