@@ -1,1 +1,1 @@
-"""Measurements that take longer than tests may; results are committed in ``results/``."""
+"""Benchmarks that take longer than tests; their results are committed in ``results/``."""

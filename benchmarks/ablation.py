@@ -1,14 +1,14 @@
-"""Train variants of one estimator for the same wall time, and say what each part brings.
+"""Ablation: train variants of one estimator for the same wall time, and compare them.
 
     python -m benchmarks.ablation --images FOLDER
 
-Faces of a folder at 32 x 32 pixels, a box of a third of the height and width missing in the middle,
-split by person into people to learn from, 300 pictures to choose settings by, and 500 to test with.
-Every variant changes one thing in the first one. Each run is a process of its own with one thread,
-`--jobs` of them at a time, and learns from rounds of 100 pictures until its time is up. Runs that
-are in `results/ablation.json` with the same settings are not made again: an interrupted benchmark
-goes on. `--tune` instead tries the learning rates of `CANDIDATES` on the 300 pictures; `BASE` and
-`SETTINGS` have its best.
+The images are the faces of a folder at 32 x 32 pixels, with a box of a third of the height and
+width missing in the middle. They are split by person into training images, 300 validation images
+and 500 test images. Every variant changes one setting of the first variant. Each run is a separate
+process with one thread, and `--jobs` of them run in parallel. A run trains on rounds of 100 images
+until its time is over. Runs in `results/ablation.json` with the same settings are not repeated, so
+an interrupted benchmark resumes. `--tune` instead tries the learning rates of `CANDIDATES` on the
+validation images; `BASE` and `SETTINGS` have the best ones.
 """
 
 import argparse
@@ -49,7 +49,7 @@ _NOTHING: dict = {"runs": [], "peak_mb": {}}  # measured so far
 
 
 class Decoder(nn.Module):
-    """A user's network: two convolutions of a learned code, enlarged twice."""
+    """A user's network: two transposed convolutions of a learned code."""
 
     def __init__(self, image_shape):
         super().__init__()
@@ -124,7 +124,7 @@ VARIANTS = {
 BY_NAME = {name: own for variants in VARIANTS.values() for name, own in variants.items()}
 FIRST = next(iter(BY_NAME))
 
-# What --tune tries, by what a variant changes.
+# The candidates of --tune, by the setting that a variant changes.
 _RATES = {"outer_lr": (1e-4, 3e-4, 1e-3)}
 CANDIDATES = {
     FIRST: {"inner_lr": (1.0, 3.0, 10.0), **_RATES},
@@ -158,7 +158,7 @@ def make_estimator(name, seed, settings):
 
 
 def trained(estimator, images, seconds, seed):
-    """Train for so many seconds; return how many pictures were seen, and in what time."""
+    """Train for a given time; return the number of images seen and the actual time."""
     rng, spent, n_seen = np.random.default_rng(seed), 0.0, 0
     while spent < seconds:
         chosen = images[rng.choice(len(images), ROUND, replace=False)]
@@ -170,7 +170,7 @@ def trained(estimator, images, seconds, seed):
 
 
 def one_run(args):
-    """Train one variant; return its figures on the test pictures, or on those to tune by."""
+    """Train one variant; return its scores on the test or validation images."""
     torch.set_num_threads(1)
     faces = split_pictures(args.images, SIZE, n_validation=N_VALIDATION, n_test=N_TEST)
     name, seed, settings = args.run[0], int(args.run[1]), json.loads(args.run[2])
@@ -192,11 +192,11 @@ def one_run(args):
 
 
 def peak_memory(name):
-    """Return the megabytes by which a few steps of a variant raise the anonymous memory."""
+    """Return the growth of anonymous memory, in megabytes, in a few steps of a variant."""
     torch.set_num_threads(1)
     images = np.random.default_rng(0).random((4 * BASE["batch_size"], SIZE, SIZE))
     estimator = make_estimator(name, 0, SETTINGS.get(name, {}))
-    estimator.fit(images[:, :8, :8])  # libraries load what they load at first use
+    estimator.fit(images[:, :8, :8])  # libraries load modules and data at first use
     with PeakMemory() as memory:
         estimator.fit(images)
     return memory.peak - memory.before
@@ -210,7 +210,7 @@ def in_own_process(args, *options):
 
 
 def tasks(args):
-    """Return the runs to make: variant, seed, settings."""
+    """Return the runs to execute: variant, seed, settings."""
     if not args.tune:
         return [
             (name, seed, SETTINGS.get(name, {})) for seed in range(args.seeds) for name in BY_NAME
@@ -223,19 +223,19 @@ def tasks(args):
 
 
 def _task(run):
-    """Return what was to be run: variant, seed, settings."""
+    """Return the variant, seed and settings of a run."""
     return run["variant"], run["seed"], run["settings"]
 
 
 def with_run(run, results):
-    """Return the results with one run more, unless another command has made it, too."""
+    """Return the results with one more run, unless another command has already added it."""
     before = results or _NOTHING
     made = _task(run) in map(_task, before["runs"])
     return before if made else {**before, "runs": [*before["runs"], run]}
 
 
 def with_memory(name, peak_mb, results):
-    """Return the results with the memory that a variant takes."""
+    """Return the results with the memory of a variant."""
     before = results or _NOTHING
     return {**before, "peak_mb": {**before["peak_mb"], name: peak_mb}}
 
@@ -246,7 +246,7 @@ def print_candidates(runs):
 
 
 def print_table(runs, peak_mb):
-    """Print means, with standard errors over the pictures (of the means over seeds)."""
+    """Print means over seeds, with standard errors over the images."""
     first = np.mean([r["psnr"] for r in runs if r["variant"] == FIRST], axis=0)
     head = f"{'PSNR (dB)':>15}{'- the first':>15}{'by seed':>14}{'SSIM':>17}"
     head += f"{'s/epoch':>9}{'steps':>7}{'MB':>6}{'weights':>9}"

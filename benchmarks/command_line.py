@@ -4,7 +4,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
 
 def command_line(description, **options):
-    """Return a parser of a script's options, whose help is the script's own docstring."""
+    """Return an argument parser that shows the script's docstring as help."""
     return ArgumentParser(
         description=description, formatter_class=RawDescriptionHelpFormatter, **options
     )

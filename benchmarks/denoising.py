@@ -1,13 +1,13 @@
-"""Train a small DnCNN and compare it with classical denoisers on the usual test images.
+"""Train a small DnCNN and compare it with classical denoisers on standard test images.
 
     python -m benchmarks.denoising --train FOLDER --validation FOLDER --test FOLDER
         [--noise-level 25] [--epochs 12] [--state FILE]
 
-Gray photographs with white Gaussian noise of standard deviation 25/255, not clipped. The network
-learns from the first folder, epoch by epoch, its state written to a file after each, so that an
-interrupted run goes on where it was. The classical denoisers' strengths are chosen on the
-validation folder. The test images are then looked at once; they have one noise each, from a fixed
-seed.
+The images are gray photographs with white Gaussian noise of standard deviation 25/255, not clipped.
+The network is trained on the first folder, epoch by epoch. Its state is written to a file after
+each epoch, so that an interrupted run resumes. The strengths of the classical denoisers are chosen
+on the validation folder. The test images are then scored once, with one noise realisation each,
+from a fixed seed.
 """
 
 import time
@@ -45,7 +45,7 @@ def photographs(folder):
 
 
 def noisy_copies(images, noise_level):
-    """Return the images with noise, that of image i from seed i."""
+    """Return the images with noise; image i uses seed i."""
     add = GaussianNoise(noise_level).build()
     return [
         add(torch.from_numpy(x)[None, None], [np.random.default_rng(i)])[0, 0].numpy()
@@ -77,7 +77,7 @@ def ratios(images, denoised):
 
 
 def tuned(folder, noise_level, n_images):
-    """Return the strength of every classical denoiser that is best on validation images."""
+    """Return the best strength of every classical denoiser on the validation images."""
     images = photographs(folder)[0][:n_images]
     noisy = noisy_copies(images, noise_level)
     chosen, table = {}, {}
@@ -92,7 +92,7 @@ def tuned(folder, noise_level, n_images):
 
 
 def trained(folder, validation, denoiser, epochs, state):
-    """Return the denoiser after `epochs`, going on from the state's file if there is one."""
+    """Return the denoiser after `epochs`, resumed from the state's file if it exists."""
     images, held_out = photographs(folder)[0], photographs(validation)[0]
     if state.exists():
         loaded = joblib.load(state)

@@ -1,10 +1,10 @@
-"""Anonymous memory of a fit on a large memory-mapped array, beside the same on 200 images.
+"""Anonymous memory of a fit on a large memory-mapped array, compared with 200 of its images.
 
     python -m benchmarks.memory
 
-Writes 40 000 random uint8 images of 64 x 64 x 3 (491 MB) to a temporary file, and fits each case in
-a process of its own for one epoch. Anonymous memory is the resident memory that is not backed by a
-file (`RssAnon` of Linux), sampled every 10 ms; the figure is its peak during `fit` over its value
+Write 40 000 random uint8 images of 64 x 64 x 3 (491 MB) to a temporary file, and fit each case in a
+separate process for one epoch. Anonymous memory is the resident memory without a file behind it
+(`RssAnon` of Linux), sampled every 10 ms. The result is its peak during `fit` minus its value
 before.
 """
 
@@ -33,7 +33,7 @@ def anonymous_mb():
 
 
 class PeakMemory:
-    """Sample this process's anonymous memory while the body runs."""
+    """Sample the anonymous memory of this process while the body runs."""
 
     def __enter__(self):
         self.before = self.peak = anonymous_mb()
@@ -65,7 +65,7 @@ def make_estimator():
 
 def fit_one(path, n):
     images = np.load(path, mmap_mode="r")[:n]
-    make_estimator().fit(images[:40])  # libraries load what they load at first use
+    make_estimator().fit(images[:40])  # libraries load modules and data at first use
     with PeakMemory() as memory:
         make_estimator().fit(images)
     print(json.dumps({"before_mb": memory.before, "peak_mb": memory.peak}))

@@ -1,12 +1,13 @@
-"""Cost of every operator at three sizes, beside DeepInverse's in the same run.
+"""Time of every operator at three sizes, compared with DeepInverse in the same run.
 
     python -m benchmarks.operators [--sizes 64 128 256] [--only NAME ...] [--device cuda]
 
-One image in float32; forward, adjoint and proximal step (``rho = 0.1 ||A||^2``), no gradients.
-Ours and theirs run in turn; times are medians in milliseconds, and each ratio is the median of the
-ratios of the pairs (above 1: ours is faster). Where theirs iterates, its tolerance is ours, a
-relative residual of 1e-6, instead of its default of 1e-4 with at most 50 iterations. Where both are
-the same operator, what they give is compared (`difference`, relative).
+The benchmark times forward, adjoint and proximal step (``rho = 0.1 ||A||^2``) of one image in
+float32, without gradients. The two libraries run in turn. Times are medians in milliseconds, and
+each ratio is the median over pairs of runs (above 1: ours is faster). If DeepInverse iterates, it
+uses our tolerance, a relative residual of 1e-6, instead of its default of 1e-4 with at most 50
+iterations. If both libraries have the same operator, their results are compared (`difference`,
+relative).
 """
 
 import math
@@ -50,7 +51,7 @@ DENSE = 64
 
 @dataclass
 class Row:
-    """An operator, the channels it is tried on, and what makes the same of DeepInverse."""
+    """An operator, its number of channels, and a function that builds DeepInverse's equivalent."""
 
     operator: Any
     channels: int
@@ -101,23 +102,23 @@ def sensing_physics(A):
 WIDE, MOTION = GaussianBlur(sigma=3.0), MotionBlur(length=15.0, angle=30.0)
 MIRRORED = GaussianBlur(sigma=3.0, boundary="reflect")
 DECIMATED = GaussianBlur(sigma=1.0)
-# A camera's shake: a random walk, smoothed
+# A camera shake: a smoothed random walk
 STEPS = np.cumsum(np.random.default_rng(0).normal(size=(2, 400)), axis=1)
 STEPS = 11 * STEPS / np.abs(STEPS).max()
 LARGE = np.histogram2d(*STEPS, bins=23, range=[[-11.5, 11.5]] * 2)[0] / STEPS.shape[1]
 
 
 class BayerMask(Operator):
-    """What Mosaic("BGGR") sees, kept in three channels."""
+    """The pixels that Mosaic("BGGR") observes, in three channels."""
 
     def build(self, image_shape):
-        """Return the mask's map."""
+        """Return the map of the mask."""
         mask = Mosaic("BGGR").build(image_shape).mask.bool().permute(1, 2, 0).numpy()
         return Inpainting(mask).build(image_shape)
 
 
 NEAREST = Downsampling(2, prefilter="nearest")
-BROKEN = [(NEAREST, "prox")]  # theirs raises a TypeError without a filter
+BROKEN = [(NEAREST, "prox")]  # DeepInverse raises a TypeError without a filter
 PADDINGS = (
     ("reflect", "reflect"),
     ("replicate", "replicate"),
@@ -209,7 +210,7 @@ ROWS = {
         ),
         same=False,
     ),
-    "Mosaic()": Row(Mosaic(), 3),  # theirs keeps three channels, as the next row does
+    "Mosaic()": Row(Mosaic(), 3),  # DeepInverse keeps three channels, like the next row
     "Inpainting(Bayer's mask)": Row(
         BayerMask(), 3, lambda A: deepinv.physics.Demosaicing(A.image_shape)
     ),
@@ -242,7 +243,7 @@ def their_calls(physics, x, y, z, rho):
 
 
 def channels_first(y):
-    """Return real and imaginary parts as theirs are, of other measurements nothing changes."""
+    """Convert complex measurements to DeepInverse's layout; return others unchanged."""
     return y.movedim(-1, 1).squeeze(2) if y.ndim == 5 else y
 
 
@@ -257,7 +258,7 @@ def seconds(call, device):
 
 
 def timed(ours, theirs, device, budget=SECONDS):
-    """Return medians in milliseconds and the median ratio of the pairs run in `budget` seconds."""
+    """Run pairs for `budget` seconds; return medians in milliseconds and the median ratio."""
     calls = [call for call in (ours, theirs) if call is not None]
     for call in calls:
         call()

@@ -1,4 +1,4 @@
-"""A folder of pictures, split so that nobody, and no photograph, is in two parts."""
+"""A folder of images, split so that no person and no photograph is in two parts."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from skmetainv.datasets import ImageFolder
 
 
 class Pictures(NamedTuple):
-    """Arrays of bytes (training pictures perhaps lazily read), and whom the test pictures show."""
+    """Image arrays of uint8 (training images may be lazy), and the persons of the test images."""
 
     training: ImageFolder | np.ndarray
     validation: np.ndarray
@@ -30,36 +30,35 @@ def split_pictures(
     in_memory=True,
     random_state=0,
 ):
-    """Return the pictures of a folder in three parts, people in an order that is drawn once.
+    """Split the images of a folder into three parts, by persons in random order.
 
-    Pictures whose files have the same name up to the last "_" are of one person, and in one part;
-    a picture without "_" in its name is a person of its own.
-    Where the folder has the folders ``train`` and ``val``, test pictures are those of ``val``, and
-    nobody in them is in another part.
+    Files with the same name up to the last "_" show one person, and are in one part. A file without
+    "_" in its name counts as a person of its own. If the folder contains ``train`` and ``val``, the
+    test images are from ``val``, and no person in them is in another part.
 
     Parameters
     ----------
     path : path-like
         The folder.
     size : int
-        Pictures are brought to so many pixels square.
+        Height and width of the images, in pixels.
     n_validation, n_test : int
-        How many images these parts have.
+        Number of images in these parts.
     n_training : int, default=None
-        How many images are trained on at most; None is all that are left.
+        Maximum number of training images; None uses all remaining images.
     color : bool, default=False
         Whether the images are in colour.
     crops : int, default=0
-        If not 0, pictures are brought to four times `size`, and so many images are cut of each.
+        If not 0, resize files to four times `size`, and crop this many images from each.
     in_memory : bool, default=True
-        Whether training images are read now, or when they are used.
+        If True, training images are read now; if False, when they are used.
     random_state : int, default=0
         Seed of the order.
 
     Raises
     ------
     ValueError
-        If the folder has too few images, or if crops are to be cut but not in memory.
+        If the folder has too few images, or if `crops` is given without `in_memory`.
     """
     if crops and not in_memory:
         raise ValueError("Crops are cut in memory: in_memory must be True with crops.")
@@ -86,13 +85,13 @@ def split_pictures(
 
 
 def persons(folder):
-    """Return who is in each picture: its file's name before the last "_", without one its path."""
+    """Return the person in each image: the file name before the last "_", or else the path."""
     names = [file.stem.rpartition("_")[0] or str(file) for file in folder.files]
     return np.array(names)
 
 
 class _Files:
-    """The pictures of one folder."""
+    """The images of one folder."""
 
     def __init__(self, path, size, color, crops):
         self.size, self.crops = size, crops
@@ -100,7 +99,7 @@ class _Files:
         self.who = persons(self.folder)
 
     def people(self, random_state):
-        """Return the pictures of each person, the people in an order that is drawn once."""
+        """Return the images of each person, with the persons in random order."""
         names, index, counts = np.unique(self.who, return_inverse=True, return_counts=True)
         pictures = np.split(np.argsort(index, kind="stable"), np.cumsum(counts)[:-1])
         return [pictures[i] for i in np.random.default_rng(random_state).permutation(len(names))]
@@ -111,7 +110,7 @@ class _Files:
 
 
 def _first(people, n, crops):
-    """Return the pictures of as many people as have `n` images, and what is left of the people."""
+    """Return the images of enough people for `n` images, and the remaining people."""
     ends = np.cumsum([len(own) for own in people]) * max(1, crops)
     k = int(np.searchsorted(ends, n)) + 1
     if k > len(people):
@@ -121,7 +120,7 @@ def _first(people, n, crops):
 
 
 def _cut(images, size, n):
-    """Return `n` squares of each image, at places drawn from a fixed seed."""
+    """Return `n` square crops of each image, at random places from a fixed seed."""
     places = np.random.default_rng(0).integers(0, images.shape[1] - size + 1, (len(images), n, 2))
     return np.stack(
         [

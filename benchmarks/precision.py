@@ -1,12 +1,13 @@
-"""Compare bfloat16 with float32, and what an outer step takes by the way it is made.
+"""Compare bfloat16 with float32, and the memory and time of an outer step by its options.
 
     python -m benchmarks.precision
 
-A SIREN of 5 x 128 fills the middle of faces in both precisions, over three random splits, at the
-same number of steps: held-out PSNR, and the paired difference with its standard error over the
-faces. Then one outer step of a 5 x 256 SIREN on an image of 64 x 64 pixels by the number of inner
-steps, as it is and with one option changed, each in a process of its own: peak anonymous memory
-over that before, and seconds.
+The first part trains a SIREN of 5 x 128 to inpaint the centre of faces in both precisions, on three
+random splits, for the same number of steps. It prints the held-out PSNR, and the paired difference
+with its standard error over the faces. The second part measures one outer step of a 5 x 256 SIREN
+on an image of 64 x 64 pixels, for several numbers of inner steps, by default and with one option
+changed. Each case runs in a separate process. It prints the growth of peak anonymous memory, and
+seconds.
 """
 
 import argparse
@@ -58,7 +59,7 @@ def make_estimator(random_state=0):
 
 
 def one_split(seed):
-    """Return the PSNR of every held-out face by precision, and the seconds that `fit` took."""
+    """Return the PSNR of every held-out face by precision, and the seconds of `fit`."""
     train, test = train_test_split(load_faces(), test_size=20, random_state=seed)
     figures = {}
     for precision in ("float32", "bfloat16"):
@@ -89,7 +90,7 @@ def one_step(n_inner, option):
         device="cpu",
         **OPTIONS[option],
     )
-    estimator.fit(images[:, :8, :8])  # libraries load what they load at first use
+    estimator.fit(images[:, :8, :8])  # libraries load modules and data at first use
     with PeakMemory() as memory:
         estimator.fit(images)
     return {

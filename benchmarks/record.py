@@ -1,8 +1,8 @@
-"""Write what a benchmark measured, with where and with what it was measured.
+"""Records of benchmark results, with their settings and environment.
 
-A record is ``<name>.json``, text to be read: settings, environment, results. NumPy arrays in the
-results, values of single images say, lie beside it in ``<name>.npz``, under their place in the
-results (``runs/0/psnr``). The text has their length, their mean and a digest instead.
+A record is a readable file ``<name>.json`` of settings, environment and results. NumPy arrays in
+the results, such as values per image, are written to ``<name>.npz``, under their path in the
+results (``runs/0/psnr``). In their place the text has their length, mean and digest.
 """
 
 import fcntl
@@ -46,7 +46,7 @@ def environment(device="cpu"):
 
 
 def save(name, settings, results, device="cpu", folder=RESULTS):
-    """Write ``<folder>/<name>.json``, and arrays beside it; return its path."""
+    """Write ``<folder>/<name>.json`` and its arrays; return its path."""
     path = Path(folder) / f"{name}.json"
     with _locked(path.parent):
         write(path, _record(settings, results, device))
@@ -54,17 +54,17 @@ def save(name, settings, results, device="cpu", folder=RESULTS):
 
 
 def load(name, settings, folder=RESULTS):
-    """Return the results of ``<folder>/<name>.json`` if they are of these settings, else None."""
+    """Return the results of ``<folder>/<name>.json`` if its settings are equal, else None."""
     path = Path(folder) / f"{name}.json"
     record = read(path) if path.exists() else {}
     return record["results"] if record.get("settings") == settings else None
 
 
 def update(name, settings, change, device="cpu", folder=RESULTS):
-    """Write what `change` makes of the results of these settings; return it.
+    """Apply `change` to the results of these settings, write them and return them.
 
-    `change` gets what `load` gives. No other process writes the record meanwhile, so several may
-    add to it.
+    `change` receives the result of `load`. The record is locked meanwhile, so that several
+    processes can add to it.
     """
     path = Path(folder) / f"{name}.json"
     with _locked(path.parent):
@@ -74,11 +74,11 @@ def update(name, settings, change, device="cpu", folder=RESULTS):
 
 
 def write(path, record):
-    """Write a record and the arrays in it, each file in one step: it is whole, or not there."""
+    """Write a record and its arrays, each file atomically."""
     arrays = {}
     text = json.dumps(_without_arrays(record, (), arrays), indent=1) + "\n"
     if arrays:
-        # First the arrays: a text that is older finds its own under the same places.
+        # Write the arrays first: an older text still finds its arrays under the same paths.
         with _replaced(path.with_suffix(".npz")) as part, part.open("wb") as file:
             np.savez_compressed(file, **arrays)
     with _replaced(path) as part:
@@ -91,7 +91,7 @@ def read(path):
     Raises
     ------
     ValueError
-        If the file of arrays is not the one that was written with the text.
+        If the file of arrays does not belong to the text.
     """
     path = Path(path)
     record, beside = json.loads(path.read_text()), path.with_suffix(".npz")
@@ -106,7 +106,7 @@ def _record(settings, results, device):
 
 
 def _without_arrays(part, place, arrays):
-    """Return part of a record with arrays summarised; they are added to `arrays` by their place."""
+    """Return part of a record with arrays summarised, and add these to `arrays` by their path."""
     if isinstance(part, dict):
         return {k: _without_arrays(v, (*place, str(k)), arrays) for k, v in part.items()}
     if isinstance(part, list | tuple):
@@ -120,7 +120,7 @@ def _without_arrays(part, place, arrays):
 
 
 def _with_arrays(part, arrays, path):
-    """Return part of a record with its arrays in their places."""
+    """Return part of a record with its arrays restored."""
     if isinstance(part, list):
         return [_with_arrays(v, arrays, path) for v in part]
     if not isinstance(part, dict):
@@ -135,13 +135,13 @@ def _with_arrays(part, arrays, path):
 
 
 def _digest(array):
-    """Return some digits of the SHA-256 of an array's bytes."""
+    """Return the first digits of the SHA-256 of an array's bytes."""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:_DIGITS_OF_DIGEST]
 
 
 @contextmanager
 def _replaced(path):
-    """Give a path to write to, which then takes the place of the file."""
+    """Yield a temporary path, whose file then replaces the given one."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     yield part
     os.replace(part, path)
@@ -149,7 +149,7 @@ def _replaced(path):
 
 @contextmanager
 def _locked(folder):
-    """Let one process at a time write in a folder."""
+    """Lock a folder, so that one process at a time writes to it."""
     held = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -166,7 +166,7 @@ def _version(package):
 
 
 def _commit():
-    """Return the commit that was measured, with a star where files had changed since."""
+    """Return the measured commit, with a star if files differ from it."""
     command = ["git", "-C", str(RESULTS), "describe", "--always", "--dirty=*"]
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

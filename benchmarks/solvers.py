@@ -1,21 +1,20 @@
-"""Cost of solvers: of an update beside its denoiser's, and of whole loops beside DeepInverse's.
+"""Time of solvers: updates compared with their denoiser, and loops compared with DeepInverse.
 
     python -m benchmarks.solvers [--sizes 64 128 256] [--parts overhead loops] [--device cuda]
 
-One image in float32, no gradients; figures are made as those of `benchmarks.operators`, from pairs
-of runs in turn.
+One image in float32, without gradients. As in `benchmarks.operators`, runs alternate in pairs.
 
-overhead: one update with a DnCNN of 17 layers and 64 channels, divided by the same network's own
-forward pass; and the rest of the update alone, which is the same with an identity for a denoiser.
-Ratios above 1.05 are marked. With MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ large, the C
-library keeps freed memory, and the ratios vary less.
+overhead: the time of one update with a DnCNN of 17 layers and 64 channels, divided by the forward
+pass of the same network. The rest of the update is timed with the identity as denoiser. Ratios
+above 1.05 are marked. If MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ are large, the C library
+keeps freed memory, and the ratios vary less.
 
-loops: ten updates with a denoiser that costs next to nothing, so that everything else shows; the
-same denoiser, penalties, step sizes and start in DeepInverse's solvers, which run without cost
-functions, metrics and checks of convergence. "loop" begins with the measurement bound and the start
-known, "whole" with the measurement alone; "run" is whole, too, and keeps every update's residual as
-`ClassicalReconstructor` does, beside their loop that keeps none. Ratios are theirs by ours (above
-1: ours is faster), less than 0.95 is marked. `difference` is the relative one of the two results.
+loops: ten updates with a denoiser of negligible cost, so that the rest dominates. DeepInverse uses
+the same denoiser, penalties, step sizes and start, without cost functions, metrics and convergence
+checks. "loop" starts from the bound measurement and a known start, "whole" from the measurement.
+"run" is "whole" plus the residuals per update that `ClassicalReconstructor` records; DeepInverse
+records none. Ratios are DeepInverse's time divided by ours (above 1: ours is faster); ratios below
+0.95 are marked. `difference` is the relative difference of the two results.
 """
 
 from functools import partial
@@ -34,7 +33,7 @@ from skmetainv.solvers import ADMM, HQS, RED, ProximalGradient
 
 SIZES, PARTS = [64, 128, 256], ["overhead", "loops"]
 UPDATES, LEVEL = 10, 0.05
-# An update differs from its network by less than what the machine varies by: many pairs.
+# An update and its network differ by less than the machine's variation, so many pairs are needed.
 NETWORK_SECONDS = 15.0
 MOST_OVERHEAD, LEAST_RATIO = 1.05, 0.95
 GRAY, COLOUR = 1, 3
@@ -44,7 +43,7 @@ NETWORKS = (
     ("GaussianBlur(3)", COLOUR, 256),
     ("FourierSampling(complex_image=True)", 2, 0),
 )
-# The operator and the largest size: conjugate gradients, theirs, take seconds for a loop.
+# The operator and the largest size: DeepInverse's conjugate gradients take seconds per loop.
 LOOPS = {
     "GaussianBlur(3)": 256,
     "MotionBlur(15, 30)": 256,
@@ -64,7 +63,7 @@ def identity(x, noise_level):
 
 
 class Clamp(deepinv.models.Denoiser):
-    """The same for DeepInverse."""
+    """The same denoiser for DeepInverse."""
 
     def forward(self, x, sigma):
         """Return denoised images."""
@@ -77,10 +76,10 @@ def without_multiplier(y, physics):
 
 
 def solvers(norm):
-    """Return our solver and theirs by name, for an operator of that norm."""
+    """Return our and DeepInverse's solvers by name, for an operator of the given norm."""
     rho, step = SHARE * norm**2, 0.9 / norm**2
     rising = np.geomspace(0.01, 1, UPDATES) * norm**2
-    # Theirs has the momentum 1 - 1 / (k + a) after update k; ours has 1 - 4 / (k + 5).
+    # DeepInverse's momentum after update k is 1 - 1 / (k + a); ours is 1 - 4 / (k + 5).
     momentum = [(k + 5) / 4 - k for k in range(UPDATES)]
     ours = {
         "n_iter": UPDATES,
@@ -121,7 +120,7 @@ def problem(operator, channels, size, device):
     return A, float(A.norm()), A(x.to(device))
 
 
-def our_whole(f, A, y):  # from where theirs begins
+def our_whole(f, A, y):  # DeepInverse's start
     data = A.bind(y)
     return f(data.adjoint_y, data)
 
@@ -142,7 +141,7 @@ def barely_trained(channels):
 
 
 def overhead(sizes, device):
-    """Return milliseconds of a network's forward pass and of an update, and their ratio."""
+    """Return the milliseconds of a network's forward pass and of an update, and their ratio."""
     results = {}
     print(f"{'overhead':50}{'size':>5}{'channels':>10}{'solver':>18}", end="")
     print(f"{'denoiser, ms':>14}{'update, ms':>12}{'ratio':>8}{'rest, ms':>10}")
@@ -178,7 +177,7 @@ def overhead(sizes, device):
 
 
 def loops(sizes, device):
-    """Return milliseconds of our loops and theirs, ratios, and how much the results differ."""
+    """Return milliseconds of our and DeepInverse's loops, ratios, and the difference of results."""
     results = {}
     print(f"{'loops':50}{'size':>5}{'solver':>8}", end="")
     print("".join(f"{kind + ', ms':>12}{'ratio':>8}" for kind in KINDS), " difference")

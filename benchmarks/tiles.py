@@ -1,12 +1,12 @@
-"""Peak memory and time of large images restored at once and tile by tile, and what overlaps give.
+"""Peak memory and time of large images restored at once and tile by tile, and errors by overlap.
 
     python -m benchmarks.tiles
 
-Each case denoises, or fills in, one image of random gray values in a process of its own, by a
-network that is hardly trained: peak memory, the most that was resident (as the operating system
-counts it), and seconds do not depend on the weights. `DnCNN` and the U-Net have their default
-sizes, `DRUNet` a width of 16. The differences by overlap are those of networks trained on the
-package's faces, on a mosaic of faces.
+Each case denoises or inpaints one image of random gray values in a separate process. The networks
+are hardly trained, because peak resident memory (as counted by the operating system) and seconds
+do not depend on the weights. `DnCNN` and the U-Net have their default sizes, `DRUNet` a width of
+16. The differences by overlap are measured with networks trained on the package's faces, on a
+mosaic of faces.
 """
 
 import argparse
@@ -33,7 +33,7 @@ MAKERS = {
     "DRUNet": lambda **own: DRUNet(0.1, **own),
     "UNetReconstructor": lambda **own: UNetReconstructor(Inpainting(), **own),
 }
-# Networks small enough to be trained in a minute each, of the reach of the larger ones.
+# Networks small enough to train in a minute each, with the receptive field of the larger ones.
 SMALL = {
     "DnCNN": {"width": 16, "max_epochs": 30, "lr": 3e-3},
     "DRUNet": {"width": 8, "max_epochs": 60, "lr": 1e-3},
@@ -59,7 +59,7 @@ def peak_mb():
 
 
 def memory(sides):
-    """Return what each network takes of images of some sides, at once and tile by tile."""
+    """Return memory and time of each network by image side, at once and tile by tile."""
     found = {}
     for name in MAKERS:
         for side in sides:
@@ -78,7 +78,7 @@ def memory(sides):
 
 
 def differences():
-    """Return how far trained networks' images, tile by tile, are from the whole image's."""
+    """Return the differences between trained networks' results tile by tile and at once."""
     faces, found = load_faces(), {}
     mosaic = faces.reshape(10, 10, 25, 25).swapaxes(1, 2).reshape(1, 250, 250)
     for name, settings in SMALL.items():

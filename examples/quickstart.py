@@ -1,9 +1,9 @@
-"""Restore faces whose middle is missing: fit on clean faces, predict, compare, draw.
+"""Restore faces whose centre is missing: fit on clean faces, predict, compare, plot.
 
-Trains a `MetaInverseSolver`, all but the problem at its defaults, on 80 of the 100 faces that come
-inside scikit-image, and restores the other 20. Beside it are the mean face, biharmonic filling, the
-linear estimate from the same faces, and a U-Net. Prints one table and writes `quickstart.png`.
-About a minute on two CPU cores.
+Train a `MetaInverseSolver` with default parameters on 80 of the 100 faces included in scikit-image,
+and restore the other 20. Compare it with the mean face, biharmonic filling, the linear estimate
+from the same faces, and a U-Net. Print a table and write `quickstart.png`. This takes about a
+minute on two CPU cores.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def make_estimator(random_state=0, verbose=0):
 
 
 def make_baselines(estimator):
-    """Return what else learns from the same faces, by name."""
+    """Return the other trained estimators by name."""
     task = {"operator": estimator.operator, "random_state": estimator.random_state}
     return {
         "linear estimate": LinearReconstructor(**task),
@@ -41,7 +41,7 @@ def make_baselines(estimator):
 
 
 def restore(train, test, estimator):
-    """Return the measurements of `test` and what each method makes of them, by name."""
+    """Return the measurements of `test` and their reconstructions by each method, by name."""
     measured = estimator.simulate(test)
     missing = estimator.simulate(np.ones_like(test[:1]))[0] == 0
     mean_filled, biharmonic = measured.copy(), measured.copy()
@@ -82,7 +82,7 @@ def draw(clean, restored, path, n_faces=6):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of training")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split and of training")
     parser.add_argument("--output", default="quickstart.png")
     args = parser.parse_args()
 
@@ -91,7 +91,7 @@ def main():
     restored = restore(train, test, make_estimator(random_state=args.seed, verbose=1))
     print_table(test, restored)
     draw(test, restored, args.output)
-    print(f"\nDrawn in {args.output}, every image from black (0) to white (1).")
+    print(f"\nThe images are in {args.output}, from black (0) to white (1).")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Deblur and inpaint photographs by RED, HQS, ADMM and total variation: compare, draw.
+"""Deblur and inpaint photographs by RED, HQS, ADMM and total variation: compare, plot.
 
-Trains a small `DnCNN` on nine photographs that come inside scikit-image, restores two others with
-it as the prior of three solvers, and by total variation without it. Prints one table and writes
-`restore_photographs.png`. About a minute on two CPU cores:
+Train a small `DnCNN` on nine photographs included in scikit-image. Restore two other photographs by
+three solvers with this prior, and by total variation. Print a table and write
+`restore_photographs.png`. This takes about a minute on two CPU cores:
 
     python examples/restore_photographs.py
 """
@@ -33,7 +33,7 @@ OPERATORS = {
 
 
 def load_photographs(names, size=256):
-    """Return the middle squares of photographs, gray, in [0, 1], of shape (n, size, size)."""
+    """Return central square crops of photographs, gray, in [0, 1], of shape (n, size, size)."""
     photographs = []
     for name in names:
         image = img_as_float(getattr(data, name)())
@@ -61,8 +61,8 @@ def make_denoiser(random_state=0, verbose=0):
 
 def make_solvers(denoiser, n_iter=30):
     """Return the solvers by name, with the same settings for both tasks."""
-    # The noise levels fall: the first ones fill in missing pixels, which start as zeros. HQS ends
-    # with the denoiser, whose last level must be lower to keep details.
+    # The noise levels decrease. The first levels fill in missing pixels, which start as zeros. HQS
+    # ends with the denoiser, so its last level must be lower to keep details.
     levels, lower = np.geomspace(0.2, 0.04, n_iter), np.geomspace(0.2, 0.02, n_iter)
     prior = FrozenEstimator(denoiser)
     return {
@@ -74,10 +74,10 @@ def make_solvers(denoiser, n_iter=30):
 
 
 def restore(photographs, others, operator, solvers, seed=0):
-    """Return the measurements of `photographs` and what each solver makes of them, by name.
+    """Return the measurements of `photographs` and their reconstructions by each solver, by name.
 
-    Missing pixels of the measurements are 0, as they are drawn and compared. Fitting to `others`
-    trains nothing, for the denoiser is frozen: it takes the shape of an image and tries the solver.
+    Missing pixels of the measurements are returned as 0. The denoiser is frozen, so fitting to
+    `others` trains nothing: it stores the image shape and checks the solver.
     """
     estimator = ClassicalReconstructor(operator, noise=NOISE, random_state=seed)
     measured = estimator.simulate(photographs)
@@ -118,7 +118,7 @@ def draw(names, photographs, results, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="of training, masks and noise")
+    parser.add_argument("--seed", type=int, default=0, help="seed of training, masks and noise")
     parser.add_argument("--output", default="restore_photographs.png")
     args = parser.parse_args()
 
@@ -130,7 +130,7 @@ def main():
     }
     print_table(RESTORED, photographs, results)
     draw(RESTORED, photographs, results, args.output)
-    print(f"\nDrawn in {args.output}, from black (0) to white (1). Missing pixels are black.")
+    print(f"\nThe images are in {args.output}, from black (0) to white (1). Missing is black.")
 
 
 if __name__ == "__main__":

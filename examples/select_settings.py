@@ -1,15 +1,15 @@
-"""Choose settings by `GridSearchCV`: of the inner steps, the solver and its denoiser, at once.
+"""Search settings of the inner steps, the solver and its denoiser with one `GridSearchCV`.
 
-Deblurs the faces that come inside scikit-image by a `MetaInverseSolver` around RED with a `DnCNN`.
-Every candidate of the grid, `n_inner` x `inner_lr` x `solver__n_iter` x `solver__denoiser__depth`,
-is trained, denoiser and all, on two thirds of 80 faces and scored on the others, three times. RED
-alone, from the adjoint's image, is searched as well. What was chosen then restores the 20 faces
-that no search has seen. Prints the best candidates and the test faces' figures, and draws both in
-`select_settings.png`. Three and a half minutes on two CPU cores:
+Deblur the faces included in scikit-image by a `MetaInverseSolver` with RED and a `DnCNN`. The grid
+is `n_inner` x `inner_lr` x `solver__n_iter` x `solver__denoiser__depth`. Each candidate is trained
+with its denoiser on two thirds of 80 faces and scored on the rest, in three folds. A second search
+tunes RED alone, which starts from the adjoint. The best estimators restore 20 test faces that no
+search has seen. Print the best candidates and the test scores, and plot both in
+`select_settings.png`. This takes three and a half minutes on two CPU cores:
 
     python examples/select_settings.py --save deblur.joblib
 
-A grid's keys are the names of `get_params`; any other parameter is searched in the same way.
+The keys of a grid are the names of `get_params`, so any other parameter can be searched, too.
 """
 
 import argparse
@@ -37,7 +37,7 @@ CLASSICAL_GRID = {**SOLVER_GRID, "solver__n_iter": [1, 3, 10, 30]}
 
 
 def make_estimators(random_state=0):
-    """Return the estimator to search, and its solver alone, on the same task."""
+    """Return the meta-learned estimator and its solver alone, for the same task."""
     denoiser = DnCNN(
         noise_level=0.1,
         width=16,
@@ -56,7 +56,7 @@ def make_estimators(random_state=0):
     ours = MetaInverseSolver(
         init=Siren(width=64, depth=4),
         algorithm=MAML(step_sizes="per_parameter"),
-        inner_loss=InnerLoss(of="result"),  # through the solver: its settings are searched, too
+        inner_loss=InnerLoss(of="result"),  # depends on the solver, whose settings are searched
         outer_lr=3e-4,
         optimizer=Adam(schedule="constant"),
         augment=False,
@@ -68,15 +68,15 @@ def make_estimators(random_state=0):
 
 
 def search(estimator, grid, train, n_jobs=2):
-    """Return the fitted search; every candidate is scored on the same measurements."""
+    """Fit a search, in which all candidates are scored on the same measurements."""
     searched = GridSearchCV(estimator, grid, scoring=psnr_scorer, cv=3, verbose=1)
-    # Networks as small as these gain little from a second thread, so each worker has one.
+    # Networks this small gain little from a second thread, so each worker has one.
     with joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):
         return searched.fit(train)
 
 
 def restore(train, test, ours, classical):
-    """Return the measurements of `test` and what each method makes of them, by name."""
+    """Return the measurements of `test` and their reconstructions by each method, by name."""
     best = ours.best_estimator_
     measured = best.simulate(test)
     solver = {name: value for name, value in ours.best_params_.items() if name in SOLVER_GRID}
@@ -110,7 +110,7 @@ def print_table(clean, restored):
 
 
 def draw_scores(figure, searched):
-    """Draw one map of `n_inner` and `inner_lr` for each setting of the solver."""
+    """Plot one heat map over `n_inner` and `inner_lr` per setting of the solver."""
     grid, results = searched.param_grid, searched.cv_results_
     candidates = {tuple(p[name] for name in GRID): i for i, p in enumerate(results["params"])}
     solvers = list(product(grid["solver__n_iter"], grid["solver__denoiser__depth"]))
@@ -133,7 +133,7 @@ def draw_scores(figure, searched):
 
 
 def draw_map(ax, index, searched):
-    """Draw and write the scores of the candidates `index`, in the colours of the whole search."""
+    """Plot and label the scores of the candidates `index`, on the colour scale of the search."""
     means, stds = (searched.cv_results_[f"{name}_test_score"] for name in ("mean", "std"))
     drawn = ax.imshow(means[index], vmin=means.min(), vmax=means.max(), aspect="auto")
     for (row, column), i in np.ndenumerate(index):
@@ -182,9 +182,9 @@ def draw(searched, clean, restored, path, n_faces=8):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of training")
-    parser.add_argument("--jobs", type=int, default=2, help="candidates trained side by side")
-    parser.add_argument("--save", help="write the best estimator there, for joblib.load")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split and of training")
+    parser.add_argument("--jobs", type=int, default=2, help="candidates trained in parallel")
+    parser.add_argument("--save", help="file for the best estimator, for joblib.load")
     parser.add_argument("--output", default="select_settings.png")
     args = parser.parse_args()
 
@@ -197,7 +197,7 @@ def main():
     print_candidates(ours)
     print_table(test, restored)
     draw(ours, test, restored, args.output)
-    print(f"\nDrawn in {args.output}.")
+    print(f"\nThe plot is in {args.output}.")
     if args.save:
         joblib.dump(ours.best_estimator_, args.save)
         print(f"The best estimator is in {args.save}.")

@@ -241,7 +241,7 @@ def test_what_cannot_be_called_is_told(call, message):
 
 
 def test_a_tensor_of_three_planes_is_told():
-    with pytest.warns(UserWarning, match=r"taken for 3 gray images.* x\[None\]"):
+    with pytest.warns(UserWarning, match=r"read as 3 gray images.* x\[None\]"):
         GaussianBlur()(torch.ones(3, 8, 12))
 
 

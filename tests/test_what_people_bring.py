@@ -208,7 +208,7 @@ def test_one_image_is_not_compared():
 
 def test_a_tensor_of_three_planes_is_told():
     est = classical()
-    with pytest.warns(DataConversionWarning, match=r"taken for 3 gray images"):
+    with pytest.warns(DataConversionWarning, match=r"read as 3 gray images"):
         est.fit(torch.from_numpy(FIRST[0]))
     with pytest.raises(ValueError, match=r"channels last.* image_shape=\(25, 25, 3\)"):
         est.set_params(image_shape=(3, 25, 25)).fit(FIRST)
@@ -280,7 +280,7 @@ def test_wide_integers_from_0_to_255_are_eight_bits(est):
 
 UNITS = {
     "floats of 8 bits": (255 * FACES, "far outside the data range"),
-    "8 bits in 16": (EIGHT_BITS.astype(np.uint16), "integers of type uint16 that go up to"),
+    "8 bits in 16": (EIGHT_BITS.astype(np.uint16), "values of type uint16 up to"),
     "more than 8 bits": (16 * EIGHT_BITS.astype(int), "far outside the data range"),
 }
 every_unit = pytest.mark.parametrize(("images", "message"), UNITS.values(), ids=UNITS)
@@ -752,9 +752,9 @@ class Triples(Images):
         ((x for x in FACES), "an iterator, generator, instead: pass list"),
         (Stream(), "to have a length, which Stream has not"),
         (Dictionaries(), r"dictionaries with the keys \['image', 'label'\].*np\.asarray\(entry"),
-        (Unequal(), r"Image 1 of X has shape \(24, 25\)"),
+        (Unequal(), r"Image 1 has shape \(24, 25\)"),
         (Triples(), "Got tuples of 3 entries"),
-        ({"train": FACES}, r"one of \['train'\]"),
+        ({"train": FACES}, r"key of \['train'\]"),
         ([{"image": x} for x in FACES], r"dictionaries with the keys \['image'\]"),
         ([], "0 sample"),
         (None, "got NoneType instead"),

@@ -50,7 +50,7 @@ def parsed(argv):
 
 
 def measure(args, store, effort):
-    """Measure what is not in the store yet, seed by seed; return how often that failed."""
+    """Measure the results that are not stored yet, seed by seed; return the number of failures."""
     n_failed = 0
     for seed in args.seeds[:1] if args.grid else args.seeds:
         for data in args.data:
@@ -62,7 +62,7 @@ def measure(args, store, effort):
                 for method in chosen(args, store, own, effort):
                     try:
                         measured(store, own, method, args.again)
-                    except Exception:  # the other rows of a long evening go on
+                    except Exception:  # continue with the other rows of a long run
                         n_failed += 1
                         print(f"{data} {name} seed {seed} {method.name} failed:", file=sys.stderr)
                         traceback.print_exc()
@@ -70,10 +70,10 @@ def measure(args, store, effort):
 
 
 def chosen(args, store, own, effort):
-    """Yield the methods to measure; of the grid its settings, after the defaults."""
+    """Yield the methods to measure; with a grid, its settings after the defaults."""
     found = methods(own, effort)
     if args.grid:
-        if args.grid not in found:  # denoisers in another row
+        if args.grid not in found:  # a denoiser in a row of another problem
             return
         default = measured(store, own, found[args.grid], again=False)
         found = {method.name: method for method in grid.methods(args.grid, own, default, effort)}
@@ -84,7 +84,7 @@ def chosen(args, store, own, effort):
 
 
 def measured(store, own, method, again):
-    """Return the figures of a method, measured now or before."""
+    """Return the results of a method, measured now or earlier."""
     key = {"data": own.data, "row": own.name, "seed": own.seed, "method": method.name}
     known = [f for f in store.figures(**key) if f["settings"] == method.settings]
     if known and not again:
@@ -97,7 +97,7 @@ def measured(store, own, method, again):
 
 
 def quick(images):
-    """Return a few of the images."""
+    """Return a few images of each part."""
     n, m = _QUICK_TRAINING, _QUICK_TEST
     groups = None if images.groups is None else images.groups[:n]
     return images._replace(

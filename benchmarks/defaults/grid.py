@@ -1,4 +1,4 @@
-"""Twenty settings of an estimator that a user might search, drawn once, around its defaults."""
+"""Twenty settings of an estimator around its defaults, drawn once, as a user might search them."""
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from skmetainv.solvers import HQS, RED, ProximalGradient
 from skmetainv.training import Adam
 
 N_SETTINGS = 20
-# The paper's method: a SIREN without a start, all of it adapted, but 64 units wide and three layers
-# deep. (One of 256 units and five layers takes more than ten minutes for half the epochs.) All
-# else is as in the literal line.
+# The paper's method: a fully adapted SIREN without a start, but with 64 units and three layers.
+# (256 units and five layers take more than ten minutes for half the epochs.) All other settings are
+# those of the literal line.
 PAPER = {
     "init": Siren(width=64, depth=3),
     "n_inner": 3,
@@ -22,12 +22,12 @@ PAPER = {
     "max_epochs": 1.0,
     "batch_size": 16,
 }
-# These are factors: of the inner step size that is found, and of the epochs of the defaults.
+# These settings are factors of the inner step size that is found, and of the default epochs.
 FACTORS = ("inner_lr", "max_epochs")
 
 
 def drawn(name, n):
-    """Return `n` settings of an estimator, each a dict of its parameters and of `FACTORS`."""
+    """Draw `n` settings of an estimator, each a dict of its parameters and of `FACTORS`."""
     rng = np.random.default_rng(0)
     first = [PAPER] if name == "literal" else []
     return first + [_DRAWERS[name](rng) for _ in range(n - len(first))]
@@ -55,7 +55,7 @@ def _literal(rng):
 
 
 def _training(rng, middle):
-    """Return how a network is trained, its learning rate within a factor of 5 of the middle."""
+    """Draw training settings, with a learning rate within a factor of 5 of the middle."""
     return {
         "lr": float(middle * 5 ** rng.uniform(-1, 1)),
         "loss": str(rng.choice(["l1", "l2"])),
@@ -132,13 +132,13 @@ def methods(name, problem, figures, effort):
     Parameters
     ----------
     name : {"literal", "unet", "unrolled", "dncnn", "drunet"}
-        Which one.
+        Name of the estimator.
     problem : Problem
         The row on one split.
     figures : dict
-        Those of the estimator at its defaults, which has the epochs that it took.
+        Results of the estimator with default parameters, with its number of epochs.
     effort : Effort
-        How much is tried.
+        Size of the searches.
     """
     for k, settings in enumerate(drawn(name, N_SETTINGS)):
         if effort.settings is not None and k not in effort.settings:
@@ -154,7 +154,7 @@ def methods(name, problem, figures, effort):
 
 
 def described(settings):
-    """Return settings in a line."""
+    """Return settings as one line of text."""
     words = []
     for name, value in settings.items():
         text = f"{value:.2g}" if isinstance(value, float) else " ".join(repr(value).split())

@@ -1,4 +1,4 @@
-"""What restores the images of a row: the literal line, and what it is compared with."""
+"""The methods of a row: the literal line, and the methods that it is compared with."""
 
 import hashlib
 import time
@@ -24,14 +24,14 @@ from skmetainv.metrics import psnr
 from skmetainv.operators import Identity
 from skmetainv.solvers import GradientDescent, PrimalDual
 
-# Total variation: the dual variable is in a ball of radius weight, and an image's edges are of the
-# order of 0.01 to 0.1; the step size that moves both alike is their ratio.
+# Total variation: the dual variable lies in a ball whose radius is the weight, and an image's edges
+# are of order 0.01 to 0.1. A step size equal to their ratio moves both at the same rate.
 _EDGES = 0.01
 _MOST_UPDATES, _TOLERANCE = 2000, 1e-5
 
 
 class Effort(NamedTuple):
-    """How much is tried."""
+    """Size of the searches."""
 
     updates: tuple[int, ...] = (
         *range(1, 9),
@@ -50,7 +50,7 @@ QUICK = Effort(updates=(1, 2), weights=(0.001, 0.01), max_epochs=1, settings=(1,
 
 
 def literal_line(problem, effort):
-    """Return the estimator that users write down, not fitted."""
+    """Return the estimator of the literal line, not fitted."""
     estimator = MetaInverseSolver(
         solver=problem.row.solver, n_inner=3, outer_loss="l2", **problem.physics
     )
@@ -58,7 +58,7 @@ def literal_line(problem, effort):
 
 
 def meta(problem, estimator):
-    """Fit a `MetaInverseSolver`; return its figures and what it found."""
+    """Fit a `MetaInverseSolver`; return its scores and the settings that it found."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         restored, seconds = _trained(problem, estimator)
@@ -79,7 +79,7 @@ def meta(problem, estimator):
 
 
 def supervised(problem, estimator):
-    """Fit a network; return its figures."""
+    """Fit a network; return its scores."""
     restored, seconds = _trained(problem, estimator)
     return {
         **seconds,
@@ -90,7 +90,7 @@ def supervised(problem, estimator):
 
 
 def linear(problem, estimator):
-    """Return the figures of the linear estimate."""
+    """Return the scores of the linear estimate."""
     began = time.perf_counter()
     restored = estimator.fit(problem.images.training).predict(problem.measured)
     seconds = time.perf_counter() - began
@@ -98,9 +98,9 @@ def linear(problem, estimator):
 
 
 def best_of(problem, candidates):
-    """Return the figures of that classical solver which is best on the test images.
+    """Return the scores of the classical solver that is best on the test images.
 
-    Candidates are pairs of a number, what is tried, and an estimator.
+    Each candidate is a pair of the value that is tried and an estimator.
     """
     tried, best = {}, None
     for value, estimator in candidates:
@@ -115,7 +115,7 @@ def best_of(problem, candidates):
 
 
 def solver_alone(problem, effort):
-    """Return the row's solver at every number of updates."""
+    """Return the row's solver with every number of updates."""
     return [
         (n, _classical(problem, clone(problem.row.solver).set_params(n_iter=n)))
         for n in effort.updates
@@ -123,7 +123,7 @@ def solver_alone(problem, effort):
 
 
 def total_variation(problem, effort):
-    """Return the primal-dual method at every weight."""
+    """Return the primal-dual method with every weight."""
     image_shape = (1, *problem.images.test.shape[1:])
     squared_norm = float(problem.row.operator.build(image_shape).norm()) ** 2
     candidates = []
@@ -137,7 +137,7 @@ def total_variation(problem, effort):
 
 
 def filling(problem):
-    """Return the figures of biharmonic filling, or of the pseudo-inverse."""
+    """Return the scores of biharmonic filling, or of the pseudo-inverse."""
     if not problem.row.masks:
         estimator = _classical(problem, GradientDescent(n_iter=0), start="pseudo_inverse")
         estimator.fit(problem.images.training[:1])
@@ -151,7 +151,7 @@ def filling(problem):
 
 
 class Method(NamedTuple):
-    """What is measured, with a digest of its settings."""
+    """A method to measure, with a digest of its settings."""
 
     name: str
     settings: str
@@ -160,7 +160,7 @@ class Method(NamedTuple):
 
 
 def methods(problem, effort):
-    """Return what is measured of a row, by name."""
+    """Return the methods of a row by name."""
     line = literal_line(problem, effort)
     found = {
         "literal": _of_estimator(problem, line, meta),
@@ -176,7 +176,7 @@ def methods(problem, effort):
 
 
 def learned(problem):
-    """Return the networks of a row by name, at their defaults and not fitted."""
+    """Return the networks of a row by name, with default parameters and not fitted."""
     found = {
         "unet": UNetReconstructor(**problem.physics),
         "unrolled": UnrolledReconstructor(**problem.physics),
@@ -188,9 +188,9 @@ def learned(problem):
 
 
 def meta_setting(problem, name, estimator, factor, told):
-    """Return a `MetaInverseSolver` whose step size is so many times the one found, to measure.
+    """Return a `MetaInverseSolver` to measure, with a multiple of the step size that is found.
 
-    What the tables say of it is `told`.
+    `told` is its description in the tables.
     """
 
     def measure():
@@ -202,7 +202,7 @@ def meta_setting(problem, name, estimator, factor, told):
 
 
 def supervised_setting(problem, name, estimator, told):
-    """Return a network to measure, of which the tables say what is `told`."""
+    """Return a network to measure; `told` is its description in the tables."""
     settings = _digest(problem, estimator)
     return Method(name, settings, lambda: {**supervised(problem, estimator), "told": told})
 
@@ -223,14 +223,14 @@ def _of_estimator(problem, estimator, measure):
 def _of_candidates(problem, candidates):
     def measure():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the figures say how many
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the results count them
             return best_of(problem, candidates)
 
     return _digest(problem, *candidates), measure
 
 
 def _digest(problem, *told):
-    """Return a short name of all that figures depend on, but for the code."""
+    """Return a digest of everything that results depend on, except the code."""
     parameters = [
         {k: repr(v) for k, v in one.get_params().items()} if hasattr(one, "get_params") else one
         for one in told
@@ -246,9 +246,9 @@ def _classical(problem, solver, **settings):
 
 
 def _trained(problem, estimator):
-    """Return what an estimator restores that was fitted, and how long that took.
+    """Fit an estimator; return its reconstructions, and the time of the fit.
 
-    Beside other load the processor's seconds say more than those of the clock.
+    If the machine has other load, processor seconds are more reliable than wall time.
     """
     began, processor = time.perf_counter(), time.process_time()
     known = has_fit_parameter(estimator, "groups")

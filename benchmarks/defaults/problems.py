@@ -1,4 +1,4 @@
-"""The rows of the benchmark, and the images that they are measured on."""
+"""The rows of the benchmark, and their images."""
 
 from typing import Any, NamedTuple
 
@@ -81,7 +81,7 @@ class Problem(NamedTuple):
 
     @property
     def physics(self):
-        """What every estimator of this problem is given."""
+        """The parameters shared by all estimators of this problem."""
         return {
             "operator": clone(self.row.operator),
             "noise": self.noise,
@@ -99,7 +99,7 @@ def faces(seed, folder=None):
 
 
 def lfw(seed, folder):
-    """Return 300 and 100 faces in the wild, of other people."""
+    """Return 300 faces in the wild, and 100 of other people."""
     parts = split_pictures(
         folder,
         LFW_SIZE,
@@ -117,7 +117,7 @@ DATA = {"faces": faces, "lfw": lfw}
 
 
 def problem(data, name, seed, images):
-    """Return a row on one split: images cropped, the noise in numbers, test images measured."""
+    """Return a row on one split, with cropped images, the noise level and test measurements."""
     row = ROWS[name]
     height, width = (n - n % row.multiple for n in images.test.shape[1:])
     training, test = (x[:, :height, :width] for x in (images.training, images.test))

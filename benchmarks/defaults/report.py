@@ -1,4 +1,4 @@
-"""Tables of what was measured."""
+"""Tables of the results."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ _UNKNOWN = ""
 
 
 def line(figures):
-    """Return in one line what was just measured."""
+    """Return new results as one line of text."""
     text = f"{figures['data']:6}{figures['row']:13}seed {figures['seed']}  {figures['method']:11}"
     text += f"{np.mean(figures['psnr']):7.2f} dB"
     if "psnr_of_stages" in figures:
@@ -27,7 +27,7 @@ def line(figures):
 
 
 def by_method(store, data, row, seeds):
-    """Return the figures of a row by method and seed."""
+    """Return the results of a row by method and seed."""
     found = {}
     for figures in store.figures(data=data, row=row):
         if figures["seed"] in seeds:
@@ -36,18 +36,18 @@ def by_method(store, data, row, seeds):
 
 
 def required(row):
-    """Return the classical methods that a row has."""
+    """Return the classical methods of a row."""
     return [name for name in CLASSICAL if name != "solver" or ROWS[row].solver is not None]
 
 
 def compared(found, row, groups):
-    """Return how the literal line does beside the best classical method of the seeds they share.
+    """Compare the literal line with the best classical method on the seeds they share.
 
     Returns
     -------
     comparison : dict or None
-        The best method, the difference to it, its standard error, the verdict, and how many seeds
-        that is of; None where something is missing.
+        The best method, the difference to it, its standard error, the verdict, and the number of
+        seeds; None if results are missing.
     """
     names = ["literal", *required(row)]
     if any(name not in found for name in names):
@@ -74,14 +74,14 @@ def compared(found, row, groups):
 
 
 def verdict(difference, error):
-    """Return what the bar calls a difference."""
+    """Return the verdict on a difference."""
     if difference < -error:
         return "behind"
     return "ahead" if difference > 2 * error else "level"
 
 
 def table(store, data, rows, seeds, *, markdown=False):
-    """Return the table of a data set: the literal line beside classical methods."""
+    """Return the table of a data set: the literal line and the classical methods."""
     groups = store.read()["groups"].get(data, {})
     learned = [n for n in LEARNED if any(n in by_method(store, data, r, seeds) for r in rows)]
     head = [data, "literal", "start", "before", "after", *CLASSICAL, *learned]
@@ -114,9 +114,9 @@ def table(store, data, rows, seeds, *, markdown=False):
 
 
 def grid_table(name, store, data, rows, seeds, *, markdown=False):
-    """Return the table of a data set: an estimator at its defaults beside the settings of its grid.
+    """Return the table of a data set: an estimator's defaults and the settings of its grid.
 
-    Rows without any are left out.
+    Rows without results are left out.
     """
     head = [
         data,
@@ -149,7 +149,7 @@ def grid_table(name, store, data, rows, seeds, *, markdown=False):
 
 
 def _with_error(values):
-    """Return the mean of the seeds, and its standard error where there are several."""
+    """Return the mean over the seeds and, if there are several, its standard error."""
     if not values:
         return _UNKNOWN
     error = standard_error(values)
@@ -167,9 +167,9 @@ def _median(figures, name):
 
 
 def _quality(by_seed):
-    """Return the mean PSNR of a method, and what was best where several numbers were tried.
+    """Return the mean PSNR of a method and, if several values were tried, the best one.
 
-    The best number is a median over the seeds; a star marks the edge of what was tried.
+    The best value is a median over the seeds. A star marks the edge of the range that was tried.
     """
     if not by_seed:
         return _UNKNOWN
@@ -182,7 +182,7 @@ def _quality(by_seed):
 
 
 def _measured_at(store, data, rows, seeds):
-    """Return what of the library was measured, so that old figures are seen to be old."""
+    """Return the measured commits of the library, so that old results are recognised."""
     content, commits = store.read(), {}
     for figures in content["figures"]:
         if figures["data"] == data and figures["row"] in rows and figures["seed"] in seeds:

@@ -1,4 +1,4 @@
-"""What was measured, in one file that several processes write to."""
+"""The results, in one file to which several processes can write."""
 
 import fcntl
 import json
@@ -12,29 +12,29 @@ _KEY = ("data", "row", "seed", "method")
 
 
 class Store:
-    """Figures by data set, row, seed and method.
+    """Results by data set, row, seed and method.
 
     Parameters
     ----------
     path : path-like
-        A JSON file, which need not be there.
+        A JSON file, which need not exist.
     """
 
     def __init__(self, path):
         self.path = Path(path)
 
     def read(self):
-        """Return all that is there: figures, and groups of the test images by data set and seed."""
+        """Return all results, and the groups of the test images by data set and seed."""
         if not self.path.exists():
             return {"environments": [], "groups": {}, "figures": []}
         return json.loads(self.path.read_text())
 
     def figures(self, **of):
-        """Return the figures of a data set, a row, a seed, a method, or what is given of these."""
+        """Return the results of a data set, row, seed and method; the later keys are optional."""
         return [f for f in self.read()["figures"] if all(f[k] == v for k, v in of.items())]
 
     def add(self, figures, groups):
-        """Write figures in the place of earlier ones of the same method."""
+        """Write results, and replace earlier ones of the same method."""
         with self._locked():
             content = self.read()
             place, here = content["environments"], environment()
@@ -52,7 +52,7 @@ class Store:
 
     @contextmanager
     def _locked(self):
-        """Let one process at a time read and write."""
+        """Lock the file, so that one process at a time reads and writes."""
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -62,7 +62,7 @@ class Store:
 
 
 def _lines(content):
-    """Return JSON with a line for each environment, each data set's groups and each figure."""
+    """Return JSON with one line per environment, per data set's groups and per result."""
     parts = []
     for name, values in content.items():
         named = values.items() if isinstance(values, dict) else [(None, v) for v in values]

@@ -2,11 +2,11 @@
 
     python -m benchmarks.paper --table 1 --images FOLDER --preset quick --seed 0
 
-trains every column of the table, restores the test pictures, prints the table as the paper lays
-it out with the paper's figures beside ours, and writes CSV, JSON and PNG to ``results/paper``.
-What is trained and restored is kept in ``--work``: an interrupted run goes on where it was, within
-a column from its last checkpoint. ``--preset full`` is the paper's own setting, for CelebA and a
-GPU; ``quick`` runs on two cores (see `settings`). ``--tune short`` trains the candidates of a table
-on a few pictures, ``--tune long`` others on all; they are scored on validation pictures.
-``--claims`` reads the results of all seeds and says what they show of the paper's claims.
+trains every column of the table and restores the test images. It prints the table in the paper's
+layout, with the paper's values beside ours, and writes CSV, JSON and PNG to ``results/paper``.
+Trained estimators and restored images are kept in ``--work``, so that an interrupted run resumes,
+within a column from its last checkpoint. ``--preset full`` has the paper's settings, for CelebA and
+a GPU; ``quick`` runs on two cores (see `settings`). ``--tune short`` trains candidates of a table
+on a few images, and ``--tune long`` trains other candidates on all. Both score them on validation
+images. ``--claims`` reads the results of all seeds and tests the paper's claims.
 """

@@ -55,7 +55,7 @@ def parsed(argv):
 
 
 def perceptual_loss(args):
-    """Return the LPIPS of the table, None where its weights are not on disk."""
+    """Return the LPIPS of the table, or None if its weights are not on disk."""
     net = args.lpips_net or LPIPS_NET[args.table]
     if args.lpips_weights is not None:
         return LPIPS(net, weights=str(args.lpips_weights))
@@ -71,7 +71,7 @@ def metrics_of(loss):
 
 
 def in_own_process(args, *options):
-    """Run a part of the experiment with its share of the cores; return what it prints last."""
+    """Run a part of the experiment with its share of the cores; return its last printed line."""
     command = [sys.executable, "-m", "benchmarks.paper", *options]
     given = {k: v for k, v in vars(args).items() if v is not None and v is not False}
     for name, value in given.items():
@@ -87,7 +87,7 @@ def share_cores(args):
 
 
 def run_table(args, experiment, loss):
-    """Run what is missing of a table, then report it."""
+    """Run the missing parts of a table, then report it."""
     names = list(experiment.columns())
     with ThreadPoolExecutor(args.jobs) as pool:
         for _ in pool.map(partial(in_own_process, args, "--column"), names):
@@ -121,7 +121,7 @@ def run_table(args, experiment, loss):
 
 
 def denoiser_record(experiment):
-    """Return what the denoiser of a table is, and how good; None where there is none."""
+    """Return the settings and scores of a table's denoiser; None if it has none."""
     D = experiment.denoiser
     if D is None:
         return None
@@ -133,12 +133,12 @@ def denoiser_record(experiment):
 
 
 def _with(one, found):
-    """Return what was found with one more."""
+    """Return the results with one more."""
     return [*(found or []), one]
 
 
 def run_candidates(args, experiment):
-    """Try the candidates of a table that were not tried before, then print them."""
+    """Try the new candidates of a table, then print all."""
     name = f"tuning{args.table}-{args.preset}-seed{args.seed}"
     settings = {**experiment.settings, "scored_images": tune.N_SCORED}
     args.results.mkdir(parents=True, exist_ok=True)
@@ -180,7 +180,7 @@ def main(argv=None):
         name, settings = json.loads(args.candidate)
         print(json.dumps(tune.validation_psnr(experiment, name, settings, args.tune)))
     elif args.tune:
-        _ = experiment.denoiser  # before they share the cores
+        _ = experiment.denoiser  # fit it before several processes share the cores
         run_candidates(args, experiment)
     else:
         run_table(args, experiment, loss)

@@ -1,4 +1,4 @@
-"""What the results of all seeds say of the paper's claims, by differences on the same pictures."""
+"""Tests of the paper's claims on the results of all seeds, by paired differences."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,18 +10,18 @@ from benchmarks.paper.columns import STEPS
 from benchmarks.paper.settings import DEBLURRING, INPAINTING, MISSING, TUNED
 from skmetainv.model_selection import standard_error
 
-# Of these metrics less is better.
+# Metrics of which lower values are better.
 _LOWER = ("mse", "lpips")
-# A difference counts at this level.
+# Significance level of differences.
 _LEVEL = 0.975
-# A column has come near another if it trails it by at most so many decibels.
+# A column comes near another one if it is behind by at most this many decibels.
 _NEAR = 0.25
 
 
 class Comparison(NamedTuple):
-    """The paper says that `first` is better than `second`, each a table and a column of it.
+    """The claim that column `first` is better than column `second`, each with its table.
 
-    With a margin: that it is not behind by more than that.
+    With a margin, the claim is that `first` is behind by at most the margin.
     """
 
     first: tuple[int, str]
@@ -94,18 +94,19 @@ CLAIMS = {
 
 
 def print_claims(results):
-    """Print, for every claim, the differences that it is about.
+    """Print the differences behind every claim.
 
-    A difference is that of two columns (their tables in brackets) on the same picture, its mean
-    over the seeds that both have. It is positive where the first is better, as the paper has it.
-    Its standard errors are over the persons of the test pictures, and over the seeds of training.
-    A claim holds, or fails, where the difference is beyond both together: the normal quantile times
-    the first, Student's (with few seeds a large one) times the second. One seed decides nothing.
+    A difference is between two columns (with their tables in brackets) on the same images, as a
+    mean over the seeds that both have. It is positive if the first column is better, as the paper
+    claims. Its standard errors are over the persons of the test images, and over the training
+    seeds. A claim holds or fails if the difference exceeds both errors combined: the normal
+    quantile times the first error, and Student's quantile (large for few seeds) times the second.
+    One seed does not decide a claim.
 
     Parameters
     ----------
     results : dict
-        What `benchmarks.paper.summary.load_results` gives.
+        Result of `benchmarks.paper.summary.load_results`.
     """
     for claim, comparisons in CLAIMS.items():
         print(f"\n{claim}")
@@ -114,14 +115,14 @@ def print_claims(results):
 
 
 def _quality(run, comparison, name):
-    """Return the metric of every picture in one run; None where there is none."""
+    """Return the metric of every image in one run; None if it was not measured."""
     task = run["columns"].get(name, {"quality": {}})["quality"].get(comparison.task, {})
     values = task.get(comparison.metric)
     return None if values is None else np.array(values)
 
 
 def _gains(comparison, results):
-    """Return by how much the first is better in every picture, by seed, and the groups of these."""
+    """Return the gain of the first column on every image, by seed, and the images' groups."""
     (table, name), (other_table, other) = comparison.first, comparison.second
     first, second = results.get(table, {}), results.get(other_table, {})
     gains, groups = {}, None
@@ -150,13 +151,13 @@ def _told(comparison, results):
     mean, seeds = gain.mean(), gain.mean(axis=1)
     errors = standard_error(gain.mean(axis=0), groups), standard_error(seeds)
     by_seed = ", ".join(f"{seed}: {g:+.3g}" for seed, g in zip(gains, seeds, strict=True))
-    told = " ".join(f"±{error:.2g}" for error in errors[: len(seeds)])  # of one seed only the first
+    told = " ".join(f"±{error:.2g}" for error in errors[: len(seeds)])  # one seed: the first
     verdict = _verdict(mean + comparison.margin, errors, len(seeds))
     return f"{label:56} {mean:+.3g} {told} (seed {by_seed}): {verdict}"
 
 
 def _verdict(above, errors, n_seeds):
-    """Return what a difference says, given its errors over persons and over seeds."""
+    """Return the verdict on a difference, given its errors over persons and over seeds."""
     if n_seeds == 1:
         return "one seed only"
     limit = np.hypot(norm.ppf(_LEVEL) * errors[0], t.ppf(_LEVEL, n_seeds - 1) * errors[1])

@@ -1,4 +1,4 @@
-"""The columns of the paper's tables as estimators, and what they are to restore."""
+"""The columns of the paper's tables as estimators, and their tasks."""
 
 from typing import Any, NamedTuple
 
@@ -29,12 +29,12 @@ from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED, GradientDescent
 from skmetainv.training import Adam
 
-# When RED has converged, and after how many updates it is stopped if it has not.
+# Tolerance of RED's convergence, and its largest number of updates.
 _CONVERGED = {"max_iter": 200, "tol": 1e-4}
-# HQS has converged at the end of its schedule: Zhang et al. (2017) have 30 updates.
+# HQS has converged at the end of its schedule: 30 updates in Zhang et al. (2017).
 _USUAL_UPDATES = 30
-STEPS = (2, 3, 5, 7)  # inner ones, of Table 1
-# The paper's inner loop: the data fidelity of the solver's result; the solver stays as it is.
+STEPS = (2, 3, 5, 7)  # inner steps of Table 1
+# The paper's inner loop: the data fidelity of the solver's result, with a fixed solver.
 _ALGORITHM_1 = {
     "inner_lr": 0.01,
     "inner_loss": InnerLoss(L2(), of="result"),
@@ -43,14 +43,14 @@ _ALGORITHM_1 = {
 
 
 class Task(NamedTuple):
-    """What is measured of the test pictures, and with which noise."""
+    """The operator and the noise of the test measurements."""
 
     operator: Operator
     noise: float
 
 
 def tasks(table: int, preset: Preset) -> dict[str, Task]:
-    """Return the tasks of a table by the name of their row; of all but Table 2 there is one."""
+    """Return the tasks of a table by row; all tables except Table 2 have one."""
     if table == MISSING:
         n_pixels = preset.sizes[table] ** 2
         counts = {str(n): max(1, round(n * n_pixels / 1024)) for n in (10, 500, 1000)}
@@ -75,17 +75,17 @@ def columns(
     Parameters
     ----------
     table : {1, 2, 3, 4}
-        Which one.
+        Number of the table.
     preset : Preset
-        How large everything is.
+        Sizes of the experiment.
     seed : int
         Seed of training.
     device : str
-        Where it runs.
+        Device of training.
     D : DnCNN, default=None
         The fitted denoiser of Tables 3 and 4.
     lpips : LPIPS, default=None
-        The loss that "LPIPS" columns are trained with; with None they are left out.
+        Training loss of the "LPIPS" columns; if None, they are left out.
     """
     common = {"batch_size": preset.batch_size(table), "device": device, "random_state": seed}
     trained = {
@@ -101,13 +101,13 @@ def columns(
         for beginning, settings in preset.of_columns(table).items():
             if name.startswith(beginning):
                 estimator.set_params(**settings)
-    return {name: clone(estimator) for name, estimator in made.items()}  # they share no part
+    return {name: clone(estimator) for name, estimator in made.items()}  # columns share no objects
 
 
 def _inpainting(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:
     operator = tasks(INPAINTING, preset)[""].operator
     siren = Siren(width=preset.siren_width, depth=5)
-    step = GradientDescent(n_iter=1)  # of size 0.9: the norm of a mask is 1
+    step = GradientDescent(n_iter=1)  # a step size of 0.9, because the norm of a mask is 1
     own = {**trained, **_ALGORITHM_1, "init": siren, "algorithm": MAML(step_sizes="per_step")}
     made = {f"Meta-{m}": MetaInverseSolver(operator, step, n_inner=m, **own) for m in STEPS}
     return {**made, "UNet": UNetReconstructor(operator, **preset.unet, **trained)}

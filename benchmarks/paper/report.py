@@ -1,4 +1,4 @@
-"""Tables in the paper's layout, with its figures beside; CSV, JSON and a picture."""
+"""Tables in the paper's layout with the paper's values, as text, CSV and images."""
 
 import csv
 
@@ -17,18 +17,18 @@ _N_PICTURES = 8
 
 
 def measured_quality(table, clean, restored, metrics):
-    """Return every metric of every test picture, task by task.
+    """Return every metric of every test image, by task.
 
     Parameters
     ----------
     table : {1, 2, 3, 4}
-        Its metrics are computed.
+        The table whose metrics are computed.
     clean : ndarray of uint8
-        The test pictures.
+        The test images.
     restored : dict of str to ndarray
-        What a column made of them, by task.
+        Reconstructions of a column by task.
     metrics : dict of str to callable
-        Those that can be computed.
+        The available metrics.
     """
     chosen = {name: metrics[name] for name in METRICS[table] if name in metrics}
     x = clean / 255
@@ -42,7 +42,7 @@ def measured_quality(table, clean, restored, metrics):
 
 
 def rows(table, results):
-    """Yield (task, column, metric, mean, standard error over persons, the paper's figure)."""
+    """Yield (task, column, metric, mean, standard error over persons, the paper's value)."""
     for name, column in results["columns"].items():
         for task, quality in column["quality"].items():
             published = PUBLISHED[table].get((task, name), {})
@@ -54,7 +54,7 @@ def rows(table, results):
 
 
 def print_table(table, results):
-    """Print the table as the paper lays it out, its figures in brackets, and what columns took."""
+    """Print the table in the paper's layout, with its values in brackets and each column's cost."""
     placed = {
         _place(table, task, name, metric.upper()): _cell(table, task, name, metric, mean, error)
         for task, name, metric, mean, error, _ in rows(table, results)
@@ -71,21 +71,21 @@ def print_table(table, results):
 
 
 def print_denoiser(runs):
-    """Print how long the denoiser of some runs of a table took, where it has one."""
+    """Print the training time of a table's denoiser over some runs, if it has one."""
     if all(run["denoiser"] is not None for run in runs):
         seconds = np.mean([run["denoiser"]["fit_seconds"] for run in runs])
         print(f"\nThe denoiser of all columns took {seconds:.0f} s more to train.")
 
 
 def _place(table, task, name, metric):
-    """Return the row and the column where the paper has a figure."""
+    """Return the row and the column of a value in the paper's table."""
     if table == MISSING:
         return task, f"{name} {metric}"
     return (name, metric) if table == INPAINTING else (metric, name)
 
 
 def _print_grid(cells):
-    """Print cells by row and column, both in the order in which they first come."""
+    """Print cells by row and column, both in order of appearance."""
     lines, heads = (list(dict.fromkeys(place)) for place in zip(*cells, strict=True))
     grid = [["", *heads], *([line, *(cells[line, head] for head in heads)] for line in lines)]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
@@ -100,7 +100,7 @@ def _cell(table, task, name, metric, mean, error):
 
 
 def published_figure(table, task, name, metric):
-    """Return the paper's figure, as it prints it."""
+    """Return the paper's value as printed there."""
     value = PUBLISHED[table].get((task, name), {}).get(metric)
     return "-" if value is None else _PAPER_FORMATS[metric].format(value)
 
@@ -117,16 +117,16 @@ def write_csv(table, results, path):
 
 
 def draw(clean, measured, restored, path):
-    """Draw test pictures as the paper's Figures 1 to 3 do: one row per column of the table.
+    """Plot test images like the paper's Figures 1 to 3: one row per column of the table.
 
     Parameters
     ----------
     clean : ndarray of uint8
-        The test pictures, of which some at equal distances are drawn.
+        The test images. A few, evenly spaced, are plotted.
     measured : dict of str to ndarray
-        Their measurements, by task; of several tasks all are drawn.
+        Their measurements by task. All tasks are plotted.
     restored : dict of str to (dict of str to ndarray)
-        By column and task.
+        Reconstructions by column and task.
     path : path-like
         The file.
     """
@@ -154,6 +154,6 @@ def draw(clean, measured, restored, path):
 
 
 def _in_color(image):
-    """Return an image as colours from black (0) to white (1), missing pixels in blue."""
+    """Return an image in colours from black (0) to white (1), with missing pixels in blue."""
     colors = np.broadcast_to(image if image.ndim == 3 else image[..., None], (*image.shape[:2], 3))
     return np.where(np.isnan(colors), to_rgb("steelblue"), colors.clip(0, 1))

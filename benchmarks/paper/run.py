@@ -1,4 +1,4 @@
-"""Train the columns of a table and restore the test pictures; what is done is not done again."""
+"""Train the columns of a table and restore the test images; finished parts are not repeated."""
 
 import hashlib
 import json
@@ -22,30 +22,30 @@ from skmetainv.datasets import ImageFolder
 from skmetainv.model_selection import n_weights
 from skmetainv.training import Checkpoint
 
-# The seed of test measurements: the same in all columns and for all seeds of training.
+# The seed of test measurements is the same for all columns and all training seeds.
 _MEASUREMENT_SEED = 0
 _TIMED = 20
 
 
 class Experiment:
-    """One table with one seed, and the folder where what it makes is kept.
+    """One table with one seed, and the folder for its results.
 
     Parameters
     ----------
     table : {1, 2, 3, 4}
-        Which one.
+        Number of the table.
     preset : Preset
-        How large everything is.
+        Sizes of the experiment.
     images : path-like
-        The folder of pictures.
+        The folder of images.
     seed : int
         Seed of training.
     device : {"cpu", "cuda"}
-        Where it runs.
+        Device of training.
     work : path-like
-        Folder for checkpoints and restored pictures.
+        Folder for checkpoints and restored images.
     lpips : LPIPS or None
-        The loss of the columns that are trained with it.
+        Training loss of the "LPIPS" columns.
     """
 
     def __init__(self, table, preset: Preset, images, seed, device, work, lpips):
@@ -57,7 +57,7 @@ class Experiment:
 
     @cached_property
     def pictures(self):
-        """The pictures in three parts."""
+        """The images in three parts."""
         preset = self.preset
         return split_pictures(
             self.images,
@@ -72,7 +72,7 @@ class Experiment:
 
     @cached_property
     def denoiser(self):
-        """The fitted denoiser that Tables 3 and 4 share; None for the others."""
+        """The fitted denoiser of Tables 3 and 4; None for the other tables."""
         if self.table not in (DEBLURRING, TUNED):
             return None
         own = denoiser(self.preset, self.seed, self.device)
@@ -81,12 +81,12 @@ class Experiment:
 
     @property
     def preset_repr(self):
-        """The preset but for the settings of columns, which estimators show themselves."""
+        """The preset without the settings of columns, which the estimators' `repr` shows."""
         return repr(replace(self.preset, columns={}))
 
     @property
     def settings(self):
-        """What is recorded with everything that is found."""
+        """The settings that are recorded with every result."""
         return {
             "preset": self.preset_repr,
             "images": Path(self.images).name,
@@ -100,7 +100,7 @@ class Experiment:
         return columns(self.table, *own)
 
     def measurements(self, clean):
-        """Return what is measured of some pictures, task by task: the same for all columns."""
+        """Return the measurements of some images by task, the same for all columns."""
         measured = {}
         for name, task in tasks(self.table, self.preset).items():
             instrument = ClassicalReconstructor(task.operator, noise=task.noise)
@@ -108,7 +108,7 @@ class Experiment:
         return measured
 
     def restored(self, name):
-        """Return what a column makes of the test pictures, task by task, and what it took."""
+        """Return the reconstructions of a column by task, and its cost."""
         images, costs = (self._path(name, suffix) for suffix in (".npz", ".json"))
         if not costs.exists():
             estimator, found, record = self.fitted(name), {}, None
@@ -120,26 +120,26 @@ class Experiment:
             return dict(arrays), json.loads(costs.read_text())
 
     def fitted(self, name):
-        """Return the estimator of a column, fitted."""
+        """Return the fitted estimator of a column."""
         path = self._path(name, ".checkpoint")
         return fitted(self.columns()[name], self.pictures.training, path)
 
     def predict_ms(self, name):
-        """Return the milliseconds that a column, trained before, takes for a test picture."""
+        """Return the milliseconds per test image of a trained column."""
         estimator = self.fitted(name)
         measured = next(iter(self.measurements(self.pictures.test[:_TIMED]).values()))
-        _predicted(estimator, measured[:1])  # builds what is built once
+        _predicted(estimator, measured[:1])  # the first call builds the modules
         began = time.perf_counter()
         _predicted(estimator, measured)
         return 1000 * (time.perf_counter() - began) / len(measured)
 
     def _path(self, name, suffix):
-        """Return the path of what is kept of a column."""
+        """Return the path of a column's files."""
         estimator = self.columns()[name]
         return self.folder / f"{name.replace(' ', '-')}-{self._name(estimator)}{suffix}"
 
     def _name(self, estimator):
-        """Return a short name of all that a result depends on, but for the code."""
+        """Return a digest of everything that a result depends on, except the code."""
         told = [
             description(estimator),
             self.preset_repr,
@@ -152,7 +152,7 @@ class Experiment:
 
     @cached_property
     def digest(self):
-        """A digest of all pictures; of those that are read lazily, of their files' names."""
+        """A digest of all images; for lazy images, of their file names."""
         digest, (training, *others) = hashlib.sha256(), self.pictures
         lazy = isinstance(training, ImageFolder)
         for array in (np.array([f.name for f in training.files]) if lazy else training, *others):
@@ -161,7 +161,7 @@ class Experiment:
 
 
 def fitted(estimator, training, path):
-    """Return the estimator, fitted; what learns goes on from the checkpoint of an earlier call."""
+    """Fit the estimator; training resumes from the checkpoint of an earlier call."""
     if not hasattr(estimator, "checkpoint"):
         return estimator.fit(training)
     estimator.set_params(checkpoint=Checkpoint(path, minutes=1.0))
@@ -169,16 +169,16 @@ def fitted(estimator, training, path):
 
 
 def _predicted(estimator, measured):
-    """Return restored images, and how a classical solver went on them; None for the others."""
+    """Return restored images, and the record of a classical solver (None for other estimators)."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # `_costs` has what happened
+        warnings.simplefilter("ignore", ConvergenceWarning)  # `_costs` reports it
         if isinstance(estimator, ClassicalReconstructor):
             return estimator.predict(measured, return_record=True)
         return estimator.predict(measured), None
 
 
 def _costs(estimator, record):
-    """Return what a fitted column took; a classical one, in the prediction of the record."""
+    """Return the cost of a fitted column; for a classical solver, from the record."""
     history = getattr(estimator, "history_", {})
     costs = {
         "estimator": description(estimator),
@@ -199,12 +199,12 @@ def _costs(estimator, record):
 
 
 def description(estimator):
-    """Return the whole `repr` of an estimator, in one line."""
+    """Return the full `repr` of an estimator in one line."""
     return " ".join(estimator.__repr__(N_CHAR_MAX=10**6).split())
 
 
 def _write(path, text):
-    """Write a file in one step: it is whole, or not there."""
+    """Write a file atomically."""
     temporary = path.with_suffix(".part")
     temporary.write_text(text)
     os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""What the experiments are set to, and what the paper found."""
+"""Settings of the experiments, and the paper's results."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,16 +8,16 @@ from skmetainv.training import Adam
 
 NOISE = 0.015  # "noise level 1.5%", standard deviation in images of [0, 1]
 DENOISER_NOISE = 0.05  # "noise level 5%"
-N_UPDATES = 12  # of the solver in all: 3 x (3 + 1)
+N_UPDATES = 12  # all updates of the solver: 3 x (3 + 1)
 INPAINTING, MISSING, DEBLURRING, TUNED = 1, 2, 3, 4  # the tables
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How large everything is.
+    """Sizes of the experiments.
 
-    `sizes` and `epochs` are by table. `columns` has settings beside those of `columns.py`, by table
-    and by what the names of their columns begin with.
+    `sizes` and `epochs` are by table. `columns` has settings in addition to those of `columns.py`,
+    by table and by prefix of the columns' names.
     """
 
     name: str
@@ -36,23 +36,25 @@ class Preset:
     in_memory: bool = True
 
     def batch_size(self, table: int) -> int:
-        """Return how many images an outer step has, in the paper."""
+        """Return the number of images per outer step in the paper."""
         return 5 if table in (INPAINTING, MISSING) else 3
 
     def of_columns(self, table: int) -> dict[str, dict[str, Any]]:
-        """Return the settings of a table's columns by how names begin; the last that fits wins."""
+        """Return the settings of a table's columns by prefix of their name; the last match wins."""
         return {name: own for (of, name), own in self.columns.items() if of == table}
 
 
-# The paper's own setting, where it states one. It does not say how long it trains (here 150 000
-# outer steps), how wide its blur is (here that of Zhang et al. 2017), how large and how trained its
-# denoiser and U-Net are (here as in the papers that it cites; the U-Net sees the mask, adds its
-# image to the measurement and learns ten times as fast), with which penalties and from where RED
-# and HQS iterate (our defaults, from the measurement; HQS to the end of a schedule of 30 updates),
-# nor how step sizes learn (at Adam's rate). One network serves all rows of Table 2, trained on
-# random pixels only: "half" is outside its training. Table 4 learns penalties, too. A folder with
-# ``train`` and ``val`` in it is split so (CelebA's parts); otherwise files are told apart by name
-# alone, which is no person in CelebA.
+# The paper's settings, if it states them. The paper does not state
+# - the length of training: here 150 000 outer steps;
+# - the width of its blur: here that of Zhang et al. (2017);
+# - sizes and training of its denoiser and U-Net: here as in the papers that it cites; the U-Net
+#   receives the mask, adds its output to the measurement and has ten times the learning rate;
+# - penalties and starts of RED and HQS: here our defaults, from the measurement; HQS runs to the
+#   end of a schedule of 30 updates;
+# - the learning rate of step sizes: here Adam's rate.
+# One network serves all rows of Table 2. It is trained on random pixels only, not on "half".
+# Table 4 learns penalties, too. A folder with ``train`` and ``val`` is split accordingly (CelebA's
+# parts). Otherwise files are split by name alone, which does not identify persons in CelebA.
 FULL = Preset(
     name="full",
     sizes={INPAINTING: 128, MISSING: 32, DEBLURRING: 64, TUNED: 64},
@@ -87,8 +89,8 @@ FULL = Preset(
 )
 
 _FALLING, _CLIPPED = Adam(max_grad_norm=None), Adam(max_grad_norm=0.1)
-# Learning rates fall, so that columns are compared at rest; the rest, but for the denoiser, was
-# chosen by --tune on validation people.
+# Learning rates are annealed, so that columns are compared after convergence. All other settings,
+# except the denoiser's, were chosen by --tune on validation persons.
 _QUICK: dict[tuple[int, str], dict[str, Any]] = {
     (INPAINTING, "Meta"): {
         "outer_lr": 3e-4,
@@ -100,7 +102,7 @@ _QUICK: dict[tuple[int, str], dict[str, Any]] = {
     (MISSING, "Meta"): {
         "outer_lr": 3e-4,
         "inner_lr": 0.03,
-        "optimizer": _CLIPPED,  # without it training diverges
+        "optimizer": _CLIPPED,  # without clipping, training diverges
     },
     (MISSING, "UNet"): {"lr": 1e-2, "optimizer": _CLIPPED},
     (DEBLURRING, "Meta"): {
@@ -125,15 +127,15 @@ _QUICK: dict[tuple[int, str], dict[str, Any]] = {
         "optimizer": _FALLING,
     },
 }
-# Seconds of a step on one thread of an AMD EPYC. Every column of a table is trained for about the
-# same time, that of the slowest.
+# Seconds per step on one thread of an AMD EPYC. Every column of a table is trained for about the
+# same time as the slowest.
 STEP_SECONDS = {
     INPAINTING: {"Meta-2": 0.098, "Meta-3": 0.158, "Meta-5": 0.228, "Meta-7": 0.301, "UNet": 0.023},
     MISSING: {"Meta": 0.226, "UNet": 0.025},
     DEBLURRING: {"Meta-RED": 0.25},
     TUNED: {"Meta-RED": 0.277, "RED": 0.091, "HQS": 0.092},
 }
-_QUICK_EPOCHS = {INPAINTING: 2, MISSING: 2, DEBLURRING: 1, TUNED: 1}  # of the slowest
+_QUICK_EPOCHS = {INPAINTING: 2, MISSING: 2, DEBLURRING: 1, TUNED: 1}  # epochs of the slowest column
 _EQUAL_TIME = {
     (table, name): round(_QUICK_EPOCHS[table] * max(seconds.values()) / own)
     for table, seconds in STEP_SECONDS.items()
@@ -155,7 +157,7 @@ QUICK = Preset(
     | {place: _QUICK.get(place, {}) | {"max_epochs": n} for place, n in _EQUAL_TIME.items()},
 )
 
-# Squares cut of colour photographs.
+# Square crops of colour photographs.
 COLOR = replace(
     QUICK,
     name="color",
@@ -166,7 +168,7 @@ COLOR = replace(
     crops=20,
 )
 
-# For the tests: nothing is learned in it.
+# For tests only: too small to learn anything.
 TINY = replace(
     QUICK,
     name="tiny",
@@ -183,7 +185,7 @@ TINY = replace(
 
 PRESETS = {preset.name: preset for preset in (FULL, QUICK, COLOR, TINY)}
 
-# The paper's Tables 1 to 4: by row (of Table 2) and column MSE, PSNR, SSIM and LPIPS.
+# The paper's Tables 1 to 4: MSE, PSNR, SSIM and LPIPS by column, and by row in Table 2.
 PUBLISHED = {
     INPAINTING: {
         ("", "Meta-2"): {"mse": 8.0e-4, "psnr": 32.2, "ssim": 0.961, "lpips": 0.0263},
@@ -219,7 +221,7 @@ PUBLISHED = {
         ("", "HQS(12)"): {"psnr": 31.0, "ssim": 0.938, "lpips": 0.090, "mse": 8.5e-4},
     },
 }
-# What each table reports, in its order, and the network of its LPIPS.
+# The metrics of each table in order, and the network of its LPIPS.
 METRICS = {
     INPAINTING: ("mse", "psnr", "ssim", "lpips"),
     MISSING: ("psnr", "lpips"),

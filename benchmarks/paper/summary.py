@@ -1,4 +1,4 @@
-"""What the runs of all seeds found, table by table."""
+"""The results of all seeds by table."""
 
 import numpy as np
 
@@ -7,24 +7,24 @@ from benchmarks.paper.settings import METRICS
 from benchmarks.record import read
 from skmetainv.model_selection import standard_error
 
-# Runs of one table differ in these settings alone.
+# Runs of one table may differ only in these settings.
 _MAY_DIFFER = ("seed", "columns_at_a_time")
 
 
 def load_results(folder, preset):
-    """Return the results of all runs of a preset, and of which pictures, by table and seed.
+    """Load the results of all runs of a preset, and their images, by table and seed.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Has the JSON files.
+        Folder with the JSON files.
     preset : str
-        Which of them.
+        Name of the preset.
 
     Raises
     ------
     ValueError
-        If runs of one table have other settings, but for the seed: they are not to be averaged.
+        If runs of one table differ in other settings than the seed, and so cannot be averaged.
     """
     found, common = {}, {}
     for file in sorted(folder.glob(f"table*-{preset}-seed*.json")):
@@ -41,9 +41,9 @@ def load_results(folder, preset):
 
 
 def print_tables(results):
-    """Print every table in Markdown: means over seeds, PSNR by seed, and the paper's figures.
+    """Print every table in Markdown: means over seeds, PSNR by seed, and the paper's values.
 
-    Behind "±" is the standard error over the persons of the test pictures, of the means over seeds.
+    "±" is the standard error of the means over seeds, over the persons of the test images.
     """
     for table, runs in results.items():
         first = next(iter(runs.values()))
@@ -71,7 +71,7 @@ def _heads(metric):
 
 
 def _told(metric, values, groups):
-    """Return a metric's mean over seeds, and for PSNR those of single seeds."""
+    """Return a metric's mean over seeds, and for PSNR also the values by seed."""
     number = FORMATS[metric].format
     error = standard_error(values.mean(axis=0), groups)
     by_seed = ", ".join(number(own) for own in values.mean(axis=1))

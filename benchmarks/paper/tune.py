@@ -1,4 +1,4 @@
-"""Choose settings on validation pictures, by short and by long training."""
+"""Choose settings on validation images, by short and by long training."""
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid
@@ -12,14 +12,14 @@ _OUTER = {"outer_lr": (3e-4, 1e-3)}
 _LR = {"lr": (3e-4, 1e-3, 3e-3, 1e-2)}
 _HQS = {"solver__weight": (0.03, 0.1, 0.3), "solver__measurement_noise": (0.015, 0.03, 0.05)}
 
-# Columns that run to convergence are slow: only so many validation pictures are scored.
+# Columns that run to convergence are slow, so only this many validation images are scored.
 N_SCORED = 100
 
-# After so many training pictures, 100 or 150 outer steps; long training has all of them.
+# Short training uses this many images, for 100 or 150 outer steps; long training uses all.
 N_SHORT = {INPAINTING: 500, MISSING: 500, DEBLURRING: 450, TUNED: 450}
 
-# What is tried in short training, by table and column; columns of the same beginning share what is
-# found.
+# Candidates of short training, by table and column. Columns with the same prefix share the best
+# one.
 _SHORT = {
     INPAINTING: {
         "Meta-3": {"inner_lr": (1.0, 10.0, 30.0), **_OUTER},
@@ -47,8 +47,7 @@ _SHORT = {
     },
 }
 
-# Then, in long training, what it takes to stay stable: with more inner steps, smaller initial step
-# sizes.
+# Candidates of long training, for stability: smaller initial step sizes with more inner steps.
 _CLIPPED = {"optimizer__max_grad_norm": (None, 0.1)}
 _LONG = {
     INPAINTING: {
@@ -70,13 +69,13 @@ def candidates(table, length):
 
 
 def candidate(experiment, name, settings):
-    """Return a column with settings to try, not fitted, that is trained for one epoch."""
+    """Return a column with the settings to try, not fitted, for one epoch."""
     estimator = experiment.columns()[name].set_params(**settings)
     return estimator.set_params(max_epochs=1) if hasattr(estimator, "max_epochs") else estimator
 
 
 def validation_psnr(experiment, name, settings, length):
-    """Return the mean PSNR of validation pictures after one epoch of short or long training."""
+    """Return the mean PSNR of validation images after one epoch of short or long training."""
     pictures = experiment.pictures
     training = pictures.training
     if length == "short":
@@ -96,6 +95,6 @@ def validation_psnr(experiment, name, settings, length):
 
 
 def print_candidates(found):
-    """Print what was found, the best of each column first, long training before short."""
+    """Print the results, the best of each column first, and long training before short."""
     for run in sorted(found, key=lambda run: (run["column"], run["length"], -run["psnr"])):
         print(f"{run['column']:16}{run['length']:8}{run['psnr']:8.3f}  {run['settings']}")
