@@ -250,7 +250,7 @@ def test_what_cannot_be_merged_is_named(layers, message, saved):
 
 def test_batch_normalisation_of_a_drunet_is_named(saved):
     state = drunet() | under("m_body.0.res.1.", nn.BatchNorm2d(32).state_dict())
-    with pytest.raises(ValueError, match=r"batch normalisation.*without biases"):
+    with pytest.raises(ValueError, match=r"batch normalisation.*have no biases"):
         denoised(saved(state), DRUNet)
 
 

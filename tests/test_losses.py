@@ -195,8 +195,8 @@ def test_shorthands():
         ({"l2": np.nan}, "weight of 'l2' .* Got nan instead"),
         (L1, r"an instance, L1\(\)"),
         (SumLoss, "Got the class SumLoss"),
-        (torch.nn.MSELoss, r"Got the class MSELoss instead\. Write 'l2', or"),
-        (torch.nn.L1Loss, r"Got the class L1Loss instead\. Write 'l1', or"),
+        (torch.nn.MSELoss, r"Got the class MSELoss instead\. Use 'l2', or"),
+        (torch.nn.L1Loss, r"Got the class L1Loss instead\. Use 'l1', or"),
     ],
 )
 def test_bad_shorthands(loss, message):
@@ -239,9 +239,9 @@ def test_a_function_gives_one_value_per_image(function, got):
 @pytest.mark.parametrize(
     ("loss", "named"),
     [
-        (torch.nn.MSELoss(), "Write 'l2'"),
-        (torch.nn.L1Loss(), "Write 'l1'"),
-        (torch.nn.functional.mse_loss, "Write 'l2'"),
+        (torch.nn.MSELoss(), "Use 'l2'"),
+        (torch.nn.L1Loss(), "Use 'l1'"),
+        (torch.nn.functional.mse_loss, "Use 'l2'"),
         (torch.nn.SmoothL1Loss(), r"torch\.nn\.SmoothL1Loss\(reduction='none'\)\(x, target\)"),
         (lambda x, target: (x - target).square().mean(), "the mean over each image"),
         (lambda x, target: (x - target).numpy().repeat(9), r"Got shape \(54,\), float64 instead"),

@@ -50,8 +50,8 @@ class DRUNet(LearnedDenoiser):
         The published networks are for images in [0, 1]. Files are read as by `DnCNN`, except that
         batch normalisation raises an error, as DRUNet has no biases to merge it into.
     patch_size : int, default=128
-        Number of rows and of columns of the training patches. If all images are smaller, they are
-        used whole; if only some are, these are extended by reflection.
+        Number of rows and of columns of the training patches, at most those of the largest image.
+        Smaller images are extended by reflection.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l1"
         Training loss between denoised and clean patches, see `skmetainv.losses`.
 

@@ -56,8 +56,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         Standard deviation of the training noise, in the units of the images. If a range, one is
         drawn from it for every patch.
     patch_size : int, default=40
-        Number of rows and of columns of the training patches. If all images are smaller, they are
-        used whole; if only some are, these are extended by reflection.
+        Number of rows and of columns of the training patches, at most those of the largest image.
+        Smaller images are extended by reflection.
     patches_per_image : int, default=None
         Number of patches drawn from an image in an epoch. If None, the number that covers its area.
     augment : bool, default=True

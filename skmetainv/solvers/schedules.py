@@ -30,7 +30,7 @@ def squared_norm(of: HasNorm) -> float:
         return of.squared_norm
     except ValueError as error:
         error.add_note(
-            "The solver's default scales with this norm. Pass a number instead, as in "
+            "The solver's default scales with this norm. Pass a number, as in "
             "GradientDescent(step_size=0.1)."
         )
         raise
