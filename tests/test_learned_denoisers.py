@@ -566,7 +566,7 @@ def test_clean_images_with_missing_pixels_say_what_is_wrong():
     estimator = ClassicalReconstructor(MissingPixels(), RED(small()))
     with pytest.raises(ValueError, match="NaN") as raised:
         estimator.fit(images)
-    assert "denoiser of the RED was fitted on the clean images" in raised.value.__notes__[0]
+    assert "fitting the denoiser of the RED on the clean images" in raised.value.__notes__[0]
 
 
 @pytest.mark.cuda

@@ -246,7 +246,9 @@ def test_the_layout_is_part_of_what_fit_learns():
 
 
 def test_volumes_are_said_to_be_taken_for_channels():
-    with pytest.warns(DataConversionWarning, match=r"with 12 channels: pass image_shape=\(9, 10"):
+    with pytest.warns(
+        DataConversionWarning, match=r"with 12 channels: if so, pass image_shape=\(9, 10"
+    ):
         classical().fit(np.random.default_rng(0).random((2, 9, 10, 12)))
 
 
