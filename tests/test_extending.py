@@ -93,7 +93,9 @@ def test_a_constructor_that_forgets_that_of_its_base_class(kind, module):
         def __init__(self):
             self.n = 1
 
-    message = rf"constructor of Forgetful.* must first call super\(\).__init__.*of {module.__name__}"
+    message = (
+        rf"constructor of Forgetful.* must first call super\(\).__init__.*of {module.__name__}"
+    )
     with pytest.raises(TypeError, match=message):
         building(kind, Forgetful).build(SHAPE)
 

@@ -102,7 +102,9 @@ def test_pictures_of_kinds_that_are_not_read_are_said(tmp_path):
     with pytest.raises(ValueError, match=r"No pictures \(.*\) in .* It holds 1 \.dcm, 1 \.txt"):
         ImageFolder(tmp_path, size=8)
     save(tmp_path / "c.png")
-    with pytest.warns(SkippedFilesWarning, match=r"1 \.dcm in .* left out, for example .*a\.dcm") as record:
+    with pytest.warns(
+        SkippedFilesWarning, match=r"1 \.dcm in .* left out, for example .*a\.dcm"
+    ) as record:
         assert len(ImageFolder(tmp_path, size=8)) == 1
     assert len(record) == 1
     assert record[0].filename == __file__

@@ -90,7 +90,9 @@ def test_a_constructor_may_be_written_out():
 
     assert Same(1).get_params() == {"depth": 1}
     assert Same.__doc__ is None  # so that help looks at the base class
-    with pytest.raises(TypeError, match=r"More declares the parameters width, but Other defines __init__"):
+    with pytest.raises(
+        TypeError, match=r"More declares the parameters width, but Other defines __init__"
+    ):
 
         class More(Other):
             width: int = 1
