@@ -99,7 +99,6 @@ def test_a_schedule_that_is_over_is_told():
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"algorithm": "reptile"},
         {"algorithm": MAML(step_weights=[1.0])},
         {"algorithm": MAML(anneal_epochs=3)},
         {"algorithm": Reptile(), "n_inner": 0},
@@ -119,9 +118,12 @@ def test_parameters_are_checked_before_a_denoiser_is_fitted(parameters, monkeypa
         small(GaussianBlur(), HQS(DnCNN()), **parameters).fit(FACES)
 
 
-def test_what_was_given_stands_in_the_error():
-    with pytest.raises(ValueError, match=r"must be 'fixed' .* Got 'per_step' instead"):
-        small(algorithm="reptile").fit(FACES)
+def test_learned_step_sizes_are_named_if_an_algorithm_cannot_train_them():
+    est = small(algorithm=MAML(step_sizes="per_layer")).fit(FACES)
+    with pytest.raises(
+        ValueError, match=r"with PerLayer\(\), and the algorithm Reptile\(\) has"
+    ):
+        est.set_params(algorithm="reptile").partial_fit(FACES)
 
 
 def test_an_interrupt_within_a_nested_denoiser_s_training_ends_all_of_it():
