@@ -128,7 +128,7 @@ def test_a_representation_holds_no_weights():
         (
             lambda self, x: x[..., 1:],
             r"MyMap.forward must return a tensor of shape \(batch, 1, 6, 6\). Got \(2, 1, 6, 5\) "
-            r"of images of shape \(2, 1, 6, 6\) instead. .* pass measurement_shape=\(1, 6, 5\)",
+            r"for images of shape \(2, 1, 6, 6\) instead. .* pass measurement_shape=\(1, 6, 5\)",
         ),
         (lambda self, x: x[0], r"Got \(1, 6, 6\) .* The first axis must be the batch"),
         (lambda self, x: x.numpy(), r"Got shape \(2, 1, 6, 6\), float32 instead"),

@@ -300,7 +300,7 @@ def test_complex_results_have_both_parts_last(forward, back):
 @pytest.mark.parametrize("function", [smooth, np.sin, torch.no_grad()(torch.sin)])
 def test_a_function_without_a_derivative_is_refused(function, linear):
     with pytest.raises(
-        ValueError, match=r"no derivative.*FunctionOperator\(forward, adjoint_function="
+        ValueError, match=r"no derivative.*FunctionOperator\(function, adjoint_function="
     ):
         FunctionOperator(function, linear=linear).build((1, 4, 4))
 

@@ -399,11 +399,7 @@ def test_a_proximal_term_bends_the_inner_loss_too(proximity):
 
 def test_reptile_s_step_is_that_of_the_loop_it_trains():
     """All weights descend the outer loss there: the step of the data fidelity diverged."""
-    maker = {
-        "init": Siren(width=32, depth=3),
-        "algorithm": MAML(step_sizes="fixed"),
-        "max_epochs": 3,
-    }
+    maker = {"init": Siren(width=32, depth=3), "max_epochs": 3}
     blur = GaussianBlur(sigma=1.6), GradientDescent()
     est = small(*blur, algorithm="reptile", **maker).fit(FACES)
     assert est.inner_lr_ < small(*blur, **maker).fit(FACES).inner_lr_

@@ -383,7 +383,7 @@ def test_powers_of_few_images_are_drawn_towards_those_of_similar_frequencies():
 
 def test_images_of_another_size_are_refused():
     estimator = LinearReconstructor().fit(SMALL)
-    with pytest.raises(ValueError, match="of the shape"):
+    with pytest.raises(ValueError, match="of images of shape"):
         estimator.predict(FACES[:1])
     with pytest.raises(ValueError, match="images of this shape only"):
         estimator.predict(FACES[:1], image_shape=(25, 25))

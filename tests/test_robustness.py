@@ -120,9 +120,7 @@ def test_parameters_are_checked_before_a_denoiser_is_fitted(parameters, monkeypa
 
 def test_learned_step_sizes_are_named_if_an_algorithm_cannot_train_them():
     est = small(algorithm=MAML(step_sizes="per_layer")).fit(FACES)
-    with pytest.raises(
-        ValueError, match=r"with PerLayer\(\), and the algorithm Reptile\(\) has"
-    ):
+    with pytest.raises(ValueError, match=r"with PerLayer\(\), and the algorithm Reptile\(\) has"):
         est.set_params(algorithm="reptile").partial_fit(FACES)
 
 

@@ -372,7 +372,7 @@ def test_a_frozen_start_that_cannot_serve_is_refused(fitted, error, message):
 @pytest.mark.parametrize(
     ("residual", "message"),
     [
-        (LinearReconstructor(Inpainting(), data_range=255.0).fit(255 * FACES), "of the range"),
+        (LinearReconstructor(Inpainting(), data_range=255.0).fit(255 * FACES), "with data_range"),
         (LinearReconstructor(GaussianBlur()).fit(FACES), "was fitted for GaussianBlur"),
     ],
 )
