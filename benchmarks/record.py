@@ -48,7 +48,7 @@ def environment(device="cpu"):
 def save(name, settings, results, device="cpu", folder=RESULTS):
     """Write ``<folder>/<name>.json`` and its arrays; return its path."""
     path = Path(folder) / f"{name}.json"
-    with _locked(path.parent):
+    with locked(path.parent):
         write(path, _record(settings, results, device))
     return path
 
@@ -67,7 +67,7 @@ def update(name, settings, change, device="cpu", folder=RESULTS):
     processes can add to it.
     """
     path = Path(folder) / f"{name}.json"
-    with _locked(path.parent):
+    with locked(path.parent):
         results = change(load(name, settings, folder))
         write(path, _record(settings, results, device))
     return results
@@ -148,7 +148,7 @@ def _replaced(path):
 
 
 @contextmanager
-def _locked(folder):
+def locked(folder):
     """Lock a folder, so that one process at a time writes to it."""
     held = os.open(folder, os.O_RDONLY)
     try:

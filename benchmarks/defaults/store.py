@@ -1,12 +1,10 @@
 """The results, in one file to which several processes can write."""
 
-import fcntl
 import json
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.record import environment
+from benchmarks.record import environment, locked
 
 _KEY = ("data", "row", "seed", "method")
 
@@ -35,7 +33,7 @@ class Store:
 
     def add(self, figures, groups):
         """Write results, and replace earlier ones of the same method."""
-        with self._locked():
+        with locked(self.path.parent):
             content = self.read()
             place, here = content["environments"], environment()
             if here not in place:
@@ -49,16 +47,6 @@ class Store:
             part.write_text(_lines(content))
             os.replace(part, self.path)
         return own
-
-    @contextmanager
-    def _locked(self):
-        """Lock the file, so that one process at a time reads and writes."""
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(folder)
 
 
 def _lines(content):

@@ -1,4 +1,4 @@
-"""A canonical text for a value, the same in every process and on every version of Python."""
+"""A canonical text for a value, the same in every process, and without byte code."""
 
 from __future__ import annotations
 
