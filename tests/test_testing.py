@@ -344,7 +344,7 @@ EYE1, EYE, EYE4, EYE6 = (torch.eye(n, dtype=torch.float64) for n in (1, 3, 4, 6)
         ),
         (
             operator(forward=lambda self, x: DOUBLE.reshape(1, 1) * x, adjoint=lambda s, y: 2 * y),
-            "must compute in the type of the images, torch.float32",
+            "must measure in the type of its input, torch.float32",
         ),
         (
             operator(
@@ -456,15 +456,15 @@ def in_place(self, state, data, k):
         ),
         (
             solver(step=lambda s, x, d, k: (torch.nn.functional.linear(x[0], EYE),)),
-            "must solve in torch.float32 on cpu",
+            "must solve in single precision",
         ),
         (
             solver(step=lambda s, x, d, k: (x[0] * (2 if x[0].dtype == torch.float64 else 2.1),)),
-            "must solve in torch.float32 on cpu as in torch.float64",
+            "must agree in single and double precision",
         ),
         (
             solver(forward=lambda self, x, data: IterativeSolver.forward(self, x, data).double()),
-            "must give images in torch.float32",
+            "must solve in the type of its input, torch.float32",
         ),
     ],
 )
@@ -564,7 +564,10 @@ def denoiser(function, takes=True, level=0.05):
             denoiser(lambda x, level: torch.nn.functional.linear(x, EYE6) * level),
             "must denoise in single precision",
         ),
-        (denoiser(lambda x, level: (level * x).double()), "in the type of the images, torch.float"),
+        (
+            denoiser(lambda x, level: (level * x).double()),
+            "in the type of its input, torch.float32",
+        ),
         (
             denoiser(lambda x, level: level * x * (1 if x.dtype == torch.float64 else 1.1)),
             "must agree in single and double precision",
@@ -668,7 +671,7 @@ def again(self, generator):
         ),
         (
             representation(forward=lambda self, w, c=None: pixels(self, w).double()),
-            "must give images in torch.float32 on cpu. Got torch.float64",
+            "must give images in the type of its input, torch.float32. Got torch.float64",
         ),
         (
             representation(
@@ -676,13 +679,13 @@ def again(self, generator):
                     pixels(self, w) * (2 if w["image"].dtype == torch.float64 else 2.1)
                 )
             ),
-            "must give images in torch.float32 on cpu as in torch.float64",
+            "must agree in single and double precision",
         ),
         (
             representation(
                 forward=lambda self, w, c=None: torch.nn.functional.linear(pixels(self, w), EYE4)
             ),
-            "must give images in torch.float32 on cpu. Got RuntimeError",
+            "must give images in single precision. Got RuntimeError",
         ),
         (representation(forward=product), "in the type of its weights, torch.float32, under torch"),
         (
@@ -823,7 +826,7 @@ def multiplied(x, target, observed=None):
         ),
         (
             loss(lambda x, t, o: squared(x, t, o).double()),
-            "must be in the type of the images, torch.float32",
+            "must compare images in the type of its input, torch.float32",
         ),
         (
             loss(lambda x, t, o: squared(x, t, o) * (1 if x.dtype == torch.float64 else 1.1)),
@@ -899,12 +902,12 @@ def at_home(x):
     ("check", "broken", "sentence"),
     [
         (check_operator, operator(forward=lambda self, x: at_home(x)), "must measure on meta"),
-        (check_solver, solver(step=lambda s, x, d, k: (at_home(x[0]),)), "must solve in torch.fl"),
+        (check_solver, solver(step=lambda s, x, d, k: (at_home(x[0]),)), "must solve on meta"),
         (check_denoiser, denoiser(lambda x, level: level * at_home(x)), "must denoise on meta"),
         (
             check_representation,
             representation(forward=lambda self, w, c=None: at_home(pixels(self, w))),
-            "must give images in torch.float64 on meta",
+            "must give images on meta",
         ),
         (check_loss, loss(lambda x, t, o: squared(at_home(x), t, o)), "must compare images on met"),
         (check_noise, noise(lambda y, g: at_home(y)), "must take measurements on meta"),

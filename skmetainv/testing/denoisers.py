@@ -9,8 +9,9 @@ import torch
 from skmetainv.denoisers import Denoiser, DenoiserModule
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
 from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
-from skmetainv.testing.samples import BATCH, devices, normal
+from skmetainv.testing.samples import BATCH, normal
 
 _LOW, _HIGH = 0.02, 0.2
 # In smaller images, there may be nothing to smooth or no coefficient to shrink.
@@ -155,24 +156,11 @@ def _check_derivatives(name: str, D: DenoiserModule, x: torch.Tensor) -> None:
 def _check_other_types(
     name: str, denoiser: Denoiser, D: DenoiserModule, x: torch.Tensor, device: str
 ) -> None:
-    expected, shape = D(x), tuple(x.shape[1:])
-    cause = "a tensor that is no buffer; keep it by self.register_buffer(name, tensor)"
-    errors = (RuntimeError, TypeError, ValueError)
-    with required(name, "must denoise in single precision", cause, errors):
-        single = built(denoiser, shape).to(torch.float32)(x.float())
-    require(
-        single.dtype == torch.float32,
-        name,
-        "must compute in the type of the images, torch.float32",
-        str(single.dtype),
-        cause,
-    )
-    require_close(
-        single, expected, 1e-4, name, "must agree in single and double precision", cause, size=x
-    )
-    for place in devices(device):
-        with required(name, f"must denoise on {place}", cause, errors):
-            there = built(denoiser, shape).to(place)(x.to(place))
-        require_close(
-            there, expected, 1e-6, name, f"must agree on {place} and the CPU", cause, size=x
+    def compute(place: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        there: torch.Tensor = denoiser.build(tuple(x.shape[1:])).to(place, dtype)(
+            x.to(place, dtype)
         )
+        return there
+
+    cause = "a tensor that is no buffer; keep it by self.register_buffer(name, tensor)"
+    require_other_types(compute, D(x), (1e-4, 1e-6), name, "denoise", cause, device, size=x)

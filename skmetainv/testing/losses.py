@@ -6,9 +6,10 @@ import torch
 
 from skmetainv.losses import Criterion, Loss
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.failures import require, require_close
+from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
-from skmetainv.testing.samples import devices, uniform
+from skmetainv.testing.samples import uniform
 
 _BATCH = 3
 _RANGE = (-50.0, 205.0)
@@ -167,21 +168,12 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
 def _check_other_types(
     name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor, device: str
 ) -> None:
-    expected = criterion(x, target)
-    cause = "a tensor of another type, or on another device; make it like x, x.new_tensor(...)"
-    with required(
-        name, "must compare images in single precision", cause, (RuntimeError, TypeError)
-    ):
-        single = criterion(x.float(), target.float())
-    require(
-        single.dtype == torch.float32,
+    require_other_types(
+        lambda place, dtype: criterion(x.to(place, dtype), target.to(place, dtype)),
+        criterion(x, target),
+        (1e-3, 1e-7),
         name,
-        "must be in the type of the images, torch.float32",
-        str(single.dtype),
-        cause,
+        "compare images",
+        "a tensor of another type, or on another device; make it like x, x.new_tensor(...)",
+        device,
     )
-    require_close(single, expected, 1e-3, name, "must agree in single and double precision", cause)
-    for place in devices(device):
-        with required(name, f"must compare images on {place}", cause, (RuntimeError, TypeError)):
-            there = criterion(x.to(place), target.to(place))
-        require_close(there, expected, 1e-7, name, f"must agree on {place} and the CPU", cause)

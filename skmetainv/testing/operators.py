@@ -10,10 +10,11 @@ import torch
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.failures import require, require_close
 from skmetainv.testing.linear_maps import check_linear_map
+from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
-from skmetainv.testing.samples import BATCH, devices, generators, normal
+from skmetainv.testing.samples import BATCH, generators, normal
 
 # Relative error in single precision for condition numbers of about ten.
 _SINGLE = 3e-5
@@ -248,31 +249,21 @@ def _check_missing(case: Case) -> None:
 
 def _check_other_types(case: Case, device: str) -> None:
     x, y = case.images(3), case.measurements()
-    expected = _restored(case.whole, case.A, x, y)
-    cause = (
-        "a tensor that is no buffer; make it in float64 and keep it by self.register_buffer(name, "
-        "tensor)"
-    )
-    with required(
-        case.name, "must measure in single precision", cause, (RuntimeError, TypeError, ValueError)
-    ):
-        A = drawn(case.operator, case.shape).to(torch.float32)
-        single = _restored(case.whole, A, x.float(), y.float())
-    require(
-        single.dtype == torch.float32,
+
+    def compute(place: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        A = drawn(case.operator, case.shape).to(place, dtype)
+        return _restored(case.whole, A, x.to(place, dtype), y.to(place, dtype))
+
+    require_other_types(
+        compute,
+        _restored(case.whole, case.A, x, y),
+        (_SINGLE, 1e-7),
         case.name,
-        "must compute in the type of the images, torch.float32",
-        str(single.dtype),
-        cause,
+        "measure",
+        "a tensor that is no buffer; make it in float64 and keep it by self.register_buffer(name, "
+        "tensor)",
+        device,
     )
-    require_close(
-        single, expected, _SINGLE, case.name, "must agree in single and double precision", cause
-    )
-    for place in devices(device):
-        with required(case.name, f"must measure on {place}", cause, (RuntimeError, TypeError)):
-            A = drawn(case.operator, case.shape).to(place)
-            there = _restored(case.whole, A, x.to(place), y.to(place))
-        require_close(there, expected, 1e-7, case.name, f"must agree on {place} and the CPU", cause)
 
 
 def _restored(whole: ForwardMap, A: ForwardMap, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -9,8 +9,9 @@ from skmetainv.operators import DataTerm, GaussianBlur, Operator
 from skmetainv.representations import ImageModule, Representation
 from skmetainv.testing.derivatives import require_derivatives
 from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
-from skmetainv.testing.samples import devices, generators, global_seed, uniform
+from skmetainv.testing.samples import generators, global_seed, uniform
 
 _IMAGES = 3
 Weights = dict[str, torch.Tensor]
@@ -231,22 +232,22 @@ def _check_other_types(
     name: str, phi: ImageModule, representation: Representation, case: _Case, device: str
 ) -> None:
     w = case.weights(phi)
-    expected = phi(w, phi.condition(w, case.data()))
-    cause = "a tensor that is no buffer; make it in float64 and keep it by self.register_buffer"
-    places = [(torch.device("cpu"), torch.float32, 1e-3)]
-    places += [(place, torch.float64, 1e-6) for place in devices(device)]
-    errors = (RuntimeError, TypeError, ValueError)
-    for place, dtype, tolerance in places:
-        where = f"must give images in {dtype} on {place}"
-        with required(name, where, cause, errors):
-            own = representation.build(case.shape).to(place, dtype)
-            A = case.operator.build(case.shape).to(place, dtype)
-            there = {k: v.to(place, dtype) for k, v in w.items()}
-            images = own(there, own.condition(there, A.bind(case.y.to(place, dtype))))
-        require(images.dtype == dtype, name, where, str(images.dtype), cause)
-        require_close(
-            images, expected, tolerance, name, f"{where} as in torch.float64 on the CPU", cause
-        )
+
+    def compute(place: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        own = representation.build(case.shape).to(place, dtype)
+        A = case.operator.build(case.shape).to(place, dtype)
+        there = {k: v.to(place, dtype) for k, v in w.items()}
+        return own(there, own.condition(there, A.bind(case.y.to(place, dtype))))
+
+    require_other_types(
+        compute,
+        phi(w, phi.condition(w, case.data())),
+        (1e-3, 1e-6),
+        name,
+        "give images",
+        "a tensor that is no buffer; make it in float64 and keep it by self.register_buffer",
+        device,
+    )
     if not phi.autocasts:
         return
     single = representation.build(case.shape).to(torch.float32)

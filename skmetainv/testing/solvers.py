@@ -10,9 +10,10 @@ import torch
 from skmetainv.operators import DataTerm, ForwardMap, GaussianBlur, Operator
 from skmetainv.solvers import IterativeSolver, Solver
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.failures import require, require_close
+from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
-from skmetainv.testing.samples import BATCH, devices, normal
+from skmetainv.testing.samples import BATCH, normal
 
 
 def check_solver(
@@ -194,24 +195,19 @@ def _check_other_types(
     device: str,
 ) -> None:
     shape = tuple(x.shape[1:])
-    expected = built(solver, shape)(x, operator.build(shape).bind(y))
-    cause = (
-        "a tensor that is no buffer of the module, or made without the type of x; x.new_zeros(...)"
+
+    def compute(place: torch.device, dtype: torch.dtype) -> torch.Tensor:
+        A, f = operator.build(shape).to(place, dtype), solver.build(shape).to(place, dtype)
+        there: torch.Tensor = f(x.to(place, dtype), A.bind(y.to(place, dtype)))
+        return there
+
+    require_other_types(
+        compute,
+        built(solver, shape)(x, operator.build(shape).bind(y)),
+        (1e-4, 1e-7),
+        name,
+        "solve",
+        "a tensor that is no buffer of the module, or made without the type of x; x.new_zeros(...)",
+        device,
+        size=x,
     )
-    places = [(torch.device("cpu"), torch.float32, 1e-4)]
-    places += [(place, torch.float64, 1e-7) for place in devices(device)]
-    for place, dtype, tolerance in places:
-        where = f"must solve in {dtype} on {place}"
-        with required(name, where, cause, (RuntimeError, TypeError, ValueError)):
-            A, f = operator.build(shape).to(place, dtype), solver.build(shape).to(place, dtype)
-            there = f(x.to(place, dtype), A.bind(y.to(place, dtype)))
-        require(there.dtype == dtype, name, f"must give images in {dtype}", str(there.dtype), cause)
-        require_close(
-            there,
-            expected,
-            tolerance,
-            name,
-            f"{where} as in torch.float64",
-            cause,
-            size=x,
-        )

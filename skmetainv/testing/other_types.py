@@ -1,0 +1,67 @@
+"""The check that results agree in single precision and on another device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.samples import devices
+
+_ERRORS = (RuntimeError, TypeError, ValueError)
+
+
+def require_other_types(
+    compute: Callable[[torch.device, torch.dtype], torch.Tensor],
+    expected: torch.Tensor,
+    tolerances: tuple[float, float],
+    name: str,
+    verb: str,
+    cause: str,
+    device: str,
+    *,
+    size: torch.Tensor | None = None,
+) -> None:
+    """Raise an error unless results agree in single precision, and on another device.
+
+    Parameters
+    ----------
+    compute : callable
+        ``compute(device, dtype)`` builds the object there and returns its result.
+    expected : tensor
+        The result in double precision on the CPU.
+    tolerances : (float, float)
+        Shares of the norm by which results may differ in single precision, and on another device.
+    name : str
+        The object's name in errors.
+    verb : str
+        The verb for its computation, "denoise" for instance.
+    cause : str
+        The likely cause of a difference.
+    device : str
+        See `skmetainv.testing.samples.devices`.
+    size : tensor, default=None
+        See `require_close`.
+
+    Raises
+    ------
+    PropertyError
+        If results do not agree.
+    """
+    with required(name, f"must {verb} in single precision", cause, _ERRORS):
+        single = compute(torch.device("cpu"), torch.float32)
+    require(
+        single.dtype == torch.float32,
+        name,
+        f"must {verb} in the type of its input, torch.float32",
+        str(single.dtype),
+        cause,
+    )
+    agree = "must agree in single and double precision"
+    require_close(single, expected, tolerances[0], name, agree, cause, size=size)
+    for place in devices(device):
+        with required(name, f"must {verb} on {place}", cause, _ERRORS):
+            there = compute(place, torch.float64)
+        agree = f"must agree on {place} and the CPU"
+        require_close(there, expected, tolerances[1], name, agree, cause, size=size)
