@@ -22,8 +22,8 @@ _FAR_OF_NOISE = 3
 _EXACT = 1e-3
 
 # Pixels under a mask look like an image if their variance is above the share _VARIES of that of
-# observed pixels, and their mean squared step to the next pixel, relative to their variance, is below
-# _ALIKE (white noise has 2).
+# observed pixels, and their mean squared step to the next pixel, relative to their variance, is
+# below _ALIKE (white noise has 2).
 _VARIES, _ALIKE = 0.01, 1.2
 
 # The number of masks that are drawn to see whether an operator has missing entries.

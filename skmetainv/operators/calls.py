@@ -1,4 +1,4 @@
-"""Calls of an operator on a user's arrays and tensors, without building the map first.
+"""Calls of an operator on a user's arrays and tensors; each call builds the map.
 
 Images have the layouts of an estimator's methods (`skmetainv.arrays`), except that images are never
 flat. An array of two axes is therefore one gray image.
