@@ -128,7 +128,7 @@ def _values(X: Any, name: str) -> torch.Tensor:
     kind = array.dtype.kind
     if kind not in "buifc" or array.ndim == 0 or array.size == 0:
         raise ValueError(
-            f"{name} must be an array or a tensor of numbers. Got {array.dtype}, shape "
+            f"{name} must be a non-empty array or tensor of numbers. Got {array.dtype}, shape "
             f"{array.shape} instead."
         )
     unit = integer_unit(array)

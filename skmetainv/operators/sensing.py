@@ -36,8 +36,8 @@ class CompressedSensing(Operator):
         an orthonormal transform of channels, rows and columns, and ``P`` keeps `m` of its
         coefficients, drawn without replacement. For "cosine", ``T`` is the discrete cosine
         transform of type II. For "hadamard", it is Sylvester's Hadamard matrix. Along a side of
-        length ``2^k q`` with `q` odd, it is then the Kronecker product of Sylvester's matrix for
-        ``2^k`` and the cosine transform for `q`.
+        length ``2^k q`` with `q` odd, "hadamard" uses the Kronecker product of Sylvester's matrix
+        for ``2^k`` and the cosine transform for `q`.
     random_state : int, default=0
         Seed of the matrix. Training and prediction must use the same one.
 
