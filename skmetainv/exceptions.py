@@ -16,7 +16,7 @@ class AdaptationWarning(UserWarning):
 
 
 class WeightsWarning(UserWarning):
-    """A file of weights can be read in more than one way; the message says which was used."""
+    """A file of weights has several readings, or tensors that are ignored, as the message says."""
 
 
 class SkippedFilesWarning(UserWarning):

@@ -2,21 +2,24 @@
 
 All metrics take the ground truth first. They return the mean over the images, or one value per
 image. Both arrays have shape ``(n, height, width)``, ``(n, height, width, channels)`` or
-``(n, channels, height, width)``; a single colour image may lack the first axis. Tensors and lists
-of arrays of different sizes are accepted, too.
+``(n, channels, height, width)``. One image of shape ``(height, width, channels)``, with 1 to 4
+channels and at least 8 rows and columns, may lack the first axis. Tensors, and lists of images of
+different sizes, are accepted, too.
 
 If `data_range` is None, integers may be compared with floats. Integers of images (uint8, uint16)
 are divided by their type's maximum, so that 8-bit images can be compared with the results of
-`predict`. Other integers from 0 to 255 count as 8 bits. Values far outside [0, 1] cause a
-`DataConversionWarning`.
+`predict`. Other integer types are divided by 255 if their values lie in 0..255 and exceed 1. A
+`DataConversionWarning` is issued if the unit of integers is uncertain, if values of `clean` are far
+outside [0, 1] or all close to 0, or if the unit of `restored` may differ from that of `clean`.
 
 `mse`, `psnr` and `ssim` take a `mask` and then measure only a region, such as the missing pixels,
 ``mask=np.isnan(measured)``, a face or a field of view. A mask is boolean, True where a pixel
 counts. It has the shape of all images or of one image, with or without channels:
 ``(height, width)``, ``(height, width, channels)``, ``(n, height, width)`` or
 ``(n, height, width, channels)``, or ``(n, channels, height, width)`` if the images have this
-layout. In `mse` and `psnr`, pixels that do not count may be NaN. LPIPS takes no mask, as the
-features of its network depend on a large neighbourhood of a pixel.
+layout. For images of different sizes, pass a list of masks, one per image. In `mse` and `psnr`,
+pixels that do not count may be NaN. LPIPS takes no mask, as the features of its network depend on a
+large neighbourhood of a pixel.
 """
 
 import os
@@ -45,8 +48,8 @@ Range: TypeAlias = float | tuple[float, float]
 # The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
-# Factors between images of 8 or 16 bits and floats. Two arrays whose ratio is about such a factor,
-# and whose cosine is above _ALIKE, are in different units.
+# Factors between images of 8 or 16 bits and floats. Two arrays are in different units if the ratio
+# of their norms is about such a factor and their cosine similarity is above _ALIKE.
 _UNITS, _ALIKE = (255, 65535), 0.8
 
 # Number of images whose features are computed at once.
@@ -70,8 +73,8 @@ def mse(
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, see the module's docstring.
     data_range : float or (float, float), default=None
-        If given, values are used unchanged; the error does not depend on the range. If None,
-        integers of images (uint8, uint16) are divided by their type's maximum.
+        If given, values are used unchanged, whatever the range. If None, integers of images (uint8,
+        uint16) are divided by their type's maximum.
     mask : array-like of bool, default=None
         The region that counts, such as the missing pixels: True where a pixel counts. See the
         module's docstring for its shapes.
@@ -86,8 +89,9 @@ def mse(
     Raises
     ------
     ValueError
-        If the shapes differ or are not those of images; if the arrays are not in the same unit; or
-        if `mask` does not fit the images or is False for all pixels of an image.
+        If the shapes differ or are not those of images; if the arrays are not in the same unit; if
+        `data_range` is not positive; or if `mask` does not fit the images or is False for all
+        pixels of an image.
 
     Examples
     --------
@@ -120,8 +124,8 @@ def psnr(
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, see the module's docstring.
     data_range : float or (float, float), default=None
-        Width of the images' range, or its ends; values are then used unchanged. If None, the range
-        is [0, 1], and integers of images (uint8, uint16) are divided by their type's maximum.
+        Width of the images' range, or (low, high); values are then used unchanged. If None, the
+        range is [0, 1], and integers of images (uint8, uint16) are divided by their type's maximum.
     mask : array-like of bool, default=None
         The region that counts, such as the missing pixels: True where a pixel counts. See the
         module's docstring for its shapes.
@@ -131,7 +135,7 @@ def psnr(
     Returns
     -------
     ratio : float, or ndarray of shape (n,)
-        Higher is better; infinite for equal images. The mean is that of the images' ratios.
+        Higher is better; infinite for equal images. The mean is over the ratios in decibels.
 
     Raises
     ------
@@ -175,13 +179,13 @@ def ssim(
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, see the module's docstring.
     data_range : float or (float, float), default=None
-        Width of the images' range, or its ends; values are then used unchanged. The lower end (0
-        for a width) is subtracted first. If None, the range is [0, 1], and integers of images
+        Width of the images' range, or (low, high); values are then used unchanged, except that
+        `low` (0 for a width) is subtracted. If None, the range is [0, 1], and integers of images
         (uint8, uint16) are divided by their type's maximum.
     mask : array-like of bool, default=None
         The region that counts: True where a pixel counts. The mean is over the similarity map at
-        these pixels, without the border. The windows around them include all pixels. See the
-        module's docstring for its shapes.
+        these pixels, without the border. The windows around them also contain pixels that do not
+        count. See the module's docstring for its shapes.
     per_image : bool, default=False
         Whether to return one value per image, not their mean.
 
@@ -258,15 +262,15 @@ def lpips(
         The network: AlexNet, VGG-16 or SqueezeNet 1.1, trained on ImageNet. Values of different
         networks cannot be compared.
     weights : path-like, default=None
-        A file with the network's weights. If None, torchvision's file in torch's folder, which is
-        downloaded if it is not there.
+        A file with the network's weights. If None, torchvision's file in the folder
+        ``torch.hub.get_dir()``, which is downloaded if it is not there.
     upsample : bool, default=False
         Whether to enlarge images that are too small for the network. They are interpolated
         bilinearly so that their shorter side is just large enough. Their values cannot be compared
         with those of larger images.
     data_range : float or (float, float), default=None
-        Width of the images' range, or its ends; values are then used unchanged. The lower end (0
-        for a width) is subtracted first. If None, the range is [0, 1], and integers of images
+        Width of the images' range, or (low, high); values are then used unchanged, except that
+        `low` (0 for a width) is subtracted. If None, the range is [0, 1], and integers of images
         (uint8, uint16) are divided by their type's maximum.
     per_image : bool, default=False
         Whether to return one value per image, not their mean.
@@ -288,8 +292,8 @@ def lpips(
 
     Notes
     -----
-    The distance is computed in float32 on the CPU. The networks that were last used are cached, so
-    a file is not read for every call.
+    The distance is computed in float32 on the CPU. The four networks used last are cached, so that
+    a file is not read in every call.
 
     References
     ----------
@@ -474,7 +478,7 @@ def _differ_in_size(images: ArrayLike) -> bool:
 
 
 def _units(x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
-    """Return the divisors of two arrays, which are equal if the types are."""
+    """Return the divisors of two arrays; arrays of the same type have the same divisor."""
     if x.dtype == z.dtype and x.dtype.kind in "iu":
         ends = [min(x.min(), z.min()), max(x.max(), z.max())]
         unit = integer_unit(np.array(ends, dtype=x.dtype))
@@ -544,7 +548,7 @@ def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range 
 
 
 def _ratio_of_the_same(x: np.ndarray, z: np.ndarray) -> float:
-    """Return the ratio of two arrays, or 0 if they show different images."""
+    """Return the ratio of norms, ``||z|| / ||x||``, or 0 if the arrays show different images."""
     x_, z_ = (np.nan_to_num(a.astype(np.float64)).ravel() for a in (x, z))
     lengths = np.linalg.norm(x_), np.linalg.norm(z_)
     alike = np.vdot(x_, z_) > _ALIKE * lengths[0] * lengths[1] > 0

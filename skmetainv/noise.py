@@ -10,7 +10,7 @@ import torch
 
 from skmetainv.parameters import Interval, ParameterObject, comes_from, described
 
-#: ``noisy(y, generators)`` returns a noisy copy of `y`, drawn with one generator per image.
+#: ``noisy(y, generators)`` returns `y` with noise, drawn with one generator per image.
 NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]], torch.Tensor]
 
 
@@ -41,7 +41,7 @@ class Noise(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the noise with the name of a DeepInverse noise, see `ParameterObject`."""
+        """Return the noise of the same name as a DeepInverse noise, see `ParameterObject`."""
         name = type(value).__name__
         same = comes_from(value, "deepinv") and name in [c.__name__ for c in cls.__subclasses__()]
         return f"{name}(...) of skmetainv.noise" if same else None
@@ -209,9 +209,14 @@ class Quantization(Noise):
     Parameters
     ----------
     n_bits : int, default=8
-        Bits of the converter.
+        Bits of the converter, from 1 to 32.
     low, high : float, default=0.0, 1.0
-        Its lowest and its highest level, in the units of the measurement.
+        Lowest and highest level of the converter, ``low < high``, in the units of the measurement.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if `low` is not below `high`.
 
     Examples
     --------
@@ -255,7 +260,7 @@ class Mixture(Noise):
     Parameters
     ----------
     first, second : Noise
-        The noise that is applied first, such as photon noise, and the noise applied to its result.
+        The noise applied first, such as photon noise, and the noise applied to the result.
 
     Examples
     --------

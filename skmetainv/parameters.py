@@ -73,7 +73,7 @@ class StrOptions(_StrOptions):
         return f"a str among {{{', '.join(repr(option) for option in sorted(self.options))}}}"
 
     def instead_of(self, value: Any) -> str | None:
-        """Return the option that a word is an alias of, as code; None if there is none."""
+        """Return, as code, the option of which `value` is an alias or another spelling, or None."""
         option = self.words.get(_plain(value)) if isinstance(value, str) else None
         return None if option is None else repr(option)
 
@@ -98,10 +98,10 @@ class ParameterObject(BaseEstimator):
 
     A subclass declares its parameters as annotated names with defaults, and becomes a dataclass. So
     its constructor only stores them, as scikit-learn requires. Parameters after ``_: KW_ONLY`` are
-    keyword-only. The entries of inherited parameters are added to the docstring. If a subclass
-    defines its constructor explicitly, its own subclasses must do so, too. If a subclass defines
-    `build`, its result must have the type that the base class requires; otherwise every call of
-    `build` raises an error.
+    keyword-only. The entries of inherited parameters are added to the docstring. If a class defines
+    its constructor explicitly, subclasses of it that declare parameters must do so, too. If a
+    subclass defines `build`, its result must have the type that the base class requires; otherwise
+    every call of `build` raises an error.
 
     Examples
     --------
@@ -152,8 +152,8 @@ class ParameterObject(BaseEstimator):
         Raises
         ------
         ValueError
-            If a name is unknown, or if a part is None, a number or a string, which have no
-            parameters.
+            If a name is unknown, or if a nested name refers to a part without parameters, such as
+            None, a number or a string.
         """
         own = self.get_params(deep=False)
         for name in params:
@@ -172,7 +172,7 @@ class ParameterObject(BaseEstimator):
         return built
 
     def _parts_with(self, part: str, inner: str) -> str:
-        """Return a sentence with the objects that give `part` the parameter `inner`."""
+        """Return a sentence that names the classes for `part` with the parameter `inner`."""
         first = inner.partition("__")[0]
         names = sorted(
             kind.__name__
@@ -207,7 +207,7 @@ def check_parameter(
     owner: str,
     elsewhere: Callable[[Any], str] | None = None,
 ) -> None:
-    """Raise if a parameter violates its constraints, and suggest a correction.
+    """Raise if a parameter meets none of its constraints, and suggest a correction.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def check_parameter(
     Raises
     ------
     ValueError
-        If the value violates all constraints.
+        If the value meets none of the constraints.
     """
     try:
         validate_parameter_constraints({name: constraints}, {name: value}, caller_name=owner)
@@ -414,7 +414,7 @@ def check_built(owner: object, built: Any, kind: type[Kind], instead: str) -> Ki
 
 
 def _own_first(cls: type[ParameterObject]) -> Signature:
-    """Return the constructor's signature, with inherited keywords after those of the class."""
+    """Return the constructor's signature, with inherited keyword-only parameters last."""
     depth: dict[str, int] = {}
     for k, base in enumerate(cls.__mro__):
         depth = dict.fromkeys(get_annotations(base), k) | depth

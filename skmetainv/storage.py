@@ -32,8 +32,8 @@ def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: A
     arrays : mapping of str to ndarray
         Numeric arrays of any shape.
     record : object
-        Any JSON-serialisable object. It is written to the file's header, with a checksum of arrays
-        and record.
+        Any JSON-serialisable object. It is written to the file's header, with a SHA-256 checksum of
+        arrays and record.
     """
     path, text = Path(path), json.dumps(record)
     stored = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
@@ -69,11 +69,13 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:
     ------
     DamagedFileError
         If the file is damaged, or was not written by `write`.
+    FileNotFoundError
+        If there is no such file.
     """
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            own = file.keys() if _RECORD in header else []  # other files may have other types
+            own = file.keys() if _RECORD in header else []  # others may have types NumPy lacks
             arrays = {name: file.get_tensor(name) for name in own}
     except (SafetensorError, ValueError) as error:
         raise DamagedFileError(f"{path} is damaged, or has another format: {error}.") from error

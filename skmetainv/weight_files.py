@@ -41,7 +41,7 @@ class _Network(NamedTuple):
 
     @property
     def preference(self) -> int:
-        """Number of words in the location that mark the weights for inference."""
+        """Number of the words "ema" and "best" in the location."""
         words = re.split("[^a-z]+", f"{'.'.join(self.keys)}.{self.prefix}".lower())
         return len(_PREFERRED.intersection(words))
 
@@ -111,7 +111,7 @@ def read_weights(
             _check_numbers(network.state)
             understood.append((network, understand(network.state)))
         except ValueError as error:
-            reasons.append(f"of {network.place}, {error}" if len(networks) > 1 else str(error))
+            reasons.append(f"under {network.place}, {error}" if len(networks) > 1 else str(error))
     if not understood:
         raise ValueError(f"The weights of {path} do not fit {owner}: {'; '.join(reasons)}")
     network, result = _choice(path, owner, understood)
@@ -185,7 +185,7 @@ def _nested(state: StateDict) -> dict[str, Any]:
 def _unreadable(path: str, head: bytes, safetensors: bool, error: Exception) -> str:
     """Return the reason why a file could not be read, and advice."""
     if not safetensors and not head.startswith((b"PK", b"\x80")):
-        return f"{path} is not a file of tensors, by `torch.save` or in safetensors."
+        return f"{path} is not a file of tensors, written by `torch.save` or in safetensors."
     classes = re.findall(r"GLOBAL (\S+) was not an allowed|GLOBAL (\S+) whose module", str(error))
     if isinstance(error, pickle.UnpicklingError) and classes:
         found = next(filter(None, classes[0]))
@@ -198,7 +198,7 @@ def _unreadable(path: str, head: bytes, safetensors: bool, error: Exception) -> 
         )
     if "TorchScript" in str(error):
         return (
-            f"{path} is not a file of tensors, but a program of TorchScript. Save its tensors: "
+            f"{path} is not a file of tensors, but a TorchScript program. Save its tensors: "
             f"torch.save(torch.jit.load({path!r}).state_dict(), new_path)."
         )
     reason = str(error).partition("\n")[0] or type(error).__name__
@@ -258,7 +258,7 @@ def _check_numbers(state: StateDict) -> None:
         if tensor.layout != torch.strided or tensor.dtype not in _FLOATS:
             kind = str(tensor.layout if tensor.layout != torch.strided else tensor.dtype)
             raise ValueError(
-                f"{name!r} is of type {kind.removeprefix('torch.')}, and weights are dense "
+                f"{name!r} is of type {kind.removeprefix('torch.')}, but weights must be dense "
                 "floating-point numbers of 16, 32 or 64 bits."
             )
         if not tensor.isfinite().all():

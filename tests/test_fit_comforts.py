@@ -204,7 +204,7 @@ def test_validation_images_that_are_wrong_are_named_before_training(make, images
 
 def test_a_fraction_that_leaves_nothing_is_refused():
     est = meta(early_stopping=EarlyStopping(validation_fraction=0.9))
-    with pytest.raises(ValueError, match=r"'validation_fraction' .* 0\.9, of n_samples=5 leaves"):
+    with pytest.raises(ValueError, match=r"'validation_fraction' .* 0\.9: with n_samples=5,"):
         est.fit(FACES[:5])
 
 

@@ -333,7 +333,7 @@ def test_short_floats_are_converted(dtype, saved):
 def test_other_numbers_are_refused(convert, kind, saved):
     state = kair().state_dict()
     state["model.2.weight"] = convert(state["model.2.weight"])
-    with pytest.raises(ValueError, match=f"'model.2.weight' is of type {kind}, and weights are"):
+    with pytest.raises(ValueError, match=f"'model.2.weight' is of type {kind}, but weights must"):
         denoised(saved(state))
 
 

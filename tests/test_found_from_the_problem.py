@@ -371,7 +371,7 @@ def test_groups_are_held_out_as_wholes():
 
 
 def test_a_share_of_one_group_leaves_nothing():
-    with pytest.raises(ValueError, match=r"'validation_fraction' .* 0\.1, of 1 group\(s\) leaves"):
+    with pytest.raises(ValueError, match=r"'validation_fraction' .* 0\.1: with 1 group\(s\),"):
         small(early_stopping=True).fit(FACES, groups=np.zeros(12))
 
 

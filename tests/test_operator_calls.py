@@ -223,8 +223,8 @@ def test_a_pair_of_functions_is_called_as_every_operator():
         (lambda: GaussianBlur(sigma=-1.0)(GRAY), "'sigma' parameter of GaussianBlur"),
         (lambda: GaussianBlur(sigma=-1.0).adjoint(GRAY), "'sigma' parameter of GaussianBlur"),
         (lambda: Identity()(np.ones(5)), r"Images must have shape .* x has shape \(5,\)"),
-        (lambda: Identity()(3.0), r"x must be an array or a tensor of numbers. Got float64"),
-        (lambda: Identity()([["a"]]), "x must be an array or a tensor of numbers"),
+        (lambda: Identity()(3.0), r"x must be a non-empty array or tensor of numbers. Got float64"),
+        (lambda: Identity()([["a"]]), "x must be a non-empty array or tensor of numbers"),
         (lambda: Identity()(np.ones((0, 4, 4))), r"of numbers. Got float64, shape \(0, 4, 4\)"),
         (lambda: Identity()("faces"), "to be an array of images"),
         (

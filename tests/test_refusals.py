@@ -46,7 +46,7 @@ FOREIGN_OPERATORS = [
     (Inpainting, r"Inpainting\(\)"),
     (
         Identity().build((1, 8, 8)),
-        r"GaussianBlur\(\), the operator itself, not",
+        r"GaussianBlur\(\), for example: the operator itself, not",
     ),
 ]
 foreign_operators = pytest.mark.parametrize(("value", "line"), FOREIGN_OPERATORS)

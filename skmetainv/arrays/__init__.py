@@ -1,4 +1,4 @@
-"""Conversion between arrays and tensors: the only place where layouts and types change.
+"""Conversion between arrays and tensors: layouts, types and units.
 
 `views` turns a user's data into an array. `layouts` finds the layout of an image from the array's
 shape, and `units` finds its units from the type and the first values. `sources` reads batches as

@@ -17,7 +17,8 @@ MOST_CHANNELS = 4
 # A first axis with this many entries, in a tensor, may be the colours.
 _COLOURS = 3
 
-# With at least this many rows and columns, (n, height, 1 to 4) is (height, width, channels).
+# A shape of three entries, the last from 1 to 4, is (height, width, channels) if the other two are
+# at least this large, else (n, height, width).
 _LEAST_OF_COLOUR = 8
 
 
@@ -30,8 +31,8 @@ class Layout:
     shape : tuple of int
         Shape in the user's array, without the first axis.
     tensor_shape : tuple of int
-        Shape in a tensor, without the first axis. Three entries are channels, height, width. Four
-        entries that end in 2 are the same with real and imaginary parts.
+        Shape in a tensor, without the first axis. Three entries are channels, height, width. If a
+        fourth one is 2, it counts real and imaginary parts.
     channels_first : bool, default=False
         Whether channels come first in the user's array, too.
     """
@@ -110,10 +111,11 @@ def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
     Parameters
     ----------
     shape : tuple of int
-        Shape of the whole array. If its last axis has 1 to 4 entries and the others 8 or more, it
-        is ``(height, width, channels)``, not ``(n, height, width)``.
+        Shape of the whole array.
     image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)``; None if unknown.
+        ``(height, width)`` or ``(height, width, channels)``; None if unknown. Three axes are then
+        one image, ``(height, width, channels)``, if the last has 1 to 4 entries and the others 8 or
+        more.
 
     Returns
     -------
@@ -125,7 +127,7 @@ def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
         return is_coloured and min(shape[:2]) >= _LEAST_OF_COLOUR
     grid = tuple(image_shape)
     is_flat = len(shape) == 2 and shape[1] == prod(grid)
-    in_front = _channels_first(grid) if len(grid) == 3 else grid  # (1, h, w) is one gray image of n
+    in_front = _channels_first(grid) if len(grid) == 3 else grid  # (1, h, w) is a batch of one
     return not is_flat and shape in (grid, in_front)
 
 
@@ -148,11 +150,11 @@ def image_layout(
     ----------
     shape : tuple of int
         ``(n, height, width)``, ``(n, height, width, channels)``, ``(n, channels, height, width)``
-        or, flat, ``(n, n_pixels)``. If the second axis has 1 to 4 entries and the last one more,
-        channels come first.
+        or, flat, ``(n, n_pixels)``.
     image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)``. If None, a flat image is square if
-        its number of pixels is a square, else one row.
+        ``(height, width)`` or ``(height, width, channels)``. If None, channels come first if the
+        second of four axes has 1 to 4 entries and the last one more; a flat image is square if its
+        number of pixels is a square number, else one row.
     name : str, default="X"
         Name of the array in error messages.
 
@@ -170,8 +172,9 @@ def image_layout(
     if len(own) not in (1, 2, 3) or 0 in own:
         raise ValueError(
             "Images must have shape (n, height, width), (n, height, width, channels), (n, "
-            "channels, height, width) or, flat, (n, n_pixels), with at least one pixel: the first "
-            f"axis counts images, and one is X[np.newaxis]. {name} has shape {shape} instead."
+            "channels, height, width) or, flat, (n, n_pixels), with at least one pixel. The first "
+            f"axis counts images: pass one image as {name}[np.newaxis]. {name} has shape {shape} "
+            "instead."
         )
     if image_shape is None:
         if len(own) == 3 and own[0] <= MOST_CHANNELS < own[2]:
@@ -197,7 +200,7 @@ def size_of_flat(n_pixels: int) -> tuple[int, int]:
 
 
 def _channels_first(grid: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of an image with its channels first; without channels, with one."""
+    """Return the shape of an image with its channels first; a gray image has one channel."""
     height, width, *channels = grid
     return (*(channels or [1]), height, width)
 

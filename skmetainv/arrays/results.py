@@ -20,10 +20,10 @@ def match_type(X: Any, array: np.ndarray) -> Any:
 
 
 def match_container(X: Any, array: np.ndarray) -> Any:
-    """Return measurements of `X` in its type, also if `X` is a pandas data frame.
+    """Convert `array`, the measurements of `X`, to the type of `X`: tensor, data frame or array.
 
-    Rows keep their index. Columns keep their names if their number is the same; otherwise they are
-    numbered.
+    In a data frame, rows keep their index. Columns keep their names if their number is the same;
+    otherwise they are numbered.
     """
     pandas = sys.modules.get("pandas")
     if pandas is None or not isinstance(X, pandas.DataFrame) or array.ndim != 2:

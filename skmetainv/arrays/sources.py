@@ -1,4 +1,4 @@
-"""Batches of any array-like as tensors: the only place where types change."""
+"""Batches of any array-like as tensors of one layout and type."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ class ArraySource:
         Returns
         -------
         patch : tensor of shape (channels, height, width)
-            A copy. The whole image is read. Unless it is flat, only the part is converted.
+            A copy of the part. The whole image is read, but only the part is converted, unless the
+            image is flat.
         """
         indices = np.array([index])
         if len(self.layout.shape) == 1:

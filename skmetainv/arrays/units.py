@@ -14,14 +14,15 @@ from skmetainv.exceptions import warn
 # Integer types of image files: their data range is the range of the type.
 _OF_PICTURES = ("uint8", "uint16")
 
-# Number of first images that are checked. If the type of integers does not determine their unit,
-# number of images, evenly spread, that determine it.
+# Number of first images that are checked, and number of evenly spaced images that determine the
+# unit of integers whose type does not.
 _FIRST, _SPREAD = 4, 16
 
-# If values are farther from the range than this multiple of its width, the units are implausible.
+# If a value is farther from the middle of the range than this multiple of its width, the units are
+# implausible.
 FAR = 10
 
-# Images that use less than an eighth of their type's range may have fewer bits: 4 in 8, 8 to 12 in
+# Images that use at most an eighth of their type's range may have fewer bits: 4 of 8, or 8 to 12 of
 # 16.
 _SHARE = 8
 
@@ -48,8 +49,8 @@ def integer_unit(array: Any) -> float:
     ----------
     array : array-like of shape (n, ...)
         For uint8 and uint16 the unit is the maximum of the type; for floats and booleans it is 1.
-        For all other integer types, the values of up to 16 images, evenly spread, decide: if they
-        are from 0 to 255, the unit is 255, else 1.
+        For all other integer types, the values of up to 16 evenly spaced images decide: if they
+        lie in 0..255 and exceed 1, the unit is 255, else 1.
 
     Returns
     -------
@@ -81,7 +82,8 @@ def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
     Warns
     -----
     DataConversionWarning
-        If 8- or 16-bit integers use little of their range, or if the type is not uint8 or uint16.
+        If values of type uint8 or uint16 use at most an eighth of their range, or if integers of
+        another type have a divisor other than 1.
     """
     kind = values.dtype
     if kind.kind not in "iu" or not values.size:
@@ -117,8 +119,8 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
     Warns
     -----
     DataConversionWarning
-        If a value is farther from the middle of the range than ten times its width, or if all
-        values are close to 0.
+        If a value is farther from the middle of the range than ten times its width, or if no
+        absolute value exceeds a hundredth of the larger absolute end of the range.
     """
     low, high = data_range
     known = values[np.isfinite(values)]
@@ -138,7 +140,10 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
 
 
 def _white(largest: float) -> int:
-    """Return the likely value of white: the largest number with a usual number of bits."""
+    """Return the likely value of white for a largest value.
+
+    Up to 32, it is this value rounded up, else the largest number with a usual number of bits.
+    """
     if largest <= 2**5:
         return ceil(largest)
     return next((2**n - 1 for n in (8, 10, 12, 14, 16) if largest < 2**n), 2**32 - 1)

@@ -26,19 +26,22 @@ def as_array(X: Any, name: str = "X") -> Any:
     ----------
     X : array-like
         An array, a tensor, a torch dataset, or any object with a length that returns one image per
-        index. Arrays, and objects that NumPy converts (lists, data frames), are returned unchanged.
+        index.
     name : str, default="X"
         Name of `X` in error messages.
 
     Returns
     -------
     array : object
-        A tensor becomes an array on the CPU, a data set a `Sequence`.
+        A tensor becomes an array on the CPU, a data set a `Sequence`. A list of tensors or arrays
+        of one shape is stacked; in other lists, tensors become arrays. Arrays and other objects
+        that NumPy converts (data frames) are returned unchanged.
 
     Raises
     ------
     ValueError
-        If `X` is a path, a data loader, an iterator, or a table of named columns.
+        If `X` is None, a path, a data loader, an iterator, a mapping or a set; if it is empty; or
+        if its entries are dictionaries, or pairs of measurements and clean images.
     """
     if isinstance(X, str | PathLike):
         raise ValueError(
@@ -49,8 +52,8 @@ def as_array(X: Any, name: str = "X") -> Any:
         return _from_tensor(X)
     if isinstance(X, torch.utils.data.DataLoader):
         raise ValueError(
-            f"Expected {name} to be an array or a data set, got a DataLoader instead: batches are "
-            "drawn here, anew in every epoch. Pass its data set, loader.dataset."
+            f"Expected {name} to be an array or a data set, got a DataLoader instead: estimators "
+            "draw the batches themselves, anew in every epoch. Pass its data set, loader.dataset."
         )
     if isinstance(X, Iterator):
         raise ValueError(
@@ -319,7 +322,7 @@ class Subset:
 
 
 def taken(array: Any, indices: Any) -> Any:
-    """Return some images of an array, as one slice if their indices are consecutive.
+    """Return some images of an array.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
 """Reading images of more than 8 bits per channel without loss: TIFF, PNG, PGM and PPM.
 
 Pillow keeps only the upper byte of 16-bit colours, reads signed bytes as unsigned, and does not
-support TIFFs with floating-point colours. So tifffile reads TIFFs, because it reports their type.
-The lower byte of colours in a PNG is unpacked separately.
+support TIFFs with floating-point colours. So tifffile opens TIFFs to find the type of their values,
+and reads the pages that Pillow cannot read without loss. The lower byte of colours in a PNG is
+unpacked separately.
 """
 
 from __future__ import annotations
@@ -243,7 +244,7 @@ def _ppm_maximum(picture: ImageFile.ImageFile) -> int:
 
 
 def _ppm_values(file: Path, picture: ImageFile.ImageFile) -> NDArray[np.uint16]:
-    """Return the colours of a PPM scaled to 65535, like Pillow's gray levels of a PGM."""
+    """Return the colours of a PPM, scaled to 65535 as Pillow scales the gray levels of a PGM."""
     codec, _, offset, _ = picture.tile[0]
     maximum, count = _ppm_maximum(picture), 3 * picture.width * picture.height
     if codec == "ppm_plain":

@@ -1,4 +1,4 @@
-"""The image files of a folder: without hidden files, links followed, each file once."""
+"""The image files of a folder: hidden files are left out, links followed, each file listed once."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    """Return all files, each once, by the file's own path below `folder`, or else by a link.
+    """Return all files, each once: by its own path if that is below `folder`, else by a link.
 
     Broken links are included, so that reading them raises an error.
     """

@@ -36,8 +36,8 @@ class ImageFolder:
     Parameters
     ----------
     path : str or path-like
-        The folder. Its image files (bmp, gif, jpeg, pbm, pgm, png, ppm, tiff, webp) are sorted by
-        name, with those of its subfolders. The notes list the files that are left out.
+        The folder. Its image files (bmp, gif, jpeg, pbm, pgm, png, ppm, tiff, webp), including
+        those of its subfolders, are sorted by path. The notes list the files that are left out.
     size : int or (int, int)
         Height and width of all images; an integer sets both. Each image is cropped in the middle
         to this aspect ratio, then resampled (bicubic, antialiased).

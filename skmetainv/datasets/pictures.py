@@ -1,4 +1,4 @@
-"""Reading an image file as an array of a given shape and type, or raising the reason."""
+"""Reading an image file as an array of a given shape and type; errors give the reason."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class PictureReader:
             )
 
     def _flat(self, picture: Image.Image) -> Image.Image:
-        """Convert an 8-bit image to gray or RGB, on the background."""
+        """Convert an 8-bit image to gray or RGB, blended with the background."""
         if picture.mode == "LAB":
             lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(picture, lab, rgb, outputMode="RGB")
@@ -168,7 +168,7 @@ class PictureReader:
         return (image if self.color else image[..., 0]).astype(self.dtype)
 
     def _in_units(self, pixels: deep.Pixels) -> tuple[np.ndarray, int | None]:
-        """Return values on the background, and their maximum, or None if they have none."""
+        """Return values blended with the background, and that of white, or None if unknown."""
         stored, wanted = pixels.values.dtype, self.dtype
         unsigned = stored.kind == "u" and stored.itemsize <= 2
         if wanted.kind == "u" and not (unsigned and stored.itemsize <= wanted.itemsize):

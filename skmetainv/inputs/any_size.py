@@ -91,7 +91,7 @@ class AnySizeReader(Reader):
         return super().expected(array, geometry, measured=measured, name=name)
 
     def _lists(self, X: Any, y: Any, names: tuple[str, str]) -> tuple[list[Any], list[Any] | None]:
-        """Return clean and noisy images of different sizes, each as an array of one image."""
+        """Return clean and noisy images (or None), each image as an array of one image."""
         if y is not None:
             check_consistent_length(X, y)
         first = [check_images(x[None], self.estimator, name=names[0]) for x in X]
@@ -123,7 +123,7 @@ class AnySizeReader(Reader):
 
 
 def by_size(problem: Problem, map_of: Any) -> Any:
-    """Yield the problem or, with different sizes, one problem per image, with its map."""
+    """Yield the problem or, if sizes differ, one problem per image, with its own map."""
     if not isinstance(problem.clean, list):
         yield problem
         return
@@ -135,7 +135,7 @@ def by_size(problem: Problem, map_of: Any) -> Any:
 
 
 def resized(geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
-    """Return the geometry for images of another height and width, those of `shape`."""
+    """Return the geometry for images of the height and width of `shape`."""
     images = geometry.images.resized(*geometry.images.size_in(shape))
     return replace(geometry, images=images, measurements=images)
 

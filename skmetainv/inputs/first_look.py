@@ -21,9 +21,9 @@ _FAR_OF_NOISE = 3
 # The relative tolerance for rounding errors.
 _EXACT = 1e-3
 
-# Pixels under a mask look like an image if their variance is at least this share of the variance of
-# observed pixels, and their squared step to the next pixel, relative to their variance, is below
-# this bound (it is 2 for white noise).
+# Pixels under a mask look like an image if their variance is above the share _VARIES of that of
+# observed pixels, and their mean squared step to the next pixel, relative to their variance, is
+# below _ALIKE (white noise has 2).
 _VARIES, _ALIKE = 0.01, 1.2
 
 # The number of masks that are drawn to see whether an operator has missing entries.
@@ -43,8 +43,8 @@ def look_at_images(images: ArraySource, data_range: tuple[float, float]) -> None
     Warns
     -----
     DataConversionWarning
-        If integers are not of a type of picture files, or use little of its range. If values lie
-        far outside the data range.
+        If the unit of integers is uncertain, see `warn_of_type`. If other values are far outside
+        the data range, or all close to 0, see `warn_of_range`.
     """
     values = first_images(images.array)
     warn_of_type(values, images.unit, images.name)
@@ -69,8 +69,8 @@ def look_at_measurements(
     Warns
     -----
     DataConversionWarning
-        If measurements are in implausible units. If they look like clean images: if they have
-        values where nothing is observed, or lack none where some are always missing.
+        If measurements are in implausible units. If they look like clean images: they have values
+        where nothing is observed, or no NaN although the operator always leaves out entries.
     """
     values = first_images(measured.array)
     warn_of_type(values, measured.unit, measured.name)
@@ -115,7 +115,7 @@ def look_at_pairs(
     ------
     ValueError
         If `clean` is the exact measurement of `measured`. If `clean` has missing values, and
-        `measured` lacks the missing values that the operator leaves out.
+        `measured` has none although the operator always leaves out entries.
 
     Warns
     -----
@@ -156,7 +156,8 @@ def look_at_simulated(
     Warns
     -----
     DataConversionWarning
-        If they are: the noise is then in implausible units.
+        If their largest norm is more than three times that of exact measurements: the noise is then
+        in implausible units.
     """
     exact = max(_largest_norm(A, data_range, x), _norm(A(x)))
     _warn_of_size(
@@ -185,7 +186,7 @@ def look_at_noise_levels(
     Warns
     -----
     DataConversionWarning
-        If a noise level is above this width.
+        If a noise level is above the width of the data range.
     """
     for name, level in levels.items():
         numbers = np.asarray(level)

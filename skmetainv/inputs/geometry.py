@@ -18,8 +18,8 @@ class Geometry:
     data_range: tuple[float, float]
     rescale_integers: bool
     integers: float | None = None
-    """Divisor of integers that are not of a type of picture files; None if it is unknown, because
-    the clean images were no such integers."""
+    """Divisor of integers of types other than uint8 and uint16; None, for unknown, if the clean
+    images had no such type."""
 
     def unit(self, array: Any) -> float:
         """Return the divisor of the numbers of an array."""

@@ -30,9 +30,9 @@ class Problem:
     measured : ArraySource, list of ArraySource or None
         Their measurements; None if measurements are simulated.
     geometry : Geometry
-        The layout of images and measurements. If sizes differ, that of the first image.
+        The layout and units of images and measurements. If sizes differ, those of the first image.
     operator : Operator
-        The operator that measures.
+        The operator that maps images to measurements.
     A : ForwardMap
         The map of the operator, for images of this geometry.
     groups : ndarray of shape (n,) or None, default=None

@@ -52,8 +52,8 @@ class Reader:
     Parameters
     ----------
     estimator : Reconstructor
-        The estimator, named in errors. Its parameters are the shape of flat images, the data range
-        and the operator. If it is fitted, arrays must match those of `fit`.
+        The estimator. Errors name it; its parameters `image_shape`, `data_range` and `operator` are
+        read. If it is fitted, arrays must match those of `fit`.
     dtype : torch.dtype
         Type of the tensors.
     device : torch.device
@@ -273,7 +273,7 @@ class Reader:
     def _clean_and_measured(
         self, X: Any, y: Any, operator: Operator | None, names: tuple[str, str]
     ) -> tuple[Any, Any, str]:
-        """Return clean images, not checked, checked measurements, and the name of the former."""
+        """Return unchecked clean images, checked measurements or None, and the images' name."""
         if not are_images(y):
             return X, None, names[0]
         allow_nan = has_missing(operator)

@@ -13,7 +13,7 @@ from skmetainv.randomness import held_out_generator
 
 
 def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Problem]:
-    """Split off a random share of held-out images; return the training images and these.
+    """Split off a random share of images; return the training and the held-out images.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
     if n_held_out == len(groups):
         of = f"n_samples={n_images}" if problem.groups is None else f"{len(groups)} group(s)"
         raise ValueError(
-            f"The 'validation_fraction' parameter of EarlyStopping, {fraction}, of {of} leaves no "
-            "image to learn from."
+            f"The 'validation_fraction' parameter of EarlyStopping is {fraction}: with {of}, it "
+            "leaves no image to learn from."
         )
     order = held_out_generator(seed).permutation(len(groups))
     is_held_out = np.isin(group_of, order[:n_held_out])
@@ -56,8 +56,8 @@ def split_in_folds(
     groups : ndarray of shape (n_images,) or None
         Images of one group are never on both sides.
     most : int
-        Number of folds, limited to the number of images or groups. A single image or group has no
-        folds.
+        Number of folds, limited to the number of images or groups. For a single image or group, the
+        result is an empty list.
     seed : int
         Seed of the order of images without groups.
     """

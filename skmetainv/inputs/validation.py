@@ -32,7 +32,7 @@ from skmetainv.operators.operator import has_missing
 _LEAST_SIDE = 16
 
 # A 2-D array is one image if the squared difference between neighbouring rows, relative to that
-# between distant rows, is below this share. It is at most 0.42, and mostly 0.06, in 200
+# between distant rows, is below this share. The ratio is at most 0.42, and typically 0.06, in 200
 # photographs, and 0.53 to 1.1 in flat faces and digits, whether sorted by person or not.
 _ALIKE = 0.45
 _MOST_ROWS = 512
@@ -109,7 +109,7 @@ def _of_missing(estimator: BaseEstimator) -> str:
     """Return a hint on missing values."""
     operator = getattr(estimator, "operator", None)
     if operator is None:
-        return "An estimator with operator=MissingPixels() fills them in."
+        return "An estimator with operator=MissingPixels() fills in missing pixels."
     if has_missing(operator):
         return "Measurements, and clean images in `fit`, may have missing values."
     return f"For missing measurements, use operator={MissingPixels() @ operator!r}."
@@ -170,7 +170,8 @@ def as_batch(
     Warns
     -----
     DataConversionWarning
-        If flat images are assumed to be square, or a last axis with many entries to be channels.
+        If flat images are assumed to be square or one row, if a last axis with many entries is
+        assumed to be channels, or if a tensor of three gray images may be one colour image.
     """
     shape = tuple(array.shape)
     if is_one_image(shape, image_shape):
@@ -191,7 +192,7 @@ def as_batch(
 
 
 def _check_flat(array: Any, name: str) -> None:
-    """Raise if rows may not be flat images; else warn of the shape that is assumed."""
+    """Raise if the array may be one image; else warn of the shape assumed for flat images."""
     n, n_pixels = array.shape
     own, may_be_one = size_of_flat(n_pixels), min(array.shape) >= _LEAST_SIDE
     alike = n_pixels < 4 * n < 16 * n_pixels and may_be_one and _rows_go_together(array)
@@ -251,7 +252,7 @@ def check_shape(
 
 
 def how_to_rearrange(shape: tuple[int, ...], own: Layout, name: str) -> str:
-    """Return a hint on how to convert an array of `shape` to the layout `own`, or nothing."""
+    """Return a hint on how to convert an array of `shape` to the layout `own`, or an empty text."""
     channels, height, width = own.tensor_shape if len(own.tensor_shape) == 3 else (0, 0, 0)
     last, first = (height, width, channels), (channels, height, width)
     is_flat = shape[1:] == (prod(first),)
@@ -294,7 +295,7 @@ def check_measurements(
 def check_device(device: str | torch.device) -> torch.device:
     """Return the device; "auto" is CUDA if it is available, else the CPU.
 
-    With several processes, each uses its own GPU, unless an index is given.
+    With several processes (``LOCAL_RANK`` is set), each uses its own GPU, unless an index is given.
     """
     if str(device) == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -327,7 +328,7 @@ def check_nothing_simulates(operator: Any, noise: Any) -> None:
 
 
 def check_range(data_range: Any) -> tuple[float, float]:
-    """Return the least and the largest value of images."""
+    """Return (low, high) of the `data_range` parameter: a pair, a number (low is 0) or None."""
     if data_range is None:
         return 0.0, 1.0
     if isinstance(data_range, Real):
@@ -336,7 +337,7 @@ def check_range(data_range: Any) -> tuple[float, float]:
 
 
 def check_image_shape(image_shape: Any) -> None:
-    """Check the shape of flat images."""
+    """Raise if the `image_shape` parameter is not a shape of images, channels last, or None."""
     if image_shape is None:
         return
     given = isinstance(image_shape, tuple | list) and len(image_shape) in (2, 3)

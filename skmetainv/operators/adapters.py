@@ -55,10 +55,10 @@ class FunctionOperator(_Adapter):
     function : callable
         Takes a batch of images, ``(batch, channels, height, width)``, and returns a batch of
         measurements, ``(batch, ...)``, in the images' type. The measurement of an image must not
-        depend on the others in the batch. If measurements are complex, their real and imaginary
+        depend on other images of the batch. If measurements are complex, their real and imaginary
         parts become a last axis. Without `adjoint_function`, it must be written in torch and be
-        differentiable by autograd; exact training needs second derivatives. If it is a module, a
-        copy in evaluation mode is used.
+        differentiable by autograd; training through the steps of a solver needs its second
+        derivatives. If it is a module, a copy in evaluation mode is used.
     adjoint_function : callable, default=None
         The adjoint of a linear `function`: takes a batch of measurements and returns images. If
         given, all derivatives are computed from the two functions, so neither needs to be
@@ -149,8 +149,8 @@ class MatrixOperator(_Adapter):
         PyLops' operators are used through `matvec` and `rmatvec`, on the CPU.
     measurement_shape : tuple of int, default=None
         Shape of one measurement in the user's arrays: ``(n,)``, ``(height, width)`` or
-        ``(height, width, channels)``. Other operators take the last two as images. If None,
-        measurements are flat.
+        ``(height, width, channels)``. With one of the last two, measurements are images, which
+        other operators accept. If None, measurements are flat.
 
     Raises
     ------
@@ -286,8 +286,8 @@ class DeepInverseOperator(_Adapter):
     -----
     Every `build` works on a copy. If a physics computes in one precision only, as tomography does,
     images are converted to it for the call. If linear physics are not decomposable, conjugate
-    gradients with `A` and `A_adjoint` compute the proximal step. Its derivatives are exact to every
-    order; those of DeepInverse's own step are exact to first order only.
+    gradients with `A` and `A_adjoint` compute the proximal step. The derivatives of this step are
+    exact to every order; those of DeepInverse's own step are exact to first order only.
 
     Examples
     --------
@@ -343,7 +343,7 @@ class DeepInverseOperator(_Adapter):
         return A
 
     def _tried(self, image_shape: Shape) -> tuple[Any, Any, torch.dtype | None]:
-        """Return a copy of the physics, its measurement of zeros, and its only type, if any.
+        """Return a copy of the physics, its measurement of zeros, and its only type or None.
 
         Each attempt has its own copy, as a physics may keep tensors in the type of a call.
         """
@@ -380,7 +380,7 @@ def _pair(image_shape: Shape, forward: Understood, adjoint: Callable[[Any], Any]
         )
     A = PairMap(image_shape, forward.shape, forward.function, back.function)
     check_linear(A, _FUNCTION)
-    check_adjoint(A, "'function'", _ADJOINT, "Without it, linear=True uses autograd's.")
+    check_adjoint(A, "'function'", _ADJOINT, "Without it, linear=True uses autograd's adjoint.")
     return A
 
 

@@ -16,7 +16,7 @@ _BOUNDARY = [StrOptions({"circular", "valid", *PAD_MODES})]
 
 
 class _Convolution(Operator):
-    """A convolution with a kernel of odd shape: a subclass has a `kernel` and a `boundary`."""
+    """A convolution: a subclass has a `kernel` and a `boundary`."""
 
     _: KW_ONLY
     boundary: str = "circular"
@@ -37,7 +37,7 @@ class _Convolution(Operator):
             raise ValueError(
                 f"With boundary='valid' {type(self).__name__} takes images that are not smaller "
                 f"than its kernel, {pixels(kernel.shape)}. Got images of "
-                f"{pixels(image_shape[1:])} instead. boundary='reflect' takes such images."
+                f"{pixels(image_shape[1:])} instead. boundary='reflect' takes smaller images, too."
             )
         return convolution(image_shape, kernel, self.boundary)
 
@@ -92,11 +92,16 @@ class GaussianBlur(_Convolution):
     boundary : {"circular", "reflect", "replicate", "zero", "valid"}, default="circular"
         See `Blur`.
 
+    Raises
+    ------
+    ValueError
+        By `build`, if the kernel is larger than the image with "valid".
+
     Notes
     -----
     The kernel is that of `scipy.ndimage.gaussian_filter`, whose modes "wrap", "mirror", "nearest"
-    and "constant" are the first four boundaries. If the kernel is larger than the image, these
-    boundaries extend the image as far as needed.
+    and "constant" are the first four boundaries, in this order. If the kernel is larger than the
+    image, these boundaries extend the image as far as needed.
 
     Examples
     --------
@@ -135,6 +140,11 @@ class MotionBlur(_Convolution):
         Direction of the path in degrees, counter-clockwise from the horizontal.
     boundary : {"circular", "reflect", "replicate", "zero", "valid"}, default="circular"
         See `Blur`.
+
+    Raises
+    ------
+    ValueError
+        By `build`, if the kernel is larger than the image with "valid".
 
     Notes
     -----

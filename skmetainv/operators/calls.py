@@ -1,4 +1,4 @@
-"""Calls of an operator on a user's arrays and tensors, without building the map first.
+"""Calls of an operator on a user's arrays and tensors; each call builds the map.
 
 Images have the layouts of an estimator's methods (`skmetainv.arrays`), except that images are never
 flat. An array of two axes is therefore one gray image.
@@ -128,7 +128,7 @@ def _values(X: Any, name: str) -> torch.Tensor:
     kind = array.dtype.kind
     if kind not in "buifc" or array.ndim == 0 or array.size == 0:
         raise ValueError(
-            f"{name} must be an array or a tensor of numbers. Got {array.dtype}, shape "
+            f"{name} must be a non-empty array or tensor of numbers. Got {array.dtype}, shape "
             f"{array.shape} instead."
         )
     unit = integer_unit(array)

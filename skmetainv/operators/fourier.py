@@ -38,11 +38,12 @@ class _Undersampling(Operator):
     acceleration : float, default=4.0
         Undersampling factor of a named pattern, at least 1. The pattern has
         ``width / acceleration`` columns ("cartesian") or lines ("radial"), or
-        ``height width / acceleration`` frequencies ("random"), rounded, and at least one. An array
-        ignores it.
+        ``height width / acceleration`` frequencies ("random"), rounded, and at least one. Ignored
+        if `pattern` is an array.
     center_fraction : float, default=0.08
         Size of the centre that "cartesian" and "random" always sample, in [0, 1]: a share of the
-        columns, for "random" also of the rows. The other samples are drawn at random.
+        columns, for "random" also of the rows. The other samples are drawn at random. A centre that
+        exceeds the number of samples is sampled as a whole, so the undersampling is then lower.
     complex_image : bool, default=False
         Whether the two channels of an image are the real and the imaginary part of one complex
         image.
@@ -105,8 +106,8 @@ class FourierSampling(_Undersampling):
     Raises
     ------
     ValueError
-        By `build`, if a mask does not have the image's shape, is not boolean or is all False, or if
-        a complex image does not have two channels.
+        By `build`, if an array `pattern` does not have the image's height and width, is not boolean
+        or is all False, or if a complex image does not have two channels.
 
     Notes
     -----
@@ -200,7 +201,7 @@ def _checked_pattern(mask: np.ndarray, size: Shape) -> np.ndarray:
 
 
 def _center(size: Shape, fraction: float) -> np.ndarray:
-    """Return a mask of the box around the zero frequency that is a share of every axis."""
+    """Return a mask of the box around the zero frequency, with a share of every axis."""
     mask = np.zeros(size, dtype=bool)
     counts = [round(fraction * n) for n in size]
     block = tuple(
@@ -212,7 +213,7 @@ def _center(size: Shape, fraction: float) -> np.ndarray:
 
 
 def _filled(mask: np.ndarray, acceleration: float, generator: np.random.Generator) -> np.ndarray:
-    """Return a mask with random entries added until it has one in `acceleration` entries."""
+    """Return a mask with random entries set until the share ``1 / acceleration`` is True."""
     mask = mask.copy()
     missing = max(1, round(mask.size / acceleration)) - np.count_nonzero(mask)
     mask.flat[generator.permutation(np.flatnonzero(~mask))[: max(0, missing)]] = True

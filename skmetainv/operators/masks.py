@@ -38,8 +38,8 @@ class Inpainting(Operator):
     Raises
     ------
     ValueError
-        By `build`, if an array does not have the image's shape, is not boolean or is all False, or
-        if a box does not lie in the image or covers all of it.
+        By `build`, if an array does not have the image's shape, is not boolean or is all False; if
+        a box does not lie in the image or covers all of it; or if flat measurements have no array.
 
     Examples
     --------
@@ -97,8 +97,9 @@ class MissingPixels(Operator):
     Parameters
     ----------
     observed : float, int or (int, int), default=0.5
-        Number of pixels that each image keeps: a share of all pixels in (0, 1], a count, or a range
-        of counts (smallest, largest), from which each image draws one. At least one pixel is kept.
+        Number of pixels that each image keeps: a share of all pixels, a float in (0, 1]; a count,
+        an integer; or a range of counts (smallest, largest), from which each image draws one. At
+        least one pixel is kept.
     per_channel : bool, default=False
         If True, draw single entries of all channels instead of whole pixels; counts are then
         numbers of entries. The two parts of a complex sample are kept or left out together, and

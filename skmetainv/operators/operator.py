@@ -33,7 +33,7 @@ from skmetainv.parameters import (
     is_function,
 )
 
-# Where an operator with missing samples cannot stand, as errors word it.
+# Places where an operator with missing samples is not allowed, in the words of the errors.
 _BEFORE, _IN_A_SUM = "before another operator", "in a sum"
 
 # The usual cause of images of the wrong shape: X and y are swapped.
@@ -101,7 +101,7 @@ class Operator(ParameterObject):
         if comes_from(value, "deepinv") and hasattr(value, "A"):
             return "DeepInverseOperator(physics)"
         if isinstance(value, ForwardMap):
-            return "GaussianBlur(), the operator itself, not the result of `build`"
+            return "GaussianBlur(), for example: the operator itself, not the result of `build`"
         if hasattr(value, "matvec") or scipy.sparse.issparse(value):
             return "MatrixOperator(matrix)"
         if isinstance(value, np.ndarray | torch.Tensor | list):
@@ -334,7 +334,7 @@ class Composition(Operator):
     Parameters
     ----------
     outer, inner : Operator
-        `inner` is applied first. Measurements may be missing in `outer` only.
+        `inner` is applied first. Only `outer` may have missing samples.
 
     Raises
     ------
@@ -470,7 +470,7 @@ class Sum(Operator):
     Raises
     ------
     ValueError
-        By `build`, if the measurements have different shapes.
+        By `build`, if the measurements have different shapes, or if a part has missing samples.
 
     Examples
     --------
@@ -507,8 +507,8 @@ class Stack(Operator):
     Parameters
     ----------
     operators : list of Operator
-        Operators that measure the same image. In nested parameter names, each has its index:
-        ``operator__0__sigma``.
+        Operators that measure the same image. In nested parameter names, the index stands for the
+        operator: ``0__sigma``, or ``operator__0__sigma`` in an estimator.
 
     Raises
     ------

@@ -27,16 +27,17 @@ class CompressedSensing(Operator):
     Parameters
     ----------
     n_measurements : float or int, default=0.25
-        Number `m` of combinations of the `n` entries of an image: a share of `n` in (0, 1], at
-        least one combination, or a count.
+        Number `m` of combinations of the `n` entries of an image: a count, an integer, or a share
+        of `n`, a float in (0, 1], rounded to at least one combination.
     matrix : {"gaussian", "rademacher", "hadamard", "cosine"}, default="gaussian"
         Two dense matrices: "gaussian" has independent normal entries of variance ``1 / m``, and
         "rademacher" has random signs over ``sqrt(m)`` with equal probability. Two structured ones,
-        which are not stored: ``sqrt(n / m) P T D``. ``D`` are random signs, ``T`` is an orthonormal
-        transform of channels, rows and columns, and ``P`` keeps `m` of its coefficients, drawn
-        without replacement. For "cosine", ``T`` is the discrete cosine transform of type II. For
-        "hadamard", it is Sylvester's Hadamard matrix. If a side is ``2^k q`` with `q` odd, it is
-        the Kronecker product of Sylvester's matrix for ``2^k`` and the cosine transform for `q`.
+        which are not stored: ``sqrt(n / m) P T D``. ``D`` is a diagonal of random signs, ``T`` is
+        an orthonormal transform of channels, rows and columns, and ``P`` keeps `m` of its
+        coefficients, drawn without replacement. For "cosine", ``T`` is the discrete cosine
+        transform of type II. For "hadamard", it is Sylvester's Hadamard matrix. Along a side of
+        length ``2^k q`` with `q` odd, "hadamard" uses the Kronecker product of Sylvester's matrix
+        for ``2^k`` and the cosine transform for `q`.
     random_state : int, default=0
         Seed of the matrix. Training and prediction must use the same one.
 

@@ -39,8 +39,8 @@ class ForwardMap(nn.Module):
         Shape of one measurement; three entries are channels, height and width.
     observed : tensor of bool, default=None
         Mask of the observed entries of a measurement, broadcastable to
-        ``(batch, *measurement_shape)``. If None, all are observed. `forward` returns 0 for the
-        other entries.
+        ``(batch, *measurement_shape)``. `forward` returns 0 where it is False. If None, all entries
+        are observed.
 
     Attributes
     ----------
@@ -199,7 +199,7 @@ class ForwardMap(nn.Module):
         Parameters
         ----------
         y : tensor of shape (batch, *measurement_shape)
-            Measurements. If the operator has missing entries, they are NaN.
+            Measurements. If masks vary from image to image, missing entries are NaN.
         given : tensor of shape (batch, *image_shape), default=None
             An image that another method restored from each measurement, for the start "given".
 
@@ -501,7 +501,7 @@ class DataTerm:
         return self.in_image_units(self.y)
 
     def known(self, x: torch.Tensor) -> torch.Tensor | None:
-        """Return where clean images are not NaN, or None if the operator has no missing values."""
+        """Return where clean images are not NaN, or None if the operator has no mask."""
         return None if self.A.observed is None else ~x.isnan()
 
     def observed_pixels(self) -> torch.Tensor:

@@ -70,7 +70,8 @@ class DiagonalNormalDataTerm(LinearDataTerm):
     def _inverse(self, rho: float | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return ``1 / (power + rho)``; the last result is stored, as solvers often repeat `rho`.
 
-        It has the type of the coefficients, as complex numbers multiply faster in one type.
+        It has the type of the coefficients, as torch multiplies two complex tensors faster than a
+        complex and a real one.
         """
         if isinstance(rho, torch.Tensor):
             return (1 / (self.A.power + rho)).to(dtype)
@@ -203,7 +204,7 @@ def _beside(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | to
 
 
 def _inverse(eigenvalues: torch.Tensor, rcond: float) -> torch.Tensor:
-    """Return ``1 / eigenvalue``, or 0 if its square root is at most `rcond` times the largest."""
+    """Return ``1 / eigenvalue``, or 0 where its root is at most `rcond` times the largest root."""
     roots = eigenvalues.clamp(min=0).sqrt()
     kept = roots > rcond * roots.max()
     return torch.where(kept, 1 / torch.where(kept, eigenvalues, 1), 0)

@@ -37,7 +37,8 @@ def convolution(image_shape: Shape, kernel: Floats, boundary: str) -> LinearMap:
     Returns
     -------
     A : DiagonalMap, SeparableMap or PaddedConvolution
-        Diagonal in Fourier space if the boundary is circular, else separable if the kernel is.
+        Diagonal in Fourier space if the boundary is circular, else separable if the kernel is and
+        no side of the image is above 1024.
     """
     size = image_shape[1:]
     if boundary == "circular":

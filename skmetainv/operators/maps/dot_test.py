@@ -7,7 +7,7 @@ import torch
 
 from skmetainv.operators.maps.base import LinearMap, Shape
 
-# Relative errors; functions in single precision have about 1e-7.
+# Allowed relative errors; functions in single precision have about 1e-7.
 _LINEAR = 1e-4
 _OF_ONE_IMAGE = 1e-5
 _OF_TWO = 1e-6

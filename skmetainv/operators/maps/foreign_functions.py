@@ -15,11 +15,12 @@ from skmetainv.parameters import described
 
 Result = TypeVar("Result")
 
-#: The functions without a derivative, as errors word it.
+#: Why a function has no derivative, in the words of the errors.
 NO_DERIVATIVE = "autograd cannot differentiate NumPy functions, torch.no_grad or detach"
 
 # Number of random images in the batch on which a function is tried.
 _N_TRIED = 2
+# Allowed relative difference between the result for an image alone and in a batch.
 _SAME = 1e-4
 
 

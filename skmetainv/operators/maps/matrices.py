@@ -12,7 +12,7 @@ from skmetainv.operators.maps.bases import VectorBasis
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.pairs import apply_linear
 
-# Largest number of rows or columns of a decomposed matrix, which takes seconds.
+# A matrix with at most this many rows or columns is decomposed, which takes seconds.
 _DECOMPOSED = 2048
 
 
@@ -79,8 +79,8 @@ class SparseMap(LinearMap):
     measurement_shape : tuple of int
         Shape of a measurement.
     matrix : scipy sparse matrix of shape (n_measurements, n_pixels)
-        ``M``. If images and measurements have the same number of channels, it may be the matrix for
-        each single channel.
+        ``M``. If images and measurements have the same number of channels, it may be the matrix of
+        a single channel, which is applied to each.
     """
 
     def __init__(

@@ -32,8 +32,8 @@ def solve(
     drift away from the true one.
 
     The derivative is that of the exact solution, not of the iterations, because conjugate gradients
-    that stop early are not a linear map of `b`. It solves the same system with another right-hand
-    side. This function computes it, so it can be differentiated again.
+    that stop early are not a linear map of `b`. The derivative solves the same system with another
+    right-hand side. It is computed by this function, too, so it can be differentiated again.
 
     Parameters
     ----------
@@ -204,7 +204,8 @@ def _correction(
             lower = state.rr < halved / 4
             halved, since = torch.where(lower, state.rr, halved), (since + _EVERY) * ~lower
             hopeful = (since < max(_PATIENCE, k // 2)) & (state.rr < _GROWTH**2)
-            going = going & hopeful & (state.rr != before.rr)  # no curvature: see `update`
+            # An unchanged residual means that there is no curvature, see `update`
+            going = going & hopeful & (state.rr != before.rr)
     return state.x, most
 
 
@@ -219,7 +220,7 @@ def _judge(
 
 
 def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
-    """Return a lower estimate of the norm of a matrix, by the power method."""
+    """Return an estimate of the norm of a matrix from below, by the power method."""
     v = torch.ones_like(x)
     norm = _length(v)
     for _ in range(5):

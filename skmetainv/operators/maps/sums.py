@@ -135,7 +135,7 @@ class StackedMap(ForwardMap):
         expected = known if A.observed is None else known | ~A.observed
         if expected.all():
             return A
-        # Other values are unknown, too: images may be known in part
+        # Further entries are NaN, because the images have missing pixels
         return composed(MaskMap(self.measurement_shape, known, math.nan).to(y.dtype), A)
 
 
