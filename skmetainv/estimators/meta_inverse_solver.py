@@ -30,6 +30,7 @@ from skmetainv.inputs.validation import check_device
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
     ALGORITHM_CONSTRAINTS,
+    ENGINES,
     INNER_LOSS_CONSTRAINTS,
     TUNE_SOLVER_CONSTRAINTS,
     Algorithm,
@@ -40,7 +41,11 @@ from skmetainv.meta import (
     as_algorithm,
     as_inner_loss,
     as_tuning,
+    meta_learn,
     no_solver,
+    scale_penalties,
+    sees_the_start,
+    stable_steps,
 )
 from skmetainv.noise import Noise, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, Operator
@@ -279,8 +284,7 @@ class MetaInverseSolver(TrainedReconstructor):
         meta, watch = self._ready_meta(geometry), Watch(self.operator_)
         for m in range(self.n_inner + 1):
             stage = replace(meta, inner=replace(meta.inner, m=m))
-            restore = partial(stage.restore, batch_size=self.batch_size)
-            restorer = Restorer(restore, self.operator_, watch)
+            restorer = Restorer(stage.restore, self.operator_, watch)
             yield self._images(measurements, geometry, restorer)
         restorer.warn()
 
@@ -314,7 +318,7 @@ class MetaInverseSolver(TrainedReconstructor):
         )
 
     def _find_open(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
-        meta = self._meta(problem.geometry, problem.A, self._tuning(self.solver_))
+        meta = self._build(problem.geometry, problem.A, self._tuning(self.solver_))
         of, self.inner_lr_, numbers = told_by_first(
             lambda: self._found(meta, problem, batches, criterion)
         )
@@ -330,14 +334,14 @@ class MetaInverseSolver(TrainedReconstructor):
         n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
         first = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
         if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):
-            meta.scale_numbers(first, criterion)
+            scale_penalties(meta, first, criterion)
         of = self.inner_loss_.of
         if of == "auto":
-            of = "result" if meta.sees_the_start(first[0], high - low) else "start"
+            of = "result" if sees_the_start(meta, first[0], high - low) else "start"
             meta = replace(meta, inner=replace(meta.inner, through_solver=of == "result"))
         inner_lr: Any = self.inner_lr
         if inner_lr == "auto":
-            steps = meta.stable_steps(first, criterion)
+            steps = stable_steps(meta, first, criterion)
             inner_lr = float(np.median(steps)) if steps else _BLIND_LR
         return of, inner_lr, to_numpy(meta.parts()["solver"], "solver.")
 
@@ -372,7 +376,7 @@ class MetaInverseSolver(TrainedReconstructor):
         for indices in batches_of(min(n_told, len(held_out[0])), self.batch_size):
             x = held_out[0].clean.read(indices)
             y = held_out[0].measure(x, indices, noise, VALIDATION_SEED)
-            yield (x, y) if meta.begin is None else (x, y, meta.begin(y))
+            yield (x, y) if meta.restore_start is None else (x, y, meta.restore_start(y))
 
     def _tuning(self, solver: Solver | None) -> TuneSolver | None:
         """Return which parts of the solver are learned."""
@@ -416,7 +420,7 @@ class MetaInverseSolver(TrainedReconstructor):
 
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         tuning = self._tuning(self.solver_)
-        meta = self._meta(problem.geometry, problem.A, tuning)
+        meta = self._build(problem.geometry, problem.A, tuning)
         asked = getattr(as_algorithm(self.algorithm).rule, "lr", None)
         rates = {
             "init": self.outer_lr,
@@ -438,8 +442,8 @@ class MetaInverseSolver(TrainedReconstructor):
         return Learner(
             weights=weights,
             groups=list(_groups(trained, rates, meta.inner.phi.own_rates)),
-            learn=partial(meta.learn, outer_loss=criterion, batch_size=self.batch_size),
-            restore=partial(meta.restore, batch_size=self.batch_size),
+            learn=partial(meta_learn, meta, criterion),
+            restore=meta.restore,
         )
 
     # ------------------------------------------------------------------ prediction
@@ -459,17 +463,13 @@ class MetaInverseSolver(TrainedReconstructor):
             )
 
     def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
-        meta = self._ready_meta(geometry)
-        return Restorer(partial(meta.restore, batch_size=self.batch_size), self.operator_)
+        return Restorer(self._ready_meta(geometry).restore, self.operator_)
 
     def _ready_meta(self, geometry: Geometry) -> MetaLearner:
-        """Return the meta-learner with the current number of inner steps and engine."""
+        """Return the meta-learner with the current parameters that `set_params` may change."""
         _, meta = self._parts(geometry)
-        engine = as_algorithm(self.algorithm).engine
-        return replace(meta, inner=replace(meta.inner, m=self.n_inner), engine=engine)
-
-    def _build(self, geometry: Geometry, A: ForwardMap) -> MetaLearner:
-        return self._meta(geometry, A, None)
+        inner, engine = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm).engine
+        return replace(meta, inner=inner, adapt=ENGINES[engine], batch_size=self.batch_size)
 
     def _bound_to_size(self) -> str | None:
         residual = residual_of(self.init_)
@@ -481,7 +481,9 @@ class MetaInverseSolver(TrainedReconstructor):
 
     # ------------------------------------------------------------------ training and prediction
 
-    def _meta(self, geometry: Geometry, A: ForwardMap, tuning: TuneSolver | None) -> MetaLearner:
+    def _build(
+        self, geometry: Geometry, A: ForwardMap, tuning: TuneSolver | None = None
+    ) -> MetaLearner:
         """Return Algorithms 1 and 2 for images of one shape, with the current weights."""
         shape, data_range = geometry.images.tensor_shape, geometry.data_range
         phi = self._placed(self.init_.build(shape, data_range))
@@ -497,6 +499,8 @@ class MetaInverseSolver(TrainedReconstructor):
             for part in ("init", "inner_lr", "inner_loss", "solver")
         }
         meta = MetaLearner(
+            theta=tensors["init"],
+            alpha=tensors["inner_lr"],
             A=A,
             inner=InnerLoop(
                 phi=phi,
@@ -510,11 +514,10 @@ class MetaInverseSolver(TrainedReconstructor):
                 through_solver=self.inner_loss_.of != "start",
             ),
             algorithm=self.algorithm_,
-            engine=self.algorithm_.engine,
-            theta=tensors["init"],
-            alpha=tensors["inner_lr"],
+            adapt=ENGINES[self.algorithm_.engine],
             tuned=tuned,
-            begin=restores_start(self.init_, geometry.image_shape),
+            restore_start=restores_start(self.init_, geometry.image_shape),
+            batch_size=self.batch_size,
         )
         meta.load(tensors)
         return meta

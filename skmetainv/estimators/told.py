@@ -47,7 +47,7 @@ def qualities(
     """
     found: list[list[np.ndarray]] = []
     for x, y, *start in batches:
-        clean, images = channels_last(x), [*start, *meta.stages(y, len(y), *start)]
+        clean, images = channels_last(x), [*start, *meta.stages(y, *start)]
         pairs = ([(clean, channels_last(z))] for z in images)
         with np.errstate(over="ignore", invalid="ignore"):  # the inner steps may diverge
             found.append([_psnr(pair, data_range) for pair in pairs])

@@ -3,7 +3,7 @@
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, adapt
 from skmetainv.meta.algorithm_2 import meta_learn
 from skmetainv.meta.algorithms import Algorithm, OuterLosses, Task
-from skmetainv.meta.first_steps import sees_the_start, stable_steps
+from skmetainv.meta.first_steps import scale_penalties, sees_the_start, stable_steps
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.meta.imaml import IMAML
 from skmetainv.meta.inner_loss import (
@@ -12,7 +12,7 @@ from skmetainv.meta.inner_loss import (
     InnerObjective,
     as_inner_loss,
 )
-from skmetainv.meta.learner import MetaLearner, no_solver
+from skmetainv.meta.learner import ENGINES, MetaLearner, no_solver
 from skmetainv.meta.maml import MAML
 from skmetainv.meta.reptile import Reptile
 from skmetainv.meta.shorthands import ALGORITHM_CONSTRAINTS, as_algorithm
@@ -30,6 +30,7 @@ from skmetainv.meta.tuning import TUNE_SOLVER_CONSTRAINTS, TuneSolver, as_tuning
 
 __all__ = [
     "ALGORITHM_CONSTRAINTS",
+    "ENGINES",
     "IMAML",
     "INNER_LOSS_CONSTRAINTS",
     "MAML",
@@ -59,6 +60,7 @@ __all__ = [
     "as_tuning",
     "meta_learn",
     "no_solver",
+    "scale_penalties",
     "sees_the_start",
     "stable_steps",
 ]

@@ -1,15 +1,19 @@
-"""Choose the inner step size, and test whether the solver's result depends on its start."""
+"""Values that are found on the first images: step size and loss of the inner steps, penalties."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 
 from skmetainv.arrays import Tensors
+from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import InnerLoop
+from skmetainv.meta.algorithms import Task
+from skmetainv.meta.learner import MetaLearner
 from skmetainv.operators import DataTerm
+from skmetainv.solvers.schedules import scale_numbers
 
 # An inner loss below this is a rounding error; losses are in units of the data range.
 _NO_MISFIT = 1e-9
@@ -21,7 +25,62 @@ _BLIND = 5e-3
 _POWER_STEPS = 12
 
 
-def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float]:
+def scale_penalties(
+    meta: MetaLearner, batches: Iterable[Sequence[torch.Tensor]], criterion: Criterion
+) -> None:
+    """Scale the learnable numbers of the solver so that its results have a low loss.
+
+    They are scaled in place, see `skmetainv.solvers.schedules.scale_numbers`.
+
+    Parameters
+    ----------
+    meta : MetaLearner
+        The weights: the solver starts from their images before any inner step.
+    batches : iterable of sequence of tensor
+        Clean images, their measurements and, if an estimator restored them, their starts.
+    criterion : callable
+        The loss between the results and the clean images.
+    """
+    pairs = [(x, meta.A.bind(*y)) for x, *y in batches]
+    known = [(meta.first_images(data), data, x, data.known(x)) for x, data in pairs]
+
+    def losses() -> torch.Tensor:
+        return torch.cat(
+            [criterion(meta.inner.f(start, data), x, m) for start, data, x, m in known]
+        )
+
+    scale_numbers(meta.inner.f, losses)
+
+
+def sees_the_start(meta: MetaLearner, batch: Sequence[torch.Tensor], width: float) -> bool:
+    """Return whether the data fidelity of the solver's result depends on its start.
+
+    The solver is run from the images before any inner step and from a second start: the same
+    images, rotated by 180 degrees, plus a ramp. The difference between the measurements of both
+    results is compared with that between the measurements of both starts.
+
+    Parameters
+    ----------
+    meta : MetaLearner
+        The weights and the solver.
+    batch : sequence of tensor
+        Clean images, their measurements and, if an estimator restored them, their starts.
+    width : float
+        The width of the data range, which is the height of the ramp.
+    """
+    A, f, data = meta.A, meta.inner.f, meta.A.bind(*batch[1:])
+    start = meta.first_images(data)
+    with torch.no_grad():
+        ramp = torch.linspace(width, 0, start.shape[-2]).to(start)  # for symmetric images
+        other = start.flip(-1, -2) + ramp[:, None]
+        starts = A(other) - A(start)
+        results = A(f(other, data)) - A(f(start, data))
+    return bool(results.square().sum() > _BLIND * starts.square().sum())
+
+
+def stable_steps(
+    meta: MetaLearner, batches: Iterable[Sequence[torch.Tensor]], criterion: Criterion
+) -> list[float]:
     """Return an inner step size for each image.
 
     The step size is ``||g||^2 / g' G g`` (the Cauchy step, which minimises the linearised inner
@@ -34,12 +93,12 @@ def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float
 
     Parameters
     ----------
-    theta : mapping of str to tensor
-        The weights.
-    data : DataTerm
-        Measurements of some images.
-    inner : InnerLoop
-        The inputs of Algorithm 1.
+    meta : MetaLearner
+        The weights and the inputs of Algorithm 1.
+    batches : iterable of sequence of tensor
+        Clean images, their measurements and, if an estimator restored them, their starts.
+    criterion : callable
+        The loss between the results and the clean images.
 
     Returns
     -------
@@ -50,7 +109,16 @@ def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float
     ----------
     Nocedal and Wright, "Numerical Optimization", Springer, 2006, chapters 3, 4 and 10.
     """
-    G = _GaussNewton(theta, data, inner)
+    steps = []
+    for batch in batches:
+        for x_i, *y_i in meta.in_chunks(batch):
+            task = Task(x_i, meta.A.bind(*y_i), criterion, epoch=0)
+            inner = meta.algorithm.trained_loop(meta.inner, meta.theta, task)
+            steps += _steps(_GaussNewton(meta.theta, task.data, inner))
+    return [step for step in steps if np.isfinite(step) and step > 0]
+
+
+def _steps(G: _GaussNewton) -> list[float]:
     blank = (G.L < _NO_MISFIT).reshape(-1, 1, 1, 1)
     noise = np.random.default_rng(0).standard_normal(tuple(G.slope.shape))
     g = G.pull(torch.where(blank, torch.from_numpy(noise).to(G.slope), G.slope.detach()))
@@ -59,8 +127,7 @@ def stable_steps(theta: Tensors, data: DataTerm, inner: InnerLoop) -> list[float
     for _ in range(_POWER_STEPS):
         v = G(v / v.norm(dim=1, keepdim=True))
         largest = v.norm(dim=1)
-    steps = torch.minimum(cauchy, 1 / largest).tolist()
-    return [step for step in steps if np.isfinite(step) and step > 0]
+    return torch.minimum(cauchy, 1 / largest).tolist()
 
 
 class _GaussNewton:
@@ -108,21 +175,6 @@ class _GaussNewton:
 
     def _rows(self, parts: Iterable[torch.Tensor]) -> torch.Tensor:
         return torch.cat([part.reshape(self.n_images, -1) for part in parts], dim=1)
-
-
-def sees_the_start(start: torch.Tensor, data: DataTerm, inner: InnerLoop, width: float) -> bool:
-    """Return whether the data fidelity of the solver's result depends on its start.
-
-    The solver is run from `start` and from a second start: the same images, rotated by 180 degrees,
-    plus a ramp as high as the `width` of the data range. The difference between the measurements
-    of both results is compared with that between the measurements of both starts.
-    """
-    with torch.no_grad():
-        ramp = torch.linspace(width, 0, start.shape[-2]).to(start)  # for symmetric images
-        other = start.flip(-1, -2) + ramp[:, None]
-        starts = data.A(other) - data.A(start)
-        results = data.A(inner.f(other, data)) - data.A(inner.f(start, data))
-    return bool(results.square().sum() > _BLIND * starts.square().sum())
 
 
 def _of_each(weight: torch.Tensor, n_images: int) -> torch.Tensor:

@@ -2,60 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from skmetainv.arrays import Tensors
-from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import InnerLoop, adapt
-from skmetainv.meta.algorithm_2 import meta_learn
-from skmetainv.meta.algorithms import Adapt, Algorithm, Task
-from skmetainv.meta.first_steps import sees_the_start, stable_steps
+from skmetainv.meta.algorithms import Adapt, Algorithm
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.reconstruction.chunks import equal_chunks, images_at_once
 from skmetainv.reconstruction.restorer import Restore
-from skmetainv.solvers.schedules import Numbers, scale_numbers
-from skmetainv.training import TrainingLoop
+from skmetainv.solvers.schedules import Numbers
 
-# Implementations of Algorithm 1, by the name of the engine.
-_ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
+#: Implementations of Algorithm 1, by the name of the engine.
+ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
 
 
 @dataclass(frozen=True)
 class MetaLearner:
-    """The weights, with the methods that train and adapt them.
+    """The weights, and what trains and adapts them.
 
     Parameters
     ----------
+    theta, alpha : mapping of str to tensor
+        The meta-parameter and the inner step sizes.
     A : ForwardMap
         The forward model.
     inner : InnerLoop
         The inputs of Algorithm 1.
     algorithm : Algorithm
         The method for the outer gradient.
-    engine : {"native", "higher"}
-        Implementation of Algorithm 1.
-    theta, alpha : mapping of str to tensor
-        The meta-parameter and the inner step sizes.
+    adapt : callable
+        Algorithm 1, one of `ENGINES`.
     tuned : {"all", "numbers"} or None
         Which parts of the solver are trained with ``theta``: all its weights, only its numbers, or
         nothing.
-    begin : callable or None
+    restore_start : callable or None
         Restores, from measurements, the starts to which the representation is added.
+    batch_size : int
+        The largest number of images that are adapted together. It changes speed and memory only.
     """
 
+    theta: Tensors
+    alpha: Tensors
     A: ForwardMap
     inner: InnerLoop
     algorithm: Algorithm
-    engine: str
-    theta: Tensors
-    alpha: Tensors
+    adapt: Adapt
     tuned: str | None
-    begin: Restore | None = None
+    restore_start: Restore | None
+    batch_size: int
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
         """Return all weights, by part and by name."""
@@ -82,94 +81,44 @@ class MetaLearner:
                 for name, weight in weights[part].items():
                     own[name].copy_(weight)
 
-    def learn(self, loop: TrainingLoop, outer_loss: Criterion, batch_size: int) -> None:
-        """Run Algorithm 2, see `skmetainv.meta.meta_learn`."""
-        meta_learn(
-            self.theta,
-            self.alpha,
-            self.A,
-            self.inner,
-            outer_loss,
-            loop,
-            self.algorithm,
-            _ENGINES[self.engine],
-            self._at_once(batch_size, learning=True),
-        )
+    def restore(self, y: torch.Tensor) -> torch.Tensor:
+        """Return the images of a batch of measurements after all inner steps."""
+        return torch.cat([stages[-1] for stages in self._adapted(y)])[: len(y)]
 
-    def stages(self, y: torch.Tensor, batch_size: int, *start: torch.Tensor) -> list[torch.Tensor]:
+    def stages(self, y: torch.Tensor, *start: torch.Tensor) -> list[torch.Tensor]:
         """Return the images of a batch of measurements before and after each inner step.
 
         If starts are not given, they are restored.
         """
-        chunks = self._adapted(batch_size, y, *start)
-        return [torch.cat(stage)[: len(y)] for stage in zip(*chunks, strict=True)]
+        return [torch.cat(stage)[: len(y)] for stage in zip(*self._adapted(y, *start), strict=True)]
 
-    def restore(self, y: torch.Tensor, batch_size: int) -> torch.Tensor:
-        """Return the images of a batch of measurements after all inner steps."""
-        return torch.cat([stages[-1] for stages in self._adapted(batch_size, y)])[: len(y)]
-
-    def _adapted(self, batch_size: int, *y: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
+    def _adapted(self, *y: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
         """Yield the stages of the images of a batch, chunk by chunk."""
-        n, adapt_ = self._at_once(batch_size, learning=False), _ENGINES[self.engine]
+        n = self._at_once(learning=False)
         for y_i in zip(*(equal_chunks(tensor, n) for tensor in y), strict=True):
-            given = y_i if len(y_i) > 1 or self.begin is None else (*y_i, self.begin(*y_i))
-            data = self.A.bind(*given)
-            yield adapt_(self.theta, self.alpha, data, self.inner, learning=False).stages
+            restores = len(y_i) == 1 and self.restore_start is not None
+            data = self.A.bind(*y_i, self.restore_start(*y_i)) if restores else self.A.bind(*y_i)
+            yield self.adapt(self.theta, self.alpha, data, self.inner, learning=False).stages
 
-    def sees_the_start(self, pairs: Sequence[torch.Tensor], width: float) -> bool:
-        """Return whether the solver's misfit depends on its start, see `sees_the_start`.
+    def in_chunks(self, batch: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Yield the parts of a training batch whose images are adapted together."""
+        n = self._at_once(learning=True)
+        return zip(*(tensor.split(n) for tensor in batch), strict=True)
 
-        Parameters
-        ----------
-        pairs : sequence of tensor
-            Clean images, their measurements and, if an estimator restored them, their starts.
-        width : float
-            The width of the data range.
-        """
-        data = self.A.bind(*pairs[1:])
-        return sees_the_start(self._first_images(data), data, self.inner, width)
-
-    def stable_steps(
-        self, batches: Iterable[Sequence[torch.Tensor]], criterion: Criterion
-    ) -> list[float]:
-        """Return the inner step sizes for the images of some batches, see `stable_steps`."""
-        steps = []
-        for batch in batches:
-            n = self._at_once(len(batch[0]), learning=True)
-            for x_i, *y_i in zip(*(tensor.split(n) for tensor in batch), strict=True):
-                task = Task(x_i, self.A.bind(*y_i), criterion, epoch=0)
-                inner = self.algorithm.trained_loop(self.inner, self.theta, task)
-                steps += stable_steps(self.theta, task.data, inner)
-        return steps
-
-    def scale_numbers(
-        self, batches: Iterable[Sequence[torch.Tensor]], criterion: Criterion
-    ) -> None:
-        """Scale the numbers of the solver to minimise the loss of its results on some batches."""
-        f, known = self.inner.f, []
-        for x, *y in batches:
-            data = self.A.bind(*y)
-            known.append((self._first_images(data), data, x, data.known(x)))
-
-        def losses() -> torch.Tensor:
-            return torch.cat([criterion(f(start, data), x, own) for start, data, x, own in known])
-
-        scale_numbers(f, losses)
-
-    def _first_images(self, data: DataTerm) -> torch.Tensor:
-        """Return the images of the initial weights."""
+    def first_images(self, data: DataTerm) -> torch.Tensor:
+        """Return the images of the weights before any inner step."""
         phi = self.inner.phi
         with torch.no_grad():
             return phi(self.theta, phi.condition(self.theta, data)).expand(len(data.y), -1, -1, -1)
 
-    def _at_once(self, batch_size: int, *, learning: bool) -> int:
-        """Return how many images to adapt together."""
+    def _at_once(self, *, learning: bool) -> int:
+        """Return the number of images to adapt together."""
         names = self.inner.adapted
         one_by_one = learning and self.algorithm.moves_shared and len(self.theta) > len(names)
-        if self.engine == "higher" or one_by_one:
+        if self.adapt is adapt_with_higher or one_by_one:
             return 1
         return images_at_once(
-            batch_size,
+            self.batch_size,
             self.A.image_shape,
             self.theta[names[0]].device,
             n_own_weights=sum(self.theta[name].numel() for name in names),
