@@ -13,8 +13,8 @@ from skmetainv.operators import DataTerm
 
 # An inner loss below this is a rounding error; losses are in units of the data range.
 _NO_MISFIT = 1e-9
-# The inner loss does not see a change of the start if the squared norm of the change in the
-# measurement falls below this share when the solver is run.
+# The inner loss does not see the start if the solver reduces the effect of a change of the start on
+# the measurement to less than this share, in squared norm.
 _BLIND = 1e-3
 # Steps of the power method: it finds the largest curvature to a few percent, from below.
 _POWER_STEPS = 12
