@@ -320,9 +320,9 @@ def test_a_module_as_update_is_copied_and_trainable():
         (RED(denoiser=3), "'denoiser' parameter of RED"),
         (
             RED(learnable=("n_iter",)),
-            "'learnable' parameter of RED may contain 'weight', which are set",
+            "'learnable' parameter of RED may contain parameters that are set, here 'weight'",
         ),
-        (ADMM(learnable=("noise_level",)), "'learnable' parameter of ADMM may contain 'rho'"),
+        (ADMM(learnable=("noise_level",)), "parameter of ADMM may contain parameters that are set"),
         (ConjugateGradient(damping=-1.0), "'damping' parameter of ConjugateGradient"),
         (ConjugateGradient(learnable=("damping",)), "'damping' parameter of ConjugateGradient"),
         (PrimalDual(weight=0.0), "'weight' parameter of PrimalDual"),

@@ -33,16 +33,16 @@ class FunctionDenoiser(Denoiser):
         ``(height, width)`` or, with several channels, ``(height, width, channels)``. The noise
         level is then a float. Such a function has no derivative.
     noise_level : float, default=None
-        Standard deviation of the noise, used if the solver sets none. If None, 0.05. If `function`
-        takes only the image, it must be None, and the solver must not set one. If the second
-        parameter of `function` has a default and is not called ``noise_level`` or ``sigma``, it
-        keeps its default.
+        Standard deviation of the noise, in the units of the images, used if the solver sets none.
+        If None, 0.05. If `function` takes only the image, it must be None, and the solver must not
+        set one. If the second parameter of `function` has a default and is not called
+        ``noise_level`` or ``sigma``, it is not passed: `function` counts as taking only the image.
 
     Raises
     ------
     ValueError
         By `build`, if a module does not take such images or does not return images of the same
-        shape, or if `function` takes only the image and `noise_level` is not None. By the denoiser,
+        shape, or if `function` takes only the image and `noise_level` is not None. When denoising,
         if `function` does not take images or does not return images of the same shape, or if it has
         no derivative and one is needed, as in the training of `skmetainv.MetaInverseSolver` and
         `skmetainv.UnrolledReconstructor`.
@@ -110,8 +110,8 @@ class DeepInverseDenoiser(Denoiser):
         A model for images of shape ``(batch, channels, height, width)``, nominally in [0, 1]. A
         copy in evaluation mode is used; a solver may train the weights of the copy.
     noise_level : float, default=0.05
-        The ``sigma`` of `model`, used if the solver sets none. Some of DeepInverse's denoisers,
-        such as its `DnCNN`, ignore it.
+        The ``sigma`` of `model`, in the units of the images, used if the solver sets none. Some of
+        DeepInverse's denoisers, such as its `DnCNN`, ignore it.
 
     Examples
     --------

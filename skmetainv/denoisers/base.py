@@ -22,8 +22,8 @@ class Denoiser(ParameterObject):
     Examples
     --------
     A new denoiser: one step of diffusion along the rows. `ClassicalDenoiser` and `ClassicalModule`
-    are for denoisers without weights, whose noise level is one number. Other denoisers derive from
-    `Denoiser` and from `DenoiserModule`, which writes ``forward(x, noise_level)``.
+    are for denoisers without weights, whose noise level is one number. For other denoisers, derive
+    from `Denoiser` and, with a method ``forward(x, noise_level)``, from `DenoiserModule`.
 
     >>> from skmetainv.denoisers import ClassicalDenoiser, ClassicalModule
     >>> from skmetainv.testing import check_denoiser
@@ -121,8 +121,8 @@ class DenoiserModule(nn.Module):
 class ClassicalDenoiser(Denoiser):
     """A denoiser without weights; a subclass writes `build`.
 
-    If a solver sets no noise levels, its updates use this one, and estimators may tune it per
-    update.
+    If a solver sets no noise levels, all its updates use `noise_level`, and estimators may tune one
+    level per update.
 
     Parameters
     ----------

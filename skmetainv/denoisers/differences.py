@@ -8,7 +8,7 @@ SQUARED_NORM = 8.0
 
 
 def gradient(x: torch.Tensor) -> torch.Tensor:
-    """Return forward differences, 0 past the last row and column.
+    """Return forward differences.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def gradient(x: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     differences : tensor of shape (2, batch, channels, height, width)
-        Vertical and horizontal differences.
+        Vertical differences, 0 in the last row, and horizontal ones, 0 in the last column.
     """
     down = pad(x[..., 1:, :] - x[..., :-1, :], (0, 0, 0, 1))
     along = pad(x[..., 1:] - x[..., :-1], (0, 1))

@@ -23,7 +23,8 @@ from skmetainv.weight_files import StateDict
 # eps of batch normalisation in the code of KAIR and of DnCNN's authors, and in DnCNN-PyTorch, whose
 # first convolution has no bias.
 _KAIR_EPS, _DNCNN_PYTORCH_EPS = 1e-4, 1e-5
-# A network predicts the image if it returns a flat image, at this noise level, to this tolerance.
+# A network that returns flat images unchanged, at this noise level and up to this tolerance,
+# predicts the image.
 _FLAT_NOISE_LEVEL, _FLAT_TOLERANCE = 0.05, 0.1
 
 
@@ -33,8 +34,8 @@ class DnCNN(LearnedDenoiser):
     ``D(x) = x - R(x)``, where ``R`` predicts the noise. ``R`` has `depth` convolutions of 3 x 3
     pixels, with `width` channels and ReLU between them. It has no batch normalisation, so the
     result for an image does not depend on the other images; later versions of the authors' networks
-    merge it into the convolutions, too. `predict` denoises images of any size, large ones tile by
-    tile.
+    merge it into the convolutions, too. `predict` denoises images of any size; with its argument
+    `tile`, tile by tile.
 
     Parameters
     ----------

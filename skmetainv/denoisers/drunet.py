@@ -28,10 +28,11 @@ class DRUNet(LearnedDenoiser):
     """The denoising residual U-Net of Zhang et al. (2021), which takes the noise level.
 
     The network has four scales with 1, 2, 4 and 8 times `width` channels. Convolutions of stride 2
-    lead down, transposed ones lead up, and each scale has `n_blocks` residual blocks on either way.
-    There are no biases. The noise level is an additional channel of the input. If the sides of an
-    image are not multiples of 8, it is padded by repeating its last row and column, and the result
-    is cropped. `predict` denoises images of any size, large ones tile by tile.
+    lead down, transposed ones lead up. Each scale has `n_blocks` residual blocks on the way down
+    and on the way up; the coarsest has them once. There are no biases. The noise level is an
+    additional channel of the input. If the sides of an image are not multiples of 8, it is padded
+    by repeating its last row and column, and the result is cropped. `predict` denoises images of
+    any size; with its argument `tile`, tile by tile.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ class DRUNet(LearnedDenoiser):
     width : int, default=None
         Number of channels of the finest scale. If None, that of `weights`, or 64 without `weights`.
     n_blocks : int, default=None
-        Number of residual blocks at each scale, down and up. If None, that of `weights`, or 4
-        without `weights`.
+        Number of residual blocks at each scale, on the way down and on the way up. If None, that of
+        `weights`, or 4 without `weights`.
     weights : path-like, default=None
         File of initial weights, written by `torch.save` or in safetensors. It is read without
         running code. Without `fit`, these weights are used unchanged. Supported are files of KAIR,

@@ -39,7 +39,7 @@ def dual_ascent(u: torch.Tensor, n_iter: int) -> torch.Tensor:
     Returns
     -------
     p : tensor of shape (2, batch, channels, height, width)
-        ``p`` after the last update. It is 0 past the last row and column.
+        ``p`` after the last update. As in `gradient`, it is 0 in the last row or column.
 
     References
     ----------
@@ -78,9 +78,9 @@ def _products(v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
 class _Ascent(torch.autograd.Function):
     """All updates.
 
-    The second output represents the arguments of the projections, but holds no values. The
-    gradients of second derivatives enter there, so that they are propagated back together with
-    those of first ones.
+    The second output represents the arguments of the projections, but holds no values. Second
+    derivatives have gradients with respect to these arguments. Autograd delivers them at this
+    output, so that one backward pass propagates them together with the gradient of the first.
     """
 
     @staticmethod

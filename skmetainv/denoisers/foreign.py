@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 
 # Largest side of the images in trials, if the function takes such images.
 _TRIAL_PIXELS = 64
-# Factors of the noise level in the test whether rows are treated on their own. A function that
-# hardly changes an image does not show which of its axes belong together.
+# Factors of the noise level in the test of whether rows are treated on their own. At a low level, a
+# function may change images too little to show which axes belong together.
 _LEVELS = (1.0, 10.0)
 
 
@@ -135,7 +135,7 @@ def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Ca
 
 
 def _without_derivative(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
-    """Return a function of tensors without its gradients, as it may convert to arrays itself."""
+    """Return a function of tensors that gets detached tensors, which it may convert to arrays."""
 
     def call(*arguments: Any) -> torch.Tensor:
         return fn(*(s.detach() if isinstance(s, torch.Tensor) else s for s in arguments))

@@ -19,7 +19,7 @@ class GaussianSmoothing(ClassicalDenoiser):
     Parameters
     ----------
     noise_level : float, default=0.05
-        Standard deviation of the noise, used if the solver sets none.
+        Standard deviation of the noise, in the units of the images, used if the solver sets none.
     scale : float, default=20.0
         Standard deviation of the Gaussian, in pixels, divided by the noise level. For images in [0,
         1] and the default, noise of 5 percent is smoothed by a Gaussian of one pixel.

@@ -67,8 +67,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     lr : float, default=None
         Learning rate. If None, 1e-3, or 1e-4 with `weights`, so that training only fine-tunes them.
     max_epochs : int, default=None
-        Number of epochs of `fit`; in one epoch, patches cover the area of every image. If None, the
-        number of epochs that makes 600 steps, at least two.
+        Number of epochs of `fit`; one epoch has `patches_per_image` patches of every image. If
+        None, the number of epochs that makes 600 steps, at least two.
     batch_size : int, default=16
         Number of patches per step, and of images that `predict` denoises at once.
     """
@@ -393,8 +393,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         if self.weights is None:
             name = type(self).__name__
             raise NotFittedError(
-                f"This {name} instance is not fitted yet. An estimator with its solver fits it. "
-                f"Otherwise, pass FrozenEstimator({name}(...).fit(images)) as the denoiser."
+                f"This {name} instance is not fitted yet. An estimator fits the denoisers in its "
+                f"solver. Otherwise, pass FrozenEstimator({name}(...).fit(images)) as the denoiser."
             )
         self._check_parameters()
         channels, seed = image_shape[0], integer_seed(self.random_state)
@@ -505,7 +505,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         D = self._placed(self._module(self.weights_, self._architecture_, channels, data_range))
 
         def learn(loop: TrainingLoop) -> None:
-            # in the step, which processes without images of a batch make, too
+            # a hook of the step, because processes without images of a batch step, too
             loop.optimizer.register_step_post_hook(lambda *_: self._constrain(D.network))
             for x, y, noise_level in loop:
                 loss = criterion(D(y, noise_level), x)

@@ -14,7 +14,8 @@ _OPEN = (None, "auto")
 def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
     """Fit the learned denoisers among the parts of a component on clean images.
 
-    Denoisers in a `FrozenEstimator` are not changed. Denoisers with weights from a file use these.
+    Denoisers in a `FrozenEstimator` are not changed. Denoisers with `weights` load this file, and
+    are not trained.
 
     Parameters
     ----------

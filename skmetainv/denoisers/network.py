@@ -34,7 +34,7 @@ class Network(nn.Module):
     gain = 2**0.5
     extent: Extent
 
-    if TYPE_CHECKING:  # torch.nn.Module's returns Any
+    if TYPE_CHECKING:  # torch.nn.Module.__call__ returns Any
 
         def __call__(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
             """Return the result of `forward`."""

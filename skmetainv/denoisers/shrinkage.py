@@ -27,7 +27,7 @@ class SoftThreshold(ClassicalDenoiser):
     Parameters
     ----------
     noise_level : float, default=0.05
-        Standard deviation of the noise, used if the solver sets none.
+        Standard deviation of the noise, in the units of the images, used if the solver sets none.
     scale : float, default=1.0
         Threshold divided by noise level.
 
@@ -65,13 +65,13 @@ class Wavelet(ClassicalDenoiser):
     Parameters
     ----------
     noise_level : float, default=0.05
-        Standard deviation of the noise, used if the solver sets none.
+        Standard deviation of the noise, in the units of the images, used if the solver sets none.
     scale : float, default=1.5
         Threshold divided by noise level. On photographs, 1.5 has the smallest mean squared error
         (see the benchmarks page). The universal threshold of Donoho and Johnstone is
         ``sqrt(2 log n)``, 4.7 for 256 x 256 pixels.
     wavelet : str, default="db2"
-        A discrete wavelet of PyWavelets.
+        Name of a discrete wavelet of PyWavelets.
     level : int, default=None
         Number of levels of the transform. If None, or larger than the image allows, the largest
         possible number.

@@ -22,7 +22,7 @@ class TotalVariation(ClassicalDenoiser):
     Parameters
     ----------
     noise_level : float, default=0.05
-        Standard deviation of the noise, used if the solver sets none.
+        Standard deviation of the noise, in the units of the images, used if the solver sets none.
     scale : float, default=1.0
         Weight divided by noise level. About 1 removes the noise of photographs.
     n_iter : int, default=50

@@ -230,7 +230,7 @@ def check_images(loss: Loss, x: torch.Tensor) -> None:
     if x.ndim != 4:
         raise ValueError(
             f"{type(loss).__name__} compares images, tensors of shape (batch, channels, height, "
-            f"width). Got {tuple(x.shape)} instead: flat or complex measurements."
+            f"width). Got {tuple(x.shape)} instead, the shape of flat or complex measurements."
         )
 
 

@@ -16,8 +16,8 @@ from skmetainv.losses.base import Criterion, Loss, check_images, filled
 from skmetainv.parameters import StrOptions
 from skmetainv.weight_files import StateDict, check_state, read_weights
 
-# The smallest side of images for which every feature map has at least one pixel. It was found by
-# trying sides from 1 up, as `tests/test_losses.py` does.
+# The smallest side of images for which every feature map has at least one pixel, verified by trial
+# in `tests/test_losses.py`.
 _LEAST_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17}
 
 
@@ -62,7 +62,8 @@ class LPIPS(Loss):
     -----
     The package ``lpips`` computes the loss. Gray images count as three equal channels. Where
     `target` is not observed, it is replaced by the values of `x`, as constants. The networks have
-    rectifiers and maxima, so the loss is differentiable almost everywhere, but not at their kinks.
+    rectifiers and max pooling, so the loss is differentiable almost everywhere, but not at their
+    kinks.
 
     References
     ----------

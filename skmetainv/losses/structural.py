@@ -16,7 +16,8 @@ _WINDOW = [weight / sum(_WEIGHTS) for weight in _WEIGHTS]
 class SSIM(Loss):
     """``1 - ssim(x, target)``, in [0, 2], the structural similarity of Wang et al. (2004).
 
-    ``ssim`` is the mean over pixels and channels of::
+    ``ssim`` is the mean of the following over channels and over all pixels but a border of half a
+    window (5 pixels, or less in images with fewer than 11 rows or columns)::
 
         (2 m_x m_t + C1) (2 c_xt + C2) / ((m_x^2 + m_t^2 + C1) (v_x + v_t + C2))
 

@@ -58,7 +58,7 @@ class Stages(Sequence[torch.Tensor]):
     Parameters
     ----------
     images : sequence of tensor
-        The images in the inner losses, results or starts, and the last start.
+        The image in each inner loss (a result or a start, see `InnerLoop`), and the last start.
     data, inner, learning
         See `adapt`.
     """
@@ -102,7 +102,7 @@ def adapt(
     Parameters
     ----------
     theta : mapping of str to tensor
-        All parameters of the SIREN.
+        All weights of the network ``phi``.
     alpha : mapping of str to tensor
         The inner step sizes.
     data : DataTerm

@@ -72,7 +72,8 @@ class Algorithm(ParameterObject):
     ----------
     engine : {"native", "higher"}, default="native"
         Implementation of the inner steps, in training and in prediction: the library's own, or
-        that on the package `higher`, one image at a time. Both give the same numbers.
+        that on the package `higher`, one image at a time. Both give the same result, up to
+        rounding.
 
     Attributes
     ----------
@@ -156,7 +157,7 @@ class Algorithm(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define add_gradients.")
 
 
-#: Algorithm 1, by an engine.
+#: An implementation of Algorithm 1, see `skmetainv.meta.adapt`.
 Adapt: TypeAlias = Callable[..., Adaptation]
 
 

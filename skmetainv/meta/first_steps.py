@@ -17,9 +17,10 @@ from skmetainv.solvers.schedules import scale_numbers
 
 # An inner loss below this is a rounding error; losses are in units of the data range.
 _NO_MISFIT = 1e-9
-# The inner loss does not see a change of the start if the solver leaves less than this share of its
-# squared norm in the measurement. One update of `GradientDescent` leaves 1e-2. An HQS that left
-# 4.5e-3 took five times as long to train with the loss of its result, for the same PSNR.
+# The inner loss does not see the start if the solver reduces the effect of a change of the start on
+# the measurement to less than this share, in squared norm. One update of `GradientDescent` leaves
+# 1e-2. An HQS that left 4.5e-3 took five times as long to train with the loss of its result, for
+# the same PSNR.
 _BLIND = 5e-3
 # Steps of the power method: it finds the largest curvature to a few percent, from below.
 _POWER_STEPS = 12

@@ -52,9 +52,10 @@ class InnerLoss(ParameterObject):
     of : {"auto", "result", "start"}, default="auto"
         The image whose loss is taken: the solver's result ``x = f(phi_theta_i)``, as in the paper,
         or its start ``x = phi_theta_i``. If a solver fits the data closely by itself, its result
-        has almost no misfit to reduce. The start has one, and the inner steps then do not run the
-        solver. "auto" tests this on the first training images: it is "start" if the measurement of
-        the result keeps less than a thousandth of a change of the start, in squared norm.
+        has almost no misfit to reduce: "start" then reduces that of the start, in inner steps that
+        do not run the solver. "auto" changes the starts of the first training images, and chooses
+        "start" if ``||A dx||^2`` of the change of the results is less than a thousandth of that of
+        the starts.
     learnable : sequence of {"weight", "proximity"}, default=()
         Which of the two weights are trained with ``theta``. Their logarithms are trained, so that
         they stay positive.

@@ -31,8 +31,8 @@ class MAML(Algorithm):
     step_sizes : {"fixed", "per_step", "per_layer", "per_parameter"} or StepSizeRule, \
 default="per_step"
         Learn no step size, one per inner step, one per layer and step, or one per parameter and
-        step (Meta-SGD). Objects such as ``skmetainv.meta.PerStep(positive=True)`` keep them
-        positive.
+        step (with one inner step, Meta-SGD). Objects such as
+        ``skmetainv.meta.PerStep(positive=True)`` keep them positive.
     step_weights : "uniform" or sequence of float, default=None
         Weights of the outer loss after each inner step: one nonnegative number per step, not all 0,
         or "uniform" for equal weights. They are normalised to sum 1. None puts all weight on the

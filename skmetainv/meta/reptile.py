@@ -36,8 +36,8 @@ class Reptile(Algorithm):
 
     Notes
     -----
-    There is no gradient for inner step sizes, a solver, an inner loss or an encoder: estimators
-    raise an error if they are to be learned.
+    There is no gradient for inner step sizes, a solver, an inner loss, an encoder or a refiner:
+    estimators raise an error if they are to be learned.
 
     References
     ----------

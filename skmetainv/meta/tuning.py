@@ -19,8 +19,8 @@ class TuneSolver(ParameterObject):
     part : {"numbers", "all"}, default="numbers"
         "numbers" trains the numbers named by the solver's `learnable` parameter or, if that is
         empty, the numbers left open ("auto", None, or a classical denoiser's default noise level).
-        Open numbers are first scaled, by a factor of up to 512, to minimise the outer loss on 16
-        images. "all" trains all numbers that are set, and the weights of the denoiser.
+        Open numbers are first scaled, by a factor from 1/512 to 512, to minimise the outer loss on
+        the first 16 images. "all" trains all numbers that are set, and the weights of the denoiser.
     lr : float, default=None
         Learning rate. None is 0.03 for "numbers", whose logarithms are learned, and the learning
         rate of ``theta`` for "all".

@@ -291,7 +291,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         measurements : ndarray of shape (n, ...), or a tensor if `X` is one
             If measurements are images, they have the layout of `X`. If `X` is one image, one
             measurement. If `X` is a pandas data frame and measurements are flat, a data frame with
-            the same rows and, if their number agrees, the same columns.
+            the same rows and, if the number of columns is the same, the same column names.
 
         Raises
         ------

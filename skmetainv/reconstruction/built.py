@@ -59,7 +59,7 @@ class Built(Counted, Fitted, ParameterObject):
         return None
 
     def _resized(self, image_shape: tuple[int, ...] | None) -> Geometry:
-        """Return the layout of images of another shape and of their measurements."""
+        """Return the geometry of images of another shape and of their measurements."""
         own = self._geometry_
         if image_shape is None:
             return own

@@ -1,4 +1,4 @@
-"""A canonical text for a value, the same in every process, and without byte code."""
+"""A canonical text for a value, the same in every process."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ _OF_SKLEARN = {"_skl_callbacks", "_sklearn_version"}
 
 
 def canonical(value: Any, left_out: Iterable[str] = ()) -> str:
-    """Return a text that is equal for two values if and only if they are the same.
+    """Return a text that tells whether two values are the same.
 
     Numbers, strings and containers are written out. Arrays, tensors and weights of modules are
     represented by shape and digest; estimators by their parameters and fitted attributes. A
     function is represented by a digest of its source without comments, its defaults and its
-    closure; if it belongs to Python or an installed package, by its name. Other objects are
-    represented by what pickle would store or, if they cannot be pickled, by their class.
+    closure, or without a source, by its byte code; if it belongs to Python or an installed package,
+    by its name. Other objects are represented by what pickle would store. Those that cannot be
+    pickled are represented by their class alone, so that all objects of the class count as equal.
 
     Parameters
     ----------

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-# The best size of one operation on a CPU, measured on two cores. In values of images: for a network
-# that all images share, and for a classical solver. In values of images times weights: for separate
-# networks of 32 to 256 units for each image (images of 25 x 25 and 64 x 64 pixels).
+# The best sizes of one operation on a CPU, measured on two cores. For a network that all images
+# share, and for a classical solver: in image values. For one network per image: in image values
+# times weights (networks of 32 to 256 units, images of 25 x 25 and 64 x 64 pixels).
 _OF_SHARED, _OF_SOLVER, _OF_OWN = 2**14, 2**13, 2**24
 
 

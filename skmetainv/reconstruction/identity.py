@@ -15,7 +15,7 @@ from skmetainv.reconstruction.canonical import canonical, digest
 # Parameters that do not affect the learned weights.
 _INDIFFERENT = {"checkpoint", "device", "verbose"}
 
-# These, and fitted attributes that do not affect them: a history holds times.
+# The same, and the history, which holds times and so differs between runs.
 _NOT_LEARNED = {*_INDIFFERENT, "history_"}
 
 # The number of evenly spaced images that are hashed if an array is not in memory.
@@ -58,7 +58,8 @@ def data_identity(
     weights : mapping of str to ndarray
         The weights of a warm start.
     whole : bool, default=True
-        Whether to hash arrays in memory completely. Of other arrays, 256 images are hashed.
+        Whether to hash arrays in memory completely. Otherwise, and for other arrays, at most 256
+        evenly spaced images are hashed.
     """
     identity = {"the weights to begin with": _told(dict(weights))} if weights else {}
     for name, problem in zip(("X", "X_val"), problems, strict=False):

@@ -24,9 +24,9 @@ from skmetainv.representations.conditioned import (
 class ModuleRepresentation(ConditionedRepresentation):
     """A representation from any `torch.nn.Module` that returns an image.
 
-    The module's values in [-1, 1] are mapped to `data_range`. It is called as a function of its
-    weights, vectorised over images by `torch.func.vmap`, and differentiated twice. So it must be
-    written in torch, and compute in the type of its weights; other tensors should be buffers.
+    The module's values in [-1, 1] are mapped to `data_range`. The module is called as a function of
+    its weights, vectorised over images by `torch.func.vmap`, and differentiated twice. So it must
+    be written in torch, and compute in the type of its weights; other tensors should be buffers.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class ModuleRepresentation(ConditionedRepresentation):
         The weights that are adapted to each image, by their names or those of submodules. None
         adapts all weights. The other weights are shared by all images.
     continuous : bool, default=False
-        Whether the same weights fit any height and width in `image_shape`.
+        Whether the module has the same weights for every height and width in `image_shape`.
 
     Notes
     -----
@@ -158,7 +158,7 @@ class _ModuleImage(ConditionedModule):
         return image.reshape(shape)
 
     def _made(self, seed: int) -> nn.Module:
-        """Return a new module with weights drawn from `seed`, without changing torch's state.
+        """Return a new module with weights drawn from `seed`; torch's generators are unchanged.
 
         If a module was given instead of a factory, return a copy of it.
         """

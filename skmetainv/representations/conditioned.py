@@ -70,7 +70,7 @@ class ConditionedRepresentation(Representation):
     }
 
     def _conditioning(self) -> Conditioning:
-        """Return the conditioning of modules; an estimator's image is "given" with the data."""
+        """Return the conditioning; the image of an estimator is the start "given" in the data."""
         by_name = self.residual is None or isinstance(self.residual, str)
         if self.refiner is not None and self.residual is None:
             raise ValueError(
@@ -94,8 +94,8 @@ class ConditionedModule(ImageModule):
 
     ``phi = c + r image(theta, features)``, where ``c`` is the middle and ``r`` half the width of
     the data range. With a residual, ``phi = start + r (correction(start) + image(theta,
-    features))``: the last layers of both terms are initialized to 0, so that training starts with
-    the quality of the start.
+    features))``. The last layers of both terms are initialized to 0, so that ``phi`` begins as the
+    start (except for `ModuleRepresentation`, which does not know the last layer of its module).
 
     Parameters
     ----------
@@ -111,7 +111,8 @@ class ConditionedModule(ImageModule):
     Attributes
     ----------
     last : tuple of str
-        The weights of the network's last layer; the image is linear in them.
+        The weights of the network's last layer, in which the image is linear. They are initialized
+        to 0 if there is a residual.
     """
 
     last: tuple[str, ...] = ()

@@ -11,8 +11,8 @@ from skmetainv.representations.conditioned import (
     in_full_precision,
 )
 
-# Products with fewer inputs or outputs are not in bfloat16: they cost little, and its eight bits
-# would blur coordinates and pixels.
+# Products with fewer inputs or outputs than this are not in bfloat16: they cost little, and the
+# eight bits of bfloat16 would blur coordinates and pixels.
 _THIN = 16
 
 # Scales or shifts of the units of each hidden layer; None without modulation.

@@ -19,9 +19,11 @@ _CELLS = 4
 class Encoder(ParameterObject):
     """Small convolutional network that initializes a representation from the measurement.
 
-    With an encoder, Algorithm 1 starts from a different image for each measurement: before the
-    first inner step, the encoder predicts features that are added inside the representation, as
-    documented there. The encoder's weights are learned in the outer loop and shared by all images.
+    With an encoder, Algorithm 1 starts from a different image for each measurement. Before the
+    first inner step, the encoder predicts features, which the representation adds: one to each
+    hidden unit of a coordinate network, or one to each pixel and channel of `PixelGrid` and
+    `ModuleRepresentation`. The encoder's weights are learned in the outer loop and shared by all
+    images.
     The network has ``depth`` 3 x 3 convolutions with stride 2 and SiLU activations, averages over
     4 x 4 cells for any size of the image, and a linear layer, initialized to 0, that returns the
     features.

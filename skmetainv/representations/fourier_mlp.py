@@ -32,8 +32,8 @@ class FourierMLP(ConditionedRepresentation):
     sigma : float, default=5.0
         Standard deviation of the frequencies, in cycles per half image. The default equals 10
         cycles per image, on coordinates in [0, 1]: the authors found this best for natural images
-        of 512 x 512 pixels, trained on every second pixel. Frequencies above a quarter of an
-        image's pixels alias: smaller images need a smaller `sigma`.
+        of 512 x 512 pixels, trained on every second pixel. Frequencies above a quarter of the
+        number of pixels along a side alias: smaller images need a smaller `sigma`.
     random_state : int, default=0
         Seed of B.
 

@@ -21,10 +21,10 @@ _ADAPTED = {"shift": ("shift",), "scale_shift": ("scale", "shift"), "latent": ()
 class ModulatedSiren(ConditionedRepresentation):
     """SIREN shared by all images, and adapted to each by modulations of its hidden units.
 
-    Algorithm 1 adapts a few hundred numbers instead of all weights, and the images of a batch
-    are multiplied by the same matrices in one product. The weights of the layers are learned in the
-    outer loop only; so are the initial values of the modulations, which start at 0. With
-    ``z = W h + b``, a sine layer is
+    Algorithm 1 adapts one or two numbers per hidden unit, or one short vector, instead of all
+    weights. The images of a batch share the matrices of the layers, so that one product serves all.
+    These matrices, and the values from which the modulations are adapted, are learned in the outer
+    loop. Modulations are initialized to 0. With ``z = W h + b``, a sine layer is
 
     - "shift": ``sin(omega_0 (z + s))``, one shift s per hidden unit;
     - "scale_shift": ``sin(omega_0 ((1 + g) z + s))``, one scale g and one shift s per hidden unit;

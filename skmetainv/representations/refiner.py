@@ -18,7 +18,7 @@ class Refiner(ParameterObject):
     With a refiner, a representation replaces ``start``, the image of its `residual`, by ``start +
     r R(start)``, where ``r`` is half the width of the data range. The correction ``R`` is computed
     before the first inner step. Its weights are learned in the outer loop and shared by all images.
-    It is initialized to 0, so that training starts with the quality of the start.
+    Its last layer is initialized to 0, so that training begins without a correction.
 
     The network has ``depth`` 3 x 3 convolutions, with SiLU activations between them. Its inputs are
     the start, scaled so that the data range is [-1, 1], and the mask of observed pixels (see

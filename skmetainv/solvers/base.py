@@ -24,7 +24,7 @@ from skmetainv.solvers.schedules import Schedule, check_schedule
 #: The state that updates pass on: the images first; every entry has one row per image.
 State: TypeAlias = tuple[torch.Tensor, ...]
 
-# Lanczos' method computes norms to one percent.
+# Lanczos' method computes norms to one percent, and so their squares to two.
 _NORM_TOLERANCE = 1.02
 
 
@@ -108,7 +108,8 @@ class Solver(ParameterObject):
     def opened(self, image_shape: tuple[int, ...]) -> Self:
         """Return a copy in which training may change the numbers that the user did not set.
 
-        These are the `scheduled` parameters that are "auto", for images of one shape.
+        These are the `scheduled` parameters that are "auto". Subclasses may add others, which may
+        depend on `image_shape`.
         """
         own = copy(self)
         own.learnable = tuple(n for n in self.scheduled if isinstance(getattr(self, n), str))
@@ -168,8 +169,8 @@ class Solver(ParameterObject):
         unknown = [name for name in self.learnable if name not in values]
         if unknown:
             raise ValueError(
-                f"The 'learnable' parameter of {owner} may contain {', '.join(map(repr, values))}, "
-                f"which are set. Got {unknown[0]!r} instead."
+                f"The 'learnable' parameter of {owner} may contain parameters that are set, here "
+                f"{', '.join(map(repr, values))}. Got {unknown[0]!r} instead."
             )
         return {
             name: Schedule(value, name in self.learnable, power)
@@ -208,7 +209,7 @@ class IterativeSolver(nn.Module):
         self.n_iter = n_iter
 
     def init(self, x: torch.Tensor, data: DataTerm) -> State:
-        """Return the state before the first update: the images, then other tensors of updates."""
+        """Return the first state: the images, then any other tensors that updates need."""
         return (x,)
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
@@ -365,7 +366,7 @@ def _ratios(lengths: list[float], sizes: list[float]) -> list[float]:
 
 
 def _where(going: list[bool], after: State, before: State) -> State:
-    """Return the new state of the images that are going, and the old state of the others."""
+    """Return the new state of images that have not stopped, and the old state of the others."""
     mask = torch.tensor(going, device=after[0].device)
     return tuple(
         torch.where(mask.reshape(-1, *[1] * (new.ndim - 1)), new, old)

@@ -19,8 +19,8 @@ class FunctionSolver(Solver):
     ----------
     function : callable
         ``function(x, data)`` returns the images after one update. It is written in torch and treats
-        each image on its own. `data` is a `skmetainv.operators.DataTerm`. If it is a module, a copy
-        in evaluation mode is used, and training may change the weights of the copy.
+        each image on its own. `data` is a `skmetainv.operators.DataTerm`. If `function` is a
+        module, a copy in evaluation mode is used, and training may change the copy's weights.
     n_iter : int, default=1
         Number of updates.
 

@@ -36,10 +36,10 @@ class HQS(PriorSolver):
         `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
         Noise level of the denoiser, in the units of the images; one number, or one per update. If
-        None, the usual decreasing schedule: `n_iter` levels, equally spaced in logarithm, from
-        49/255 (or `measurement_noise`, if that is larger) to `measurement_noise`. This schedule is
-        for images in [0, 1]; for another range, set the levels. If the denoiser takes no noise
-        level, the schedule only determines the penalties.
+        None, `n_iter` levels that decrease from 49/255 (or `measurement_noise`, if that is larger)
+        to `measurement_noise`, equally spaced in logarithm. This schedule is for images in [0, 1];
+        for another range, set the levels. If the denoiser takes no noise level, the schedule only
+        determines the penalties.
     measurement_noise : float, default=0.01
         Standard deviation of the measurement's noise, in the units of the images. It is used if
         `rho` or `noise_level` is None. If the measurement has other units, divide its noise by
@@ -88,7 +88,7 @@ class HQS(PriorSolver):
     }
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
-        """Return a copy that learns the parameters that are None, see `Solver.opened`."""
+        """Return a copy whose parameters left at None are learnable, see `Solver.opened`."""
         own, D = copy(self), self._chosen_denoiser().build(image_shape)
         used = self.scheduled if D.takes_noise_level else ("rho",)
         own.learnable = tuple(name for name in used if getattr(self, name) is None)

@@ -34,7 +34,7 @@ class PrimalDual(Solver):
     step_size : "auto", float or sequence of float, default="auto"
         ``tau``; one number, or one per update. "auto" is ``1 / ||A||^2``. Large step sizes change
         the image quickly, small ones change its edges quickly. If pixels are missing, large ones
-        are better: 10 then needs a tenth of the updates of 1.
+        are better: a step size of 10 then needs a tenth of the updates that 1 needs.
     learnable : tuple of str, default=()
         Parameters that training may change: "weight", "step_size". For "auto", it changes the
         factor.

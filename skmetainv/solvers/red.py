@@ -108,7 +108,7 @@ class RED(PriorSolver):
 
 
 class _Stable(nn.Module):
-    """A multiple of the step size ``1 / (||A||^2 + weight)``, which steepest descent needs."""
+    """The default step size of steepest descent, ``share / (||A||^2 + weight)``."""
 
     def __init__(self, share: Schedule, weight: Schedule):
         super().__init__()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-# A loss counts as lowest if it exceeds the lowest by at most this share.
+# A loss counts as equal to the lowest one if it exceeds that by at most this share.
 _AS_GOOD = 0.03
 
 
@@ -25,7 +25,7 @@ class HasNorm(Protocol):
 
 
 def squared_norm(of: HasNorm) -> float:
-    """Return ``||A||^2`` for a number in its units; if that fails, suggest a plain number."""
+    """Return ``||A||^2``; if it cannot be computed, add advice to the error."""
     try:
         return of.squared_norm
     except ValueError as error:
@@ -117,8 +117,8 @@ class Schedule(Numbers):
 def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
     """Multiply each learnable schedule of a module by a factor that makes a loss low.
 
-    All combinations of the factors 1/512, 1/64, ..., 512 are tried. Among those whose loss is
-    within a few percent of the lowest, the one closest to 1 is used. Losses that are not finite
+    All combinations of the factors 1/512, 1/64, 1/8, ..., 512 are tried. Among those whose loss is
+    within 3 percent of the lowest, the one closest to 1 is used. Losses that are not finite
     count as infinite.
 
     Parameters
@@ -126,7 +126,7 @@ def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
     module : nn.Module
         A solver; its schedules are changed in place.
     losses : callable
-        Returns the losses of some images with the current schedules.
+        Returns the losses of some images with the current schedules; their mean is minimised.
     """
     schedules = [part for part in module.modules() if isinstance(part, Schedule)]
     logarithms = [own.logarithm for own in schedules if own.logarithm is not None]

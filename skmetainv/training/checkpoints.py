@@ -35,7 +35,7 @@ class Checkpoint(ParameterObject):
     Notes
     -----
     The file is in safetensors format, with a JSON record and a checksum in its header. It is also
-    written at the end of training; `fit` then returns that result without training again. The
+    written at the end of training; a later `fit` returns that result without training again. The
     candidates of a search would share the file, and raise an error: use `checkpoint` for single
     fits only. If several processes train together, only the first one reads and writes the file, so
     only its machine needs it. Functions count as the same parameter if their source is the same,
@@ -71,7 +71,8 @@ class Checkpoint(ParameterObject):
         Raises
         ------
         ValueError
-            If the file exists, and is damaged or from a different training run.
+            If the path is a folder, or its folder does not exist. If the file exists, and is
+            damaged or from a different training run.
         """
         self._validate_params()
         path = Path(self.path)

@@ -59,7 +59,7 @@ EARLY_STOPPING_CONSTRAINTS = ["boolean", StrOptions({"auto"}), EarlyStopping]
 def as_early_stopping(
     stopping: bool | str | EarlyStopping, n_images: int, n_groups: int
 ) -> EarlyStopping | None:
-    """Return the early stopping for this number of images and groups; None means none."""
+    """Return how to stop early with this number of images and groups; None: not at all."""
     if isinstance(stopping, EarlyStopping):
         stopping._validate_params()
         return stopping

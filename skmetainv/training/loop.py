@@ -298,7 +298,7 @@ class TrainingLoop:
         self._n_skipped, self._stopped = record["n_skipped"], record["stopped"]
         self._n_unsolved = record["n_unsolved"]
         self.history = record["history"]
-        if self._step:  # no step may be left in the epoch to set them
+        if self._step:  # the epoch may have no further step, which would set them
             self._set_learning_rates(self._step - 1)
 
     def _warn_of_skipped_steps(self) -> None:
@@ -316,9 +316,9 @@ class TrainingLoop:
         if self._n_unsolved:
             yield (
                 f"{self._n_unsolved} step(s) of training had linear systems that could not be "
-                "solved and were skipped."
+                "solved. These steps were skipped."
             )
-            if self.watch.n_unsolved:  # does not count systems before a checkpoint
+            if self.watch.n_unsolved:  # 0 if all were before the checkpoint that was resumed
                 yield self.watch.describe()
         if not self._stopped and self.n_epochs < len(self.epochs):
             yield "All steps of the last epoch were skipped: training stopped."

@@ -106,7 +106,7 @@ def told_by_all(message: T) -> list[T]:
 
 
 def check_agreement(given: Mapping[str, Any]) -> None:
-    """Raise an error in all processes if their values differ, with the names that do."""
+    """Raise an error in all processes if their values differ; it names those that do."""
     told = told_by_all(dict(given))
     differing = [
         name
