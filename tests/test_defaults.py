@@ -139,7 +139,7 @@ def test_a_quick_run(capsys, tmp_path):
     unused = tmp_path / "unused.json"
     options = ["--quick", "--rows", "downsampling", "--seeds", "0", "--results", str(unused)]
     assert command.main([*options, "--methods", *report.CLASSICAL]) is None
-    assert "Of 0 rows" in capsys.readouterr().out
+    assert "0 rows:" in capsys.readouterr().out
     assert command.main([*options, "--grid"]) is None
     assert capsys.readouterr().out.count("literal 01") == 2
     assert command.main([*options, "--grid", "dncnn"]) is None

@@ -283,7 +283,7 @@ def test_nobody_is_in_two_folders_of_parts(tmp_path):
 @pytest.mark.parametrize(
     ("n_validation", "n_test", "message"),
     [
-        (4, 26, "nobody left to train on"),
+        (4, 26, "no training images left"),
         (5, 31, "30 images of 15 people are left, too few for 31"),
         (1, 30, "0 images of 0 people are left, too few for 1"),
     ],
