@@ -1,4 +1,4 @@
-"""DeepInverse's reconstruction models as an estimator, beside the models called by hand."""
+"""DeepInverse's reconstruction models as an estimator, compared with direct calls of the models."""
 
 import copy
 import pickle
