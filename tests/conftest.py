@@ -5,8 +5,8 @@ import warnings
 import pytest
 import torch
 
-# Without this variable, scikit-learn skips its check of array API input. It must be set before SciPy
-# is imported.
+# Without this variable, scikit-learn skips its check of array API input. Set it before SciPy is
+# imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 

@@ -325,7 +325,7 @@ def hidden():
     ],
 )
 def test_reptile_s_update_is_the_averaged_displacement(algorithm, n_steps, step_size):
-    """``theta + beta mean_i (theta_i - theta)``, with theta_i by steps on the outer loss (NumPy)."""
+    """``theta + beta mean_i (theta_i - theta)`` in NumPy, theta_i by steps on the outer loss."""
     beta = 0.3
     est = on_pixels(algorithm=algorithm, outer_lr=beta).fit(IMAGES)
     theta_i = np.zeros((len(IMAGES), 3, 4))
