@@ -557,7 +557,7 @@ def test_clean_images_may_have_pixels_that_nobody_knows(algorithm):
     assert (np.delete(weights, 6) != 0).all()
 
 
-# ---------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- errors
 
 
 WITHOUT = {
@@ -618,7 +618,7 @@ def test_what_has_a_gradient_is_learned(algorithm, part):
         assert not np.array_equal(after[name], before[name])
 
 
-# ---------------------------------------------------------------------- by name
+# ------------------------------------------------------------ names of algorithms
 
 
 @pytest.mark.parametrize("name", BY_NAME)

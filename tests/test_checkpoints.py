@@ -186,7 +186,7 @@ def test_tensors_of_something_else_are_refused(path, dtype, metadata):
         read(path)
 
 
-# ---------------------------------------------------------------------- training that is killed
+# ---------------------------------------------------------------------- killed training
 
 
 class Loss:
@@ -508,7 +508,7 @@ def test_a_partial_fit_has_no_checkpoint(path):
     assert not path.exists()
 
 
-# ---------------------------------------------------------------------- when files are written
+# ---------------------------------------------------------------------- times of writing
 
 
 def watched(est, path, watch):
@@ -574,7 +574,7 @@ def test_a_path_stands_for_a_checkpoint(path):
         assert steps_in_file(path) == N_STEPS
 
 
-# ---------------------------------------------------------------------- refusals
+# ---------------------------------------------------------------------- errors
 
 
 def mask(place):

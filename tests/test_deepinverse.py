@@ -176,7 +176,7 @@ def test_a_physics_composes_and_serves_an_estimator():
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-# ------------------------------------------------------------------ ours beside theirs
+# ------------------------------------------------------------ compared with our operators
 
 SAME = {
     "identity": (Identity(), deepinv.physics.Denoising(), (2, 6, 6)),

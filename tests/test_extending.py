@@ -327,7 +327,7 @@ def test_class_variables_may_be_shared():
     assert Mine().get_params() == {}
 
 
-# ------------------------------------------------------------------ the page
+# ------------------------------------------------------------------ the page docs/extending.md
 
 
 def test_the_page_on_one_s_own_parts_runs():

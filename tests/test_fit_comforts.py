@@ -237,7 +237,7 @@ def test_early_stopping_goes_on_while_scores_rise_by_more_than_min_delta(make):
     assert bits(hurried) == bits(make(max_epochs=2).fit(ONES))
 
 
-# ---------------------------------------------------------------------- going on
+# ---------------------------------------------------------------------- resumed training
 
 
 @BOTH

@@ -72,7 +72,7 @@ def under(prefix, state):
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
-# ---------------------------------------------------------------------- what is around them
+# ------------------------------------------------------------ prefixes and other entries
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_other_numbers_are_refused(convert, kind, saved):
         denoised(saved(state))
 
 
-# ---------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize("container", [None, "state_dict"])

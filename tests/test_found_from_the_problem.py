@@ -388,7 +388,7 @@ def test_the_images_held_out_depend_on_the_seed(seed):
     np.testing.assert_array_equal(again[1].groups, held_out.groups)
 
 
-# ---------------------------------------------------------------------- what a reading found
+# ------------------------------------------------------------ step sizes in special cases
 
 
 @pytest.mark.parametrize("proximity", [10.0, 1000.0])

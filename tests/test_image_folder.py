@@ -50,7 +50,7 @@ def over(values, alpha, background):
     return values * alpha + (1 - alpha) * background
 
 
-# --- which files are pictures
+# --- image files
 
 
 HIDDEN = """.a.png ._a.png __MACOSX/a.png __macosx/x/._a.png .cache/x/a.png $RECYCLE.BIN/a.png

@@ -401,7 +401,7 @@ def test_other_units_change_nothing_but_the_units(loss_in, low, high):
     np.testing.assert_allclose(b.history_["inner_loss"], a.history_["inner_loss"], rtol=1e-7)
 
 
-# ---------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(

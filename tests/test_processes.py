@@ -395,7 +395,7 @@ def test_a_process_that_fails_ends_all(tmp_path):
     assert not list(tmp_path.glob("* went on"))
 
 
-# ---------------------------------------------------------------------- their devices
+# ---------------------------------------------------------------------- devices of the processes
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_schedule_that_is_over_is_told():
         est.partial_fit(FACES)
 
 
-# --- errors come before long work ------------------------------------------------------------
+# --- errors before long work ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

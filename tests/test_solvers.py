@@ -180,7 +180,7 @@ def test_a_number_in_units_of_the_norm_needs_it():
         f.rho(0)
 
 
-# ---------------------------------------------------------------------- the driver
+# ---------------------------------------------------------------------- the loop
 
 
 def test_no_updates_leave_the_start():

@@ -179,7 +179,7 @@ def test_copies_take_the_shrinkage_that_all_images_asked_for():
     assert first_loss(est) == pytest.approx(np.mean(errors), rel=1e-8)
 
 
-# ---------------------------------------------------------------------- begins at the start
+# ------------------------------------------------------------ training begins at the start
 
 
 class Zeros(torch.nn.Module):
@@ -270,7 +270,7 @@ def test_what_is_missing_is_missing_to_the_start_and_not_black(name):
     assert np.abs(black - restored).max() > 0.1
 
 
-# ---------------------------------------------------------------------- learned from there
+# ---------------------------------------------------------------------- training from the start
 
 
 def default(**options):

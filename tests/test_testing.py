@@ -918,7 +918,7 @@ def test_tensors_that_stay_on_the_cpu(check, broken, sentence):
     check(broken, device="cpu")
 
 
-# ------------------------------------------------------------------ numbers
+# ------------------------------------------------------------------ numbers in the error
 
 
 def test_numbers_are_those_of_the_property():
