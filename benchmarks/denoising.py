@@ -97,7 +97,7 @@ def trained(folder, validation, denoiser, epochs, state):
     if state.exists():
         loaded = joblib.load(state)
         if loaded.get_params() != denoiser.get_params():
-            raise ValueError(f"{state} is of {loaded!r}, not of {denoiser!r}: another --state.")
+            raise ValueError(f"{state} has {loaded!r}, not {denoiser!r}: pass another --state.")
         denoiser = loaded
     while getattr(denoiser, "n_epochs_", 0) < epochs:
         began = time.perf_counter()

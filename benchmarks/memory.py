@@ -3,9 +3,9 @@
     python -m benchmarks.memory
 
 Write 40 000 random uint8 images of 64 x 64 x 3 (491 MB) to a temporary file, and fit each case in a
-separate process for one epoch. Anonymous memory is the resident memory without a file behind it
+separate process for one epoch. Anonymous memory is the resident memory that maps no file
 (`RssAnon` of Linux), sampled every 10 ms. The result is its peak during `fit` minus its value
-before.
+before `fit`.
 """
 
 import argparse

@@ -15,7 +15,7 @@ class Pictures(NamedTuple):
     validation: np.ndarray
     test: np.ndarray
     groups: np.ndarray
-    """Of each test picture, the person, or the photograph that it is cut of."""
+    """For each test image, the person in it or the photograph that it is cut from."""
 
 
 def split_pictures(
@@ -73,7 +73,7 @@ def split_pictures(
         ]
     validation, others = _first(others, n_validation, crops)
     if not others:
-        raise ValueError(f"{path} has nobody left to train on.")
+        raise ValueError(f"{path} has no training images left.")
     n_files = None if n_training is None else -(-n_training // max(1, crops))
     training = np.sort(np.concatenate(others)[:n_files])
     return Pictures(

@@ -5,7 +5,8 @@ import warnings
 import pytest
 import torch
 
-# Before SciPy is imported: scikit-learn skips its check of array API input without it.
+# Without this variable, scikit-learn skips its check of array API input. Set it before SciPy is
+# imported.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def backbone(tmp_path_factory):
-    """The package's network with random weights, and a file with them under torchvision's names."""
+    """lpips' network with random weights, and a file of these weights under torchvision's names."""
 
     @functools.cache
     def backbone_of(net):
@@ -40,6 +41,6 @@ def backbone(tmp_path_factory):
 
 
 def features_of(network):
-    """Return the state dict of the package's network under torchvision's names."""
+    """Return the state dict of lpips' network under torchvision's names."""
     state = network.net.state_dict()
     return {"features." + name.split(".", 1)[1]: value.clone() for name, value in state.items()}

@@ -1,4 +1,4 @@
-"""Every linear operator that must have all properties; a new one is added here, with its shapes."""
+"""All linear operators on which the operator tests run; add new ones here, with their shapes."""
 
 from dataclasses import dataclass
 
@@ -35,14 +35,14 @@ COMPLEX = tuple((2, *shape[1:]) for shape in ANY)
 COLOUR = tuple((3, *shape[1:]) for shape in ANY)
 TWICE = tuple((c, 2 * h, 2 * w) for c, h, w in ANY)
 THRICE = ((1, 3, 3), (2, 6, 3), (3, 3, 9))
-LARGE = ((1, 4, 3), (2, 5, 6))  # for a valid kernel of 3 x 2
+LARGE = ((1, 4, 3), (2, 5, 6))  # larger than a 3 x 2 kernel with boundary "valid"
 TWELVE = ((1, 4, 3), (1, 2, 6), (3, 2, 2), (2, 2, 3))
 SIX = ((1, 2, 3), (3, 1, 2))
 
 
 @dataclass
 class Case:
-    """An operator, the images it is tried on, and the small ones for numerical derivatives."""
+    """An operator, its image shapes, and small image shapes for numerical derivatives."""
 
     operator: Operator
     shapes: tuple = ANY
@@ -51,7 +51,7 @@ class Case:
 
 
 class Difference(Operator):
-    """A user's linear operator: no adjoint and no closed form of its own."""
+    """A user's linear operator, which defines no adjoint and no closed form."""
 
     def build(self, image_shape):
         class DifferenceMap(LinearMap):
@@ -62,7 +62,7 @@ class Difference(Operator):
 
 
 class Difference2(Difference):
-    """The same, with the measurement in the image's shape."""
+    """The same operator, with measurements of the shape of images."""
 
     def build(self, image_shape):
         class DifferenceMap(LinearMap):
@@ -195,7 +195,7 @@ CASES = {
     "stack_of_blurs": Case(Stack([GaussianBlur(sigma=0.7), 0.3 * Blur(KERNEL), Identity()])),
     "stack_of_missing": Case(Stack([MissingPixels(), GaussianBlur(sigma=0.7), Inpainting()])),
     "stack_of_masks": Case(Stack([MissingPixels(), 2.0 * Identity(), Inpainting()])),
-    # from elsewhere
+    # adapters
     "function": Case(FunctionOperator(row_differences, linear=True)),
     "pair": Case(FunctionOperator(row_differences, adjoint_function=row_differences_adjoint)),
     "wide_matrix": Case(MatrixOperator(matrix(5, 12)), **OF_TWELVE),
@@ -230,7 +230,7 @@ def random_image(shape, seed=0, n=BATCH):
 
 
 def drawn_map(operator, shape, n=BATCH):
-    """The operator's map with what varies from image to image drawn for `n` images."""
+    """The operator's map, with masks drawn for `n` images."""
     return operator.build(shape).draw([np.random.default_rng(i) for i in range(n)])
 
 
@@ -245,7 +245,7 @@ def explicit_matrices(A, shape):
 
 
 def bound(operator, shape):
-    """A map and the data term of noisy measurements of random images."""
+    """A map, and the data term of noisy measurements of random images."""
     A = drawn_map(operator, shape)
     y = A(random_image(shape, 1)) + 0.1 * random_image(A.measurement_shape, 2)
     return A, A.bind(y)

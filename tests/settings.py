@@ -1,4 +1,4 @@
-"""What tests share: small faces, small estimators, and how the paper trains."""
+"""Shared by tests: small faces, small estimators, and the paper's training settings."""
 
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces
@@ -10,13 +10,13 @@ from skmetainv.training import Adam
 #: A hundred faces of 9 x 9 pixels.
 SMALL_FACES = load_faces()[:, ::3, ::3].astype(float)
 
-#: For what is computed by hand, of all that learns in epochs: the images as they are, one rate.
+#: Training that tests can repeat by hand: no augmentation, a constant learning rate.
 PLAIN = {
     "augment": False,
     "optimizer": Adam(schedule="constant", max_grad_norm=None),
     "batch_size": 5,
 }
-#: Of `MetaInverseSolver`: numbers chosen beforehand, the inner loss of the solver's result.
+#: Settings of `MetaInverseSolver`: nothing is found from the images, and the solver is not tuned.
 PAPER = {
     **PLAIN,
     "inner_loss": InnerLoss(of="result"),
@@ -27,7 +27,7 @@ PAPER = {
 
 
 def small(operator=None, solver=None, **options):
-    """An estimator that trains in a moment; files of tests give theirs by `partial`."""
+    """An estimator that trains in a moment; test files set their own defaults by `partial`."""
     own = {"init": Siren(width=8, depth=3), "n_inner": 2, "max_epochs": 1, "random_state": 0}
     return MetaInverseSolver(operator, solver, **own | options)
 

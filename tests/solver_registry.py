@@ -1,4 +1,4 @@
-"""The solvers that tests go through, the operators they are tried on, and smooth denoisers."""
+"""The solvers and operators on which the solver tests run, and smooth denoisers."""
 
 import numpy as np
 import torch
@@ -18,21 +18,21 @@ from skmetainv.solvers import (
 )
 
 SHAPE = (1, 5, 6)
-SMALL = (1, 3, 4)  # where all derivatives are compared, one by one
+SMALL = (1, 3, 4)  # for the comparison of all partial derivatives
 
 
 def smooth(x, noise_level):
-    """A denoiser that is not linear, and smooth everywhere."""
+    """A nonlinear denoiser that is smooth everywhere."""
     return x - noise_level * torch.tanh(gradient_adjoint(gradient(x)))
 
 
 def contraction(x, noise_level):
-    """Nonlinear, with a Jacobian whose norm is below 1."""
+    """A nonlinear denoiser whose Jacobian has a norm below 1."""
     return 0.9 * torch.tanh(x) - 0.05 * noise_level
 
 
 def of_the_sine(x, data):
-    """An update of a user's own."""
+    """A user's update."""
     return data.prox(torch.sin(x), 0.5)
 
 
@@ -52,7 +52,7 @@ SOLVERS = {
     "PrimalDual": PrimalDual(n_iter=3, weight=0.3),
     "FunctionSolver": FunctionSolver(of_the_sine, n_iter=2),
 }
-# A closed form, conjugate gradients, and rows that are orthogonal.
+# Proximal steps by a closed form, by conjugate gradients, and by orthogonal rows.
 OPERATORS = {
     "circular blur": GaussianBlur(sigma=0.8),
     "masked motion blur": Inpainting() @ MotionBlur(length=3, angle=45, boundary="reflect"),

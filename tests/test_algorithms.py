@@ -1,4 +1,4 @@
-"""How the outer gradient is found: MAML, FOMAML, Reptile, iMAML."""
+"""The outer gradients of MAML, FOMAML, Reptile and iMAML."""
 
 import re
 from dataclasses import replace
@@ -33,7 +33,7 @@ from skmetainv.training import SGD
 
 SHAPE = (1, 3, 4)
 N = 12
-STEP = 0.8  # of the solver
+STEP = 0.8  # the solver's step size
 IMAGES = np.random.default_rng(0).uniform(0.5, 1, (5, 3, 4))
 BY_NAME = {
     "maml": MAML(),
@@ -61,10 +61,9 @@ class Linear(ImageModule):
 
 
 class Quadratic:
-    """Blurred images, one gradient step for a solver: every loss is quadratic in the weights.
+    """Deblurring by one gradient step as solver: every loss is quadratic in the weights.
 
-    ``x = T (B theta + C s) + t A' y``, ``T = I - t A' A``. All of it in NumPy, and as the library
-    has it.
+    ``x = T (B theta + C s) + t A' y``, ``T = I - t A' A``, both in NumPy and by the library.
     """
 
     def __init__(self, m=3, n_images=2, alpha=(1.1, 0.7, 1.6), rule="per_step"):
@@ -103,11 +102,11 @@ class Quadratic:
         return 2 / N * (self.A @ self.B).T @ residual
 
     def outer_gradient(self, theta, i):
-        """With respect to the image."""
+        """The gradient of the outer loss with respect to the image."""
         return 2 / N * (self.image(theta, i) - self.x[i])
 
     def steps(self, i):
-        """The adapted weights before and after each step, and the gradients."""
+        """The adapted weights before and after each inner step, and the gradients."""
         theta, gradients = [self.theta], []
         for alpha in self.alpha:
             gradients.append(self.inner_gradient(theta[-1], i))
@@ -115,7 +114,7 @@ class Quadratic:
         return theta, gradients
 
     def maml(self, step_weights, second_order):
-        """The gradients of the weighted outer losses, by hand."""
+        """The gradients of the weighted sum of outer losses, by hand."""
         total = {"theta": 0.0, "s": 0.0, "alpha": np.zeros(len(self.alpha))}
         for i in range(len(self.x)):
             theta, gradients = self.steps(i)
@@ -133,7 +132,7 @@ class Quadratic:
         return total
 
     def found(self, algorithm, **changes):
-        """What the library finds, by name, and the losses."""
+        """The library's gradients, by name, and its losses."""
         task = replace(self.task, **changes)
         losses = algorithm.add_gradients(self.weights, self.sizes, task, self.inner, adapt)
         tensors = {**self.weights, **self.sizes}
@@ -236,7 +235,7 @@ def test_step_weights_go_over_to_the_last_step_alone(epoch, weights):
 
 
 def test_an_estimator_s_outer_loss_goes_over_to_that_of_the_last_step():
-    """With weights that stand still, the history shows which losses were added."""
+    """If no weight changes, the history shows which losses are added."""
     algorithm = MAML(step_sizes="fixed", step_weights="uniform", anneal_epochs=2)
     options = {"outer_lr": 0.0, "n_inner": 3, "max_epochs": 4}
     est = on_pixels(algorithm=algorithm, **options).fit(IMAGES)
@@ -292,7 +291,7 @@ def test_wrong_hyper_parameters_are_refused(algorithm, parameter):
 
 
 def on_pixels(**options):
-    """An estimator whose weights are pixels, of which one is hidden; gradient descent outside."""
+    """An estimator whose weights are pixels, some of them missing, with SGD as optimiser."""
     return MetaInverseSolver(
         **{
             **PAPER,
@@ -311,7 +310,7 @@ def on_pixels(**options):
 
 
 def hidden():
-    """Which pixels `on_pixels` hides."""
+    """The missing pixels of `on_pixels`."""
     mask = ~Inpainting(fraction=0.4).build(SHAPE).observed[0, 0].numpy()
     assert 0 < mask.sum() < N
     return mask
@@ -326,7 +325,7 @@ def hidden():
     ],
 )
 def test_reptile_s_update_is_the_averaged_displacement(algorithm, n_steps, step_size):
-    """``theta + beta mean_i (theta_i - theta)``, theta_i by steps on the outer loss, in NumPy."""
+    """``theta + beta mean_i (theta_i - theta)`` in NumPy, theta_i by steps on the outer loss."""
     beta = 0.3
     est = on_pixels(algorithm=algorithm, outer_lr=beta).fit(IMAGES)
     theta_i = np.zeros((len(IMAGES), 3, 4))
@@ -339,7 +338,7 @@ def test_reptile_s_update_is_the_averaged_displacement(algorithm, n_steps, step_
 
 
 def test_reptile_teaches_pixels_that_no_measurement_shows():
-    """The data fidelity alone would leave them gray."""
+    """The data fidelity alone would leave unobserved pixels gray."""
     x = np.broadcast_to(IMAGES[:1], IMAGES.shape)
     est = on_pixels(algorithm=Reptile(n_steps=20), outer_lr=1.0, max_epochs=5).fit(x)
     restored = est.predict(est.simulate(x))
@@ -358,7 +357,7 @@ def test_reptile_s_predictions_follow_the_data_fidelity():
 
 
 def test_reptile_moves_weights_that_prediction_shares_too():
-    """Of a modulated SIREN all weights, by a loop over images and steps in plain torch."""
+    """All weights of a modulated SIREN, by a loop over images and steps in plain torch."""
     init = ModulatedSiren(width=4, depth=3, omega_0=5.0, modulation="latent", latent_size=2)
     beta, step_size, n_steps = 0.5, 0.4, 3
     options = {"init": init, "solver": GradientDescent(), "algorithm": Reptile(n_steps)}
@@ -399,7 +398,7 @@ def test_reptile_moves_weights_that_prediction_shares_too():
 def test_imaml_s_gradient_is_its_closed_form(n_images):
     """``prox (H + prox I)^-1 grad L_outer`` at the minimiser of the proximal problem."""
     prox = 0.5
-    algorithm = IMAML(prox=prox, n_cg=4)  # as many as there are weights: exact
+    algorithm = IMAML(prox=prox, n_cg=4)  # exact: four weights
     problem = Quadratic(n_images=n_images, alpha=0.4, rule="fixed")
     loss = algorithm.objective(problem.inner.loss)
     problem.inner = replace(problem.inner, m=400, loss=loss)
@@ -419,7 +418,7 @@ def test_imaml_s_gradient_is_its_closed_form(n_images):
 
 
 def test_too_few_updates_of_conjugate_gradients_are_those_of_their_number():
-    """One update is the exact step along the residual of first-order MAML's, image by image."""
+    """One update is an exact line search from first-order MAML's gradient, for each image."""
     prox = 0.5
     algorithm = IMAML(prox=prox, n_cg=1)
     problem = Quadratic(n_images=2, alpha=0.4, rule="fixed")
@@ -450,12 +449,12 @@ def test_where_the_inner_loss_is_not_convex_imaml_s_gradient_is_first_order_maml
 
 
 def smooth(x, noise_level):
-    """A denoiser that is not linear, smooth and independent of the level."""
+    """A nonlinear, smooth denoiser that does not depend on the noise level."""
     return x - 0.1 * torch.sin(x - x.mean(dim=(2, 3), keepdim=True))
 
 
 class Gain(nn.Module):
-    """A denoiser with a weight of its own."""
+    """A denoiser with one weight."""
 
     def __init__(self):
         super().__init__()
@@ -505,7 +504,7 @@ def test_imaml_s_gradient_is_maml_s_where_the_inner_steps_come_to_rest(name, n_i
     loss = algorithm.objective(as_inner_loss(inner_loss).build(SHAPE))
     inner = InnerLoop(phi, f, loss, as_rule("fixed"), 150, phi.adapted)
     theta = {
-        k: v + torch.from_numpy(rng.normal(0, 0.1, v.shape))  # nothing begins at 0
+        k: v + torch.from_numpy(rng.normal(0, 0.1, v.shape))  # no weight is 0
         for k, v in phi.initial_weights(rng).items()
     }
     modules = [module for module in (f, loss) if isinstance(module, nn.Module)]
@@ -558,7 +557,7 @@ def test_clean_images_may_have_pixels_that_nobody_knows(algorithm):
     assert (np.delete(weights, 6) != 0).all()
 
 
-# ---------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- errors
 
 
 WITHOUT = {
@@ -611,7 +610,7 @@ def test_what_has_a_gradient_is_learned(algorithm, part):
     prefix = {
         "solver": "solver.",
         "inner loss": "inner_loss.",
-        "encoder": f"init.encoder.{1}.",  # the layers before it see no gradient through its 0
+        "encoder": f"init.encoder.{1}.",  # the last layer is 0, so no gradient reaches earlier ones
     }[part]
     names = [name for name in after if name.startswith(prefix)]
     assert names
@@ -619,7 +618,7 @@ def test_what_has_a_gradient_is_learned(algorithm, part):
         assert not np.array_equal(after[name], before[name])
 
 
-# ---------------------------------------------------------------------- by name
+# ------------------------------------------------------------ names of algorithms
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -633,7 +632,7 @@ def test_a_string_is_shorthand_for_an_object(name):
 
 
 def test_algorithms_differ():
-    """A grid over names searches something."""
+    """So a grid over their names makes sense."""
     learned = [on_pixels(algorithm=name).fit(IMAGES).weights_["init.image"] for name in BY_NAME]
     for i, a in enumerate(learned):
         assert not any(np.allclose(a, b, rtol=1e-3, atol=0) for b in learned[:i])

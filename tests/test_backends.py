@@ -1,4 +1,4 @@
-"""Searches whose candidates other processes train, by joblib's backends."""
+"""Searches that train their candidates in other processes, by joblib's backends."""
 
 import os
 
@@ -18,7 +18,7 @@ FACES = SMALL_FACES[:10]
 
 
 def searched(n_jobs=None):
-    """The scores of a grid of candidates, the best, and the processes that scored them."""
+    """The scores of a grid's candidates, the best candidate, and the processes that scored them."""
 
     def process(estimator, X, y=None):
         return os.getpid()

@@ -1,4 +1,4 @@
-"""The text of a value: the same for the same, another for others, and readable."""
+"""Canonical texts: equal for equal values, different for different ones, and readable."""
 
 import functools
 import subprocess

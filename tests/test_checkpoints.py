@@ -1,4 +1,4 @@
-"""Training that is killed, and goes on from its checkpoint."""
+"""Training that is killed and resumes from its checkpoint."""
 
 import functools
 import io
@@ -76,7 +76,7 @@ def assert_same_bits(first, second):
 
 
 def only_file(path):
-    """The file's bytes; nothing else lies beside it."""
+    """The file's bytes; the folder must contain no other file."""
     assert list(path.parent.iterdir()) == [path]
     return path.read_bytes()
 
@@ -105,7 +105,7 @@ def test_a_later_file_takes_the_place_of_the_first(path):
 
 
 class Killed(BaseException):
-    """No exception that anyone catches."""
+    """An exception that no code catches."""
 
 
 def die(*args, **kwargs):
@@ -186,11 +186,11 @@ def test_tensors_of_something_else_are_refused(path, dtype, metadata):
         read(path)
 
 
-# ---------------------------------------------------------------------- training that is killed
+# ---------------------------------------------------------------------- killed training
 
 
 class Loss:
-    """The mean squared error of each image; at one of its calls something happens."""
+    """The mean squared error of each image; the call number `at` also calls `happens`."""
 
     n_calls, at, happens = 0, None, staticmethod(die)
 
@@ -215,7 +215,7 @@ small_denoiser = partial(settings.small_denoiser, lr=1e-2, loss=Loss(), max_epoc
 
 
 def told(est):
-    """All that training left, but for the time it took."""
+    """All results of training except the seconds."""
     history = dict(est.history_)
     assert len(history.pop("seconds")) == est.n_epochs_
     restored = est.predict(est.simulate(HELD_OUT, random_state=0))
@@ -229,7 +229,7 @@ def told(est):
 
 
 def trained(est, *data, at=None, happens=die, **checkpoint):
-    """Fit a copy, in which something happens at a call of the loss; return it and the calls."""
+    """Fit a copy, with `happens` at one call of the loss; return it and the number of calls."""
     est = pickle.loads(pickle.dumps(est))
     if checkpoint:
         est.set_params(checkpoint=Checkpoint(**{"minutes": 0.0} | checkpoint))
@@ -327,7 +327,7 @@ def test_whenever_training_is_killed_it_ends_with_the_bits_of_one_that_was_not(c
         with pytest.raises(Killed):
             trained(est, *data, at=at, path=path)
         resumed, n_left = trained(est, *data, path=path)
-        assert n_left == n_calls - per_step * ((at - 1) // per_step)  # no step is made twice
+        assert n_left == n_calls - per_step * ((at - 1) // per_step)  # no step is repeated
         assert_same_bits(told(resumed), expected)
     again, n_left = trained(est, *data, path=path)
     assert n_left == 0
@@ -335,7 +335,7 @@ def test_whenever_training_is_killed_it_ends_with_the_bits_of_one_that_was_not(c
 
 
 class KilledAtLine:
-    """Kills what it traces before a line of the training loop's or the storage's code."""
+    """A tracer that raises `Killed` before a line of `training` or `storage`."""
 
     files = tuple(str(Path("skmetainv") / name) for name in ("training", "storage"))
 
@@ -361,7 +361,7 @@ class KilledAtLine:
 
 
 def test_training_may_be_killed_before_any_line(path):
-    """In the midst of steps, of validation, of the writing of the file."""
+    """In the middle of a step, of validation, or of writing the file."""
     est = small(optimizer="adam", max_epochs=2, **EARLY)
     expected = told(trained(est, LEARNED)[0])
     tracer = KilledAtLine()
@@ -444,7 +444,7 @@ def told_of_ctrl_c():
 def test_training_goes_on_after_ctrl_c(path):
     est = small(noise=0.1)
     undisturbed, _ = trained(est, LEARNED)
-    with told_of_ctrl_c(), pytest.raises(KeyboardInterrupt):  # nothing is written but for this
+    with told_of_ctrl_c(), pytest.raises(KeyboardInterrupt):  # the only time the file is written
         trained(est, LEARNED, at=4, happens=interrupt, path=path, minutes=None)
     resumed, n_left = trained(est, LEARNED, path=path)
     assert n_left == N_STEPS - 3
@@ -472,7 +472,7 @@ def test_ctrl_c_in_the_midst_of_a_step_leaves_the_checkpoint_before_it(path, mon
 def test_ctrl_c_in_validation_does_not_train_the_epoch_again(path):
     est = small(noise=0.1)
     undisturbed, _ = trained(est, LEARNED, None, HELD_OUT)
-    images = itertools.count()  # four in a validation
+    images = itertools.count()  # each validation scores four
 
     def psnr_or_interrupt(*args, **kwargs):
         if next(images) == 5:
@@ -508,11 +508,11 @@ def test_a_partial_fit_has_no_checkpoint(path):
     assert not path.exists()
 
 
-# ---------------------------------------------------------------------- when files are written
+# ---------------------------------------------------------------------- times of writing
 
 
 def watched(est, path, watch):
-    """Fit, and return what `watch` gives at every call of the loss."""
+    """Fit, and return the results of `watch` at every call of the loss."""
     seen = []
 
     class Watching(Loss):
@@ -525,7 +525,7 @@ def watched(est, path, watch):
 
 
 def steps_in_file(path):
-    """How many steps the file has."""
+    """The number of steps in the file."""
     if not path.exists():
         return 0
     record = read(path)[1]
@@ -539,7 +539,7 @@ def steps_in_file(path):
         ({"epochs": 1}, [0, 0, 2, 2, 4, 4, 6, 6, 8, 8]),
         ({"minutes": 0.0}, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
         ({"minutes": None}, [0] * 10),
-        ({}, [0] * 10),  # ten minutes
+        ({}, [0] * 10),  # default: ten minutes
     ],
 )
 def test_files_are_written_every_so_many_epochs(path, options, steps):
@@ -574,7 +574,7 @@ def test_a_path_stands_for_a_checkpoint(path):
         assert steps_in_file(path) == N_STEPS
 
 
-# ---------------------------------------------------------------------- refusals
+# ---------------------------------------------------------------------- errors
 
 
 def mask(place):
@@ -584,7 +584,7 @@ def mask(place):
 
 
 def weighted(weight):
-    """A function within a function, told from others by its weight alone."""
+    """A nested function, which differs from others only in its weight."""
 
     def loss(x, target):
         return weight * (x - target).square().mean((1, 2, 3))
@@ -707,7 +707,7 @@ def test_a_checkpoint_of_other_parameters_is_refused_and_they_are_named(path, be
     assert "run.ckpt is from a different training run" in str(raised.value)
     assert not hasattr(est, "weights_")
     assert only_file(path) == written
-    small(**before, checkpoint=path).fit(LEARNED)  # those of the file are taken
+    small(**before, checkpoint=path).fit(LEARNED)  # with the file's parameters
 
 
 @pytest.mark.parametrize(
@@ -754,7 +754,7 @@ def test_a_checkpoint_of_images_of_other_sizes_is_refused(path):
 
 
 class Lazy:
-    """Images that are read when they are asked for."""
+    """Images that are read when they are indexed."""
 
     def __init__(self, images):
         self.images, self.shape, self.dtype = images, images.shape, images.dtype
@@ -807,14 +807,14 @@ def test_what_changes_nothing_may_change(path, changes, capsys):
 
 
 def test_a_denoiser_that_was_fitted_again_to_the_same_is_the_same(path):
-    """Its history has other times."""
+    """Its history differs only in seconds."""
     with pytest.raises(Killed):
         trained(small(solver=frozen()), LEARNED, at=4, path=path)
     assert trained(small(solver=frozen()), LEARNED, path=path)[1] == N_STEPS - 3
 
 
 def test_a_denoiser_from_its_own_checkpoint_is_the_same(path, tmp_path):
-    """Its optimiser's state has the same entries in another order."""
+    """Its optimiser's state has the same entries, in another order."""
     own = {"checkpoint": tmp_path / "denoiser.ckpt"}
     with pytest.raises(Killed):
         trained(small(solver=frozen(**own)), LEARNED, at=4, path=path)
@@ -891,7 +891,7 @@ def test_bad_parameters_of_checkpoints_are_named(checkpoint, message):
 
 
 def identities():
-    """The digests of parameters of every kind."""
+    """The digests of estimators with parameters of every kind."""
     named = {"names": {"a", "b", "c", "d"}, "shapes": frozenset([1, 2, 3])}
     estimators = {
         "arrays": small(Inpainting(mask((0, 0))), random_state=np.random.RandomState(0)),
@@ -925,7 +925,7 @@ def child(folder):
 
 @pytest.fixture(scope="module")
 def killed_process(tmp_path_factory):
-    """The folder of a process that killed itself in the midst of training."""
+    """The folder of a process that killed itself during training."""
     folder = tmp_path_factory.mktemp("killed")
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r});"

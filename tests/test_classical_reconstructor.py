@@ -131,7 +131,7 @@ def test_values_that_are_not_finite_stop_an_image_and_say_where():
     with pytest.warns(ConvergenceWarning, match="2 of 2 images have values that are not finite"):
         _, record = estimator.predict(np.stack([FACES[0], 1e6 * FACES[1]]), return_record=True)
     first, second = record.n_iter
-    assert second < first < 30  # 49^n passes the largest float
+    assert second < first < 30  # errors grow like 49^n, up to overflow
 
 
 def test_a_step_size_above_the_bound_is_warned_of_by_fit():
@@ -197,12 +197,12 @@ def test_predictions_leave_the_estimator_as_fit_left_it():
 
 
 def test_threads_get_their_own_images_and_records():
-    """Each of several threads at once gets what it would get alone."""
+    """Each of several simultaneous threads gets the same as if it ran alone."""
     operator, solver = GaussianBlur(sigma=1.0), GradientDescent(step_size=1.5)
     estimator = ClassicalReconstructor(operator, solver, max_iter=500, tol=1e-2).fit(FACES)
     parts = [FACES[:3], np.full((2, 25, 25), 0.5), FACES[3:10]]
     alone = [estimator.predict(part, return_record=True) for part in parts]
-    fresh = pickle.loads(pickle.dumps(estimator))  # builds its modules in the threads
+    fresh = pickle.loads(pickle.dumps(estimator))  # has no built modules yet
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(lambda part: fresh.predict(part, return_record=True), parts))
     for (images, record), (own_images, own) in zip(together, alone, strict=True):

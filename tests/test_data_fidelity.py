@@ -1,4 +1,4 @@
-"""How well images explain measurements, by an estimator's operator."""
+"""The data fidelity of images to measurements, by an estimator's operator."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_it_is_that_of_the_operator_on_observed_samples(operator):
     if isinstance(operator, Inpainting):
         expected[:, operator(np.ones((1, *FACES.shape[1:]))).ravel() == 0] = np.nan
     if isinstance(operator, FourierSampling):
-        expected[expected == 0] = np.nan  # what was not sampled is 0 and has no noise
+        expected[expected == 0] = np.nan  # samples that are not measured are 0, without noise
     np.testing.assert_allclose(values, np.nanmean(expected, axis=1), rtol=1e-9)
     np.testing.assert_allclose(values, 0.01, rtol=0.4)
     np.testing.assert_allclose(operator.data_fidelity(FACES, measured), values, rtol=1e-4)

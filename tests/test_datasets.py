@@ -105,6 +105,6 @@ def test_pictures_are_turned_as_the_camera_says(tmp_path):
     pixels = np.zeros((4, 4), dtype=np.uint8)
     pixels[0] = 255
     exif = Image.Exif()
-    exif[0x0112] = 6  # the top row of the file is the right column of the scene
+    exif[0x0112] = 6  # the file's top row is the scene's right column
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
     np.testing.assert_array_equal(ImageFolder(tmp_path, size=4)[0], np.rot90(pixels, -1))

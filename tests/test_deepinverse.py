@@ -1,4 +1,4 @@
-"""DeepInverse's physics as operators, and ours beside theirs."""
+"""DeepInverse's physics as operators, and compared with our operators."""
 
 import pickle
 
@@ -176,7 +176,7 @@ def test_a_physics_composes_and_serves_an_estimator():
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-# ------------------------------------------------------------------ ours beside theirs
+# ------------------------------------------------------------ compared with our operators
 
 SAME = {
     "identity": (Identity(), deepinv.physics.Denoising(), (2, 6, 6)),
@@ -219,7 +219,7 @@ SAME = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_ours_are_theirs(name):
-    """To their kernels' single precision; the zero frequency of their MRI is in the middle, too."""
+    """Up to single precision, that of their kernels; both put the zero frequency in the middle."""
     operator, physics, shape = SAME[name]
     A, B = operator.build(shape), DeepInverseOperator(physics).build(shape)
     x, z = random_image(shape, 1), random_image(shape, 2)
@@ -252,14 +252,14 @@ def test_mri_is_theirs_with_real_and_imaginary_parts_last():
 
 
 def test_demosaicing_keeps_our_mosaic_in_three_channels():
-    """Theirs begins with blue."""
+    """Their mosaic begins with blue."""
     x = random_image((3, 6, 5))
     theirs = DeepInverseOperator(deepinv.physics.Demosaicing((3, 6, 5))).build((3, 6, 5))
     torch.testing.assert_close(Mosaic("BGGR").build((3, 6, 5))(x), theirs(x).sum(1, keepdim=True))
 
 
 def test_tomography_is_theirs_transposed_up_to_the_discretisation():
-    """Theirs turns about the middle of the detectors: the same for an odd number, here 91."""
+    """Theirs rotates about the middle detector; with an odd number (91), ours does, too."""
     rows, columns = np.mgrid[:64, :64]
     image = np.exp(-((rows - 29) ** 2 + (columns - 35) ** 2) / 2 / 5.0**2)
     x = torch.from_numpy(image)[None, None]

@@ -1,4 +1,4 @@
-"""DeepInverse's reconstruction models as an estimator, beside the models called by hand."""
+"""DeepInverse's reconstruction models as an estimator, compared with direct calls of the models."""
 
 import copy
 import pickle
@@ -195,7 +195,7 @@ def test_cuda_agrees_with_the_cpu(model):
     assert {weight.device.type for weight in est.model_.parameters()} == {"cpu"}
 
 
-# ---------------------------------------------------------------------- refused
+# ---------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_module_as_residual_is_refused_with_its_estimator():
         MetaInverseSolver(init=init, max_epochs=1).fit(FACES)
 
 
-# ---------------------------------------------------------------------- beside others
+# ------------------------------------------------------------ as a start, and in comparisons
 
 
 @pytest.mark.parametrize("frozen", [False, True])

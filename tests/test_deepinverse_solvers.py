@@ -1,7 +1,7 @@
 """Our iterates and DeepInverse's, with the same weights and matched conventions.
 
-Its proximal step is ``argmin gamma/2 ||A x - y||^2 + 1/2 ||x - z||^2``, so that our penalty is the
-inverse of its step size.
+DeepInverse's proximal step is ``argmin gamma/2 ||A x - y||^2 + 1/2 ||x - z||^2``, so that our
+penalty is the inverse of its step size ``gamma``.
 """
 
 import deepinv
@@ -15,7 +15,7 @@ from skmetainv.solvers import ADMM, HQS, ProximalGradient
 
 SHAPE = (3, 24, 20)
 N_ITER = 5
-# Their penalty may change, from update to update; so may their noise level.
+# DeepInverse's step size (the inverse penalty) and noise level, one per update.
 STEP_SIZES = [20.0, 10.0, 5.0, 2.0, 1.0]
 LEVELS = [0.2, 0.1, 0.08, 0.05, 0.02]
 
@@ -43,7 +43,7 @@ def problem(request):
 
 @pytest.fixture(scope="module", params=["DnCNN", "DRUNet"])
 def denoisers(request, tmp_path_factory):
-    """Return ours and theirs with the same weights."""
+    """Return our and their denoiser with the same weights."""
     torch.manual_seed(0)
     if request.param == "DRUNet":
         theirs = deepinv.models.DRUNet(nc=(4, 8, 8, 8), nb=1, pretrained=None).double()
@@ -55,7 +55,7 @@ def denoisers(request, tmp_path_factory):
 
 
 def their_iterates(kind, physics, y, denoiser, **settings):
-    """Return the image after one update, after two, and so on."""
+    """Return the image after each update."""
     model = getattr(deepinv.optim, kind)
     iterates = []
     with torch.no_grad():
@@ -88,7 +88,7 @@ def assert_same(ours, theirs):
     assert len(ours) == N_ITER
     for x, z in zip(ours, theirs, strict=True):
         assert (x - z).norm() <= 1e-5 * z.norm()
-    assert (ours[-1] - ours[0]).norm() > 1e-3 * ours[0].norm()  # something has moved
+    assert (ours[-1] - ours[0]).norm() > 1e-3 * ours[0].norm()  # the image changes
 
 
 def test_half_quadratic_splitting(problem, denoisers):
@@ -117,7 +117,7 @@ def test_proximal_gradient(problem, denoisers):
 
 
 def test_admm(problem, denoisers):
-    """Theirs starts its dual variable at the image; ours, as the method has it, at zero."""
+    """Their dual variable starts at the image; ours starts at zero, as usual for ADMM."""
     A, physics, y = problem
     ours, theirs = denoisers
 

@@ -1,4 +1,4 @@
-"""The benchmark of the defaults: what it keeps, what it compares, and that it runs."""
+"""The benchmark of the defaults: its stored results, its comparisons, and a quick run."""
 
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -55,7 +55,7 @@ def test_what_was_measured_is_not_measured_again(store):
 
 
 def found_of(**psnr):
-    """Return figures of two seeds, by method."""
+    """Return results by method and seed."""
     return {
         name: {seed: {"psnr": values} for seed, values in enumerate(by_seed)}
         for name, by_seed in psnr.items()
@@ -81,10 +81,10 @@ def test_the_error_is_the_larger_one():
     classical = {name: [[0.0, 0.0]] * 2 for name in ("linear", "solver", "tv", "filling")}
     by_seed = found_of(literal=[[0.0, 0.0], [2.0, 2.0]], **classical)
     own = report.compared(by_seed, "centre", {"0": [0, 1], "1": [2, 3]})
-    assert own["error"] == pytest.approx(1.0)  # of the means 0 and 2; of four images 0.58
+    assert own["error"] == pytest.approx(1.0)  # over the seeds' means, 0 and 2; over images: 0.58
     by_face = found_of(literal=[[0.0, 2.0], [0.0, 2.0]], **classical)
     own = report.compared(by_face, "centre", {"0": [0, 1], "1": [0, 1]})
-    assert own["error"] == pytest.approx(1.0)  # of two faces; of the means 0
+    assert own["error"] == pytest.approx(1.0)  # over two faces; over the seeds' means: 0
 
 
 def test_there_is_no_verdict_where_a_method_is_missing():
@@ -139,11 +139,11 @@ def test_a_quick_run(capsys, tmp_path):
     unused = tmp_path / "unused.json"
     options = ["--quick", "--rows", "downsampling", "--seeds", "0", "--results", str(unused)]
     assert command.main([*options, "--methods", *report.CLASSICAL]) is None
-    assert "Of 0 rows" in capsys.readouterr().out
+    assert "0 rows:" in capsys.readouterr().out
     assert command.main([*options, "--grid"]) is None
     assert capsys.readouterr().out.count("literal 01") == 2
     assert command.main([*options, "--grid", "dncnn"]) is None
-    assert "dncnn 01" not in capsys.readouterr().out  # it denoises
+    assert "dncnn 01" not in capsys.readouterr().out  # DnCNN is for denoising only
     assert not unused.exists()
 
 

@@ -1,4 +1,4 @@
-"""Denoisers by formula, and other people's."""
+"""Classical denoisers, and denoisers of users and of DeepInverse."""
 
 from functools import partial
 
@@ -82,7 +82,7 @@ def variation(x):
 
 @pytest.mark.parametrize("level", [0.02, 0.1, 0.5])
 def test_total_variation_is_the_proximal_step_to_a_duality_gap(level):
-    """``1/2 ||x - z||^2`` is between the error and half the gap, whatever made ``x``."""
+    """The squared error is at most twice the duality gap, for any algorithm."""
     z = images(2, 3, 12, 9)
     gaps = []
     for n_iter in (10, 50, 1000):
@@ -97,7 +97,7 @@ def test_total_variation_is_the_proximal_step_to_a_duality_gap(level):
 
 
 def by_autograd(u, n_iter):
-    """The updates as Beck and Teboulle write them, differentiated by autograd."""
+    """The updates of Beck and Teboulle, differentiated by autograd."""
     p = q = u.new_zeros(2, *u.shape)
     t = 1.0
     for _ in range(n_iter):
@@ -135,7 +135,7 @@ def test_third_derivatives_of_the_dual_are_refused():
     (second,) = torch.autograd.grad(first.square().sum(), u, create_graph=True)
     with pytest.raises(RuntimeError, match="a third one was requested"):
         torch.autograd.grad(second.square().sum(), u)
-    along = images(*u.shape, seed=1)  # a constant
+    along = images(*u.shape, seed=1)  # needs no gradient
     (second,) = torch.autograd.grad((first * along).sum(), u, create_graph=True)
     with pytest.raises(RuntimeError, match="a third one was requested"):
         torch.autograd.grad(second.square().sum(), u)
@@ -205,7 +205,7 @@ def test_gaussian_smoothing_is_scipy_s():
     ours = GaussianSmoothing(noise_level=0.1, scale=20.0).build((1, 20, 31))
     expected = ndimage.gaussian_filter(z, sigma=2.0, mode="reflect", truncate=10)
     result = ours(torch.from_numpy(z)[None, None])[0, 0]
-    # SciPy samples the Gaussian in space, ours is one in frequency
+    # SciPy samples the Gaussian in space, ours in frequency
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
@@ -309,7 +309,7 @@ def torch_smoothed(x):
 
 
 class Bars:
-    """A function of a batch that is a loop over its images."""
+    """A function that loops over the images of a batch."""
 
     def __call__(self, batch):
         return np.stack([[ndimage.gaussian_filter(x, 1.0) for x in image] for image in batch])
@@ -423,7 +423,7 @@ def test_a_function_that_denoises_nothing_is_named(fn, message):
 
 
 class OfOneSize(torch.nn.Module):
-    """Adds an image of its own to images of its size."""
+    """Adds a learned image, so it accepts one image size only."""
 
     def __init__(self, size):
         super().__init__()

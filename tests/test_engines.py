@@ -1,4 +1,4 @@
-"""What runs the inner steps: our own code, `higher`, and our own with recomputation."""
+"""The engines of the inner steps: our own, `higher`, and our own with recomputation."""
 
 import pickle
 import weakref
@@ -50,7 +50,7 @@ FACES = SMALL_FACES[:6, 2:7, 2:7]
 NET = DnCNN(0.1, depth=2, width=3, max_epochs=1, patch_size=5)
 MODULATED = {"width": 6, "depth": 3, "omega_0": 10.0}
 
-# What must be the same whatever runs the inner steps.
+# Estimators whose results must not depend on the engine.
 VARIANTS = {
     **{rule: {"algorithm": MAML(step_sizes=rule)} for rule in STEP_SIZE_RULES},
     "positive": {"algorithm": MAML(step_sizes=PerLayer(positive=True))},
@@ -156,7 +156,7 @@ def assert_same(a, b, rtol=1e-9):
 
 @cache
 def fitted(name, **algorithm):
-    """Not to be changed."""
+    """A fitted estimator, cached: tests must not change it."""
     est = estimator(**VARIANTS[name])
     own = clone(as_algorithm(est.algorithm)).set_params(**algorithm)
     return est.set_params(algorithm=own).fit(FACES)
@@ -167,7 +167,7 @@ def fitted(name, **algorithm):
 
 @every_variant
 def test_higher_gives_the_same_numbers(name):
-    """All weights after a few outer steps, and the losses of every epoch."""
+    """All weights after a few outer steps, and the losses of every epoch, are equal."""
     own = fitted(name)
     assert_same(own, fitted(name, engine="higher"))
     losses = own.history_["outer_loss"]
@@ -268,7 +268,7 @@ def test_higher_cannot_recompute():
 
 
 class Gain(nn.Module):
-    """A denoiser with a weight of its own."""
+    """A denoiser with one weight."""
 
     def __init__(self):
         super().__init__()
@@ -278,7 +278,7 @@ class Gain(nn.Module):
         return self.gain * torch.tanh(x)
 
 
-# Networks, solvers and inner losses, whose weights are all learned.
+# Networks, solvers and inner losses; all their weights are learned.
 LEARNED = {
     "siren": (Siren(width=6, depth=3, omega_0=5.0), None, "l2"),
     "modulated": (
@@ -306,7 +306,7 @@ every_learned = pytest.mark.parametrize("name", LEARNED)
 
 
 class Setting:
-    """An inner loop with weights, step sizes and measurements, and all leaves that are learned."""
+    """An inner loop with weights, step sizes, measurements and all learned leaf tensors."""
 
     def __init__(self, name, m=3, n_images=2, size=5, recompute=False):
         init, solver, inner_loss = LEARNED[name]
@@ -316,7 +316,7 @@ class Setting:
         f = start if solver is None else solver.build(shape)
         loss, rule = as_inner_loss(inner_loss).build(shape), as_rule("per_parameter")
         self.theta = {
-            k: v + torch.from_numpy(rng.normal(0, 0.1, v.shape))  # nothing begins at 0
+            k: v + torch.from_numpy(rng.normal(0, 0.1, v.shape))  # no weight is 0
             for k, v in phi.initial_weights(rng).items()
         }
         self.alpha = rule.initial({k: self.theta[k] for k in phi.adapted}, m, 0.2)
@@ -355,19 +355,19 @@ def test_recomputation_gives_the_same_gradients(name, n_images, second_order):
     for a, b in zip(recomputed, gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15)
     n_zero = sum(not g.any() for g in gradients)
-    # in first order the weights of the inner loss have none
+    # in first order, the two weights of the inner loss have no gradient
     assert n_zero == (2 if name == "inner_loss" and not second_order else 0)
 
 
 class Saved:
-    """The tensors that are saved for backward passes, for as long as they are."""
+    """The tensors that are currently saved for backward passes, and their largest total size."""
 
     def __init__(self):
         self.boxes, self.most = weakref.WeakSet(), 0
 
     class Box:
         def __init__(self, tensor):
-            self.tensor = tensor.detach()  # else a result that is saved would keep itself
+            self.tensor = tensor.detach()  # without its graph, which would keep it alive
 
     def pack(self, tensor):
         box = Saved.Box(tensor)
@@ -376,7 +376,7 @@ class Saved:
         return box
 
     def n_bytes(self):
-        """Tensors that share memory are counted once."""
+        """The total size in bytes; tensors that share memory are counted once."""
         storages = [box.tensor.untyped_storage() for box in self.boxes]
         return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
@@ -389,7 +389,7 @@ def watched():
 
 
 def saved_in_forward(name, m, recompute):
-    """Bytes that wait for the backward pass after all inner steps."""
+    """Bytes saved for the backward pass after all inner steps, and bytes of adapted weights."""
     setting = Setting(name, m, size=9, recompute=recompute)
     with watched() as saved:
         found = adapt(setting.theta, setting.alpha, setting.task.data, setting.inner, learning=True)
@@ -400,17 +400,17 @@ def saved_in_forward(name, m, recompute):
 
 @every_learned
 def test_with_recomputation_only_the_adapted_weights_of_each_step_are_saved(name):
-    """Of six steps as of one, but for the weights between them and their step sizes."""
+    """Six steps save the same as one, plus the adapted weights between the steps."""
     (one, weights), (six, _) = (saved_in_forward(name, m, recompute=True) for m in (1, 6))
     assert 0 < six - one <= 5 * weights
     (one, weights), (six, _) = (saved_in_forward(name, m, recompute=False) for m in (1, 6))
-    activations = 2 * 81 * 6 * 8  # of one hidden layer: images, pixels, units, bytes
+    activations = 2 * 81 * 6 * 8  # of a hidden layer: images x pixels x units x bytes
     assert six - one > 5 * (weights + 2 * activations)
 
 
 @every_learned
 def test_with_recomputation_the_activations_of_one_step_are_in_memory_at_a_time(name):
-    """Also in the backward pass."""
+    """In the forward and in the backward pass."""
     most = {}
     for recompute in (True, False):
         for m in (1, 6):
@@ -431,7 +431,7 @@ def test_with_recomputation_the_activations_of_one_step_are_in_memory_at_a_time(
 @pytest.mark.parametrize("rule", ["per_step", "per_layer"])
 @pytest.mark.parametrize("modulation", ["shift", "scale_shift", "latent"])
 def test_the_shared_weights_of_a_modulated_siren_do_not_move_in_predict(modulation, rule, engine):
-    """Predictions are those of steps of the modulations alone, by a loop in plain torch."""
+    """Predictions equal those of a loop in plain torch that adapts the modulations alone."""
     init = ModulatedSiren(**MODULATED, modulation=modulation, latent_size=3)
     est = estimator(
         init=init,
@@ -474,7 +474,7 @@ def test_the_shared_weights_of_a_modulated_siren_do_not_move_in_predict(modulati
     for i, y_i in enumerate(torch.from_numpy(y)[:, None, None]):
         expected = by_hand(moving, y_i)
         np.testing.assert_allclose(restored[i], expected, rtol=1e-9)
-        if rule == "per_step":  # it has a step size for shared weights, too
+        if rule == "per_step":  # its step size could be applied to shared weights, too
             assert np.abs(by_hand(theta, y_i) - expected).max() > 1e-6
 
 

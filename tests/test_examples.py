@@ -1,4 +1,4 @@
-"""The examples run, shortened; what they print and draw is there."""
+"""The examples run with shortened training; their output and plots are checked."""
 
 import importlib.util
 from ast import literal_eval
@@ -25,7 +25,7 @@ def load(name):
 
 
 def few_epochs(make_baselines):
-    """Return the same baselines, trained for one epoch."""
+    """Return the same baselines, with one epoch for the U-Net."""
 
     def made(estimator):
         baselines = make_baselines(estimator)
@@ -98,7 +98,7 @@ def test_restore_photographs(tmp_path, capsys):
 
 
 def shorten_select_settings(script, monkeypatch):
-    """Make the search one of 8 candidates, on 12 faces, of tiny networks."""
+    """Reduce the search to 8 candidates with tiny networks, on 12 faces."""
     full, solver_grid = (
         script.make_estimators,
         {
@@ -154,7 +154,7 @@ def test_select_settings(tmp_path, capsys, monkeypatch):
 
 
 def check_maps(axes, searched):
-    """Every candidate's score stands, and its colour is, where its settings are."""
+    """Every candidate's score and colour are in the cell of its settings."""
     results, grid = searched.cv_results_, searched.param_grid
     means = [f"{mean:.2f}" for mean in results["mean_test_score"]]
     written = {}

@@ -1,4 +1,4 @@
-"""First mistakes in subclasses: messages of ours, where they are made or first used."""
+"""Typical mistakes in subclasses: our errors come where the mistake is made or first used."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ SHAPE = (1, 6, 6)
 
 
 def building(kind, result):
-    """An object whose `build` gives something."""
+    """An object whose `build` returns `result`, or an instance of it."""
 
     class Mine(kind):
         n_iter: int = 1
@@ -34,7 +34,7 @@ def building(kind, result):
 
 
 def operator(forward, kind=LinearMap, measurement_shape=SHAPE, **methods):
-    """An operator whose map has a method `forward`."""
+    """An operator whose map has the given methods."""
     own = type("MyMap", (kind,), {"forward": forward, **methods})
     return building(Operator, own(SHAPE, measurement_shape))
 
@@ -327,7 +327,7 @@ def test_class_variables_may_be_shared():
     assert Mine().get_params() == {}
 
 
-# ------------------------------------------------------------------ the page
+# ------------------------------------------------------------------ the page docs/extending.md
 
 
 def test_the_page_on_one_s_own_parts_runs():

@@ -34,7 +34,7 @@ def of_solver(est):
 
 
 def untrained(solver):
-    """The weights that a solver begins with."""
+    """The initial weights of a solver."""
     module = solver.build((1, 9, 9))
     return {name: p.detach().numpy() for name, p in module.named_parameters()}
 

@@ -1,4 +1,4 @@
-"""Training that can be watched, stopped, gone on with: what `fit` offers beside learning."""
+"""Training that can be monitored, stopped and resumed."""
 
 import copy
 import math
@@ -45,7 +45,7 @@ ONES, ZEROS = np.ones_like(LEARNED), np.zeros_like(HELD_OUT)
 
 OWN = {"max_epochs": 3, "batch_size": 3}
 meta = partial(small, MissingPixels(), **PAPER | OWN | {"noise": 0.1, "outer_lr": 1e-2})
-#: Learns from whole images: they are smaller than a patch.
+#: Trained on whole images, because they are smaller than a patch.
 denoiser = partial(
     small_denoiser,
     **OWN,
@@ -58,11 +58,11 @@ denoiser = partial(
 
 BOTH = pytest.mark.parametrize("make", [meta, denoiser])
 LOSS = {meta: "outer_loss", denoiser: "loss"}
-TELLS = {meta: 2, denoiser: 0}  # lines after training: what was found, what it is worth
+TELLS = {meta: 2, denoiser: 0}  # lines printed after training: values found, and PSNR
 
 
 class Loss:
-    """The mean squared error; keeps the images that it saw, and raises at one of its calls."""
+    """The mean squared error; records its images, and raises an error at call number `at`."""
 
     def __init__(self, at=None, error=KeyboardInterrupt):
         self.at, self.error, self.seen, self.n_calls = at, error, [], 0
@@ -135,7 +135,7 @@ def test_images_of_other_people_are_never_learned_from(make):
         assert bits(make().fit(LEARNED, X_val=images)) == bits(plain)
     loss = Loss()
     make(early_stopping=True, **{LOSS[make]: loss}).fit(LEARNED, X_val=HELD_OUT)
-    assert loss.n_times_seen(LEARNED) == [3] * len(LEARNED)  # nothing is cut off
+    assert loss.n_times_seen(LEARNED) == [3] * len(LEARNED)  # no image is held out
     assert loss.n_times_seen(HELD_OUT) == [0] * len(HELD_OUT)
 
 
@@ -213,7 +213,7 @@ def test_a_fraction_that_leaves_nothing_is_refused():
 
 @BOTH
 def test_early_stopping_stops_and_keeps_the_weights_of_the_best_epoch(make):
-    """What learns to give ones soon restores zeros worse after every epoch."""
+    """Trained on ones, the estimator soon restores zeros worse after every epoch."""
     parameters = {"early_stopping": EarlyStopping(2), "max_epochs": 20}
     est = make(**parameters).fit(ONES, X_val=ZEROS)
     scores = est.history_["validation_psnr"]
@@ -226,18 +226,18 @@ def test_early_stopping_stops_and_keeps_the_weights_of_the_best_epoch(make):
 
 @BOTH
 def test_early_stopping_goes_on_while_scores_rise_by_more_than_min_delta(make):
-    """What learns to give ones restores ones better after every epoch."""
+    """Trained on ones, the estimator restores ones better after every epoch."""
     parameters = {"early_stopping": EarlyStopping(1), "max_epochs": 4}
     est = make(**parameters).fit(ONES, X_val=ONES)
     assert est.n_epochs_ == 4
     assert bits(est) == bits(make(max_epochs=4).fit(ONES))
     parameters["early_stopping"] = EarlyStopping(1, min_delta=1e3)
     hurried = make(**parameters).fit(ONES, X_val=ONES)
-    assert hurried.n_epochs_ == 2  # the first epoch is better than none
+    assert hurried.n_epochs_ == 2  # the first epoch always counts as better
     assert bits(hurried) == bits(make(max_epochs=2).fit(ONES))
 
 
-# ---------------------------------------------------------------------- going on
+# ---------------------------------------------------------------------- resumed training
 
 
 @BOTH
@@ -341,7 +341,7 @@ def test_the_history_has_an_entry_of_everything_for_every_epoch(make, validated)
 
 
 def test_losses_in_the_history_are_means_over_the_images():
-    """With learning rates of 0, of what the estimator restores."""
+    """With learning rates of 0, they equal the errors of the restored images."""
     est = MetaInverseSolver(
         init=Siren(width=6, depth=2), n_inner=2, algorithm=MAML(step_sizes="fixed"), outer_lr=0.0,
         augment=False, max_epochs=1, batch_size=4, precision="float64", random_state=0,
@@ -362,7 +362,7 @@ def test_progress_in_a_terminal_is_a_bar_with_the_figures_of_the_history(make, c
     assert out == ""
     assert shown.count("\n") == 1 + TELLS[make]
     assert "epoch 3/3" in shown
-    assert "6/6" in shown  # steps
+    assert "6/6" in shown  # number of steps
     for name, values in est.history_.items():
         assert f"{name}={np.ravel(values[-1])[0]:.4g}" in shown
 
@@ -391,18 +391,18 @@ def test_progress_in_a_notebook_is_its_bar(monkeypatch):
         def close(self):
             pass
 
-    assert bars.tqdm is tqdm.auto.tqdm  # a notebook's in one
+    assert bars.tqdm is tqdm.auto.tqdm  # which draws a widget in a notebook
     monkeypatch.setattr(bars, "tqdm", Widget)
     Progress(6, 0, show=True)
     assert made[0]["disable"] is False
 
 
 def test_a_bar_ends_with_its_training(monkeypatch, capsys):
-    """While one is open, the next one is drawn a line below it."""
+    """A bar that stays open would move the next one a line down."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with ends_by_an_interrupt(in_epoch=2):
         meta(outer_loss=Loss(at=3), verbose=1).fit(LEARNED)
-    with pytest.raises(RuntimeError) as kept:  # as a prompt keeps the last traceback
+    with pytest.raises(RuntimeError) as kept:  # kept alive, as by a prompt
         meta(outer_loss=Loss(at=3, error=RuntimeError), verbose=1).fit(LEARNED)
     assert kept.value is not None
     assert not tqdm.auto.tqdm._instances
@@ -412,7 +412,7 @@ def test_a_bar_ends_with_its_training(monkeypatch, capsys):
 
 
 def interrupted(make, at, *data, **changes):
-    """Fit, with an interrupt at a call of the loss."""
+    """Fit, with an interrupt at call number `at` of the loss."""
     est = make(**{LOSS[make]: Loss(at)}, **changes)
     with ends_by_an_interrupt(in_epoch=(at + 1) // 2):
         est.fit(*data)
@@ -424,7 +424,7 @@ def interrupted(make, at, *data, **changes):
 
 @contextmanager
 def ends_by_an_interrupt(in_epoch):
-    """Expect the interrupt to be told, and to be raised."""
+    """Expect a warning about the interrupt, and the interrupt itself."""
     told = pytest.warns(ConvergenceWarning, match=f"interrupted in epoch {in_epoch}: .* be used")
     with told, pytest.raises(KeyboardInterrupt):
         yield
@@ -438,7 +438,7 @@ def test_an_interrupt_leaves_the_weights_that_training_came_to(make):
         assert np.isfinite(est.predict(est.simulate(HELD_OUT))).all()
         assert pickle.loads(pickle.dumps(est)).score(HELD_OUT) == est.score(HELD_OUT)
         came_to.add(bits(est))
-        if at % 2 and at > 1:  # before the first step of an epoch
+        if at % 2 and at > 1:  # between two epochs
             assert bits(est) == bits(make(max_epochs=est.n_epochs_).fit(LEARNED))
     assert len(came_to) == 6
 
@@ -446,7 +446,7 @@ def test_an_interrupt_leaves_the_weights_that_training_came_to(make):
 @BOTH
 @pytest.mark.parametrize("at", [1, 4, 10])
 def test_an_interrupt_leaves_the_best_weights_of_early_stopping(make, at):
-    """What learns to give ones soon restores zeros worse."""
+    """Trained on ones, the estimator soon restores zeros worse."""
     est = interrupted(make, at, ONES, None, ZEROS, early_stopping=True, max_epochs=9)
     if at == 1:
         assert np.isfinite(est.score(ZEROS))
@@ -458,7 +458,7 @@ def test_an_interrupt_leaves_the_best_weights_of_early_stopping(make, at):
 
 
 class Lazy:
-    """Images that are read when they are asked for; one of the reads is interrupted."""
+    """Images that are read when they are indexed; read number `at` is interrupted."""
 
     def __init__(self, images, at=None):
         self.images, self.shape, self.dtype = images, images.shape, images.dtype
@@ -477,7 +477,7 @@ class Lazy:
 @BOTH
 @pytest.mark.parametrize("which", ["X", "X_val"])
 def test_an_interrupt_while_images_are_read_is_one_too(make, which, monkeypatch):
-    """At the last read of training, in the last step or in the last validation."""
+    """The interrupt comes at the last read: in the last step, or in the last validation."""
     monkeypatch.setattr(MetaInverseSolver, "_report", lambda *told: None)
     given = {"X": LEARNED, "X_val": HELD_OUT}
     counted = Lazy(given[which])
@@ -581,7 +581,7 @@ def test_an_interrupt_ends_what_is_around_a_fit(make, run):
 
     est = make(**{LOSS[make]: loss})
     if make is denoiser and run[0] == "comparison":
-        est = restored_by(est)  # fitted with the estimator around it
+        est = restored_by(est)  # an estimator that fits this denoiser
     with ends_by_an_interrupt(in_epoch="[12]"):
         run[1](est)
     assert len(calls) == 2
@@ -628,7 +628,7 @@ def test_after_an_error_the_estimator_is_as_it_was(make, fitted, at):
     ids=["meta", "denoiser"],
 )
 def test_bfloat16_is_in_the_networks_and_nowhere_else(make):
-    """Eight bits in the products of one step change results by about a percent, not by none."""
+    """Products with eight bits change the results, but only by about a percent."""
     single, half = (make(precision=p).fit(LEARNED) for p in ("float32", "bfloat16"))
     measured = single.simulate(HELD_OUT, random_state=0)
     assert {w.dtype for w in half.weights_.values()} == {np.dtype("float32")}
@@ -637,7 +637,7 @@ def test_bfloat16_is_in_the_networks_and_nowhere_else(make):
     assert any((half.weights_[name] != w).any() for name, w in single.weights_.items())
     difference = np.abs(half.predict(measured) - single.predict(measured))
     assert 0 < difference.max() < 0.1
-    same = copy.deepcopy(single).set_params(precision="bfloat16")  # in prediction alone, too
+    same = copy.deepcopy(single).set_params(precision="bfloat16")  # for prediction only
     assert 0 < np.abs(same.predict(measured) - single.predict(measured)).max() < 0.1
     assert half.score(HELD_OUT) == pytest.approx(single.score(HELD_OUT), abs=0.5)
 
@@ -658,7 +658,7 @@ def callback():
 
 
 class Told:
-    """Keeps what it is told; asks to stop after an epoch, or raises then."""
+    """A callback that records its calls, and can stop training or raise after an epoch."""
 
     def __init__(self, stop_after=None, error_after=None):
         self.stop_after, self.error_after = stop_after, error_after
@@ -751,7 +751,7 @@ def test_a_scoring_monitor_logs_the_score_after_every_epoch(make, callback):
     scores = [est.score(measured, LEARNED) for est in fitted]
     assert [row["psnr"] for row in logged] == pytest.approx(scores, rel=1e-6)
 
-    make().set_callbacks(monitor).fit(LEARNED)  # clean images have no second argument to score by
+    make().set_callbacks(monitor).fit(LEARNED)  # without y, nothing is scored
     assert sum(row["task_name"] == "epoch" for row in monitor.get_logs().data) == 3
 
 

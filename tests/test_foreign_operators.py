@@ -1,4 +1,4 @@
-"""Functions, matrices and physics of other people: understood, or refused by name."""
+"""Operators from users' functions, matrices and DeepInverse's physics."""
 
 import deepinv
 import numpy as np
@@ -29,12 +29,12 @@ def conv(x, kernel=KERNEL):
 
 
 def single(x, kernel=KERNEL):
-    """In single precision inside, whatever comes."""
+    """A convolution that always computes in single precision."""
     return conv(x.float(), kernel).to(x)
 
 
 def rigid(x, kernel=KERNEL):
-    """Torch refuses any type but the kernel's."""
+    """A convolution that only accepts the kernel's type."""
     return torch.nn.functional.conv2d(x, kernel, padding=1)
 
 
@@ -75,7 +75,7 @@ def test_a_wrong_adjoint_is_refused_at_any_size_and_a_right_one_taken(function, 
 
 
 def test_what_is_skew_does_not_hide():
-    """``<x, (A' + K) x>`` is ``<x, A' x>`` for ``K' = -K``."""
+    """``<x, (A' + K) x> = <x, A' x>`` if ``K' = -K``, so the test needs two different images."""
     n = 64
     with pytest.raises(ValueError, match=r"is not the adjoint .* <A x, A z>"):
         FunctionOperator(
@@ -104,7 +104,7 @@ def test_a_function_that_is_barely_not_linear_is_refused():
 
 
 def test_an_adjoint_wrong_outside_of_the_range_is_refused():
-    """``A`` repeats an image; what differs between the two copies is no ``A x``."""
+    """``A`` repeats an image. The adjoint is right only on measurements with two equal copies."""
     with pytest.raises(ValueError, match=r"is not the adjoint .* <A x, v>"):
         FunctionOperator(
             lambda x: torch.cat([x, x], 1), adjoint_function=lambda y: 2 * y[:, :1]

@@ -1,4 +1,4 @@
-"""Files of weights as people have them: wrapped, beside other things, with batch normalisation."""
+"""Users' files of weights: with prefixes, with other entries, with batch normalisation."""
 
 import re
 import warnings
@@ -21,7 +21,7 @@ X = torch.from_numpy(FACES[:2])[:, None]
 
 
 class Named(nn.Module):
-    """A network under a name, which gives the noise."""
+    """A network that predicts the noise, as a submodule of the given name."""
 
     def __init__(self, name, network):
         super().__init__()
@@ -72,7 +72,7 @@ def under(prefix, state):
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
-# ---------------------------------------------------------------------- what is around them
+# ------------------------------------------------------------ prefixes and other entries
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_an_optimiser_beside_them_is_no_matter(key, saved):
 def test_wrappers_of_torch_itself(saved):
     network = kair()
     own = expected(network)
-    network.model = torch.compile(network.model)  # which nothing calls
+    network.model = torch.compile(network.model)  # never called
     for wrapped in (nn.DataParallel(network), torch.compile(network), AveragedModel(network)):
         np.testing.assert_allclose(denoised(saved(wrapped.state_dict())), own, atol=1e-12)
 
@@ -134,7 +134,7 @@ def test_wrappers_in_safetensors(tmp_path):
 
 
 def test_our_checkpoints_are_read(tmp_path):
-    """With early stopping, the best weights, as `fit` keeps them."""
+    """With early stopping, they are read with the best weights, as `fit` keeps them."""
     for early_stopping in (False, True):
         path = tmp_path / f"{early_stopping}.ckpt"
         denoiser = DnCNN(
@@ -329,7 +329,7 @@ def test_short_floats_are_converted(dtype, saved):
         (lambda t: torch.quantize_per_tensor(t.float(), 0.1, 0, torch.qint8), "qint8"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, of quantised tensors
+@pytest.mark.filterwarnings("ignore::UserWarning")  # on quantised tensors
 def test_other_numbers_are_refused(convert, kind, saved):
     state = kair().state_dict()
     state["model.2.weight"] = convert(state["model.2.weight"])
@@ -337,7 +337,7 @@ def test_other_numbers_are_refused(convert, kind, saved):
         denoised(saved(state))
 
 
-# ---------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize("container", [None, "state_dict"])

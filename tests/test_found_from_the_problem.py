@@ -1,4 +1,4 @@
-"""What `fit` finds where nobody chose it: step size, inner loss, solver's numbers, epochs."""
+"""Values that `fit` finds for "auto": step size, inner loss, solver's numbers, epochs."""
 
 import math
 from functools import partial
@@ -40,7 +40,7 @@ small = partial(settings.small, **ONE_EPOCH, init=Siren(width=3, depth=3, omega_
 
 
 def inner_step(est, y, through_solver):
-    """Of one measurement by explicit matrices: ``||g||^2 / g' G g`` or ``1 / ||G||``."""
+    """The smaller of ``||g||^2 / g' G g`` and ``1 / ||G||``, by explicit matrices."""
     shape = (1, *y.shape)
     A, phi = est.operator_.build(shape), est.init_.build(shape)
     theta = phi.initial_weights(np.random.default_rng(0))
@@ -86,7 +86,7 @@ def inner_step(est, y, through_solver):
     ids=["no solver", "scaled", "denoiser"],
 )
 def test_the_inner_step_minimises_the_linearised_loss_unless_it_is_unstable(operator, solver, of):
-    """The median over the images; with learning rates of 0 the weights are the first ones."""
+    """The step is the median over images. With learning rates of 0 the weights do not change."""
     still = {**STILL, "inner_loss": InnerLoss(of=of)}
     est = small(operator, solver, tune_solver=False, **still)
     y = est.simulate(FACES[:5])
@@ -118,7 +118,7 @@ def test_weights_that_are_not_adapted_have_no_part_in_it():
 
 
 def test_one_step_of_that_size_is_the_best_on_a_grid_of_pixels():
-    """There the loss is a quadratic function with one curvature: one step ends at its minimum."""
+    """The loss is quadratic with equal curvatures, so one step ends at the minimum."""
     est = small(init=PixelGrid(), n_inner=1, **STILL).fit(FACES)
     np.testing.assert_allclose(est.predict(FACES), FACES, atol=1e-12)
 
@@ -210,7 +210,7 @@ def test_what_was_found_is_no_change_of_the_parameter():
 
 @pytest.mark.parametrize("solver", [None, GradientDescent(n_iter=2)])
 def test_inner_losses_of_the_start_are_those_of_the_network_s_image(solver):
-    """The history has them; after the last step the solver runs once."""
+    """They are in the history, and the solver runs only once, after the last step."""
     still = {
         "outer_lr": 0.0,
         "algorithm": MAML(step_sizes="fixed"),
@@ -282,7 +282,7 @@ def test_numbers_that_nobody_chose_are_learned_and_no_others(solver, learned):
 
 @pytest.mark.parametrize("tune_solver", ["auto", False])
 def test_the_weights_of_a_denoiser_stay(tune_solver):
-    """Unless they are asked for; and where nothing is tuned, nothing of the solver is kept."""
+    """Only `tune_solver=True` trains them; without tuning no solver values are stored."""
     D = FrozenEstimator(NETWORK)
     before = {name: weight.copy() for name, weight in NETWORK.weights_.items()}
     est = small(None, HQS(D, n_iter=2), tune_solver=tune_solver, outer_lr=0.1).fit(FACES)
@@ -342,7 +342,7 @@ def test_fit_makes_them(monkeypatch, batch_size, n_epochs):
     est = small(max_epochs=None, batch_size=batch_size).fit(FACES)
     assert est.n_epochs_ == len(est.history_["outer_loss"]) == n_epochs
     rates = est.history_["learning_rate"]
-    assert all(a > b for a, b in pairwise(rates))  # the schedule goes by it
+    assert all(a > b for a, b in pairwise(rates))  # the schedule ends there
     assert rates[-1] < 0.5 * est.outer_lr
 
 
@@ -350,7 +350,7 @@ def test_fit_makes_them(monkeypatch, batch_size, n_epochs):
 
 
 def test_groups_are_held_out_as_wholes():
-    """Neither the start nor its copies are fitted to some of a group's images only."""
+    """The start and its copies are fitted to all images of a group, or to none."""
     fitted_to = []
 
     class Seen(LinearReconstructor):
@@ -364,7 +364,7 @@ def test_groups_are_held_out_as_wholes():
     small(init=Siren(3, depth=2, residual=Seen()), **own).fit(images, groups=groups)
     learned, *parts = fitted_to
     assert sorted(learned) == sorted(2 * list(set(learned)))
-    assert len(set(learned)) == 3  # 40 percent of six are 2.4, rounded up
+    assert len(set(learned)) == 3  # 40 percent of six, rounded up, are held out
     assert len(parts) == 3
     assert all(len(part) == 4 and set(part) < set(learned) for part in parts)
     assert all(len(set(part)) == 2 for part in parts)
@@ -388,7 +388,7 @@ def test_the_images_held_out_depend_on_the_seed(seed):
     np.testing.assert_array_equal(again[1].groups, held_out.groups)
 
 
-# ---------------------------------------------------------------------- what a reading found
+# ------------------------------------------------------------ step sizes in special cases
 
 
 @pytest.mark.parametrize("proximity", [10.0, 1000.0])
@@ -398,7 +398,7 @@ def test_a_proximal_term_bends_the_inner_loss_too(proximity):
 
 
 def test_reptile_s_step_is_that_of_the_loop_it_trains():
-    """All weights descend the outer loss there: the step of the data fidelity diverged."""
+    """Its steps change all weights and descend the outer loss; MAML's step size would diverge."""
     maker = {"init": Siren(width=32, depth=3), "max_epochs": 3}
     blur = GaussianBlur(sigma=1.6), GradientDescent()
     est = small(*blur, algorithm="reptile", **maker).fit(FACES)

@@ -1,4 +1,4 @@
-"""Folders as people have them: hidden copies, damage, transparency, depth, links, frames."""
+"""Users' folders: hidden copies, damage, transparency, depth, links, frames."""
 
 import os
 import pickle
@@ -32,7 +32,7 @@ def save(path, pixels=BYTES[..., 0], **options):
 
 
 def write_png16(path, pixels, key=None):
-    """Pillow writes no 16-bit colours: a PNG of raw scan lines, of the spec's colour types."""
+    """Write a 16-bit PNG from raw scan lines, because Pillow writes no 16-bit colours."""
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[pixels.shape[2] if pixels.ndim == 3 else 1]
     height, width = pixels.shape[:2]
     lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
@@ -50,7 +50,7 @@ def over(values, alpha, background):
     return values * alpha + (1 - alpha) * background
 
 
-# --- which files are pictures
+# --- image files
 
 
 HIDDEN = """.a.png ._a.png __MACOSX/a.png __macosx/x/._a.png .cache/x/a.png $RECYCLE.BIN/a.png
@@ -131,7 +131,7 @@ def test_kinds_that_are_read(tmp_path, suffix):
 
 @pytest.fixture
 def damaged(tmp_path):
-    """Eight pictures, and eight files that only look like pictures."""
+    """A folder of eight readable and eight damaged images."""
     noise = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     for i in range(8):
         save(tmp_path / f"good{i}.png", noise)
@@ -246,7 +246,7 @@ def test_progress_is_a_bar_in_a_terminal_and_a_line_in_a_file(
 
     for i in range(3):
         save(tmp_path / f"{i}.png")
-    n_times = 1 + (on_error == "skip")  # at construction, too
+    n_times = 1 + (on_error == "skip")  # "skip" also checks at construction
     assert shown(0) == ""
     assert shown(1) == n_times * "Checking pictures: 3 read, 0 of them failed\n"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

@@ -1,4 +1,4 @@
-"""What the inner steps descend: the data fidelity, a regulariser, a proximal term."""
+"""Inner losses: the data fidelity, a regulariser, a proximal term."""
 
 import pickle
 
@@ -27,7 +27,7 @@ def images(n=3, seed=0):
 
 
 def shrink(x, noise_level):
-    """A denoiser that averages neighbours along one axis: linear, not symmetric."""
+    """A linear denoiser that is not symmetric: it averages neighbours along one axis."""
     return 0.5 * x + 0.3 * torch.roll(x, 1, dims=3) + 0.2 * torch.roll(x, 2, dims=3)
 
 
@@ -43,7 +43,7 @@ def value(loss, x, y=None, operator=None, theta_i=None, theta=None, data_range=(
 
 
 def regularizer(R, x, **options):
-    """The regulariser alone: by how much its weight raises the loss."""
+    """The regulariser alone: the loss with it, minus the loss without it."""
     heavy = value(InnerLoss(regularizer=R, weight=1.0, **options), x)
     return heavy - value(InnerLoss(**options), x)
 
@@ -53,7 +53,7 @@ def regularizer(R, x, **options):
 
 @pytest.mark.parametrize("operator", [GaussianBlur(sigma=0.8), Inpainting(), MissingPixels(0.4)])
 def test_the_default_is_equation_4(operator):
-    """``||A x - y||^2`` over what is observed: its sum to the letter, its mean by default."""
+    """``||A x - y||^2`` over observed entries: the paper has the sum, the default is the mean."""
     A, x = operator.build(SHAPE), images()
     y = A.simulate(images(seed=1), lambda y, _: y, [np.random.default_rng(i) for i in range(3)])
     data = A.bind(y)
@@ -86,7 +86,7 @@ def test_any_loss_may_be_the_fidelity(fidelity):
 
 
 def total_variation(x):
-    """By loops, as it is defined: the mean over pixels of the length of the gradient."""
+    """Total variation by loops: the mean over pixels of the gradient's length."""
     total = 0.0
     for channel in x.numpy():
         for i in range(channel.shape[0]):
@@ -132,7 +132,7 @@ def test_tv_has_exact_second_derivatives_on_constant_images_too(contrast):
 
 
 def test_a_denoiser_regularises_by_what_it_takes_away():
-    """``x'(x - D x) / 2n`` and, as D is a matrix, its gradient ``x - (D + D') x / 2`` over n."""
+    """``x'(x - D x) / 2n`` has the gradient ``(x - (D + D') x / 2) / n`` for a matrix ``D``."""
     x = images().requires_grad_()
     R = regularizer(FunctionDenoiser(shrink), x)
     (gradient,) = torch.autograd.grad(R.sum(), x)
@@ -175,13 +175,13 @@ def test_a_frozen_denoiser_is_taken_as_it_is(wrap):
         np.testing.assert_array_equal(net.weights_[name], weight)
     x = torch.from_numpy(FACES)[:, None]
     data = Inpainting().build((1, 7, 7)).bind(x)
-    R = loss.build((1, 7, 7))(x, data, {}, {})  # these images explain themselves
+    R = loss.build((1, 7, 7))(x, data, {}, {})  # no misfit: the data are the images
     expected = (FACES * (FACES - net.predict(FACES))).mean(axis=(1, 2)) / 2
     np.testing.assert_allclose(R.detach(), expected, rtol=1e-9)
 
 
 def test_a_denoiser_that_is_not_fitted_is_fitted_with_the_estimator():
-    """On the clean images, with the estimator's seed: as if it had been fitted beforehand."""
+    """It equals a denoiser that was fitted to the same images, with the estimator's seed."""
     loss = InnerLoss(regularizer=clone(NET), weight=5.0)
     est = on_faces(inner_loss=loss).fit(FACES)
     assert not hasattr(loss.regularizer, "weights_")
@@ -195,7 +195,7 @@ def test_a_denoiser_that_is_not_fitted_is_fitted_with_the_estimator():
 
 
 def test_the_weights_of_a_denoiser_stay_as_fitted():
-    """What trains is its weight in the sum."""
+    """Only the regulariser's weight in the loss is trained."""
     loss = InnerLoss(regularizer=clone(NET), learnable=("weight",), lr=0.1)
     est = on_faces(inner_loss=loss, max_epochs=3, outer_lr=0.1).fit(FACES)
     alone = clone(NET).set_params(random_state=0).fit(FACES)
@@ -209,7 +209,7 @@ def test_the_weights_of_a_denoiser_stay_as_fitted():
 
 @pytest.mark.parametrize("regularized", [False, True])
 def test_the_proximal_term_is_half_the_squared_distance(regularized):
-    """Its value and its gradient, summed over all adapted weights, image by image."""
+    """Its value and gradient, over all adapted weights of each image."""
     rng = np.random.default_rng(0)
     options = {"regularizer": "tv"} if regularized else {}
     theta = {"a": torch.from_numpy(rng.random((2, 3))), "b": torch.from_numpy(rng.random(4))}
@@ -226,13 +226,13 @@ def test_the_proximal_term_is_half_the_squared_distance(regularized):
         assert found[i].item() == pytest.approx(0.7 / 2 * distance)
     for k, gradient in zip(theta, gradients, strict=True):
         torch.testing.assert_close(gradient, 0.7 * (theta_i[k] - theta[k]).detach())
-    alone = {k: v[0] for k, v in theta_i.items()}  # a single image has no first axis
+    alone = {k: v[0] for k, v in theta_i.items()}  # weights without a first axis
     single = value(near, x[:1], theta_i=alone, theta=shared)
     torch.testing.assert_close(single - value(InnerLoss(**options), x[:1]), found[:1])
 
 
 def test_a_great_proximity_holds_the_weights_back():
-    """The last of many steps on pixels is the minimiser of the proximal problem, in NumPy."""
+    """Many steps on pixels converge to the minimiser of the proximal problem (NumPy)."""
     proximity, n = 0.05, 49
     options = {
         "init": PixelGrid(),
@@ -310,7 +310,7 @@ def test_learning_goes_on_where_it_ended(name):
 
 @every_learnable
 def test_predictions_go_by_the_learned_weights(name):
-    """They are those of the same weights set by hand, and not those of the first ones."""
+    """They equal predictions with these weights set by hand, not those with initial weights."""
     loss = at_rate(LEARNABLE[name], 0.5)
     est = on_faces(inner_loss=loss, inner_lr=2.0, max_epochs=4).fit(FACES)
     learned = dict(logarithms(est))
@@ -401,7 +401,7 @@ def test_other_units_change_nothing_but_the_units(loss_in, low, high):
     np.testing.assert_allclose(b.history_["inner_loss"], a.history_["inner_loss"], rtol=1e-7)
 
 
-# ---------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(

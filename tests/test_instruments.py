@@ -32,7 +32,7 @@ from skmetainv.solvers import GradientDescent
 
 
 def measured(operator, image):
-    """What an operator measures of an array of shape (height, width[, channels])."""
+    """The measurement of an array of shape (height, width[, channels])."""
     image = image[..., np.newaxis] if image.ndim == 2 else image
     x = torch.from_numpy(np.moveaxis(image, -1, 0).copy())[None]
     return operator.build(tuple(x.shape[1:]))(x)[0].numpy()
@@ -43,7 +43,7 @@ def picture(*shape, seed=0):
 
 
 def phantom(height, width, seed=0):
-    """Smooth blobs near the middle."""
+    """An image of smooth blobs near the middle."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
     image = np.zeros((height, width))
@@ -66,7 +66,7 @@ def test_gaussian_blur_with_boundaries_is_scipy_s(boundary, mode, height, width,
     np.testing.assert_allclose(blurred, gaussian_filter(image, sigma, mode=mode), atol=1e-12)
 
 
-@given(st.integers(1, 5), st.integers(2, 6), st.integers(2, 6))  # torch errs on one column
+@given(st.integers(1, 5), st.integers(2, 6), st.integers(2, 6))  # torch is wrong on one column
 @settings(max_examples=30, deadline=None)
 def test_downsampling_is_scikit_image_s_and_torch_s(factor, rows, columns):
     image = picture(factor * rows, factor * columns)
@@ -177,16 +177,16 @@ def test_coils_see_the_image_through_their_sensitivities():
 
 
 def test_simulated_coils_lie_on_a_circle_of_three_quarters_of_the_diagonal():
-    """Around an image of 6 x 8 pixels: 7.5 from its middle."""
+    """In an image of 6 x 8 pixels, with a diagonal of 10, the radius is 7.5."""
     sensitivities = MultiCoilMRI(4).build((1, 6, 8)).sensitivities[:, 1, 6]
-    pixel, coils = 2.5 - 1.5j, 7.5 * np.array([1, 1j, -1, -1j])  # right and down from the middle
-    sizes = sensitivities.numpy() * (pixel - coils).conj()  # 1 but for the normalisation
+    pixel, coils = 2.5 - 1.5j, 7.5 * np.array([1, 1j, -1, -1j])  # right + i down, from the middle
+    sizes = sensitivities.numpy() * (pixel - coils).conj()  # equal, up to the normalisation
     np.testing.assert_allclose(sizes, abs(sizes[0]), rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (65, 65), (64, 48)])
 def test_radon_is_scikit_image_s(size):
-    """Joseph's method and a rotated image differ by 0.2 % of the maximum on smooth phantoms."""
+    """Joseph's method (ours) and image rotation (theirs) differ by 0.2 % of the maximum here."""
     image, angles = phantom(*size), np.linspace(3, 183, 37, endpoint=False)
     expected = radon(image, angles, circle=False).T
     result = measured(Radon(angles, n_detectors=expected.shape[1]), image)[0]
@@ -203,7 +203,7 @@ def test_radon_keeps_the_mass_at_every_angle():
     "size", [(1, 1), (2, 2), (24, 24), (25, 25), (32, 32), (24, 25), (9, 32), (31, 10), (1, 6)]
 )
 def test_radon_sees_every_pixel_at_every_angle(size):
-    """Between 0.8 and sqrt(2) at any angle, as Joseph's weights have it, and no more with more."""
+    """A pixel's weights sum to 0.8 to sqrt(2) at any angle; more detectors change no sum."""
     diagonal = np.rad2deg(np.arctan2(*size))
     angles = np.concatenate([np.arange(0, 360, 7.5), [diagonal, -diagonal]])
     A = Radon(angles).build((1, *size))
@@ -245,7 +245,7 @@ def test_a_matrix_acts_on_the_user_s_flat_image(kind, wrap):
     expected = M @ image.ravel()
     flat = measured(MatrixOperator(wrap(M)), image)
     shaped = measured(MatrixOperator(wrap(M), measurement_shape=(2, 2, 3)), image)
-    shaped = np.moveaxis(shaped, 0, 2)  # the user's layout
+    shaped = np.moveaxis(shaped, 0, 2)  # channels last, as the user has them
     if kind is complex:
         flat, shaped = (part[..., 0] + 1j * part[..., 1] for part in (flat, shaped))
     np.testing.assert_allclose(flat, expected)

@@ -1,4 +1,4 @@
-"""Denoisers that learn: estimators, networks, files of weights."""
+"""Learned denoisers: estimators, networks, files of weights."""
 
 import pickle
 from functools import partial
@@ -131,7 +131,7 @@ def test_noisy_copies_of_images_of_any_size():
 
 def test_patches_come_from_everywhere_and_cover_the_image():
     image = np.zeros((1, 30, 20))
-    image[0, 29, 19] = 1  # in the last corner
+    image[0, 29, 19] = 1  # only the last corner is not 0
     denoiser = small(patch_size=10, batch_size=1)
     denoiser._seed_, problem = 0, denoiser._reader().problem(image, None)
     batches = denoiser._batches(problem)
@@ -145,7 +145,7 @@ def test_noise_has_its_level_and_patches_are_turned():
     denoiser = small(noise_level=(0.0, 0.2), patch_size=20, patches_per_image=64, batch_size=64)
     denoiser._seed_, problem = 0, denoiser._reader().problem(image, None)
     x, y, levels = next(denoiser._batches(problem).epoch(0))
-    assert len({tuple(p.flatten().tolist()) for p in x}) == 8  # the square's symmetries
+    assert len({tuple(p.flatten().tolist()) for p in x}) == 8  # all flips and rotations
     torch.testing.assert_close((y - x).std(dim=(1, 2, 3)), levels.flatten(), rtol=0.15, atol=0)
     assert 0 <= levels.min() < 0.03
     assert 0.17 < levels.max() <= 0.2
@@ -156,7 +156,7 @@ def test_noise_has_its_level_and_patches_are_turned():
 
 
 def test_pairs_of_noisy_and_clean_images():
-    """Only from pairs can it learn that the measured noise shifts the image by a half."""
+    """The noise has a mean of 0.5, which a network can learn only from pairs."""
     denoiser = DnCNN(0.1, depth=2, width=4, max_epochs=150, lr=1e-2, random_state=0, patch_size=15)
     denoiser.fit(FACES[:20] + 0.5, FACES[:20])
     assert np.abs(denoiser.predict(FACES[80:] + 0.5) - FACES[80:]).mean() < 0.1
@@ -284,7 +284,7 @@ def test_the_bound_of_a_convolution_s_norm(shape):
 
 
 def test_the_bound_holds_between_the_frequencies_of_its_grid():
-    """A kernel whose transfer function peaks half a step off the grid of 16."""
+    """The kernel's transfer function peaks between two points of the grid of 16 frequencies."""
     phase = np.exp(2j * np.pi * 0.5 / 16 * np.arange(-1, 2))
     wave = np.outer(phase, phase)
     weight = np.array([[wave.real, -wave.imag], [wave.imag, wave.real]])
@@ -319,7 +319,7 @@ def test_spectral_normalisation_holds_after_training():
     ids=str,
 )
 def test_initial_weights_keep_the_variance_of_rectified_inputs(layer):
-    """He et al. (2015): of inputs of second moment 1 / 2, outputs have the variance 1."""
+    """He et al. (2015): inputs with a mean square of 1 / 2 give outputs of variance 1."""
     rng = np.random.default_rng(0)
     for parameter, value in initial_weights(torch.nn.Sequential(layer), rng).items():
         layer.get_parameter(parameter.removeprefix("0.")).data = value.double()
@@ -336,7 +336,7 @@ def test_initial_weights_of_what_no_rectifier_follows():
 
 
 def test_the_published_architectures():
-    """17 layers of KAIR's names; 32.6 million weights of DRUNet's."""
+    """DnCNN has 17 layers with KAIR's names, DRUNet 32.6 million weights."""
     dncnn = DnCNN()._network(1, depth=17, width=64, residual=True, noise_level_input=False)
     names = [f"model.{2 * i}.{part}" for i in range(17) for part in ("weight", "bias")]
     assert list(dncnn.state_dict()) == names
@@ -366,7 +366,7 @@ def random_state_dict(network):
 
 @pytest.mark.parametrize("form", ["pth", "safetensors", "nested", "parallel"])
 def test_kair_s_files_are_read(form, tmp_path):
-    """The network gives the noise: the result is x minus it."""
+    """KAIR's network predicts the noise, which is subtracted from the image."""
     layers = [torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.ReLU(),
               torch.nn.Conv2d(8, 8, 3, padding=1), torch.nn.ReLU(),
               torch.nn.Conv2d(8, 1, 3, padding=1)]  # fmt: skip
@@ -389,7 +389,7 @@ def test_kair_s_files_are_read(form, tmp_path):
 
 
 def test_deepinverse_s_files_are_read(tmp_path):
-    """Their network adds its output."""
+    """DeepInverse's network adds its output to the image."""
     models = pytest.importorskip("deepinv").models
     theirs = models.DnCNN(1, 1, depth=4, nf=8, pretrained=None)
     torch.save(theirs.state_dict(), tmp_path / "dncnn.pth")
@@ -432,7 +432,7 @@ def test_our_own_weights_are_read_and_trained_further(tmp_path):
               tmp_path / "own.safetensors")  # fmt: skip
     read = small(weights=str(tmp_path / "own.safetensors"))
     assert (read.predict(FACES[:2]) == first.predict(FACES[:2])).all()
-    assert not hasattr(read, "weights_")  # nothing is kept by predict
+    assert not hasattr(read, "weights_")  # predict stores nothing
     tuned = clone(read).fit(FACES[:9])
     assert tuned.n_epochs_ == 1
     assert (tuned.weights_["model.0.weight"] != first.weights_["model.0.weight"]).any()
@@ -510,7 +510,7 @@ def test_an_unfitted_denoiser_is_fitted_with_the_estimator(which):
     again = clone(estimator).fit(FACES[:9])
     measured = estimator.simulate(FACES[:2], random_state=0)
     assert (again.predict(measured) == estimator.predict(measured)).all()
-    # a clean image is what it learned from, in the estimator's units
+    # the denoiser is fitted to clean images in the estimator's units
     other = clone(estimator).set_params(data_range=255, solver__denoiser__noise_level=25.5)
     assert other.fit(255 * FACES[:9]).solver_.denoiser.data_range_ == (0, 255)
 

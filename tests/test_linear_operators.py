@@ -1,4 +1,4 @@
-"""What must hold for every linear operator of the registry, over its shapes, in float64."""
+"""Properties of every linear operator of the registry, for all its image shapes, in float64."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def test_there_are_four_starts():
         data.start("median")
 
 
-# Without a closed form: conjugate gradients are all there is.
+# Operators without a closed form, whose proximal step uses conjugate gradients.
 ITERATIVE = {
     "reflect",
     "replicate",

@@ -45,7 +45,7 @@ RNG = np.random.default_rng(0)
 
 
 def statistics(shape=(2, 5, 4), rank=3, seed=0):
-    """Some statistics that no images gave."""
+    """Random statistics."""
     rng = np.random.default_rng(seed)
     channels, height, width = shape
     root = rng.normal(size=(height, width, channels, channels))
@@ -58,7 +58,7 @@ def statistics(shape=(2, 5, 4), rank=3, seed=0):
 
 
 def covariance_matrix(own, shrinkage):
-    """The covariance by SciPy's cosine transform."""
+    """The covariance as a matrix, by SciPy's cosine transform."""
     L = own.factor.reshape(len(own.factor), -1).astype(np.float64)
     n = L.shape[1]
     z = own.scale * np.eye(n).reshape(n, *own.scale.shape)
@@ -174,7 +174,7 @@ def test_systems_of_one_map_share_what_is_the_map_s(space, monkeypatch):
         alone = LinearSystem(A, own, variance, False, torch.float64)
         images = [each.estimate(0.4)(A.bind(y)) for each in (shared, alone)]
         np.testing.assert_allclose(*images, rtol=1e-6, atol=1e-8)
-    computed = {"images": [28, 0, 20]}.get(space, [8, 0, 0])  # 8 traces and 20 columns
+    computed = {"images": [28, 0, 20]}.get(space, [8, 0, 0])  # 8 random images, 20 columns
     assert numbers == computed
 
 
@@ -184,7 +184,7 @@ def test_it_is_gaussian_process_regression():
     C, matrix = covariance_matrix(own, 0.5), A.explicit()[0].numpy()
     y = A(torch.from_numpy(RNG.normal(size=(1, 1, 5, 5))))
 
-    class Measured(RBF):  # places are rows of the matrix or of the identity
+    class Measured(RBF):  # X has rows of the matrix or of the identity
         def __call__(self, X, Y=None, eval_gradient=False):
             return X @ C @ (X if Y is None else Y).T
 
@@ -252,7 +252,7 @@ def test_what_is_learned_of_images():
     L = estimator.weights_["factor"].reshape(56, 56)
     np.testing.assert_allclose(L.T @ L, z.T @ z / len(SMALL), atol=1e-6)
     C = covariance_matrix(Statistics(**estimator.weights_), 1.0)
-    own = SMALL.var(0).ravel()  # the mean of all counts as ten more images
+    own = SMALL.var(0).ravel()  # the mean variance has the weight of ten images
     drawn = (len(SMALL) * own + 10 * own.mean()) / (len(SMALL) + 10)
     np.testing.assert_allclose(np.diag(C), drawn, rtol=1e-6)
     assert estimator.shrinkage_ == 0.5
@@ -291,7 +291,7 @@ def test_a_multiple_of_the_operator_gives_the_same_images():
 def test_colour_uses_what_channels_have_in_common():
     X = np.stack([FACES, 0.8 * FACES, 0.5 * FACES], axis=-1)[:, ::2, ::2]
     estimator = LinearReconstructor(Grayscale()).fit(X[:80])
-    assert estimator.score(X[80:]) > 40  # all channels are multiples of the gray image
+    assert estimator.score(X[80:]) > 40  # all channels are multiples of one image
 
 
 def test_noise_that_is_not_gaussian_has_its_mean_variance():
@@ -357,11 +357,11 @@ def test_few_images_restore_no_worse_than_their_mean(n_images, seed):
 
 def test_images_of_one_group_are_held_out_together():
     rng = np.random.default_rng(0)
-    people = np.repeat(np.arange(8), 5)  # in order: folds of places would be folds of people
+    people = np.repeat(np.arange(8), 5)  # sorted: contiguous folds would separate people
     X = SMALL[people * 10] + 0.01 * rng.normal(size=(40, 8, 7))
     estimator = LinearReconstructor(Inpainting(), random_state=0)
     alone = estimator.fit(X).shrinkage_
-    assert alone < 0.2  # others of the same person tell all
+    assert alone < 0.2  # other images of the person are almost equal
     assert estimator.fit(X, groups=people).shrinkage_ > 0.3
     assert estimator.fit(X, groups=[f"person {k}" for k in people]).shrinkage_ > 0.3
     assert estimator.fit(X, X, people).shrinkage_ > 0.3
@@ -377,7 +377,7 @@ def test_powers_of_few_images_are_drawn_towards_those_of_similar_frequencies():
         estimator = LinearReconstructor(shrinkage=1.0, flips=False, data_range=(-4, 4))
         power = estimator.fit(rng.normal(size=(n_images, 12, 12))).weights_["power"]
         rough.append(power.std() / power.mean())
-    assert rough[0] < 0.5  # the images' own, of two degrees of freedom, have 1
+    assert rough[0] < 0.5  # without shrinkage: 1, for two degrees of freedom
     assert rough[1] < 0.06
 
 

@@ -262,7 +262,7 @@ def test_the_line_that_is_named_for_a_loss_of_torch_works():
     torch.testing.assert_close(value, expected)
 
 
-# What is not observed
+# Entries that are not observed
 
 
 def filling_losses():
@@ -346,7 +346,7 @@ def test_losses_of_images_compare_images(loss, shape, backbone):
 
 
 def of_the_package(network, x, target):
-    """Return the package's distances of images in [0, 1]."""
+    """Return the distances by the package lpips, of images in [0, 1]."""
     x, target = (image.expand(-1, 3, -1, -1) for image in (x, target))
     with torch.no_grad():
         return network(x, target, normalize=True).flatten()
@@ -371,7 +371,7 @@ def test_lpips_follows_its_images(backbone):
     x, target = rand(2, 3, 1, 20, 18)
     expected = of_the_package(copy.deepcopy(network).double(), x, target)
     criterion = LPIPS("squeeze", weights=path).build()
-    for _ in range(2):  # from one precision to the other and back
+    for _ in range(2):  # alternate between the precisions
         assert criterion(x.float(), target.float()).dtype == torch.float32
         torch.testing.assert_close(criterion(x, target), expected, rtol=1e-10, atol=1e-12)
     for i in range(3):
@@ -417,7 +417,7 @@ def test_lpips_enlarges_images_that_are_too_small(shape, backbone):
 
 def test_lpips_has_finite_derivatives_where_features_vanish(backbone, tmp_path):
     network = copy.deepcopy(backbone("squeeze")[0])
-    network.net.slice1[0].bias.fill_(-1e3)  # no pixel passes the first rectifier
+    network.net.slice1[0].bias.fill_(-1e3)  # all features of the first layer are 0
     torch.save(features_of(network), tmp_path / "dead.pth")
     x, target = rand(2, 1, 3, 17, 17, dtype=torch.float32)
     x.requires_grad_()
@@ -490,7 +490,7 @@ def test_lpips_takes_the_file_that_lies_in_the_folder(backbone, tmp_path, monkey
         file.parent.mkdir(parents=True)
         file.write_bytes(path.read_bytes())
 
-    for replacement in (download, refuse):  # at first it is not there, then it is
+    for replacement in (download, refuse):  # the second time, the file exists
         monkeypatch.setattr(torch.hub, "load_state_dict_from_url", replacement)
         values = LPIPS("squeeze").build()(x, target)
         torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-6)

@@ -93,7 +93,7 @@ def test_gradient_of_the_outer_loss_is_that_of_finite_differences(operator, solv
     ids=lambda solver: type(solver).__name__,
 )
 def test_so_it_is_where_the_inner_steps_descend_the_loss_of_the_start(solver, rule):
-    """The outer loss is still that of the solver's result."""
+    """The outer loss is that of the solver's result, also if the inner loss is of the start."""
     A, inner, *others = setting(GaussianBlur(sigma=0.8), solver, rule)
     of_start = replace(inner, through_solver=False)
     check_gradients(A, of_start, *others)
@@ -117,7 +117,7 @@ def test_inner_steps_on_the_loss_of_the_start_run_the_solver_once():
     starts = adapt(theta, alpha, data, replace(inner, f=start), learning=False).stages
     for stage, x in zip(stages, starts, strict=True):
         torch.testing.assert_close(stage, inner.f(x, data))
-    for loss, x in zip(losses, starts, strict=False):  # of all but the last
+    for loss, x in zip(losses, starts, strict=False):  # all but the last
         torch.testing.assert_close(loss, data.loss(x, L2().build()))
 
 
@@ -133,7 +133,7 @@ def check_gradients(A, inner, theta, alpha, x, y):
 
 
 class SirenModule(nn.Module):
-    """A SIREN as anyone would write it, for `higher`."""
+    """A SIREN in plain torch, for `higher`."""
 
     def __init__(self, theta, shape, omega_0):
         super().__init__()
@@ -218,7 +218,7 @@ def test_gradients_of_step_sizes_per_parameter_are_those_of_higher():
 
 
 def test_second_order_terms_are_there():
-    """The gradient differs from the one that treats inner gradients as constants."""
+    """The gradient differs from that of first-order MAML."""
     A, inner, theta, alpha, x, y = setting(Inpainting(), None, "fixed", n_images=1)
     exact = torch.autograd.grad(outer_loss(theta, alpha, A, inner, x, y), [*theta.values()])
     adapted = {k: v.detach().clone().requires_grad_() for k, v in theta.items()}
@@ -273,7 +273,7 @@ def test_the_result_is_that_of_the_adapted_weights(operator, solver):
     data = A.bind(y)
     stages, losses, theta_i = adapt(theta, alpha, data, inner, learning=False)
     torch.testing.assert_close(stages[-1], inner.f(inner.phi(theta_i), data))
-    for x, loss in zip(stages, losses, strict=False):  # of all stages but the last
+    for x, loss in zip(stages, losses, strict=False):  # all stages but the last
         torch.testing.assert_close(loss, data.loss(x, L2().build()))
 
 
@@ -346,7 +346,7 @@ def test_inner_losses_may_have_kinks():
 
 
 def distinct(rule, inner_lr=0.05):
-    """A rule's numbers for a net of two layers, no two of them the same."""
+    """A rule's step sizes for a network of two layers, all different."""
     theta = {
         "a.0.weight": torch.zeros(2, 3),
         "a.0.bias": torch.zeros(2),
@@ -360,7 +360,7 @@ def distinct(rule, inner_lr=0.05):
 
 @every_rule
 def test_every_step_size_begins_at_inner_lr(rule):
-    """Also where its logarithm is learned: the start is the same."""
+    """Also step sizes whose logarithm is learned."""
     phi = Siren(width=4, depth=3).build(SHAPE)
     theta = phi.initial_weights(np.random.default_rng(0))
     alpha = RULES[rule].initial(theta, M, 0.07)
@@ -429,7 +429,7 @@ def test_positive_step_sizes_outlive_a_great_step_downwards(rule):
 
 @every_positive_rule
 def test_what_is_learned_of_positive_step_sizes_is_the_logarithm(rule):
-    """By the chain rule its gradient is that of the step size, times the step size."""
+    """By the chain rule, the logarithm's gradient is the step size times its gradient."""
     plain = rule.removesuffix("+")
     A, inner, theta, logarithms, x, y = setting(Inpainting(), GradientDescent(), rule)
     sizes = {k: v.detach().exp().requires_grad_() for k, v in logarithms.items()}
@@ -442,9 +442,9 @@ def test_what_is_learned_of_positive_step_sizes_is_the_logarithm(rule):
 
 @every_positive_rule
 def test_an_estimator_keeps_step_sizes_positive(rule):
-    """Denoising from a gray image: the best step lands on the measurement, longer ones past it.
+    """Denoising from a gray image, where the best step ends at the measurement.
 
-    The step size begins at three times the best, so that Adam's first step is down.
+    The step size begins at three times the best one, so that Adam's first step decreases it.
     """
     X = np.random.default_rng(0).random((4, 3, 3))
     options = {

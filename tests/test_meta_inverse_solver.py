@@ -1,4 +1,4 @@
-"""The estimator as its users see it."""
+"""`MetaInverseSolver` through its public interface."""
 
 import pickle
 import subprocess
@@ -45,7 +45,7 @@ small = partial(settings.small, **PAPER, max_epochs=2)
 
 
 class HalfRows(Operator):
-    """Observes every second row: measurements of another shape than the images."""
+    """Observes every second row, so measurements and images have different shapes."""
 
     def build(self, image_shape):
         class HalfRowsMap(ForwardMap):
@@ -166,7 +166,7 @@ def test_integers_with_a_range_of_their_own_are_taken_as_they_are():
 
 
 class Lazy:
-    """An array-like that only hands out what it is asked for."""
+    """An array-like that is read by indexing, and records the most images read at once."""
 
     def __init__(self, array):
         self.array, self.shape, self.dtype, self.largest = array, array.shape, array.dtype, 0
@@ -204,7 +204,7 @@ def test_memory_maps(tmp_path):
 
 
 def test_learning_is_real():
-    """Held-out PSNR rises with training, and the inner steps earn their keep."""
+    """Training and inner steps both raise the held-out PSNR."""
     gains, rises = [], []
     for seed in range(3):
         est = MetaInverseSolver(
@@ -246,7 +246,7 @@ def test_staged_predict_ends_with_the_prediction():
     stages = list(est.staged_predict(measured))
     assert len(stages) == 3
     np.testing.assert_array_equal(stages[-1], est.predict(measured))
-    assert np.ptp(stages[0], axis=0).max() < 1e-6  # the start knows nothing of the image
+    assert np.ptp(stages[0], axis=0).max() < 1e-6  # the start is the same for all images
     assert not np.allclose(stages[1], stages[2])
 
 
@@ -285,7 +285,7 @@ def test_learning_rates_are_those_asked_for():
     )
     np.testing.assert_allclose(
         np.abs(alpha_only.weights_["inner_lr.alpha"] - 0.01), 1e-3, rtol=1e-3
-    )  # Adam's first step is its learning rate
+    )  # Adam's first step has the size of its learning rate
 
 
 def test_learning_rates_may_change_from_call_to_call():
@@ -329,7 +329,7 @@ def test_pairs_of_measurements_and_images():
     operator = Inpainting()
     measured = small(operator).simulate(FACES[:20])
     a = small(operator).fit(measured, FACES[:20])
-    b = small(operator).fit(FACES[:20])  # without noise, simulation gives these measurements
+    b = small(operator).fit(FACES[:20])  # simulates the same measurements: no noise
     np.testing.assert_array_equal(a.predict(measured), b.predict(measured))
     assert a.score(measured, FACES[:20]) == pytest.approx(b.score(FACES[:20]))
 
@@ -347,7 +347,7 @@ def test_labels_are_ignored():
 
 
 def test_unknown_pixels_in_clean_images():
-    """Where the operator has missing values, images may have some that nobody knows."""
+    """If the operator has missing values, clean images may have NaN."""
     X = FACES[:10].copy()
     X[:, 2, 3] = np.nan
     est = small(MissingPixels(), noise=PoissonNoise(photons=50) + SaltPepper()).fit(X)
@@ -369,7 +369,7 @@ def test_unknown_pixels_in_clean_images():
     ],
 )
 def test_weights_are_used_for_what_they_were_learned_for(changed):
-    """Parameters set after `fit` take effect with the next `fit`, cache or no cache."""
+    """Parameters set after `fit` take effect in the next `fit`, with and without cached modules."""
     est = small(Inpainting(), inner_lr=0.5).fit(FACES[:10])
     expected = est.predict(FACES[:5])
     est.set_params(**changed)
@@ -377,7 +377,7 @@ def test_weights_are_used_for_what_they_were_learned_for(changed):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(est)).predict(FACES[:5]), expected)
     once = small(Inpainting(), inner_lr=0.5, max_epochs=3).fit(FACES[:10])
     est.partial_fit(FACES[:10])
-    if "inner_lr" not in changed:  # it sets Adam's learning rate, too
+    if "inner_lr" not in changed:  # inner_lr also sets Adam's learning rate
         for name, weight in once.weights_.items():
             np.testing.assert_array_equal(weight, est.weights_[name])
 

@@ -21,7 +21,7 @@ from skmetainv.model_selection import ImageScorer, compare, lpips_scorer
 
 @pytest.fixture
 def squeeze(backbone):
-    """Return LPIPS, and the package's, with the same random weights."""
+    """Return our LPIPS and that of the package lpips, with the same random weights."""
     network, path = backbone("squeeze")
     return functools.partial(lpips, net="squeeze", weights=path), network
 
@@ -31,7 +31,7 @@ def images(n, *shape):
 
 
 def expected(network, clean, restored):
-    """Return the package's distances, image by image, of gray or colour arrays in [0, 1]."""
+    """Return the distances by the package lpips, per image, of arrays in [0, 1]."""
     clean, restored = (x[..., None] if x.ndim == 3 else x for x in (clean, restored))
     tensors = (torch.from_numpy(np.moveaxis(x, -1, 1).copy()) for x in (restored, clean))
     return of_the_package(network, *tensors).numpy()
@@ -51,7 +51,7 @@ def test_lpips_is_that_of_the_package(net, least, channels, backbone):
 
 def test_lpips_does_not_depend_on_batches(squeeze):
     own, network = squeeze
-    clean, restored = images(35, 18, 17)  # more than two batches of its own
+    clean, restored = images(35, 18, 17)  # more than two of its internal batches
     values = own(clean, restored, per_image=True)
     assert values.shape == (35,)
     np.testing.assert_allclose(values, expected(network, clean, restored), rtol=1e-4, atol=1e-6)
@@ -115,7 +115,7 @@ def test_lpips_refuses_what_it_cannot_compare(squeeze):
 
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
-    """Take away the network, and all files of weights."""
+    """Remove network access and all files of weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
 

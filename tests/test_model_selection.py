@@ -236,7 +236,7 @@ def test_pipelines_are_scored_on_pairs():
 
 
 def of_bytes():
-    """Restores images that come as bytes, in a step before it brought to [-1, 1]."""
+    """A pipeline that scales 8-bit images to [-1, 1] and restores them."""
     scale = FunctionTransformer(lambda X: X / 127.5 - 1)
     return make_pipeline("passthrough", scale, small(Inpainting(), data_range=(-1, 1), noise=0.1))
 
@@ -274,7 +274,7 @@ def test_a_search_over_a_pipeline_of_clean_images_is_that_over_its_last_step():
 
 
 class Halved:
-    """An estimator of somebody else."""
+    """An estimator that is not from this library."""
 
     def predict(self, X):
         return X / 2
@@ -305,7 +305,7 @@ SPLIT = np.arange(4, 14), np.arange(4)
 
 
 class Recording(ClassicalReconstructor):
-    """What all clones of it were asked to restore, and what they were fitted on."""
+    """Records, for all its clones, the arrays given to `fit` and `restorations`."""
 
     seen, fitted = [], []
 
@@ -379,7 +379,7 @@ def test_all_estimators_see_the_same_measurements(given, recorded):
     ]
     compare(estimators, FACES[:12], cv=3, **given)
     simulator = clone(estimators[0]).set_params(**given)
-    assert len(recorded.seen) == 9  # once in each split
+    assert len(recorded.seen) == 9  # three estimators, three splits
     for i in range(3):
         test = slice(4 * i, 4 * i + 4)
         expected = simulator.simulate(FACES[test], random_state=0)
@@ -529,7 +529,7 @@ def test_images_are_read_once_in_a_split_and_not_while_a_prediction_is_timed(
 
 
 class Clocked(ClassicalReconstructor):
-    """A fit takes as many seconds as there are images, a prediction a hundred, then half of one."""
+    """`fit` takes a second per image, the first `predict` 100 seconds, the next ones 0.5."""
 
     def fit(self, X, y=None):
         type(self).now += len(X)
@@ -762,14 +762,14 @@ def test_learned_numbers_are_counted():
     numbers = small(
         solver=HQS(denoiser, n_iter=1), algorithm=MAML(step_sizes="fixed"), tune_solver="auto"
     )
-    assert n_weights(numbers.fit(FACES[:3])) == n_denoiser + n_init + 1  # the denoiser is no part
+    assert n_weights(numbers.fit(FACES[:3])) == n_denoiser + n_init + 1  # learned: the penalty
 
 
 def test_weights_of_the_start_are_counted():
     start = LinearReconstructor().fit(FACES[:3])
     alone = small(init=Siren(width=12, depth=3, residual="adjoint")).fit(FACES[:3])
     est = small(init=Siren(width=12, depth=3, residual=FrozenEstimator(start))).fit(FACES[:3])
-    assert n_weights(start) > 169  # the mean and more
+    assert n_weights(start) > 169  # the mean (81 values) and more
     assert n_weights(est) == n_weights(alone) + n_weights(start)
 
 
@@ -794,7 +794,7 @@ def test_weights_that_solver_and_inner_loss_share_are_counted_once():
 
 
 def test_every_estimator_says_how_many_weights_it_has():
-    """As an attribute that there is once it is fitted; searches and frozen ones have it inside."""
+    """By an attribute after `fit`; a search or `FrozenEstimator` has it on the inner estimator."""
     solver = RED(FrozenEstimator(DnCNN(depth=2, width=3, max_epochs=1).fit(FACES[:3])), n_iter=1)
     estimators = [
         small(solver=solver),

@@ -173,7 +173,7 @@ def test_metrics_refuse_what_is_not_a_pair_of_images(metric):
 
 @pytest.mark.parametrize(("cosine", "alike"), [(0.85, True), (0.75, False)])
 def test_units_are_compared_of_images_that_are_alike(cosine, alike):
-    """Of 8 bits, and as floats up to 255; the noise is orthogonal to the image."""
+    """8-bit images, and floats up to 255 with noise orthogonal to the image."""
     x = np.random.default_rng(0).integers(1, 256, (2, 6, 7), dtype=np.uint8)
     image = x / np.linalg.norm(x)
     noise = np.random.default_rng(1).normal(size=x.shape)
@@ -188,7 +188,7 @@ def test_several_metrics_over_batches_look_at_each_batch_once():
     rng = np.random.default_rng(0)
     clean, restored = 255 * rng.random((2, 7, 12, 13, 1))
     cuts = [slice(0, 3), slice(3, 4), slice(4, 7)]
-    batches = ((clean[cut], restored[cut]) for cut in cuts)  # a generator: gone after one look
+    batches = ((clean[cut], restored[cut]) for cut in cuts)  # a generator, read once
     metrics = {"first": psnr, "second": mse, "third": ssim}
     values = over_batches(metrics, batches, (0.0, 255.0))
     assert [*values] == [*metrics]

@@ -1,4 +1,4 @@
-"""Operators whose measurement is no linear function of the image."""
+"""Nonlinear operators."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ from skmetainv.testing import check_operator
 
 
 class Square(Operator):
-    """A user's nonlinear operator: one method that matters."""
+    """A user's nonlinear operator, which only defines `forward`."""
 
     def build(self, image_shape):
         class SquareMap(ForwardMap):

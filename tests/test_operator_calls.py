@@ -1,4 +1,4 @@
-"""Operators at the prompt: called on arrays and tensors, with nothing built beforehand."""
+"""Operators called directly on arrays and tensors."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ FIRST = np.moveaxis(COLOUR, -1, 1).copy()
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_call_simulates_without_noise_and_its_adjoint_is_the_map_s(name):
-    """``A(x)`` is what an estimator simulates; <A x, y> = <x, A' y>, and ``A^+ A x`` explains y."""
+    """``A(x)`` equals an estimator's simulation, <A x, y> = <x, A' y>, and ``A A^+ A x = A x``."""
     case = CASES[name]
     channels, height, width = case.batched
     x = RNG.random((2, height, width, channels))
@@ -110,7 +110,7 @@ def test_tensors_give_tensors_that_autograd_knows(operator):
 
 
 def test_the_gradient_of_the_data_fidelity():
-    """That of ``||A x - y||^2 / m`` is ``2 A' (A x - y) / m``."""
+    """The gradient of ``||A x - y||^2 / m`` is ``2 A' (A x - y) / m``."""
     operator = MissingPixels() @ GaussianBlur()
     y = operator(GRAY, random_state=1)
     x = torch.zeros(GRAY.shape, dtype=torch.float64, requires_grad=True)
@@ -161,7 +161,7 @@ def test_a_call_has_the_parameters_of_the_moment():
 
 
 def test_data_fidelity_in_closed_form():
-    """The mean of squared residuals over what is observed; noise has its variance."""
+    """It is the mean squared residual of observed entries; for noise alone, its variance."""
     x = np.zeros((2, 8, 8))
     assert Inpainting().data_fidelity(x, x + 0.5 * Inpainting()(x + 1)) == pytest.approx(
         [0.25, 0.25]
@@ -201,7 +201,7 @@ def test_a_pair_of_functions_is_called_as_every_operator():
             r"cannot be inferred from y of shape \(4, 4, 6\)\. Pass image_shape=\(height, width\)",
         ),
         (
-            lambda: CompressedSensing(12).adjoint(GRAY[0]),  # 8 of 12, or 12 of an 8 x 12 image
+            lambda: CompressedSensing(12).adjoint(GRAY[0]),  # 8 measurements of 12 values
             r"cannot be inferred from y of shape \(8, 12\)",
         ),
         (
@@ -325,7 +325,7 @@ def test_missing_samples_that_do_not_come_last_are_refused_at_once(composed):
     ],
 )
 def test_an_operator_is_no_function(part):
-    """It can be called, but on a user's arrays: it is none of the functions that parts take."""
+    """An operator can be called on arrays, but is not accepted as a function parameter."""
     with pytest.raises(ValueError, match=r"a callable.* Got GaussianBlur\(\) instead"):
         part._validate_params()
 

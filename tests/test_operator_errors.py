@@ -1,4 +1,4 @@
-"""Bad input is refused with what would be right."""
+"""Errors on bad input name the right input."""
 
 import numpy as np
 import pytest

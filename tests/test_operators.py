@@ -1,4 +1,4 @@
-"""Each operator against an independent implementation, a closed form or a picture of its own."""
+"""Each operator compared with an independent implementation or a closed form."""
 
 import numpy as np
 import pytest
@@ -203,7 +203,7 @@ def test_the_norm_of_a_large_map():
 
 @pytest.mark.parametrize("gap", [0.003, 0.01, 0.03])
 def test_the_norm_is_right_to_a_tenth_of_a_percent(gap):
-    """One eigenvalue alone above ten thousand others, as many near the ends as Lanczos minds."""
+    """One eigenvalue above ten thousand others, which are dense at the ends: hard for Lanczos."""
     eigenvalues = (1 - gap) * (1 - torch.linspace(0, np.pi, 10_000).double().cos()) / 2
     eigenvalues[-1] = 1
 
@@ -225,7 +225,7 @@ def test_the_pseudo_inverse_of_a_large_map():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 16, 16), (1, 8, 16)])
 def test_the_norm_where_there_are_few_different_singular_values(shape, dtype):
-    """Lanczos' method ends early there; rounding must not be taken for new directions."""
+    """Lanczos' method ends early, and must not take rounding errors for new directions."""
     for operator, expected in (
         (MultiCoilMRI(4, acceleration=1), 1.0),
         (3.0 * MultiCoilMRI(4, acceleration=1), 3.0),
@@ -273,7 +273,7 @@ def test_a_complex_sample_is_missing_as_a_whole():
         assert (missing.all(-1) == missing.any(-1)).all()
         assert ((~missing).flatten(1).sum(1) == 6).all()
         half = torch.where(missing, 0.0, random_image(shape))
-        half[0].view(-1)[1] = torch.nan  # an imaginary part
+        half[0].view(-1)[1] = torch.nan  # only the imaginary part is NaN
         whole = half.clone()
         whole[0].view(-1)[0] = torch.nan
         z = random_image((1, 4, 4), 1)

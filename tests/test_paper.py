@@ -1,4 +1,4 @@
-"""The harness of the paper's experiments, on a tiny run: its tables say what it restored."""
+"""The paper's experiments on a tiny run: tables agree with the restored images."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """Let columns run in this process: a process each takes seconds to begin."""
+    """Run columns in this process, because each new process takes seconds to start."""
 
     def run(args, option, value):
         own = {"table", "preset", "images", "seed", "work", "results", "lpips_net", "lpips_weights"}
@@ -61,7 +61,7 @@ def run(table, folder, tmp_path, *options):
 
 
 def recomputed(clean, restored, metric):
-    """A metric of every picture, by its formula, or by scikit-image."""
+    """A metric of every image, by its formula or by scikit-image."""
     if metric == "ssim":
         own = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
         return [
@@ -76,12 +76,12 @@ FORMATS = {"mse": ".2e", "psnr": ".2f", "ssim": ".4f"}
 
 
 def place(table, task, name, metric):
-    """Where the paper has a figure: row and column."""
+    """The row and column of a value in the paper's table."""
     return {1: (name, metric), 2: (task, f"{name} {metric}")}.get(table, (metric, name))
 
 
 def cell(lines, row, column):
-    """A cell of the printed table, whose cells are apart by two blanks or more."""
+    """A cell of the printed table, whose cells are separated by two or more blanks."""
     head = next(i for i, line in enumerate(lines) if column in re.split(r" {2,}", line))
     heads = re.split(r" {2,}", lines[head])
     found = next(
@@ -158,7 +158,7 @@ def test_an_interrupted_run_goes_on(folder, tmp_path, monkeypatch):
         run(1, folder, tmp_path, "--column", "Meta-5")
     assert len(steps) == 5
     found = run(1, folder, tmp_path)["results"]["columns"]
-    assert len(steps) == 5 + 6  # two steps of the three columns that were left
+    assert len(steps) == 5 + 6  # two steps for each of three columns
     for name, column in expected.items():
         np.testing.assert_equal(found[name]["quality"], column["quality"])
 
@@ -264,7 +264,7 @@ def test_nobody_and_no_photograph_is_in_two_parts(folder, tmp_path):
 
 
 def test_nobody_is_in_two_folders_of_parts(tmp_path):
-    """Of ten people with a picture in each folder, those tested on are in no other part."""
+    """Ten people have an image in each folder; test persons are in no other part."""
     for k, name in enumerate(("train", "val")):
         (tmp_path / name).mkdir()
         for i in range(10):
@@ -283,7 +283,7 @@ def test_nobody_is_in_two_folders_of_parts(tmp_path):
 @pytest.mark.parametrize(
     ("n_validation", "n_test", "message"),
     [
-        (4, 26, "nobody left to train on"),
+        (4, 26, "no training images left"),
         (5, 31, "30 images of 15 people are left, too few for 31"),
         (1, 30, "0 images of 0 people are left, too few for 1"),
     ],
@@ -294,7 +294,7 @@ def test_too_few_pictures(folder, n_validation, n_test, message):
 
 
 def write_results(folder, table, seed, psnr, **settings):
-    """Write the results of a run that there was not: the PSNR of 40 pictures by column."""
+    """Write made-up results of a run: the PSNR of 40 images by column."""
     costs = {"fit_seconds": 1.0, "predict_ms": 2.0, "n_weights": 3}
     made = {name: {"quality": {"": {"psnr": v}}, **costs} for name, v in psnr.items()}
     results = {"columns": made, "groups": np.arange(40), "denoiser": None}
@@ -322,7 +322,7 @@ def test_claims_are_told_by_paired_differences(tmp_path, capsys):
 
 
 def told_of(folder, capsys, start):
-    """Return the line of the claims that begins so."""
+    """Return the line of the printed claims that begins with `start`."""
     command.main(["--claims", "--results", str(folder)])
     lines = (line.strip() for line in capsys.readouterr().out.splitlines())
     return next(line for line in lines if line.startswith(start))
@@ -359,7 +359,7 @@ def test_tables_of_other_pictures_are_not_compared(tmp_path):
 
 @pytest.mark.usefixtures("in_this_process")
 def test_other_pictures_are_another_run(folder, tmp_path):
-    """In the same folders of runs, what was restored of others is not taken."""
+    """In the same work folder, results of other images are not reused."""
     first = run(2, folder, tmp_path)["results"]["columns"]
     other = tmp_path / "others"
     other.mkdir()
@@ -373,7 +373,7 @@ def test_other_pictures_are_another_run(folder, tmp_path):
 
 
 def test_other_tasks_are_another_run(folder, tmp_path, monkeypatch):
-    """What was restored of other measurements is not taken."""
+    """Results of other measurements are not reused."""
     own = (2, PRESETS["tiny"], folder, 0, "cpu", tmp_path, None)
     first = Experiment(*own)._path("UNet", ".npz")
     assert Experiment(*own)._path("UNet", ".npz") == first
@@ -392,7 +392,7 @@ def test_what_did_not_converge_is_counted(tol, n):
 
 @pytest.mark.usefixtures("in_this_process")
 def test_a_colour_run(tmp_path, monkeypatch):
-    """Squares cut of photographs in colour, through all columns of Table 1."""
+    """All columns of Table 1 run on square crops of colour photographs."""
     rng = np.random.default_rng(0)
     for name in ("train", "val"):
         (tmp_path / name).mkdir()
@@ -499,7 +499,7 @@ def test_a_candidate_is_scored_on_validation_pictures(
 
 
 def test_of_the_same_seeds_only(tmp_path, capsys):
-    """What differs from seed to seed is no difference of columns; tables have all seeds."""
+    """Columns are compared on seeds that both have; tables have all seeds."""
     rng = np.random.default_rng(0)
     for table, seeds in ((3, (0, 1, 10)), (4, (1, 10))):
         for seed in seeds:

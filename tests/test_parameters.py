@@ -1,4 +1,4 @@
-"""Parameter objects: constructors that store, and docstrings that say what they take."""
+"""Parameter objects: constructors only store, and docstrings list all parameters."""
 
 import importlib
 import inspect
@@ -14,7 +14,7 @@ from skmetainv.parameters import ParameterObject, _parameter_entries
 
 
 def public_classes():
-    """All parameter objects that a user can import from a package of the library."""
+    """All parameter objects that users can import from the library's packages."""
     packages = [skmetainv] + [
         importlib.import_module(f"skmetainv.{module.name}")
         for module in pkgutil.iter_modules(skmetainv.__path__)
@@ -66,7 +66,7 @@ class Larger(Part):
 
 
 class Other(Part):
-    """Has a constructor of its own, as scikit-learn's estimators do."""
+    """Writes out its constructor, as scikit-learn's estimators do."""
 
     def __init__(self, depth=2):
         self.depth = depth
@@ -79,7 +79,7 @@ def test_a_constructor_stores_its_parameters():
     assert list(inspect.signature(Larger).parameters) == ["size", "weight", "name"]
     with pytest.raises(TypeError, match="positional"):
         Larger(4, 1.0)
-    assert part != Larger(4, name="b")  # as all estimators: by identity
+    assert part != Larger(4, name="b")  # compared by identity, like all estimators
 
 
 def test_a_constructor_may_be_written_out():
@@ -89,7 +89,7 @@ def test_a_constructor_may_be_written_out():
         pass
 
     assert Same(1).get_params() == {"depth": 1}
-    assert Same.__doc__ is None  # so that help looks at the base class
+    assert Same.__doc__ is None  # so help() shows the docstring of the base class
     with pytest.raises(
         TypeError, match=r"More declares the parameters width, but Other defines __init__"
     ):
@@ -109,7 +109,7 @@ def test_a_part_that_is_none_says_which_object_has_a_parameter():
 def test_docstrings_are_completed_by_those_of_base_classes():
     before, entries, after = _parameter_entries(Larger.__doc__)
     assert before == "A larger part."
-    assert list(entries) == ["size", "weight", "name"]  # as in the signature
+    assert list(entries) == ["size", "weight", "name"]  # in the signature's order
     assert entries["name"] == 'name : str, default="a"\n    Its name.'
     assert after == ""
     assert _parameter_entries(Part.__doc__)[2] == "Notes\n-----\nNone."

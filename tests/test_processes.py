@@ -1,4 +1,4 @@
-"""Training in two processes, which `torchrun` starts; each runs the cases of this file."""
+"""Training in two processes, started by `torchrun`; both run all cases of this file."""
 
 import itertools
 import os
@@ -47,7 +47,7 @@ small_denoiser = partial(settings.small_denoiser, depth=3, **OWN)
 
 
 def told(est):
-    """What training left: weights, history without times, and the number of epochs."""
+    """The results of training: weights, history without seconds, and the number of epochs."""
     history = {name: values for name, values in est.history_.items() if name != "seconds"}
     return {"weights": est.weights_, "history": history, "n_iter": est.n_epochs_}
 
@@ -59,7 +59,7 @@ def refusal(function, *args):
     return str(caught.value)
 
 
-# ---------------------------------------------------------------------- cases: as one process
+# ---------------------------------------------------------------------- cases: equal to one process
 
 
 def maml(folder):
@@ -97,7 +97,7 @@ def partial_fits(folder):
 
 
 def early_stopping(folder):
-    """The first score counts as better, the next two do not."""
+    """With this `min_delta`, only the first score counts as better."""
     est = small(early_stopping=EarlyStopping(2, min_delta=100.0, validation_fraction=0.3))
     return told(est.fit(LEARNED))
 
@@ -155,7 +155,7 @@ AS_ONE_PROCESS = [
 ]
 
 
-# ---------------------------------------------------------------------- cases: of their own
+# ---------------------------------------------------------------------- other cases
 
 
 def without_a_seed(folder):
@@ -186,7 +186,7 @@ def callback_of_the_last_process(folder):
 
 
 class AdamThatCounts(Adam):
-    """Counts its steps, and is interrupted before one of them, in every process the same."""
+    """Counts its steps, and is interrupted before the same step in every process."""
 
     made, last = 0, None
 
@@ -211,7 +211,7 @@ def resumable(path):
 def interrupted_and_resumed(folder):
     """Only the first process has the checkpoint's folder."""
     path = folder / "run.ckpt" if RANK == 0 else folder / "missing" / "run.ckpt"
-    AdamThatCounts.last = 6  # in the midst of the second epoch
+    AdamThatCounts.last = 6  # in the middle of the second epoch
     with pytest.raises(KeyboardInterrupt):
         resumable(path).fit(LEARNED)
     if RANK == 0:
@@ -275,7 +275,7 @@ test_processes.{function}(sys.argv[1])
 
 
 def in_two_processes(function, folder):
-    """Run a function of this file under `torchrun`; return its exit status and what it printed."""
+    """Run a function of this file under `torchrun`; return its exit status and its output."""
     script, log = folder / "script.py", folder / "log"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parent), function=function.__name__))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -296,7 +296,7 @@ def in_two_processes(function, folder):
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """What all cases gave in either process, and the folder that they ran in."""
+    """The results of all cases in both processes, and their folder."""
     root = tmp_path_factory.getbasetemp()
     folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "processes"
     folder.mkdir(exist_ok=True)
@@ -313,7 +313,7 @@ def assert_same_bits(first, second):
 
 
 def assert_close(first, second):
-    """Everything that was told agrees to 1e-8."""
+    """Require that results agree to 1e-8."""
     if isinstance(first, dict):
         assert first.keys() == second.keys()
         for name in first:
@@ -395,7 +395,7 @@ def test_a_process_that_fails_ends_all(tmp_path):
     assert not list(tmp_path.glob("* went on"))
 
 
-# ---------------------------------------------------------------------- their devices
+# ---------------------------------------------------------------------- devices of the processes
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_a_process_that_fails_ends_all(tmp_path):
         ("cuda", "0", 2, "cuda:0"),
         ("cuda", "3", 4, "cuda:3"),
         ("cuda:0", "1", 2, "cuda:0"),
-        ("auto", "3", 1, "cuda:0"),  # where each process sees its own device only
+        ("auto", "3", 1, "cuda:0"),  # each process sees only its own device
         ("auto", "1", 0, "cpu"),
         ("cpu", "1", 2, "cpu"),
     ],

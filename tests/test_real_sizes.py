@@ -12,7 +12,7 @@ from skmetainv.operators import CompressedSensing, MatrixOperator, MissingPixels
 
 SIZE = 128
 N = SIZE * SIZE
-# Matrices of other sizes than the small ones' stand in for them.
+# Operators of a fixed size in the registry are replaced by these.
 _SPARSE = scipy.sparse.random(N // 2, N, 4 / N, random_state=0)
 IN_PLACE = {
     "sparse_matrix": MatrixOperator(_SPARSE),
@@ -26,8 +26,8 @@ IN_PLACE = {
     "scaled_sensing": -0.5 * CompressedSensing(n_measurements=64),
     "missing_of_sensing": MissingPixels(observed=0.7) @ CompressedSensing(n_measurements=64),
 }
-# A square or a tall matrix of this size takes gigabytes, and PyLops' differ by nothing but the
-# matrix; a box is given in pixels, for small images as for large ones.
+# A square or tall matrix of this size takes gigabytes; PyLops' operators would only differ in the
+# matrix; the size of a box is fixed in pixels.
 LEFT_OUT = {"all_measurements", "tall_matrix", "pylops", "complex_pylops", "sensing_of_area"}
 
 
@@ -37,7 +37,7 @@ def map_of_a_real_size(request):
 
 
 def built(name):
-    """The map of one image of a real size, with what varies drawn."""
+    """The map of one image of a real size, with its mask drawn."""
     case = CASES[name]
     channels = 1 if name in IN_PLACE else case.small[0]
     size = SIZE + (-SIZE) % (3 if name == "area" else 1)
@@ -54,7 +54,7 @@ def test_the_operator_is_what_it_says(A):
     assert abs((normal * x).sum() - Ax.square().sum()) <= 1e-11 * Ax.square().sum()
     torch.testing.assert_close(normal, A.adjoint(Ax))
     norm = A.norm()
-    for image in (x, normal, z):  # no image is stretched by more
+    for image in (x, normal, z):  # no image is amplified more than by the norm
         assert A(image).norm() <= 1.01 * norm * image.norm()
     for _ in range(12):
         z = A.normal(z / z.norm())

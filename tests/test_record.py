@@ -1,4 +1,4 @@
-"""Records of benchmarks: text to be read, and arrays beside it."""
+"""Records of benchmarks: a readable text file, and a file of arrays."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What cannot be taken is refused with the line to write."""
+"""Errors on wrong parameters show the line to write."""
 
 import deepinv
 import numpy as np
@@ -70,7 +70,7 @@ def test_operators_compose_with_operators_alone(value, line):
     for compose in (lambda: blur @ value, lambda: blur + value):
         with pytest.raises(ValueError, match=f"(?s)must be an Operator.*{line}"):
             compose()
-    if not hasattr(value, "matvec"):  # SciPy's own answer comes first
+    if not hasattr(value, "matvec"):  # SciPy raises its own error
         with pytest.raises(ValueError, match=f"(?s)left operand of @ must be an Operator.*{line}"):
             value @ blur
     for composed in (Stack([blur, value]), Composition(value, blur), PhaseRetrieval(value)):

@@ -1,4 +1,4 @@
-"""Metrics of a region: the missing pixels alone, say."""
+"""Metrics of a region, such as the missing pixels."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_a_mask_of_all_pixels_is_no_mask(metric, kind):
 @kinds
 @metrics
 def test_what_lies_outside_of_the_region_does_not_count(metric, kind):
-    """SSIM sees five pixels around those of the region, and no more."""
+    """SSIM uses pixels up to five pixels outside the region."""
     x, z = CLEAN[kind], RESTORED[kind].copy()
     mask = np.zeros(x.shape[1:3], dtype=bool)
     mask[5:8, 5:9] = True
@@ -189,7 +189,7 @@ def test_a_scorer_of_a_mask_is_its_metric(name):
 @pytest.mark.parametrize("operator", [MISSING, MissingPixels(0.5) @ GaussianBlur(), Inpainting()])
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_a_scorer_of_missing_pixels(operator, noise):
-    """They are those whose measurement is NaN, or that the mask of `Inpainting` leaves out."""
+    """Missing pixels have a NaN measurement, or are outside the mask of `Inpainting`."""
     est = classical(operator, noise=noise, batch_size=4).fit(FACES)
     measured = est.simulate(FACES, random_state=3)
     missing = np.isnan(measured)

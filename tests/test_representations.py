@@ -1,4 +1,4 @@
-"""Every representation is tried with every option; a new one is added to `REPRESENTATIONS`."""
+"""Every representation with every option; add new ones to `REPRESENTATIONS`."""
 
 import math
 
@@ -75,7 +75,7 @@ def build(name, option="plain", shape=SHAPE, data_range=RANGE):
 
 
 def weights_of(phi, seed=0):
-    """Weights all of which matter: those that begin as 0 are random."""
+    """Initial weights, with random values for weights that are initially 0."""
     rng = np.random.default_rng(seed)
     return {
         k: v if v.any() else torch.from_numpy(rng.normal(0, 0.4, v.shape))
@@ -93,7 +93,7 @@ def blurred(y):
 
 
 def stacked(phi, sets):
-    """One set per image of what is adapted; the first set of what is shared."""
+    """Stack adapted weights, one set per image; take shared weights from the first set."""
     return sets[0] | {k: torch.stack([w[k] for w in sets]) for k in phi.adapted}
 
 
@@ -179,7 +179,7 @@ def test_adapted_weights_are_there_and_the_encoder_s_are_not_among_them(name):
     others = plain.initial_weights(np.random.default_rng(0))
     assert set(weights) == set(others) | encoder
     assert plain.adapted == phi.adapted
-    for k, v in others.items():  # the encoder draws last
+    for k, v in others.items():  # equal, because the encoder draws last
         assert torch.equal(weights[k], v)
 
 
@@ -281,7 +281,7 @@ def test_siren_s_initial_weights_are_those_published():
 
 
 def test_siren_s_hidden_units_are_spread_as_the_paper_says():
-    """Theorem 1.8 of its supplement: pre-activations N(0, 1), so sines near arcsine."""
+    """Theorem 1.8 of its supplement: pre-activations are N(0, 1), so sines are near arcsine."""
     phi = Siren(width=256, depth=5).build((1, 40, 40))
     weights = phi.initial_weights(np.random.default_rng(0))
     h = phi.inputs
@@ -388,7 +388,7 @@ def test_a_residual_network_adds_exactly_the_start(name, residual):
 
 @pytest.mark.parametrize("part", [Encoder(32).build(15, 2), Refiner(32).build(16)])
 def test_convolutions_begin_as_he_et_al_have_it(part):
-    """Kernels of variance ``2 / fan-in``: what goes through ReLUs keeps its size."""
+    """Kernels have variance ``2 / fan-in``, which keeps the variance through ReLUs."""
     weights = part.initial_weights(np.random.default_rng(0))
     kernels = [w for name, w in weights.items() if name.endswith("weight") and w.any()]
     assert len(kernels) >= 2
@@ -455,7 +455,7 @@ def test_features_go_where_each_representation_says(name):
     for image, features in zip(phi(w, condition), condition.features, strict=True):
         expected = 1 + 2 * by_formula(name, w, SHAPE, features.numpy())
         np.testing.assert_allclose(image, expected, rtol=1e-9, atol=1e-12)
-    assert condition.features.std(dim=0).min() > 1e-3  # each image has features of its own
+    assert condition.features.std(dim=0).min() > 1e-3  # features differ between images
 
 
 @pytest.mark.parametrize("start", ["adjoint", "pseudo_inverse", "measurement"])
@@ -470,7 +470,7 @@ def test_an_encoder_is_torch_s_modules_on_the_scaled_start(start, shape):
 
 
 def test_an_encoder_sees_which_pixels_are_observed():
-    """A pixel that is missing and one that is measured as 0 have the same adjoint."""
+    """The adjoint is the same for a missing pixel and a measured 0, so it needs the mask."""
     phi = Siren(4, depth=3, encoder=Encoder(width=3, depth=1)).build(SHAPE, RANGE)
     w, y = weights_of(phi), measured(2)
     y[0, :, 1, 2] = 0.0
@@ -499,7 +499,7 @@ def test_one_mask_serves_all_images_and_a_pixel_is_observed_when_a_channel_is():
     torch.testing.assert_close(
         phi.condition(w, data).features, as_modules(w, 3, 1, 2, 24)(x).detach()
     )
-    y[:, 0, 0, 0] = torch.nan  # the other channel is observed there
+    y[:, 0, 0, 0] = torch.nan  # one channel of the pixel is observed
     data = MissingPixels(observed=0.5).build(SHAPE).bind(y)
     x = torch.cat([(data.start("adjoint") - 1) / 2, torch.ones_like(observed)], dim=1)
     torch.testing.assert_close(
@@ -656,7 +656,7 @@ def test_a_user_s_image_module_needs_two_methods():
 
 
 class Straight(Smooth):
-    """Its image is a product as it comes."""
+    """Returns the result of a matrix product without conversion."""
 
     def forward(self):
         return self.head(self.noise).reshape(self.shape)
@@ -709,7 +709,7 @@ def test_autocast_features_are_close_and_in_the_type_of_the_weights(name):
 
 @pytest.mark.parametrize("name", WIDE)
 def test_mixed_precision_of_an_estimator_reaches_the_encoder(name):
-    """`condition` is not called within the image's forward: the encoder is a network by itself."""
+    """`condition` is called outside `forward`, so autocast must also apply to it."""
     shape = (1, 12, 9)
     phi = clone(WIDE[name]).set_params(encoder=Encoder()).build(shape).to(torch.float32)
     w = {k: v.float() for k, v in phi.initial_weights(np.random.default_rng(0)).items()}
@@ -726,7 +726,7 @@ def test_mixed_precision_of_an_estimator_reaches_the_encoder(name):
 
 @pytest.mark.parametrize("name", ["siren", "shift", "latent"])
 def test_coordinates_pixels_and_starts_are_not_rounded_by_autocast(name):
-    """Of two layers, one takes coordinates and the other gives pixels."""
+    """With two layers, one has coordinates as inputs and the other has pixels as outputs."""
     part = clone(WIDE[name]).set_params(depth=2, residual="pseudo_inverse")
     phi = part.build((1, 2, 3)).to(torch.float32)
     w = {k: v.float() for k, v in weights_of(phi).items()}

@@ -61,7 +61,7 @@ def test_images_have_the_shape_that_is_asked_for(operator, init):
 
 
 def test_the_same_field_of_view_is_seen_by_other_pixels():
-    """Of 25 x 25 pixels every second one is where one of the 13 x 13 of training is."""
+    """Every second of the 25 x 25 pixels has the place of one of the 13 x 13 training pixels."""
     est = fitted(Identity(), n_inner=0, algorithm=MAML(step_sizes="fixed"))
     coarse = est.predict(FACES[:1])
     fine = est.predict(load_faces()[:1], image_shape=(25, 25))
@@ -110,7 +110,7 @@ def test_measurements_of_another_shape_are_refused():
         est.predict(np.zeros((1, 20)), image_shape=(8,))
 
 
-# --- all that no size binds -------------------------------------------------------------------
+# --- estimators for any size ------------------------------------------------------------------
 
 LARGE = load_faces()[8:11, :20, :24]
 DENOISER = DnCNN(depth=2, width=2, max_epochs=1, random_state=0)
@@ -145,7 +145,7 @@ def test_it_is_the_estimator_of_that_size_with_the_weights_of_this_one(name, ope
     large = make(OPERATORS[operator]).fit(LARGE)
     if name != "classical":
         large.weights_ = small.weights_
-    if name == "unrolled":  # its denoiser is fitted with it
+    if name == "unrolled":  # fit also trains its denoiser
         large.solver_ = small.solver_
     measured = large.simulate(LARGE, random_state=1)
     restored = small.predict(measured, image_shape=(20, 24))

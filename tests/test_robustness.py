@@ -1,4 +1,4 @@
-"""What must hold whatever surrounds an estimator, and whatever a user brings."""
+"""Warm starts with other settings, early errors, and users' modules."""
 
 import os
 import stat
@@ -53,7 +53,7 @@ def test_inference_mode_and_no_grad_change_nothing(est):
 
 
 def test_another_algorithm_goes_on_from_the_weights_of_one():
-    """First-order MAML first, then MAML: two ways to write it give the same bits."""
+    """First-order MAML, then MAML: `warm_start` and `partial_fit` give the same bits."""
     warm = small(algorithm="fomaml", warm_start=True).fit(FACES)
     warm.set_params(algorithm="maml").fit(FACES)
     assert not warm.algorithm_.first_order
@@ -72,7 +72,7 @@ def test_an_algorithm_of_another_proximal_term_does_not():
 
 
 def test_another_optimiser_begins_without_the_averages_of_the_one_before():
-    """The first step of Adam is as long for every weight, whatever its gradient."""
+    """The first step of Adam has the same size for every weight, whatever its gradient."""
     own = {"schedule": "constant", "max_grad_norm": None}
     est = small(optimizer=AdamW(weight_decay=0.0, **own), batch_size=3).partial_fit(FACES)
     before = est.weights_["init.0.weight"]
@@ -93,7 +93,7 @@ def test_a_schedule_that_is_over_is_told():
         est.partial_fit(FACES)
 
 
-# --- errors come before long work ------------------------------------------------------------
+# --- errors before long work ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

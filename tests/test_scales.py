@@ -1,4 +1,4 @@
-"""An operator of any norm: starts, step sizes, penalties and single precision."""
+"""Operators of any norm: starts, step sizes, penalties and single precision."""
 
 from itertools import cycle
 
@@ -71,7 +71,7 @@ every_operator = pytest.mark.parametrize("name", CASES)
 
 
 def measured(operator, shape, factor=1.0):
-    """Images, and what is measured of them: noisy, NaN where samples are missing."""
+    """Images and their noisy measurements, with NaN for missing samples."""
     x = torch.from_numpy(np.random.default_rng(0).random((2, *shape)))
     A = operator.build(shape)
     y = A.simulate(x, lambda y, g: y, [np.random.default_rng(i) for i in range(2)])
@@ -91,7 +91,7 @@ def restored_of(data, solver, start):
 
 
 def in_turn(name, n):
-    """Some of the default solvers, others for the next operator."""
+    """`n` of the default solvers, different ones for each operator."""
     first, names = n * [*CASES].index(name), [*DEFAULT]
     return [DEFAULT[names[(first + i) % len(names)]] for i in range(n)]
 
@@ -112,7 +112,7 @@ def test_a_constant_changes_no_reconstruction(name):
 
 @pytest.mark.parametrize("name", ["RED admm", "ADMM", "PrimalDual"])
 def test_a_constant_changes_no_number_of_updates(name):
-    """Multipliers have other units than images, and stand still when images do."""
+    """Multipliers have other units than images, but must not change the number of updates."""
     x = torch.from_numpy(FACES)[:, None].double()
     f, blur, counts = DEFAULT[name].build(x.shape[1:]), GaussianBlur(sigma=1.0), set()
     for factor in (2.0**-10, 1.0, 2.0**10):
@@ -164,7 +164,7 @@ ESTIMATORS = {
 
 
 def with_operators():
-    """Every estimator with one operator in turn: of images where the measurement is seen as one."""
+    """Each estimator with one operator; some need measurements with the shape of images."""
     turns = {True: cycle(["blur", "missing of blur"]), False: cycle(BY_FACTOR)}
     operators = [next(turns["measurement" in name or "auto" in name]) for name in ESTIMATORS]
     return list(zip(ESTIMATORS, operators, cycle(["float32", "float64"]), strict=False))
@@ -172,7 +172,7 @@ def with_operators():
 
 @pytest.mark.parametrize(("estimator", "name", "precision"), with_operators())
 def test_nor_one_of_any_estimator(estimator, name, precision):
-    """A U-Net of measurements and inner losses went by the measurements' own units."""
+    """The U-Net's input and the inner losses must not depend on the measurements' units."""
     restored, y = {}, None
     for factor in (1.0, 1e-3, 255.0):
         est = clone(ESTIMATORS[estimator])
@@ -216,7 +216,7 @@ def test_nor_does_it_of_a_nonlinear_operator(name, solver):
 
 @every_operator
 def test_single_precision_is_worth_as_much_as_double(name):
-    """To 0.1 dB, from every start, at every scale."""
+    """Their PSNR agrees to 0.1 dB, from every start, at every scale."""
     operator, shape = CASES[name].operator, CASES[name].batched
     place, solvers = [*CASES].index(name), [*DEFAULT.values()]
     factor = (1e-3, 1.0, 1e3)[place % 3]
@@ -269,7 +269,7 @@ def test_images_are_restored_in_single_precision(operator, solver, least):
     ids=repr,
 )
 def test_rounding_takes_no_update_of_conjugate_gradients(operator, n_iter, start):
-    """Single precision was up to 3 dB behind; beyond 60 dB it is at its rounding."""
+    """The PSNR is the same in both precisions, up to 60 dB, where rounding begins."""
     est = ClassicalReconstructor(
         operator,
         ConjugateGradient(n_iter),
@@ -283,7 +283,7 @@ def test_rounding_takes_no_update_of_conjugate_gradients(operator, n_iter, start
 
 
 def test_nor_digits_of_their_derivatives():
-    """They were wrong by a tenth, the second ones several times as large as they should be."""
+    """First and second derivatives agree in both precisions."""
     found = []
     for dtype in (torch.float32, torch.float64):
         x = torch.from_numpy(FACES)[:, None].to(dtype)
@@ -298,7 +298,7 @@ def test_nor_digits_of_their_derivatives():
 
 
 def test_conjugate_gradients_look_again_where_they_came_from_far():
-    """What they carry along is 0 long before what rounding left of the start is."""
+    """The recursive residual becomes 0 while the true residual of a far start is still large."""
     est = ClassicalReconstructor(MotionBlur(length=7), ConjugateGradient(50), start=400 * FACES[0])
     assert est.fit(FACES).score(FACES) > 50
 

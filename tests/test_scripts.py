@@ -1,4 +1,4 @@
-"""Every script says what it does when asked for help, and does nothing else then."""
+"""`--help` of every script prints its docstring and does nothing else."""
 
 import ast
 import runpy
@@ -25,7 +25,7 @@ SCRIPTS = [
 
 
 def documented_in(script):
-    """The file whose docstring says what the script does: of a package its own."""
+    """The file with the script's docstring: for a package, its `__init__.py`."""
     return script.with_name("__init__.py") if script.name == "__main__.py" else script
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's own estimator checks, the installed version's whole set."""
+"""All estimator checks of the installed scikit-learn."""
 
 import pytest
 from sklearn.utils.estimator_checks import (

@@ -1,4 +1,4 @@
-"""Solvers reach known answers, at the rates that theory gives."""
+"""Solvers converge to known solutions, at the rates of theory."""
 
 import numpy as np
 import pytest
@@ -103,7 +103,7 @@ def test_conjugate_gradients_end_exactly_within_the_number_of_eigenvalues():
 @pytest.mark.parametrize("start", ["zeros", "ones", "adjoint"])
 @pytest.mark.parametrize("zero", [False, True])
 def test_conjugate_gradients_stay_at_the_solution_of_a_singular_problem(dtype, start, zero):
-    """Rounding must not lead away again, however many updates."""
+    """Rounding errors must not move it away, even after many updates."""
     A = CompressedSensing(n_measurements=16).build((1, 8, 8))
     y = images(1, 16) * (0 if zero else 1)
     x = torch.ones(1, 1, 8, 8).double() if start == "ones" else A.bind(y).start(start)
@@ -116,7 +116,7 @@ def test_conjugate_gradients_stay_at_the_solution_of_a_singular_problem(dtype, s
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-10)])
 def test_conjugate_gradients_from_far_away_go_by_the_true_residual(dtype, tolerance):
-    """The one they carry along is 0 long before that."""
+    """The recursive residual becomes 0 while the true residual is still large."""
     Q = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 30)))[0]
     A = MatrixOperator(Q * np.geomspace(1, 1 / 3, 30) @ Q.T).build(SHAPE).to(dtype)
     x = images(2, *SHAPE).to(dtype)
@@ -126,7 +126,7 @@ def test_conjugate_gradients_from_far_away_go_by_the_true_residual(dtype, tolera
 
 
 def test_conjugate_gradients_converge_when_images_stand_still():
-    """Whatever residuals and directions do."""
+    """Residuals and directions do not count."""
     A = GaussianBlur(sigma=0.8).build((1, 8, 8))
     data = A.bind(A(images(1, 1, 8, 8)))
     f = ConjugateGradient(n_iter=50).build((1, 8, 8))
@@ -247,7 +247,7 @@ def test_red_is_half_quadratic_splitting_with_a_constant_penalty():
     red = RED(SMOOTH, n_iter=7, weight=0.3).build(SHAPE)
     hqs = HQS(SMOOTH, n_iter=7, rho=0.3, noise_level=0.2, denoise_first=True).build(SHAPE)
     torch.testing.assert_close(red(x, data), hqs(x, data))
-    # and, with the data step first, the same sequence half an update on
+    # with the data step first, the sequence is the same, shifted by half an update
     after = HQS(SMOOTH, n_iter=7, rho=0.3, noise_level=0.2).build(SHAPE)
     D = SMOOTH.build(SHAPE)
     torch.testing.assert_close(after(D(x), data), D(red(x, data)))
@@ -255,8 +255,8 @@ def test_red_is_half_quadratic_splitting_with_a_constant_penalty():
 
 def test_hqs_schedule_is_that_of_zhang_et_al():
     f = HQS(SMOOTH, n_iter=8, measurement_noise=2.55 / 255).build(SHAPE)
-    # utils_pnp.get_rho_sigma of DPIR: sigmas in logarithmic steps from 49 to the noise, rho =
-    # 0.23 sigma^2 / sigma_k^2
+    # as in utils_pnp.get_rho_sigma of DPIR: sigma_k in logarithmic steps from 49 to the noise,
+    # rho = 0.23 sigma^2 / sigma_k^2
     levels = np.logspace(np.log10(49), np.log10(2.55), 8) / 255
     np.testing.assert_allclose([float(f.prior.noise_level(k)) for k in range(8)], levels)
     np.testing.assert_allclose(
@@ -283,7 +283,7 @@ def test_fista_beats_ista():
 
 
 def test_fista_s_momentum_is_that_of_chambolle_and_dossal():
-    """From ``x_n`` to ``x_n + (n - 1) / (n + a) (x_n - x_n-1)``, with ``a = 3``."""
+    """The next point is ``x_n + (n - 1) / (n + a) (x_n - x_n-1)``, with ``a = 3``."""
     A = GaussianBlur(sigma=0.8).build(SHAPE)
     data, x = A.bind(images(1, *SHAPE)), images(1, *SHAPE, seed=1)
     f = ProximalGradient(SMOOTH, n_iter=5, step_size=0.5, accelerated=True).build(SHAPE)

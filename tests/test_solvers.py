@@ -1,4 +1,4 @@
-"""Solvers: derivatives of second order, schedules, the driver, bad input."""
+"""Solvers: second derivatives, schedules, the loop, bad input."""
 
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ def test_one_number_per_update():
         expected = GradientDescent(1, step_size=step).build(SHAPE)(expected, data)
     f = GradientDescent(3, step_size=steps).build(SHAPE)
     torch.testing.assert_close(f(x, data), expected)
-    # past the last one, the last
+    # updates after the last step size use the last one
     again = GradientDescent(1, step_size=0.3).build(SHAPE)(expected, data)
     torch.testing.assert_close(f.run(x, data, max_iter=4).x, again)
 
@@ -112,7 +112,7 @@ def test_what_is_learnable_trains_and_stays_positive():
         (f(start, data) - x).square().sum().backward()
         optimizer.step()
     assert (f(start, data) - x).norm() < 0.5 * before
-    assert len({float(f.step_size(k).detach()) for k in range(3)}) == 3  # each on its own
+    assert len({float(f.step_size(k).detach()) for k in range(3)}) == 3  # learned separately
 
 
 @pytest.mark.parametrize(("rho", "level"), [(512.0, 1 / 512), (1 / 64, 8.0), (1.0, 1.0)])
@@ -180,7 +180,7 @@ def test_a_number_in_units_of_the_norm_needs_it():
         f.rho(0)
 
 
-# ---------------------------------------------------------------------- the driver
+# ---------------------------------------------------------------------- the loop
 
 
 def test_no_updates_leave_the_start():
@@ -340,7 +340,7 @@ def test_a_noise_level_for_a_denoiser_that_takes_none_is_refused():
         RED(denoiser, noise_level=0.1).build((1, 4, 4))
     with pytest.raises(ValueError, match="not learnable: this DnCNN takes no noise level"):
         HQS(denoiser, learnable=("noise_level",)).build((1, 4, 4))
-    HQS(denoiser).build((1, 4, 4))  # the schedule then governs the penalties alone
+    HQS(denoiser).build((1, 4, 4))  # the default schedule only sets penalties
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Starts that an estimator restores: what they are, and what they learned from."""
+"""Starts restored by an estimator, and the images to which it is fitted."""
 
 import pickle
 
@@ -68,7 +68,7 @@ class Memory(LinearReconstructor):
 
 
 def labelled(labels):
-    """Images whose first pixel says what they are."""
+    """Random images with their label in the first pixel."""
     images = np.random.default_rng(0).uniform(0, 1, (len(labels), 4, 5))
     images[:, 0, 0] = np.asarray(labels) / 100
     return images
@@ -93,7 +93,7 @@ def test_starts_of_training_images_come_from_copies_that_never_saw_them(n_images
     x = labelled(range(n_images))
     est = on_memory().fit(x)
     assert first_loss(est) == pytest.approx(np.mean(x**2), rel=1e-10)  # all starts are zeros
-    np.testing.assert_array_equal(est.predict(x), np.ones_like(x))  # predict's saw all
+    np.testing.assert_array_equal(est.predict(x), np.ones_like(x))  # predict's copy saw all
     np.testing.assert_array_equal(est.predict(x + 0.5), np.zeros_like(x))
 
 
@@ -123,7 +123,7 @@ def test_one_group_alone_is_learned_from_as_a_whole():
 
 
 def test_starts_of_held_out_images_come_from_what_learned_from_the_others():
-    """Of early stopping: the weights that it keeps are those before them all."""
+    """In early stopping, the start of held-out images is not fitted to them."""
     x = labelled(range(6))
     est = on_memory(early_stopping=EarlyStopping(validation_fraction=0.3)).fit(x)
     seen = residual_of(est.init_).seen_
@@ -154,7 +154,7 @@ def test_the_estimator_that_was_given_stays_as_it_was():
 
 @pytest.mark.parametrize("n_images", [3, 11])
 def test_each_copy_learned_from_four_fifths(n_images):
-    """Of the linear estimate: starts by hand from the copies' own folds, as many as images."""
+    """One fit to all images, and one per fold: five, or as many as there are images."""
     x = labelled(range(n_images))
     Memory.n_fits = 0
     on_memory().fit(x)
@@ -162,8 +162,8 @@ def test_each_copy_learned_from_four_fifths(n_images):
 
 
 def test_copies_take_the_shrinkage_that_all_images_asked_for():
-    """The starts by hand, from copies fitted to the others with the same hyper-parameters."""
-    x = FACES[:5]  # as many parts as images: everyone's copy is fitted to the four others
+    """Starts by hand, from copies fitted to the other images with the chosen shrinkage."""
+    x = FACES[:5]  # five images, five folds: each copy is fitted to the four others
     blur = GaussianBlur(sigma=1.0)
     y = MetaInverseSolver(blur, noise=0.05).simulate(x)
     init = Siren(3, depth=2, residual=LinearReconstructor(noise=0.05))
@@ -179,7 +179,7 @@ def test_copies_take_the_shrinkage_that_all_images_asked_for():
     assert first_loss(est) == pytest.approx(np.mean(errors), rel=1e-8)
 
 
-# ---------------------------------------------------------------------- begins at the start
+# ------------------------------------------------------------ training begins at the start
 
 
 class Zeros(torch.nn.Module):
@@ -223,7 +223,7 @@ def test_training_begins_at_the_quality_of_the_start(name, refiner):
 
 @pytest.mark.parametrize("residual", RESIDUALS)
 def test_the_start_is_what_the_estimator_alone_restores(residual):
-    """Operator, noise and seed are those of the estimator around it, where it leaves them open."""
+    """Operator, noise and seed that it leaves open are taken from the outer estimator."""
     A = MissingPixels(0.6)
     alone = RESIDUALS[residual](A).set_params(random_state=0).fit(FACES)
     own = RESIDUALS[residual](None).set_params(noise=0.0, random_state=None)
@@ -231,7 +231,7 @@ def test_the_start_is_what_the_estimator_alone_restores(residual):
     est = MetaInverseSolver(A, noise=0.02, init=init, **STILL).fit(FACES)
     y = est.simulate(FACES)
     np.testing.assert_allclose(est.predict(y), alone.predict(y), rtol=0, atol=1e-6)
-    for i in (0, 5):  # whatever is restored beside it
+    for i in (0, 5):  # whatever else is in the batch
         np.testing.assert_array_equal(est.predict(y[i : i + 1])[0], est.predict(y)[i])
 
 
@@ -270,7 +270,7 @@ def test_what_is_missing_is_missing_to_the_start_and_not_black(name):
     assert np.abs(black - restored).max() > 0.1
 
 
-# ---------------------------------------------------------------------- learned from there
+# ---------------------------------------------------------------------- training from the start
 
 
 def default(**options):

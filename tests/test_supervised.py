@@ -1,4 +1,4 @@
-"""What is trained end to end: unrolled solvers and the U-Net."""
+"""Estimators trained end to end: unrolled solvers and the U-Net."""
 
 import io
 
@@ -81,7 +81,7 @@ MAKERS = {"unrolled": unrolled, "unet": unet}
 @pytest.mark.parametrize("start", ["adjoint", "pseudo_inverse", "measurement", "zeros", "image"])
 @pytest.mark.parametrize("name", SOLVERS)
 def test_with_frozen_weights_it_is_the_classical_solver(name, start):
-    """To 1e-10 in double precision: the same updates from the same start."""
+    """The results agree to 1e-10 in double precision."""
     own = {"start": FACES[0] if start == "image" else start, "precision": "float64", "noise": 0.01}
     operator = GaussianBlur(sigma=0.7)
     frozen = unrolled(operator, SOLVERS[name], lr=0.0, **own).fit(FACES[:10])
@@ -110,13 +110,13 @@ def test_training_lifts_every_solver(name):
 
 
 def test_a_step_of_training_is_the_gradient_of_the_whole_solver():
-    """One step of gradient descent on one batch, against finite differences of the loss."""
+    """One step of gradient descent agrees with finite differences of the loss."""
     operator, solver = GaussianBlur(sigma=1.0), RED(D, n_iter=2, weight=[0.2, 0.3])
     own = {"noise": 0.02, "batch_size": 4, "loss": "l2", "optimizer": DESCENT}
     start = unrolled(operator, solver, lr=0.0, **own).fit(FACES[:4]).weights_
     stepped = unrolled(operator, solver, lr=1.0, **own).fit(FACES[:4]).weights_
     trained = unrolled(operator, solver, lr=0.0, **own)
-    noise_of_the_epoch = trained.fit(FACES[:4])  # the loss that is descended, in history_
+    noise_of_the_epoch = trained.fit(FACES[:4])  # history_ has the loss
 
     def loss(weights):
         est = unrolled(operator, solver, lr=0.0, warm_start=True, **own).fit(FACES[:4])
@@ -168,7 +168,7 @@ def test_a_step_size_is_learned():
     [(GaussianBlur(), HQS, "rho"), (Saturation(), ProximalGradient, "step_size")],
 )
 def test_without_a_solver_a_small_denoiser_is_unrolled(operator, kind, number, monkeypatch):
-    monkeypatch.setattr(DnCNN, "_enough", (3, 1))  # the denoiser's steps before it is unrolled
+    monkeypatch.setattr(DnCNN, "_enough", (3, 1))  # few steps when the denoiser is fitted
     own = {"start": "measurement", "max_epochs": 3, "random_state": 0}
     est = UnrolledReconstructor(operator, **own).fit(FACES[:10])
     assert isinstance(est.solver_, kind)
@@ -261,7 +261,7 @@ def test_solvers_tuned_around_a_network_have_the_same_names():
 
 
 def by_formula(weights, x, depth):
-    """Ronneberger et al. (2015), figure 1, with images continued by 0 in convolutions."""
+    """Figure 1 of Ronneberger et al. (2015), with zero padding in convolutions."""
     w = {name: torch.from_numpy(weight) for name, weight in weights.items()}
     n_rows, n_columns = x.shape[2:]
     multiple = 2 ** (depth - 1)
@@ -302,18 +302,18 @@ def test_it_is_ronneberger_s_network(depth, size, residual):
 def test_the_original_size_has_23_convolutions_and_31_million_weights():
     est = unet(width=64, depth=5, lr=0.0, precision="float32").fit(FACES[:1])
     kernels = [w for name, w in est.weights_.items() if name.endswith("weight")]
-    assert len(kernels) == 23  # as the paper counts them
+    assert len(kernels) == 23  # the paper's number of convolutions
     seen_mask = 9 * 64
     assert sum(w.size for w in est.weights_.values()) == 31_030_593 + seen_mask
 
 
 def test_it_begins_with_the_same_variance_at_every_scale():
-    """He et al. (2015), but for up-convolutions and the last one: no rectifier follows these."""
+    """As in He et al. (2015), with gain 1 in layers without ReLU: up-convolutions and the last."""
     weights = unet(width=16, depth=4, lr=0.0).fit(FACES[:1]).weights_
     for name, w in weights.items():
         if name.endswith("bias"):
             assert (w == 0).all()
-        elif ".up." in name:  # of stride 2 and size 2: an output has one input of each channel
+        elif ".up." in name:  # stride 2, size 2: fan-in is the number of channels
             assert w.std() == pytest.approx(w.shape[0] ** -0.5, rel=0.1)
         else:
             gain = 1 if ".last." in name else 2**0.5
@@ -322,7 +322,7 @@ def test_it_begins_with_the_same_variance_at_every_scale():
 
 
 def test_it_sees_which_pixels_are_missing():
-    """A pixel that is missing and one that is measured as 0 differ in the mask alone."""
+    """A missing pixel and one measured as 0 differ only in the mask."""
     est = unet(MissingPixels(observed=0.5)).fit(FACES[:10])
     measured = est.simulate(FACES[:2], random_state=0)
     missing = np.isnan(measured)
@@ -446,7 +446,7 @@ def test_a_refit_gives_the_same_bits_and_so_do_epochs_one_by_one(name):
 
 
 def loaded(estimator):
-    """Return the estimator as it is after a trip to disk."""
+    """Return the estimator after saving and loading it by joblib."""
     buffer = io.BytesIO()
     joblib.dump(estimator, buffer)
     return joblib.load(buffer)

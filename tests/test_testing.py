@@ -1,4 +1,4 @@
-"""Each property that a check holds objects to is refused in an object that lacks it."""
+"""Every property of the checks has an object that lacks it, on which the check must fail."""
 
 import itertools
 import math
@@ -29,7 +29,7 @@ COUNT = itertools.count()
 
 
 def refuses(check, broken, sentence, **options):
-    """Whether a check names the property, what it got, and a likely cause."""
+    """Require that a check fails, and that its error has the property, numbers and a cause."""
     with pytest.raises(PropertyError, match=re.escape(sentence)) as refused:
         check(broken, **options)
     text = str(refused.value)
@@ -45,7 +45,7 @@ def plus_count(self, x):
 
 
 class Changed(Noise):
-    """A noise of which tests break one method each."""
+    """A noise; each test replaces one of its methods by a wrong one."""
 
     level: float = 0.1
 
@@ -143,7 +143,7 @@ def test_objects_of_another_kind(check, kind):
 
 
 def operator(kind=LinearMap, observed=None, tagged=False, **methods):
-    """An operator whose map has the methods that are given."""
+    """An operator whose map has the given methods."""
     broken = type("BrokenMap", (kind,), {"forward": lambda self, x: 2 * x, **methods})
 
     class Broken(Operator):
@@ -182,7 +182,7 @@ class OwnProx(LinearDataTerm):
 
 
 class Once(torch.autograd.Function):
-    """Twice x, with one derivative."""
+    """``2 x``, without a second derivative."""
 
     @staticmethod
     def forward(ctx, x):
@@ -195,7 +195,7 @@ class Once(torch.autograd.Function):
 
 
 class Wrong(torch.autograd.Function):
-    """The square of x, with the derivative of something else."""
+    """The square of x, with a wrong derivative."""
 
     @staticmethod
     def forward(ctx, x):
@@ -360,7 +360,7 @@ def test_operators(broken, sentence):
 
 
 def test_an_adjoint_of_another_shape():
-    """It is refused where it is first used, whoever uses it."""
+    """It raises an error at its first use, also outside the checks."""
     broken = operator(adjoint=lambda self, y: 2 * y[:, :, 1:])
     refuses(check_operator, broken, "must have an adjoint that gives images, of shape (2, 1, 3, 4)")
     with pytest.raises(ValueError, match=r"adjoint must return images of shape \(batch, 1, 3, 4\)"):
@@ -390,7 +390,7 @@ def test_operators_that_draw_for_the_whole_batch():
 
 
 def solver(n_iter=2, scales=None, check=None, learnable=False, **methods):
-    """A solver whose updates have the methods that are given."""
+    """A solver whose updates have the given methods."""
     own = {"scales": scales, "check": check}
     methods |= {name: method for name, method in own.items() if method is not None}
     broken = type("BrokenUpdates", (IterativeSolver,), {"step": descent, **methods})
@@ -586,7 +586,7 @@ def test_a_denoiser_without_derivative_passes_on_request():
 
 
 def representation(**methods):
-    """A grid of pixels whose module has the methods that are given."""
+    """A grid of pixels whose module has the given methods."""
     own = {"adapted": ("image",), "initial_weights": zeros, "forward": pixels, "shape": (1, 3, 4)}
 
     class Broken(Representation):
@@ -699,7 +699,7 @@ def test_representations(broken, sentence):
 
 
 def test_a_representation_that_draws_globally():
-    """Whose weights happen to be the same each time, as one seeded them."""
+    """Global seeds make its weights equal each time, but the check changes these seeds."""
 
     def build_with(initial_weights):
         broken = representation(initial_weights=initial_weights)
@@ -839,7 +839,7 @@ def test_losses(broken, sentence):
 
 
 def nan_of_root(x, target, observed):
-    """Finite, but its derivative is 0 times infinity where nothing is observed."""
+    """A finite loss whose derivative is 0 times infinity at unobserved entries."""
     difference = torch.where(observed, x - target, 0.0 * x)
     return torch.where(observed, difference.abs().sqrt().square(), 0.0).flatten(1).mean(1)
 
@@ -894,7 +894,7 @@ def test_noise(broken, sentence):
 
 
 def at_home(x):
-    """Once the numbers, by a tensor that stays on the CPU."""
+    """Return ``1 x``, computed with a tensor that stays on the CPU."""
     return x * torch.ones(x.shape, dtype=x.dtype)
 
 
@@ -918,7 +918,7 @@ def test_tensors_that_stay_on_the_cpu(check, broken, sentence):
     check(broken, device="cpu")
 
 
-# ------------------------------------------------------------------ numbers
+# ------------------------------------------------------------------ numbers in the error
 
 
 def test_numbers_are_those_of_the_property():

@@ -1,4 +1,4 @@
-"""Networks run tile by tile give what they give of the whole image."""
+"""Networks give the same result tile by tile as on the whole image."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ MAKERS = {
 
 
 def both(est, images, **tiles):
-    """Return what an estimator makes of images at once and tile by tile."""
+    """Return images restored at once and tile by tile."""
     shape = {"image_shape": images.shape[1:]}
     measured = est.fit(FACES).simulate(images, random_state=0)
     return est.predict(measured, **shape), est.predict(measured, **shape, **tiles)
@@ -81,16 +81,16 @@ def unet(depth):
     ],
 )
 def test_the_reach_is_how_far_a_cut_is_felt(network, reach):
-    """Beside a cut a network gives something else in as many columns, and in no more.
+    """If an image is cut, the result changes in `reach` columns beside the cut, and in no more.
 
-    Weights are 0 or 1 and pixels integers, so that nothing is rounded.
+    Weights are 0 or 1 and pixels are integers, so that nothing is rounded.
     """
     assert network.extent.reach == reach
     level = [torch.tensor(0.0)] * isinstance(network, Network)
     channels = 1 if level else 2
     for weight in network.state_dict().values():
         weight.zero_()
-        if weight.ndim == 4:  # sums along rows, of a denoiser's first channel: small numbers
+        if weight.ndim == 4:  # sums along rows; in denoisers, of one channel
             sums, middle = weight[:1, :1] if level else weight, weight.shape[2] == 3
             sums[:, :, 1 if middle else slice(None)] = 1.0
     x = torch.from_numpy(RNG.integers(0, 3, (1, channels, 256, 128))).double()
@@ -109,7 +109,7 @@ def test_the_reach_of_published_networks():
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_network_sees_no_more_of_a_larger_image(name, monkeypatch):
-    """What its memory goes by is the tile."""
+    """The tile alone determines the size of its input."""
     est = MAKERS[name]().fit(FACES)
     (_, module), areas = est._parts(), []
     network = type(module.network)

@@ -1,4 +1,4 @@
-"""The loop that everything learns by, and its comforts."""
+"""The training loop and its options."""
 
 import itertools
 from functools import partial
@@ -49,7 +49,7 @@ small = partial(settings.small, **PAPER | {"n_inner": 1, "max_epochs": 4, "batch
 
 
 def numbered(n, batch_size, seed=0):
-    """Batches whose images are their own numbers."""
+    """Batches in which each image is its index, a number."""
 
     def read(indices, epoch):
         x = torch.from_numpy(indices).double()
@@ -134,7 +134,7 @@ def test_how_an_image_is_changed_depends_on_seed_epoch_and_index_alone():
 
 @pytest.mark.parametrize(("n", "share"), [(150, 0.5), (1000, 0.1)])
 def test_images_are_mirrored_and_some_shifted_by_up_to_a_twelfth(n, share):
-    """Every change there is, by NumPy, and each of them is found."""
+    """All 30 variants, by NumPy, occur in the expected shares."""
     image = np.random.default_rng(0).random((13, 24))
     known = {}
     for mirrored in (False, True):
@@ -147,7 +147,7 @@ def test_images_are_mirrored_and_some_shifted_by_up_to_a_twelfth(n, share):
     assert set(found) == set(known)
     mirrored, shifted = np.mean([known[x] for x in found], axis=0)
     assert 0.45 < mirrored < 0.55
-    assert shifted == pytest.approx(share * 14 / 15, rel=0.15)  # one shift of 15 is none
+    assert shifted == pytest.approx(share * 14 / 15, rel=0.15)  # one of 15 shifts is 0
 
 
 def test_small_images_are_mirrored_only():
@@ -191,7 +191,7 @@ def zero(*shape):
 
 
 def fit_mean(batches, optimizer, w, **options):
-    """Minimise the mean squared distance of one number from the images' numbers."""
+    """Minimise the mean squared distance between one number `w` and the images."""
     loop = TrainingLoop(batches, optimizer, {"w": w}, **options)
     for x, _ in loop:
         loss = (w - x).square()
@@ -214,7 +214,7 @@ def test_the_loop_minimises_and_keeps_a_history():
 
 
 def test_the_gradient_of_a_step_is_the_mean_over_the_images_of_its_batch():
-    """From 0, against 2 (w - mean), in batches of 4 and of 1."""
+    """Steps from 0 with the gradient 2 (w - mean), in batches of 4 and of 1."""
     batches, w = numbered(5, 4), zero()
     fit_mean(batches, torch.optim.SGD([w], lr=0.1), w, max_epochs=1)
     expected = 0.0
@@ -330,7 +330,7 @@ def adam(w, lr, beta_1=0.9, beta_2=0.999, decay=0.0):
 
 
 def sgd(w, lr, momentum=0.0, nesterov=False):
-    """Sutskever et al., 2013, as torch writes it: the learning rate outside the velocity."""
+    """Sutskever et al. (2013) in torch's form, with the learning rate outside the velocity."""
     velocity = 0.0
     for g in GRADIENTS:
         velocity = momentum * velocity + g
@@ -396,7 +396,7 @@ def rates_of_steps(learning_rate, *, n_epochs, rate=1.0, **options):
     for x, _ in loop:
         rates.append(loop.optimizer.param_groups[0]["lr"])
         loop.descend(loss=x)
-    assert loop.history["learning_rate"] == rates[1::2]  # that of the last step of an epoch
+    assert loop.history["learning_rate"] == rates[1::2]  # the last step's rate
     return rates
 
 
@@ -468,7 +468,7 @@ def test_the_rates_of_all_groups_are_multiplied():
 
 
 def test_partial_fits_and_a_warm_start_have_their_schedule_where_one_expects_it():
-    """Partial fits share that of `max_epochs`; each `fit` has one of its own."""
+    """All `partial_fit` calls share the schedule of `max_epochs`; each `fit` starts a new one."""
     schedule = {"optimizer": Adam(schedule=Cosine(0.25, final=0.1)), "outer_lr": 0.02}
     once = small(**schedule).fit(FACES)
     halves = (2 * np.arange(4) + 1.5) / 8  # the middle of an epoch's last step
@@ -516,7 +516,7 @@ def test_bad_options_of_training_are_named(options, message):
 
 @pytest.mark.parametrize("max_norm", [None, 100.0, 0.5])
 def test_the_mean_gradient_of_all_weights_together_is_clipped(max_norm):
-    """The loss of image i, of four from 0, is (i, 2 i) u + 3 i v."""
+    """The loss of image i (0 to 3) is (i, 2 i) u + 3 i v."""
     u, v = zero(2), zero()
     groups = [{"params": [u], "lr": 0.1}, {"params": [v], "lr": 1.0}]
     loop = TrainingLoop(
@@ -535,7 +535,7 @@ def test_the_mean_gradient_of_all_weights_together_is_clipped(max_norm):
 
 
 def test_an_estimator_s_step_is_clipped():
-    """One step of SGD with rates of 1 moves all weights together by the largest norm."""
+    """One step of SGD with learning rates of 1 moves all weights together by `max_grad_norm`."""
     rates = {"outer_lr": 1.0, "algorithm": MAML(step_sizes=PerStep(lr=1.0)), "precision": "float64"}
     options = {"max_epochs": 1, "batch_size": 6, **rates}
     start = (
@@ -558,7 +558,7 @@ def test_an_estimator_s_step_is_clipped():
 
 
 def stop_early(scores, **options):
-    """Train by steps of 1 under given scores; return the epochs made and the best weight."""
+    """Train in steps of 1 with given scores; return the number of epochs and the best weight."""
     w, stopping = zero(), BestWeights(**options)
     loop = TrainingLoop(
         numbered(2, 2),
@@ -569,7 +569,7 @@ def stop_early(scores, **options):
         best_weights=stopping,
     )
     for x, _ in loop:
-        w.grad = torch.tensor(-2.0, dtype=torch.float64)  # the sum of two images
+        w.grad = torch.tensor(-2.0, dtype=torch.float64)  # a sum over two images
         loop.descend(loss=x)
     assert loop.history["validation_psnr"] == pytest.approx(scores[: loop.n_epochs], nan_ok=True)
     assert w.item() == loop.n_epochs
@@ -588,10 +588,10 @@ def test_a_tenth_of_a_thousand_images_of_several_people_is_held_out():
         ([1, 2, 3, 4], 2, 0.0, 4, 4),
         ([1, 3, 2, 2.5, 9], 2, 0.0, 4, 2),
         ([1, 3, 2, 4, 3, 3.5, 9], 2, 0.0, 6, 4),
-        ([1, 3, 3, 3, 9], 2, 0.0, 4, 2),  # as good is not better
+        ([1, 3, 3, 3, 9], 2, 0.0, 4, 2),  # an equal score is not better
         ([5, 4, 3], 1, 0.0, 2, 1),
-        ([1, 1.4, 1.4, 9], 2, 0.5, 3, 2),  # the best, though it did not count
-        ([1, 1.4, 1.8, 1.9, 1.9, 9], 2, 0.5, 5, 4),  # slow steps add up
+        ([1, 1.4, 1.4, 9], 2, 0.5, 3, 2),  # the best is kept, even if within min_delta
+        ([1, 1.4, 1.8, 1.9, 1.9, 9], 2, 0.5, 5, 4),  # small gains add up to min_delta
         ([1, np.nan, np.nan, 9], 2, 0.0, 3, 1),
         ([np.nan, 2, 3, 1, 1], 3, 0.0, 5, 3),
     ],

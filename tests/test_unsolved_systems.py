@@ -1,4 +1,4 @@
-"""Conjugate gradients that do not arrive say so: once, to whoever called."""
+"""Conjugate gradients that do not converge: one warning per call."""
 
 import warnings
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(0).random((4, 8, 8))
 
 
 class NotAdjoint(Operator):
-    """A pair of functions that have nothing to do with one another."""
+    """A pair of functions that are not adjoint."""
 
     def build(self, image_shape):
         class NotAdjointMap(LinearMap):
@@ -36,7 +36,7 @@ class NotAdjoint(Operator):
 
 
 def told(call):
-    """The warnings of a call, as text."""
+    """The texts of the warnings of a call."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         call()
@@ -68,7 +68,7 @@ def test_what_cannot_be_solved_is_given_up_and_no_worse_than_the_start():
     with watched(Watch()) as watch:
         z = solve(data.A.normal, b, rho, start=x)
     assert watch.n_unsolved == 2
-    assert len(calls) < 1000  # the cap is at 10 000
+    assert len(calls) < 1000  # well below the limit of 10 000
     for left, before in zip(b - normal(z) - rho * z, b - normal(x) - rho * x, strict=True):
         assert left.norm() <= before.norm()
 
@@ -129,7 +129,7 @@ def test_the_cap_is_on_all_updates_together(monkeypatch):
 @pytest.mark.parametrize("n", [3, 8])
 def test_a_system_has_at_most_ten_updates_per_unknown(n):
     entries = torch.from_numpy(np.random.default_rng(0).normal(size=(n, n)))
-    calls, matrix = [], torch.eye(n) + entries - entries.mT  # not symmetric: no end is in sight
+    calls, matrix = [], torch.eye(n) + entries - entries.mT  # not symmetric: no convergence
     with watched(Watch()) as watch:
         solve(
             lambda v: calls.append(1) or v @ matrix,
@@ -141,7 +141,7 @@ def test_a_system_has_at_most_ten_updates_per_unknown(n):
 
 
 def test_a_system_has_at_most_ten_thousand_updates():
-    n = 10_100  # different eigenvalues, of which each takes an update
+    n = 10_100  # different eigenvalues, one update for each
     eigenvalues = 1e-6 + (1 - torch.linspace(0, np.pi, n).double().cos()[None]) / 2
     calls = []
     with watched(Watch()):

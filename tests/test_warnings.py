@@ -1,4 +1,4 @@
-"""Warnings point to the line of the user's that led to them, however deep their cause was found."""
+"""Warnings point to the user's line, at any depth of calls."""
 
 from functools import partial
 
@@ -54,7 +54,7 @@ def with_weights_that_are_not_finite(est):
 
 
 def interrupted(call):
-    """The same call, whose interrupt is caught: pytest's own would end the session."""
+    """Call a function and catch its interrupt, which would end pytest's session."""
     try:
         call()
     except KeyboardInterrupt:
@@ -76,7 +76,7 @@ def pictures(path, other):
     return path
 
 
-# Each case prepares, and returns the user's line.
+# Each case makes its preparations and returns a function: the user's line.
 
 fitted = classical().fit(FACES)
 

@@ -1,4 +1,4 @@
-"""Arrays as people bring them: understood where there is no doubt, else the way out is named."""
+"""Users' arrays: read if they have one meaning, else an error or a warning names the way out."""
 
 import sys
 import warnings
@@ -160,7 +160,7 @@ def test_a_gray_denoiser_is_not_shown_the_rows_of_a_colour_image():
 def test_an_array_that_lies_otherwise_is_answered_with_a_line(fitted, brought, line):
     for est in (classical(), small_denoiser()):
         if isinstance(est, DnCNN) and brought.shape == (20, 16):
-            continue  # of which it takes any size
+            continue  # a DnCNN accepts any size
         est.fit(fitted)
         expected = line if est.operator else f"{line}|was fitted to gray"
         with pytest.raises(ValueError, match=expected):
@@ -276,7 +276,7 @@ def test_wide_integers_from_0_to_255_are_eight_bits(est):
         assert est.score(wide) == pytest.approx(score, abs=0.01)
     y = np.round(255 * est.simulate(EIGHT_BITS, random_state=0)).clip(0, 255) // 100
     with pytest.warns(DataConversionWarning, match="taken for pictures of 8 bits"):
-        dark = est.predict(y.astype(int))  # in the unit that fit learned, though up to 2 only
+        dark = est.predict(y.astype(int))  # in the units of fit, although they end at 2
     np.testing.assert_allclose(dark, est.predict(y / 255), atol=1e-5)
 
 
@@ -509,7 +509,7 @@ def test_nan_is_answered_with_the_operator_that_takes_it():
 
 
 class Once(torch.autograd.Function):
-    """A square whose derivative has none: no norm can be found."""
+    """A square without a second derivative, so that its norm cannot be computed."""
 
     @staticmethod
     def forward(ctx, x):
@@ -553,7 +553,7 @@ def test_clean_images_to_restore_are_told(operator):
         est.predict(FACES)
     filled = est.simulate(FACES)
     filled[filled == 0] = 0.5
-    est.predict(filled)  # a hole of any one value is a hole
+    est.predict(filled)  # a hole may have any constant value
 
 
 def circle():
@@ -611,7 +611,7 @@ class TorchImages(torch.utils.data.Dataset):
 
 
 class Images:
-    """What has a length and items, and is no data set of anybody's."""
+    """An object with a length and items that is not from any library."""
 
     def __len__(self):
         return len(FACES)
@@ -679,13 +679,13 @@ def test_everything_array_like_trains_and_predicts(kind, tmp_path):
     identity = classical().fit(FACES)
     np.testing.assert_array_equal(np.asarray(identity.predict(images)), identity.predict(FACES))
     small_denoiser().fit(images)
-    if kind != "zarr":  # whose arrays do not take scikit-learn's way of indexing
+    if kind != "zarr":  # zarr does not support scikit-learn's indexing
         cross_val_score(classical(), images, scoring=psnr_scorer, cv=2)
     assert compare({"cg": classical()}, images, cv=2)["psnr"].item() > 20
 
 
 class Counted:
-    """A lazy array that notes how many images it was asked for at most at once."""
+    """A lazy array that records the most images read at once."""
 
     def __init__(self):
         self.shape, self.dtype, self.most = FACES.shape, FACES.dtype, 0
@@ -706,7 +706,7 @@ def test_what_is_lazy_is_read_batch_by_batch(est):
     own.fit(images).score(images)
     if not isinstance(est, MetaInverseSolver):
         own.predict(images)
-    assert images.most <= 4  # the first are looked at
+    assert images.most <= 4  # only the first images are checked
     data_set = TorchImages()
     own.fit(data_set)
     assert max(data_set.read) < len(FACES)

@@ -24,23 +24,23 @@ _QUICK_TRAINING, _QUICK_TEST = 20, 4
 def parsed(argv):
     parser = command_line(defaults.__doc__, prog="python -m benchmarks.defaults")
     parser.add_argument("--images", help="folder of Labeled Faces in the Wild")
-    parser.add_argument("--data", nargs="+", choices=DATA, help="all that there are images of")
+    parser.add_argument("--data", nargs="+", choices=DATA, help="default: lfw only with --images")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--methods", nargs="+", help="literal, linear, solver, tv, filling, ...")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
-    parser.add_argument("--learned", action="store_true", help="networks, too")
+    parser.add_argument("--learned", action="store_true", help="also train networks")
     parser.add_argument(
         "--grid",
         nargs="?",
         choices=grid.NAMES,
         const=grid.NAMES[0],
-        help="20 settings of an estimator (the literal line), with the first seed",
+        help="try 20 settings of an estimator (default: the literal line), with the first seed",
     )
-    parser.add_argument("--again", action="store_true", help="measure what was measured before")
+    parser.add_argument("--again", action="store_true", help="measure existing results again")
     parser.add_argument("--quick", action="store_true", help="few images and one epoch, not saved")
     parser.add_argument("--markdown", action="store_true", help="print tables, measure nothing")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--results", default=RESULTS / "defaults.json", help="the file")
+    parser.add_argument("--results", default=RESULTS / "defaults.json", help="JSON file")
     args = parser.parse_args(argv)
     if args.data is None:
         args.data = [name for name in DATA if name == "faces" or args.images]
@@ -73,7 +73,7 @@ def chosen(args, store, own, effort):
     """Yield the methods to measure; with a grid, its settings after the defaults."""
     found = methods(own, effort)
     if args.grid:
-        if args.grid not in found:  # a denoiser in a row of another problem
+        if args.grid not in found:  # a denoiser, and the row is not denoising
             return
         default = measured(store, own, found[args.grid], again=False)
         found = {method.name: method for method in grid.methods(args.grid, own, default, effort)}

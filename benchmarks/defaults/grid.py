@@ -22,7 +22,7 @@ PAPER = {
     "max_epochs": 1.0,
     "batch_size": 16,
 }
-# These settings are factors of the inner step size that is found, and of the default epochs.
+# These settings are factors: of the default inner step size ("auto"), and of the default epochs.
 FACTORS = ("inner_lr", "max_epochs")
 
 

@@ -38,13 +38,13 @@ class Effort(NamedTuple):
         *range(1, 9),
         *(10, 13, 16, 20, 25, 32, 40, 50, 63, 80, 100, 126, 160, 200),
     )
-    """Of the solver alone."""
+    """Numbers of updates of the solver alone."""
     weights: tuple[float, ...] = tuple(np.geomspace(1e-4, 10**-0.5, 15).tolist())
-    """Of total variation, by the squared norm of the operator."""
+    """Weights of total variation, relative to the squared norm of the operator."""
     max_epochs: int | None = None
-    """Of what is trained; None is what the estimators take."""
+    """Number of epochs; None is the estimators' default."""
     settings: tuple[int, ...] | None = None
-    """Of the grid; None is all."""
+    """Indices of the grid's settings; None is all."""
 
 
 QUICK = Effort(updates=(1, 2), weights=(0.001, 0.01), max_epochs=1, settings=(1,))
@@ -116,7 +116,7 @@ def best_of(problem, candidates):
 
 
 def solver_alone(problem, effort):
-    """Return the row's solver with every number of updates."""
+    """Return pairs of a number of updates and an estimator: the row's solver alone."""
     return [
         (n, _classical(problem, clone(problem.row.solver).set_params(n_iter=n)))
         for n in effort.updates
@@ -124,7 +124,7 @@ def solver_alone(problem, effort):
 
 
 def total_variation(problem, effort):
-    """Return the primal-dual method with every weight."""
+    """Return pairs of a weight and an estimator: total variation by the primal-dual method."""
     image_shape = (1, *problem.images.test.shape[1:])
     squared_norm = float(problem.row.operator.build(image_shape).norm()) ** 2
     candidates = []
@@ -189,7 +189,7 @@ def learned(problem):
 
 
 def meta_setting(problem, name, estimator, factor, told):
-    """Return a `MetaInverseSolver` to measure, with a multiple of the step size that is found.
+    """Return a `MetaInverseSolver` to measure, with a multiple of the default inner step size.
 
     `told` is its description in the tables.
     """
@@ -238,7 +238,7 @@ def _digest(problem, *told):
     ]
     sizes = [len(problem.images.training), problem.images.test.shape]
     everything = repr((problem.row, problem.noise, sizes, parameters))
-    # Processors differ in the last digits of numbers that are computed, as of norms.
+    # Computed numbers, such as norms, differ between processors in the last digits.
     rounded = re.sub(r"\d+\.\d+(e-?\d+)?", lambda m: f"{float(m.group()):.6g}", everything)
     return hashlib.sha256(rounded.encode()).hexdigest()[:8]
 

@@ -38,7 +38,7 @@ class Row(NamedTuple):
     masks: bool = False
     """Whether pixels are missing."""
     multiple: int = 1
-    """Images are cropped to a multiple of so many pixels."""
+    """Height and width are cropped to a multiple of this number of pixels."""
 
 
 _BLUR = {"operator": GaussianBlur(sigma=1.6), "noise": 0.015}
@@ -61,10 +61,10 @@ class Images(NamedTuple):
 
     training: np.ndarray
     groups: np.ndarray | None
-    """Who is in each training image, where that is known."""
+    """The person in each training image; None if unknown."""
     test: np.ndarray
     test_groups: np.ndarray
-    """Who is in each test image; else which image it is of all."""
+    """The person in each test image or, if unknown, the image's index in the data set."""
 
 
 class Problem(NamedTuple):
@@ -77,7 +77,7 @@ class Problem(NamedTuple):
     noise: float
     images: Images
     measured: Any
-    """Of the test images, the same for all methods."""
+    """Measurements of the test images, the same for all methods."""
 
     @property
     def physics(self):
@@ -90,7 +90,7 @@ class Problem(NamedTuple):
 
 
 def faces(seed, folder=None):
-    """Return 80 and 20 of scikit-image's faces."""
+    """Return 80 training and 20 test images: scikit-image's faces."""
     images = load_faces()
     training, test = train_test_split(
         np.arange(len(images)), test_size=N_TEST_FACES, random_state=seed
@@ -99,7 +99,7 @@ def faces(seed, folder=None):
 
 
 def lfw(seed, folder):
-    """Return 300 faces in the wild, and 100 of other people."""
+    """Return 300 training images of faces in the wild, and 100 test images of other people."""
     parts = split_pictures(
         folder,
         LFW_SIZE,

@@ -108,7 +108,7 @@ def table(store, data, rows, seeds, *, markdown=False):
         cells += ["/".join(sorted({f["inner_loss_of"] for f in ours}))]
         lines.append(cells)
     counts = ", ".join(f"{verdicts.count(v)} {v}" for v in ("behind", "level", "ahead"))
-    below = f"Of {len(verdicts)} rows {counts}. Longest fit and prediction: {longest:.0f} s."
+    below = f"{len(verdicts)} rows: {counts}. Longest fit and prediction: {longest:.0f} s."
     below += "\n" + _measured_at(store, data, rows, seeds)
     return _laid_out(head, lines, markdown) + "\n\n" + below
 

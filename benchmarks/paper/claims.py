@@ -48,7 +48,7 @@ CLAIMS = {
     "1. PSNR grows with the number of inner steps (Table 1)": [
         Comparison((INPAINTING, more), (INPAINTING, less)) for less, more in pairwise(_META)
     ],
-    "2. Meta-RED beats RED and HQS at as many solver updates (Table 3)": _better(
+    "2. Meta-RED beats RED and HQS with the same number of solver updates (Table 3)": _better(
         DEBLURRING, "Meta-RED L2", ("RED 12", "HQS 12"), _DISTORTION
     ),
     f"2. ... comes near RED at convergence (at most {_NEAR} dB behind it, Table 3)": _better(

@@ -134,7 +134,7 @@ class Experiment:
         return 1000 * (time.perf_counter() - began) / len(measured)
 
     def _path(self, name, suffix):
-        """Return the path of a column's files."""
+        """Return the path of a column's file with this suffix."""
         estimator = self.columns()[name]
         return self.folder / f"{name.replace(' ', '-')}-{self._name(estimator)}{suffix}"
 

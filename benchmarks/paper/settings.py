@@ -90,7 +90,7 @@ FULL = Preset(
 
 _FALLING, _CLIPPED = Adam(max_grad_norm=None), Adam(max_grad_norm=0.1)
 # Learning rates are annealed, so that columns are compared after convergence. All other settings,
-# except the denoiser's, were chosen by --tune on validation persons.
+# except the denoiser's, were chosen by --tune on validation images.
 _QUICK: dict[tuple[int, str], dict[str, Any]] = {
     (INPAINTING, "Meta"): {
         "outer_lr": 3e-4,

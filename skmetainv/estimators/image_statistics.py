@@ -20,7 +20,7 @@ _VARIANCE_PRIOR, _POWER_PRIOR = 10, 5
 # The least variance of a pixel, relative to the mean variance: no pixel is known for certain.
 _LEAST_VARIANCE = 1e-3
 
-# The same for the power of a frequency.
+# The least power of a frequency, relative to the mean power, and the least shrinkage.
 _LEAST_POWER = 1e-6
 
 # The least standard deviation of a pixel, relative to the width of the data range.

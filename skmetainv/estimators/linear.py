@@ -318,8 +318,8 @@ class LinearReconstructor(Reconstructor):
     ) -> tuple[bool, float]:
         """Return the choice of `flips` and of the shrinkage.
 
-        Large systems take too long to try: images are then not mirrored, and the likeliest
-        shrinkage is taken.
+        Large systems take too long to try. For these, "auto" does not mirror images and takes the
+        likeliest shrinkage.
         """
         A = examples.problem.A
         direct = smallest_space(A, has_missing(self.operator)) != "iterative"

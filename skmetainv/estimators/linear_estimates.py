@@ -84,7 +84,7 @@ class _ByMatrix(LinearEstimate):
 
 
 class _ByFactor(LinearEstimate):
-    """The same estimate by a Cholesky factor, which is less work for few images."""
+    """The estimate of `_ByMatrix` by a Cholesky factor, which is less work for few images."""
 
     factor: torch.Tensor
     cross: torch.Tensor

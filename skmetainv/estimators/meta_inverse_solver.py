@@ -116,8 +116,9 @@ class MetaInverseSolver(TrainedReconstructor):
         refiner=Refiner(), adapted="last")``: a small SIREN added to the linear estimate of the
         image, with its last layer adapted. It restores images of the training size only. If the
         linear estimate would need conjugate gradients for every image (above about 64 x 64
-        pixels), the residual is "adjoint". With Reptile, which has no gradient for a refiner, there
-        is none. The paper's own network is ``Siren()``.
+        pixels), the residual is "adjoint", or None for a nonlinear operator. Without a residual,
+        and with Reptile (which has no gradient for it), there is no refiner. The paper's own
+        network is ``Siren()``.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -133,7 +134,8 @@ class MetaInverseSolver(TrainedReconstructor):
     inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
         The loss that the inner steps minimise: a data fidelity (equation 4), given like
         `outer_loss`, or an `skmetainv.meta.InnerLoss`, which can add a regulariser or a proximal
-        term.
+        term. By default it is the data fidelity of the solver's result or, if the solver itself
+        fits the data closely, of its start (`InnerLoss.of`).
     outer_loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
         The loss between results and clean images that `fit` minimises (equation 5): a name, an
         object of `skmetainv.losses`, a weighted sum of them (``{"l2": 1.0, "lpips": 0.1}``), or a
@@ -434,7 +436,7 @@ class MetaInverseSolver(TrainedReconstructor):
             raise self._nothing_to_tune()
         learned = self._learned(self.inner_loss_, meta.inner.phi, tuning)
         self.algorithm_.check(self.n_inner, learned)
-        # The solver's weights are kept even if they are no longer tuned.
+        # The solver's learned weights are kept even if this call does not tune them.
         weights = to_tensors(self.weights_, "", self._dtype(), check_device(self.device))
         for part, tensors in parts.items():
             weights |= {f"{part}.{name}": tensor for name, tensor in tensors.items()}

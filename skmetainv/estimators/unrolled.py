@@ -58,7 +58,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         Where the solver starts, see `ClassicalReconstructor`.
     lr : float, default=None
         Learning rate. None is 3e-3, or 3e-4 if the solver's denoiser is already trained (frozen, or
-        with `weights`), to keep its weights close.
+        with `weights`), so that it changes little.
 
     Attributes
     ----------

@@ -134,13 +134,12 @@ def compare(
 
     Notes
     -----
-    Without `groups`, standard errors assume that the values of single images are independent.
-    Images of one person are not. With or without groups, neither are the values of several folds,
-    because their training sets overlap. The standard errors are then too small. An image that is
-    tested in several splits counts several times. All estimators see the same measurements, so that
-    differences per image have smaller standard errors than the two means: see the second example.
-    Masks and noise are drawn by the position of an image in its split, and so are the same in every
-    split.
+    Without `groups`, standard errors assume that the values of single images are independent. If
+    images show the same person, the standard errors are too small. With several folds they are
+    always too small, because the training sets overlap. An image that is tested in several splits
+    counts several times. All estimators see the same measurements, so that differences per image
+    have smaller standard errors than the two means: see the second example. Masks and noise depend
+    on the position of an image in its split, so they are the same in every split.
 
     Examples
     --------

@@ -36,7 +36,7 @@ def check_mask(mask: Any, metrics: Mapping[str, Metric], owner: str) -> None:
 
 
 def is_of_all(mask: Any, size: tuple[int, ...], channels: int) -> bool:
-    """Return whether a mask is a single one for all images of this size and these channels."""
+    """Return whether one mask is given for all images, rather than one for each image."""
     return np.shape(mask) in (size, (*size, channels))
 
 
@@ -99,7 +99,7 @@ def with_missing(
     start = 0
     for x, z in pairs:
         places = np.arange(start, start + len(x))
-        if source is None:  # same masks as in the simulation, which draws the operator first
+        if source is None:  # same masks as in the simulation, which draws masks before noise
             drawn = A.draw(evaluation_generators(seed, places))
         else:
             drawn = A.with_masks_of(source.read(places))

@@ -86,7 +86,7 @@ def _check_images(name: str, D: DenoiserModule, x: torch.Tensor) -> None:
         name,
         "must leave the images as they are",
         f"images changed by up to {float((x - before).abs().max()):.3g}",
-        "an operation in place, as x.clamp_()",
+        "an operation in place, such as x.clamp_()",
     )
     require(
         together.dtype == x.dtype and bool(together.isfinite().all()),

@@ -55,14 +55,14 @@ def require_close(
     *,
     size: torch.Tensor | None = None,
 ) -> None:
-    """Raise an error unless two tensors agree to a share of the second's norm.
+    """Raise an error unless two tensors agree, up to a relative tolerance.
 
     Parameters
     ----------
     got, expected : tensor
         The tensors that must agree, computed in two ways.
     tolerance : float
-        The share.
+        The largest norm of the difference, relative to the norm of `expected`.
     name, property_, cause : str
         See `refuse`.
     size : tensor, default=None
@@ -82,7 +82,7 @@ def require_close(
     error = float((ours - theirs).norm())
     if not error <= tolerance * norm:
         share = f"a difference of {error:.3g} between values of norm {float(theirs.norm()):.3g}"
-        refuse(name, property_, f"{share}, above {tolerance:g} of it", cause)
+        refuse(name, property_, f"{share} (at most {tolerance * norm:.3g} is allowed)", cause)
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def check_loss(
             name,
             f"must have the same value in the units of data_range={_RANGE}",
             "`build` ignores data_range: divide differences by data_range[1] - data_range[0], or "
-            "say check_loss(..., in_any_units=False)",
+            "pass check_loss(..., in_any_units=False)",
         )
     _check_other_types(name, criterion, x, target, device)
 
@@ -92,7 +92,7 @@ def _check_values(name: str, criterion: Criterion, x: torch.Tensor, target: torc
         name,
         "must leave the images as they are",
         "changed ones",
-        "an operation in place, as x -= target",
+        "an operation in place, such as x -= target",
     )
     require(
         bool(values.isfinite().all()),

@@ -59,7 +59,7 @@ def check_noise(
             name,
             "must leave the measurements as they are",
             f"measurements changed by up to {float((given - before).abs().max()):.3g}",
-            "an operation in place, as y += e; write y + e",
+            "an operation in place, such as y += e; write y + e",
         )
         for i, seed in enumerate(_SEEDS):
             alone = noisy(given[i : i + 1], generators(seed))

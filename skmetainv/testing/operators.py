@@ -92,7 +92,7 @@ class Case:
         return normal(BATCH, *self.shape, seed=seed)
 
     def measurements(self) -> torch.Tensor:
-        """Return noisy measurements of random images, with numbers at missing entries, too."""
+        """Return noisy measurements of random images; missing entries are numbers, not NaN."""
         noise = normal(BATCH, *self.A.measurement_shape, seed=2)
         y = self.A(self.images(1))
         return y + 0.1 * float(y.abs().max()) * noise
@@ -122,7 +122,7 @@ def _check_measurements(case: Case) -> None:
         case.name,
         "must leave the images as they are",
         f"images changed by up to {float((x - before).abs().max()):.3g}",
-        "an operation in place, as x += 1 or x[...] = 0",
+        "an operation in place, such as x += 1 or x[...] = 0",
     )
     for i in range(BATCH):
         alone = drawn(case.operator, case.shape, first=i, n=1)
@@ -198,7 +198,7 @@ def _require_alone(case: Case, verb: str, got: torch.Tensor, expected: torch.Ten
         1e-8,
         case.name,
         f"must {verb} each image of a batch as it would alone, with its own generator",
-        "`forward` or `adjoint` mixes the images of a batch, as in x.mean() or x.flatten(), or "
+        "`forward` or `adjoint` mixes the images of a batch, as x.mean() or x.flatten() do, or "
         "`draw` takes all from one generator; compute along the axes after the first",
         size=case.images(0),
     )

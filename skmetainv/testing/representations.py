@@ -260,5 +260,5 @@ def _check_other_types(
         name,
         "must give images in the type of its weights, torch.float32, under torch.autocast",
         str(images.dtype),
-        "the last product is returned as it comes; .to(weight.dtype), or autocasts = False",
+        "the last product is returned in bfloat16; add .to(weight.dtype), or autocasts = False",
     )

@@ -100,7 +100,7 @@ def _check_images(
         name,
         "must leave the start as it is",
         f"images changed by up to {float((x - before).abs().max()):.3g}",
-        "an update in place, as x -= step; write x - step",
+        "an update in place, such as x -= step; write x - step",
     )
     require(
         bool(together.isfinite().all()),
