@@ -54,7 +54,7 @@ class InnerLoss(ParameterObject):
         or its start ``x = phi_theta_i``. If a solver fits the data closely by itself, its result
         has almost no misfit to reduce: "start" then reduces that of the start, in inner steps that
         do not run the solver. "auto" changes the starts of the first training images, and chooses
-        "start" if ``||A dx||^2`` of the change of the results is less than a thousandth of that of
+        "start" if ``||A dx||^2`` of the change of the results is less than 0.5 % of that of
         the starts.
     learnable : sequence of {"weight", "proximity"}, default=()
         Which of the two weights are trained with ``theta``. Their logarithms are trained, so that
