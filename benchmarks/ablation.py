@@ -269,7 +269,7 @@ def print_table(runs, peak_mb):
 def main():
     parser = command_line(__doc__)
     parser.add_argument("--images", required=True)
-    parser.add_argument("--seconds", type=float, default=120.0, help="training time of a run")
+    parser.add_argument("--seconds", type=float, default=90.0, help="training time of a run")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=1, help="parallel runs, one thread each")
     parser.add_argument("--tune", action="store_true")

@@ -27,7 +27,7 @@ from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.any_size import AnySizeReader, by_size, differ_in_size
 from skmetainv.inputs.first_look import look_at_noise_levels
 from skmetainv.inputs.problem import Images
-from skmetainv.inputs.validation import are_images, check_device, check_pair, check_range
+from skmetainv.inputs.validation import are_images, check_pair, check_range
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity
 from skmetainv.parameters import Interval
@@ -93,6 +93,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         "lr": [Interval(Real, 0, None, closed="neither"), None],
     }
 
+    _reads = AnySizeReader
     operator = None  # measurements are images
 
     @abstractmethod
@@ -582,9 +583,6 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             fitted._seed_ = integer_seed(self.random_state)
             fitted._start_training(problem)
         return self
-
-    def _reader(self) -> AnySizeReader:
-        return AnySizeReader(self, self._dtype(), check_device(self.device))
 
 
 def _listed(images: Images) -> list[ArraySource]:

@@ -20,32 +20,23 @@ from skmetainv.operators import Operator
 class AnySizeReader(Reader):
     """Reads the inputs of estimators whose measurements are images of any size."""
 
-    def problem(self, X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> Problem:
-        """Return the problem for the arguments of `fit`."""
-        if not differ_in_size(X) and not differ_in_size(y):
-            return super().problem(X, y, names)
-        clean, noisy = self._lists(X, y, names)
-        geometry, operator, _ = self.geometry(clean[0], self.estimator.image_shape)
-        return self._of_lists(clean, noisy, geometry, operator)
-
-    def another_problem(
-        self,
-        X: Any,
-        y: Any,
-        geometry: Geometry,
-        operator: Operator,
-        names: tuple[str, str] = ("X", "y"),
+    def problem(
+        self, X: Any, y: Any, names: tuple[str, str] = ("X", "y"), *, again: bool = False
     ) -> Problem:
-        """Return the problem for further arguments of `fit`, with images of this geometry."""
+        """Return the problem for the arguments of `fit`, see `Reader.problem`."""
         if not differ_in_size(X) and not differ_in_size(y):
-            return super().another_problem(X, y, geometry, operator, names)
+            return super().problem(X, y, names, again=again)
         clean, noisy = self._lists(X, y, names)
-        _, geometry, _ = self.expected(clean[0], geometry)
+        if again:
+            operator = self.estimator.operator_
+            _, geometry, _ = self.expected(clean[0], self._known())
+        else:
+            geometry, operator, _ = self.geometry(clean[0], self.estimator.image_shape)
         return self._of_lists(clean, noisy, geometry, operator)
 
     def look_at(self, problem: Problem, noise: float | Noise) -> None:
         """Warn, or raise, if the first images of a problem are implausible."""
-        super().look_at(next(by_size(problem, self.estimator._map)), noise)
+        super().look_at(next(by_size(problem, self.map_of)), noise)
 
     def expected(
         self,
@@ -86,7 +77,7 @@ class AnySizeReader(Reader):
     def _of_asked_size(
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
     ) -> tuple[Any, Geometry, bool]:
-        if geometry is self.estimator._geometry_:
+        if geometry is self.fitted:
             return super()._of_asked_size(array, geometry, measured=measured, name=name)
         return super().expected(array, geometry, measured=measured, name=name)
 
@@ -113,7 +104,7 @@ class AnySizeReader(Reader):
                     "images must have the shapes of their clean images. Got shapes "
                     f"{x.shape[1:]} and {z.shape[1:]}; the first image has {clean[0].shape[1:]}."
                 )
-        A = self.estimator._placed(operator.build(geometry.images.tensor_shape))
+        A = self.place(operator.build(geometry.images.tensor_shape))
         sources = self._sources(clean, geometry)
         measured = None if noisy is None else self._sources(noisy, geometry)
         return Problem(sources, measured, geometry, operator, A)

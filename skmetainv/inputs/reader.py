@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,25 +54,80 @@ class Reader:
     ----------
     estimator : Reconstructor
         The estimator. Errors name it; its parameters `image_shape`, `data_range` and `operator` are
-        read. If it is fitted, arrays must match those of `fit`.
+        read.
+    fitted : Geometry or None
+        The geometry of `fit`, which arrays must match; None if the estimator is not fitted.
+    map_of : callable
+        Returns the forward map of the fitted estimator for a geometry.
+    bound_to_size : callable
+        Returns the reason why the fitted estimator restores images of one size only, or None.
+    place : callable
+        Returns a module on the estimator's device and in its precision.
     dtype : torch.dtype
         Type of the tensors.
     device : torch.device
         Device of the tensors.
     """
 
-    def __init__(self, estimator: Any, dtype: torch.dtype, device: torch.device):
-        self.estimator, self.dtype, self.device = estimator, dtype, device
+    def __init__(
+        self,
+        estimator: Any,
+        fitted: Geometry | None,
+        *,
+        map_of: Callable[[Geometry], ForwardMap],
+        bound_to_size: Callable[[], str | None],
+        place: Callable[[ForwardMap], ForwardMap],
+        dtype: torch.dtype,
+        device: torch.device,
+    ):
+        self.estimator, self.fitted, self.map_of = estimator, fitted, map_of
+        self.bound_to_size, self.place = bound_to_size, place
+        self.dtype, self.device = dtype, device
 
-    # ------------------------------------------------------------------ before fitting
+    # ------------------------------------------------------------------ fitting
 
-    def problem(self, X: Any, y: Any, names: tuple[str, str] = ("X", "y")) -> Problem:
-        """Return the problem for the arguments of `fit`."""
-        clean, measured, name = self._clean_and_measured(X, y, self.estimator.operator, names)
-        image_shape, allow_nan = self.estimator.image_shape, has_missing(self.estimator.operator)
-        clean, is_single = self.images(clean, image_shape, allow_nan=allow_nan, name=name)
-        geometry, operator, A = self.geometry(clean, image_shape, name)
-        return self._problem(clean, measured, y, is_single, (geometry, operator, A), names)
+    def problem(
+        self, X: Any, y: Any, names: tuple[str, str] = ("X", "y"), *, again: bool = False
+    ) -> Problem:
+        """Return the problem for the arguments of `fit`.
+
+        Parameters
+        ----------
+        X, y : array-like
+            Clean images, or measurements and their clean images.
+        names : (str, str), default=("X", "y")
+            Their names in errors.
+        again : bool, default=False
+            Whether the images must have the fitted geometry, and the operator is the fitted one.
+        """
+        operator = self.estimator.operator_ if again else self.estimator.operator
+        clean, measured, name = self._clean_and_measured(X, y, operator, names)
+        allow_nan = has_missing(operator)
+        if again:
+            clean = check_images(clean, self.estimator, allow_nan=allow_nan, name=name)
+            clean, geometry, is_single = self.expected(clean, self._known(), name=name)
+            A = operator.build(geometry.images.tensor_shape)
+        else:
+            image_shape = self.estimator.image_shape
+            clean, is_single = self.images(clean, image_shape, allow_nan=allow_nan, name=name)
+            geometry, operator, A = self.geometry(clean, image_shape, name)
+        source = self.source(clean, geometry, allow_nan=allow_nan, name=name)
+        measurements = None
+        if measured is not None:
+            measured = Single(measured) if is_single else measured
+            check_consistent_length(measured, clean)
+            check_measurements(
+                measured,
+                geometry.images,
+                geometry.measurements,
+                lambda: self._are_swapped(measured, clean),
+            )
+            measurements = self.source(
+                measured, geometry, measured=True, allow_nan=allow_nan, name=names[0]
+            )
+        elif y is not None and not is_single:
+            check_consistent_length(clean, y)
+        return Problem(source, measurements, geometry, operator, self.place(A))
 
     def images(
         self,
@@ -105,22 +161,6 @@ class Reader:
 
     # ------------------------------------------------------------------ after fitting
 
-    def another_problem(
-        self,
-        X: Any,
-        y: Any,
-        geometry: Geometry,
-        operator: Operator,
-        names: tuple[str, str] = ("X", "y"),
-    ) -> Problem:
-        """Return the problem for further arguments of `fit`, with images of this geometry."""
-        clean, measured, name = self._clean_and_measured(X, y, operator, names)
-        allow_nan = has_missing(operator)
-        clean = check_images(clean, self.estimator, allow_nan=allow_nan, name=name)
-        clean, geometry, is_single = self.expected(clean, geometry, name=name)
-        measures = geometry, operator, operator.build(geometry.images.tensor_shape)
-        return self._problem(clean, measured, y, is_single, measures, names)
-
     def to_restore(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
         """Return the measurements given to `predict`, with warnings if they are implausible.
 
@@ -134,7 +174,7 @@ class Reader:
             Whether `X` is one measurement without the first axis.
         """
         source, geometry, is_single = self.measurements(X, geometry)
-        A = self.estimator._map(geometry)
+        A = self.map_of(geometry)
         look_at_measurements(source, A, geometry.data_range)
         return source, geometry, is_single
 
@@ -164,11 +204,11 @@ class Reader:
             measured, name = self.measurements(X, geometry)[0], "y"
             clean = check_images(y, self.estimator, allow_nan=has_missing(operator), name=name)
         else:
-            self.check_names(X, self.estimator._geometry_.images)
+            self.check_names(X, self._known().images)
             clean = check_images(X, self.estimator)
         clean, geometry, is_single = self._of_asked_size(clean, geometry, name=name)
         source = self.source(clean, geometry, name=name)
-        A = self.estimator._map(geometry)
+        A = self.map_of(geometry)
         if measured is not None:
             check_consistent_length(measured, source)
             look_at_pairs(measured, source, A, geometry.data_range)
@@ -181,7 +221,7 @@ class Reader:
         measured, geometry, is_single = self.measurements(X, geometry)
         array = check_images(images, self.estimator, name="images")
         array, geometry, _ = self._of_asked_size(array, geometry, name="images")
-        source, A = self.source(array, geometry, name="images"), self.estimator._map(geometry)
+        source, A = self.source(array, geometry, name="images"), self.map_of(geometry)
         check_consistent_length(measured, source)
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
 
@@ -196,13 +236,11 @@ class Reader:
 
     def known_shape(self, X: Any) -> tuple[int, ...] | None:
         """Return the fitted image shape if `X` has images of this shape, else None."""
-        shape = tuple(getattr(X, "shape", ()))
-        if not hasattr(self.estimator, "_geometry_"):
+        if self.fitted is None:
             return None
-        fitted = self.estimator._geometry_
-        own = fitted.images.shape
-        is_one = shape == own and len(own) > 1
-        return fitted.image_shape if is_one or shape[1:] == own else None
+        shape, expected = tuple(getattr(X, "shape", ())), self.fitted.images.shape
+        is_one = shape == expected and len(expected) > 1
+        return self.fitted.image_shape if is_one or shape[1:] == expected else None
 
     # ------------------------------------------------------------------ plausibility
 
@@ -282,35 +320,10 @@ class Reader:
         )
         return y, measured, names[1]
 
-    def _problem(
-        self,
-        clean: Any,
-        measured: Any,
-        y: Any,
-        is_single: bool,
-        measures: tuple[Geometry, Operator, ForwardMap],
-        names: tuple[str, str],
-    ) -> Problem:
-        """Return the problem for checked arrays, after checking that they belong together."""
-        geometry, operator, A = measures
-        allow_nan, name = has_missing(operator), names[0] if measured is None else names[1]
-        source = self.source(clean, geometry, allow_nan=allow_nan, name=name)
-        measurements = None
-        if measured is not None:
-            measured = Single(measured) if is_single else measured
-            check_consistent_length(measured, clean)
-            check_measurements(
-                measured,
-                geometry.images,
-                geometry.measurements,
-                lambda: self._are_swapped(measured, clean),
-            )
-            measurements = self.source(
-                measured, geometry, measured=True, allow_nan=allow_nan, name=names[0]
-            )
-        elif y is not None and not is_single:
-            check_consistent_length(clean, y)
-        return Problem(source, measurements, geometry, operator, self.estimator._placed(A))
+    def _known(self) -> Geometry:
+        """Return the geometry of `fit`."""
+        assert self.fitted is not None
+        return self.fitted
 
     def _are_swapped(self, measured: Any, clean: Any) -> bool:
         """Return whether `clean` has the shape of measurements of `measured`."""
@@ -325,7 +338,7 @@ class Reader:
     ) -> tuple[Any, Geometry, bool]:
         """Return the result of `expected` after `fit`; errors tell how to use another size."""
         hint = ""
-        if geometry is self.estimator._geometry_:
+        if geometry is self.fitted:
             hint = self._shape_hint(array, geometry, measured, name)
         return self.expected(array, geometry, measured=measured, name=name, hint=hint)
 
@@ -352,7 +365,7 @@ class Reader:
         is_one = own.is_another_size(shape)
         if not is_flat and not is_one and not own.is_another_size(shape[1:]):
             return ""
-        reason: str | None = self.estimator._bound_to_size()
+        reason: str | None = self.bound_to_size()
         if reason is not None:
             return reason
         size: Any = "(height, width)"

@@ -96,8 +96,9 @@ class MetaLearner:
         """Yield the stages of the images of a batch, chunk by chunk."""
         n = self._at_once(learning=False)
         for y_i in zip(*(equal_chunks(tensor, n) for tensor in y), strict=True):
-            restores = len(y_i) == 1 and self.restore_start is not None
-            data = self.A.bind(*y_i, self.restore_start(*y_i)) if restores else self.A.bind(*y_i)
+            if len(y_i) == 1 and self.restore_start is not None:
+                y_i = (*y_i, self.restore_start(*y_i))
+            data = self.A.bind(*y_i)
             yield self.adapt(self.theta, self.alpha, data, self.inner, learning=False).stages
 
     def in_chunks(self, batch: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, replace
 from numbers import Integral, Real
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -69,6 +69,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
     image_shape: tuple[int, ...] | None = None
     data_range: float | tuple[float, float] | None = None
     random_state: Any = None
+
+    _reads: ClassVar[type[Reader]] = Reader
 
     operator = cast("Operator | None", None)
     noise = cast("float | Noise", 0.0)
@@ -421,7 +423,11 @@ class Reconstructor(Built, metaclass=ABCMeta):
         with torch.inference_mode(False):
             self._check_parameters()
             X, y = pairs_of(X, y)
-            problem = self._fitted_problem(X, y) if resumes else self._reader().problem(X, y)
+            reader = self._reader()
+            if resumes:
+                layouts = self._geometry_
+                reader.check_names(X, layouts.measurements if are_images(y) else layouts.images)
+            problem = reader.problem(X, y, again=resumes)
             if looks:
                 self._look_at(problem)
             copy = self.__new__(type(self))
@@ -431,12 +437,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
             yield copy, problem
         parameters = self.get_params(deep=False)
         self.__dict__.update({n: v for n, v in vars(copy).items() if n not in parameters})
-
-    def _fitted_problem(self, X: Any, y: Any) -> Problem:
-        """Return the problem of a further call of `fit`, checked to have the fitted shapes."""
-        reader, fitted = self._reader(), self._geometry_
-        reader.check_names(X, fitted.measurements if are_images(y) else fitted.images)
-        return reader.another_problem(X, y, fitted, self.operator_)
 
     def _take_shapes(self, columns: Any, problem: Problem) -> None:
         """Set the fitted attributes that describe images and measurements."""
@@ -463,4 +463,12 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     def _reader(self) -> Reader:
         """Return the reader that converts a user's arrays for this estimator."""
-        return Reader(self, self._dtype(), check_device(self.device))
+        return self._reads(
+            self,
+            getattr(self, "_geometry_", None),
+            map_of=self._map,
+            bound_to_size=self._bound_to_size,
+            place=self._placed,
+            dtype=self._dtype(),
+            device=check_device(self.device),
+        )

@@ -486,11 +486,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
                 raise ValueError("y_val was given without the measurements X_val.")
             return []
         X_val, y_val = pairs_of(X_val, y_val, "X_val")
-        reader, names = self._reader(), ("X_val", "y_val")
+        reader = self._reader()
         try:
-            held_out = reader.another_problem(
-                X_val, y_val, problem.geometry, problem.operator, names
-            )
+            held_out = reader.problem(X_val, y_val, ("X_val", "y_val"), again=True)
             reader.look_at(held_out, self.noise)
         except ValueError as error:
             error.add_note("This error concerns X_val and y_val.")
