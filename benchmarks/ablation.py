@@ -31,7 +31,7 @@ from benchmarks.record import load, update
 from skmetainv import MetaInverseSolver
 from skmetainv.meta import IMAML, MAML, PerParameter, Reptile
 from skmetainv.metrics import psnr, ssim
-from skmetainv.model_selection import n_weights, standard_error
+from skmetainv.model_selection import standard_error
 from skmetainv.operators import Inpainting
 from skmetainv.representations import (
     Encoder,
@@ -187,7 +187,7 @@ def one_run(args):
         "ssim": np.round(ssim(clean, restored, per_image=True), 4).tolist(),
         "outer_steps": n_seen // BASE["batch_size"],
         "seconds_per_epoch": spent / n_seen * len(faces.training),
-        "n_weights": n_weights(estimator),
+        "n_weights": estimator.n_weights_,
     }
 
 

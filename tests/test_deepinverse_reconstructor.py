@@ -21,7 +21,7 @@ from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
 from skmetainv.estimators.residuals import residual_of
 from skmetainv.metrics import psnr
-from skmetainv.model_selection import compare, n_weights
+from skmetainv.model_selection import compare
 from skmetainv.operators import DeepInverseOperator, GaussianBlur, MissingPixels
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS
@@ -313,11 +313,11 @@ def test_compared_with_others():
     )
     assert np.isfinite(comparison["psnr"].to_numpy(dtype=float)).all()
     est = blurred(model).fit(FACES)
-    assert n_weights(est) == sum(weight.numel() for weight in model.parameters())
+    assert est.n_weights_ == sum(weight.numel() for weight in model.parameters())
     init = Siren(3, depth=2, residual=FrozenEstimator(est))
     around = MetaInverseSolver(est.operator, init=init, **STILL).fit(FACES)
     assert residual_of(around.init_) is est
-    assert n_weights(around) > n_weights(est)
+    assert around.n_weights_ > est.n_weights_
 
 
 @parametrize_with_checks(

@@ -35,7 +35,6 @@ from skmetainv.metrics import mse, psnr, ssim
 from skmetainv.model_selection import (
     ImageScorer,
     compare,
-    n_weights,
     neg_mse_scorer,
     psnr_scorer,
     ssim_scorer,
@@ -556,7 +555,7 @@ def test_costs_are_those_of_a_split_and_of_an_image_once_all_is_built(monkeypatc
 
 def test_weights_are_those_of_one_fit():
     table = compare([small()], FACES[:6], cv=2, metrics="psnr")
-    assert table["n_weights"].item() == n_weights(small().fit(FACES[:3]))
+    assert table["n_weights"].item() == small().fit(FACES[:3]).n_weights_
 
 
 def test_searches_are_compared_by_their_best():
@@ -751,26 +750,26 @@ def test_learned_numbers_are_counted():
     n_denoiser = 3 * 9 + 3 + 3 * 9 + 1
     solver = RED(denoiser, n_iter=1)
     classical = ClassicalReconstructor(solver=solver).fit(FACES[:3])
-    assert n_weights(classical) == n_denoiser
+    assert classical.n_weights_ == n_denoiser
     fixed = MAML(step_sizes="fixed")
     meta = small(solver=solver, algorithm=fixed).fit(FACES[:3])
     n_init = 2 * 8 + 8 + 8 * 8 + 8 + 8 + 1 + 1  # a SIREN and the step size
-    assert n_weights(meta) == n_denoiser + n_init
+    assert meta.n_weights_ == n_denoiser + n_init
     tuned = small(solver=solver, algorithm=fixed, tune_solver=True).fit(FACES[:3])
-    assert n_weights(tuned) == n_denoiser + n_init + 1  # the penalty
-    assert n_weights(ClassicalReconstructor().fit(FACES[:3])) == 0
+    assert tuned.n_weights_ == n_denoiser + n_init + 1  # the penalty
+    assert ClassicalReconstructor().fit(FACES[:3]).n_weights_ == 0
     numbers = small(
         solver=HQS(denoiser, n_iter=1), algorithm=MAML(step_sizes="fixed"), tune_solver="auto"
     )
-    assert n_weights(numbers.fit(FACES[:3])) == n_denoiser + n_init + 1  # learned: the penalty
+    assert numbers.fit(FACES[:3]).n_weights_ == n_denoiser + n_init + 1  # learned: the penalty
 
 
 def test_weights_of_the_start_are_counted():
     start = LinearReconstructor().fit(FACES[:3])
     alone = small(init=Siren(width=12, depth=3, residual="adjoint")).fit(FACES[:3])
     est = small(init=Siren(width=12, depth=3, residual=FrozenEstimator(start))).fit(FACES[:3])
-    assert n_weights(start) > 169  # the mean (81 values) and more
-    assert n_weights(est) == n_weights(alone) + n_weights(start)
+    assert start.n_weights_ > 169  # the mean (81 values) and more
+    assert est.n_weights_ == alone.n_weights_ + start.n_weights_
 
 
 def test_weights_of_other_libraries_networks_are_counted():
@@ -779,22 +778,22 @@ def test_weights_of_other_libraries_networks_are_counted():
             return super().forward(x)
 
     solver = RED(FunctionDenoiser(Denoiser(1, 1, 3, padding=1)), n_iter=1)
-    assert n_weights(ClassicalReconstructor(solver=solver).fit(FACES[:3])) == 10
+    assert ClassicalReconstructor(solver=solver).fit(FACES[:3]).n_weights_ == 10
     frozen = RED(FrozenEstimator(solver.denoiser), n_iter=1)
-    assert n_weights(ClassicalReconstructor(solver=frozen).fit(FACES[:3])) == 10
+    assert ClassicalReconstructor(solver=frozen).fit(FACES[:3]).n_weights_ == 10
     unrolled = UnrolledReconstructor(solver=solver, max_epochs=1).fit(FACES[:3])
-    assert n_weights(unrolled) == 11  # with the penalty
+    assert unrolled.n_weights_ == 11  # with the penalty
 
 
 def test_weights_that_solver_and_inner_loss_share_are_counted_once():
     D = FrozenEstimator(DnCNN(depth=2, width=3, max_epochs=1).fit(FACES[:3]))
     own = {"algorithm": MAML(step_sizes="fixed"), "solver": RED(D, n_iter=1)}
-    alone = n_weights(small(**own).fit(FACES[:3]))
-    assert n_weights(small(**own, inner_loss=InnerLoss(regularizer=D)).fit(FACES[:3])) == alone
+    alone = small(**own).fit(FACES[:3]).n_weights_
+    assert small(**own, inner_loss=InnerLoss(regularizer=D)).fit(FACES[:3]).n_weights_ == alone
 
 
 def test_every_estimator_says_how_many_weights_it_has():
-    """By an attribute after `fit`; a search or `FrozenEstimator` has it on the inner estimator."""
+    """By an attribute after `fit`, which a `FrozenEstimator` passes on."""
     solver = RED(FrozenEstimator(DnCNN(depth=2, width=3, max_epochs=1).fit(FACES[:3])), n_iter=1)
     estimators = [
         small(solver=solver),
@@ -809,9 +808,7 @@ def test_every_estimator_says_how_many_weights_it_has():
         with pytest.raises(NotFittedError):
             est.n_weights_  # noqa: B018
         fitted = clone(est).fit(FACES[:3])
-        assert fitted.n_weights_ == n_weights(fitted) == n_weights(FrozenEstimator(fitted)) > 0
+        assert fitted.n_weights_ == FrozenEstimator(fitted).n_weights_ > 0
         assert pickle.loads(pickle.dumps(fitted)).n_weights_ == fitted.n_weights_
     own = sum(weight.size for weight in fitted.weights_.values())
     assert fitted.n_weights_ == own == 3 * 9 + 3 + 3 * 9 + 1
-    search = GridSearchCV(small(), {"n_inner": [1]}, scoring=psnr_scorer, cv=2).fit(FACES[:4])
-    assert n_weights(search) == search.best_estimator_.n_weights_

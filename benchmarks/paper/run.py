@@ -19,7 +19,6 @@ from benchmarks.pictures import split_pictures
 from benchmarks.record import environment
 from skmetainv import ClassicalReconstructor, __version__
 from skmetainv.datasets import ImageFolder
-from skmetainv.model_selection import n_weights
 from skmetainv.training import Checkpoint
 
 # The seed of test measurements is the same for all columns and all training seeds.
@@ -184,7 +183,7 @@ def _costs(estimator, record):
         "estimator": description(estimator),
         "fit_seconds": sum(history.get("seconds", [])),
         "history": {name: values for name, values in history.items() if name != "inner_loss"},
-        "n_weights": n_weights(estimator),
+        "n_weights": estimator.n_weights_,
         "threads": torch.get_num_threads(),
         "commit": environment()["commit"],
     }

@@ -1,6 +1,6 @@
 """Scores and comparisons of reconstructions: scikit-learn scorers, and a table of estimators."""
 
-from skmetainv.model_selection.comparison import compare, n_weights
+from skmetainv.model_selection.comparison import compare
 from skmetainv.model_selection.scorers import (
     ImageScorer,
     lpips_scorer,
@@ -14,7 +14,6 @@ __all__ = [
     "ImageScorer",
     "compare",
     "lpips_scorer",
-    "n_weights",
     "neg_mse_scorer",
     "psnr_scorer",
     "ssim_scorer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -12,10 +13,10 @@ import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, check_consistent_length, indexable
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skmetainv.arrays import as_array, image_layout
+from skmetainv.arrays import image_layout
 from skmetainv.estimators import ClassicalReconstructor
 from skmetainv.inputs.validation import (
     are_images,
@@ -25,16 +26,7 @@ from skmetainv.inputs.validation import (
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metrics
-from skmetainv.model_selection.regions import (
-    check_leaves_out,
-    check_mask,
-    is_missing,
-    is_of_all,
-    something_missing,
-    with_mask,
-    with_missing,
-    with_something_missing,
-)
+from skmetainv.model_selection.regions import Region
 from skmetainv.model_selection.scorers import unwrapped
 from skmetainv.model_selection.standard_errors import standard_error
 from skmetainv.noise import Noise
@@ -116,7 +108,7 @@ def compare(
         - ``fit_seconds``, mean per split, close to 0 if nothing is fitted;
         - ``predict_ms``, milliseconds per image of the second prediction after `fit` (the first one
           also builds the operator and the networks);
-        - ``n_weights``, see `n_weights`; the mean over splits, rounded.
+        - ``n_weights``, the mean of ``n_weights_`` over splits, rounded.
 
         With `per_image`, the columns are "name", "split", "image" (the index in `X`), and the
         metrics.
@@ -171,7 +163,8 @@ def compare(
     """
     named = _checked_estimators(estimators)
     chosen = chosen_metrics(metrics, lpips, METRICS, "'metrics' parameter of compare")
-    check_mask(mask, chosen, "compare")
+    region = Region(mask)
+    region.check_metrics(chosen, "compare")
     X, y, groups = indexable(X, y, groups)
     first, paired = unwrapped(next(iter(named.values()))), are_images(y)
     if paired:
@@ -183,12 +176,9 @@ def compare(
     simulator = _simulator(first, operator, noise)
     simulator._check_parameters()
     shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)
-    _check_metrics(chosen, shape, mask)
-    if is_missing(mask):
-        simulates = Identity() if simulator.operator is None else simulator.operator
-        check_leaves_out(simulates.build(shape), simulates)
-    elif mask is not None and not is_of_all(mask, shape[1:], shape[0]):
-        check_consistent_length(mask, clean)
+    _check_metrics(chosen, shape, region)
+    region = replace(region, operator=simulator.operator)
+    region.check_images(clean, shape)
     simulate = partial(simulator.simulate, random_state=integer_seed(random_state))
     for estimator in named.values():
         if isinstance(estimator, FrozenEstimator):  # raises its errors before anything is fitted
@@ -197,10 +187,10 @@ def compare(
     trials: dict[str, list[_Trial]] = {name: [] for name in named}
     for train, test in check_cv(cv).split(X, y, groups):
         split = _split(clean, X if paired else None, train, test, simulate)
-        region = _Region(mask, simulator.operator, shape).of(split.places)
-        own = None if groups is None else np.asarray(groups)[train]
+        tested = region.part(split.indices, shape)
+        of_training = None if groups is None else np.asarray(groups)[train]
         for name, estimator in named.items():
-            trials[name].append(_trial(estimator, split, own, chosen, region))
+            trials[name].append(_trial(estimator, split, of_training, chosen, tested))
     return _table_of_images(trials) if per_image else _table_of_estimators(trials, groups)
 
 
@@ -229,8 +219,8 @@ def _checked_estimators(estimators: Any) -> dict[str, Any]:
                 f"Got {name}: {inner.checkpoint!r} instead."
             )
         rescales = inner._geometry_.rescale_integers if frozen else inner.data_range is None
-        own = inner.data_range_ if frozen else check_range(inner.data_range)
-        ranges[name] = None if rescales else own
+        data_range = inner.data_range_ if frozen else check_range(inner.data_range)
+        ranges[name] = None if rescales else data_range
     if len(set(ranges.values())) > 1:
         raise ValueError(f"Estimators to compare must share one data_range. Got {ranges} instead.")
     return dict(pairs)
@@ -296,18 +286,18 @@ class _Split(NamedTuple):
     training: tuple[Any, Any]
     measured: Any
     clean: Any
-    places: np.ndarray
+    indices: np.ndarray
 
 
 def _split(
     clean: Any, measured: Any, train: Any, test: Any, simulate: Callable[[Any], Any]
 ) -> _Split:
     """Return one split of clean images or, with measurements, of pairs."""
-    targets, places = _in_memory(_safe_indexing(clean, test)), np.arange(len(clean))[test]
+    targets, indices = _in_memory(_safe_indexing(clean, test)), np.arange(len(clean))[test]
     if measured is None:
-        return _Split((_safe_indexing(clean, train), None), simulate(targets), targets, places)
+        return _Split((_safe_indexing(clean, train), None), simulate(targets), targets, indices)
     training = _safe_indexing(measured, train), _safe_indexing(clean, train)
-    return _Split(training, _in_memory(_safe_indexing(measured, test)), targets, places)
+    return _Split(training, _in_memory(_safe_indexing(measured, test)), targets, indices)
 
 
 def _in_memory(images: Any) -> Any:
@@ -316,39 +306,10 @@ def _in_memory(images: Any) -> Any:
     return images if as_they_are else np.asarray(images)
 
 
-class _Region(NamedTuple):
-    """The region of the metrics: a user's mask, or the pixels that an operator leaves out."""
-
-    mask: Any
-    operator: Operator | None
-    image_shape: tuple[int, ...]
-
-    def of(self, places: np.ndarray) -> _Region:
-        """Return the region for the images at some indices."""
-        channels, *size = self.image_shape
-        alike = self.mask is None or is_missing(self.mask)
-        if alike or is_of_all(self.mask, tuple(size), channels):
-            return self
-        return self._replace(mask=_in_memory(_safe_indexing(self.mask, places)))
-
-    def counted(
-        self, fitted: Reconstructor, split: _Split, pairs: list[tuple[np.ndarray, ...]]
-    ) -> tuple[list[tuple[np.ndarray, ...]], np.ndarray]:
-        """Return batches with their masks, and the indices of their images."""
-        if self.mask is None:
-            return pairs, split.places
-        if not is_missing(self.mask):
-            return list(with_mask(pairs, self.mask)), split.places
-        given = split.measured, split.clean, self.operator
-        batches = list(with_missing(pairs, fitted, *given, seed=0))
-        some = np.concatenate([something_missing(mask) for _, _, mask in batches])
-        return with_something_missing(batches), split.places[some]
-
-
 class _Trial(NamedTuple):
     """The results of one estimator in one split."""
 
-    places: np.ndarray
+    indices: np.ndarray
     values: dict[str, np.ndarray]
     fit_seconds: float
     predict_seconds: float
@@ -357,62 +318,34 @@ class _Trial(NamedTuple):
 
 
 def _trial(
-    estimator: Any,
-    split: _Split,
-    groups: Any,
-    metrics: Mapping[str, Metric],
-    region: _Region,
+    estimator: Any, split: _Split, groups: Any, metrics: Mapping[str, Metric], region: Region
 ) -> _Trial:
     """Fit a clone of an estimator, and evaluate it on the test images."""
-    told = (
-        {} if groups is None or not has_fit_parameter(estimator, "groups") else {"groups": groups}
-    )
+    grouped = groups is not None and has_fit_parameter(estimator, "groups")
     begin = perf_counter()
-    fitted = unwrapped(clone(estimator).fit(*split.training, **told))
+    fitted = unwrapped(
+        clone(estimator).fit(*split.training, **({"groups": groups} if grouped else {}))
+    )
     fit_seconds = perf_counter() - begin
     fitted.predict(split.measured[:1])
     begin = perf_counter()
     pairs = list(fitted.restorations(split.measured, split.clean))
     seconds = perf_counter() - begin
-    batches, places = region.counted(fitted, split, pairs)
+    counted, batches = zip(*region.batches(pairs, fitted, split.measured, split.clean), strict=True)
+    indices = split.indices[np.concatenate(counted)]
     values = over_batches(metrics, batches, fitted.data_range_)
-    n_restored = len(split.places)
-    return _Trial(places, values, fit_seconds, seconds, n_restored, fitted.n_weights_)
+    n_restored = len(split.indices)
+    return _Trial(indices, values, fit_seconds, seconds, n_restored, fitted.n_weights_)
 
 
-def n_weights(estimator: Any) -> int:
-    """Return the number of learned weights that a fitted estimator uses in prediction.
-
-    Parameters
-    ----------
-    estimator : Reconstructor
-        The estimator, whose attribute ``n_weights_`` is returned. For a search or a
-        `FrozenEstimator`, it is that of the estimator inside.
-
-    Examples
-    --------
-    >>> from skmetainv import MetaInverseSolver
-    >>> from skmetainv.datasets import load_faces
-    >>> from skmetainv.model_selection import n_weights
-    >>> from skmetainv.representations import Siren
-    >>> est = MetaInverseSolver(init=Siren(width=8, depth=2), max_epochs=1)
-    >>> n_weights(est.fit(load_faces()[:5]))  # 2 * 8 + 8, 8 + 1, and 3 step sizes
-    36
-    >>> est.n_weights_
-    36
-    """
-    n: int = unwrapped(estimator).n_weights_
-    return n
-
-
-def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...], mask: Any) -> None:
+def _check_metrics(
+    metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...], region: Region
+) -> None:
     """Call the metrics on blank images with the user's masks, so that errors come early."""
     channels, height, width = tensor_shape
     blank = np.zeros((1, height, width, channels), dtype=np.float32)
-    first = [] if mask is None or is_missing(mask) else [np.asarray(as_array(mask, "mask"))]
-    if first and not is_of_all(first[0], (height, width), channels):
-        first = [first[0][:1]]
-    over_batches(metrics, [(blank, blank, *first)], (0.0, 1.0))
+    first = Region() if region.is_missing else region.part(slice(1), tensor_shape)
+    over_batches(metrics, (batch for _, batch in first.batches([(blank, blank)])), (0.0, 1.0))
 
 
 # ------------------------------------------------------------------ tables
@@ -421,11 +354,11 @@ def _check_metrics(metrics: Mapping[str, Metric], tensor_shape: tuple[int, ...],
 def _table_of_images(trials: Mapping[str, Sequence[_Trial]]) -> Any:
     """Return one row per estimator, split and image."""
     rows = [
-        {"name": name, "split": i, "image": int(place)}
-        | {metric: float(own[k]) for metric, own in trial.values.items()}
+        {"name": name, "split": i, "image": int(index)}
+        | {metric: float(values[k]) for metric, values in trial.values.items()}
         for name, trials_of_one in trials.items()
         for i, trial in enumerate(trials_of_one)
-        for k, place in enumerate(trial.places)
+        for k, index in enumerate(trial.indices)
     ]
     return _table(rows)
 
@@ -439,11 +372,14 @@ def _table_of_estimators(trials: Mapping[str, Sequence[_Trial]], groups: Any) ->
 def _summary(trials: Sequence[_Trial], groups: Any) -> dict[str, float]:
     """Return the means of one estimator over all splits, with their standard errors."""
     summary: dict[str, float] = {}
-    places = np.concatenate([trial.places for trial in trials])
-    own = places if groups is None else np.asarray(groups)[places]
+    indices = np.concatenate([trial.indices for trial in trials])
+    own_groups = indices if groups is None else np.asarray(groups)[indices]
     for metric in trials[0].values:
         values = np.concatenate([trial.values[metric] for trial in trials])
-        summary |= {metric: float(values.mean()), f"{metric}_se": standard_error(values, own)}
+        summary |= {
+            metric: float(values.mean()),
+            f"{metric}_se": standard_error(values, own_groups),
+        }
     return summary | {
         "fit_seconds": float(np.mean([trial.fit_seconds for trial in trials])),
         "predict_ms": 1e3

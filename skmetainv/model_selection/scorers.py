@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY
 from numbers import Integral
 from typing import Any
@@ -13,19 +13,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
 
-from skmetainv.arrays import ArraySource, image_layout, integer_unit, pairs_of
+from skmetainv.arrays import ArraySource, channels_last, image_layout, integer_unit
 from skmetainv.inputs.validation import are_images, check_images, check_nothing_simulates
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import SCORES, chosen_metrics
-from skmetainv.model_selection.regions import (
-    ScoredBatches,
-    check_mask,
-    is_missing,
-    with_mask,
-    with_missing,
-    with_something_missing,
-)
+from skmetainv.model_selection.regions import Region, ScoredBatch
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise
 from skmetainv.operators import Operator
 from skmetainv.parameters import Interval, ParameterObject
@@ -147,8 +140,10 @@ class ImageScorer(ParameterObject):
         metrics = chosen_metrics(
             self.metric, self.lpips, SCORES, f"'metric' parameter of {type(self).__name__}"
         )
-        check_mask(self.mask, metrics, "ImageScorer")
-        values = over_batches(metrics, *self._restorations(*last_step(estimator, X), y))
+        region = Region(self.mask, self.operator, int(self.random_state))
+        region.check_metrics(metrics, "ImageScorer")
+        batches, data_range = self._restorations(*last_step(estimator, X), y, region)
+        values = over_batches(metrics, (batch for _, batch in batches), data_range)
         scores = {
             name: (-1 if name.startswith("neg_") else 1) * float(np.mean(own))
             for name, own in values.items()
@@ -156,23 +151,16 @@ class ImageScorer(ParameterObject):
         return scores[self.metric] if isinstance(self.metric, str) else scores
 
     def _restorations(
-        self, estimator: Any, X: Any, y: Any
-    ) -> tuple[ScoredBatches, tuple[float, float]]:
-        """Return batches of clean and restored images, and the data range.
-
-        With a mask, batches also contain its part for their images.
-        """
+        self, estimator: Any, X: Any, y: Any, region: Region
+    ) -> tuple[Iterator[ScoredBatch], tuple[float, float]]:
+        """Return batches of clean and restored images in a region, and the data range."""
         if isinstance(estimator, Reconstructor):
-            pairs: ScoredBatches = estimator.restorations(
+            pairs = estimator.restorations(
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
             )
-            if is_missing(self.mask):
-                X, y = pairs_of(X, y)
-                simulated = self.operator, int(self.random_state)
-                pairs = with_something_missing(with_missing(pairs, estimator, X, y, *simulated))
-            return self._with_mask(pairs), estimator.data_range_
+            return region.batches(pairs, estimator, X, y), estimator.data_range_
         _check_predicts(estimator)
-        if is_missing(self.mask):
+        if region.is_missing:
             raise ValueError(
                 "mask='missing' needs an estimator of this library, which knows its operator. "
                 f"Got {estimator!r} instead: pass the mask as an array."
@@ -184,13 +172,8 @@ class ImageScorer(ParameterObject):
             )
         check_consistent_length(X, y)
         check_nothing_simulates(self.operator, self.noise)
-        pairs = [(_images(y, estimator), _images(estimator.predict(X), estimator))]
-        return self._with_mask(pairs), (0.0, 1.0)
-
-    def _with_mask(self, pairs: ScoredBatches) -> ScoredBatches:
-        """Return batches, with their parts of the mask if it is an array."""
-        is_array = self.mask is not None and not is_missing(self.mask)
-        return with_mask(pairs, self.mask) if is_array else pairs
+        pair = _as_floats(y, estimator), _as_floats(estimator.predict(X), estimator)
+        return region.batches([pair]), (0.0, 1.0)
 
 
 def unwrapped(estimator: Any) -> Any:
@@ -224,12 +207,12 @@ def _check_predicts(estimator: Any) -> None:
         )
 
 
-def _images(X: Any, estimator: Any) -> np.ndarray:
-    """Return all images of an array as (n, height, width, channels) floats."""
+def _as_floats(X: Any, estimator: Any) -> np.ndarray:
+    """Return all images of an array as floats, (n, height, width, channels)."""
     array = check_images(X, estimator)
     layout, unit = image_layout(tuple(array.shape), None), integer_unit(array)
     source = ArraySource(array, layout, dtype=torch.float64, device=torch.device("cpu"), unit=unit)
-    return source.read(np.arange(len(source))).permute(0, 2, 3, 1).numpy()
+    return channels_last(source.read(np.arange(len(source))))
 
 
 #: Mean peak signal-to-noise ratio in decibels.

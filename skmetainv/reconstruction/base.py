@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, replace
 from numbers import Integral, Real
@@ -33,10 +33,10 @@ from skmetainv.inputs.validation import (
 )
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
-from skmetainv.operators import Operator
+from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import Interval, StrOptions
-from skmetainv.randomness import integer_seed, training_generators
+from skmetainv.randomness import evaluation_generators, integer_seed, training_generators
 from skmetainv.reconstruction.built import DTYPES, Built
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restore, Restorer
@@ -271,6 +271,21 @@ class Reconstructor(Built, metaclass=ABCMeta):
             x = problem.clean.read(indices)
             z = restore(problem.measure(x, indices, noisy, seed))
             yield channels_last(x), channels_last(z)
+
+    def _drawn_maps(
+        self, X: Any, y: Any, operator: Operator | None, seed: int
+    ) -> Callable[[np.ndarray], ForwardMap]:
+        """Return a function of indices: the map with the masks of these images.
+
+        Masks are read from measurements `X`, or are those with which `restorations` simulates.
+        """
+        X, y = pairs_of(X, y)
+        geometry = self._geometry_
+        A = self._map(geometry) if operator is None else self._other_map(operator, geometry)
+        if are_images(y):
+            measured, _, _ = self._reader().measurements(X, geometry)
+            return lambda indices: A.with_masks_of(measured.read(indices))
+        return lambda indices: A.draw(evaluation_generators(seed, indices))
 
     @torch.inference_mode(False)
     def simulate(
