@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, Signature, cleandoc, get_annotations, signature
-from numbers import Integral
+from math import inf
+from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from sklearn.base import BaseEstimator
@@ -39,6 +40,7 @@ __all__ = [
     "comes_from",
     "described",
     "height_and_width",
+    "increasing_pair",
     "integers",
     "is_function",
     "is_importable",
@@ -271,6 +273,15 @@ def integers(value: Any, *lengths: int, least: int = 1) -> tuple[int, ...] | Non
     if not isinstance(value, tuple | list) or len(value) not in lengths:
         return None
     return tuple(map(int, value)) if all(is_integer(n, least) for n in value) else None
+
+
+def increasing_pair(value: Any) -> tuple[float, float] | None:
+    """Return two finite numbers (low, high) with low < high; None for any other value."""
+    listed = isinstance(value, tuple | list) and len(value) == 2
+    if not listed or not all(isinstance(number, Real) for number in value):
+        return None
+    low, high = map(float, value)
+    return (low, high) if -inf < low < high < inf else None
 
 
 def height_and_width(value: Any) -> tuple[int, ...] | None:

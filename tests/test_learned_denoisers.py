@@ -234,7 +234,10 @@ def test_training_works_where_gradients_are_switched_off():
     [
         ({"noise_level": 0.0}, "'noise_level' parameter of DnCNN must be a float"),
         ({"noise_level": (-0.1, 0.1)}, "'noise_level' parameter of DnCNN must be positive"),
-        ({"noise_level": (0.2, 0.1)}, "'noise_level' parameter must be two numbers"),
+        (
+            {"noise_level": (0.2, 0.1)},
+            "'noise_level' parameter .* must be positive, or a range",
+        ),
         ({"depth": 1}, "'depth' parameter of DnCNN"),
         ({"spectral_norm": 0.0}, "'spectral_norm' parameter of DnCNN"),
         ({"patch_size": 0}, "'patch_size' parameter of DnCNN"),

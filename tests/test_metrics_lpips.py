@@ -13,9 +13,9 @@ from test_losses import (
     refuse,
 )
 
-from skmetainv import ClassicalReconstructor, metrics
+from skmetainv import ClassicalReconstructor
 from skmetainv.losses import LPIPS
-from skmetainv.metrics import lpips, mean_over_batches, over_batches
+from skmetainv.metrics import lpips, mean_over_batches, over_batches, perceptual
 from skmetainv.model_selection import ImageScorer, compare, lpips_scorer
 
 
@@ -82,7 +82,7 @@ def test_lpips_keeps_the_digits_of_a_narrow_range(squeeze):
 
 def test_lpips_reads_a_network_once(squeeze, monkeypatch):
     own, _ = squeeze
-    metrics._lpips_of_unit_images.cache_clear()
+    perceptual._lpips_of_unit_images.cache_clear()
     clean, restored = images(1, 17, 17)
     first = own(clean, restored)
     monkeypatch.setattr(torch, "load", refuse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from skmetainv.arrays.views import taken
 from skmetainv.exceptions import warn
+from skmetainv.parameters import increasing_pair
 
 # Integer types of image files: their data range is the range of the type.
 _OF_PICTURES = ("uint8", "uint16")
@@ -29,6 +31,19 @@ _SHARE = 8
 # If all values are below this share of their range, the units are implausible: 8-bit images have
 # values 255 times as large as floats.
 _FAR_BELOW = 0.01
+
+
+def check_range(data_range: Any) -> tuple[float, float]:
+    """Return (low, high) of the `data_range` parameter: a pair, a number (low is 0) or None."""
+    if data_range is None:
+        return 0.0, 1.0
+    ends = increasing_pair((0.0, data_range) if isinstance(data_range, Real) else data_range)
+    if ends is None:
+        raise ValueError(
+            "The 'data_range' parameter must be positive, or (low, high) with low < high. "
+            f"Got {data_range!r} instead."
+        )
+    return ends
 
 
 def first_images(array: Any) -> np.ndarray:

@@ -251,6 +251,13 @@ class Single:
         return image
 
 
+def differ_in_size(X: Any) -> bool:
+    """Return whether `X` is a list of images of different shapes."""
+    if not isinstance(X, list | tuple) or not all(len(getattr(x, "shape", ())) > 1 for x in X):
+        return False
+    return len({tuple(x.shape) for x in X}) > 1
+
+
 def has_mask(X: Any) -> bool:
     """Whether `X` is a NumPy masked array with masked entries."""
     return isinstance(X, np.ma.MaskedArray) and bool(np.ma.getmaskarray(X).any())

@@ -19,18 +19,19 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import Tags, check_consistent_length
 from torch import nn
 
-from skmetainv.arrays import ArraySource, to_numpy, to_tensors
+from skmetainv.arrays import ArraySource, differ_in_size, to_numpy, to_tensors
+from skmetainv.arrays.units import check_range
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
 from skmetainv.denoisers.published import Published, check_architecture, check_channels
 from skmetainv.inputs import Geometry, Problem
-from skmetainv.inputs.any_size import AnySizeReader, by_size, differ_in_size
+from skmetainv.inputs.any_size import AnySizeReader, by_size
 from skmetainv.inputs.first_look import look_at_noise_levels
 from skmetainv.inputs.problem import Images
-from skmetainv.inputs.validation import are_images, check_pair, check_range
+from skmetainv.inputs.validation import are_images
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity
-from skmetainv.parameters import Interval
+from skmetainv.parameters import Interval, increasing_pair
 from skmetainv.randomness import integer_seed, weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
@@ -549,13 +550,13 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         """Return the smallest and the largest noise level."""
         if not isinstance(self.noise_level, tuple | list):
             return float(self.noise_level), float(self.noise_level)
-        low, high = check_pair(self.noise_level, "noise_level")
-        if low < 0:
+        levels = increasing_pair(self.noise_level)
+        if levels is None or levels[0] < 0:
             raise ValueError(
                 f"The 'noise_level' parameter of {type(self).__name__} must be positive, or a "
                 f"range (low, high) with 0 <= low < high. Got {self.noise_level!r} instead."
             )
-        return low, high
+        return levels
 
     def _check_level(self, noise_level: Any) -> None:
         """Check the noise level passed to `predict`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn.utils import check_consistent_length
 
-from skmetainv.arrays import ArraySource, Single, is_one_image
+from skmetainv.arrays import ArraySource, Single, differ_in_size, is_one_image
 from skmetainv.inputs.geometry import Geometry
 from skmetainv.inputs.problem import Problem
 from skmetainv.inputs.reader import Reader
@@ -129,10 +129,3 @@ def resized(geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
     """Return the geometry for images of the height and width of `shape`."""
     images = geometry.images.resized(*geometry.images.size_in(shape))
     return replace(geometry, images=images, measurements=images)
-
-
-def differ_in_size(X: Any) -> bool:
-    """Return whether `X` is a list of images of different shapes."""
-    if not isinstance(X, list | tuple) or not all(len(getattr(x, "shape", ())) > 1 for x in X):
-        return False
-    return len({tuple(x.shape) for x in X}) > 1

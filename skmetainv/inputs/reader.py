@@ -23,7 +23,7 @@ from skmetainv.arrays import (
     measurement_layout,
     pairs_of,
 )
-from skmetainv.arrays.units import tells_its_range
+from skmetainv.arrays.units import check_range, tells_its_range
 from skmetainv.inputs.first_look import (
     look_at_images,
     look_at_measurements,
@@ -37,7 +37,6 @@ from skmetainv.inputs.validation import (
     as_batch,
     check_images,
     check_measurements,
-    check_range,
     check_shape,
     how_to_rearrange,
 )

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from math import prod
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -327,15 +327,6 @@ def check_nothing_simulates(operator: Any, noise: Any) -> None:
         )
 
 
-def check_range(data_range: Any) -> tuple[float, float]:
-    """Return (low, high) of the `data_range` parameter: a pair, a number (low is 0) or None."""
-    if data_range is None:
-        return 0.0, 1.0
-    if isinstance(data_range, Real):
-        data_range = (0.0, float(data_range))
-    return check_pair(data_range, "data_range")
-
-
 def check_image_shape(image_shape: Any) -> None:
     """Raise if the `image_shape` parameter is not a shape of images, channels last, or None."""
     if image_shape is None:
@@ -360,18 +351,3 @@ def check_observed(y: torch.Tensor) -> None:
             "All measurements of the first batch are NaN: the operator spreads the NaN of the "
             "clean images over every measurement."
         )
-
-
-def check_pair(pair: Any, name: str) -> tuple[float, float]:
-    """Return a parameter as two numbers, after checking that the first is the lower one."""
-    if (
-        not isinstance(pair, tuple | list)
-        or len(pair) != 2
-        or not all(isinstance(value, Real) for value in pair)
-        or not -np.inf < pair[0] < pair[1] < np.inf
-    ):
-        raise ValueError(
-            f"The {name!r} parameter must be two numbers (low, high) with low < high. "
-            f"Got {pair!r} instead."
-        )
-    return float(pair[0]), float(pair[1])

@@ -17,11 +17,11 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmetainv.arrays import image_layout
+from skmetainv.arrays.units import check_range
 from skmetainv.estimators import ClassicalReconstructor
 from skmetainv.inputs.validation import (
     are_images,
     check_nothing_simulates,
-    check_range,
 )
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches

@@ -23,13 +23,13 @@ from skmetainv.arrays import (
     match_type,
     pairs_of,
 )
+from skmetainv.arrays.units import check_range
 from skmetainv.inputs import Geometry, Problem, Reader
 from skmetainv.inputs.validation import (
     are_images,
     check_device,
     check_image_shape,
     check_nothing_simulates,
-    check_range,
 )
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
