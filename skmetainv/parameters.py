@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from inspect import Parameter, Signature, cleandoc, get_annotations, signature
+from inspect import get_annotations
 from math import inf
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
@@ -26,6 +26,8 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 from sklearn.utils._param_validation import StrOptions as _StrOptions
+
+from skmetainv.docstrings import own_first, with_inherited_parameters
 
 __all__ = [
     "Function",
@@ -50,8 +52,6 @@ __all__ = [
 
 
 Kind = TypeVar("Kind")
-
-_TITLE = "Parameters\n----------\n"
 
 
 class StrOptions(_StrOptions):
@@ -122,10 +122,10 @@ class ParameterObject(BaseEstimator):
         if _is_generated(cls):
             _refuse_mutable_defaults(cls)
             dataclass(repr=False, eq=False)(cls)
-            cls.__init__.__signature__ = _own_first(cls)  # type: ignore[attr-defined]
+            cls.__init__.__signature__ = own_first(cls)  # type: ignore[attr-defined]
         cls.__doc__ = docstring  # a dataclass without one writes its signature there
         if docstring is not None:
-            cls.__doc__ = _with_inherited_parameters(cls)
+            cls.__doc__ = with_inherited_parameters(cls)
         if "build" in vars(cls):
             setattr(cls, "build", _examined(vars(cls)["build"]))  # noqa: B010
 
@@ -422,42 +422,6 @@ def check_built(owner: object, built: Any, kind: type[Kind], instead: str) -> Ki
             f"call super().__init__(...), the constructor of {kind.__name__}."
         )
     return built
-
-
-def _own_first(cls: type[ParameterObject]) -> Signature:
-    """Return the constructor's signature, with inherited keyword-only parameters last."""
-    depth: dict[str, int] = {}
-    for k, base in enumerate(cls.__mro__):
-        depth = dict.fromkeys(get_annotations(base), k) | depth
-    generated = signature(cls.__init__)
-    named = [p for p in generated.parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
-    others = [p for p in generated.parameters.values() if p.kind is not Parameter.KEYWORD_ONLY]
-    return generated.replace(parameters=[*others, *sorted(named, key=lambda p: depth[p.name])])
-
-
-def _with_inherited_parameters(cls: type[ParameterObject]) -> str:
-    """Return the docstring of a class with the entries of its inherited parameters."""
-    before, entries, after = _parameter_entries(cls.__doc__)
-    inherited: dict[str, str] = {}
-    for base in cls.__mro__[1:]:
-        inherited = _parameter_entries(base.__doc__)[1] | inherited
-    known = inherited | entries
-    ordered = {name: known[name] for name in signature(cls).parameters if name in known}
-    told = dict.fromkeys((ordered | entries).values())  # one entry may have several names
-    parts = [before, _TITLE + "\n".join(told) if told else "", after]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _parameter_entries(docstring: str | None) -> tuple[str, dict[str, str], str]:
-    """Return a docstring's entries of parameters, and the text before and after them."""
-    sections = re.split(r"\n\n(?=\S.*\n---)", cleandoc(docstring or ""))
-    own = [section for section in sections[1:] if section.startswith(_TITLE)]
-    after = [section for section in sections[1:] if not section.startswith(_TITLE)]
-    entries: dict[str, str] = {}
-    for entry in re.split(r"\n(?=\S)", "".join(own).removeprefix(_TITLE)) if own else ():
-        names, _, _ = entry.partition(" :")
-        entries |= dict.fromkeys(names.split(", "), entry)
-    return sections[0], entries, "\n\n".join(after)
 
 
 def _kinds(constraints: Any) -> list[type[ParameterObject]]:

@@ -10,7 +10,8 @@ import pytest
 from sklearn.base import clone
 
 import skmetainv
-from skmetainv.parameters import ParameterObject, _parameter_entries
+from skmetainv.docstrings import parameter_entries
+from skmetainv.parameters import ParameterObject
 
 
 def public_classes():
@@ -107,12 +108,12 @@ def test_a_part_that_is_none_says_which_object_has_a_parameter():
 
 
 def test_docstrings_are_completed_by_those_of_base_classes():
-    before, entries, after = _parameter_entries(Larger.__doc__)
+    before, entries, after = parameter_entries(Larger.__doc__)
     assert before == "A larger part."
     assert list(entries) == ["size", "weight", "name"]  # in the signature's order
     assert entries["name"] == 'name : str, default="a"\n    Its name.'
     assert after == ""
-    assert _parameter_entries(Part.__doc__)[2] == "Notes\n-----\nNone."
+    assert parameter_entries(Part.__doc__)[2] == "Notes\n-----\nNone."
     assert Part.__doc__.endswith("    Its name.\n\nNotes\n-----\nNone.")
     assert "Parameters" not in Other.__doc__
 
@@ -125,13 +126,13 @@ def test_the_reference_lists_every_class(kind):
 
 @every_class
 def test_every_parameter_is_documented_and_nothing_else(kind):
-    _, entries, _ = _parameter_entries(kind.__doc__)
+    _, entries, _ = parameter_entries(kind.__doc__)
     assert set(entries) == set(inspect.signature(kind).parameters)
 
 
 @every_class
 def test_documented_defaults_are_the_defaults(kind):
-    _, entries, _ = _parameter_entries(kind.__doc__)
+    _, entries, _ = parameter_entries(kind.__doc__)
     for name, parameter in inspect.signature(kind).parameters.items():
         head = entries[name].replace("\\\n", "").partition("\n")[0]
         names, _, default = head.partition(", default=")

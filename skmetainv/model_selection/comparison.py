@@ -196,7 +196,7 @@ def compare(
 
 def _checked_estimators(estimators: Any) -> dict[str, Any]:
     """Return the estimators by name, after checking that they can be compared."""
-    pairs = _named(estimators)
+    pairs = _with_names(estimators)
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise ValueError(f"Names provided are not unique: {names!r}")
@@ -249,7 +249,7 @@ def _common_shape(estimators: Sequence[Any], clean: Any) -> tuple[int, ...]:
     return shape
 
 
-def _named(estimators: Any) -> list[tuple[str, Any]]:
+def _with_names(estimators: Any) -> list[tuple[str, Any]]:
     """Return pairs of names and estimators; without names, name them by their classes."""
     if isinstance(estimators, Mapping):
         estimators = [*estimators.items()]
@@ -261,7 +261,7 @@ def _named(estimators: Any) -> list[tuple[str, Any]]:
     if all(isinstance(entry, tuple) and len(entry) == 2 for entry in estimators):
         return [*estimators]
     classes = [type(unwrapped(estimator)).__name__ for estimator in estimators]
-    numbered = [f"{own}-{classes[: i + 1].count(own)}" for i, own in enumerate(classes)]
+    numbered = [f"{name}-{classes[: i + 1].count(name)}" for i, name in enumerate(classes)]
     names = [n if classes.count(c) > 1 else c for c, n in zip(classes, numbered, strict=True)]
     return [*zip(names, estimators, strict=True)]
 

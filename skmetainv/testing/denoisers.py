@@ -8,7 +8,7 @@ import torch
 
 from skmetainv.denoisers import Denoiser, DenoiserModule
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.failures import require, require_close, require_unchanged, required
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import BATCH, normal
@@ -81,13 +81,7 @@ def built(denoiser: Denoiser, image_shape: tuple[int, ...]) -> DenoiserModule:
 def _check_images(name: str, D: DenoiserModule, x: torch.Tensor) -> None:
     before = x.clone()
     together = D(x)
-    require(
-        torch.equal(x, before),
-        name,
-        "must leave the images as they are",
-        f"images changed by up to {float((x - before).abs().max()):.3g}",
-        "an operation in place, such as x.clamp_()",
-    )
+    require_unchanged(x, before, name, "the images as they are", "x.clamp_()")
     require(
         together.dtype == x.dtype and bool(together.isfinite().all()),
         name,

@@ -85,6 +85,26 @@ def require_close(
         refuse(name, property_, f"{share} (at most {tolerance * norm:.3g} is allowed)", cause)
 
 
+def require_unchanged(
+    tensor: torch.Tensor, before: torch.Tensor, name: str, what: str, cause: str
+) -> None:
+    """Raise an error if a computation changed its input; `what` is "the images as they are"."""
+    require(
+        torch.equal(tensor, before),
+        name,
+        f"must leave {what}",
+        f"values changed by up to {float((tensor - before).abs().max()):.3g}",
+        f"an operation in place, such as {cause}",
+    )
+
+
+def require_finite(tensor: torch.Tensor, name: str, property_: str, cause: str) -> None:
+    """Raise an error unless all numbers of a tensor are finite, see `refuse`."""
+    bad = int((~tensor.isfinite()).sum())
+    got = f"{bad} of {tensor.numel()} numbers that are not finite"
+    require(bad == 0, name, property_, got, cause)
+
+
 @contextmanager
 def required(
     name: str, property_: str, cause: str, errors: type[Exception] | tuple[type[Exception], ...]

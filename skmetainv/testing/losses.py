@@ -6,7 +6,7 @@ import torch
 
 from skmetainv.losses import Criterion, Loss
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close
+from skmetainv.testing.failures import require, require_close, require_finite, require_unchanged
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import uniform
@@ -87,13 +87,8 @@ def check_loss(
 def _check_values(name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
     before = x.clone(), target.clone()
     values = criterion(x, target)
-    require(
-        torch.equal(x, before[0]) and torch.equal(target, before[1]),
-        name,
-        "must leave the images as they are",
-        "changed ones",
-        "an operation in place, such as x -= target",
-    )
+    for images, copies in zip((x, target), before, strict=True):
+        require_unchanged(images, copies, name, "the images as they are", "x -= target")
     require(
         bool(values.isfinite().all()),
         name,
@@ -139,13 +134,8 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
         cause,
     )
     (gradient,) = torch.autograd.grad(values.sum(), own)
-    require(
-        bool(gradient.isfinite().all()),
-        name,
-        "must have a finite gradient where unobserved entries are NaN",
-        f"{int((~gradient.isfinite()).sum())} of {gradient.numel()} numbers that are not finite",
-        cause,
-    )
+    finite = "must have a finite gradient where unobserved entries are NaN"
+    require_finite(gradient, name, finite, cause)
     other = torch.where(observed, target, 7.0)
     require_close(
         criterion(x, other, observed),

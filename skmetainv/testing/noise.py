@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from skmetainv.noise import Noise
-from skmetainv.testing.failures import require, required
+from skmetainv.testing.failures import require, require_unchanged, required
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import devices, generators, global_seed, uniform
 
@@ -54,13 +54,8 @@ def check_noise(
         given = y.to(dtype)
         before = given.clone()
         together = noisy(given, generators(*_SEEDS))
-        require(
-            torch.equal(given, before),
-            name,
-            "must leave the measurements as they are",
-            f"measurements changed by up to {float((given - before).abs().max()):.3g}",
-            "an operation in place, such as y += e; write y + e",
-        )
+        what = "the measurements as they are"
+        require_unchanged(given, before, name, what, "y += e; write y + e")
         for i, seed in enumerate(_SEEDS):
             alone = noisy(given[i : i + 1], generators(seed))
             require(

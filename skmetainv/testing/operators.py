@@ -10,7 +10,7 @@ import torch
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
 from skmetainv.operators.operator import has_missing
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close
+from skmetainv.testing.failures import require, require_close, require_finite, require_unchanged
 from skmetainv.testing.linear_maps import check_linear_map
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
@@ -110,20 +110,10 @@ def _check_measurements(case: Case) -> None:
         f"{y.dtype} and {tuple(y.shape)}",
         "a kernel in another type, or a sum over the batch",
     )
-    require(
-        bool(y.isfinite().all()),
-        case.name,
-        "must give finite measurements of random images",
-        f"{int((~y.isfinite()).sum())} of {y.numel()} numbers that are not finite",
-        "a root, a logarithm or a division",
-    )
-    require(
-        torch.equal(x, before),
-        case.name,
-        "must leave the images as they are",
-        f"images changed by up to {float((x - before).abs().max()):.3g}",
-        "an operation in place, such as x += 1 or x[...] = 0",
-    )
+    finite = "must give finite measurements of random images"
+    require_finite(y, case.name, finite, "a root, a logarithm or a division")
+    what = "the images as they are"
+    require_unchanged(x, before, case.name, what, "x += 1 or x[...] = 0")
     for i in range(BATCH):
         alone = drawn(case.operator, case.shape, first=i, n=1)
         _require_alone(case, "measure", y[i : i + 1], alone(x[i : i + 1]))

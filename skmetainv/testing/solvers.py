@@ -10,7 +10,7 @@ import torch
 from skmetainv.operators import DataTerm, ForwardMap, GaussianBlur, Operator
 from skmetainv.solvers import IterativeSolver, Solver
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close
+from skmetainv.testing.failures import require, require_close, require_finite, require_unchanged
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import BATCH, normal
@@ -95,18 +95,11 @@ def _check_images(
 ) -> None:
     before = x.clone()
     together = f(x, A.bind(y))
-    require(
-        torch.equal(x, before),
-        name,
-        "must leave the start as it is",
-        f"images changed by up to {float((x - before).abs().max()):.3g}",
-        "an update in place, such as x -= step; write x - step",
-    )
-    require(
-        bool(together.isfinite().all()),
+    require_unchanged(x, before, name, "the start as it is", "x -= step; write x - step")
+    require_finite(
+        together,
         name,
         "must give finite images",
-        f"{int((~together.isfinite()).sum())} of {together.numel()} numbers that are not finite",
         "a step size that is too large for the operator's norm; scale it with data.squared_norm",
     )
     for i in range(len(x)):
