@@ -376,7 +376,7 @@ class LinearReconstructor(Reconstructor):
 
     # ------------------------------------------------------------------ prediction
 
-    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
+    def _restorer(self, geometry: Geometry) -> Restorer:
         A, G = self._parts(geometry)
         return Restorer(partial(self._restored_by, G, A), self.operator_)
 

@@ -56,7 +56,6 @@ class Reptile(Algorithm):
 
     learns = ()
     moves_shared = True
-    keeps_steps = False
     _parameter_constraints = {
         **Algorithm._parameter_constraints,
         "n_steps": [Interval(Integral, 1, None, closed="left"), None],
