@@ -165,7 +165,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     #: The names of the losses in `history_`, as passed to the training loop.
     _figures: ClassVar[tuple[str, ...]] = ("loss",)
     #: If `max_epochs` is None: the number of steps, and the least number of epochs.
-    _enough: ClassVar[tuple[int, int]] = (600, 2)
+    _default_length: ClassVar[tuple[int, int]] = (600, 2)
 
     @abstractmethod
     def _initialize(self, problem: Problem) -> None:
@@ -463,7 +463,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Return the number of epochs of `fit` for `n_images` images or patches."""
         if self.max_epochs is not None:
             return self.max_epochs
-        n_steps, n_epochs = self._enough
+        n_steps, n_epochs = self._default_length
         return max(n_epochs, -(-n_steps // -(-n_images // self.batch_size)))
 
     def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> Self:

@@ -68,8 +68,8 @@ class Figures:
         """Return the sums over the images of all processes; all of them must call this."""
         total: dict[str, Any] = {}
         for sums in from_all_processes(self._sums):
-            for name, own in sums.items():
-                total[name] = total.get(name, 0.0) + own
+            for name, values in sums.items():
+                total[name] = total.get(name, 0.0) + values
         return {name: np.asarray(value) for name, value in total.items()}
 
     def end_epoch(self, history: History, psnr: float | None, learning_rate: float) -> None:
