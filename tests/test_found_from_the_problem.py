@@ -338,7 +338,7 @@ def test_as_many_epochs_as_give_enough_steps(kind, n_images, batch_size, n_epoch
 
 @pytest.mark.parametrize(("batch_size", "n_epochs"), [(12, 7), (5, 3), (1, 2)])
 def test_fit_makes_them(monkeypatch, batch_size, n_epochs):
-    monkeypatch.setattr(MetaInverseSolver, "_enough", (7, 2))
+    monkeypatch.setattr(MetaInverseSolver, "_default_length", (7, 2))
     est = small(max_epochs=None, batch_size=batch_size).fit(FACES)
     assert est.n_epochs_ == len(est.history_["outer_loss"]) == n_epochs
     rates = est.history_["learning_rate"]

@@ -168,7 +168,7 @@ def test_a_step_size_is_learned():
     [(GaussianBlur(), HQS, "rho"), (Saturation(), ProximalGradient, "step_size")],
 )
 def test_without_a_solver_a_small_denoiser_is_unrolled(operator, kind, number, monkeypatch):
-    monkeypatch.setattr(DnCNN, "_enough", (3, 1))  # few steps when the denoiser is fitted
+    monkeypatch.setattr(DnCNN, "_default_length", (3, 1))  # few steps when the denoiser is fitted
     own = {"start": "measurement", "max_epochs": 3, "random_state": 0}
     est = UnrolledReconstructor(operator, **own).fit(FACES[:10])
     assert isinstance(est.solver_, kind)
@@ -187,7 +187,7 @@ def test_without_a_solver_a_small_denoiser_is_unrolled(operator, kind, number, m
     ids=["default", "numbers", "fitted along", "frozen"],
 )
 def test_a_denoiser_that_is_trained_already_learns_slowly(solver, lr, monkeypatch):
-    monkeypatch.setattr(DnCNN, "_enough", (3, 1))
+    monkeypatch.setattr(DnCNN, "_default_length", (3, 1))
     own = {"max_epochs": 1, "optimizer": DESCENT}
     est = UnrolledReconstructor(GaussianBlur(), solver, **own).fit(FACES[:4])
     assert est.history_["learning_rate"] == [lr]
@@ -196,7 +196,7 @@ def test_a_denoiser_that_is_trained_already_learns_slowly(solver, lr, monkeypatc
 
 
 def test_the_default_solver_goes_by_the_data_range(monkeypatch):
-    monkeypatch.setattr(DnCNN, "_enough", (3, 1))
+    monkeypatch.setattr(DnCNN, "_default_length", (3, 1))
     own = {"max_epochs": 2, "random_state": 0, "precision": "float64", "noise": 0.01}
     unit = UnrolledReconstructor(GaussianBlur(), **own).fit(FACES[:10])
     own |= {"noise": 2.55, "data_range": 255}

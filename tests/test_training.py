@@ -440,11 +440,11 @@ def test_a_step_s_learning_rate_is_that_of_its_middle():
 def test_a_schedule_can_be_laid_over_other_epochs_than_those_of_the_loop():
     once = rates_of_steps(Cosine(), n_epochs=5)
     parts = [
-        rates_of_steps(Cosine(), n_epochs=n, first_epoch=first, schedule=range(5))
+        rates_of_steps(Cosine(), n_epochs=n, first_epoch=first, planned_epochs=range(5))
         for first, n in ((0, 2), (2, 3))
     ]
     np.testing.assert_allclose(np.concatenate(parts), once, rtol=1e-12)
-    after = rates_of_steps(Cosine(final=0.25), n_epochs=2, first_epoch=5, schedule=range(5))
+    after = rates_of_steps(Cosine(final=0.25), n_epochs=2, first_epoch=5, planned_epochs=range(5))
     np.testing.assert_allclose(after, 0.25)
     anew = rates_of_steps(Cosine(), n_epochs=5, first_epoch=5)
     np.testing.assert_allclose(anew, once, rtol=1e-12)

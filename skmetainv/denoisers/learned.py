@@ -581,8 +581,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     def _untrained(self, X: Any) -> Self:
         """Load the weights of the file, for images like `X`."""
         with self._fitting(X, None, looks=False) as (fitted, problem):
-            fitted._seed_ = integer_seed(self.random_state)
-            fitted._start_training(problem)
+            fitted._start_training(problem, integer_seed(self.random_state))
         return self
 
 

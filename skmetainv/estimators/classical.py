@@ -227,7 +227,7 @@ class ClassicalReconstructor(FromStart):
 
     # ------------------------------------------------------------------ prediction
 
-    def _restorer(self, geometry: Geometry, **options: Any) -> SolverRestorer:
+    def _restorer(self, geometry: Geometry) -> SolverRestorer:
         A, f = self._parts(geometry)
         device = check_device(self.device)
         n = images_at_once(self.batch_size, geometry.images.tensor_shape, device)

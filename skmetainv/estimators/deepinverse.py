@@ -159,7 +159,7 @@ class DeepInverseReconstructor(Reconstructor):
         with torch.no_grad():
             restore(y)
 
-    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
+    def _restorer(self, geometry: Geometry) -> Restorer:
         A, model = self._parts(geometry)
         n = images_at_once(self.batch_size, A.image_shape, check_device(self.device))
         return Restorer(lambda y: in_equal_chunks(model, y, n), self.operator_)
@@ -177,15 +177,15 @@ class DeepInverseReconstructor(Reconstructor):
                 "deepinv.physics.Denoising() is the identity."
             )
         device = check_device(self.device)
-        own = convert(copy.deepcopy(model), A.only or self._dtype()).to(device)
+        own_model = convert(copy.deepcopy(model), A.only or self._dtype()).to(device)
         if self.precision == "bfloat16":
-            _mark_networks(own)
-            autocast_networks(own, device)
+            _mark_networks(own_model)
+            autocast_networks(own_model, device)
 
         def restore(y: torch.Tensor) -> torch.Tensor:
             name = f"{type(model).__name__}, the 'model' parameter of DeepInverseReconstructor,"
             try:
-                x = own(A.parted(y), A.physics)
+                x = own_model(A.parted(y), A.physics)
             except torch.cuda.OutOfMemoryError:
                 raise
             except Exception as error:

@@ -88,7 +88,7 @@ class Covariance(nn.Module):
         self.shrinkage = shrinkage  # at 1, the sample covariance is dropped
         factor = statistics.factor[: len(statistics.factor) if shrinkage < 1 else 0]
         powers, rotation = np.linalg.eigh(statistics.power)
-        own = {
+        arrays = {
             "factor": factor.reshape(len(factor), statistics.scale.size),
             "scale": statistics.scale,
             "rotation": np.ascontiguousarray(rotation.transpose(2, 3, 0, 1)),
@@ -96,7 +96,7 @@ class Covariance(nn.Module):
             "rows": cosine_matrix(statistics.scale.shape[1]),
             "columns": cosine_matrix(statistics.scale.shape[2]),
         }
-        for name, values in own.items():
+        for name, values in arrays.items():
             self.register_buffer(name, torch.from_numpy(values))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -129,8 +129,8 @@ class Covariance(nn.Module):
         first, others = e[:, : len(self.factor)], e[:, len(self.factor) :]
         shape = (-1, *self.scale.shape)
         of_sample = (first @ self.factor).reshape(shape)
-        own = self.scale * self.image(self.deviation * others.reshape(shape))
-        return (1 - self.shrinkage) ** 0.5 * of_sample + self.shrinkage**0.5 * own
+        of_stationary = self.scale * self.image(self.deviation * others.reshape(shape))
+        return (1 - self.shrinkage) ** 0.5 * of_sample + self.shrinkage**0.5 * of_stationary
 
     def times_adjoint_root(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``W' x``."""
@@ -197,10 +197,13 @@ def learn_statistics(
         sample.add(deviations.flatten(1).to(torch.float32).cpu().numpy())
     power = _regular(_towards_similar(power / n_images, n_images))
     powers = power.diagonal(dim1=2, dim2=3).permute(2, 0, 1)
-    own = T[0].square().mT @ powers @ T[1].square()  # pixel variances of the stationary part
+    stationary_variance = T[0].square().mT @ powers @ T[1].square()
     factor = sample.factor().reshape(-1, *shape)
     return Statistics(
-        mean.cpu().numpy(), factor, (scale / own.sqrt()).cpu().numpy(), power.cpu().numpy()
+        mean.cpu().numpy(),
+        factor,
+        (scale / stationary_variance.sqrt()).cpu().numpy(),
+        power.cpu().numpy(),
     )
 
 

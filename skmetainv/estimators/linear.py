@@ -273,8 +273,8 @@ class LinearReconstructor(Reconstructor):
         n_components = most if self.n_components is None else min(self.n_components, n_pixels)
 
         def batches() -> Iterator[torch.Tensor]:
-            for own in portions(places, _VALUES_AT_ONCE // n_pixels):
-                x = examples.clean.read(own)
+            for indices in portions(places, _VALUES_AT_ONCE // n_pixels):
+                x = examples.clean.read(indices)
                 yield torch.cat([x, x.flip(-1)]) if flips else x
 
         learn = partial(learn_statistics, batches, n_images, n_components, high - low)
@@ -294,9 +294,9 @@ class LinearReconstructor(Reconstructor):
         count = torch.zeros_like(total)
         with torch.no_grad():
             predicted = A if is_linear else self._linearized(examples, places)
-            for own in portions(places, self.batch_size):
-                x = examples.clean.read(own)
-                r = examples.measure(x, own) - predicted(x)
+            for indices in portions(places, self.batch_size):
+                x = examples.clean.read(indices)
+                r = examples.measure(x, indices) - predicted(x)
                 seen = ~r.isnan() if A.observed is None else A.observed & ~r.isnan()
                 total += torch.where(seen, r, 0.0).double().square().sum(0)
                 count += seen.sum(0)
@@ -306,7 +306,7 @@ class LinearReconstructor(Reconstructor):
     def _linearized(self, examples: Examples, places: np.ndarray) -> Restore:
         """Return the linear approximation of a nonlinear map at the mean of some images."""
         A, images = examples.problem.A, examples.clean
-        total = sum(images.read(own).nan_to_num().sum(0) for own in portions(places, 1))
+        total = sum(images.read(indices).nan_to_num().sum(0) for indices in portions(places, 1))
         mean = torch.as_tensor(total)[None] / len(places)
         J, expected = LinearizedMap(A, mean), A(mean)
         return lambda x: expected + J(x - mean)
@@ -376,7 +376,7 @@ class LinearReconstructor(Reconstructor):
 
     # ------------------------------------------------------------------ prediction
 
-    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
+    def _restorer(self, geometry: Geometry) -> Restorer:
         A, G = self._parts(geometry)
         return Restorer(partial(self._restored_by, G, A), self.operator_)
 
@@ -445,6 +445,6 @@ def _likely(
     """Return the likeliest shrinkage for held-out images, with `beside` neighbours on each side."""
     if len(shrinkages) == 1:
         return shrinkages
-    values = [log_likelihoods(own, clean.read(places), shrinkages) for own, places in folds]
+    values = [log_likelihoods(model, clean.read(places), shrinkages) for model, places in folds]
     k = int(np.sum(values, axis=0).argmax())
     return shrinkages[max(k - beside, 0) : k + beside + 1]

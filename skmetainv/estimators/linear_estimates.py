@@ -88,7 +88,7 @@ class _ByFactor(LinearEstimate):
 
     factor: torch.Tensor
     cross: torch.Tensor
-    own: torch.Tensor
+    indices: torch.Tensor
 
     def __init__(
         self,
@@ -96,15 +96,15 @@ class _ByFactor(LinearEstimate):
         expected: torch.Tensor,
         factor: torch.Tensor,
         cross: torch.Tensor,
-        own: torch.Tensor,
+        indices: torch.Tensor,
     ):
         super().__init__(mean, expected)
         self.register_buffer("factor", factor)
         self.register_buffer("cross", cross)
-        self.register_buffer("own", own)
+        self.register_buffer("indices", indices)
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
-        u = torch.cholesky_solve(r.flatten(1)[:, self.own].mT.to(self.factor), self.factor)
+        u = torch.cholesky_solve(r.flatten(1)[:, self.indices].mT.to(self.factor), self.factor)
         return (u.mT @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
 
@@ -160,11 +160,13 @@ class _ByMask(LinearEstimate):
         u = torch.stack([self._solved(r_i, known.nonzero()[:, 0]) for r_i, known in pairs])
         return (u @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
-    def _solved(self, r: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    def _solved(self, r: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
         """Return the solution of one system, with 0 for unobserved entries."""
-        system = self.gram.index_select(0, own).index_select(1, own)
+        system = self.gram.index_select(0, observed).index_select(1, observed)
         u = torch.zeros_like(r, dtype=system.dtype)
-        u[own] = torch.cholesky_solve(r[own, None].to(u), torch.linalg.cholesky(system))[:, 0]
+        u[observed] = torch.cholesky_solve(r[observed, None].to(u), torch.linalg.cholesky(system))[
+            :, 0
+        ]
         return u
 
 
@@ -253,7 +255,7 @@ class MapMatrices:
     @cached_property
     def probes(self) -> list[torch.Tensor]:
         """``A'`` of random signs."""
-        return [self.A.adjoint(own.to(self.device)) for own in _signs(self.A.measurement_shape)]
+        return [self.A.adjoint(sign.to(self.device)) for sign in _signs(self.A.measurement_shape)]
 
     def information(self, variance: torch.Tensor) -> torch.Tensor:
         """Return ``A' R^-1 A``; the last result is kept, and reused for multiples of its ``R``."""
@@ -353,18 +355,18 @@ class LinearSystem:
         self.gram = [cross @ A.mT for cross in self.cross]
 
     def _direct(self, shrinkage: float, for_few: bool) -> LinearEstimate:
-        own = self.matrices.observed
+        observed = self.matrices.observed
         cross = self.cross[0].mul(1 - shrinkage).add_(self.cross[1], alpha=shrinkage)
         gram = self.gram[0].mul(1 - shrinkage).add_(self.gram[1], alpha=shrinkage)
-        gram.diagonal().add_(self.variance.flatten()[own])
+        gram.diagonal().add_(self.variance.flatten()[observed])
         mean, expected = self.mean.to(self.dtype), self.expected.to(self.dtype)
         if self.varies:
             return _ByMask(mean, expected, gram, cross)
         factor = torch.linalg.cholesky(gram)
         if for_few:
-            return _ByFactor(mean, expected, factor, cross, own)
+            return _ByFactor(mean, expected, factor, cross, observed)
         matrix = cross.new_zeros(self.expected.numel(), self.mean.numel())
-        matrix[own] = torch.cholesky_solve(cross, factor)
+        matrix[observed] = torch.cholesky_solve(cross, factor)
         return _ByMatrix(mean, expected, matrix.to(self.dtype))
 
     # ------------------------------------------------------------------ in image space

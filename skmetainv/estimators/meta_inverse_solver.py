@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, replace
 from functools import partial
 from numbers import Integral, Real
@@ -14,6 +14,12 @@ from sklearn.base import clone
 
 from skmetainv.arrays import ArraySource, match_type, to_numpy, to_tensors
 from skmetainv.bars import write_line
+from skmetainv.estimators.adaptation_report import (
+    qualities,
+    reported_batches,
+    summary,
+    warn_of_adaptation,
+)
 from skmetainv.estimators.linear import LinearReconstructor
 from skmetainv.estimators.linear_estimates import smallest_space
 from skmetainv.estimators.residuals import (
@@ -23,7 +29,6 @@ from skmetainv.estimators.residuals import (
     with_fitted_residual,
 )
 from skmetainv.estimators.solvers import opened, ready_solver, trainable, with_fitted_denoisers
-from skmetainv.estimators.told import qualities, summary, warn_of_adaptation
 from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.validation import check_device
@@ -47,7 +52,7 @@ from skmetainv.meta import (
     sees_the_start,
     stable_steps,
 )
-from skmetainv.noise import Noise, as_noise
+from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
@@ -56,16 +61,16 @@ from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restorer
-from skmetainv.reconstruction.trained import VALIDATION_SEED, Trained
+from skmetainv.reconstruction.trained import Trained
 from skmetainv.representations import ImageModule, Refiner, Representation, Siren
 from skmetainv.solvers import Solver
 from skmetainv.training import Batches, WithStarts
-from skmetainv.training.processes import told_by_first
+from skmetainv.training.processes import from_first_process
 
 # The number of images on which the inner step size and the inner loss are chosen.
 _N_TRIED = 16
 # The number of images in the report at the end of `fit`.
-_N_TOLD = 64
+_N_REPORTED = 64
 # The inner step size if no gradient changes the image yet.
 _BLIND_LR = 0.01
 
@@ -319,9 +324,9 @@ class MetaInverseSolver(TrainedReconstructor):
             batches if starts is None else replace(batches, read=WithStarts(batches.read, starts))
         )
 
-    def _find_open(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
+    def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
         meta = self._build(problem.geometry, problem.A, self._tuning(self.solver_))
-        of, self.inner_lr_, numbers = told_by_first(
+        of, self.inner_lr_, numbers = from_first_process(
             lambda: self._found(meta, problem, batches, criterion)
         )
         self.inner_loss_.set_params(of=of)  # in place: a clone would lose the fitted denoiser
@@ -350,15 +355,17 @@ class MetaInverseSolver(TrainedReconstructor):
     @torch.inference_mode(False)
     def _report(self, training: Trained) -> None:
         _, meta = self._new_parts(self._geometry_)
+        n_reported = _N_REPORTED if self.verbose else _N_TRIED
         with watched(Watch()):
-            found = qualities(meta, self._examples(meta, training), self.data_range_)
+            batches = reported_batches(meta, training, n_reported, self.noise)
+            found = qualities(meta, batches, self.data_range_)
         which = "held-out images" if training.held_out else "training images"
         if self.verbose:
-            write_line(self._said_of_found())
+            write_line(self._open_values_line())
             write_line(summary(found, self.history_, which))
         warn_of_adaptation(found, which)
 
-    def _said_of_found(self) -> str:
+    def _open_values_line(self) -> str:
         """Describe the values found from the training data, in one line."""
         scales = {name: w for name, w in self.weights_.items() if name.startswith("solver.")}
         learned = f", {len(scales)} parameter(s) of the solver learned" if scales else ""
@@ -366,19 +373,6 @@ class MetaInverseSolver(TrainedReconstructor):
             f"Found from the problem: inner_lr={self.inner_lr_:.3g}, the inner loss is of the "
             f"{self.inner_loss_.of}{learned}."
         )
-
-    def _examples(self, meta: MetaLearner, training: Trained) -> Iterator[Sequence[torch.Tensor]]:
-        """Yield images with measurements and starts: held-out images, or else training images."""
-        n_told, (batches, held_out) = _N_TOLD if self.verbose else _N_TRIED, training
-        if not held_out:
-            for indices in batches_of(min(n_told, batches.n_images), self.batch_size):
-                yield batches.read(indices, 0)
-            return
-        noise = as_noise(self.noise).build()
-        for indices in batches_of(min(n_told, len(held_out[0])), self.batch_size):
-            x = held_out[0].clean.read(indices)
-            y = held_out[0].measure(x, indices, noise, VALIDATION_SEED)
-            yield (x, y) if meta.restore_start is None else (x, y, meta.restore_start(y))
 
     def _tuning(self, solver: Solver | None) -> TuneSolver | None:
         """Return which parts of the solver are learned."""
@@ -464,7 +458,7 @@ class MetaInverseSolver(TrainedReconstructor):
                 InnerStepsWarning,
             )
 
-    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
+    def _restorer(self, geometry: Geometry) -> Restorer:
         return Restorer(self._ready_meta(geometry).restore, self.operator_)
 
     def _ready_meta(self, geometry: Geometry) -> MetaLearner:

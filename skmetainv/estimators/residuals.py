@@ -57,15 +57,15 @@ def with_fitted_residual(
     seed : int
         Seed of residuals that have none.
     """
-    own = clone(init)
-    residual = residual_of(own)
+    fitted = clone(init)
+    residual = residual_of(fitted)
     if residual is None:
-        return own
-    if _is_frozen(own):
+        return fitted
+    if _is_frozen(fitted):
         _check_frozen(residual, problem)
     else:
-        own.residual = _fitted(residual, problem, estimator, seed)
-    return own
+        fitted.residual = _fitted(residual, problem, estimator, seed)
+    return fitted
 
 
 def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
@@ -153,8 +153,8 @@ def cross_fitted_starts(
             return whole(y)
         images = y.new_empty(len(y), *problem.A.image_shape)
         for k in np.unique(fold_of[indices]):
-            own = torch.from_numpy(np.flatnonzero(fold_of[indices] == k)).to(y.device)
-            images[own] = parts[k](y[own])
+            rows = torch.from_numpy(np.flatnonzero(fold_of[indices] == k)).to(y.device)
+            images[rows] = parts[k](y[rows])
         return images
 
     return starts
@@ -168,8 +168,11 @@ def _fitted(
     residual: Reconstructor, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Reconstructor:
     """Fit a residual; parameters that have their default are taken from the outer estimator."""
-    own, defaults = residual.get_params(deep=False), signature(type(residual)).parameters
-    open_ = {name for name, value in own.items() if _is_default(value, defaults[name].default)}
+    parameters = residual.get_params(deep=False)
+    defaults = signature(type(residual)).parameters
+    open_ = {
+        name for name, value in parameters.items() if _is_default(value, defaults[name].default)
+    }
     values = {"random_state": seed, "operator": problem.operator}
     names = {"image_shape", "data_range", "precision", "device"}
     if residual.operator is None:

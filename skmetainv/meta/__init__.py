@@ -3,7 +3,6 @@
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, adapt
 from skmetainv.meta.algorithm_2 import meta_learn
 from skmetainv.meta.algorithms import Algorithm, OuterLosses, Task
-from skmetainv.meta.first_steps import scale_penalties, sees_the_start, stable_steps
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.meta.imaml import IMAML
 from skmetainv.meta.inner_loss import (
@@ -14,6 +13,7 @@ from skmetainv.meta.inner_loss import (
 )
 from skmetainv.meta.learner import ENGINES, MetaLearner, no_solver
 from skmetainv.meta.maml import MAML
+from skmetainv.meta.open_values import scale_penalties, sees_the_start, stable_steps
 from skmetainv.meta.reptile import Reptile
 from skmetainv.meta.shorthands import ALGORITHM_CONSTRAINTS, as_algorithm
 from skmetainv.meta.step_sizes import (

@@ -120,13 +120,13 @@ def adapt(
     """
     phi, f, alpha_k = inner.phi, inner.f, inner.step_size.at
 
-    def update(k: int, given: Any, values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def update(k: int, condition: Any, values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         tracking = torch.is_grad_enabled()
         theta_i = dict(zip(inner.adapted, values, strict=True))
         with torch.enable_grad():
             if not tracking:
                 theta_i = {name: v.detach().requires_grad_() for name, v in theta_i.items()}
-            x = phi({**theta, **theta_i}, given)
+            x = phi({**theta, **theta_i}, condition)
             if inner.through_solver:
                 x = f(x, data)  #                                       3: x = f(phi)
             L = inner.loss(x, data, theta_i, theta)  #                  4: ||A(x) - y_i||^2, eq. 4
@@ -144,17 +144,17 @@ def adapt(
 
     images, losses = [], []
     with torch.set_grad_enabled(learning):
-        given = phi.condition(theta, data)
+        condition = phi.condition(theta, data)
         values = _one_per_image(theta, inner.adapted, len(data.y))  #   1: theta_i^0 = theta
         for k in range(inner.m):  #                                     2
             if learning and inner.recompute:
-                x, L, *values = recomputed(update, k, given, values)
+                x, L, *values = recomputed(update, k, condition, values)
             else:
-                x, L, *values = update(k, given, values)  #             3-5
+                x, L, *values = update(k, condition, values)  #             3-5
             images.append(x)
             losses.append(L)
         theta_i = dict(zip(inner.adapted, values, strict=True))
-        images.append(phi({**theta, **theta_i}, given))
+        images.append(phi({**theta, **theta_i}, condition))
     stages = Stages(images, data, inner, learning=learning)  #          6: x = f(phi)
     return Adaptation(stages, losses, theta_i)
 

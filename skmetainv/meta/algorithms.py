@@ -85,8 +85,6 @@ class Algorithm(ParameterObject):
         Whether inner gradients are differentiated.
     moves_shared : bool
         Whether training also adapts, to each image, the weights that images share in prediction.
-    keeps_steps : bool
-        Whether the graph of the inner steps is kept for differentiation.
     prox : float or None
         Weight of the proximal term in `objective`; None without one.
     recompute : bool
@@ -99,7 +97,6 @@ class Algorithm(ParameterObject):
     learns: ClassVar[tuple[str, ...]] = ("inner_lr", "inner_loss", "solver", "encoder", "refiner")
     second_order = True
     moves_shared = False
-    keeps_steps = True
     prox = cast("float | None", None)
     recompute = False
     _parameter_constraints = {"engine": [StrOptions({"native", "higher"})]}

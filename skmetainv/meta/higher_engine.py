@@ -46,11 +46,11 @@ def adapt_with_higher(
             module, torch.optim.SGD(groups, lr=1.0), track_higher_grads=learning
         ) as (phi, optimizer),
     ):
-        given = inner.phi.condition(theta, data)
+        condition = inner.phi.condition(theta, data)
         if learning:  # connects the copies in the module to theta
             phi.update_params([theta[name] for name in names])
         for k in range(inner.m):
-            x = phi(given)
+            x = phi(condition)
             x = f(x, data) if inner.through_solver else x
             weights = dict(zip(names, phi.fast_params, strict=True))
             theta_i = {name: weights[name] for name in inner.adapted}
@@ -60,7 +60,7 @@ def adapt_with_higher(
             images.append(x if learning else x.detach())
             losses.append(L if learning else L.detach())
         with torch.set_grad_enabled(learning):
-            images.append(phi(given))
+            images.append(phi(condition))
         weights = dict(zip(names, phi.fast_params, strict=True))
     adapted = {name: weights[name] for name in inner.adapted}
     return Adaptation(Stages(images, data, inner, learning=learning), losses, adapted)
@@ -75,9 +75,9 @@ class _Network(nn.Module):
         for i, weight in enumerate(theta.values()):
             self.register_parameter(_key(i), nn.Parameter(weight.detach()))
 
-    def forward(self, given: Any) -> torch.Tensor:
+    def forward(self, condition: Any) -> torch.Tensor:
         weights = {name: getattr(self, _key(i)) for i, name in enumerate(self.names)}
-        return self.hidden[0](weights, given)
+        return self.hidden[0](weights, condition)
 
 
 def _key(index: int) -> str:

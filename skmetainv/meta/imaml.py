@@ -59,7 +59,6 @@ class IMAML(Algorithm):
     n_cg: int = 5
 
     learns = ("inner_loss", "solver", "encoder", "refiner")
-    keeps_steps = False
     _parameter_constraints = {
         **Algorithm._parameter_constraints,
         "prox": [Interval(Real, 0, None, closed="neither")],

@@ -77,9 +77,9 @@ class MetaLearner:
         """Load learned weights of the solver and the inner loss."""
         held = {"inner_loss": self._of_inner_loss(), "solver": _parameters(self.inner.f)}
         with torch.no_grad():
-            for part, own in held.items():
+            for part, tensors in held.items():
                 for name, weight in weights[part].items():
-                    own[name].copy_(weight)
+                    tensors[name].copy_(weight)
 
     def restore(self, y: torch.Tensor) -> torch.Tensor:
         """Return the images of a batch of measurements after all inner steps."""

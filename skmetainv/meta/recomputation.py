@@ -33,8 +33,8 @@ def recomputed(
     parts, tree = tree_flatten(given)
 
     def run(*tensors: Any) -> tuple[torch.Tensor, ...]:
-        own = tree_unflatten(list(tensors[: len(parts)]), tree)
-        return update(k, own, tensors[len(parts) :])
+        condition = tree_unflatten(list(tensors[: len(parts)]), tree)
+        return update(k, condition, tensors[len(parts) :])
 
     # reentrant: the step runs in a graph of its own, inside which `update` can differentiate
     return checkpoint(run, *parts, *values, use_reentrant=True, preserve_rng_state=False)

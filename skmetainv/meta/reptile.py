@@ -56,7 +56,6 @@ class Reptile(Algorithm):
 
     learns = ()
     moves_shared = True
-    keeps_steps = False
     _parameter_constraints = {
         **Algorithm._parameter_constraints,
         "n_steps": [Interval(Integral, 1, None, closed="left"), None],
@@ -85,15 +84,15 @@ class Reptile(Algorithm):
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
         """Add the displacements, with the opposite sign; see `Algorithm.add_gradients`."""
-        rule, own = inner.step_size, alpha
+        rule, step_sizes = inner.step_size, alpha
         if self.step_size is not None:
-            rule, own = FixedStepSize(), {"alpha": task.x.new_tensor(self.step_size)}
+            rule, step_sizes = FixedStepSize(), {"alpha": task.x.new_tensor(self.step_size)}
         clean = replace(
             self.trained_loop(inner, theta, task),
             step_size=rule,
             m=inner.m if self.n_steps is None else self.n_steps,
         )
-        stages, losses, theta_i = adapt(theta, own, task.data, clean, learning=False)
+        stages, losses, theta_i = adapt(theta, step_sizes, task.data, clean, learning=False)
         for name, weight in theta.items():
             moved = (weight.detach() - theta_i[name].detach()).reshape(-1, *weight.shape).sum(0)
             weight.grad = moved if weight.grad is None else weight.grad + moved

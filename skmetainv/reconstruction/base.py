@@ -126,11 +126,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
         return self._restore(X, geometry, self._restorer(geometry))
 
     @abstractmethod
-    def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
-        """Return the restorer for batches of measurements with this geometry.
-
-        The options are those of the subclass's `predict`.
-        """
+    def _restorer(self, geometry: Geometry) -> Restorer:
+        """Return the restorer for batches of measurements with this geometry."""
 
     @torch.inference_mode(False)
     def _restore(self, X: Any, geometry: Geometry, restorer: Restorer) -> Any:

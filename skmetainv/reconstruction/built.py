@@ -60,22 +60,22 @@ class Built(Counted, Fitted, ParameterObject):
 
     def _resized(self, image_shape: tuple[int, ...] | None) -> Geometry:
         """Return the geometry of images of another shape and of their measurements."""
-        own = self._geometry_
+        fitted = self._geometry_
         if image_shape is None:
-            return own
+            return fitted
         check_image_shape(image_shape)
-        n_channels = own.images.tensor_shape[0]
+        n_channels = fitted.images.tensor_shape[0]
         if (*image_shape[2:], n_channels)[0] != n_channels:
             raise ValueError(
                 f"image_shape is {image_shape}, but the training images have {n_channels} "
                 "channel(s)."
             )
-        images = own.images.resized(*image_shape[:2])
+        images = fitted.images.resized(*image_shape[:2])
         reason = self._bound_to_size()
-        if reason is not None and images != own.images:
+        if reason is not None and images != fitted.images:
             raise ValueError(reason)
         try:
-            A = self._map(replace(own, images=images))
+            A = self._map(replace(fitted, images=images))
         except ValueError as error:
             error.add_note(
                 "The operator, or a network built with it, does not support images of shape "
@@ -83,7 +83,7 @@ class Built(Counted, Fitted, ParameterObject):
             )
             raise
         measurements = measurement_layout(A.measurement_shape, images)
-        return replace(own, images=images, measurements=measurements)
+        return replace(fitted, images=images, measurements=measurements)
 
     # ------------------------------------------------------------------ built modules
 

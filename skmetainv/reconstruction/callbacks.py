@@ -42,19 +42,19 @@ class Epochs:
         y: Any,
         attributes: Callable[[], dict[str, Any]],
     ):
-        self._told = {"estimator": estimator, "X": X, "y": y}
+        self._task_arguments = {"estimator": estimator, "X": X, "y": y}
         self._attributes = attributes
         self._training: Any = None
         self._epoch: Any = None
         if hasattr(estimator, "_init_callback_context"):
             self._training = estimator._init_callback_context(max_subtasks=n_epochs)
-            self._training.call_on_fit_task_begin(**self._told)
+            self._training.call_on_fit_task_begin(**self._task_arguments)
 
     def begin(self) -> None:
         """Notify callbacks of the start of an epoch."""
         if self._training is not None:
             self._epoch = self._training.subcontext(task_name="epoch")
-            self._epoch.call_on_fit_task_begin(**self._told)
+            self._epoch.call_on_fit_task_begin(**self._task_arguments)
 
     def end(self) -> bool:
         """Notify callbacks of the end of an epoch; return whether one of them asks to stop."""
@@ -67,5 +67,5 @@ class Epochs:
 
     def _tell_end(self, context: Any) -> bool:
         return context.call_on_fit_task_end(
-            **self._told, reconstruction_attributes=self._attributes
+            **self._task_arguments, reconstruction_attributes=self._attributes
         )

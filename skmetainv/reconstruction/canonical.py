@@ -80,7 +80,7 @@ class _Writer:
             return self._of_array(value)
         if isinstance(value, Mapping):
             pairs = sorted((self.text(key), self.text(value[key])) for key in value)
-            return "{" + ", ".join(f"{key}: {own}" for key, own in pairs) + "}"
+            return "{" + ", ".join(f"{key}: {text}" for key, text in pairs) + "}"
         if isinstance(value, set | frozenset):
             return "{" + ", ".join(sorted(map(self.text, value))) + "}"
         if isinstance(value, list | tuple):
@@ -111,8 +111,8 @@ class _Writer:
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
         if array.dtype.hasobject:
             return f"array({self.text(array.tolist())})"
-        own = np.ascontiguousarray(array)
-        return f"{own.dtype} array of shape {array.shape}, {digest([own.tobytes()])}"
+        contiguous = np.ascontiguousarray(array)
+        return f"{contiguous.dtype} array of shape {array.shape}, {digest([contiguous.tobytes()])}"
 
     def _of_function(self, function: FunctionType) -> str:
         if _is_installed(function):
@@ -138,8 +138,8 @@ def _listed(part: Any) -> Any:
 
 
 def _name(value: Any) -> str:
-    own = getattr(value, "__qualname__", getattr(value, "__name__", type(value).__name__))
-    return f"{getattr(value, '__module__', None) or type(value).__module__}.{own}"
+    name = getattr(value, "__qualname__", getattr(value, "__name__", type(value).__name__))
+    return f"{getattr(value, '__module__', None) or type(value).__module__}.{name}"
 
 
 def _is_installed(function: FunctionType) -> bool:

@@ -30,9 +30,9 @@ class Counted:
         """
         check_is_fitted(self)
         fitted = vars(self)
-        own, model = fitted.get("weights_", {}), fitted.get("model_")
-        kept = [own, {} if model is None else dict(model.named_parameters())]
-        of_solver = [name for name in own if name.startswith("solver.")]
+        weights, model = fitted.get("weights_", {}), fitted.get("model_")
+        kept = [weights, {} if model is None else dict(model.named_parameters())]
+        of_solver = [name for name in weights if name.startswith("solver.")]
         has_networks = any(not name.endswith(".logarithm") for name in of_solver)
         # Networks of a solver that was trained here are part of weights_.
         names = ("inner_loss_",) if has_networks else ("inner_loss_", "solver_")

@@ -29,7 +29,7 @@ def parameter_identity(estimator: BaseEstimator) -> dict[str, dict[str, str]]:
     """Return the identities of all parameters on which training depends, by name."""
     parameters = estimator.get_params(deep=True)
     return {
-        name: _told(value)
+        name: _identity_of(value)
         for name, value in parameters.items()
         if not _INDIFFERENT & set(name.split("__"))
     }
@@ -61,7 +61,7 @@ def data_identity(
         Whether to hash arrays in memory completely. Otherwise, and for other arrays, at most 256
         evenly spaced images are hashed.
     """
-    identity = {"the weights to begin with": _told(dict(weights))} if weights else {}
+    identity = {"the weights to begin with": _identity_of(dict(weights))} if weights else {}
     for name, problem in zip(("X", "X_val"), problems, strict=False):
         parts = {
             f"the images of {name}": problem.clean,
@@ -71,19 +71,19 @@ def data_identity(
             part: _array(images, whole) for part, images in parts.items() if images is not None
         }
         if problem.groups is not None:
-            identity[f"the groups of {name}"] = _told(problem.groups.tolist())
+            identity[f"the groups of {name}"] = _identity_of(problem.groups.tolist())
     return identity
 
 
-def _told(value: Any) -> dict[str, str]:
+def _identity_of(value: Any) -> dict[str, str]:
     """Return the name of a value in messages, and its identity."""
     text = type(value).__name__ if isinstance(value, BaseEstimator) else repr(value)
     if len(text) > _TEXT_LENGTH or " at 0x" in text:
         text = type(value).__name__
-    own = canonical(value, _NOT_LEARNED)
-    if len(own) > _IDENTITY_LENGTH:
-        own = f"{own[:_IDENTITY_LENGTH]}... {digest([own.encode()])}"
-    return {"text": text, "identity": own}
+    identity = canonical(value, _NOT_LEARNED)
+    if len(identity) > _IDENTITY_LENGTH:
+        identity = f"{identity[:_IDENTITY_LENGTH]}... {digest([identity.encode()])}"
+    return {"text": text, "identity": identity}
 
 
 def _array(images: Images, whole: bool) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
 from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar, NamedTuple, Self
@@ -51,12 +50,12 @@ from skmetainv.training import (
     state_to_arrays,
 )
 from skmetainv.training.checkpoints import Keeper
-from skmetainv.training.figures import History
+from skmetainv.training.history import History
 from skmetainv.training.processes import (
     check_agreement,
+    from_first_process,
     join_processes,
     rank_and_size,
-    told_by_first,
 )
 
 # The seed of validation measurements, the same as in `score`.
@@ -166,7 +165,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     #: The names of the losses in `history_`, as passed to the training loop.
     _figures: ClassVar[tuple[str, ...]] = ("loss",)
     #: If `max_epochs` is None: the number of steps, and the least number of epochs.
-    _enough: ClassVar[tuple[int, int]] = (600, 2)
+    _default_length: ClassVar[tuple[int, int]] = (600, 2)
 
     @abstractmethod
     def _initialize(self, problem: Problem) -> None:
@@ -320,10 +319,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         self._check_agreement([problem, *held_out], call)
         keeper = self._keeper([problem, *held_out], call)
         seed = self._common_seed(keeper, call)
-        stopping = None
-        if not call.is_partial:
-            n_groups = len(problem if problem.groups is None else np.unique(problem.groups))
-            stopping = as_early_stopping(self.early_stopping, len(problem), n_groups)
+        stopping = None if call.is_partial else self._early_stopping(problem)
         if stopping is not None and not held_out:
             problem, left_out = cut_off(problem, stopping.validation_fraction, seed)
             held_out = [left_out]
@@ -331,22 +327,29 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         if call.resumes:
             self._resume()
         else:
-            self._seed_ = seed
-            self._start_training(problem)
+            self._start_training(problem, seed)
         batches = self._batches(problem)
         if not call.resumes:
             with watched(Watch()):  # training itself warns of unsolved systems
-                self._find_open(problem, batches, criterion)
-        learner = self._learner(problem, criterion)
-        loop = self._loop(learner, batches, call, stopping, keeper)
-        loop.watch = Watch(problem.operator)
-        loop.validate = self._validation(learner, held_out)
-        keep = partial(self._keep, loop, learner, self.history_)
-        epochs = None
+                self._choose_open_values(problem, batches, criterion)
+        learner, earlier, epochs = self._learner(problem, criterion), self.history_, None
+
+        def fitted_attributes() -> dict[str, Any]:
+            return self._keep(loop, learner, earlier)._fitted()
+
         if not call.is_partial:
-            n_epochs = len(loop.epochs)
-            epochs = Epochs(estimator, n_epochs, *whole.arguments(), lambda: keep()._fitted())
-        loop.observer = epochs
+            n_epochs = self._n_epochs(batches.n_images)
+            epochs = Epochs(estimator, n_epochs, *whole.arguments(), fitted_attributes)
+        loop = self._loop(
+            learner,
+            batches,
+            call,
+            validate=self._validation(learner, held_out),
+            best_weights=None if stopping is None else stopping.build(),
+            keeper=keeper,
+            observer=epochs,
+            watch=Watch(problem.operator),
+        )
         try:
             with watched(loop.watch):
                 learner.learn(loop)
@@ -359,13 +362,18 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             loop.close()
         if epochs is not None:
             epochs.end_training()
-        keep()
+        self._keep(loop, learner, earlier)
         return Trained(batches, held_out)
 
-    def _start_training(self, problem: Problem) -> None:
+    def _early_stopping(self, problem: Problem) -> EarlyStopping | None:
+        """Return the rule for early stopping, or None without."""
+        n_groups = len(problem if problem.groups is None else np.unique(problem.groups))
+        return as_early_stopping(self.early_stopping, len(problem), n_groups)
+
+    def _start_training(self, problem: Problem, seed: int) -> None:
         """Set all fitted attributes before training."""
+        self._seed_, self._optimizer_state_ = seed, {}
         self.history_, self.n_epochs_ = empty_history(self._figures), 0
-        self._optimizer_state_ = {}
         self._initialize(problem)
 
     def _check_agreement(self, problems: list[Problem], call: FitCall) -> None:
@@ -379,14 +387,14 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         if self.checkpoint is None or call.is_partial:
             return None
         chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.resumes else {}
-        return told_by_first(
+        return from_first_process(
             lambda: chosen.build(parameter_identity(self) | data_identity(problems, weights))
         )
 
     def _common_seed(self, keeper: Keeper | None, call: FitCall) -> int:
         """Return the seed: that of the checkpoint or of earlier training, or a new one."""
         new = self._seed_ if call.resumes else integer_seed(self.random_state)
-        seed = told_by_first(lambda: new)
+        seed = from_first_process(lambda: new)
         if keeper is not None:
             seed = keeper.seed = seed if keeper.seed is None else keeper.seed
         return seed
@@ -401,7 +409,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _resume(self) -> None:
         """Check that training can be resumed with the current parameters."""
 
-    def _find_open(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
+    def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
         """Choose the values of open parameters on the first images."""
 
     def _report(self, training: Trained) -> None:
@@ -423,10 +431,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         learner: Learner,
         batches: Batches,
         call: FitCall,
-        stopping: EarlyStopping | None,
-        keeper: Keeper | None,
+        **parts: Any,
     ) -> TrainingLoop:
-        """Return the loop, with the optimiser state of earlier training."""
+        """Return the loop of these parts, with the optimiser state of earlier training."""
         chosen = as_optimizer(self.optimizer)
         optimizer = chosen.build(learner.groups)
         if self._optimizer_state_.get("of") == type(optimizer).__name__:
@@ -446,18 +453,17 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             max_epochs=1 if call.is_partial else n_epochs,
             first_epoch=self.n_epochs_,
             learning_rate=schedule,
-            schedule=range(n_epochs) if call.is_partial else None,
+            planned_epochs=range(n_epochs) if call.is_partial else None,
             max_grad_norm=chosen.max_grad_norm,
-            best_weights=None if stopping is None else stopping.build(),
-            keeper=keeper,
             show_progress=bool(self.verbose),
+            **parts,
         )
 
     def _n_epochs(self, n_images: int) -> int:
         """Return the number of epochs of `fit` for `n_images` images or patches."""
         if self.max_epochs is not None:
             return self.max_epochs
-        n_steps, n_epochs = self._enough
+        n_steps, n_epochs = self._default_length
         return max(n_epochs, -(-n_steps // -(-n_images // self.batch_size)))
 
     def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> Self:

@@ -14,7 +14,7 @@ from skmetainv.training.early_stopping import (
     EarlyStopping,
     as_early_stopping,
 )
-from skmetainv.training.figures import continued, empty_history
+from skmetainv.training.history import continued, empty_history
 from skmetainv.training.learning_rates import (
     LEARNING_RATE_CONSTRAINTS,
     Constant,

@@ -176,11 +176,11 @@ class Keeper:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Describe the differences between two training runs."""
-    told = []
+    changes = []
     for name in {**before, **now}:
         both = [part.get(name, {"text": "nothing", "identity": ""}) for part in (before, now)]
         if both[0]["identity"] != both[1]["identity"]:
             texts = [value["text"] for value in both]
             changed = " and is now ".join(texts) if texts[0] != texts[1] else "of other values"
-            told.append(f"{name} was {changed}")
-    return told
+            changes.append(f"{name} was {changed}")
+    return changes

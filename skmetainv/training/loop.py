@@ -16,14 +16,14 @@ from skmetainv.operators.maps.verdicts import Watch
 from skmetainv.training.batches import Batches
 from skmetainv.training.checkpoints import Keeper, TrainingState
 from skmetainv.training.early_stopping import BestWeights
-from skmetainv.training.figures import Figures, History
+from skmetainv.training.history import Figures, History
 from skmetainv.training.learning_rates import Constant, LearningRate
 from skmetainv.training.optimizers import load_arrays, state_to_arrays
 from skmetainv.training.processes import (
+    from_all_processes,
+    from_first_process,
     rank_and_size,
     sum_over_processes,
-    told_by_all,
-    told_by_first,
 )
 from skmetainv.training.progress import Progress
 
@@ -70,7 +70,7 @@ class TrainingLoop:
         Number of epochs before this loop, if training is resumed.
     learning_rate : LearningRate, default=None
         The schedule; None is `Constant`.
-    schedule : range, default=None
+    planned_epochs : range, default=None
         The epochs that the schedule spans; None is the epochs of this loop.
     max_grad_norm : float, default=None
         Clip the norm of the gradient, of all weights together, to this value. None does not clip.
@@ -82,6 +82,9 @@ class TrainingLoop:
         Writes checkpoints, and holds the state from which to resume.
     observer : Observer, default=None
         Notified of every epoch.
+    watch : Watch, default=None
+        Counts unsolved linear systems in the body, see `skmetainv.operators.maps.verdicts.watched`;
+        None is a new one.
     show_progress : bool, default=False
         Show progress, see `Progress`.
 
@@ -93,8 +96,6 @@ class TrainingLoop:
         end of the epoch), and ``seconds``.
     epoch : int
         Number of finished epochs, including those before this loop.
-    watch : Watch
-        Counts unsolved linear systems in the body, see `skmetainv.operators.maps.verdicts.watched`.
     """
 
     def __init__(
@@ -106,30 +107,32 @@ class TrainingLoop:
         max_epochs: int,
         first_epoch: int = 0,
         learning_rate: LearningRate | None = None,
-        schedule: range | None = None,
+        planned_epochs: range | None = None,
         max_grad_norm: float | None = None,
         validate: Callable[[], float] | None = None,
         best_weights: BestWeights | None = None,
         keeper: Keeper | None = None,
         observer: Observer | None = None,
+        watch: Watch | None = None,
         show_progress: bool = False,
     ):
         self.batches, self.optimizer, self.weights = batches, optimizer, weights
         self.epochs = range(first_epoch, first_epoch + max_epochs)
         self.learning_rate = Constant() if learning_rate is None else learning_rate
-        self.schedule = self.epochs if schedule is None else schedule
+        self.planned_epochs = self.epochs if planned_epochs is None else planned_epochs
         self.max_grad_norm, self.validate = max_grad_norm, validate
         self.best_weights, self.keeper, self.observer = best_weights, keeper, observer
         self.show_progress = show_progress and rank_and_size()[0] == 0
         self.history: History = {}
-        self.watch, self._n_told, self._n_unsolved = Watch(), 0, 0
+        self.watch = Watch() if watch is None else watch
+        self._n_unsolved_before = self._n_unsolved = 0
         self.epoch, self._step, self._n_skipped, self._stopped = first_epoch, 0, 0, False
         self._consistent = True
         self._progress: Progress | None = None
         self._figures = Figures()
         self._rates = [group["lr"] for group in optimizer.param_groups]
         if keeper is not None and keeper.found is not None:
-            self._go_on(keeper.found)
+            self._resume(keeper.found)
 
     @property
     def n_epochs(self) -> int:
@@ -168,7 +171,7 @@ class TrainingLoop:
             self._consistent = True
             self._figures.seconds = time.perf_counter() - began
             progress.step()
-            if self.keeper is not None and told_by_first(self.keeper.is_due):
+            if self.keeper is not None and from_first_process(self.keeper.is_due):
                 self.keeper.write(self._state())
 
     def descend(self, **figures: torch.Tensor) -> None:
@@ -183,7 +186,8 @@ class TrainingLoop:
         values = {name: figure.detach().cpu().numpy() for name, figure in figures.items()}
         n_images = len(next(iter(values.values()))) if values else 0
         finite = all(np.isfinite(value).all() for value in values.values())
-        solved, self._n_told = self.watch.n_unsolved == self._n_told, self.watch.n_unsolved
+        solved = self.watch.n_unsolved == self._n_unsolved_before
+        self._n_unsolved_before = self.watch.n_unsolved
         n_all = self._average_gradients(n_images, finite and solved)
         if not n_all:
             self._n_skipped += 1
@@ -210,12 +214,12 @@ class TrainingLoop:
                 gradient /= n_images
         else:
             has_gradient = [p.grad is not None for p in parameters]
-            told = [n_images, not finite, *has_gradient]
+            header = [n_images, not finite, *has_gradient]
             like = parameters[0]
             summed = sum_over_processes(
-                torch.cat([like.new_tensor(told), *(_gradient(p).flatten() for p in parameters)])
+                torch.cat([like.new_tensor(header), *(_gradient(p).flatten() for p in parameters)])
             )
-            (n_all, n_bad, *n_with), total = summed[: len(told)].tolist(), summed[len(told) :]
+            (n_all, n_bad, *n_with), total = summed[: len(header)].tolist(), summed[len(header) :]
             finite, n_all = not n_bad, int(n_all)
             parts = torch.split(total / n_all, [p.numel() for p in parameters])
             for p, part, has in zip(parameters, parts, n_with, strict=True):
@@ -226,8 +230,8 @@ class TrainingLoop:
         return n_all if finite else 0
 
     def _set_learning_rates(self, step: int) -> None:
-        steps = len(self.schedule) * len(self.batches)
-        done = (self.epoch - self.schedule.start) * len(self.batches) + step + 0.5
+        steps = len(self.planned_epochs) * len(self.batches)
+        done = (self.epoch - self.planned_epochs.start) * len(self.batches) + step + 0.5
         factor = self.learning_rate.factor(min(1.0, done / steps))
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
@@ -235,8 +239,8 @@ class TrainingLoop:
     def _end_epoch(self) -> None:
         psnr = None
         if self.validate is not None:
-            own = self.validate()
-            psnr = told_by_first(lambda: own)  # GPUs may differ by rounding
+            own_psnr = self.validate()
+            psnr = from_first_process(lambda: own_psnr)  # GPUs may differ by rounding
         self._consistent = False
         self._figures.end_epoch(self.history, psnr, self.optimizer.param_groups[0]["lr"])
         self._figures = Figures()
@@ -246,7 +250,7 @@ class TrainingLoop:
         self._consistent = True
         if self.observer is not None and self.observer.end():
             self._stopped = True
-        self._stopped = any(told_by_all(self._stopped))
+        self._stopped = any(from_all_processes(self._stopped))
         if self.keeper is not None and self.keeper.is_due(self.n_epochs):
             self.keeper.write(self._state())
 
@@ -285,7 +289,7 @@ class TrainingLoop:
             },
         )
 
-    def _go_on(self, state: TrainingState) -> None:
+    def _resume(self, state: TrainingState) -> None:
         arrays, record = state
         with torch.no_grad():
             for name, array in arrays["weights"].items():

@@ -77,41 +77,41 @@ def sum_over_processes(numbers: torch.Tensor) -> torch.Tensor:
     return numbers
 
 
-def told_by_first(make: Callable[[], T]) -> T:
+def from_first_process(make: Callable[[], T]) -> T:
     """Return in all processes what the first one computes; raise its error in all."""
     rank, size = rank_and_size()
     if size == 1:
         return make()
-    told: list[Any] = [None, None]
+    result_and_error: list[Any] = [None, None]
     if rank == 0:
         try:
-            told[0] = make()
+            result_and_error[0] = make()
         except Exception as error:
-            told[1] = error
-    dist.broadcast_object_list(told, src=0)
-    if told[1] is not None:
-        raise told[1]
-    made: T = told[0]
-    return made
+            result_and_error[1] = error
+    dist.broadcast_object_list(result_and_error, src=0)
+    result: T = result_and_error[0]
+    if result_and_error[1] is not None:
+        raise result_and_error[1]
+    return result
 
 
-def told_by_all(message: T) -> list[T]:
+def from_all_processes(message: T) -> list[T]:
     """Return the messages of all processes, in the order of their ranks."""
     size = rank_and_size()[1]
     if size == 1:
         return [message]
-    told: list[Any] = [None] * size
-    dist.all_gather_object(told, message)
-    return told
+    messages: list[Any] = [None] * size
+    dist.all_gather_object(messages, message)
+    return messages
 
 
-def check_agreement(given: Mapping[str, Any]) -> None:
+def check_agreement(values: Mapping[str, Any]) -> None:
     """Raise an error in all processes if their values differ; it names those that do."""
-    told = told_by_all(dict(given))
+    mappings = from_all_processes(dict(values))
     differing = [
         name
-        for name in {name: None for mapping in told for name in mapping}
-        if any(mapping.get(name) != told[0].get(name) for mapping in told)
+        for name in {name: None for mapping in mappings for name in mapping}
+        if any(mapping.get(name) != mappings[0].get(name) for mapping in mappings)
     ]
     if differing:
         raise ValueError(

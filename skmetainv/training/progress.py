@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skmetainv.bars import bar, is_drawn, write_line
-from skmetainv.training.figures import History, as_text
+from skmetainv.training.history import History, as_text
 
 
 class Progress:
@@ -41,8 +41,8 @@ class Progress:
         figures = as_text(history)
         self._bar.set_postfix(figures)
         if self._writes:
-            told = ", ".join(f"{name}={value}" for name, value in figures.items())
-            write_line(f"{self._name}: {told}")
+            values = ", ".join(f"{name}={value}" for name, value in figures.items())
+            write_line(f"{self._name}: {values}")
 
     def close(self) -> None:
         """Close the bar, and leave it on the screen."""

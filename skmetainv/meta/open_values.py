@@ -180,5 +180,5 @@ class _GaussNewton:
 
 def _of_each(weight: torch.Tensor, n_images: int) -> torch.Tensor:
     """Return a copy of the weight for each image."""
-    own = weight.detach()
-    return (own if n_images == 1 else own.repeat(n_images, *[1] * own.ndim)).requires_grad_()
+    copy = weight.detach()
+    return (copy if n_images == 1 else copy.repeat(n_images, *[1] * copy.ndim)).requires_grad_()

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from skmetainv.training.processes import rank_and_size, told_by_all
+from skmetainv.training.processes import from_all_processes, rank_and_size
 
 #: Lists by the name of the figure, with one entry per epoch.
 History: TypeAlias = dict[str, list[Any]]
@@ -30,8 +30,8 @@ def empty_history(names: Iterable[str], *, validated: bool = False) -> History:
     history : dict of str to list
         Empty lists.
     """
-    told = [*names, *["validation_psnr"] * validated, "learning_rate", "seconds"]
-    return {name: [] for name in told}
+    columns = [*names, *["validation_psnr"] * validated, "learning_rate", "seconds"]
+    return {name: [] for name in columns}
 
 
 class Figures:
@@ -67,9 +67,9 @@ class Figures:
     def sums(self) -> dict[str, np.ndarray]:
         """Return the sums over the images of all processes; all of them must call this."""
         total: dict[str, Any] = {}
-        for sums in told_by_all(self._sums):
-            for name, own in sums.items():
-                total[name] = total.get(name, 0.0) + own
+        for sums in from_all_processes(self._sums):
+            for name, values in sums.items():
+                total[name] = total.get(name, 0.0) + values
         return {name: np.asarray(value) for name, value in total.items()}
 
     def end_epoch(self, history: History, psnr: float | None, learning_rate: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from skmetainv.arrays import channels_last
 from skmetainv.exceptions import AdaptationWarning, warn
 from skmetainv.meta import MetaLearner
 from skmetainv.metrics import known_pixels, over_batches, psnr
+from skmetainv.noise import Noise, as_noise
+from skmetainv.reconstruction.chunks import batches_of
+from skmetainv.reconstruction.trained import VALIDATION_SEED, Trained
 
 # The least difference in decibels that is reported.
 _WORTH = 0.05
@@ -22,6 +25,34 @@ _FALLING = 0.03
 #: The PSNR of images: "stages" has one row per stage of Algorithm 1, "start" has one value for each
 #: start restored by an estimator.
 Qualities = dict[str, np.ndarray]
+
+
+def reported_batches(
+    meta: MetaLearner, training: Trained, n_images: int, noise: float | Noise
+) -> Iterator[Sequence[torch.Tensor]]:
+    """Yield images with measurements and starts: held-out images, or else training images.
+
+    Parameters
+    ----------
+    meta : MetaLearner
+        The fitted meta-learner.
+    training : Trained
+        The finished training run.
+    n_images : int
+        The largest number of images.
+    noise : float or Noise
+        The noise of simulated measurements of held-out images.
+    """
+    batches, held_out = training
+    if not held_out:
+        for indices in batches_of(min(n_images, batches.n_images), meta.batch_size):
+            yield batches.read(indices, 0)
+        return
+    noise_function = as_noise(noise).build()
+    for indices in batches_of(min(n_images, len(held_out[0])), meta.batch_size):
+        x = held_out[0].clean.read(indices)
+        y = held_out[0].measure(x, indices, noise_function, VALIDATION_SEED)
+        yield (x, y) if meta.restore_start is None else (x, y, meta.restore_start(y))
 
 
 def qualities(
