@@ -8,7 +8,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from skmetainv.parameters import Interval, ParameterObject, comes_from, described
+from skmetainv.parameters import (
+    FINITE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Interval,
+    ParameterObject,
+    comes_from,
+    described,
+)
 
 #: ``noisy(y, generators)`` returns `y` with noise, drawn with one generator per image.
 NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]], torch.Tensor]
@@ -100,7 +108,7 @@ class GaussianNoise(Noise):
 
     noise_level: float = 0.01
 
-    _parameter_constraints = {"noise_level": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints = {"noise_level": [NOT_NEGATIVE]}
 
     def build(self) -> NoiseFunction:
         """Return the function that adds the noise.
@@ -146,7 +154,7 @@ class PoissonNoise(Noise):
 
     photons: float = 100.0
 
-    _parameter_constraints = {"photons": [Interval(Real, 0, None, closed="neither")]}
+    _parameter_constraints = {"photons": [POSITIVE]}
 
     def build(self) -> NoiseFunction:
         """Return the function that draws the counts, see `Noise.build`."""
@@ -186,8 +194,8 @@ class SaltPepper(Noise):
 
     _parameter_constraints = {
         "amount": [Interval(Real, 0, 1, closed="both")],
-        "low": [Interval(Real, None, None, closed="neither")],
-        "high": [Interval(Real, None, None, closed="neither")],
+        "low": [FINITE],
+        "high": [FINITE],
     }
 
     def build(self) -> NoiseFunction:
@@ -233,8 +241,8 @@ class Quantization(Noise):
 
     _parameter_constraints = {
         "n_bits": [Interval(Integral, 1, 32, closed="both")],
-        "low": [Interval(Real, None, None, closed="neither")],
-        "high": [Interval(Real, None, None, closed="neither")],
+        "low": [FINITE],
+        "high": [FINITE],
     }
 
     def build(self) -> NoiseFunction:
@@ -289,7 +297,7 @@ class Mixture(Noise):
 
 
 #: The constraints of parameters that take a noise model.
-NOISE_CONSTRAINTS = [Interval(Real, 0, None, closed="left"), Noise]
+NOISE_CONSTRAINTS = [NOT_NEGATIVE, Noise]
 
 
 def as_noise(noise: float | Noise) -> Noise:

@@ -30,6 +30,10 @@ from sklearn.utils._param_validation import StrOptions as _StrOptions
 from skmetainv.docstrings import own_first, with_inherited_parameters
 
 __all__ = [
+    "COUNT",
+    "FINITE",
+    "NOT_NEGATIVE",
+    "POSITIVE",
     "Function",
     "HasMethods",
     "Interval",
@@ -52,6 +56,12 @@ __all__ = [
 
 
 Kind = TypeVar("Kind")
+
+#: Constraints of parameters: an integer of at least 1, and real numbers.
+COUNT = Interval(Integral, 1, None, closed="left")
+POSITIVE = Interval(Real, 0, None, closed="neither")
+NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
+FINITE = Interval(Real, None, None, closed="neither")
 
 
 class StrOptions(_StrOptions):

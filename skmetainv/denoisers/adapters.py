@@ -4,7 +4,6 @@ import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import KW_ONLY
-from numbers import Real
 from typing import Any
 
 import torch
@@ -12,10 +11,10 @@ import torch
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
 from skmetainv.denoisers.foreign import at_a_size_that_works, checked, understood
 from skmetainv.operators.maps.foreign_functions import NO_DERIVATIVE
-from skmetainv.parameters import Function, Interval
+from skmetainv.parameters import POSITIVE, Function
 
 _DEFAULT_LEVEL = 0.05
-_CONSTRAINTS = {"noise_level": [Interval(Real, 0, None, closed="neither")]}
+_CONSTRAINTS = {"noise_level": [POSITIVE]}
 
 
 class FunctionDenoiser(Denoiser):

@@ -7,13 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from skmetainv.parameters import (
-    ParameterObject,
-    check_built,
-    comes_from,
-    described,
-    is_function,
-)
+from skmetainv.parameters import ParameterObject, check_built, comes_from, described, is_function
 
 
 class Denoiser(ParameterObject):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 from itertools import pairwise
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from skmetainv.denoisers.network import Network
 from skmetainv.denoisers.published import Published
 from skmetainv.denoisers.spectral import limit_norm
 from skmetainv.denoisers.stacks import Convolution, read_stack
-from skmetainv.parameters import Interval
+from skmetainv.parameters import COUNT, POSITIVE, Interval
 from skmetainv.reconstruction.tiles import extent
 from skmetainv.weight_files import StateDict
 
@@ -158,10 +158,10 @@ class DnCNN(LearnedDenoiser):
     _parameter_constraints = {
         **LearnedDenoiser._parameter_constraints,
         "depth": [Interval(Integral, 2, None, closed="left"), None],
-        "width": [Interval(Integral, 1, None, closed="left"), None],
+        "width": [COUNT, None],
         "residual": ["boolean"],
         "noise_level_input": ["boolean", None],
-        "spectral_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "spectral_norm": [POSITIVE, None],
     }
 
     def _network(self, channels: int, **architecture: Any) -> Network:

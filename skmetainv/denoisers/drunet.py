@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from numbers import Integral
 from re import fullmatch
 from typing import Any
 
@@ -16,7 +15,7 @@ from skmetainv.denoisers.learned import LearnedDenoiser
 from skmetainv.denoisers.network import Network
 from skmetainv.denoisers.published import Published
 from skmetainv.losses import LossLike
-from skmetainv.parameters import Interval
+from skmetainv.parameters import COUNT
 from skmetainv.reconstruction.tiles import extent
 from skmetainv.weight_files import StateDict
 
@@ -108,8 +107,8 @@ class DRUNet(LearnedDenoiser):
     _first_weights = ("m_head.weight",)
     _parameter_constraints = {
         **LearnedDenoiser._parameter_constraints,
-        "width": [Interval(Integral, 1, None, closed="left"), None],
-        "n_blocks": [Interval(Integral, 1, None, closed="left"), None],
+        "width": [COUNT, None],
+        "n_blocks": [COUNT, None],
     }
 
     def _network(self, channels: int, **architecture: Any) -> Network:

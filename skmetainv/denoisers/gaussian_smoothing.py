@@ -2,12 +2,11 @@
 
 import math
 from dataclasses import KW_ONLY
-from numbers import Real
 
 import torch
 
 from skmetainv.denoisers.base import ClassicalDenoiser, ClassicalModule, DenoiserModule
-from skmetainv.parameters import Interval
+from skmetainv.parameters import POSITIVE
 
 
 class GaussianSmoothing(ClassicalDenoiser):
@@ -43,8 +42,8 @@ class GaussianSmoothing(ClassicalDenoiser):
     scale: float = 20.0
 
     _parameter_constraints = {
-        "noise_level": [Interval(Real, 0, None, closed="neither")],
-        "scale": [Interval(Real, 0, None, closed="neither")],
+        "noise_level": [POSITIVE],
+        "scale": [POSITIVE],
     }
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:

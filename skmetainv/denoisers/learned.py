@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY
 from functools import partial
 from inspect import signature
 from itertools import chain
-from numbers import Integral, Real
+from numbers import Real
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -31,7 +31,7 @@ from skmetainv.inputs.problem import Images
 from skmetainv.inputs.validation import are_images
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity
-from skmetainv.parameters import Interval, increasing_pair
+from skmetainv.parameters import COUNT, POSITIVE, increasing_pair
 from skmetainv.randomness import integer_seed, weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
@@ -86,12 +86,12 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     _first_weights: ClassVar[tuple[str, ...]] = ()
     _parameter_constraints = {
         **TrainedReconstructor._parameter_constraints,
-        "noise_level": [Interval(Real, 0, None, closed="neither"), tuple, list],
+        "noise_level": [POSITIVE, tuple, list],
         "weights": [str, PathLike, None],
-        "patch_size": [Interval(Integral, 1, None, closed="left")],
-        "patches_per_image": [Interval(Integral, 1, None, closed="left"), None],
+        "patch_size": [COUNT],
+        "patches_per_image": [COUNT, None],
         "loss": LOSS_CONSTRAINTS,
-        "lr": [Interval(Real, 0, None, closed="neither"), None],
+        "lr": [POSITIVE, None],
     }
 
     _reads = AnySizeReader

@@ -1,7 +1,6 @@
 """Soft thresholding, of pixels and of wavelet coefficients."""
 
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
 from typing import Any
 
 import ptwt
@@ -9,11 +8,11 @@ import pywt
 import torch
 
 from skmetainv.denoisers.base import ClassicalDenoiser, ClassicalModule, DenoiserModule
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, POSITIVE, StrOptions
 
 _CONSTRAINTS = {
-    "noise_level": [Interval(Real, 0, None, closed="neither")],
-    "scale": [Interval(Real, 0, None, closed="neither")],
+    "noise_level": [POSITIVE],
+    "scale": [POSITIVE],
 }
 
 
@@ -101,7 +100,7 @@ class Wavelet(ClassicalDenoiser):
     _parameter_constraints = {
         **_CONSTRAINTS,
         "wavelet": [StrOptions(set(pywt.wavelist(kind="discrete")))],
-        "level": [Interval(Integral, 1, None, closed="left"), None],
+        "level": [COUNT, None],
         "mode": [StrOptions({"periodic", "reflect", "symmetric", "zero", "constant"})],
     }
 

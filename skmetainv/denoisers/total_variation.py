@@ -1,14 +1,13 @@
 """Total-variation denoising by Chambolle's dual method."""
 
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
 
 import torch
 
 from skmetainv.denoisers.base import ClassicalDenoiser, ClassicalModule, DenoiserModule
 from skmetainv.denoisers.differences import gradient_adjoint
 from skmetainv.denoisers.dual_ascent import dual_ascent
-from skmetainv.parameters import Interval
+from skmetainv.parameters import COUNT, POSITIVE
 
 
 class TotalVariation(ClassicalDenoiser):
@@ -52,9 +51,9 @@ class TotalVariation(ClassicalDenoiser):
     n_iter: int = 50
 
     _parameter_constraints = {
-        "noise_level": [Interval(Real, 0, None, closed="neither")],
-        "scale": [Interval(Real, 0, None, closed="neither")],
-        "n_iter": [Interval(Integral, 1, None, closed="left")],
+        "noise_level": [POSITIVE],
+        "scale": [POSITIVE],
+        "n_iter": [COUNT],
     }
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY
 from itertools import chain
-from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -20,7 +19,7 @@ from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.validation import check_device
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
-from skmetainv.parameters import Interval
+from skmetainv.parameters import COUNT, NOT_NEGATIVE
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.chunks import equal_chunks, images_at_once
 from skmetainv.reconstruction.restorer import Restorer
@@ -122,8 +121,8 @@ class ClassicalReconstructor(FromStart):
 
     _parameter_constraints = {
         **FromStart._parameter_constraints,
-        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
-        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "max_iter": [COUNT, None],
+        "tol": [NOT_NEGATIVE, None],
     }
 
     def fit(self, X: Any, y: Any = None) -> Self:

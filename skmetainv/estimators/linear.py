@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -28,7 +28,7 @@ from skmetainv.noise import GaussianNoise, Noise, NoiseFunction, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.operators.operator import has_missing
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, Interval, StrOptions
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
@@ -211,7 +211,7 @@ class LinearReconstructor(Reconstructor):
     _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "shrinkage": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "n_components": [COUNT, None],
         "flips": ["boolean", StrOptions({"auto"})],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, replace
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.operators.maps.verdicts import Watch, watched
 from skmetainv.operators.operator import has_missing
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import NOT_NEGATIVE, POSITIVE, Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import batches_of
@@ -226,11 +226,11 @@ class MetaInverseSolver(TrainedReconstructor):
         "solver": [Solver, None],
         "init": [Representation, None],
         "n_inner": [Interval(Integral, 0, None, closed="left")],
-        "inner_lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "inner_lr": [POSITIVE, StrOptions({"auto"})],
         "inner_loss": INNER_LOSS_CONSTRAINTS,
         "outer_loss": LOSS_CONSTRAINTS,
         "algorithm": ALGORITHM_CONSTRAINTS,
-        "outer_lr": [Interval(Real, 0, None, closed="left")],
+        "outer_lr": [NOT_NEGATIVE],
         "tune_solver": TUNE_SOLVER_CONSTRAINTS,
     }
 

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from skmetainv.inputs import Geometry, Problem
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, ForwardMap
-from skmetainv.parameters import Interval
+from skmetainv.parameters import NOT_NEGATIVE
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
 from skmetainv.reconstruction.restorer import Restorer
@@ -48,7 +47,7 @@ class SupervisedReconstructor(TrainedReconstructor):
     _parameter_constraints = {
         **TrainedReconstructor._parameter_constraints,
         "loss": LOSS_CONSTRAINTS,
-        "lr": [Interval(Real, 0, None, closed="left")],
+        "lr": [NOT_NEGATIVE],
     }
 
     @abstractmethod

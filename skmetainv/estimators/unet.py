@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from skmetainv.denoisers.network import initial_weights
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.operators import DataTerm, ForwardMap, Operator
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction.tiles import Tiles, as_tiles, extent
 
@@ -110,8 +109,8 @@ class UNetReconstructor(SupervisedReconstructor):
 
     _parameter_constraints = {
         **SupervisedReconstructor._parameter_constraints,
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "depth": [Interval(Integral, 1, None, closed="left")],
+        "width": [COUNT],
+        "depth": [COUNT],
         "residual": ["boolean"],
         "start": [StrOptions({"auto", "measurement", "adjoint", "pseudo_inverse"})],
     }

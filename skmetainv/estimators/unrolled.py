@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from skmetainv.estimators.starts import FromStart
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
-from skmetainv.parameters import Interval
+from skmetainv.parameters import NOT_NEGATIVE
 from skmetainv.solvers import HQS, IterativeSolver, ProximalGradient, Solver
 
 # The default solver: number of updates, and first and last noise level of its denoiser, relative to
@@ -114,7 +113,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     _parameter_constraints = {
         **FromStart._parameter_constraints,
         **SupervisedReconstructor._parameter_constraints,
-        "lr": [Interval(Real, 0, None, closed="left"), None],
+        "lr": [NOT_NEGATIVE, None],
     }
 
     def _initialize(self, problem: Problem) -> None:

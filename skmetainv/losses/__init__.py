@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import reduce
-from numbers import Real
 from typing import TypeAlias
 
 import torch
@@ -12,7 +11,7 @@ from skmetainv.losses.functions import FunctionLoss, line_instead
 from skmetainv.losses.perceptual import LPIPS
 from skmetainv.losses.power import L1, L2
 from skmetainv.losses.structural import SSIM
-from skmetainv.parameters import Function, Interval, advice
+from skmetainv.parameters import NOT_NEGATIVE, Function, advice
 
 __all__ = [
     "L1",
@@ -30,7 +29,6 @@ __all__ = [
 ]
 
 _SHORTHANDS: dict[str, type[Loss]] = {"l1": L1, "l2": L2, "ssim": SSIM, "lpips": LPIPS}
-_WEIGHT = Interval(Real, 0, None, closed="left")
 
 #: A loss or a shorthand for one, see `as_loss`.
 LossLike: TypeAlias = str | Loss | dict[str, float] | Callable[..., torch.Tensor]
@@ -94,7 +92,7 @@ def _weighted_sum(weights: dict[str, float]) -> Loss:
             "instead."
         )
     for name, weight in weights.items():
-        if not _WEIGHT.is_satisfied_by(weight):
+        if not NOT_NEGATIVE.is_satisfied_by(weight):
             raise ValueError(
                 f"The weight of {name!r} in a dict of losses must be a number that is not "
                 f"negative. Got {weight!r} instead."

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from skmetainv.parameters import Interval, ParameterObject, StrOptions, described
+from skmetainv.parameters import NOT_NEGATIVE, ParameterObject, StrOptions, described
 
 #: ``criterion(x, target, observed=None)`` returns one value per image, shape ``(batch,)``.
 Criterion: TypeAlias = Callable[..., torch.Tensor]
@@ -179,7 +179,7 @@ class ScaledLoss(Loss):
 
     _parameter_constraints = {
         "loss": [Loss],
-        "factor": [Interval(Real, 0, None, closed="left")],
+        "factor": [NOT_NEGATIVE],
     }
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
 
 import torch
 
@@ -12,7 +11,7 @@ from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, by_step
 from skmetainv.meta.inner_loss import InnerObjective, Proximal
 from skmetainv.operators.maps.normal_equations import begin, update
-from skmetainv.parameters import Interval
+from skmetainv.parameters import COUNT, POSITIVE
 from skmetainv.solvers.schedules import Schedule
 
 
@@ -61,8 +60,8 @@ class IMAML(Algorithm):
     learns = ("inner_loss", "solver", "encoder", "refiner")
     _parameter_constraints = {
         **Algorithm._parameter_constraints,
-        "prox": [Interval(Real, 0, None, closed="neither")],
-        "n_cg": [Interval(Integral, 1, None, closed="left")],
+        "prox": [POSITIVE],
+        "n_cg": [COUNT],
     }
 
     def objective(self, loss: InnerObjective) -> InnerObjective:

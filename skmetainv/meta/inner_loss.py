@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from numbers import Real
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from skmetainv.denoisers import Denoiser
 from skmetainv.denoisers.differences import gradient
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike, as_loss
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import Interval, ParameterObject, StrOptions, unfrozen
+from skmetainv.parameters import NOT_NEGATIVE, POSITIVE, ParameterObject, StrOptions, unfrozen
 from skmetainv.solvers.schedules import Schedule
 
 # Total variation is smoothed for differences below this share of the data range.
@@ -88,11 +87,11 @@ class InnerLoss(ParameterObject):
     _parameter_constraints = {
         "fidelity": LOSS_CONSTRAINTS,
         "regularizer": [StrOptions({"tv"}), Denoiser, FrozenEstimator, None],
-        "weight": [Interval(Real, 0, None, closed="neither")],
-        "proximity": [Interval(Real, 0, None, closed="neither"), None],
+        "weight": [POSITIVE],
+        "proximity": [POSITIVE, None],
         "of": [StrOptions({"auto", "result", "start"})],
         "learnable": [tuple, list],
-        "lr": [Interval(Real, 0, None, closed="left"), None],
+        "lr": [NOT_NEGATIVE, None],
     }
 
     def build(

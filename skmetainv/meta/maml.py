@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from skmetainv.arrays import Tensors
 from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, by_step
 from skmetainv.meta.step_sizes import STEP_SIZE_CONSTRAINTS, StepSizeRule, as_rule
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, StrOptions
 
 
 class MAML(Algorithm):
@@ -73,7 +73,7 @@ default="per_step"
         "first_order": ["boolean"],
         "step_sizes": STEP_SIZE_CONSTRAINTS,
         "step_weights": [StrOptions({"uniform"}), "array-like", None],
-        "anneal_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "anneal_epochs": [COUNT, None],
         "recompute": ["boolean"],
     }
 

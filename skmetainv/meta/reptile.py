@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, replace
-from numbers import Integral, Real
 from typing import Any
 
 from skmetainv.arrays import Tensors
 from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, by_step
 from skmetainv.meta.step_sizes import FixedStepSize
-from skmetainv.parameters import Interval
+from skmetainv.parameters import COUNT, POSITIVE
 
 
 class Reptile(Algorithm):
@@ -58,8 +57,8 @@ class Reptile(Algorithm):
     moves_shared = True
     _parameter_constraints = {
         **Algorithm._parameter_constraints,
-        "n_steps": [Interval(Integral, 1, None, closed="left"), None],
-        "step_size": [Interval(Real, 0, None, closed="neither"), None],
+        "n_steps": [COUNT, None],
+        "step_size": [POSITIVE, None],
     }
 
     def check(self, m: int, learned: Mapping[str, Any]) -> None:

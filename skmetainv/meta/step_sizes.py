@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY
-from numbers import Real
 from typing import Any
 
 import torch
 
 from skmetainv.arrays import Tensors
-from skmetainv.parameters import Interval, ParameterObject, StrOptions
+from skmetainv.parameters import NOT_NEGATIVE, ParameterObject, StrOptions
 
 
 class StepSizeRule(ParameterObject):
@@ -100,7 +99,7 @@ class _LearnedStepSizes(StepSizeRule):
 
     _parameter_constraints = {
         "positive": ["boolean"],
-        "lr": [Interval(Real, 0, None, closed="left"), None],
+        "lr": [NOT_NEGATIVE, None],
     }
 
     def _key(self, name: str) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from numbers import Real
 
-from skmetainv.parameters import Interval, ParameterObject, StrOptions
+from skmetainv.parameters import NOT_NEGATIVE, ParameterObject, StrOptions
 
 # The learning rate of the logarithms of numbers, large because defaults may be far from the best.
 _NUMBERS_LR = 0.03
@@ -39,7 +38,7 @@ class TuneSolver(ParameterObject):
 
     _parameter_constraints = {
         "part": [StrOptions({"numbers", "all"})],
-        "lr": [Interval(Real, 0, None, closed="left"), None],
+        "lr": [NOT_NEGATIVE, None],
     }
 
     def learning_rate(self, outer_lr: float) -> float:

@@ -1,7 +1,6 @@
 """Blurs: Gaussian blur, motion blur and convolution with any kernel, for several boundaries."""
 
 from dataclasses import KW_ONLY, field
-from numbers import Real
 from typing import cast
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.convolutions import PAD_MODES, convolution
 from skmetainv.operators.operator import Operator, check_image, check_numbers, pixels
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import FINITE, POSITIVE, StrOptions
 
 _BOUNDARY = [StrOptions({"circular", "valid", *PAD_MODES})]
 
@@ -117,8 +116,8 @@ class GaussianBlur(_Convolution):
     truncate: float = 4.0
 
     _parameter_constraints = {
-        "sigma": [Interval(Real, 0, None, closed="neither")],
-        "truncate": [Interval(Real, 0, None, closed="neither")],
+        "sigma": [POSITIVE],
+        "truncate": [POSITIVE],
         "boundary": _BOUNDARY,
     }
 
@@ -163,8 +162,8 @@ class MotionBlur(_Convolution):
     angle: float = 0.0
 
     _parameter_constraints = {
-        "length": [Interval(Real, 0, None, closed="neither")],
-        "angle": [Interval(Real, None, None, closed="neither")],
+        "length": [POSITIVE],
+        "angle": [FINITE],
         "boundary": _BOUNDARY,
     }
 

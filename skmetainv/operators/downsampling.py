@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from skmetainv.operators.maps.blocks import BlockMeanMap, DecimationMap
 from skmetainv.operators.maps.convolutions import convolution_matrix
 from skmetainv.operators.maps.separable import SeparableMap
 from skmetainv.operators.operator import Operator, check_image, pixels
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, StrOptions
 
 
 class Downsampling(Operator):
@@ -63,7 +62,7 @@ class Downsampling(Operator):
     prefilter: str = "area"
 
     _parameter_constraints = {
-        "factor": [Interval(Integral, 1, None, closed="left")],
+        "factor": [COUNT],
         "prefilter": [StrOptions({"nearest", "area", "gaussian", "bicubic"})],
     }
 

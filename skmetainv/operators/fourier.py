@@ -21,7 +21,7 @@ from skmetainv.operators.operator import (
     check_numbers,
     check_size,
 )
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, Interval, StrOptions
 
 _PARTS = ", the real and the imaginary part, with complex_image=True"
 
@@ -172,7 +172,7 @@ class MultiCoilMRI(_Undersampling):
 
     _parameter_constraints = {
         **_Undersampling._parameter_constraints,
-        "sensitivities": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "sensitivities": [COUNT, "array-like"],
     }
 
     def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:

@@ -16,7 +16,7 @@ from skmetainv.arrays import is_complex_shape
 from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.masks import MaskMap, RandomMaskMap, draw_entries
 from skmetainv.operators.operator import Operator, check_numbers, check_size
-from skmetainv.parameters import Interval, StrOptions, integers
+from skmetainv.parameters import COUNT, Interval, StrOptions, integers
 
 
 class Inpainting(Operator):
@@ -131,12 +131,7 @@ class MissingPixels(Operator):
     pattern: str = "random"
 
     _parameter_constraints = {
-        "observed": [
-            Interval(Real, 0, 1, closed="right"),
-            Interval(Integral, 1, None, closed="left"),
-            tuple,
-            list,
-        ],
+        "observed": [Interval(Real, 0, 1, closed="right"), COUNT, tuple, list],
         "per_channel": ["boolean"],
         "pattern": [StrOptions({"random", "side"})],
     }

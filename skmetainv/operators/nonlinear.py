@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from numbers import Real
 
 import torch
 
@@ -11,7 +10,7 @@ from skmetainv.arrays import is_complex_shape
 from skmetainv.operators.fourier import FourierSampling
 from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
 from skmetainv.operators.operator import Operator, has_missing
-from skmetainv.parameters import Interval
+from skmetainv.parameters import FINITE, POSITIVE
 
 
 class Saturation(Operator):
@@ -51,9 +50,9 @@ class Saturation(Operator):
     high: float = 1.0
 
     _parameter_constraints = {
-        "gain": [Interval(Real, 0, None, closed="neither")],
-        "low": [Interval(Real, None, None, closed="neither")],
-        "high": [Interval(Real, None, None, closed="neither")],
+        "gain": [POSITIVE],
+        "low": [FINITE],
+        "high": [FINITE],
     }
 
     def build(self, image_shape: Shape) -> ForwardMap:

@@ -23,7 +23,7 @@ from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import normalized, scaled
 from skmetainv.operators.maps.sums import added, stacked
 from skmetainv.parameters import (
-    Interval,
+    FINITE,
     InvalidParameterError,
     ParameterObject,
     advice,
@@ -400,7 +400,7 @@ class Scaled(Operator):
 
     _parameter_constraints = {
         "operator": [Operator],
-        "factor": [Interval(Real, None, None, closed="neither")],
+        "factor": [FINITE],
     }
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:

@@ -17,7 +17,7 @@ from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.masks import RandomMaskMap, draw_entries
 from skmetainv.operators.maps.matrices import SparseMap
 from skmetainv.operators.operator import Operator, check_image, check_numbers
-from skmetainv.parameters import Interval
+from skmetainv.parameters import COUNT
 
 
 class Radon(Operator):
@@ -74,9 +74,9 @@ class Radon(Operator):
     n_detectors: int | None = None
 
     _parameter_constraints = {
-        "angles": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "n_views": [Interval(Integral, 1, None, closed="left"), None],
-        "n_detectors": [Interval(Integral, 1, None, closed="left"), None],
+        "angles": [COUNT, "array-like"],
+        "n_views": [COUNT, None],
+        "n_detectors": [COUNT, None],
     }
 
     def __sklearn_tags__(self) -> Tags:

@@ -18,7 +18,7 @@ from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.matrices import dense_map
 from skmetainv.operators.maps.separable import AxisMatrices
 from skmetainv.operators.operator import Operator, check_image
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, Interval, StrOptions
 
 
 class CompressedSensing(Operator):
@@ -73,10 +73,7 @@ class CompressedSensing(Operator):
     random_state: int = 0
 
     _parameter_constraints = {
-        "n_measurements": [
-            Interval(Real, 0, 1, closed="right"),
-            Interval(Integral, 1, None, closed="left"),
-        ],
+        "n_measurements": [Interval(Real, 0, 1, closed="right"), COUNT],
         "matrix": [StrOptions({"gaussian", "rademacher", "hadamard", "cosine"})],
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }

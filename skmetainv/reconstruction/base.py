@@ -6,7 +6,6 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, replace
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -35,7 +34,7 @@ from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.operator import has_missing
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, POSITIVE, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed, training_generators
 from skmetainv.reconstruction.built import DTYPES, Built
 from skmetainv.reconstruction.chunks import batches_of
@@ -77,9 +76,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
     _parameter_constraints = {
         "operator": [Operator, None],
         "noise": NOISE_CONSTRAINTS,
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [COUNT],
         "image_shape": [tuple, list, None],
-        "data_range": [Interval(Real, 0, None, closed="neither"), tuple, list, None],
+        "data_range": [POSITIVE, tuple, list, None],
         "precision": [StrOptions(set(DTYPES))],
         "device": [str, torch.device],
         "random_state": ["random_state", np.random.Generator],

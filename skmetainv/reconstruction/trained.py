@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from numbers import Integral
 from os import PathLike
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -23,7 +22,7 @@ from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import known_pixels, mean_over_batches, psnr
 from skmetainv.noise import as_noise
 from skmetainv.operators.maps.verdicts import Watch, watched
-from skmetainv.parameters import Interval
+from skmetainv.parameters import COUNT
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import Reconstructor
 from skmetainv.reconstruction.callbacks import CallbackSupportMixin, Epochs, with_callbacks
@@ -155,7 +154,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         **Reconstructor._parameter_constraints,
         "optimizer": OPTIMIZER_CONSTRAINTS,
         "augment": ["boolean"],
-        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "max_epochs": [COUNT, None],
         "early_stopping": EARLY_STOPPING_CONSTRAINTS,
         "checkpoint": CHECKPOINT_CONSTRAINTS,
         "warm_start": ["boolean"],

@@ -1,7 +1,6 @@
 """A convolutional network that reads a measurement before the first inner step."""
 
 from dataclasses import KW_ONLY
-from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 
 from skmetainv.arrays import Tensors
-from skmetainv.parameters import Interval, ParameterObject, StrOptions
+from skmetainv.parameters import COUNT, ParameterObject, StrOptions
 from skmetainv.representations.convolutions import initial_convolutions
 
 # Features are averaged to this number of cells along each axis.
@@ -71,8 +70,8 @@ class Encoder(ParameterObject):
     start: Literal["adjoint", "pseudo_inverse", "measurement"] = "adjoint"
 
     _parameter_constraints = {
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "depth": [Interval(Integral, 1, None, closed="left")],
+        "width": [COUNT],
+        "depth": [COUNT],
         "start": [StrOptions({"adjoint", "pseudo_inverse", "measurement"})],
     }
 

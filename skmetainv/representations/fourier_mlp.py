@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import torch
 
-from skmetainv.parameters import Interval
+from skmetainv.parameters import COUNT, POSITIVE, Interval
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
@@ -67,10 +67,10 @@ class FourierMLP(ConditionedRepresentation):
     random_state: int = 0
 
     _parameter_constraints = {
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "depth": [Interval(Integral, 1, None, closed="left")],
-        "n_frequencies": [Interval(Integral, 1, None, closed="left")],
-        "sigma": [Interval(Real, 0, None, closed="neither")],
+        "width": [COUNT],
+        "depth": [COUNT],
+        "n_frequencies": [COUNT],
+        "sigma": [POSITIVE],
         "random_state": [Interval(Integral, 0, None, closed="left")],
         **ConditionedRepresentation._parameter_constraints,
     }

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from skmetainv.arrays import Tensors
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, POSITIVE, Interval, StrOptions
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, in_full_precision
 from skmetainv.representations.coordinates import Modulation
@@ -82,11 +82,11 @@ class ModulatedSiren(ConditionedRepresentation):
     latent_size: int = 64
 
     _parameter_constraints = {
-        "width": [Interval(Integral, 1, None, closed="left")],
+        "width": [COUNT],
         "depth": [Interval(Integral, 2, None, closed="left")],
-        "omega_0": [Interval(Real, 0, None, closed="neither")],
+        "omega_0": [POSITIVE],
         "modulation": [StrOptions(set(_ADAPTED))],
-        "latent_size": [Interval(Integral, 1, None, closed="left")],
+        "latent_size": [COUNT],
         **ConditionedRepresentation._parameter_constraints,
     }
 

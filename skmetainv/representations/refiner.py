@@ -1,14 +1,14 @@
 """A convolutional network that corrects the start of a representation."""
 
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import torch
 from torch import nn
 
 from skmetainv.arrays import Tensors
-from skmetainv.parameters import Interval, ParameterObject
+from skmetainv.parameters import COUNT, NOT_NEGATIVE, Interval, ParameterObject
 from skmetainv.representations.convolutions import initial_convolutions
 
 
@@ -60,9 +60,9 @@ class Refiner(ParameterObject):
     lr: float = 1e-3
 
     _parameter_constraints = {
-        "width": [Interval(Integral, 1, None, closed="left")],
+        "width": [COUNT],
         "depth": [Interval(Integral, 2, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="left")],
+        "lr": [NOT_NEGATIVE],
     }
 
     def build(self, channels: int) -> "RefinerModule":

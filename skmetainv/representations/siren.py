@@ -1,12 +1,11 @@
 """SIREN: a coordinate network with sine activations."""
 
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
 
 import numpy as np
 import torch
 
-from skmetainv.parameters import Interval, StrOptions
+from skmetainv.parameters import COUNT, POSITIVE, StrOptions
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
@@ -63,9 +62,9 @@ class Siren(ConditionedRepresentation):
     adapted: str = "all"
 
     _parameter_constraints = {
-        "width": [Interval(Integral, 1, None, closed="left")],
-        "depth": [Interval(Integral, 1, None, closed="left")],
-        "omega_0": [Interval(Real, 0, None, closed="neither")],
+        "width": [COUNT],
+        "depth": [COUNT],
+        "omega_0": [POSITIVE],
         "adapted": [StrOptions({"all", "last"})],
         **ConditionedRepresentation._parameter_constraints,
     }

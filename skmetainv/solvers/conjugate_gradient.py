@@ -1,7 +1,6 @@
 """Conjugate gradients on the normal equations."""
 
 from dataclasses import KW_ONLY
-from numbers import Real
 from typing import cast
 
 import torch
@@ -18,7 +17,7 @@ from skmetainv.operators.maps.normal_equations import (
     normalized,
     update,
 )
-from skmetainv.parameters import Interval
+from skmetainv.parameters import NOT_NEGATIVE
 from skmetainv.solvers.base import IterativeSolver, Solver, State
 from skmetainv.solvers.schedules import Schedule
 
@@ -99,7 +98,7 @@ class ConjugateGradient(Solver):
     scheduled = ("damping",)
     _parameter_constraints = {
         **Solver._parameter_constraints,
-        "damping": [Interval(Real, 0, None, closed="left")],
+        "damping": [NOT_NEGATIVE],
     }
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:

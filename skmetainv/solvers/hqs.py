@@ -2,14 +2,13 @@
 
 from copy import copy
 from dataclasses import KW_ONLY
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 import torch
 
 from skmetainv.operators import DataTerm
-from skmetainv.parameters import Interval
+from skmetainv.parameters import POSITIVE
 from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.schedules import Numbers, Schedule, check_schedule
@@ -82,8 +81,8 @@ class HQS(PriorSolver):
     scheduled = ("rho", "noise_level")
     _parameter_constraints = {
         **PriorSolver._parameter_constraints,
-        "measurement_noise": [Interval(Real, 0, None, closed="neither")],
-        "weight": [Interval(Real, 0, None, closed="neither")],
+        "measurement_noise": [POSITIVE],
+        "weight": [POSITIVE],
         "denoise_first": ["boolean"],
     }
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmetainv.parameters import Interval, ParameterObject
+from skmetainv.parameters import COUNT, NOT_NEGATIVE, ParameterObject
 from skmetainv.storage import DamagedFileError, read, write
 from skmetainv.training.processes import rank_and_size
 
@@ -56,8 +55,8 @@ class Checkpoint(ParameterObject):
 
     _parameter_constraints = {
         "path": [str, PathLike],
-        "minutes": [Interval(Real, 0, None, closed="left"), None],
-        "epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "minutes": [NOT_NEGATIVE, None],
+        "epochs": [COUNT, None],
     }
 
     def build(self, identity: Mapping[str, Any]) -> Keeper:

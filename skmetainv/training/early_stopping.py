@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 
 from skmetainv.arrays import to_numpy
-from skmetainv.parameters import Interval, ParameterObject, StrOptions
+from skmetainv.parameters import COUNT, NOT_NEGATIVE, Interval, ParameterObject, StrOptions
 
 # The least number of images for "auto" to stop early. With fewer, all are used for training.
 _ENOUGH_TO_HOLD_OUT = 1000
@@ -42,8 +42,8 @@ class EarlyStopping(ParameterObject):
     validation_fraction: float = 0.1
 
     _parameter_constraints = {
-        "patience": [Interval(Integral, 1, None, closed="left")],
-        "min_delta": [Interval(Real, 0, None, closed="left")],
+        "patience": [COUNT],
+        "min_delta": [NOT_NEGATIVE],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
 

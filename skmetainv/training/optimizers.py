@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmetainv.parameters import Interval, ParameterObject, StrOptions
+from skmetainv.parameters import NOT_NEGATIVE, POSITIVE, Interval, ParameterObject, StrOptions
 from skmetainv.training.learning_rates import LEARNING_RATE_CONSTRAINTS, LearningRate
 
 _SHARE = Interval(Real, 0, 1, closed="left")
@@ -49,7 +49,7 @@ class Optimizer(ParameterObject):
 
     _parameter_constraints = {
         "schedule": LEARNING_RATE_CONSTRAINTS,
-        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "max_grad_norm": [POSITIVE, None],
     }
 
     @classmethod
@@ -120,7 +120,7 @@ class AdamW(Optimizer):
 
     _parameter_constraints = {
         **Optimizer._parameter_constraints,
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [NOT_NEGATIVE],
         "beta_1": [_SHARE],
         "beta_2": [_SHARE],
     }
