@@ -189,8 +189,7 @@ def image_layout(
                 f"{name} has images of shape {own}, but the 'image_shape' parameter says "
                 f"{grid}: pass images of that shape, or flat ones of {prod(grid)} values."
             )
-    height, width, *channels = grid
-    return Layout(own, (*(channels or [1]), height, width))
+    return Layout(own, _channels_first(grid))
 
 
 def size_of_flat(n_pixels: int) -> tuple[int, int]:

@@ -162,7 +162,16 @@ def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:
     return images, y if is_label else Sequence(X, name, part=1)
 
 
-class Sequence:
+class _View:
+    """Images that are read on request, with a shape whose first entry is their number."""
+
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+
+class Sequence(_View):
     """A sequence of images, indexed one by one, as an array.
 
     Parameters
@@ -199,9 +208,6 @@ class Sequence:
         """Whether items are tuples and no part is chosen yet."""
         return self.part is None and isinstance(self.first, tuple)
 
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
     def __getitem__(self, indices: Any) -> np.ndarray:
         if isinstance(indices, tuple) and indices[1:] == (Ellipsis,):  # as scikit-learn asks
             indices = indices[0]
@@ -230,7 +236,7 @@ def _item(item: Any) -> np.ndarray:
     return _from_tensor(item) if isinstance(item, torch.Tensor) else np.asanyarray(item)
 
 
-class Single:
+class Single(_View):
     """One image as an array with a first axis of length 1.
 
     Parameters
@@ -241,9 +247,6 @@ class Single:
 
     def __init__(self, image: Any):
         self.image, self.shape, self.dtype = image, (1, *image.shape), image.dtype
-
-    def __len__(self) -> int:
-        return 1
 
     def __getitem__(self, indices: Any) -> np.ndarray:
         rows = taken(self.image, np.arange(len(self.image)))
@@ -263,7 +266,7 @@ def has_mask(X: Any) -> bool:
     return isinstance(X, np.ma.MaskedArray) and bool(np.ma.getmaskarray(X).any())
 
 
-class MaskedView:
+class MaskedView(_View):
     """A view of a masked array with NaN for masked entries, in the same units.
 
     Parameters
@@ -275,15 +278,12 @@ class MaskedView:
     def __init__(self, array: np.ma.MaskedArray):
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
     def __getitem__(self, indices: Any) -> np.ndarray:
         filled: np.ndarray = self.array[indices].astype(np.float64).filled(np.nan)
         return filled
 
 
-class RealView:
+class RealView(_View):
     """A view of complex measurements with a last axis of real and imaginary parts.
 
     Parameters
@@ -297,15 +297,12 @@ class RealView:
         self.shape = (*array.shape, 2)
         self.dtype = np.empty(0, dtype=array.dtype).real.dtype
 
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
     def __getitem__(self, indices: Any) -> np.ndarray:
         values = np.ascontiguousarray(taken(self.array, indices))
         return values.view(self.dtype).reshape(-1, *self.shape[1:])
 
 
-class Subset:
+class Subset(_View):
     """A lazy view of some images of an array.
 
     Parameters
@@ -320,9 +317,6 @@ class Subset:
         self.array, self.indices = array, indices
         self.shape = (len(indices), *array.shape[1:])
         self.dtype = array.dtype
-
-    def __len__(self) -> int:
-        return len(self.indices)
 
     def __getitem__(self, places: Any) -> Any:
         return taken(self.array, self.indices[places])

@@ -78,13 +78,14 @@ def check_images(
                 f"{_of_missing(estimator)}"
             )
         X = MaskedView(X)
-    if allow_complex and np.dtype(getattr(X, "dtype", float)).kind == "c" and len(X.shape) > 1:
-        X = RealView(X)
-    if not allow_complex and np.dtype(getattr(X, "dtype", float)).kind == "c":
+    is_complex = np.dtype(getattr(X, "dtype", float)).kind == "c"
+    if is_complex and not allow_complex:
         raise ValueError(
             f"Complex data not supported: {name} has {X.dtype}. To use real and imaginary parts as "
             f"two channels, write np.stack([{name}.real, {name}.imag], axis=-1)."
         )
+    if is_complex and len(X.shape) > 1:
+        X = RealView(X)
     if _is_lazy(X):
         if X.shape[0] == 0:
             raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) in {name}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -163,21 +162,21 @@ def compare(
     """
     named = _checked_estimators(estimators)
     chosen = chosen_metrics(metrics, lpips, METRICS, "'metrics' parameter of compare")
-    region = Region(mask)
+    first = unwrapped(next(iter(named.values())))
+    simulator = _simulator(first, operator, noise)
+    region = Region(mask, simulator.operator)
     region.check_metrics(chosen, "compare")
     X, y, groups = indexable(X, y, groups)
-    first, paired = unwrapped(next(iter(named.values()))), are_images(y)
+    paired = are_images(y)
     if paired:
         check_nothing_simulates(operator, noise)
     given, name = (y, "y") if paired else (X, "X")
     clean, is_single = first._reader().images(given, first.image_shape, name=name)
     if is_single:
         raise ValueError(f"compare needs several images. {name} is one, of shape {given.shape}.")
-    simulator = _simulator(first, operator, noise)
     simulator._check_parameters()
     shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)
     _check_metrics(chosen, shape, region)
-    region = replace(region, operator=simulator.operator)
     region.check_images(clean, shape)
     simulate = partial(simulator.simulate, random_state=integer_seed(random_state))
     for estimator in named.values():
