@@ -41,12 +41,10 @@ from skmetainv.arrays import as_array, has_mask, image_layout, integer_unit, is_
 from skmetainv.arrays.units import tells_its_range, warn_of_range, warn_of_type
 from skmetainv.exceptions import warn
 from skmetainv.losses import LPIPS, Criterion
+from skmetainv.losses.structural import RADIUS, SIGMA
 from skmetainv.parameters import described
 
 Range: TypeAlias = float | tuple[float, float]
-
-# The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
-_SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
 # Factors between images of 8 or 16 bits and floats. Two arrays are in different units if the ratio
 # of their norms is about such a factor and their cosine similarity is above _ALIKE.
@@ -224,7 +222,7 @@ def ssim(
             channel_axis=-1 if x.ndim == 3 else None,
             win_size=_window(x),
             gaussian_weights=True,
-            sigma=_SSIM_SIGMA,
+            sigma=SIGMA,
             use_sample_covariance=False,
             full=True,
         )
@@ -327,7 +325,7 @@ def lpips(
 def _window(image: np.ndarray) -> int:
     """Return the side of the largest odd window that fits, at most 11."""
     shortest: int = min(image.shape[:2])
-    return min(_SSIM_WINDOW, shortest - 1 + shortest % 2)
+    return min(2 * RADIUS + 1, shortest - 1 + shortest % 2)
 
 
 def over_batches(
