@@ -412,7 +412,7 @@ def test_where_there_is_no_norm_a_number_is_asked_for():
 def test_auto_learns_its_factor():
     A = (3.0 * Identity()).build((1, 2, 2))
     for solver, factor in ((GradientDescent(), 0.9), (ADMM(), 0.1), (PrimalDual(), 0.01)):
-        name = solver.scheduled[0]
+        name = solver.number_names[0]
         f = type(solver)(learnable=(name,)).build((1, 2, 2))
         assert f.get_submodule(name).logarithm.exp().item() == pytest.approx(factor)
         expected = factor * 9.0 ** solver.automatic[name][1]

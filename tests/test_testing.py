@@ -489,10 +489,10 @@ def test_numbers_that_are_learnable_have_derivatives():
         n_iter: int = 2
         step_size: float = 0.5
         learnable: tuple = ()
-        scheduled = ("step_size",)
+        number_names = ("step_size",)
 
         def build(self, image_shape):
-            return Detached(self.n_iter, **self.schedules())
+            return Detached(self.n_iter, **self.build_schedules())
 
     refuses(check_solver, Fixed(), "in start and measurement, and in step_size.logarithm")
     check_solver(Fixed(), differentiable=False)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import skip_init
 
 from skmetainv.denoisers.learned import LearnedDenoiser
-from skmetainv.denoisers.network import Network
+from skmetainv.denoisers.network import Network, convolutions, with_noise_level
 from skmetainv.denoisers.published import Published
 from skmetainv.denoisers.spectral import limit_norm
 from skmetainv.denoisers.stacks import Convolution, read_stack
@@ -246,15 +244,9 @@ class _DnCNN(Network):
         self.residual, self.takes_noise_level = residual, noise_level_input
         self.extent = extent([depth])
         widths = [channels + noise_level_input, *[width] * (depth - 1), channels]
-        layers: list[nn.Module] = []
-        for n_in, n_out in pairwise(widths):
-            conv = skip_init(nn.Conv2d, n_in, n_out, 3, padding=1, dtype=torch.float64)
-            layers += [conv, nn.ReLU(inplace=True)]
-        self.model = nn.Sequential(*layers[:-1])
+        self.model = nn.Sequential(*convolutions(widths)[:-1])
 
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
-        z = x
-        if self.takes_noise_level:
-            z = torch.cat([x, noise_level.expand(len(x), 1, *x.shape[2:])], dim=1)
+        z = with_noise_level(x, noise_level) if self.takes_noise_level else x
         out: torch.Tensor = self.model(z)
         return x - out if self.residual else out

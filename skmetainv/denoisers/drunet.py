@@ -8,11 +8,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import pad
-from torch.nn.utils import skip_init
 
 from skmetainv.denoisers.learned import LearnedDenoiser
-from skmetainv.denoisers.network import Network
+from skmetainv.denoisers.network import (
+    Network,
+    convolutions,
+    extended,
+    layer,
+    with_noise_level,
+)
 from skmetainv.denoisers.published import Published
 from skmetainv.losses import LossLike
 from skmetainv.parameters import COUNT
@@ -143,7 +147,7 @@ class _DRUNet(Network):
         blocks = [2 * n_blocks] * (_N_SCALES - 2)  # convolutions of the middle scales
         ends = 1 + 2 * n_blocks  # the finest scale also has the head or the tail
         self.extent = extent([ends, *blocks, 2 * n_blocks], [*blocks, ends])
-        self.m_head = _conv(channels + 1, n[0])
+        self.m_head = layer(nn.Conv2d, channels + 1, n[0], 3, padding=1, bias=False)
         self.m_down1 = nn.Sequential(*_blocks(n[0], n_blocks), _down(n[0], n[1]))
         self.m_down2 = nn.Sequential(*_blocks(n[1], n_blocks), _down(n[1], n[2]))
         self.m_down3 = nn.Sequential(*_blocks(n[2], n_blocks), _down(n[2], n[3]))
@@ -151,14 +155,11 @@ class _DRUNet(Network):
         self.m_up3 = nn.Sequential(_up(n[3], n[2]), *_blocks(n[2], n_blocks))
         self.m_up2 = nn.Sequential(_up(n[2], n[1]), *_blocks(n[1], n_blocks))
         self.m_up1 = nn.Sequential(_up(n[1], n[0]), *_blocks(n[0], n_blocks))
-        self.m_tail = _conv(n[0], channels)
+        self.m_tail = layer(nn.Conv2d, n[0], channels, 3, padding=1, bias=False)
 
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
-        height, width = x.shape[-2:]
-        multiple = self.extent.multiple
-        z = torch.cat([x, noise_level.expand(len(x), 1, height, width)], dim=1)
-        z = pad(z, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-        x1 = self.m_head(z)
+        z = with_noise_level(x, noise_level)
+        x1 = self.m_head(extended(z, self.extent.multiple))
         x2 = self.m_down1(x1)
         x3 = self.m_down2(x2)
         x4 = self.m_down3(x3)
@@ -166,13 +167,13 @@ class _DRUNet(Network):
         z = self.m_up2(z + x3)
         z = self.m_up1(z + x2)
         denoised: torch.Tensor = self.m_tail(z + x1)
-        return denoised[..., :height, :width]
+        return denoised[..., : x.shape[-2], : x.shape[-1]]
 
 
 class _ResidualBlock(nn.Module):
     def __init__(self, n: int):
         super().__init__()
-        self.res = nn.Sequential(_conv(n, n), nn.ReLU(inplace=True), _conv(n, n))
+        self.res = nn.Sequential(*convolutions([n, n, n], bias=False)[:-1])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         residual: torch.Tensor = self.res(x)
@@ -183,22 +184,9 @@ def _blocks(n: int, n_blocks: int) -> list[nn.Module]:
     return [_ResidualBlock(n) for _ in range(n_blocks)]
 
 
-def _conv(n_in: int, n_out: int) -> nn.Module:
-    conv: nn.Module = skip_init(
-        nn.Conv2d, n_in, n_out, 3, padding=1, bias=False, dtype=torch.float64
-    )
-    return conv
-
-
 def _down(n_in: int, n_out: int) -> nn.Module:
-    conv: nn.Module = skip_init(
-        nn.Conv2d, n_in, n_out, 2, stride=2, bias=False, dtype=torch.float64
-    )
-    return conv
+    return layer(nn.Conv2d, n_in, n_out, 2, stride=2, bias=False)
 
 
 def _up(n_in: int, n_out: int) -> nn.Module:
-    conv: nn.Module = skip_init(
-        nn.ConvTranspose2d, n_in, n_out, 2, stride=2, bias=False, dtype=torch.float64
-    )
-    return conv
+    return layer(nn.ConvTranspose2d, n_in, n_out, 2, stride=2, bias=False)

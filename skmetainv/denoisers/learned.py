@@ -2,54 +2,45 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY
 from functools import partial
-from inspect import signature
-from itertools import chain
 from numbers import Real
 from os import PathLike
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import Tags, check_consistent_length
-from torch import nn
+from sklearn.utils import Tags
 
-from skmetainv.arrays import ArraySource, differ_in_size, to_numpy, to_tensors
+from skmetainv.arrays import ArraySource, differ_in_size, to_tensors
 from skmetainv.arrays.units import check_range
+from skmetainv.denoisers.any_size import ReconstructorOfAnySize
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
-from skmetainv.denoisers.network import LearnedModule, Network, initial_weights
-from skmetainv.denoisers.published import Published, check_architecture, check_channels
+from skmetainv.denoisers.network import LearnedModule
+from skmetainv.denoisers.published import WithNetwork
 from skmetainv.inputs import Geometry, Problem
-from skmetainv.inputs.any_size import AnySizeReader, by_size
 from skmetainv.inputs.first_look import look_at_noise_levels
 from skmetainv.inputs.problem import Images
-from skmetainv.inputs.validation import are_images
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity
 from skmetainv.parameters import COUNT, POSITIVE, increasing_pair
-from skmetainv.randomness import integer_seed, weights_generator
-from skmetainv.reconstruction import Learner, TrainedReconstructor
+from skmetainv.randomness import integer_seed
+from skmetainv.reconstruction import Learner
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
 from skmetainv.reconstruction.restorer import Restore, Restorer
 from skmetainv.reconstruction.tiles import Tiles, as_tiles
 from skmetainv.training import Batches, NoisyPatches, TrainingLoop
-from skmetainv.weight_files import StateDict, check_state, read_weights
 
 # Learning rates, for new weights and for weights that were trained before.
 _LR, _FINE_TUNING_LR = 1e-3, 1e-4
 
 
-class LearnedDenoiser(Denoiser, TrainedReconstructor):
+class LearnedDenoiser(WithNetwork, Denoiser, ReconstructorOfAnySize):
     """The base class of denoisers with a network, which is trained on noisy patches.
 
-    A subclass writes two methods: `_network`, and `_published` for files that hold one of the names
-    in `_first_weights`. Its `_architecture` maps each parameter of the network to the value used
-    for None.
+    A subclass writes the methods of `WithNetwork`.
 
     Parameters
     ----------
@@ -82,10 +73,8 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
     loss: LossLike = "l2"
     lr: float | None = None
 
-    _architecture: ClassVar[dict[str, Any]] = {}
-    _first_weights: ClassVar[tuple[str, ...]] = ()
     _parameter_constraints = {
-        **TrainedReconstructor._parameter_constraints,
+        **ReconstructorOfAnySize._parameter_constraints,
         "noise_level": [POSITIVE, tuple, list],
         "weights": [str, PathLike, None],
         "patch_size": [COUNT],
@@ -94,22 +83,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         "lr": [POSITIVE, None],
     }
 
-    _reads = AnySizeReader
     operator = None  # measurements are images
-
-    @abstractmethod
-    def _network(self, channels: int, **architecture: Any) -> Network:
-        """Return the network for images with these channels, in float64, with weights not set.
-
-        Its weights have the names of the published ones.
-        """
-
-    @abstractmethod
-    def _published(self, state: StateDict) -> Published:
-        """Return the weights of a file for `_network`, or raise an error if they do not fit."""
-
-    def _constrain(self, network: nn.Module) -> None:
-        """Project the weights onto their constraints after a step of the optimiser."""
 
     # ------------------------------------------------------------------ the estimator
 
@@ -262,102 +236,10 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         DataConversionWarning
             If the units of images or of the noise are implausible.
         """
-        return super(LearnedDenoiser, self._ready(X, image_shape)).score(
-            X, y, image_shape=image_shape
-        )
-
-    def restorations(
-        self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Iterate over pairs of clean and denoised images, batch by batch.
-
-        Parameters
-        ----------
-        X : array-like, or list of arrays
-            Clean images; with `y`, noisy images.
-        y : array-like, or list of arrays, default=None
-            The clean images of the noisy images `X`. A 1-D `y` is ignored.
-        random_state : int, RandomState instance, Generator or None, default=0
-            Seed of the simulation.
-        **simulation : dict
-            `operator` and `noise` for the simulation, instead of the estimator's, and the
-            `image_shape` of flat images, see `predict`.
-
-        Returns
-        -------
-        pairs : iterator of (clean, restored)
-            Two arrays of shape (batch, height, width, channels), floats in the units of
-            ``data_range_``.
-
-        Raises
-        ------
-        NotFittedError
-            If the denoiser is not fitted.
-        ValueError
-            If the arrays are not images with the channels of training; if noisy and clean images do
-            not have the same shape; if the measurements of `operator` do not have the shape of
-            images; or if `operator` or `noise` is passed with noisy images `X`, which are not
-            simulated.
-
-        Warns
-        -----
-        ConvergenceWarning
-            As in `predict`, after the last batch.
-        DataConversionWarning
-            If the units of images or of the noise are implausible.
-        """
-        restorations = super().restorations
-        if not differ_in_size(X):
-            return restorations(X, y, random_state=random_state, **simulation)
-        if y is not None:
-            check_consistent_length(X, y)
-        seed, clean = integer_seed(random_state), y if are_images(y) else [None] * len(X)
-        single = (
-            restorations(
-                x[None], x_[None] if x_ is not None else None, random_state=seed + i, **simulation
-            )
-            for i, (x, x_) in enumerate(zip(X, clean, strict=True))
-        )
-        return chain.from_iterable(single)
-
-    def simulate(
-        self, X: Any, random_state: Any = None, *, image_shape: tuple[int, ...] | None = None
-    ) -> Any:
-        """Return noisy copies of clean images.
-
-        The standard deviation of the noise is `noise_level`, or the middle of that range.
-
-        Parameters
-        ----------
-        X : array-like, or list of arrays
-            Clean images.
-        random_state : int, RandomState instance, Generator or None, default=None
-            Seed of the noise. If None, the estimator's.
-        image_shape : tuple of int, default=None
-            Shape of flat images. If None, the estimator's.
-
-        Returns
-        -------
-        images : ndarray of the shape of `X`
-            Noisy images; a tensor if `X` is one. If `X` is a list of images of different sizes, a
-            list.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of its range; if `X` does not hold images; or if it is ambiguous
-            whether it is one image or several flat ones.
-
-        Warns
-        -----
-        DataConversionWarning
-            If the units of images or of the noise are implausible.
-        """
-        if not differ_in_size(X):
-            return super().simulate(X, random_state, image_shape=image_shape)
-        seed = integer_seed(self.random_state if random_state is None else random_state)
-        simulate = super().simulate
-        return [simulate(x[None], seed + i, image_shape=image_shape)[0] for i, x in enumerate(X)]
+        ready = self._ready(X, image_shape)
+        if ready is not self:
+            return ready.score(X, y, image_shape=image_shape)
+        return super().score(X, y, image_shape=image_shape)
 
     @property
     def noise(self) -> float:  # type: ignore[override]
@@ -374,7 +256,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
     # ------------------------------------------------------------------ the denoiser
 
-    def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
+    def build(self, image_shape: tuple[int, ...]) -> LearnedModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`.
 
         Raises
@@ -384,49 +266,38 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         ValueError
             If it was fitted to images with another number of channels.
         """
+        name, channels = type(self).__name__, image_shape[0]
         if hasattr(self, "weights_"):
             own = self._geometry_.images.tensor_shape[0]
-            if image_shape[0] != own:
+            if channels != own:
                 raise ValueError(
-                    f"This {type(self).__name__} was fitted to images of {own} channel(s). Got "
-                    f"images of {image_shape[0]} instead."
+                    f"This {name} was fitted to images of {own} channel(s). Got images of "
+                    f"{channels} instead."
                 )
-            return self._module(self.weights_, self._architecture_, own, self.data_range_)
-        if self.weights is None:
-            name = type(self).__name__
+            weights, architecture = self.weights_, self._architecture_
+            data_range = self.data_range_
+        elif self.weights is None:
             raise NotFittedError(
                 f"This {name} instance is not fitted yet. An estimator fits the denoisers in its "
                 f"solver. Otherwise, pass FrozenEstimator({name}(...).fit(images)) as the denoiser."
             )
-        self._check_parameters()
-        channels, seed = image_shape[0], integer_seed(self.random_state)
-        first = self._first_network(channels, seed)
-        return self._module(*first, channels, check_range(self.data_range))
-
-    def _module(
-        self,
-        weights: Mapping[str, np.ndarray],
-        architecture: Mapping[str, Any],
-        channels: int,
-        data_range: tuple[float, float],
-    ) -> LearnedModule:
-        """Return the denoiser with the given weights, in float64 on the CPU."""
+        else:
+            self._check_parameters()
+            seed = integer_seed(self.random_state)
+            weights, architecture = self._first_network(channels, seed, self._dtype())
+            data_range = check_range(self.data_range)
         network = self._network(channels, **architecture)
-        cpu = torch.device("cpu")
-        network.load_state_dict(to_tensors(weights, "", torch.float64, cpu))
+        network.load_state_dict(to_tensors(weights, "", torch.float64, torch.device("cpu")))
         # channels last takes a quarter to a third less time on a CPU
         fast = network.to(memory_format=torch.channels_last)
         return LearnedModule(fast, data_range, self.noise)
 
     def _build(self, geometry: Geometry, A: ForwardMap) -> LearnedModule:
-        channels = geometry.images.tensor_shape[0]
-        D = self._module(self.weights_, self._architecture_, channels, self.data_range_)
-        return self._placed(D).requires_grad_(False)
+        return self._placed(self.build(geometry.images.tensor_shape)).requires_grad_(False)
 
     def _denoiser(self) -> LearnedModule:
-        """Return the network, which takes images of all sizes."""
-        _, D = self._parts()
-        denoiser: LearnedModule = D
+        """Return the fitted denoiser, which takes images of all sizes."""
+        denoiser: LearnedModule = self._parts()[1]
         return denoiser
 
     def _map(self, geometry: Geometry) -> ForwardMap:
@@ -451,48 +322,10 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
 
     # ------------------------------------------------------------------ training
 
-    def _first_network(
-        self, channels: int, seed: int
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return the initial weights and the parameters of their network."""
-        if self.weights is None:
-            architecture = self._chosen_architecture({})
-            network = self._network(channels, **architecture)
-            state = initial_weights(network, weights_generator(seed), network.gain)
-        else:
-            state, architecture = self._read(self.weights, channels)
-            network = self._network(channels, **architecture)
-        network.load_state_dict(state)
-        self._constrain(network)
-        return to_numpy(network.to(self._dtype()).state_dict()), architecture
-
-    def _read(self, path: str | PathLike[str], channels: int) -> tuple[StateDict, dict[str, Any]]:
-        """Return the weights of a file and the parameters of their network."""
-        given = {name: getattr(self, name) for name in self._architecture}
-
-        def understand(state: StateDict) -> tuple[StateDict, dict[str, Any]]:
-            published = self._published(state)
-            check_architecture(published.architecture, given)
-            check_channels(published.channels, channels)
-            architecture = self._chosen_architecture(published.architecture)
-            check_state(published.state, self._network(channels, **architecture).state_dict())
-            return published.state, architecture
-
-        name, own = type(self).__name__, signature(type(self)).parameters
-        settings = [f"{key}={v!r}" for key, v in given.items() if v != own[key].default]
-        advice = " Or wrap the network itself: FunctionDenoiser(lambda x, noise_level: network(x))."
-        owner = f"{name}({', '.join(settings)})" if settings else name
-        return read_weights(path, owner, self._first_weights, understand, advice)
-
-    def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the network's parameters: as set, as the weights decide, or the defaults."""
-        given = {name: getattr(self, name) for name in self._architecture}
-        chosen = {name: value for name, value in given.items() if value is not None}
-        return {**self._architecture, **decided, **chosen}
-
     def _initialize(self, problem: Problem) -> None:
-        channels = problem.tensor_shape[0]
-        self.weights_, self._architecture_ = self._first_network(channels, self._seed_)
+        self.weights_, self._architecture_ = self._first_network(
+            problem.tensor_shape[0], self._seed_, self._dtype()
+        )
 
     def _training_loss(self) -> LossLike:
         return self.loss
@@ -503,8 +336,7 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
         return _LR if self.weights is None else _FINE_TUNING_LR
 
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
-        channels, data_range = problem.tensor_shape[0], problem.geometry.data_range
-        D = self._placed(self._module(self.weights_, self._architecture_, channels, data_range))
+        D = self._placed(self.build(problem.tensor_shape))
 
         def learn(loop: TrainingLoop) -> None:
             # a hook of the step, because processes without images of a batch step, too
@@ -533,12 +365,6 @@ class LearnedDenoiser(Denoiser, TrainedReconstructor):
             self._seed_,
         )
         return Batches(len(patches), self.batch_size, self._seed_, patches)
-
-    def _held_out_pairs(
-        self, learner: Learner, part: Problem
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        restored = super()._held_out_pairs
-        return chain.from_iterable(restored(learner, one) for one in by_size(part, self._map))
 
     # ------------------------------------------------------------------ checks and arrays
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import pad
+from torch.nn.utils import skip_init
 
 from skmetainv.denoisers.base import DenoiserModule
 from skmetainv.reconstruction.tiles import Extent
@@ -76,6 +79,39 @@ class LearnedModule(DenoiserModule):
             return self.network(x, level).to(x.dtype)
         denoised = self.network((x - self.low) / self.width, level).to(x.dtype)
         return self.low + self.width * denoised
+
+
+def layer(kind: type[nn.Module], n_in: int, n_out: int, size: int, **options: Any) -> nn.Module:
+    """Return a layer of convolutions in float64, with weights not set."""
+    convolution: nn.Module = skip_init(kind, n_in, n_out, size, dtype=torch.float64, **options)
+    return convolution
+
+
+def convolutions(widths: Sequence[int], bias: bool = True) -> list[nn.Module]:
+    """Return 3 x 3 convolutions, each with a ReLU after it.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Numbers of channels before and after each convolution.
+    bias : bool, default=True
+        Whether they have biases.
+    """
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [layer(nn.Conv2d, n_in, n_out, 3, padding=1, bias=bias), nn.ReLU(inplace=True)]
+    return layers
+
+
+def with_noise_level(x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
+    """Return images with the noise level as an additional channel."""
+    return torch.cat([x, noise_level.expand(len(x), 1, *x.shape[2:])], dim=1)
+
+
+def extended(x: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Return images whose last row and column are repeated until both sides are multiples."""
+    height, width = x.shape[-2:]
+    return pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
 def initial_weights(

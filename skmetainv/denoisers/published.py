@@ -1,11 +1,21 @@
-"""The contents of a file of weights: the weights of a network and its sizes."""
+"""The network of a learned denoiser, with first weights that are drawn or read from a file."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from inspect import signature
+from os import PathLike
+from typing import Any, ClassVar, NamedTuple
 
-from skmetainv.weight_files import StateDict
+import numpy as np
+import torch
+from torch import nn
+
+from skmetainv.arrays import to_numpy
+from skmetainv.denoisers.network import Network, initial_weights
+from skmetainv.randomness import weights_generator
+from skmetainv.weight_files import StateDict, check_state, read_weights
 
 
 class Published(NamedTuple):
@@ -19,19 +29,75 @@ class Published(NamedTuple):
     """Parameters of the network that the weights determine."""
 
 
-def check_channels(published: int, channels: int) -> None:
-    """Raise an error unless images have the number of channels of the weights.
+class WithNetwork:
+    """The network of a denoiser.
 
-    Parameters
-    ----------
-    published, channels : int
-        Number of channels of the weights, and of the images.
-
-    Raises
-    ------
-    ValueError
-        If they differ.
+    A subclass writes two methods: `_network`, and `_published` for files that hold one of the names
+    in `_first_weights`. Its `_architecture` maps each parameter of the network to the value used
+    for None.
     """
+
+    weights: str | PathLike[str] | None
+
+    _architecture: ClassVar[dict[str, Any]] = {}
+    _first_weights: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def _network(self, channels: int, **architecture: Any) -> Network:
+        """Return the network for images with these channels, in float64, with weights not set.
+
+        Its weights have the names of the published ones.
+        """
+
+    @abstractmethod
+    def _published(self, state: StateDict) -> Published:
+        """Return the weights of a file for `_network`, or raise an error if they do not fit."""
+
+    def _constrain(self, network: nn.Module) -> None:
+        """Project the weights onto their constraints after a step of the optimiser."""
+
+    def _first_network(
+        self, channels: int, seed: int, dtype: torch.dtype
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return the initial weights and the parameters of their network."""
+        if self.weights is None:
+            architecture = self._chosen_architecture({})
+            network = self._network(channels, **architecture)
+            state = initial_weights(network, weights_generator(seed), network.gain)
+        else:
+            state, architecture = self._read(self.weights, channels)
+            network = self._network(channels, **architecture)
+        network.load_state_dict(state)
+        self._constrain(network)
+        return to_numpy(network.to(dtype).state_dict()), architecture
+
+    def _read(self, path: str | PathLike[str], channels: int) -> tuple[StateDict, dict[str, Any]]:
+        """Return the weights of a file and the parameters of their network."""
+        given = {name: getattr(self, name) for name in self._architecture}
+
+        def understand(state: StateDict) -> tuple[StateDict, dict[str, Any]]:
+            published = self._published(state)
+            _check_architecture(published.architecture, given)
+            _check_channels(published.channels, channels)
+            architecture = self._chosen_architecture(published.architecture)
+            check_state(published.state, self._network(channels, **architecture).state_dict())
+            return published.state, architecture
+
+        name, own = type(self).__name__, signature(type(self)).parameters
+        settings = [f"{key}={v!r}" for key, v in given.items() if v != own[key].default]
+        advice = " Or wrap the network itself: FunctionDenoiser(lambda x, noise_level: network(x))."
+        owner = f"{name}({', '.join(settings)})" if settings else name
+        return read_weights(path, owner, self._first_weights, understand, advice)
+
+    def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the network's parameters: as set, as the weights decide, or the defaults."""
+        given = {name: getattr(self, name) for name in self._architecture}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return {**self._architecture, **decided, **chosen}
+
+
+def _check_channels(published: int, channels: int) -> None:
+    """Raise an error unless images have the number of channels of the weights."""
     if published != channels:
         raise ValueError(
             f"they are for {_images(published)}, but the images are {_images(channels)}. Use such "
@@ -39,21 +105,8 @@ def check_channels(published: int, channels: int) -> None:
         )
 
 
-def check_architecture(decided: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise an error unless the parameters of a network agree with its weights.
-
-    Parameters
-    ----------
-    decided : mapping of str to object
-        Parameters that the weights determine.
-    given : mapping of str to object
-        Parameters that the user set; None if a parameter is not set.
-
-    Raises
-    ------
-    ValueError
-        If a parameter differs; the message names the first one.
-    """
+def _check_architecture(decided: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise an error unless the parameters that are set agree with those that weights decide."""
     for name, value in decided.items():
         if given[name] not in (None, value):
             raise ValueError(

@@ -28,7 +28,7 @@ from skmetainv.estimators.residuals import (
     restores_start,
     with_fitted_residual,
 )
-from skmetainv.estimators.solvers import opened, ready_solver, trainable, with_fitted_denoisers
+from skmetainv.estimators.solvers import ready_solver, with_fitted_denoisers
 from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.validation import check_device
@@ -311,8 +311,8 @@ class MetaInverseSolver(TrainedReconstructor):
         self.solver_ = None
         if self.solver is not None:
             self.solver_ = ready_solver(self.solver, problem, self, self._seed_)
-            if tuning is not None and tuning.part == "numbers":
-                self.solver_ = opened(self.solver_, problem.tensor_shape)
+            if tuning is not None and tuning.part == "numbers" and not self.solver_.learnable:
+                self.solver_ = self.solver_.opened(problem.tensor_shape)
         self.init_ = with_fitted_residual(init, problem, self, self._seed_)
         self.inner_loss_ = with_fitted_denoisers(inner_loss, problem, self, self._seed_)
         self.weights_ = to_numpy(phi.initial_weights(weights_generator(self._seed_)), "init.")
@@ -487,7 +487,7 @@ class MetaInverseSolver(TrainedReconstructor):
         tuned = None if tuning is None else tuning.part
         if self.solver_ is not None:
             learns_all = tuned == "all" or any(n.startswith("solver.") for n in self.weights_)
-            solver = trainable(self.solver_) if learns_all else self.solver_
+            solver = self.solver_.trainable() if learns_all else self.solver_
             f = self._placed(solver.build(shape)).requires_grad_(False)
         loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
         tensors = {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy
-from numbers import Real
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import DataConversionWarning
@@ -46,16 +44,16 @@ def with_fitted_denoisers(
         If a denoiser was fitted to images with another data range. If a noise level is larger than
         the width of the data range.
     """
-    own = clone(component)
+    fitted = clone(component)
     levels = {
         name: value
-        for name, value in own.get_params().items()
+        for name, value in fitted.get_params().items()
         if name.rpartition("__")[2] in ("noise_level", "measurement_noise")
     }
     look_at_noise_levels(levels, problem.geometry.data_range, type(component).__name__)
     try:
         fit_denoisers(
-            own,
+            fitted,
             problem.clean.array,
             data_range=estimator.data_range,
             image_shape=estimator.image_shape,
@@ -68,7 +66,7 @@ def with_fitted_denoisers(
             "clean images."
         )
         raise
-    for denoiser in fitted_denoisers(own):
+    for denoiser in fitted_denoisers(fitted):
         if denoiser.data_range_ != problem.geometry.data_range:
             warn(
                 f"The {type(denoiser).__name__} of the {type(component).__name__} was fitted to "
@@ -76,7 +74,7 @@ def with_fitted_denoisers(
                 f"data_range {problem.geometry.data_range}.",
                 DataConversionWarning,
             )
-    return own
+    return fitted
 
 
 def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, seed: int) -> Solver:
@@ -89,25 +87,6 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
     ConvergenceWarning
         If a step size is above the bound up to which the solver converges.
     """
-    own = with_fitted_denoisers(solver, problem, estimator, seed)
-    own.build(problem.geometry.images.tensor_shape).check(problem.A)
-    return own
-
-
-def trainable(solver: Solver) -> Solver:
-    """Return a solver with trainable numbers: those in `learnable`, or else all that are set."""
-    if solver.learnable:
-        return solver
-    own = copy(solver)
-    own.learnable = tuple(name for name in solver.scheduled if _is_set(getattr(solver, name)))
-    return own
-
-
-def opened(solver: Solver, image_shape: tuple[int, ...]) -> Solver:
-    """Return a ready solver with trainable numbers: those in `learnable`, or else the open ones."""
-    return solver if solver.learnable else solver.opened(image_shape)
-
-
-def _is_set(value: Any) -> bool:
-    """Return whether a parameter is set; None is not, and neither is 0 (no damping)."""
-    return value is not None and not (isinstance(value, Real) and value == 0)
+    ready = with_fitted_denoisers(solver, problem, estimator, seed)
+    ready.build(problem.geometry.images.tensor_shape).check(problem.A)
+    return ready

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import max_pool2d, pad
-from torch.nn.utils import skip_init
+from torch.nn.functional import max_pool2d
 
 from skmetainv.arrays import to_numpy
-from skmetainv.denoisers.network import initial_weights
+from skmetainv.denoisers.network import convolutions, extended, initial_weights, layer
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.operators import DataTerm, ForwardMap, Operator
@@ -218,31 +217,22 @@ class _UNet(nn.Module):
         widths = [width * 2**scale for scale in range(depth)]
         before = [channels + 1, *widths[:-1]]
         self.down = nn.ModuleList(map(_two_convolutions, before, widths))
-        self.up = nn.ModuleList(_doubled(2 * n, n) for n in widths[-2::-1])
+        self.up = nn.ModuleList(
+            layer(nn.ConvTranspose2d, 2 * n, n, 2, stride=2) for n in widths[-2::-1]
+        )
         self.merge = nn.ModuleList(_two_convolutions(2 * n, n) for n in widths[-2::-1])
         self.extent = extent([2] * depth, [2] * (depth - 1))
-        self.last = skip_init(nn.Conv2d, width, channels, 1, dtype=torch.float64)
+        self.last = layer(nn.Conv2d, width, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        height, width = x.shape[-2:]
-        multiple = self.extent.multiple
-        z = pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-        z, seen = self.down[0](z), []
-        for convolutions in self.down[1:]:
+        z, seen = self.down[0](extended(x, self.extent.multiple)), []
+        for down in self.down[1:]:
             seen.append(z)
-            z = convolutions(max_pool2d(z, 2))
-        for doubled, convolutions in zip(self.up, self.merge, strict=True):
-            z = convolutions(torch.cat([seen.pop(), doubled(z)], dim=1))
-        return self.last(z)[..., :height, :width]
+            z = down(max_pool2d(z, 2))
+        for up, merge in zip(self.up, self.merge, strict=True):
+            z = merge(torch.cat([seen.pop(), up(z)], dim=1))
+        return self.last(z)[..., : x.shape[-2], : x.shape[-1]]
 
 
 def _two_convolutions(n_in: int, n_out: int) -> nn.Module:
-    layers: list[nn.Module] = []
-    for n in (n_in, n_out):
-        conv = skip_init(nn.Conv2d, n, n_out, 3, padding=1, dtype=torch.float64)
-        layers += [conv, nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
-
-
-def _doubled(n_in: int, n_out: int) -> nn.Module:
-    return skip_init(nn.ConvTranspose2d, n_in, n_out, 2, stride=2, dtype=torch.float64)
+    return nn.Sequential(*convolutions([n_in, n_out, n_out]))

@@ -14,7 +14,7 @@ from torch import nn
 from skmetainv.arrays import as_array, to_numpy
 from skmetainv.denoisers import DnCNN
 from skmetainv.denoisers.nested import has_trained_denoiser
-from skmetainv.estimators.solvers import ready_solver, trainable
+from skmetainv.estimators.solvers import ready_solver
 from skmetainv.estimators.starts import FromStart
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.inputs import Geometry, Problem
@@ -121,7 +121,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         if chosen is None:
             chosen = default_solver(problem.A, problem.geometry.data_range)
         self.solver_ = ready_solver(chosen, problem, self, self._seed_)
-        f = trainable(self.solver_).build(problem.tensor_shape).to(self._dtype())
+        f = self.solver_.trainable().build(problem.tensor_shape).to(self._dtype())
         self.weights_ = to_numpy(dict(f.named_parameters()), "solver.")
         if not self.weights_ or not f.n_iter:
             raise ValueError(
@@ -138,7 +138,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         return _FINE_TUNING_LR if trained else _LR
 
     def _module(self, geometry: Geometry, A: ForwardMap) -> nn.Module:
-        f = trainable(self.solver_).build(geometry.images.tensor_shape)
+        f = self.solver_.trainable().build(geometry.images.tensor_shape)
         return _Unrolled(f, partial(self._first_images, self.start_, geometry=geometry))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
 from dataclasses import KW_ONLY
 from numbers import Real
@@ -241,3 +243,14 @@ def filled(x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None)
 
 def _in_brackets(loss: Loss) -> str:
     return f"({loss!r})" if isinstance(loss, SumLoss) else repr(loss)
+
+
+def for_tensors(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
+    """Return a function of a device and a type, which returns `function` for such tensors.
+
+    Of a module, these are copies in evaluation mode with constant weights.
+    """
+    if not isinstance(function, torch.nn.Module):
+        return lambda device, dtype: function
+    own = copy.deepcopy(function).requires_grad_(False).eval()
+    return functools.cache(lambda device, dtype: copy.deepcopy(own).to(device, dtype))

@@ -1,13 +1,11 @@
 """A user's own function as a loss."""
 
-import copy
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from skmetainv.losses.base import NAMES, Criterion, Loss, check_values, filled
+from skmetainv.losses.base import NAMES, Criterion, Loss, check_values, filled, for_tensors
 from skmetainv.parameters import Function
 
 
@@ -44,7 +42,7 @@ class FunctionLoss(Loss):
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""
         self._validate_params()
-        function, instead = _like(self.function), line_instead(_name(self.function))
+        function, instead = for_tensors(self.function), line_instead(_name(self.function))
 
         def criterion(
             x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
@@ -72,11 +70,3 @@ def line_instead(name: str) -> str:
 def _name(function: Any) -> str:
     """Return the name of a function, or of an object's class."""
     return getattr(function, "__name__", type(function).__name__)
-
-
-def _like(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
-    """Return a function that returns `function` for tensors of a device and a type."""
-    if not isinstance(function, torch.nn.Module):
-        return lambda device, dtype: function
-    own = copy.deepcopy(function).requires_grad_(False).eval()
-    return functools.cache(lambda device, dtype: copy.deepcopy(own).to(device, dtype))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import os
 import warnings
 from dataclasses import KW_ONLY
@@ -12,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn.functional import interpolate
 
-from skmetainv.losses.base import Criterion, Loss, check_images, filled
+from skmetainv.losses.base import Criterion, Loss, check_images, filled, for_tensors
 from skmetainv.parameters import StrOptions
 from skmetainv.weight_files import StateDict, check_state, read_weights
 
@@ -94,11 +92,7 @@ class LPIPS(Loss):
         low, width = data_range[0], data_range[1] - data_range[0]
         net, upsample, least = self.net, self.upsample, _LEAST_SIDE[self.net]
         path = _torchvision_file(net) if self.weights is None else os.fspath(self.weights)
-        network = _network(net, path)
-
-        @functools.cache
-        def network_like(device: torch.device, dtype: torch.dtype) -> Any:
-            return copy.deepcopy(network).to(device, dtype)
+        network = for_tensors(_network(net, path))
 
         def prepared(x: torch.Tensor) -> torch.Tensor:
             x = 2 * (x - low) / width - 1
@@ -119,7 +113,7 @@ class LPIPS(Loss):
                     f"{x.shape[2]} x {x.shape[3]} instead. upsample=True enlarges them."
                 )
             target = filled(x, target, observed)
-            distances: torch.Tensor = network_like(x.device, x.dtype)(prepared(x), prepared(target))
+            distances: torch.Tensor = network(x.device, x.dtype)(prepared(x), prepared(target))
             return distances.flatten()
 
         return criterion
@@ -152,7 +146,7 @@ def _network(net: str, path: str) -> Any:
 
     first = ("features.0.weight",)
     network.net.load_state_dict(read_weights(path, f"LPIPS(net={net!r})", first, understand))
-    return network.requires_grad_(False).eval()
+    return network
 
 
 def _torchvision_file(net: str) -> str:

@@ -6,10 +6,11 @@ import torch
 
 from skmetainv.losses.base import Criterion, Loss, check_images, filled
 
-# The settings of Wang et al. (2004), as in `skmetainv.metrics.ssim`; the window has 11 pixels.
-_SIGMA, _RADIUS = 1.5, 5
+#: The Gaussian window of Wang et al. (2004): its standard deviation and its radius in pixels.
+SIGMA, RADIUS = 1.5, 5
+
 _K1, _K2 = 0.01, 0.03
-_WEIGHTS = [math.exp(-0.5 * (k / _SIGMA) ** 2) for k in range(-_RADIUS, _RADIUS + 1)]
+_WEIGHTS = [math.exp(-0.5 * (k / SIGMA) ** 2) for k in range(-RADIUS, RADIUS + 1)]
 _WINDOW = [weight / sum(_WEIGHTS) for weight in _WEIGHTS]
 
 
@@ -69,7 +70,7 @@ def _similarity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     luminance = (2 * m_x * m_t + _K1**2) / (m_x**2 + m_t**2 + _K1**2)
     similarity: torch.Tensor = luminance * (2 * c_xt + _K2**2) / (variances + _K2**2)
     height, width = x.shape[2:]
-    border = min(_RADIUS, (min(height, width) - 1) // 2)
+    border = min(RADIUS, (min(height, width) - 1) // 2)
     return similarity[..., border : height - border, border : width - border]
 
 
@@ -89,5 +90,5 @@ def _windowed(images: torch.Tensor) -> torch.Tensor:
 
 def _mirrored(n: int, device: torch.device) -> torch.Tensor:
     """Return the indices of ``d c b a | a b c d | d c b a``, as far as the window reaches."""
-    place = torch.arange(-_RADIUS, n + _RADIUS, device=device) % (2 * n)
+    place = torch.arange(-RADIUS, n + RADIUS, device=device) % (2 * n)
     return torch.minimum(place, 2 * n - 1 - place)

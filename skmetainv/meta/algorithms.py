@@ -89,6 +89,27 @@ class Algorithm(ParameterObject):
         Weight of the proximal term in `objective`; None without one.
     recompute : bool
         Whether inner steps are recomputed in the backward pass.
+
+    Examples
+    --------
+    MAML with the squared outer losses, so that images with a large loss have more weight:
+
+    >>> import torch
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.meta import Algorithm, OuterLosses
+    >>> from skmetainv.operators import Inpainting
+    >>> from skmetainv.representations import Siren
+    >>> class SquaredLosses(Algorithm):
+    ...     def add_gradients(self, theta, alpha, task, inner, adapt):
+    ...         stages, losses, _ = adapt(theta, alpha, task.data, inner, learning=True)
+    ...         outer = task.loss(stages[-1])
+    ...         outer.square().sum().backward()
+    ...         return OuterLosses(outer.detach(), torch.stack(losses, dim=1).detach())
+    >>> small = {"init": Siren(width=8, depth=2), "max_epochs": 1}
+    >>> est = MetaInverseSolver(Inpainting(), algorithm=SquaredLosses(), **small)
+    >>> est.fit(load_faces()[:8]).n_epochs_
+    1
     """
 
     _: KW_ONLY

@@ -11,11 +11,9 @@ from skimage.metrics import (
 )
 
 from skmetainv.arrays.units import check_range
+from skmetainv.losses.structural import RADIUS, SIGMA
 from skmetainv.metrics.masks import as_masks, check_not_empty, within
 from skmetainv.metrics.pairs import Range, paired, reduced
-
-# The Gaussian window of Wang et al. (2004): 11 pixels wide, sigma 1.5.
-_SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
 
 def mse(
@@ -186,7 +184,7 @@ def ssim(
             channel_axis=-1 if x.ndim == 3 else None,
             win_size=_window(x),
             gaussian_weights=True,
-            sigma=_SSIM_SIGMA,
+            sigma=SIGMA,
             use_sample_covariance=False,
             full=True,
         )
@@ -202,7 +200,7 @@ def ssim(
 def _window(image: np.ndarray) -> int:
     """Return the side of the largest odd window that fits, at most 11."""
     shortest: int = min(image.shape[:2])
-    return min(_SSIM_WINDOW, shortest - 1 + shortest % 2)
+    return min(2 * RADIUS + 1, shortest - 1 + shortest % 2)
 
 
 def _inside(masks: list[np.ndarray]) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY
@@ -349,7 +350,7 @@ class DeepInverseOperator(_Adapter):
         """
 
         def tried(dtype: torch.dtype) -> tuple[Any, Any]:
-            physics: Any = convert(self.physics.clone().to("cpu"), dtype)
+            physics: Any = convert(_copied(self.physics).to("cpu"), dtype)
             x = torch.zeros(1, *image_shape, dtype=dtype)
             y = physics.A(x)
             back = physics.A_adjoint(y) if hasattr(physics, "A_adjoint") else x
@@ -382,6 +383,14 @@ def _pair(image_shape: Shape, forward: Understood, adjoint: Callable[[Any], Any]
     check_linear(A, _FUNCTION)
     check_adjoint(A, "'function'", _ADJOINT, "Without it, linear=True uses autograd's adjoint.")
     return A
+
+
+def _copied(physics: Any) -> Any:
+    """Return a deep copy of a physics; its own `clone` takes half a second to find generators."""
+    try:
+        return copy.deepcopy(physics)
+    except TypeError:  # it holds a torch.Generator
+        return physics.clone()
 
 
 def _is_orthonormal(physics: Any, image_shape: Shape) -> bool:

@@ -162,11 +162,11 @@ class _ModuleImage(ConditionedModule):
 
         If a module was given instead of a factory, return a copy of it.
         """
-        if isinstance(self.factory, nn.Module):
-            return copy.deepcopy(self.factory).double().cpu().eval()
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs as well
-            module = self.factory(self.image_shape)
+        module: Any = self.factory
+        if not isinstance(module, nn.Module):
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
+                module = self.factory(self.image_shape)
         if not isinstance(module, nn.Module):
             raise ValueError(
                 "The 'factory' parameter of ModuleRepresentation must make a torch.nn.Module. "

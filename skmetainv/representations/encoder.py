@@ -9,7 +9,7 @@ from torch import nn
 
 from skmetainv.arrays import Tensors
 from skmetainv.parameters import COUNT, ParameterObject, StrOptions
-from skmetainv.representations.convolutions import initial_convolutions
+from skmetainv.representations.he_weights import he_weights
 
 # Features are averaged to this number of cells along each axis.
 _CELLS = 4
@@ -116,7 +116,7 @@ class EncoderModule(nn.Module):
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return the initial weights, in float64, by name; the network returns zeros with them."""
-        weights = initial_convolutions("encoder", self.widths, generator)
+        weights = he_weights(self.widths, generator, "encoder.", (3, 3))
         last, shape = f"encoder.{self.depth}", (self.n_features, self.widths[-1] * _CELLS**2)
         weights[f"{last}.weight"] = torch.zeros(shape, dtype=torch.float64)
         weights[f"{last}.bias"] = torch.zeros(self.n_features, dtype=torch.float64)

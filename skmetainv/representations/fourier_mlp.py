@@ -11,6 +11,7 @@ from skmetainv.parameters import COUNT, POSITIVE, Interval
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
+from skmetainv.representations.he_weights import he_weights
 
 
 class FourierMLP(ConditionedRepresentation):
@@ -101,12 +102,7 @@ class _FourierMLP(CoordinateModule):
         self.register_buffer("frequencies", frequencies)
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        weights = {}
-        for layer, (n, n_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
-            W = generator.normal(0, np.sqrt(2 / n), (n_out, n))
-            weights[f"{layer}.weight"] = torch.from_numpy(W)
-            weights[f"{layer}.bias"] = torch.zeros(n_out, dtype=torch.float64)
-        return weights
+        return he_weights(self.widths, generator)
 
     def activation(self, h: torch.Tensor) -> torch.Tensor:
         return torch.relu(h)

@@ -9,7 +9,7 @@ from torch import nn
 
 from skmetainv.arrays import Tensors
 from skmetainv.parameters import COUNT, NOT_NEGATIVE, Interval, ParameterObject
-from skmetainv.representations.convolutions import initial_convolutions
+from skmetainv.representations.he_weights import he_weights
 
 
 class Refiner(ParameterObject):
@@ -106,7 +106,7 @@ class RefinerModule(nn.Module):
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return the initial weights, in float64, by name; the network returns zeros with them."""
-        weights = initial_convolutions("refiner", self.widths, generator)
+        weights = he_weights(self.widths, generator, "refiner.", (3, 3))
         weights[f"refiner.{self.depth - 1}.weight"].zero_()
         return weights
 

@@ -1,6 +1,7 @@
 """SIREN: a coordinate network with sine activations."""
 
 from dataclasses import KW_ONLY
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ class SirenModule(CoordinateModule):
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return the published initial weights, see `Siren`."""
         weights = {}
-        for layer, (n, n_out) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
+        for layer, (n, n_out) in enumerate(pairwise(self.widths)):
             bound = 1 / n if layer == 0 else np.sqrt(6 / n) / self.omega_0
             weights[f"{layer}.weight"] = generator.uniform(-bound, bound, (n_out, n))
             weights[f"{layer}.bias"] = generator.uniform(-1 / np.sqrt(n), 1 / np.sqrt(n), n_out)

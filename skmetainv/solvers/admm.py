@@ -60,15 +60,13 @@ class ADMM(PriorSolver):
     rho: Any = "auto"
     learnable: tuple[str, ...] = ()
 
-    scheduled = ("rho", "noise_level")
+    number_names = ("rho", "noise_level")
     automatic = {"rho": (0.1, 1)}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        schedules = self.schedules("noise_level")
-        prior = self.prior(image_shape, schedules.pop("noise_level", None))
-        return _ADMM(self.n_iter, prior, **schedules)
+        return _ADMM(self.n_iter, **self.prior_and_schedules(image_shape))
 
 
 class _ADMM(IterativeSolver):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import KW_ONLY
 from itertools import compress
 from math import hypot, inf
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, cast
 
 import torch
@@ -40,17 +40,18 @@ class Solver(ParameterObject):
 
     Attributes
     ----------
-    scheduled : tuple of str
+    number_names : tuple of str
         Names of the parameters that may be one positive number or one per update, and that
         `learnable` may contain. (The damping of conjugate gradients must be one number.)
     automatic : dict of str to (float, int)
-        The value of "auto" for each scheduled parameter that accepts it: ``(factor, power)`` means
+        The value of "auto" for each of these parameter that accepts it: ``(factor, power)`` means
         ``factor (||A||^2)^power``.
 
     Examples
     --------
-    A new solver: gradient descent with momentum. `schedules` checks the numbers and returns each as
-    a function of the update. The module's `step` updates a state, a tuple with the images first.
+    A new solver: gradient descent with momentum. `build_schedules` checks the numbers and returns
+    each as a function of the update. The module's `step` updates a state, a tuple with the images
+    first.
 
     >>> import torch
     >>> from skmetainv.solvers import IterativeSolver, Solver
@@ -60,11 +61,11 @@ class Solver(ParameterObject):
     ...     step_size: object = "auto"
     ...     momentum: float = 0.5
     ...     learnable: tuple = ()
-    ...     scheduled = ("step_size", "momentum")
+    ...     number_names = ("step_size", "momentum")
     ...     automatic = {"step_size": (0.9, -1)}
     ...
     ...     def build(self, image_shape):
-    ...         return HeavyBallUpdates(self.n_iter, **self.schedules())
+    ...         return HeavyBallUpdates(self.n_iter, **self.build_schedules())
     >>> class HeavyBallUpdates(IterativeSolver):
     ...     def __init__(self, n_iter, step_size, momentum):
     ...         super().__init__(n_iter)
@@ -84,7 +85,7 @@ class Solver(ParameterObject):
     n_iter: int
 
     learnable = cast("tuple[str, ...]", ())
-    scheduled: ClassVar[tuple[str, ...]] = ()
+    number_names: ClassVar[tuple[str, ...]] = ()
     automatic: ClassVar[Mapping[str, tuple[float, int]]] = {}
     _parameter_constraints = {
         "n_iter": [Interval(Integral, 0, None, closed="left")],
@@ -108,11 +109,21 @@ class Solver(ParameterObject):
     def opened(self, image_shape: tuple[int, ...]) -> Self:
         """Return a copy in which training may change the numbers that the user did not set.
 
-        These are the `scheduled` parameters that are "auto". Subclasses may add others, which may
-        depend on `image_shape`.
+        These are the `number_names` that are "auto". Subclasses may add others, which may depend on
+        `image_shape`.
         """
+        return self._learning(n for n in self.number_names if isinstance(getattr(self, n), str))
+
+    def trainable(self) -> Self:
+        """Return a solver that learns the numbers in `learnable` or, if empty, all that are set."""
+        if self.learnable:
+            return self
+        return self._learning(n for n in self.number_names if _is_set(getattr(self, n)))
+
+    def _learning(self, names: Iterable[str]) -> Self:
+        """Return a copy in which training may change these numbers."""
         own = copy(self)
-        own.learnable = tuple(n for n in self.scheduled if isinstance(getattr(self, n), str))
+        own.learnable = tuple(names)
         return own
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
@@ -140,8 +151,8 @@ class Solver(ParameterObject):
             "function: FunctionSolver(update).",
         )
 
-    def schedules(self, *optional: str, **defaults: tuple[Any, int]) -> dict[str, Schedule]:
-        """Return the scheduled parameters, checked, for the solver that `build` returns.
+    def build_schedules(self, *optional: str, **defaults: tuple[Any, int]) -> dict[str, Schedule]:
+        """Return the parameters `number_names` as schedules, for the solver that `build` returns.
 
         Parameters
         ----------
@@ -160,12 +171,12 @@ class Solver(ParameterObject):
         ------
         ValueError
             If a parameter is not positive, or if it is a sequence whose length is not `n_iter`.
-            Also if `learnable` contains a name that is not scheduled or not set.
+            Also if `learnable` contains a name that is not in `number_names` or not set.
         """
         owner, values = type(self).__name__, dict(defaults)
-        for name in self.scheduled:
+        for name in self.number_names:
             if getattr(self, name) is not None or name not in (*optional, *defaults):
-                values[name] = self._scheduled(name)
+                values[name] = self._checked_numbers(name)
         unknown = [name for name in self.learnable if name not in values]
         if unknown:
             raise ValueError(
@@ -177,11 +188,16 @@ class Solver(ParameterObject):
             for name, (value, power) in values.items()
         }
 
-    def _scheduled(self, name: str) -> tuple[Any, int]:
+    def _checked_numbers(self, name: str) -> tuple[Any, int]:
         """Return the checked numbers of a parameter, and their power of ``||A||^2``."""
         value, automatic = getattr(self, name), name in self.automatic
         check_schedule(value, self.n_iter, name, type(self).__name__, or_auto=automatic)
         return self.automatic[name] if isinstance(value, str) else (value, 0)
+
+
+def _is_set(value: Any) -> bool:
+    """Return whether a parameter is set; None is not, and neither is 0 (no damping)."""
+    return value is not None and not (isinstance(value, Real) and value == 0)
 
 
 class Run(NamedTuple):

@@ -95,7 +95,7 @@ class ConjugateGradient(Solver):
     damping: float = 0.0
     learnable: tuple[str, ...] = ()
 
-    scheduled = ("damping",)
+    number_names = ("damping",)
     _parameter_constraints = {
         **Solver._parameter_constraints,
         "damping": [NOT_NEGATIVE],
@@ -106,7 +106,7 @@ class ConjugateGradient(Solver):
         self._validate_params()
         if self.damping == 0 and not self.learnable:
             return _ConjugateGradient(self.n_iter, None)
-        return _ConjugateGradient(self.n_iter, **self.schedules())
+        return _ConjugateGradient(self.n_iter, **self.build_schedules())
 
 
 class _ConjugateGradient(IterativeSolver):
@@ -130,20 +130,20 @@ class _ConjugateGradient(IterativeSolver):
         return *begin(x, self._residual(x, data)), dot(b, b).detach(), earlier
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
-        *residuals, bb, earlier = state
-        before = Residuals(*residuals)
-        enough = TOLERANCE.get(before.x.dtype, 1e-6) ** 2 * bb.maximum(dot(before.x, before.x))
-        going = before.rr > enough
+        *parts, bb, earlier = state
+        residuals = Residuals(*parts)
+        x, basis = residuals.x, None
+        enough = TOLERANCE.get(x.dtype, 1e-6) ** 2 * bb.maximum(dot(x, x))
+        going = residuals.rr > enough
         if k and k % _CHECKED_EVERY == 0 and not going.all():
-            before, earlier = self._anew(before, earlier, going, data)
-            going = before.rr > enough
+            residuals, earlier = self._anew(residuals, earlier, going, data)
+            going = residuals.rr > enough
         if not going.any():
-            return *before, bb, earlier
-        known = None
-        if k < earlier.shape[1] and going.any():
-            earlier = earlier.select_scatter(normalized(before, going), 1, k)
-            known = earlier[:, : k + 1]
-        return *update(lambda p: self._matrix(p, data), before, going, known), bb, earlier
+            return *residuals, bb, earlier
+        if k < earlier.shape[1]:
+            earlier = earlier.select_scatter(normalized(residuals, going), 1, k)
+            basis = earlier[:, : k + 1]
+        return *update(lambda p: self._matrix(p, data), residuals, going, basis), bb, earlier
 
     def _residual(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
         r = self._adjoint_y(x, data) - cast(LinearMap, data.A).normal(x)

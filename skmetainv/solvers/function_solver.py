@@ -43,12 +43,10 @@ class FunctionSolver(Solver):
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        own = (
-            copy.deepcopy(self.function).eval()
-            if isinstance(self.function, nn.Module)
-            else self.function
-        )
-        return _FunctionSolver(self.n_iter, own)
+        update = self.function
+        if isinstance(update, nn.Module):
+            update = copy.deepcopy(update).eval()
+        return _FunctionSolver(self.n_iter, update)
 
 
 class _FunctionSolver(IterativeSolver):

@@ -47,13 +47,13 @@ class GradientDescent(Solver):
     step_size: Any = "auto"
     learnable: tuple[str, ...] = ()
 
-    scheduled = ("step_size",)
+    number_names = ("step_size",)
     automatic = {"step_size": (0.9, -1)}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        return _GradientDescent(self.n_iter, **self.schedules())
+        return _GradientDescent(self.n_iter, **self.build_schedules())
 
 
 class _GradientDescent(IterativeSolver):

@@ -1,6 +1,5 @@
 """Half-quadratic splitting with a denoiser."""
 
-from copy import copy
 from dataclasses import KW_ONLY
 from typing import Any, Self
 
@@ -78,7 +77,7 @@ class HQS(PriorSolver):
     denoise_first: bool = False
     learnable: tuple[str, ...] = ()
 
-    scheduled = ("rho", "noise_level")
+    number_names = ("rho", "noise_level")
     _parameter_constraints = {
         **PriorSolver._parameter_constraints,
         "measurement_noise": [POSITIVE],
@@ -88,10 +87,9 @@ class HQS(PriorSolver):
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
         """Return a copy whose parameters left at None are learnable, see `Solver.opened`."""
-        own, D = copy(self), self._chosen_denoiser().build(image_shape)
-        used = self.scheduled if D.takes_noise_level else ("rho",)
-        own.learnable = tuple(name for name in used if getattr(self, name) is None)
-        return own
+        D = self._chosen_denoiser().build(image_shape)
+        used = self.number_names if D.takes_noise_level else ("rho",)
+        return self._learning(name for name in used if getattr(self, name) is None)
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
@@ -101,12 +99,10 @@ class HQS(PriorSolver):
         given = levels if self.noise_level is None else self.noise_level
         check_schedule(given, len(levels), "noise_level", "HQS")
         matched = self.weight * (last / np.atleast_1d(given)) ** 2
-        schedules = self.schedules(noise_level=(levels, 0), rho=(matched, 1))
-        level, rho = schedules["noise_level"], schedules["rho"]
-        prior = self.prior(image_shape, level)
+        parts = self.prior_and_schedules(image_shape, noise_level=(levels, 0), rho=(matched, 1))
         if self.rho is None and "rho" not in self.learnable and "noise_level" in self.learnable:
-            return _HQS(self.n_iter, prior, _Matched(level, last, self.weight), self.denoise_first)
-        return _HQS(self.n_iter, prior, rho, self.denoise_first)
+            parts["rho"] = _Matched(parts["prior"].noise_level, last, self.weight)
+        return _HQS(self.n_iter, denoise_first=self.denoise_first, **parts)
 
 
 class _Matched(Numbers):

@@ -61,13 +61,13 @@ class PrimalDual(Solver):
     step_size: Any = "auto"
     learnable: tuple[str, ...] = ()
 
-    scheduled = ("weight", "step_size")
+    number_names = ("weight", "step_size")
     automatic = {"weight": (0.01, 1), "step_size": (1.0, -1)}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        return _PrimalDual(self.n_iter, **self.schedules())
+        return _PrimalDual(self.n_iter, **self.build_schedules())
 
 
 class _PrimalDual(IterativeSolver):

@@ -17,7 +17,7 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class PriorSolver(Solver):
-    """A solver with a denoiser; a subclass writes `build`, using `schedules` and `prior`.
+    """A solver with a denoiser; a subclass writes `build`, using `prior_and_schedules`.
 
     Parameters
     ----------
@@ -59,26 +59,30 @@ class PriorSolver(Solver):
             )
         return chosen
 
-    def prior(self, image_shape: tuple[int, ...], noise_level: Schedule | None) -> Prior:
-        """Return the denoiser with its noise levels, for the solver that `build` returns.
+    def prior_and_schedules(
+        self, image_shape: tuple[int, ...], *optional: str, **defaults: tuple[Any, int]
+    ) -> dict[str, Any]:
+        """Return the denoiser and the schedules, for the solver that `build` returns.
 
         Parameters
         ----------
         image_shape : (int, int, int)
             Channels, height and width.
-        noise_level : Schedule or None
-            Its noise levels, from `Solver.schedules`. If None, the denoiser's own.
+        *optional, **defaults
+            See `Solver.build_schedules`. `noise_level` is optional in any case.
 
         Returns
         -------
-        prior : Prior
-            The denoiser. In update `k`, call it as ``prior(x, k)``.
+        parts : dict
+            Under "prior", the denoiser with its noise levels, a `Prior`. In update `k`, call it as
+            ``prior(x, k)``. Under their names, the schedules of the other numbers.
 
         Raises
         ------
         ValueError
-            If noise levels are set, but the denoiser takes none.
+            If a number is not valid. If noise levels are set, but the denoiser takes none.
         """
+        schedules = self.build_schedules("noise_level", *optional, **defaults)
         chosen = self._chosen_denoiser()
         D = chosen.build(image_shape)
         asked = self.noise_level is not None or "noise_level" in self.learnable
@@ -87,7 +91,7 @@ class PriorSolver(Solver):
                 f"The 'noise_level' parameter of {type(self).__name__} must be None, and not "
                 f"learnable: this {type(chosen).__name__} takes no noise level."
             )
-        return Prior(D, noise_level)
+        return {"prior": Prior(D, schedules.pop("noise_level", None)), **schedules}
 
 
 class Prior(nn.Module):

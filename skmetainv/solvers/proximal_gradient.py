@@ -63,16 +63,15 @@ class ProximalGradient(PriorSolver):
     accelerated: bool = False
     learnable: tuple[str, ...] = ()
 
-    scheduled = ("step_size", "noise_level")
+    number_names = ("step_size", "noise_level")
     automatic = {"step_size": (0.9, -1)}
     _parameter_constraints = {**PriorSolver._parameter_constraints, "accelerated": ["boolean"]}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         self._validate_params()
-        schedules = self.schedules("noise_level")
-        prior = self.prior(image_shape, schedules.pop("noise_level", None))
-        return (_FISTA if self.accelerated else _ISTA)(self.n_iter, prior, **schedules)
+        updates = _FISTA if self.accelerated else _ISTA
+        return updates(self.n_iter, **self.prior_and_schedules(image_shape))
 
 
 class _ISTA(IterativeSolver):

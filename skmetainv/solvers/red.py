@@ -78,7 +78,7 @@ class RED(PriorSolver):
     rho: Any = None
     learnable: tuple[str, ...] = ()
 
-    scheduled = ("weight", "noise_level", "step_size", "rho")
+    number_names = ("weight", "noise_level", "step_size", "rho")
     automatic = {"weight": (0.1, 1)}
     _parameter_constraints = {
         **PriorSolver._parameter_constraints,
@@ -97,13 +97,12 @@ class RED(PriorSolver):
         defaults: dict[str, tuple[Any, int]] = {
             "fixed_point": {},
             "steepest_descent": {"step_size": (1.0, 0)},
-            "admm": {"rho": self._scheduled("weight")},
+            "admm": {"rho": self._checked_numbers("weight")},
         }[self.method]
-        schedules: dict[str, Any] = self.schedules("noise_level", "step_size", "rho", **defaults)
-        prior = self.prior(image_shape, schedules.pop("noise_level", None))
+        parts = self.prior_and_schedules(image_shape, "step_size", "rho", **defaults)
         if self.method == "steepest_descent" and self.step_size is None:
-            schedules["step_size"] = _Stable(schedules["step_size"], schedules["weight"])
-        solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **schedules)
+            parts["step_size"] = _Stable(parts["step_size"], parts["weight"])
+        solver: IterativeSolver = _METHODS[self.method](self.n_iter, **parts)
         return solver
 
 

@@ -129,23 +129,23 @@ def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
         Returns the losses of some images with the current schedules; their mean is minimised.
     """
     schedules = [part for part in module.modules() if isinstance(part, Schedule)]
-    logarithms = [own.logarithm for own in schedules if own.logarithm is not None]
-    given, found = [own.detach().clone() for own in logarithms], {}
+    logarithms = [part.logarithm for part in schedules if part.logarithm is not None]
+    initial_logs, found = [logarithm.detach().clone() for logarithm in logarithms], {}
     with torch.no_grad():
         for powers in product(range(-3, 4), repeat=len(logarithms)):
-            _scale(logarithms, given, powers)
+            _scale(logarithms, initial_logs, powers)
             found[powers] = float(losses().mean().nan_to_num(math.inf, math.inf))
         lowest = min(found.values())
         enough = lowest + _AS_GOOD * abs(lowest)
         good = [powers for powers in found if found[powers] <= enough]
-        _scale(logarithms, given, min(good, key=lambda powers: sum(map(abs, powers))))
+        _scale(logarithms, initial_logs, min(good, key=lambda powers: sum(map(abs, powers))))
 
 
 def _scale(
-    logarithms: Sequence[torch.Tensor], given: Sequence[torch.Tensor], powers: Sequence[int]
+    logarithms: Sequence[torch.Tensor], initial_logs: Sequence[torch.Tensor], powers: Sequence[int]
 ) -> None:
-    for own, before, power in zip(logarithms, given, powers, strict=True):
-        own.copy_(before + power * math.log(8))
+    for logarithm, initial_log, power in zip(logarithms, initial_logs, powers, strict=True):
+        logarithm.copy_(initial_log + power * math.log(8))
 
 
 def _is_positive(value: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any
 
 import torch
@@ -72,22 +71,12 @@ def check_solver(
         _check_run(name, f, x, A.bind(y))
         _check_other_types(name, solver, operator, x, y, device)
     if differentiable:
-        learning = built(_learning(solver), image_shape)
-        _check_derivatives(name, learning, A, x[:1], y[:1])
+        _check_derivatives(name, built(solver.trainable(), image_shape), A, x[:1], y[:1])
 
 
 def built(solver: Solver, image_shape: tuple[int, ...]) -> IterativeSolver:
     """Return a solver for images of one shape, converted to double precision."""
     return solver.build(image_shape).double()
-
-
-def _learning(solver: Solver) -> Solver:
-    """Return a copy of a solver in which all scheduled numbers that are set are learnable."""
-    if "learnable" not in solver.get_params(deep=False):
-        return solver
-    own = copy(solver)
-    own.learnable = tuple(n for n in solver.scheduled if getattr(solver, n) not in (None, 0.0))
-    return own
 
 
 def _check_images(
