@@ -118,7 +118,6 @@ class GaussianNoise(Noise):
         noisy : callable
             ``noisy(y, generators)``, see `Noise.build`.
         """
-        self._validate_params()
         noise_level = self.noise_level
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
@@ -158,7 +157,6 @@ class PoissonNoise(Noise):
 
     def build(self) -> NoiseFunction:
         """Return the function that draws the counts, see `Noise.build`."""
-        self._validate_params()
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
             rates = y.clamp(min=0).double().cpu().numpy() * self.photons
@@ -200,7 +198,6 @@ class SaltPepper(Noise):
 
     def build(self) -> NoiseFunction:
         """Return the function that adds the impulses, see `Noise.build`."""
-        self._validate_params()
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
             chance = torch.from_numpy(np.stack([g.random(y.shape[1:]) for g in generators]))
@@ -247,7 +244,6 @@ class Quantization(Noise):
 
     def build(self) -> NoiseFunction:
         """Return the function that rounds, see `Noise.build`; it is deterministic."""
-        self._validate_params()
         if not self.low < self.high:
             raise ValueError(
                 "The 'low' parameter of Quantization must be less than 'high'. "
@@ -287,7 +283,6 @@ class Mixture(Noise):
 
     def build(self) -> NoiseFunction:
         """Return the function that applies both, see `Noise.build`."""
-        self._validate_params()
         first, second = self.first.build(), self.second.build()
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:

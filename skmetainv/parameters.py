@@ -387,10 +387,11 @@ def _refuse_mutable_defaults(cls: type[ParameterObject]) -> None:
 
 
 def _examined(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a `build` whose result is checked, see `ParameterObject._examine`."""
+    """Return a `build` that checks the parameters, and its result by `ParameterObject._examine`."""
 
     @wraps(build)
     def examined(self: ParameterObject, *args: Any, **kwargs: Any) -> Any:
+        self._validate_params()
         return self._examine(build(self, *args, **kwargs))
 
     return examined

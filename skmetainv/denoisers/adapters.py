@@ -82,7 +82,6 @@ class FunctionDenoiser(Denoiser):
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
-        self._validate_params()
         takes_level = _takes_noise_level(self.function)
         if self.noise_level is not None and not takes_level:
             raise ValueError(
@@ -130,7 +129,6 @@ class DeepInverseDenoiser(Denoiser):
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
-        self._validate_params()
         try:
             from deepinv.models import Denoiser as Model
         except ImportError as error:

@@ -48,7 +48,6 @@ class GaussianSmoothing(ClassicalDenoiser):
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
-        self._validate_params()
         return _GaussianSmoothing(self.noise_level, self.scale)
 
 

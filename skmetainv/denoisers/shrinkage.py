@@ -50,7 +50,6 @@ class SoftThreshold(ClassicalDenoiser):
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
-        self._validate_params()
         return _SoftThreshold(self.noise_level, self.scale)
 
 
@@ -106,7 +105,6 @@ class Wavelet(ClassicalDenoiser):
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
-        self._validate_params()
         most = min(pywt.dwt_max_level(n, self.wavelet) for n in image_shape[1:])
         level = most if self.level is None else min(self.level, most)
         return _Wavelet(self.noise_level, self.scale, self.wavelet, level, self.mode)

@@ -58,7 +58,6 @@ class TotalVariation(ClassicalDenoiser):
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
-        self._validate_params()
         return _TotalVariation(self.noise_level, self.scale, self.n_iter)
 
 

@@ -142,7 +142,6 @@ class SumLoss(Loss):
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the sum, see `Loss.build`."""
-        self._validate_params()
         first, second = self.first.build(data_range), self.second.build(data_range)
 
         def criterion(
@@ -189,7 +188,6 @@ class ScaledLoss(Loss):
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the multiple, see `Loss.build`."""
-        self._validate_params()
         loss, factor = self.loss.build(data_range), self.factor
 
         def criterion(

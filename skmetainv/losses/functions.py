@@ -41,7 +41,6 @@ class FunctionLoss(Loss):
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""
-        self._validate_params()
         function, instead = for_tensors(self.function), line_instead(_name(self.function))
 
         def criterion(

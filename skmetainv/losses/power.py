@@ -17,7 +17,6 @@ class _PowerLoss(Loss):
     _power: ClassVar[int]
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
-        self._validate_params()
         width = data_range[1] - data_range[0]
         mean, power = self.reduction == "mean", self._power
 

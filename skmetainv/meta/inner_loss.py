@@ -111,7 +111,6 @@ class InnerLoss(ParameterObject):
         L : InnerObjective
             A module whose parameters are the learnable weights.
         """
-        self._validate_params()
         set_here = {"weight": self.regularizer is not None, "proximity": self.proximity is not None}
         for name in self.learnable:
             if not set_here.get(name):

@@ -81,7 +81,6 @@ class ModuleRepresentation(ConditionedRepresentation):
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> ImageModule:
         """Return the network for images of one shape, see `Representation.build`."""
-        self._validate_params()
         phi = _ModuleImage(
             image_shape, data_range, self._conditioning(), self.factory, self.adapted
         )

@@ -90,7 +90,6 @@ class Encoder(ParameterObject):
         encoder : EncoderModule
             A module without weights of its own.
         """
-        self._validate_params()
         return EncoderModule([channels + 1, *[self.width] * self.depth], n_features, self.start)
 
 

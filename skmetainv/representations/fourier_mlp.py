@@ -80,7 +80,6 @@ class FourierMLP(ConditionedRepresentation):
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> ImageModule:
         """Return the network for images of one shape, see `Representation.build`."""
-        self._validate_params()
         generator = np.random.default_rng(self.random_state)
         B = torch.from_numpy(generator.normal(0, self.sigma, (self.n_frequencies, 2)))
         return _FourierMLP(image_shape, data_range, self._conditioning(), B, self.width, self.depth)

@@ -94,7 +94,6 @@ class ModulatedSiren(ConditionedRepresentation):
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> ImageModule:
         """Return the network for images of one shape, see `Representation.build`."""
-        self._validate_params()
         return _ModulatedSiren(
             _ADAPTED[self.modulation],
             self.latent_size,

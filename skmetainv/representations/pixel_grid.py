@@ -35,7 +35,6 @@ class PixelGrid(ConditionedRepresentation):
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> ImageModule:
         """Return the module for images of one shape, see `Representation.build`."""
-        self._validate_params()
         n_features = math.prod(image_shape)
         return _PixelGrid(image_shape, data_range, self._conditioning(), n_features)
 

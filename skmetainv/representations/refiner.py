@@ -78,7 +78,6 @@ class Refiner(ParameterObject):
         refiner : RefinerModule
             A module without weights of its own.
         """
-        self._validate_params()
         return RefinerModule([channels + 1, *[self.width] * (self.depth - 1), channels])
 
 

@@ -74,7 +74,6 @@ class Siren(ConditionedRepresentation):
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> ImageModule:
         """Return the network for images of one shape, see `Representation.build`."""
-        self._validate_params()
         return SirenModule(
             image_shape,
             data_range,

@@ -65,7 +65,6 @@ class ADMM(PriorSolver):
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
-        self._validate_params()
         return _ADMM(self.n_iter, **self.prior_and_schedules(image_shape))
 
 

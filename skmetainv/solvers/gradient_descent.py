@@ -52,7 +52,6 @@ class GradientDescent(Solver):
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
-        self._validate_params()
         return _GradientDescent(self.n_iter, **self.build_schedules())
 
 

@@ -93,7 +93,6 @@ class HQS(PriorSolver):
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
-        self._validate_params()
         last = self.measurement_noise
         levels = np.geomspace(max(last, _FIRST_LEVEL), last, max(1, self.n_iter))
         given = levels if self.noise_level is None else self.noise_level

@@ -66,7 +66,6 @@ class PrimalDual(Solver):
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
-        self._validate_params()
         return _PrimalDual(self.n_iter, **self.build_schedules())
 
 

@@ -69,7 +69,6 @@ class ProximalGradient(PriorSolver):
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
-        self._validate_params()
         updates = _FISTA if self.accelerated else _ISTA
         return updates(self.n_iter, **self.prior_and_schedules(image_shape))
 

@@ -73,7 +73,6 @@ class Checkpoint(ParameterObject):
             If the path is a folder, or its folder does not exist. If the file exists, and is
             damaged or from a different training run.
         """
-        self._validate_params()
         path = Path(self.path)
         if not path.parent.is_dir() or path.is_dir():
             raise ValueError(

@@ -94,7 +94,6 @@ class Adam(Optimizer):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.Adam`, see `Optimizer.build`."""
-        self._validate_params()
         return torch.optim.Adam(groups, betas=(self.beta_1, self.beta_2))
 
 
@@ -127,7 +126,6 @@ class AdamW(Optimizer):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.AdamW`, see `Optimizer.build`."""
-        self._validate_params()
         betas = (self.beta_1, self.beta_2)
         return torch.optim.AdamW(groups, betas=betas, weight_decay=self.weight_decay)
 
@@ -157,7 +155,6 @@ class SGD(Optimizer):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.SGD`, see `Optimizer.build`."""
-        self._validate_params()
         if self.nesterov and not self.momentum:
             raise ValueError(
                 "The 'nesterov' parameter of SGD needs a positive momentum. Got momentum=0 instead."
