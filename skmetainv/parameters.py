@@ -112,8 +112,8 @@ class ParameterObject(BaseEstimator):
     its constructor only stores them, as scikit-learn requires. Parameters after ``_: KW_ONLY`` are
     keyword-only. The entries of inherited parameters are added to the docstring. If a class defines
     its constructor explicitly, subclasses of it that declare parameters must do so, too. If a
-    subclass defines `build`, its result must have the type that the base class requires; otherwise
-    every call of `build` raises an error.
+    subclass defines `build`, every call first checks the parameters, and then that the result has
+    the type that the base class requires.
 
     Examples
     --------
