@@ -14,7 +14,6 @@ from skmetainv.inputs.validation import are_images
 from skmetainv.metrics import lpips
 from skmetainv.model_selection.named_metrics import Metric
 from skmetainv.operators import ForwardMap, Operator
-from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import StrOptions, check_parameter
 from skmetainv.randomness import evaluation_generators
 from skmetainv.reconstruction import Reconstructor
@@ -109,7 +108,7 @@ def with_missing(
 
 def check_leaves_out(A: ForwardMap, operator: Operator) -> None:
     """Raise if the map of an operator does not leave out pixels of an image."""
-    leaves_out = A.observed is not None or has_missing(operator)
+    leaves_out = A.observed is not None or operator.has_missing
     if not leaves_out or A.measurement_shape != A.image_shape:
         raise ValueError(
             "mask='missing' needs an operator that leaves out pixels of an image, such as "

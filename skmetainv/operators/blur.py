@@ -7,9 +7,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skmetainv.operators.checks import check_image, check_numbers, pixels
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.convolutions import PAD_MODES, convolution
-from skmetainv.operators.operator import Operator, check_image, check_numbers, pixels
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import Interval, StrOptions
 
 _BOUNDARY = [StrOptions({"circular", "valid", *PAD_MODES})]

@@ -25,7 +25,8 @@ from skmetainv.arrays import (
 )
 from skmetainv.arrays.layouts import warn_of_planes
 from skmetainv.arrays.units import warn_of_type
-from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, Shape, needs_linear
+from skmetainv.operators.maps.base import ForwardMap, Shape
+from skmetainv.operators.maps.data_terms import LinearDataTerm, needs_linear
 from skmetainv.parameters import InvalidParameterError, integers
 from skmetainv.randomness import evaluation_generators, integer_seed
 
@@ -50,7 +51,7 @@ def pulled_back(operator: Builds, y: Any, image_shape: Any, what: str) -> Any:
     """Return the "adjoint" or the "pseudo_inverse" applied to a user's measurements."""
     values = _values(y, "y")
     A, images, own = _behind(operator, tuple(values.shape), image_shape)
-    measurements = _Given(values, own, y)
+    measurements = _UserArray(values, own, y)
     data = _placed(A, values).bind(measurements.values)
     if not isinstance(data, LinearDataTerm):
         raise ValueError(needs_linear(f"`{what}`", data.A))
@@ -69,26 +70,26 @@ def mean_squared_residuals(operator: Builds, x: Any, y: Any) -> Any:
             f"y must have the shape of the measurements of x by {operator!r}, {expected}. "
             f"Got shape {tuple(values.shape)} instead."
         )
-    data = A.bind(_Given(values.to(images.values), own, y).values)
+    data = A.bind(_UserArray(values.to(images.values), own, y).values)
     return images.like(data.mean_squared_residuals(images.values), Layout((), ()))
 
 
-class _Given(NamedTuple):
+class _UserArray(NamedTuple):
     """A user's images or measurements, with their layout."""
 
-    given: torch.Tensor
+    array: torch.Tensor
     layout: Layout
     source: Any
 
     @property
     def is_one(self) -> bool:
         """Return whether it is a single image or measurement, without the batch axis."""
-        return self.given.ndim == len(self.layout.shape)
+        return self.array.ndim == len(self.layout.shape)
 
     @property
     def values(self) -> torch.Tensor:
         """Return the batch as a tensor of the layout's tensor shape."""
-        return self.layout.to_tensor(self.given)
+        return self.layout.to_tensor(self.array)
 
     def like(self, tensor: torch.Tensor, layout: Layout) -> Any:
         """Return a batch in the form of the source: array or tensor, several or one."""
@@ -99,12 +100,12 @@ class _Given(NamedTuple):
         return result[0] if self.is_one else result
 
 
-def _images(x: Any) -> _Given:
+def _images(x: Any) -> _UserArray:
     """Return a user's images with their layout."""
     values = _values(x, "x")
     if isinstance(x, torch.Tensor):
         warn_of_planes(tuple(values.shape), "x")
-    return _Given(values, _layout(tuple(values.shape), "x"), x)
+    return _UserArray(values, _layout(tuple(values.shape), "x"), x)
 
 
 def _layout(shape: Shape, name: str) -> Layout:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from skmetainv.operators.checks import check_channels, check_numbers
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.bases import Basis
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.masks import SelectionMap
-from skmetainv.operators.operator import Operator, check_channels, check_numbers
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import StrOptions
 
 

@@ -12,15 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skmetainv.operators.checks import check_channels, check_image, check_numbers, check_size
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.fourier import CoilMap, FourierMap
-from skmetainv.operators.operator import (
-    Operator,
-    check_channels,
-    check_image,
-    check_numbers,
-    check_size,
-)
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import Interval, StrOptions
 
 _PARTS = ", the real and the imaginary part, with complex_image=True"

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import Tags
 
 from skmetainv.arrays import is_complex_shape
+from skmetainv.operators.checks import check_numbers, check_size
 from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.masks import MaskMap, RandomMaskMap, draw_entries
-from skmetainv.operators.operator import Operator, check_numbers, check_size
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import Interval, StrOptions, integers
 
 
@@ -141,10 +141,7 @@ class MissingPixels(Operator):
         "pattern": [StrOptions({"random", "side"})],
     }
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
+    has_missing = True
 
     def build(self, image_shape: Shape) -> RandomMaskMap:
         """Return the map for images of one shape, see `Operator.build`."""

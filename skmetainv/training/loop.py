@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.arrays import Tensors
 from skmetainv.exceptions import warn
-from skmetainv.operators.maps.verdicts import Watch
+from skmetainv.operators.maps.unsolved_systems import Watch
 from skmetainv.training.batches import Batches
 from skmetainv.training.checkpoints import Keeper, TrainingState
 from skmetainv.training.early_stopping import BestWeights
@@ -94,7 +94,8 @@ class TrainingLoop:
     epoch : int
         Number of finished epochs, including those before this loop.
     watch : Watch
-        Counts unsolved linear systems in the body, see `skmetainv.operators.maps.verdicts.watched`.
+        Counts unsolved linear systems in the body, see
+        `skmetainv.operators.maps.unsolved_systems.watched`.
     """
 
     def __init__(
