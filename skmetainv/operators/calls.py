@@ -27,6 +27,7 @@ from skmetainv.arrays.layouts import warn_of_planes
 from skmetainv.arrays.units import warn_of_type
 from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.data_terms import LinearDataTerm, needs_linear
+from skmetainv.operators.maps.foreign_functions import as_real
 from skmetainv.parameters import InvalidParameterError, integers
 from skmetainv.randomness import evaluation_generators, integer_seed
 
@@ -120,18 +121,19 @@ def _values(X: Any, name: str) -> torch.Tensor:
     Masked entries become NaN, complex numbers get a last axis, and integers are divided by their
     unit.
     """
-    if isinstance(X, torch.Tensor) and (X.is_floating_point() or X.is_complex()):
-        real = torch.view_as_real(X.resolve_conj()) if X.is_complex() else X
-        return real.to(torch.float64 if real.dtype == torch.float64 else torch.float32)
-    array: Any = as_array(X, name)
-    if not has_mask(array):
+    is_tensor = isinstance(X, torch.Tensor) and (X.is_floating_point() or X.is_complex())
+    array: Any = X if is_tensor else as_array(X, name)
+    if not is_tensor and not has_mask(array):
         array = np.asarray(array)
-    kind = array.dtype.kind
-    if kind not in "buifc" or array.ndim == 0 or array.size == 0:
+    if array.ndim == 0 or 0 in array.shape or not (is_tensor or array.dtype.kind in "buifc"):
         raise ValueError(
             f"{name} must be a non-empty array or tensor of numbers. Got {array.dtype}, shape "
-            f"{array.shape} instead."
+            f"{tuple(array.shape)} instead."
         )
+    if is_tensor:
+        real = as_real(array)
+        return real.to(torch.float64 if real.dtype == torch.float64 else torch.float32)
+    kind = array.dtype.kind
     unit = integer_unit(array)
     warn_of_type(array, unit, name)
     if has_mask(array):
