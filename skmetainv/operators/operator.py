@@ -259,7 +259,7 @@ class Operator(ParameterObject):
         Returns
         -------
         norm : float
-            Accurate to better than one percent. Random masks are ignored. If the operator is
+            Accurate to a tenth of a percent. Random masks are ignored. If the operator is
             nonlinear, the norm of its Jacobian at one image, see
             `skmetainv.operators.ForwardMap.norm`.
 
