@@ -226,6 +226,8 @@ def test_a_pair_of_functions_is_called_as_every_operator():
         (lambda: Identity()(3.0), r"x must be a non-empty array or tensor of numbers. Got float64"),
         (lambda: Identity()([["a"]]), "x must be a non-empty array or tensor of numbers"),
         (lambda: Identity()(np.ones((0, 4, 4))), r"of numbers. Got float64, shape \(0, 4, 4\)"),
+        (lambda: Identity()(torch.ones(0, 4, 4)), r"Got torch.float32, shape \(0, 4, 4\)"),
+        (lambda: Identity().adjoint(torch.tensor(3.0)), r"y must be .* Got .*, shape \(\)"),
         (lambda: Identity()("faces"), "to be an array of images"),
         (
             lambda: Downsampling(2).data_fidelity(GRAY, GRAY),

@@ -22,6 +22,7 @@ from skmetainv.operators import (
     MissingPixels,
     MotionBlur,
     MultiCoilMRI,
+    Radon,
     Stack,
 )
 
@@ -193,6 +194,25 @@ def test_composed_operators_print_readably_and_expose_their_parts():
     changed = clone(stack).set_params(**{"1__sigma": 1.0, "0": Identity()})
     assert repr(changed) == "Stack(operators=[Identity(), GaussianBlur()])"
     assert stack.get_params()["1__sigma"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        (GaussianBlur(), False),
+        (MissingPixels(), True),
+        (Radon(5), False),
+        (Radon(5, n_views=2), True),
+        (MissingPixels() @ GaussianBlur(), True),
+        (GaussianBlur() + 2.0 * Identity(), False),
+        ((2.0 * MissingPixels()).normalize(), True),
+        (Stack([GaussianBlur(), MissingPixels()]), True),
+        (Stack([GaussianBlur(), Inpainting()]), False),
+        (Stack([3, GaussianBlur()]), False),
+    ],
+)
+def test_an_operator_has_missing_samples_if_a_part_does(operator, expected):
+    assert operator.has_missing is expected
 
 
 def test_the_norm_of_a_large_map():

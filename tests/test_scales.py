@@ -435,7 +435,7 @@ def test_multiples_of_missing_samples():
     operator, shape = 4.0 * MissingPixels(0.5), (1, 4, 6)
     x, y = measured(operator, shape)
     assert y.isnan().any()
-    assert operator.__sklearn_tags__().input_tags.allow_nan
+    assert operator.has_missing
     data = operator.build(shape).bind(y)
     known = ~y.isnan()
     assert torch.equal(data.A.observed, known)

@@ -12,7 +12,7 @@ from skmetainv.denoisers import Denoiser, DenoiserModule
 from skmetainv.losses import L2, Loss
 from skmetainv.noise import Noise
 from skmetainv.operators import Blur, ForwardMap, LinearMap, Operator
-from skmetainv.operators.maps.base import LinearDataTerm
+from skmetainv.operators.maps.data_terms import LinearDataTerm
 from skmetainv.representations import ImageModule, Representation
 from skmetainv.solvers import IterativeSolver, Solver
 from skmetainv.testing import (
@@ -142,22 +142,19 @@ def test_objects_of_another_kind(check, kind):
 # ------------------------------------------------------------------ operators
 
 
-def operator(kind=LinearMap, observed=None, tagged=False, **methods):
+def operator(kind=LinearMap, observed=None, missing=False, **methods):
     """An operator whose map has the given methods."""
     broken = type("BrokenMap", (kind,), {"forward": lambda self, x: 2 * x, **methods})
 
     class Broken(Operator):
+        has_missing = missing
+
         def build(self, image_shape):
             mask = None
             if observed is not None:
                 mask = torch.ones(1, *image_shape, dtype=torch.bool)
                 mask[..., 0] = False
             return broken(image_shape, image_shape, mask)
-
-        def __sklearn_tags__(self):
-            tags = super().__sklearn_tags__()
-            tags.input_tags.allow_nan = tagged
-            return tags
 
     return Broken()
 
@@ -328,9 +325,9 @@ EYE1, EYE, EYE4, EYE6 = (torch.eye(n, dtype=torch.float64) for n in (1, 3, 4, 6)
             ),
             "must differentiate each image of a batch as it would alone",
         ),
-        (operator(**MASKED), "must have the tag allow_nan"),
+        (operator(**MASKED), "must have has_missing=True"),
         (
-            operator(**MASKED, tagged=True),
+            operator(**MASKED, missing=True),
             "must be read back from the NaN of a measurement",
         ),
         (

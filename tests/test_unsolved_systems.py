@@ -13,7 +13,7 @@ from skmetainv import ClassicalReconstructor, MetaInverseSolver, UnrolledReconst
 from skmetainv.operators import LinearMap, MatrixOperator, Operator, Radon
 from skmetainv.operators.maps import normal_equations
 from skmetainv.operators.maps.normal_equations import solve
-from skmetainv.operators.maps.verdicts import Watch, watched
+from skmetainv.operators.maps.unsolved_systems import Watch, watched
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED
 from skmetainv.training import EarlyStopping, TrainingLoop

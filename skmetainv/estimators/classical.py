@@ -18,7 +18,7 @@ from skmetainv.exceptions import warn
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.validation import check_device
 from skmetainv.operators import ForwardMap, Operator
-from skmetainv.operators.maps.verdicts import Watch, watched
+from skmetainv.operators.maps.unsolved_systems import Watch, watched
 from skmetainv.parameters import COUNT, NOT_NEGATIVE
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.chunks import equal_chunks, images_at_once

@@ -177,7 +177,7 @@ class DeepInverseReconstructor(Reconstructor):
                 "deepinv.physics.Denoising() is the identity."
             )
         device = check_device(self.device)
-        own_model = convert(copy.deepcopy(model), A.only or self._dtype()).to(device)
+        own_model = convert(copy.deepcopy(model), A.only_dtype or self._dtype()).to(device)
         if self.precision == "bfloat16":
             _mark_networks(own_model)
             autocast_networks(own_model, device)

@@ -27,7 +27,6 @@ from skmetainv.inputs.validation import check_device
 from skmetainv.noise import GaussianNoise, Noise, NoiseFunction, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
 from skmetainv.operators.maps.linearized import LinearizedMap
-from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import COUNT, Interval, StrOptions
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
@@ -279,7 +278,7 @@ class LinearReconstructor(Reconstructor):
 
         learn = partial(learn_statistics, batches, n_images, n_components, high - low)
         statistics = learn()
-        if has_missing(examples.problem.operator) and any(x.isnan().any() for x in batches()):
+        if examples.problem.operator.has_missing and any(x.isnan().any() for x in batches()):
             for _ in range(_FILLED):
                 statistics = learn(fill=filling(statistics, examples.clean))
         return statistics
@@ -322,7 +321,7 @@ class LinearReconstructor(Reconstructor):
         likeliest shrinkage.
         """
         A = examples.problem.A
-        direct = smallest_space(A, has_missing(self.operator)) != "iterative"
+        direct = smallest_space(A, examples.problem.operator.has_missing) != "iterative"
         n_folds = _FOLDS if math.prod(A.image_shape) <= _PIXELS_OF_FOLDS else 1
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
@@ -368,7 +367,7 @@ class LinearReconstructor(Reconstructor):
         self, operator: Operator, geometry: Geometry, device: torch.device
     ) -> Callable[[Statistics, torch.Tensor], LinearSystem]:
         """Return a function that builds systems from statistics and noise variances."""
-        A, varies = operator.build(geometry.images.tensor_shape).to(device), has_missing(operator)
+        A, varies = operator.build(geometry.images.tensor_shape).to(device), operator.has_missing
         matrices = MapMatrices(A, varies, device) if isinstance(A, LinearMap) else None
         return lambda statistics, variance: LinearSystem(
             A, statistics, variance, varies, self._dtype(), matrices

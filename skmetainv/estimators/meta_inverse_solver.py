@@ -54,8 +54,7 @@ from skmetainv.meta import (
 )
 from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, LinearMap, Operator
-from skmetainv.operators.maps.verdicts import Watch, watched
-from skmetainv.operators.operator import has_missing
+from skmetainv.operators.maps.unsolved_systems import Watch, watched
 from skmetainv.parameters import NOT_NEGATIVE, POSITIVE, Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
@@ -78,7 +77,7 @@ _BLIND_LR = 0.01
 def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
     """Return the representation for ``init=None``, see `MetaInverseSolver`."""
     residual: Any = LinearReconstructor()
-    if smallest_space(A, has_missing(operator)) == "iterative":  # every start would take seconds
+    if smallest_space(A, operator.has_missing) == "iterative":  # every start would take seconds
         residual = "adjoint" if isinstance(A, LinearMap) else None
     refines = residual is not None and "refiner" in algorithm.learns
     refiner = Refiner() if refines else None

@@ -42,7 +42,6 @@ from skmetainv.inputs.validation import (
 )
 from skmetainv.noise import Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
-from skmetainv.operators.operator import has_missing
 from skmetainv.randomness import evaluation_generators
 
 
@@ -101,7 +100,7 @@ class Reader:
         """
         operator = self.estimator.operator_ if again else self.estimator.operator
         clean, measured, name = self._clean_and_measured(X, y, operator, names)
-        allow_nan = has_missing(operator)
+        allow_nan = getattr(operator, "has_missing", False)
         if again:
             clean = check_images(clean, self.estimator, allow_nan=allow_nan, name=name)
             clean, geometry, is_single = self.expected(clean, self._known(), name=name)
@@ -180,7 +179,7 @@ class Reader:
     def measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
         """Return measurements, their geometry, and whether `X` is a single measurement."""
         self.check_names(X, geometry.measurements)
-        allow_nan = has_missing(self.estimator.operator_)
+        allow_nan = self.estimator.operator_.has_missing
         allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
         X = as_array(X)
         is_flat = not is_image_shape(geometry.measurements.tensor_shape)
@@ -201,7 +200,7 @@ class Reader:
         operator, measured, name = self.estimator.operator_, None, "X"
         if are_images(y):
             measured, name = self.measurements(X, geometry)[0], "y"
-            clean = check_images(y, self.estimator, allow_nan=has_missing(operator), name=name)
+            clean = check_images(y, self.estimator, allow_nan=operator.has_missing, name=name)
         else:
             self.check_names(X, self._known().images)
             clean = check_images(X, self.estimator)
@@ -313,7 +312,7 @@ class Reader:
         """Return unchecked clean images, checked measurements or None, and the images' name."""
         if not are_images(y):
             return X, None, names[0]
-        allow_nan = has_missing(operator)
+        allow_nan = getattr(operator, "has_missing", False)
         measured = check_images(
             X, self.estimator, allow_nan=allow_nan, allow_complex=True, name=names[0]
         )

@@ -26,7 +26,6 @@ from skmetainv.arrays import (
 from skmetainv.arrays.layouts import MOST_CHANNELS, size_of_flat, warn_of_planes
 from skmetainv.exceptions import warn
 from skmetainv.operators import MissingPixels
-from skmetainv.operators.operator import has_missing
 
 # 2-D arrays with a shorter axis are certainly flat images.
 _LEAST_SIDE = 16
@@ -111,7 +110,7 @@ def _of_missing(estimator: BaseEstimator) -> str:
     operator = getattr(estimator, "operator", None)
     if operator is None:
         return "An estimator with operator=MissingPixels() fills in missing pixels."
-    if has_missing(operator):
+    if operator.has_missing:
         return "Measurements, and clean images in `fit`, may have missing values."
     return f"For missing measurements, use operator={MissingPixels() @ operator!r}."
 

@@ -30,7 +30,6 @@ from skmetainv.model_selection.scorers import unwrapped
 from skmetainv.model_selection.standard_errors import standard_error
 from skmetainv.noise import Noise
 from skmetainv.operators import Identity, Operator
-from skmetainv.operators.operator import has_missing
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
 
@@ -241,7 +240,7 @@ def _common_shape(estimators: Sequence[Any], clean: Any) -> tuple[int, ...]:
             "Estimators to compare must support the simulated measurements. The shapes of "
             f"measurements are {measured}; the first one is that of the simulation."
         )
-    if has_missing(operators[0]) and not all(map(has_missing, operators)):
+    if operators[0].has_missing and not all(operator.has_missing for operator in operators):
         raise ValueError(
             f"{operators[0]!r} simulates missing values, but not all estimators support them."
         )

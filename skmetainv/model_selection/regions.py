@@ -15,7 +15,6 @@ from skmetainv.arrays import as_array, channels_last
 from skmetainv.metrics import lpips
 from skmetainv.model_selection.named_metrics import Metric
 from skmetainv.operators import ForwardMap, Identity, Operator
-from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import StrOptions, check_parameter
 from skmetainv.reconstruction import Reconstructor
 
@@ -141,7 +140,7 @@ def _is_of_each(mask: Any, size: tuple[int, ...], channels: int) -> bool:
 
 def _check_leaves_out(A: ForwardMap, operator: Operator) -> None:
     """Raise if the map of an operator does not leave out pixels of an image."""
-    leaves_out = A.observed is not None or has_missing(operator)
+    leaves_out = A.observed is not None or operator.has_missing
     if not leaves_out or A.measurement_shape != A.image_shape:
         raise ValueError(
             "mask='missing' needs an operator that leaves out pixels of an image, such as "

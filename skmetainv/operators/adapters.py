@@ -14,6 +14,7 @@ import torch
 from joblib import wrap_non_picklable_objects
 
 from skmetainv.arrays import channels_last_order
+from skmetainv.operators.checks import check_numbers
 from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
 from skmetainv.operators.maps.dot_test import check_adjoint, check_linear
 from skmetainv.operators.maps.foreign import (
@@ -34,7 +35,7 @@ from skmetainv.operators.maps.foreign_functions import (
     understood,
 )
 from skmetainv.operators.maps.matrices import SparseMap, dense_map
-from skmetainv.operators.operator import Operator, check_numbers
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import Function, integers
 
 _FUNCTION = "The 'function' parameter of FunctionOperator"
@@ -116,7 +117,6 @@ class FunctionOperator(_Adapter):
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         forward = understood(self.function, _FUNCTION, image_shape)
         if self.adjoint_function is not None:
             return _pair(image_shape, forward, self.adjoint_function)
@@ -185,7 +185,6 @@ class MatrixOperator(_Adapter):
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         products = hasattr(self.matrix, "matvec") and hasattr(self.matrix, "rmatvec")
         sparse = scipy.sparse.issparse(self.matrix)
         known = products or sparse
@@ -320,18 +319,18 @@ class DeepInverseOperator(_Adapter):
                 "The 'physics' parameter of DeepInverseOperator must be a deepinv.physics.Physics. "
                 f"Got {self.physics!r} instead."
             )
-        physics, measured, only = self._tried(image_shape)
+        physics, measured, only_dtype = self._tried(image_shape)
         if not isinstance(physics, LinearPhysics):
-            return PhysicsMap(image_shape, physics, measured, only).double()
+            return PhysicsMap(image_shape, physics, measured, only_dtype).double()
         closed_form = (
             isinstance(physics, DecomposablePhysics)
-            and only is None
+            and only_dtype is None
             and isinstance(measured, torch.Tensor)
             and not measured.is_complex()
             and _is_orthonormal(physics, image_shape)
         )
         kind = DecomposableMap if closed_form else LinearPhysicsMap
-        A = kind(image_shape, physics, measured, only).double()
+        A = kind(image_shape, physics, measured, only_dtype).double()
         name = f"of {type(physics).__name__}, the 'physics' parameter of DeepInverseOperator,"
         check_linear(A, f"`A` {name}")
         check_adjoint(
@@ -368,7 +367,7 @@ class DeepInverseOperator(_Adapter):
                 f"does not take images of shape {tuple(image_shape)}, in single or in double "
                 f"precision: {refused}"
             ) from refused
-        return *trial.result, trial.only
+        return *trial.result, trial.only_dtype
 
 
 def _pair(image_shape: Shape, forward: Understood, adjoint: Callable[[Any], Any]) -> LinearMap:

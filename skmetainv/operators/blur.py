@@ -6,9 +6,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skmetainv.operators.checks import check_image, check_numbers, pixels
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.convolutions import PAD_MODES, convolution
-from skmetainv.operators.operator import Operator, check_image, check_numbers, pixels
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import FINITE, POSITIVE, StrOptions
 
 _BOUNDARY = [StrOptions({"circular", "valid", *PAD_MODES})]
@@ -24,7 +25,6 @@ class _Convolution(Operator):
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         check_image(self, image_shape)
         kernel = check_numbers(self.kernel, "kernel", self).astype(np.float64)
         if kernel.ndim != 2 or kernel.size == 0:

@@ -25,7 +25,9 @@ from skmetainv.arrays import (
 )
 from skmetainv.arrays.layouts import warn_of_planes
 from skmetainv.arrays.units import warn_of_type
-from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, Shape, needs_linear
+from skmetainv.operators.maps.base import ForwardMap, Shape
+from skmetainv.operators.maps.data_terms import LinearDataTerm, needs_linear
+from skmetainv.operators.maps.foreign_functions import as_real
 from skmetainv.parameters import InvalidParameterError, integers
 from skmetainv.randomness import evaluation_generators, integer_seed
 
@@ -50,7 +52,7 @@ def pulled_back(operator: Builds, y: Any, image_shape: Any, what: str) -> Any:
     """Return the "adjoint" or the "pseudo_inverse" applied to a user's measurements."""
     values = _values(y, "y")
     A, images, own = _behind(operator, tuple(values.shape), image_shape)
-    measurements = _Given(values, own, y)
+    measurements = _UserArray(values, own, y)
     data = _placed(A, values).bind(measurements.values)
     if not isinstance(data, LinearDataTerm):
         raise ValueError(needs_linear(f"`{what}`", data.A))
@@ -69,26 +71,26 @@ def mean_squared_residuals(operator: Builds, x: Any, y: Any) -> Any:
             f"y must have the shape of the measurements of x by {operator!r}, {expected}. "
             f"Got shape {tuple(values.shape)} instead."
         )
-    data = A.bind(_Given(values.to(images.values), own, y).values)
+    data = A.bind(_UserArray(values.to(images.values), own, y).values)
     return images.like(data.mean_squared_residuals(images.values), Layout((), ()))
 
 
-class _Given(NamedTuple):
+class _UserArray(NamedTuple):
     """A user's images or measurements, with their layout."""
 
-    given: torch.Tensor
+    array: torch.Tensor
     layout: Layout
     source: Any
 
     @property
     def is_one(self) -> bool:
         """Return whether it is a single image or measurement, without the batch axis."""
-        return self.given.ndim == len(self.layout.shape)
+        return self.array.ndim == len(self.layout.shape)
 
     @property
     def values(self) -> torch.Tensor:
         """Return the batch as a tensor of the layout's tensor shape."""
-        return self.layout.to_tensor(self.given)
+        return self.layout.to_tensor(self.array)
 
     def like(self, tensor: torch.Tensor, layout: Layout) -> Any:
         """Return a batch in the form of the source: array or tensor, several or one."""
@@ -99,12 +101,12 @@ class _Given(NamedTuple):
         return result[0] if self.is_one else result
 
 
-def _images(x: Any) -> _Given:
+def _images(x: Any) -> _UserArray:
     """Return a user's images with their layout."""
     values = _values(x, "x")
     if isinstance(x, torch.Tensor):
         warn_of_planes(tuple(values.shape), "x")
-    return _Given(values, _layout(tuple(values.shape), "x"), x)
+    return _UserArray(values, _layout(tuple(values.shape), "x"), x)
 
 
 def _layout(shape: Shape, name: str) -> Layout:
@@ -119,18 +121,19 @@ def _values(X: Any, name: str) -> torch.Tensor:
     Masked entries become NaN, complex numbers get a last axis, and integers are divided by their
     unit.
     """
-    if isinstance(X, torch.Tensor) and (X.is_floating_point() or X.is_complex()):
-        real = torch.view_as_real(X.resolve_conj()) if X.is_complex() else X
-        return real.to(torch.float64 if real.dtype == torch.float64 else torch.float32)
-    array: Any = as_array(X, name)
-    if not has_mask(array):
+    is_tensor = isinstance(X, torch.Tensor) and (X.is_floating_point() or X.is_complex())
+    array: Any = X if is_tensor else as_array(X, name)
+    if not is_tensor and not has_mask(array):
         array = np.asarray(array)
-    kind = array.dtype.kind
-    if kind not in "buifc" or array.ndim == 0 or array.size == 0:
+    if array.ndim == 0 or 0 in array.shape or not (is_tensor or array.dtype.kind in "buifc"):
         raise ValueError(
             f"{name} must be a non-empty array or tensor of numbers. Got {array.dtype}, shape "
-            f"{array.shape} instead."
+            f"{tuple(array.shape)} instead."
         )
+    if is_tensor:
+        real = as_real(array)
+        return real.to(torch.float64 if real.dtype == torch.float64 else torch.float32)
+    kind = array.dtype.kind
     unit = integer_unit(array)
     warn_of_type(array, unit, name)
     if has_mask(array):

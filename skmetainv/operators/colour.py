@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from skmetainv.operators.checks import check_channels, check_numbers
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.bases import Basis
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.masks import SelectionMap
-from skmetainv.operators.operator import Operator, check_channels, check_numbers
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import StrOptions
 
 
@@ -48,7 +49,6 @@ class Mosaic(Operator):
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         check_channels(self, image_shape, 3)
         channels = ["RGB".index(colour) for colour in self.pattern]
         return MosaicMap(image_shape, np.array(channels).reshape(2, 2))
@@ -112,7 +112,6 @@ class Grayscale(Operator):
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         weights = check_numbers(self.weights, "weights", self).astype(np.float64)
         if weights.ndim != 1 or not weights.any():
             raise ValueError(

@@ -6,14 +6,15 @@ from dataclasses import KW_ONLY
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch.nn.functional import interpolate
 
 from skmetainv.operators.blur import gaussian_kernel
+from skmetainv.operators.checks import check_image, pixels
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.blocks import BlockMeanMap, DecimationMap
 from skmetainv.operators.maps.convolutions import convolution_matrix
 from skmetainv.operators.maps.separable import SeparableMap
-from skmetainv.operators.operator import Operator, check_image, pixels
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import COUNT, StrOptions
 
 
@@ -68,7 +69,6 @@ class Downsampling(Operator):
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         check_image(self, image_shape)
         size = image_shape[1:]
         if any(n % self.factor for n in size):
@@ -83,26 +83,23 @@ class Downsampling(Operator):
         if self.prefilter == "area":
             return BlockMeanMap(image_shape, self.factor)
         matrix = _gaussian if self.prefilter == "gaussian" else _bicubic
-        matrices = [torch.from_numpy(matrix(n, self.factor)) for n in size]
+        matrices = [matrix(n, self.factor) for n in size]
         return SeparableMap(image_shape, [None, *matrices])
 
 
-def _gaussian(n: int, factor: int) -> NDArray[np.float64]:
+def _gaussian(n: int, factor: int) -> torch.Tensor:
+    """Return the matrix of a blur and of linear interpolation, along an axis of `n` pixels."""
     if factor == 1:
-        return np.eye(n)
+        return torch.eye(n, dtype=torch.float64)
     blur = convolution_matrix(n, gaussian_kernel((factor - 1) / 2, truncate=4.0), "reflect")
     middle = np.zeros(factor)  # one pixel, or the two beside the centre
     middle[(factor - 1) // 2] += 0.5
     middle[factor // 2] += 0.5
-    matrix: NDArray[np.float64] = np.kron(np.eye(n // factor), middle) @ blur
-    return matrix
+    return torch.from_numpy(np.kron(np.eye(n // factor), middle) @ blur)
 
 
-def _bicubic(n: int, factor: int) -> NDArray[np.float64]:
-    centres = (np.arange(n // factor) + 0.5) * factor - 0.5
-    t = np.abs(centres[:, np.newaxis] - np.arange(n)) / factor
-    near = (1.5 * t - 2.5) * t**2 + 1
-    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
-    weights = np.where(t < 1, near, np.where(t < 2, far, 0))
-    matrix: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
-    return matrix
+def _bicubic(n: int, factor: int) -> torch.Tensor:
+    """Return the matrix of bicubic interpolation along an axis of `n` pixels."""
+    columns = torch.eye(n, dtype=torch.float64)[None, None]
+    size = (n // factor, n)
+    return interpolate(columns, size, mode="bicubic", antialias=True)[0, 0]

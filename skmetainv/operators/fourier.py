@@ -12,15 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from skmetainv.operators.checks import check_channels, check_image, check_numbers, check_size
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.fourier import CoilMap, FourierMap
-from skmetainv.operators.operator import (
-    Operator,
-    check_channels,
-    check_image,
-    check_numbers,
-    check_size,
-)
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import COUNT, Interval, StrOptions
 
 _PARTS = ", the real and the imaginary part, with complex_image=True"
@@ -68,7 +63,6 @@ class _Undersampling(Operator):
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         check_image(self, image_shape)
         if self.complex_image:
             check_channels(self, image_shape, 2, _PARTS)

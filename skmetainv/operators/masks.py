@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import Tags
 
 from skmetainv.arrays import is_complex_shape
+from skmetainv.operators.checks import check_numbers, check_size
 from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.masks import MaskMap, RandomMaskMap, draw_entries
-from skmetainv.operators.operator import Operator, check_numbers, check_size
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import COUNT, Interval, StrOptions, integers
 
 
@@ -65,7 +65,6 @@ class Inpainting(Operator):
 
     def build(self, image_shape: Shape) -> MaskMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         if not isinstance(self.mask, str):
             mask = check_numbers(self.mask, "mask", self)
             if mask.dtype == bool and mask.ndim == 2 and mask.any() and len(image_shape) > 2:
@@ -136,14 +135,10 @@ class MissingPixels(Operator):
         "pattern": [StrOptions({"random", "side"})],
     }
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
+    has_missing = True
 
     def build(self, image_shape: Shape) -> RandomMaskMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         mask_shape = list(image_shape)
         if len(image_shape) >= 3 and not self.per_channel:
             mask_shape[0] = 1

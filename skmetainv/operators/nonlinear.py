@@ -9,7 +9,7 @@ import torch
 from skmetainv.arrays import is_complex_shape
 from skmetainv.operators.fourier import FourierSampling
 from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
-from skmetainv.operators.operator import Operator, has_missing
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import FINITE, POSITIVE
 
 
@@ -57,7 +57,6 @@ class Saturation(Operator):
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         if not self.low < self.high:
             raise ValueError(
                 "The 'low' parameter of Saturation must be below the 'high' one. "
@@ -111,10 +110,9 @@ class PhaseRetrieval(Operator):
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         operator = FourierSampling(acceleration=1) if self.operator is None else self.operator
         B = operator.build(image_shape)
-        if not isinstance(B, LinearMap) or has_missing(operator):
+        if not isinstance(B, LinearMap) or operator.has_missing:
             raise ValueError(
                 "The 'operator' parameter of PhaseRetrieval must be linear and without missing "
                 f"samples. Got {operator!r} instead."

@@ -1,16 +1,13 @@
-"""The protocol of operators, parameter objects that describe an instrument, and their algebra."""
+"""The protocol of operators, parameter objects that describe an instrument."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import KW_ONLY
 from numbers import Real
 from typing import Any, NoReturn
 
 import numpy as np
 import scipy.sparse
 import torch
-from sklearn.utils import Tags, get_tags
 
 from skmetainv.operators.calls import (
     layout_of_one,
@@ -19,11 +16,7 @@ from skmetainv.operators.calls import (
     pulled_back,
 )
 from skmetainv.operators.maps.base import ForwardMap, Shape, check_double
-from skmetainv.operators.maps.composed import composed
-from skmetainv.operators.maps.scaled import normalized, scaled
-from skmetainv.operators.maps.sums import added, stacked
 from skmetainv.parameters import (
-    FINITE,
     InvalidParameterError,
     ParameterObject,
     advice,
@@ -33,18 +26,12 @@ from skmetainv.parameters import (
     is_function,
 )
 
-# Places where an operator with missing samples is not allowed, in the words of the errors.
-_BEFORE, _IN_A_SUM = "before another operator", "in a sum"
-
-# The usual cause of images of the wrong shape: X and y are swapped.
-_PAIRS = " In fit(X, y) the measurements X come first, and y are the images."
-
 
 class Operator(ParameterObject):
     """A forward model ``A`` of ``y = A(x) + e``: hyper-parameters, no tensors.
 
     A subclass stores its hyper-parameters and writes `build`. If its measurements hold NaN where
-    samples are missing, it sets the ``allow_nan`` tag.
+    samples are missing, it sets ``has_missing = True``.
 
     ``operator(x)`` returns measurements of images without noise; images are arrays or tensors.
     `adjoint` and `pseudo_inverse` map measurements to images, and `data_fidelity` returns how well
@@ -108,6 +95,12 @@ class Operator(ParameterObject):
             is_mask = "bool" in str(getattr(value, "dtype", ""))
             return "Inpainting(mask)" if is_mask else "MatrixOperator(matrix)"
         return "FunctionOperator(function, adjoint_function=...)" if is_function(value) else None
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether measurements hold NaN where samples are missing; here, if a part's do."""
+        parts = self.get_params(deep=False).values()
+        return any(getattr(part, "has_missing", False) for part in parts)
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape.
@@ -266,7 +259,7 @@ class Operator(ParameterObject):
         Returns
         -------
         norm : float
-            Accurate to better than one percent. Random masks are ignored. If the operator is
+            Accurate to a tenth of a percent. Random masks are ignored. If the operator is
             nonlinear, the norm of its Jacobian at one image, see
             `skmetainv.operators.ForwardMap.norm`.
 
@@ -277,7 +270,7 @@ class Operator(ParameterObject):
         """
         return float(self.build(layout_of_one(image_shape).tensor_shape).norm())
 
-    def normalize(self) -> Normalized:
+    def normalize(self) -> algebra.Normalized:
         """Return the operator divided by its norm, ``A / ||A||``.
 
         A penalty or a step size given as a number then has the same effect for every operator.
@@ -288,278 +281,44 @@ class Operator(ParameterObject):
         operator : Normalized
             Its `build` computes the norm; see `Normalized` for the errors.
         """
-        return Normalized(self)
+        return algebra.Normalized(self)
 
-    def __matmul__(self, inner: Any) -> Composition:
+    def __matmul__(self, inner: Any) -> algebra.Composition:
         _check_operand(inner, "right", "@")
-        _refuse_missing([inner], _BEFORE)
-        return Composition(self, inner)
+        algebra.refuse_missing(algebra.BEFORE, inner)
+        return algebra.Composition(self, inner)
 
     def __rmatmul__(self, outer: Any) -> NoReturn:
         raise _no_operand(outer, "left", "@")
 
-    def __add__(self, other: Any) -> Sum:
+    def __add__(self, other: Any) -> algebra.Sum:
         _check_operand(other, "right", "+")
-        _refuse_missing([self, other], _IN_A_SUM)
-        return Sum(self, other)
+        algebra.refuse_missing(algebra.IN_A_SUM, self, other)
+        return algebra.Sum(self, other)
 
     def __radd__(self, other: Any) -> Operator:
         if isinstance(other, int) and other == 0:  # what Python's `sum` starts with
             return self
         raise _no_operand(other, "left", "+")
 
-    def __sub__(self, other: Any) -> Sum:
+    def __sub__(self, other: Any) -> algebra.Sum:
         _check_operand(other, "right", "-")
-        difference: Sum = self + -other
+        difference: algebra.Sum = self + -other
         return difference
 
     def __rsub__(self, other: Any) -> NoReturn:
         raise _no_operand(other, "left", "-")
 
-    def __neg__(self) -> Scaled:
-        return Scaled(self, factor=-1.0)
+    def __neg__(self) -> algebra.Scaled:
+        return algebra.Scaled(self, factor=-1.0)
 
-    def __mul__(self, factor: Any) -> Scaled:
-        return Scaled(self, factor=_number(factor, "multiplied"))
+    def __mul__(self, factor: Any) -> algebra.Scaled:
+        return algebra.Scaled(self, factor=_number(factor, "multiplied"))
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: Any) -> Scaled:
-        return Scaled(self, factor=1 / _number(divisor, "divided"))
-
-
-class Composition(Operator):
-    """``A(x) = outer(inner(x))``, written ``outer @ inner``.
-
-    Parameters
-    ----------
-    outer, inner : Operator
-        `inner` is applied first. Only `outer` may have missing samples.
-
-    Raises
-    ------
-    ValueError
-        By `build`, if a part is not an operator, or if `inner` has missing samples.
-
-    Examples
-    --------
-    >>> from skmetainv.operators import GaussianBlur, MissingPixels
-    >>> operator = MissingPixels(observed=0.3) @ GaussianBlur(sigma=2.0)
-    >>> operator
-    MissingPixels(observed=0.3) @ GaussianBlur(sigma=2.0)
-    >>> operator.set_params(inner__sigma=1.5).build((1, 8, 8)).measurement_shape
-    (1, 8, 8)
-    """
-
-    outer: Operator
-    inner: Operator
-
-    _parameter_constraints = {"outer": [Operator], "inner": [Operator]}
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        inner = _in_brackets(self.inner, Sum, Composition, Scaled)
-        return f"{_in_brackets(self.outer, Sum)} @ {inner}"
-
-    def __sklearn_tags__(self) -> Tags:
-        return _tags_of(super().__sklearn_tags__(), [self.outer])
-
-    def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
-        _refuse_missing([self.inner], _BEFORE)
-        inner = self.inner.build(image_shape)
-        outer = self.outer.build(inner.measurement_shape)
-        return composed(outer, inner)
-
-
-class Scaled(Operator):
-    """``A(x) = factor operator(x)``, written ``factor * operator``.
-
-    Parameters
-    ----------
-    operator : Operator
-        The operator to scale.
-    factor : float, default=1.0
-        Any number but 0.
-
-    Raises
-    ------
-    ValueError
-        By `build`, if `factor` is 0, or `operator` is not an `Operator`.
-
-    Examples
-    --------
-    >>> from skmetainv.operators import GaussianBlur
-    >>> 0.5 * GaussianBlur(sigma=2.0)
-    0.5 * GaussianBlur(sigma=2.0)
-    """
-
-    operator: Operator
-    _: KW_ONLY
-    factor: float = 1.0
-
-    _parameter_constraints = {
-        "operator": [Operator],
-        "factor": [FINITE],
-    }
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        return f"{self.factor!r} * {_in_brackets(self.operator, Sum, Composition)}"
-
-    def __sklearn_tags__(self) -> Tags:
-        return _tags_of(super().__sklearn_tags__(), [self.operator])
-
-    def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
-        if self.factor == 0:
-            raise ValueError("The 'factor' parameter of Scaled must not be 0.")
-        return scaled(self.operator.build(image_shape), self.factor)
-
-
-class Normalized(Operator):
-    """``A(x) = operator(x) / ||operator||``, written ``operator.normalize()``.
-
-    The norm is `skmetainv.operators.ForwardMap.norm` of the map that `operator.build` returns,
-    before masks are drawn. If the operator is 0, it is not scaled.
-
-    Parameters
-    ----------
-    operator : Operator
-        The operator to normalise.
-
-    Raises
-    ------
-    ValueError
-        By `build`, if `operator` is not an `Operator`, or if its norm cannot be computed.
-
-    Examples
-    --------
-    >>> from skmetainv.operators import Radon
-    >>> operator = Radon(angles=60).normalize()
-    >>> operator
-    Radon(angles=60).normalize()
-    >>> round(operator.build((1, 8, 8)).norm().item(), 6)
-    1.0
-    """
-
-    operator: Operator
-
-    _parameter_constraints = {"operator": [Operator]}
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        return f"{_in_brackets(self.operator, Sum, Composition, Scaled)}.normalize()"
-
-    def __sklearn_tags__(self) -> Tags:
-        return _tags_of(super().__sklearn_tags__(), [self.operator])
-
-    def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
-        return normalized(self.operator.build(image_shape))
-
-
-class Sum(Operator):
-    """``A(x) = first(x) + second(x)``, written ``first + second``.
-
-    Parameters
-    ----------
-    first, second : Operator
-        Operators whose measurements have the same shape and no missing samples.
-
-    Raises
-    ------
-    ValueError
-        By `build`, if the measurements have different shapes, or if a part has missing samples.
-
-    Examples
-    --------
-    >>> from skmetainv.operators import GaussianBlur, Identity
-    >>> Identity() + -1.0 * GaussianBlur(sigma=2.0)
-    Identity() + -1.0 * GaussianBlur(sigma=2.0)
-    """
-
-    first: Operator
-    second: Operator
-
-    _parameter_constraints = {"first": [Operator], "second": [Operator]}
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        return f"{self.first!r} + {_in_brackets(self.second, Sum)}"
-
-    def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
-        _refuse_missing([self.first, self.second], _IN_A_SUM)
-        maps = [self.first.build(image_shape), self.second.build(image_shape)]
-        shapes = [A.measurement_shape for A in maps]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                "The terms of a sum must have measurements of the same shape. "
-                f"Got {shapes[0]} from {self.first!r} and {shapes[1]} from {self.second!r}."
-            )
-        return added(maps)
-
-
-class Stack(Operator):
-    """The measurements of several operators, flattened and concatenated.
-
-    Parameters
-    ----------
-    operators : list of Operator
-        Operators that measure the same image. In nested parameter names, the index stands for the
-        operator: ``0__sigma``, or ``operator__0__sigma`` in an estimator.
-
-    Raises
-    ------
-    ValueError
-        By `build`, if `operators` is empty or if an entry is not an operator.
-
-    Examples
-    --------
-    >>> from skmetainv.operators import GaussianBlur, Inpainting, Stack
-    >>> stack = Stack([Inpainting(), GaussianBlur(sigma=2.0)])
-    >>> stack.set_params(**{"1__sigma": 1.0}).build((1, 4, 4)).measurement_shape
-    (32,)
-    """
-
-    operators: Sequence[Operator]
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters; if `deep`, also those of each operator, named by its index."""
-        params: dict[str, Any] = super().get_params(deep=False)
-        if deep:
-            for place, operator in enumerate(self.operators):
-                params[str(place)] = operator
-                nested = operator.get_params() if isinstance(operator, Operator) else {}
-                params |= {f"{place}__{name}": value for name, value in nested.items()}
-        return params
-
-    def set_params(self, **params: Any) -> Stack:
-        """Set parameters; ``"0"`` is the first operator, ``"0__sigma"`` one of its parameters."""
-        if "operators" in params:
-            self.operators = params.pop("operators")
-        for place in range(len(self.operators)):
-            if str(place) in params:
-                operators = list(self.operators)
-                operators[place] = params.pop(str(place))
-                self.operators = operators
-        super().set_params(**params)
-        return self
-
-    def __sklearn_tags__(self) -> Tags:
-        return _tags_of(super().__sklearn_tags__(), self.operators)
-
-    def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
-        if not isinstance(self.operators, list | tuple) or not self.operators:
-            raise ValueError(
-                "The 'operators' parameter of Stack must be a list of at least one Operator. "
-                f"Got {self.operators!r} instead."
-            )
-        for operator in self.operators:
-            check_operator(operator, "Each entry of the 'operators' parameter of Stack")
-        return stacked([operator.build(image_shape) for operator in self.operators])
+    def __truediv__(self, divisor: Any) -> algebra.Scaled:
+        return algebra.Scaled(self, factor=1 / _number(divisor, "divided"))
 
 
 def check_operator(operator: Any, name: str) -> None:
@@ -604,63 +363,6 @@ def _to_measure(value: Any) -> str:
     return " If it holds images, operator(x) measures them." if may_be_images else ""
 
 
-def check_image(operator: Operator, image_shape: Shape) -> None:
-    """Raise an error if the input of an operator is not an image."""
-    if len(image_shape) != 3:
-        raise ValueError(
-            f"{type(operator).__name__} takes images, (channels, height, width). The operator "
-            f"before it gives {tuple(image_shape)}: flat or complex measurements."
-        )
-
-
-def check_channels(operator: Operator, image_shape: Shape, channels: int, which: str = "") -> None:
-    """Raise an error if images do not have `channels` channels; `which` explains these."""
-    check_image(operator, image_shape)
-    if image_shape[0] != channels:
-        kind = {1: "gray images, of 1 channel", 3: "colour images, of 3 channels"}
-        takes = kind.get(channels, f"images of {channels} channels")
-        got = f"{image_shape[0]} channel{'' if image_shape[0] == 1 else 's'}"
-        raise ValueError(
-            f"{type(operator).__name__} takes {takes}{which}. Got images of {got} instead.{_PAIRS}"
-        )
-
-
-def check_size(operator: Operator, name: str, own: Shape, image_shape: Shape) -> None:
-    """Raise an error if a parameter's height and width, `own`, are not those of the images."""
-    size = tuple(image_shape[1:3])
-    if own != size:
-        raise ValueError(
-            f"The {name!r} parameter of {type(operator).__name__} is for images of "
-            f"{pixels(own)}. Got images of {pixels(size)} instead.{_PAIRS}"
-        )
-
-
-def pixels(size: Shape) -> str:
-    """Return a height and a width as text."""
-    return f"{size[0]} x {size[1]} pixels"
-
-
-def check_numbers(value: Any, name: str, operator: Operator, kinds: str = "buif") -> np.ndarray:
-    """Return a parameter as an array of finite numbers, of the NumPy type codes `kinds`."""
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"The {name!r} parameter of {type(operator).__name__} is not an array: {error}"
-        ) from error
-    if array.dtype.kind not in kinds or not np.isfinite(array).all():
-        raise ValueError(
-            f"The {name!r} parameter of {type(operator).__name__} must hold finite "
-            f"{'numbers' if 'c' in kinds else 'real numbers'}. Got an array of {array.dtype}."
-        )
-    return array
-
-
-def has_missing(operator: Any) -> bool:
-    """Return whether an operator's measurements hold NaN where samples are missing."""
-    return isinstance(operator, Operator) and get_tags(operator).input_tags.allow_nan
-
-
 def _number(value: Any, verb: str) -> float:
     """Return a real number; it may come as an array or a tensor of shape ()."""
     alone = getattr(value, "shape", None) == () and "complex" not in str(value.dtype)
@@ -672,19 +374,5 @@ def _number(value: Any, verb: str) -> float:
     )
 
 
-def _refuse_missing(operators: Sequence[Operator], where: str) -> None:
-    for operator in operators:
-        if has_missing(operator):
-            raise ValueError(
-                f"{operator!r} cannot stand {where}: missing samples come last, as in "
-                "MissingPixels(...) @ operator."
-            )
-
-
-def _tags_of(tags: Tags, operators: Sequence[Any]) -> Tags:
-    tags.input_tags.allow_nan = any(has_missing(operator) for operator in operators)
-    return tags
-
-
-def _in_brackets(operator: Any, *kinds: type) -> str:
-    return f"({operator!r})" if isinstance(operator, kinds) else repr(operator)
+# Below `Operator`, from which the classes of the algebra derive
+from skmetainv.operators import algebra  # noqa: E402

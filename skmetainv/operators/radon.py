@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from sklearn.utils import Tags
 
+from skmetainv.operators.checks import check_image, check_numbers
 from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.masks import RandomMaskMap, draw_entries
 from skmetainv.operators.maps.matrices import SparseMap
-from skmetainv.operators.operator import Operator, check_image, check_numbers
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import COUNT
 
 
@@ -79,14 +79,13 @@ class Radon(Operator):
         "n_detectors": [COUNT, None],
     }
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.n_views is not None
-        return tags
+    @property
+    def has_missing(self) -> bool:
+        """Whether `n_views` leaves out angles, whose rows are then NaN."""
+        return self.n_views is not None
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         check_image(self, image_shape)
         channels, *size = image_shape
         angles = self._angles()

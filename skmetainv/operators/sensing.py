@@ -12,12 +12,13 @@ import scipy.fft
 import scipy.linalg
 import torch
 
+from skmetainv.operators.checks import check_image
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.bases import Basis, cosine_matrix
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.matrices import dense_map
 from skmetainv.operators.maps.separable import AxisMatrices
-from skmetainv.operators.operator import Operator, check_image
+from skmetainv.operators.operator import Operator
 from skmetainv.parameters import COUNT, Interval, StrOptions
 
 
@@ -80,7 +81,6 @@ class CompressedSensing(Operator):
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        self._validate_params()
         n = math.prod(image_shape)
         m = self._count(n)
         generator = np.random.default_rng(self.random_state)

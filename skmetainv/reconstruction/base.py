@@ -33,7 +33,6 @@ from skmetainv.inputs.validation import (
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Operator
-from skmetainv.operators.operator import has_missing
 from skmetainv.parameters import COUNT, POSITIVE, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed, training_generators
 from skmetainv.reconstruction.built import DTYPES, Built
@@ -319,7 +318,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """
         self._check_parameters()
         check_image_shape(image_shape)
-        reader, allow_nan = self._reader(), has_missing(self.operator)
+        reader, allow_nan = self._reader(), getattr(self.operator, "has_missing", False)
         grid = self.image_shape if image_shape is None else image_shape
         images, is_single = reader.images(X, grid or reader.known_shape(X), allow_nan=allow_nan)
         geometry, operator, A = reader.geometry(images, grid)
@@ -390,7 +389,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         tags.target_tags.required = False
         tags.target_tags.multi_output = True
         tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = has_missing(self.operator)
+        tags.input_tags.allow_nan = getattr(self.operator, "has_missing", False)
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

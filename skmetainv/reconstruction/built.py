@@ -12,7 +12,7 @@ from skmetainv.arrays import measurement_layout
 from skmetainv.inputs.geometry import Geometry
 from skmetainv.inputs.validation import check_device, check_image_shape
 from skmetainv.operators import ForwardMap, Operator
-from skmetainv.operators.operator import check_operator, has_missing
+from skmetainv.operators.operator import check_operator
 from skmetainv.parameters import ParameterObject
 from skmetainv.reconstruction.autocast import autocast_networks
 from skmetainv.reconstruction.counted import Counted
@@ -126,7 +126,7 @@ class Built(Counted, Fitted, ParameterObject):
                 f"{operator!r} gives measurements of shape {A.measurement_shape}, but the fitted "
                 f"{self.operator_!r} gives {fitted.measurement_shape}."
             )
-        if has_missing(operator) and not has_missing(self.operator_):
+        if operator.has_missing and not self.operator_.has_missing:
             raise ValueError(
                 f"{operator!r} gives measurements with missing values, which the fitted "
                 f"{self.operator_!r} does not have."

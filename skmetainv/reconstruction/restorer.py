@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.exceptions import warn
 from skmetainv.operators import Operator
-from skmetainv.operators.maps.verdicts import Watch, watched
+from skmetainv.operators.maps.unsolved_systems import Watch, watched
 
 #: Restores the images of a batch of measurements, both as tensors.
 Restore: TypeAlias = Callable[[torch.Tensor], torch.Tensor]

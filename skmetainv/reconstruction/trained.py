@@ -21,7 +21,7 @@ from skmetainv.inputs.validation import check_device, check_observed
 from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import known_pixels, mean_over_batches, psnr
 from skmetainv.noise import as_noise
-from skmetainv.operators.maps.verdicts import Watch, watched
+from skmetainv.operators.maps.unsolved_systems import Watch, watched
 from skmetainv.parameters import COUNT
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import Reconstructor

@@ -24,7 +24,8 @@ from skmetainv.solvers.schedules import Schedule, check_schedule
 #: The state that updates pass on: the images first; every entry has one row per image.
 State: TypeAlias = tuple[torch.Tensor, ...]
 
-# Lanczos' method computes norms to one percent, and so their squares to two.
+# Step sizes of up to 2 percent above the bound get no warning: Lanczos' method computes norms to a
+# tenth of a percent.
 _NORM_TOLERANCE = 1.02
 
 

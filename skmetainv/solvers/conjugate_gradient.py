@@ -6,17 +6,17 @@ from typing import cast
 import torch
 
 from skmetainv.operators import DataTerm, LinearMap
-from skmetainv.operators.maps.base import LinearDataTerm, needs_linear
 from skmetainv.operators.maps.bases import Basis
 from skmetainv.operators.maps.closed_forms import DiagonalNormalMap
+from skmetainv.operators.maps.data_terms import LinearDataTerm, needs_linear
 from skmetainv.operators.maps.normal_equations import (
     TOLERANCE,
     Residuals,
     begin,
-    dot,
     normalized,
     update,
 )
+from skmetainv.operators.maps.per_image import dot
 from skmetainv.parameters import NOT_NEGATIVE
 from skmetainv.solvers.base import IterativeSolver, Solver, State
 from skmetainv.solvers.schedules import Schedule

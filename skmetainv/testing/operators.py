@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
-from skmetainv.operators.operator import has_missing
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
 from skmetainv.testing.failures import require, require_close, require_finite, require_unchanged
 from skmetainv.testing.linear_maps import check_linear_map
@@ -200,14 +199,13 @@ def _check_missing(case: Case) -> None:
     y = case.whole.simulate(x, lambda y, _: y, generators(*range(BATCH)))
     observed = case.A.observed
     known = torch.ones_like(y, dtype=torch.bool) if observed is None else observed.expand_as(y)
-    holds_nan, tagged = bool(y.isnan().any()), has_missing(case.operator)
+    holds_nan, declared = bool(y.isnan().any()), case.operator.has_missing
     require(
-        tagged or not holds_nan,
+        declared or not holds_nan,
         case.name,
-        "must have the tag allow_nan, as its measurements hold NaN",
-        f"input_tags.allow_nan={tagged} and {int(y.isnan().sum())} NaN",
-        "__sklearn_tags__ is missing: tags = super().__sklearn_tags__(); "
-        "tags.input_tags.allow_nan = True; return tags",
+        "must have has_missing=True, as its measurements hold NaN",
+        f"has_missing={declared} and {int(y.isnan().sum())} NaN",
+        "the class does not set has_missing = True",
     )
     filled = torch.where(known, case.A(x), case.A.missing_value)
     require(

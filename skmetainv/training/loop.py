@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.arrays import Tensors
 from skmetainv.exceptions import warn
-from skmetainv.operators.maps.verdicts import Watch
+from skmetainv.operators.maps.unsolved_systems import Watch
 from skmetainv.training.batches import Batches
 from skmetainv.training.checkpoints import Keeper, TrainingState
 from skmetainv.training.early_stopping import BestWeights
@@ -83,8 +83,8 @@ class TrainingLoop:
     observer : Observer, default=None
         Notified of every epoch.
     watch : Watch, default=None
-        Counts unsolved linear systems in the body, see `skmetainv.operators.maps.verdicts.watched`;
-        None is a new one.
+        Counts unsolved linear systems in the body, see
+        `skmetainv.operators.maps.unsolved_systems.watched`; None is a new one.
     show_progress : bool, default=False
         Show progress, see `Progress`.
 

@@ -1,4 +1,4 @@
-"""Base classes of maps and of the data fidelity of a batch of measurements."""
+"""Base classes of maps."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from skmetainv.noise import NoiseFunction
+from skmetainv.operators.maps.data_terms import DataTerm, LinearDataTerm, if_linear, in_words
 from skmetainv.operators.maps.lanczos import largest_eigenvalue
 from skmetainv.operators.maps.normal_equations import solve
 from skmetainv.parameters import described
@@ -135,9 +136,9 @@ class ForwardMap(nn.Module):
                     lambda p: self.vjp(x, pushed_forward(self, x, p)), start
                 )
             except (RuntimeError, NotImplementedError, TypeError) as error:
-                raise ValueError(f"{_NO_NORM} {error}{_if_linear(self)}") from error
+                raise ValueError(f"{_NO_NORM} {error}{if_linear(self)}") from error
         if not norm.isfinite():
-            raise ValueError(f"{_NO_NORM} it is {norm.item()} there.{_if_linear(self)}")
+            raise ValueError(f"{_NO_NORM} it is {norm.item()} there.{if_linear(self)}")
         return norm
 
     @cached_property
@@ -193,14 +194,14 @@ class ForwardMap(nn.Module):
         known = drawn.observed & ~exact.isnan()  # unknown pixels give no measurement
         return torch.where(known, noise(exact.nan_to_num(), generators), drawn.missing_value)
 
-    def bind(self, y: torch.Tensor, given: torch.Tensor | None = None) -> DataTerm:
+    def bind(self, y: torch.Tensor, start_image: torch.Tensor | None = None) -> DataTerm:
         """Return the data fidelity of a batch of measurements.
 
         Parameters
         ----------
         y : tensor of shape (batch, *measurement_shape)
             Measurements. If masks vary from image to image, missing entries are NaN.
-        given : tensor of shape (batch, *image_shape), default=None
+        start_image : tensor of shape (batch, *image_shape), default=None
             An image that another method restored from each measurement, for the start "given".
 
         Returns
@@ -210,7 +211,7 @@ class ForwardMap(nn.Module):
         """
         A = self.with_masks_of(y)
         data = A.data_term(y if A.observed is None else torch.where(A.observed, y, 0.0))
-        data.whole, data.given = self, given
+        data.unmasked, data.start_image = self, start_image
         return data
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
@@ -220,6 +221,34 @@ class ForwardMap(nn.Module):
     def data_term(self, y: torch.Tensor) -> DataTerm:
         """Return the data fidelity of measurements whose missing entries are 0."""
         return DataTerm(self, y)
+
+
+def _not_moved(A: ForwardMap, x: torch.Tensor) -> str:
+    """Return the hint for an operation that fails on mixed types or devices."""
+    name = type(A).__name__
+    return (
+        f"{name} got images of {x.dtype} on {x.device}. Maps are built in float64 on the CPU and "
+        f"then moved: create the tensors of {name} in float64, and register them with "
+        'self.register_buffer("name", tensor), so that they move with the map.'
+    )
+
+
+def _no_measurements(A: ForwardMap, y: Any, x: torch.Tensor) -> str:
+    """Return the error message about a result of `forward` that is not a batch of measurements."""
+    name, expected = type(A).__name__, in_words(("batch", *A.measurement_shape))
+    must = f"{name}.forward must return a tensor of shape {expected}"
+    if not isinstance(y, torch.Tensor):
+        return f"{must}. Got {described(y)} instead."
+    if y.is_complex():
+        return (
+            f"{must} of real numbers. Got {described(y)} instead: torch.view_as_real(y) gives the "
+            "real and imaginary parts as a last axis."
+        )
+    own = tuple(y.shape[1:])
+    hint = f"If this shape is right, pass measurement_shape={own} to super().__init__."
+    if y.ndim != 1 + len(A.measurement_shape) and y.shape == A.measurement_shape:
+        hint = "The first axis must be the batch."
+    return f"{must}. Got {tuple(y.shape)} for images of shape {tuple(x.shape)} instead. {hint}"
 
 
 class LinearMap(ForwardMap):
@@ -304,39 +333,6 @@ def pushed_forward(A: ForwardMap, x: torch.Tensor, p: torch.Tensor) -> torch.Ten
         return torch.autograd.grad(A.vjp(x, v), v, p)[0]
 
 
-def _not_moved(A: ForwardMap, x: torch.Tensor) -> str:
-    """Return the hint for an operation that fails on mixed types or devices."""
-    name = type(A).__name__
-    return (
-        f"{name} got images of {x.dtype} on {x.device}. Maps are built in float64 on the CPU and "
-        f"then moved: create the tensors of {name} in float64, and register them with "
-        'self.register_buffer("name", tensor), so that they move with the map.'
-    )
-
-
-def _no_measurements(A: ForwardMap, y: Any, x: torch.Tensor) -> str:
-    """Return the error message about a result of `forward` that is not a batch of measurements."""
-    name, expected = type(A).__name__, ("batch", *A.measurement_shape)
-    must = f"{name}.forward must return a tensor of shape {_in_words(expected)}"
-    if not isinstance(y, torch.Tensor):
-        return f"{must}. Got {described(y)} instead."
-    if y.is_complex():
-        return (
-            f"{must} of real numbers. Got {described(y)} instead: torch.view_as_real(y) gives the "
-            "real and imaginary parts as a last axis."
-        )
-    own = tuple(y.shape[1:])
-    hint = f"If this shape is right, pass measurement_shape={own} to super().__init__."
-    if y.ndim != 1 + len(A.measurement_shape) and y.shape == A.measurement_shape:
-        hint = "The first axis must be the batch."
-    return f"{must}. Got {tuple(y.shape)} for images of shape {tuple(x.shape)} instead. {hint}"
-
-
-def _in_words(shape: tuple[Any, ...]) -> str:
-    """Return a shape as the text of a tuple; some entries may be names."""
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-
-
 def check_double(owner: object, module: nn.Module) -> None:
     """Raise an error if a newly built module holds buffers in less than double precision.
 
@@ -359,17 +355,6 @@ def check_double(owner: object, module: nn.Module) -> None:
                 f".build returns, is in {buffer.dtype}. Modules are built in double precision and "
                 "then moved: create the buffer with dtype=torch.float64 or append .double()."
             )
-
-
-def needs_linear(what: str, A: ForwardMap) -> str:
-    """Return the error message about a nonlinear map where a linear one is needed."""
-    return f"{what} needs a linear operator, but this one is nonlinear.{_if_linear(A)}"
-
-
-def _if_linear(A: ForwardMap) -> str:
-    """Return the hint of how to declare a map, or its nonlinear part, linear."""
-    hints = [part.if_linear for part in A.modules() if isinstance(part, ForwardMap)]
-    return next((f" {hint}" for hint in hints if hint), "")
 
 
 def _has_a_type(t: torch.Tensor) -> bool:
@@ -398,184 +383,3 @@ def keeping_complex(fn: Conversion) -> Conversion:
         return torch.view_as_complex(fn(torch.view_as_real(t.resolve_conj())).contiguous())
 
     return convert
-
-
-class DataTerm:
-    """The data fidelity of one batch of measurements, computed for each image on its own.
-
-    Parameters
-    ----------
-    A : ForwardMap
-        The map. If masks vary, it has the mask of every image of the batch.
-    y : tensor of shape (batch, ...)
-        Measurements; missing entries are 0.
-
-    Attributes
-    ----------
-    whole : ForwardMap
-        The map before its masks were read; `A` if masks do not vary.
-    given : tensor of shape (batch, channels, height, width) or None
-        An image that another method restored from each measurement.
-    """
-
-    given: torch.Tensor | None = None
-
-    def __init__(self, A: ForwardMap, y: torch.Tensor):
-        self.A, self.y, self.whole = A, y, A
-
-    @property
-    def squared_norm(self) -> float:
-        """``||A||^2`` of the map before masks are read, see `ForwardMap.norm`."""
-        return self.whole.squared_norm
-
-    def loss(self, x: torch.Tensor, criterion: Callable[..., torch.Tensor]) -> torch.Tensor:
-        """Return `criterion` between ``A(x)`` and ``y`` over the observed entries, per image.
-
-        If the map is linear, both are divided by ``||A||``, see `in_image_units`.
-        """
-        return criterion(
-            self.in_image_units(self.A(x)), self.in_image_units(self.y), self.A.observed
-        )
-
-    def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
-        """Return measurements in the units of the images; for nonlinear maps, `y` itself."""
-        return y
-
-    def mean_squared_residuals(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``||A(x) - y||^2 / m`` of each image, over its `m` observed samples."""
-        residuals = self.A(x) - self.y  # both are 0 where nothing is observed
-        known = torch.ones_like(self.y, dtype=torch.bool)
-        known = known if self.A.observed is None else known & self.A.observed
-        return residuals.square().flatten(1).sum(1) / known.flatten(1).sum(1)
-
-    def gradient(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``J_A(x)' (A(x) - y)``."""
-        return self.A.vjp(x, self.A(x) - self.y)
-
-    def start(self, kind: str) -> torch.Tensor:
-        """Return an image to start a solver from.
-
-        Parameters
-        ----------
-        kind : str
-            "zeros". "measurement", if measurements have the shape of images: ``y / ||A||``, or
-            ``y`` if the map is nonlinear. "adjoint", ``A' y / ||A||^2``, and "pseudo_inverse",
-            ``A^+ y``, if the map is linear. "given": the image that `ForwardMap.bind` received. All
-            have the scale of images, for any scale of the measurements.
-
-        Returns
-        -------
-        x : tensor of shape (batch, *image_shape)
-            The images.
-
-        Raises
-        ------
-        ValueError
-            If `kind` is unknown; if it is "adjoint" or "pseudo_inverse" and the map is nonlinear;
-            or if it is "measurement" and measurements do not have the shape of images.
-        """
-        if kind == "zeros":
-            return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)
-        if kind == "measurement":
-            return self._measured_image()
-        if kind == "given" and self.given is not None:
-            return self.given
-        if kind in ("adjoint", "pseudo_inverse"):
-            raise ValueError(
-                f"{needs_linear(f'The start {kind!r}', self.A)} Start from 'zeros', or from "
-                "'measurement' if measurements are images."
-            )
-        raise ValueError(
-            f"The start must be 'zeros', 'measurement', 'adjoint' or 'pseudo_inverse'. "
-            f"Got {kind!r} instead."
-        )
-
-    def _measured_image(self) -> torch.Tensor:
-        """Return the measurements as images, if they have the shape of images."""
-        if self.A.measurement_shape != self.A.image_shape:
-            raise ValueError(
-                "The start 'measurement' needs measurements of the shape of images, "
-                f"{self.A.image_shape}. Got measurements of shape {self.A.measurement_shape}: "
-                "start from 'adjoint' or 'pseudo_inverse'."
-            )
-        return self.in_image_units(self.y)
-
-    def known(self, x: torch.Tensor) -> torch.Tensor | None:
-        """Return where clean images are not NaN, or None if the operator has no mask."""
-        return None if self.A.observed is None else ~x.isnan()
-
-    def observed_pixels(self) -> torch.Tensor:
-        """Return which pixels are observed, boolean, of shape (batch, 1, height, width).
-
-        A pixel counts as observed if one of its channels is. If the operator has no mask of the
-        image's height and width, all pixels count as observed.
-        """
-        observed, size = self.A.observed, self.A.image_shape[1:]
-        if observed is None or self.A.measurement_shape[1:] != size:
-            return torch.ones(len(self.y), 1, *size, dtype=torch.bool, device=self.y.device)
-        return observed.expand(len(self.y), *self.A.measurement_shape).any(dim=1, keepdim=True)
-
-    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Raise an error: only a linear operator has a proximal step, see `LinearDataTerm`."""
-        refusal = needs_linear("The proximal step", self.A)
-        raise ValueError(f"{refusal} GradientDescent takes nonlinear operators.")
-
-
-class LinearDataTerm(DataTerm):
-    """The data fidelity of a linear map; ``A' y`` is computed once.
-
-    Parameters
-    ----------
-    A : LinearMap
-        The map.
-    y : tensor of shape (batch, ...)
-        Measurements; missing entries are 0.
-    """
-
-    A: LinearMap
-
-    def __init__(self, A: LinearMap, y: torch.Tensor):
-        super().__init__(A, y)
-        self.adjoint_y = A.adjoint(y)
-        if self.adjoint_y.shape[1:] != A.image_shape:
-            raise ValueError(
-                f"{type(A).__name__}.adjoint must return images of shape "
-                f"{_in_words(('batch', *A.image_shape))}. Got {tuple(self.adjoint_y.shape)} for "
-                f"measurements of shape {tuple(y.shape)} instead."
-            )
-
-    def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``y / ||A||``; if ``||A||`` is 1, `y` itself."""
-        squared_norm = self.squared_norm
-        return y if squared_norm == 1 else y / math.sqrt(squared_norm)
-
-    def gradient(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``A' A x - A' y``."""
-        return self.A.normal(x) - self.adjoint_y
-
-    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Return ``argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2``.
-
-        Parameters
-        ----------
-        z : tensor of shape (batch, *image_shape)
-            The point of the proximal term.
-        rho : float or tensor of shape (), (batch, 1, 1, 1)
-            Penalty, positive; one for all images or one for each.
-
-        Returns
-        -------
-        x : tensor of shape (batch, *image_shape)
-            ``(A' A + rho I)^-1 (A' y + rho z)``, computed by conjugate gradients from the start
-            `z`, see `skmetainv.operators.maps.normal_equations.solve`.
-        """
-        rho = torch.as_tensor(rho, dtype=z.dtype, device=z.device)
-        return solve(self.A.normal, self.adjoint_y + rho * z, rho, start=z)
-
-    def start(self, kind: str) -> torch.Tensor:
-        """Return an image to start a solver from, see `DataTerm.start`."""
-        if kind == "adjoint":
-            return self.adjoint_y / self.squared_norm
-        if kind == "pseudo_inverse":
-            return self.A.pseudo_inverse(self.y)
-        return super().start(kind)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from skmetainv.operators.maps.base import LinearDataTerm, LinearMap, Shape
+from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.bases import Basis
+from skmetainv.operators.maps.data_terms import LinearDataTerm
+from skmetainv.operators.maps.per_image import spread
 
 
 class DiagonalNormalMap(LinearMap):
@@ -46,15 +48,7 @@ class DiagonalNormalMap(LinearMap):
 
 
 class DiagonalNormalDataTerm(LinearDataTerm):
-    """The data fidelity of a `DiagonalNormalMap`, with its proximal step in closed form.
-
-    Parameters
-    ----------
-    A : DiagonalNormalMap
-        The map.
-    y : tensor of shape (batch, *measurement_shape)
-        Measurements; missing entries are 0.
-    """
+    """The data fidelity of a `DiagonalNormalMap`, with its proximal step in closed form."""
 
     A: DiagonalNormalMap
 
@@ -164,15 +158,7 @@ class DiagonalGramMap(LinearMap):
 
 
 class DiagonalGramDataTerm(LinearDataTerm):
-    """The data fidelity of a `DiagonalGramMap`, with its proximal step in closed form.
-
-    Parameters
-    ----------
-    A : DiagonalGramMap
-        The map.
-    y : tensor of shape (batch, *measurement_shape)
-        Measurements; missing entries are 0.
-    """
+    """The data fidelity of a `DiagonalGramMap`, with its proximal step in closed form."""
 
     A: DiagonalGramMap
 
@@ -186,7 +172,7 @@ class DiagonalGramDataTerm(LinearDataTerm):
         This form does not lose digits to cancellation if `rho` is small.
         """
         residual = self._coefficients - self.A.analysis(z)
-        return z + self.A.synthesis(residual * (1 / (self.A.gram + _beside(rho, residual))))
+        return z + self.A.synthesis(residual * (1 / (self.A.gram + beside(rho, residual))))
 
 
 def _plus(x: torch.Tensor, rho: float | torch.Tensor, z: torch.Tensor) -> torch.Tensor:
@@ -196,10 +182,10 @@ def _plus(x: torch.Tensor, rho: float | torch.Tensor, z: torch.Tensor) -> torch.
     return torch.add(x, z, alpha=rho)
 
 
-def _beside(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | torch.Tensor:
+def beside(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | torch.Tensor:
     """Return penalties reshaped to broadcast with the coefficients."""
     if isinstance(rho, torch.Tensor) and rho.ndim:
-        return rho.reshape(-1, *[1] * (coefficients.ndim - 1))
+        return spread(rho, coefficients.ndim)
     return rho
 
 

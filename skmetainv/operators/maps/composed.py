@@ -86,13 +86,7 @@ class ComposedMap(ForwardMap):
 
 
 class ComposedLinearMap(ComposedMap, LinearMap):
-    """The composition ``outer inner`` of two linear maps.
-
-    Parameters
-    ----------
-    outer, inner : LinearMap
-        The images of `outer` are the measurements of `inner`.
-    """
+    """The composition ``outer inner`` of two linear maps, see `ComposedMap`."""
 
     outer: LinearMap
     inner: LinearMap

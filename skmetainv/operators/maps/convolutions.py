@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
@@ -83,7 +84,7 @@ def convolution_matrix(n: int, kernel: Floats, boundary: str) -> Floats:
     """Return the matrix of a convolution of `n` values, for any boundary."""
     if boundary == "circular":
         period = one_period(kernel[:, np.newaxis], (n, 1))[:, 0]
-        circulant: Floats = period[(np.arange(n)[:, np.newaxis] - np.arange(n)) % n]
+        circulant: Floats = scipy.linalg.circulant(period)
         return circulant
     sources = _sources(n, len(kernel), boundary)
     # row i holds the flipped kernel at the padded values i, i + 1, ...

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap, Shape
+from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
+from skmetainv.operators.maps.closed_forms import beside
+from skmetainv.operators.maps.data_terms import LinearDataTerm
 from skmetainv.operators.maps.foreign_functions import OneType, as_real
 from skmetainv.operators.maps.pairs import apply_linear
 
@@ -148,17 +150,19 @@ class PhysicsMap(OneType, ForwardMap):
     measured : tensor or sequence of tensor
         Its measurements of a batch of images; a sequence if physics are stacked. Complex numbers
         become a last axis of real and imaginary parts.
-    only : torch.dtype or None
+    only_dtype : torch.dtype or None
         The only type that it computes in, for images of any type; None if it takes every type.
     """
 
-    def __init__(self, image_shape: Shape, physics: Any, measured: Any, only: torch.dtype | None):
+    def __init__(
+        self, image_shape: Shape, physics: Any, measured: Any, only_dtype: torch.dtype | None
+    ):
         parts = [measured] if isinstance(measured, torch.Tensor) else list(measured)
         self.complex_parts = [part.is_complex() for part in parts]
         self.shapes = [tuple(as_real(part).shape[1:]) for part in parts]
         flat = (sum(math.prod(shape) for shape in self.shapes),)
         super().__init__(image_shape, self.shapes[0] if len(parts) == 1 else flat)
-        self.physics, self.only = physics, only
+        self.physics, self.only_dtype = physics, only_dtype
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``."""
@@ -226,10 +230,8 @@ class DecomposableDataTerm(LinearDataTerm):
         physics = self.A.physics
         s = torch.as_tensor(physics.mask)
         s = s if s.is_complex() else s.to(z.dtype)
-        if isinstance(rho, torch.Tensor) and rho.ndim:
-            beside: float | torch.Tensor = rho.reshape(-1, *[1] * (max(s.ndim, 4) - 1))
-        else:
-            beside = rho
         coefficients = physics.V_adjoint(self.adjoint_y + rho * z)
-        x: torch.Tensor = physics.V(coefficients / ((s * s.conj()).real + beside))
+        x: torch.Tensor = physics.V(
+            coefficients / ((s * s.conj()).real + beside(rho, coefficients))
+        )
         return x

@@ -29,22 +29,22 @@ class OneType(nn.Module):
 
     Attributes
     ----------
-    only : torch.dtype or None
+    only_dtype : torch.dtype or None
         That type; None if it takes every type. Tensors of the module move to other devices, but
         keep this type.
     """
 
-    only: torch.dtype | None = None
+    only_dtype: torch.dtype | None = None
 
     def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
         super()._apply(  # type: ignore[no-untyped-call]
-            fn if self.only is None else _moving(fn), recurse
+            fn if self.only_dtype is None else _moving(fn), recurse
         )
         return self
 
     def in_own_type(self, x: torch.Tensor) -> torch.Tensor:
         """Return `x` in the type that the wrapped object takes."""
-        return x.to(self.only or x.dtype)
+        return x.to(self.only_dtype or x.dtype)
 
 
 class ForeignFunction(OneType):
@@ -54,7 +54,7 @@ class ForeignFunction(OneType):
     ----------
     function : callable
         Takes a tensor and returns one, real or complex.
-    only : torch.dtype or None
+    only_dtype : torch.dtype or None
         The only type that it computes in; None if it takes every type.
     complex_argument : bool, default=False
         Whether the function takes complex numbers. The wrapper then takes tensors with a last axis
@@ -67,20 +67,20 @@ class ForeignFunction(OneType):
     def __init__(
         self,
         function: Callable[..., torch.Tensor],
-        only: torch.dtype | None = None,
+        only_dtype: torch.dtype | None = None,
         complex_argument: bool = False,
         real_result: bool = False,
     ):
         super().__init__()
-        self.function, self.only = function, only
+        self.function, self.only_dtype = function, only_dtype
         self.complex_argument, self.real_result = complex_argument, real_result
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the function's result, in the type and on the device of `x`."""
-        given = self.in_own_type(x)
+        argument = self.in_own_type(x)
         if self.complex_argument:
-            given = torch.view_as_complex(given.contiguous())
-        y = self.function(given)
+            argument = torch.view_as_complex(argument.contiguous())
+        y = self.function(argument)
         return (y.real if self.real_result else as_real(y)).to(x)
 
 
@@ -107,7 +107,7 @@ class Trial(NamedTuple, Generic[Result]):
 
     result: Result
     """The result in double precision, or in the only precision that works."""
-    only: torch.dtype | None
+    only_dtype: torch.dtype | None
     """The only type that works; None if both do."""
 
 
@@ -149,10 +149,10 @@ def understood(
     if isinstance(function, nn.Module):
         function = copy.deepcopy(function).cpu().eval().requires_grad_(False)
     takes_complex = adjoint_of is not None and adjoint_of.is_complex
-    call, (y, only) = _tried(function, name, shape, takes_complex)
+    call, (y, only_dtype) = _tried(function, name, shape, takes_complex)
     if isinstance(function, nn.Module):
-        convert(function, only or torch.float64)
-    foreign = ForeignFunction(call, only, takes_complex, real_result=adjoint_of is not None)
+        convert(function, only_dtype or torch.float64)
+    foreign = ForeignFunction(call, only_dtype, takes_complex, real_result=adjoint_of is not None)
     parts = (2,) if y.is_complex() and adjoint_of is None else ()
     return Understood(foreign, (*y.shape[1:], *parts), y.is_complex(), y.requires_grad)
 
@@ -175,8 +175,8 @@ def _tried(
             if isinstance(function, nn.Module):
                 convert(function, dtype)
             x = _random_batch(shape, dtype).requires_grad_(with_graph)
-            given = torch.view_as_complex(x.clone()) if takes_complex else x.clone()
-            return _checked(call(given), name, given, call)
+            argument = torch.view_as_complex(x.clone()) if takes_complex else x.clone()
+            return _checked(call(argument), name, argument, call)
 
         trial, error = in_each_precision(tried)
         if trial is not None:

@@ -6,19 +6,17 @@ from collections.abc import Callable
 
 import torch
 
+from skmetainv.operators.maps.per_image import dot
+
 
 def largest_eigenvalue(
     matrix: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, n_steps: int
 ) -> torch.Tensor:
     """Return the largest eigenvalue of a batch of symmetric matrices, by Lanczos' method."""
-
-    def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
-
     v = start / dot(start, start).sqrt()
     scale = matrix(v).abs().max()  # scales the matrix, as its squares may overflow
     scale = torch.where(scale > 0, scale, 1.0)
-    basis, diagonal, beside = [v], [], []
+    basis, diagonal, off_diagonal = [v], [], []
     for _ in range(n_steps):
         w = matrix(basis[-1]) / scale
         size = dot(w, w).sqrt()
@@ -28,10 +26,10 @@ def largest_eigenvalue(
         length = dot(w, w).sqrt()
         # In an invariant subspace, the remainder is rounding, not a new direction
         length = torch.where(length > 1e3 * torch.finfo(w.dtype).eps * size, length, 0.0)
-        beside.append(length.flatten())
+        off_diagonal.append(length.flatten())
         basis.append(torch.where(length > 0, w / torch.where(length > 0, length, 1.0), 0.0))
     tridiagonal = torch.diag_embed(torch.stack(diagonal, 1))
-    tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], 1)
-    tridiagonal += torch.diag_embed(torch.stack(beside, 1)[:, :-1], -1)
+    for side in (1, -1):
+        tridiagonal += torch.diag_embed(torch.stack(off_diagonal, 1)[:, :-1], side)
     eigenvalues: torch.Tensor = torch.linalg.eigvalsh(tridiagonal)
     return scale * eigenvalues.max()

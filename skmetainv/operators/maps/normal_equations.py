@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from skmetainv.operators.maps.verdicts import Watch, current_watch, tell, watched
+from skmetainv.operators.maps.per_image import dot, spread
+from skmetainv.operators.maps.unsolved_systems import Watch, current_watch, watched
 
 # Relative residual at which an image is solved, by floating-point type.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
@@ -58,8 +59,8 @@ def solve(
     -----
     ConvergenceWarning
         If the residual of an image stays above the square root of that bound and above the rounding
-        error. In a block of `skmetainv.operators.maps.verdicts.watched`, the watch records it
-        instead.
+        error. In a block of `skmetainv.operators.maps.unsolved_systems.watched`, the watch records
+        it instead.
 
     References
     ----------
@@ -140,11 +141,6 @@ def update(
     return Residuals(x, r, torch.addcmul(r, _ratio(rr, before, going), p), rr)
 
 
-def dot(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Return the inner products of the images of two batches, shape ``(batch, 1, ...)``."""
-    return (u * v).flatten(1).sum(1).reshape(-1, *[1] * (u.ndim - 1))
-
-
 def normalized(state: Residuals, going: torch.Tensor) -> torch.Tensor:
     """Return residuals of length 1, flat, and 0 for images that are not `going`."""
     rr = state.rr.where(going, torch.ones_like(state.rr))
@@ -167,36 +163,36 @@ def _solution(
     """Return the solution of ``matrix(x) = b``, for a symmetric positive definite matrix."""
     x = torch.zeros_like(b) if start is None else start
     r = b if start is None else b - matrix(x)
-    whole, left = _length(b), _length(r)
-    enough = TOLERANCE.get(b.dtype, 1e-6) * whole
-    going, n_left = left > enough, min(_MAX_ITER, 10 * b[0].numel())
+    size, error = _length(b), _length(r)
+    allowed = TOLERANCE.get(b.dtype, 1e-6) * size
+    going, n_left = error > allowed, min(_MAX_ITER, 10 * b[0].numel())
     while n_left > 0 and going.any():
         # In units of the residual, so that squares neither vanish nor overflow
-        unit = torch.where(going, left, 1.0)
-        correction, n_made = _correction(matrix, r / unit, going, enough / unit, n_left)
-        nearer = torch.addcmul(x, unit, correction)
-        r_nearer = b - matrix(nearer)
-        left_nearer, n_left = _length(r_nearer), n_left - n_made
-        better = going & (left_nearer < left)
-        going = better & (left_nearer > enough) & (left_nearer < left / 2)
-        x, r = torch.where(better, nearer, x), torch.where(better, r_nearer, r)
-        left = torch.where(better, left_nearer, left)
-    _judge(matrix, x, left, whole, watch)
+        unit = torch.where(going, error, 1.0)
+        correction, n_made = _correction(matrix, r / unit, going, allowed / unit, n_left)
+        new_x = torch.addcmul(x, unit, correction)
+        new_r = b - matrix(new_x)
+        new_error, n_left = _length(new_r), n_left - n_made
+        better = going & (new_error < error)
+        going = better & (new_error > allowed) & (new_error < error / 2)
+        x, r = torch.where(better, new_x, x), torch.where(better, new_r, r)
+        error = torch.where(better, new_error, error)
+    _judge(matrix, x, error, size, watch)
     return x
 
 
 def _correction(
-    matrix: Matrix, r: torch.Tensor, going: torch.Tensor, enough: torch.Tensor, most: int
+    matrix: Matrix, r: torch.Tensor, going: torch.Tensor, allowed: torch.Tensor, n_most: int
 ) -> tuple[torch.Tensor, int]:
     """Return the solution by conjugate gradients from 0 and the number of updates made.
 
     The right-hand sides `r` have length 1. An image stops when the length of its residual is at
-    most `enough`, or when it is given up.
+    most `allowed`, or when it is given up.
     """
-    state, enough = begin(torch.zeros_like(r), r), enough.square()
+    state, allowed = begin(torch.zeros_like(r), r), allowed.square()
     halved, since = state.rr, torch.zeros_like(state.rr)
-    for k in range(most):
-        going = going & (state.rr > enough)
+    for k in range(n_most):
+        going = going & (state.rr > allowed)
         if not going.any():
             return state.x, k
         before, state = state, update(matrix, state, going)
@@ -206,17 +202,19 @@ def _correction(
             hopeful = (since < max(_PATIENCE, k // 2)) & (state.rr < _GROWTH**2)
             # An unchanged residual means that there is no curvature, see `update`
             going = going & hopeful & (state.rr != before.rr)
-    return state.x, most
+    return state.x, n_most
 
 
 def _judge(
-    matrix: Matrix, x: torch.Tensor, left: torch.Tensor, whole: torch.Tensor, watch: Watch
+    matrix: Matrix, x: torch.Tensor, error: torch.Tensor, size: torch.Tensor, watch: Watch
 ) -> None:
     """Record images whose residual is neither small nor explained by rounding."""
-    solved = (left <= TOLERANCE.get(x.dtype, 1e-6) ** 0.5 * whole) | ~whole.isfinite()
+    solved = (error <= TOLERANCE.get(x.dtype, 1e-6) ** 0.5 * size) | ~size.isfinite()
     if not solved.all():
         rounding = 100 * torch.finfo(x.dtype).eps * _norm(matrix, x) * _length(x)
-        tell(watch, solved | (left <= rounding), left / whole)
+        unsolved = ~(solved | (error <= rounding))
+        if unsolved.any():
+            watch.note((error / size)[unsolved].tolist())
 
 
 def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
@@ -231,7 +229,7 @@ def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
 
 def _length(u: torch.Tensor) -> torch.Tensor:
     """Return the length of each image, shape ``(batch, 1, ...)``, without overflow or underflow."""
-    largest = u.abs().flatten(1).amax(1).reshape(-1, *[1] * (u.ndim - 1))
+    largest = spread(u.abs().flatten(1).amax(1), u.ndim)
     unit = torch.where(largest > 0, largest, 1.0)
     v = u / unit
     return unit * dot(v, v).sqrt()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from skmetainv.operators.maps.base import ForwardMap, LinearDataTerm, LinearMap
+from skmetainv.operators.maps.base import ForwardMap, LinearMap
 from skmetainv.operators.maps.closed_forms import DiagonalMap
+from skmetainv.operators.maps.data_terms import LinearDataTerm
 
 
 def scaled(A: ForwardMap, factor: float) -> ForwardMap:
@@ -21,11 +21,6 @@ def scaled(A: ForwardMap, factor: float) -> ForwardMap:
     multiple = DiagonalMap(A.image_shape, factor * A.spectrum, A.basis, A.observed)
     multiple.missing_value = A.missing_value
     return multiple
-
-
-def normalized(A: ForwardMap) -> ForwardMap:
-    """Return ``A / ||A||``."""
-    return scaled(A, 1 / math.sqrt(A.squared_norm))
 
 
 def _varies(A: ForwardMap) -> bool:

@@ -8,7 +8,6 @@ from contextvars import ContextVar
 from math import inf
 from textwrap import shorten
 
-import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.exceptions import warn
@@ -82,9 +81,3 @@ def current_watch() -> Watch:
     """Return the watch of the innermost `watched` block, or one that warns if there is none."""
     watch = _CURRENT.get()
     return _Alone() if watch is None else watch
-
-
-def tell(watch: Watch, solved: torch.Tensor, residuals: torch.Tensor) -> None:
-    """Record the residuals of the systems that were not solved, if any."""
-    if not solved.all():
-        watch.note(residuals[~solved].tolist())

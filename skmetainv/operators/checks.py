@@ -1,0 +1,64 @@
+"""Checks of an operator's parameters and of the images that it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skmetainv.operators.maps.base import Shape
+
+# The usual cause of images of the wrong shape: X and y are swapped.
+_PAIRS = " In fit(X, y) the measurements X come first, and y are the images."
+
+
+def check_image(operator: object, image_shape: Shape) -> None:
+    """Raise an error if the input of an operator is not an image."""
+    if len(image_shape) != 3:
+        raise ValueError(
+            f"{type(operator).__name__} takes images, (channels, height, width). The operator "
+            f"before it gives {tuple(image_shape)}: flat or complex measurements."
+        )
+
+
+def check_channels(operator: object, image_shape: Shape, channels: int, which: str = "") -> None:
+    """Raise an error if images do not have `channels` channels; `which` explains these."""
+    check_image(operator, image_shape)
+    if image_shape[0] != channels:
+        kind = {1: "gray images, of 1 channel", 3: "colour images, of 3 channels"}
+        takes = kind.get(channels, f"images of {channels} channels")
+        got = f"{image_shape[0]} channel{'' if image_shape[0] == 1 else 's'}"
+        raise ValueError(
+            f"{type(operator).__name__} takes {takes}{which}. Got images of {got} instead.{_PAIRS}"
+        )
+
+
+def check_size(operator: object, name: str, own: Shape, image_shape: Shape) -> None:
+    """Raise an error if a parameter's height and width, `own`, are not those of the images."""
+    size = tuple(image_shape[1:3])
+    if own != size:
+        raise ValueError(
+            f"The {name!r} parameter of {type(operator).__name__} is for images of "
+            f"{pixels(own)}. Got images of {pixels(size)} instead.{_PAIRS}"
+        )
+
+
+def pixels(size: Shape) -> str:
+    """Return a height and a width as text."""
+    return f"{size[0]} x {size[1]} pixels"
+
+
+def check_numbers(value: Any, name: str, operator: object, kinds: str = "buif") -> np.ndarray:
+    """Return a parameter as an array of finite numbers, of the NumPy type codes `kinds`."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"The {name!r} parameter of {type(operator).__name__} is not an array: {error}"
+        ) from error
+    if array.dtype.kind not in kinds or not np.isfinite(array).all():
+        raise ValueError(
+            f"The {name!r} parameter of {type(operator).__name__} must hold finite "
+            f"{'numbers' if 'c' in kinds else 'real numbers'}. Got an array of {array.dtype}."
+        )
+    return array

@@ -1,0 +1,211 @@
+"""The data fidelity of a batch of measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from skmetainv.operators.maps.normal_equations import solve
+
+if TYPE_CHECKING:
+    from skmetainv.operators.maps.base import ForwardMap, LinearMap
+
+
+class DataTerm:
+    """The data fidelity of one batch of measurements, computed for each image on its own.
+
+    Parameters
+    ----------
+    A : ForwardMap
+        The map. If masks vary, it has the mask of every image of the batch.
+    y : tensor of shape (batch, ...)
+        Measurements; missing entries are 0.
+
+    Attributes
+    ----------
+    unmasked : ForwardMap
+        The map before its masks were read; `A` if masks do not vary.
+    start_image : tensor of shape (batch, channels, height, width) or None
+        An image that another method restored from each measurement.
+    """
+
+    start_image: torch.Tensor | None = None
+
+    def __init__(self, A: ForwardMap, y: torch.Tensor):
+        self.A, self.y, self.unmasked = A, y, A
+
+    @property
+    def squared_norm(self) -> float:
+        """``||A||^2`` of the map before masks are read, see `ForwardMap.norm`."""
+        return self.unmasked.squared_norm
+
+    def loss(self, x: torch.Tensor, criterion: Callable[..., torch.Tensor]) -> torch.Tensor:
+        """Return `criterion` between ``A(x)`` and ``y`` over the observed entries, per image.
+
+        If the map is linear, both are divided by ``||A||``, see `in_image_units`.
+        """
+        return criterion(
+            self.in_image_units(self.A(x)), self.in_image_units(self.y), self.A.observed
+        )
+
+    def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
+        """Return measurements in the units of the images; for nonlinear maps, `y` itself."""
+        return y
+
+    def mean_squared_residuals(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``||A(x) - y||^2 / m`` of each image, over its `m` observed samples."""
+        residuals = self.A(x) - self.y  # both are 0 where nothing is observed
+        known = torch.ones_like(self.y, dtype=torch.bool)
+        known = known if self.A.observed is None else known & self.A.observed
+        return residuals.square().flatten(1).sum(1) / known.flatten(1).sum(1)
+
+    def gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``J_A(x)' (A(x) - y)``."""
+        return self.A.vjp(x, self.A(x) - self.y)
+
+    def start(self, kind: str) -> torch.Tensor:
+        """Return an image to start a solver from.
+
+        Parameters
+        ----------
+        kind : str
+            "zeros". "measurement", if measurements have the shape of images: ``y / ||A||``, or
+            ``y`` if the map is nonlinear. "adjoint", ``A' y / ||A||^2``, and "pseudo_inverse",
+            ``A^+ y``, if the map is linear. "given": the image that `ForwardMap.bind` received. All
+            have the scale of images, for any scale of the measurements.
+
+        Returns
+        -------
+        x : tensor of shape (batch, *image_shape)
+            The images.
+
+        Raises
+        ------
+        ValueError
+            If `kind` is unknown; if it is "adjoint" or "pseudo_inverse" and the map is nonlinear;
+            or if it is "measurement" and measurements do not have the shape of images.
+        """
+        if kind == "zeros":
+            return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)
+        if kind == "measurement":
+            return self._measured_image()
+        if kind == "given" and self.start_image is not None:
+            return self.start_image
+        if kind in ("adjoint", "pseudo_inverse"):
+            raise ValueError(
+                f"{needs_linear(f'The start {kind!r}', self.A)} Start from 'zeros', or from "
+                "'measurement' if measurements are images."
+            )
+        raise ValueError(
+            f"The start must be 'zeros', 'measurement', 'adjoint' or 'pseudo_inverse'. "
+            f"Got {kind!r} instead."
+        )
+
+    def _measured_image(self) -> torch.Tensor:
+        """Return the measurements as images, if they have the shape of images."""
+        if self.A.measurement_shape != self.A.image_shape:
+            raise ValueError(
+                "The start 'measurement' needs measurements of the shape of images, "
+                f"{self.A.image_shape}. Got measurements of shape {self.A.measurement_shape}: "
+                "start from 'adjoint' or 'pseudo_inverse'."
+            )
+        return self.in_image_units(self.y)
+
+    def known(self, x: torch.Tensor) -> torch.Tensor | None:
+        """Return where clean images are not NaN, or None if the operator has no mask."""
+        return None if self.A.observed is None else ~x.isnan()
+
+    def observed_pixels(self) -> torch.Tensor:
+        """Return which pixels are observed, boolean, of shape (batch, 1, height, width).
+
+        A pixel counts as observed if one of its channels is. If the operator has no mask of the
+        image's height and width, all pixels count as observed.
+        """
+        observed, size = self.A.observed, self.A.image_shape[1:]
+        if observed is None or self.A.measurement_shape[1:] != size:
+            return torch.ones(len(self.y), 1, *size, dtype=torch.bool, device=self.y.device)
+        return observed.expand(len(self.y), *self.A.measurement_shape).any(dim=1, keepdim=True)
+
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Raise an error: only a linear operator has a proximal step, see `LinearDataTerm`."""
+        refusal = needs_linear("The proximal step", self.A)
+        raise ValueError(f"{refusal} GradientDescent takes nonlinear operators.")
+
+
+class LinearDataTerm(DataTerm):
+    """The data fidelity of a linear map; ``A' y`` is computed once.
+
+    Parameters
+    ----------
+    A : LinearMap
+        The map.
+    y : tensor of shape (batch, ...)
+        Measurements; missing entries are 0.
+    """
+
+    A: LinearMap
+
+    def __init__(self, A: LinearMap, y: torch.Tensor):
+        super().__init__(A, y)
+        self.adjoint_y = A.adjoint(y)
+        if self.adjoint_y.shape[1:] != A.image_shape:
+            raise ValueError(
+                f"{type(A).__name__}.adjoint must return images of shape "
+                f"{in_words(('batch', *A.image_shape))}. Got {tuple(self.adjoint_y.shape)} for "
+                f"measurements of shape {tuple(y.shape)} instead."
+            )
+
+    def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
+        """Return ``y / ||A||``; if ``||A||`` is 1, `y` itself."""
+        squared_norm = self.squared_norm
+        return y if squared_norm == 1 else y / math.sqrt(squared_norm)
+
+    def gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``A' A x - A' y``."""
+        return self.A.normal(x) - self.adjoint_y
+
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Return ``argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2``.
+
+        Parameters
+        ----------
+        z : tensor of shape (batch, *image_shape)
+            The point of the proximal term.
+        rho : float or tensor of shape (), (batch, 1, 1, 1)
+            Penalty, positive; one for all images or one for each.
+
+        Returns
+        -------
+        x : tensor of shape (batch, *image_shape)
+            ``(A' A + rho I)^-1 (A' y + rho z)``, computed by conjugate gradients from the start
+            `z`, see `skmetainv.operators.maps.normal_equations.solve`.
+        """
+        rho = torch.as_tensor(rho, dtype=z.dtype, device=z.device)
+        return solve(self.A.normal, self.adjoint_y + rho * z, rho, start=z)
+
+    def start(self, kind: str) -> torch.Tensor:
+        """Return an image to start a solver from, see `DataTerm.start`."""
+        if kind == "adjoint":
+            return self.adjoint_y / self.squared_norm
+        if kind == "pseudo_inverse":
+            return self.A.pseudo_inverse(self.y)
+        return super().start(kind)
+
+
+def needs_linear(what: str, A: ForwardMap) -> str:
+    """Return the error message about a nonlinear map where a linear one is needed."""
+    return f"{what} needs a linear operator, but this one is nonlinear.{if_linear(A)}"
+
+
+def if_linear(A: ForwardMap) -> str:
+    """Return the hint of how to declare a map, or its nonlinear part, linear."""
+    hints = (getattr(part, "if_linear", "") for part in A.modules())
+    return next((f" {hint}" for hint in hints if hint), "")
+
+
+def in_words(shape: tuple[Any, ...]) -> str:
+    """Return a shape as the text of a tuple; some entries may be names."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
