@@ -5,7 +5,7 @@ import torch
 from operator_registry import CASES, bound, drawn_map, explicit_matrices, random_image
 
 from skmetainv.operators import Identity
-from skmetainv.operators.maps import base
+from skmetainv.operators.maps import data_terms
 from skmetainv.testing import check_operator
 from skmetainv.testing.linear_maps import check_linear_map
 
@@ -83,7 +83,7 @@ ITERATIVE = {
 @every_operator
 def test_the_proximal_step_is_in_closed_form_wherever_there_is_one(name, monkeypatch):
     calls = []
-    monkeypatch.setattr(base, "solve", lambda *args, **kwargs: calls.append(args) or args[1])
+    monkeypatch.setattr(data_terms, "solve", lambda *args, **kwargs: calls.append(args) or args[1])
     _, data = bound(CASES[name].operator, CASES[name].batched)
     data.prox(random_image(CASES[name].batched), 0.3)
     assert bool(calls) == (name in ITERATIVE)

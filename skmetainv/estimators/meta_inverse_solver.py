@@ -35,7 +35,6 @@ from skmetainv.inputs.validation import check_device
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.meta import (
     ALGORITHM_CONSTRAINTS,
-    ENGINES,
     INNER_LOSS_CONSTRAINTS,
     TUNE_SOLVER_CONSTRAINTS,
     Algorithm,
@@ -464,7 +463,7 @@ class MetaInverseSolver(TrainedReconstructor):
         """Return the meta-learner with the current parameters that `set_params` may change."""
         _, meta = self._parts(geometry)
         inner, engine = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm).engine
-        return replace(meta, inner=inner, adapt=ENGINES[engine], batch_size=self.batch_size)
+        return replace(meta, inner=inner, engine=engine, batch_size=self.batch_size)
 
     def _bound_to_size(self) -> str | None:
         residual = residual_of(self.init_)
@@ -509,7 +508,7 @@ class MetaInverseSolver(TrainedReconstructor):
                 through_solver=self.inner_loss_.of != "start",
             ),
             algorithm=self.algorithm_,
-            adapt=ENGINES[self.algorithm_.engine],
+            engine=self.algorithm_.engine,
             tuned=tuned,
             restore_start=restores_start(self.init_, geometry.image_shape),
             batch_size=self.batch_size,

@@ -11,7 +11,7 @@ from skmetainv.meta.inner_loss import (
     InnerObjective,
     as_inner_loss,
 )
-from skmetainv.meta.learner import ENGINES, MetaLearner, no_solver
+from skmetainv.meta.learner import MetaLearner, no_solver
 from skmetainv.meta.maml import MAML
 from skmetainv.meta.open_values import scale_penalties, sees_the_start, stable_steps
 from skmetainv.meta.reptile import Reptile
@@ -30,7 +30,6 @@ from skmetainv.meta.tuning import TUNE_SOLVER_CONSTRAINTS, TuneSolver, as_tuning
 
 __all__ = [
     "ALGORITHM_CONSTRAINTS",
-    "ENGINES",
     "IMAML",
     "INNER_LOSS_CONSTRAINTS",
     "MAML",

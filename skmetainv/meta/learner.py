@@ -17,8 +17,8 @@ from skmetainv.reconstruction.chunks import equal_chunks, images_at_once
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.solvers.schedules import Numbers
 
-#: Implementations of Algorithm 1, by the name of the engine.
-ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
+# Implementations of Algorithm 1, by the name of the engine.
+_ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class MetaLearner:
         The inputs of Algorithm 1.
     algorithm : Algorithm
         The method for the outer gradient.
-    adapt : callable
-        Algorithm 1, one of `ENGINES`.
+    engine : {"native", "higher"}
+        Implementation of Algorithm 1.
     tuned : {"all", "numbers"} or None
         Which parts of the solver are trained with ``theta``: all its weights, only its numbers, or
         nothing.
@@ -51,7 +51,7 @@ class MetaLearner:
     A: ForwardMap
     inner: InnerLoop
     algorithm: Algorithm
-    adapt: Adapt
+    engine: str
     tuned: str | None
     restore_start: Restore | None
     batch_size: int
@@ -80,6 +80,11 @@ class MetaLearner:
             for part, tensors in held.items():
                 for name, weight in weights[part].items():
                     tensors[name].copy_(weight)
+
+    @property
+    def adapt(self) -> Adapt:
+        """Algorithm 1."""
+        return _ENGINES[self.engine]
 
     def restore(self, y: torch.Tensor) -> torch.Tensor:
         """Return the images of a batch of measurements after all inner steps."""
@@ -116,7 +121,7 @@ class MetaLearner:
         """Return the number of images to adapt together."""
         names = self.inner.adapted
         one_by_one = learning and self.algorithm.moves_shared and len(self.theta) > len(names)
-        if self.adapt is adapt_with_higher or one_by_one:
+        if self.engine == "higher" or one_by_one:
             return 1
         return images_at_once(
             self.batch_size,
