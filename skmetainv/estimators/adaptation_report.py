@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from skmetainv.arrays import channels_last
 from skmetainv.exceptions import AdaptationWarning, warn
@@ -15,6 +14,7 @@ from skmetainv.metrics import known_pixels, over_batches, psnr
 from skmetainv.noise import Noise, as_noise
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.trained import VALIDATION_SEED, Trained
+from skmetainv.training import Batch
 
 # The least difference in decibels that is reported.
 _WORTH = 0.05
@@ -29,7 +29,7 @@ Qualities = dict[str, np.ndarray]
 
 def reported_batches(
     meta: MetaLearner, training: Trained, n_images: int, noise: float | Noise
-) -> Iterator[Sequence[torch.Tensor]]:
+) -> Iterator[Batch]:
     """Yield images with measurements and starts: held-out images, or else training images.
 
     Parameters
@@ -57,7 +57,7 @@ def reported_batches(
 
 def qualities(
     meta: MetaLearner,
-    batches: Iterable[Sequence[torch.Tensor]],
+    batches: Iterable[Batch],
     data_range: tuple[float, float],
 ) -> Qualities:
     """Return the PSNR of each image, for its start and for all stages.
@@ -66,8 +66,8 @@ def qualities(
     ----------
     meta : MetaLearner
         The fitted meta-learner.
-    batches : iterable of sequence of tensor
-        Clean images, their measurements and, if an estimator restored them, their starts.
+    batches : iterable of Batch
+        The images, in batches.
     data_range : (float, float)
         The least and the largest value that images nominally have.
 

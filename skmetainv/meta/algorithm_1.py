@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -26,8 +27,6 @@ class InnerLoop:
         The classical solver, ``f(x, data)``.
     loss : InnerObjective
         The inner loss ``L`` between ``A(x)`` and ``y``, one value per image.
-    through_solver : bool
-        Whether ``L`` is evaluated at ``x = f(phi)``, as in the paper, or at the start ``phi``.
     step_size : StepSizeRule
         The rule that gives the step size of each weight and step from ``alpha``.
     m : int
@@ -37,8 +36,10 @@ class InnerLoop:
     second_order : bool, default=True
         Whether the inner gradients are differentiated, too, if the graph is kept.
     recompute : bool, default=False
-        Whether to keep only the initial weights of each inner step, and to recompute the step when
-        the result is differentiated.
+        Whether to keep only the weights before each inner step, and to recompute its activations in
+        the backward pass.
+    through_solver : bool, default=True
+        Whether ``L`` is evaluated at ``x = f(phi)``, as in the paper, or at the start ``phi``.
     """
 
     phi: ImageModule
@@ -52,8 +53,107 @@ class InnerLoop:
     through_solver: bool = True
 
 
+class Adaptation(NamedTuple):
+    """The output of Algorithm 1."""
+
+    stages: Sequence[torch.Tensor]
+    """``m + 1`` reconstructions, before and after each update; the last is the result."""
+    losses: list[torch.Tensor]
+    """``m`` inner losses, of all stages but the last, each of shape ``(batch,)``."""
+    theta: dict[str, torch.Tensor]
+    """The adapted weights after the last update, stacked along a first axis of images; for a single
+    image, without this axis."""
+
+
+def adapt(
+    theta: Tensors, alpha: Tensors, data: DataTerm, inner: InnerLoop, *, learning: bool
+) -> Adaptation:
+    """Run Algorithm 1 on a batch of measurements, with separate weights for each image.
+
+    Parameters
+    ----------
+    theta : mapping of str to tensor
+        All parameters of the representation.
+    alpha : mapping of str to tensor
+        The inner step sizes.
+    data : DataTerm
+        The measurements ``y_i`` under the forward model ``A``.
+    inner : InnerLoop
+        The other inputs of the algorithm.
+    learning : bool
+        Whether to keep the graph of all updates, so that the result can be differentiated with
+        respect to `theta`, `alpha` and the learned numbers of the solver and the inner loss.
+
+    Returns
+    -------
+    adaptation : Adaptation
+        The reconstructions, the inner losses and the adapted weights.
+
+    References
+    ----------
+    Zhao, "Meta-learning for Solving Inverse Problems", Stanford University, Algorithm 1.
+    """
+    phi, images, losses = inner.phi, [], []
+    step = partial(_inner_step, theta, alpha, data, inner)
+    if learning and inner.recompute:
+        step = partial(recomputed, step)
+    with torch.set_grad_enabled(learning):
+        condition = phi.condition(theta, data)
+        values = one_per_image(theta, inner.adapted, len(data.y))  #    1: theta_i^0 = theta
+        for k in range(inner.m):  #                                     2
+            x, L, *values = step(k, condition, values)  #               3-5
+            images.append(x)
+            losses.append(L)
+        theta_i = dict(zip(inner.adapted, values, strict=True))
+        images.append(phi({**theta, **theta_i}, condition))
+    stages = Stages(images, data, inner, learning=learning)  #          6: x = f(phi)
+    return Adaptation(stages, losses, theta_i)
+
+
+def _inner_step(
+    theta: Tensors,
+    alpha: Tensors,
+    data: DataTerm,
+    inner: InnerLoop,
+    k: int,
+    condition: Any,
+    values: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor, ...]:
+    """Return the image and the inner loss of step `k`, and the updated values of the weights."""
+    learning = torch.is_grad_enabled()
+    theta_i = dict(zip(inner.adapted, values, strict=True))
+    with torch.enable_grad():
+        if not learning:
+            theta_i = {name: v.detach().requires_grad_() for name, v in theta_i.items()}
+        x = inner.phi({**theta, **theta_i}, condition)
+        if inner.through_solver:
+            x = inner.f(x, data)  #                                     3: x = f(phi)
+        L = inner.loss(x, data, theta_i, theta)  #                      4: ||A(x) - y_i||^2, eq. 4
+        gradient = torch.autograd.grad(
+            L.sum(),
+            list(theta_i.values()),
+            create_graph=learning and inner.second_order,
+            retain_graph=learning,
+        )
+    updated = [  #                                                      5: theta_i^(k+1), eq. 3
+        theta_i[name] - inner.step_size.at(alpha, k, name) * g
+        for name, g in zip(theta_i, gradient, strict=True)
+    ]
+    return (x, L, *updated) if learning else (x.detach(), L.detach(), *updated)
+
+
+def one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> list[torch.Tensor]:
+    """Broadcast the weights to all images; for a single image, return them without a first axis."""
+    weights = [theta[name] for name in adapted]
+    if n_images == 1:
+        return weights
+    return [weight.expand(n_images, *weight.shape) for weight in weights]
+
+
 class Stages(Sequence[torch.Tensor]):
-    """The reconstructions of all stages; those that no inner step computed are computed on access.
+    """The reconstructions ``x`` of all stages.
+
+    If the inner steps run the solver, all but the last are known. The others are solved on access.
 
     Parameters
     ----------
@@ -80,88 +180,3 @@ class Stages(Sequence[torch.Tensor]):
             return image
         with torch.set_grad_enabled(self._learning):
             return self._f(image, self._data)
-
-
-class Adaptation(NamedTuple):
-    """The output of Algorithm 1."""
-
-    stages: Sequence[torch.Tensor]
-    """``m + 1`` reconstructions, before and after each update; the last is the result."""
-    losses: list[torch.Tensor]
-    """``m`` inner losses, of all stages but the last, each of shape ``(batch,)``."""
-    theta: dict[str, torch.Tensor]
-    """The adapted weights after the last update, stacked along a first axis of images; for a single
-    image, without this axis."""
-
-
-def adapt(
-    theta: Tensors, alpha: Tensors, data: DataTerm, inner: InnerLoop, *, learning: bool
-) -> Adaptation:
-    """Run Algorithm 1 on a batch of measurements, with separate weights for each image.
-
-    Parameters
-    ----------
-    theta : mapping of str to tensor
-        All weights of the network ``phi``.
-    alpha : mapping of str to tensor
-        The inner step sizes.
-    data : DataTerm
-        The measurements ``y_i`` under the forward model ``A``.
-    inner : InnerLoop
-        The other inputs of the algorithm.
-    learning : bool
-        Whether to keep the graph of all updates, so that the result can be differentiated with
-        respect to `theta`, `alpha` and the learned numbers of the solver and the inner loss.
-
-    Returns
-    -------
-    adaptation : Adaptation
-        The reconstructions, the inner losses and the adapted weights.
-    """
-    phi, f, alpha_k = inner.phi, inner.f, inner.step_size.at
-
-    def update(k: int, condition: Any, values: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        tracking = torch.is_grad_enabled()
-        theta_i = dict(zip(inner.adapted, values, strict=True))
-        with torch.enable_grad():
-            if not tracking:
-                theta_i = {name: v.detach().requires_grad_() for name, v in theta_i.items()}
-            x = phi({**theta, **theta_i}, condition)
-            if inner.through_solver:
-                x = f(x, data)  #                                       3: x = f(phi)
-            L = inner.loss(x, data, theta_i, theta)  #                  4: ||A(x) - y_i||^2, eq. 4
-            gradient = torch.autograd.grad(
-                L.sum(),
-                list(theta_i.values()),
-                create_graph=tracking and inner.second_order,
-                retain_graph=tracking,
-            )
-        updated = [  #                                                  5: theta_i^(k+1), eq. 3
-            theta_i[name] - alpha_k(alpha, k, name) * g
-            for name, g in zip(theta_i, gradient, strict=True)
-        ]
-        return (x, L, *updated) if tracking else (x.detach(), L.detach(), *updated)
-
-    images, losses = [], []
-    with torch.set_grad_enabled(learning):
-        condition = phi.condition(theta, data)
-        values = _one_per_image(theta, inner.adapted, len(data.y))  #   1: theta_i^0 = theta
-        for k in range(inner.m):  #                                     2
-            if learning and inner.recompute:
-                x, L, *values = recomputed(update, k, condition, values)
-            else:
-                x, L, *values = update(k, condition, values)  #             3-5
-            images.append(x)
-            losses.append(L)
-        theta_i = dict(zip(inner.adapted, values, strict=True))
-        images.append(phi({**theta, **theta_i}, condition))
-    stages = Stages(images, data, inner, learning=learning)  #          6: x = f(phi)
-    return Adaptation(stages, losses, theta_i)
-
-
-def _one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> list[torch.Tensor]:
-    """Broadcast the weights to all images; for a single image, return them without a first axis."""
-    weights = [theta[name] for name in adapted]
-    if n_images == 1:
-        return weights
-    return [weight.expand(n_images, *weight.shape) for weight in weights]

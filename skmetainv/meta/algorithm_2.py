@@ -21,12 +21,16 @@ def meta_learn(meta: MetaLearner, outer_loss: Criterion, loop: TrainingLoop) -> 
     loop : TrainingLoop
         Yields batches of clean images ``x_i``, measurements ``y_i = A(x_i) + e`` (line 5) and, if
         an estimator restores them, starts; makes the outer updates.
+
+    References
+    ----------
+    Zhao, "Meta-learning for Solving Inverse Problems", Stanford University, Algorithm 2.
     """
     theta, alpha, add_gradients = meta.theta, meta.alpha, meta.algorithm.add_gradients
     for batch in loop:  #                                              2, 3: while not done, a batch
         outer, losses = [], []
-        for x_i, *y_i in meta.in_chunks(batch):  #                                      4, 5
-            task = Task(x_i, meta.A.bind(*y_i), outer_loss, loop.epoch)
+        for x_i, *measured_i in meta.in_chunks(batch):  #                               4, 5
+            task = Task(x_i, meta.A.bind(*measured_i), outer_loss, loop.epoch)
             found = add_gradients(theta, alpha, task, meta.inner, meta.adapt)  #        6-12, eq. 5
             outer.append(found.outer)
             losses.append(found.inner)

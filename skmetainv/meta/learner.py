@@ -16,6 +16,7 @@ from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.reconstruction.chunks import equal_chunks, images_at_once
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.solvers.schedules import Numbers
+from skmetainv.training import Batch
 
 # Implementations of Algorithm 1, by the name of the engine.
 _ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
@@ -74,7 +75,7 @@ class MetaLearner:
         }
 
     def load(self, weights: Mapping[str, Tensors]) -> None:
-        """Load learned weights of the solver and the inner loss."""
+        """Load learned weights of the solver and the inner loss; `theta`, `alpha` are in use."""
         held = {"inner_loss": self._of_inner_loss(), "solver": _parameters(self.inner.f)}
         with torch.no_grad():
             for part, tensors in held.items():
@@ -97,17 +98,17 @@ class MetaLearner:
         """
         return [torch.cat(stage)[: len(y)] for stage in zip(*self._adapted(y, *start), strict=True)]
 
-    def _adapted(self, *y: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
-        """Yield the stages of the images of a batch, chunk by chunk."""
+    def _adapted(self, *measured: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
+        """Yield the stages of measurements, and their starts if they are given, chunk by chunk."""
         n = self._at_once(learning=False)
-        for y_i in zip(*(equal_chunks(tensor, n) for tensor in y), strict=True):
-            if len(y_i) == 1 and self.restore_start is not None:
-                y_i = (*y_i, self.restore_start(*y_i))
-            data = self.A.bind(*y_i)
+        for y_i, *start_i in zip(*(equal_chunks(t, n) for t in measured), strict=True):
+            if not start_i and self.restore_start is not None:
+                start_i = [self.restore_start(y_i)]
+            data = self.A.bind(y_i, *start_i)
             yield self.adapt(self.theta, self.alpha, data, self.inner, learning=False).stages
 
-    def in_chunks(self, batch: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Yield the parts of a training batch whose images are adapted together."""
+    def in_chunks(self, batch: Batch) -> Iterator[Batch]:
+        """Split a training batch into chunks that are adapted together."""
         n = self._at_once(learning=True)
         return zip(*(tensor.split(n) for tensor in batch), strict=True)
 

@@ -30,8 +30,8 @@ class MAML(Algorithm):
         then have no gradient, and estimators raise an error if they are to be learned.
     step_sizes : {"fixed", "per_step", "per_layer", "per_parameter"} or StepSizeRule, \
 default="per_step"
-        Learn no step size, one per inner step, one per layer and step, or one per parameter and
-        step (with one inner step, Meta-SGD). Objects such as
+        Which step sizes to learn: none, one per inner step, one per layer and step, or one per
+        parameter and step (with one inner step, Meta-SGD). Objects such as
         ``skmetainv.meta.PerStep(positive=True)`` keep them positive.
     step_weights : "uniform" or sequence of float, default=None
         Weights of the outer loss after each inner step: one nonnegative number per step, not all 0,
@@ -130,11 +130,16 @@ default="per_step"
         return OuterLosses(L_outer.detach(), by_step(losses, L_outer))
 
     def _weights(self, m: int, epoch: int) -> np.ndarray:
-        """Return the weight of every stage: at the start and after each step."""
+        """Return the weights ``w_k`` of the stages in ``L_outer = sum_k w_k L(x_k)``, k = 0 to m.
+
+        Without `step_weights`, only the last stage has a weight. With them it is the multi-step
+        loss of MAML++ (Antoniou et al., 2019), in which stage 0 has none. Annealing moves the
+        weights ``w`` to the last stage: ``(1 - t) w + t e_m`` with ``t = epoch / anneal_epochs``.
+        """
         last = np.eye(m + 1)[m]
         if self.step_weights is None or m == 0:
             return last
         given = np.ones(m) if isinstance(self.step_weights, str) else self.step_weights
         weights = np.concatenate([[0.0], given]) / np.sum(given)
-        gone = 0.0 if self.anneal_epochs is None else min(1.0, epoch / self.anneal_epochs)
-        return (1 - gone) * weights + gone * last
+        t = 0.0 if self.anneal_epochs is None else min(1.0, epoch / self.anneal_epochs)
+        return (1 - t) * weights + t * last

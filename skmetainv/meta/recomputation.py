@@ -11,13 +11,13 @@ from torch.utils.checkpoint import checkpoint
 def recomputed(
     update: Callable[[int, Any, Sequence[torch.Tensor]], tuple[torch.Tensor, ...]],
     k: int,
-    given: Any,
+    condition: Any,
     values: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, ...]:
-    """Return ``update(k, given, values)``, and build its graph only in the backward pass.
+    """Return ``update(k, condition, values)``, and build its graph only in the backward pass.
 
-    Gradients flow to `values` and to the tensors inside `given`, a tree of tuples, lists and dicts.
-    The gradients of other leaf tensors that `update` uses are added to their `grad`.
+    Gradients flow to `values` and to the tensors inside `condition`, a tree of tuples, lists and
+    dicts. The gradients of other leaf tensors that `update` uses are added to their `grad`.
 
     Parameters
     ----------
@@ -25,16 +25,16 @@ def recomputed(
         One inner step.
     k : int
         The index of the step.
-    given : object
+    condition : object
         The condition of the images, computed from the measurement.
     values : sequence of tensor
         The adapted weights.
     """
-    parts, tree = tree_flatten(given)
+    parts, tree = tree_flatten(condition)
 
     def run(*tensors: Any) -> tuple[torch.Tensor, ...]:
-        condition = tree_unflatten(list(tensors[: len(parts)]), tree)
-        return update(k, condition, tensors[len(parts) :])
+        rebuilt = tree_unflatten(list(tensors[: len(parts)]), tree)
+        return update(k, rebuilt, tensors[len(parts) :])
 
     # reentrant: the step runs in a graph of its own, inside which `update` can differentiate
     return checkpoint(run, *parts, *values, use_reentrant=True, preserve_rng_state=False)

@@ -1,6 +1,7 @@
 """The training loop shared by everything that learns, with its optimisers, batches, checkpoints."""
 
 from skmetainv.training.batches import (
+    Batch,
     Batches,
     MeasuredPairs,
     Pair,
@@ -43,6 +44,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Batch",
     "Batches",
     "BestWeights",
     "Checkpoint",

@@ -1,6 +1,6 @@
 """Batches of measurements and their clean images, read from any array-like."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +13,8 @@ from skmetainv.operators import ForwardMap
 from skmetainv.randomness import augmentation_generator, order_generator, training_generators
 from skmetainv.training.processes import own_share
 
+#: Clean images ``x``, their measurements ``y`` and, if an estimator restores them, their starts.
+Batch: TypeAlias = Sequence[torch.Tensor]
 #: Clean images ``x`` and their measurements ``y``.
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
