@@ -23,7 +23,7 @@ class ReconstructorOfAnySize(TrainedReconstructor):
     Images of different sizes are restored and simulated one by one.
     """
 
-    _reads = AnySizeReader
+    _reader_class = AnySizeReader
 
     def restorations(
         self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any

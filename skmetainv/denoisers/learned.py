@@ -199,7 +199,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, ReconstructorOfAnySize):
 
         def restored(x: Any) -> Any:
             restorer = ready._restorer(geometry, noise_level=noise_level, tiles=tiles)
-            return ready._restore(x, geometry, restorer)
+            return ready._predicted(x, geometry, restorer)
 
         return [restored(x[None])[0] for x in X] if differ_in_size(X) else restored(X)
 

@@ -203,7 +203,7 @@ class ClassicalReconstructor(FromStart):
         self._check_ready()
         geometry = self._resized(image_shape)
         restorer = self._restorer(geometry)
-        images = self._restore(X, geometry, restorer)
+        images = self._predicted(X, geometry, restorer)
         return (images, restorer.record) if return_record else images
 
     # ------------------------------------------------------------------ fitting

@@ -87,8 +87,9 @@ class MetaInverseSolver(TrainedReconstructor):
     """Restore images by a classical solver with a meta-learned start.
 
     A coordinate network (SIREN) with weights ``theta`` represents the image ``phi_theta`` from
-    which the solver ``f`` starts. `predict` adapts the weights to each measurement by a few
-    gradient steps on the data fidelity of the solver's result (Algorithm 1 of the paper)::
+    which the solver ``f`` starts. `predict` adapts the weights to each measurement, from ``theta_i
+    = theta``, by a few gradient steps on the data fidelity of the solver's result (Algorithm 1 of
+    the paper)::
 
         theta_i <- theta_i - alpha grad || A f(phi_theta_i) - y_i ||^2,    n_inner times
         x_i = f(phi_theta_i)
@@ -98,7 +99,7 @@ class MetaInverseSolver(TrainedReconstructor):
 
         theta <- theta - beta grad_theta mean_i L_outer(x_i(theta), x_i^clean)
 
-    Second-order gradients are exact.
+    By default, Adam makes this step. Second-order gradients are exact.
 
     If the network is continuous (`Siren`, for instance), the same weights represent an image at
     any size: images of other sizes than that of training can be restored, see `predict`. The
@@ -115,25 +116,25 @@ class MetaInverseSolver(TrainedReconstructor):
         has a learned denoiser, `fit` trains it on the clean images, unless it is in a
         `FrozenEstimator` or has `weights`.
     init : Representation, default=None
-        The network. None is ``Siren(width=64, depth=3, residual=LinearReconstructor(),
-        refiner=Refiner(), adapted="last")``: a small SIREN added to the linear estimate of the
-        image, with its last layer adapted. It restores images of the training size only. If the
-        linear estimate would need conjugate gradients for every image (above about 64 x 64
-        pixels), the residual is "adjoint", or None for a nonlinear operator. Without a residual,
-        and with Reptile (which has no gradient for it), there is no refiner. The paper's own
-        network is ``Siren()``.
+        The network. The paper's own is ``Siren()``. None is ``Siren(width=64, depth=3,
+        residual=LinearReconstructor(), refiner=Refiner(), adapted="last")``: a small SIREN added to
+        the linear estimate of the image, with its last layer adapted. It restores images of the
+        training size only. There are three exceptions. If the linear estimate would need conjugate
+        gradients for every image (above about 64 x 64 pixels), the residual is "adjoint". If the
+        operator is nonlinear, too, there is no residual. Without a residual, and with Reptile
+        (which has no gradient for it), there is no refiner.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
     n_inner : int, default=3
         Number of inner steps ``m``. If it is raised after fitting, the additional steps use the
         last learned step sizes, with an `InnerStepsWarning`. It may change from one `partial_fit`
-        to the next: the rows of ``history_["inner_loss"]`` then differ in length.
+        to the next.
     inner_lr : "auto" or float, default="auto"
         The inner step size, or the initial value of learned ones. "auto" is the median over 16
-        training images of the step that minimises the linearised inner loss along its gradient,
-        limited so that the loss grows in no other direction. If no gradient changes the image yet,
-        it is 0.01. The value is stored as `inner_lr_`.
+        training images of the step that minimises the linearised inner loss along its gradient, but
+        at most the inverse of its largest curvature, above which repeated steps diverge. If no
+        gradient changes the image yet, it is 0.01. The value is stored as `inner_lr_`.
     inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
         The loss that the inner steps minimise: a data fidelity (equation 4), given like
         `outer_loss`, or an `skmetainv.meta.InnerLoss`, which can add a regulariser or a proximal
@@ -150,10 +151,10 @@ class MetaInverseSolver(TrainedReconstructor):
     outer_lr : float, default=1e-4
         Learning rate ``beta`` of ``theta``; a `Refiner` has its own.
     tune_solver : "auto", bool or TuneSolver, default="auto"
-        Which parts of the solver are trained with ``theta``, see `skmetainv.meta.TuneSolver`.
-        "auto" is ``TuneSolver("numbers")`` if there is a solver and the algorithm computes the
-        gradient of its numbers: it trains those that were left open. True is ``TuneSolver("all")``:
-        it trains all numbers and the weights of the denoiser. False trains nothing. Training works
+        Which parts of the solver are trained with ``theta``, see `skmetainv.meta.TuneSolver`. True
+        is ``TuneSolver("all")``: all numbers and the weights of the denoiser. False trains nothing.
+        "auto" is ``TuneSolver("numbers")``, the numbers that were left open, if there is a solver
+        and the algorithm computes the gradient of its numbers; otherwise False. Training works
         on copies of the given solver and its denoiser, and does not keep a bound on the denoiser's
         norm.
     batch_size : int, default=16
@@ -170,8 +171,9 @@ class MetaInverseSolver(TrainedReconstructor):
         (``inner_loss.``), and, if the solver is trained, its values (``solver.``).
     history_ : dict of str to list
         For each finished epoch: ``outer_loss`` and ``inner_loss`` (one value before each inner
-        step), both means over the images, ``validation_psnr`` if there are validation images,
-        ``learning_rate`` (of ``theta``) and ``seconds``.
+        step, so rows differ in length if `n_inner` has changed), both means over the images,
+        ``validation_psnr`` if there are validation images, ``learning_rate`` (of ``theta``) and
+        ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
     inner_lr_ : float
@@ -204,6 +206,16 @@ class MetaInverseSolver(TrainedReconstructor):
     >>> measured = est.simulate(faces[:3])
     >>> est.fit(faces[3:20]).predict(measured).shape
     (3, 25, 25)
+
+    References
+    ----------
+    Zhao, "Meta-learning for Solving Inverse Problems", Stanford University.
+
+    Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast adaptation of deep networks",
+    ICML 2017.
+
+    Sitzmann, Martel, Bergman, Lindell and Wetzstein, "Implicit neural representations with periodic
+    activation functions", NeurIPS 2020.
     """
 
     operator: Operator | None = None
@@ -293,6 +305,55 @@ class MetaInverseSolver(TrainedReconstructor):
             yield self._images(measurements, geometry, restorer)
         restorer.warn()
 
+    # ------------------------------------------------------------------ Algorithms 1 and 2
+
+    def _build(
+        self, geometry: Geometry, A: ForwardMap, tuning: TuneSolver | None = None
+    ) -> MetaLearner:
+        """Return Algorithms 1 and 2 for images of one shape, with the current weights."""
+        shape, data_range = geometry.images.tensor_shape, geometry.data_range
+        phi = self._placed(self.init_.build(shape, data_range))
+        f: Any = no_solver
+        tuned = None if tuning is None else tuning.part
+        if self.solver_ is not None:
+            is_learned = tuned == "all" or any(n.startswith("solver.") for n in self.weights_)
+            solver = self.solver_.trainable() if is_learned else self.solver_
+            f = self._placed(solver.build(shape)).requires_grad_(False)
+        loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
+        tensors = {
+            part: to_tensors(self.weights_, f"{part}.", self._dtype(), check_device(self.device))
+            for part in ("init", "inner_lr", "inner_loss", "solver")
+        }
+        meta = MetaLearner(
+            theta=tensors["init"],
+            alpha=tensors["inner_lr"],
+            A=A,
+            inner=InnerLoop(
+                phi=phi,
+                f=f,
+                loss=self._placed(loss),
+                step_size=self._rule_,
+                m=self.n_inner,
+                adapted=phi.adapted,
+                second_order=self.algorithm_.second_order,
+                recompute=self.algorithm_.recompute,
+                through_solver=self.inner_loss_.of != "start",
+            ),
+            algorithm=self.algorithm_,
+            engine=self.algorithm_.engine,
+            tuned=tuned,
+            restore_start=restores_start(self.init_, geometry.image_shape),
+            batch_size=self.batch_size,
+        )
+        meta.load(tensors)
+        return meta
+
+    def _ready_meta(self, geometry: Geometry) -> MetaLearner:
+        """Return the meta-learner with the current parameters that `set_params` may change."""
+        _, meta = self._parts(geometry)
+        inner, engine = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm).engine
+        return replace(meta, inner=inner, engine=engine, batch_size=self.batch_size)
+
     # ------------------------------------------------------------------ training
 
     _figures = ("outer_loss", "inner_loss")
@@ -305,7 +366,7 @@ class MetaInverseSolver(TrainedReconstructor):
             init = default_init(self.algorithm_, problem.A, problem.operator)
         phi = init.build(problem.tensor_shape, problem.geometry.data_range)
         tuning = self._tuning(self.solver)
-        self.algorithm_.check(self.n_inner, self._learned(inner_loss, phi, tuning))
+        self.algorithm_.check(self.n_inner, self._parts_to_learn(inner_loss, phi, tuning))
         self.solver_ = None
         if self.solver is not None:
             self.solver_ = ready_solver(self.solver, problem, self, self._seed_)
@@ -325,14 +386,14 @@ class MetaInverseSolver(TrainedReconstructor):
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
         meta = self._build(problem.geometry, problem.A, self._tuning(self.solver_))
         of, self.inner_lr_, numbers = from_first_process(
-            lambda: self._found(meta, problem, batches, criterion)
+            lambda: self._open_values(meta, problem, batches, criterion)
         )
         self.inner_loss_.set_params(of=of)  # in place: a clone would lose the fitted denoiser
         adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
         alpha = self._rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
         self.weights_ = {**self.weights_, **to_numpy(alpha, "inner_lr."), **numbers}
 
-    def _found(
+    def _open_values(
         self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
     ) -> tuple[str, float, dict[str, np.ndarray]]:
         """Return the inner loss's `of`, the inner step size, and the solver's numbers."""
@@ -368,8 +429,8 @@ class MetaInverseSolver(TrainedReconstructor):
         scales = {name: w for name, w in self.weights_.items() if name.startswith("solver.")}
         learned = f", {len(scales)} parameter(s) of the solver learned" if scales else ""
         return (
-            f"Found from the problem: inner_lr={self.inner_lr_:.3g}, the inner loss is of the "
-            f"{self.inner_loss_.of}{learned}."
+            f"Chosen on training images: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
+            f"the {self.inner_loss_.of}{learned}."
         )
 
     def _tuning(self, solver: Solver | None) -> TuneSolver | None:
@@ -386,7 +447,7 @@ class MetaInverseSolver(TrainedReconstructor):
             f"{self.tune_solver!r} with solver={self.solver!r} instead."
         )
 
-    def _learned(
+    def _parts_to_learn(
         self, inner_loss: InnerLoss, phi: ImageModule, tuning: TuneSolver | None
     ) -> dict[str, Any]:
         """Return the parts that are learned besides theta, by the names of `Algorithm.learns`."""
@@ -415,18 +476,21 @@ class MetaInverseSolver(TrainedReconstructor):
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         tuning = self._tuning(self.solver_)
         meta = self._build(problem.geometry, problem.A, tuning)
-        asked = getattr(as_algorithm(self.algorithm).rule, "lr", None)
+        # The rate of step sizes may change from one `partial_fit` to the next, their rule may not.
+        requested_lr = getattr(as_algorithm(self.algorithm).rule, "lr", None)
         rates = {
             "init": self.outer_lr,
-            "inner_lr": self._rule_.learning_rate(self.inner_lr_) if asked is None else asked,
+            "inner_lr": self._rule_.learning_rate(self.inner_lr_)
+            if requested_lr is None
+            else requested_lr,
             "inner_loss": as_inner_loss(self.inner_loss).learning_rate(),
             "solver": 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }
         parts = {part: tensors for part, tensors in meta.parts().items() if tensors}
-        asks = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
-        if asks and "solver" not in parts:
+        must_tune = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
+        if must_tune and "solver" not in parts:
             raise self._nothing_to_tune()
-        learned = self._learned(self.inner_loss_, meta.inner.phi, tuning)
+        learned = self._parts_to_learn(self.inner_loss_, meta.inner.phi, tuning)
         self.algorithm_.check(self.n_inner, learned)
         # The solver's learned weights are kept even if this call does not tune them.
         weights = to_tensors(self.weights_, "", self._dtype(), check_device(self.device))
@@ -459,12 +523,6 @@ class MetaInverseSolver(TrainedReconstructor):
     def _restorer(self, geometry: Geometry) -> Restorer:
         return Restorer(self._ready_meta(geometry).restore, self.operator_)
 
-    def _ready_meta(self, geometry: Geometry) -> MetaLearner:
-        """Return the meta-learner with the current parameters that `set_params` may change."""
-        _, meta = self._parts(geometry)
-        inner, engine = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm).engine
-        return replace(meta, inner=inner, engine=engine, batch_size=self.batch_size)
-
     def _bound_to_size(self) -> str | None:
         residual = residual_of(self.init_)
         _, meta = self._parts()
@@ -472,49 +530,6 @@ class MetaInverseSolver(TrainedReconstructor):
             reason = None if residual is None else residual._bound_to_size()
             return reason and f"{reason} Another network, init=Siren(), supports any size."
         return f"The weights of {self.init_!r} represent images of shape {self.image_shape_} only."
-
-    # ------------------------------------------------------------------ training and prediction
-
-    def _build(
-        self, geometry: Geometry, A: ForwardMap, tuning: TuneSolver | None = None
-    ) -> MetaLearner:
-        """Return Algorithms 1 and 2 for images of one shape, with the current weights."""
-        shape, data_range = geometry.images.tensor_shape, geometry.data_range
-        phi = self._placed(self.init_.build(shape, data_range))
-        f: Any = no_solver
-        tuned = None if tuning is None else tuning.part
-        if self.solver_ is not None:
-            learns_all = tuned == "all" or any(n.startswith("solver.") for n in self.weights_)
-            solver = self.solver_.trainable() if learns_all else self.solver_
-            f = self._placed(solver.build(shape)).requires_grad_(False)
-        loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
-        tensors = {
-            part: to_tensors(self.weights_, f"{part}.", self._dtype(), check_device(self.device))
-            for part in ("init", "inner_lr", "inner_loss", "solver")
-        }
-        meta = MetaLearner(
-            theta=tensors["init"],
-            alpha=tensors["inner_lr"],
-            A=A,
-            inner=InnerLoop(
-                phi=phi,
-                f=f,
-                loss=self._placed(loss),
-                step_size=self._rule_,
-                m=self.n_inner,
-                adapted=phi.adapted,
-                second_order=self.algorithm_.second_order,
-                recompute=self.algorithm_.recompute,
-                through_solver=self.inner_loss_.of != "start",
-            ),
-            algorithm=self.algorithm_,
-            engine=self.algorithm_.engine,
-            tuned=tuned,
-            restore_start=restores_start(self.init_, geometry.image_shape),
-            batch_size=self.batch_size,
-        )
-        meta.load(tensors)
-        return meta
 
 
 def _groups(

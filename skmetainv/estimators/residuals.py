@@ -1,4 +1,4 @@
-"""Estimators that restore the start of a representation, fitted and cross-fitted along with it."""
+"""Fit the estimator that restores the start of a representation; cross-fit it for training."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def with_fitted_residual(
     problem : Problem
         The training data of `estimator`.
     estimator : Reconstructor
-        Provides the operator, noise, data range, image shape, precision and device if the residual
-        has the defaults.
+        Its operator, noise, data range, image shape, precision and device replace those that the
+        residual leaves at their defaults.
     seed : int
         Seed of residuals that have none.
     """
@@ -66,29 +66,6 @@ def with_fitted_residual(
     else:
         fitted.residual = _fitted(residual, problem, estimator, seed)
     return fitted
-
-
-def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
-    """Check that a fitted estimator matches the measurements of a problem."""
-    check_is_fitted(residual)
-    name, geometry = type(residual).__name__, problem.geometry
-    if residual.measurement_shape_ != geometry.measurements.shape:
-        raise ValueError(
-            f"The start, a fitted {name}, restores measurements of shape "
-            f"{residual.measurement_shape_}. Here they have shape {geometry.measurements.shape}."
-        )
-    if residual.data_range_ != geometry.data_range:
-        warn(
-            f"The start, a fitted {name}, was fitted to images with data_range "
-            f"{residual.data_range_}, but the images here have data_range {geometry.data_range}.",
-            DataConversionWarning,
-        )
-    if repr(residual.operator_) != repr(problem.operator):
-        warn(
-            f"The start, a fitted {name}, was fitted for {residual.operator_!r}, but the operator "
-            f"here is {problem.operator!r}.",
-            DataConversionWarning,
-        )
 
 
 def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restore | None:
@@ -117,7 +94,7 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restor
 def cross_fitted_starts(
     init: Representation, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None:
-    """Return the function that restores starts of training images by copies that never saw them.
+    """Return a function that restores the start of each image by a copy not fitted on it.
 
     Parameters
     ----------
@@ -133,31 +110,54 @@ def cross_fitted_starts(
         ``starts(y, indices)`` returns the starts for measurements of the training images at
         `indices`. None without an estimator.
     """
-    whole_fit, whole = residual_of(init), restores_start(init, problem.geometry.image_shape)
-    if whole_fit is None or whole is None:
+    residual, restore = residual_of(init), restores_start(init, problem.geometry.image_shape)
+    if residual is None or restore is None:
         return None
-    same = _is_frozen(init) or not whole_fit._learns()  # copies would not differ
-    parts, fold_of = [], np.zeros(len(problem), dtype=int)
     folds = split_in_folds(len(problem), problem.groups, _N_FOLDS, seed)
-    for k, (learned, left_out) in enumerate([] if same else folds):
+    # Without folds, there is a single group. Copies of what does not learn restore the same.
+    if not folds or _is_frozen(init) or not residual._learns():
+        return lambda y, indices: restore(y)
+    # A call is padded to `batch_size` images, but only a fifth of a batch belongs to one fold.
+    n_per_fold = max(1, estimator.batch_size // _N_FOLDS)
+    restore_of_fold, fold_of = [], np.zeros(len(problem), dtype=int)
+    for k, (learned, left_out) in enumerate(folds):
         fold_of[left_out] = k
         copy = clone(init)
-        copy.residual = _fitted(whole_fit._without_search(), problem.part(learned), estimator, seed)
-        # Every call is padded to `batch_size` images, but a batch has only a few of each fold.
-        few = max(1, estimator.batch_size // _N_FOLDS)
-        copy.residual.batch_size = min(copy.residual.batch_size, few)
-        parts.append(restores_start(copy, problem.geometry.image_shape))
+        copy.residual = _fitted(residual._without_search(), problem.part(learned), estimator, seed)
+        copy.residual.batch_size = min(copy.residual.batch_size, n_per_fold)
+        restore_of_fold.append(restores_start(copy, problem.geometry.image_shape))
 
     def starts(y: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
-        if not parts:
-            return whole(y)
         images = y.new_empty(len(y), *problem.A.image_shape)
         for k in np.unique(fold_of[indices]):
             rows = torch.from_numpy(np.flatnonzero(fold_of[indices] == k)).to(y.device)
-            images[rows] = parts[k](y[rows])
+            images[rows] = restore_of_fold[k](y[rows])
         return images
 
     return starts
+
+
+def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
+    """Check that a fitted estimator matches the measurements of a problem."""
+    check_is_fitted(residual)
+    name, geometry = type(residual).__name__, problem.geometry
+    if residual.measurement_shape_ != geometry.measurements.shape:
+        raise ValueError(
+            f"The start, a fitted {name}, restores measurements of shape "
+            f"{residual.measurement_shape_}. Here they have shape {geometry.measurements.shape}."
+        )
+    if residual.data_range_ != geometry.data_range:
+        warn(
+            f"The start, a fitted {name}, was fitted to images with data_range "
+            f"{residual.data_range_}, but the images here have data_range {geometry.data_range}.",
+            DataConversionWarning,
+        )
+    if repr(residual.operator_) != repr(problem.operator):
+        warn(
+            f"The start, a fitted {name}, was fitted for {residual.operator_!r}, but the operator "
+            f"here is {problem.operator!r}.",
+            DataConversionWarning,
+        )
 
 
 def _is_frozen(init: Any) -> bool:
@@ -170,7 +170,7 @@ def _fitted(
     """Fit a residual; parameters that have their default are taken from the outer estimator."""
     parameters = residual.get_params(deep=False)
     defaults = signature(type(residual)).parameters
-    open_ = {
+    left_at_default = {
         name for name, value in parameters.items() if _is_default(value, defaults[name].default)
     }
     values = {"random_state": seed, "operator": problem.operator}
@@ -178,15 +178,15 @@ def _fitted(
     if residual.operator is None:
         names |= {"noise"}
     values |= {name: getattr(estimator, name) for name in names}
-    residual.set_params(**{name: v for name, v in values.items() if name in open_})
+    residual.set_params(**{name: v for name, v in values.items() if name in left_at_default})
     if getattr(residual, "checkpoint", None) is not None:
         raise ValueError(
             "An estimator that restores starts is fitted several times and must have "
             f"checkpoint=None. Got {residual.checkpoint!r} instead."
         )
-    learned = {"groups": problem.groups} if has_fit_parameter(residual, "groups") else {}
+    fit_params = {"groups": problem.groups} if has_fit_parameter(residual, "groups") else {}
     try:
-        return residual.fit(*problem.arguments(), **learned)
+        return residual.fit(*problem.arguments(), **fit_params)
     except ValueError as error:
         error.add_note(f"This happened while fitting the start, {type(residual).__name__}.")
         raise

@@ -172,7 +172,7 @@ class UNetReconstructor(SupervisedReconstructor):
         geometry = self._resized(image_shape)
         _, G = self._parts(geometry)
         tiles = as_tiles(tile, overlap, G.network.extent)
-        return self._restore(X, geometry, self._restorer(geometry, tiles=tiles))
+        return self._predicted(X, geometry, self._restorer(geometry, tiles=tiles))
 
     def _initialize(self, problem: Problem) -> None:
         self.start_ = self.start

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -46,12 +45,12 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     solver : Solver, default=None
         The solver ``f``. None is five updates of `HQS` (`ProximalGradient` if the operator is
         nonlinear) with a `DnCNN` of 5 convolutions and 24 channels; all their numbers are learned.
-        Training changes the weights of the solver's denoiser, if it has any, and the numbers named
-        by the solver's `learnable` parameter. If that is empty, all numbers that are set are
-        learned (not those that are None, like the default schedule of `HQS`). A number given once
-        per update is learned once per update. A learned denoiser is first fitted on the clean
-        images; if it is in a `FrozenEstimator` or has `weights`, training starts from its weights
-        instead. Training works on copies of the given solver and denoiser, and does not keep a
+        Training changes the weights of the solver's denoiser, if it has any. It also changes the
+        numbers named by the solver's `learnable` parameter or, if that is empty, all numbers that
+        are set (not None, like the default schedule of `HQS`). A number given once per update is
+        learned once per update. A learned denoiser is first fitted on the clean images. If it is in
+        a `FrozenEstimator` or has `weights`, training starts from its weights instead. Training
+        works on copies of the given solver and denoiser, and does not keep a
         bound on the denoiser's norm.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts, see `ClassicalReconstructor`.
@@ -76,8 +75,8 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
     operator_, solver_, start_ : object
-        Copies of the parameters that the weights belong to. The denoiser in `solver_` is that from
-        before training; its trained weights are in ``weights_``.
+        Copies of the parameters that the weights belong to. `solver_` keeps the denoiser as it was
+        before training; the trained weights are in ``weights_``.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
@@ -162,8 +161,13 @@ def default_solver(A: ForwardMap, data_range: tuple[float, float]) -> Solver:
         lr=2e-3,
     )
     if isinstance(A, LinearMap):
-        how: dict[str, Any] = {"measurement_noise": levels[-1], "learnable": ("rho", "noise_level")}
-        return HQS(denoiser, n_iter=_N_UPDATES, noise_level=levels, **how)
+        return HQS(
+            denoiser,
+            n_iter=_N_UPDATES,
+            noise_level=levels,
+            measurement_noise=levels[-1],
+            learnable=("rho", "noise_level"),
+        )
     learnable = ("step_size", "noise_level")
     return ProximalGradient(denoiser, n_iter=_N_UPDATES, noise_level=levels, learnable=learnable)
 

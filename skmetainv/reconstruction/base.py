@@ -54,7 +54,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         ``(height, width)`` or ``(height, width, channels)`` of flat images. If None, flat images
         are square if their size allows it, else one row.
     data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest; values are then not rescaled.
+        The largest value of images, or the least and the largest; values are then used unscaled.
         If None, floats are nominally in [0, 1], and integers of picture files (uint8, uint16) are
         divided by the maximum of their type; other integers from 0 to 255 count as 8 bits.
     random_state : int, RandomState instance, Generator or None, default=None
@@ -68,8 +68,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
     data_range: float | tuple[float, float] | None = None
     random_state: Any = None
 
-    _reads: ClassVar[type[Reader]] = Reader
+    _reader_class: ClassVar[type[Reader]] = Reader
 
+    # Not annotated, so no fields: subclasses declare these parameters in an order of their own.
     operator = cast("Operator | None", None)
     noise = cast("float | Noise", 0.0)
     _parameter_constraints = {
@@ -121,14 +122,14 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """
         self._check_ready()
         geometry = self._resized(image_shape)
-        return self._restore(X, geometry, self._restorer(geometry))
+        return self._predicted(X, geometry, self._restorer(geometry))
 
     @abstractmethod
     def _restorer(self, geometry: Geometry) -> Restorer:
         """Return the restorer for batches of measurements with this geometry."""
 
     @torch.inference_mode(False)
-    def _restore(self, X: Any, geometry: Geometry, restorer: Restorer) -> Any:
+    def _predicted(self, X: Any, geometry: Geometry, restorer: Restorer) -> Any:
         """Return the images that a restorer makes from a user's measurements, with warnings."""
         measurements, geometry, is_single = self._reader().to_restore(X, geometry)
         images = self._images(measurements, geometry, restorer)
@@ -248,16 +249,17 @@ class Reconstructor(Built, metaclass=ABCMeta):
         if problem.measured is None:
             reader.look_at(problem, noise)
         restorer, seed = self._restorer(problem.geometry), integer_seed(random_state)
-        return self._restored_and_warned(problem, noise, seed, restorer)
+        return self._pairs_with_warnings(problem, noise, seed, restorer)
 
-    def _restored_and_warned(
+    def _pairs_with_warnings(
         self, problem: Problem, noise: float | Noise, seed: int, restorer: Restorer
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield from self._restored(problem, noise, seed, restorer)
+        # A generator of its own, so that `restorations` checks its arguments at once.
+        yield from self._pairs(problem, noise, seed, restorer)
         restorer.warn()
 
     @torch.inference_mode(False)
-    def _restored(
+    def _pairs(
         self, problem: Problem, noise: float | Noise, seed: int, restore: Restore
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield clean images and their restorations, batch by batch, channels last."""
@@ -424,11 +426,11 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _fitting(
         self, X: Any, y: Any, *, resumes: bool = False, looks: bool = True
     ) -> Iterator[tuple[Self, Problem]]:
-        """Check the arguments of `fit`, and yield a copy of the estimator to fit, and the problem.
+        """Check the arguments of `fit`; yield a copy of the estimator to fit, and the problem.
 
-        At the end, the estimator takes over the copy's attributes; after an error, it is unchanged.
-        With `resumes`, the fitted operator and geometry are kept. Without `looks`, the units of
-        images are not checked.
+        On success the estimator takes over the copy's fitted attributes. After an error it is
+        unchanged. With `resumes`, the fitted operator and geometry are kept. Without `looks`, the
+        units of images are not checked.
         """
         with torch.inference_mode(False):
             self._check_parameters()
@@ -440,11 +442,13 @@ class Reconstructor(Built, metaclass=ABCMeta):
             problem = reader.problem(X, y, again=resumes)
             if looks:
                 self._look_at(problem)
+            # A copy is fitted, so that an error leaves the estimator as it was.
             copy = self.__new__(type(self))
             copy.__dict__.update(self.__dict__, _cache={})
             if not resumes:
                 copy._take_shapes(as_array(X), problem)
             yield copy, problem
+        # Only fitted attributes are taken over: parameters stay the user's objects.
         parameters = self.get_params(deep=False)
         self.__dict__.update({n: v for n, v in vars(copy).items() if n not in parameters})
 
@@ -473,7 +477,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     def _reader(self) -> Reader:
         """Return the reader that converts a user's arrays for this estimator."""
-        return self._reads(
+        return self._reader_class(
             self,
             getattr(self, "_geometry_", None),
             map_of=self._map,

@@ -65,7 +65,7 @@ class Built(Counted, Fitted, ParameterObject):
             return fitted
         check_image_shape(image_shape)
         n_channels = fitted.images.tensor_shape[0]
-        if (*image_shape[2:], n_channels)[0] != n_channels:
+        if tuple(image_shape[2:]) not in ((), (n_channels,)):
             raise ValueError(
                 f"image_shape is {image_shape}, but the training images have {n_channels} "
                 "channel(s)."

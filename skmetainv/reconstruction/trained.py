@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
+from math import ceil
 from os import PathLike
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -123,9 +124,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
         The optimiser, see `skmetainv.training`.
     augment : bool, default=True
-        Augment clean images anew in every epoch: mirror half of them left to right, and shift about
-        100 of them, but at most half, by up to a twelfth of their height and width. Pairs given to
-        `fit` are not augmented.
+        Augment clean images anew in every epoch: mirror each left to right with probability 1/2,
+        and shift about 100 of them (at most half) by up to a twelfth of their height and width.
+        Pairs given to `fit` are not augmented.
     max_epochs : int, default=None
         Number of epochs of `fit`. None is the number that makes 600 steps, but at least two.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"
@@ -248,10 +249,11 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
         With a constant learning rate and the same data, `k` calls are equivalent to one `fit` with
         ``max_epochs=k``. Other schedules span `max_epochs` epochs and end there; if `max_epochs` is
-        None, the learning rate is constant. The first call fixes the operator, the networks, the
-        inner loss and its step sizes, the units and the seed; `set_params` does not change them
-        afterwards. Noise, the training loss, learning rates and `batch_size` may change from call
-        to call. No checkpoint is written. Early stopping needs `fit`.
+        None, the learning rate is constant. No checkpoint is written. Early stopping needs `fit`.
+
+        The first call fixes the operator, the networks, the inner loss and its step sizes, the
+        units and the seed: `set_params` does not change them afterwards. Noise, the training loss,
+        learning rates and `batch_size` may change from call to call.
 
         Parameters
         ----------
@@ -305,40 +307,40 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     @torch.enable_grad()
     def _trained(
-        self,
-        problem: Problem,
-        call: FitCall,
-        estimator: Self,
-        interrupts: list[KeyboardInterrupt],
+        self, problem: Problem, call: FitCall, original: Self, interrupts: list[KeyboardInterrupt]
     ) -> Trained:
         """Train this copy of an estimator; if an interrupt ends it, add that to `interrupts`."""
         join_processes(check_device(self.device))
         problem = whole = problem.grouped(call.groups)
         held_out = self._given_held_out(problem, *call.held_out)
         self._check_agreement([problem, *held_out], call)
+
         keeper = self._keeper([problem, *held_out], call)
         seed = self._common_seed(keeper, call)
         stopping = None if call.is_partial else self._early_stopping(problem)
         if stopping is not None and not held_out:
             problem, left_out = cut_off(problem, stopping.validation_fraction, seed)
             held_out = [left_out]
+
         criterion = self._checked_training(problem)
         if call.resumes:
             self._resume()
+            batches = self._batches(problem)
         else:
             self._start_training(problem, seed)
-        batches = self._batches(problem)
-        if not call.resumes:
+            batches = self._batches(problem)
             with watched(Watch()):  # training itself warns of unsolved systems
                 self._choose_open_values(problem, batches, criterion)
-        learner, earlier, epochs = self._learner(problem, criterion), self.history_, None
+        learner = self._learner(problem, criterion)
 
-        def fitted_attributes() -> dict[str, Any]:
-            return self._keep(loop, learner, earlier)._fitted()
-
+        earlier_history, epochs = self.history_, None
         if not call.is_partial:
+
+            def current_attributes() -> dict[str, Any]:
+                return self._keep(loop, learner, earlier_history)._fitted()
+
             n_epochs = self._n_epochs(batches.n_images)
-            epochs = Epochs(estimator, n_epochs, *whole.arguments(), fitted_attributes)
+            epochs = Epochs(original, n_epochs, *whole.arguments(), current_attributes)
         loop = self._loop(
             learner,
             batches,
@@ -349,6 +351,17 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             observer=epochs,
             watch=Watch(problem.operator),
         )
+
+        self._run(loop, learner, interrupts)
+        if epochs is not None:
+            epochs.end_training()
+        self._keep(loop, learner, earlier_history)
+        return Trained(batches, held_out)
+
+    def _run(
+        self, loop: TrainingLoop, learner: Learner, interrupts: list[KeyboardInterrupt]
+    ) -> None:
+        """Run the training loop; if an interrupt ends it, add that to `interrupts`."""
         try:
             with watched(loop.watch):
                 learner.learn(loop)
@@ -359,10 +372,6 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             interrupts.append(error)
         finally:
             loop.close()
-        if epochs is not None:
-            epochs.end_training()
-        self._keep(loop, learner, earlier)
-        return Trained(batches, held_out)
 
     def _early_stopping(self, problem: Problem) -> EarlyStopping | None:
         """Return the rule for early stopping, or None without."""
@@ -402,7 +411,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Return the criterion; check the parameters of training before any long work."""
         chosen = as_optimizer(self.optimizer)
         chosen.build([{"params": [torch.zeros(1)], "lr": 0.0}])
-        as_learning_rate(chosen.schedule)._validate_params()
+        as_learning_rate(chosen.schedule)._validate_params()  # raises if one is out of range
         return as_loss(self._training_loss()).build(problem.geometry.data_range)
 
     def _resume(self) -> None:
@@ -432,7 +441,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         call: FitCall,
         **parts: Any,
     ) -> TrainingLoop:
-        """Return the loop of these parts, with the optimiser state of earlier training."""
+        """Return a `TrainingLoop` of `parts`, with the optimiser state of earlier training."""
         chosen = as_optimizer(self.optimizer)
         optimizer = chosen.build(learner.groups)
         if self._optimizer_state_.get("of") == type(optimizer).__name__:
@@ -462,8 +471,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Return the number of epochs of `fit` for `n_images` images or patches."""
         if self.max_epochs is not None:
             return self.max_epochs
-        n_steps, n_epochs = self._default_length
-        return max(n_epochs, -(-n_steps // -(-n_images // self.batch_size)))
+        n_steps, least_epochs = self._default_length
+        steps_per_epoch = ceil(n_images / self.batch_size)
+        return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
     def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> Self:
         """Set the fitted attributes that training changes from the current state of the loop."""
@@ -517,4 +527,4 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         self, learner: Learner, part: Problem
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield held-out images, and their restorations by the current weights."""
-        return self._restored(part, self.noise, VALIDATION_SEED, learner.restore)
+        return self._pairs(part, self.noise, VALIDATION_SEED, learner.restore)
