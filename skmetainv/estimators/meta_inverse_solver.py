@@ -497,6 +497,9 @@ class MetaInverseSolver(TrainedReconstructor):
         for part, tensors in parts.items():
             weights |= {f"{part}.{name}": tensor for name, tensor in tensors.items()}
         trained = {part: parts[part] for part in parts if part in ("init", *learned)}
+        for tensors in trained.values():
+            for tensor in tensors.values():
+                tensor.requires_grad_()
         return Learner(
             weights=weights,
             groups=list(_groups(trained, rates, meta.inner.phi.own_rates)),
@@ -537,10 +540,10 @@ def _groups(
     rates: Mapping[str, float],
     own_rates: Mapping[str, float],
 ) -> Iterator[dict[str, Any]]:
-    """Yield the optimiser's parameter groups, by learning rate; set `requires_grad` in place."""
+    """Yield the optimiser's parameter groups: for each part, the weights of each learning rate."""
     for part, tensors in parts.items():
         by_rate: dict[float, list[torch.Tensor]] = {}
         for name, tensor in tensors.items():
             rate = own_rates.get(name, rates[part]) if part == "init" else rates[part]
-            by_rate.setdefault(rate, []).append(tensor.requires_grad_())
+            by_rate.setdefault(rate, []).append(tensor)
         yield from ({"params": params, "lr": rate} for rate, params in by_rate.items())
