@@ -132,8 +132,8 @@ def test_conjugate_gradients_converge_when_images_stand_still():
     f = ConjugateGradient(n_iter=50).build((1, 8, 8))
     run = f.run(data.start("zeros"), data, max_iter=50, tol=0.02)
     assert run.converged == [True]
-    assert run.residuals[0][-1] <= 0.02 < min(run.residuals[0][:-1])
-    assert len(run.residuals[0]) < 40
+    assert run.changes[0][-1] <= 0.02 < min(run.changes[0][:-1])
+    assert len(run.changes[0]) < 40
 
 
 def test_conjugate_gradients_derivatives_at_the_solution_are_not_rounding():
