@@ -125,6 +125,15 @@ def test_conjugate_gradients_from_far_away_go_by_the_true_residual(dtype, tolera
     assert (solution - x).norm() < tolerance * x.norm()
 
 
+def test_conjugate_gradients_stay_orthogonal_to_the_stored_residuals():
+    """Without this, the error after as many updates as pixels is ten thousand times larger."""
+    Q = np.linalg.qr(np.random.default_rng(0).normal(size=(144, 144)))[0]
+    A = MatrixOperator(Q * np.geomspace(1, 1e-2, 144) @ Q.T).build((1, 12, 12))
+    x = images(1, 1, 12, 12)
+    solution = ConjugateGradient(n_iter=144).build((1, 12, 12))(torch.zeros_like(x), A.bind(A(x)))
+    assert (solution - x).norm() < 1e-5 * x.norm()
+
+
 def test_conjugate_gradients_converge_when_images_stand_still():
     """Residuals and directions do not count."""
     A = GaussianBlur(sigma=0.8).build((1, 8, 8))
