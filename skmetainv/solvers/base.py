@@ -117,7 +117,7 @@ class Solver(ParameterObject):
         *optional : str
             Names of parameters that are omitted if they are None.
         **defaults : (float or sequence of float, int)
-            What to use for parameters that are None: ``numbers (||A||^2)^power``.
+            What to use for parameters that are None: ``values (||A||^2)^power``.
 
         Returns
         -------
@@ -159,10 +159,7 @@ class Solver(ParameterObject):
         return self._learning(n for n in self.number_names if isinstance(getattr(self, n), str))
 
     def trainable(self) -> Self:
-        """Return the solver itself if `learnable` names numbers.
-
-        Otherwise, return a copy that learns all numbers that are set.
-        """
+        """Return the solver itself if `learnable` is set, else one that learns all set numbers."""
         if self.learnable:
             return self
         return self._learning(n for n in self.number_names if _is_set(getattr(self, n)))

@@ -9,7 +9,7 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class GradientDescent(Solver):
-    """Gradient descent on the data fidelity (Landweber's iteration), Zhao's equation 6.
+    """Gradient descent on the data fidelity (Landweber's iteration): equation 6 of Zhao's paper.
 
     The update is ``x <- x - step_size A'(A x - y)``. If the operator is linear, it converges to a
     least-squares solution for step sizes below ``2 / ||A||^2``. If it is nonlinear, the

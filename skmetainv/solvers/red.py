@@ -20,7 +20,7 @@ class RED(PriorSolver):
     side is the gradient of ``1/2 ||A x - y||^2 + weight/2 x'(x - D(x))``. Three methods have the
     same solution:
 
-    - "fixed_point": ``x <- argmin_u 1/2 ||A u - y||^2 + weight/2 ||u - D(x)||^2``, the paper's
+    - "fixed_point": ``x <- argmin_u 1/2 ||A u - y||^2 + weight/2 ||u - D(x)||^2``, Zhao's
       Meta-RED. It equals `HQS` with ``denoise_first=True`` and a constant penalty.
     - "steepest_descent": ``x <- x - step_size (A'(A x - y) + weight (x - D(x)))``, which takes
       nonlinear operators, too.
@@ -57,6 +57,8 @@ class RED(PriorSolver):
     ----------
     Romano, Elad and Milanfar, "The little engine that could: regularization by denoising (RED)",
     SIAM Journal on Imaging Sciences, 2017.
+
+    Qingqing Zhao, "Meta-learning for Solving Inverse Problems", Stanford University.
 
     Examples
     --------
@@ -100,10 +102,10 @@ class RED(PriorSolver):
         }
         defaults = choices[self.method]
         prior, schedules = self.prior_and_schedules(image_shape, "step_size", "rho", **defaults)
-        steps: dict[str, PerUpdate] = {**schedules}
+        numbers: dict[str, PerUpdate] = {**schedules}
         if self.method == "steepest_descent" and self.step_size is None:
-            steps["step_size"] = _Stable(schedules["step_size"], schedules["weight"])
-        solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **steps)
+            numbers["step_size"] = _Stable(schedules["step_size"], schedules["weight"])
+        solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **numbers)
         return solver
 
 

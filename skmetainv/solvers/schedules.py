@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-#: Numbers and a power: ``numbers (||A||^2)^power``.
-Scaled: TypeAlias = tuple[float | Sequence[float] | np.ndarray, int]
+#: One number for all updates, or one for each.
+Values: TypeAlias = float | Sequence[float] | np.ndarray
+#: Values and a power: ``values (||A||^2)^power``.
+Scaled: TypeAlias = tuple[Values, int]
 
 # Losses up to 3 percent above the lowest count as equally good.
 _AS_GOOD = 0.03
@@ -111,9 +113,7 @@ class Schedule(Numbers):
         Their unit, see `Numbers`.
     """
 
-    def __init__(
-        self, values: float | Sequence[float] | np.ndarray, learnable: bool, power: int = 0
-    ):
+    def __init__(self, values: Values, learnable: bool, power: int = 0):
         super().__init__(power)
         numbers = torch.as_tensor(values, dtype=torch.float64).reshape(-1)
         self.values: list[float] = numbers.tolist()
