@@ -12,7 +12,7 @@ keeps freed memory, and the ratios vary less.
 loops: ten updates with a denoiser of negligible cost, so that the rest dominates. DeepInverse uses
 the same denoiser, penalties, step sizes and start, without cost functions, metrics and convergence
 checks. "loop" starts from the bound measurement and a known start, "whole" from the measurement.
-"run" is "whole" plus the residuals per update that `ClassicalReconstructor` records; DeepInverse
+"run" is "whole" plus the changes per update that `ClassicalReconstructor` records; DeepInverse
 records none. Ratios are DeepInverse's time divided by ours (above 1: ours is faster); ratios below
 0.95 are marked. `difference` is the relative difference of the two results.
 """

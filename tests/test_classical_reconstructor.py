@@ -60,7 +60,7 @@ def test_it_is_the_solver_from_its_start():
     restored, record = estimator.predict(measured, return_record=True)
     np.testing.assert_allclose(restored, f(data.start("adjoint"), data)[:, 0])
     assert record.n_iter.tolist() == [4, 4, 4]
-    assert [len(r) for r in record.residuals] == [4, 4, 4]
+    assert [len(r) for r in record.changes] == [4, 4, 4]
     assert record.converged.tolist() == [False] * 3
 
 
@@ -96,7 +96,7 @@ def test_max_iter_and_tolerance():
     estimator.set_params(max_iter=200, tol=1e-5)
     record = estimator.predict(measured, return_record=True)[1]
     assert (record.n_iter < 100).all()
-    assert all(r[-1] <= 1e-5 < r[-2] for r in record.residuals)
+    assert all(r[-1] <= 1e-5 < r[-2] for r in record.changes)
     assert record.converged.all()
 
 

@@ -172,7 +172,7 @@ def test_a_number_in_units_of_the_norm_needs_it():
     for power, expected in ((-1, 0.075), (1, 1.2)):
         schedule = Schedule(0.3, learnable=False, power=power)
         assert schedule(0, A) == pytest.approx(expected, rel=1e-3)
-        with pytest.raises(ValueError, match=rf"\|\|A\|\|\^2 to the power {power}.* data term"):
+        with pytest.raises(ValueError, match=r"scales with \|\|A\|\|\^2.* data term"):
             schedule(0)
     assert Schedule(0.3, learnable=False)(0) == 0.3
     f = HQS(SMOOTH, learnable=("noise_level",)).build(SHAPE)
@@ -196,18 +196,18 @@ def test_every_image_stops_on_its_own():
     f = GradientDescent(step_size=0.5).build(SHAPE)
     run = f.run(start, A.bind(y), max_iter=100, tol=1e-4)
     assert run.converged == [True] * 3
-    n_iter = [len(residuals) for residuals in run.residuals]
+    n_iter = [len(changes) for changes in run.changes]
     assert 1 == n_iter[0] < n_iter[1] < n_iter[2] < 100
     for i in range(3):
         alone = f.run(start[i : i + 1], A.bind(y[i : i + 1]), max_iter=100, tol=1e-4)
         torch.testing.assert_close(alone.x[0], run.x[i])
-        own = run.residuals[i]
-        assert own == pytest.approx(alone.residuals[0])
+        own = run.changes[i]
+        assert own == pytest.approx(alone.changes[0])
         assert own[-1] <= 1e-4
         assert all(r > 1e-4 for r in own[:-1])
 
 
-def test_residuals_are_the_relative_changes():
+def test_the_record_has_the_relative_changes():
     A = Identity().build(SHAPE)
     x, y = images(1, *SHAPE), images(1, *SHAPE, seed=1)
     f = GradientDescent(step_size=0.5).build(SHAPE)
@@ -215,7 +215,7 @@ def test_residuals_are_the_relative_changes():
     for k in range(3):
         after = f(x, A.bind(y))
         size = max(float(x.norm()), float(after.norm()))
-        assert run.residuals[0][k] == pytest.approx(float((after - x).norm()) / size)
+        assert run.changes[0][k] == pytest.approx(float((after - x).norm()) / size)
         x = after
 
 
@@ -225,10 +225,10 @@ def test_an_image_that_is_not_finite_stops_there():
     y[0] *= 1e30
     y[1] *= 1e-30
     run = GradientDescent(step_size=100.0).build(SHAPE).run(y * 0, A.bind(y), max_iter=20)
-    assert not np.isfinite(run.residuals[0][-1])
-    assert len(run.residuals[0]) < 10
+    assert not np.isfinite(run.changes[0][-1])
+    assert len(run.changes[0]) < 10
     assert run.x[1].isfinite().all()
-    assert len(run.residuals[1]) == 20
+    assert len(run.changes[1]) == 20
     assert run.converged == [False, False]
 
 
@@ -236,7 +236,7 @@ def test_an_image_that_becomes_zero_has_converged():
     data = Identity().build(SHAPE).bind(images(1, *SHAPE))
     f = ProximalGradient(SoftThreshold(10.0)).build(SHAPE)
     run = f.run(torch.ones(1, *SHAPE, dtype=torch.float64), data, max_iter=9, tol=1e-3)
-    assert run.residuals == [[1.0, 0.0]]
+    assert run.changes == [[1.0, 0.0]]
     assert run.converged == [True]
 
 

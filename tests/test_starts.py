@@ -245,6 +245,13 @@ def test_a_start_by_name_is_begun_at_too(name, residual):
     np.testing.assert_allclose(est.predict(y)[:, None], data.start(residual), rtol=0, atol=1e-9)
 
 
+def test_a_given_start_is_the_image_of_bind():
+    A, y = Inpainting().build((1, 9, 9)), torch.ones(1, 1, 9, 9).double()
+    assert A.bind(y, 2 * y).start("given").equal(2 * y)
+    with pytest.raises(ValueError, match=r"needs A\.bind\(y, start_image\)"):
+        A.bind(y).start("given")
+
+
 def test_the_default_begins_at_the_linear_estimate():
     A = Inpainting().build((1, 9, 9))
     init = default_init(MAML(), A, Inpainting()).set_params(refiner__lr=0.0)

@@ -190,9 +190,9 @@ def _costs(estimator, record):
     if record is not None:
         costs["updates_median"] = float(np.median(record.n_iter))
         costs["updates_most"] = int(np.max(record.n_iter))
-        costs["n_not_finite"] = sum(not np.isfinite(r).all() for r in record.residuals)
+        costs["n_not_finite"] = sum(not np.isfinite(r).all() for r in record.changes)
         if estimator.max_iter is not None:
-            last = np.array([changes[-1] for changes in record.residuals])
+            last = np.array([changes[-1] for changes in record.changes])
             costs["n_not_converged"] = int(np.sum(~(last <= estimator.tol)))
     return costs
 

@@ -33,14 +33,14 @@ class SolverRecord(NamedTuple):
     ----------
     n_iter : ndarray of int, shape (n,)
         Number of updates.
-    residuals : list of n ndarray
+    changes : list of n ndarray
         The relative change ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` of each update.
     converged : ndarray of bool, shape (n,)
         Whether the image converged to the estimator's `tol`. If `tol` is None, it is False.
     """
 
     n_iter: np.ndarray
-    residuals: list[np.ndarray]
+    changes: list[np.ndarray]
     converged: np.ndarray
 
 
@@ -278,15 +278,15 @@ class SolverRestorer(Restorer):
     @property
     def record(self) -> SolverRecord:
         """The convergence record of all images restored so far."""
-        n_iter, residuals, converged = zip(*self.records, strict=True)
+        n_iter, changes, converged = zip(*self.records, strict=True)
         return SolverRecord(
-            np.concatenate(n_iter), list(chain.from_iterable(residuals)), np.concatenate(converged)
+            np.concatenate(n_iter), list(chain.from_iterable(changes)), np.concatenate(converged)
         )
 
     def warn_of_images(self) -> None:
         """Warn of images that are not finite, and of images that did not converge."""
         record = self.record
-        finite = np.array([np.isfinite(changes).all() for changes in record.residuals])
+        finite = np.array([np.isfinite(own).all() for own in record.changes])
         n_images = len(finite)
         if not finite.all():
             warn(
@@ -306,6 +306,6 @@ class SolverRestorer(Restorer):
 
 def _record(runs: list[Run], n_images: int) -> SolverRecord:
     """Return the convergence record of the first `n_images` images of several runs."""
-    residuals = [np.array(changes) for run in runs for changes in run.residuals][:n_images]
+    changes = [np.array(own) for run in runs for own in run.changes][:n_images]
     converged = np.array([c for run in runs for c in run.converged], dtype=bool)[:n_images]
-    return SolverRecord(np.array([len(changes) for changes in residuals]), residuals, converged)
+    return SolverRecord(np.array([len(own) for own in changes]), changes, converged)

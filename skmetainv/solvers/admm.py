@@ -65,7 +65,8 @@ class ADMM(PriorSolver):
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
-        return _ADMM(self.n_iter, **self.prior_and_schedules(image_shape))
+        prior, schedules = self.prior_and_schedules(image_shape)
+        return _ADMM(self.n_iter, prior, **schedules)
 
 
 class _ADMM(IterativeSolver):
@@ -79,10 +80,9 @@ class _ADMM(IterativeSolver):
     def step(self, state: State, data: DataTerm, k: int) -> State:
         x, w = state
         rho = self.rho(k, data)
-        scaled = w / rho
-        v = data.prox(x - scaled, rho) + scaled
-        x = self.prior(v, k)
-        return x, rho * (v - x)  # w + rho (u - x)
+        u = data.prox(x - w / rho, rho)
+        x = self.prior(u + w / rho, k)
+        return x, w + rho * (u - x)
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
         return 1.0, 1 / float(self.rho(k, data))

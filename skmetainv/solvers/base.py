@@ -19,7 +19,7 @@ from skmetainv.denoisers import Denoiser
 from skmetainv.exceptions import warn
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
 from skmetainv.parameters import Interval, ParameterObject, check_built, described
-from skmetainv.solvers.schedules import Schedule, check_schedule
+from skmetainv.solvers.schedules import PerUpdate, Scaled, Schedule, check_schedule
 
 #: The state that updates pass on: the images first; every entry has one row per image.
 State: TypeAlias = tuple[torch.Tensor, ...]
@@ -42,11 +42,10 @@ class Solver(ParameterObject):
     Attributes
     ----------
     number_names : tuple of str
-        Names of the parameters that may be one positive number or one per update, and that
-        `learnable` may contain. (The damping of conjugate gradients must be one number.)
+        Parameters that are one positive number or one per update. Only these may be in `learnable`.
+        (The damping of conjugate gradients must be one number.)
     automatic : dict of str to (float, int)
-        The value of "auto" for each of these parameter that accepts it: ``(factor, power)`` means
-        ``factor (||A||^2)^power``.
+        For each that accepts "auto": ``(factor, power)``, the value ``factor (||A||^2)^power``.
 
     Examples
     --------
@@ -85,47 +84,14 @@ class Solver(ParameterObject):
     _: KW_ONLY
     n_iter: int
 
+    # Not annotated, so not a dataclass field: subclasses declare it in their own order
     learnable = cast("tuple[str, ...]", ())
     number_names: ClassVar[tuple[str, ...]] = ()
-    automatic: ClassVar[Mapping[str, tuple[float, int]]] = {}
+    automatic: ClassVar[Mapping[str, Scaled]] = {}
     _parameter_constraints = {
         "n_iter": [Interval(Integral, 0, None, closed="left")],
         "learnable": [tuple, list],
     }
-
-    @classmethod
-    def instead_of(cls, value: Any) -> str | None:
-        """Return the adapter that wraps `value` as a solver, see `ParameterObject`."""
-        if isinstance(value, Denoiser | FrozenEstimator):
-            return "HQS(denoiser), or another solver with a denoiser"
-        denoiser = Denoiser.instead_of(value)
-        if denoiser is None:
-            return None
-        what = "module" if isinstance(value, nn.Module) else "function"
-        return (
-            f"HQS({denoiser}) if it denoises images, or FunctionSolver({what}) if "
-            f"{what}(x, data) makes one update"
-        )
-
-    def opened(self, image_shape: tuple[int, ...]) -> Self:
-        """Return a copy in which training may change the numbers that the user did not set.
-
-        These are the `number_names` that are "auto". Subclasses may add others, which may depend on
-        `image_shape`.
-        """
-        return self._learning(n for n in self.number_names if isinstance(getattr(self, n), str))
-
-    def trainable(self) -> Self:
-        """Return a solver that learns the numbers in `learnable` or, if empty, all that are set."""
-        if self.learnable:
-            return self
-        return self._learning(n for n in self.number_names if _is_set(getattr(self, n)))
-
-    def _learning(self, names: Iterable[str]) -> Self:
-        """Return a copy in which training may change these numbers."""
-        own = copy(self)
-        own.learnable = tuple(names)
-        return own
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape.
@@ -143,16 +109,7 @@ class Solver(ParameterObject):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
-    def _examine(self, built: Any) -> IterativeSolver:
-        return check_built(
-            self,
-            built,
-            IterativeSolver,
-            "Write a subclass of IterativeSolver with the method step(state, data, k), or wrap a "
-            "function: FunctionSolver(update).",
-        )
-
-    def build_schedules(self, *optional: str, **defaults: tuple[Any, int]) -> dict[str, Schedule]:
+    def build_schedules(self, *optional: str, **defaults: Scaled) -> dict[str, Schedule]:
         """Return the parameters `number_names` as schedules, for the solver that `build` returns.
 
         Parameters
@@ -160,8 +117,7 @@ class Solver(ParameterObject):
         *optional : str
             Names of parameters that are omitted if they are None.
         **defaults : (float or sequence of float, int)
-            Values for parameters that are None: ``(numbers, power)`` means
-            ``numbers (||A||^2)^power``.
+            What to use for parameters that are None: ``values (||A||^2)^power``.
 
         Returns
         -------
@@ -189,11 +145,53 @@ class Solver(ParameterObject):
             for name, (value, power) in values.items()
         }
 
-    def _checked_numbers(self, name: str) -> tuple[Any, int]:
+    def _checked_numbers(self, name: str) -> Scaled:
         """Return the checked numbers of a parameter, and their power of ``||A||^2``."""
         value, automatic = getattr(self, name), name in self.automatic
         check_schedule(value, self.n_iter, name, type(self).__name__, or_auto=automatic)
         return self.automatic[name] if isinstance(value, str) else (value, 0)
+
+    def opened(self, image_shape: tuple[int, ...]) -> Self:
+        """Return a copy whose `learnable` names the numbers left at "auto".
+
+        Subclasses may add others, which may depend on `image_shape`.
+        """
+        return self._learning(n for n in self.number_names if isinstance(getattr(self, n), str))
+
+    def trainable(self) -> Self:
+        """Return the solver itself if `learnable` is set, else one that learns all set numbers."""
+        if self.learnable:
+            return self
+        return self._learning(n for n in self.number_names if _is_set(getattr(self, n)))
+
+    def _learning(self, names: Iterable[str]) -> Self:
+        """Return a copy in which training may change these numbers."""
+        own = copy(self)
+        own.learnable = tuple(names)
+        return own
+
+    def _examine(self, built: Any) -> IterativeSolver:
+        return check_built(
+            self,
+            built,
+            IterativeSolver,
+            "Write a subclass of IterativeSolver with the method step(state, data, k), or wrap a "
+            "function: FunctionSolver(update).",
+        )
+
+    @classmethod
+    def instead_of(cls, value: Any) -> str | None:
+        """Return the adapter that wraps `value` as a solver, see `ParameterObject`."""
+        if isinstance(value, Denoiser | FrozenEstimator):
+            return "HQS(denoiser), or another solver with a denoiser"
+        denoiser = Denoiser.instead_of(value)
+        if denoiser is None:
+            return None
+        what = "module" if isinstance(value, nn.Module) else "function"
+        return (
+            f"HQS({denoiser}) if it denoises images, or FunctionSolver({what}) if "
+            f"{what}(x, data) makes one update"
+        )
 
 
 def _is_set(value: Any) -> bool:
@@ -206,7 +204,7 @@ class Run(NamedTuple):
 
     x: torch.Tensor
     """The images, shape ``(batch, channels, height, width)``."""
-    residuals: list[list[float]]
+    changes: list[list[float]]
     """For each image, the relative change by each update, see `IterativeSolver.run`."""
     converged: list[bool]
     """For each image, whether the last change was within the tolerance."""
@@ -243,6 +241,17 @@ class IterativeSolver(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
 
+    def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
+        """Return one factor per entry of the state, which converts its change to the images' units.
+
+        The change is that by update `k`. 0 means that the entry need not converge; missing factors
+        are 1.
+        """
+        return (1.0,)
+
+    def check(self, A: ForwardMap) -> None:
+        """Warn if the solver may fail with the operator `A`; the base class never warns."""
+
     def forward(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
         """Return the images after `n_iter` updates."""
         state = self._first(x, data)
@@ -254,9 +263,9 @@ class IterativeSolver(nn.Module):
         """Run the solver until the images have converged, or for `max_iter` updates.
 
         Each image stops on its own, when its relative change
-        ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` is at most `tol`, or is not finite. The test
-        for `tol` also counts the changes of multipliers and dual variables, added in quadrature to
-        the numerator: these may still change while the image does not.
+        ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` is at most `tol`, or is not finite. For `tol`,
+        the change includes multipliers and dual variables (root of the sum of squares): they may
+        still change after the image has stopped.
 
         Parameters
         ----------
@@ -270,25 +279,26 @@ class IterativeSolver(nn.Module):
             Relative change at which an image has converged. If None, `max_iter` updates are made.
         """
         state, least = self._first(x, data), -1.0 if tol is None else tol
-        size = _lengths(state[0])
-        residuals: list[list[float]] = [[] for _ in x]
+        lengths = _lengths(state[0])
+        changes: list[list[float]] = [[] for _ in x]
         going, converged = [True] * len(x), [False] * len(x)
         for k in range(max_iter):
             after = self._next(state, data, k)
-            before, size = size, _lengths(after[0])
-            sizes = [max(pair) or 1.0 for pair in zip(before, size, strict=True)]
-            changes = _ratios(_lengths(after[0] - state[0]), sizes)
-            moved = changes
-            if any(change <= least for change in compress(changes, going)):
-                moved = _ratios(_distances(state, after, self.scales(k, data)), sizes)
+            before, lengths = lengths, _lengths(after[0])
+            sizes = [max(pair) or 1.0 for pair in zip(before, lengths, strict=True)]
+            image_changes = _ratios(_lengths(after[0] - state[0]), sizes)
+            state_changes = image_changes
+            if any(change <= least for change in compress(image_changes, going)):
+                # An image seems to have converged: its multipliers must have converged, too
+                state_changes = _ratios(_distances(state, after, self.scales(k, data)), sizes)
             state = after if all(going) else _where(going, after, state)
             for i in compress(range(len(x)), going):
-                residuals[i].append(changes[i])
-                converged[i] = moved[i] <= least
-                going[i] = changes[i] < inf and not converged[i]
+                changes[i].append(image_changes[i])
+                converged[i] = state_changes[i] <= least
+                going[i] = image_changes[i] < inf and not converged[i]
             if not any(going):
                 break
-        return Run(state[0].to(x.dtype), residuals, converged)
+        return Run(state[0].to(x.dtype), changes, converged)
 
     def _first(self, x: torch.Tensor, data: DataTerm) -> State:
         """Return the result of `init`, after checking that it is a state."""
@@ -307,17 +317,6 @@ class IterativeSolver(nn.Module):
             )
         return after
 
-    def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        """Return the factors that convert changes of a state by update `k` to the images' units.
-
-        There is one factor per entry of the state, and it is 0 for entries that need not converge.
-        Entries after the last factor have the factor 1.
-        """
-        return (1.0,)
-
-    def check(self, A: ForwardMap) -> None:
-        """Warn if the solver may fail with the operator `A`; the base class never warns."""
-
 
 def _check_state(state: Any, x: torch.Tensor, method: str) -> None:
     """Raise an error unless a method's result is a tuple of tensors, the images first."""
@@ -335,14 +334,17 @@ def _check_state(state: Any, x: torch.Tensor, method: str) -> None:
 
 @torch.no_grad()
 def warn_of_step_size(
-    step_size: Schedule,
+    step_size: PerUpdate,
     A: ForwardMap,
     owner: str,
     *,
     factor: float = 2.0,
-    curvature: Schedule | None = None,
+    curvature: PerUpdate | None = None,
 ) -> None:
-    """Warn about the first step size above ``factor / (||A||^2 + curvature)``."""
+    """Warn about the first step size above ``factor / (||A||^2 + curvature)``.
+
+    There is no warning for a nonlinear map.
+    """
     if not isinstance(A, LinearMap):
         return
     squared_norm = A.squared_norm

@@ -21,7 +21,7 @@ from skmetainv.parameters import NOT_NEGATIVE
 from skmetainv.solvers.base import IterativeSolver, Solver, State
 from skmetainv.solvers.schedules import Schedule
 
-# Number of residuals that are stored, and to which later ones are made orthogonal.
+# Number of residuals that are stored, and to which all later ones are made orthogonal.
 _KEPT = 64
 # Number of updates between two checks of images that have stopped.
 _CHECKED_EVERY = 8
@@ -47,29 +47,28 @@ class ConjugateGradient(Solver):
     Notes
     -----
     *Orthogonality.* Without rounding, the residuals are orthogonal to each other. Rounding destroys
-    this, which costs several updates. Each residual is therefore made orthogonal to the earlier
-    ones again (Parlett and Scott, 1979), to at most ``n_iter - 1`` and at most 64 of them. Each
-    stored residual takes the memory of one image. If `max_iter` of `ClassicalReconstructor` is
-    larger than `n_iter`, later residuals are not stored.
+    this, which costs several updates (Parlett and Scott, 1979, who also describe a cheaper,
+    selective remedy). Each residual is therefore made orthogonal to the stored ones by one pass of
+    Gram and Schmidt. The first ``n_iter - 1`` residuals are stored, but at most 64; later ones are
+    orthogonal to these. Each stored residual takes the memory of one image.
 
-    *Stopping.* An image stops if its residual is at most 1e-13 (in single precision 1e-6) of the
-    right-hand side, or of ``||A||^2 ||x||`` if that is larger. The remaining residual is rounding
-    error: if ``A`` has a null space, its directions would lead away from the solution, and its
-    derivatives would be large. Every eighth update, the true residual of such an image is computed.
-    If it is larger than the bound, as may happen after a start far from the solution, the image is
-    restarted.
+    *Stopping.* An image stops when its residual is only rounding error: at most 1e-13 (single
+    precision: 1e-6) of the larger of ``||A' y||`` and ``||A||^2 ||x||``. Going on would follow that
+    error into the null space of ``A``, with large derivatives. The residual that the updates carry
+    may drift; every eighth update the true one is computed for stopped images, and those above the
+    bound restart.
 
     *Precision.* A circular convolution has many equal eigenvalues, and one update handles all that
     are equal. Rounding in single precision would separate them, which costs updates. For circular
     convolutions and Fourier samples, the updates are therefore computed in double precision.
 
     Without noise, single and double precision then agree to 0.1 dB for up to 50 updates of
-    tomography and of blurs of up to 1.6 pixels. If the updates amplify noise or the blur is wider,
-    the rounding of the operator has an effect: after ten updates from the start "adjoint" on faces
-    of 24 x 24 pixels, ``GaussianBlur(3.0)`` with noise of 0.02 has 8.1 dB in single and 8.8 dB in
-    double precision. For tomography from this start, double precision is one update ahead: 33.9
-    instead of 33.5 dB after ten updates of ``Radon()`` without noise. The start is then accurate
-    enough along the largest singular vector that no update is needed for it.
+    tomography and of blurs of up to 1.6 pixels. With noise or a wider blur, the operator's own
+    rounding counts: after ten updates from the start "adjoint" on faces of 24 x 24 pixels,
+    ``GaussianBlur(3.0)`` with noise of 0.02 has 8.1 dB in single and 8.8 dB in double precision.
+    For ``Radon()`` without noise, the same updates give 33.5 dB in single and 33.9 dB in double
+    precision: there, the start is so accurate along the largest singular vector that one update is
+    saved.
 
     References
     ----------
@@ -109,7 +108,7 @@ class ConjugateGradient(Solver):
 
 
 class _ConjugateGradient(IterativeSolver):
-    """The equations are divided by ``||A||^2``, so that squares neither underflow nor overflow."""
+    """CG on ``(A' A + damping I) / ||A||^2``: unscaled, squares could underflow or overflow."""
 
     def __init__(self, n_iter: int, damping: Schedule | None):
         super().__init__(n_iter)
@@ -123,52 +122,50 @@ class _ConjugateGradient(IterativeSolver):
             )
         if _has_equal_eigenvalues(data.A):  # single precision would separate them
             x = x.double()
-        b = self._adjoint_y(x, data) / data.squared_norm
+        b = self._right_side(x, data)
         # The residual after the last update is not used
         earlier = x.new_zeros(len(x), min(max(0, self.n_iter - 1), _KEPT), x[0].numel())
-        return *begin(x, self._residual(x, data)), dot(b, b).detach(), earlier
+        return *begin(x, b - self._system(x, data)), dot(b, b).detach(), earlier
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         *parts, bb, earlier = state
         residuals = Residuals(*parts)
-        x, basis = residuals.x, None
+        x = residuals.x
+        # Relative to ||b|| or ||A||^2 ||x||: after the division by ||A||^2, the latter is ||x||
         enough = TOLERANCE.get(x.dtype, 1e-6) ** 2 * bb.maximum(dot(x, x))
         going = residuals.rr > enough
         if k and k % _CHECKED_EVERY == 0 and not going.all():
-            residuals, earlier = self._anew(residuals, earlier, going, data)
+            residuals = self._restarted(residuals, going, data)
+            earlier = earlier * going[:, 0]  # forget the directions of restarted images
             going = residuals.rr > enough
         if not going.any():
             return *residuals, bb, earlier
         if k < earlier.shape[1]:
             earlier = earlier.select_scatter(normalized(residuals, going), 1, k)
-            basis = earlier[:, : k + 1]
-        return *update(lambda p: self._matrix(p, data), residuals, going, basis), bb, earlier
-
-    def _residual(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        r = self._adjoint_y(x, data) - cast(LinearMap, data.A).normal(x)
-        return (r if self.damping is None else r - self.damping(0) * x) / data.squared_norm
-
-    def _adjoint_y(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        """Return ``A' y`` in the precision of `x`, so that it has no part in the null space."""
-        kept = cast(LinearDataTerm, data)
-        return kept.adjoint_y if x.dtype == data.y.dtype else kept.A.adjoint(data.y.to(x.dtype))
-
-    def _anew(
-        self, state: Residuals, earlier: torch.Tensor, going: torch.Tensor, data: DataTerm
-    ) -> tuple[Residuals, torch.Tensor]:
-        """Restart stopped images from their true residuals."""
-        r = torch.where(going, state.r, self._residual(state.x, data))
-        p = torch.where(going, state.p, r)
-        return Residuals(state.x, r, p, dot(r, r)), earlier * going[:, 0]
+        basis = earlier[:, : k + 1]
+        return *update(lambda p: self._system(p, data), residuals, going, basis), bb, earlier
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
         return 1.0, 0.0, 0.0, 0.0, 0.0, 0.0  # residuals and directions need not converge
 
-    def _matrix(self, p: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        A = cast(LinearMap, data.A)
-        normal = A.normal(p)
+    def _restarted(self, state: Residuals, going: torch.Tensor, data: DataTerm) -> Residuals:
+        """Return the state with stopped images restarted from their true residuals."""
+        true = self._right_side(state.x, data) - self._system(state.x, data)
+        r = torch.where(going, state.r, true)
+        return Residuals(state.x, r, torch.where(going, state.p, r), dot(r, r))
+
+    def _system(self, p: torch.Tensor, data: DataTerm) -> torch.Tensor:
+        """Return ``(A' A + damping I) p / ||A||^2``."""
+        normal = cast(LinearMap, data.A).normal(p)
         damped = normal if self.damping is None else normal + self.damping(0) * p
         return damped / data.squared_norm
+
+    def _right_side(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
+        """Return ``A' y / ||A||^2``, computed in the type of `x`: it is in the range of ``A'``."""
+        kept = cast(LinearDataTerm, data)
+        same = x.dtype == data.y.dtype
+        adjoint_y = kept.adjoint_y if same else kept.A.adjoint(data.y.to(x.dtype))
+        return adjoint_y / data.squared_norm
 
 
 def _has_equal_eigenvalues(A: LinearMap) -> bool:

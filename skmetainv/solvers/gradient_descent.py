@@ -9,7 +9,7 @@ from skmetainv.solvers.schedules import Schedule
 
 
 class GradientDescent(Solver):
-    """Gradient descent on the data fidelity (Landweber's iteration): equation 6 of the paper.
+    """Gradient descent on the data fidelity (Landweber's iteration): equation 6 of Zhao's paper.
 
     The update is ``x <- x - step_size A'(A x - y)``. If the operator is linear, it converges to a
     least-squares solution for step sizes below ``2 / ||A||^2``. If it is nonlinear, the
@@ -21,8 +21,9 @@ class GradientDescent(Solver):
         Number of updates.
     step_size : "auto", float or sequence of float, default="auto"
         Step size; one number, or one per update. "auto" is ``0.9 / ||A||^2``, see
-        `skmetainv.operators.ForwardMap.norm`. For inpainting, this is 0.9, as in the paper: a step
-        of 1 would copy the measurement into the image, and the inner loss would be 0.
+        `skmetainv.operators.ForwardMap.norm`. For inpainting ``||A||`` is 1, so this is 0.9, as in
+        Zhao's paper. A step of 1 would copy the measurement into the image and leave the inner loss
+        at 0.
     learnable : tuple of str, default=()
         Parameters that training may change: "step_size" (for "auto", the factor 0.9).
 
@@ -30,6 +31,8 @@ class GradientDescent(Solver):
     ----------
     Landweber, "An iteration formula for Fredholm integral equations of the first kind",
     American Journal of Mathematics, 1951.
+
+    Qingqing Zhao, "Meta-learning for Solving Inverse Problems", Stanford University.
 
     Examples
     --------

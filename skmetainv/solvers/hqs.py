@@ -1,7 +1,7 @@
 """Half-quadratic splitting with a denoiser."""
 
 from dataclasses import KW_ONLY
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -48,8 +48,8 @@ class HQS(PriorSolver):
         Whether to denoise before the data step instead of after it. The result is then that of a
         data step.
     learnable : tuple of str, default=()
-        Parameters that training may change: "rho", "noise_level". If `rho` is None, its factor
-        ``||A||^2`` is not learned.
+        Parameters that training may change: "rho", "noise_level". If `rho` is None, training
+        changes what multiplies ``||A||^2``.
 
     References
     ----------
@@ -93,28 +93,36 @@ class HQS(PriorSolver):
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
-        last = self.measurement_noise
-        levels = np.geomspace(max(last, _FIRST_LEVEL), last, max(1, self.n_iter))
-        given = levels if self.noise_level is None else self.noise_level
-        check_schedule(given, len(levels), "noise_level", "HQS")
-        matched = self.weight * (last / np.atleast_1d(given)) ** 2
-        parts = self.prior_and_schedules(image_shape, noise_level=(levels, 0), rho=(matched, 1))
+        noise = self.measurement_noise
+        default_levels = np.geomspace(max(noise, _FIRST_LEVEL), noise, max(1, self.n_iter))
+        levels = default_levels if self.noise_level is None else self.noise_level
+        check_schedule(levels, len(default_levels), "noise_level", "HQS")
+        penalties = _penalty(self.weight, noise, np.atleast_1d(levels))
+        prior, schedules = self.prior_and_schedules(
+            image_shape, noise_level=(default_levels, 0), rho=(penalties, 1)
+        )
+        rho: Numbers = schedules["rho"]
         if self.rho is None and "rho" not in self.learnable and "noise_level" in self.learnable:
-            parts["rho"] = _Matched(parts["prior"].noise_level, last, self.weight)
-        return _HQS(self.n_iter, denoise_first=self.denoise_first, **parts)
+            # The default penalty follows the levels that training changes
+            rho = _PenaltyOfLevel(self.weight, noise, cast(Schedule, prior.noise_level))
+        return _HQS(self.n_iter, prior, rho, self.denoise_first)
 
 
-class _Matched(Numbers):
+def _penalty(weight: float, noise: float, level: Any) -> Any:
+    """Return ``rho / ||A||^2`` for a noise level: ``alpha_k`` of Zhang et al. (2021)."""
+    return weight * (noise / level) ** 2
+
+
+class _PenaltyOfLevel(Numbers):
     """The penalty that follows a learned noise level."""
 
-    def __init__(self, noise_level: Schedule, measurement_noise: float, weight: float):
+    def __init__(self, weight: float, noise: float, noise_level: Schedule):
         super().__init__(power=1)
-        self.noise_level, self.measurement_noise = noise_level, measurement_noise
-        self.weight = weight
+        self.weight, self.noise, self.noise_level = weight, noise, noise_level
 
     def factor(self, k: int) -> float | torch.Tensor:
-        level: float | torch.Tensor = self.noise_level(k)
-        return self.weight * (self.measurement_noise / level) ** 2
+        penalty: float | torch.Tensor = _penalty(self.weight, self.noise, self.noise_level(k))
+        return penalty
 
 
 class _HQS(IterativeSolver):

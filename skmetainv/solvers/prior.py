@@ -13,7 +13,7 @@ from skmetainv.denoisers import Denoiser, DenoiserModule, TotalVariation
 from skmetainv.denoisers.base import ClassicalDenoiser
 from skmetainv.parameters import unfrozen
 from skmetainv.solvers.base import Solver
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Scaled, Schedule
 
 
 class PriorSolver(Solver):
@@ -60,8 +60,8 @@ class PriorSolver(Solver):
         return chosen
 
     def prior_and_schedules(
-        self, image_shape: tuple[int, ...], *optional: str, **defaults: tuple[Any, int]
-    ) -> dict[str, Any]:
+        self, image_shape: tuple[int, ...], *optional: str, **defaults: Scaled
+    ) -> tuple[Prior, dict[str, Schedule]]:
         """Return the denoiser and the schedules, for the solver that `build` returns.
 
         Parameters
@@ -73,9 +73,10 @@ class PriorSolver(Solver):
 
         Returns
         -------
-        parts : dict
-            Under "prior", the denoiser with its noise levels, a `Prior`. In update `k`, call it as
-            ``prior(x, k)``. Under their names, the schedules of the other numbers.
+        prior : Prior
+            The denoiser with its noise levels. In update `k`, call it as ``prior(x, k)``.
+        schedules : dict of str to Schedule
+            The other numbers, see `Solver.build_schedules`.
 
         Raises
         ------
@@ -91,7 +92,7 @@ class PriorSolver(Solver):
                 f"The 'noise_level' parameter of {type(self).__name__} must be None, and not "
                 f"learnable: this {type(chosen).__name__} takes no noise level."
             )
-        return {"prior": Prior(D, schedules.pop("noise_level", None)), **schedules}
+        return Prior(D, schedules.pop("noise_level", None)), schedules
 
 
 class Prior(nn.Module):
@@ -111,7 +112,6 @@ class Prior(nn.Module):
 
     def forward(self, x: torch.Tensor, k: int) -> torch.Tensor:
         """Return the images `x`, denoised at the noise level of update `k`."""
-        denoised: torch.Tensor = self.denoiser(
-            x, None if self.noise_level is None else self.noise_level(k)
-        )
+        noise_level = None if self.noise_level is None else self.noise_level(k)
+        denoised: torch.Tensor = self.denoiser(x, noise_level)
         return denoised

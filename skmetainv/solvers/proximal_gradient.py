@@ -69,8 +69,9 @@ class ProximalGradient(PriorSolver):
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
+        prior, schedules = self.prior_and_schedules(image_shape)
         updates = _FISTA if self.accelerated else _ISTA
-        return updates(self.n_iter, **self.prior_and_schedules(image_shape))
+        return updates(self.n_iter, prior, **schedules)
 
 
 class _ISTA(IterativeSolver):

@@ -10,7 +10,7 @@ from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import StrOptions
 from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import HasNorm, Schedule, squared_norm
+from skmetainv.solvers.schedules import HasNorm, PerUpdate, Scaled, Schedule, squared_norm
 
 
 class RED(PriorSolver):
@@ -20,7 +20,7 @@ class RED(PriorSolver):
     side is the gradient of ``1/2 ||A x - y||^2 + weight/2 x'(x - D(x))``. Three methods have the
     same solution:
 
-    - "fixed_point": ``x <- argmin_u 1/2 ||A u - y||^2 + weight/2 ||u - D(x)||^2``, the paper's
+    - "fixed_point": ``x <- argmin_u 1/2 ||A u - y||^2 + weight/2 ||u - D(x)||^2``, Zhao's
       Meta-RED. It equals `HQS` with ``denoise_first=True`` and a constant penalty.
     - "steepest_descent": ``x <- x - step_size (A'(A x - y) + weight (x - D(x)))``, which takes
       nonlinear operators, too.
@@ -50,13 +50,15 @@ class RED(PriorSolver):
         Penalty of "admm", the only method that takes one. If None, `weight`.
     learnable : tuple of str, default=()
         Parameters that training may change: "weight", "noise_level", "step_size", "rho". For
-        "auto", it changes the factor; for a step size of None, the factor of ``1 / (||A||^2 +
-        weight)``.
+        "auto", the factor of ``||A||^2`` is learned; for ``step_size=None``, the factor of
+        ``1 / (||A||^2 + weight)``.
 
     References
     ----------
     Romano, Elad and Milanfar, "The little engine that could: regularization by denoising (RED)",
     SIAM Journal on Imaging Sciences, 2017.
+
+    Qingqing Zhao, "Meta-learning for Solving Inverse Problems", Stanford University.
 
     Examples
     --------
@@ -93,15 +95,17 @@ class RED(PriorSolver):
                     f"The {name!r} parameter of RED must be None unless method={method!r}. "
                     f"Got {getattr(self, name)!r} and method={self.method!r} instead."
                 )
-        defaults: dict[str, tuple[Any, int]] = {
+        choices: dict[str, dict[str, Scaled]] = {
             "fixed_point": {},
             "steepest_descent": {"step_size": (1.0, 0)},
             "admm": {"rho": self._checked_numbers("weight")},
-        }[self.method]
-        parts = self.prior_and_schedules(image_shape, "step_size", "rho", **defaults)
+        }
+        defaults = choices[self.method]
+        prior, schedules = self.prior_and_schedules(image_shape, "step_size", "rho", **defaults)
+        numbers: dict[str, PerUpdate] = {**schedules}
         if self.method == "steepest_descent" and self.step_size is None:
-            parts["step_size"] = _Stable(parts["step_size"], parts["weight"])
-        solver: IterativeSolver = _METHODS[self.method](self.n_iter, **parts)
+            numbers["step_size"] = _Stable(schedules["step_size"], schedules["weight"])
+        solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **numbers)
         return solver
 
 
@@ -131,7 +135,7 @@ class _FixedPoint(IterativeSolver):
 
 
 class _SteepestDescent(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, weight: Schedule, step_size: Any):
+    def __init__(self, n_iter: int, prior: Prior, weight: Schedule, step_size: PerUpdate):
         super().__init__(n_iter)
         self.prior, self.weight, self.step_size = prior, weight, step_size
 
@@ -155,11 +159,10 @@ class _REDByADMM(IterativeSolver):
     def step(self, state: State, data: DataTerm, k: int) -> State:
         _, v, w = state
         weight, rho = self.weight(k, data), self.rho(k, data)
-        scaled = w / rho
-        x = data.prox(v - scaled, rho)
-        u = x + scaled
-        v = (weight * self.prior(v, k) + rho * u) / (weight + rho)
-        return x, v, rho * (u - v)  # w + rho (x - v)
+        x = data.prox(v - w / rho, rho)
+        # One fixed-point iteration of argmin_v of RED's prior + rho/2 ||v - x - w / rho||^2
+        v = (weight * self.prior(v, k) + rho * x + w) / (weight + rho)
+        return x, v, w + rho * (x - v)
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
         return 1.0, 1.0, 1 / float(self.rho(k, data))

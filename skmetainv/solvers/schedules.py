@@ -6,13 +6,18 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 
-# A loss counts as equal to the lowest one if it exceeds that by at most this share.
+#: One number for all updates, or one for each.
+Values: TypeAlias = float | Sequence[float] | np.ndarray
+#: Values and a power: ``values (||A||^2)^power``.
+Scaled: TypeAlias = tuple[Values, int]
+
+# Losses up to 3 percent above the lowest count as equally good.
 _AS_GOOD = 0.03
 
 
@@ -22,6 +27,16 @@ class HasNorm(Protocol):
     @property
     def squared_norm(self) -> float:
         """``||A||^2``."""
+
+
+class PerUpdate(Protocol):
+    """A number for every update, called as ``schedule(k, of)``; a `Schedule` is one."""
+
+    def __call__(self, k: int, of: HasNorm) -> float | torch.Tensor:
+        """Return the number of update `k`."""
+
+    def __len__(self) -> int:
+        """Return the number of values; later updates repeat the last one."""
 
 
 def squared_norm(of: HasNorm) -> float:
@@ -42,8 +57,8 @@ class Numbers(nn.Module):
     Parameters
     ----------
     power : {-1, 0, 1}
-        The numbers are in units of ``||A||^2`` to this power: -1 for step sizes and 1 for penalties
-        that are relative to the operator, 0 for absolute numbers.
+        Exponent of ``||A||^2`` in the unit: -1 for step sizes, 1 for penalties, 0 for absolute
+        numbers.
     """
 
     def __init__(self, power: int):
@@ -78,8 +93,8 @@ class Numbers(nn.Module):
             return self.factor(k)
         if of is None:
             raise ValueError(
-                f"The number is in units of ||A||^2 to the power {self.power}. Pass a map or a "
-                "data term, which has that norm, as the second argument."
+                "This schedule scales with ||A||^2. Pass the map or the data term: "
+                "schedule(k, data)."
             )
         return self.factor(k) * squared_norm(of) ** self.power
 
@@ -98,7 +113,7 @@ class Schedule(Numbers):
         Their unit, see `Numbers`.
     """
 
-    def __init__(self, values: float | Sequence[float], learnable: bool, power: int = 0):
+    def __init__(self, values: Values, learnable: bool, power: int = 0):
         super().__init__(power)
         numbers = torch.as_tensor(values, dtype=torch.float64).reshape(-1)
         self.values: list[float] = numbers.tolist()
@@ -130,7 +145,8 @@ def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
     """
     schedules = [part for part in module.modules() if isinstance(part, Schedule)]
     logarithms = [part.logarithm for part in schedules if part.logarithm is not None]
-    initial_logs, found = [logarithm.detach().clone() for logarithm in logarithms], {}
+    initial_logs = [logarithm.detach().clone() for logarithm in logarithms]
+    found = {}
     with torch.no_grad():
         for powers in product(range(-3, 4), repeat=len(logarithms)):
             _scale(logarithms, initial_logs, powers)

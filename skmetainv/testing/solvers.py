@@ -136,11 +136,10 @@ def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -
         "state that is kept in the module; carry it in the state that `step` returns",
     )
     require(
-        [len(changes) for changes in run.residuals] == [f.n_iter] * len(x)
-        and not any(run.converged),
+        [len(changes) for changes in run.changes] == [f.n_iter] * len(x) and not any(run.converged),
         name,
         f"must make n_iter={f.n_iter} updates if there is no tolerance",
-        f"{[len(changes) for changes in run.residuals]}",
+        f"{[len(changes) for changes in run.changes]}",
         "images that are not finite",
     )
 

@@ -26,6 +26,29 @@ _LANCZOS_STEPS = 60
 _NO_NORM = "The norm of this nonlinear operator cannot be computed at a random image in [0, 1]:"
 
 
+def pulled_back(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, v: torch.Tensor
+) -> torch.Tensor:
+    """Return ``J(x)' v`` by autograd; if gradients are enabled, the result is differentiable.
+
+    Unlike `torch.func.vjp`, it supports every style of `torch.autograd.Function`.
+    """
+    with torch.enable_grad():
+        x = x if x.requires_grad else x.detach().requires_grad_()
+        y = function(x)
+    return torch.autograd.grad(y, x, v, create_graph=torch.is_grad_enabled())[0]
+
+
+def pushed_forward(A: ForwardMap, x: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+    """Return ``J_A(x) p``, the derivative of the vector-Jacobian product.
+
+    ``J_A(x)' v`` is linear in ``v``, so its vector-Jacobian product is ``J_A(x) p``.
+    """
+    with torch.enable_grad():
+        v = p.new_zeros(len(p), *A.measurement_shape).requires_grad_()
+        return torch.autograd.grad(A.vjp(x, v), v, p)[0]
+
+
 class ForwardMap(nn.Module):
     """The map ``A`` for images of one shape; a subclass writes `forward`.
 
@@ -66,44 +89,6 @@ class ForwardMap(nn.Module):
         self.image_shape = tuple(image_shape)
         self.measurement_shape = tuple(measurement_shape)
 
-    def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
-        """Move and convert the map's tensors; complex tensors stay complex.
-
-        Without this, `torch.nn.Module.to` would drop imaginary parts when it converts to a real
-        type. It does not move tensors that are plain attributes; here, these raise an error.
-        """
-        for name, value in vars(self).items():
-            if isinstance(value, torch.Tensor):
-                raise TypeError(
-                    f"The tensor {name!r} of {type(self).__name__} does not move with the map. "
-                    f"Write self.register_buffer({name!r}, tensor) in its constructor in place of "
-                    f"self.{name} = tensor."
-                )
-        super()._apply(keeping_complex(fn), recurse)  # type: ignore[no-untyped-call]
-        return self
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the result of `forward`, after checking that it is a batch of measurements.
-
-        Raises
-        ------
-        ValueError
-            If the result does not have the shape of measurements, or is not a real tensor.
-        """
-        try:
-            y: torch.Tensor = super().__call__(x)
-        except RuntimeError as error:
-            if "type" in str(error) or "device" in str(error):
-                error.add_note(_not_moved(self, x))
-            raise
-        if (
-            not isinstance(y, torch.Tensor)
-            or y.shape[1:] != self.measurement_shape
-            or y.is_complex()
-        ):
-            raise ValueError(_no_measurements(self, y, x))
-        return y
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``, shape ``(batch, *measurement_shape)``."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
@@ -113,10 +98,10 @@ class ForwardMap(nn.Module):
         return pulled_back(self, x, v)
 
     def norm(self) -> torch.Tensor:
-        """Return the largest singular value of the Jacobian at a fixed image.
+        """Return the largest singular value of the Jacobian.
 
-        The pixels of that image are random, uniform in [0, 1]. Lanczos' method computes the value
-        to a tenth of a percent, from products with ``J_A' J_A`` that use `vjp`.
+        The Jacobian is taken at one fixed image of uniform random pixels in [0, 1]. Lanczos' method
+        computes the value to a tenth of a percent, from products with ``J_A' J_A`` that use `vjp`.
 
         Returns
         -------
@@ -146,20 +131,6 @@ class ForwardMap(nn.Module):
         """The scale of solvers' defaults: ``||A||^2``, or 1 if that is 0; computed once."""
         with torch.no_grad():
             return float(self.norm()) ** 2 or 1.0
-
-    def _largest_singular_value(
-        self, normal: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor
-    ) -> torch.Tensor:
-        n_steps = min(_LANCZOS_STEPS, math.prod(self.image_shape))
-        return largest_eigenvalue(normal, start, n_steps).clamp(min=0).sqrt()
-
-    def _fixed_images(self, numbers: Callable[[Shape], np.ndarray]) -> torch.Tensor:
-        """Return fixed images, one per mask, on the device and in the type of the map."""
-        held = [t for t in (*self.buffers(), *self.parameters()) if _has_a_type(t)]
-        like = held[0].real if held else torch.empty(0, dtype=torch.float64)
-        n = 1 if self.observed is None else len(self.observed)
-        images = numbers((n, *self.image_shape))
-        return torch.from_numpy(images).to(like.device, like.dtype)
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with a random mask for each image, drawn from its generator."""
@@ -211,6 +182,7 @@ class ForwardMap(nn.Module):
         """
         A = self.with_masks_of(y)
         data = A.data_term(y if A.observed is None else torch.where(A.observed, y, 0.0))
+        # Set here, because subclasses override data_term
         data.unmasked, data.start_image = self, start_image
         return data
 
@@ -222,33 +194,57 @@ class ForwardMap(nn.Module):
         """Return the data fidelity of measurements whose missing entries are 0."""
         return DataTerm(self, y)
 
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the result of `forward`, after checking that it is a batch of measurements.
 
-def _not_moved(A: ForwardMap, x: torch.Tensor) -> str:
-    """Return the hint for an operation that fails on mixed types or devices."""
-    name = type(A).__name__
-    return (
-        f"{name} got images of {x.dtype} on {x.device}. Maps are built in float64 on the CPU and "
-        f"then moved: create the tensors of {name} in float64, and register them with "
-        'self.register_buffer("name", tensor), so that they move with the map.'
-    )
+        Raises
+        ------
+        ValueError
+            If the result does not have the shape of measurements, or is not a real tensor.
+        """
+        try:
+            y: torch.Tensor = super().__call__(x)
+        except RuntimeError as error:
+            if "type" in str(error) or "device" in str(error):
+                error.add_note(_not_moved(self, x))
+            raise
+        if (
+            not isinstance(y, torch.Tensor)
+            or y.shape[1:] != self.measurement_shape
+            or y.is_complex()
+        ):
+            raise ValueError(_no_measurements(self, y, x))
+        return y
 
+    def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
+        """Move and convert the map's tensors; complex tensors stay complex.
 
-def _no_measurements(A: ForwardMap, y: Any, x: torch.Tensor) -> str:
-    """Return the error message about a result of `forward` that is not a batch of measurements."""
-    name, expected = type(A).__name__, in_words(("batch", *A.measurement_shape))
-    must = f"{name}.forward must return a tensor of shape {expected}"
-    if not isinstance(y, torch.Tensor):
-        return f"{must}. Got {described(y)} instead."
-    if y.is_complex():
-        return (
-            f"{must} of real numbers. Got {described(y)} instead: torch.view_as_real(y) gives the "
-            "real and imaginary parts as a last axis."
-        )
-    own = tuple(y.shape[1:])
-    hint = f"If this shape is right, pass measurement_shape={own} to super().__init__."
-    if y.ndim != 1 + len(A.measurement_shape) and y.shape == A.measurement_shape:
-        hint = "The first axis must be the batch."
-    return f"{must}. Got {tuple(y.shape)} for images of shape {tuple(x.shape)} instead. {hint}"
+        Without this, `torch.nn.Module.to` would drop imaginary parts when it converts to a real
+        type. It does not move tensors that are plain attributes; here, these raise an error.
+        """
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Tensor):
+                raise TypeError(
+                    f"The tensor {name!r} of {type(self).__name__} does not move with the map. "
+                    f"Write self.register_buffer({name!r}, tensor) in its constructor in place of "
+                    f"self.{name} = tensor."
+                )
+        super()._apply(keeping_complex(fn), recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _largest_singular_value(
+        self, normal: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor
+    ) -> torch.Tensor:
+        n_steps = min(_LANCZOS_STEPS, math.prod(self.image_shape))
+        return largest_eigenvalue(normal, start, n_steps).clamp(min=0).sqrt()
+
+    def _fixed_images(self, numbers: Callable[[Shape], np.ndarray]) -> torch.Tensor:
+        """Return fixed images, one per mask, on the device and in the type of the map."""
+        held = [t for t in (*self.buffers(), *self.parameters()) if _has_a_type(t)]
+        like = held[0].real if held else torch.empty(0, dtype=torch.float64)
+        n = 1 if self.observed is None else len(self.observed)
+        images = numbers((n, *self.image_shape))
+        return torch.from_numpy(images).to(like.device, like.dtype)
 
 
 class LinearMap(ForwardMap):
@@ -283,10 +279,9 @@ class LinearMap(ForwardMap):
             Measurements.
         rcond : float, default=1e-6
             Singular values up to ``rcond`` times the largest count as zero, and so do singular
-            values below the rounding error. If the explicit matrix would have more than 4 million
-            entries, the damped solution ``(A' A + (rcond norm)^2 I)^-1 A' y`` is returned. It
-            agrees for singular values far above ``rcond norm``. ``rcond^2`` is then at least the
-            machine epsilon of the type, 1.2e-7 in single precision.
+            values below the rounding error. Beyond 4 million matrix entries, the result is
+            ``(A' A + d I)^-1 A' y`` with ``d = max(rcond^2, eps) ||A||^2``, equal for singular
+            values far above ``sqrt(d)``.
 
         Returns
         -------
@@ -294,8 +289,8 @@ class LinearMap(ForwardMap):
             The images.
         """
         if math.prod(self.image_shape) * math.prod(self.measurement_shape) > _DENSE_ENTRIES:
-            rho = max(rcond**2, torch.finfo(y.dtype).eps) * self.squared_norm
-            return solve(self.normal, self.adjoint(y), y.new_tensor(rho))
+            d = max(rcond**2, torch.finfo(y.dtype).eps) * self.squared_norm
+            return solve(self.normal, self.adjoint(y), y.new_tensor(d))
         matrix = self.explicit()
         rounding = max(matrix.shape[1:]) * torch.finfo(matrix.dtype).eps
         inverse: torch.Tensor = torch.linalg.pinv(matrix, rtol=max(rcond, rounding))
@@ -323,14 +318,32 @@ class LinearMap(ForwardMap):
         return LinearDataTerm(self, y)
 
 
-def pushed_forward(A: ForwardMap, x: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """Return ``J_A(x) p``, the derivative of the vector-Jacobian product.
+def _not_moved(A: ForwardMap, x: torch.Tensor) -> str:
+    """Return the hint for an operation that fails on mixed types or devices."""
+    name = type(A).__name__
+    return (
+        f"{name} got images of {x.dtype} on {x.device}. Maps are built in float64 on the CPU and "
+        f"then moved: create the tensors of {name} in float64, and register them with "
+        'self.register_buffer("name", tensor), so that they move with the map.'
+    )
 
-    ``J_A(x)' v`` is linear in ``v``, so its vector-Jacobian product is ``J_A(x) p``.
-    """
-    with torch.enable_grad():
-        v = p.new_zeros(len(p), *A.measurement_shape).requires_grad_()
-        return torch.autograd.grad(A.vjp(x, v), v, p)[0]
+
+def _no_measurements(A: ForwardMap, y: Any, x: torch.Tensor) -> str:
+    """Return the error message about a result of `forward` that is not a batch of measurements."""
+    name, expected = type(A).__name__, in_words(("batch", *A.measurement_shape))
+    must = f"{name}.forward must return a tensor of shape {expected}"
+    if not isinstance(y, torch.Tensor):
+        return f"{must}. Got {described(y)} instead."
+    if y.is_complex():
+        return (
+            f"{must} of real numbers. Got {described(y)} instead: torch.view_as_real(y) gives the "
+            "real and imaginary parts as a last axis."
+        )
+    own = tuple(y.shape[1:])
+    hint = f"If this shape is right, pass measurement_shape={own} to super().__init__."
+    if y.ndim != 1 + len(A.measurement_shape) and y.shape == A.measurement_shape:
+        hint = "The first axis must be the batch."
+    return f"{must}. Got {tuple(y.shape)} for images of shape {tuple(x.shape)} instead. {hint}"
 
 
 def check_double(owner: object, module: nn.Module) -> None:
@@ -359,19 +372,6 @@ def check_double(owner: object, module: nn.Module) -> None:
 
 def _has_a_type(t: torch.Tensor) -> bool:
     return t.is_floating_point() or t.is_complex()
-
-
-def pulled_back(
-    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, v: torch.Tensor
-) -> torch.Tensor:
-    """Return ``J(x)' v`` by autograd; if gradients are enabled, the result is differentiable.
-
-    Unlike `torch.func.vjp`, it supports every style of `torch.autograd.Function`.
-    """
-    with torch.enable_grad():
-        x = x if x.requires_grad else x.detach().requires_grad_()
-        y = function(x)
-    return torch.autograd.grad(y, x, v, create_graph=torch.is_grad_enabled())[0]
 
 
 def keeping_complex(fn: Conversion) -> Conversion:

@@ -57,14 +57,19 @@ class DataTerm:
 
     def mean_squared_residuals(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``||A(x) - y||^2 / m`` of each image, over its `m` observed samples."""
-        residuals = self.A(x) - self.y  # both are 0 where nothing is observed
-        known = torch.ones_like(self.y, dtype=torch.bool)
-        known = known if self.A.observed is None else known & self.A.observed
-        return residuals.square().flatten(1).sum(1) / known.flatten(1).sum(1)
+        squares = (self.A(x) - self.y).square().flatten(1)  # both are 0 where nothing is observed
+        if self.A.observed is None:
+            return squares.mean(1)
+        return squares.sum(1) / self.A.observed.expand_as(self.y).flatten(1).sum(1)
 
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``J_A(x)' (A(x) - y)``."""
         return self.A.vjp(x, self.A(x) - self.y)
+
+    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
+        """Raise an error: only a linear operator has a proximal step, see `LinearDataTerm`."""
+        refusal = needs_linear("The proximal step", self.A)
+        raise ValueError(f"{refusal} GradientDescent takes nonlinear operators.")
 
     def start(self, kind: str) -> torch.Tensor:
         """Return an image to start a solver from.
@@ -72,10 +77,14 @@ class DataTerm:
         Parameters
         ----------
         kind : str
-            "zeros". "measurement", if measurements have the shape of images: ``y / ||A||``, or
-            ``y`` if the map is nonlinear. "adjoint", ``A' y / ||A||^2``, and "pseudo_inverse",
-            ``A^+ y``, if the map is linear. "given": the image that `ForwardMap.bind` received. All
-            have the scale of images, for any scale of the measurements.
+            All have the scale of images, for any scale of the measurements:
+
+            - "zeros"
+            - "measurement": ``y / ||A||``, or ``y`` if the map is nonlinear; if measurements have
+              the shape of images
+            - "adjoint": ``A' y / ||A||^2``, if the map is linear
+            - "pseudo_inverse": ``A^+ y``, if the map is linear
+            - "given": the `start_image` that `ForwardMap.bind` received
 
         Returns
         -------
@@ -86,13 +95,22 @@ class DataTerm:
         ------
         ValueError
             If `kind` is unknown; if it is "adjoint" or "pseudo_inverse" and the map is nonlinear;
-            or if it is "measurement" and measurements do not have the shape of images.
+            if it is "measurement" and measurements do not have the shape of images; or if it is
+            "given" and there is no start image.
         """
         if kind == "zeros":
             return self.y.new_zeros(self.y.shape[0], *self.A.image_shape)
         if kind == "measurement":
-            return self._measured_image()
-        if kind == "given" and self.start_image is not None:
+            if self.A.measurement_shape != self.A.image_shape:
+                raise ValueError(
+                    "The start 'measurement' needs measurements of the shape of images, "
+                    f"{self.A.image_shape}. Got measurements of shape {self.A.measurement_shape}: "
+                    "start from 'adjoint' or 'pseudo_inverse'."
+                )
+            return self.in_image_units(self.y)
+        if kind == "given":
+            if self.start_image is None:
+                raise ValueError("The start 'given' needs A.bind(y, start_image).")
             return self.start_image
         if kind in ("adjoint", "pseudo_inverse"):
             raise ValueError(
@@ -103,16 +121,6 @@ class DataTerm:
             f"The start must be 'zeros', 'measurement', 'adjoint' or 'pseudo_inverse'. "
             f"Got {kind!r} instead."
         )
-
-    def _measured_image(self) -> torch.Tensor:
-        """Return the measurements as images, if they have the shape of images."""
-        if self.A.measurement_shape != self.A.image_shape:
-            raise ValueError(
-                "The start 'measurement' needs measurements of the shape of images, "
-                f"{self.A.image_shape}. Got measurements of shape {self.A.measurement_shape}: "
-                "start from 'adjoint' or 'pseudo_inverse'."
-            )
-        return self.in_image_units(self.y)
 
     def known(self, x: torch.Tensor) -> torch.Tensor | None:
         """Return where clean images are not NaN, or None if the operator has no mask."""
@@ -128,11 +136,6 @@ class DataTerm:
         if observed is None or self.A.measurement_shape[1:] != size:
             return torch.ones(len(self.y), 1, *size, dtype=torch.bool, device=self.y.device)
         return observed.expand(len(self.y), *self.A.measurement_shape).any(dim=1, keepdim=True)
-
-    def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Raise an error: only a linear operator has a proximal step, see `LinearDataTerm`."""
-        refusal = needs_linear("The proximal step", self.A)
-        raise ValueError(f"{refusal} GradientDescent takes nonlinear operators.")
 
 
 class LinearDataTerm(DataTerm):

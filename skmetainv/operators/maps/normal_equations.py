@@ -13,8 +13,8 @@ from skmetainv.operators.maps.unsolved_systems import Watch, current_watch, watc
 # Relative residual at which an image is solved, by floating-point type.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
 _MAX_ITER = 10_000
-# An image is given up if its residual is not halved within _PATIENCE updates or half of all updates
-# made, whichever is more. Residuals are checked every _EVERY updates.
+# An image is given up when its residual has not halved for max(_PATIENCE, half of all) updates.
+# This is checked every _EVERY updates.
 _PATIENCE = 512
 _EVERY = 16
 # An image is given up, too, if its residual grows by this factor.
@@ -58,9 +58,9 @@ def solve(
     Warns
     -----
     ConvergenceWarning
-        If the residual of an image stays above the square root of that bound and above the rounding
-        error. In a block of `skmetainv.operators.maps.unsolved_systems.watched`, the watch records
-        it instead.
+        If a residual stays above 1e-3 (float32) or 3e-7 (float64) of ``||b||`` and cannot be
+        rounding. In a block of `skmetainv.operators.maps.unsolved_systems.watched`, the watch
+        records it instead.
 
     References
     ----------
@@ -94,6 +94,8 @@ class _Solve(torch.autograd.Function):
         ctx: Any, *gradients: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, None, None, None]:
         x, rho = ctx.saved_tensors
+        # M x = b with M = A' A + rho I symmetric, so for the gradient g of x:
+        # u = M^-1 g, db = u, drho = -u' x
         with watched(ctx.watch):  # autograd may run this in a thread of its own
             u = solve(ctx.normal, gradients[0], rho)
         return u, -(u * x).sum_to_size(rho.shape), None, None, None
@@ -120,25 +122,30 @@ def begin(x: torch.Tensor, r: torch.Tensor) -> Residuals:
 def update(
     matrix: Matrix, state: Residuals, going: torch.Tensor, earlier: torch.Tensor | None = None
 ) -> Residuals:
-    """Return the state after one update; images that are not `going` are unchanged.
+    """Return the state after one update (Hestenes and Stiefel), with ``q = (A' A + rho I) p``.
 
-    If the matrix is singular, images whose search direction it maps to 0 are unchanged, too.
+    ::
+
+        step = ||r||^2 / p' q,         x <- x + step p,   r <- r - step q
+        beta = ||r_new||^2 / ||r||^2,  p <- r + beta p
+
+    Where `going` is False or ``p' q`` is not positive, step and beta are 0: x and r stay, p becomes
+    r. The derivatives are then finite, even if r is 0.
 
     `earlier` holds flat residuals of length 1, shape ``(batch, n_earlier, n_pixels)``. If given,
     the new residuals are made orthogonal to them; without rounding, they would already be.
-
-    If an image is not going, its derivatives are finite, even if its residual is 0.
     """
     x, r, p, rr = state
     q = matrix(p)
-    curvature = dot(p, q)
-    going = going & (curvature > 0)
-    step = _ratio(rr, curvature, going)
+    pq = dot(p, q)
+    going = going & (pq > 0)
+    step = _ratio(rr, pq, going)
     x, r = torch.addcmul(x, step, p), torch.addcmul(r, step, q, value=-1)
     if earlier is not None:
         r = torch.where(going, _orthogonal(r, earlier), r)
-    rr, before = dot(r, r), rr
-    return Residuals(x, r, torch.addcmul(r, _ratio(rr, before, going), p), rr)
+    new_rr = dot(r, r)
+    beta = _ratio(new_rr, rr, going)
+    return Residuals(x, r, torch.addcmul(r, beta, p), new_rr)
 
 
 def normalized(state: Residuals, going: torch.Tensor) -> torch.Tensor:
@@ -154,6 +161,7 @@ def _orthogonal(r: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
 
 
 def _ratio(u: torch.Tensor, v: torch.Tensor, going: torch.Tensor) -> torch.Tensor:
+    """Return ``u / v`` where `going`, else 0, with finite derivatives."""
     return torch.where(going, u / v.where(going, torch.ones_like(v)), 0.0)
 
 
