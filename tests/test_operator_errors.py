@@ -229,3 +229,14 @@ def test_pairs_the_wrong_way_round_are_told_from_a_wrong_parameter():
     clean, gray = np.ones((2, 8, 8, 3)), np.ones((2, 8, 8))
     with pytest.raises(ValueError, match=r"Grayscale takes colour images.*the measurements X come"):
         ClassicalReconstructor(Grayscale()).fit(clean, gray)
+
+
+@pytest.mark.parametrize("operators", [Identity(), [], None])
+def test_a_stack_of_no_list_is_refused_by_an_estimator_too(operators):
+    stack = Stack(operators)
+    for build in (
+        lambda: stack.build((1, 4, 4)),
+        lambda: ClassicalReconstructor(stack).fit(np.ones((2, 4, 4))),
+    ):
+        with pytest.raises(ValueError, match="parameter of Stack must be a list of at least one"):
+            build()

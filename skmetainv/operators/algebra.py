@@ -207,7 +207,7 @@ class Stack(Operator):
         """Return the parameters; if `deep`, also those of each operator, named by its index."""
         params: dict[str, Any] = super().get_params(deep=False)
         if deep:
-            for place, operator in enumerate(self.operators):
+            for place, operator in enumerate(self._entries()):
                 params[str(place)] = operator
                 nested = operator.get_params() if isinstance(operator, Operator) else {}
                 params |= {f"{place}__{name}": value for name, value in nested.items()}
@@ -217,7 +217,7 @@ class Stack(Operator):
         """Set parameters; ``"0"`` is the first operator, ``"0__sigma"`` one of its parameters."""
         if "operators" in params:
             self.operators = params.pop("operators")
-        for place in range(len(self.operators)):
+        for place in range(len(self._entries())):
             if str(place) in params:
                 operators = list(self.operators)
                 operators[place] = params.pop(str(place))
@@ -228,11 +228,15 @@ class Stack(Operator):
     @property
     def has_missing(self) -> bool:
         """Whether measurements of one of the operators hold NaN."""
-        return any(getattr(operator, "has_missing", False) for operator in self.operators)
+        return any(getattr(operator, "has_missing", False) for operator in self._entries())
+
+    def _entries(self) -> Sequence[Any]:
+        """Return the operators; none if the parameter is no list, which `build` refuses."""
+        return self.operators if isinstance(self.operators, list | tuple) else ()
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        if not isinstance(self.operators, list | tuple) or not self.operators:
+        if not self._entries():
             raise ValueError(
                 "The 'operators' parameter of Stack must be a list of at least one Operator. "
                 f"Got {self.operators!r} instead."
