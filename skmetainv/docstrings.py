@@ -27,8 +27,8 @@ def with_inherited_parameters(cls: type) -> str:
         inherited = parameter_entries(base.__doc__)[1] | inherited
     known = inherited | entries
     ordered = {name: known[name] for name in signature(cls).parameters if name in known}
-    told = dict.fromkeys((ordered | entries).values())  # one entry may have several names
-    parts = [before, _TITLE + "\n".join(told) if told else "", after]
+    listed = dict.fromkeys((ordered | entries).values())  # one entry may have several names
+    parts = [before, _TITLE + "\n".join(listed) if listed else "", after]
     return "\n\n".join(part for part in parts if part)
 
 

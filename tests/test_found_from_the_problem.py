@@ -194,6 +194,13 @@ def test_the_inner_loss_is_that_of_the_start_where_the_solver_fits_the_data(
     assert est.inner_loss == "l2"
 
 
+@pytest.mark.parametrize(("share", "of"), [(2e-3, "start"), (8e-3, "result")])
+def test_the_result_counts_if_the_solver_leaves_half_a_percent_of_its_start(share, of):
+    # One update with the step size 1 - a of a start x leaves a x in the measurement.
+    solver = GradientDescent(n_iter=1, step_size=1 - share**0.5)
+    assert small(Identity(), solver, noise=0.01).fit(FACES).inner_loss_.of == of
+
+
 @pytest.mark.parametrize("of", ["result", "start"])
 @pytest.mark.parametrize("solver", [GradientDescent(), HQS()])
 def test_what_was_given_is_taken(solver, of):

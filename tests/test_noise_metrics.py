@@ -197,3 +197,17 @@ def test_several_metrics_over_batches_look_at_each_batch_once():
         np.testing.assert_array_equal(values[name], expected)
         batches = ((clean[cut], restored[cut]) for cut in cuts)
         assert mean_over_batches(metric, batches, (0.0, 255.0)) == expected.mean()
+
+
+@pytest.mark.parametrize("metric", [mse, psnr, ssim])
+@pytest.mark.parametrize("data_range", [np.inf, (0.0, np.inf), np.nan, 0.0, (1.0, 1.0), "wide"])
+def test_a_range_that_is_not_positive_and_finite_is_refused(metric, data_range):
+    images = np.random.default_rng(0).random((2, 12, 12))
+    with pytest.raises(ValueError, match="must be a positive finite number, or two finite numbers"):
+        metric(images, images, data_range=data_range)
+
+
+@pytest.mark.parametrize("data_range", [np.float32(2.0), np.array(2.0), (-1, 1.0), [0, 2]])
+def test_a_range_may_be_a_number_or_a_pair_of_any_kind(data_range):
+    x, z = np.random.default_rng(0).random((2, 3, 12, 12))
+    assert psnr(x, z, data_range=data_range) == pytest.approx(psnr(x, z, data_range=2.0))

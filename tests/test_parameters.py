@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 import skmetainv
 from skmetainv.docstrings import parameter_entries
-from skmetainv.parameters import ParameterObject
+from skmetainv.parameters import COUNT, ParameterObject
 
 
 def public_classes():
@@ -142,3 +142,28 @@ def test_documented_defaults_are_the_defaults(kind):
         place = names.partition(" :")[0].split(", ").index(name)
         told = eval(f"({default},)", {"__builtins__": {}})
         assert told[place if len(told) > 1 else 0] == parameter.default, name
+
+
+class Bounded(ParameterObject):
+    """A part with a range."""
+
+    size: int = 3
+
+    _parameter_constraints = {"size": [COUNT]}
+
+    def build(self):
+        return self.size
+
+
+class BoundedToo(Bounded):
+    """A part whose own `build` does not call that of its base class."""
+
+    def build(self):
+        return -self.size
+
+
+@pytest.mark.parametrize("kind", [Bounded, BoundedToo])
+def test_every_build_checks_the_parameters(kind):
+    assert abs(kind(2).build()) == 2
+    with pytest.raises(ValueError, match=f"'size' parameter of {kind.__name__} must be an int"):
+        kind(0).build()

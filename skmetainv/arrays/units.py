@@ -37,11 +37,12 @@ def check_range(data_range: Any) -> tuple[float, float]:
     """Return (low, high) of the `data_range` parameter: a pair, a number (low is 0) or None."""
     if data_range is None:
         return 0.0, 1.0
-    ends = increasing_pair((0.0, data_range) if isinstance(data_range, Real) else data_range)
+    is_number = isinstance(data_range, Real) or getattr(data_range, "shape", None) == ()
+    ends = increasing_pair((0.0, float(data_range)) if is_number else data_range)
     if ends is None:
         raise ValueError(
-            "The 'data_range' parameter must be positive, or (low, high) with low < high. "
-            f"Got {data_range!r} instead."
+            "The 'data_range' parameter must be a positive finite number, or two finite numbers "
+            f"(low, high) with low < high. Got {data_range!r} instead."
         )
     return ends
 

@@ -286,7 +286,7 @@ class SolverRestorer(Restorer):
     def warn_of_images(self) -> None:
         """Warn of images that are not finite, and of images that did not converge."""
         record = self.record
-        finite = np.array([np.isfinite(own).all() for own in record.changes])
+        finite = np.array([np.isfinite(of_image).all() for of_image in record.changes])
         n_images = len(finite)
         if not finite.all():
             warn(
@@ -306,6 +306,6 @@ class SolverRestorer(Restorer):
 
 def _record(runs: list[Run], n_images: int) -> SolverRecord:
     """Return the convergence record of the first `n_images` images of several runs."""
-    changes = [np.array(own) for run in runs for own in run.changes][:n_images]
+    changes = [np.array(of_image) for run in runs for of_image in run.changes][:n_images]
     converged = np.array([c for run in runs for c in run.converged], dtype=bool)[:n_images]
-    return SolverRecord(np.array([len(own) for own in changes]), changes, converged)
+    return SolverRecord(np.array([len(of_image) for of_image in changes]), changes, converged)

@@ -47,7 +47,7 @@ from skmetainv.meta import (
     as_tuning,
     meta_learn,
     no_solver,
-    scale_penalties,
+    scale_solver_numbers,
     sees_the_start,
     stable_steps,
 )
@@ -70,7 +70,7 @@ _N_TRIED = 16
 # The number of images in the report at the end of `fit`.
 _N_REPORTED = 64
 # The inner step size if no gradient changes the image yet.
-_BLIND_LR = 0.01
+_LR_WITHOUT_GRADIENT = 0.01
 
 
 def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
@@ -400,7 +400,7 @@ class MetaInverseSolver(TrainedReconstructor):
         n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
         first = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
         if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):
-            scale_penalties(meta, first, criterion)
+            scale_solver_numbers(meta, first, criterion)
         of = self.inner_loss_.of
         if of == "auto":
             of = "result" if sees_the_start(meta, first[0], high - low) else "start"
@@ -408,7 +408,7 @@ class MetaInverseSolver(TrainedReconstructor):
         inner_lr: Any = self.inner_lr
         if inner_lr == "auto":
             steps = stable_steps(meta, first, criterion)
-            inner_lr = float(np.median(steps)) if steps else _BLIND_LR
+            inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
         return of, inner_lr, to_numpy(meta.parts()["solver"], "solver.")
 
     @torch.inference_mode(False)
@@ -420,16 +420,16 @@ class MetaInverseSolver(TrainedReconstructor):
             found = qualities(meta, batches, self.data_range_)
         which = "held-out images" if training.held_out else "training images"
         if self.verbose:
-            write_line(self._open_values_line())
+            write_line(self._values_line())
             write_line(summary(found, self.history_, which))
         warn_of_adaptation(found, which)
 
-    def _open_values_line(self) -> str:
-        """Describe the values found from the training data, in one line."""
+    def _values_line(self) -> str:
+        """Describe the values in use that may have been left open, in one line."""
         scales = {name: w for name, w in self.weights_.items() if name.startswith("solver.")}
         learned = f", {len(scales)} parameter(s) of the solver learned" if scales else ""
         return (
-            f"Chosen on training images: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
+            f"In use: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
             f"the {self.inner_loss_.of}{learned}."
         )
 

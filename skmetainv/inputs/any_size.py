@@ -21,15 +21,15 @@ class AnySizeReader(Reader):
     """Reads the inputs of estimators whose measurements are images of any size."""
 
     def problem(
-        self, X: Any, y: Any, names: tuple[str, str] = ("X", "y"), *, again: bool = False
+        self, X: Any, y: Any, names: tuple[str, str] = ("X", "y"), *, as_fitted: bool = False
     ) -> Problem:
         """Return the problem for the arguments of `fit`, see `Reader.problem`."""
         if not differ_in_size(X) and not differ_in_size(y):
-            return super().problem(X, y, names, again=again)
+            return super().problem(X, y, names, as_fitted=as_fitted)
         clean, noisy = self._lists(X, y, names)
-        if again:
+        if as_fitted:
             operator = self.estimator.operator_
-            _, geometry, _ = self.expected(clean[0], self._known())
+            _, geometry, _ = self.expected(clean[0], self._fitted_geometry())
         else:
             geometry, operator, _ = self.geometry(clean[0], self.estimator.image_shape)
         return self._of_lists(clean, noisy, geometry, operator)

@@ -51,8 +51,8 @@ class Reader:
     Parameters
     ----------
     estimator : Reconstructor
-        The estimator. Errors name it; its parameters `image_shape`, `data_range` and `operator` are
-        read.
+        The estimator. Errors name it; `image_shape`, `data_range`, `batch_size`, `operator` and, if
+        it is fitted, `operator_` are read.
     fitted : Geometry or None
         The geometry of `fit`, which arrays must match; None if the estimator is not fitted.
     map_of : callable
@@ -85,7 +85,7 @@ class Reader:
     # ------------------------------------------------------------------ fitting
 
     def problem(
-        self, X: Any, y: Any, names: tuple[str, str] = ("X", "y"), *, again: bool = False
+        self, X: Any, y: Any, names: tuple[str, str] = ("X", "y"), *, as_fitted: bool = False
     ) -> Problem:
         """Return the problem for the arguments of `fit`.
 
@@ -95,15 +95,15 @@ class Reader:
             Clean images, or measurements and their clean images.
         names : (str, str), default=("X", "y")
             Their names in errors.
-        again : bool, default=False
+        as_fitted : bool, default=False
             Whether the images must have the fitted geometry, and the operator is the fitted one.
         """
-        operator = self.estimator.operator_ if again else self.estimator.operator
-        clean, measured, name = self._clean_and_measured(X, y, operator, names)
-        allow_nan = getattr(operator, "has_missing", False)
-        if again:
+        operator = self.estimator.operator_ if as_fitted else self.estimator.operator
+        allow_nan = getattr(operator, "has_missing", False)  # None is the identity
+        clean, measured, name = self._clean_and_measured(X, y, allow_nan, names)
+        if as_fitted:
             clean = check_images(clean, self.estimator, allow_nan=allow_nan, name=name)
-            clean, geometry, is_single = self.expected(clean, self._known(), name=name)
+            clean, geometry, is_single = self.expected(clean, self._fitted_geometry(), name=name)
             A = operator.build(geometry.images.tensor_shape)
         else:
             image_shape = self.estimator.image_shape
@@ -202,7 +202,7 @@ class Reader:
             measured, name = self.measurements(X, geometry)[0], "y"
             clean = check_images(y, self.estimator, allow_nan=operator.has_missing, name=name)
         else:
-            self.check_names(X, self._known().images)
+            self.check_names(X, self._fitted_geometry().images)
             clean = check_images(X, self.estimator)
         clean, geometry, is_single = self._of_asked_size(clean, geometry, name=name)
         source = self.source(clean, geometry, name=name)
@@ -307,18 +307,17 @@ class Reader:
         return array, geometry, is_single
 
     def _clean_and_measured(
-        self, X: Any, y: Any, operator: Operator | None, names: tuple[str, str]
+        self, X: Any, y: Any, allow_nan: bool, names: tuple[str, str]
     ) -> tuple[Any, Any, str]:
         """Return unchecked clean images, checked measurements or None, and the images' name."""
         if not are_images(y):
             return X, None, names[0]
-        allow_nan = getattr(operator, "has_missing", False)
         measured = check_images(
             X, self.estimator, allow_nan=allow_nan, allow_complex=True, name=names[0]
         )
         return y, measured, names[1]
 
-    def _known(self) -> Geometry:
+    def _fitted_geometry(self) -> Geometry:
         """Return the geometry of `fit`."""
         assert self.fitted is not None
         return self.fitted

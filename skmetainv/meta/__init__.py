@@ -13,7 +13,7 @@ from skmetainv.meta.inner_loss import (
 )
 from skmetainv.meta.learner import MetaLearner, no_solver
 from skmetainv.meta.maml import MAML
-from skmetainv.meta.open_values import scale_penalties, sees_the_start, stable_steps
+from skmetainv.meta.open_values import scale_solver_numbers, sees_the_start, stable_steps
 from skmetainv.meta.reptile import Reptile
 from skmetainv.meta.shorthands import ALGORITHM_CONSTRAINTS, as_algorithm
 from skmetainv.meta.step_sizes import (
@@ -59,7 +59,7 @@ __all__ = [
     "as_tuning",
     "meta_learn",
     "no_solver",
-    "scale_penalties",
+    "scale_solver_numbers",
     "sees_the_start",
     "stable_steps",
 ]

@@ -120,10 +120,10 @@ def _inner_step(
     values: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, ...]:
     """Return the image and the inner loss of step `k`, and the updated values of the weights."""
-    learning = torch.is_grad_enabled()
+    keeps_graph = torch.is_grad_enabled()
     theta_i = dict(zip(inner.adapted, values, strict=True))
     with torch.enable_grad():
-        if not learning:
+        if not keeps_graph:
             theta_i = {name: v.detach().requires_grad_() for name, v in theta_i.items()}
         x = inner.phi({**theta, **theta_i}, condition)
         if inner.through_solver:
@@ -132,14 +132,14 @@ def _inner_step(
         gradient = torch.autograd.grad(
             L.sum(),
             list(theta_i.values()),
-            create_graph=learning and inner.second_order,
-            retain_graph=learning,
+            create_graph=keeps_graph and inner.second_order,
+            retain_graph=keeps_graph,
         )
     updated = [  #                                                      5: theta_i^(k+1), eq. 3
         theta_i[name] - inner.step_size.at(alpha, k, name) * g
         for name, g in zip(theta_i, gradient, strict=True)
     ]
-    return (x, L, *updated) if learning else (x.detach(), L.detach(), *updated)
+    return (x, L, *updated) if keeps_graph else (x.detach(), L.detach(), *updated)
 
 
 def one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> list[torch.Tensor]:

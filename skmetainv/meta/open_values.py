@@ -1,4 +1,4 @@
-"""Parameters left open, chosen on the first images: inner step size, inner loss, penalties."""
+"""Parameters left open, chosen on the first images: inner step size and loss, solver's numbers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NO_MISFIT = 1e-9
 # norm), its result carries no information about the start. Measured: one update of
 # `GradientDescent` leaves 1e-2. An HQS that left 4.5e-3 trained five times as long with the loss of
 # its result, for the same PSNR.
-_BLIND = 5e-3
+_LEAST_SHARE = 5e-3
 # Steps of the power method: it finds the largest curvature to a few percent, from below.
 _POWER_STEPS = 12
 
 
-def scale_penalties(meta: MetaLearner, batches: Iterable[Batch], criterion: Criterion) -> None:
+def scale_solver_numbers(meta: MetaLearner, batches: Iterable[Batch], criterion: Criterion) -> None:
     """Scale the learnable numbers of the solver so that its results have a low loss.
 
     They are scaled in place, see `skmetainv.solvers.schedules.scale_numbers`.
@@ -75,7 +75,7 @@ def sees_the_start(meta: MetaLearner, batch: Batch, width: float) -> bool:
         other = start.flip(-1, -2) + ramp[:, None]
         starts = A(other) - A(start)
         results = A(f(other, data)) - A(f(start, data))
-    return bool(results.square().sum() > _BLIND * starts.square().sum())
+    return bool(results.square().sum() > _LEAST_SHARE * starts.square().sum())
 
 
 def stable_steps(meta: MetaLearner, batches: Iterable[Batch], criterion: Criterion) -> list[float]:

@@ -50,8 +50,8 @@ def mse(
     ------
     ValueError
         If the shapes differ or are not those of images; if the arrays are not in the same unit; if
-        `data_range` is not positive; or if `mask` does not fit the images or is False for all
-        pixels of an image.
+        `data_range` is not positive and finite; or if `mask` does not fit the images or is False
+        for all pixels of an image.
 
     Examples
     --------
@@ -101,8 +101,8 @@ def psnr(
     ------
     ValueError
         If the shapes differ or are not those of images; if the arrays are not in the same unit; if
-        `data_range` is not positive; or if `mask` does not fit the images or is False for all
-        pixels of an image.
+        `data_range` is not positive and finite; or if `mask` does not fit the images or is False
+        for all pixels of an image.
 
     Examples
     --------
@@ -158,8 +158,8 @@ def ssim(
     ------
     ValueError
         If the shapes differ or are not those of images; if the arrays are not in the same unit; if
-        `data_range` is not positive; or if `mask` does not fit the images or is False for all
-        pixels of an image.
+        `data_range` is not positive and finite; or if `mask` does not fit the images or is False
+        for all pixels of an image.
 
     References
     ----------

@@ -66,8 +66,8 @@ def lpips(
     ValueError
         If the shapes differ or are not those of images with 1 or 3 channels; if `upsample` is False
         and a side of the images is smaller than 31 pixels ("alex"), 16 ("vgg") or 17 ("squeeze");
-        if the arrays are not in the same unit; if `data_range` is not positive; or if the file
-        holds no weights of the network.
+        if the arrays are not in the same unit; if `data_range` is not positive and finite; or if
+        the file holds no weights of the network.
     OSError
         If there is no file of weights and it cannot be downloaded.
 

@@ -21,7 +21,7 @@ from skmetainv.reconstruction import Reconstructor
 _CONSTRAINTS = [StrOptions({"missing"}), "array-like", None]
 
 #: Batches of clean and restored images.
-Pairs: TypeAlias = Iterable[tuple[np.ndarray, np.ndarray]]
+PairBatches: TypeAlias = Iterable[tuple[np.ndarray, np.ndarray]]
 
 #: The indices of some images; the clean images, the restored images and, in a region, the masks.
 ScoredBatch: TypeAlias = tuple[np.ndarray, tuple[np.ndarray, ...]]
@@ -75,7 +75,7 @@ class Region:
         return replace(self, mask=_safe_indexing(self.mask, indices))
 
     def batches(
-        self, pairs: Pairs, fitted: Reconstructor | None = None, X: Any = None, y: Any = None
+        self, pairs: PairBatches, fitted: Reconstructor | None = None, X: Any = None, y: Any = None
     ) -> Iterator[ScoredBatch]:
         """Yield batches of images that count, with their indices and masks.
 
@@ -100,25 +100,24 @@ class Region:
             return
         masks = None if self.mask is None else np.asarray(as_array(self.mask, "mask"))
         of_each, n = False, 0
-        for x, z in pairs:
-            start, n = n, n + len(x)
-            of_each = _is_of_each(masks, x.shape[1:3], x.shape[3])
-            own = () if masks is None else (masks[start:n] if of_each else masks,)
-            yield np.arange(start, n), (x, z, *own)
+        for indices, x, z in _indexed(pairs):
+            of_each, n = _is_of_each(masks, x.shape[1:3], x.shape[3]), n + len(x)
+            if masks is None:
+                yield indices, (x, z)
+            else:
+                yield indices, (x, z, masks[indices[0] : n] if of_each else masks)
         if masks is not None and of_each and len(masks) != n:
             raise ValueError(
                 f"mask must be one for all images or one for each of {n}. Got shape {masks.shape}."
             )
 
     def _missing(
-        self, pairs: Pairs, fitted: Reconstructor, X: Any, y: Any
+        self, pairs: PairBatches, fitted: Reconstructor, X: Any, y: Any
     ) -> Iterator[ScoredBatch]:
         """Yield batches without the images that have no missing pixels."""
         map_of = fitted._drawn_maps(X, y, self.operator, self.seed)
-        n, any_missing = 0, False
-        for x, z in pairs:
-            indices = np.arange(n, n + len(x))
-            n += len(x)
+        any_missing = False
+        for indices, x, z in _indexed(pairs):
             A = map_of(indices)
             _check_leaves_out(A, self.operator or fitted.operator_)
             observed = cast("torch.Tensor", A.observed).expand(len(x), *A.image_shape)
@@ -131,6 +130,14 @@ class Region:
             raise ValueError(
                 "mask='missing' needs images with missing pixels, but no image has any."
             )
+
+
+def _indexed(pairs: PairBatches) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield each batch with the indices of its images."""
+    n = 0
+    for x, z in pairs:
+        yield np.arange(n, n + len(x)), x, z
+        n += len(x)
 
 
 def _is_of_each(mask: Any, size: tuple[int, ...], channels: int) -> bool:

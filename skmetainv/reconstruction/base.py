@@ -249,17 +249,17 @@ class Reconstructor(Built, metaclass=ABCMeta):
         if problem.measured is None:
             reader.look_at(problem, noise)
         restorer, seed = self._restorer(problem.geometry), integer_seed(random_state)
-        return self._pairs_with_warnings(problem, noise, seed, restorer)
+        return self._restored_pairs_with_warnings(problem, noise, seed, restorer)
 
-    def _pairs_with_warnings(
+    def _restored_pairs_with_warnings(
         self, problem: Problem, noise: float | Noise, seed: int, restorer: Restorer
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         # A generator of its own, so that `restorations` checks its arguments at once.
-        yield from self._pairs(problem, noise, seed, restorer)
+        yield from self._restored_pairs(problem, noise, seed, restorer)
         restorer.warn()
 
     @torch.inference_mode(False)
-    def _pairs(
+    def _restored_pairs(
         self, problem: Problem, noise: float | Noise, seed: int, restore: Restore
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield clean images and their restorations, batch by batch, channels last."""
@@ -439,7 +439,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
             if resumes:
                 layouts = self._geometry_
                 reader.check_names(X, layouts.measurements if are_images(y) else layouts.images)
-            problem = reader.problem(X, y, again=resumes)
+            problem = reader.problem(X, y, as_fitted=resumes)
             if looks:
                 self._look_at(problem)
             # A copy is fitted, so that an error leaves the estimator as it was.

@@ -50,6 +50,10 @@ class Epochs:
         self._epoch: Any = None
         if hasattr(estimator, "_init_callback_context"):
             self._training = estimator._init_callback_context(max_subtasks=n_epochs)
+
+    def begin_training(self) -> None:
+        """Notify callbacks of the start of training."""
+        if self._training is not None:
             self._training.call_on_fit_task_begin(**self._task_arguments)
 
     def begin(self) -> None:

@@ -352,6 +352,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             watch=Watch(problem.operator),
         )
 
+        if epochs is not None:
+            epochs.begin_training()
         self._run(loop, learner, interrupts)
         if epochs is not None:
             epochs.end_training()
@@ -503,7 +505,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         X_val, y_val = pairs_of(X_val, y_val, "X_val")
         reader = self._reader()
         try:
-            held_out = reader.problem(X_val, y_val, ("X_val", "y_val"), again=True)
+            held_out = reader.problem(X_val, y_val, ("X_val", "y_val"), as_fitted=True)
             reader.look_at(held_out, self.noise)
         except ValueError as error:
             error.add_note("This error concerns X_val and y_val.")
@@ -527,4 +529,4 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         self, learner: Learner, part: Problem
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield held-out images, and their restorations by the current weights."""
-        return self._pairs(part, self.noise, VALIDATION_SEED, learner.restore)
+        return self._restored_pairs(part, self.noise, VALIDATION_SEED, learner.restore)
