@@ -14,6 +14,7 @@ from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, DRUNet
 from skmetainv.exceptions import WeightsWarning
 from skmetainv.losses import LPIPS
+from skmetainv.model_selection import psnr_scorer
 
 FACES = load_faces()
 RNG = np.random.default_rng(0)
@@ -66,6 +67,15 @@ def denoised(path, cls=DnCNN, **parameters):
 def expected(network):
     with torch.no_grad():
         return network.eval()(X)[:, 0].numpy()
+
+
+def test_a_denoiser_from_a_file_is_scored_without_fitting(saved):
+    denoiser = DnCNN(weights=saved(kair().state_dict()), noise_level=0.1)
+    pairs = list(denoiser.restorations(FACES[:3]))
+    assert [x.shape for x, _ in pairs] == [(3, 25, 25, 1)]
+    assert psnr_scorer(denoiser, FACES[:3]) == pytest.approx(denoiser.score(FACES[:3]))
+    sizes = [FACES[0], FACES[1, :20]]
+    assert [x.shape[1:3] for x, _ in denoiser.restorations(sizes)] == [(25, 25), (20, 25)]
 
 
 def under(prefix, state):

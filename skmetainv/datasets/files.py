@@ -33,7 +33,7 @@ _NO_PICTURES = {
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Return the image files of a folder and its subfolders, sorted by name.
+    """Return the image files of a folder and its subfolders, sorted by path.
 
     Raises
     ------

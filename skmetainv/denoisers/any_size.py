@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_consistent_length
@@ -17,13 +18,17 @@ from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 
 
-class ReconstructorOfAnySize(TrainedReconstructor):
-    """The base class of trained reconstructors whose measurements are images of any size.
+class DenoiserOfAnySize(TrainedReconstructor):
+    """The base class of trained denoisers, whose measurements are images of any size.
 
-    Images of different sizes are restored and simulated one by one.
+    Images of different sizes are denoised and simulated one by one.
     """
 
     _reader_class = AnySizeReader
+
+    @abstractmethod
+    def _ready(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Self:
+        """Return the fitted denoiser or, with weights from a file, one for images like `X`."""
 
     def restorations(
         self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any
@@ -51,7 +56,7 @@ class ReconstructorOfAnySize(TrainedReconstructor):
         Raises
         ------
         NotFittedError
-            If the denoiser is not fitted.
+            If the denoiser is not fitted and has no `weights`.
         ValueError
             If the arrays are not images with the channels of training; if noisy and clean images do
             not have the same shape; if the measurements of `operator` do not have the shape of
@@ -65,6 +70,9 @@ class ReconstructorOfAnySize(TrainedReconstructor):
         DataConversionWarning
             If the units of images or of the noise are implausible.
         """
+        ready = self._ready(X, simulation.get("image_shape"))
+        if ready is not self:
+            return ready.restorations(X, y, random_state=random_state, **simulation)
         restorations = super().restorations
         if not differ_in_size(X):
             return restorations(X, y, random_state=random_state, **simulation)

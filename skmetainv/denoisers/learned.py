@@ -16,7 +16,7 @@ from sklearn.utils import Tags
 
 from skmetainv.arrays import ArraySource, differ_in_size, to_tensors
 from skmetainv.arrays.units import check_range
-from skmetainv.denoisers.any_size import ReconstructorOfAnySize
+from skmetainv.denoisers.any_size import DenoiserOfAnySize
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.network import LearnedModule
 from skmetainv.denoisers.published import WithNetwork
@@ -37,7 +37,7 @@ from skmetainv.training import Batches, NoisyPatches, TrainingLoop
 _LR, _FINE_TUNING_LR = 1e-3, 1e-4
 
 
-class LearnedDenoiser(WithNetwork, Denoiser, ReconstructorOfAnySize):
+class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
     """The base class of denoisers with a network, which is trained on noisy patches.
 
     A subclass writes the methods of `WithNetwork`.
@@ -74,7 +74,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, ReconstructorOfAnySize):
     lr: float | None = None
 
     _parameter_constraints = {
-        **ReconstructorOfAnySize._parameter_constraints,
+        **DenoiserOfAnySize._parameter_constraints,
         "noise_level": [POSITIVE, tuple, list],
         "weights": [str, PathLike, None],
         "patch_size": [COUNT],

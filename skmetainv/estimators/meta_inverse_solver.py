@@ -370,7 +370,7 @@ class MetaInverseSolver(TrainedReconstructor):
         self.solver_ = None
         if self.solver is not None:
             self.solver_ = ready_solver(self.solver, problem, self, self._seed_)
-            if tuning is not None and tuning.part == "numbers" and not self.solver_.learnable:
+            if tuning is not None and tuning.part == "numbers":
                 self.solver_ = self.solver_.opened(problem.tensor_shape)
         self.init_ = with_fitted_residual(init, problem, self, self._seed_)
         self.inner_loss_ = with_fitted_denoisers(inner_loss, problem, self, self._seed_)

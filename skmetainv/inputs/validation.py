@@ -112,6 +112,8 @@ def _of_missing(estimator: BaseEstimator) -> str:
         return "An estimator with operator=MissingPixels() fills in missing pixels."
     if operator.has_missing:
         return "Measurements, and clean images in `fit`, may have missing values."
+    if not type(operator).__module__.startswith("skmetainv."):
+        return f"If its measurements may, write has_missing = True in {type(operator).__name__}."
     return f"For missing measurements, use operator={MissingPixels() @ operator!r}."
 
 

@@ -246,7 +246,8 @@ def _in_brackets(loss: Loss) -> str:
 def for_tensors(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
     """Return a function of a device and a type, which returns `function` for such tensors.
 
-    Of a module, these are copies in evaluation mode with constant weights.
+    If `function` is a module, the result is a copy in evaluation mode with constant weights. There
+    is one copy for each device and type.
     """
     if not isinstance(function, torch.nn.Module):
         return lambda device, dtype: function

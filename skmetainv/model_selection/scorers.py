@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import ArraySource, channels_last, image_layout, integer_unit
+from skmetainv.arrays.units import check_range
 from skmetainv.inputs.validation import are_images, check_images, check_nothing_simulates
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
@@ -158,7 +159,9 @@ class ImageScorer(ParameterObject):
             pairs = estimator.restorations(
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
             )
-            return region.batches(pairs, estimator, X, y), estimator.data_range_
+            # A denoiser with weights from a file may not be fitted.
+            ends = getattr(estimator, "data_range_", None) or check_range(estimator.data_range)
+            return region.batches(pairs, estimator, X, y), ends
         _check_predicts(estimator)
         if region.is_missing:
             raise ValueError(

@@ -388,7 +388,7 @@ def _copied(physics: Any) -> Any:
     """Return a deep copy of a physics; its own `clone` takes half a second to find generators."""
     try:
         return copy.deepcopy(physics)
-    except TypeError:  # it holds a torch.Generator
+    except TypeError:  # it holds a torch.Generator, which older torch cannot copy
         return physics.clone()
 
 

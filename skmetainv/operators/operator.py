@@ -98,7 +98,10 @@ class Operator(ParameterObject):
 
     @property
     def has_missing(self) -> bool:
-        """Whether measurements hold NaN where samples are missing; here, if a part's do."""
+        """Whether measurements hold NaN where samples are missing.
+
+        By default, whether those of an operator among the parameters do.
+        """
         parts = self.get_params(deep=False).values()
         return any(getattr(part, "has_missing", False) for part in parts)
 

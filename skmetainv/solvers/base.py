@@ -1,4 +1,4 @@
-"""The protocol of solvers: a solver writes one update, and the driver runs the loop."""
+"""The protocol of solvers: a solver writes one update, and the library runs the loop."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from torch import nn
 from skmetainv.denoisers import Denoiser
 from skmetainv.exceptions import warn
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
+from skmetainv.operators.maps.per_image import spread
 from skmetainv.parameters import Interval, ParameterObject, check_built, described
-from skmetainv.solvers.schedules import PerUpdate, Scaled, Schedule, check_schedule
+from skmetainv.solvers.schedules import PerUpdate, Schedule, ValuesAndPower, check_schedule
 
 #: The state that updates pass on: the images first; every entry has one row per image.
 State: TypeAlias = tuple[torch.Tensor, ...]
@@ -87,7 +88,7 @@ class Solver(ParameterObject):
     # Not annotated, so not a dataclass field: subclasses declare it in their own order
     learnable = cast("tuple[str, ...]", ())
     number_names: ClassVar[tuple[str, ...]] = ()
-    automatic: ClassVar[Mapping[str, Scaled]] = {}
+    automatic: ClassVar[Mapping[str, ValuesAndPower]] = {}
     _parameter_constraints = {
         "n_iter": [Interval(Integral, 0, None, closed="left")],
         "learnable": [tuple, list],
@@ -109,7 +110,7 @@ class Solver(ParameterObject):
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
-    def build_schedules(self, *optional: str, **defaults: Scaled) -> dict[str, Schedule]:
+    def build_schedules(self, *optional: str, **defaults: ValuesAndPower) -> dict[str, Schedule]:
         """Return the parameters `number_names` as schedules, for the solver that `build` returns.
 
         Parameters
@@ -145,17 +146,19 @@ class Solver(ParameterObject):
             for name, (value, power) in values.items()
         }
 
-    def _checked_numbers(self, name: str) -> Scaled:
+    def _checked_numbers(self, name: str) -> ValuesAndPower:
         """Return the checked numbers of a parameter, and their power of ``||A||^2``."""
         value, automatic = getattr(self, name), name in self.automatic
         check_schedule(value, self.n_iter, name, type(self).__name__, or_auto=automatic)
         return self.automatic[name] if isinstance(value, str) else (value, 0)
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
-        """Return a copy whose `learnable` names the numbers left at "auto".
+        """Return the solver itself if `learnable` is set, else one that learns open numbers.
 
-        Subclasses may add others, which may depend on `image_shape`.
+        Open numbers are those at "auto". Subclasses may define others, for images of one shape.
         """
+        if self.learnable:
+            return self
         return self._learning(n for n in self.number_names if isinstance(getattr(self, n), str))
 
     def trainable(self) -> Self:
@@ -166,9 +169,9 @@ class Solver(ParameterObject):
 
     def _learning(self, names: Iterable[str]) -> Self:
         """Return a copy in which training may change these numbers."""
-        own = copy(self)
-        own.learnable = tuple(names)
-        return own
+        learning = copy(self)
+        learning.learnable = tuple(names)
+        return learning
 
     def _examine(self, built: Any) -> IterativeSolver:
         return check_built(
@@ -211,7 +214,7 @@ class Run(NamedTuple):
 
 
 class IterativeSolver(nn.Module):
-    """A solver's one update, and the driver that repeats it; a subclass writes `step`.
+    """A solver's one update, and the loop that repeats it; a subclass writes `step`.
 
     Parameters
     ----------
@@ -388,6 +391,6 @@ def _where(going: list[bool], after: State, before: State) -> State:
     """Return the new state of images that have not stopped, and the old state of the others."""
     mask = torch.tensor(going, device=after[0].device)
     return tuple(
-        torch.where(mask.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+        torch.where(spread(mask, new.ndim), new, old)
         for new, old in zip(after, before, strict=True)
     )

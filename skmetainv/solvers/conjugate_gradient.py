@@ -150,8 +150,8 @@ class _ConjugateGradient(IterativeSolver):
 
     def _restarted(self, state: Residuals, going: torch.Tensor, data: DataTerm) -> Residuals:
         """Return the state with stopped images restarted from their true residuals."""
-        true = self._right_side(state.x, data) - self._system(state.x, data)
-        r = torch.where(going, state.r, true)
+        true_r = self._right_side(state.x, data) - self._system(state.x, data)
+        r = torch.where(going, state.r, true_r)
         return Residuals(state.x, r, torch.where(going, state.p, r), dot(r, r))
 
     def _system(self, p: torch.Tensor, data: DataTerm) -> torch.Tensor:

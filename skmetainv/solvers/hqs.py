@@ -86,7 +86,9 @@ class HQS(PriorSolver):
     }
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
-        """Return a copy whose parameters left at None are learnable, see `Solver.opened`."""
+        """Return a solver that learns the parameters left at None, see `Solver.opened`."""
+        if self.learnable:
+            return self
         D = self._chosen_denoiser().build(image_shape)
         used = self.number_names if D.takes_noise_level else ("rho",)
         return self._learning(name for name in used if getattr(self, name) is None)

@@ -13,7 +13,7 @@ from skmetainv.denoisers import Denoiser, DenoiserModule, TotalVariation
 from skmetainv.denoisers.base import ClassicalDenoiser
 from skmetainv.parameters import unfrozen
 from skmetainv.solvers.base import Solver
-from skmetainv.solvers.schedules import Scaled, Schedule
+from skmetainv.solvers.schedules import Schedule, ValuesAndPower
 
 
 class PriorSolver(Solver):
@@ -43,12 +43,14 @@ class PriorSolver(Solver):
         If `noise_level` is None, the noise level of a classical denoiser counts as unset. It then
         has one value per update.
         """
-        own = super().opened(image_shape)
+        if self.learnable:
+            return self
+        opened = super().opened(image_shape)
         chosen = self._chosen_denoiser()
         if self.noise_level is None and isinstance(chosen, ClassicalDenoiser) and self.n_iter:
-            own.noise_level = [chosen.noise_level] * self.n_iter
-            own.learnable += ("noise_level",)
-        return own
+            opened.noise_level = [chosen.noise_level] * self.n_iter
+            opened.learnable += ("noise_level",)
+        return opened
 
     def _chosen_denoiser(self) -> Denoiser:
         chosen = TotalVariation() if self.denoiser is None else unfrozen(self.denoiser)
@@ -60,7 +62,7 @@ class PriorSolver(Solver):
         return chosen
 
     def prior_and_schedules(
-        self, image_shape: tuple[int, ...], *optional: str, **defaults: Scaled
+        self, image_shape: tuple[int, ...], *optional: str, **defaults: ValuesAndPower
     ) -> tuple[Prior, dict[str, Schedule]]:
         """Return the denoiser and the schedules, for the solver that `build` returns.
 

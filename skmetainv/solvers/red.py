@@ -10,7 +10,7 @@ from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import StrOptions
 from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import HasNorm, PerUpdate, Scaled, Schedule, squared_norm
+from skmetainv.solvers.schedules import HasNorm, PerUpdate, Schedule, ValuesAndPower, squared_norm
 
 
 class RED(PriorSolver):
@@ -95,7 +95,7 @@ class RED(PriorSolver):
                     f"The {name!r} parameter of RED must be None unless method={method!r}. "
                     f"Got {getattr(self, name)!r} and method={self.method!r} instead."
                 )
-        choices: dict[str, dict[str, Scaled]] = {
+        choices: dict[str, dict[str, ValuesAndPower]] = {
             "fixed_point": {},
             "steepest_descent": {"step_size": (1.0, 0)},
             "admm": {"rho": self._checked_numbers("weight")},
@@ -104,12 +104,12 @@ class RED(PriorSolver):
         prior, schedules = self.prior_and_schedules(image_shape, "step_size", "rho", **defaults)
         numbers: dict[str, PerUpdate] = {**schedules}
         if self.method == "steepest_descent" and self.step_size is None:
-            numbers["step_size"] = _Stable(schedules["step_size"], schedules["weight"])
+            numbers["step_size"] = _DefaultStepSize(schedules["step_size"], schedules["weight"])
         solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **numbers)
         return solver
 
 
-class _Stable(nn.Module):
+class _DefaultStepSize(nn.Module):
     """The default step size of steepest descent, ``share / (||A||^2 + weight)``."""
 
     def __init__(self, share: Schedule, weight: Schedule):

@@ -15,7 +15,7 @@ from torch import nn
 #: One number for all updates, or one for each.
 Values: TypeAlias = float | Sequence[float] | np.ndarray
 #: Values and a power: ``values (||A||^2)^power``.
-Scaled: TypeAlias = tuple[Values, int]
+ValuesAndPower: TypeAlias = tuple[Values, int]
 
 # Losses up to 3 percent above the lowest count as equally good.
 _AS_GOOD = 0.03

@@ -11,7 +11,7 @@ from skmetainv.testing.failures import require_finite, required
 from skmetainv.testing.samples import global_seed
 
 # Largest number of inputs for which all partial derivatives are compared.
-_ONE_BY_ONE = 24
+_ONE_BY_ONE = 28
 _CAUSE = (
     "the code leaves autograd (detach, item, .data, NumPy), divides or takes a root where 0 can "
     "come, or has a backward of its own that is not the derivative"
@@ -31,7 +31,7 @@ def require_derivatives(
     function : callable
         Takes the inputs and returns one or several tensors.
     inputs : sequence of tensor
-        Tensors in float64, at a point where the function is smooth. If they have more than 24
+        Tensors in float64, at a point where the function is smooth. If they have more than 28
         entries in total, derivatives along random directions are compared.
     name : str
         Name of the class that is checked.

@@ -88,7 +88,10 @@ def require_close(
 def require_unchanged(
     tensor: torch.Tensor, before: torch.Tensor, name: str, what: str, cause: str
 ) -> None:
-    """Raise an error if a computation changed its input; `what` is "the images as they are"."""
+    """Raise an error if a computation changed its input.
+
+    `what` completes "must leave ...", and `cause` completes "an operation in place, such as ...".
+    """
     require(
         torch.equal(tensor, before),
         name,

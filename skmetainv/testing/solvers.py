@@ -26,7 +26,7 @@ def check_solver(
     """Raise an error unless a solver has the properties of this library's solvers.
 
     Each image of a batch must be solved on its own, in single and double precision. First and
-    second derivatives with respect to start, measurement and learnable numbers must be exact, and
+    second derivatives with respect to start, measurement and numbers must be exact, and
     finite at the solution and on constant images. ``f(x, data)`` must equal the result of ``f.run``
     after `n_iter` updates. The object must work with scikit-learn's `clone`, `set_params`, `repr`
     and pickle.
