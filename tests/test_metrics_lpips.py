@@ -106,7 +106,7 @@ def test_lpips_refuses_what_it_cannot_compare(squeeze):
         own(x, x)
     with pytest.raises(ValueError, match="same shape"):
         own(x[..., 0], x[:1, ..., 0])
-    with pytest.raises(ValueError, match="'data_range' parameter must be positive"):
+    with pytest.raises(ValueError, match="'data_range' parameter must be a positive finite"):
         own(x[..., 0], x[..., 0], data_range=0)
     for name, value in (("net", "resnet"), ("net", ["alex"]), ("weights", 3), ("upsample", 1)):
         with pytest.raises(ValueError, match=f"'{name}' parameter of LPIPS"):
