@@ -307,3 +307,16 @@ def test_complex_measurements_may_stand_beside_an_odd_number_of_real_ones():
     A, x = DeepInverseOperator(both).build((1, 5, 5)), random_image((1, 5, 5))
     assert A.measurement_shape == (3 * 25,)
     torch.testing.assert_close(A.adjoint(A(x)), 2 * x)
+
+
+def test_a_physics_that_cannot_be_deep_copied_is_cloned():
+    class Uncopied(deepinv.physics.Denoising):
+        def __deepcopy__(self, memo):
+            raise TypeError("cannot pickle 'torch._C.Generator' object")
+
+        def clone(self):
+            return deepinv.physics.Denoising()
+
+    A = DeepInverseOperator(Uncopied()).build((1, 4, 4))
+    x = random_image((1, 4, 4))
+    torch.testing.assert_close(A(x), x)

@@ -240,3 +240,11 @@ def test_a_stack_of_no_list_is_refused_by_an_estimator_too(operators):
     ):
         with pytest.raises(ValueError, match="parameter of Stack must be a list of at least one"):
             build()
+
+
+def test_missing_measurements_of_a_user_s_operator_are_refused_with_what_to_write():
+    est = ClassicalReconstructor(Difference()).fit(np.ones((2, 4, 4)))
+    measured = est.simulate(np.ones((2, 4, 4)))
+    measured[0, 0] = np.nan
+    with pytest.raises(ValueError, match="write has_missing = True in Difference"):
+        est.predict(measured)

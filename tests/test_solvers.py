@@ -384,3 +384,16 @@ def test_step_sizes_below_the_bound_are_not(name):
         if isinstance(operator, CompressedSensing):
             continue  # its norm is above 1
         SOLVERS[name].build(SHAPE).check(operator.build(SHAPE))
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        GradientDescent(learnable=("step_size",)),
+        HQS(rho=0.3, learnable=("rho",)),
+        ADMM(noise_level=0.1, learnable=("noise_level",)),
+    ],
+)
+def test_numbers_that_the_user_made_learnable_are_the_only_ones(solver):
+    assert solver.opened((1, 4, 4)) is solver
+    assert solver.trainable() is solver
