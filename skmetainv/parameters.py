@@ -323,6 +323,9 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
     for constraint in constraints:
         if line is None and hasattr(constraint, "instead_of"):
             line = constraint.instead_of(value)
+    if line is None and isinstance(value, str):
+        kinds = [kind for base in _kinds(constraints) for kind in _public_subclasses(base)]
+        line = next((f"{k.__name__}()" for k in kinds if _plain(k.__name__) == _plain(value)), None)
     return "" if line is None else f" Write {name}{'=' if name else ''}{line}."
 
 

@@ -277,7 +277,7 @@ def test_wrong_step_weights_are_refused(step_weights):
         (MAML(anneal_epochs=0), "anneal_epochs"),
         (Reptile(n_steps=0), "n_steps"),
         (Reptile(step_size=0.0), "step_size"),
-        (IMAML(prox=0.0), "prox"),
+        (IMAML(proximity=0.0), "proximity"),
         (IMAML(n_cg=0), "n_cg"),
     ],
 )
@@ -398,7 +398,7 @@ def test_reptile_moves_weights_that_prediction_shares_too():
 def test_imaml_s_gradient_is_its_closed_form(n_images):
     """``prox (H + prox I)^-1 grad L_outer`` at the minimiser of the proximal problem."""
     prox = 0.5
-    algorithm = IMAML(prox=prox, n_cg=4)  # exact: four weights
+    algorithm = IMAML(proximity=prox, n_cg=4)  # exact: four weights
     problem = Quadratic(n_images=n_images, alpha=0.4, rule="fixed")
     loss = algorithm.objective(problem.inner.loss)
     problem.inner = replace(problem.inner, m=400, loss=loss)
@@ -420,7 +420,7 @@ def test_imaml_s_gradient_is_its_closed_form(n_images):
 def test_too_few_updates_of_conjugate_gradients_are_those_of_their_number():
     """One update is an exact line search from first-order MAML's gradient, for each image."""
     prox = 0.5
-    algorithm = IMAML(prox=prox, n_cg=1)
+    algorithm = IMAML(proximity=prox, n_cg=1)
     problem = Quadratic(n_images=2, alpha=0.4, rule="fixed")
     loss = algorithm.objective(problem.inner.loss)
     problem.inner = replace(problem.inner, m=400, loss=loss)
@@ -440,7 +440,7 @@ def test_where_the_inner_loss_is_not_convex_imaml_s_gradient_is_first_order_maml
         def forward(self, x, data, theta_i, theta):
             return -theta_i["theta"].reshape(len(x), -1).square().sum(dim=1)
 
-    algorithm = IMAML(prox=0.5)
+    algorithm = IMAML(proximity=0.5)
     problem = Quadratic(rule="fixed")
     problem.inner = replace(problem.inner, m=0, loss=algorithm.objective(Concave()))
     found, _ = problem.found(algorithm)
@@ -498,7 +498,7 @@ IMPLICIT = {
 def test_imaml_s_gradient_is_maml_s_where_the_inner_steps_come_to_rest(name, n_images):
     init, solver, inner_loss = IMPLICIT[name]
     rng = np.random.default_rng(0)
-    algorithm = IMAML(prox=3.0, n_cg=60)
+    algorithm = IMAML(proximity=3.0, n_cg=60)
     A, phi = Inpainting(fraction=0.4).build(SHAPE), init.build(SHAPE)
     f = (lambda x, data: x) if solver is None else solver.build(SHAPE)
     loss = algorithm.objective(as_inner_loss(inner_loss).build(SHAPE))
@@ -534,7 +534,7 @@ def test_imaml_s_gradient_is_maml_s_where_the_inner_steps_come_to_rest(name, n_i
 
 def test_imaml_s_inner_steps_descend_the_proximal_objective_in_prediction_too():
     prox, alpha = 0.05, 4.0
-    est = on_pixels(algorithm=IMAML(prox=prox), inner_lr=alpha, outer_lr=20.0).fit(IMAGES)
+    est = on_pixels(algorithm=IMAML(proximity=prox), inner_lr=alpha, outer_lr=20.0).fit(IMAGES)
     start, known = est.weights_["init.image"][0], ~hidden()
     assert np.abs(start).max() > 1e-2
     y = est.simulate(IMAGES)

@@ -57,7 +57,7 @@ VARIANTS = {
     "positive_parameter": {"algorithm": MAML(step_sizes=PerParameter(positive=True))},
     "fomaml": {"algorithm": "fomaml"},
     "reptile": {"algorithm": Reptile(n_steps=3), "outer_lr": 0.1},
-    "imaml": {"algorithm": IMAML(prox=0.5)},
+    "imaml": {"algorithm": IMAML(proximity=0.5)},
     "all_steps": {"algorithm": MAML(step_weights="uniform", anneal_epochs=2)},
     "modulated": {"init": ModulatedSiren(**MODULATED)},
     "latent": {"init": ModulatedSiren(**MODULATED, modulation="latent", latent_size=2)},

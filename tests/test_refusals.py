@@ -186,7 +186,7 @@ def test_a_score_by_another_name(metric, line):
         (MetaInverseSolver(), "operator__sigma", r"operator=GaussianBlur\(sigma=\.\.\.\)"),
         (MetaInverseSolver(), "noise__photons", r"is 0\.0.*noise=PoissonNoise\(photons="),
         (MetaInverseSolver(), "optimizer__beta_1", r"is 'adam'.*optimizer=Adam\(beta_1="),
-        (MetaInverseSolver(), "algorithm__prox", r"is 'maml'.*algorithm=IMAML\(prox="),
+        (MetaInverseSolver(), "algorithm__proximity", r"is 'maml'.*algorithm=IMAML\(proximity="),
         (MetaInverseSolver(), "solver__sgima", "is None, which has no parameter 'sgima'"),
         (HQS(), "denoiser__depth", r"is None.*denoiser=DnCNN\(depth="),
         (2.0 * GaussianBlur(), "factor__sigma", r"of Scaled is 2\.0"),
@@ -258,3 +258,19 @@ def test_a_module_is_a_representation_with_its_own_weights():
     torch.testing.assert_close(first["values"], module.values.detach().double())
     torch.testing.assert_close(first["values"], second["values"])
     assert not list(phi.parameters())
+
+
+@pytest.mark.parametrize(
+    ("parameter", "word", "line"),
+    [
+        ("init", "siren", r"Write init=Siren\(\)"),
+        ("solver", "hqs", r"Write solver=HQS\(\)"),
+        ("solver", "gradient descent", r"Write solver=GradientDescent\(\)"),
+        ("operator", "Gaussian-blur", r"Write operator=GaussianBlur\(\)"),
+    ],
+)
+def test_a_word_for_an_object_is_answered_by_the_object(parameter, word, line):
+    with pytest.raises(ValueError, match=line):
+        MetaInverseSolver(**{parameter: word}).fit(np.ones((4, 5, 5)))
+    with pytest.raises(ValueError, match=r"Got 'no such thing' instead\.$"):
+        MetaInverseSolver(**{parameter: "no such thing"}).fit(np.ones((4, 5, 5)))

@@ -68,7 +68,7 @@ def test_another_algorithm_goes_on_from_the_weights_of_one():
 def test_an_algorithm_of_another_proximal_term_does_not():
     est = small(algorithm=MAML(step_sizes="fixed")).fit(FACES)
     with pytest.raises(ValueError, match="must have the proximal term with which the weights"):
-        est.set_params(algorithm=IMAML(prox=2.0)).partial_fit(FACES)
+        est.set_params(algorithm=IMAML(proximity=2.0)).partial_fit(FACES)
 
 
 def test_another_optimiser_begins_without_the_averages_of_the_one_before():

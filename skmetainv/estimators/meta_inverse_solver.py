@@ -462,7 +462,7 @@ class MetaInverseSolver(TrainedReconstructor):
 
     def _resume(self) -> None:
         algorithm = clone(as_algorithm(self.algorithm))
-        if algorithm.prox != self.algorithm_.prox:
+        if algorithm.proximity != self.algorithm_.proximity:
             raise ValueError(
                 "The 'algorithm' parameter must have the proximal term with which the weights were "
                 f"learned, that of {self.algorithm_!r}. Got {self.algorithm!r} instead."

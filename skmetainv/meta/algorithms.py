@@ -85,7 +85,7 @@ class Algorithm(ParameterObject):
         Whether inner gradients are differentiated.
     moves_shared : bool
         Whether training also adapts, to each image, the weights that images share in prediction.
-    prox : float or None
+    proximity : float or None
         Weight of the proximal term in `objective`; None without one.
     recompute : bool
         Whether inner steps are recomputed in the backward pass.
@@ -118,7 +118,7 @@ class Algorithm(ParameterObject):
     learns: ClassVar[tuple[str, ...]] = ("inner_lr", "inner_loss", "solver", "encoder", "refiner")
     second_order = True
     moves_shared = False
-    prox = cast("float | None", None)
+    proximity = cast("float | None", None)
     recompute = False
     _parameter_constraints = {"engine": [StrOptions({"native", "higher"})]}
 

@@ -18,23 +18,24 @@ from skmetainv.solvers.schedules import Schedule
 class IMAML(Algorithm):
     """Implicit MAML: differentiate the optimality condition of the adapted weights.
 
-    The inner steps minimise ``G(theta_i) = L(theta_i) + prox / 2 ||theta_i - theta||^2``, in
-    training and in prediction. At its minimum, ``d theta_i / d theta = (I + H / prox)^-1`` with the
-    Hessian ``H`` of ``L``. The outer gradient is therefore ``prox v``, where ``v`` solves
-    ``(H + prox I) v = grad L_outer(theta_i)``, approximately, by conjugate gradients. The gradients
-    of shared weights, of the solver and of the weights of the inner loss follow in the same way.
+    In training and in prediction, the inner steps minimise
+    ``G(theta_i) = L(theta_i) + w / 2 ||theta_i - theta||^2``, where ``w`` is `proximity`. At its
+    minimum, ``d theta_i / d theta = (I + H / w)^-1`` with the Hessian ``H`` of ``L``. The outer
+    gradient is therefore ``w v``, where ``v`` solves ``(H + w I) v = grad L_outer(theta_i)``,
+    approximately, by conjugate gradients. The gradients of shared weights, of the solver and of the
+    weights of the inner loss follow in the same way.
     Memory does not grow with the number of inner steps.
 
-    Conjugate gradients start at ``v = grad L_outer / prox``, which gives the gradient of
-    first-order MAML. They stop at a direction along which ``H + prox I`` is not positive: there
-    the adapted weights are not a minimum, and a larger `prox` would make them one.
+    Conjugate gradients start at ``v = grad L_outer / w``, which gives the gradient of
+    first-order MAML. They stop at a direction along which ``H + w I`` is not positive: there
+    the adapted weights are not a minimum, and a larger `proximity` would make them one.
 
     Parameters
     ----------
-    prox : float, default=1.0
+    proximity : float, default=1.0
         Weight of the squared distance to ``theta``, positive. The gradient is correct only if the
-        inner steps have converged: this takes about ``(||H|| + prox) / prox`` steps, at a step size
-        below ``2 / (||H|| + prox)``.
+        inner steps have converged: this takes about ``(||H|| + w) / w`` steps, at a step size below
+        ``2 / (||H|| + w)``.
     n_cg : int, default=5
         Number of updates of conjugate gradients.
 
@@ -50,23 +51,23 @@ class IMAML(Algorithm):
     --------
     >>> from skmetainv import MetaInverseSolver
     >>> from skmetainv.meta import IMAML
-    >>> est = MetaInverseSolver(algorithm=IMAML(prox=2.0), n_inner=10)
+    >>> est = MetaInverseSolver(algorithm=IMAML(proximity=2.0), n_inner=10)
     """
 
-    prox: float = 1.0
+    proximity: float = 1.0
     _: KW_ONLY
     n_cg: int = 5
 
     learns = ("inner_loss", "solver", "encoder", "refiner")
     _parameter_constraints = {
         **Algorithm._parameter_constraints,
-        "prox": [POSITIVE],
+        "proximity": [POSITIVE],
         "n_cg": [COUNT],
     }
 
     def objective(self, loss: InnerObjective) -> InnerObjective:
         """Return the inner loss with the proximal term."""
-        return Proximal(loss, Schedule(self.prox, learnable=False))
+        return Proximal(loss, Schedule(self.proximity, learnable=False))
 
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
@@ -89,13 +90,13 @@ class IMAML(Algorithm):
         return OuterLosses(L_outer.detach(), by_step(losses, L_outer))
 
     def _solve(self, b: torch.Tensor, g: torch.Tensor, leaves: list[torch.Tensor]) -> torch.Tensor:
-        """Approximate ``(H + prox I)^-1 b`` by `n_cg` updates, each image on its own."""
+        """Approximate ``(H + proximity I)^-1 b`` by `n_cg` updates, each image on its own."""
 
         def hessian(v: torch.Tensor) -> torch.Tensor:
             product = torch.autograd.grad((g * v).sum(), leaves, retain_graph=True)
             return _rows(product, len(b))
 
-        v = b / self.prox  # the solution for H = 0, kept if the curvature is not positive
+        v = b / self.proximity  # the solution for H = 0, kept if the curvature is not positive
         state = begin(v, b - hessian(v))
         for _ in range(self.n_cg):
             state = update(hessian, state, state.rr > 0)

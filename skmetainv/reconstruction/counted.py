@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from sklearn.base import BaseEstimator
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -52,6 +51,7 @@ def all_parts(*components: BaseEstimator) -> list[Any]:
     found: dict[int, Any] = {}
     for component in components:
         for part in component.get_params(deep=True).values():
-            inner = all_parts(part.estimator) if isinstance(part, FrozenEstimator) else []
+            held = unfrozen(part)
+            inner = [] if held is part else all_parts(held)
             found |= {id(one): one for one in (part, *inner)}
     return list(found.values())

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from skmetainv.arrays import Tensors
-from skmetainv.parameters import Function
+from skmetainv.parameters import Function, described
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import (
     ConditionedModule,
@@ -169,7 +169,7 @@ class _ModuleImage(ConditionedModule):
         if not isinstance(module, nn.Module):
             raise ValueError(
                 "The 'factory' parameter of ModuleRepresentation must make a torch.nn.Module. "
-                f"Got {module!r} instead."
+                f"Got {described(module)} instead."
             )
         return copy.deepcopy(module).double().cpu().eval()
 

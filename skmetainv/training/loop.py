@@ -73,7 +73,8 @@ class TrainingLoop:
     planned_epochs : range, default=None
         The epochs that the schedule spans; None is the epochs of this loop.
     max_grad_norm : float, default=None
-        Clip the norm of the gradient, of all weights together, to this value. None does not clip.
+        Clip the norm of the gradient, of all weights together, to this value. None leaves it as it
+        is.
     validate : callable, default=None
         Returns the validation PSNR; called after every epoch.
     best_weights : BestWeights, default=None

@@ -27,7 +27,8 @@ class Optimizer(ParameterObject):
         Schedule of the factor by which the learning rates are multiplied during `fit`.
     max_grad_norm : float, default=1.0
         Norm to which the gradient of all weights together is clipped. Losses are in units of the
-        data range, so that gradients rarely exceed 1 after the first steps. None does not clip.
+        data range, so that gradients rarely exceed 1 after the first steps. None leaves it as it
+        is.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Maps multiplied by a number, which keep the closed forms of the map."""
+"""Multiples of a map, with its closed forms."""
 
 from __future__ import annotations
 
