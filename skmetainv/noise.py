@@ -57,6 +57,10 @@ class Noise(ParameterObject):
     def __add__(self, other: "Noise") -> "Mixture":
         return Mixture(self, other)
 
+    def __radd__(self, other: object) -> "Noise":
+        # Python's `sum` starts with 0.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def build(self) -> NoiseFunction:
         """Return the function that adds the noise.
 

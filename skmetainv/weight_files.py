@@ -238,7 +238,7 @@ def _plain(name: str) -> str:
 
 
 def _prefix(name: str, known: str) -> str:
-    """Return the part of a name before a known name, which wrappers may have split."""
+    """Return the prefix of a known name; wrappers may have split the name."""
     parts, n_known = name.split("."), len(known.split("."))
     while n_known:
         n_known -= parts.pop() not in _WRAPPERS

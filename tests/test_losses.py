@@ -27,6 +27,7 @@ from skmetainv.losses import (
     as_loss,
 )
 from skmetainv.metrics import ssim
+from skmetainv.noise import GaussianNoise, PoissonNoise
 from skmetainv.testing import check_loss
 
 X = torch.tensor([[0.0, 1.0, 4.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
@@ -537,3 +538,13 @@ def test_files_that_hold_no_weights(content, message, backbone, tmp_path, capfd)
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         LPIPS("squeeze", weights=tmp_path / "nowhere.pth").build()
+
+
+def test_sum_adds_losses_and_noises():
+    assert repr(sum([L1(), L2(), SSIM()])) == repr(L1() + L2() + SSIM())
+    assert repr(sum([GaussianNoise(0.1), PoissonNoise(9.0)])) == repr(
+        GaussianNoise(0.1) + PoissonNoise(9.0)
+    )
+    for part in (L1(), GaussianNoise(0.1)):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            1 + part

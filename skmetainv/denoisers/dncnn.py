@@ -108,8 +108,8 @@ class DnCNN(LearnedDenoiser):
     that all names of the network share ("model.", "net.", "denoiser.", ...). Tensors with another
     prefix belong to other modules, such as a loss, and are ignored with a warning. If several
     networks of a file fit, the one called "ema" ("params_ema", "ema_model.", ...) or "best" is
-    used, as publishers do. If none or several have such a name and their weights differ, an error
-    is raised.
+    used, as publishers do. Without exactly one such name, networks with different weights raise an
+    error.
 
     *Batch normalisation.* In evaluation mode, batch normalisation directly after a convolution is a
     part of it, and is merged into it. The file does not contain its ``eps``. If there is a

@@ -58,7 +58,7 @@ class _Projections(NamedTuple):
 
     @classmethod
     def of(cls, scale: torch.Tensor, p: torch.Tensor) -> _Projections:
-        """Return the derivatives of projections with results `p`; `p` is overwritten."""
+        """Return the derivatives of the projections whose results are `p`, and overwrite `p`."""
         return cls(scale, p.mul_((scale * (scale < 1)).sqrt_()[:, None]))
 
     def second(self, v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:

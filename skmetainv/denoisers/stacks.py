@@ -140,8 +140,8 @@ def _warn_of_eps(variance: float, eps: float) -> None:
     if change > _TOLERANCE:
         warn(
             f"Batch normalisation was merged with eps={eps:g}, the value of the published network "
-            f"with these names. A variance is small: eps={other:g} would change its filter by "
-            f"{100 * change:.1f} percent. If the network had another eps, merge before saving, "
-            "with torch.nn.utils.fuse_conv_bn_eval.",
+            f"with these names. One variance is so small that eps={other:g} would change its "
+            f"filter by {100 * change:.1f} percent. If the network had another eps, merge before "
+            "saving, with torch.nn.utils.fuse_conv_bn_eval.",
             WeightsWarning,
         )

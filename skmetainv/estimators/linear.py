@@ -352,7 +352,7 @@ class LinearReconstructor(Reconstructor):
         places: np.ndarray,
         shrinkages: Sequence[float],
     ) -> np.ndarray:
-        """Return the errors on some images, one per shrinkage."""
+        """Return the error of each shrinkage on some images."""
         estimates = (system.estimate(shrinkage, for_few=True) for shrinkage in shrinkages)
         return np.array([self._error(G, examples, places) for G in estimates])
 

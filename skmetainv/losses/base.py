@@ -101,6 +101,10 @@ class Loss(ParameterObject):
     def __add__(self, other: Any) -> SumLoss:
         return SumLoss(self, other) if isinstance(other, Loss) else NotImplemented
 
+    def __radd__(self, other: Any) -> Loss:
+        # Python's `sum` starts with 0.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def __mul__(self, factor: Any) -> ScaledLoss:
         return (
             ScaledLoss(self, factor=float(factor)) if isinstance(factor, Real) else NotImplemented

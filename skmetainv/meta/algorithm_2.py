@@ -14,7 +14,7 @@ def meta_learn(meta: MetaLearner, outer_loss: Criterion, loop: TrainingLoop) -> 
     Parameters
     ----------
     meta : MetaLearner
-        The initialised meta-parameter ``theta`` (line 1) and what adapts it. All weights that are
+        The initialised meta-parameter ``theta`` (line 1), and Algorithm 1. All weights that are
         learned are leaf tensors that require gradients.
     outer_loss : callable
         ``L_outer`` between reconstructions and clean images, one value per image.

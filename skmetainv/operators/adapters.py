@@ -150,8 +150,8 @@ class MatrixOperator(_Adapter):
         PyLops' operators are used through `matvec` and `rmatvec`, on the CPU.
     measurement_shape : tuple of int, default=None
         Shape of one measurement in the user's arrays: ``(n,)``, ``(height, width)`` or
-        ``(height, width, channels)``. With one of the last two, measurements are images, which
-        other operators accept. If None, measurements are flat.
+        ``(height, width, channels)``. If it has a height and a width, measurements are images, and
+        other operators can be applied to them. If None, measurements are flat.
 
     Raises
     ------
