@@ -56,7 +56,7 @@ def noisy_copies(images, noise_level):
 def classical(name, noise_level, strength):
     """Return a function that denoises one image."""
     if name.endswith("denoise_nl_means"):
-        # patches and distances as in scikit-image's example, the standard deviation known
+        # Patches and distances of scikit-image's example; the standard deviation is known.
         return lambda y: denoise_nl_means(
             y, patch_size=5, patch_distance=6, h=strength * noise_level, sigma=noise_level
         )

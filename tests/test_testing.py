@@ -111,7 +111,7 @@ class Single(Changed):
         (Drawn(), "must give the same bits each time that it is built"),
         (Rounded(), "must be copied by sklearn.base.clone. Got RuntimeError (Cannot clone"),
         (Numbered(), "must look the same when cloned. Got Numbered("),
-        (Fixed(), "must take its own parameters by set_params. Got AttributeError"),
+        (Fixed(), "must accept its own parameters in set_params. Got AttributeError"),
         (Deaf(), "must keep what set_params gives it. Got other values of ['level']"),
         (Saved(), "must compute the same after it was pickled. Got results that differ by up to"),
         (WithFunction(function=lambda y: y), "must be pickled. Got PicklingError"),

@@ -303,7 +303,7 @@ def test_units_that_are_hardly_meant_are_told_by_every_method(est, images, messa
 @every_estimator
 def test_measurements_in_other_units_are_told(est):
     measured = 255 * est.fit(FACES).simulate(FACES, random_state=0)
-    with pytest.warns(DataConversionWarning, match="far larger than the measurement of an image"):
+    with pytest.warns(DataConversionWarning, match="far larger than measurements of images"):
         est.predict(measured)
 
 
@@ -525,7 +525,7 @@ class Once(torch.autograd.Function):
 def test_a_look_asks_nothing_of_operators_but_to_measure():
     est = classical(FunctionOperator(Once.apply), solver=GradientDescent(step_size=0.1))
     est.set_params(start="measurement").fit(FACES).predict(est.simulate(FACES))
-    with pytest.warns(DataConversionWarning, match="far larger than the measurement of"):
+    with pytest.warns(DataConversionWarning, match="far larger than measurements of"):
         est.predict(1000 * FACES)
 
 

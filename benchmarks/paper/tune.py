@@ -69,7 +69,7 @@ def candidates(table, length):
 
 
 def candidate(experiment, name, settings):
-    """Return a column with the settings to try, not fitted, for one epoch."""
+    """Return an unfitted column with the settings to try, for one epoch of training."""
     estimator = experiment.columns()[name].set_params(**settings)
     return estimator.set_params(max_epochs=1) if hasattr(estimator, "max_epochs") else estimator
 

@@ -13,8 +13,9 @@ from torch import nn
 
 from skmetainv.operators.maps.bases import cosine_matrix
 
-# Weights of the priors, in numbers of images: of the mean variance for each pixel, and of the mean
-# power of similar frequencies for each frequency. A few images estimate single ones poorly.
+# A few images estimate the variance of a pixel, or the power of a frequency, poorly. So they are
+# averaged with a prior: the mean variance, or the mean power of similar frequencies. These are the
+# numbers of images that the priors count for.
 _VARIANCE_PRIOR, _POWER_PRIOR = 10, 5
 
 # The least variance of a pixel, relative to the mean variance: no pixel is known for certain.

@@ -218,11 +218,10 @@ def _norm(y: torch.Tensor) -> float:
 
 
 def _warn_of_size(y: torch.Tensor, most: float, name: str, cause: str) -> None:
-    """Warn if measurements are larger than those of images in the data range can be."""
+    """Warn if measurements exceed the largest norm of those of images in the data range."""
     if _norm(y) > most > 0:
         warn(
-            f"{name} is far larger than the measurement of an image in its data range can be: "
-            f"{cause}.",
+            f"{name} is far larger than measurements of images in their data range: {cause}.",
             DataConversionWarning,
         )
 

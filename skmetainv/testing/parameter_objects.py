@@ -82,7 +82,7 @@ def _check_copies(part: ParameterObject, name: str) -> None:
     shown, again = repr(part), repr(copied)
     require(shown == again, name, "must look the same when cloned", f"{shown} and {again}", cause)
     params = part.get_params(deep=False)
-    with required(name, "must take its own parameters by set_params", cause, (Exception,)):
+    with required(name, "must accept its own parameters in set_params", cause, (Exception,)):
         copied.set_params(**params)
     lost = [k for k, value in params.items() if getattr(copied, k) is not value]
     require(not lost, name, "must keep what set_params gives it", f"other values of {lost}", cause)

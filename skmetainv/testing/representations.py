@@ -245,7 +245,7 @@ def _check_other_types(
         (1e-3, 1e-6),
         name,
         "give images",
-        "a tensor that is no buffer; make it in float64 and keep it by self.register_buffer",
+        "a tensor that is not a buffer: create it in float64, and call self.register_buffer",
         device,
     )
     if not phi.autocasts:
