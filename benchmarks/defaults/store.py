@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from benchmarks.record import environment, locked
+from skmetainv.inputs.validation import check_device
 
 _KEY = ("data", "row", "seed", "method")
 
@@ -35,7 +36,7 @@ class Store:
         """Write results, and replace earlier ones of the same method."""
         with locked(self.path.parent):
             content = self.read()
-            place, here = content["environments"], environment()
+            place, here = content["environments"], environment(check_device("auto"))
             if here not in place:
                 place.append(here)
             own = {**figures, "load": os.getloadavg()[0], "environment": place.index(here)}
