@@ -12,6 +12,7 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 def pytest_configure(config):
     torch.set_num_threads(1)  # one per worker of pytest-xdist
+    torch.backends.cudnn.allow_tf32 = False  # by default, convolutions on a GPU keep 10 bits
 
 
 def pytest_collection_modifyitems(items):

@@ -29,6 +29,7 @@ from skmetainv.operators import (
     Radon,
     Stack,
 )
+from skmetainv.operators.maps.hidden_parts import convert, move
 from skmetainv.representations import Siren
 from skmetainv.solvers import GradientDescent
 
@@ -123,6 +124,32 @@ def test_a_physics_is_left_as_it_was_and_shared_by_clones(name):
     for key, value in physics.state_dict().items():
         assert value.dtype == before[key].dtype
         assert torch.equal(value, before[key])
+
+
+@linear
+def test_no_tensor_of_a_physics_stays_behind_when_it_moves(name):
+    """The "meta" device, as a GPU, computes with no tensor of the CPU."""
+    A, x = built(name), random_image(LINEAR[name][1])
+    A.adjoint(A(x))
+    A.to("meta")
+    assert A.adjoint(A(x.to("meta"))).is_meta
+
+
+def test_hidden_tensors_are_converted_once_and_complex_ones_stay_complex():
+    hidden, shown = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    whole = torch.nn.Sequential(shown)
+    whole.in_a_list = [hidden, torch.zeros(2), 3.0]
+    whole.in_a_dict = {"a": (torch.zeros(2, dtype=torch.complex64), "b")}
+    hidden.owner = [whole]  # a cycle
+    convert(whole, torch.float64)
+    assert {w.dtype for w in (hidden.weight, shown.weight, whole.in_a_list[1])} == {torch.float64}
+    assert whole.in_a_list[0] is hidden
+    assert whole.in_a_list[2] == 3.0
+    assert whole.in_a_dict["a"][0].dtype == torch.complex128
+    assert whole.in_a_dict["a"][1] == "b"
+    assert move(whole, torch.device("meta")) is whole
+    assert hidden.weight.is_meta
+    assert whole.in_a_dict["a"][0].is_meta
 
 
 @pytest.mark.cuda

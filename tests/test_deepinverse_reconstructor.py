@@ -192,7 +192,7 @@ def test_cuda_agrees_with_the_cpu(model):
     restored = est.predict(y)
     np.testing.assert_allclose(est.set_params(device="cuda").predict(y), restored, atol=1e-3)
     np.testing.assert_allclose(est.fit(FACES).predict(y), restored, atol=1e-3)
-    assert {weight.device.type for weight in est.model_.parameters()} == {"cpu"}
+    assert {weight.device.type for weight in est.model_.parameters()} <= {"cpu"}
 
 
 # ---------------------------------------------------------------------- errors

@@ -71,7 +71,7 @@ class Loss:
         self.n_calls += 1
         if self.n_calls == self.at:
             raise self.error
-        self.seen += list(target[:, 0].numpy().copy())
+        self.seen += list(target[:, 0].cpu().numpy().copy())
         return (x - target).square().mean((1, 2, 3))
 
     def n_times_seen(self, images):

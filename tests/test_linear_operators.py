@@ -1,5 +1,8 @@
 """Properties of every linear operator of the registry, for all its image shapes, in float64."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from operator_registry import CASES, bound, drawn_map, explicit_matrices, random_image
@@ -36,6 +39,43 @@ def test_every_linear_operator_has_the_properties_of_operators(name, size):
 @every_operator
 def test_cuda_agrees_with_the_cpu(name):
     check_operator(CASES[name].operator, CASES[name].batched, device="cuda")
+
+
+# Maps that compute with SciPy's or torch's sparse matrices, which the "meta" device does not have.
+NEED_NUMBERS = {
+    "radon",
+    "radon_at_angles",
+    "radon_views",
+    "sparse_matrix",
+    "complex_sparse",
+    "linear_operator",
+    "pylops",
+    "complex_pylops",
+}
+
+
+def drawn(name):
+    A = CASES[name].operator.build(CASES[name].batched)
+    return A, [np.random.default_rng(seed) for seed in range(2)]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in NEED_NUMBERS])
+def test_no_tensor_of_a_map_stays_behind_when_it_moves(name):
+    """The "meta" device, as a GPU, computes with no tensor of the CPU."""
+    A, generators = drawn(name)
+    A = A.to("meta").draw(generators)
+    y = A(random_image(A.image_shape).to("meta"))
+    assert y.is_meta
+    assert A.adjoint(y).is_meta
+
+
+@every_operator
+def test_a_map_changes_only_with_its_masks(name):
+    A, generators = drawn(name)
+    y = A.draw(generators)(random_image(A.image_shape))
+    varies = math.isnan(A.missing_value)
+    assert (A.draw(generators) is A) != varies
+    assert (A.with_masks_of(y) is A) != varies
 
 
 def test_there_are_four_starts():

@@ -480,7 +480,8 @@ def test_of_very_many_values_evenly_spread_images_are_read(monkeypatch):
 
 
 def test_the_built_module_maps_data_terms_to_images():
-    estimator = LinearReconstructor(GaussianBlur(0.7), noise=0.01, shrinkage=0.8).fit(SMALL)
+    own = {"noise": 0.01, "shrinkage": 0.8, "device": "cpu"}
+    estimator = LinearReconstructor(GaussianBlur(0.7), **own).fit(SMALL)
     A, G = estimator._parts()
     y = torch.from_numpy(estimator.simulate(SMALL[:3], random_state=0))[:, None]
     x = G(A.bind(y))

@@ -39,7 +39,9 @@ def test_a_call_simulates_without_noise_and_its_adjoint_is_the_map_s(name):
     x = RNG.random((2, height, width, channels))
     operator = case.operator
     y = operator(x, random_state=3)
-    est = ClassicalReconstructor(operator, image_shape=x.shape[1:], precision="float64")
+    est = ClassicalReconstructor(
+        operator, image_shape=x.shape[1:], precision="float64", device="cpu"
+    )
     np.testing.assert_array_equal(y, est.simulate(x, random_state=3))
     observed = ~np.isnan(y)
     v = np.where(observed, RNG.normal(size=y.shape), np.nan)

@@ -345,7 +345,7 @@ def test_it_sees_which_pixels_are_missing():
     ],
 )
 def test_it_sees_the_measurement_or_else_the_adjoint(operator, start):
-    est = unet(operator, depth=1).fit(FACES[:6])
+    est = unet(operator, depth=1, device="cpu").fit(FACES[:6])
     assert est.start_ == start
     measured = est.simulate(FACES[:2], random_state=0)
     A = est.operator_.build((1, 9, 9))

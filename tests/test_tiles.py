@@ -66,7 +66,8 @@ def test_less_overlap_is_nearer_the_more_there_is(name):
 
 
 def unet(depth):
-    est = UNetReconstructor(width=1, depth=depth, precision="float64", **SMALL).fit(FACES)
+    own = {"precision": "float64", "device": "cpu", **SMALL}
+    est = UNetReconstructor(width=1, depth=depth, **own).fit(FACES)
     return est._parts()[1].network
 
 

@@ -15,7 +15,7 @@ from skmetainv.inputs.validation import check_device
 from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.foreign import PhysicsMap
-from skmetainv.operators.maps.foreign_functions import convert
+from skmetainv.operators.maps.hidden_parts import convert, move
 from skmetainv.parameters import comes_from, described
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
@@ -153,7 +153,8 @@ class DeepInverseReconstructor(Reconstructor):
 
     def _try(self, problem: Problem) -> None:
         """Set the fitted attributes, and restore the first measurement."""
-        self.model_ = copy.deepcopy(self.model).cpu().eval().requires_grad_(False)
+        own_model = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.model_ = move(own_model, torch.device("cpu"))
         restore = self._restoring(self.model_, problem.A)
         y = self._first_measurement(problem, integer_seed(self.random_state))
         with torch.no_grad():
@@ -177,7 +178,8 @@ class DeepInverseReconstructor(Reconstructor):
                 "deepinv.physics.Denoising() is the identity."
             )
         device = check_device(self.device)
-        own_model = convert(copy.deepcopy(model), A.only_dtype or self._dtype()).to(device)
+        own_model = convert(copy.deepcopy(model), A.only_dtype or self._dtype())
+        own_model = move(own_model, device)
         if self.precision == "bfloat16":
             _mark_networks(own_model)
             autocast_networks(own_model, device)

@@ -30,10 +30,10 @@ from skmetainv.operators.maps.foreign_functions import (
     NO_DERIVATIVE,
     Understood,
     as_real,
-    convert,
     in_each_precision,
     understood,
 )
+from skmetainv.operators.maps.hidden_parts import convert, move
 from skmetainv.operators.maps.matrices import SparseMap, dense_map
 from skmetainv.operators.operator import Operator
 from skmetainv.parameters import Function, integers
@@ -349,7 +349,7 @@ class DeepInverseOperator(_Adapter):
         """
 
         def tried(dtype: torch.dtype) -> tuple[Any, Any]:
-            physics: Any = convert(_copied(self.physics).to("cpu"), dtype)
+            physics: Any = convert(move(_copied(self.physics), torch.device("cpu")), dtype)
             x = torch.zeros(1, *image_shape, dtype=dtype)
             y = physics.A(x)
             back = physics.A_adjoint(y) if hasattr(physics, "A_adjoint") else x

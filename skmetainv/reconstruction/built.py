@@ -45,7 +45,9 @@ class Built(Counted, Fitted, ParameterObject):
         Floating-point type of all computations. With "bfloat16", the matrix products of networks
         are bfloat16; weights, images and the physics are float32.
     device : str or torch.device, default="auto"
-        Device of all computations; "auto" is a CUDA device if there is one, else the CPU.
+        Device of all computations; "auto" is a CUDA device if there is one, else the CPU. On a GPU,
+        torch rounds the factors of "float32" convolutions to 10 bits (TF32), unless
+        ``torch.backends.cudnn.allow_tf32`` is set to False.
     """
 
     _: KW_ONLY

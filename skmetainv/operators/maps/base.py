@@ -75,6 +75,7 @@ class ForwardMap(nn.Module):
     """
 
     observed: torch.Tensor | None
+    place: torch.Tensor
     missing_value: float = 0.0
     if_linear: str = ""
 
@@ -86,6 +87,8 @@ class ForwardMap(nn.Module):
     ):
         super().__init__()
         self.register_buffer("observed", observed)
+        # The device and the type of a map that holds no other tensor.
+        self.register_buffer("place", torch.empty(0, dtype=torch.float64), persistent=False)
         self.image_shape = tuple(image_shape)
         self.measurement_shape = tuple(measurement_shape)
 
@@ -240,11 +243,11 @@ class ForwardMap(nn.Module):
 
     def _fixed_images(self, numbers: Callable[[Shape], np.ndarray]) -> torch.Tensor:
         """Return fixed images, one per mask, on the device and in the type of the map."""
-        held = [t for t in (*self.buffers(), *self.parameters()) if _has_a_type(t)]
-        like = held[0].real if held else torch.empty(0, dtype=torch.float64)
+        # Use a part's tensor if there is one: the parts may have moved before the map was made.
+        *_, like = (t for t in self.buffers() if t.is_floating_point())
         n = 1 if self.observed is None else len(self.observed)
         images = numbers((n, *self.image_shape))
-        return torch.from_numpy(images).to(like.device, like.dtype)
+        return torch.from_numpy(images).to(like)
 
 
 class LinearMap(ForwardMap):
@@ -362,16 +365,13 @@ def check_double(owner: object, module: nn.Module) -> None:
         If a buffer has a smaller type: digits that double precision needs are lost.
     """
     for name, buffer in module.named_buffers(recurse=False):
-        if _has_a_type(buffer) and torch.finfo(buffer.dtype).bits < 64:
+        has_a_type = buffer.is_floating_point() or buffer.is_complex()
+        if has_a_type and torch.finfo(buffer.dtype).bits < 64:
             raise TypeError(
                 f"The buffer {name!r} of {type(module).__name__}, which {type(owner).__name__}"
                 f".build returns, is in {buffer.dtype}. Modules are built in double precision and "
                 "then moved: create the buffer with dtype=torch.float64 or append .double()."
             )
-
-
-def _has_a_type(t: torch.Tensor) -> bool:
-    return t.is_floating_point() or t.is_complex()
 
 
 def keeping_complex(fn: Conversion) -> Conversion:

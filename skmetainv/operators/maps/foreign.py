@@ -18,11 +18,6 @@ from skmetainv.operators.maps.pairs import apply_linear
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 
-def _remember_place(A: ForwardMap) -> None:
-    """Register an empty buffer that holds the device and the type of a map without tensors."""
-    A.register_buffer("place", torch.empty(0, dtype=torch.float64))
-
-
 class FunctionMap(ForwardMap):
     """``A(x) = function(x)``, with derivatives by autograd.
 
@@ -39,7 +34,6 @@ class FunctionMap(ForwardMap):
     def __init__(self, image_shape: Shape, measurement_shape: Shape, function: Function):
         super().__init__(image_shape, measurement_shape)
         self.function = function
-        _remember_place(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``function(x)``."""
@@ -72,7 +66,6 @@ class PairMap(LinearMap):
     ):
         super().__init__(image_shape, measurement_shape)
         self.function, self.adjoint_function = function, adjoint_function
-        _remember_place(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``function(x)``."""

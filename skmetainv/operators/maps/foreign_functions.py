@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from skmetainv.operators.maps.base import Conversion, Shape, keeping_complex
+from skmetainv.operators.maps.hidden_parts import apply_to_hidden, convert
 from skmetainv.parameters import described
 
 Result = TypeVar("Result")
@@ -37,9 +38,9 @@ class OneType(nn.Module):
     only_dtype: torch.dtype | None = None
 
     def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
-        super()._apply(  # type: ignore[no-untyped-call]
-            fn if self.only_dtype is None else _moving(fn), recurse
-        )
+        own_fn = fn if self.only_dtype is None else _moving(fn)
+        super()._apply(own_fn, recurse)  # type: ignore[no-untyped-call]
+        apply_to_hidden(self, keeping_complex(own_fn))
         return self
 
     def in_own_type(self, x: torch.Tensor) -> torch.Tensor:
@@ -218,12 +219,6 @@ def in_each_precision(
         return None, refused
     *_, (dtype, result) = results.items()
     return Trial(result, dtype if refused else None), refused
-
-
-def convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Convert a module's tensors to the precision of a real type; complex ones stay complex."""
-    module._apply(keeping_complex(lambda t: t.to(dtype) if t.is_floating_point() else t))
-    return module
 
 
 def _moving(fn: Any) -> Any:

@@ -144,7 +144,10 @@ class CoilMap(LinearMap):
 def _shifted(mask: torch.Tensor) -> torch.Tensor:
     """Return a mask, zero frequency first, times the phase that shifts the image's origin."""
     height, width = mask.shape[-2:]
-    rows, columns = (torch.arange(n, dtype=torch.float64) * (n // 2) / n for n in (height, width))
+    rows, columns = (
+        torch.arange(n, dtype=torch.float64, device=mask.device) * (n // 2) / n
+        for n in (height, width)
+    )
     turns = rows[:, None] + columns
     return mask * torch.polar(torch.ones_like(turns), 2 * torch.pi * turns)
 

@@ -101,7 +101,7 @@ class RandomMaskMap(DiagonalMap):
 
     def _masked(self, observed: torch.Tensor) -> MaskMap:
         masked = MaskMap(self.image_shape, observed, missing_value=self.missing_value)
-        return masked.to(self.power.dtype)
+        return masked.to(self.power)
 
 
 class SelectionMap(DiagonalGramMap):

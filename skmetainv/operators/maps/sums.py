@@ -125,18 +125,22 @@ class StackedMap(ForwardMap):
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with the masks of all parts drawn, in their order."""
-        return stacked([A.draw(generators) for A in self.maps])
+        return self._of([A.draw(generators) for A in self.maps])
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
         """Return the map with the masks of all parts read from the NaN of `y`."""
         parts = zip(self.maps, self.split(y), strict=True)
-        A = stacked([A.with_masks_of(part) for A, part in parts])
+        A = self._of([A.with_masks_of(part) for A, part in parts])
         known = ~y.isnan()
         expected = known if A.observed is None else known | ~A.observed
         if expected.all():
             return A
         # Further entries are NaN, because the images have missing pixels
-        return composed(MaskMap(self.measurement_shape, known, math.nan).to(y.dtype), A)
+        return composed(MaskMap(self.measurement_shape, known, math.nan).to(y), A)
+
+    def _of(self, maps: Sequence[ForwardMap]) -> ForwardMap:
+        unchanged = all(A is before for A, before in zip(maps, self.maps, strict=True))
+        return self if unchanged else stacked(maps)
 
 
 class StackedLinearMap(StackedMap, LinearMap):
