@@ -73,10 +73,15 @@ def update(name, settings, change, device="cpu", folder=RESULTS):
     return results
 
 
-def write(path, record):
+def indented(record):
+    """Return a record without arrays as text."""
+    return json.dumps(record, indent=1) + "\n"
+
+
+def write(path, record, as_text=indented):
     """Write a record and its arrays, each file atomically."""
-    arrays = {}
-    text = json.dumps(_without_arrays(record, (), arrays), indent=1) + "\n"
+    path, arrays = Path(path), {}
+    text = as_text(_without_arrays(record, (), arrays))
     if arrays:
         # Write the arrays first: an older text still finds its arrays under the same paths.
         with _replaced(path.with_suffix(".npz")) as part, part.open("wb") as file:
@@ -113,7 +118,7 @@ def _without_arrays(part, place, arrays):
         return [_without_arrays(v, (*place, str(i)), arrays) for i, v in enumerate(part)]
     if not isinstance(part, np.ndarray):
         return part
-    name = "/".join(place[1:])  # all are in "results"
+    name = "/".join(place[1:])  # without "results"
     arrays[name] = part
     mean = {"mean": float(f"{part.mean():.6g}")} if part.dtype.kind == "f" else {}
     return {"array": name, "length": len(part), **mean, "digest": _digest(part)}

@@ -14,7 +14,8 @@ from benchmarks.defaults.store import Store
 
 
 def figures(**own):
-    return {"data": "faces", "row": "centre", "seed": 0, "method": "tv", "settings": ""} | own
+    key = {"data": "faces", "row": "centre", "seed": 0, "method": "tv", "settings": ""}
+    return key | {"psnr": [0.0]} | own
 
 
 @pytest.fixture
@@ -35,6 +36,17 @@ def test_figures_take_the_place_of_earlier_ones(store):
     store.add(figures(psnr=[2.0]), [0])
     assert [f["psnr"] for f in store.figures(row="centre")] == [[2.0]]
     assert len(store.read()["environments"]) == 1
+
+
+def test_values_per_image_are_in_the_file_of_arrays(store):
+    for k in range(3):
+        store.add(figures(psnr=[20.0, 30.0 + k], method=f"tv {k}"), [0, 1])
+    text = store.path.read_text()
+    assert sum("tv" in line for line in text.splitlines()) == 3  # a line for each result
+    assert '"mean": 26.0' in text
+    assert "31.0" not in text
+    (found,) = store.figures(method="tv 2")
+    np.testing.assert_array_equal(found["psnr"], [20.0, 32.0])
 
 
 def test_what_was_measured_is_not_measured_again(store):

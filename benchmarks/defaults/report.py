@@ -184,7 +184,7 @@ def _quality(by_seed):
 def _measured_at(store, data, rows, seeds):
     """Return the measured commits of the library, so that old results are recognised."""
     content, commits = store.read(), {}
-    for figures in content["figures"]:
+    for figures in content["results"]:
         if figures["data"] == data and figures["row"] in rows and figures["seed"] in seeds:
             own = content["environments"][figures["environment"]]
             kind = "literal line" if figures["method"] == "literal" else "all else"

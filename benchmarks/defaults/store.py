@@ -1,22 +1,24 @@
-"""The results, in one file to which several processes can write."""
+"""The results, in one record to which several processes can write."""
 
 import json
 import os
 from pathlib import Path
 
-from benchmarks.record import environment, locked
+import numpy as np
+
+from benchmarks.record import environment, locked, read, write
 from skmetainv.inputs.validation import check_device
 
 _KEY = ("data", "row", "seed", "method")
 
 
 class Store:
-    """Results by data set, row, seed and method.
+    """Results by data set, row, seed and method, see `benchmarks.record`.
 
     Parameters
     ----------
     path : path-like
-        A JSON file, which need not exist.
+        The JSON file of the record, which need not exist.
     """
 
     def __init__(self, path):
@@ -24,30 +26,37 @@ class Store:
 
     def read(self):
         """Return all results, and the groups of the test images by data set and seed."""
-        if not self.path.exists():
-            return {"environments": [], "groups": {}, "figures": []}
-        return json.loads(self.path.read_text())
+        with locked(self.path.parent):
+            return self._content()
 
     def figures(self, **of):
         """Return the results of a data set, row, seed and method; the later keys are optional."""
-        return [f for f in self.read()["figures"] if all(f[k] == v for k, v in of.items())]
+        return [f for f in self.read()["results"] if all(f[k] == v for k, v in of.items())]
 
     def add(self, figures, groups):
         """Write results, and replace earlier ones of the same method."""
         with locked(self.path.parent):
-            content = self.read()
-            place, here = content["environments"], environment(check_device("auto"))
-            if here not in place:
-                place.append(here)
-            own = {**figures, "load": os.getloadavg()[0], "environment": place.index(here)}
+            content = self._content()
+            environments, here = content["environments"], environment(check_device("auto"))
+            if here not in environments:
+                environments.append(here)
+            added = {
+                **figures,
+                "psnr": np.asarray(figures["psnr"]),
+                "load": os.getloadavg()[0],
+                "environment": environments.index(here),
+            }
             content["groups"].setdefault(figures["data"], {})[str(figures["seed"])] = groups
-            key = [own[name] for name in _KEY]
-            others = [f for f in content["figures"] if [f[name] for name in _KEY] != key]
-            content["figures"] = [*others, own]
-            part = self.path.with_suffix(".part")
-            part.write_text(_lines(content))
-            os.replace(part, self.path)
-        return own
+            key = [added[name] for name in _KEY]
+            others = [f for f in content["results"] if [f[name] for name in _KEY] != key]
+            content["results"] = [*others, added]
+            write(self.path, content, as_text=_lines)
+        return added
+
+    def _content(self):
+        if not self.path.exists():
+            return {"environments": [], "groups": {}, "results": []}
+        return read(self.path)
 
 
 def _lines(content):
