@@ -29,6 +29,7 @@ from skmetainv.operators import (
     Inpainting,
     MissingPixels,
     PhaseRetrieval,
+    Radon,
     Saturation,
 )
 from skmetainv.representations import Siren
@@ -285,6 +286,12 @@ def by_formula(weights, x, depth):
     return last[:, :, :n_rows, :n_columns]
 
 
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_much_noise_is_not_amplified(noise):
+    est = unet(CompressedSensing(n_measurements=60), noise=noise).fit(FACES[:6])
+    assert est.start_ == ("adjoint" if noise else "pseudo_inverse")
+
+
 @pytest.mark.parametrize("residual", [True, False])
 @pytest.mark.parametrize(
     ("depth", "size"), [(1, (12, 12)), (3, (12, 12)), (3, (9, 11)), (4, (5, 3))]
@@ -341,10 +348,12 @@ def test_it_sees_which_pixels_are_missing():
         (Saturation(), "measurement"),
         (MissingPixels(), "measurement"),
         (Downsampling(3), "adjoint"),
-        (CompressedSensing(n_measurements=30), "adjoint"),
+        (CompressedSensing(n_measurements=30), "pseudo_inverse"),
+        (0.5 * CompressedSensing(n_measurements=30), "pseudo_inverse"),
+        (Radon(7), "adjoint"),  # whose pseudo-inverse has no closed form
     ],
 )
-def test_it_sees_the_measurement_or_else_the_adjoint(operator, start):
+def test_it_sees_the_measurement_or_else_the_nearer_image(operator, start):
     est = unet(operator, depth=1, device="cpu").fit(FACES[:6])
     assert est.start_ == start
     measured = est.simulate(FACES[:2], random_state=0)
@@ -355,6 +364,9 @@ def test_it_sees_the_measurement_or_else_the_adjoint(operator, start):
     if start == "adjoint":
         scale = np.linalg.norm(A.explicit()[0].numpy(), 2) ** 2
         torch.testing.assert_close(x, A.adjoint(data.y) / scale)
+    if start == "pseudo_inverse":
+        inverse = np.linalg.pinv(A.explicit()[0].numpy())
+        np.testing.assert_allclose(x.flatten(1), data.y.flatten(1).numpy() @ inverse.T, atol=1e-9)
     mask = data.observed_pixels().double()
     expected = x + 0.5 * by_formula(est.weights_, torch.cat([2 * x - 1, mask], dim=1), 1)
     np.testing.assert_allclose(est.predict(measured), expected[:, 0], rtol=1e-6)

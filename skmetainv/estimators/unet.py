@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import max_pool2d
@@ -13,7 +14,8 @@ from skmetainv.arrays import to_numpy
 from skmetainv.denoisers.network import convolutions, extended, initial_weights, layer
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.inputs import Geometry, Problem
-from skmetainv.operators import DataTerm, ForwardMap, Operator
+from skmetainv.losses import L2
+from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
 from skmetainv.parameters import COUNT, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction.tiles import Tiles, as_tiles, extent
@@ -42,7 +44,9 @@ class UNetReconstructor(SupervisedReconstructor):
         ``x = c + r G_w(...)``, as in Ronneberger et al.
     start : {"auto", "measurement", "adjoint", "pseudo_inverse"}, default="auto"
         The input image of the network: ``y / ||A||``, ``A' y / ||A||^2``, or ``A^+ y``. "auto" is
-        "measurement" if measurements have the shape of images, else "adjoint". If the measurement
+        "measurement" if measurements have the shape of images, else "adjoint". If ``A^+`` has a
+        closed form, "auto" compares it with "adjoint" on the first training images, and is the one
+        with the lower mean squared error. If the measurement
         has the shape of an image but is not one (a sinogram, say), choose "adjoint" or
         "pseudo_inverse". Nonlinear operators support only "measurement", which is then ``y``
         itself. The network has one more input channel, the mask. If the operator's mask has the
@@ -175,15 +179,28 @@ class UNetReconstructor(SupervisedReconstructor):
         return self._predicted(X, geometry, self._restorer(geometry, tiles=tiles))
 
     def _initialize(self, problem: Problem) -> None:
-        self.start_ = self.start
-        if self.start == "auto":
-            image_like = problem.A.measurement_shape == problem.A.image_shape
-            self.start_ = "measurement" if image_like else "adjoint"
+        self.start_ = self._nearest_start(problem) if self.start == "auto" else self.start
         self._architecture_ = {n: getattr(self, n) for n in ("width", "depth", "residual")}
         G = self._module(problem.geometry, problem.A)
         unrectified = [*G.network.up, G.network.last]
         weights = initial_weights(G, weights_generator(self._seed_), unrectified=unrectified)
         self.weights_ = to_numpy({n: w.to(self._dtype()) for n, w in weights.items()})
+
+    def _nearest_start(self, problem: Problem) -> str:
+        """Return the start in place of "auto"; with several processes, all find the same."""
+        A = problem.A
+        if A.measurement_shape == A.image_shape:
+            return "measurement"
+        if not (isinstance(A, LinearMap) and A.has_closed_form):
+            return "adjoint"
+        n = min(len(problem), self.batch_size)
+        x, y = self._batches(problem).read(np.arange(n), 0)
+        data, error = A.bind(y), L2().build(problem.geometry.data_range)
+
+        def distance(start: str) -> float:
+            return float(error(data.start(start), x, data.known(x)).mean())
+
+        return min(("adjoint", "pseudo_inverse"), key=distance)
 
     def _module(self, geometry: Geometry, A: ForwardMap) -> _Refinement:
         return _Refinement(geometry, self.start_, **self._architecture_)

@@ -251,7 +251,15 @@ class ForwardMap(nn.Module):
 
 
 class LinearMap(ForwardMap):
-    """A linear map ``A``; a subclass writes `forward`, and may write a fast `adjoint`."""
+    """A linear map ``A``; a subclass writes `forward`, and may write a fast `adjoint`.
+
+    Attributes
+    ----------
+    has_closed_form : bool
+        Whether the pseudo-inverse and the proximal step have a closed form.
+    """
+
+    has_closed_form: bool = False
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``A' y``, shape ``(batch, *image_shape)``."""

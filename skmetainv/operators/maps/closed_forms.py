@@ -21,6 +21,7 @@ class DiagonalNormalMap(LinearMap):
         ``B``, an orthonormal basis of images.
     """
 
+    has_closed_form = True
     power: torch.Tensor
     basis: Basis
 
@@ -128,6 +129,7 @@ class DiagonalGramMap(LinearMap):
         ``C``, an orthonormal basis of measurements.
     """
 
+    has_closed_form = True
     gram: torch.Tensor
     basis: Basis
 

@@ -74,6 +74,10 @@ class ScaledLinearMap(ScaledMap, LinearMap):
 
     A: LinearMap
 
+    def __init__(self, A: LinearMap, factor: float):
+        super().__init__(A, factor)
+        self.has_closed_form = A.has_closed_form
+
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``factor A' y``."""
         return self.factor * self.A.adjoint(y)
