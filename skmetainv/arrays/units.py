@@ -54,8 +54,8 @@ def first_images(array: Any) -> np.ndarray:
 
 def tells_its_range(dtype: Any) -> bool:
     """Whether the type alone determines the unit."""
-    kind = np.dtype(dtype)
-    return kind.kind not in "iu" or kind.name in _OF_PICTURES
+    dtype = np.dtype(dtype)
+    return dtype.kind not in "iu" or dtype.name in _OF_PICTURES
 
 
 def integer_unit(array: Any) -> float:
@@ -73,11 +73,11 @@ def integer_unit(array: Any) -> float:
     unit : float
         255, 65535 or 1.
     """
-    kind = np.dtype(array.dtype)
-    if kind.kind not in "iu":
+    dtype = np.dtype(array.dtype)
+    if dtype.kind not in "iu":
         return 1.0
-    if kind.name in _OF_PICTURES:
-        return float(np.iinfo(kind).max)
+    if dtype.name in _OF_PICTURES:
+        return float(np.iinfo(dtype).max)
     places = np.unique(np.linspace(0, len(array) - 1, _SPREAD).astype(int))
     values = np.asarray(taken(array, places))
     return 255.0 if values.size and values.min() >= 0 and 1 < values.max() <= 255 else 1.0
@@ -101,19 +101,19 @@ def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
         If values of type uint8 or uint16 use at most an eighth of their range, or if integers of
         another type have a divisor other than 1.
     """
-    kind = values.dtype
-    if kind.kind not in "iu" or not values.size:
+    dtype = values.dtype
+    if dtype.kind not in "iu" or not values.size:
         return
     largest = int(values.max())
-    if kind.name in _OF_PICTURES and unit > 1 and 0 < largest <= unit / _SHARE:
+    if dtype.name in _OF_PICTURES and unit > 1 and 0 < largest <= unit / _SHARE:
         warn(
-            f"{name} has values of type {kind} up to {largest}, which are divided by {unit:g}: if "
+            f"{name} has values of type {dtype} up to {largest}, which are divided by {unit:g}: if "
             f"the images have fewer bits, pass data_range, for example {_white(largest)}.",
             DataConversionWarning,
         )
-    elif not tells_its_range(kind) and unit > 1:
+    elif not tells_its_range(dtype) and unit > 1:
         warn(
-            f"{name} has integers of type {kind}, which are taken for pictures of 8 bits, and "
+            f"{name} has integers of type {dtype}, which are taken for pictures of 8 bits, and "
             f"divided by {unit:g}: if this is right, pass {name}.astype('uint8'), otherwise pass "
             "data_range.",
             DataConversionWarning,
@@ -139,17 +139,17 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
         absolute value exceeds a hundredth of the larger absolute end of the range.
     """
     low, high = data_range
-    known = values[np.isfinite(values)]
-    if known.size and np.abs(known - (low + high) / 2).max() > FAR * (high - low):
-        largest = np.abs(known).max()
+    finite = values[np.isfinite(values)]
+    if finite.size and np.abs(finite - (low + high) / 2).max() > FAR * (high - low):
+        largest = np.abs(finite).max()
         warn(
             f"{name} has values up to {largest:g}, far outside the data range {data_range}: pass "
             f"data_range, {_white(largest)} for instance, or rescale the images.",
             DataConversionWarning,
         )
-    elif known.size and 0 < np.abs(known).max() <= _FAR_BELOW * max(abs(low), abs(high)):
+    elif finite.size and 0 < np.abs(finite).max() <= _FAR_BELOW * max(abs(low), abs(high)):
         warn(
-            f"{name} has values up to {np.abs(known).max():g}, a hundredth of the data range "
+            f"{name} has values up to {np.abs(finite).max():g}, a hundredth of the data range "
             f"{data_range} or less: pass another data_range, or rescale the images.",
             DataConversionWarning,
         )

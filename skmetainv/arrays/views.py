@@ -114,8 +114,9 @@ def _is_sequence(X: Any) -> bool:
     if isinstance(X, torch.utils.data.Dataset):
         return True
     is_array = any(hasattr(X, name) for name in ("__array__", "__array_interface__", "dtype"))
-    known = is_array or isinstance(X, list | tuple | set | Mapping)
-    return not known and all(hasattr(X, method) for method in _SEQUENCE)
+    if is_array or isinstance(X, list | tuple | set | Mapping):
+        return False
+    return all(hasattr(X, method) for method in _SEQUENCE)
 
 
 def _from_tensor(X: torch.Tensor) -> np.ndarray:
@@ -150,9 +151,9 @@ def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:
     if not _is_of_tuples(X):
         return X, y
     first = X[0]
-    kinds = [np.ndim(_item(part)) for part in first]
-    is_label = len(first) == 1 or kinds[1] == 0 or (kinds[0] > 1 and kinds[1] == 1)
-    if len(first) > 2 or kinds[0] < 1 or not (is_label or y is None):
+    n_axes = [np.ndim(_item(part)) for part in first]
+    is_label = len(first) == 1 or n_axes[1] == 0 or (n_axes[0] > 1 and n_axes[1] == 1)
+    if len(first) > 2 or n_axes[0] < 1 or not (is_label or y is None):
         raise ValueError(
             f"Expected the entries of {name} to be images, or pairs (measurement, clean image). "
             f"Got tuples of {len(first)} entries, with shapes {[np.shape(_item(p)) for p in first]}"
@@ -340,7 +341,7 @@ def taken(array: Any, indices: Any) -> Any:
     if isinstance(indices, slice):
         return array[indices]
     indices = np.asarray(indices)
-    beside = len(indices) > 0 and indices[-1] - indices[0] == len(indices) - 1
-    if beside and hasattr(array, "chunks"):  # h5py, zarr and dask read a slice faster
+    contiguous = len(indices) > 0 and indices[-1] - indices[0] == len(indices) - 1
+    if contiguous and hasattr(array, "chunks"):  # h5py, zarr and dask read a slice faster
         return array[slice(int(indices[0]), int(indices[-1]) + 1)]
     return array.oindex[indices] if hasattr(array, "oindex") else array[indices]

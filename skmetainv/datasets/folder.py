@@ -132,8 +132,8 @@ class ImageFolder:
         on_error: str = "raise",
         verbose: int | bool = 0,
     ):
-        given = {"color": color, "frames": frames, "on_error": on_error, "verbose": verbose}
-        for name, value in given.items():
+        checked = {"color": color, "frames": frames, "on_error": on_error, "verbose": verbose}
+        for name, value in checked.items():
             check_parameter(name, value, _CONSTRAINTS[name], "ImageFolder")
         self._on_error, self._verbose = on_error, verbose
         self._reader = PictureReader(
@@ -175,14 +175,14 @@ class ImageFolder:
         readable = np.array([i not in reasons for i in range(len(self))], dtype=bool)
         if readable.all():
             return readable
-        found = f"{len(reasons)} of {len(self)} pictures cannot be read"
+        summary = f"{len(reasons)} of {len(self)} pictures cannot be read"
         first = "\n".join([*list(reasons.values())[:5], *["..."] * (len(reasons) > 5)])
         if self._on_error == "raise":
             fix = 'ImageFolder(..., on_error="skip") leaves them out'
-            raise ValueError("\n".join([f"{found} ({fix}):", *reasons.values()]))
+            raise ValueError("\n".join([f"{summary} ({fix}):", *reasons.values()]))
         if not readable.any():
             raise ValueError(f"None of the pictures can be read:\n{first}")
-        warn(f"{found} and are left out:\n{first}", SkippedFilesWarning)
+        warn(f"{summary} and are left out:\n{first}", SkippedFilesWarning)
         return readable
 
     def _unreadable(self) -> dict[int, str]:

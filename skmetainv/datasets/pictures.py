@@ -222,7 +222,7 @@ def _over(values: Floats, alpha: Floats, premultiplied: bool, background: Floats
 
 def _upright(band: np.ndarray, orientation: int) -> Image.Image:
     picture = Image.fromarray(np.ascontiguousarray(band, dtype=np.float32))
-    picture.getexif()[0x0112] = orientation
+    picture.getexif()[deep.ORIENTATION] = orientation
     return ImageOps.exif_transpose(picture)
 
 

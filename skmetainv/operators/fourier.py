@@ -177,7 +177,7 @@ class MultiCoilMRI(_Undersampling):
             maps = _simulated_coils(int(self.sensitivities), tuple(size))
         else:
             maps = check_numbers(self.sensitivities, "sensitivities", self, kinds="buifc")
-            maps = _given_coils(maps, tuple(size))
+            maps = _checked_coils(maps, tuple(size))
             check_size(self, "sensitivities", maps.shape[1:], image_shape)
         return CoilMap(image_shape, torch.from_numpy(maps), observed)
 
@@ -240,7 +240,7 @@ def _simulated_coils(n_coils: int, size: Shape) -> NDArray[np.complex128]:
     return scaled
 
 
-def _given_coils(maps: np.ndarray, size: Shape) -> np.ndarray:
+def _checked_coils(maps: np.ndarray, size: Shape) -> np.ndarray:
     if maps.ndim != 3 or 0 in maps.shape:
         raise ValueError(
             "The 'sensitivities' parameter of MultiCoilMRI must be a number of coils or an "

@@ -78,13 +78,13 @@ class ComposedMap(ForwardMap):
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with the masks of both parts drawn, the inner one first."""
         inner = self.inner.draw(generators)
-        return self._of(self.outer.draw(generators), inner)
+        return self._rebuilt(self.outer.draw(generators), inner)
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
         """Return the map with the mask of the outer part read from the NaN of `y`."""
-        return self._of(self.outer.with_masks_of(y), self.inner)
+        return self._rebuilt(self.outer.with_masks_of(y), self.inner)
 
-    def _of(self, outer: ForwardMap, inner: ForwardMap) -> ForwardMap:
+    def _rebuilt(self, outer: ForwardMap, inner: ForwardMap) -> ForwardMap:
         unchanged = outer is self.outer and inner is self.inner
         return self if unchanged else composed(outer, inner)
 

@@ -203,13 +203,13 @@ def _correction(
         going = going & (state.rr > allowed)
         if not going.any():
             return state.x, k
-        before, state = state, update(matrix, state, going)
+        previous, state = state, update(matrix, state, going)
         if k % _EVERY == _EVERY - 1:
             lower = state.rr < halved / 4
             halved, since = torch.where(lower, state.rr, halved), (since + _EVERY) * ~lower
             hopeful = (since < max(_PATIENCE, k // 2)) & (state.rr < _GROWTH**2)
             # An unchanged residual means that there is no curvature, see `update`
-            going = going & hopeful & (state.rr != before.rr)
+            going = going & hopeful & (state.rr != previous.rr)
     return state.x, n_most
 
 
