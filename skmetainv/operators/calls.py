@@ -51,7 +51,7 @@ def measured(operator: Builds, x: Any, random_state: Any) -> Any:
 def mapped_back(operator: Builds, y: Any, image_shape: Any, method: str) -> Any:
     """Return the "adjoint" or the "pseudo_inverse" applied to a user's measurements."""
     values = _values(y, "y")
-    A, images, measurements = _inferred(operator, tuple(values.shape), image_shape)
+    A, images, measurements = _map_and_layouts(operator, tuple(values.shape), image_shape)
     user_y = _UserArray(values, measurements, y)
     data = _placed(A, values).bind(user_y.values)
     if not isinstance(data, LinearDataTerm):
@@ -155,7 +155,7 @@ def _exact(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.
     return y
 
 
-def _inferred(
+def _map_and_layouts(
     operator: Builds, shape: Shape, image_shape: Any
 ) -> tuple[ForwardMap, Layout, Layout]:
     """Return the map for measurements of `shape`, and the layouts of images and measurements.
@@ -163,7 +163,7 @@ def _inferred(
     If no image shape is given, it is the shape of the measurements, real or complex.
     """
     if image_shape is not None:
-        return _of_image_shape(operator, shape, image_shape)
+        return _map_and_layouts_for(operator, shape, image_shape)
     reason: ValueError | None = None
     for guess in (shape, shape[:-1]) if shape[-1:] == (2,) else (shape,):
         try:
@@ -184,10 +184,10 @@ def _inferred(
     ) from reason
 
 
-def _of_image_shape(
+def _map_and_layouts_for(
     operator: Builds, shape: Shape, image_shape: Any
 ) -> tuple[ForwardMap, Layout, Layout]:
-    """Return the same as `_inferred` for images of the user's `image_shape`."""
+    """Return the same as `_map_and_layouts` for images of the user's `image_shape`."""
     images = layout_of_one(image_shape)
     A, measurements = _map_and_layout(operator, images)
     if measurements.shape not in (shape, shape[1:]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,11 @@ def check_size(operator: object, name: str, size: Shape, image_shape: Shape) -> 
             f"The {name!r} parameter of {type(operator).__name__} is for images of "
             f"{pixels(size)}. Got images of {pixels(image_size)} instead.{_PAIRS}"
         )
+
+
+def as_count(number: float, n: int) -> int:
+    """Return an integer unchanged; a float is a share of `n`, rounded to at least 1."""
+    return int(number) if isinstance(number, Integral) else max(1, round(number * n))
 
 
 def pixels(size: Shape) -> str:

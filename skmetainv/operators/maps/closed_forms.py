@@ -59,9 +59,8 @@ class DiagonalNormalDataTerm(LinearDataTerm):
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
         """Return ``B' diag(1 / (power + rho)) B (A' y + rho z)``, see `LinearDataTerm.prox`."""
         coefficients = self.A.basis.analysis(_plus(self.adjoint_y, rho, z))
-        return self.A.basis.synthesis(
-            coefficients * self._inverse_with_penalty(rho, coefficients.dtype)
-        )
+        inverse = self._inverse_with_penalty(rho, coefficients.dtype)
+        return self.A.basis.synthesis(coefficients * inverse)
 
     def _inverse_with_penalty(self, rho: float | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return ``1 / (power + rho)``; the last result is stored, as solvers often repeat `rho`.
