@@ -17,8 +17,8 @@ MOST_CHANNELS = 4
 # A first axis with this many entries, in a tensor, may be the colours.
 _COLOURS = 3
 
-# A shape of three entries, the last from 1 to 4, is (height, width, channels) if the other two are
-# at least this large, else (n, height, width).
+# An array of three axes, the last with 1 to 4 entries, is one image (height, width, channels) if
+# each of the other two axes has at least this many entries. Otherwise it is a batch of gray images.
 _LEAST_OF_COLOUR = 8
 
 
@@ -31,8 +31,8 @@ class Layout:
     shape : tuple of int
         Shape in the user's array, without the first axis.
     tensor_shape : tuple of int
-        Shape in a tensor, without the first axis. Three entries are channels, height, width. If a
-        fourth one is 2, it counts real and imaginary parts.
+        Shape in a tensor, without the first axis. Three entries are channels, height, width. For
+        complex numbers there is a fourth entry, 2: real and imaginary parts.
     channels_first : bool, default=False
         Whether channels come first in the user's array, too.
     """
@@ -113,9 +113,9 @@ def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
     shape : tuple of int
         Shape of the whole array.
     image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)``; None if unknown. Three axes are then
-        one image, ``(height, width, channels)``, if the last has 1 to 4 entries and the others 8 or
-        more.
+        ``(height, width)`` or ``(height, width, channels)``; None if unknown. An array of three
+        axes is then one image, ``(height, width, channels)``, if the last axis has 1 to 4 entries
+        and the others have 8 or more.
 
     Returns
     -------

@@ -16,25 +16,27 @@ from skmetainv.parameters import increasing_pair
 # Integer types of image files: their data range is the range of the type.
 _OF_PICTURES = ("uint8", "uint16")
 
-# Number of first images that are checked, and number of evenly spaced images that determine the
-# unit of integers whose type does not.
-_FIRST, _SPREAD = 4, 16
+# Number of images at the start of an array that are checked.
+_FIRST = 4
+
+# Number of evenly spaced images whose values determine the unit of integers if the type does not.
+_SPREAD = 16
 
 # If a value is farther from the middle of the range than this multiple of its width, the units are
 # implausible.
 FAR = 10
 
-# Images that use at most an eighth of their type's range may have fewer bits: 4 of 8, or 8 to 12 of
-# 16.
+# Images that use at most an eighth of their type's range may have fewer bits than the type, as
+# 12-bit images in uint16 have.
 _SHARE = 8
 
-# If all values are below this share of their range, the units are implausible: 8-bit images have
-# values 255 times as large as floats.
+# If no value exceeds this share of the data range, the units are implausible. An example is images
+# in [0, 1] with data_range=255.
 _FAR_BELOW = 0.01
 
 
 def check_range(data_range: Any) -> tuple[float, float]:
-    """Return (low, high) of the `data_range` parameter: a pair, a number (low is 0) or None."""
+    """Return (low, high) of the `data_range` parameter; a number is `high`, None means (0, 1)."""
     if data_range is None:
         return 0.0, 1.0
     is_number = isinstance(data_range, Real) or getattr(data_range, "shape", None) == ()
@@ -156,9 +158,10 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
 
 
 def _white(largest: float) -> int:
-    """Return the likely value of white for a largest value.
+    """Return the likely value of white in images with this largest value.
 
-    Up to 32, it is this value rounded up, else the largest number with a usual number of bits.
+    Up to 32, the largest value is rounded up. Above, white is ``2^n - 1`` for the smallest usual
+    number of bits, `n` = 8, 10, 12, 14, 16 or 32, that can hold it.
     """
     if largest <= 2**5:
         return ceil(largest)

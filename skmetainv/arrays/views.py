@@ -210,7 +210,7 @@ class Sequence(_View):
         return self.part is None and isinstance(self.first, tuple)
 
     def __getitem__(self, indices: Any) -> np.ndarray:
-        if isinstance(indices, tuple) and indices[1:] == (Ellipsis,):  # as scikit-learn asks
+        if isinstance(indices, tuple) and indices[1:] == (Ellipsis,):  # as scikit-learn indexes
             indices = indices[0]
         places = np.atleast_1d(np.arange(len(self))[indices])
         images = [self._checked(int(i)) for i in places]

@@ -93,7 +93,7 @@ class PictureReader:
             raise UnreadablePictureError(f"{file}: {_reason(file, error)}") from error
 
     def _read(self, file: Path, frame: int) -> np.ndarray:
-        # Given a name, Pillow memory-maps uncompressed TIFFs and garbles rotated ones.
+        # If Pillow opens a file by name, it memory-maps uncompressed TIFFs and garbles rotated ones
         with open(file, "rb") as stream:
             return (self._tiff if deep.is_tiff(stream) else self._other)(file, stream, frame)
 
@@ -168,7 +168,7 @@ class PictureReader:
         return (image if self.color else image[..., 0]).astype(self.dtype)
 
     def _in_units(self, pixels: deep.Pixels) -> tuple[np.ndarray, int | None]:
-        """Return values blended with the background, and that of white, or None if unknown."""
+        """Return values blended with the background, and the value of white (None if unknown)."""
         stored, wanted = pixels.values.dtype, self.dtype
         unsigned = stored.kind == "u" and stored.itemsize <= 2
         if wanted.kind == "u" and not (unsigned and stored.itemsize <= wanted.itemsize):

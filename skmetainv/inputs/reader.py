@@ -60,7 +60,7 @@ class Reader:
     bound_to_size : callable
         Returns the reason why the fitted estimator restores images of one size only, or None.
     place : callable
-        Returns a module on the estimator's device and in its precision.
+        Moves a module to the estimator's device and precision, and returns it.
     dtype : torch.dtype
         Type of the tensors.
     device : torch.device
@@ -226,8 +226,8 @@ class Reader:
     def check_names(self, X: Any, layout: Layout) -> None:
         """Compare the column names of a data frame with those of the fitted `X`.
 
-        They are only compared if `X` has the same number of columns: names of image columns do not
-        apply to measurements with another number of entries, and vice versa.
+        They are only compared if `X` has the same number of columns, because names of measurement
+        columns do not apply to flat images with another number of entries, and vice versa.
         """
         if layout.shape == (len(getattr(self.estimator, "feature_names_in_", ())),):
             validate_data(self.estimator, X, skip_check_array=True, reset=False, ensure_2d=False)
@@ -333,7 +333,7 @@ class Reader:
     def _expected_or_hint(
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
     ) -> tuple[Any, Geometry, bool]:
-        """Return the result of `expected` after `fit`; errors tell how to use another size."""
+        """Return the result of `expected`; errors say how to fix the layout or use another size."""
         hint = ""
         if geometry is self.fitted:
             hint = self._shape_hint(array, geometry, measured, name)

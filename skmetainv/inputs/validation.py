@@ -27,12 +27,12 @@ from skmetainv.exceptions import warn
 from skmetainv.operators import MissingPixels
 from skmetainv.parameters import integers
 
-# 2-D arrays with a shorter axis are certainly flat images.
+# A 2-D array with fewer rows or columns certainly holds flat images.
 _LEAST_SIDE = 16
 
-# A 2-D array is one image if the squared difference between neighbouring rows, relative to that
-# between distant rows, is below this share. The ratio is at most 0.42, and typically 0.06, in 200
-# photographs, and 0.53 to 1.1 in flat faces and digits, whether sorted by person or not.
+# A 2-D array may be one image if the mean squared difference of neighbouring rows is less than this
+# share of that of distant rows. The ratio is at most 0.42, and typically 0.06, in 200 photographs.
+# In flat faces and digits, sorted by person or not, it is 0.53 to 1.1.
 _ROWS_GO_TOGETHER = 0.45
 _MOST_ROWS = 512
 

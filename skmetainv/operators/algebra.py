@@ -247,7 +247,7 @@ class Stack(Operator):
 
 
 def refuse_missing(where: str, *operators: Operator) -> None:
-    """Raise an error if one of the operators has missing samples, with its place in the words."""
+    """Raise an error if an operator has missing samples; the message names its place, `where`."""
     for operator in operators:
         if operator.has_missing:
             raise ValueError(

@@ -100,7 +100,7 @@ class Operator(ParameterObject):
     def has_missing(self) -> bool:
         """Whether measurements hold NaN where samples are missing.
 
-        By default, whether those of an operator among the parameters do.
+        By default, True if those of an operator among the parameters do.
         """
         parts = self.get_params(deep=False).values()
         return any(getattr(part, "has_missing", False) for part in parts)

@@ -151,7 +151,7 @@ class SubsampledTransformMap(DiagonalGramMap):
 
 
 def hadamard_matrix(n: int) -> np.ndarray:
-    """Return Sylvester's matrix for the power of 2 in `n`, times (Kronecker) a cosine transform."""
+    """Return the orthonormal matrix of "hadamard" for a side of `n`, see `CompressedSensing`."""
     odd = n
     while odd % 2 == 0:
         odd //= 2

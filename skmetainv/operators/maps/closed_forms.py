@@ -184,7 +184,7 @@ def _plus(x: torch.Tensor, rho: float | torch.Tensor, z: torch.Tensor) -> torch.
 
 
 def broadcastable(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | torch.Tensor:
-    """Return penalties reshaped to broadcast with the coefficients."""
+    """Return penalties, one or one per image, in a shape that broadcasts with the coefficients."""
     if isinstance(rho, torch.Tensor) and rho.ndim:
         return spread(rho, coefficients.ndim)
     return rho

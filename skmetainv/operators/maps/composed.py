@@ -149,7 +149,7 @@ def _multiple(outer: LinearMap, inner: LinearMap) -> Any:
 
 
 def _masked_samples(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
-    """Combine the masks of a sampled Fourier transform."""
+    """Combine a mask with that of a sampled Fourier transform."""
     if isinstance(outer, MaskMap) and isinstance(inner, FourierMap | CoilMap):
         return inner.masked(outer)
     return None

@@ -172,7 +172,7 @@ class PhysicsMap(OneType, ForwardMap):
             torch.split(y.flatten(1), lengths, dim=1), self.shapes, self.complex_parts, strict=True
         )
         measurements = [
-            torch.view_as_complex(part.reshape(-1, *shape).clone())  # the copy has an even offset
+            torch.view_as_complex(part.reshape(-1, *shape).clone())  # a view may have an odd offset
             if is_complex
             else part.reshape(-1, *shape)
             for part, shape, is_complex in parts
