@@ -87,7 +87,7 @@ class Layout:
 
 
 def is_image_shape(tensor_shape: tuple[int, ...]) -> bool:
-    """Whether a shape is (channels, height, width), or the same for complex numbers."""
+    """Whether a shape is (channels, height, width) or, if complex, (channels, height, width, 2)."""
     return len(tensor_shape) == 3 or (len(tensor_shape) == 4 and is_complex_shape(tensor_shape))
 
 
@@ -152,9 +152,9 @@ def image_layout(
         ``(n, height, width)``, ``(n, height, width, channels)``, ``(n, channels, height, width)``
         or, flat, ``(n, n_pixels)``.
     image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)``. If None, channels come first if the
-        second of four axes has 1 to 4 entries and the last one more; a flat image is square if its
-        number of pixels is a square number, else one row.
+        ``(height, width)`` or ``(height, width, channels)``. If None, the shape of the array
+        decides. Channels come first if the second of four axes has 1 to 4 entries and the last one
+        more. A flat image is square if its number of pixels is a square number, else one row.
     name : str, default="X"
         Name of the array in error messages.
 

@@ -14,7 +14,7 @@ from skmetainv.exceptions import warn
 from skmetainv.parameters import increasing_pair
 
 # Integer types of image files: their data range is the range of the type.
-_OF_PICTURES = ("uint8", "uint16")
+_IMAGE_TYPES = ("uint8", "uint16")
 
 # Number of images at the start of an array that are checked.
 _FIRST = 4
@@ -57,7 +57,7 @@ def first_images(array: Any) -> np.ndarray:
 def tells_its_range(dtype: Any) -> bool:
     """Whether the type alone determines the unit."""
     dtype = np.dtype(dtype)
-    return dtype.kind not in "iu" or dtype.name in _OF_PICTURES
+    return dtype.kind not in "iu" or dtype.name in _IMAGE_TYPES
 
 
 def integer_unit(array: Any) -> float:
@@ -78,7 +78,7 @@ def integer_unit(array: Any) -> float:
     dtype = np.dtype(array.dtype)
     if dtype.kind not in "iu":
         return 1.0
-    if dtype.name in _OF_PICTURES:
+    if dtype.name in _IMAGE_TYPES:
         return float(np.iinfo(dtype).max)
     places = np.unique(np.linspace(0, len(array) - 1, _SPREAD).astype(int))
     values = np.asarray(taken(array, places))
@@ -107,7 +107,7 @@ def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
     if dtype.kind not in "iu" or not values.size:
         return
     largest = int(values.max())
-    if dtype.name in _OF_PICTURES and unit > 1 and 0 < largest <= unit / _SHARE:
+    if dtype.name in _IMAGE_TYPES and unit > 1 and 0 < largest <= unit / _SHARE:
         warn(
             f"{name} has values of type {dtype} up to {largest}, which are divided by {unit:g}: if "
             f"the images have fewer bits, pass data_range, for example {_white(largest)}.",

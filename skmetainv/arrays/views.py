@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-_OF_DICTIONARIES = (
+_GOT_DICTIONARIES = (
     "Expected the entries of {name} to be images, got dictionaries with the keys {keys} instead: "
     "pass [np.asarray(entry[key]) for entry in {name}] with the key of the images."
 )
@@ -89,7 +89,7 @@ def _stacked(images: Any, name: str) -> Any:
     if len(images) == 0:
         raise ValueError(f"Found array with 0 sample(s) in {name}.")
     if isinstance(images[0], Mapping):
-        raise ValueError(_OF_DICTIONARIES.format(name=name, keys=[*images[0]]))
+        raise ValueError(_GOT_DICTIONARIES.format(name=name, keys=[*images[0]]))
     arrays = [_from_tensor(x) if isinstance(x, torch.Tensor) else x for x in images]
     shapes = {np.shape(x) if isinstance(x, np.ndarray) else None for x in arrays}
     if len(shapes) == 1 and None not in shapes:
@@ -229,7 +229,7 @@ class Sequence(_View):
     def _image(self, i: int) -> np.ndarray:
         item = self.items[i]
         if isinstance(item, dict):
-            raise ValueError(_OF_DICTIONARIES.format(name=self.name, keys=[*item]))
+            raise ValueError(_GOT_DICTIONARIES.format(name=self.name, keys=[*item]))
         return _item(item if self.part is None else item[self.part])
 
 

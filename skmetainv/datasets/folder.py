@@ -44,10 +44,10 @@ class ImageFolder:
     color : bool, default=False
         If True, read red, green and blue; if False, gray (ITU-R 601 luma).
     dtype : {"uint8", "uint16", "float32"}, default="uint8"
-        Type of the values. With uint8, files of more than 8 bits per channel raise an error; they
-        are never reduced. With uint16, the values of 16-bit files are unchanged, and those of 8-bit
-        files are multiplied by 257, so that white is 65535. (A 12-bit camera has a white of 4095:
-        set the estimator's ``data_range=4095``.) With float32, unsigned integers of 8 and 16 bits
+        Type of the values. With uint8, files of more than 8 bits per channel raise an error: their
+        values are never rounded to 8 bits. With uint16, the values of 16-bit files are unchanged,
+        and those of 8-bit files are multiplied by 257, so that white is 65535. (A 12-bit camera has
+        a white of 4095: set ``data_range=4095``.) With float32, unsigned integers of 8 and 16 bits
         are scaled to [0, 1]; signed, 32-bit and floating-point values are unchanged: set the
         estimator's `data_range`.
     background : float or (float, float, float), default=255
@@ -61,7 +61,7 @@ class ImageFolder:
         and data that phones append to a JPEG, are not frames.
     on_error : {"raise", "skip"}, default="raise"
         Treatment of files that cannot be read as requested (damaged, empty, not an image despite
-        the name, too deep for `dtype`, with several frames). With "raise", reading such a file
+        the name, more bits than `dtype` has, several frames). With "raise", reading such a file
         raises an error that names it; `check` finds all of them before a long fit. With "skip", the
         constructor reads every file once and leaves such files out, with one warning.
     verbose : int, default=0

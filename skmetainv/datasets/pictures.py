@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from skmetainv.datasets import deep
 
 _FORMATS = ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
-_OF_THE_SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_SYSTEM_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 Floats = NDArray[np.float64]
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, Pillow's
 
@@ -61,7 +61,7 @@ class PictureReader:
                 with Image.open(stream, formats=_FORMATS) as picture:
                     return _n_frames(picture)
         except Exception as error:
-            if _is_of_the_system(error):
+            if _is_system_error(error):
                 raise
             return 1
 
@@ -88,7 +88,7 @@ class PictureReader:
         try:
             return self._read(file, frame)
         except Exception as error:
-            if _is_of_the_system(error):
+            if _is_system_error(error):
                 raise
             raise UnreadablePictureError(f"{file}: {_reason(file, error)}") from error
 
@@ -226,9 +226,9 @@ def _upright(band: np.ndarray, orientation: int) -> Image.Image:
     return ImageOps.exif_transpose(picture)
 
 
-def _is_of_the_system(error: Exception) -> bool:
+def _is_system_error(error: Exception) -> bool:
     """Whether the system caused an error, not the file: no memory, or too many open files."""
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_SYSTEM
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) in _SYSTEM_ERRORS
 
 
 def _reason(file: Path, error: Exception) -> str:

@@ -201,7 +201,7 @@ def look_at_noise_levels(
 
 @torch.no_grad()
 def _largest_norm(A: ForwardMap, data_range: tuple[float, float], like: torch.Tensor) -> float:
-    """Return a typical largest norm of measurements of images in the data range.
+    """Return an estimate of the largest norm of measurements of images in the data range.
 
     It is the largest norm for the darkest, the brightest and a random image. The map may be
     nonlinear, so that its operator norm cannot be used.

@@ -74,7 +74,7 @@ def check_images(
         if not allow_nan:
             raise ValueError(
                 f"{name} is a masked array, and nothing may be missing here. "
-                f"{_of_missing(estimator)}"
+                f"{_hint_on_missing(estimator)}"
             )
         X = MaskedView(X)
     is_complex = np.dtype(getattr(X, "dtype", float)).kind == "c"
@@ -100,12 +100,13 @@ def check_images(
     )
     if not allow_nan and array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError(
-            f"Input {name} contains NaN, and nothing may be missing here. {_of_missing(estimator)}"
+            f"Input {name} contains NaN, and nothing may be missing here. "
+            f"{_hint_on_missing(estimator)}"
         )
     return array
 
 
-def _of_missing(estimator: BaseEstimator) -> str:
+def _hint_on_missing(estimator: BaseEstimator) -> str:
     """Return a hint on missing values."""
     operator = getattr(estimator, "operator", None)
     if operator is None:

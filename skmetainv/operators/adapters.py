@@ -119,7 +119,7 @@ class FunctionOperator(_Adapter):
         """Return the map for images of one shape, see `Operator.build`."""
         forward = try_function(self.function, _FUNCTION, image_shape)
         if self.adjoint_function is not None:
-            return _pair(image_shape, forward, self.adjoint_function)
+            return _map_of_pair(image_shape, forward, self.adjoint_function)
         if not forward.differentiable:
             raise ValueError(
                 f"{_FUNCTION} has no derivative: {NO_DERIVATIVE}. If the function is linear, pass "
@@ -340,9 +340,10 @@ class DeepInverseOperator(_Adapter):
         return A
 
     def _copy_that_works(self, image_shape: Shape) -> tuple[Any, Any, torch.dtype | None]:
-        """Return a copy of the physics, its measurement of zeros, and its only type or None.
+        """Return a copy of the physics, its measurement of zeros, and the only type it takes.
 
-        Each attempt has its own copy, as a physics may keep tensors in the type of a call.
+        The type is None if it takes single and double precision. Each attempt has its own copy,
+        because a physics may keep tensors in the type of a call.
         """
 
         def measure_zeros(dtype: torch.dtype) -> tuple[Any, Any]:
@@ -367,7 +368,9 @@ class DeepInverseOperator(_Adapter):
         return *trial.result, trial.only_dtype
 
 
-def _pair(image_shape: Shape, forward: TriedFunction, adjoint: Callable[[Any], Any]) -> LinearMap:
+def _map_of_pair(
+    image_shape: Shape, forward: TriedFunction, adjoint: Callable[[Any], Any]
+) -> LinearMap:
     """Return the map of the two functions of a FunctionOperator, after checking them."""
     back = try_function(adjoint, _ADJOINT, forward.shape, adjoint_of=forward)
     if back.shape != tuple(image_shape):

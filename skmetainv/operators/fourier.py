@@ -129,8 +129,9 @@ class FourierSampling(_Undersampling):
 class MultiCoilMRI(_Undersampling):
     """``A(x) = m F (s_c x)`` for every coil `c`: magnetic resonance imaging with several coils.
 
-    The coils are the channels of a measurement: the axis before the real and imaginary parts.
-    Everything else is as in `FourierSampling`.
+    The coils are the channels of a measurement: if images have their channels last, or none, the
+    shape of measurements is ``(n, height, width, coils, 2)``. Everything else is as in
+    `FourierSampling`.
 
     Parameters
     ----------

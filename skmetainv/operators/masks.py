@@ -39,7 +39,8 @@ class Inpainting(Operator):
     ------
     ValueError
         By `build`, if an array does not have the image's shape, is not boolean or is all False; if
-        a box does not lie in the image or covers all of it; or if flat measurements have no array.
+        a box does not lie in the image or covers all of it; or if `mask` is a string and
+        measurements are flat.
 
     Examples
     --------
