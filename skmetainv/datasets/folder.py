@@ -47,9 +47,9 @@ class ImageFolder:
         Type of the values. With uint8, files of more than 8 bits per channel raise an error: their
         values are never rounded to 8 bits. With uint16, the values of 16-bit files are unchanged,
         and those of 8-bit files are multiplied by 257, so that white is 65535. (A 12-bit camera has
-        a white of 4095: set ``data_range=4095``.) With float32, unsigned integers of 8 and 16 bits
-        are scaled to [0, 1]; signed, 32-bit and floating-point values are unchanged: set the
-        estimator's `data_range`.
+        a white of 4095: set the estimator's ``data_range=4095``.) With float32, unsigned integers
+        of 8 and 16 bits are scaled to [0, 1]; signed, 32-bit and floating-point values are
+        unchanged: set the estimator's `data_range`.
     background : float or (float, float, float), default=255
         Colour behind transparent pixels: a gray level, or red, green and blue, in 0..255 for every
         `dtype`. The default is white.

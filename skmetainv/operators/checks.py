@@ -44,7 +44,7 @@ def check_size(operator: object, name: str, size: Shape, image_shape: Shape) -> 
         )
 
 
-def as_count(number: float, n: int) -> int:
+def as_count(number: Any, n: int) -> int:
     """Return an integer unchanged; a float is a share of `n`, rounded to at least 1."""
     return int(number) if isinstance(number, Integral) else max(1, round(number * n))
 
