@@ -7,6 +7,7 @@ tensors, and `results` returns arrays of the input's type.
 
 from skmetainv.arrays.layouts import (
     Layout,
+    channels_first_shape,
     channels_last_order,
     image_layout,
     is_complex_shape,
@@ -41,6 +42,7 @@ __all__ = [
     "Subset",
     "Tensors",
     "as_array",
+    "channels_first_shape",
     "channels_last",
     "channels_last_order",
     "differ_in_size",

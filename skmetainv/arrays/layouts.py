@@ -17,8 +17,8 @@ MOST_CHANNELS = 4
 # A first axis with this many entries, in a tensor, may be the colours.
 _COLOURS = 3
 
-# A shape of three entries, the last from 1 to 4, is (height, width, channels) if the other two are
-# at least this large, else (n, height, width).
+# An array of three axes, the last with 1 to 4 entries, is one image (height, width, channels) if
+# each of the other two axes has at least this many entries. Otherwise it is a batch of gray images.
 _LEAST_OF_COLOUR = 8
 
 
@@ -31,8 +31,8 @@ class Layout:
     shape : tuple of int
         Shape in the user's array, without the first axis.
     tensor_shape : tuple of int
-        Shape in a tensor, without the first axis. Three entries are channels, height, width. If a
-        fourth one is 2, it counts real and imaginary parts.
+        Shape in a tensor, without the first axis. Three entries are channels, height, width. For
+        complex numbers there is a fourth entry, 2: real and imaginary parts.
     channels_first : bool, default=False
         Whether channels come first in the user's array, too.
     """
@@ -78,16 +78,16 @@ class Layout:
         channels = self.tensor_shape[0]
         tensor_shape = (channels, height, width)
         if self.channels_first:
-            own: tuple[int, ...] = tensor_shape
+            shape: tuple[int, ...] = tensor_shape
         elif len(self.shape) == 1:
-            own = (prod(tensor_shape),)
+            shape = (prod(tensor_shape),)
         else:
-            own = (height, width, *[channels] * (len(self.shape) - 2))
-        return Layout(own, tensor_shape, self.channels_first)
+            shape = (height, width, *[channels] * (len(self.shape) - 2))
+        return Layout(shape, tensor_shape, self.channels_first)
 
 
 def is_image_shape(tensor_shape: tuple[int, ...]) -> bool:
-    """Whether a shape is (channels, height, width), or the same for complex numbers."""
+    """Whether a shape is (channels, height, width) or, if complex, (channels, height, width, 2)."""
     return len(tensor_shape) == 3 or (len(tensor_shape) == 4 and is_complex_shape(tensor_shape))
 
 
@@ -113,9 +113,9 @@ def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
     shape : tuple of int
         Shape of the whole array.
     image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)``; None if unknown. Three axes are then
-        one image, ``(height, width, channels)``, if the last has 1 to 4 entries and the others 8 or
-        more.
+        ``(height, width)`` or ``(height, width, channels)``; None if unknown. An array of three
+        axes is then one image, ``(height, width, channels)``, if the last axis has 1 to 4 entries
+        and the others have 8 or more.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) ->
         return is_coloured and min(shape[:2]) >= _LEAST_OF_COLOUR
     grid = tuple(image_shape)
     is_flat = len(shape) == 2 and shape[1] == prod(grid)
-    in_front = _channels_first(grid) if len(grid) == 3 else grid  # (1, h, w) is a batch of one
+    in_front = channels_first_shape(grid) if len(grid) == 3 else grid  # (1, h, w) is a batch of one
     return not is_flat and shape in (grid, in_front)
 
 
@@ -152,9 +152,9 @@ def image_layout(
         ``(n, height, width)``, ``(n, height, width, channels)``, ``(n, channels, height, width)``
         or, flat, ``(n, n_pixels)``.
     image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)``. If None, channels come first if the
-        second of four axes has 1 to 4 entries and the last one more; a flat image is square if its
-        number of pixels is a square number, else one row.
+        ``(height, width)`` or ``(height, width, channels)``. If None, the shape of the array
+        decides. Channels come first if the second of four axes has 1 to 4 entries and the last one
+        more. A flat image is square if its number of pixels is a square number, else one row.
     name : str, default="X"
         Name of the array in error messages.
 
@@ -168,8 +168,8 @@ def image_layout(
     ValueError
         If `shape` is not that of images, or contradicts `image_shape`.
     """
-    own = shape[1:]
-    if len(own) not in (1, 2, 3) or 0 in own:
+    shape_of_one = shape[1:]
+    if len(shape_of_one) not in (1, 2, 3) or 0 in shape_of_one:
         raise ValueError(
             "Images must have shape (n, height, width), (n, height, width, channels), (n, "
             "channels, height, width) or, flat, (n, n_pixels), with at least one pixel. The first "
@@ -177,19 +177,19 @@ def image_layout(
             "instead."
         )
     if image_shape is None:
-        if len(own) == 3 and own[0] <= MOST_CHANNELS < own[2]:
-            return Layout(own, own, channels_first=True)
-        grid = own if len(own) > 1 else size_of_flat(own[0])
+        if len(shape_of_one) == 3 and shape_of_one[0] <= MOST_CHANNELS < shape_of_one[2]:
+            return Layout(shape_of_one, shape_of_one, channels_first=True)
+        grid = shape_of_one if len(shape_of_one) > 1 else size_of_flat(shape_of_one[0])
     else:
         grid = tuple(image_shape)
-        if own != grid and own == _channels_first(grid):
-            return Layout(own, own, channels_first=True)
-        if own not in (grid, (prod(grid),)):
+        if shape_of_one != grid and shape_of_one == channels_first_shape(grid):
+            return Layout(shape_of_one, shape_of_one, channels_first=True)
+        if shape_of_one not in (grid, (prod(grid),)):
             raise ValueError(
-                f"{name} has images of shape {own}, but the 'image_shape' parameter says "
+                f"{name} has images of shape {shape_of_one}, but the 'image_shape' parameter says "
                 f"{grid}: pass images of that shape, or flat ones of {prod(grid)} values."
             )
-    return Layout(own, _channels_first(grid))
+    return Layout(shape_of_one, channels_first_shape(grid))
 
 
 def size_of_flat(n_pixels: int) -> tuple[int, int]:
@@ -198,7 +198,7 @@ def size_of_flat(n_pixels: int) -> tuple[int, int]:
     return (side, side) if side * side == n_pixels else (1, n_pixels)
 
 
-def _channels_first(grid: tuple[int, ...]) -> tuple[int, ...]:
+def channels_first_shape(grid: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape of an image with its channels first; a gray image has one channel."""
     height, width, *channels = grid
     return (*(channels or [1]), height, width)
@@ -226,9 +226,9 @@ def measurement_layout(measurement_shape: tuple[int, ...], images: Layout) -> La
     if images.channels_first:
         return Layout(measurement_shape, measurement_shape, channels_first=True)
     channels, height, width, *parts = measurement_shape
-    own: tuple[int, ...] = (height, width, channels, *parts)
+    shape: tuple[int, ...] = (height, width, channels, *parts)
     if len(images.shape) == 1:
-        own = (channels * height * width, *parts)
+        shape = (channels * height * width, *parts)
     elif len(images.shape) == 2 and channels == 1:
-        own = (height, width, *parts)
-    return Layout(own, measurement_shape)
+        shape = (height, width, *parts)
+    return Layout(shape, measurement_shape)

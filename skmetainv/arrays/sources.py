@@ -109,14 +109,14 @@ class ArraySource:
         return self._tensor(part, indices, self.layout.resized(height, width))[0]
 
     def _tensor(self, values: Any, indices: np.ndarray, layout: Layout) -> torch.Tensor:
-        number = "float64" if self.dtype == torch.float64 else "float32"
+        dtype_name = "float64" if self.dtype == torch.float64 else "float32"
         if hasattr(values, "compute"):  # dask's conversion to an array would lose a mask
             values = values.compute()
         values = np.asanyarray(values)
         if has_mask(values):  # a lazy array may be masked only after it is read
             values = MaskedView(values)[:]
         with np.errstate(over="ignore"):
-            values = np.array(values, dtype=number)
+            values = np.array(values, dtype=dtype_name)
         values /= self.unit
         self._check_values(values, indices)
         return layout.to_tensor(torch.from_numpy(values).to(self.device, self.dtype))

@@ -14,27 +14,29 @@ from skmetainv.exceptions import warn
 from skmetainv.parameters import increasing_pair
 
 # Integer types of image files: their data range is the range of the type.
-_OF_PICTURES = ("uint8", "uint16")
+_IMAGE_TYPES = ("uint8", "uint16")
 
-# Number of first images that are checked, and number of evenly spaced images that determine the
-# unit of integers whose type does not.
-_FIRST, _SPREAD = 4, 16
+# Number of images at the start of an array that are checked.
+_FIRST = 4
+
+# Number of evenly spaced images whose values determine the unit of integers if the type does not.
+_SPREAD = 16
 
 # If a value is farther from the middle of the range than this multiple of its width, the units are
 # implausible.
 FAR = 10
 
-# Images that use at most an eighth of their type's range may have fewer bits: 4 of 8, or 8 to 12 of
-# 16.
+# Images that use at most an eighth of their type's range may have fewer bits than the type, as
+# 12-bit images in uint16 have.
 _SHARE = 8
 
-# If all values are below this share of their range, the units are implausible: 8-bit images have
-# values 255 times as large as floats.
+# If no value exceeds this share of the data range, the units are implausible. An example is images
+# in [0, 1] with data_range=255.
 _FAR_BELOW = 0.01
 
 
 def check_range(data_range: Any) -> tuple[float, float]:
-    """Return (low, high) of the `data_range` parameter: a pair, a number (low is 0) or None."""
+    """Return (low, high) of the `data_range` parameter; a number is `high`, None means (0, 1)."""
     if data_range is None:
         return 0.0, 1.0
     is_number = isinstance(data_range, Real) or getattr(data_range, "shape", None) == ()
@@ -54,8 +56,8 @@ def first_images(array: Any) -> np.ndarray:
 
 def tells_its_range(dtype: Any) -> bool:
     """Whether the type alone determines the unit."""
-    kind = np.dtype(dtype)
-    return kind.kind not in "iu" or kind.name in _OF_PICTURES
+    dtype = np.dtype(dtype)
+    return dtype.kind not in "iu" or dtype.name in _IMAGE_TYPES
 
 
 def integer_unit(array: Any) -> float:
@@ -73,11 +75,11 @@ def integer_unit(array: Any) -> float:
     unit : float
         255, 65535 or 1.
     """
-    kind = np.dtype(array.dtype)
-    if kind.kind not in "iu":
+    dtype = np.dtype(array.dtype)
+    if dtype.kind not in "iu":
         return 1.0
-    if kind.name in _OF_PICTURES:
-        return float(np.iinfo(kind).max)
+    if dtype.name in _IMAGE_TYPES:
+        return float(np.iinfo(dtype).max)
     places = np.unique(np.linspace(0, len(array) - 1, _SPREAD).astype(int))
     values = np.asarray(taken(array, places))
     return 255.0 if values.size and values.min() >= 0 and 1 < values.max() <= 255 else 1.0
@@ -101,19 +103,19 @@ def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
         If values of type uint8 or uint16 use at most an eighth of their range, or if integers of
         another type have a divisor other than 1.
     """
-    kind = values.dtype
-    if kind.kind not in "iu" or not values.size:
+    dtype = values.dtype
+    if dtype.kind not in "iu" or not values.size:
         return
     largest = int(values.max())
-    if kind.name in _OF_PICTURES and unit > 1 and 0 < largest <= unit / _SHARE:
+    if dtype.name in _IMAGE_TYPES and unit > 1 and 0 < largest <= unit / _SHARE:
         warn(
-            f"{name} has values of type {kind} up to {largest}, which are divided by {unit:g}: if "
+            f"{name} has values of type {dtype} up to {largest}, which are divided by {unit:g}: if "
             f"the images have fewer bits, pass data_range, for example {_white(largest)}.",
             DataConversionWarning,
         )
-    elif not tells_its_range(kind) and unit > 1:
+    elif not tells_its_range(dtype) and unit > 1:
         warn(
-            f"{name} has integers of type {kind}, which are taken for pictures of 8 bits, and "
+            f"{name} has integers of type {dtype}, which are taken for pictures of 8 bits, and "
             f"divided by {unit:g}: if this is right, pass {name}.astype('uint8'), otherwise pass "
             "data_range.",
             DataConversionWarning,
@@ -139,26 +141,27 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
         absolute value exceeds a hundredth of the larger absolute end of the range.
     """
     low, high = data_range
-    known = values[np.isfinite(values)]
-    if known.size and np.abs(known - (low + high) / 2).max() > FAR * (high - low):
-        largest = np.abs(known).max()
+    finite = values[np.isfinite(values)]
+    if finite.size and np.abs(finite - (low + high) / 2).max() > FAR * (high - low):
+        largest = np.abs(finite).max()
         warn(
             f"{name} has values up to {largest:g}, far outside the data range {data_range}: pass "
             f"data_range, {_white(largest)} for instance, or rescale the images.",
             DataConversionWarning,
         )
-    elif known.size and 0 < np.abs(known).max() <= _FAR_BELOW * max(abs(low), abs(high)):
+    elif finite.size and 0 < np.abs(finite).max() <= _FAR_BELOW * max(abs(low), abs(high)):
         warn(
-            f"{name} has values up to {np.abs(known).max():g}, a hundredth of the data range "
+            f"{name} has values up to {np.abs(finite).max():g}, a hundredth of the data range "
             f"{data_range} or less: pass another data_range, or rescale the images.",
             DataConversionWarning,
         )
 
 
 def _white(largest: float) -> int:
-    """Return the likely value of white for a largest value.
+    """Return the likely value of white in images with this largest value.
 
-    Up to 32, it is this value rounded up, else the largest number with a usual number of bits.
+    Up to 32, the largest value is rounded up. Above, white is ``2^n - 1`` for the smallest usual
+    number of bits, `n` = 8, 10, 12, 14, 16 or 32, that can hold it.
     """
     if largest <= 2**5:
         return ceil(largest)

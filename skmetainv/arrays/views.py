@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-_OF_DICTIONARIES = (
+_GOT_DICTIONARIES = (
     "Expected the entries of {name} to be images, got dictionaries with the keys {keys} instead: "
     "pass [np.asarray(entry[key]) for entry in {name}] with the key of the images."
 )
@@ -89,7 +89,7 @@ def _stacked(images: Any, name: str) -> Any:
     if len(images) == 0:
         raise ValueError(f"Found array with 0 sample(s) in {name}.")
     if isinstance(images[0], Mapping):
-        raise ValueError(_OF_DICTIONARIES.format(name=name, keys=[*images[0]]))
+        raise ValueError(_GOT_DICTIONARIES.format(name=name, keys=[*images[0]]))
     arrays = [_from_tensor(x) if isinstance(x, torch.Tensor) else x for x in images]
     shapes = {np.shape(x) if isinstance(x, np.ndarray) else None for x in arrays}
     if len(shapes) == 1 and None not in shapes:
@@ -114,8 +114,9 @@ def _is_sequence(X: Any) -> bool:
     if isinstance(X, torch.utils.data.Dataset):
         return True
     is_array = any(hasattr(X, name) for name in ("__array__", "__array_interface__", "dtype"))
-    known = is_array or isinstance(X, list | tuple | set | Mapping)
-    return not known and all(hasattr(X, method) for method in _SEQUENCE)
+    if is_array or isinstance(X, list | tuple | set | Mapping):
+        return False
+    return all(hasattr(X, method) for method in _SEQUENCE)
 
 
 def _from_tensor(X: torch.Tensor) -> np.ndarray:
@@ -150,9 +151,9 @@ def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:
     if not _is_of_tuples(X):
         return X, y
     first = X[0]
-    kinds = [np.ndim(_item(part)) for part in first]
-    is_label = len(first) == 1 or kinds[1] == 0 or (kinds[0] > 1 and kinds[1] == 1)
-    if len(first) > 2 or kinds[0] < 1 or not (is_label or y is None):
+    n_axes = [np.ndim(_item(part)) for part in first]
+    is_label = len(first) == 1 or n_axes[1] == 0 or (n_axes[0] > 1 and n_axes[1] == 1)
+    if len(first) > 2 or n_axes[0] < 1 or not (is_label or y is None):
         raise ValueError(
             f"Expected the entries of {name} to be images, or pairs (measurement, clean image). "
             f"Got tuples of {len(first)} entries, with shapes {[np.shape(_item(p)) for p in first]}"
@@ -209,7 +210,7 @@ class Sequence(_View):
         return self.part is None and isinstance(self.first, tuple)
 
     def __getitem__(self, indices: Any) -> np.ndarray:
-        if isinstance(indices, tuple) and indices[1:] == (Ellipsis,):  # as scikit-learn asks
+        if isinstance(indices, tuple) and indices[1:] == (Ellipsis,):  # as scikit-learn indexes
             indices = indices[0]
         places = np.atleast_1d(np.arange(len(self))[indices])
         images = [self._checked(int(i)) for i in places]
@@ -228,7 +229,7 @@ class Sequence(_View):
     def _image(self, i: int) -> np.ndarray:
         item = self.items[i]
         if isinstance(item, dict):
-            raise ValueError(_OF_DICTIONARIES.format(name=self.name, keys=[*item]))
+            raise ValueError(_GOT_DICTIONARIES.format(name=self.name, keys=[*item]))
         return _item(item if self.part is None else item[self.part])
 
 
@@ -340,7 +341,7 @@ def taken(array: Any, indices: Any) -> Any:
     if isinstance(indices, slice):
         return array[indices]
     indices = np.asarray(indices)
-    beside = len(indices) > 0 and indices[-1] - indices[0] == len(indices) - 1
-    if beside and hasattr(array, "chunks"):  # h5py, zarr and dask read a slice faster
+    contiguous = len(indices) > 0 and indices[-1] - indices[0] == len(indices) - 1
+    if contiguous and hasattr(array, "chunks"):  # h5py, zarr and dask read a slice faster
         return array[slice(int(indices[0]), int(indices[-1]) + 1)]
     return array.oindex[indices] if hasattr(array, "oindex") else array[indices]

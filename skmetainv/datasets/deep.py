@@ -21,7 +21,7 @@ _REDUCED, _MASK = 1, 4  # bits of a TIFF page's NewSubfileType
 _UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # a TIFF's ExtraSamples
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # a TIFF's PhotometricInterpretation
 _UNSIGNED = (1, 4)  # a TIFF's SampleFormat: unsigned, or undefined
-_ORIENTATION = 274
+ORIENTATION = 274  # EXIF's tag
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,16 @@ def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
     if page.imagedepth > 1:
         raise ValueError(f"it holds a volume of shape {page.shape}: pass volumes as an array.")
     n_colors = 3 if page.photometric == _RGB else 1
-    extra = [int(kind) for kind in page.extrasamples]
+    extra = [int(meaning) for meaning in page.extrasamples]
     if (
         page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
         or extra not in ([], [_PREMULTIPLIED], [_STRAIGHT])
         or page.samplesperpixel != n_colors + len(extra)
     ):
-        kind = getattr(page.photometric, "name", page.photometric)
+        color_space = getattr(page.photometric, "name", page.photometric)
         raise ValueError(
-            f"it has {page.samplesperpixel} channels of {page.dtype} ({kind}), which are neither "
-            "gray nor RGB, with or without transparency: pass such pictures as an array."
+            f"it has {page.samplesperpixel} channels of {page.dtype} ({color_space}), which are "
+            "neither gray nor RGB, with or without transparency: pass such pictures as an array."
         )
     _check_size(page.imagewidth, page.imagelength)
     values, orientation = _page_values(file, page)
@@ -151,7 +151,7 @@ def _page_values(file: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, int]:
             raise
         return _page_values_by_pillow(file, page, error)
     values = np.moveaxis(values, 0, -1) if page.axes.startswith("S") else values
-    tag = page.tags.get(_ORIENTATION)
+    tag = page.tags.get(ORIENTATION)
     return values.reshape(*values.shape[:2], -1), 1 if tag is None else int(tag.value)
 
 
@@ -164,7 +164,7 @@ def _page_values_by_pillow(
     with open(file, "rb") as stream, Image.open(stream, formats=["TIFF"]) as picture:
         picture.seek(page.index)
         values = np.asarray(picture).astype(np.uint16)
-        return values[..., None], picture.getexif().get(_ORIENTATION, 1)
+        return values[..., None], picture.getexif().get(ORIENTATION, 1)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -213,7 +213,7 @@ def read_picture(file: Path, picture: ImageFile.ImageFile) -> Pixels:
     if key is not None and alpha is None:
         alpha = np.where((values == np.array(key)).all(axis=2), 0, 65535).astype(np.uint16)
     colors = values[..., 0] if n_colors == 1 else values[..., :3]
-    return Pixels(colors, alpha, orientation=picture.getexif().get(_ORIENTATION, 1))
+    return Pixels(colors, alpha, orientation=picture.getexif().get(ORIENTATION, 1))
 
 
 def _raw_mode(picture: ImageFile.ImageFile) -> str:

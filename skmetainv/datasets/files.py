@@ -59,13 +59,14 @@ def find_pictures(folder: Path) -> list[Path]:
     if not pictures:
         raise ValueError(
             f"No pictures ({', '.join(sorted(_READ))}) in {folder}. "
-            f"It holds {_kinds(files) or 'no files'}."
+            f"It holds {_counts_by_suffix(files) or 'no files'}."
         )
     others = [file for file in files if file.suffix.lower() in _NOT_READ]
     if others:
         warn(
-            f"ImageFolder does not read all kinds of pictures: {_kinds(others)} in {folder} are "
-            f"left out, for example {min(others)}. To include them, convert them to PNG or TIFF.",
+            f"ImageFolder does not read all kinds of pictures: {_counts_by_suffix(others)} in "
+            f"{folder} are left out, for example {min(others)}. To include them, convert them to "
+            "PNG or TIFF.",
             SkippedFilesWarning,
         )
     return pictures
@@ -76,7 +77,7 @@ def _visible_files(folder: Path) -> list[Path]:
 
     Broken links are included, so that reading them raises an error.
     """
-    found: dict[str, Path] = {}
+    by_real_path: dict[str, Path] = {}
     links: list[Path] = []
     folders, visited = deque([folder]), set[str]()
     while folders:
@@ -94,17 +95,17 @@ def _visible_files(folder: Path) -> list[Path]:
             elif linked:
                 links.append(Path(entry.path))
             elif entry.is_file():
-                found[os.path.join(real, entry.name)] = Path(entry.path)
+                by_real_path[os.path.join(real, entry.name)] = Path(entry.path)
     for link in sorted(links):
-        found.setdefault(os.path.realpath(link), link)
-    return list(found.values())
+        by_real_path.setdefault(os.path.realpath(link), link)
+    return list(by_real_path.values())
 
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _NO_PICTURES
 
 
-def _kinds(files: Iterable[Path]) -> str:
-    """Return the number of files of each kind, like ``3 .dcm, 1 .txt``."""
+def _counts_by_suffix(files: Iterable[Path]) -> str:
+    """Return the number of files with each suffix, like ``3 .dcm, 1 .txt``."""
     counts = Counter(file.suffix.lower() or "without a suffix" for file in files)
-    return ", ".join(f"{n} {kind}" for kind, n in counts.most_common(10))
+    return ", ".join(f"{n} {suffix}" for suffix, n in counts.most_common(10))

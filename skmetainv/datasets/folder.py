@@ -44,12 +44,12 @@ class ImageFolder:
     color : bool, default=False
         If True, read red, green and blue; if False, gray (ITU-R 601 luma).
     dtype : {"uint8", "uint16", "float32"}, default="uint8"
-        Type of the values. With uint8, files of more than 8 bits per channel raise an error; they
-        are never reduced. With uint16, the values of 16-bit files are unchanged, and those of 8-bit
-        files are multiplied by 257, so that white is 65535. (A 12-bit camera has a white of 4095:
-        set the estimator's ``data_range=4095``.) With float32, unsigned integers of 8 and 16 bits
-        are scaled to [0, 1]; signed, 32-bit and floating-point values are unchanged: set the
-        estimator's `data_range`.
+        Type of the values. With uint8, files of more than 8 bits per channel raise an error: their
+        values are never rounded to 8 bits. With uint16, the values of 16-bit files are unchanged,
+        and those of 8-bit files are multiplied by 257, so that white is 65535. (A 12-bit camera has
+        a white of 4095: set the estimator's ``data_range=4095``.) With float32, unsigned integers
+        of 8 and 16 bits are scaled to [0, 1]; signed, 32-bit and floating-point values are
+        unchanged: set the estimator's `data_range`.
     background : float or (float, float, float), default=255
         Colour behind transparent pixels: a gray level, or red, green and blue, in 0..255 for every
         `dtype`. The default is white.
@@ -61,7 +61,7 @@ class ImageFolder:
         and data that phones append to a JPEG, are not frames.
     on_error : {"raise", "skip"}, default="raise"
         Treatment of files that cannot be read as requested (damaged, empty, not an image despite
-        the name, too deep for `dtype`, with several frames). With "raise", reading such a file
+        the name, more bits than `dtype` has, several frames). With "raise", reading such a file
         raises an error that names it; `check` finds all of them before a long fit. With "skip", the
         constructor reads every file once and leaves such files out, with one warning.
     verbose : int, default=0
@@ -132,8 +132,8 @@ class ImageFolder:
         on_error: str = "raise",
         verbose: int | bool = 0,
     ):
-        given = {"color": color, "frames": frames, "on_error": on_error, "verbose": verbose}
-        for name, value in given.items():
+        checked = {"color": color, "frames": frames, "on_error": on_error, "verbose": verbose}
+        for name, value in checked.items():
             check_parameter(name, value, _CONSTRAINTS[name], "ImageFolder")
         self._on_error, self._verbose = on_error, verbose
         self._reader = PictureReader(
@@ -175,14 +175,14 @@ class ImageFolder:
         readable = np.array([i not in reasons for i in range(len(self))], dtype=bool)
         if readable.all():
             return readable
-        found = f"{len(reasons)} of {len(self)} pictures cannot be read"
+        summary = f"{len(reasons)} of {len(self)} pictures cannot be read"
         first = "\n".join([*list(reasons.values())[:5], *["..."] * (len(reasons) > 5)])
         if self._on_error == "raise":
             fix = 'ImageFolder(..., on_error="skip") leaves them out'
-            raise ValueError("\n".join([f"{found} ({fix}):", *reasons.values()]))
+            raise ValueError("\n".join([f"{summary} ({fix}):", *reasons.values()]))
         if not readable.any():
             raise ValueError(f"None of the pictures can be read:\n{first}")
-        warn(f"{found} and are left out:\n{first}", SkippedFilesWarning)
+        warn(f"{summary} and are left out:\n{first}", SkippedFilesWarning)
         return readable
 
     def _unreadable(self) -> dict[int, str]:

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from skmetainv.datasets import deep
 
 _FORMATS = ["BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"]
-_OF_THE_SYSTEM = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_SYSTEM_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 Floats = NDArray[np.float64]
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, Pillow's
 
@@ -61,7 +61,7 @@ class PictureReader:
                 with Image.open(stream, formats=_FORMATS) as picture:
                     return _n_frames(picture)
         except Exception as error:
-            if _is_of_the_system(error):
+            if _is_system_error(error):
                 raise
             return 1
 
@@ -88,12 +88,12 @@ class PictureReader:
         try:
             return self._read(file, frame)
         except Exception as error:
-            if _is_of_the_system(error):
+            if _is_system_error(error):
                 raise
             raise UnreadablePictureError(f"{file}: {_reason(file, error)}") from error
 
     def _read(self, file: Path, frame: int) -> np.ndarray:
-        # Given a name, Pillow memory-maps uncompressed TIFFs and garbles rotated ones.
+        # If Pillow opens a file by name, it memory-maps uncompressed TIFFs and garbles rotated ones
         with open(file, "rb") as stream:
             return (self._tiff if deep.is_tiff(stream) else self._other)(file, stream, frame)
 
@@ -168,7 +168,7 @@ class PictureReader:
         return (image if self.color else image[..., 0]).astype(self.dtype)
 
     def _in_units(self, pixels: deep.Pixels) -> tuple[np.ndarray, int | None]:
-        """Return values blended with the background, and that of white, or None if unknown."""
+        """Return values blended with the background, and the value of white (None if unknown)."""
         stored, wanted = pixels.values.dtype, self.dtype
         unsigned = stored.kind == "u" and stored.itemsize <= 2
         if wanted.kind == "u" and not (unsigned and stored.itemsize <= wanted.itemsize):
@@ -222,13 +222,13 @@ def _over(values: Floats, alpha: Floats, premultiplied: bool, background: Floats
 
 def _upright(band: np.ndarray, orientation: int) -> Image.Image:
     picture = Image.fromarray(np.ascontiguousarray(band, dtype=np.float32))
-    picture.getexif()[0x0112] = orientation
+    picture.getexif()[deep.ORIENTATION] = orientation
     return ImageOps.exif_transpose(picture)
 
 
-def _is_of_the_system(error: Exception) -> bool:
+def _is_system_error(error: Exception) -> bool:
     """Whether the system caused an error, not the file: no memory, or too many open files."""
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_THE_SYSTEM
+    return isinstance(error, MemoryError) or getattr(error, "errno", None) in _SYSTEM_ERRORS
 
 
 def _reason(file: Path, error: Exception) -> str:

@@ -21,9 +21,9 @@ _FAR_OF_NOISE = 3
 # The relative tolerance for rounding errors.
 _EXACT = 1e-3
 
-# Pixels under a mask look like an image if their variance is above the share _VARIES of that of
-# observed pixels, and their mean squared step to the next pixel, relative to their variance, is
-# below _ALIKE (white noise has 2).
+# Unobserved pixels look like an image if their variance is more than _VARIES times that of observed
+# pixels, and the mean squared difference between neighbours is less than _ALIKE times their
+# variance. In white noise, this difference is twice the variance.
 _VARIES, _ALIKE = 0.01, 1.2
 
 # The number of masks that are drawn to see whether an operator has missing entries.
@@ -79,8 +79,8 @@ def look_at_measurements(
         y,
         FAR * _largest_norm(A, data_range, y),
         measured.name,
-        "pass measurements in the units of the images, or data_range with images and measurements "
-        "in other units",
+        "pass measurements in the units of the images, or data_range if images and measurements "
+        "are in other units",
     )
     if _shows_unobserved(A, y):
         warn(
@@ -201,7 +201,7 @@ def look_at_noise_levels(
 
 @torch.no_grad()
 def _largest_norm(A: ForwardMap, data_range: tuple[float, float], like: torch.Tensor) -> float:
-    """Return a typical largest norm of measurements of images in the data range.
+    """Return an estimate of the largest norm of measurements of images in the data range.
 
     It is the largest norm for the darkest, the brightest and a random image. The map may be
     nonlinear, so that its operator norm cannot be used.
@@ -218,7 +218,7 @@ def _norm(y: torch.Tensor) -> float:
 
 
 def _warn_of_size(y: torch.Tensor, most: float, name: str, cause: str) -> None:
-    """Warn if measurements exceed the largest norm of those of images in the data range."""
+    """Warn if the norm of a measurement is above `most`, the largest plausible one."""
     if _norm(y) > most > 0:
         warn(
             f"{name} is far larger than measurements of images in their data range: {cause}.",

@@ -60,7 +60,7 @@ class Reader:
     bound_to_size : callable
         Returns the reason why the fitted estimator restores images of one size only, or None.
     place : callable
-        Returns a module on the estimator's device and in its precision.
+        Moves a module to the estimator's device and precision, and returns it.
     dtype : torch.dtype
         Type of the tensors.
     device : torch.device
@@ -137,8 +137,8 @@ class Reader:
     ) -> tuple[Any, bool]:
         """Return clean images as an array, and whether `X` is one image without the first axis."""
         array = check_images(X, self.estimator, allow_nan=allow_nan, name=name)
-        kinds = {"is_table": hasattr(X, "iloc"), "is_tensor": isinstance(X, torch.Tensor)}
-        return as_batch(array, image_shape, **kinds, name=name)
+        is_table, is_tensor = hasattr(X, "iloc"), isinstance(X, torch.Tensor)
+        return as_batch(array, image_shape, is_table=is_table, is_tensor=is_tensor, name=name)
 
     def geometry(
         self, array: Any, image_shape: tuple[int, ...] | None, name: str = "X"
@@ -190,7 +190,7 @@ class Reader:
             allow_nan=allow_nan,
             allow_complex=allow_complex,
         )
-        array, geometry, is_single = self._of_asked_size(array, geometry, measured=True)
+        array, geometry, is_single = self._expected_or_hint(array, geometry, measured=True)
         source = self.source(array, geometry, measured=True, allow_nan=allow_nan)
         return source, geometry, is_single or is_alone
 
@@ -204,7 +204,7 @@ class Reader:
         else:
             self.check_names(X, self._fitted_geometry().images)
             clean = check_images(X, self.estimator)
-        clean, geometry, is_single = self._of_asked_size(clean, geometry, name=name)
+        clean, geometry, is_single = self._expected_or_hint(clean, geometry, name=name)
         source = self.source(clean, geometry, name=name)
         A = self.map_of(geometry)
         if measured is not None:
@@ -218,7 +218,7 @@ class Reader:
         """Return measurements and images to compare, and whether `X` is a single measurement."""
         measured, geometry, is_single = self.measurements(X, geometry)
         array = check_images(images, self.estimator, name="images")
-        array, geometry, _ = self._of_asked_size(array, geometry, name="images")
+        array, geometry, _ = self._expected_or_hint(array, geometry, name="images")
         source, A = self.source(array, geometry, name="images"), self.map_of(geometry)
         check_consistent_length(measured, source)
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
@@ -226,8 +226,8 @@ class Reader:
     def check_names(self, X: Any, layout: Layout) -> None:
         """Compare the column names of a data frame with those of the fitted `X`.
 
-        They are only compared if `X` has the same number of columns: names of image columns do not
-        apply to measurements with another number of entries, and vice versa.
+        They are only compared if `X` has the same number of columns, because names of measurement
+        columns do not apply to flat images with another number of entries, and vice versa.
         """
         if layout.shape == (len(getattr(self.estimator, "feature_names_in_", ())),):
             validate_data(self.estimator, X, skip_check_array=True, reset=False, ensure_2d=False)
@@ -330,10 +330,10 @@ class Reader:
             return False
         return geometry.measurements.shape == tuple(clean.shape[1:])
 
-    def _of_asked_size(
+    def _expected_or_hint(
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
     ) -> tuple[Any, Geometry, bool]:
-        """Return the result of `expected` after `fit`; errors tell how to use another size."""
+        """Return the result of `expected`; errors say how to fix the layout or use another size."""
         hint = ""
         if geometry is self.fitted:
             hint = self._shape_hint(array, geometry, measured, name)
@@ -344,8 +344,8 @@ class Reader:
     def _shape_hint(self, array: Any, geometry: Geometry, measured: bool, name: str) -> str:
         """Return a hint on how to fix arrays of another shape, or an empty string."""
         images, measurements = geometry.images, geometry.measurements
-        own, shape = (measurements if measured else images), tuple(array.shape)
-        if shape[1:] == own.shape or shape == own.shape:
+        layout, shape = (measurements if measured else images), tuple(array.shape)
+        if layout.shape in (shape, shape[1:]):
             return ""
         if measured and shape[1:] == images.shape:
             return (
@@ -354,20 +354,20 @@ class Reader:
             )
         if shape[1:] == measurements.shape:
             return f"{name} has the shape of measurements, which come first in pairs."
-        return how_to_rearrange(shape, own, name) or self._size_hint(shape, own, images)
+        return how_to_rearrange(shape, layout, name) or self._size_hint(shape, layout, images)
 
-    def _size_hint(self, shape: tuple[int, ...], own: Layout, images: Layout) -> str:
+    def _size_hint(self, shape: tuple[int, ...], layout: Layout, images: Layout) -> str:
         """Return a hint on images of another size, or the reason why none can be restored."""
-        is_flat = len(shape) - 1 == len(own.shape) == 1 == len(images.shape)
-        is_one = own.is_another_size(shape)
-        if not is_flat and not is_one and not own.is_another_size(shape[1:]):
+        is_flat = len(shape) - 1 == len(layout.shape) == 1 == len(images.shape)
+        is_one = layout.is_another_size(shape)
+        if not is_flat and not is_one and not layout.is_another_size(shape[1:]):
             return ""
         reason: str | None = self.bound_to_size()
         if reason is not None:
             return reason
         size: Any = "(height, width)"
-        if own == images and not is_flat:
-            size = own.size_in(shape if is_one else shape[1:])
+        if layout == images and not is_flat:
+            size = layout.size_in(shape if is_one else shape[1:])
         return (
             f"For images of another size, write predict(..., image_shape={size}); score has this "
             "parameter, too."

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from math import prod
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -26,14 +25,15 @@ from skmetainv.arrays import (
 from skmetainv.arrays.layouts import MOST_CHANNELS, size_of_flat, warn_of_planes
 from skmetainv.exceptions import warn
 from skmetainv.operators import MissingPixels
+from skmetainv.parameters import integers
 
-# 2-D arrays with a shorter axis are certainly flat images.
+# A 2-D array with fewer rows or columns certainly holds flat images.
 _LEAST_SIDE = 16
 
-# A 2-D array is one image if the squared difference between neighbouring rows, relative to that
-# between distant rows, is below this share. The ratio is at most 0.42, and typically 0.06, in 200
-# photographs, and 0.53 to 1.1 in flat faces and digits, whether sorted by person or not.
-_ALIKE = 0.45
+# A 2-D array may be one image if the mean squared difference of neighbouring rows is less than this
+# share of that of distant rows. The ratio is at most 0.42, and typically 0.06, in 200 photographs.
+# In flat faces and digits, sorted by person or not, it is 0.53 to 1.1.
+_ROWS_GO_TOGETHER = 0.45
 _MOST_ROWS = 512
 
 
@@ -74,7 +74,7 @@ def check_images(
         if not allow_nan:
             raise ValueError(
                 f"{name} is a masked array, and nothing may be missing here. "
-                f"{_of_missing(estimator)}"
+                f"{_hint_on_missing(estimator)}"
             )
         X = MaskedView(X)
     is_complex = np.dtype(getattr(X, "dtype", float)).kind == "c"
@@ -100,12 +100,13 @@ def check_images(
     )
     if not allow_nan and array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError(
-            f"Input {name} contains NaN, and nothing may be missing here. {_of_missing(estimator)}"
+            f"Input {name} contains NaN, and nothing may be missing here. "
+            f"{_hint_on_missing(estimator)}"
         )
     return array
 
 
-def _of_missing(estimator: BaseEstimator) -> str:
+def _hint_on_missing(estimator: BaseEstimator) -> str:
     """Return a hint on missing values."""
     operator = getattr(estimator, "operator", None)
     if operator is None:
@@ -196,18 +197,18 @@ def as_batch(
 def _check_flat(array: Any, name: str) -> None:
     """Raise if the array may be one image; else warn of the shape assumed for flat images."""
     n, n_pixels = array.shape
-    own, may_be_one = size_of_flat(n_pixels), min(array.shape) >= _LEAST_SIDE
+    size, may_be_one = size_of_flat(n_pixels), min(array.shape) >= _LEAST_SIDE
     alike = n_pixels < 4 * n < 16 * n_pixels and may_be_one and _rows_go_together(array)
-    if alike or (own[0] == 1 and may_be_one):
+    if alike or (size[0] == 1 and may_be_one):
         raise ValueError(
             f"{name} has shape {array.shape}: either one image of {n} x {n_pixels} pixels (then "
             f"pass {name}[np.newaxis], because the first axis counts images), or {n} flat images "
-            f"(then pass their shape, image_shape={own} for instance)."
+            f"(then pass their shape, image_shape={size} for instance)."
         )
     if n_pixels >= _LEAST_SIDE:
         warn(
-            f"{name} has shape {array.shape}, and is taken for {n} images of {own[0]} x {own[1]} "
-            f"pixels: if so, pass image_shape={own}; for signals, image_shape=(1, {n_pixels}).",
+            f"{name} has shape {array.shape}, and is taken for {n} images of {size[0]} x {size[1]} "
+            f"pixels: if so, pass image_shape={size}; for signals, image_shape=(1, {n_pixels}).",
             DataConversionWarning,
         )
 
@@ -218,7 +219,9 @@ def _rows_go_together(array: Any) -> bool:
     rows = rows[np.isfinite(rows).all(axis=1)]
     after, far = np.diff(rows, axis=0), rows - np.roll(rows, len(rows) // 2, axis=0)
     return (
-        bool(np.square(after).mean() < _ALIKE * np.square(far).mean()) if len(rows) > 2 else False
+        bool(np.square(after).mean() < _ROWS_GO_TOGETHER * np.square(far).mean())
+        if len(rows) > 2
+        else False
     )
 
 
@@ -253,28 +256,28 @@ def check_shape(
     raise ValueError(f"{name} has {has}, but {owner} is expecting {wants}. {hint}".rstrip())
 
 
-def how_to_rearrange(shape: tuple[int, ...], own: Layout, name: str) -> str:
-    """Return a hint on how to convert an array of `shape` to the layout `own`, or an empty text."""
-    channels, height, width = own.tensor_shape if len(own.tensor_shape) == 3 else (0, 0, 0)
+def how_to_rearrange(shape: tuple[int, ...], layout: Layout, name: str) -> str:
+    """Return a hint on how to convert an array of `shape` to `layout`, or an empty text."""
+    channels, height, width = layout.tensor_shape if len(layout.tensor_shape) == 3 else (0, 0, 0)
     last, first = (height, width, channels), (channels, height, width)
     is_flat = shape[1:] == (prod(first),)
-    if own.shape == first != last and own.channels_first and shape[1:] == last:
+    if layout.shape == first != last and layout.channels_first and shape[1:] == last:
         return f"Write np.moveaxis({name}, -1, 1)."
-    if own.shape == last != first and not own.channels_first and shape[1:] == first:
+    if layout.shape == last != first and not layout.channels_first and shape[1:] == first:
         return f"Write np.moveaxis({name}, 1, -1)."
-    if own.shape == last != first and not own.channels_first and shape == first:
+    if layout.shape == last != first and not layout.channels_first and shape == first:
         return f"Write np.moveaxis({name}, 0, -1)."
-    if own.shape == first != last and own.channels_first and shape == last:
+    if layout.shape == first != last and layout.channels_first and shape == last:
         return f"Write np.moveaxis({name}, -1, 0)."
-    if len(own.shape) == 1 and shape in (last, (height, width)):
+    if len(layout.shape) == 1 and shape in (last, (height, width)):
         return f"Write {name}.reshape(1, -1)."
     if prod(first) and (
         (channels == 1 and shape[1:] in ((height, width), last, first, (prod(first),)))
-        or (is_flat and not own.channels_first)
-        or (len(own.shape) == 1 and shape[1:] == last)
+        or (is_flat and not layout.channels_first)
+        or (len(layout.shape) == 1 and shape[1:] == last)
     ):
-        return f"Write {name}.reshape{(-1, *own.shape)}."
-    if len(own.shape) == 2 and is_one_image(shape, None):
+        return f"Write {name}.reshape{(-1, *layout.shape)}."
+    if len(layout.shape) == 2 and is_one_image(shape, None):
         return f"{name} may be one image of {shape[2]} channel(s); images here are gray."
     return ""
 
@@ -333,8 +336,7 @@ def check_image_shape(image_shape: Any) -> None:
     """Raise if the `image_shape` parameter is not a shape of images, channels last, or None."""
     if image_shape is None:
         return
-    given = isinstance(image_shape, tuple | list) and len(image_shape) in (2, 3)
-    if not given or not all(isinstance(n, Integral) and int(n) > 0 for n in image_shape):
+    if integers(image_shape, 2, 3) is None:
         raise ValueError(
             "The 'image_shape' parameter must be None, (height, width) or (height, width, "
             f"channels), in positive integers. Got {image_shape!r} instead."

@@ -13,7 +13,7 @@ import scipy.sparse
 import torch
 from joblib import wrap_non_picklable_objects
 
-from skmetainv.arrays import channels_last_order
+from skmetainv.arrays import channels_first_shape, channels_last_order
 from skmetainv.operators.checks import check_numbers
 from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
 from skmetainv.operators.maps.dot_test import check_adjoint, check_linear
@@ -28,10 +28,10 @@ from skmetainv.operators.maps.foreign import (
 )
 from skmetainv.operators.maps.foreign_functions import (
     NO_DERIVATIVE,
-    Understood,
+    TriedFunction,
     as_real,
     in_each_precision,
-    understood,
+    try_function,
 )
 from skmetainv.operators.maps.hidden_parts import convert, move
 from skmetainv.operators.maps.matrices import SparseMap, dense_map
@@ -117,9 +117,9 @@ class FunctionOperator(_Adapter):
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        forward = understood(self.function, _FUNCTION, image_shape)
+        forward = try_function(self.function, _FUNCTION, image_shape)
         if self.adjoint_function is not None:
-            return _pair(image_shape, forward, self.adjoint_function)
+            return _map_of_pair(image_shape, forward, self.adjoint_function)
         if not forward.differentiable:
             raise ValueError(
                 f"{_FUNCTION} has no derivative: {NO_DERIVATIVE}. If the function is linear, pass "
@@ -187,8 +187,9 @@ class MatrixOperator(_Adapter):
         """Return the map for images of one shape, see `Operator.build`."""
         products = hasattr(self.matrix, "matvec") and hasattr(self.matrix, "rmatvec")
         sparse = scipy.sparse.issparse(self.matrix)
-        known = products or sparse
-        matrix = self.matrix if known else check_numbers(self.matrix, "matrix", self, "buifc")
+        matrix = self.matrix
+        if not (products or sparse):
+            matrix = check_numbers(matrix, "matrix", self, "buifc")
         shape = self._shape(tuple(matrix.shape), image_shape)
         is_complex = np.dtype(matrix.dtype).kind == "c"
         measurement_shape = (*shape, 2) if is_complex else shape
@@ -243,20 +244,16 @@ class MatrixOperator(_Adapter):
                 f"for images of shape {tuple(image_shape)}, channels first. "
                 f"Got {matrix_shape} instead."
             )
-        own = self.measurement_shape
-        if own is None:
+        if self.measurement_shape is None:
             return (matrix_shape[0],)
-        shape = integers(own, 1, 2, 3)
+        shape = integers(self.measurement_shape, 1, 2, 3)
         if shape is None or math.prod(shape) != matrix_shape[0]:
             raise ValueError(
                 "The 'measurement_shape' parameter of MatrixOperator must be None or one to three "
                 f"positive integers with the product {matrix_shape[0]}, the number of rows. "
-                f"Got {own!r} instead."
+                f"Got {self.measurement_shape!r} instead."
             )
-        if len(shape) == 1:
-            return shape
-        height, width, *channels = shape
-        return (*(channels or [1]), height, width)
+        return shape if len(shape) == 1 else channels_first_shape(shape)
 
 
 class DeepInverseOperator(_Adapter):
@@ -319,7 +316,7 @@ class DeepInverseOperator(_Adapter):
                 "The 'physics' parameter of DeepInverseOperator must be a deepinv.physics.Physics. "
                 f"Got {self.physics!r} instead."
             )
-        physics, measured, only_dtype = self._tried(image_shape)
+        physics, measured, only_dtype = self._copy_that_works(image_shape)
         if not isinstance(physics, LinearPhysics):
             return PhysicsMap(image_shape, physics, measured, only_dtype).double()
         closed_form = (
@@ -329,8 +326,8 @@ class DeepInverseOperator(_Adapter):
             and not measured.is_complex()
             and _is_orthonormal(physics, image_shape)
         )
-        kind = DecomposableMap if closed_form else LinearPhysicsMap
-        A = kind(image_shape, physics, measured, only_dtype).double()
+        map_class = DecomposableMap if closed_form else LinearPhysicsMap
+        A = map_class(image_shape, physics, measured, only_dtype).double()
         name = f"of {type(physics).__name__}, the 'physics' parameter of DeepInverseOperator,"
         check_linear(A, f"`A` {name}")
         check_adjoint(
@@ -342,13 +339,14 @@ class DeepInverseOperator(_Adapter):
         )
         return A
 
-    def _tried(self, image_shape: Shape) -> tuple[Any, Any, torch.dtype | None]:
-        """Return a copy of the physics, its measurement of zeros, and its only type or None.
+    def _copy_that_works(self, image_shape: Shape) -> tuple[Any, Any, torch.dtype | None]:
+        """Return a copy of the physics, its measurement of zeros, and the only type it takes.
 
-        Each attempt has its own copy, as a physics may keep tensors in the type of a call.
+        The type is None if it takes single and double precision. Each attempt has its own copy,
+        because a physics may keep tensors in the type of a call.
         """
 
-        def tried(dtype: torch.dtype) -> tuple[Any, Any]:
+        def measure_zeros(dtype: torch.dtype) -> tuple[Any, Any]:
             physics: Any = convert(move(_copied(self.physics), torch.device("cpu")), dtype)
             x = torch.zeros(1, *image_shape, dtype=dtype)
             y = physics.A(x)
@@ -360,7 +358,7 @@ class DeepInverseOperator(_Adapter):
                 raise ValueError(f"`A_adjoint` gives images of shape {tuple(back.shape[1:])}.")
             return physics, y
 
-        trial, refused = in_each_precision(tried)
+        trial, refused = in_each_precision(measure_zeros)
         if trial is None:
             raise ValueError(
                 f"{type(self.physics).__name__}, the 'physics' parameter of DeepInverseOperator, "
@@ -370,9 +368,11 @@ class DeepInverseOperator(_Adapter):
         return *trial.result, trial.only_dtype
 
 
-def _pair(image_shape: Shape, forward: Understood, adjoint: Callable[[Any], Any]) -> LinearMap:
+def _map_of_pair(
+    image_shape: Shape, forward: TriedFunction, adjoint: Callable[[Any], Any]
+) -> LinearMap:
     """Return the map of the two functions of a FunctionOperator, after checking them."""
-    back = understood(adjoint, _ADJOINT, forward.shape, adjoint_of=forward)
+    back = try_function(adjoint, _ADJOINT, forward.shape, adjoint_of=forward)
     if back.shape != tuple(image_shape):
         raise ValueError(
             f"{_ADJOINT} must return images of shape {tuple(image_shape)}. "

@@ -11,11 +11,11 @@ from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.scaled import scaled
 from skmetainv.operators.maps.sums import added, stacked
-from skmetainv.operators.operator import Operator, check_operator
+from skmetainv.operators.operator import Operator, require_operator
 from skmetainv.parameters import FINITE
 
 # Places where an operator with missing samples is not allowed, in the words of the errors.
-BEFORE, IN_A_SUM = "before another operator", "in a sum"
+BEFORE_AN_OPERATOR, IN_A_SUM = "before another operator", "in a sum"
 
 
 class Composition(Operator):
@@ -52,7 +52,7 @@ class Composition(Operator):
 
     def build(self, image_shape: Shape) -> ForwardMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        refuse_missing(BEFORE, self.inner)
+        refuse_missing(BEFORE_AN_OPERATOR, self.inner)
         inner = self.inner.build(image_shape)
         outer = self.outer.build(inner.measurement_shape)
         return composed(outer, inner)
@@ -242,12 +242,12 @@ class Stack(Operator):
                 f"Got {self.operators!r} instead."
             )
         for operator in self.operators:
-            check_operator(operator, "Each entry of the 'operators' parameter of Stack")
+            require_operator(operator, "Each entry of the 'operators' parameter of Stack")
         return stacked([operator.build(image_shape) for operator in self.operators])
 
 
 def refuse_missing(where: str, *operators: Operator) -> None:
-    """Raise an error if one of the operators has missing samples, with its place in the words."""
+    """Raise an error if an operator has missing samples; the message names its place, `where`."""
     for operator in operators:
         if operator.has_missing:
             raise ValueError(
@@ -256,5 +256,5 @@ def refuse_missing(where: str, *operators: Operator) -> None:
             )
 
 
-def _in_brackets(operator: Any, *kinds: type) -> str:
-    return f"({operator!r})" if isinstance(operator, kinds) else repr(operator)
+def _in_brackets(operator: Any, *classes: type) -> str:
+    return f"({operator!r})" if isinstance(operator, classes) else repr(operator)

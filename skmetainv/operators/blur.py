@@ -71,7 +71,7 @@ class Blur(_Convolution):
     tensor([[[[0.7500, 1.0000, 0.7500]]]])
     """
 
-    kernel: ArrayLike = field()  # required: otherwise the base class's would be the default
+    kernel: ArrayLike = field()  # no default: a bare annotation would take the base class's None
 
     _parameter_constraints = {
         "kernel": ["array-like"],

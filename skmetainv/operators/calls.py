@@ -48,30 +48,30 @@ def measured(operator: Builds, x: Any, random_state: Any) -> Any:
     return images.like(y, measurement_layout(A.measurement_shape, images.layout))
 
 
-def pulled_back(operator: Builds, y: Any, image_shape: Any, what: str) -> Any:
+def mapped_back(operator: Builds, y: Any, image_shape: Any, method: str) -> Any:
     """Return the "adjoint" or the "pseudo_inverse" applied to a user's measurements."""
     values = _values(y, "y")
-    A, images, own = _behind(operator, tuple(values.shape), image_shape)
-    measurements = _UserArray(values, own, y)
-    data = _placed(A, values).bind(measurements.values)
+    A, images, measurements = _map_and_layouts(operator, tuple(values.shape), image_shape)
+    user_y = _UserArray(values, measurements, y)
+    data = _placed(A, values).bind(user_y.values)
     if not isinstance(data, LinearDataTerm):
-        raise ValueError(needs_linear(f"`{what}`", data.A))
-    x = data.adjoint_y if what == "adjoint" else data.A.pseudo_inverse(data.y)
-    return measurements.like(x, images)
+        raise ValueError(needs_linear(f"`{method}`", data.A))
+    x = data.adjoint_y if method == "adjoint" else data.A.pseudo_inverse(data.y)
+    return user_y.like(x, images)
 
 
 def mean_squared_residuals(operator: Builds, x: Any, y: Any) -> Any:
     """Return ``||A(x) - y||^2 / m`` per image, see `Operator.data_fidelity`."""
     images, values = _images(x), _values(y, "y")
     A = _placed(operator.build(images.layout.tensor_shape), images.values)
-    own = measurement_layout(A.measurement_shape, images.layout)
-    expected = own.shape if images.is_one else (len(images.values), *own.shape)
+    layout = measurement_layout(A.measurement_shape, images.layout)
+    expected = layout.shape if images.is_one else (len(images.values), *layout.shape)
     if tuple(values.shape) != expected:
         raise ValueError(
             f"y must have the shape of the measurements of x by {operator!r}, {expected}. "
             f"Got shape {tuple(values.shape)} instead."
         )
-    data = A.bind(_UserArray(values.to(images.values), own, y).values)
+    data = A.bind(_UserArray(values.to(images.values), layout, y).values)
     return images.like(data.mean_squared_residuals(images.values), Layout((), ()))
 
 
@@ -133,14 +133,14 @@ def _values(X: Any, name: str) -> torch.Tensor:
     if is_tensor:
         real = as_real(array)
         return real.to(torch.float64 if real.dtype == torch.float64 else torch.float32)
-    kind = array.dtype.kind
+    dtype = array.dtype
     unit = integer_unit(array)
     warn_of_type(array, unit, name)
     if has_mask(array):
         array = MaskedView(array)[:]
-    if kind == "c":
+    if dtype.kind == "c":
         array = RealView(array)[:]
-    is_double = kind in "fc" and array.dtype.itemsize > 4
+    is_double = dtype.kind in "fc" and array.dtype.itemsize > 4
     numbers = torch.from_numpy(array.astype(np.float64 if is_double else np.float32)) / unit
     return numbers.to(X.device) if isinstance(X, torch.Tensor) else numbers
 
@@ -155,26 +155,28 @@ def _exact(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.
     return y
 
 
-def _behind(operator: Builds, shape: Shape, image_shape: Any) -> tuple[ForwardMap, Layout, Layout]:
+def _map_and_layouts(
+    operator: Builds, shape: Shape, image_shape: Any
+) -> tuple[ForwardMap, Layout, Layout]:
     """Return the map for measurements of `shape`, and the layouts of images and measurements.
 
     If no image shape is given, it is the shape of the measurements, real or complex.
     """
     if image_shape is not None:
-        return _checked(operator, shape, image_shape)
+        return _map_and_layouts_for(operator, shape, image_shape)
     reason: ValueError | None = None
     for guess in (shape, shape[:-1]) if shape[-1:] == (2,) else (shape,):
         try:
             images = _layout(guess, "y")
-            A, own = _built(operator, images)
+            A, measurements = _map_and_layout(operator, images)
         except InvalidParameterError:
             raise
         except ValueError as error:  # images of another shape, or no images
             reason = error
             continue
-        of_images = own.shape[: len(images.shape)] == images.shape
-        if of_images and own.shape in (shape, shape[1:]):
-            return A, images, own
+        are_images = measurements.shape[: len(images.shape)] == images.shape
+        if are_images and measurements.shape in (shape, shape[1:]):
+            return A, images, measurements
     raise ValueError(
         f"The shape of the images that {operator!r} measures cannot be inferred from y of shape "
         f"{shape}. Pass image_shape=(height, width), (height, width, channels) or (channels, "
@@ -182,19 +184,21 @@ def _behind(operator: Builds, shape: Shape, image_shape: Any) -> tuple[ForwardMa
     ) from reason
 
 
-def _checked(operator: Builds, shape: Shape, image_shape: Any) -> tuple[ForwardMap, Layout, Layout]:
-    """Return the same as `_behind` for images of the user's `image_shape`."""
+def _map_and_layouts_for(
+    operator: Builds, shape: Shape, image_shape: Any
+) -> tuple[ForwardMap, Layout, Layout]:
+    """Return the same as `_map_and_layouts` for images of the user's `image_shape`."""
     images = layout_of_one(image_shape)
-    A, own = _built(operator, images)
-    if own.shape not in (shape, shape[1:]):
+    A, measurements = _map_and_layout(operator, images)
+    if measurements.shape not in (shape, shape[1:]):
         raise ValueError(
-            f"y must hold one or several measurements of shape {own.shape}: {operator!r} measures "
-            f"images of shape {images.shape}. Got shape {shape} instead."
+            f"y must hold one or several measurements of shape {measurements.shape}: {operator!r} "
+            f"measures images of shape {images.shape}. Got shape {shape} instead."
         )
-    return A, images, own
+    return A, images, measurements
 
 
-def _built(operator: Builds, images: Layout) -> tuple[ForwardMap, Layout]:
+def _map_and_layout(operator: Builds, images: Layout) -> tuple[ForwardMap, Layout]:
     """Return the map for images, and the layout of their measurements."""
     A = operator.build(images.tensor_shape)
     return A, measurement_layout(A.measurement_shape, images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,27 @@ def check_channels(operator: object, image_shape: Shape, channels: int, which: s
     """Raise an error if images do not have `channels` channels; `which` explains these."""
     check_image(operator, image_shape)
     if image_shape[0] != channels:
-        kind = {1: "gray images, of 1 channel", 3: "colour images, of 3 channels"}
-        takes = kind.get(channels, f"images of {channels} channels")
+        colours = {1: "gray images, of 1 channel", 3: "colour images, of 3 channels"}
+        takes = colours.get(channels, f"images of {channels} channels")
         got = f"{image_shape[0]} channel{'' if image_shape[0] == 1 else 's'}"
         raise ValueError(
             f"{type(operator).__name__} takes {takes}{which}. Got images of {got} instead.{_PAIRS}"
         )
 
 
-def check_size(operator: object, name: str, own: Shape, image_shape: Shape) -> None:
-    """Raise an error if a parameter's height and width, `own`, are not those of the images."""
-    size = tuple(image_shape[1:3])
-    if own != size:
+def check_size(operator: object, name: str, size: Shape, image_shape: Shape) -> None:
+    """Raise an error if a parameter's height and width, `size`, are not those of the images."""
+    image_size = tuple(image_shape[1:3])
+    if size != image_size:
         raise ValueError(
             f"The {name!r} parameter of {type(operator).__name__} is for images of "
-            f"{pixels(own)}. Got images of {pixels(size)} instead.{_PAIRS}"
+            f"{pixels(size)}. Got images of {pixels(image_size)} instead.{_PAIRS}"
         )
+
+
+def as_count(number: Any, n: int) -> int:
+    """Return an integer unchanged; a float is a share of `n`, rounded to at least 1."""
+    return int(number) if isinstance(number, Integral) else max(1, round(number * n))
 
 
 def pixels(size: Shape) -> str:

@@ -129,8 +129,9 @@ class FourierSampling(_Undersampling):
 class MultiCoilMRI(_Undersampling):
     """``A(x) = m F (s_c x)`` for every coil `c`: magnetic resonance imaging with several coils.
 
-    The coils are the channels of a measurement: the axis before the real and imaginary parts.
-    Everything else is as in `FourierSampling`.
+    The coils are the channels of a measurement: if images have their channels last, or none, the
+    shape of measurements is ``(n, height, width, coils, 2)``. Everything else is as in
+    `FourierSampling`.
 
     Parameters
     ----------
@@ -177,7 +178,7 @@ class MultiCoilMRI(_Undersampling):
             maps = _simulated_coils(int(self.sensitivities), tuple(size))
         else:
             maps = check_numbers(self.sensitivities, "sensitivities", self, kinds="buifc")
-            maps = _given_coils(maps, tuple(size))
+            maps = _checked_coils(maps, tuple(size))
             check_size(self, "sensitivities", maps.shape[1:], image_shape)
         return CoilMap(image_shape, torch.from_numpy(maps), observed)
 
@@ -240,7 +241,7 @@ def _simulated_coils(n_coils: int, size: Shape) -> NDArray[np.complex128]:
     return scaled
 
 
-def _given_coils(maps: np.ndarray, size: Shape) -> np.ndarray:
+def _checked_coils(maps: np.ndarray, size: Shape) -> np.ndarray:
     if maps.ndim != 3 or 0 in maps.shape:
         raise ValueError(
             "The 'sensitivities' parameter of MultiCoilMRI must be a number of coils or an "

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from skmetainv.arrays import is_complex_shape
-from skmetainv.operators.checks import check_numbers, check_size
+from skmetainv.operators.checks import as_count, check_numbers, check_size
 from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.masks import MaskMap, RandomMaskMap, draw_entries
 from skmetainv.operators.operator import Operator
@@ -39,7 +39,8 @@ class Inpainting(Operator):
     ------
     ValueError
         By `build`, if an array does not have the image's shape, is not boolean or is all False; if
-        a box does not lie in the image or covers all of it; or if flat measurements have no array.
+        a box does not lie in the image or covers all of it; or if `mask` is a string and
+        measurements are flat.
 
     Examples
     --------
@@ -167,10 +168,8 @@ class MissingPixels(Operator):
         """Return the least and the largest number of `n` entries that an image keeps."""
         if isinstance(self.observed, tuple | list):
             low, high = self._range(n)
-        elif isinstance(self.observed, Integral):
-            low = high = int(self.observed)
         else:
-            low = high = max(1, round(self.observed * n))
+            low = high = as_count(self.observed, n)
         if high > n:
             raise ValueError(
                 f"The 'observed' parameter of MissingPixels must be at most {n}, the number of "

@@ -11,9 +11,9 @@ import torch
 
 from skmetainv.operators.calls import (
     layout_of_one,
+    mapped_back,
     mean_squared_residuals,
     measured,
-    pulled_back,
 )
 from skmetainv.operators.maps.base import ForwardMap, Shape, check_double
 from skmetainv.parameters import (
@@ -100,7 +100,7 @@ class Operator(ParameterObject):
     def has_missing(self) -> bool:
         """Whether measurements hold NaN where samples are missing.
 
-        By default, whether those of an operator among the parameters do.
+        By default, True if those of an operator among the parameters do.
         """
         parts = self.get_params(deep=False).values()
         return any(getattr(part, "has_missing", False) for part in parts)
@@ -191,7 +191,7 @@ class Operator(ParameterObject):
             If the operator is nonlinear, if `y` does not have the shape of measurements, or if
             `image_shape` is None and measurements do not have the shape of images.
         """
-        return pulled_back(self, y, image_shape, "adjoint")
+        return mapped_back(self, y, image_shape, "adjoint")
 
     def pseudo_inverse(self, y: Any, *, image_shape: tuple[int, ...] | None = None) -> Any:
         """Return ``A^+ y``, the least-squares solutions of least norm.
@@ -214,7 +214,7 @@ class Operator(ParameterObject):
         ValueError
             As in `adjoint`.
         """
-        return pulled_back(self, y, image_shape, "pseudo_inverse")
+        return mapped_back(self, y, image_shape, "pseudo_inverse")
 
     def data_fidelity(self, x: Any, y: Any) -> Any:
         """Return the mean squared residual of each image, ``||A(x) - y||^2 / m``.
@@ -288,7 +288,7 @@ class Operator(ParameterObject):
 
     def __matmul__(self, inner: Any) -> algebra.Composition:
         _check_operand(inner, "right", "@")
-        algebra.refuse_missing(algebra.BEFORE, inner)
+        algebra.refuse_missing(algebra.BEFORE_AN_OPERATOR, inner)
         return algebra.Composition(self, inner)
 
     def __rmatmul__(self, outer: Any) -> NoReturn:
@@ -324,7 +324,7 @@ class Operator(ParameterObject):
         return algebra.Scaled(self, factor=1 / _number(divisor, "divided"))
 
 
-def check_operator(operator: Any, name: str) -> None:
+def require_operator(operator: Any, name: str) -> None:
     """Raise an error if a value is not an operator, and name the adapter that wraps it.
 
     Parameters

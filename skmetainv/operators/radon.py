@@ -132,9 +132,9 @@ def _line_integrals(
     blocks = [_at_one_angle(size, np.deg2rad(angle), offsets) for angle in angles]
     lengths, columns, values = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    kind = np.int32 if starts[-1] < 2**31 else np.int64
+    index_type = np.int32 if starts[-1] < 2**31 else np.int64
     return scipy.sparse.csr_array(
-        (values, columns.astype(kind, copy=False), starts.astype(kind)),
+        (values, columns.astype(index_type, copy=False), starts.astype(index_type)),
         shape=(len(starts) - 1, math.prod(size)),
     )
 
@@ -152,9 +152,9 @@ def _at_one_angle(
     else:  # where it crosses each column
         across = height // 2 + (right * cosine - offsets[:, None]) / sine
         n, step_along, step_across, length = height, 1, width, 1 / abs(sine)
-    before = np.floor(across)
-    share = across - before
-    taps = np.stack([before, before + 1], axis=-1).astype(np.int32)
+    lower = np.floor(across)
+    share = across - lower
+    taps = np.stack([lower, lower + 1], axis=-1).astype(np.int32)
     values = length * np.stack([1 - share, share], axis=-1)
     along = step_along * np.arange(across.shape[1], dtype=np.int32)
     columns = along[:, None] + step_across * taps

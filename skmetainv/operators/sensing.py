@@ -12,7 +12,7 @@ import scipy.fft
 import scipy.linalg
 import torch
 
-from skmetainv.operators.checks import check_image
+from skmetainv.operators.checks import as_count, check_image
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.bases import Basis, cosine_matrix
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap
@@ -100,10 +100,7 @@ class CompressedSensing(Operator):
 
     def _count(self, n: int) -> int:
         """Return the number of measurements of `n` entries."""
-        if isinstance(self.n_measurements, Integral):
-            m = int(self.n_measurements)
-        else:
-            m = max(1, round(self.n_measurements * n))
+        m = as_count(self.n_measurements, n)
         if m > n:
             raise ValueError(
                 f"The 'n_measurements' parameter of CompressedSensing must be at most {n}, the "
@@ -154,7 +151,7 @@ class SubsampledTransformMap(DiagonalGramMap):
 
 
 def hadamard_matrix(n: int) -> np.ndarray:
-    """Return Sylvester's matrix for the power of 2 in `n`, times (Kronecker) a cosine transform."""
+    """Return the orthonormal matrix of "hadamard" for a side of `n`, see `CompressedSensing`."""
     odd = n
     while odd % 2 == 0:
         odd //= 2

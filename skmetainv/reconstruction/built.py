@@ -12,7 +12,7 @@ from skmetainv.arrays import measurement_layout
 from skmetainv.inputs.geometry import Geometry
 from skmetainv.inputs.validation import check_device, check_image_shape
 from skmetainv.operators import ForwardMap, Operator
-from skmetainv.operators.operator import check_operator
+from skmetainv.operators.operator import require_operator
 from skmetainv.parameters import ParameterObject
 from skmetainv.reconstruction.autocast import autocast_networks
 from skmetainv.reconstruction.counted import Counted
@@ -120,7 +120,7 @@ class Built(Counted, Fitted, ParameterObject):
 
     def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:
         """Return the map of another operator for simulation, checked against the fitted one."""
-        check_operator(operator, "The 'operator' to simulate with")
+        require_operator(operator, "The 'operator' to simulate with")
         A = self._placed(operator.build(geometry.images.tensor_shape))
         fitted = self._map(geometry)
         if A.measurement_shape != fitted.measurement_shape:

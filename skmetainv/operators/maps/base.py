@@ -165,8 +165,8 @@ class ForwardMap(nn.Module):
         exact = drawn(x)
         if drawn.observed is None:
             return noise(exact, generators)
-        known = drawn.observed & ~exact.isnan()  # unknown pixels give no measurement
-        return torch.where(known, noise(exact.nan_to_num(), generators), drawn.missing_value)
+        measured = drawn.observed & ~exact.isnan()  # a NaN pixel gives no measurement
+        return torch.where(measured, noise(exact.nan_to_num(), generators), drawn.missing_value)
 
     def bind(self, y: torch.Tensor, start_image: torch.Tensor | None = None) -> DataTerm:
         """Return the data fidelity of a batch of measurements.
@@ -350,8 +350,8 @@ def _no_measurements(A: ForwardMap, y: Any, x: torch.Tensor) -> str:
             f"{must} of real numbers. Got {described(y)} instead: torch.view_as_real(y) gives the "
             "real and imaginary parts as a last axis."
         )
-    own = tuple(y.shape[1:])
-    hint = f"If this shape is right, pass measurement_shape={own} to super().__init__."
+    shape = tuple(y.shape[1:])
+    hint = f"If this shape is right, pass measurement_shape={shape} to super().__init__."
     if y.ndim != 1 + len(A.measurement_shape) and y.shape == A.measurement_shape:
         hint = "The first axis must be the batch."
     return f"{must}. Got {tuple(y.shape)} for images of shape {tuple(x.shape)} instead. {hint}"

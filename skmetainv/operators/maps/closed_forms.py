@@ -41,7 +41,7 @@ class DiagonalNormalMap(LinearMap):
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
         """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
         coefficients = self.basis.analysis(self.adjoint(y))
-        return self.basis.synthesis(_inverse(self.power, rcond) * coefficients)
+        return self.basis.synthesis(_truncated_inverse(self.power, rcond) * coefficients)
 
     def data_term(self, y: torch.Tensor) -> DiagonalNormalDataTerm:
         """Return the data fidelity, which stores ``A' y``."""
@@ -60,9 +60,10 @@ class DiagonalNormalDataTerm(LinearDataTerm):
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
         """Return ``B' diag(1 / (power + rho)) B (A' y + rho z)``, see `LinearDataTerm.prox`."""
         coefficients = self.A.basis.analysis(_plus(self.adjoint_y, rho, z))
-        return self.A.basis.synthesis(coefficients * self._inverse(rho, coefficients.dtype))
+        inverse = self._inverse_with_penalty(rho, coefficients.dtype)
+        return self.A.basis.synthesis(coefficients * inverse)
 
-    def _inverse(self, rho: float | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def _inverse_with_penalty(self, rho: float | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """Return ``1 / (power + rho)``; the last result is stored, as solvers often repeat `rho`.
 
         It has the type of the coefficients, as torch multiplies two complex tensors faster than a
@@ -113,7 +114,7 @@ class DiagonalMap(DiagonalNormalMap):
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
         """Return the least-squares solution of least norm, ``B' diag(s^+) B y``."""
-        kept = _inverse(self.power, rcond) > 0
+        kept = _truncated_inverse(self.power, rcond) > 0
         inverse = torch.where(kept, 1 / torch.where(kept, self.spectrum, 1), 0)
         return self.basis.synthesis(inverse * self.basis.analysis(y))
 
@@ -152,7 +153,7 @@ class DiagonalGramMap(LinearMap):
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
         """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
-        return self.synthesis(_inverse(self.gram, rcond) * self.basis.analysis(y))
+        return self.synthesis(_truncated_inverse(self.gram, rcond) * self.basis.analysis(y))
 
     def data_term(self, y: torch.Tensor) -> DiagonalGramDataTerm:
         """Return the data fidelity, which stores ``C y``."""
@@ -174,7 +175,7 @@ class DiagonalGramDataTerm(LinearDataTerm):
         This form does not lose digits to cancellation if `rho` is small.
         """
         residual = self._coefficients - self.A.analysis(z)
-        return z + self.A.synthesis(residual * (1 / (self.A.gram + beside(rho, residual))))
+        return z + self.A.synthesis(residual * (1 / (self.A.gram + broadcastable(rho, residual))))
 
 
 def _plus(x: torch.Tensor, rho: float | torch.Tensor, z: torch.Tensor) -> torch.Tensor:
@@ -184,14 +185,14 @@ def _plus(x: torch.Tensor, rho: float | torch.Tensor, z: torch.Tensor) -> torch.
     return torch.add(x, z, alpha=rho)
 
 
-def beside(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | torch.Tensor:
-    """Return penalties reshaped to broadcast with the coefficients."""
+def broadcastable(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | torch.Tensor:
+    """Return penalties, one or one per image, in a shape that broadcasts with the coefficients."""
     if isinstance(rho, torch.Tensor) and rho.ndim:
         return spread(rho, coefficients.ndim)
     return rho
 
 
-def _inverse(eigenvalues: torch.Tensor, rcond: float) -> torch.Tensor:
+def _truncated_inverse(eigenvalues: torch.Tensor, rcond: float) -> torch.Tensor:
     """Return ``1 / eigenvalue``, or 0 where its root is at most `rcond` times the largest root."""
     roots = eigenvalues.clamp(min=0).sqrt()
     kept = roots > rcond * roots.max()

@@ -78,13 +78,13 @@ class ComposedMap(ForwardMap):
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with the masks of both parts drawn, the inner one first."""
         inner = self.inner.draw(generators)
-        return self._of(self.outer.draw(generators), inner)
+        return self._rebuilt(self.outer.draw(generators), inner)
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
         """Return the map with the mask of the outer part read from the NaN of `y`."""
-        return self._of(self.outer.with_masks_of(y), self.inner)
+        return self._rebuilt(self.outer.with_masks_of(y), self.inner)
 
-    def _of(self, outer: ForwardMap, inner: ForwardMap) -> ForwardMap:
+    def _rebuilt(self, outer: ForwardMap, inner: ForwardMap) -> ForwardMap:
         unchanged = outer is self.outer and inner is self.inner
         return self if unchanged else composed(outer, inner)
 
@@ -149,7 +149,7 @@ def _multiple(outer: LinearMap, inner: LinearMap) -> Any:
 
 
 def _masked_samples(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
-    """Combine the masks of a sampled Fourier transform."""
+    """Combine a mask with that of a sampled Fourier transform."""
     if isinstance(outer, MaskMap) and isinstance(inner, FourierMap | CoilMap):
         return inner.masked(outer)
     return None

@@ -38,8 +38,8 @@ def convolution(image_shape: Shape, kernel: Floats, boundary: str) -> LinearMap:
     Returns
     -------
     A : DiagonalMap, SeparableMap or PaddedConvolution
-        Diagonal in Fourier space if the boundary is circular, else separable if the kernel is and
-        no side of the image is above 1024.
+        A `DiagonalMap` if the boundary is circular. Otherwise a `SeparableMap` if the kernel is
+        separable and no side of the image is above 1024, else a `PaddedConvolution`.
     """
     size = image_shape[1:]
     if boundary == "circular":

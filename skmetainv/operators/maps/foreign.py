@@ -10,12 +10,10 @@ import numpy as np
 import torch
 
 from skmetainv.operators.maps.base import ForwardMap, LinearMap, Shape
-from skmetainv.operators.maps.closed_forms import beside
+from skmetainv.operators.maps.closed_forms import broadcastable
 from skmetainv.operators.maps.data_terms import LinearDataTerm
 from skmetainv.operators.maps.foreign_functions import OneType, as_real
-from skmetainv.operators.maps.pairs import apply_linear
-
-Function = Callable[[torch.Tensor], torch.Tensor]
+from skmetainv.operators.maps.pairs import TensorFunction, apply_linear
 
 
 class FunctionMap(ForwardMap):
@@ -31,7 +29,7 @@ class FunctionMap(ForwardMap):
 
     if_linear = "If the function is linear, write FunctionOperator(forward, linear=True)."
 
-    def __init__(self, image_shape: Shape, measurement_shape: Shape, function: Function):
+    def __init__(self, image_shape: Shape, measurement_shape: Shape, function: TensorFunction):
         super().__init__(image_shape, measurement_shape)
         self.function = function
 
@@ -61,8 +59,8 @@ class PairMap(LinearMap):
         self,
         image_shape: Shape,
         measurement_shape: Shape,
-        function: Function,
-        adjoint_function: Function,
+        function: TensorFunction,
+        adjoint_function: TensorFunction,
     ):
         super().__init__(image_shape, measurement_shape)
         self.function, self.adjoint_function = function, adjoint_function
@@ -159,7 +157,7 @@ class PhysicsMap(OneType, ForwardMap):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``."""
-        return self._joined(self.physics.A(self.in_own_type(x))).to(x.dtype)
+        return self._joined(self.physics.A(self.in_accepted_type(x))).to(x.dtype)
 
     def _joined(self, y: Any) -> torch.Tensor:
         if len(self.shapes) == 1:
@@ -168,22 +166,22 @@ class PhysicsMap(OneType, ForwardMap):
 
     def parted(self, y: torch.Tensor) -> Any:
         """Return measurements in the physics' own form and type."""
-        y = self.in_own_type(y)
+        y = self.in_accepted_type(y)
         lengths = [math.prod(shape) for shape in self.shapes]
         parts = zip(
             torch.split(y.flatten(1), lengths, dim=1), self.shapes, self.complex_parts, strict=True
         )
-        own = [
-            torch.view_as_complex(part.reshape(-1, *shape).clone())  # the copy has an even offset
+        measurements = [
+            torch.view_as_complex(part.reshape(-1, *shape).clone())  # a view may have an odd offset
             if is_complex
             else part.reshape(-1, *shape)
             for part, shape, is_complex in parts
         ]
-        if len(own) == 1:
-            return own[0]
+        if len(measurements) == 1:
+            return measurements[0]
         from deepinv.utils import TensorList
 
-        return TensorList(own)
+        return TensorList(measurements)
 
 
 class LinearPhysicsMap(PhysicsMap, LinearMap):
@@ -225,6 +223,6 @@ class DecomposableDataTerm(LinearDataTerm):
         s = s if s.is_complex() else s.to(z.dtype)
         coefficients = physics.V_adjoint(self.adjoint_y + rho * z)
         x: torch.Tensor = physics.V(
-            coefficients / ((s * s.conj()).real + beside(rho, coefficients))
+            coefficients / ((s * s.conj()).real + broadcastable(rho, coefficients))
         )
         return x

@@ -38,12 +38,12 @@ class OneType(nn.Module):
     only_dtype: torch.dtype | None = None
 
     def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
-        own_fn = fn if self.only_dtype is None else _moving(fn)
-        super()._apply(own_fn, recurse)  # type: ignore[no-untyped-call]
-        apply_to_hidden(self, keeping_complex(own_fn))
+        conversion = fn if self.only_dtype is None else _moving(fn)
+        super()._apply(conversion, recurse)  # type: ignore[no-untyped-call]
+        apply_to_hidden(self, keeping_complex(conversion))
         return self
 
-    def in_own_type(self, x: torch.Tensor) -> torch.Tensor:
+    def in_accepted_type(self, x: torch.Tensor) -> torch.Tensor:
         """Return `x` in the type that the wrapped object takes."""
         return x.to(self.only_dtype or x.dtype)
 
@@ -78,7 +78,7 @@ class ForeignFunction(OneType):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the function's result, in the type and on the device of `x`."""
-        argument = self.in_own_type(x)
+        argument = self.in_accepted_type(x)
         if self.complex_argument:
             argument = torch.view_as_complex(argument.contiguous())
         y = self.function(argument)
@@ -90,7 +90,7 @@ def as_real(y: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(y.resolve_conj()) if y.is_complex() else y
 
 
-class Understood(NamedTuple):
+class TriedFunction(NamedTuple):
     """The properties of a user's function that a trial found."""
 
     function: ForeignFunction
@@ -116,9 +116,13 @@ class WrongResultError(ValueError):
     """A user's function returns a value of a wrong type or shape."""
 
 
-def understood(
-    function: Callable[..., Any], name: str, shape: Shape, *, adjoint_of: Understood | None = None
-) -> Understood:
+def try_function(
+    function: Callable[..., Any],
+    name: str,
+    shape: Shape,
+    *,
+    adjoint_of: TriedFunction | None = None,
+) -> TriedFunction:
     """Try a user's function on a random batch, and return it in the form in which it works.
 
     The function may take tensors or NumPy arrays, in single or double precision or both, and may
@@ -133,13 +137,13 @@ def understood(
         Its name in errors.
     shape : tuple of int
         Shape of its argument, without the batch.
-    adjoint_of : Understood, default=None
+    adjoint_of : TriedFunction, default=None
         The function whose adjoint it is. If that function's result is complex, so is the adjoint's
         argument.
 
     Returns
     -------
-    understood : Understood
+    tried : TriedFunction
         The wrapped function, and the shape and kind of its result.
 
     Raises
@@ -150,15 +154,15 @@ def understood(
     if isinstance(function, nn.Module):
         function = copy.deepcopy(function).cpu().eval().requires_grad_(False)
     takes_complex = adjoint_of is not None and adjoint_of.is_complex
-    call, (y, only_dtype) = _tried(function, name, shape, takes_complex)
+    call, (y, only_dtype) = _first_call_that_works(function, name, shape, takes_complex)
     if isinstance(function, nn.Module):
         convert(function, only_dtype or torch.float64)
     foreign = ForeignFunction(call, only_dtype, takes_complex, real_result=adjoint_of is not None)
     parts = (2,) if y.is_complex() and adjoint_of is None else ()
-    return Understood(foreign, (*y.shape[1:], *parts), y.is_complex(), y.requires_grad)
+    return TriedFunction(foreign, (*y.shape[1:], *parts), y.is_complex(), y.requires_grad)
 
 
-def _tried(
+def _first_call_that_works(
     function: Callable[..., Any], name: str, shape: Shape, takes_complex: bool
 ) -> tuple[Callable[..., torch.Tensor], Trial[torch.Tensor]]:
     """Return the first way of calling a function that works, and its trial."""
@@ -170,7 +174,7 @@ def _tried(
         (function, False),  # for a function that converts tensors to arrays itself
     ):
 
-        def tried(
+        def call_on_random_batch(
             dtype: torch.dtype, call: Any = call, with_graph: bool = with_graph
         ) -> torch.Tensor:
             if isinstance(function, nn.Module):
@@ -179,7 +183,7 @@ def _tried(
             argument = torch.view_as_complex(x.clone()) if takes_complex else x.clone()
             return _checked(call(argument), name, argument, call)
 
-        trial, error = in_each_precision(tried)
+        trial, error = in_each_precision(call_on_random_batch)
         if trial is not None:
             return call, trial
         refused = refused or error
@@ -273,9 +277,9 @@ def _checked(
 @torch.no_grad()
 def alike(y: torch.Tensor, call: Callable[..., torch.Tensor], x: torch.Tensor) -> bool:
     """Return whether ``y = call(x)`` treats each entry of the first axis of `x` on its own."""
-    alone, beside = call(x.detach()[:1].clone()), y.detach()[:1]
+    alone, in_batch = call(x.detach()[:1].clone()), y.detach()[:1]
     return (
-        alone.shape == beside.shape
-        and torch.equal(alone.isnan(), beside.isnan())
-        and bool((alone - beside).nan_to_num().norm() <= _SAME * beside.nan_to_num().norm())
+        alone.shape == in_batch.shape
+        and torch.equal(alone.isnan(), in_batch.isnan())
+        and bool((alone - in_batch).nan_to_num().norm() <= _SAME * in_batch.nan_to_num().norm())
     )

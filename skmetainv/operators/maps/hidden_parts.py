@@ -15,7 +15,7 @@ from skmetainv.operators.maps.base import Conversion, keeping_complex
 
 Module = TypeVar("Module", bound=nn.Module)
 
-_OF_TORCH = frozenset(vars(nn.Module()))
+_TORCH_ATTRIBUTES = frozenset(vars(nn.Module()))
 # DeepInverse's Tomography keeps the adjoint for the device of its first measurement.
 _FOR_ONE_DEVICE = "_auto_grad_adjoint_fn"
 
@@ -49,7 +49,7 @@ def _convert_hidden(module: nn.Module, fn: Conversion, done: set[int]) -> None:
             continue
         done.add(id(part))
         attributes = vars(part)
-        for name in attributes.keys() - _OF_TORCH:
+        for name in attributes.keys() - _TORCH_ATTRIBUTES:
             attributes[name] = _converted(attributes[name], fn, done)
         if _FOR_ONE_DEVICE in attributes:
             attributes[_FOR_ONE_DEVICE] = None

@@ -94,10 +94,10 @@ class RandomMaskMap(DiagonalMap):
 
     def with_masks_of(self, y: torch.Tensor) -> MaskMap:
         """Return the map whose mask is True where `y` is not NaN."""
-        known = ~y.isnan()
+        observed = ~y.isnan()
         if is_complex_shape(self.image_shape):
-            known = known.all(-1, keepdim=True)
-        return self._masked(known)
+            observed = observed.all(-1, keepdim=True)
+        return self._masked(observed)
 
     def _masked(self, observed: torch.Tensor) -> MaskMap:
         masked = MaskMap(self.image_shape, observed, missing_value=self.missing_value)

@@ -13,7 +13,7 @@ from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 from skmetainv.operators.maps.pairs import apply_linear
 
 # A matrix with at most this many rows or columns is decomposed, which takes seconds.
-_DECOMPOSED = 2048
+_LARGEST_DECOMPOSED = 2048
 
 
 class DenseMap(LinearMap):
@@ -65,7 +65,7 @@ class DecomposedMap(DiagonalGramMap, DenseMap):
 
 def dense_map(image_shape: Shape, measurement_shape: Shape, matrix: torch.Tensor) -> DenseMap:
     """Return the map of a dense matrix, decomposed if it is small enough."""
-    small = min(matrix.shape) <= _DECOMPOSED
+    small = min(matrix.shape) <= _LARGEST_DECOMPOSED
     return (DecomposedMap if small else DenseMap)(image_shape, measurement_shape, matrix)
 
 

@@ -13,8 +13,8 @@ from skmetainv.operators.maps.unsolved_systems import Watch, current_watch, watc
 # Relative residual at which an image is solved, by floating-point type.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
 _MAX_ITER = 10_000
-# An image is given up when its residual has not halved for max(_PATIENCE, half of all) updates.
-# This is checked every _EVERY updates.
+# An image is given up if its residual has not halved in the last _PATIENCE updates, and not in the
+# last half of all updates either. This is checked every _EVERY updates.
 _PATIENCE = 512
 _EVERY = 16
 # An image is given up, too, if its residual grows by this factor.
@@ -29,12 +29,12 @@ def solve(
     """Return the solution of ``(A' A + rho I) x = b`` for each image on its own.
 
     Conjugate gradients solve for a correction of `start`, and then for further corrections until
-    the *true* residual is small. The residual that they update is not reliable: rounding makes it
-    drift away from the true one.
+    the *true* residual is small. The residual that conjugate gradients update is not reliable,
+    because rounding makes it drift away from the true one.
 
     The derivative is that of the exact solution, not of the iterations, because conjugate gradients
-    that stop early are not a linear map of `b`. The derivative solves the same system with another
-    right-hand side. It is computed by this function, too, so it can be differentiated again.
+    that stop early are not a linear map of `b`. It solves the same system with another right-hand
+    side, by this function. So it can be differentiated again.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def solve(
     Warns
     -----
     ConvergenceWarning
-        If a residual stays above 1e-3 (float32) or 3e-7 (float64) of ``||b||`` and cannot be
-        rounding. In a block of `skmetainv.operators.maps.unsolved_systems.watched`, the watch
+        If a residual stays above 1e-3 (float32) or 3e-7 (float64) of ``||b||``, and rounding does
+        not explain it. In a block of `skmetainv.operators.maps.unsolved_systems.watched`, the watch
         records it instead.
 
     References
@@ -203,13 +203,13 @@ def _correction(
         going = going & (state.rr > allowed)
         if not going.any():
             return state.x, k
-        before, state = state, update(matrix, state, going)
+        previous, state = state, update(matrix, state, going)
         if k % _EVERY == _EVERY - 1:
             lower = state.rr < halved / 4
             halved, since = torch.where(lower, state.rr, halved), (since + _EVERY) * ~lower
             hopeful = (since < max(_PATIENCE, k // 2)) & (state.rr < _GROWTH**2)
             # An unchanged residual means that there is no curvature, see `update`
-            going = going & hopeful & (state.rr != before.rr)
+            going = going & hopeful & (state.rr != previous.rr)
     return state.x, n_most
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
-Function = Callable[[torch.Tensor], torch.Tensor]
+#: A function of one tensor.
+TensorFunction: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
-def apply_linear(x: torch.Tensor, function: Function, adjoint: Function) -> torch.Tensor:
+def apply_linear(
+    x: torch.Tensor, function: TensorFunction, adjoint: TensorFunction
+) -> torch.Tensor:
     """Return ``function(x)``; its derivatives of every order use the function and its adjoint.
 
     Parameters
@@ -31,7 +34,7 @@ def apply_linear(x: torch.Tensor, function: Function, adjoint: Function) -> torc
 
 class _Pair(torch.autograd.Function):
     @staticmethod
-    def forward(x: torch.Tensor, function: Function, adjoint: Function) -> torch.Tensor:
+    def forward(x: torch.Tensor, function: TensorFunction, adjoint: TensorFunction) -> torch.Tensor:
         return function(x.detach())
 
     @staticmethod

@@ -59,13 +59,13 @@ class ScaledMap(ForwardMap):
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the multiple of the map with its masks drawn."""
-        return self._of(self.A.draw(generators))
+        return self._rebuilt(self.A.draw(generators))
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
         """Return the multiple of the map with its masks read from the NaN of `y`."""
-        return self._of(self.A.with_masks_of(y))
+        return self._rebuilt(self.A.with_masks_of(y))
 
-    def _of(self, A: ForwardMap) -> ForwardMap:
+    def _rebuilt(self, A: ForwardMap) -> ForwardMap:
         return self if A is self.A else scaled(A, self.factor)
 
 

@@ -125,21 +125,21 @@ class StackedMap(ForwardMap):
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with the masks of all parts drawn, in their order."""
-        return self._of([A.draw(generators) for A in self.maps])
+        return self._rebuilt([A.draw(generators) for A in self.maps])
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
         """Return the map with the masks of all parts read from the NaN of `y`."""
         parts = zip(self.maps, self.split(y), strict=True)
-        A = self._of([A.with_masks_of(part) for A, part in parts])
-        known = ~y.isnan()
-        expected = known if A.observed is None else known | ~A.observed
-        if expected.all():
+        A = self._rebuilt([A.with_masks_of(part) for A, part in parts])
+        observed = ~y.isnan()
+        as_masked = observed if A.observed is None else observed | ~A.observed
+        if as_masked.all():
             return A
         # Further entries are NaN, because the images have missing pixels
-        return composed(MaskMap(self.measurement_shape, known, math.nan).to(y), A)
+        return composed(MaskMap(self.measurement_shape, observed, math.nan).to(y), A)
 
-    def _of(self, maps: Sequence[ForwardMap]) -> ForwardMap:
-        unchanged = all(A is before for A, before in zip(maps, self.maps, strict=True))
+    def _rebuilt(self, maps: Sequence[ForwardMap]) -> ForwardMap:
+        unchanged = all(A is part for A, part in zip(maps, self.maps, strict=True))
         return self if unchanged else stacked(maps)
 
 

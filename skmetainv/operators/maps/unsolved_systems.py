@@ -56,9 +56,9 @@ class _Alone(Watch):
     """A watch outside of any `watched` block: it warns at once."""
 
     def note(self, unsolved: list[float]) -> None:
-        own = Watch()
-        own.note(unsolved)
-        warn(own.describe(), ConvergenceWarning)
+        watch = Watch()
+        watch.note(unsolved)
+        warn(watch.describe(), ConvergenceWarning)
 
 
 _CURRENT: ContextVar[Watch | None] = ContextVar("watch", default=None)
