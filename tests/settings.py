@@ -28,11 +28,11 @@ PAPER = {
 
 def small(operator=None, solver=None, **options):
     """An estimator that trains in a moment; test files set their own defaults by `partial`."""
-    own = {"init": Siren(width=8, depth=3), "n_inner": 2, "max_epochs": 1, "random_state": 0}
-    return MetaInverseSolver(operator, solver, **own | options)
+    defaults = {"init": Siren(width=8, depth=3), "n_inner": 2, "max_epochs": 1, "random_state": 0}
+    return MetaInverseSolver(operator, solver, **defaults | options)
 
 
 def small_denoiser(**options):
     """A denoiser that trains in a moment."""
-    own = {"depth": 2, "width": 4, "max_epochs": 1, "random_state": 0}
-    return DnCNN(**own | options)
+    defaults = {"depth": 2, "width": 4, "max_epochs": 1, "random_state": 0}
+    return DnCNN(**defaults | options)

@@ -187,7 +187,7 @@ class DnCNN(LearnedDenoiser):
             decided["residual"] = True
         elif _gives_the_image(stack):
             decided["residual"] = False
-        return Published(_named(stack), channels, decided)
+        return Published(_with_names(stack), channels, decided)
 
 
 def _is_of_deepinverse(state: StateDict) -> bool:
@@ -229,11 +229,12 @@ def _gives_the_image(stack: list[Convolution]) -> bool:
     return True
 
 
-def _named(stack: list[Convolution]) -> StateDict:
-    named: StateDict = {}
+def _with_names(stack: list[Convolution]) -> StateDict:
+    """Return the weights of a stack under KAIR's names."""
+    state: StateDict = {}
     for i, (weight, bias) in enumerate(stack):
-        named |= {f"model.{2 * i}.weight": weight, f"model.{2 * i}.bias": bias}
-    return named
+        state |= {f"model.{2 * i}.weight": weight, f"model.{2 * i}.bias": bias}
+    return state
 
 
 class _DnCNN(Network):

@@ -186,10 +186,10 @@ class _Step:
 
     def __call__(self) -> None:
         torch.add(self.u, self.q[0], out=self.x).add_(self.q[1])
-        for difference, _, after in self.pairs:
-            after.sub_(difference)
-        for difference, before, after in self.pairs:
-            difference.add_(after, alpha=1 / SQUARED_NORM).sub_(before, alpha=1 / SQUARED_NORM)
+        for difference, _, next_pixel in self.pairs:
+            next_pixel.sub_(difference)
+        for difference, pixel, next_pixel in self.pairs:
+            difference.add_(next_pixel, alpha=1 / SQUARED_NORM).sub_(pixel, alpha=1 / SQUARED_NORM)
 
 
 def _forth(
@@ -200,8 +200,8 @@ def _forth(
     step = _Step(u, q)
     for k, momentum in enumerate(_momenta(n_iter)):
         step()
-        p, before = project(k, q), p
-        torch.lerp(before, p, 1 + momentum, out=q)
+        p, last_p = project(k, q), p
+        torch.lerp(last_p, p, 1 + momentum, out=q)
     return q
 
 
@@ -239,6 +239,7 @@ def _momenta(n_iter: int) -> list[float]:
     """Return ``(t_k - 1) / t_k+1``, and 0 for the last update, whose ``q`` is then its ``p``."""
     momenta, t = [], 1.0
     for _ in range(n_iter - 1):
-        t, before = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
-        momenta.append((before - 1) / t)
+        next_t = (1 + (1 + 4 * t * t) ** 0.5) / 2
+        momenta.append((t - 1) / next_t)
+        t = next_t
     return [*momenta, 0.0]

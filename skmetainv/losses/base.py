@@ -255,5 +255,5 @@ def for_tensors(function: Callable[..., Any]) -> Callable[..., Callable[..., Any
     """
     if not isinstance(function, torch.nn.Module):
         return lambda device, dtype: function
-    own = copy.deepcopy(function).requires_grad_(False).eval()
-    return functools.cache(lambda device, dtype: copy.deepcopy(own).to(device, dtype))
+    constant = copy.deepcopy(function).requires_grad_(False).eval()
+    return functools.cache(lambda device, dtype: copy.deepcopy(constant).to(device, dtype))

@@ -169,10 +169,10 @@ def compare(
     paired = are_images(y)
     if paired:
         check_nothing_simulates(operator, noise)
-    given, name = (y, "y") if paired else (X, "X")
-    clean, is_single = first._reader().images(given, first.image_shape, name=name)
+    images, name = (y, "y") if paired else (X, "X")
+    clean, is_single = first._reader().images(images, first.image_shape, name=name)
     if is_single:
-        raise ValueError(f"compare needs several images. {name} is one, of shape {given.shape}.")
+        raise ValueError(f"compare needs several images. {name} is one, of shape {images.shape}.")
     simulator._check_parameters()
     shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)
     _check_metrics(chosen, shape, region)
@@ -354,8 +354,8 @@ def _table_of_images(trials: Mapping[str, Sequence[_Trial]]) -> Any:
     rows = [
         {"name": name, "split": i, "image": int(index)}
         | {metric: float(values[k]) for metric, values in trial.values.items()}
-        for name, trials_of_one in trials.items()
-        for i, trial in enumerate(trials_of_one)
+        for name, of_one in trials.items()
+        for i, trial in enumerate(of_one)
         for k, index in enumerate(trial.indices)
     ]
     return _table(rows)
@@ -363,7 +363,7 @@ def _table_of_images(trials: Mapping[str, Sequence[_Trial]]) -> Any:
 
 def _table_of_estimators(trials: Mapping[str, Sequence[_Trial]], groups: Any) -> Any:
     """Return one row per estimator."""
-    table = _table([{"name": name} | _summary(own, groups) for name, own in trials.items()])
+    table = _table([{"name": name} | _summary(of_one, groups) for name, of_one in trials.items()])
     return table if isinstance(table, dict) else table.set_index("name")
 
 
@@ -371,12 +371,12 @@ def _summary(trials: Sequence[_Trial], groups: Any) -> dict[str, float]:
     """Return the means of one estimator over all splits, with their standard errors."""
     summary: dict[str, float] = {}
     indices = np.concatenate([trial.indices for trial in trials])
-    own_groups = indices if groups is None else np.asarray(groups)[indices]
+    group_of_image = indices if groups is None else np.asarray(groups)[indices]
     for metric in trials[0].values:
         values = np.concatenate([trial.values[metric] for trial in trials])
         summary |= {
             metric: float(values.mean()),
-            f"{metric}_se": standard_error(values, own_groups),
+            f"{metric}_se": standard_error(values, group_of_image),
         }
     return summary | {
         "fit_seconds": float(np.mean([trial.fit_seconds for trial in trials])),

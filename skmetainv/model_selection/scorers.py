@@ -146,8 +146,8 @@ class ImageScorer(ParameterObject):
         batches, data_range = self._restorations(*last_step(estimator, X), y, region)
         values = over_batches(metrics, (batch for _, batch in batches), data_range)
         scores = {
-            name: (-1 if name.startswith("neg_") else 1) * float(np.mean(own))
-            for name, own in values.items()
+            name: (-1 if name.startswith("neg_") else 1) * float(np.mean(of_images))
+            for name, of_images in values.items()
         }
         return scores[self.metric] if isinstance(self.metric, str) else scores
 
@@ -184,19 +184,19 @@ def unwrapped(estimator: Any) -> Any:
     if hasattr(estimator, "best_estimator_"):
         return unwrapped(estimator.best_estimator_)
     refits = getattr(estimator, "refit", False) and hasattr(estimator, "estimator")
-    held = refits or isinstance(estimator, FrozenEstimator)
-    return unwrapped(estimator.estimator) if held else estimator
+    wraps = refits or isinstance(estimator, FrozenEstimator)
+    return unwrapped(estimator.estimator) if wraps else estimator
 
 
 def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
     """Return the last step of a pipeline, and `X` as transformed by the steps before it."""
-    held = unwrapped(estimator)
-    if not isinstance(held, Pipeline):
-        return held, X
-    for _, step in held.steps[:-1]:
+    inner = unwrapped(estimator)
+    if not isinstance(inner, Pipeline):
+        return inner, X
+    for _, step in inner.steps[:-1]:
         if step is not None and step != "passthrough":
             X = step.transform(X)
-    return last_step(held.steps[-1][1], X)
+    return last_step(inner.steps[-1][1], X)
 
 
 def _check_predicts(estimator: Any) -> None:

@@ -104,7 +104,7 @@ class _ModuleImage(ConditionedModule):
         module = self._made(seed=0)
         self.held = (module,)  # a tuple hides its weights from this module's parameters
         self.n_axes = {name: weight.ndim for name, weight in module.named_parameters()}
-        self.adapted = _named(adapted, list(self.n_axes))
+        self.adapted = _adapted_names(adapted, list(self.n_axes))
         for part in ("encoder", "refiner"):
             taken = any(name.startswith(f"{part}.") for name in self.n_axes)
             if taken and getattr(conditioning, part) is not None:
@@ -124,12 +124,12 @@ class _ModuleImage(ConditionedModule):
         return {name: weight.detach() for name, weight in module.named_parameters()}
 
     def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
-        own = {name: weights[name] for name in self.n_axes}
-        stacked = {name: 0 if own[name].ndim > n else None for name, n in self.n_axes.items()}
-        if any(axis is not None for axis in stacked.values()):
-            images = torch.func.vmap(self._one_image, in_dims=(stacked,))(own)
+        of_module = {name: weights[name] for name in self.n_axes}
+        batch_axes = {k: 0 if of_module[k].ndim > n else None for k, n in self.n_axes.items()}
+        if any(axis is not None for axis in batch_axes.values()):
+            images = torch.func.vmap(self._one_image, in_dims=(batch_axes,))(of_module)
         else:
-            images = self._one_image(own)[None]
+            images = self._one_image(of_module)[None]
         return with_features(images, features)
 
     def _one_image(self, weights: Tensors) -> torch.Tensor:
@@ -174,16 +174,16 @@ class _ModuleImage(ConditionedModule):
         return copy.deepcopy(module).double().cpu().eval()
 
 
-def _named(adapted: Sequence[str] | None, names: list[str]) -> tuple[str, ...]:
+def _adapted_names(adapted: Sequence[str] | None, names: list[str]) -> tuple[str, ...]:
     """Return the weights that `adapted` names, directly or by submodules."""
     chosen = {part: _below(part, names) for part in (names if adapted is None else adapted)}
-    unknown = [part for part, found in chosen.items() if not found]
+    unknown = [part for part, weights in chosen.items() if not weights]
     if unknown or not chosen:
         raise ValueError(
             "The 'adapted' parameter of ModuleRepresentation must name weights, or submodules "
             f"with weights, of the module, which has {names}. Got {unknown or adapted!r} instead."
         )
-    return tuple(name for name in names if any(name in found for found in chosen.values()))
+    return tuple(name for name in names if any(name in weights for weights in chosen.values()))
 
 
 def _below(part: str, names: list[str]) -> list[str]:

@@ -94,12 +94,12 @@ class Representation(ParameterObject):
                 f"The attribute 'adapted' of {name} must be a tuple of the names of the weights "
                 f"that are adapted to each image, as in ('image',). Got {adapted!r} instead."
             )
-        own = [weight for weight, _ in module.named_parameters()]
-        if own:
+        parameters = [parameter for parameter, _ in module.named_parameters()]
+        if parameters:
             raise TypeError(
                 f"{name} must hold no weights: `initial_weights` returns them, and `forward` takes "
-                f"them. Got the parameters {own} instead. For a module with its own weights, use "
-                "ModuleRepresentation."
+                f"them. Got the parameters {parameters} instead. For a module with its own "
+                "weights, use ModuleRepresentation."
             )
         return module
 

@@ -196,9 +196,9 @@ class ConditionedModule(ImageModule):
         return start + self.radius * images
 
 
-def _start(data: DataTerm, kind: str) -> torch.Tensor:
+def _start(data: DataTerm, start: str) -> torch.Tensor:
     with in_full_precision(data.y):
-        return data.start(kind)
+        return data.start(start)
 
 
 def with_features(images: torch.Tensor, features: torch.Tensor | None) -> torch.Tensor:

@@ -286,15 +286,17 @@ class IterativeSolver(nn.Module):
         changes: list[list[float]] = [[] for _ in x]
         going, converged = [True] * len(x), [False] * len(x)
         for k in range(max_iter):
-            after = self._next(state, data, k)
-            before, lengths = lengths, _lengths(after[0])
-            sizes = [max(pair) or 1.0 for pair in zip(before, lengths, strict=True)]
-            image_changes = _ratios(_lengths(after[0] - state[0]), sizes)
+            new_state = self._next(state, data, k)
+            new_lengths = _lengths(new_state[0])
+            sizes = [max(pair) or 1.0 for pair in zip(lengths, new_lengths, strict=True)]
+            image_changes = _ratios(_lengths(new_state[0] - state[0]), sizes)
             state_changes = image_changes
             if any(change <= least for change in compress(image_changes, going)):
                 # An image seems to have converged: its multipliers must have converged, too
-                state_changes = _ratios(_distances(state, after, self.scales(k, data)), sizes)
-            state = after if all(going) else _where(going, after, state)
+                distances = _distances(state, new_state, self.scales(k, data))
+                state_changes = _ratios(distances, sizes)
+            state = new_state if all(going) else _where(going, new_state, state)
+            lengths = new_lengths
             for i in compress(range(len(x)), going):
                 changes[i].append(image_changes[i])
                 converged[i] = state_changes[i] <= least
@@ -311,14 +313,14 @@ class IterativeSolver(nn.Module):
 
     def _next(self, state: State, data: DataTerm, k: int) -> State:
         """Return the result of `step`, after checking that it is a state like the one before."""
-        after = self.step(state, data, k)
-        _check_state(after, state[0], f"{type(self).__name__}.step")
-        if len(after) != len(state):
+        new_state = self.step(state, data, k)
+        _check_state(new_state, state[0], f"{type(self).__name__}.step")
+        if len(new_state) != len(state):
             raise ValueError(
                 f"{type(self).__name__}.step must return a state of {len(state)} entries, like the "
-                f"state that `init` returns. Got {len(after)} entries instead."
+                f"state that `init` returns. Got {len(new_state)} entries instead."
             )
-        return after
+        return new_state
 
 
 def _check_state(state: Any, x: torch.Tensor, method: str) -> None:
@@ -365,12 +367,12 @@ def warn_of_step_size(
             return
 
 
-def _distances(before: State, after: State, scales: tuple[float, ...]) -> list[float]:
+def _distances(state: State, new_state: State, scales: tuple[float, ...]) -> list[float]:
     """Return the length of each image's change of state, in the images' units."""
-    factors = scales + (1.0,) * (len(after) - len(scales))
+    factors = scales + (1.0,) * (len(state) - len(scales))
     moved = [
         [factor * length for length in _lengths(new - old)]
-        for new, old, factor in zip(after, before, factors, strict=True)
+        for new, old, factor in zip(new_state, state, factors, strict=True)
         if factor
     ]
     return [hypot(*lengths) for lengths in zip(*moved, strict=True)]
@@ -387,10 +389,10 @@ def _ratios(lengths: list[float], sizes: list[float]) -> list[float]:
     return [length / size for length, size in zip(lengths, sizes, strict=True)]
 
 
-def _where(going: list[bool], after: State, before: State) -> State:
+def _where(going: list[bool], new_state: State, state: State) -> State:
     """Return the new state of images that have not stopped, and the old state of the others."""
-    mask = torch.tensor(going, device=after[0].device)
+    mask = torch.tensor(going, device=state[0].device)
     return tuple(
         torch.where(spread(mask, new.ndim), new, old)
-        for new, old in zip(after, before, strict=True)
+        for new, old in zip(new_state, state, strict=True)
     )

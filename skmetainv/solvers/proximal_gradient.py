@@ -96,6 +96,6 @@ class _FISTA(_ISTA):
         return x, x
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
-        x, before = state
-        z = torch.lerp(before, x, 1 + k / (k + 4))  # x + k / (k + 4) (x - before)
+        x, last_x = state
+        z = torch.lerp(last_x, x, 1 + k / (k + 4))  # x + k / (k + 4) (x - last_x)
         return self.prior(z - self.step_size(k, data) * data.gradient(z), k), x

@@ -146,14 +146,14 @@ def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
     schedules = [part for part in module.modules() if isinstance(part, Schedule)]
     logarithms = [part.logarithm for part in schedules if part.logarithm is not None]
     initial_logs = [logarithm.detach().clone() for logarithm in logarithms]
-    found = {}
+    mean_losses = {}
     with torch.no_grad():
         for powers in product(range(-3, 4), repeat=len(logarithms)):
             _scale(logarithms, initial_logs, powers)
-            found[powers] = float(losses().mean().nan_to_num(math.inf, math.inf))
-        lowest = min(found.values())
+            mean_losses[powers] = float(losses().mean().nan_to_num(math.inf, math.inf))
+        lowest = min(mean_losses.values())
         enough = lowest + _AS_GOOD * abs(lowest)
-        good = [powers for powers in found if found[powers] <= enough]
+        good = [powers for powers, loss in mean_losses.items() if loss <= enough]
         _scale(logarithms, initial_logs, min(good, key=lambda powers: sum(map(abs, powers))))
 
 

@@ -86,17 +86,17 @@ def require_close(
 
 
 def require_unchanged(
-    tensor: torch.Tensor, before: torch.Tensor, name: str, what: str, cause: str
+    tensor: torch.Tensor, original: torch.Tensor, name: str, what: str, cause: str
 ) -> None:
-    """Raise an error if a computation changed its input.
+    """Raise an error if a computation changed its input `tensor`, of which `original` is a copy.
 
     `what` completes "must leave ...", and `cause` completes "an operation in place, such as ...".
     """
     require(
-        torch.equal(tensor, before),
+        torch.equal(tensor, original),
         name,
         f"must leave {what}",
-        f"values changed by up to {float((tensor - before).abs().max()):.3g}",
+        f"values changed by up to {float((tensor - original).abs().max()):.3g}",
         f"an operation in place, such as {cause}",
     )
 
