@@ -545,7 +545,7 @@ def denoiser(function, takes=True, level=0.05):
         ),
         (
             denoiser(lambda x, level: level * x, level=0.06),
-            "must use its own noise level, 0.05, if it is given none",
+            "must use its own noise level, 0.05, if it is called without one",
         ),
         (denoiser(lambda x, level: level * x.detach()), "must have exact first derivatives"),
         (denoiser(lambda x, level: level * Once.apply(x)), "must have exact second derivatives"),
@@ -789,7 +789,7 @@ def multiplied(x, target, observed=None):
         ),
         (
             loss(lambda x, t, o: squared(x, t, o) * (1 if o is None else 2)),
-            "must be that of all entries, if all are observed",
+            "must be the loss over all entries, if all are observed",
         ),
         (loss(multiplied), "must be finite where unobserved entries are NaN"),
         (

@@ -48,11 +48,11 @@ class FunctionDenoiser(Denoiser):
 
     Notes
     -----
-    A function is tried once on random images to find out which input it takes. If it takes arrays
-    and treats every row of an image on its own, its first axis must be a batch axis, as for
-    functions with ``axes=(-2, -1)`` and for `numpy.fft.fft2`. It is then called with arrays of
-    shape ``(batch, channels, height, width)``, and the noise level is a float or an array of shape
-    ``(batch, 1, 1, 1)``.
+    Before its first use, a function is called with random images to find out which input it takes.
+    A function of arrays may treat each row of an image on its own, as filters with
+    `numpy.fft.fft2` or ``axes=(-2, -1)`` do with colour images. Its first axis is then taken as a
+    batch axis: it is called with arrays of shape ``(batch, channels, height, width)``, and the
+    noise level is a float or an array of shape ``(batch, 1, 1, 1)``.
 
     Examples
     --------
@@ -121,7 +121,7 @@ class DeepInverseDenoiser(Denoiser):
     torch.Size([1, 1, 8, 8])
     """
 
-    model: Any
+    model: torch.nn.Module
     _: KW_ONLY
     noise_level: float = 0.05
 

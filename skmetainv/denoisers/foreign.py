@@ -15,8 +15,8 @@ Call: TypeAlias = Callable[..., torch.Tensor]
 
 # Largest side of the images in trials, if the function takes such images.
 _TRIAL_PIXELS = 64
-# Factors of the noise level in the test of whether rows are treated on their own. At a low level, a
-# function may change images too little to show which axes belong together.
+# To find out whether a function treats rows on their own, it is tried at the noise level times each
+# of these. At a low level, it may change images too little to show which axes belong together.
 _LEVELS = (1.0, 10.0)
 
 

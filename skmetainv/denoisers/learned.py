@@ -339,7 +339,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
         D = self._placed(self.build(problem.tensor_shape))
 
         def learn(loop: TrainingLoop) -> None:
-            # a hook of the step, because processes without images of a batch step, too
+            # A hook, because processes that have no images of a batch make its step, too.
             loop.optimizer.register_step_post_hook(lambda *_: self._constrain(D.network))
             for x, y, noise_level in loop:
                 loss = criterion(D(y, noise_level), x)

@@ -44,7 +44,7 @@ class WithNetwork:
 
     @abstractmethod
     def _network(self, channels: int, **architecture: Any) -> Network:
-        """Return the network for images with these channels, in float64, with weights not set.
+        """Return the network for images with these channels, in float64, uninitialised.
 
         Its weights have the names of the published ones.
         """

@@ -54,7 +54,7 @@ class FunctionLoss(Loss):
 
 
 def line_instead(name: str) -> str:
-    """Return advice on how to replace a function or a class with this name, after a space."""
+    """Return advice on how to replace a function or class of this name; it begins with a space."""
     shorthand = NAMES.instead_of(name)
     line = "lambda x, target: (x - target).square().flatten(1).mean(1)"
     if name.endswith("Loss") and hasattr(torch.nn, name):

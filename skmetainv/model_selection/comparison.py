@@ -70,13 +70,13 @@ def compare(
         The clean images of the measurements `X`; nothing is then simulated. A 1-D `y` is used by
         the splitter only.
     operator : Operator, default=None
-        Simulates the measurements of test images, for all estimators. None is the operator of the
+        Simulates the measurements of test images, for all estimators. If None, the operator of the
         first estimator. With pairs, it must be None.
     noise : float or Noise, default=None
-        Noise of the simulated measurements of test images, for all estimators. None is the noise of
-        the first estimator. With pairs, it must be None.
+        Noise of the simulated measurements of test images, for all estimators. If None, the noise
+        of the first estimator. With pairs, it must be None.
     cv : int, splitter or iterable of (train, test), default=None
-        As in scikit-learn: a number of folds, None is 5. ``[(train, test)]`` is one split.
+        As in scikit-learn: a number of folds, by default 5. ``[(train, test)]`` is one split.
     groups : array-like of shape (n,), default=None
         Labels of images that belong together, the images of one person for instance: for splitters
         that keep groups together, for estimators whose `fit` accepts groups, and for the standard
@@ -84,12 +84,12 @@ def compare(
     metrics : {"psnr", "ssim", "mse", "lpips"}, or a list of them, default=("psnr", "ssim", "mse")
         Functions of `skmetainv.metrics`, with their own sign: lower "mse" and "lpips" are better.
     lpips : LPIPS, default=None
-        The network, weights and size of "lpips"; None is ``LPIPS()``. Without that metric, it must
+        The network, weights and size of "lpips". If None, ``LPIPS()``. Without that metric, it must
         be None.
     mask : "missing" or array-like of bool, default=None
-        The region of the metrics, see `ImageScorer`; None is the whole image. An array is one mask
-        for all images, or one for each image of `X`. "missing" is the pixels that the simulating
-        operator leaves out; images without missing pixels are left out of the table.
+        The region of the metrics, see `ImageScorer`. If None, the whole image. An array is one mask
+        for all images, or one for each image of `X`. "missing" stands for the pixels that the
+        simulating operator leaves out; images without missing pixels are left out of the table.
     random_state : int, RandomState instance, Generator or None, default=0
         Seed of the simulation.
     per_image : bool, default=False
@@ -267,7 +267,7 @@ def _with_names(estimators: Any) -> list[tuple[str, Any]]:
 def _simulator(
     first: Reconstructor, operator: Operator | None, noise: float | Noise | None
 ) -> Reconstructor:
-    """Return an estimator that simulates; a None operator or noise is that of `first`."""
+    """Return an estimator that simulates; if operator or noise is None, it has that of `first`."""
     return ClassicalReconstructor(
         first.operator if operator is None else operator,
         noise=first.noise if noise is None else noise,

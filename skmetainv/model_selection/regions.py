@@ -34,10 +34,10 @@ class Region:
     Parameters
     ----------
     mask : "missing" or array-like of bool, default=None
-        One mask for all images, or one for each. "missing" is the pixels that the operator of the
-        measurements leaves out. None is the whole image.
+        One mask for all images, or one for each. "missing" stands for the pixels that the operator
+        of the measurements leaves out. If None, the whole image.
     operator : Operator, default=None
-        The operator of the measurements; None is that of the estimator.
+        The operator of the measurements. If None, that of the estimator.
     seed : int, default=0
         Seed of simulated measurements.
     """

@@ -39,19 +39,19 @@ class ImageScorer(ParameterObject):
         See `skmetainv.metrics`; "neg_mse" and "neg_lpips" are the negative mean squared error and
         the negative LPIPS.
     lpips : LPIPS, default=None
-        The network, weights and size of "neg_lpips"; None is ``LPIPS()``. Without that metric, it
+        The network, weights and size of "neg_lpips". If None, ``LPIPS()``. Without that metric, it
         must be None.
     mask : "missing" or array-like of bool, default=None
-        The region that is scored; None is the whole image. An array is True at scored pixels, one
-        mask for all images or one for each, see `skmetainv.metrics`. "missing" is the pixels that
-        the operator leaves out: those of the mask of `Inpainting`, or those whose measurement is
-        NaN. Images without missing pixels are then left out of the mean. "neg_lpips" does not
-        support a mask.
+        The region that is scored. If None, the whole image. An array is True at scored pixels, one
+        mask for all images or one for each, see `skmetainv.metrics`. "missing" stands for the
+        pixels that the operator leaves out: those of the mask of `Inpainting`, or those whose
+        measurement is NaN. Images without missing pixels are then left out of the mean. "neg_lpips"
+        does not support a mask.
     operator : Operator, default=None
         Operator of the simulation, for all candidates: a search over ``operator__...`` then scores
-        all of them on the same task. None is the estimator's own.
+        all of them on the same task. If None, the estimator's own.
     noise : float or Noise, default=None
-        Noise of the simulation, for all candidates. None is the estimator's own.
+        Noise of the simulation, for all candidates. If None, the estimator's own.
     random_state : int, default=0
         Seed of the simulation: all candidates see the same measurements.
 
@@ -97,9 +97,9 @@ class ImageScorer(ParameterObject):
     random_state: int = 0
 
     _parameter_constraints = {
-        "metric": "no_validation",  # with `lpips`, by `chosen_metrics`
+        "metric": "no_validation",  # checked together with `lpips` by `chosen_metrics`
         "lpips": "no_validation",
-        "mask": "no_validation",  # by `check_mask`
+        "mask": "no_validation",  # checked by `Region.check_metrics`
         "operator": [Operator, None],
         "noise": [*NOISE_CONSTRAINTS, None],
         "random_state": [Interval(Integral, 0, None, closed="left")],

@@ -70,7 +70,7 @@ class ConditionedRepresentation(Representation):
     }
 
     def _conditioning(self) -> Conditioning:
-        """Return the conditioning; the image of an estimator is the start "given" in the data."""
+        """Return the conditioning; the image of an estimator is the data term's start "given"."""
         by_name = self.residual is None or isinstance(self.residual, str)
         if self.refiner is not None and self.residual is None:
             raise ValueError(

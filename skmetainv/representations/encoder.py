@@ -23,6 +23,7 @@ class Encoder(ParameterObject):
     hidden unit of a coordinate network, or one to each pixel and channel of `PixelGrid` and
     `ModuleRepresentation`. The encoder's weights are learned in the outer loop and shared by all
     images.
+
     The network has ``depth`` 3 x 3 convolutions with stride 2 and SiLU activations, averages over
     4 x 4 cells for any size of the image, and a linear layer, initialized to 0, that returns the
     features.

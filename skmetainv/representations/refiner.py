@@ -48,6 +48,7 @@ class Refiner(ParameterObject):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from skmetainv.representations import Refiner, Siren
     >>> phi = Siren(width=8, depth=3, residual="adjoint", refiner=Refiner(width=4))
     >>> sorted(phi.build((1, 6, 6)).initial_weights(np.random.default_rng(0)))[-2:]

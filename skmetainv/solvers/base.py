@@ -46,7 +46,8 @@ class Solver(ParameterObject):
         Parameters that are one positive number or one per update. Only these may be in `learnable`.
         (The damping of conjugate gradients must be one number.)
     automatic : dict of str to (float, int)
-        For each that accepts "auto": ``(factor, power)``, the value ``factor (||A||^2)^power``.
+        The parameters that accept "auto", with ``(factor, power)``: "auto" stands for
+        ``factor (||A||^2)^power``.
 
     Examples
     --------
@@ -118,7 +119,7 @@ class Solver(ParameterObject):
         *optional : str
             Names of parameters that are omitted if they are None.
         **defaults : (float or sequence of float, int)
-            What to use for parameters that are None: ``values (||A||^2)^power``.
+            For parameters that are None: ``(values, power)`` stands for ``values (||A||^2)^power``.
 
         Returns
         -------
@@ -198,7 +199,7 @@ class Solver(ParameterObject):
 
 
 def _is_set(value: Any) -> bool:
-    """Return whether a parameter is set; None is not, and neither is 0 (no damping)."""
+    """Return whether a parameter is neither None nor 0 (no damping)."""
     return value is not None and not (isinstance(value, Real) and value == 0)
 
 
@@ -245,10 +246,10 @@ class IterativeSolver(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        """Return one factor per entry of the state, which converts its change to the images' units.
+        """Return factors that convert changes of the state's entries to the images' units.
 
-        The change is that by update `k`. 0 means that the entry need not converge; missing factors
-        are 1.
+        The change of each entry by update `k` is multiplied by its factor. An entry with factor 0
+        need not converge. Missing factors are 1.
         """
         return (1.0,)
 
@@ -266,9 +267,9 @@ class IterativeSolver(nn.Module):
         """Run the solver until the images have converged, or for `max_iter` updates.
 
         Each image stops on its own, when its relative change
-        ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` is at most `tol`, or is not finite. For `tol`,
-        the change includes multipliers and dual variables (root of the sum of squares): they may
-        still change after the image has stopped.
+        ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` is at most `tol`, or is not finite. When it is
+        compared with `tol`, the change includes those of multipliers and dual variables (root of
+        the sum of squares), because these may still change when the image no longer does.
 
         Parameters
         ----------

@@ -1,14 +1,13 @@
 """The primal-dual method of Chambolle and Pock for total variation."""
 
 from dataclasses import KW_ONLY
-from typing import Any
 
 import torch
 
 from skmetainv.denoisers.differences import SQUARED_NORM, gradient, gradient_adjoint, project
 from skmetainv.operators import DataTerm
 from skmetainv.solvers.base import IterativeSolver, Solver, State
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 
 
 class PrimalDual(Solver):
@@ -57,8 +56,8 @@ class PrimalDual(Solver):
 
     n_iter: int = 100
     _: KW_ONLY
-    weight: Any = "auto"
-    step_size: Any = "auto"
+    weight: ValuesOrAuto = "auto"
+    step_size: ValuesOrAuto = "auto"
     learnable: tuple[str, ...] = ()
 
     number_names = ("weight", "step_size")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from typing import Any, Self
+from typing import Self
 
 import torch
 from sklearn.frozen import FrozenEstimator
@@ -13,7 +13,7 @@ from skmetainv.denoisers import Denoiser, DenoiserModule, TotalVariation
 from skmetainv.denoisers.base import ClassicalDenoiser
 from skmetainv.parameters import unfrozen
 from skmetainv.solvers.base import Solver
-from skmetainv.solvers.schedules import Schedule, ValuesAndPower
+from skmetainv.solvers.schedules import Schedule, Values, ValuesAndPower
 
 
 class PriorSolver(Solver):
@@ -30,7 +30,7 @@ class PriorSolver(Solver):
 
     denoiser: Denoiser | FrozenEstimator | None = None
     _: KW_ONLY
-    noise_level: Any = None
+    noise_level: Values | None = None
 
     _parameter_constraints = {
         **Solver._parameter_constraints,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from numbers import Real
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import nn
 
 #: One number for all updates, or one for each.
 Values: TypeAlias = float | Sequence[float] | np.ndarray
+#: Values, or "auto" for a default that scales with the operator's norm.
+ValuesOrAuto: TypeAlias = Values | Literal["auto"]
 #: Values and a power: ``values (||A||^2)^power``.
 ValuesAndPower: TypeAlias = tuple[Values, int]
 
@@ -120,7 +122,7 @@ class Schedule(Numbers):
         self.logarithm = nn.Parameter(numbers.log()) if learnable else None
 
     def factor(self, k: int) -> float | torch.Tensor:
-        """Return the factor of the unit in update `k`; after the last one, the last."""
+        """Return the factor of the unit in update `k`; later updates repeat the last value."""
         place = min(k, len(self.values) - 1)
         return self.values[place] if self.logarithm is None else self.logarithm[place].exp()
 

@@ -14,7 +14,7 @@ from skmetainv.testing.samples import global_seed
 _ONE_BY_ONE = 28
 _CAUSE = (
     "the code leaves autograd (detach, item, .data, NumPy), divides or takes a root where 0 can "
-    "come, or has a backward of its own that is not the derivative"
+    "occur, or has a backward of its own that is not the derivative"
 )
 
 

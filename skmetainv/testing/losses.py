@@ -121,7 +121,7 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
         criterion(x, target),
         1e-9,
         name,
-        "must be that of all entries, if all are observed",
+        "must be the loss over all entries, if all are observed",
         cause,
     )
     leaf = x.clone().requires_grad_()

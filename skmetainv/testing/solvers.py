@@ -120,7 +120,7 @@ def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -
         name,
         "must have a tuple of `scales` and warn by `check` without a result",
         f"{scales!r} and {warned!r}",
-        "an overridden method without a return, or with one",
+        "a method `scales` without a return, or a method `check` with one",
     )
     run = f.run(x, data, max_iter=f.n_iter)
     require_close(
