@@ -52,6 +52,20 @@ class ConditionedRepresentation(Representation):
         Network that predicts features of the representation from the measurement.
     refiner : Refiner, default=None
         Network that corrects the image of `residual`.
+
+    Examples
+    --------
+    With the initial weights, the image is that of `residual`:
+
+    >>> import numpy as np, torch
+    >>> from skmetainv.operators import GaussianBlur
+    >>> from skmetainv.representations import Siren
+    >>> phi = Siren(width=8, depth=3, residual="adjoint").build(image_shape=(1, 6, 6))
+    >>> data = GaussianBlur().build((1, 6, 6)).bind(torch.rand(2, 1, 6, 6).double())
+    >>> weights = phi.initial_weights(np.random.default_rng(0))
+    >>> images = phi(weights, phi.condition(weights, data))
+    >>> torch.equal(images, data.start("adjoint"))
+    True
     """
 
     _: KW_ONLY

@@ -204,7 +204,21 @@ def _is_set(value: Any) -> bool:
 
 
 class Run(NamedTuple):
-    """The result of `IterativeSolver.run`."""
+    """The result of `IterativeSolver.run`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import GradientDescent
+    >>> data = Identity().build((1, 1, 1)).bind(torch.ones(1, 1, 1, 1))
+    >>> f = GradientDescent(step_size=0.5).build((1, 1, 1)).float()
+    >>> run = f.run(torch.zeros(1, 1, 1, 1), data, max_iter=20, tol=0.2)
+    >>> run.x
+    tensor([[[[0.8750]]]])
+    >>> run.converged
+    [True]
+    """
 
     x: torch.Tensor
     """The images, shape ``(batch, channels, height, width)``."""
@@ -221,6 +235,19 @@ class IterativeSolver(nn.Module):
     ----------
     n_iter : int
         Number of updates that ``f(x, data)`` makes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import IterativeSolver
+    >>> class HalfSteps(IterativeSolver):
+    ...     def step(self, state, data, k):
+    ...         (x,) = state
+    ...         return (x - 0.5 * data.gradient(x),)
+    >>> data = Identity().build((1, 1, 1)).bind(torch.ones(1, 1, 1, 1))
+    >>> HalfSteps(n_iter=2)(torch.zeros(1, 1, 1, 1), data)
+    tensor([[[[0.7500]]]])
     """
 
     def __init__(self, n_iter: int):

@@ -61,6 +61,17 @@ class Numbers(nn.Module):
     power : {-1, 0, 1}
         Exponent of ``||A||^2`` in the unit: -1 for step sizes, 1 for penalties, 0 for absolute
         numbers.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers.schedules import Numbers
+    >>> class Decreasing(Numbers):
+    ...     def factor(self, k):
+    ...         return 1 / (k + 1)
+    >>> A = (2.0 * Identity()).build((1, 4, 4))
+    >>> Decreasing(power=1)(1, A)  # 4 / 2
+    2.0
     """
 
     def __init__(self, power: int):
@@ -112,7 +123,18 @@ class Schedule(Numbers):
         Whether training may change them. Training then changes their logarithms, so that they stay
         positive and an optimiser's step changes them by a relative amount.
     power : {-1, 0, 1}, default=0
-        Their unit, see `Numbers`.
+        Their unit, ``(||A||^2)^power``: -1 for step sizes, 1 for penalties, 0 for absolute numbers.
+
+    Examples
+    --------
+    Step sizes for an operator with norm 2:
+
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import Schedule
+    >>> A = (2.0 * Identity()).build((1, 4, 4))
+    >>> step_size = Schedule([1.0, 0.5], learnable=False, power=-1)
+    >>> [step_size(k, A) for k in range(3)]
+    [0.25, 0.125, 0.125]
     """
 
     def __init__(self, values: Values, learnable: bool, power: int = 0):
