@@ -65,7 +65,7 @@ def compare(
         occurs several times.
     X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
         Clean images. For training, each estimator simulates measurements with its own operator and
-        noise. If `y` is given: measurements.
+        noise. With `y`: measurements.
     y : array-like of two or more dimensions, default=None
         The clean images of the measurements `X`; nothing is then simulated. A 1-D `y` is used by
         the splitter only.
@@ -117,7 +117,7 @@ def compare(
         If the estimators are not supported, have a parameter out of its range, share a name, or
         have a checkpoint; if an estimator in a `FrozenEstimator` is not fitted; if they differ in
         the data range, the image shape or the shape of measurements; if `operator` or `noise` is
-        given with pairs; if images have NaN; if a metric is unknown, or does not support the images
+        set with pairs; if images have NaN; if a metric is unknown, or does not support the images
         or the mask. All of this is checked before fitting.
     OSError
         If LPIPS does not find its file of weights. This is checked before fitting, too.

@@ -69,7 +69,7 @@ class Region:
             check_consistent_length(self.mask, clean)
 
     def part(self, indices: Any, tensor_shape: tuple[int, ...]) -> Region:
-        """Return the region of some of the images, whose shape as tensors is given."""
+        """Return the region of the images `indices`, tensors of shape `tensor_shape`."""
         if self.is_missing or not _is_of_each(self.mask, tensor_shape[1:], tensor_shape[0]):
             return self
         return replace(self, mask=_safe_indexing(self.mask, indices))

@@ -118,7 +118,7 @@ class ImageScorer(ParameterObject):
             A fitted estimator. For a search, a `FrozenEstimator` or a `Pipeline`, the estimator
             inside is scored.
         X : array-like
-            Clean images. If `y` is given: measurements.
+            Clean images; with `y`, measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is ignored.
 
@@ -130,10 +130,10 @@ class ImageScorer(ParameterObject):
         Raises
         ------
         ValueError
-            If a parameter is invalid, if an estimator that cannot simulate is not given pairs, if
-            `operator` or `noise` is set along with pairs, or if a metric does not support the
-            images. If `mask` does not fit the images. If `mask` is "missing", and the operator does
-            not leave out pixels, or the estimator is not from this library.
+            If a parameter is invalid; if an estimator that cannot simulate is scored without `y`;
+            if `operator` or `noise` is set although `y` is passed; if a metric does not support the
+            images; if `mask` does not fit the images; or if `mask` is "missing", and the operator
+            leaves out no pixels or the estimator is not from this library.
         TypeError
             If `estimator` has no `predict`.
         """

@@ -34,11 +34,11 @@ class ModuleRepresentation(ConditionedRepresentation):
         ``factory(image_shape)`` returns the module. Called without arguments, the module returns an
         image of shape (channels, height, width) or (1, channels, height, width), nominally in
         [-1, 1]. It is in evaluation mode: batch normalisation should have
-        ``track_running_stats=False``. Instead of a factory, a `torch.nn.Module` can be given: it is
+        ``track_running_stats=False``. `factory` can also be a `torch.nn.Module` itself: it is
         copied, and its weights are the initial weights.
     adapted : sequence of str or None, default=None
-        The weights that are adapted to each image, by their names or those of submodules. None
-        adapts all weights. The other weights are shared by all images.
+        The weights that are adapted to each image, by their names or those of submodules. If None,
+        all weights. The other weights are shared by all images.
     continuous : bool, default=False
         Whether the module has the same weights for every height and width in `image_shape`.
 
@@ -159,7 +159,7 @@ class _ModuleImage(ConditionedModule):
     def _made(self, seed: int) -> nn.Module:
         """Return a new module with weights drawn from `seed`; torch's generators are unchanged.
 
-        If a module was given instead of a factory, return a copy of it.
+        If `factory` is a module, return a copy of it.
         """
         module: Any = self.factory
         if not isinstance(module, nn.Module):

@@ -9,8 +9,7 @@ import torch
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from skmetainv.denoisers import Denoiser, DenoiserModule, TotalVariation
-from skmetainv.denoisers.base import ClassicalDenoiser
+from skmetainv.denoisers import ClassicalDenoiser, Denoiser, DenoiserModule, TotalVariation
 from skmetainv.parameters import unfrozen
 from skmetainv.solvers.base import Solver
 from skmetainv.solvers.schedules import Schedule, Values, ValuesAndPower

@@ -102,7 +102,7 @@ def _check_noise_levels(name: str, denoiser: Any, D: DenoiserModule, x: torch.Te
     require(
         (change > 0) == D.takes_noise_level or (change == 0 and min(x.shape[2:]) < _LEAST_SIDE),
         name,
-        "must depend on the noise level that it is given, or have takes_noise_level = False",
+        "must depend on the noise level that it is called with, or have takes_noise_level = False",
         f"a change of {change:.3g} between the levels {_LOW} and {_HIGH}, and takes_noise_level = "
         f"{D.takes_noise_level}",
         "`forward` uses the parameter noise_level, not its argument; ClassicalModule passes the "

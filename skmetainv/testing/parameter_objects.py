@@ -57,7 +57,7 @@ def check_parameter_object(
         name,
         "must stay as it is when it is built",
         f"the changed attributes {sorted(changed)}",
-        "`build` stores what it computes; keep that in the module that it returns",
+        "`build` stores results in the object; keep them in the module that it returns",
     )
     require(
         torch.equal(outcome(part), expected),
@@ -86,7 +86,13 @@ def _check_copies(part: ParameterObject, name: str) -> None:
     with required(name, "must accept its own parameters in set_params", cause, (Exception,)):
         copied.set_params(**params)
     lost = [k for k, value in params.items() if getattr(copied, k) is not value]
-    require(not lost, name, "must keep what set_params gives it", f"other values of {lost}", cause)
+    require(
+        not lost,
+        name,
+        "must keep the values that set_params sets",
+        f"other values of {lost}",
+        cause,
+    )
 
 
 def _check_pickle(
