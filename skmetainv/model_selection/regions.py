@@ -40,6 +40,16 @@ class Region:
         The operator of the measurements. If None, that of the estimator.
     seed : int, default=0
         Seed of simulated measurements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmetainv.model_selection.regions import Region
+    >>> images = np.zeros((2, 4, 5, 1))
+    >>> region = Region(mask=np.eye(4, 5, dtype=bool))
+    >>> for indices, (clean, restored, mask) in region.batches([(images, images)]):
+    ...     print(indices, mask.shape)
+    [0 1] (4, 5)
     """
 
     mask: Any = None

@@ -127,6 +127,25 @@ class ConditionedModule(ImageModule):
     last : tuple of str
         The weights of the network's last layer, in which the image is linear. They are initialized
         to 0 if there is a residual.
+
+    Examples
+    --------
+    Images whose rows are equal:
+
+    >>> import numpy as np, torch
+    >>> from skmetainv.representations.conditioned import ConditionedModule, Conditioning
+    >>> class EqualRows(ConditionedModule):
+    ...     adapted = ("row",)
+    ...
+    ...     def network_weights(self, generator):
+    ...         return {"row": torch.zeros(self.image_shape[2], dtype=torch.float64)}
+    ...
+    ...     def image(self, weights, features):
+    ...         row = weights["row"].reshape(-1, 1, 1, self.image_shape[2])
+    ...         return row.expand(-1, *self.image_shape)
+    >>> phi = EqualRows((1, 2, 3), (0.0, 1.0), Conditioning(None, None, None), n_features=0)
+    >>> phi(phi.initial_weights(np.random.default_rng(0))).unique()
+    tensor([0.5000], dtype=torch.float64)
     """
 
     last: tuple[str, ...] = ()

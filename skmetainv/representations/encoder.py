@@ -105,6 +105,16 @@ class EncoderModule(nn.Module):
         Number of features for each image.
     start : str
         The input image, see `Encoder`.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skmetainv.representations import Encoder
+    >>> encoder = Encoder(width=4).build(channels=1, n_features=8)
+    >>> weights = encoder.initial_weights(np.random.default_rng(0))
+    >>> x = torch.zeros(2, 1, 6, 6, dtype=torch.float64)
+    >>> encoder(weights, x, observed=torch.ones_like(x)).shape
+    torch.Size([2, 8])
     """
 
     autocasts = True
