@@ -85,10 +85,10 @@ def doubled(x):
     return 2 * x
 
 
-def matrix(m, n, seed=0, kind=float):
+def matrix(m, n, seed=0, dtype=float):
     rng = np.random.default_rng(seed)
     real = rng.normal(size=(m, n))
-    return real + 1j * rng.normal(size=(m, n)) if kind is complex else real
+    return real + 1j * rng.normal(size=(m, n)) if dtype is complex else real
 
 
 KERNEL = np.arange(1, 7).reshape(2, 3) / 21
@@ -201,16 +201,16 @@ CASES = {
     "wide_matrix": Case(MatrixOperator(matrix(5, 12)), **OF_TWELVE),
     "tall_matrix": Case(MatrixOperator(matrix(18, 12), measurement_shape=(3, 2, 3)), **OF_TWELVE),
     "complex_matrix": Case(
-        MatrixOperator(matrix(4, 12, kind=complex), measurement_shape=(2, 2)), **OF_TWELVE
+        MatrixOperator(matrix(4, 12, dtype=complex), measurement_shape=(2, 2)), **OF_TWELVE
     ),
     "sparse_matrix": Case(
         MatrixOperator(scipy.sparse.random(7, 12, 0.4, random_state=0)), **OF_TWELVE
     ),
     "missing_of_complex_matrix": Case(
-        MissingPixels(0.5) @ MatrixOperator(matrix(4, 12, kind=complex)), **OF_TWELVE
+        MissingPixels(0.5) @ MatrixOperator(matrix(4, 12, dtype=complex)), **OF_TWELVE
     ),
     "complex_sparse": Case(
-        MatrixOperator(scipy.sparse.csr_matrix(matrix(3, 12, kind=complex))), **OF_TWELVE
+        MatrixOperator(scipy.sparse.csr_matrix(matrix(3, 12, dtype=complex))), **OF_TWELVE
     ),
     "linear_operator": Case(
         MatrixOperator(scipy.sparse.linalg.aslinearoperator(matrix(5, 12))), **OF_TWELVE
@@ -220,7 +220,7 @@ CASES = {
         **OF_TWELVE,
     ),
     "complex_pylops": Case(
-        MatrixOperator(pylops.MatrixMult(matrix(4, 12, kind=complex), dtype=complex)), **OF_TWELVE
+        MatrixOperator(pylops.MatrixMult(matrix(4, 12, dtype=complex), dtype=complex)), **OF_TWELVE
     ),
 }
 

@@ -7,12 +7,12 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from settings import FACES
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skmetainv import ClassicalReconstructor
-from skmetainv.datasets import load_faces
 from skmetainv.denoisers import FunctionDenoiser, TotalVariation
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import psnr_scorer
@@ -34,7 +34,6 @@ from skmetainv.solvers import (
     ProximalGradient,
 )
 
-FACES = load_faces()
 TV = TotalVariation(n_iter=10)
 FISTA = ProximalGradient(TV, n_iter=100, noise_level=0.002, accelerated=True)
 

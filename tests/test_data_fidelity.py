@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from settings import TEN_FACES as FACES
 from sklearn.exceptions import NotFittedError
 
 from skmetainv import ClassicalReconstructor
-from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
 from skmetainv.operators import (
     CompressedSensing,
@@ -18,7 +18,6 @@ from skmetainv.operators import (
 )
 from skmetainv.solvers import GradientDescent
 
-FACES = load_faces()[:10]
 RNG = np.random.default_rng(0)
 
 

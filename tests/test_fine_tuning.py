@@ -4,7 +4,8 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from settings import PLAIN, SMALL_FACES, small, small_denoiser
+from settings import PLAIN, small, small_denoiser
+from settings import TWELVE_SMALL_FACES as FACES
 from sklearn.frozen import FrozenEstimator
 
 from skmetainv.denoisers import FunctionDenoiser
@@ -20,7 +21,6 @@ from skmetainv.solvers import (
 )
 from skmetainv.training import SGD
 
-FACES = SMALL_FACES[:12]
 DENOISER = small_denoiser().fit(FACES)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tqdm.auto
 import tqdm.notebook
-from settings import PAPER, SMALL_FACES, small, small_denoiser
+from settings import PAPER, SIXTEEN_SMALL_FACES, small, small_denoiser
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -38,7 +38,7 @@ from skmetainv.training import SGD, Adam, EarlyStopping, early_stopping
 from skmetainv.training.progress import Progress
 
 # In batches of 3: two steps in an epoch.
-FACES = SMALL_FACES[:16].astype(np.float32)
+FACES = SIXTEEN_SMALL_FACES.astype(np.float32)
 LEARNED, HELD_OUT = FACES[:6], FACES[10:]
 ONES, ZEROS = np.ones_like(LEARNED), np.zeros_like(HELD_OUT)
 

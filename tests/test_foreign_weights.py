@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from settings import FACES
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, DRUNet
 from skmetainv.exceptions import WeightsWarning
 from skmetainv.losses import LPIPS
 from skmetainv.model_selection import psnr_scorer
 
-FACES = load_faces()
 RNG = np.random.default_rng(0)
 X = torch.from_numpy(FACES[:2])[:, None]
 

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from settings import small_denoiser
+from settings import FACES, small_denoiser
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver
-from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, DRUNet
 from skmetainv.denoisers.network import initial_weights
 from skmetainv.denoisers.spectral import norm_bound
@@ -26,7 +25,6 @@ from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED
 from skmetainv.training import Adam
 
-FACES = load_faces()
 RNG = np.random.default_rng(0)
 
 

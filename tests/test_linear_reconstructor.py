@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.fft import dctn, idctn
+from settings import FACES
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -15,7 +16,6 @@ from sklearn.model_selection import GridSearchCV
 
 from skmetainv import LinearReconstructor
 from skmetainv.arrays import ArraySource
-from skmetainv.datasets import load_faces
 from skmetainv.estimators import image_statistics, linear, linear_estimates
 from skmetainv.estimators.image_statistics import Covariance, Statistics
 from skmetainv.estimators.linear_estimates import LinearSystem, MapMatrices
@@ -39,7 +39,6 @@ from skmetainv.operators import (
 )
 from skmetainv.operators.maps import normal_equations
 
-FACES = load_faces()
 SMALL = FACES[:, 5:13, 8:15]
 RNG = np.random.default_rng(0)
 

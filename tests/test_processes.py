@@ -15,7 +15,7 @@ import pytest
 import settings
 import torch
 from filelock import FileLock
-from settings import SMALL_FACES
+from settings import SIXTEEN_SMALL_FACES as FACES
 from sklearn.model_selection import GridSearchCV
 
 from skmetainv import LinearReconstructor
@@ -31,7 +31,6 @@ RANK = int(os.environ.get("RANK", "0"))
 LAST = int(os.environ.get("WORLD_SIZE", "1")) - 1
 
 # In batches of 3: shares of 2 and 1 images, and a last batch of one image. 20 steps in 5 epochs.
-FACES = SMALL_FACES[:16]
 LEARNED, HELD_OUT = FACES[:10], FACES[10:]
 
 

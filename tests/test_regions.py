@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from settings import TEN_FACES as FACES
 from skimage.metrics import structural_similarity
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 
 from skmetainv import ClassicalReconstructor
-from skmetainv.datasets import load_faces
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import mse, over_batches, psnr, ssim
 from skmetainv.model_selection import ImageScorer, compare
@@ -163,7 +163,6 @@ def test_ssim_has_nothing_to_say_of_the_border():
 
 # ------------------------------------------------------------------ scorers and comparisons
 
-FACES = load_faces()[:10]
 MISSING = MissingPixels(observed=0.6)
 SPLIT = [(np.arange(4), np.arange(4, 10))]
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import settings
 import torch
-from settings import PAPER, SMALL_FACES
+from settings import PAPER
+from settings import TWELVE_SMALL_FACES as FACES
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver
@@ -27,7 +28,6 @@ from skmetainv.representations import (
 from skmetainv.solvers import HQS
 from skmetainv.training import SGD, Adam, AdamW, Cosine, LearningRate
 
-FACES = SMALL_FACES[:12]
 small = partial(settings.small, **PAPER)
 
 

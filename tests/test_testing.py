@@ -112,7 +112,7 @@ class Single(Changed):
         (Rounded(), "must be copied by sklearn.base.clone. Got RuntimeError (Cannot clone"),
         (Numbered(), "must look the same when cloned. Got Numbered("),
         (Fixed(), "must accept its own parameters in set_params. Got AttributeError"),
-        (Deaf(), "must keep what set_params gives it. Got other values of ['level']"),
+        (Deaf(), "must keep the values that set_params sets. Got other values of ['level']"),
         (Saved(), "must compute the same after it was pickled. Got results that differ by up to"),
         (WithFunction(function=lambda y: y), "must be pickled. Got PicklingError"),
         (Single(), "must compute in torch.float64 on the CPU, where it is built. Got RuntimeError"),
@@ -526,7 +526,10 @@ def denoiser(function, takes=True, level=0.05):
             denoiser(lambda x, level: level * (x - x.mean())),
             "must denoise each image of a batch as it would alone",
         ),
-        (denoiser(lambda x, level: 0.5 * x), "must depend on the noise level that it is given"),
+        (
+            denoiser(lambda x, level: 0.5 * x),
+            "must depend on the noise level that it is called with",
+        ),
         (
             denoiser(lambda x, level: level * x, takes=False),
             "or have takes_noise_level = False. Got a change of 0.18",
@@ -545,7 +548,7 @@ def denoiser(function, takes=True, level=0.05):
         ),
         (
             denoiser(lambda x, level: level * x, level=0.06),
-            "must use its own noise level, 0.05, if it is given none",
+            "must use its own noise level, 0.05, if it is called without one",
         ),
         (denoiser(lambda x, level: level * x.detach()), "must have exact first derivatives"),
         (denoiser(lambda x, level: level * Once.apply(x)), "must have exact second derivatives"),
@@ -789,7 +792,7 @@ def multiplied(x, target, observed=None):
         ),
         (
             loss(lambda x, t, o: squared(x, t, o) * (1 if o is None else 2)),
-            "must be that of all entries, if all are observed",
+            "must be the loss over all entries, if all are observed",
         ),
         (loss(multiplied), "must be finite where unobserved entries are NaN"),
         (

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from settings import TEN_FACES as FACES
 
 from skmetainv import UNetReconstructor
-from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN, DRUNet
 from skmetainv.denoisers.network import Network
 from skmetainv.operators import GaussianBlur, Identity, MissingPixels
 from skmetainv.reconstruction.tiles import extent
 
-FACES = load_faces()[:4]
 RNG = np.random.default_rng(0)
 LARGE = RNG.random((1, 200, 136))
 ODD = RNG.random((1, 107, 71))

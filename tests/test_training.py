@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import settings
 import torch
-from settings import PAPER, SMALL_FACES
+from settings import PAPER
+from settings import SIX_SMALL_FACES as FACES
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.arrays import ArraySource, image_layout
@@ -41,7 +42,6 @@ from skmetainv.training import (
 )
 
 CPU = torch.device("cpu")
-FACES = SMALL_FACES[:6]
 
 
 #: Two steps in an epoch.

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from settings import SMALL_FACES, small
+from settings import SIX_SMALL_FACES as FACES
+from settings import small
 from settings import small_denoiser as denoiser
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
@@ -23,8 +24,6 @@ from skmetainv.metrics import psnr
 from skmetainv.operators import GaussianBlur, Inpainting
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED, GradientDescent
-
-FACES = SMALL_FACES[:6]
 
 
 def classical(operator=None, solver=None, **options):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
-from skmetainv.denoisers.foreign import at_a_size_that_works, checked, understood
+from skmetainv.denoisers.foreign import as_call, at_a_size_that_works, checked
 from skmetainv.operators.maps.foreign_functions import NO_DERIVATIVE
 from skmetainv.parameters import POSITIVE, Function
 
@@ -48,11 +48,11 @@ class FunctionDenoiser(Denoiser):
 
     Notes
     -----
-    A function is tried once on random images to find out which input it takes. If it takes arrays
-    and treats every row of an image on its own, its first axis must be a batch axis, as for
-    functions with ``axes=(-2, -1)`` and for `numpy.fft.fft2`. It is then called with arrays of
-    shape ``(batch, channels, height, width)``, and the noise level is a float or an array of shape
-    ``(batch, 1, 1, 1)``.
+    Before its first use, a function is called with random images to find out which input it takes.
+    A function of arrays may treat each row of an image on its own, as filters with
+    `numpy.fft.fft2` or ``axes=(-2, -1)`` do with colour images. Its first axis is then taken as a
+    batch axis: it is called with arrays of shape ``(batch, channels, height, width)``, and the
+    noise level is a float or an array of shape ``(batch, 1, 1, 1)``.
 
     Examples
     --------
@@ -121,7 +121,7 @@ class DeepInverseDenoiser(Denoiser):
     torch.Size([1, 1, 8, 8])
     """
 
-    model: Any
+    model: torch.nn.Module
     _: KW_ONLY
     noise_level: float = 0.05
 
@@ -157,18 +157,18 @@ class _FunctionDenoiser(ClassicalModule):
         self.takes_noise_level = takes_level
         self.parameter = parameter
         self.fn = copy.deepcopy(fn).eval() if isinstance(fn, torch.nn.Module) else fn
-        self.understood: Callable[..., Any] | None = None
+        self.call: Callable[..., Any] | None = None
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         arguments = (x, noise_level) if self.takes_noise_level else (x,)
         if isinstance(self.fn, torch.nn.Module):
             denoised = self._by_module(self.fn, *arguments)
         else:
-            if self.understood is None:
-                self.understood = understood(self.fn, f"The {self.parameter}", *arguments)
-            denoised = checked(self.understood(*arguments), x)
+            if self.call is None:
+                self.call = as_call(self.fn, f"The {self.parameter}", *arguments)
+            denoised = checked(self.call(*arguments), x)
         needs = torch.is_grad_enabled() and any(
-            isinstance(given, torch.Tensor) and given.requires_grad for given in arguments
+            isinstance(value, torch.Tensor) and value.requires_grad for value in arguments
         )
         if needs and not denoised.requires_grad:
             raise ValueError(
@@ -203,9 +203,11 @@ def _takes_noise_level(fn: Callable[..., Any]) -> bool:
         bound = signature.bind("image", "noise level")
     except TypeError:
         return False
-    name = next((name for name, given in bound.arguments.items() if given == "noise level"), None)
-    own = name is not None and signature.parameters[name].default is not inspect.Parameter.empty
-    return not own or name in ("noise_level", "sigma")
+    name = next((name for name, value in bound.arguments.items() if value == "noise level"), None)
+    is_optional = (
+        name is not None and signature.parameters[name].default is not inspect.Parameter.empty
+    )
+    return not is_optional or name in ("noise_level", "sigma")
 
 
 def _can_be_called(fn: Callable[..., Any], *arguments: Any) -> bool:

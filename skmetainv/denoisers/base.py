@@ -74,6 +74,18 @@ class DenoiserModule(nn.Module):
     ----------
     takes_noise_level : bool
         Whether the result depends on the noise level passed to `forward`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.denoisers import DenoiserModule
+    >>> class Halving(DenoiserModule):
+    ...     takes_noise_level = False
+    ...
+    ...     def forward(self, x, noise_level=None):
+    ...         return x / 2
+    >>> Halving()(torch.ones(1, 1, 1, 2))
+    tensor([[[[0.5000, 0.5000]]]])
     """
 
     takes_noise_level = True
@@ -122,6 +134,23 @@ class ClassicalDenoiser(Denoiser):
     ----------
     noise_level : float
         Standard deviation of the noise, in the units of the images, used if the solver sets none.
+
+    Examples
+    --------
+    The best linear denoiser of white images with variance 1:
+
+    >>> import torch
+    >>> from skmetainv.denoisers import ClassicalDenoiser, ClassicalModule
+    >>> class Shrinkage(ClassicalDenoiser):
+    ...     noise_level: float = 0.05
+    ...
+    ...     def build(self, image_shape):
+    ...         return ShrinkageModule(self.noise_level)
+    >>> class ShrinkageModule(ClassicalModule):
+    ...     def denoise(self, x, noise_level):
+    ...         return x / (1 + noise_level**2)
+    >>> Shrinkage(noise_level=1.0).build((1, 1, 2))(torch.ones(1, 1, 1, 2))
+    tensor([[[[0.5000, 0.5000]]]])
     """
 
     noise_level: float
@@ -134,6 +163,19 @@ class ClassicalModule(DenoiserModule):
     ----------
     noise_level : float
         The noise level if `forward` gets None.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.denoisers import ClassicalModule
+    >>> class ShrinkageModule(ClassicalModule):
+    ...     def denoise(self, x, noise_level):
+    ...         return x / (1 + noise_level**2)
+    >>> D = ShrinkageModule(noise_level=1.0)
+    >>> D(torch.ones(1, 1, 1, 2))
+    tensor([[[[0.5000, 0.5000]]]])
+    >>> D(torch.ones(1, 1, 1, 2), noise_level=3.0)
+    tensor([[[[0.1000, 0.1000]]]])
     """
 
     def __init__(self, noise_level: float):

@@ -31,9 +31,9 @@ class DnCNN(LearnedDenoiser):
 
     ``D(x) = x - R(x)``, where ``R`` predicts the noise. ``R`` has `depth` convolutions of 3 x 3
     pixels, with `width` channels and ReLU between them. It has no batch normalisation, so the
-    result for an image does not depend on the other images; later versions of the authors' networks
-    merge it into the convolutions, too. `predict` denoises images of any size; with its argument
-    `tile`, tile by tile.
+    result for an image does not depend on the other images of a batch. (The authors' later networks
+    have none, either: it is merged into the convolutions.) `predict` denoises images of any size;
+    with its argument `tile`, tile by tile.
 
     Parameters
     ----------
@@ -108,8 +108,8 @@ class DnCNN(LearnedDenoiser):
     that all names of the network share ("model.", "net.", "denoiser.", ...). Tensors with another
     prefix belong to other modules, such as a loss, and are ignored with a warning. If several
     networks of a file fit, the one called "ema" ("params_ema", "ema_model.", ...) or "best" is
-    used, as publishers do. Without exactly one such name, networks with different weights raise an
-    error.
+    used, as publishers do. An error is raised if not exactly one has such a name and their weights
+    differ.
 
     *Batch normalisation.* In evaluation mode, batch normalisation directly after a convolution is a
     part of it, and is merged into it. The file does not contain its ``eps``. If there is a
@@ -187,7 +187,7 @@ class DnCNN(LearnedDenoiser):
             decided["residual"] = True
         elif _gives_the_image(stack):
             decided["residual"] = False
-        return Published(_named(stack), channels, decided)
+        return Published(_with_names(stack), channels, decided)
 
 
 def _is_of_deepinverse(state: StateDict) -> bool:
@@ -229,11 +229,12 @@ def _gives_the_image(stack: list[Convolution]) -> bool:
     return True
 
 
-def _named(stack: list[Convolution]) -> StateDict:
-    named: StateDict = {}
+def _with_names(stack: list[Convolution]) -> StateDict:
+    """Return the weights of a stack under KAIR's names."""
+    state: StateDict = {}
     for i, (weight, bias) in enumerate(stack):
-        named |= {f"model.{2 * i}.weight": weight, f"model.{2 * i}.bias": bias}
-    return named
+        state |= {f"model.{2 * i}.weight": weight, f"model.{2 * i}.bias": bias}
+    return state
 
 
 class _DnCNN(Network):

@@ -1,8 +1,8 @@
 """Accelerated projected gradient ascent in the dual of total variation, with manual derivatives.
 
-The updates are many small operations, and autograd would add several times that number. All updates
-are therefore one `torch.autograd.Function`; its derivative is a second one, and the second
-derivative is a third. Inside of these functions, everything is computed in place.
+The updates consist of many small operations, and autograd would add several for each of them. All
+updates are therefore one `torch.autograd.Function`. Its derivative is a second such function, and
+the derivative of that is a third. Inside these functions, everything is computed in place.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class _Ascent(torch.autograd.Function):
     """All updates.
 
     The second output represents the arguments of the projections, but holds no values. Second
-    derivatives have gradients with respect to these arguments. Autograd delivers them at this
-    output, so that one backward pass propagates them together with the gradient of the first.
+    derivatives have gradients with respect to these arguments. Autograd delivers them at the second
+    output, so that one backward pass propagates them together with the gradient at the first.
     """
 
     @staticmethod
@@ -138,7 +138,7 @@ class _Adjoint(torch.autograd.Function):
 
 
 class _Second(torch.autograd.Function):
-    """The derivative of `_Adjoint`, transposed: gradients by ``s`` and ``g``."""
+    """The derivative of `_Adjoint`, transposed: gradients with respect to ``s`` and ``g``."""
 
     @staticmethod
     def forward(
@@ -186,10 +186,10 @@ class _Step:
 
     def __call__(self) -> None:
         torch.add(self.u, self.q[0], out=self.x).add_(self.q[1])
-        for difference, _, after in self.pairs:
-            after.sub_(difference)
-        for difference, before, after in self.pairs:
-            difference.add_(after, alpha=1 / SQUARED_NORM).sub_(before, alpha=1 / SQUARED_NORM)
+        for difference, _, next_pixel in self.pairs:
+            next_pixel.sub_(difference)
+        for difference, pixel, next_pixel in self.pairs:
+            difference.add_(next_pixel, alpha=1 / SQUARED_NORM).sub_(pixel, alpha=1 / SQUARED_NORM)
 
 
 def _forth(
@@ -200,8 +200,8 @@ def _forth(
     step = _Step(u, q)
     for k, momentum in enumerate(_momenta(n_iter)):
         step()
-        p, before = project(k, q), p
-        torch.lerp(before, p, 1 + momentum, out=q)
+        p, last_p = project(k, q), p
+        torch.lerp(last_p, p, 1 + momentum, out=q)
     return q
 
 
@@ -211,11 +211,11 @@ def _back(
     projections: _Projections,
     reached: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the gradient by ``u``, from the gradient `g` by the last ``p``.
+    """Return the gradient with respect to ``u``, from that with respect to the last ``p``, `g`.
 
     `sources` are added to the gradients with respect to the arguments of the projections. The
-    gradients with respect to the projections' results are stored in `reached`, as far as it has
-    room.
+    gradients with respect to the projections' results are stored in `reached`. If it has only one
+    entry, each update overwrites it.
     """
     q, after = g.clone(memory_format=torch.contiguous_format), torch.zeros_like(g)
     total, later = g.new_zeros(g.shape[1:]), 0.0
@@ -239,6 +239,7 @@ def _momenta(n_iter: int) -> list[float]:
     """Return ``(t_k - 1) / t_k+1``, and 0 for the last update, whose ``q`` is then its ``p``."""
     momenta, t = [], 1.0
     for _ in range(n_iter - 1):
-        t, before = (1 + (1 + 4 * t * t) ** 0.5) / 2, t
-        momenta.append((before - 1) / t)
+        next_t = (1 + (1 + 4 * t * t) ** 0.5) / 2
+        momenta.append((t - 1) / next_t)
+        t = next_t
     return [*momenta, 0.0]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 
-from skmetainv.operators.maps.foreign_functions import alike, through_arrays
+from skmetainv.operators.maps.foreign_functions import Result, alike, through_arrays
 from skmetainv.parameters import described
 
 #: ``call(x)`` or ``call(x, noise_level)`` returns a batch of denoised images.
 Call: TypeAlias = Callable[..., torch.Tensor]
-Result = TypeVar("Result")
 
 # Largest side of the images in trials, if the function takes such images.
 _TRIAL_PIXELS = 64
-# Factors of the noise level in the test of whether rows are treated on their own. At a low level, a
-# function may change images too little to show which axes belong together.
+# To find out whether a function treats rows on their own, it is tried at the noise level times each
+# of these. At a low level, it may change images too little to show which axes belong together.
 _LEVELS = (1.0, 10.0)
 
 
@@ -25,7 +24,7 @@ class NotDenoisedError(ValueError):
     """A function's result is not a batch of images of the shape of its input."""
 
 
-def understood(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) -> Call:
+def as_call(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) -> Call:
     """Try a function on random images, and return it in the form in which it works.
 
     The function may take tensors, ``(batch, channels, height, width)``, arrays of one image,
@@ -55,14 +54,14 @@ def understood(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) 
     """
     one_level = [s[:1] if isinstance(s, torch.Tensor) and s.ndim else s for s in level]
     refused: dict[str, Exception] = {}
-    for found, what in (
+    for form, what in (
         (_by_tensors, "a batch of tensors"),
         (_by_images, "an array of one image"),
         (_by_batches, "an array of a batch"),
         (_without_derivative, "a batch of tensors"),
     ):
         try:
-            return found(fn, x, one_level)
+            return form(fn, x, one_level)
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:
@@ -107,7 +106,7 @@ def at_a_size_that_works(
 def _by_tensors(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
     """Return a function unchanged if autograd can differentiate it."""
     with torch.inference_mode(False), torch.enable_grad():
-        _, y = _tried(fn, x, level, with_graph=True)
+        _, y = _on_random_images(fn, x, level, with_graph=True)
     if not y.requires_grad:
         raise TypeError("it has no derivative")
     return fn
@@ -116,9 +115,9 @@ def _by_tensors(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
 def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
     """Return a function of arrays in the form in which it works: for one image or for a batch."""
     call = _of_images(fn)
-    given, _ = _tried(call, x, level)
+    images, _ = _on_random_images(call, x, level)
     try:
-        if all(_rows_alone(fn, given, [factor * s for s in level]) for factor in _LEVELS):
+        if all(_rows_alone(fn, images, [factor * s for s in level]) for factor in _LEVELS):
             return _by_batches(fn, x, level)
     except Exception:  # it does not take single rows or batches
         return call
@@ -128,8 +127,8 @@ def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Cal
 def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
     """Return a function of arrays of a batch as a function of tensors, after trying it."""
     call = _of_batches(fn)
-    given, y = _tried(call, x, level)
-    if not alike(y, lambda x: call(x, *level), given):
+    images, y = _on_random_images(call, x, level)
+    if not alike(y, lambda x: call(x, *level), images):
         raise TypeError("it does not treat each image on its own")
     return call
 
@@ -140,34 +139,34 @@ def _without_derivative(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
     def call(*arguments: Any) -> torch.Tensor:
         return fn(*(s.detach() if isinstance(s, torch.Tensor) else s for s in arguments))
 
-    _tried(call, x, level)
+    _on_random_images(call, x, level)
     return call
 
 
-def _tried(
+def _on_random_images(
     call: Call, x: torch.Tensor, level: list[Any], with_graph: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return two random images like `x`, and the result of a call for them."""
 
-    def tried(shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    def call_at(shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
-        given = images.to(x.device, x.dtype).requires_grad_(with_graph)
-        return given, checked(call(given.clone(), *level), given)
+        images = images.to(x.device, x.dtype).requires_grad_(with_graph)
+        return images, checked(call(images.clone(), *level), images)
 
-    return at_a_size_that_works(tried, tuple(x.shape[1:]))
+    return at_a_size_that_works(call_at, tuple(x.shape[1:]))
 
 
 def _rows_alone(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> bool:
     """Return whether a function of an array of one image treats each of its rows on its own."""
     image = _array_order(x[0])
-    call = _through_arrays(fn)
+    call = _keeping_shape(fn)
     levels = [_floats(s, 1)[0] for s in level]
     return alike(call(image, *levels), lambda rows: call(rows, *levels), image)
 
 
 def _of_images(fn: Callable[..., Any]) -> Call:
     """Return a function of an array of one image as a function of a batch of tensors."""
-    through = _through_arrays(fn)
+    through = _keeping_shape(fn)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
         levels = [_floats(s, len(x)) for s in level]
@@ -179,7 +178,7 @@ def _of_images(fn: Callable[..., Any]) -> Call:
 
 def _of_batches(fn: Callable[..., Any]) -> Call:
     """Return a function of an array of a batch as a function of tensors."""
-    through = _through_arrays(fn)
+    through = _keeping_shape(fn)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
         return through(x, *(_array(s) for s in level))
@@ -187,7 +186,7 @@ def _of_batches(fn: Callable[..., Any]) -> Call:
     return call
 
 
-def _through_arrays(fn: Callable[..., Any]) -> Call:
+def _keeping_shape(fn: Callable[..., Any]) -> Call:
     """Return a function of arrays as a function of tensors that keeps their shape and type."""
     through = through_arrays(fn)
 

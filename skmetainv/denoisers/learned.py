@@ -268,11 +268,11 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
         """
         name, channels = type(self).__name__, image_shape[0]
         if hasattr(self, "weights_"):
-            own = self._geometry_.images.tensor_shape[0]
-            if channels != own:
+            fitted_channels = self._geometry_.images.tensor_shape[0]
+            if channels != fitted_channels:
                 raise ValueError(
-                    f"This {name} was fitted to images of {own} channel(s). Got images of "
-                    f"{channels} instead."
+                    f"This {name} was fitted to images of {fitted_channels} channel(s). Got images "
+                    f"of {channels} instead."
                 )
             weights, architecture = self.weights_, self._architecture_
             data_range = self.data_range_
@@ -339,7 +339,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
         D = self._placed(self.build(problem.tensor_shape))
 
         def learn(loop: TrainingLoop) -> None:
-            # a hook of the step, because processes without images of a batch step, too
+            # A hook, because processes that have no images of a batch make its step, too.
             loop.optimizer.register_step_post_hook(lambda *_: self._constrain(D.network))
             for x, y, noise_level in loop:
                 loss = criterion(D(y, noise_level), x)
@@ -356,8 +356,8 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
     def _batches(self, problem: Problem) -> Batches:
         measured = problem.measured
         patches = NoisyPatches(
-            _listed(problem.clean),
-            None if measured is None else _listed(measured),
+            _as_list(problem.clean),
+            None if measured is None else _as_list(measured),
             self._levels(),
             self.patch_size,
             self.patches_per_image,
@@ -411,5 +411,5 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
         return self
 
 
-def _listed(images: Images) -> list[ArraySource]:
+def _as_list(images: Images) -> list[ArraySource]:
     return images if isinstance(images, list) else [images]

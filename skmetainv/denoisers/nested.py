@@ -27,8 +27,8 @@ def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
         Values for parameters that a denoiser has not set (None or "auto").
     """
     for part in _not_frozen(component):
-        own = part.get_params()
-        part.set_params(**{name: v for name, v in parameters.items() if own[name] in _OPEN})
+        values = part.get_params()
+        part.set_params(**{name: v for name, v in parameters.items() if values[name] in _OPEN})
         if part.weights is None:
             part.fit(X)
         else:

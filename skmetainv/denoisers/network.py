@@ -81,9 +81,9 @@ class LearnedModule(DenoiserModule):
         return self.low + self.width * denoised
 
 
-def layer(kind: type[nn.Module], n_in: int, n_out: int, size: int, **options: Any) -> nn.Module:
-    """Return a layer of convolutions in float64, with weights not set."""
-    convolution: nn.Module = skip_init(kind, n_in, n_out, size, dtype=torch.float64, **options)
+def layer(cls: type[nn.Module], n_in: int, n_out: int, size: int, **options: Any) -> nn.Module:
+    """Return a layer of convolutions in float64, whose weights are not initialised."""
+    convolution: nn.Module = skip_init(cls, n_in, n_out, size, dtype=torch.float64, **options)
     return convolution
 
 

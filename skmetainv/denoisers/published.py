@@ -44,7 +44,7 @@ class WithNetwork:
 
     @abstractmethod
     def _network(self, channels: int, **architecture: Any) -> Network:
-        """Return the network for images with these channels, in float64, with weights not set.
+        """Return the network for images with these channels, in float64, uninitialised.
 
         Its weights have the names of the published ones.
         """
@@ -73,27 +73,30 @@ class WithNetwork:
 
     def _read(self, path: str | PathLike[str], channels: int) -> tuple[StateDict, dict[str, Any]]:
         """Return the weights of a file and the parameters of their network."""
-        given = {name: getattr(self, name) for name in self._architecture}
+        parameters = self._architecture_parameters()
 
         def understand(state: StateDict) -> tuple[StateDict, dict[str, Any]]:
             published = self._published(state)
-            _check_architecture(published.architecture, given)
+            _check_architecture(published.architecture, parameters)
             _check_channels(published.channels, channels)
             architecture = self._chosen_architecture(published.architecture)
             check_state(published.state, self._network(channels, **architecture).state_dict())
             return published.state, architecture
 
-        name, own = type(self).__name__, signature(type(self)).parameters
-        settings = [f"{key}={v!r}" for key, v in given.items() if v != own[key].default]
+        name, defaults = type(self).__name__, signature(type(self)).parameters
+        settings = [f"{key}={v!r}" for key, v in parameters.items() if v != defaults[key].default]
         advice = " Or wrap the network itself: FunctionDenoiser(lambda x, noise_level: network(x))."
         owner = f"{name}({', '.join(settings)})" if settings else name
         return read_weights(path, owner, self._first_weights, understand, advice)
 
     def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
         """Return the network's parameters: as set, as the weights decide, or the defaults."""
-        given = {name: getattr(self, name) for name in self._architecture}
-        chosen = {name: value for name, value in given.items() if value is not None}
+        chosen = {k: v for k, v in self._architecture_parameters().items() if v is not None}
         return {**self._architecture, **decided, **chosen}
+
+    def _architecture_parameters(self) -> dict[str, Any]:
+        """Return the network's parameters as the user set them; None means open."""
+        return {name: getattr(self, name) for name in self._architecture}
 
 
 def _check_channels(published: int, channels: int) -> None:
@@ -105,16 +108,16 @@ def _check_channels(published: int, channels: int) -> None:
         )
 
 
-def _check_architecture(decided: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+def _check_architecture(decided: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
     """Raise an error unless the parameters that are set agree with those that weights decide."""
     for name, value in decided.items():
-        if given[name] not in (None, value):
+        if parameters[name] not in (None, value):
             raise ValueError(
-                f"their network has {name}={value!r}, not {name}={given[name]!r}. Set "
+                f"their network has {name}={value!r}, not {name}={parameters[name]!r}. Set "
                 f"{name}={value!r}."
             )
 
 
 def _images(channels: int) -> str:
-    kinds = {1: "gray images, of 1 channel", 3: "colour images, of 3 channels"}
-    return kinds.get(channels, f"images of {channels} channels")
+    descriptions = {1: "gray images, of 1 channel", 3: "colour images, of 3 channels"}
+    return descriptions.get(channels, f"images of {channels} channels")

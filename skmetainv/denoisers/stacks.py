@@ -102,9 +102,10 @@ def _is_convolution(layer: StateDict) -> bool:
     return "weight" in layer and layer["weight"].ndim == 4 and layer.keys() <= _CONVOLUTION
 
 
-def _convolution(name: str, layer: StateDict, before: list[Convolution]) -> Convolution:
+def _convolution(name: str, layer: StateDict, stack: list[Convolution]) -> Convolution:
+    """Return the convolution that follows those in `stack`."""
     weight = layer["weight"].double()
-    n_in = before[-1].weight.shape[0] if before else weight.shape[1]
+    n_in = stack[-1].weight.shape[0] if stack else weight.shape[1]
     if weight.shape[1:] != (n_in, 3, 3):
         raise ValueError(
             f"'{name}.weight' has shape {tuple(weight.shape)}, not {(len(weight), n_in, 3, 3)}."

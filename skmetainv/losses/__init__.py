@@ -61,7 +61,7 @@ def as_loss(loss: LossLike) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str):
-        return _named(loss)
+        return _by_name(loss)
     if isinstance(loss, dict):
         return _weighted_sum(loss)
     if isinstance(loss, type) and issubclass(loss, Loss):
@@ -76,7 +76,7 @@ def as_loss(loss: LossLike) -> Loss:
     return FunctionLoss(loss)
 
 
-def _named(name: str) -> Loss:
+def _by_name(name: str) -> Loss:
     if name not in _SHORTHANDS:
         raise ValueError(
             f"A loss by name must be one of {[*_SHORTHANDS]}. Got {name!r} instead."
@@ -97,5 +97,5 @@ def _weighted_sum(weights: dict[str, float]) -> Loss:
                 f"The weight of {name!r} in a dict of losses must be a number that is not "
                 f"negative. Got {weight!r} instead."
             )
-    terms: list[Loss] = [_named(name) * weight for name, weight in weights.items()]
+    terms: list[Loss] = [_by_name(name) * weight for name, weight in weights.items()]
     return reduce(SumLoss, terms)

@@ -214,7 +214,7 @@ def check_values(values: Any, x: torch.Tensor, what: str, instead: str = _AT_ITS
     what : str
         The name of the function in the error.
     instead : str
-        Advice, the end of the error, after a space.
+        Advice at the end of the error; it begins with a space.
 
     Raises
     ------
@@ -248,12 +248,12 @@ def _in_brackets(loss: Loss) -> str:
 
 
 def for_tensors(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
-    """Return a function of a device and a type, which returns `function` for such tensors.
+    """Return a function ``(device, dtype) -> function``, which adapts `function` to tensors.
 
-    If `function` is a module, the result is a copy in evaluation mode with constant weights. There
-    is one copy for each device and type.
+    If `function` is a module, the result for a device and a type is a copy there, in evaluation
+    mode and with constant weights. Any other `function` is returned unchanged.
     """
     if not isinstance(function, torch.nn.Module):
         return lambda device, dtype: function
-    own = copy.deepcopy(function).requires_grad_(False).eval()
-    return functools.cache(lambda device, dtype: copy.deepcopy(own).to(device, dtype))
+    constant = copy.deepcopy(function).requires_grad_(False).eval()
+    return functools.cache(lambda device, dtype: copy.deepcopy(constant).to(device, dtype))

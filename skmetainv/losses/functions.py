@@ -54,15 +54,15 @@ class FunctionLoss(Loss):
 
 
 def line_instead(name: str) -> str:
-    """Return advice on how to replace a function or a class with this name, after a space."""
-    named = NAMES.instead_of(name)
+    """Return advice on how to replace a function or class of this name; it begins with a space."""
+    shorthand = NAMES.instead_of(name)
     line = "lambda x, target: (x - target).square().flatten(1).mean(1)"
     if name.endswith("Loss") and hasattr(torch.nn, name):
         line = f"lambda x, target: torch.nn.{name}(reduction='none')(x, target).flatten(1).mean(1)"
-    known = "" if named is None else f"{named}, or "
+    or_shorthand = "" if shorthand is None else f"{shorthand}, or "
     return (
-        f" Use {known}a function that ends with .flatten(1).mean(1), the mean over each image: "
-        f"{line}."
+        f" Use {or_shorthand}a function that ends with .flatten(1).mean(1), the mean over each "
+        f"image: {line}."
     )
 
 

@@ -136,12 +136,13 @@ def _network(net: str, path: str) -> Any:
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     expected = network.net.state_dict()
-    names = {own: "features." + own.partition(".")[2] for own in expected}
+    # The names of torchvision, by those of the package.
+    names = {name: "features." + name.partition(".")[2] for name in expected}
 
     def understand(state: StateDict) -> StateDict:
         features = {k: v for k, v in state.items() if k.startswith("features.")}
-        check_state(features, {names[own]: like for own, like in expected.items()})
-        return {own: features[name] for own, name in names.items()}
+        check_state(features, {names[k]: like for k, like in expected.items()})
+        return {k: features[name] for k, name in names.items()}
 
     first = ("features.0.weight",)
     network.net.load_state_dict(read_weights(path, f"LPIPS(net={net!r})", first, understand))

@@ -33,8 +33,8 @@ def mse(
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, see `skmetainv.metrics`.
     data_range : float or (float, float), default=None
-        If given, values are used unchanged, whatever the range. If None, integers of images (uint8,
-        uint16) are divided by their type's maximum.
+        If set, values are used unchanged; the range itself does not matter. If None, integers of
+        images (uint8, uint16) are divided by their type's maximum.
     mask : array-like of bool, default=None
         The region that counts, such as the missing pixels: True where a pixel counts. See
         `skmetainv.metrics` for its shapes.

@@ -31,20 +31,20 @@ def as_masks(mask: ArrayLike, images: Sequence[np.ndarray]) -> list[np.ndarray]:
             )
         return [as_masks(m, [x])[0] for m, x in zip(each, images, strict=True)]
     n, shape = len(images), images[0].shape
-    given = np.asarray(as_array(mask, "mask"))
-    masks = _of_images(given, (n, *shape)) if given.dtype == bool else None
+    array = np.asarray(as_array(mask, "mask"))
+    masks = _broadcast(array, (n, *shape)) if array.dtype == bool else None
     if masks is None:
         size = shape[:2]
         shapes = dict.fromkeys([size, shape, (n, *size), (n, *shape)])
         raise ValueError(
             "mask must be a boolean array, True where a pixel counts, of shape "
-            f"{' or '.join(map(str, shapes))}. Got {given.dtype}, {given.shape} instead."
+            f"{' or '.join(map(str, shapes))}. Got {array.dtype}, {array.shape} instead."
         )
     check_not_empty(masks, "mask is False at every pixel")
     return list(masks)
 
 
-def _of_images(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+def _broadcast(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return a mask broadcast to images of a shape, channels last, or None if it does not fit."""
     n, height, width, *channels = shape
     first = (n, *(channels or [1]), height, width)

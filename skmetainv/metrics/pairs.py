@@ -95,11 +95,11 @@ def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range 
     """
     ends = check_range(data_range)
     (_, x, unit), (_, z, other) = images
-    kinds = {"float" if v.dtype.kind == "f" else v.dtype.name for v in (x, z)}
+    types = {"float" if v.dtype.kind == "f" else v.dtype.name for v in (x, z)}
     ratio = _ratio_of_the_same(x, z) * unit / other
     in_different_units = any(u / 2 < ratio < 2 * u for n in _UNITS for u in (n, 1 / n))
     difference = f"restored, of {z.dtype}, is {ratio:.3g} times clean, of {x.dtype}"
-    if in_different_units and len(kinds) > 1:
+    if in_different_units and len(types) > 1:
         raise ValueError(
             f"clean and restored are not in one unit: {difference}. Without data_range, integers "
             "of images are divided by their type's maximum. With data_range, all values are "

@@ -65,18 +65,18 @@ def compare(
         occurs several times.
     X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
         Clean images. For training, each estimator simulates measurements with its own operator and
-        noise. If `y` is given: measurements.
+        noise. With `y`: measurements.
     y : array-like of two or more dimensions, default=None
         The clean images of the measurements `X`; nothing is then simulated. A 1-D `y` is used by
         the splitter only.
     operator : Operator, default=None
-        Simulates the measurements of test images, for all estimators. None is the operator of the
+        Simulates the measurements of test images, for all estimators. If None, the operator of the
         first estimator. With pairs, it must be None.
     noise : float or Noise, default=None
-        Noise of the simulated measurements of test images, for all estimators. None is the noise of
-        the first estimator. With pairs, it must be None.
+        Noise of the simulated measurements of test images, for all estimators. If None, the noise
+        of the first estimator. With pairs, it must be None.
     cv : int, splitter or iterable of (train, test), default=None
-        As in scikit-learn: a number of folds, None is 5. ``[(train, test)]`` is one split.
+        As in scikit-learn: a number of folds, by default 5. ``[(train, test)]`` is one split.
     groups : array-like of shape (n,), default=None
         Labels of images that belong together, the images of one person for instance: for splitters
         that keep groups together, for estimators whose `fit` accepts groups, and for the standard
@@ -84,12 +84,12 @@ def compare(
     metrics : {"psnr", "ssim", "mse", "lpips"}, or a list of them, default=("psnr", "ssim", "mse")
         Functions of `skmetainv.metrics`, with their own sign: lower "mse" and "lpips" are better.
     lpips : LPIPS, default=None
-        The network, weights and size of "lpips"; None is ``LPIPS()``. Without that metric, it must
+        The network, weights and size of "lpips". If None, ``LPIPS()``. Without that metric, it must
         be None.
     mask : "missing" or array-like of bool, default=None
-        The region of the metrics, see `ImageScorer`; None is the whole image. An array is one mask
-        for all images, or one for each image of `X`. "missing" is the pixels that the simulating
-        operator leaves out; images without missing pixels are left out of the table.
+        The region of the metrics, see `ImageScorer`. If None, the whole image. An array is one mask
+        for all images, or one for each image of `X`. "missing" stands for the pixels that the
+        simulating operator leaves out; images without missing pixels are left out of the table.
     random_state : int, RandomState instance, Generator or None, default=0
         Seed of the simulation.
     per_image : bool, default=False
@@ -117,7 +117,7 @@ def compare(
         If the estimators are not supported, have a parameter out of its range, share a name, or
         have a checkpoint; if an estimator in a `FrozenEstimator` is not fitted; if they differ in
         the data range, the image shape or the shape of measurements; if `operator` or `noise` is
-        given with pairs; if images have NaN; if a metric is unknown, or does not support the images
+        set with pairs; if images have NaN; if a metric is unknown, or does not support the images
         or the mask. All of this is checked before fitting.
     OSError
         If LPIPS does not find its file of weights. This is checked before fitting, too.
@@ -169,10 +169,10 @@ def compare(
     paired = are_images(y)
     if paired:
         check_nothing_simulates(operator, noise)
-    given, name = (y, "y") if paired else (X, "X")
-    clean, is_single = first._reader().images(given, first.image_shape, name=name)
+    images, name = (y, "y") if paired else (X, "X")
+    clean, is_single = first._reader().images(images, first.image_shape, name=name)
     if is_single:
-        raise ValueError(f"compare needs several images. {name} is one, of shape {given.shape}.")
+        raise ValueError(f"compare needs several images. {name} is one, of shape {images.shape}.")
     simulator._check_parameters()
     shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)
     _check_metrics(chosen, shape, region)
@@ -267,7 +267,7 @@ def _with_names(estimators: Any) -> list[tuple[str, Any]]:
 def _simulator(
     first: Reconstructor, operator: Operator | None, noise: float | Noise | None
 ) -> Reconstructor:
-    """Return an estimator that simulates; a None operator or noise is that of `first`."""
+    """Return an estimator that simulates; if operator or noise is None, it has that of `first`."""
     return ClassicalReconstructor(
         first.operator if operator is None else operator,
         noise=first.noise if noise is None else noise,
@@ -354,8 +354,8 @@ def _table_of_images(trials: Mapping[str, Sequence[_Trial]]) -> Any:
     rows = [
         {"name": name, "split": i, "image": int(index)}
         | {metric: float(values[k]) for metric, values in trial.values.items()}
-        for name, trials_of_one in trials.items()
-        for i, trial in enumerate(trials_of_one)
+        for name, of_one in trials.items()
+        for i, trial in enumerate(of_one)
         for k, index in enumerate(trial.indices)
     ]
     return _table(rows)
@@ -363,7 +363,7 @@ def _table_of_images(trials: Mapping[str, Sequence[_Trial]]) -> Any:
 
 def _table_of_estimators(trials: Mapping[str, Sequence[_Trial]], groups: Any) -> Any:
     """Return one row per estimator."""
-    table = _table([{"name": name} | _summary(own, groups) for name, own in trials.items()])
+    table = _table([{"name": name} | _summary(of_one, groups) for name, of_one in trials.items()])
     return table if isinstance(table, dict) else table.set_index("name")
 
 
@@ -371,12 +371,12 @@ def _summary(trials: Sequence[_Trial], groups: Any) -> dict[str, float]:
     """Return the means of one estimator over all splits, with their standard errors."""
     summary: dict[str, float] = {}
     indices = np.concatenate([trial.indices for trial in trials])
-    own_groups = indices if groups is None else np.asarray(groups)[indices]
+    group_of_image = indices if groups is None else np.asarray(groups)[indices]
     for metric in trials[0].values:
         values = np.concatenate([trial.values[metric] for trial in trials])
         summary |= {
             metric: float(values.mean()),
-            f"{metric}_se": standard_error(values, own_groups),
+            f"{metric}_se": standard_error(values, group_of_image),
         }
     return summary | {
         "fit_seconds": float(np.mean([trial.fit_seconds for trial in trials])),

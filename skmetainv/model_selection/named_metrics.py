@@ -19,32 +19,32 @@ METRICS: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "mse": mse, "lpips": l
 SCORES: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "neg_mse": mse, "neg_lpips": lpips}
 
 
-def _advice(given: Any, known: Mapping[str, Metric]) -> str:
-    """Return a hint on the known name that is closest to the first unknown name, if any."""
-    twins = {name.removeprefix("neg_"): name for name in known}
-    words = StrOptions(known, {f"neg_{name}": name for name in known} | twins)
-    unknown = [n for n in given if n not in [*known]] if isinstance(given, list | tuple) else []
-    return advice([words], unknown[0]) if unknown else ""
+def _advice(names: Any, options: Mapping[str, Metric]) -> str:
+    """Return a hint on the option that the first unknown name may stand for, if any."""
+    aliases = {f"neg_{name}": name for name in options}
+    aliases |= {name.removeprefix("neg_"): name for name in options}
+    unknown = [n for n in names if n not in [*options]] if isinstance(names, list | tuple) else []
+    return advice([StrOptions(options, aliases)], unknown[0]) if unknown else ""
 
 
 def chosen_metrics(
-    names: Any, loss: LPIPS | None, known: Mapping[str, Metric], parameter: str
+    value: Any, loss: LPIPS | None, options: Mapping[str, Metric], parameter: str
 ) -> dict[str, Metric]:
     """Return the metrics that a user named, with the settings of `loss` for LPIPS."""
-    given = [names] if isinstance(names, str) else names
-    listed = isinstance(given, list | tuple) and len(given) > 0
-    if not listed or any(n not in [*known] for n in given) or len(set(given)) < len(given):
+    names = [value] if isinstance(value, str) else value
+    is_list = isinstance(names, list | tuple) and len(names) > 0
+    if not is_list or any(n not in [*options] for n in names) or len(set(names)) < len(names):
         raise ValueError(
-            f"The {parameter} must be a str among {[*known]}, or a list of some of them, each "
-            f"once. Got {names!r} instead.{_advice(given, known)}"
+            f"The {parameter} must be a str among {[*options]}, or a list of some of them, each "
+            f"once. Got {value!r} instead.{_advice(names, options)}"
         )
     if loss is not None and not isinstance(loss, LPIPS):
         raise ValueError(f"The 'lpips' parameter must be None or an LPIPS. Got {loss!r} instead.")
-    perceptual = {name for name in given if known[name] is lpips}
+    perceptual = {name for name in names if options[name] is lpips}
     if loss is not None and not perceptual:
         raise ValueError(
             f"The 'lpips' parameter must be None unless LPIPS is among the metrics. Got {loss!r} "
-            f"with {names!r} instead."
+            f"with {value!r} instead."
         )
     settings = {} if loss is None else loss.get_params(deep=False)
-    return {n: partial(known[n], **settings) if n in perceptual else known[n] for n in given}
+    return {n: partial(options[n], **settings) if n in perceptual else options[n] for n in names}

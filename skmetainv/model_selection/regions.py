@@ -34,12 +34,22 @@ class Region:
     Parameters
     ----------
     mask : "missing" or array-like of bool, default=None
-        One mask for all images, or one for each. "missing" is the pixels that the operator of the
-        measurements leaves out. None is the whole image.
+        One mask for all images, or one for each. "missing" stands for the pixels that the operator
+        of the measurements leaves out. If None, the whole image.
     operator : Operator, default=None
-        The operator of the measurements; None is that of the estimator.
+        The operator of the measurements. If None, that of the estimator.
     seed : int, default=0
         Seed of simulated measurements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmetainv.model_selection.regions import Region
+    >>> images = np.zeros((2, 4, 5, 1))
+    >>> region = Region(mask=np.eye(4, 5, dtype=bool))
+    >>> for indices, (clean, restored, mask) in region.batches([(images, images)]):
+    ...     print(indices, mask.shape)
+    [0 1] (4, 5)
     """
 
     mask: Any = None
@@ -69,7 +79,7 @@ class Region:
             check_consistent_length(self.mask, clean)
 
     def part(self, indices: Any, tensor_shape: tuple[int, ...]) -> Region:
-        """Return the region of some of the images, whose shape as tensors is given."""
+        """Return the region of the images `indices`, tensors of shape `tensor_shape`."""
         if self.is_missing or not _is_of_each(self.mask, tensor_shape[1:], tensor_shape[0]):
             return self
         return replace(self, mask=_safe_indexing(self.mask, indices))

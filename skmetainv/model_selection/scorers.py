@@ -39,19 +39,19 @@ class ImageScorer(ParameterObject):
         See `skmetainv.metrics`; "neg_mse" and "neg_lpips" are the negative mean squared error and
         the negative LPIPS.
     lpips : LPIPS, default=None
-        The network, weights and size of "neg_lpips"; None is ``LPIPS()``. Without that metric, it
+        The network, weights and size of "neg_lpips". If None, ``LPIPS()``. Without that metric, it
         must be None.
     mask : "missing" or array-like of bool, default=None
-        The region that is scored; None is the whole image. An array is True at scored pixels, one
-        mask for all images or one for each, see `skmetainv.metrics`. "missing" is the pixels that
-        the operator leaves out: those of the mask of `Inpainting`, or those whose measurement is
-        NaN. Images without missing pixels are then left out of the mean. "neg_lpips" does not
-        support a mask.
+        The region that is scored. If None, the whole image. An array is True at scored pixels, one
+        mask for all images or one for each, see `skmetainv.metrics`. "missing" stands for the
+        pixels that the operator leaves out: those of the mask of `Inpainting`, or those whose
+        measurement is NaN. Images without missing pixels are then left out of the mean. "neg_lpips"
+        does not support a mask.
     operator : Operator, default=None
         Operator of the simulation, for all candidates: a search over ``operator__...`` then scores
-        all of them on the same task. None is the estimator's own.
+        all of them on the same task. If None, the estimator's own.
     noise : float or Noise, default=None
-        Noise of the simulation, for all candidates. None is the estimator's own.
+        Noise of the simulation, for all candidates. If None, the estimator's own.
     random_state : int, default=0
         Seed of the simulation: all candidates see the same measurements.
 
@@ -97,9 +97,9 @@ class ImageScorer(ParameterObject):
     random_state: int = 0
 
     _parameter_constraints = {
-        "metric": "no_validation",  # with `lpips`, by `chosen_metrics`
+        "metric": "no_validation",  # checked together with `lpips` by `chosen_metrics`
         "lpips": "no_validation",
-        "mask": "no_validation",  # by `check_mask`
+        "mask": "no_validation",  # checked by `Region.check_metrics`
         "operator": [Operator, None],
         "noise": [*NOISE_CONSTRAINTS, None],
         "random_state": [Interval(Integral, 0, None, closed="left")],
@@ -118,7 +118,7 @@ class ImageScorer(ParameterObject):
             A fitted estimator. For a search, a `FrozenEstimator` or a `Pipeline`, the estimator
             inside is scored.
         X : array-like
-            Clean images. If `y` is given: measurements.
+            Clean images; with `y`, measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is ignored.
 
@@ -130,10 +130,10 @@ class ImageScorer(ParameterObject):
         Raises
         ------
         ValueError
-            If a parameter is invalid, if an estimator that cannot simulate is not given pairs, if
-            `operator` or `noise` is set along with pairs, or if a metric does not support the
-            images. If `mask` does not fit the images. If `mask` is "missing", and the operator does
-            not leave out pixels, or the estimator is not from this library.
+            If a parameter is invalid; if an estimator that cannot simulate is scored without `y`;
+            if `operator` or `noise` is set although `y` is passed; if a metric does not support the
+            images; if `mask` does not fit the images; or if `mask` is "missing", and the operator
+            leaves out no pixels or the estimator is not from this library.
         TypeError
             If `estimator` has no `predict`.
         """
@@ -146,8 +146,8 @@ class ImageScorer(ParameterObject):
         batches, data_range = self._restorations(*last_step(estimator, X), y, region)
         values = over_batches(metrics, (batch for _, batch in batches), data_range)
         scores = {
-            name: (-1 if name.startswith("neg_") else 1) * float(np.mean(own))
-            for name, own in values.items()
+            name: (-1 if name.startswith("neg_") else 1) * float(np.mean(of_images))
+            for name, of_images in values.items()
         }
         return scores[self.metric] if isinstance(self.metric, str) else scores
 
@@ -184,19 +184,19 @@ def unwrapped(estimator: Any) -> Any:
     if hasattr(estimator, "best_estimator_"):
         return unwrapped(estimator.best_estimator_)
     refits = getattr(estimator, "refit", False) and hasattr(estimator, "estimator")
-    held = refits or isinstance(estimator, FrozenEstimator)
-    return unwrapped(estimator.estimator) if held else estimator
+    wraps = refits or isinstance(estimator, FrozenEstimator)
+    return unwrapped(estimator.estimator) if wraps else estimator
 
 
 def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
     """Return the last step of a pipeline, and `X` as transformed by the steps before it."""
-    held = unwrapped(estimator)
-    if not isinstance(held, Pipeline):
-        return held, X
-    for _, step in held.steps[:-1]:
+    inner = unwrapped(estimator)
+    if not isinstance(inner, Pipeline):
+        return inner, X
+    for _, step in inner.steps[:-1]:
         if step is not None and step != "passthrough":
             X = step.transform(X)
-    return last_step(held.steps[-1][1], X)
+    return last_step(inner.steps[-1][1], X)
 
 
 def _check_predicts(estimator: Any) -> None:

@@ -34,11 +34,11 @@ class ModuleRepresentation(ConditionedRepresentation):
         ``factory(image_shape)`` returns the module. Called without arguments, the module returns an
         image of shape (channels, height, width) or (1, channels, height, width), nominally in
         [-1, 1]. It is in evaluation mode: batch normalisation should have
-        ``track_running_stats=False``. Instead of a factory, a `torch.nn.Module` can be given: it is
+        ``track_running_stats=False``. `factory` can also be a `torch.nn.Module` itself: it is
         copied, and its weights are the initial weights.
     adapted : sequence of str or None, default=None
-        The weights that are adapted to each image, by their names or those of submodules. None
-        adapts all weights. The other weights are shared by all images.
+        The weights that are adapted to each image, by their names or those of submodules. If None,
+        all weights. The other weights are shared by all images.
     continuous : bool, default=False
         Whether the module has the same weights for every height and width in `image_shape`.
 
@@ -104,7 +104,7 @@ class _ModuleImage(ConditionedModule):
         module = self._made(seed=0)
         self.held = (module,)  # a tuple hides its weights from this module's parameters
         self.n_axes = {name: weight.ndim for name, weight in module.named_parameters()}
-        self.adapted = _named(adapted, list(self.n_axes))
+        self.adapted = _adapted_names(adapted, list(self.n_axes))
         for part in ("encoder", "refiner"):
             taken = any(name.startswith(f"{part}.") for name in self.n_axes)
             if taken and getattr(conditioning, part) is not None:
@@ -124,12 +124,12 @@ class _ModuleImage(ConditionedModule):
         return {name: weight.detach() for name, weight in module.named_parameters()}
 
     def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
-        own = {name: weights[name] for name in self.n_axes}
-        stacked = {name: 0 if own[name].ndim > n else None for name, n in self.n_axes.items()}
-        if any(axis is not None for axis in stacked.values()):
-            images = torch.func.vmap(self._one_image, in_dims=(stacked,))(own)
+        of_module = {name: weights[name] for name in self.n_axes}
+        batch_axes = {k: 0 if of_module[k].ndim > n else None for k, n in self.n_axes.items()}
+        if any(axis is not None for axis in batch_axes.values()):
+            images = torch.func.vmap(self._one_image, in_dims=(batch_axes,))(of_module)
         else:
-            images = self._one_image(own)[None]
+            images = self._one_image(of_module)[None]
         return with_features(images, features)
 
     def _one_image(self, weights: Tensors) -> torch.Tensor:
@@ -159,7 +159,7 @@ class _ModuleImage(ConditionedModule):
     def _made(self, seed: int) -> nn.Module:
         """Return a new module with weights drawn from `seed`; torch's generators are unchanged.
 
-        If a module was given instead of a factory, return a copy of it.
+        If `factory` is a module, return a copy of it.
         """
         module: Any = self.factory
         if not isinstance(module, nn.Module):
@@ -174,16 +174,16 @@ class _ModuleImage(ConditionedModule):
         return copy.deepcopy(module).double().cpu().eval()
 
 
-def _named(adapted: Sequence[str] | None, names: list[str]) -> tuple[str, ...]:
+def _adapted_names(adapted: Sequence[str] | None, names: list[str]) -> tuple[str, ...]:
     """Return the weights that `adapted` names, directly or by submodules."""
     chosen = {part: _below(part, names) for part in (names if adapted is None else adapted)}
-    unknown = [part for part, found in chosen.items() if not found]
+    unknown = [part for part, weights in chosen.items() if not weights]
     if unknown or not chosen:
         raise ValueError(
             "The 'adapted' parameter of ModuleRepresentation must name weights, or submodules "
             f"with weights, of the module, which has {names}. Got {unknown or adapted!r} instead."
         )
-    return tuple(name for name in names if any(name in found for found in chosen.values()))
+    return tuple(name for name in names if any(name in weights for weights in chosen.values()))
 
 
 def _below(part: str, names: list[str]) -> list[str]:

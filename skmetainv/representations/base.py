@@ -94,12 +94,12 @@ class Representation(ParameterObject):
                 f"The attribute 'adapted' of {name} must be a tuple of the names of the weights "
                 f"that are adapted to each image, as in ('image',). Got {adapted!r} instead."
             )
-        own = [weight for weight, _ in module.named_parameters()]
-        if own:
+        parameters = [parameter for parameter, _ in module.named_parameters()]
+        if parameters:
             raise TypeError(
                 f"{name} must hold no weights: `initial_weights` returns them, and `forward` takes "
-                f"them. Got the parameters {own} instead. For a module with its own weights, use "
-                "ModuleRepresentation."
+                f"them. Got the parameters {parameters} instead. For a module with its own "
+                "weights, use ModuleRepresentation."
             )
         return module
 
@@ -122,6 +122,26 @@ class ImageModule(nn.Module):
         images are in the type of the weights.
     own_rates : mapping of str to float
         Outer learning rates of weights with a separate rate.
+
+    Examples
+    --------
+    Images with one value for all pixels:
+
+    >>> import numpy as np, torch
+    >>> from skmetainv.representations import ImageModule
+    >>> class Constant(ImageModule):
+    ...     adapted = ("value",)
+    ...
+    ...     def initial_weights(self, generator):
+    ...         return {"value": torch.zeros(1, dtype=torch.float64)}
+    ...
+    ...     def forward(self, weights, condition=None):
+    ...         return weights["value"].reshape(-1, 1, 1, 1).expand(-1, 1, 4, 5)
+    >>> phi = Constant()
+    >>> phi(phi.initial_weights(np.random.default_rng(0))).shape
+    torch.Size([1, 1, 4, 5])
+    >>> phi({"value": torch.tensor([[0.2], [0.4], [0.6]])}).shape  # one weight per image
+    torch.Size([3, 1, 4, 5])
     """
 
     adapted: tuple[str, ...] = ()

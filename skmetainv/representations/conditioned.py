@@ -52,6 +52,20 @@ class ConditionedRepresentation(Representation):
         Network that predicts features of the representation from the measurement.
     refiner : Refiner, default=None
         Network that corrects the image of `residual`.
+
+    Examples
+    --------
+    With the initial weights, the image is that of `residual`:
+
+    >>> import numpy as np, torch
+    >>> from skmetainv.operators import GaussianBlur
+    >>> from skmetainv.representations import Siren
+    >>> phi = Siren(width=8, depth=3, residual="adjoint").build(image_shape=(1, 6, 6))
+    >>> data = GaussianBlur().build((1, 6, 6)).bind(torch.rand(2, 1, 6, 6).double())
+    >>> weights = phi.initial_weights(np.random.default_rng(0))
+    >>> images = phi(weights, phi.condition(weights, data))
+    >>> torch.equal(images, data.start("adjoint"))
+    True
     """
 
     _: KW_ONLY
@@ -70,7 +84,7 @@ class ConditionedRepresentation(Representation):
     }
 
     def _conditioning(self) -> Conditioning:
-        """Return the conditioning; the image of an estimator is the start "given" in the data."""
+        """Return the conditioning; the image of an estimator is the data term's start "given"."""
         by_name = self.residual is None or isinstance(self.residual, str)
         if self.refiner is not None and self.residual is None:
             raise ValueError(
@@ -113,6 +127,25 @@ class ConditionedModule(ImageModule):
     last : tuple of str
         The weights of the network's last layer, in which the image is linear. They are initialized
         to 0 if there is a residual.
+
+    Examples
+    --------
+    Images whose rows are equal:
+
+    >>> import numpy as np, torch
+    >>> from skmetainv.representations.conditioned import ConditionedModule, Conditioning
+    >>> class EqualRows(ConditionedModule):
+    ...     adapted = ("row",)
+    ...
+    ...     def network_weights(self, generator):
+    ...         return {"row": torch.zeros(self.image_shape[2], dtype=torch.float64)}
+    ...
+    ...     def image(self, weights, features):
+    ...         row = weights["row"].reshape(-1, 1, 1, self.image_shape[2])
+    ...         return row.expand(-1, *self.image_shape)
+    >>> phi = EqualRows((1, 2, 3), (0.0, 1.0), Conditioning(None, None, None), n_features=0)
+    >>> phi(phi.initial_weights(np.random.default_rng(0))).unique()
+    tensor([0.5000], dtype=torch.float64)
     """
 
     last: tuple[str, ...] = ()
@@ -196,9 +229,9 @@ class ConditionedModule(ImageModule):
         return start + self.radius * images
 
 
-def _start(data: DataTerm, kind: str) -> torch.Tensor:
+def _start(data: DataTerm, start: str) -> torch.Tensor:
     with in_full_precision(data.y):
-        return data.start(kind)
+        return data.start(start)
 
 
 def with_features(images: torch.Tensor, features: torch.Tensor | None) -> torch.Tensor:

@@ -38,6 +38,23 @@ class CoordinateModule(ConditionedModule):
         Number of linear layers, including the last one.
     adapted : {"all", "last"}
         Which layers are adapted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmetainv.representations.conditioned import Conditioning
+    >>> from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
+    >>> from skmetainv.representations.he_weights import he_weights
+    >>> class TanhModule(CoordinateModule):
+    ...     def network_weights(self, generator):
+    ...         return he_weights(self.widths, generator)
+    ...
+    ...     def activation(self, h):
+    ...         return h.tanh()
+    >>> inputs, nothing = pixel_coordinates(4, 5), Conditioning(None, None, None)
+    >>> phi = TanhModule((1, 4, 5), (0.0, 1.0), nothing, inputs, width=8, depth=3)
+    >>> phi(phi.initial_weights(np.random.default_rng(0))).shape
+    torch.Size([1, 1, 4, 5])
     """
 
     continuous = True

@@ -23,6 +23,7 @@ class Encoder(ParameterObject):
     hidden unit of a coordinate network, or one to each pixel and channel of `PixelGrid` and
     `ModuleRepresentation`. The encoder's weights are learned in the outer loop and shared by all
     images.
+
     The network has ``depth`` 3 x 3 convolutions with stride 2 and SiLU activations, averages over
     4 x 4 cells for any size of the image, and a linear layer, initialized to 0, that returns the
     features.
@@ -104,6 +105,16 @@ class EncoderModule(nn.Module):
         Number of features for each image.
     start : str
         The input image, see `Encoder`.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skmetainv.representations import Encoder
+    >>> encoder = Encoder(width=4).build(channels=1, n_features=8)
+    >>> weights = encoder.initial_weights(np.random.default_rng(0))
+    >>> x = torch.zeros(2, 1, 6, 6, dtype=torch.float64)
+    >>> encoder(weights, x, observed=torch.ones_like(x)).shape
+    torch.Size([2, 8])
     """
 
     autocasts = True

@@ -31,10 +31,11 @@ class FourierMLP(ConditionedRepresentation):
     n_frequencies : int, default=128
         Number of rows of B, half the number of features.
     sigma : float, default=5.0
-        Standard deviation of the frequencies, in cycles per half image. The default equals 10
-        cycles per image, on coordinates in [0, 1]: the authors found this best for natural images
-        of 512 x 512 pixels, trained on every second pixel. Frequencies above a quarter of the
-        number of pixels along a side alias: smaller images need a smaller `sigma`.
+        Standard deviation of the frequencies, in cycles per half image. The default is 10 cycles
+        per image, the authors' ``sigma = 10`` on coordinates in [0, 1]. They found it best for
+        natural images of 512 x 512 pixels, trained on every second pixel. Frequencies above a
+        quarter of the number of pixels along a side alias, so smaller images need a smaller
+        `sigma`.
     random_state : int, default=0
         Seed of B.
 

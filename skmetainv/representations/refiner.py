@@ -48,6 +48,7 @@ class Refiner(ParameterObject):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from skmetainv.representations import Refiner, Siren
     >>> phi = Siren(width=8, depth=3, residual="adjoint", refiner=Refiner(width=4))
     >>> sorted(phi.build((1, 6, 6)).initial_weights(np.random.default_rng(0)))[-2:]
@@ -88,6 +89,16 @@ class RefinerModule(nn.Module):
     ----------
     widths : list of int
         Numbers of channels before and after each convolution.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skmetainv.representations import Refiner
+    >>> refiner = Refiner(width=4).build(channels=1)
+    >>> weights = refiner.initial_weights(np.random.default_rng(0))
+    >>> x = torch.zeros(2, 1, 6, 6, dtype=torch.float64)
+    >>> refiner(weights, x, observed=torch.ones_like(x)).shape
+    torch.Size([2, 1, 6, 6])
     """
 
     autocasts = True

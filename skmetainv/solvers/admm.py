@@ -1,14 +1,13 @@
 """The alternating direction method of multipliers with a denoiser."""
 
 from dataclasses import KW_ONLY
-from typing import Any
 
 import torch
 
 from skmetainv.operators import DataTerm
 from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 
 
 class ADMM(PriorSolver):
@@ -57,7 +56,7 @@ class ADMM(PriorSolver):
 
     _: KW_ONLY
     n_iter: int = 10
-    rho: Any = "auto"
+    rho: ValuesOrAuto = "auto"
     learnable: tuple[str, ...] = ()
 
     number_names = ("rho", "noise_level")

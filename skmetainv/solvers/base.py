@@ -46,7 +46,8 @@ class Solver(ParameterObject):
         Parameters that are one positive number or one per update. Only these may be in `learnable`.
         (The damping of conjugate gradients must be one number.)
     automatic : dict of str to (float, int)
-        For each that accepts "auto": ``(factor, power)``, the value ``factor (||A||^2)^power``.
+        The parameters that accept "auto", with ``(factor, power)``: "auto" stands for
+        ``factor (||A||^2)^power``.
 
     Examples
     --------
@@ -118,7 +119,7 @@ class Solver(ParameterObject):
         *optional : str
             Names of parameters that are omitted if they are None.
         **defaults : (float or sequence of float, int)
-            What to use for parameters that are None: ``values (||A||^2)^power``.
+            For parameters that are None: ``(values, power)`` stands for ``values (||A||^2)^power``.
 
         Returns
         -------
@@ -198,12 +199,26 @@ class Solver(ParameterObject):
 
 
 def _is_set(value: Any) -> bool:
-    """Return whether a parameter is set; None is not, and neither is 0 (no damping)."""
+    """Return whether a parameter is neither None nor 0 (no damping)."""
     return value is not None and not (isinstance(value, Real) and value == 0)
 
 
 class Run(NamedTuple):
-    """The result of `IterativeSolver.run`."""
+    """The result of `IterativeSolver.run`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import GradientDescent
+    >>> data = Identity().build((1, 1, 1)).bind(torch.ones(1, 1, 1, 1))
+    >>> f = GradientDescent(step_size=0.5).build((1, 1, 1)).float()
+    >>> run = f.run(torch.zeros(1, 1, 1, 1), data, max_iter=20, tol=0.2)
+    >>> run.x
+    tensor([[[[0.8750]]]])
+    >>> run.converged
+    [True]
+    """
 
     x: torch.Tensor
     """The images, shape ``(batch, channels, height, width)``."""
@@ -220,6 +235,19 @@ class IterativeSolver(nn.Module):
     ----------
     n_iter : int
         Number of updates that ``f(x, data)`` makes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import IterativeSolver
+    >>> class HalfSteps(IterativeSolver):
+    ...     def step(self, state, data, k):
+    ...         (x,) = state
+    ...         return (x - 0.5 * data.gradient(x),)
+    >>> data = Identity().build((1, 1, 1)).bind(torch.ones(1, 1, 1, 1))
+    >>> HalfSteps(n_iter=2)(torch.zeros(1, 1, 1, 1), data)
+    tensor([[[[0.7500]]]])
     """
 
     def __init__(self, n_iter: int):
@@ -245,10 +273,10 @@ class IterativeSolver(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        """Return one factor per entry of the state, which converts its change to the images' units.
+        """Return factors that convert changes of the state's entries to the images' units.
 
-        The change is that by update `k`. 0 means that the entry need not converge; missing factors
-        are 1.
+        The change of each entry by update `k` is multiplied by its factor. An entry with factor 0
+        need not converge. Missing factors are 1.
         """
         return (1.0,)
 
@@ -266,9 +294,9 @@ class IterativeSolver(nn.Module):
         """Run the solver until the images have converged, or for `max_iter` updates.
 
         Each image stops on its own, when its relative change
-        ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` is at most `tol`, or is not finite. For `tol`,
-        the change includes multipliers and dual variables (root of the sum of squares): they may
-        still change after the image has stopped.
+        ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` is at most `tol`, or is not finite. When it is
+        compared with `tol`, the change includes those of multipliers and dual variables (root of
+        the sum of squares), because these may still change when the image no longer does.
 
         Parameters
         ----------
@@ -286,15 +314,17 @@ class IterativeSolver(nn.Module):
         changes: list[list[float]] = [[] for _ in x]
         going, converged = [True] * len(x), [False] * len(x)
         for k in range(max_iter):
-            after = self._next(state, data, k)
-            before, lengths = lengths, _lengths(after[0])
-            sizes = [max(pair) or 1.0 for pair in zip(before, lengths, strict=True)]
-            image_changes = _ratios(_lengths(after[0] - state[0]), sizes)
+            new_state = self._next(state, data, k)
+            new_lengths = _lengths(new_state[0])
+            sizes = [max(pair) or 1.0 for pair in zip(lengths, new_lengths, strict=True)]
+            image_changes = _ratios(_lengths(new_state[0] - state[0]), sizes)
             state_changes = image_changes
             if any(change <= least for change in compress(image_changes, going)):
                 # An image seems to have converged: its multipliers must have converged, too
-                state_changes = _ratios(_distances(state, after, self.scales(k, data)), sizes)
-            state = after if all(going) else _where(going, after, state)
+                distances = _distances(state, new_state, self.scales(k, data))
+                state_changes = _ratios(distances, sizes)
+            state = new_state if all(going) else _where(going, new_state, state)
+            lengths = new_lengths
             for i in compress(range(len(x)), going):
                 changes[i].append(image_changes[i])
                 converged[i] = state_changes[i] <= least
@@ -311,14 +341,14 @@ class IterativeSolver(nn.Module):
 
     def _next(self, state: State, data: DataTerm, k: int) -> State:
         """Return the result of `step`, after checking that it is a state like the one before."""
-        after = self.step(state, data, k)
-        _check_state(after, state[0], f"{type(self).__name__}.step")
-        if len(after) != len(state):
+        new_state = self.step(state, data, k)
+        _check_state(new_state, state[0], f"{type(self).__name__}.step")
+        if len(new_state) != len(state):
             raise ValueError(
                 f"{type(self).__name__}.step must return a state of {len(state)} entries, like the "
-                f"state that `init` returns. Got {len(after)} entries instead."
+                f"state that `init` returns. Got {len(new_state)} entries instead."
             )
-        return after
+        return new_state
 
 
 def _check_state(state: Any, x: torch.Tensor, method: str) -> None:
@@ -365,12 +395,12 @@ def warn_of_step_size(
             return
 
 
-def _distances(before: State, after: State, scales: tuple[float, ...]) -> list[float]:
+def _distances(state: State, new_state: State, scales: tuple[float, ...]) -> list[float]:
     """Return the length of each image's change of state, in the images' units."""
-    factors = scales + (1.0,) * (len(after) - len(scales))
+    factors = scales + (1.0,) * (len(state) - len(scales))
     moved = [
         [factor * length for length in _lengths(new - old)]
-        for new, old, factor in zip(after, before, factors, strict=True)
+        for new, old, factor in zip(new_state, state, factors, strict=True)
         if factor
     ]
     return [hypot(*lengths) for lengths in zip(*moved, strict=True)]
@@ -387,10 +417,10 @@ def _ratios(lengths: list[float], sizes: list[float]) -> list[float]:
     return [length / size for length, size in zip(lengths, sizes, strict=True)]
 
 
-def _where(going: list[bool], after: State, before: State) -> State:
+def _where(going: list[bool], new_state: State, state: State) -> State:
     """Return the new state of images that have not stopped, and the old state of the others."""
-    mask = torch.tensor(going, device=after[0].device)
+    mask = torch.tensor(going, device=state[0].device)
     return tuple(
         torch.where(spread(mask, new.ndim), new, old)
-        for new, old in zip(after, before, strict=True)
+        for new, old in zip(new_state, state, strict=True)
     )

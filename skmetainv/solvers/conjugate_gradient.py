@@ -54,9 +54,9 @@ class ConjugateGradient(Solver):
 
     *Stopping.* An image stops when its residual is only rounding error: at most 1e-13 (single
     precision: 1e-6) of the larger of ``||A' y||`` and ``||A||^2 ||x||``. Going on would follow that
-    error into the null space of ``A``, with large derivatives. The residual that the updates carry
-    may drift; every eighth update the true one is computed for stopped images, and those above the
-    bound restart.
+    error into the null space of ``A``, with large derivatives. Residuals are updated, not computed
+    anew, so they may drift. At every eighth update, the true residuals of stopped images are
+    computed, and images whose residual is above the bound restart.
 
     *Precision.* A circular convolution has many equal eigenvalues, and one update handles all that
     are equal. Rounding in single precision would separate them, which costs updates. For circular
@@ -161,7 +161,7 @@ class _ConjugateGradient(IterativeSolver):
         return damped / data.squared_norm
 
     def _right_side(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        """Return ``A' y / ||A||^2``, computed in the type of `x`: it is in the range of ``A'``."""
+        """Return ``A' y / ||A||^2``, computed in the type of `x` to lie in the range of ``A'``."""
         kept = cast(LinearDataTerm, data)
         same = x.dtype == data.y.dtype
         adjoint_y = kept.adjoint_y if same else kept.A.adjoint(data.y.to(x.dtype))

@@ -1,11 +1,10 @@
 """Gradient descent on the data fidelity."""
 
 from dataclasses import KW_ONLY
-from typing import Any
 
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.solvers.base import IterativeSolver, Solver, State, warn_of_step_size
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 
 
 class GradientDescent(Solver):
@@ -47,7 +46,7 @@ class GradientDescent(Solver):
 
     n_iter: int = 1
     _: KW_ONLY
-    step_size: Any = "auto"
+    step_size: ValuesOrAuto = "auto"
     learnable: tuple[str, ...] = ()
 
     number_names = ("step_size",)

@@ -10,7 +10,7 @@ from skmetainv.operators import DataTerm
 from skmetainv.parameters import POSITIVE
 from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import Numbers, Schedule, check_schedule
+from skmetainv.solvers.schedules import Numbers, Schedule, Values, check_schedule
 
 # First noise level of Zhang et al. (2021), for images in [0, 1].
 _FIRST_LEVEL = 49 / 255
@@ -49,7 +49,7 @@ class HQS(PriorSolver):
         data step.
     learnable : tuple of str, default=()
         Parameters that training may change: "rho", "noise_level". If `rho` is None, training
-        changes what multiplies ``||A||^2``.
+        changes the factor of ``||A||^2``.
 
     References
     ----------
@@ -71,7 +71,7 @@ class HQS(PriorSolver):
 
     _: KW_ONLY
     n_iter: int = 8
-    rho: Any = None
+    rho: Values | None = None
     measurement_noise: float = 0.01
     weight: float = 0.23
     denoise_first: bool = False

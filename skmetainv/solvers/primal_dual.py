@@ -1,14 +1,13 @@
 """The primal-dual method of Chambolle and Pock for total variation."""
 
 from dataclasses import KW_ONLY
-from typing import Any
 
 import torch
 
 from skmetainv.denoisers.differences import SQUARED_NORM, gradient, gradient_adjoint, project
 from skmetainv.operators import DataTerm
 from skmetainv.solvers.base import IterativeSolver, Solver, State
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 
 
 class PrimalDual(Solver):
@@ -57,8 +56,8 @@ class PrimalDual(Solver):
 
     n_iter: int = 100
     _: KW_ONLY
-    weight: Any = "auto"
-    step_size: Any = "auto"
+    weight: ValuesOrAuto = "auto"
+    step_size: ValuesOrAuto = "auto"
     learnable: tuple[str, ...] = ()
 
     number_names = ("weight", "step_size")
@@ -78,10 +77,10 @@ class _PrimalDual(IterativeSolver):
         return x, x.new_zeros(len(x), 2, *x.shape[1:])
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
-        x, p = state[0], state[1].movedim(1, 0)
+        x_k, p = state[0], state[1].movedim(1, 0)
         tau = self.step_size(k, data)
-        x, before = data.prox(x - tau * gradient_adjoint(p), 1 / tau), x
-        p = project(p + gradient(2 * x - before) / (SQUARED_NORM * tau), self.weight(k, data))
+        x = data.prox(x_k - tau * gradient_adjoint(p), 1 / tau)
+        p = project(p + gradient(2 * x - x_k) / (SQUARED_NORM * tau), self.weight(k, data))
         return x, p.movedim(0, 1)
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from typing import Any, Self
+from typing import Self
 
 import torch
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from skmetainv.denoisers import Denoiser, DenoiserModule, TotalVariation
-from skmetainv.denoisers.base import ClassicalDenoiser
+from skmetainv.denoisers import ClassicalDenoiser, Denoiser, DenoiserModule, TotalVariation
 from skmetainv.parameters import unfrozen
 from skmetainv.solvers.base import Solver
-from skmetainv.solvers.schedules import Schedule, ValuesAndPower
+from skmetainv.solvers.schedules import Schedule, Values, ValuesAndPower
 
 
 class PriorSolver(Solver):
@@ -26,11 +25,44 @@ class PriorSolver(Solver):
     noise_level : float or sequence of float, default=None
         Noise level of the denoiser, in the units of the images; one number, or one per update. If
         None, the denoiser's own.
+
+    Examples
+    --------
+    A new solver, which makes a gradient step and then denoises:
+
+    >>> from dataclasses import KW_ONLY
+    >>> import torch
+    >>> from skmetainv.denoisers import SoftThreshold
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import IterativeSolver, PriorSolver
+    >>> class PlugAndPlay(PriorSolver):
+    ...     _: KW_ONLY
+    ...     n_iter: int = 10
+    ...     step_size: object = "auto"
+    ...     learnable: tuple = ()
+    ...     number_names = ("step_size", "noise_level")
+    ...     automatic = {"step_size": (0.9, -1)}
+    ...
+    ...     def build(self, image_shape):
+    ...         prior, schedules = self.prior_and_schedules(image_shape)
+    ...         return PlugAndPlayUpdates(self.n_iter, prior, **schedules)
+    >>> class PlugAndPlayUpdates(IterativeSolver):
+    ...     def __init__(self, n_iter, prior, step_size):
+    ...         super().__init__(n_iter)
+    ...         self.prior, self.step_size = prior, step_size
+    ...
+    ...     def step(self, state, data, k):
+    ...         (x,) = state
+    ...         return (self.prior(x - self.step_size(k, data) * data.gradient(x), k),)
+    >>> data = Identity().build((1, 1, 2)).bind(torch.tensor([[[[0.2, 2.0]]]]))
+    >>> f = PlugAndPlay(SoftThreshold(), noise_level=0.5, step_size=1.0).build((1, 1, 2)).float()
+    >>> f(data.start("zeros"), data)
+    tensor([[[[0.0000, 1.5000]]]])
     """
 
     denoiser: Denoiser | FrozenEstimator | None = None
     _: KW_ONLY
-    noise_level: Any = None
+    noise_level: Values | None = None
 
     _parameter_constraints = {
         **Solver._parameter_constraints,
@@ -106,6 +138,18 @@ class Prior(nn.Module):
         The denoiser.
     noise_level : Schedule or None
         Its noise levels. If None, the denoiser's own.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.denoisers import SoftThreshold
+    >>> from skmetainv.solvers import Prior, Schedule
+    >>> levels = Schedule([0.5, 0.25], learnable=False)
+    >>> prior = Prior(SoftThreshold().build((1, 1, 2)), levels)
+    >>> prior(torch.ones(1, 1, 1, 2), 0)
+    tensor([[[[0.5000, 0.5000]]]])
+    >>> prior(torch.ones(1, 1, 1, 2), 1)
+    tensor([[[[0.7500, 0.7500]]]])
     """
 
     def __init__(self, denoiser: DenoiserModule, noise_level: Schedule | None):

@@ -1,14 +1,13 @@
 """Proximal gradient descent with a denoiser: ISTA and FISTA."""
 
 from dataclasses import KW_ONLY
-from typing import Any
 
 import torch
 
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 
 
 class ProximalGradient(PriorSolver):
@@ -59,7 +58,7 @@ class ProximalGradient(PriorSolver):
 
     _: KW_ONLY
     n_iter: int = 10
-    step_size: Any = "auto"
+    step_size: ValuesOrAuto = "auto"
     accelerated: bool = False
     learnable: tuple[str, ...] = ()
 
@@ -96,6 +95,6 @@ class _FISTA(_ISTA):
         return x, x
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
-        x, before = state
-        z = torch.lerp(before, x, 1 + k / (k + 4))  # x + k / (k + 4) (x - before)
+        x, last_x = state
+        z = torch.lerp(last_x, x, 1 + k / (k + 4))  # x + k / (k + 4) (x - last_x)
         return self.prior(z - self.step_size(k, data) * data.gradient(z), k), x

@@ -1,7 +1,6 @@
 """Regularisation by denoising."""
 
 from dataclasses import KW_ONLY
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +9,15 @@ from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import StrOptions
 from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import HasNorm, PerUpdate, Schedule, ValuesAndPower, squared_norm
+from skmetainv.solvers.schedules import (
+    HasNorm,
+    PerUpdate,
+    Schedule,
+    Values,
+    ValuesAndPower,
+    ValuesOrAuto,
+    squared_norm,
+)
 
 
 class RED(PriorSolver):
@@ -74,10 +81,10 @@ class RED(PriorSolver):
 
     _: KW_ONLY
     n_iter: int = 3
-    weight: Any = "auto"
+    weight: ValuesOrAuto = "auto"
     method: str = "fixed_point"
-    step_size: Any = None
-    rho: Any = None
+    step_size: Values | None = None
+    rho: Values | None = None
     learnable: tuple[str, ...] = ()
 
     number_names = ("weight", "noise_level", "step_size", "rho")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from numbers import Real
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import nn
 
 #: One number for all updates, or one for each.
 Values: TypeAlias = float | Sequence[float] | np.ndarray
+#: Values, or "auto" for a default that scales with the operator's norm.
+ValuesOrAuto: TypeAlias = Values | Literal["auto"]
 #: Values and a power: ``values (||A||^2)^power``.
 ValuesAndPower: TypeAlias = tuple[Values, int]
 
@@ -59,6 +61,17 @@ class Numbers(nn.Module):
     power : {-1, 0, 1}
         Exponent of ``||A||^2`` in the unit: -1 for step sizes, 1 for penalties, 0 for absolute
         numbers.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers.schedules import Numbers
+    >>> class Decreasing(Numbers):
+    ...     def factor(self, k):
+    ...         return 1 / (k + 1)
+    >>> A = (2.0 * Identity()).build((1, 4, 4))
+    >>> Decreasing(power=1)(1, A)  # 4 / 2
+    2.0
     """
 
     def __init__(self, power: int):
@@ -110,7 +123,18 @@ class Schedule(Numbers):
         Whether training may change them. Training then changes their logarithms, so that they stay
         positive and an optimiser's step changes them by a relative amount.
     power : {-1, 0, 1}, default=0
-        Their unit, see `Numbers`.
+        Their unit, ``(||A||^2)^power``: -1 for step sizes, 1 for penalties, 0 for absolute numbers.
+
+    Examples
+    --------
+    Step sizes for an operator with norm 2:
+
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.solvers import Schedule
+    >>> A = (2.0 * Identity()).build((1, 4, 4))
+    >>> step_size = Schedule([1.0, 0.5], learnable=False, power=-1)
+    >>> [step_size(k, A) for k in range(3)]
+    [0.25, 0.125, 0.125]
     """
 
     def __init__(self, values: Values, learnable: bool, power: int = 0):
@@ -120,7 +144,7 @@ class Schedule(Numbers):
         self.logarithm = nn.Parameter(numbers.log()) if learnable else None
 
     def factor(self, k: int) -> float | torch.Tensor:
-        """Return the factor of the unit in update `k`; after the last one, the last."""
+        """Return the factor of the unit in update `k`; later updates repeat the last value."""
         place = min(k, len(self.values) - 1)
         return self.values[place] if self.logarithm is None else self.logarithm[place].exp()
 
@@ -146,14 +170,14 @@ def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
     schedules = [part for part in module.modules() if isinstance(part, Schedule)]
     logarithms = [part.logarithm for part in schedules if part.logarithm is not None]
     initial_logs = [logarithm.detach().clone() for logarithm in logarithms]
-    found = {}
+    mean_losses = {}
     with torch.no_grad():
         for powers in product(range(-3, 4), repeat=len(logarithms)):
             _scale(logarithms, initial_logs, powers)
-            found[powers] = float(losses().mean().nan_to_num(math.inf, math.inf))
-        lowest = min(found.values())
+            mean_losses[powers] = float(losses().mean().nan_to_num(math.inf, math.inf))
+        lowest = min(mean_losses.values())
         enough = lowest + _AS_GOOD * abs(lowest)
-        good = [powers for powers in found if found[powers] <= enough]
+        good = [powers for powers, loss in mean_losses.items() if loss <= enough]
         _scale(logarithms, initial_logs, min(good, key=lambda powers: sum(map(abs, powers))))
 
 

@@ -62,9 +62,9 @@ def check_denoiser(
     """
     x = normal(BATCH, *image_shape)
     name = check_parameter_object(
-        denoiser, Denoiser, lambda own: built(own, image_shape)(x.clone())
+        denoiser, Denoiser, lambda part: part.build(image_shape).double()(x.clone())
     )
-    D = built(denoiser, image_shape)
+    D = denoiser.build(image_shape).double()
     _check_images(name, D, x)
     _check_noise_levels(name, denoiser, D, x)
     if differentiable:
@@ -72,16 +72,11 @@ def check_denoiser(
     _check_other_types(name, denoiser, D, x, device)
 
 
-def built(denoiser: Denoiser, image_shape: tuple[int, ...]) -> DenoiserModule:
-    """Return a denoiser for images of one shape, converted to double precision."""
-    return denoiser.build(image_shape).double()
-
-
 @torch.no_grad()
 def _check_images(name: str, D: DenoiserModule, x: torch.Tensor) -> None:
-    before = x.clone()
+    original = x.clone()
     together = D(x)
-    require_unchanged(x, before, name, "the images as they are", "x.clamp_()")
+    require_unchanged(x, original, name, "the images as they are", "x.clamp_()")
     require(
         together.dtype == x.dtype and bool(together.isfinite().all()),
         name,
@@ -107,7 +102,7 @@ def _check_noise_levels(name: str, denoiser: Any, D: DenoiserModule, x: torch.Te
     require(
         (change > 0) == D.takes_noise_level or (change == 0 and min(x.shape[2:]) < _LEAST_SIDE),
         name,
-        "must depend on the noise level that it is given, or have takes_noise_level = False",
+        "must depend on the noise level that it is called with, or have takes_noise_level = False",
         f"a change of {change:.3g} between the levels {_LOW} and {_HIGH}, and takes_noise_level = "
         f"{D.takes_noise_level}",
         "`forward` uses the parameter noise_level, not its argument; ClassicalModule passes the "
@@ -122,14 +117,14 @@ def _check_noise_levels(name: str, denoiser: Any, D: DenoiserModule, x: torch.Te
     require_close(together, each, 1e-8, name, "must take a noise level for each image", cause)
     alone = D(x, torch.tensor(_HIGH, dtype=x.dtype))
     require_close(alone, high, 1e-8, name, "must take a noise level as a tensor", cause)
-    own = getattr(denoiser, "noise_level", None)
-    if isinstance(own, float) and D.takes_noise_level:
+    default = getattr(denoiser, "noise_level", None)
+    if isinstance(default, float) and D.takes_noise_level:
         require_close(
             D(x),
-            D(x, own),
+            D(x, default),
             1e-10,
             name,
-            f"must use its own noise level, {own}, if it is given none",
+            f"must use its own noise level, {default}, if it is called without one",
             "`forward` treats None as another level",
         )
 

@@ -14,7 +14,7 @@ from skmetainv.testing.samples import global_seed
 _ONE_BY_ONE = 28
 _CAUSE = (
     "the code leaves autograd (detach, item, .data, NumPy), divides or takes a root where 0 can "
-    "come, or has a backward of its own that is not the derivative"
+    "occur, or has a backward of its own that is not the derivative"
 )
 
 
@@ -43,8 +43,8 @@ def require_derivatives(
     PropertyError
         If the derivatives do not agree.
     """
-    own = [t.detach().clone().requires_grad_() for t in inputs]
-    fast = sum(t.numel() for t in own) > _ONE_BY_ONE
+    leaves = [t.detach().clone().requires_grad_() for t in inputs]
+    fast = sum(t.numel() for t in leaves) > _ONE_BY_ONE
     first = partial(torch.autograd.gradcheck, fast_mode=fast)
     second = partial(torch.autograd.gradgradcheck, fast_mode=fast)
     with (
@@ -56,7 +56,7 @@ def require_derivatives(
             (RuntimeError, NotImplementedError),
         ),
     ):
-        first(function, own)
+        first(function, leaves)
     with (
         global_seed(0),
         required(
@@ -66,7 +66,7 @@ def require_derivatives(
             (RuntimeError, NotImplementedError),
         ),
     ):
-        second(function, own)
+        second(function, leaves)
 
 
 def require_finite_derivatives(
@@ -96,17 +96,17 @@ def require_finite_derivatives(
         "a division, a root or a logarithm at 0; torch.where around it does not make the "
         "derivative finite, but a denominator that is never 0 does"
     )
-    found = {"value": value}
+    tensors = {"value": value}
     if value.requires_grad:
         weights = torch.linspace(1, 2, value.numel(), dtype=value.dtype).reshape(value.shape)
         (first,) = torch.autograd.grad(
             (value * weights).sum() + value.square().sum(), x, create_graph=True
         )
-        found["first derivative"] = first
+        tensors["first derivative"] = first
         if first.requires_grad:
             (second,) = torch.autograd.grad(
                 first.square().sum() + first.sum(), x, materialize_grads=True
             )
-            found["second derivative"] = second
-    for what, tensor in found.items():
+            tensors["second derivative"] = second
+    for what, tensor in tensors.items():
         require_finite(tensor, name, f"must have a finite {what} {where}", cause)

@@ -14,7 +14,23 @@ _LONGEST_ERROR = 400
 
 
 class PropertyError(AssertionError):
-    """An object lacks a property that every object of its kind must have."""
+    """An object lacks a property that every object of its kind must have.
+
+    Examples
+    --------
+    A loss that ignores which entries are observed:
+
+    >>> from skmetainv.losses import Loss
+    >>> from skmetainv.testing import PropertyError, check_loss
+    >>> class Unmasked(Loss):
+    ...     def build(self, data_range=(0.0, 1.0)):
+    ...         return lambda x, target, observed=None: (x - target).square().flatten(1).mean(1)
+    >>> try:
+    ...     check_loss(Unmasked())
+    ... except PropertyError as error:
+    ...     print(str(error).split(". ")[0])
+    Unmasked must be finite where unobserved entries are NaN
+    """
 
 
 def refuse(name: str, property_: str, got: str, cause: str) -> NoReturn:
@@ -86,17 +102,17 @@ def require_close(
 
 
 def require_unchanged(
-    tensor: torch.Tensor, before: torch.Tensor, name: str, what: str, cause: str
+    tensor: torch.Tensor, original: torch.Tensor, name: str, what: str, cause: str
 ) -> None:
-    """Raise an error if a computation changed its input.
+    """Raise an error if a computation changed its input `tensor`, of which `original` is a copy.
 
     `what` completes "must leave ...", and `cause` completes "an operation in place, such as ...".
     """
     require(
-        torch.equal(tensor, before),
+        torch.equal(tensor, original),
         name,
         f"must leave {what}",
-        f"values changed by up to {float((tensor - before).abs().max()):.3g}",
+        f"values changed by up to {float((tensor - original).abs().max()):.3g}",
         f"an operation in place, such as {cause}",
     )
 

@@ -58,7 +58,7 @@ def check_loss(
     >>> check_loss(L2() + 0.1 * L1())
     """
     x, target = (uniform(_BATCH, *image_shape, seed=seed) for seed in (0, 1))
-    name = check_parameter_object(loss, Loss, lambda own: own.build()(x.clone(), target))
+    name = check_parameter_object(loss, Loss, lambda part: part.build()(x.clone(), target))
     criterion = loss.build()
     _check_values(name, criterion, x, target)
     _check_observed(name, criterion, x, target)
@@ -85,10 +85,10 @@ def check_loss(
 
 
 def _check_values(name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
-    before = x.clone(), target.clone()
+    originals = x.clone(), target.clone()
     values = criterion(x, target)
-    for images, copies in zip((x, target), before, strict=True):
-        require_unchanged(images, copies, name, "the images as they are", "x -= target")
+    for images, original in zip((x, target), originals, strict=True):
+        require_unchanged(images, original, name, "the images as they are", "x -= target")
     require(
         bool(values.isfinite().all()),
         name,
@@ -121,11 +121,11 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
         criterion(x, target),
         1e-9,
         name,
-        "must be that of all entries, if all are observed",
+        "must be the loss over all entries, if all are observed",
         cause,
     )
-    own = x.clone().requires_grad_()
-    values = criterion(own, unknown, observed)
+    leaf = x.clone().requires_grad_()
+    values = criterion(leaf, unknown, observed)
     require(
         bool(values.isfinite().all()),
         name,
@@ -133,7 +133,7 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
         f"{values.tolist()}",
         cause,
     )
-    (gradient,) = torch.autograd.grad(values.sum(), own)
+    (gradient,) = torch.autograd.grad(values.sum(), leaf)
     finite = "must have a finite gradient where unobserved entries are NaN"
     require_finite(gradient, name, finite, cause)
     other = torch.where(observed, target, 7.0)

@@ -47,17 +47,17 @@ def check_noise(
     """
     y = uniform(len(_SEEDS), *measurement_shape)
     name = check_parameter_object(
-        noise, Noise, lambda own: own.build()(y.clone(), generators(*_SEEDS))
+        noise, Noise, lambda part: part.build()(y.clone(), generators(*_SEEDS))
     )
     noisy = noise.build()
     for dtype in (torch.float64, torch.float32):
-        given = y.to(dtype)
-        before = given.clone()
-        together = noisy(given, generators(*_SEEDS))
+        exact = y.to(dtype)
+        original = exact.clone()
+        together = noisy(exact, generators(*_SEEDS))
         what = "the measurements as they are"
-        require_unchanged(given, before, name, what, "y += e; write y + e")
+        require_unchanged(exact, original, name, what, "y += e; write y + e")
         for i, seed in enumerate(_SEEDS):
-            alone = noisy(given[i : i + 1], generators(seed))
+            alone = noisy(exact[i : i + 1], generators(seed))
             require(
                 torch.equal(alone, together[i : i + 1]),
                 name,

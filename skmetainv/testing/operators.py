@@ -57,9 +57,9 @@ def check_operator(
     >>> check_operator(MissingPixels(observed=0.5) @ GaussianBlur(sigma=0.7))
     """
     name = check_parameter_object(
-        operator, Operator, lambda own: drawn(own, image_shape)(normal(BATCH, *image_shape))
+        operator, Operator, lambda part: drawn(part, image_shape)(normal(BATCH, *image_shape))
     )
-    case = Case(name, operator, tuple(image_shape))
+    case = _OperatorCase(name, operator, tuple(image_shape))
     _check_measurements(case)
     _check_missing(case)
     if isinstance(case.A, LinearMap):
@@ -75,7 +75,7 @@ def drawn(operator: Operator, shape: tuple[int, ...], first: int = 0, n: int = B
 
 
 @dataclass
-class Case:
+class _OperatorCase:
     """An operator, its map, and the map with masks drawn."""
 
     name: str
@@ -97,9 +97,9 @@ class Case:
         return y + 0.1 * float(y.abs().max()) * noise
 
 
-def _check_measurements(case: Case) -> None:
+def _check_measurements(case: _OperatorCase) -> None:
     x = case.images(0)
-    before = x.clone()
+    original = x.clone()
     y = case.A(x)
     expected = f"torch.float64 and ({len(x)}, {', '.join(map(str, case.A.measurement_shape))})"
     require(
@@ -112,13 +112,13 @@ def _check_measurements(case: Case) -> None:
     finite = "must give finite measurements of random images"
     require_finite(y, case.name, finite, "a root, a logarithm or a division")
     what = "the images as they are"
-    require_unchanged(x, before, case.name, what, "x += 1 or x[...] = 0")
+    require_unchanged(x, original, case.name, what, "x += 1 or x[...] = 0")
     for i in range(BATCH):
         alone = drawn(case.operator, case.shape, first=i, n=1)
         _require_alone(case, "measure", y[i : i + 1], alone(x[i : i + 1]))
 
 
-def _check_derivatives(case: Case) -> None:
+def _check_derivatives(case: _OperatorCase) -> None:
     if isinstance(case.A, LinearMap):
         _check_derivatives_of_linear(case)
         return
@@ -142,7 +142,7 @@ def _check_derivatives(case: Case) -> None:
         require_finite_derivatives(at_the_solution, image, case.name, where)
 
 
-def _check_derivatives_of_linear(case: Case) -> None:
+def _check_derivatives_of_linear(case: _OperatorCase) -> None:
     scale = case.whole.squared_norm
     z, y = case.images(3), case.measurements()
 
@@ -170,17 +170,19 @@ def _check_derivatives_of_linear(case: Case) -> None:
         )
 
 
-def _check_data_steps_alone(case: Case) -> None:
+def _check_data_steps_alone(case: _OperatorCase) -> None:
     x, z, v = case.images(1), case.images(2), normal(BATCH, *case.A.measurement_shape, seed=3)
     differentiated, restored = case.A.vjp(x, v), _restored(case.whole, case.A, z, case.A(x))
     for i in range(BATCH):
-        alone, own = drawn(case.operator, case.shape, first=i, n=1), slice(i, i + 1)
-        _require_alone(case, "differentiate", differentiated[own], alone.vjp(x[own], v[own]))
-        expected = _restored(case.whole, alone, z[own], alone(x[own]))
-        _require_alone(case, "restore", restored[own], expected)
+        alone, row = drawn(case.operator, case.shape, first=i, n=1), slice(i, i + 1)
+        _require_alone(case, "differentiate", differentiated[row], alone.vjp(x[row], v[row]))
+        expected = _restored(case.whole, alone, z[row], alone(x[row]))
+        _require_alone(case, "restore", restored[row], expected)
 
 
-def _require_alone(case: Case, verb: str, got: torch.Tensor, expected: torch.Tensor) -> None:
+def _require_alone(
+    case: _OperatorCase, verb: str, got: torch.Tensor, expected: torch.Tensor
+) -> None:
     require_close(
         got,
         expected,
@@ -193,12 +195,12 @@ def _require_alone(case: Case, verb: str, got: torch.Tensor, expected: torch.Ten
     )
 
 
-def _check_missing(case: Case) -> None:
+def _check_missing(case: _OperatorCase) -> None:
     """Raise an error unless missing samples are marked, drawn and read back consistently."""
     x = case.images(1)
     y = case.whole.simulate(x, lambda y, _: y, generators(*range(BATCH)))
-    observed = case.A.observed
-    known = torch.ones_like(y, dtype=torch.bool) if observed is None else observed.expand_as(y)
+    mask = case.A.observed
+    observed = torch.ones_like(y, dtype=torch.bool) if mask is None else mask.expand_as(y)
     holds_nan, declared = bool(y.isnan().any()), case.operator.has_missing
     require(
         declared or not holds_nan,
@@ -207,7 +209,7 @@ def _check_missing(case: Case) -> None:
         f"has_missing={declared} and {int(y.isnan().sum())} NaN",
         "the class does not set has_missing = True",
     )
-    filled = torch.where(known, case.A(x), case.A.missing_value)
+    filled = torch.where(observed, case.A(x), case.A.missing_value)
     require(
         torch.equal(y.nan_to_num(7.0), filled.nan_to_num(7.0)),
         case.name,
@@ -227,15 +229,15 @@ def _check_missing(case: Case) -> None:
         size=x,
     )
     require(
-        not read(x)[~known].any(),
+        not read(x)[~observed].any(),
         case.name,
         "must give 0 where it does not observe",
-        f"numbers up to {float(read(x)[~known].abs().max()) if (~known).any() else 0:.3g}",
+        f"numbers up to {float(read(x)[~observed].abs().max()) if (~observed).any() else 0:.3g}",
         "`forward` ignores `observed`; write torch.where(self.observed, y, 0.0)",
     )
 
 
-def _check_other_types(case: Case, device: str) -> None:
+def _check_other_types(case: _OperatorCase, device: str) -> None:
     x, y = case.images(3), case.measurements()
 
     def compute(place: torch.device, dtype: torch.dtype) -> torch.Tensor:

@@ -14,7 +14,7 @@ from skmetainv.testing.failures import PropertyError, require, required
 
 
 def check_parameter_object(
-    part: ParameterObject, kind: type[ParameterObject], outcome: Callable[[Any], torch.Tensor]
+    part: ParameterObject, base: type[ParameterObject], outcome: Callable[[Any], torch.Tensor]
 ) -> str:
     """Raise an error unless an object can be cloned, shown, changed, pickled and built.
 
@@ -22,7 +22,7 @@ def check_parameter_object(
     ----------
     part : ParameterObject
         The object.
-    kind : type of ParameterObject
+    base : type of ParameterObject
         The base class that it must have.
     outcome : callable
         Builds an object and returns something that the result computes.
@@ -37,12 +37,12 @@ def check_parameter_object(
     PropertyError
         If a property does not hold.
     TypeError
-        If the object is not a `kind`.
+        If the object is not an instance of `base`.
     """
     name = type(part).__name__
-    if not isinstance(part, kind):
-        raise TypeError(f"The checked object must be a {kind.__name__}. Got {part!r} instead.")
-    before = dict(vars(part))
+    if not isinstance(part, base):
+        raise TypeError(f"The checked object must be a {base.__name__}. Got {part!r} instead.")
+    attributes = dict(vars(part))
     with required(
         name,
         "must compute in torch.float64 on the CPU, where it is built",
@@ -50,13 +50,14 @@ def check_parameter_object(
         (RuntimeError,),
     ):
         expected = outcome(part)
-    changed = [k for k in {*before, *vars(part)} if vars(part).get(k, part) is not before.get(k)]
+    names = {*attributes, *vars(part)}
+    changed = [k for k in names if vars(part).get(k, part) is not attributes.get(k)]
     require(
         not changed,
         name,
         "must stay as it is when it is built",
         f"the changed attributes {sorted(changed)}",
-        "`build` stores what it computes; keep that in the module that it returns",
+        "`build` stores results in the object; keep them in the module that it returns",
     )
     require(
         torch.equal(outcome(part), expected),
@@ -85,7 +86,13 @@ def _check_copies(part: ParameterObject, name: str) -> None:
     with required(name, "must accept its own parameters in set_params", cause, (Exception,)):
         copied.set_params(**params)
     lost = [k for k, value in params.items() if getattr(copied, k) is not value]
-    require(not lost, name, "must keep what set_params gives it", f"other values of {lost}", cause)
+    require(
+        not lost,
+        name,
+        "must keep the values that set_params sets",
+        f"other values of {lost}",
+        cause,
+    )
 
 
 def _check_pickle(

@@ -59,9 +59,9 @@ def check_representation(
     >>> from skmetainv.testing import check_representation
     >>> check_representation(Siren(width=4, depth=3))
     """
-    case = _Case(operator or GaussianBlur(sigma=0.8), tuple(image_shape))
+    case = _RepresentationCase(operator or GaussianBlur(sigma=0.8), tuple(image_shape))
     name = check_parameter_object(
-        representation, Representation, lambda own: case.images_of(own.build(image_shape))
+        representation, Representation, lambda part: case.images_of(part.build(image_shape))
     )
     phi = representation.build(image_shape)
     _check_initial_weights(name, phi)
@@ -71,7 +71,7 @@ def check_representation(
     _check_other_types(name, phi, representation, case, device)
 
 
-class _Case:
+class _RepresentationCase:
     """Measurements of images of one shape, and nonzero weights."""
 
     def __init__(self, operator: Operator, shape: tuple[int, ...]):
@@ -94,8 +94,8 @@ class _Case:
     def stack(self, phi: ImageModule) -> tuple[list[Weights], Weights]:
         """Return the weights of each image and their stack; shared weights come from the first."""
         sets = [self.weights(phi, seed) for seed in range(_IMAGES)]
-        together = sets[0] | {k: torch.stack([own[k] for own in sets]) for k in phi.adapted}
-        return [sets[0] | {k: own[k] for k in phi.adapted} for own in sets], together
+        together = sets[0] | {k: torch.stack([w[k] for w in sets]) for k in phi.adapted}
+        return [sets[0] | {k: w[k] for k in phi.adapted} for w in sets], together
 
     def images_of(self, phi: ImageModule) -> torch.Tensor:
         """Return the images of one set of weights, conditioned on the measurements."""
@@ -137,7 +137,7 @@ def _check_initial_weights(name: str, phi: ImageModule) -> None:
 
 
 @torch.no_grad()
-def _check_stacks(name: str, phi: ImageModule, case: _Case) -> None:
+def _check_stacks(name: str, phi: ImageModule, case: _RepresentationCase) -> None:
     sets, together = case.stack(phi)
     cause = (
         "`forward` does not take the images along a first axis of the adapted weights: reshape "
@@ -154,8 +154,8 @@ def _check_stacks(name: str, phi: ImageModule, case: _Case) -> None:
         f"{tuple(images.shape)}",
         cause,
     )
-    for i, own in enumerate(sets):
-        alone = phi(own, phi.condition(own, case.data(slice(i, i + 1))))
+    for i, w in enumerate(sets):
+        alone = phi(w, phi.condition(w, case.data(slice(i, i + 1))))
         require_close(
             images[i : i + 1],
             alone,
@@ -184,7 +184,7 @@ def _check_stacks(name: str, phi: ImageModule, case: _Case) -> None:
     )
 
 
-def _check_derivatives(name: str, phi: ImageModule, case: _Case) -> None:
+def _check_derivatives(name: str, phi: ImageModule, case: _RepresentationCase) -> None:
     _, w = case.stack(phi)
     data = case.data()
 
@@ -197,7 +197,7 @@ def _check_derivatives(name: str, phi: ImageModule, case: _Case) -> None:
 
 @torch.no_grad()
 def _check_continuous(
-    name: str, phi: ImageModule, representation: Representation, case: _Case
+    name: str, phi: ImageModule, representation: Representation, case: _RepresentationCase
 ) -> None:
     if not phi.continuous:
         return
@@ -216,7 +216,7 @@ def _check_continuous(
         f"others for {sorted(changed)}",
         cause,
     )
-    data = _Case(case.operator, larger).data(slice(0, 1))
+    data = _RepresentationCase(case.operator, larger).data(slice(0, 1))
     images = other(w, other.condition(w, data))
     require(
         tuple(images.shape[1:]) == larger,
@@ -229,15 +229,19 @@ def _check_continuous(
 
 @torch.no_grad()
 def _check_other_types(
-    name: str, phi: ImageModule, representation: Representation, case: _Case, device: str
+    name: str,
+    phi: ImageModule,
+    representation: Representation,
+    case: _RepresentationCase,
+    device: str,
 ) -> None:
     w = case.weights(phi)
 
     def compute(place: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        own = representation.build(case.shape).to(place, dtype)
+        phi = representation.build(case.shape).to(place, dtype)
         A = case.operator.build(case.shape).to(place, dtype)
         there = {k: v.to(place, dtype) for k, v in w.items()}
-        return own(there, own.condition(there, A.bind(case.y.to(place, dtype))))
+        return phi(there, phi.condition(there, A.bind(case.y.to(place, dtype))))
 
     require_other_types(
         compute,

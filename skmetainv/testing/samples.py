@@ -43,11 +43,11 @@ def devices(device: str) -> list[torch.device]:
 @contextmanager
 def global_seed(seed: int) -> Iterator[None]:
     """Seed the global generators of torch and NumPy in a block, and restore them afterwards."""
-    before = np.random.get_state()  # noqa: NPY002
+    state = np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         try:
             yield
         finally:
-            np.random.set_state(before)  # noqa: NPY002
+            np.random.set_state(state)  # noqa: NPY002

@@ -63,28 +63,24 @@ def check_solver(
     A = operator.build(image_shape)
     x, y = normal(BATCH, *image_shape), normal(BATCH, *A.measurement_shape, seed=1)
     name = check_parameter_object(
-        solver, Solver, lambda own: built(own, image_shape)(x.clone(), A.bind(y)).detach()
+        solver, Solver, lambda part: part.build(image_shape).double()(x.clone(), A.bind(y)).detach()
     )
-    f = built(solver, image_shape)
+    f = solver.build(image_shape).double()
     with torch.no_grad():
         _check_images(name, f, A, x, y)
         _check_run(name, f, x, A.bind(y))
         _check_other_types(name, solver, operator, x, y, device)
     if differentiable:
-        _check_derivatives(name, built(solver.trainable(), image_shape), A, x[:1], y[:1])
-
-
-def built(solver: Solver, image_shape: tuple[int, ...]) -> IterativeSolver:
-    """Return a solver for images of one shape, converted to double precision."""
-    return solver.build(image_shape).double()
+        trainable = solver.trainable().build(image_shape).double()
+        _check_derivatives(name, trainable, A, x[:1], y[:1])
 
 
 def _check_images(
     name: str, f: IterativeSolver, A: ForwardMap, x: torch.Tensor, y: torch.Tensor
 ) -> None:
-    before = x.clone()
+    original = x.clone()
     together = f(x, A.bind(y))
-    require_unchanged(x, before, name, "the start as it is", "x -= step; write x - step")
+    require_unchanged(x, original, name, "the start as it is", "x -= step; write x - step")
     require_finite(
         together,
         name,
@@ -92,10 +88,10 @@ def _check_images(
         "a step size that is too large for the operator's norm; scale it with data.squared_norm",
     )
     for i in range(len(x)):
-        own = slice(i, i + 1)
+        row = slice(i, i + 1)
         require_close(
-            together[own],
-            f(x[own], A.bind(y[own])),
+            together[row],
+            f(x[row], A.bind(y[row])),
             1e-8,
             name,
             "must solve for each image of a batch as it would alone",
@@ -124,7 +120,7 @@ def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -
         name,
         "must have a tuple of `scales` and warn by `check` without a result",
         f"{scales!r} and {warned!r}",
-        "an overridden method without a return, or with one",
+        "a method `scales` without a return, or a method `check` with one",
     )
     run = f.run(x, data, max_iter=f.n_iter)
     require_close(
@@ -151,8 +147,8 @@ def _check_derivatives(
     weights = [p.detach() for n, p in f.named_parameters() if "denoiser" not in n]
 
     def solved(x: torch.Tensor, y: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
-        given = dict(zip(names, weights, strict=True))
-        solution: torch.Tensor = torch.func.functional_call(f, given, (x, A.bind(y)))
+        parameters = dict(zip(names, weights, strict=True))
+        solution: torch.Tensor = torch.func.functional_call(f, parameters, (x, A.bind(y)))
         return solution
 
     what = "the result in start and measurement" + (f", and in {', '.join(names)}" if names else "")
@@ -184,7 +180,7 @@ def _check_other_types(
 
     require_other_types(
         compute,
-        built(solver, shape)(x, operator.build(shape).bind(y)),
+        solver.build(shape).double()(x, operator.build(shape).bind(y)),
         (1e-4, 1e-7),
         name,
         "solve",
