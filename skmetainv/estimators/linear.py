@@ -434,8 +434,8 @@ def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np
         groups = groups[places]
     if len(places) < 3:
         return []
-    found = split_in_folds(len(places), groups, _FOLDS, examples.seed)
-    return [(places[learned], places[left_out]) for learned, left_out in found]
+    folds = split_in_folds(len(places), groups, _FOLDS, examples.seed)
+    return [(places[learned], places[left_out]) for learned, left_out in folds]
 
 
 def _likely(

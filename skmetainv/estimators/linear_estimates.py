@@ -21,7 +21,7 @@ from skmetainv.operators.maps.normal_equations import solve
 _MATRIX_ENTRIES = 2**24
 
 # If masks vary, the most entries of a measurement for which systems are solved directly.
-_OWN_ENTRIES = 4096
+_MASKED_ENTRIES = 4096
 
 # The least variance of noise, relative to the mean variance of exact measurements: for matrices in
 # double precision, and for conjugate gradients.
@@ -157,7 +157,7 @@ class _ByMask(LinearEstimate):
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         observed = torch.ones_like(r, dtype=torch.bool) if observed is None else observed
         pairs = zip(r.flatten(1), observed.expand_as(r).flatten(1), strict=True)
-        u = torch.stack([self._solved(r_i, known.nonzero()[:, 0]) for r_i, known in pairs])
+        u = torch.stack([self._solved(r_i, mask_i.nonzero()[:, 0]) for r_i, mask_i in pairs])
         return (u @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
     def _solved(self, r: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
@@ -419,7 +419,7 @@ def smallest_space(A: ForwardMap, varies: bool) -> str:
     m = math.prod(A.measurement_shape) if varies else int(_observed(A).sum())
     if n < m and n * n <= _MATRIX_ENTRIES and not varies:
         return "images"
-    if n * m <= _MATRIX_ENTRIES and (m <= _OWN_ENTRIES or not varies):
+    if n * m <= _MATRIX_ENTRIES and (m <= _MASKED_ENTRIES or not varies):
         return "measurements"
     return "iterative"
 

@@ -417,12 +417,12 @@ class MetaInverseSolver(TrainedReconstructor):
         n_reported = _N_REPORTED if self.verbose else _N_TRIED
         with watched(Watch()):
             batches = reported_batches(meta, training, n_reported, self.noise)
-            found = qualities(meta, batches, self.data_range_)
+            psnrs = qualities(meta, batches, self.data_range_)
         which = "held-out images" if training.held_out else "training images"
         if self.verbose:
             write_line(self._values_line())
-            write_line(summary(found, self.history_, which))
-        warn_of_adaptation(found, which)
+            write_line(summary(psnrs, self.history_, which))
+        warn_of_adaptation(psnrs, which)
 
     def _values_line(self) -> str:
         """Describe the values in use that may have been left open, in one line."""
@@ -538,12 +538,15 @@ class MetaInverseSolver(TrainedReconstructor):
 def _groups(
     parts: Mapping[str, Mapping[str, torch.Tensor]],
     rates: Mapping[str, float],
-    own_rates: Mapping[str, float],
+    rates_by_name: Mapping[str, float],
 ) -> Iterator[dict[str, Any]]:
-    """Yield the optimiser's parameter groups: for each part, the weights of each learning rate."""
+    """Yield the optimiser's parameter groups: for each part, the weights of each learning rate.
+
+    `rates` has the learning rate of each part, and `rates_by_name` those of some weights of theta.
+    """
     for part, tensors in parts.items():
         by_rate: dict[float, list[torch.Tensor]] = {}
         for name, tensor in tensors.items():
-            rate = own_rates.get(name, rates[part]) if part == "init" else rates[part]
+            rate = rates_by_name.get(name, rates[part]) if part == "init" else rates[part]
             by_rate.setdefault(rate, []).append(tensor)
         yield from ({"params": params, "lr": rate} for rate, params in by_rate.items())

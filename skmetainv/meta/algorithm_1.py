@@ -167,7 +167,7 @@ class Stages(Sequence[torch.Tensor]):
         self, images: Sequence[torch.Tensor], data: DataTerm, inner: InnerLoop, *, learning: bool
     ):
         self._images, self._data, self._f, self._learning = images, data, inner.f, learning
-        self._n_known = len(images) - 1 if inner.through_solver else 0
+        self._n_solved = len(images) - 1 if inner.through_solver else 0
 
     def __len__(self) -> int:
         return len(self._images)
@@ -176,7 +176,7 @@ class Stages(Sequence[torch.Tensor]):
         if isinstance(k, slice):
             return [self[i] for i in range(*k.indices(len(self)))]
         image = self._images[k]
-        if k % len(self) < self._n_known:
+        if k % len(self) < self._n_solved:
             return image
         with torch.set_grad_enabled(self._learning):
             return self._f(image, self._data)

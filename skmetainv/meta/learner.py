@@ -128,7 +128,7 @@ class MetaLearner:
             self.batch_size,
             self.A.image_shape,
             self.theta[names[0]].device,
-            n_own_weights=sum(self.theta[name].numel() for name in names),
+            n_weights_per_image=sum(self.theta[name].numel() for name in names),
             solved=self.inner.f is not no_solver,
         )
 

@@ -42,11 +42,11 @@ def scale_solver_numbers(meta: MetaLearner, batches: Iterable[Batch], criterion:
         The loss between the results and the clean images.
     """
     pairs = [(x, meta.A.bind(*measured)) for x, *measured in batches]
-    known = [(meta.first_images(data), data, x, data.known(x)) for x, data in pairs]
+    examples = [(meta.first_images(data), data, x, data.known(x)) for x, data in pairs]
 
     def losses() -> torch.Tensor:
         return torch.cat(
-            [criterion(meta.inner.f(start, data), x, m) for start, data, x, m in known]
+            [criterion(meta.inner.f(start, data), x, mask) for start, data, x, mask in examples]
         )
 
     scale_numbers(meta.inner.f, losses)

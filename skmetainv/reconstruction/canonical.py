@@ -50,10 +50,10 @@ def canonical(value: Any, left_out: Iterable[str] = ()) -> str:
 
 def digest(parts: Iterable[bytes]) -> str:
     """Return a short hash of bytes."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for part in parts:
-        found.update(part)
-    return found.hexdigest()[:_DIGEST_LENGTH]
+        sha256.update(part)
+    return sha256.hexdigest()[:_DIGEST_LENGTH]
 
 
 class _Writer:

@@ -48,10 +48,10 @@ class Counted:
 
 def all_parts(*components: BaseEstimator) -> list[Any]:
     """Return all parts of components once, including those in a `FrozenEstimator`."""
-    found: dict[int, Any] = {}
+    parts_by_id: dict[int, Any] = {}
     for component in components:
         for part in component.get_params(deep=True).values():
-            held = unfrozen(part)
-            inner = [] if held is part else all_parts(held)
-            found |= {id(one): one for one in (part, *inner)}
-    return list(found.values())
+            estimator = unfrozen(part)
+            inner = [] if estimator is part else all_parts(estimator)
+            parts_by_id |= {id(one): one for one in (part, *inner)}
+    return list(parts_by_id.values())

@@ -55,11 +55,11 @@ def extent(down: Sequence[int], up: Sequence[int] = ()) -> Extent:
     >>> extent([2, 2, 2], [2, 2])
     Extent(reach=22, multiple=4)
     """
-    *before, deepest = down
+    *larger_scales, smallest_scale = down
     wrong = 0
-    for n in before:
+    for n in larger_scales:
         wrong = -(-(wrong + n) // 2)
-    wrong += deepest
+    wrong += smallest_scale
     for n in up:
         wrong = 2 * wrong + n
     return Extent(wrong, 2 ** len(up))

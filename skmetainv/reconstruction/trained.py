@@ -84,7 +84,7 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True)
 class FitCall:
-    """The arguments and the kind of one call of `fit` or `partial_fit`."""
+    """The arguments of one call of `fit` or `partial_fit`, and how it trains."""
 
     held_out: tuple[Any, Any]
     """`X_val` and `y_val`."""
@@ -312,7 +312,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Train this copy of an estimator; if an interrupt ends it, add that to `interrupts`."""
         join_processes(check_device(self.device))
         problem = whole = problem.grouped(call.groups)
-        held_out = self._given_held_out(problem, *call.held_out)
+        held_out = self._validation_problems(*call.held_out)
         self._check_agreement([problem, *held_out], call)
 
         keeper = self._keeper([problem, *held_out], call)
@@ -496,8 +496,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     # ------------------------------------------------------------------ validation
 
-    def _given_held_out(self, problem: Problem, X_val: Any, y_val: Any) -> list[Problem]:
-        """Return the validation images given to `fit`, checked."""
+    def _validation_problems(self, X_val: Any, y_val: Any) -> list[Problem]:
+        """Return the validation images that were passed to `fit`, checked: one problem or none."""
         if X_val is None:
             if y_val is not None:
                 raise ValueError("y_val was given without the measurements X_val.")

@@ -64,7 +64,7 @@ def rank_and_size() -> tuple[int, int]:
     return 0, 1
 
 
-def own_share(indices: np.ndarray) -> np.ndarray:
+def share_of_this_process(indices: np.ndarray) -> np.ndarray:
     """Return the indices of a batch that belong to this process."""
     rank, size = rank_and_size()
     return indices[rank::size]
