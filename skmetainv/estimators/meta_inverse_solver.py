@@ -13,6 +13,7 @@ import torch
 from sklearn.base import clone
 
 from skmetainv.arrays import ArraySource, match_type, to_numpy, to_tensors
+from skmetainv.arrays.weights import INIT, INNER_LOSS, INNER_LR, PARTS, SOLVER, in_part, of_part
 from skmetainv.bars import write_line
 from skmetainv.estimators.adaptation_report import (
     qualities,
@@ -316,17 +317,15 @@ class MetaInverseSolver(TrainedReconstructor):
         f: Any = no_solver
         tuned = None if tuning is None else tuning.part
         if self.solver_ is not None:
-            is_learned = tuned == "all" or any(n.startswith("solver.") for n in self.weights_)
+            is_learned = tuned == "all" or bool(of_part(self.weights_, SOLVER))
             solver = self.solver_.trainable() if is_learned else self.solver_
             f = self._placed(solver.build(shape)).requires_grad_(False)
         loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
-        tensors = {
-            part: to_tensors(self.weights_, f"{part}.", self._dtype(), check_device(self.device))
-            for part in ("init", "inner_lr", "inner_loss", "solver")
-        }
+        weights = to_tensors(self.weights_, self._dtype(), check_device(self.device))
+        tensors = {part: of_part(weights, part) for part in PARTS}
         meta = MetaLearner(
-            theta=tensors["init"],
-            alpha=tensors["inner_lr"],
+            theta=tensors[INIT],
+            alpha=tensors[INNER_LR],
             A=A,
             inner=InnerLoop(
                 phi=phi,
@@ -374,7 +373,8 @@ class MetaInverseSolver(TrainedReconstructor):
                 self.solver_ = self.solver_.opened(problem.tensor_shape)
         self.init_ = with_fitted_residual(init, problem, self, self._seed_)
         self.inner_loss_ = with_fitted_denoisers(inner_loss, problem, self, self._seed_)
-        self.weights_ = to_numpy(phi.initial_weights(weights_generator(self._seed_)), "init.")
+        theta = phi.initial_weights(weights_generator(self._seed_))
+        self.weights_ = in_part(to_numpy(theta), INIT)
 
     def _batches(self, problem: Problem) -> Batches:
         batches = super()._batches(problem)
@@ -391,7 +391,7 @@ class MetaInverseSolver(TrainedReconstructor):
         self.inner_loss_.set_params(of=of)  # in place: a clone would lose the fitted denoiser
         adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
         alpha = self._rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
-        self.weights_ = {**self.weights_, **to_numpy(alpha, "inner_lr."), **numbers}
+        self.weights_ = {**self.weights_, **in_part(to_numpy(alpha), INNER_LR), **numbers}
 
     def _open_values(
         self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
@@ -409,7 +409,7 @@ class MetaInverseSolver(TrainedReconstructor):
         if inner_lr == "auto":
             steps = stable_steps(meta, first, criterion)
             inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
-        return of, inner_lr, to_numpy(meta.parts()["solver"], "solver.")
+        return of, inner_lr, in_part(to_numpy(meta.parts()[SOLVER]), SOLVER)
 
     @torch.inference_mode(False)
     def _report(self, training: Trained) -> None:
@@ -426,8 +426,8 @@ class MetaInverseSolver(TrainedReconstructor):
 
     def _values_line(self) -> str:
         """Describe the values in use that may have been left open, in one line."""
-        scales = {name: w for name, w in self.weights_.items() if name.startswith("solver.")}
-        learned = f", {len(scales)} parameter(s) of the solver learned" if scales else ""
+        n_learned = len(of_part(self.weights_, SOLVER))
+        learned = f", {n_learned} parameter(s) of the solver learned" if n_learned else ""
         return (
             f"In use: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
             f"the {self.inner_loss_.of}{learned}."
@@ -479,24 +479,24 @@ class MetaInverseSolver(TrainedReconstructor):
         # The rate of step sizes may change from one `partial_fit` to the next, their rule may not.
         requested_lr = getattr(as_algorithm(self.algorithm).rule, "lr", None)
         rates = {
-            "init": self.outer_lr,
-            "inner_lr": self._rule_.learning_rate(self.inner_lr_)
+            INIT: self.outer_lr,
+            INNER_LR: self._rule_.learning_rate(self.inner_lr_)
             if requested_lr is None
             else requested_lr,
-            "inner_loss": as_inner_loss(self.inner_loss).learning_rate(),
-            "solver": 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
+            INNER_LOSS: as_inner_loss(self.inner_loss).learning_rate(),
+            SOLVER: 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }
         parts = {part: tensors for part, tensors in meta.parts().items() if tensors}
         must_tune = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
-        if must_tune and "solver" not in parts:
+        if must_tune and SOLVER not in parts:
             raise self._nothing_to_tune()
         learned = self._parts_to_learn(self.inner_loss_, meta.inner.phi, tuning)
         self.algorithm_.check(self.n_inner, learned)
         # The solver's learned weights are kept even if this call does not tune them.
-        weights = to_tensors(self.weights_, "", self._dtype(), check_device(self.device))
+        weights = to_tensors(self.weights_, self._dtype(), check_device(self.device))
         for part, tensors in parts.items():
-            weights |= {f"{part}.{name}": tensor for name, tensor in tensors.items()}
-        trained = {part: parts[part] for part in parts if part in ("init", *learned)}
+            weights |= in_part(tensors, part)
+        trained = {part: parts[part] for part in parts if part in (INIT, *learned)}
         for tensors in trained.values():
             for tensor in tensors.values():
                 tensor.requires_grad_()
@@ -514,8 +514,7 @@ class MetaInverseSolver(TrainedReconstructor):
         self._warn_of_inner_steps()
 
     def _warn_of_inner_steps(self) -> None:
-        alpha = {k: v for k, v in self.weights_.items() if k.startswith("inner_lr.")}
-        learned = self._rule_.n_steps(alpha)
+        learned = self._rule_.n_steps(of_part(self.weights_, INNER_LR))
         if learned is not None and self.n_inner > learned:
             warn(
                 f"n_inner is {self.n_inner}, but step sizes were learned for {learned} inner "
@@ -547,6 +546,6 @@ def _groups(
     for part, tensors in parts.items():
         by_rate: dict[float, list[torch.Tensor]] = {}
         for name, tensor in tensors.items():
-            rate = rates_by_name.get(name, rates[part]) if part == "init" else rates[part]
+            rate = rates_by_name.get(name, rates[part]) if part == INIT else rates[part]
             by_rate.setdefault(rate, []).append(tensor)
         yield from ({"params": params, "lr": rate} for rate, params in by_rate.items())

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from skmetainv.arrays import as_array, to_numpy
+from skmetainv.arrays.weights import SOLVER, in_part
 from skmetainv.denoisers import DnCNN
 from skmetainv.denoisers.nested import has_trained_denoiser
 from skmetainv.estimators.solvers import ready_solver
@@ -121,7 +122,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
             chosen = default_solver(problem.A, problem.geometry.data_range)
         self.solver_ = ready_solver(chosen, problem, self, self._seed_)
         f = self.solver_.trainable().build(problem.tensor_shape).to(self._dtype())
-        self.weights_ = to_numpy(dict(f.named_parameters()), "solver.")
+        self.weights_ = in_part(to_numpy(dict(f.named_parameters())), SOLVER)
         if not self.weights_ or not f.n_iter:
             raise ValueError(
                 "The 'solver' parameter must have something to learn: at least one update, and a "

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from skmetainv.arrays import Tensors
+from skmetainv.arrays.weights import INIT, INNER_LOSS, INNER_LR, SOLVER
 from skmetainv.meta.algorithm_1 import InnerLoop, adapt
 from skmetainv.meta.algorithms import Adapt, Algorithm
 from skmetainv.meta.higher_engine import adapt_with_higher
@@ -58,13 +59,13 @@ class MetaLearner:
     batch_size: int
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
-        """Return all weights, by part and by name."""
+        """Return all weights, by part (see `skmetainv.arrays.weights`) and by name."""
         f, tuned = self.inner.f, {"all": _parameters, "numbers": _numbers}
         return {
-            "init": dict(self.theta),
-            "inner_lr": dict(self.alpha),
-            "inner_loss": self._of_inner_loss(),
-            "solver": {} if self.tuned is None else tuned[self.tuned](f),
+            INIT: dict(self.theta),
+            INNER_LR: dict(self.alpha),
+            INNER_LOSS: self._of_inner_loss(),
+            SOLVER: {} if self.tuned is None else tuned[self.tuned](f),
         }
 
     def _of_inner_loss(self) -> dict[str, torch.Tensor]:
@@ -76,7 +77,7 @@ class MetaLearner:
 
     def load(self, weights: Mapping[str, Tensors]) -> None:
         """Load learned weights of the solver and the inner loss; `theta`, `alpha` are in use."""
-        held = {"inner_loss": self._of_inner_loss(), "solver": _parameters(self.inner.f)}
+        held = {INNER_LOSS: self._of_inner_loss(), SOLVER: _parameters(self.inner.f)}
         with torch.no_grad():
             for part, tensors in held.items():
                 for name, weight in weights[part].items():

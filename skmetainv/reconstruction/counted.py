@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from skmetainv.arrays.weights import SOLVER, of_part
 from skmetainv.parameters import unfrozen
 
 
@@ -31,7 +32,7 @@ class Counted:
         fitted = vars(self)
         weights, model = fitted.get("weights_", {}), fitted.get("model_")
         kept = [weights, {} if model is None else dict(model.named_parameters())]
-        of_solver = [name for name in weights if name.startswith("solver.")]
+        of_solver = of_part(weights, SOLVER)
         has_networks = any(not name.endswith(".logarithm") for name in of_solver)
         # Networks of a solver that was trained here are part of weights_.
         names = ("inner_loss_",) if has_networks else ("inner_loss_", "solver_")
