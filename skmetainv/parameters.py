@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from inspect import get_annotations
+from inspect import get_annotations, signature
 from math import inf
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
@@ -45,6 +45,7 @@ __all__ = [
     "check_parameter",
     "comes_from",
     "described",
+    "fill_in",
     "height_and_width",
     "increasing_pair",
     "integers",
@@ -256,6 +257,27 @@ def unfrozen(value: Any) -> Any:
     while isinstance(value, FrozenEstimator):
         value = value.estimator
     return value
+
+
+def fill_in(estimator: BaseEstimator, values: Mapping[str, Any]) -> None:
+    """Set those parameters of a nested estimator that have their defaults.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        The nested estimator, changed in place. Parameters with other values stay as they are.
+    values : mapping of str to object
+        The values of the outer estimator, by name. Names that `estimator` lacks are ignored.
+    """
+    defaults = signature(type(estimator)).parameters
+    current = estimator.get_params(deep=False)
+    at_default = {name for name, v in current.items() if _is_same(v, defaults[name].default)}
+    estimator.set_params(**{name: v for name, v in values.items() if name in at_default})
+
+
+def _is_same(value: Any, default: Any) -> bool:
+    """Whether a value is a default; only strings and numbers are compared by `==`."""
+    return value is default or (isinstance(value, str | int | float) and value == default)
 
 
 def is_integer(value: Any, least: int) -> bool:

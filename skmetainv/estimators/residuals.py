@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from skmetainv.exceptions import warn
 from skmetainv.inputs import Problem
 from skmetainv.inputs.splits import split_in_folds
 from skmetainv.inputs.validation import check_device
-from skmetainv.parameters import unfrozen
+from skmetainv.parameters import fill_in, unfrozen
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.representations import Representation
@@ -168,17 +167,12 @@ def _fitted(
     residual: Reconstructor, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Reconstructor:
     """Fit a residual; parameters that have their default are taken from the outer estimator."""
-    parameters = residual.get_params(deep=False)
-    defaults = signature(type(residual)).parameters
-    left_at_default = {
-        name for name, value in parameters.items() if _is_default(value, defaults[name].default)
-    }
     values = {"random_state": seed, "operator": problem.operator}
     names = {"image_shape", "data_range", "precision", "device"}
     if residual.operator is None:
         names |= {"noise"}
     values |= {name: getattr(estimator, name) for name in names}
-    residual.set_params(**{name: v for name, v in values.items() if name in left_at_default})
+    fill_in(residual, values)
     if getattr(residual, "checkpoint", None) is not None:
         raise ValueError(
             "An estimator that restores starts is fitted several times and must have "
@@ -190,7 +184,3 @@ def _fitted(
     except ValueError as error:
         error.add_note(f"This happened while fitting the start, {type(residual).__name__}.")
         raise
-
-
-def _is_default(value: Any, default: Any) -> bool:
-    return value is default or (isinstance(value, str | int | float) and value == default)

@@ -14,6 +14,7 @@ from skmetainv.inputs.first_look import look_at_images
 from skmetainv.inputs.validation import check_images, check_shape
 from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, Operator
+from skmetainv.operators.maps.data_terms import STARTS
 from skmetainv.parameters import StrOptions
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.solvers import Solver
@@ -40,7 +41,7 @@ class FromStart(Reconstructor):
     _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "solver": [Solver, None],
-        "start": [StrOptions({"adjoint", "pseudo_inverse", "measurement", "zeros"}), "array-like"],
+        "start": [StrOptions(STARTS), "array-like"],
     }
 
     def _bound_to_size(self) -> str | None:
