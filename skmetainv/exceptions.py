@@ -16,7 +16,7 @@ class AdaptationWarning(UserWarning):
 
 
 class WeightsWarning(UserWarning):
-    """A file of weights has several readings, or tensors that are ignored, as the message says."""
+    """A file of weights can be read in several ways, or has tensors that are ignored."""
 
 
 class SkippedFilesWarning(UserWarning):

@@ -41,7 +41,7 @@ class _Network(NamedTuple):
 
     @property
     def preference(self) -> int:
-        """Number of the words "ema" and "best" in the location."""
+        """How many of the words "ema" and "best" the location contains."""
         words = re.split("[^a-z]+", f"{'.'.join(self.keys)}.{self.prefix}".lower())
         return len(_PREFERRED.intersection(words))
 
@@ -72,12 +72,13 @@ def read_weights(
     owner : str
         Name of the network in messages.
     first : sequence of str
-        For each known naming scheme, the name of a weight that every such network has.
+        The names by which networks are found: for each naming scheme, that of one weight which
+        every network has.
     understand : callable
         ``understand(state)`` takes the tensors of one network, with names without prefix, and
         returns the result. If they do not fit the network, it raises a ValueError with the reason.
     advice : str, default=""
-        Advice for the user if no name is known, added to the error.
+        Advice that is added to the error if no such name is found.
 
     Returns
     -------

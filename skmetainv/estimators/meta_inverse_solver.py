@@ -122,8 +122,8 @@ class MetaInverseSolver(TrainedReconstructor):
         the linear estimate of the image, with its last layer adapted. It restores images of the
         training size only. There are three exceptions. If the linear estimate would need conjugate
         gradients for every image (above about 64 x 64 pixels), the residual is "adjoint". If the
-        operator is nonlinear, too, there is no residual. Without a residual, and with Reptile
-        (which has no gradient for it), there is no refiner.
+        operator is then also nonlinear, there is no residual. Without a residual there is no
+        refiner, and neither with Reptile, which has no gradient for a refiner.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -156,8 +156,8 @@ class MetaInverseSolver(TrainedReconstructor):
         is ``TuneSolver("all")``: all numbers and the weights of the denoiser. False trains nothing.
         "auto" is ``TuneSolver("numbers")``, the numbers that were left open, if there is a solver
         and the algorithm computes the gradient of its numbers; otherwise False. Training works
-        on copies of the given solver and its denoiser, and does not keep a bound on the denoiser's
-        norm.
+        on copies of the solver and its denoiser, and does not enforce the denoiser's
+        `spectral_norm`.
     batch_size : int, default=16
         Images per outer step, and images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
@@ -186,9 +186,9 @@ class MetaInverseSolver(TrainedReconstructor):
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
     operator_, solver_, init_, inner_loss_, algorithm_ : object
-        Copies of the parameters that the weights belong to. `predict` and `partial_fit` use these
-        copies, even if the parameters have changed since. Exception: `partial_fit` may continue
-        with another algorithm, if it has the same proximal term.
+        Copies of the parameters with which the weights were learned. `predict` and `partial_fit`
+        use these copies, even if the parameters have changed since, with one exception:
+        `partial_fit` uses a changed `algorithm`, if it has the same proximal term.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
@@ -425,7 +425,7 @@ class MetaInverseSolver(TrainedReconstructor):
         warn_of_adaptation(psnrs, which)
 
     def _values_line(self) -> str:
-        """Describe the values in use that may have been left open, in one line."""
+        """Return a line of text with the inner step size, the inner loss and the learned numbers."""
         n_learned = len(of_part(self.weights_, SOLVER))
         learned = f", {n_learned} parameter(s) of the solver learned" if n_learned else ""
         return (
@@ -450,7 +450,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def _parts_to_learn(
         self, inner_loss: InnerLoss, phi: ImageModule, tuning: TuneSolver | None
     ) -> dict[str, Any]:
-        """Return the parts that are learned besides theta, by the names of `Algorithm.learns`."""
+        """Return the parts that are learned besides theta, named as in `Algorithm.learns`."""
         parts = {
             "inner_lr": self._rule_ if self._rule_.learned else None,
             "inner_loss": tuple(inner_loss.learnable),

@@ -81,7 +81,8 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restor
     if residual is None:
         return None
     restore = residual._restorer(residual._resized(image_shape)).restore
-    device, dtype = check_device(residual.device), residual._dtype()  # a frozen one keeps its own
+    # The device and precision of a frozen residual may differ from those of the estimator.
+    device, dtype = check_device(residual.device), residual._dtype()
 
     def start(y: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -107,13 +108,13 @@ def cross_fitted_starts(
     -------
     starts : callable or None
         ``starts(y, indices)`` returns the starts for measurements of the training images at
-        `indices`. None without an estimator.
+        `indices`. None if no estimator restores starts.
     """
     residual, restore = residual_of(init), restores_start(init, problem.geometry.image_shape)
     if residual is None or restore is None:
         return None
     folds = split_in_folds(len(problem), problem.groups, _N_FOLDS, seed)
-    # Without folds, there is a single group. Copies of what does not learn restore the same.
+    # Without folds all images are in one group. Without learning all copies would be the same.
     if not folds or _is_frozen(init) or not residual._learns():
         return lambda y, indices: restore(y)
     # A call is padded to `batch_size` images, but only a fifth of a batch belongs to one fold.
@@ -166,7 +167,7 @@ def _is_frozen(init: Any) -> bool:
 def _fitted(
     residual: Reconstructor, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Reconstructor:
-    """Fit a residual; parameters that have their default are taken from the outer estimator."""
+    """Fit a residual; the outer estimator replaces parameters that have their defaults."""
     values = {"random_state": seed, "operator": problem.operator}
     names = {"image_shape", "data_range", "precision", "device"}
     if residual.operator is None:

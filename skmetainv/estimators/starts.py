@@ -45,12 +45,13 @@ class FromStart(Reconstructor):
     }
 
     def _bound_to_size(self) -> str | None:
-        start = getattr(self, "start_", self.start)  # trained estimators keep that of training
+        start = getattr(self, "start_", self.start)  # trained estimators keep a copy
         if isinstance(start, str) or np.shape(as_array(start)) != self._geometry_.images.shape:
             return None
         return (
-            f"The 'start' parameter is an image of shape {self._geometry_.images.shape}, and only "
-            "images of this shape can start there: start='zeros' and other names work for any size."
+            f"The 'start' parameter is an image of shape {self._geometry_.images.shape}, so only "
+            "images of this shape can be restored. start='zeros' and the other names work for any "
+            "size."
         )
 
     def _look_at(self, problem: Problem) -> None:

@@ -153,7 +153,8 @@ def one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> li
 class Stages(Sequence[torch.Tensor]):
     """The reconstructions ``x`` of all stages.
 
-    If the inner steps run the solver, all but the last are known. The others are solved on access.
+    If the inner steps run the solver, they have computed all reconstructions but the last.
+    Reconstructions that are not yet computed are computed on access.
 
     Parameters
     ----------

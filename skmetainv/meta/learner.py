@@ -25,7 +25,7 @@ _ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
 
 @dataclass(frozen=True)
 class MetaLearner:
-    """The weights, and what trains and adapts them.
+    """The weights, and all parts that train and adapt them.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class MetaLearner:
         }
 
     def load(self, weights: Mapping[str, Tensors]) -> None:
-        """Load learned weights of the solver and the inner loss; `theta`, `alpha` are in use."""
+        """Copy learned weights into the solver and the inner loss, which are modules."""
         held = {INNER_LOSS: self._of_inner_loss(), SOLVER: _parameters(self.inner.f)}
         with torch.no_grad():
             for part, tensors in held.items():
@@ -100,7 +100,7 @@ class MetaLearner:
         return [torch.cat(stage)[: len(y)] for stage in zip(*self._adapted(y, *start), strict=True)]
 
     def _adapted(self, *measured: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
-        """Yield the stages of measurements, and their starts if they are given, chunk by chunk."""
+        """Yield the stages of measurements chunk by chunk; without their starts, restore these."""
         n = self._at_once(learning=False)
         for y_i, *start_i in zip(*(equal_chunks(t, n) for t in measured), strict=True):
             if not start_i and self.restore_start is not None:

@@ -108,11 +108,14 @@ class Tiles:
 
 
 class _Span(NamedTuple):
-    """A tile along one axis: the input and the output in the image, and the output in the input."""
+    """A tile along one axis."""
 
     seen: slice
+    """The pixels of the image that the network receives."""
     kept: slice
+    """The pixels of the image that are kept from its output."""
     inside: slice
+    """The kept pixels, counted from the first pixel that the network receives."""
 
 
 def _spans(n: int, size: int, overlap: int) -> Iterator[_Span]:

@@ -27,9 +27,9 @@ class Checkpoint(ParameterObject):
         The file. A later `fit` with the same parameters and data resumes from it. It is replaced
         atomically: if training is killed, the file is intact.
     minutes : float, default=10.0
-        Write every `minutes` minutes, also within an epoch. If None, time triggers no write.
+        Write every `minutes` minutes, also within an epoch. None writes at no intervals of time.
     epochs : int, default=None
-        Write every `epochs` epochs. If None, epochs trigger no write.
+        Write every `epochs` epochs. None writes at no intervals of epochs.
 
     Notes
     -----
