@@ -425,7 +425,7 @@ class MetaInverseSolver(TrainedReconstructor):
         warn_of_adaptation(psnrs, which)
 
     def _values_line(self) -> str:
-        """Return a line of text with the inner step size, the inner loss and the learned numbers."""
+        """Return a line with the inner step size, the inner loss and the learned numbers in use."""
         n_learned = len(of_part(self.weights_, SOLVER))
         learned = f", {n_learned} parameter(s) of the solver learned" if n_learned else ""
         return (
