@@ -75,6 +75,15 @@ class StrOptions(_StrOptions):
     aliases : mapping of str to str, default=None
         Other words for some of the options, in lower case. They raise an error that names the
         option to use instead.
+
+    Examples
+    --------
+    >>> from skmetainv.parameters import StrOptions
+    >>> schedules = StrOptions({"constant", "cosine"}, aliases={"cos": "cosine"})
+    >>> print(schedules)
+    a str among {'constant', 'cosine'}
+    >>> print(schedules.instead_of("Cos"))
+    'cosine'
     """
 
     def __init__(self, options: Iterable[str], aliases: Mapping[str, str] | None = None):
@@ -92,7 +101,15 @@ class StrOptions(_StrOptions):
 
 
 class Function(HasMethods):
-    """Any callable except a parameter object, which is never meant as a function."""
+    """Any callable except a parameter object, which is never meant as a function.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.parameters import Function
+    >>> callable(Identity()), Function().is_satisfied_by(Identity())
+    (True, False)
+    """
 
     def __init__(self) -> None:
         super().__init__("__call__")

@@ -159,7 +159,18 @@ def as_inner_loss(loss: Any) -> InnerLoss:
 
 
 class InnerObjective(nn.Module):
-    """The objective of Algorithm 1; a subclass implements `forward`."""
+    """The objective of Algorithm 1; a subclass implements `forward`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.meta import InnerLoss
+    >>> from skmetainv.operators import Identity
+    >>> data = Identity().build(image_shape=(1, 3, 3)).bind(torch.ones(2, 1, 3, 3))
+    >>> L = InnerLoss("l2").build(image_shape=(1, 3, 3))
+    >>> L(torch.full((2, 1, 3, 3), 0.5), data, theta_i={}, theta={})
+    tensor([0.2500, 0.2500])
+    """
 
     def forward(
         self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors

@@ -60,6 +60,33 @@ class Reconstructor(Built, metaclass=ABCMeta):
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of all random draws: masks and noise and, for trained estimators, initial weights,
         batches and augmentation.
+
+    Examples
+    --------
+    An estimator that learns nothing:
+
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.operators import Downsampling, Operator
+    >>> from skmetainv.reconstruction import Reconstructor
+    >>> from skmetainv.reconstruction.restorer import Restorer
+    >>> class PseudoInverse(Reconstructor):
+    ...     operator: Operator | None = None
+    ...
+    ...     def fit(self, X, y=None):
+    ...         with self._fitting(X, y):
+    ...             pass
+    ...         return self
+    ...
+    ...     def _build(self, geometry, A):
+    ...         return A.pseudo_inverse
+    ...
+    ...     def _restorer(self, geometry):
+    ...         _, restore = self._parts(geometry)
+    ...         return Restorer(restore, self.operator_)
+    >>> faces = load_faces()[:4, :24, :24]
+    >>> est = PseudoInverse(Downsampling(2)).fit(faces)
+    >>> est.predict(est.simulate(faces)).shape
+    (4, 24, 24)
     """
 
     _: KW_ONLY

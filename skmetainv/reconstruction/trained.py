@@ -140,6 +140,51 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     verbose : int, default=0
         1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
         per epoch elsewhere.
+
+    Examples
+    --------
+    An estimator that learns by which number to multiply ``A' y / ||A||^2``:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.operators import GaussianBlur, Operator
+    >>> from skmetainv.reconstruction import Learner, TrainedReconstructor
+    >>> from skmetainv.reconstruction.restorer import Restorer
+    >>> class Multiple(TrainedReconstructor):
+    ...     operator: Operator | None = None
+    ...
+    ...     def _initialize(self, problem):
+    ...         self.weights_ = {"factor": np.ones((), dtype=np.float32)}
+    ...
+    ...     def _training_loss(self):
+    ...         return "l2"
+    ...
+    ...     def _learner(self, problem, criterion):
+    ...         factor, restore = self._build(problem.geometry, problem.A)
+    ...
+    ...         def learn(loop):
+    ...             for x, y in loop:
+    ...                 loss = criterion(restore(y), x, None)
+    ...                 loss.sum().backward()
+    ...                 loop.descend(loss=loss)
+    ...
+    ...         groups = [{"params": [factor], "lr": 0.01}]
+    ...         return Learner({"factor": factor}, groups, learn, torch.no_grad()(restore))
+    ...
+    ...     def _build(self, geometry, A):
+    ...         factor = torch.tensor(self.weights_["factor"], requires_grad=True)
+    ...         return factor, lambda y: factor * A.bind(y).start("adjoint")
+    ...
+    ...     def _restorer(self, geometry):
+    ...         _, (_, restore) = self._parts(geometry)
+    ...         return Restorer(torch.no_grad()(restore), self.operator_)
+    >>> faces = load_faces()[:20]
+    >>> est = Multiple(GaussianBlur(sigma=1.0), max_epochs=5, random_state=0).fit(faces)
+    >>> len(est.history_["loss"])
+    5
+    >>> est.predict(est.simulate(faces)).shape
+    (20, 25, 25)
     """
 
     _: KW_ONLY

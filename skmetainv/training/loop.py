@@ -97,6 +97,23 @@ class TrainingLoop:
         end of the epoch), and ``seconds``.
     epoch : int
         Number of finished epochs, including those before this loop.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.training import Batches, TrainingLoop
+    >>> x = torch.linspace(1, 2, 8)
+    >>> batches = Batches(len(x), batch_size=4, seed=0, read=lambda indices, epoch: x[indices])
+    >>> w = torch.zeros((), requires_grad=True)
+    >>> loop = TrainingLoop(batches, torch.optim.SGD([w], lr=0.1), {"w": w}, max_epochs=20)
+    >>> for x_i in loop:
+    ...     loss = (w * x_i - 3 * x_i).square()
+    ...     loss.sum().backward()
+    ...     loop.descend(loss=loss)
+    >>> round(w.item(), 3)
+    3.0
+    >>> len(loop.history["loss"])
+    20
     """
 
     def __init__(
