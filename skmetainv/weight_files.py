@@ -72,8 +72,8 @@ def read_weights(
     owner : str
         Name of the network in messages.
     first : sequence of str
-        The names by which networks are found: for each naming scheme, that of one weight which
-        every network has.
+        Names by which a network is recognised: for each naming scheme, the name of a weight that
+        every such network has.
     understand : callable
         ``understand(state)`` takes the tensors of one network, with names without prefix, and
         returns the result. If they do not fit the network, it raises a ValueError with the reason.

@@ -268,7 +268,7 @@ class MetaInverseSolver(TrainedReconstructor):
         Returns
         -------
         stages : iterator of ndarray of shape (n, ...), or of tensors if `X` is one
-            ``n_inner + 1`` of them; the last is what `predict` returns.
+            ``n_inner + 1`` of them; the last equals the result of `predict`.
             Floats in the layout of the training images and the units of ``data_range_``; one image,
             if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
             scikit-learn.

@@ -54,7 +54,7 @@ class InnerLoss(ParameterObject):
         has almost no misfit left to reduce. "start" then reduces the misfit of the start instead,
         and the inner steps do not run the solver. "auto" changes the starts of the first training
         images, and compares ``||A dx||^2`` for the changes ``dx`` of the results and of the starts.
-        It chooses "start" if the former is less than 0.5 % of the latter.
+        It chooses "start" if the value for the results is less than 0.5 % of that for the starts.
     learnable : sequence of {"weight", "proximity"}, default=()
         Which of the two weights are trained with ``theta``. Their logarithms are trained, so that
         they stay positive.

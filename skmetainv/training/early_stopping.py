@@ -99,6 +99,6 @@ class BestWeights:
         return [self._best, self._to_beat, self._waited], self.weights
 
     def resume(self, numbers: Any, best_weights: dict[str, np.ndarray]) -> None:
-        """Restore what `state` returned."""
+        """Load a state that `state` returned."""
         self._best, self._to_beat, self._waited = numbers
         self.weights = best_weights
