@@ -8,19 +8,80 @@ _BETWEEN = ("skmetainv", "sklearn", "joblib", "torch", "contextlib")
 
 
 class InnerStepsWarning(UserWarning):
-    """There are more inner steps than learned step sizes."""
+    """There are more inner steps than learned step sizes.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.exceptions import InnerStepsWarning
+    >>> from skmetainv.representations import PixelGrid
+    >>> faces = load_faces()[:4]
+    >>> est = MetaInverseSolver(init=PixelGrid(), n_inner=1, max_epochs=1).fit(faces)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", InnerStepsWarning)
+    ...     restored = est.set_params(n_inner=5).predict(faces)
+    """
 
 
 class AdaptationWarning(UserWarning):
-    """The inner steps make results worse than the learned start."""
+    """The inner steps make results worse than the learned start.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.exceptions import AdaptationWarning
+    >>> from skmetainv.representations import PixelGrid
+    >>> est = MetaInverseSolver(init=PixelGrid(), inner_lr=1e6, outer_lr=0.0, max_epochs=1)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", AdaptationWarning)
+    ...     est = est.fit(load_faces()[:4])
+    >>> any(issubclass(warning.category, AdaptationWarning) for warning in caught)
+    True
+    """
 
 
 class WeightsWarning(UserWarning):
-    """A file of weights has several readings, or tensors that are ignored, as the message says."""
+    """A file of weights can be read in several ways, or has tensors that are ignored.
+
+    Examples
+    --------
+    >>> import tempfile, warnings
+    >>> from pathlib import Path
+    >>> import torch
+    >>> from skmetainv.exceptions import WeightsWarning
+    >>> from skmetainv.weight_files import read_weights
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "network.pt")
+    ...     torch.save({"network.weight": torch.ones(2), "other": torch.ones(3)}, path)
+    ...     with warnings.catch_warnings():
+    ...         warnings.simplefilter("ignore", WeightsWarning)
+    ...         read_weights(path, "Network", ["weight"], understand=dict)
+    {'weight': tensor([1., 1.])}
+    """
 
 
 class SkippedFilesWarning(UserWarning):
-    """Files of an image folder were left out."""
+    """Files of an image folder were left out.
+
+    Examples
+    --------
+    >>> import tempfile, warnings
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from skmetainv.datasets import ImageFolder
+    >>> from skmetainv.exceptions import SkippedFilesWarning
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("L", (8, 8)).save(Path(folder, "picture.png"))
+    ...     Path(folder, "damaged.png").touch()
+    ...     with warnings.catch_warnings():
+    ...         warnings.simplefilter("ignore", SkippedFilesWarning)
+    ...         len(ImageFolder(folder, size=8, on_error="skip"))
+    1
+    """
 
 
 def warn(message: str, category: type[Warning]) -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from inspect import get_annotations
+from inspect import get_annotations, signature
 from math import inf
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
@@ -27,7 +27,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 
-from skmetainv.docstrings import own_first, with_inherited_parameters
+from skmetainv.docstrings import with_inherited_last, with_inherited_parameters
 
 __all__ = [
     "COUNT",
@@ -45,6 +45,7 @@ __all__ = [
     "check_parameter",
     "comes_from",
     "described",
+    "fill_in",
     "height_and_width",
     "increasing_pair",
     "integers",
@@ -55,7 +56,7 @@ __all__ = [
 ]
 
 
-Kind = TypeVar("Kind")
+Module = TypeVar("Module")
 
 #: Constraints of parameters: an integer of at least 1, and real numbers.
 COUNT = Interval(Integral, 1, None, closed="left")
@@ -74,6 +75,15 @@ class StrOptions(_StrOptions):
     aliases : mapping of str to str, default=None
         Other words for some of the options, in lower case. They raise an error that names the
         option to use instead.
+
+    Examples
+    --------
+    >>> from skmetainv.parameters import StrOptions
+    >>> schedules = StrOptions({"constant", "cosine"}, aliases={"cos": "cosine"})
+    >>> print(schedules)
+    a str among {'constant', 'cosine'}
+    >>> print(schedules.instead_of("Cos"))
+    'cosine'
     """
 
     def __init__(self, options: Iterable[str], aliases: Mapping[str, str] | None = None):
@@ -91,7 +101,15 @@ class StrOptions(_StrOptions):
 
 
 class Function(HasMethods):
-    """Any callable except a parameter object, which is never meant as a function."""
+    """Any callable except a parameter object, which is never meant as a function.
+
+    Examples
+    --------
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.parameters import Function
+    >>> callable(Identity()), Function().is_satisfied_by(Identity())
+    (True, False)
+    """
 
     def __init__(self) -> None:
         super().__init__("__call__")
@@ -132,7 +150,7 @@ class ParameterObject(BaseEstimator):
         if _is_generated(cls):
             _refuse_mutable_defaults(cls)
             dataclass(repr=False, eq=False)(cls)
-            cls.__init__.__signature__ = own_first(cls)  # type: ignore[attr-defined]
+            cls.__init__.__signature__ = with_inherited_last(cls)  # type: ignore[attr-defined]
         cls.__doc__ = docstring  # a dataclass without one writes its signature there
         if docstring is not None:
             cls.__doc__ = with_inherited_parameters(cls)
@@ -167,11 +185,11 @@ class ParameterObject(BaseEstimator):
             If a name is unknown, or if a nested name refers to a part without parameters, such as
             None, a number or a string.
         """
-        own = self.get_params(deep=False)
+        current = self.get_params(deep=False)
         for name in params:
             part, _, inner = name.partition("__")
-            value = params.get(part, own.get(part))
-            if inner and part in own and not hasattr(value, "set_params"):
+            value = params.get(part, current.get(part))
+            if inner and part in current and not hasattr(value, "set_params"):
                 raise ValueError(
                     f"The {part!r} parameter of {type(self).__name__} is {value!r}, which has no "
                     f"parameter {inner!r} to set. {self._parts_with(part, inner)}"
@@ -187,10 +205,10 @@ class ParameterObject(BaseEstimator):
         """Return a sentence that names the classes for `part` with the parameter `inner`."""
         first = inner.partition("__")[0]
         names = sorted(
-            kind.__name__
-            for base in _kinds(self._parameter_constraints.get(part))
-            for kind in (*_public_subclasses(base), *([] if base.__subclasses__() else [base]))
-            if first in kind._get_param_names()
+            cls.__name__
+            for base in _classes(self._parameter_constraints.get(part))
+            for cls in (*_public_subclasses(base), *([] if base.__subclasses__() else [base]))
+            if first in cls._get_param_names()
         )
         if not names:
             return "Set an object that has it first."
@@ -207,7 +225,7 @@ class ParameterObject(BaseEstimator):
     def _elsewhere(self, value: Any) -> str:
         """Return a sentence with the parameter that accepts a value passed to another one."""
         for name, constraints in self._parameter_constraints.items():
-            if any(isinstance(value, kind) for kind in _kinds(constraints)):
+            if isinstance(value, tuple(_classes(constraints))):
                 return f" Write {name}={type(value).__name__}(...)."
         return ""
 
@@ -256,6 +274,27 @@ def unfrozen(value: Any) -> Any:
     while isinstance(value, FrozenEstimator):
         value = value.estimator
     return value
+
+
+def fill_in(estimator: BaseEstimator, values: Mapping[str, Any]) -> None:
+    """Set those parameters of a nested estimator that have their defaults.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        The nested estimator, changed in place. Parameters with other values stay as they are.
+    values : mapping of str to object
+        The values of the outer estimator, by name. Names that `estimator` lacks are ignored.
+    """
+    defaults = signature(type(estimator)).parameters
+    current = estimator.get_params(deep=False)
+    at_default = {name for name, v in current.items() if _is_same(v, defaults[name].default)}
+    estimator.set_params(**{name: v for name, v in values.items() if name in at_default})
+
+
+def _is_same(value: Any, default: Any) -> bool:
+    """Whether a value is a default; only strings and numbers are compared by `==`."""
+    return value is default or (isinstance(value, str | int | float) and value == default)
 
 
 def is_integer(value: Any, least: int) -> bool:
@@ -318,25 +357,25 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
         A sentence that begins with a space; empty if there is no suggestion.
     """
     line = None
-    if isinstance(value, type) and issubclass(value, tuple(_kinds(constraints))):
+    if isinstance(value, type) and issubclass(value, tuple(_classes(constraints))):
         line = f"{value.__name__}(), an instance of the class"
     for constraint in constraints:
         if line is None and hasattr(constraint, "instead_of"):
             line = constraint.instead_of(value)
     if line is None and isinstance(value, str):
-        kinds = [kind for base in _kinds(constraints) for kind in _public_subclasses(base)]
-        line = next((f"{k.__name__}()" for k in kinds if _plain(k.__name__) == _plain(value)), None)
+        names = [c.__name__ for base in _classes(constraints) for c in _public_subclasses(base)]
+        line = next((f"{name}()" for name in names if _plain(name) == _plain(value)), None)
     return "" if line is None else f" Write {name}{'=' if name else ''}{line}."
 
 
-def is_importable(kind: type) -> bool:
+def is_importable(cls: type) -> bool:
     """Whether a class can be imported by its name, unlike a class created in a function."""
-    return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
+    return getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls
 
 
 def comes_from(value: Any, package: str) -> bool:
     """Whether an object is an instance of a class of `package`."""
-    return any(kind.__module__.partition(".")[0] == package for kind in type(value).__mro__)
+    return any(cls.__module__.partition(".")[0] == package for cls in type(value).__mro__)
 
 
 def described(value: Any) -> str:
@@ -368,7 +407,7 @@ def _is_generated(cls: type[ParameterObject]) -> bool:
 
 def _fields(cls: type[ParameterObject]) -> list[str]:
     """Return the parameters that a class declares itself."""
-    return [name for name, kind in get_annotations(cls).items() if "ClassVar" not in str(kind)]
+    return [name for name, hint in get_annotations(cls).items() if "ClassVar" not in str(hint)]
 
 
 def _refuse_mutable_defaults(cls: type[ParameterObject]) -> None:
@@ -400,7 +439,7 @@ def _examined(build: Callable[..., Any]) -> Callable[..., Any]:
     return examined
 
 
-def check_built(owner: object, built: Any, kind: type[Kind], instead: str) -> Kind:
+def check_built(owner: object, built: Any, required: type[Module], instead: str) -> Module:
     """Return the result of `build` if it is an initialised module of the right class.
 
     Parameters
@@ -409,44 +448,44 @@ def check_built(owner: object, built: Any, kind: type[Kind], instead: str) -> Ki
         The object whose `build` was called.
     built : object
         The result of `build`.
-    kind : type
-        The required class.
+    required : type
+        The class that it must have.
     instead : str
         A suggestion, added to the error.
 
     Returns
     -------
-    built : kind
+    built : required
         The same object.
 
     Raises
     ------
     TypeError
-        If it has another class, or its constructor did not call that of `kind`.
+        If it has another class, or its constructor did not call that of `required`.
     """
     name = type(owner).__name__
-    if not isinstance(built, kind):
+    if not isinstance(built, required):
         raise TypeError(
-            f"{name}.build must return an instance of {kind.__name__}. Got {described(built)} "
+            f"{name}.build must return an instance of {required.__name__}. Got {described(built)} "
             f"instead. {instead}"
         )
     if "_parameters" not in vars(built):
         raise TypeError(
             f"The constructor of {type(built).__name__}, which {name}.build returns, must first "
-            f"call super().__init__(...), the constructor of {kind.__name__}."
+            f"call super().__init__(...), the constructor of {required.__name__}."
         )
     return built
 
 
-def _kinds(constraints: Any) -> list[type[ParameterObject]]:
+def _classes(constraints: Any) -> list[type[ParameterObject]]:
     """Return the classes of parameter objects among the constraints of a parameter."""
     listed = constraints if isinstance(constraints, list) else []
     return [c for c in listed if isinstance(c, type) and issubclass(c, ParameterObject)]
 
 
-def _public_subclasses(kind: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
+def _public_subclasses(base: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
     """Iterate over this library's public subclasses of a class."""
-    for subclass in kind.__subclasses__():
+    for subclass in base.__subclasses__():
         ours = subclass.__module__.startswith("skmetainv.") and is_importable(subclass)
         if ours and not subclass.__name__.startswith("_"):
             yield subclass

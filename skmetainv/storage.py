@@ -75,8 +75,9 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            own = file.keys() if _RECORD in header else []  # others may have types NumPy lacks
-            arrays = {name: file.get_tensor(name) for name in own}
+            # The arrays of other programs are not read: NumPy may lack their types.
+            names = file.keys() if _RECORD in header else []
+            arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, ValueError) as error:
         raise DamagedFileError(f"{path} is damaged, or has another format: {error}.") from error
     if _RECORD not in header or header.get(_CHECKSUM) != _checksum(arrays, header[_RECORD]):

@@ -41,7 +41,7 @@ class _Network(NamedTuple):
 
     @property
     def preference(self) -> int:
-        """Number of the words "ema" and "best" in the location."""
+        """How many of the words "ema" and "best" the location contains."""
         words = re.split("[^a-z]+", f"{'.'.join(self.keys)}.{self.prefix}".lower())
         return len(_PREFERRED.intersection(words))
 
@@ -72,12 +72,13 @@ def read_weights(
     owner : str
         Name of the network in messages.
     first : sequence of str
-        For each known naming scheme, the name of a weight that every such network has.
+        Names by which a network is recognised: for each naming scheme, the name of a weight that
+        every such network has.
     understand : callable
         ``understand(state)`` takes the tensors of one network, with names without prefix, and
         returns the result. If they do not fit the network, it raises a ValueError with the reason.
     advice : str, default=""
-        Advice for the user if no name is known, added to the error.
+        Advice that is added to the error if no such name is found.
 
     Returns
     -------
@@ -171,13 +172,13 @@ def _content(path: str) -> Any:
 
 
 def _nested(state: StateDict) -> dict[str, Any]:
-    """Nest tensors named "kind/name", as in checkpoints of `fit`, in dictionaries."""
+    """Nest tensors named "group/name", as in checkpoints of `fit`, in dictionaries."""
     content: dict[str, Any] = {}
     for key, tensor in state.items():
-        *kinds, name = key.split("/")
+        *groups, name = key.split("/")
         inner = content
-        for kind in kinds:
-            inner = inner.setdefault(kind, {})
+        for group in groups:
+            inner = inner.setdefault(group, {})
         inner[name] = tensor
     return content
 
@@ -188,10 +189,10 @@ def _unreadable(path: str, head: bytes, safetensors: bool, error: Exception) -> 
         return f"{path} is not a file of tensors, written by `torch.save` or in safetensors."
     classes = re.findall(r"GLOBAL (\S+) was not an allowed|GLOBAL (\S+) whose module", str(error))
     if isinstance(error, pickle.UnpicklingError) and classes:
-        found = next(filter(None, classes[0]))
+        class_name = next(filter(None, classes[0]))
         return (
-            f"{path} is not a file of tensors alone: it holds a {found}, and no pickled code is "
-            "run. If you trust the file, save its tensors alone: content = "
+            f"{path} is not a file of tensors alone: it holds a {class_name}, and no pickled code "
+            "is run. If you trust the file, save its tensors alone: content = "
             f"torch.load({path!r}, weights_only=False), then torch.save(content.state_dict(), "
             "new_path) if it is a module, or torch.save(content['state_dict'], new_path) with the "
             "right key."
@@ -220,16 +221,16 @@ def _tables(
 
 
 def _networks(keys: tuple[str, ...], table: StateDict, first: Sequence[str]) -> Iterator[_Network]:
-    """Iterate over candidates for networks, found by the known names."""
+    """Iterate over candidates for networks: one for each prefix of a name in `first`."""
     prefixes = {
-        _prefix(name, known): None  # a set in order
+        _prefix(name, first_name): None  # a set in order
         for name in table
-        for known in first
-        if f".{_plain(name)}".endswith(f".{known}")
+        for first_name in first
+        if f".{_plain(name)}".endswith(f".{first_name}")
     }
     for prefix in prefixes:
-        own = {k.removeprefix(prefix): v for k, v in table.items() if k.startswith(prefix)}
-        yield _Network(keys, prefix, _unwrapped(own))
+        state = {k.removeprefix(prefix): v for k, v in table.items() if k.startswith(prefix)}
+        yield _Network(keys, prefix, _unwrapped(state))
 
 
 def _plain(name: str) -> str:
@@ -237,11 +238,11 @@ def _plain(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
 
 
-def _prefix(name: str, known: str) -> str:
-    """Return the prefix of a known name; wrappers may have split the name."""
-    parts, n_known = name.split("."), len(known.split("."))
-    while n_known:
-        n_known -= parts.pop() not in _WRAPPERS
+def _prefix(name: str, first_name: str) -> str:
+    """Return the part of `name` before `first_name`, which wrappers may have split."""
+    parts, n_to_drop = name.split("."), len(first_name.split("."))
+    while n_to_drop:
+        n_to_drop -= parts.pop() not in _WRAPPERS
     return "".join(f"{part}." for part in parts)
 
 
@@ -256,10 +257,10 @@ def _check_numbers(state: StateDict) -> None:
         if name.endswith("num_batches_tracked"):
             continue
         if tensor.layout != torch.strided or tensor.dtype not in _FLOATS:
-            kind = str(tensor.layout if tensor.layout != torch.strided else tensor.dtype)
+            type_name = str(tensor.layout if tensor.layout != torch.strided else tensor.dtype)
             raise ValueError(
-                f"{name!r} is of type {kind.removeprefix('torch.')}, but weights must be dense "
-                "floating-point numbers of 16, 32 or 64 bits."
+                f"{name!r} is of type {type_name.removeprefix('torch.')}, but weights must be "
+                "dense floating-point numbers of 16, 32 or 64 bits."
             )
         if not tensor.isfinite().all():
             raise ValueError(f"the weights are not all finite: {name!r} is not.")
@@ -298,8 +299,8 @@ def _unknown_names(
     """Return an error text with the names in a file, and the line that renames them."""
     keys, table = max(tables, key=lambda pair: len(pair[1]))
     shapes = [f"{name!r} of shape {tuple(tensor.shape)}" for name, tensor in table.items()]
-    known = " or ".join(repr(name) for name in first)
-    text = f"{path} holds no weights of {owner}: there is no {known}. It has {_listed(shapes)}."
+    expected = " or ".join(repr(name) for name in first)
+    text = f"{path} holds no weights of {owner}: there is no {expected}. It has {_listed(shapes)}."
     if any(name.endswith(_PARAMETRISED) for name in table):
         return (
             f"{text} They belong to a weight or spectral normalisation. Before saving, remove it "
@@ -308,7 +309,7 @@ def _unknown_names(
         )
     for name in first:
         head, _, tail = name.partition(".")
-        prefixes = [own.removesuffix(tail) for own in table if f".{own}".endswith(f".{tail}")]
+        prefixes = [key.removesuffix(tail) for key in table if f".{key}".endswith(f".{tail}")]
         if "." in tail and prefixes:
             begin = len(prefixes[0])
             return (

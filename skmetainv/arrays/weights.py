@@ -1,28 +1,46 @@
-"""Conversion of named tensors to the arrays that fitted estimators store, and back."""
+"""Named weights: their parts, and their conversion to the arrays of fitted estimators and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
 
+Weight = TypeVar("Weight")
+
 #: Tensors by name.
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
+#: The parts of an estimator's `weights_`. Each is named after the parameter that its weights belong
+#: to, and is the first word of their names, as in "solver.rho.logarithm". `Algorithm.learns` uses
+#: the same names.
+INIT, INNER_LR, INNER_LOSS, SOLVER = PARTS = ("init", "inner_lr", "inner_loss", "solver")
 
-def to_numpy(tensors: Tensors, prefix: str = "") -> dict[str, np.ndarray]:
-    """Return copies of named tensors as arrays, with `prefix` before their names."""
-    return {prefix + name: t.detach().cpu().numpy().copy() for name, t in tensors.items()}
+
+def in_part(weights: Mapping[str, Weight], part: str) -> dict[str, Weight]:
+    """Return the weights of a part, with the part added to their names; see `of_part`."""
+    return {f"{part}.{name}": weight for name, weight in weights.items()}
+
+
+def of_part(weights: Mapping[str, Weight], part: str) -> dict[str, Weight]:
+    """Return the weights that belong to a part, with the part removed from their names."""
+    prefix = f"{part}."
+    return {
+        name.removeprefix(prefix): weight
+        for name, weight in weights.items()
+        if name.startswith(prefix)
+    }
+
+
+def to_numpy(tensors: Tensors) -> dict[str, np.ndarray]:
+    """Return copies of named tensors as arrays."""
+    return {name: t.detach().cpu().numpy().copy() for name, t in tensors.items()}
 
 
 def to_tensors(
-    arrays: Mapping[str, np.ndarray], prefix: str, dtype: torch.dtype, device: torch.device
+    arrays: Mapping[str, np.ndarray], dtype: torch.dtype, device: torch.device
 ) -> dict[str, torch.Tensor]:
-    """Return copies of the arrays whose names begin with `prefix` as tensors, without `prefix`."""
-    return {
-        name.removeprefix(prefix): torch.tensor(array, dtype=dtype, device=device)
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
+    """Return copies of named arrays as tensors."""
+    return {name: torch.tensor(array, dtype=dtype, device=device) for name, array in arrays.items()}

@@ -287,7 +287,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
             weights, architecture = self._first_network(channels, seed, self._dtype())
             data_range = check_range(self.data_range)
         network = self._network(channels, **architecture)
-        network.load_state_dict(to_tensors(weights, "", torch.float64, torch.device("cpu")))
+        network.load_state_dict(to_tensors(weights, torch.float64, torch.device("cpu")))
         # channels last takes a quarter to a third less time on a CPU
         fast = network.to(memory_format=torch.channels_last)
         return LearnedModule(fast, data_range, self.noise)

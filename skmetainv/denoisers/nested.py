@@ -6,9 +6,8 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
 from skmetainv.denoisers.learned import LearnedDenoiser
+from skmetainv.parameters import fill_in
 from skmetainv.reconstruction.counted import all_parts
-
-_OPEN = (None, "auto")
 
 
 def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
@@ -24,11 +23,10 @@ def fit_denoisers(component: BaseEstimator, X: Any, **parameters: Any) -> None:
     X : array-like
         Clean images.
     **parameters : dict
-        Values for parameters that a denoiser has not set (None or "auto").
+        Values for parameters that a denoiser has at their defaults.
     """
     for part in _not_frozen(component):
-        values = part.get_params()
-        part.set_params(**{name: v for name, v in parameters.items() if values[name] in _OPEN})
+        fill_in(part, parameters)
         if part.weights is None:
             part.fit(X)
         else:

@@ -76,13 +76,13 @@ def qualities(
     qualities : dict of str to ndarray
         "start", if there are restored starts, of shape (n,); "stages" of shape (n_inner + 1, n).
     """
-    found: list[list[np.ndarray]] = []
+    psnrs: list[list[np.ndarray]] = []
     for x, y, *start in batches:
         clean, images = channels_last(x), [*start, *meta.stages(y, *start)]
         pairs = ([(clean, channels_last(z))] for z in images)
         with np.errstate(over="ignore", invalid="ignore"):  # the inner steps may diverge
-            found.append([_psnr(pair, data_range) for pair in pairs])
-    values = np.array([np.concatenate(parts) for parts in zip(*found, strict=True)])
+            psnrs.append([_psnr(pair, data_range) for pair in pairs])
+    values = np.array([np.concatenate(parts) for parts in zip(*psnrs, strict=True)])
     if len(values) == meta.inner.m + 1:
         return {"stages": values}
     return {"start": values[0], "stages": values[1:]}
@@ -92,29 +92,29 @@ def _psnr(pairs: Any, data_range: tuple[float, float]) -> np.ndarray:
     return over_batches({"psnr": psnr}, known_pixels(pairs), data_range)["psnr"]
 
 
-def summary(found: Qualities, history: Mapping[str, Sequence[Any]], which: str) -> str:
+def summary(psnrs: Qualities, history: Mapping[str, Sequence[Any]], which: str) -> str:
     """Return a one-line summary of a training run.
 
     Parameters
     ----------
-    found : dict of str to ndarray
+    psnrs : dict of str to ndarray
         See `qualities`.
     history : mapping of str to sequence
         The estimator's `history_`.
     which : str
         The name of the images, "held-out images" or "training images".
     """
-    m = len(found["stages"]) - 1
-    means = {"start alone": found["start"].mean()} if "start" in found else {}
-    means |= {"learned start": found["stages"][0].mean()}
-    means |= {f"after {m} inner step(s)": found["stages"][-1].mean()} if m else {}
-    told = ", ".join(f"{name} {value:.2f} dB" for name, value in means.items())
-    return f"PSNR of {found['stages'].shape[1]} {which}: {told}.{_advice(found, history)}"
+    m = len(psnrs["stages"]) - 1
+    means = {"start alone": psnrs["start"].mean()} if "start" in psnrs else {}
+    means |= {"learned start": psnrs["stages"][0].mean()}
+    means |= {f"after {m} inner step(s)": psnrs["stages"][-1].mean()} if m else {}
+    values = ", ".join(f"{name} {value:.2f} dB" for name, value in means.items())
+    return f"PSNR of {psnrs['stages'].shape[1]} {which}: {values}.{_advice(psnrs, history)}"
 
 
-def _advice(found: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
+def _advice(psnrs: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
     """Return a sentence on the parameter most worth changing, or an empty string."""
-    losses, stages = np.array(history["outer_loss"]), found["stages"].mean(axis=1)
+    losses, stages = np.array(history["outer_loss"]), psnrs["stages"].mean(axis=1)
     quarter = len(losses) // 4
     if quarter:
         third, last = losses[-2 * quarter : -quarter].mean(), losses[-quarter:].mean()
@@ -132,13 +132,13 @@ def _advice(found: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
     return ""
 
 
-def warn_of_adaptation(found: Qualities, which: str) -> None:
+def warn_of_adaptation(psnrs: Qualities, which: str) -> None:
     """Warn if inner steps make results significantly worse."""
-    stages = found["stages"]
+    stages = psnrs["stages"]
     if len(stages) == 1:
         return
-    known = np.isfinite(stages[[0, -1]]).all(axis=0)  # an exact restoration has no finite PSNR
-    gained = stages[-1, known] - stages[0, known]
+    finite = np.isfinite(stages[[0, -1]]).all(axis=0)  # an exact restoration has no finite PSNR
+    gained = stages[-1, finite] - stages[0, finite]
     error = gained.std(ddof=1) / np.sqrt(len(gained)) if len(gained) > 1 else np.inf
     if len(gained) and gained.mean() < -max(_WORTH, 2 * error):
         warn(

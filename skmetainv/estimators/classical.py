@@ -37,6 +37,21 @@ class SolverRecord(NamedTuple):
         The relative change ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` of each update.
     converged : ndarray of bool, shape (n,)
         Whether the image converged to the estimator's `tol`. If `tol` is None, it is False.
+
+    Examples
+    --------
+    >>> from skmetainv import ClassicalReconstructor
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.operators import GaussianBlur
+    >>> from skmetainv.solvers import GradientDescent
+    >>> faces = load_faces()[:2]
+    >>> est = ClassicalReconstructor(GaussianBlur(sigma=1.0), GradientDescent(), max_iter=3)
+    >>> measured = est.simulate(faces, random_state=0)
+    >>> _, record = est.fit(faces).predict(measured, return_record=True)
+    >>> record.n_iter
+    array([3, 3])
+    >>> [len(changes) for changes in record.changes]
+    [3, 3]
     """
 
     n_iter: np.ndarray

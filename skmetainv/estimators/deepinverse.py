@@ -153,8 +153,8 @@ class DeepInverseReconstructor(Reconstructor):
 
     def _try(self, problem: Problem) -> None:
         """Set the fitted attributes, and restore the first measurement."""
-        own_model = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.model_ = move(own_model, torch.device("cpu"))
+        frozen_copy = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.model_ = move(frozen_copy, torch.device("cpu"))
         restore = self._restoring(self.model_, problem.A)
         y = self._first_measurement(problem, integer_seed(self.random_state))
         with torch.no_grad():
@@ -178,16 +178,16 @@ class DeepInverseReconstructor(Reconstructor):
                 "deepinv.physics.Denoising() is the identity."
             )
         device = check_device(self.device)
-        own_model = convert(copy.deepcopy(model), A.only_dtype or self._dtype())
-        own_model = move(own_model, device)
+        placed_copy = convert(copy.deepcopy(model), A.only_dtype or self._dtype())
+        placed_copy = move(placed_copy, device)
         if self.precision == "bfloat16":
-            _mark_networks(own_model)
-            autocast_networks(own_model, device)
+            _mark_networks(placed_copy)
+            autocast_networks(placed_copy, device)
 
         def restore(y: torch.Tensor) -> torch.Tensor:
             name = f"{type(model).__name__}, the 'model' parameter of DeepInverseReconstructor,"
             try:
-                x = own_model(A.parted(y), A.physics)
+                x = placed_copy(A.parted(y), A.physics)
             except torch.cuda.OutOfMemoryError:
                 raise
             except Exception as error:

@@ -13,21 +13,22 @@ from torch import nn
 
 from skmetainv.operators.maps.bases import cosine_matrix
 
-# A few images estimate the variance of a pixel, or the power of a frequency, poorly. So they are
-# averaged with a prior: the mean variance, or the mean power of similar frequencies. These are the
-# numbers of images that the priors count for.
+# A few images estimate the variance of a pixel, or the power of a frequency, poorly. So each is
+# averaged with a prior: the mean variance, or the mean power of similar frequencies. The prior has
+# the weight of this number of images.
 _VARIANCE_PRIOR, _POWER_PRIOR = 10, 5
 
 # The least variance of a pixel, relative to the mean variance: no pixel is known for certain.
 _LEAST_VARIANCE = 1e-3
 
-# The least power of a frequency, relative to the mean power, and the least shrinkage.
+# The least power of a frequency, relative to the mean power; also the least shrinkage for which a
+# likelihood is computed.
 _LEAST_POWER = 1e-6
 
 # The least standard deviation of a pixel, relative to the width of the data range.
 _LEAST_DEVIATION = 1e-4
 
-# The number of low frequencies per axis whose likelihood selects the shrinkage.
+# The shrinkage is selected by the likelihood of this number of low frequencies per axis.
 _LOWEST = 32
 
 # Up to this number of pixels, the sample covariance of many images is accumulated as a matrix.

@@ -36,7 +36,7 @@ from skmetainv.reconstruction.restorer import Restore, Restorer
 # The candidates of shrinkage="auto".
 _SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
 
-# The most values, over all images, from which statistics are learned.
+# Statistics are learned from at most this number of values, over all images.
 _MOST_VALUES = 2**28
 
 # The number of values that are read at a time.
@@ -45,8 +45,8 @@ _VALUES_AT_ONCE = 2**22
 # The most components of the sample covariance, and the most values of its factor.
 _MOST_COMPONENTS, _MOST_FACTORS = 1024, 2**26
 
-# Cross-validation: the number of folds; the numbers of images and of pixels above which only the
-# first fold is used; the number of images restored in each fold.
+# Cross-validation: the number of folds; the number of images, and that of values per image, above
+# which only the first fold is used; the number of images restored in each fold.
 _FOLDS, _MOST_OF_FOLDS, _PIXELS_OF_FOLDS, _HELD_OUT = 4, 1000, 2048, 20
 
 # The number of images from which the variance of the noise is estimated.
@@ -88,8 +88,8 @@ class LinearReconstructor(Reconstructor):
 
     ``x = mu + C A' (A C A' + R)^-1 (y - A mu)``, with the mean ``mu`` and covariance ``C`` of the
     training images and the variances ``R`` of the noise. No other linear estimate has a smaller
-    mean squared error on images with this mean and covariance. It is also known as the Wiener
-    filter, Gaussian process regression, kriging or empirical Bayes.
+    mean squared error on images with this mean and covariance. This estimate is also known as the
+    Wiener filter, Gaussian process regression, kriging or empirical Bayes.
 
     The covariance is ``C = (1 - a) L L' + a E S E``. ``L L'`` is the sample covariance, exact for
     few images and of low rank for many pixels. ``E S E`` is stationary up to the scale of each
@@ -132,7 +132,7 @@ class LinearReconstructor(Reconstructor):
     shrinkage_ : float
         The share of the stationary covariance.
     flips_ : bool
-        Whether mirrored images were learned from.
+        Whether `fit` learned from mirrored images, too.
     noise_variance_ : ndarray of shape `measurement_shape_`
         The variance of the noise.
     operator_ : Operator
@@ -434,8 +434,8 @@ def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np
         groups = groups[places]
     if len(places) < 3:
         return []
-    found = split_in_folds(len(places), groups, _FOLDS, examples.seed)
-    return [(places[learned], places[left_out]) for learned, left_out in found]
+    folds = split_in_folds(len(places), groups, _FOLDS, examples.seed)
+    return [(places[learned], places[left_out]) for learned, left_out in folds]
 
 
 def _likely(

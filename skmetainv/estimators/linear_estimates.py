@@ -20,16 +20,18 @@ from skmetainv.operators.maps.normal_equations import solve
 # The most entries of a matrix that is stored.
 _MATRIX_ENTRIES = 2**24
 
-# If masks vary, the most entries of a measurement for which systems are solved directly.
-_OWN_ENTRIES = 4096
+# If masks vary, systems are solved directly for measurements of at most this number of entries.
+_MASKED_ENTRIES = 4096
 
 # The least variance of noise, relative to the mean variance of exact measurements: for matrices in
 # double precision, and for conjugate gradients.
 _LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-3
 
-# Traces and responses are averaged over a number of images of random signs, and responses also over
-# a square of neighbouring frequencies of this width.
-_PROBES, _NEIGHBOURS = 8, 7
+# Traces and responses are averaged over this number of images of random signs.
+_PROBES = 8
+
+# Responses are then averaged over squares of this number of frequencies along each side.
+_NEIGHBOURS = 7
 
 
 class LinearEstimate(nn.Module):
@@ -45,7 +47,7 @@ class LinearEstimate(nn.Module):
     Attributes
     ----------
     one_by_one : bool
-        Whether images share no work, so that batches save nothing.
+        Whether each image needs its own factorisation, so that batches save no time.
     """
 
     mean: torch.Tensor
@@ -84,7 +86,7 @@ class _ByMatrix(LinearEstimate):
 
 
 class _ByFactor(LinearEstimate):
-    """The estimate of `_ByMatrix` by a Cholesky factor, which is less work for few images."""
+    """The same estimate as `_ByMatrix`, by a Cholesky factor: less work for few images."""
 
     factor: torch.Tensor
     cross: torch.Tensor
@@ -157,7 +159,7 @@ class _ByMask(LinearEstimate):
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         observed = torch.ones_like(r, dtype=torch.bool) if observed is None else observed
         pairs = zip(r.flatten(1), observed.expand_as(r).flatten(1), strict=True)
-        u = torch.stack([self._solved(r_i, known.nonzero()[:, 0]) for r_i, known in pairs])
+        u = torch.stack([self._solved(r_i, mask_i.nonzero()[:, 0]) for r_i, mask_i in pairs])
         return (u @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
     def _solved(self, r: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
@@ -419,7 +421,7 @@ def smallest_space(A: ForwardMap, varies: bool) -> str:
     m = math.prod(A.measurement_shape) if varies else int(_observed(A).sum())
     if n < m and n * n <= _MATRIX_ENTRIES and not varies:
         return "images"
-    if n * m <= _MATRIX_ENTRIES and (m <= _OWN_ENTRIES or not varies):
+    if n * m <= _MATRIX_ENTRIES and (m <= _MASKED_ENTRIES or not varies):
         return "measurements"
     return "iterative"
 

@@ -13,6 +13,7 @@ import torch
 from sklearn.base import clone
 
 from skmetainv.arrays import ArraySource, match_type, to_numpy, to_tensors
+from skmetainv.arrays.weights import INIT, INNER_LOSS, INNER_LR, PARTS, SOLVER, in_part, of_part
 from skmetainv.bars import write_line
 from skmetainv.estimators.adaptation_report import (
     qualities,
@@ -121,8 +122,8 @@ class MetaInverseSolver(TrainedReconstructor):
         the linear estimate of the image, with its last layer adapted. It restores images of the
         training size only. There are three exceptions. If the linear estimate would need conjugate
         gradients for every image (above about 64 x 64 pixels), the residual is "adjoint". If the
-        operator is nonlinear, too, there is no residual. Without a residual, and with Reptile
-        (which has no gradient for it), there is no refiner.
+        operator is then also nonlinear, there is no residual. Without a residual there is no
+        refiner, and neither with Reptile, which has no gradient for a refiner.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -155,8 +156,8 @@ class MetaInverseSolver(TrainedReconstructor):
         is ``TuneSolver("all")``: all numbers and the weights of the denoiser. False trains nothing.
         "auto" is ``TuneSolver("numbers")``, the numbers that were left open, if there is a solver
         and the algorithm computes the gradient of its numbers; otherwise False. Training works
-        on copies of the given solver and its denoiser, and does not keep a bound on the denoiser's
-        norm.
+        on copies of the solver and its denoiser, and does not enforce the denoiser's
+        `spectral_norm`.
     batch_size : int, default=16
         Images per outer step, and images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
@@ -185,9 +186,9 @@ class MetaInverseSolver(TrainedReconstructor):
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
     operator_, solver_, init_, inner_loss_, algorithm_ : object
-        Copies of the parameters that the weights belong to. `predict` and `partial_fit` use these
-        copies, even if the parameters have changed since. Exception: `partial_fit` may continue
-        with another algorithm, if it has the same proximal term.
+        Copies of the parameters with which the weights were learned. `predict` and `partial_fit`
+        use these copies, even if the parameters have changed since, with one exception:
+        `partial_fit` uses a changed `algorithm`, if it has the same proximal term.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
@@ -267,7 +268,7 @@ class MetaInverseSolver(TrainedReconstructor):
         Returns
         -------
         stages : iterator of ndarray of shape (n, ...), or of tensors if `X` is one
-            ``n_inner + 1`` of them; the last is what `predict` returns.
+            ``n_inner + 1`` of them; the last equals the result of `predict`.
             Floats in the layout of the training images and the units of ``data_range_``; one image,
             if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
             scikit-learn.
@@ -316,17 +317,15 @@ class MetaInverseSolver(TrainedReconstructor):
         f: Any = no_solver
         tuned = None if tuning is None else tuning.part
         if self.solver_ is not None:
-            is_learned = tuned == "all" or any(n.startswith("solver.") for n in self.weights_)
+            is_learned = tuned == "all" or bool(of_part(self.weights_, SOLVER))
             solver = self.solver_.trainable() if is_learned else self.solver_
             f = self._placed(solver.build(shape)).requires_grad_(False)
         loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
-        tensors = {
-            part: to_tensors(self.weights_, f"{part}.", self._dtype(), check_device(self.device))
-            for part in ("init", "inner_lr", "inner_loss", "solver")
-        }
+        weights = to_tensors(self.weights_, self._dtype(), check_device(self.device))
+        tensors = {part: of_part(weights, part) for part in PARTS}
         meta = MetaLearner(
-            theta=tensors["init"],
-            alpha=tensors["inner_lr"],
+            theta=tensors[INIT],
+            alpha=tensors[INNER_LR],
             A=A,
             inner=InnerLoop(
                 phi=phi,
@@ -374,7 +373,8 @@ class MetaInverseSolver(TrainedReconstructor):
                 self.solver_ = self.solver_.opened(problem.tensor_shape)
         self.init_ = with_fitted_residual(init, problem, self, self._seed_)
         self.inner_loss_ = with_fitted_denoisers(inner_loss, problem, self, self._seed_)
-        self.weights_ = to_numpy(phi.initial_weights(weights_generator(self._seed_)), "init.")
+        theta = phi.initial_weights(weights_generator(self._seed_))
+        self.weights_ = in_part(to_numpy(theta), INIT)
 
     def _batches(self, problem: Problem) -> Batches:
         batches = super()._batches(problem)
@@ -391,7 +391,7 @@ class MetaInverseSolver(TrainedReconstructor):
         self.inner_loss_.set_params(of=of)  # in place: a clone would lose the fitted denoiser
         adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
         alpha = self._rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
-        self.weights_ = {**self.weights_, **to_numpy(alpha, "inner_lr."), **numbers}
+        self.weights_ = {**self.weights_, **in_part(to_numpy(alpha), INNER_LR), **numbers}
 
     def _open_values(
         self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
@@ -409,7 +409,7 @@ class MetaInverseSolver(TrainedReconstructor):
         if inner_lr == "auto":
             steps = stable_steps(meta, first, criterion)
             inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
-        return of, inner_lr, to_numpy(meta.parts()["solver"], "solver.")
+        return of, inner_lr, in_part(to_numpy(meta.parts()[SOLVER]), SOLVER)
 
     @torch.inference_mode(False)
     def _report(self, training: Trained) -> None:
@@ -417,17 +417,17 @@ class MetaInverseSolver(TrainedReconstructor):
         n_reported = _N_REPORTED if self.verbose else _N_TRIED
         with watched(Watch()):
             batches = reported_batches(meta, training, n_reported, self.noise)
-            found = qualities(meta, batches, self.data_range_)
+            psnrs = qualities(meta, batches, self.data_range_)
         which = "held-out images" if training.held_out else "training images"
         if self.verbose:
             write_line(self._values_line())
-            write_line(summary(found, self.history_, which))
-        warn_of_adaptation(found, which)
+            write_line(summary(psnrs, self.history_, which))
+        warn_of_adaptation(psnrs, which)
 
     def _values_line(self) -> str:
-        """Describe the values in use that may have been left open, in one line."""
-        scales = {name: w for name, w in self.weights_.items() if name.startswith("solver.")}
-        learned = f", {len(scales)} parameter(s) of the solver learned" if scales else ""
+        """Return a line with the inner step size, the inner loss and the learned numbers in use."""
+        n_learned = len(of_part(self.weights_, SOLVER))
+        learned = f", {n_learned} parameter(s) of the solver learned" if n_learned else ""
         return (
             f"In use: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
             f"the {self.inner_loss_.of}{learned}."
@@ -450,7 +450,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def _parts_to_learn(
         self, inner_loss: InnerLoss, phi: ImageModule, tuning: TuneSolver | None
     ) -> dict[str, Any]:
-        """Return the parts that are learned besides theta, by the names of `Algorithm.learns`."""
+        """Return the parts that are learned besides theta, named as in `Algorithm.learns`."""
         parts = {
             "inner_lr": self._rule_ if self._rule_.learned else None,
             "inner_loss": tuple(inner_loss.learnable),
@@ -479,24 +479,24 @@ class MetaInverseSolver(TrainedReconstructor):
         # The rate of step sizes may change from one `partial_fit` to the next, their rule may not.
         requested_lr = getattr(as_algorithm(self.algorithm).rule, "lr", None)
         rates = {
-            "init": self.outer_lr,
-            "inner_lr": self._rule_.learning_rate(self.inner_lr_)
+            INIT: self.outer_lr,
+            INNER_LR: self._rule_.learning_rate(self.inner_lr_)
             if requested_lr is None
             else requested_lr,
-            "inner_loss": as_inner_loss(self.inner_loss).learning_rate(),
-            "solver": 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
+            INNER_LOSS: as_inner_loss(self.inner_loss).learning_rate(),
+            SOLVER: 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }
         parts = {part: tensors for part, tensors in meta.parts().items() if tensors}
         must_tune = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
-        if must_tune and "solver" not in parts:
+        if must_tune and SOLVER not in parts:
             raise self._nothing_to_tune()
         learned = self._parts_to_learn(self.inner_loss_, meta.inner.phi, tuning)
         self.algorithm_.check(self.n_inner, learned)
         # The solver's learned weights are kept even if this call does not tune them.
-        weights = to_tensors(self.weights_, "", self._dtype(), check_device(self.device))
+        weights = to_tensors(self.weights_, self._dtype(), check_device(self.device))
         for part, tensors in parts.items():
-            weights |= {f"{part}.{name}": tensor for name, tensor in tensors.items()}
-        trained = {part: parts[part] for part in parts if part in ("init", *learned)}
+            weights |= in_part(tensors, part)
+        trained = {part: parts[part] for part in parts if part in (INIT, *learned)}
         for tensors in trained.values():
             for tensor in tensors.values():
                 tensor.requires_grad_()
@@ -514,8 +514,7 @@ class MetaInverseSolver(TrainedReconstructor):
         self._warn_of_inner_steps()
 
     def _warn_of_inner_steps(self) -> None:
-        alpha = {k: v for k, v in self.weights_.items() if k.startswith("inner_lr.")}
-        learned = self._rule_.n_steps(alpha)
+        learned = self._rule_.n_steps(of_part(self.weights_, INNER_LR))
         if learned is not None and self.n_inner > learned:
             warn(
                 f"n_inner is {self.n_inner}, but step sizes were learned for {learned} inner "
@@ -538,12 +537,15 @@ class MetaInverseSolver(TrainedReconstructor):
 def _groups(
     parts: Mapping[str, Mapping[str, torch.Tensor]],
     rates: Mapping[str, float],
-    own_rates: Mapping[str, float],
+    rates_by_name: Mapping[str, float],
 ) -> Iterator[dict[str, Any]]:
-    """Yield the optimiser's parameter groups: for each part, the weights of each learning rate."""
+    """Yield the optimiser's parameter groups: for each part, the weights of each learning rate.
+
+    `rates` has the learning rate of each part, and `rates_by_name` those of some weights of theta.
+    """
     for part, tensors in parts.items():
         by_rate: dict[float, list[torch.Tensor]] = {}
         for name, tensor in tensors.items():
-            rate = own_rates.get(name, rates[part]) if part == "init" else rates[part]
+            rate = rates_by_name.get(name, rates[part]) if part == INIT else rates[part]
             by_rate.setdefault(rate, []).append(tensor)
         yield from ({"params": params, "lr": rate} for rate, params in by_rate.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from skmetainv.exceptions import warn
 from skmetainv.inputs import Problem
 from skmetainv.inputs.splits import split_in_folds
 from skmetainv.inputs.validation import check_device
-from skmetainv.parameters import unfrozen
+from skmetainv.parameters import fill_in, unfrozen
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.representations import Representation
@@ -82,7 +81,8 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restor
     if residual is None:
         return None
     restore = residual._restorer(residual._resized(image_shape)).restore
-    device, dtype = check_device(residual.device), residual._dtype()  # a frozen one keeps its own
+    # The device and precision of a frozen residual may differ from those of the estimator.
+    device, dtype = check_device(residual.device), residual._dtype()
 
     def start(y: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -108,13 +108,13 @@ def cross_fitted_starts(
     -------
     starts : callable or None
         ``starts(y, indices)`` returns the starts for measurements of the training images at
-        `indices`. None without an estimator.
+        `indices`. None if no estimator restores starts.
     """
     residual, restore = residual_of(init), restores_start(init, problem.geometry.image_shape)
     if residual is None or restore is None:
         return None
     folds = split_in_folds(len(problem), problem.groups, _N_FOLDS, seed)
-    # Without folds, there is a single group. Copies of what does not learn restore the same.
+    # Without folds all images are in one group. Without learning all copies would be the same.
     if not folds or _is_frozen(init) or not residual._learns():
         return lambda y, indices: restore(y)
     # A call is padded to `batch_size` images, but only a fifth of a batch belongs to one fold.
@@ -167,18 +167,13 @@ def _is_frozen(init: Any) -> bool:
 def _fitted(
     residual: Reconstructor, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Reconstructor:
-    """Fit a residual; parameters that have their default are taken from the outer estimator."""
-    parameters = residual.get_params(deep=False)
-    defaults = signature(type(residual)).parameters
-    left_at_default = {
-        name for name, value in parameters.items() if _is_default(value, defaults[name].default)
-    }
+    """Fit a residual; the outer estimator replaces parameters that have their defaults."""
     values = {"random_state": seed, "operator": problem.operator}
     names = {"image_shape", "data_range", "precision", "device"}
     if residual.operator is None:
         names |= {"noise"}
     values |= {name: getattr(estimator, name) for name in names}
-    residual.set_params(**{name: v for name, v in values.items() if name in left_at_default})
+    fill_in(residual, values)
     if getattr(residual, "checkpoint", None) is not None:
         raise ValueError(
             "An estimator that restores starts is fitted several times and must have "
@@ -190,7 +185,3 @@ def _fitted(
     except ValueError as error:
         error.add_note(f"This happened while fitting the start, {type(residual).__name__}.")
         raise
-
-
-def _is_default(value: Any, default: Any) -> bool:
-    return value is default or (isinstance(value, str | int | float) and value == default)

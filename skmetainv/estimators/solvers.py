@@ -1,4 +1,4 @@
-"""Prepare the parts of an estimator: fit their denoisers, check their step sizes."""
+"""Prepare a solver or an inner loss: fit its denoisers, check its step sizes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def with_fitted_denoisers(
     problem : Problem
         The training data of the estimator.
     estimator : Reconstructor
-        Provides the data range, image shape and device if a denoiser has the defaults.
+        Its data range, image shape and device replace those that a denoiser has at the defaults.
     seed : int
         Seed of denoisers that have none.
 
@@ -41,8 +41,8 @@ def with_fitted_denoisers(
     Warns
     -----
     DataConversionWarning
-        If a denoiser was fitted to images with another data range. If a noise level is larger than
-        the width of the data range.
+        If a denoiser was fitted to images with another data range, or if a noise level is larger
+        than the width of the data range.
     """
     fitted = clone(component)
     levels = {

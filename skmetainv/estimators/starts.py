@@ -14,6 +14,7 @@ from skmetainv.inputs.first_look import look_at_images
 from skmetainv.inputs.validation import check_images, check_shape
 from skmetainv.noise import Noise
 from skmetainv.operators import DataTerm, Operator
+from skmetainv.operators.maps.data_terms import STARTS
 from skmetainv.parameters import StrOptions
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.solvers import Solver
@@ -40,16 +41,17 @@ class FromStart(Reconstructor):
     _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "solver": [Solver, None],
-        "start": [StrOptions({"adjoint", "pseudo_inverse", "measurement", "zeros"}), "array-like"],
+        "start": [StrOptions(STARTS), "array-like"],
     }
 
     def _bound_to_size(self) -> str | None:
-        start = getattr(self, "start_", self.start)  # trained estimators keep that of training
+        start = getattr(self, "start_", self.start)  # trained estimators keep a copy
         if isinstance(start, str) or np.shape(as_array(start)) != self._geometry_.images.shape:
             return None
         return (
-            f"The 'start' parameter is an image of shape {self._geometry_.images.shape}, and only "
-            "images of this shape can start there: start='zeros' and other names work for any size."
+            f"The 'start' parameter is an image of shape {self._geometry_.images.shape}, so only "
+            "images of this shape can be restored. start='zeros' and the other names work for any "
+            "size."
         )
 
     def _look_at(self, problem: Problem) -> None:

@@ -16,6 +16,7 @@ from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.losses import L2
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
+from skmetainv.operators.maps.data_terms import NETWORK_INPUTS
 from skmetainv.parameters import COUNT, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction.tiles import Tiles, as_tiles, extent
@@ -115,7 +116,7 @@ class UNetReconstructor(SupervisedReconstructor):
         "width": [COUNT],
         "depth": [COUNT],
         "residual": ["boolean"],
-        "start": [StrOptions({"auto", "measurement", "adjoint", "pseudo_inverse"})],
+        "start": [StrOptions({"auto", *NETWORK_INPUTS})],
     }
 
     def predict(

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from skmetainv.arrays import as_array, to_numpy
+from skmetainv.arrays.weights import SOLVER, in_part
 from skmetainv.denoisers import DnCNN
 from skmetainv.denoisers.nested import has_trained_denoiser
 from skmetainv.estimators.solvers import ready_solver
@@ -24,7 +25,7 @@ from skmetainv.solvers import HQS, IterativeSolver, ProximalGradient, Solver
 # The default solver: number of updates, and first and last noise level of its denoiser, relative to
 # the width of the data range.
 _N_UPDATES, _LEVELS = 5, (0.2, 0.01)
-# Learning rates: if the denoiser is fitted here, and if it was trained before.
+# Learning rates: if `fit` trains the denoiser, too, and if the denoiser was trained before.
 _LR, _FINE_TUNING_LR = 3e-3, 3e-4
 
 
@@ -50,8 +51,8 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         are set (not None, like the default schedule of `HQS`). A number given once per update is
         learned once per update. A learned denoiser is first fitted on the clean images. If it is in
         a `FrozenEstimator` or has `weights`, training starts from its weights instead. Training
-        works on copies of the given solver and denoiser, and does not keep a
-        bound on the denoiser's norm.
+        works on copies of the solver and its denoiser, and does not enforce the denoiser's
+        `spectral_norm`.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
         Where the solver starts, see `ClassicalReconstructor`.
     lr : float, default=None
@@ -75,8 +76,8 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
     operator_, solver_, start_ : object
-        Copies of the parameters that the weights belong to. `solver_` keeps the denoiser as it was
-        before training; the trained weights are in ``weights_``.
+        Copies of the parameters with which the weights were learned. The denoiser of `solver_` has
+        the weights from before training; the trained weights are in ``weights_``.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
@@ -121,7 +122,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
             chosen = default_solver(problem.A, problem.geometry.data_range)
         self.solver_ = ready_solver(chosen, problem, self, self._seed_)
         f = self.solver_.trainable().build(problem.tensor_shape).to(self._dtype())
-        self.weights_ = to_numpy(dict(f.named_parameters()), "solver.")
+        self.weights_ = in_part(to_numpy(dict(f.named_parameters())), SOLVER)
         if not self.weights_ or not f.n_iter:
             raise ValueError(
                 "The 'solver' parameter must have something to learn: at least one update, and a "
@@ -142,7 +143,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
 
 
 def default_solver(A: ForwardMap, data_range: tuple[float, float]) -> Solver:
-    """Return the solver that is unrolled if none is given.
+    """Return the solver that is unrolled for ``solver=None``.
 
     Parameters
     ----------

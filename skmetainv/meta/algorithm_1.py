@@ -40,6 +40,26 @@ class InnerLoop:
         the backward pass.
     through_solver : bool, default=True
         Whether ``L`` is evaluated at ``x = f(phi)``, as in the paper, or at the start ``phi``.
+
+    Examples
+    --------
+    Two inner steps of a grid of pixels, without a solver, for three measurements:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from skmetainv.meta import FixedStepSize, InnerLoop, InnerLoss, adapt, no_solver
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.representations import PixelGrid
+    >>> shape, rule = (1, 2, 2), FixedStepSize()
+    >>> phi = PixelGrid().build(shape)
+    >>> theta = phi.initial_weights(np.random.default_rng(0))
+    >>> alpha = rule.initial(theta, m=2, inner_lr=2.0)
+    >>> data = Identity().build(shape).bind(torch.ones(3, *shape, dtype=torch.float64))
+    >>> loss = InnerLoss().build(shape)
+    >>> inner = InnerLoop(phi, no_solver, loss, rule, m=2, adapted=phi.adapted)
+    >>> stages, losses, theta_i = adapt(theta, alpha, data, inner, learning=False)
+    >>> len(stages), stages[-1].shape
+    (3, torch.Size([3, 1, 2, 2]))
     """
 
     phi: ImageModule
@@ -54,7 +74,29 @@ class InnerLoop:
 
 
 class Adaptation(NamedTuple):
-    """The output of Algorithm 1."""
+    """The output of Algorithm 1.
+
+    Examples
+    --------
+    The inner loss falls from step to step:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from skmetainv.meta import FixedStepSize, InnerLoop, InnerLoss, adapt, no_solver
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.representations import PixelGrid
+    >>> shape, rule = (1, 2, 2), FixedStepSize()
+    >>> phi = PixelGrid().build(shape)
+    >>> theta = phi.initial_weights(np.random.default_rng(0))
+    >>> alpha = rule.initial(theta, m=2, inner_lr=2.0)
+    >>> data = Identity().build(shape).bind(torch.ones(3, *shape, dtype=torch.float64))
+    >>> loss = InnerLoss().build(shape)
+    >>> inner = InnerLoop(phi, no_solver, loss, rule, m=2, adapted=phi.adapted)
+    >>> adaptation = adapt(theta, alpha, data, inner, learning=False)
+    >>> first, second = adaptation.losses
+    >>> second < first
+    tensor([True, True, True])
+    """
 
     stages: Sequence[torch.Tensor]
     """``m + 1`` reconstructions, before and after each update; the last is the result."""
@@ -153,7 +195,8 @@ def one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> li
 class Stages(Sequence[torch.Tensor]):
     """The reconstructions ``x`` of all stages.
 
-    If the inner steps run the solver, all but the last are known. The others are solved on access.
+    If the inner steps run the solver, they have computed all reconstructions but the last.
+    Reconstructions that are not yet computed are computed on access.
 
     Parameters
     ----------
@@ -167,7 +210,7 @@ class Stages(Sequence[torch.Tensor]):
         self, images: Sequence[torch.Tensor], data: DataTerm, inner: InnerLoop, *, learning: bool
     ):
         self._images, self._data, self._f, self._learning = images, data, inner.f, learning
-        self._n_known = len(images) - 1 if inner.through_solver else 0
+        self._n_solved = len(images) - 1 if inner.through_solver else 0
 
     def __len__(self) -> int:
         return len(self._images)
@@ -176,7 +219,7 @@ class Stages(Sequence[torch.Tensor]):
         if isinstance(k, slice):
             return [self[i] for i in range(*k.indices(len(self)))]
         image = self._images[k]
-        if k % len(self) < self._n_known:
+        if k % len(self) < self._n_solved:
             return image
         with torch.set_grad_enabled(self._learning):
             return self._f(image, self._data)

@@ -28,10 +28,12 @@ def meta_learn(meta: MetaLearner, outer_loss: Criterion, loop: TrainingLoop) -> 
     """
     theta, alpha, add_gradients = meta.theta, meta.alpha, meta.algorithm.add_gradients
     for batch in loop:  #                                              2, 3: while not done, a batch
-        outer, losses = [], []
+        outer_losses, inner_losses = [], []
         for x_i, *measured_i in meta.in_chunks(batch):  #                               4, 5
             task = Task(x_i, meta.A.bind(*measured_i), outer_loss, loop.epoch)
-            found = add_gradients(theta, alpha, task, meta.inner, meta.adapt)  #        6-12, eq. 5
-            outer.append(found.outer)
-            losses.append(found.inner)
-        loop.descend(outer_loss=torch.cat(outer), inner_loss=torch.cat(losses))  #      13
+            losses = add_gradients(theta, alpha, task, meta.inner, meta.adapt)  #       6-12, eq. 5
+            outer_losses.append(losses.outer)
+            inner_losses.append(losses.inner)
+        loop.descend(  #                                                                13
+            outer_loss=torch.cat(outer_losses), inner_loss=torch.cat(inner_losses)
+        )

@@ -44,6 +44,18 @@ class Task:
         ``L_outer`` between reconstructions and clean images, one value per image.
     epoch : int
         Number of finished epochs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.losses import L2
+    >>> from skmetainv.meta import Task
+    >>> from skmetainv.operators import Identity
+    >>> x = torch.ones(2, 1, 3, 3)
+    >>> A = Identity().build(image_shape=(1, 3, 3))
+    >>> task = Task(x, A.bind(x), L2().build(data_range=(0.0, 1.0)), epoch=0)
+    >>> task.loss(0.5 * x)
+    tensor([0.2500, 0.2500])
     """
 
     x: torch.Tensor
@@ -57,7 +69,18 @@ class Task:
 
 
 class OuterLosses(NamedTuple):
-    """The losses of one outer gradient."""
+    """The losses of one outer gradient.
+
+    Examples
+    --------
+    The losses of two images that were adapted by three inner steps:
+
+    >>> import torch
+    >>> from skmetainv.meta import OuterLosses
+    >>> losses = OuterLosses(outer=torch.tensor([0.1, 0.2]), inner=torch.ones(2, 3))
+    >>> losses.outer.mean()
+    tensor(0.1500)
+    """
 
     outer: torch.Tensor
     """The outer loss, shape ``(batch,)``."""

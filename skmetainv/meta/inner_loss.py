@@ -51,10 +51,10 @@ class InnerLoss(ParameterObject):
     of : {"auto", "result", "start"}, default="auto"
         The image whose loss is taken: the solver's result ``x = f(phi_theta_i)``, as in the paper,
         or its start ``x = phi_theta_i``. If a solver fits the data closely by itself, its result
-        has almost no misfit to reduce: "start" then reduces that of the start, in inner steps that
-        do not run the solver. "auto" changes the starts of the first training images, and chooses
-        "start" if ``||A dx||^2`` of the change of the results is less than 0.5 % of that of
-        the starts.
+        has almost no misfit left to reduce. "start" then reduces the misfit of the start instead,
+        and the inner steps do not run the solver. "auto" changes the starts of the first training
+        images, and compares ``||A dx||^2`` for the changes ``dx`` of the results and of the starts.
+        It chooses "start" if the value for the results is less than 0.5 % of that for the starts.
     learnable : sequence of {"weight", "proximity"}, default=()
         Which of the two weights are trained with ``theta``. Their logarithms are trained, so that
         they stay positive.
@@ -154,12 +154,23 @@ INNER_LOSS_CONSTRAINTS = [*LOSS_CONSTRAINTS, InnerLoss]
 
 
 def as_inner_loss(loss: Any) -> InnerLoss:
-    """Return an inner loss; wrap a data fidelity in `InnerLoss`."""
+    """Return an `InnerLoss` as it is; wrap any other data fidelity in one."""
     return loss if isinstance(loss, InnerLoss) else InnerLoss(loss)
 
 
 class InnerObjective(nn.Module):
-    """The objective of Algorithm 1; a subclass implements `forward`."""
+    """The objective of Algorithm 1; a subclass implements `forward`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.meta import InnerLoss
+    >>> from skmetainv.operators import Identity
+    >>> data = Identity().build(image_shape=(1, 3, 3)).bind(torch.ones(2, 1, 3, 3))
+    >>> L = InnerLoss("l2").build(image_shape=(1, 3, 3))
+    >>> L(torch.full((2, 1, 3, 3), 0.5), data, theta_i={}, theta={})
+    tensor([0.2500, 0.2500])
+    """
 
     def forward(
         self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from skmetainv.arrays import Tensors
+from skmetainv.arrays.weights import INIT, INNER_LOSS, INNER_LR, SOLVER
 from skmetainv.meta.algorithm_1 import InnerLoop, adapt
 from skmetainv.meta.algorithms import Adapt, Algorithm
 from skmetainv.meta.higher_engine import adapt_with_higher
@@ -24,7 +25,7 @@ _ENGINES: dict[str, Adapt] = {"native": adapt, "higher": adapt_with_higher}
 
 @dataclass(frozen=True)
 class MetaLearner:
-    """The weights, and what trains and adapts them.
+    """The weights, and all parts that train and adapt them.
 
     Parameters
     ----------
@@ -58,13 +59,13 @@ class MetaLearner:
     batch_size: int
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
-        """Return all weights, by part and by name."""
+        """Return all weights, by part (see `skmetainv.arrays.weights`) and by name."""
         f, tuned = self.inner.f, {"all": _parameters, "numbers": _numbers}
         return {
-            "init": dict(self.theta),
-            "inner_lr": dict(self.alpha),
-            "inner_loss": self._of_inner_loss(),
-            "solver": {} if self.tuned is None else tuned[self.tuned](f),
+            INIT: dict(self.theta),
+            INNER_LR: dict(self.alpha),
+            INNER_LOSS: self._of_inner_loss(),
+            SOLVER: {} if self.tuned is None else tuned[self.tuned](f),
         }
 
     def _of_inner_loss(self) -> dict[str, torch.Tensor]:
@@ -75,8 +76,8 @@ class MetaLearner:
         }
 
     def load(self, weights: Mapping[str, Tensors]) -> None:
-        """Load learned weights of the solver and the inner loss; `theta`, `alpha` are in use."""
-        held = {"inner_loss": self._of_inner_loss(), "solver": _parameters(self.inner.f)}
+        """Copy learned weights into the solver and the inner loss, which are modules."""
+        held = {INNER_LOSS: self._of_inner_loss(), SOLVER: _parameters(self.inner.f)}
         with torch.no_grad():
             for part, tensors in held.items():
                 for name, weight in weights[part].items():
@@ -99,7 +100,7 @@ class MetaLearner:
         return [torch.cat(stage)[: len(y)] for stage in zip(*self._adapted(y, *start), strict=True)]
 
     def _adapted(self, *measured: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
-        """Yield the stages of measurements, and their starts if they are given, chunk by chunk."""
+        """Yield the stages of measurements chunk by chunk; without their starts, restore these."""
         n = self._at_once(learning=False)
         for y_i, *start_i in zip(*(equal_chunks(t, n) for t in measured), strict=True):
             if not start_i and self.restore_start is not None:
@@ -128,7 +129,7 @@ class MetaLearner:
             self.batch_size,
             self.A.image_shape,
             self.theta[names[0]].device,
-            n_own_weights=sum(self.theta[name].numel() for name in names),
+            n_weights_per_image=sum(self.theta[name].numel() for name in names),
             solved=self.inner.f is not no_solver,
         )
 

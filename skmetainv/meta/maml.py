@@ -139,7 +139,7 @@ default="per_step"
         last = np.eye(m + 1)[m]
         if self.step_weights is None or m == 0:
             return last
-        given = np.ones(m) if isinstance(self.step_weights, str) else self.step_weights
-        weights = np.concatenate([[0.0], given]) / np.sum(given)
+        raw = np.ones(m) if isinstance(self.step_weights, str) else self.step_weights
+        weights = np.concatenate([[0.0], raw]) / np.sum(raw)
         t = 0.0 if self.anneal_epochs is None else min(1.0, epoch / self.anneal_epochs)
         return (1 - t) * weights + t * last

@@ -1,4 +1,4 @@
-"""Parameters left open, chosen on the first images: inner step size and loss, solver's numbers."""
+"""Choose open parameters on the first images: inner step size, inner loss, solver's numbers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from skmetainv.training import Batch
 
 # An inner loss below this is a rounding error; losses are in units of the data range.
 _NO_MISFIT = 1e-9
-# If the solver shrinks the effect of its start on the measurement below this share (in squared
-# norm), its result carries no information about the start. Measured: one update of
-# `GradientDescent` leaves 1e-2. An HQS that left 4.5e-3 trained five times as long with the loss of
-# its result, for the same PSNR.
+# If less than this share of a change of the start is left in the result (in the squared norm of
+# measurements), the result carries no information about the start. One update of `GradientDescent`
+# leaves 1e-2. For an HQS that left 4.5e-3, training with the loss of the result took five times as
+# long as with the loss of the start, for the same PSNR.
 _LEAST_SHARE = 5e-3
 # Steps of the power method: it finds the largest curvature to a few percent, from below.
 _POWER_STEPS = 12
@@ -42,11 +42,11 @@ def scale_solver_numbers(meta: MetaLearner, batches: Iterable[Batch], criterion:
         The loss between the results and the clean images.
     """
     pairs = [(x, meta.A.bind(*measured)) for x, *measured in batches]
-    known = [(meta.first_images(data), data, x, data.known(x)) for x, data in pairs]
+    examples = [(meta.first_images(data), data, x, data.known(x)) for x, data in pairs]
 
     def losses() -> torch.Tensor:
         return torch.cat(
-            [criterion(meta.inner.f(start, data), x, m) for start, data, x, m in known]
+            [criterion(meta.inner.f(start, data), x, mask) for start, data, x, mask in examples]
         )
 
     scale_numbers(meta.inner.f, losses)

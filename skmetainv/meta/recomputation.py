@@ -36,5 +36,5 @@ def recomputed(
         rebuilt = tree_unflatten(list(tensors[: len(parts)]), tree)
         return update(k, rebuilt, tensors[len(parts) :])
 
-    # reentrant: the step runs in a graph of its own, inside which `update` can differentiate
+    # reentrant: the step runs in a separate graph, so that `update` can compute gradients inside it
     return checkpoint(run, *parts, *values, use_reentrant=True, preserve_rng_state=False)

@@ -68,7 +68,16 @@ class StepSizeRule(ParameterObject):
 
 
 class FixedStepSize(StepSizeRule):
-    """One step size, not learned."""
+    """One step size, not learned.
+
+    Examples
+    --------
+    >>> from skmetainv.meta import FixedStepSize
+    >>> rule = FixedStepSize()
+    >>> alpha = rule.initial({}, m=3, inner_lr=0.1)
+    >>> rule.at(alpha, k=2, name="0.weight")
+    tensor(0.1000, dtype=torch.float64)
+    """
 
     learned = False
 
@@ -137,7 +146,16 @@ class _LearnedStepSizes(StepSizeRule):
 
 
 class PerStep(_LearnedStepSizes):
-    """One step size per inner step, as in section 4.1.1 of the paper."""
+    """One step size per inner step, as in section 4.1.1 of the paper.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.meta import PerStep
+    >>> theta = {"0.weight": torch.ones(4, 2), "0.bias": torch.ones(4)}
+    >>> PerStep().initial(theta, m=3, inner_lr=0.1)
+    {'alpha': tensor([0.1000, 0.1000, 0.1000], dtype=torch.float64)}
+    """
 
     def _key(self, name: str) -> str:
         return "alpha"
@@ -151,6 +169,14 @@ class PerLayer(_LearnedStepSizes):
     References
     ----------
     Antoniou, Edwards and Storkey, "How to train your MAML", ICLR, 2019.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.meta import PerLayer
+    >>> theta = {"0.weight": torch.ones(4, 2), "0.bias": torch.ones(4)}
+    >>> PerLayer().initial(theta, m=3, inner_lr=0.1)
+    {'0': tensor([0.1000, 0.1000, 0.1000], dtype=torch.float64)}
     """
 
     def _key(self, name: str) -> str:
@@ -161,6 +187,15 @@ class PerParameter(_LearnedStepSizes):
     """One step size per parameter and inner step, as in section 4.1.2 of the paper.
 
     Meta-SGD (Li et al., 2017) learns one per parameter, shared by all steps.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.meta import PerParameter
+    >>> theta = {"0.weight": torch.ones(4, 2), "0.bias": torch.ones(4)}
+    >>> alpha = PerParameter().initial(theta, m=3, inner_lr=0.1)
+    >>> {name: tuple(values.shape) for name, values in alpha.items()}
+    {'0.weight': (3, 4, 2), '0.bias': (3, 4)}
     """
 
     def _key(self, name: str) -> str:

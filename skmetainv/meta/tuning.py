@@ -42,7 +42,7 @@ class TuneSolver(ParameterObject):
     }
 
     def learning_rate(self, outer_lr: float) -> float:
-        """Return the solver's learning rate, given the learning rate `outer_lr` of ``theta``."""
+        """Return the solver's learning rate; `outer_lr` is the learning rate of ``theta``."""
         if self.lr is not None:
             return self.lr
         return outer_lr if self.part == "all" else _NUMBERS_LR
@@ -53,7 +53,7 @@ TUNE_SOLVER_CONSTRAINTS = ["boolean", StrOptions({"auto"}), TuneSolver]
 
 
 def as_tuning(tune: bool | str | TuneSolver, *, has_numbers: bool) -> TuneSolver | None:
-    """Return the choice as a `TuneSolver`, or None; "auto" trains numbers that have a gradient."""
+    """Return the choice as a `TuneSolver`; None trains nothing. "auto" needs `has_numbers`."""
     if isinstance(tune, TuneSolver):
         tune._validate_params()
         return tune

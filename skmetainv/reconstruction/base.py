@@ -60,6 +60,33 @@ class Reconstructor(Built, metaclass=ABCMeta):
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of all random draws: masks and noise and, for trained estimators, initial weights,
         batches and augmentation.
+
+    Examples
+    --------
+    An estimator that learns nothing:
+
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.operators import Downsampling, Operator
+    >>> from skmetainv.reconstruction import Reconstructor
+    >>> from skmetainv.reconstruction.restorer import Restorer
+    >>> class PseudoInverse(Reconstructor):
+    ...     operator: Operator | None = None
+    ...
+    ...     def fit(self, X, y=None):
+    ...         with self._fitting(X, y):
+    ...             pass
+    ...         return self
+    ...
+    ...     def _build(self, geometry, A):
+    ...         return A.pseudo_inverse
+    ...
+    ...     def _restorer(self, geometry):
+    ...         _, restore = self._parts(geometry)
+    ...         return Restorer(restore, self.operator_)
+    >>> faces = load_faces()[:4, :24, :24]
+    >>> est = PseudoInverse(Downsampling(2)).fit(faces)
+    >>> est.predict(est.simulate(faces)).shape
+    (4, 24, 24)
     """
 
     _: KW_ONLY
@@ -70,7 +97,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     _reader_class: ClassVar[type[Reader]] = Reader
 
-    # Not annotated, so no fields: subclasses declare these parameters in an order of their own.
+    # Without annotations these are no fields: each subclass declares them in its own order.
     operator = cast("Operator | None", None)
     noise = cast("float | Noise", 0.0)
     _parameter_constraints = {
@@ -254,7 +281,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _restored_pairs_with_warnings(
         self, problem: Problem, noise: float | Noise, seed: int, restorer: Restorer
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        # A generator of its own, so that `restorations` checks its arguments at once.
+        # A separate generator, so that `restorations` checks its arguments when it is called.
         yield from self._restored_pairs(problem, noise, seed, restorer)
         restorer.warn()
 
@@ -272,9 +299,10 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _drawn_maps(
         self, X: Any, y: Any, operator: Operator | None, seed: int
     ) -> Callable[[np.ndarray], ForwardMap]:
-        """Return a function of indices: the map with the masks of these images.
+        """Return a function that returns the map with the masks of the images at some indices.
 
-        Masks are read from measurements `X`, or are those with which `restorations` simulates.
+        The masks are read from measurements `X`. If `X` holds clean images, they are the masks with
+        which `restorations` simulates.
         """
         X, y = pairs_of(X, y)
         geometry = self._geometry_
@@ -296,9 +324,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
             Clean images, of any height and width that the operator accepts. Channels may come
             first, see :doc:`/arrays`. One colour image may come without the first axis.
         random_state : int, RandomState instance, Generator or None, default=None
-            Seed of masks and noise; None is the estimator's own.
+            Seed of masks and noise; None is the estimator's `random_state`.
         image_shape : tuple of int, default=None
-            Shape of flat images; None is the estimator's own.
+            Shape of flat images; None is the estimator's `image_shape`.
 
         Returns
         -------
@@ -465,7 +493,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         self._reader().look_at(problem, self.noise)
 
     def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
-        """Return the first measurement, given or simulated."""
+        """Return the measurement of the first image; simulate it if only clean images are given."""
         first = np.array([0])
         if problem.measured is not None:
             return problem.measured.read(first)

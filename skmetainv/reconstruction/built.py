@@ -112,7 +112,7 @@ class Built(Counted, Fitted, ParameterObject):
 
     @abstractmethod
     def _build(self, geometry: Geometry, A: ForwardMap) -> Any:
-        """Return the object that restores images from measurements by a map, such as a network."""
+        """Return an object, such as a network, that restores images from measurements by `A`."""
 
     def _map(self, geometry: Geometry) -> ForwardMap:
         """Return the forward map for images of a geometry."""

@@ -64,14 +64,14 @@ class Epochs:
 
     def end(self) -> bool:
         """Notify callbacks of the end of an epoch; return whether one of them asks to stop."""
-        return self._epoch is not None and self._tell_end(self._epoch)
+        return self._epoch is not None and self._end_task(self._epoch)
 
     def end_training(self) -> None:
         """Notify callbacks of the end of training."""
         if self._training is not None:
-            self._tell_end(self._training)
+            self._end_task(self._training)
 
-    def _tell_end(self, context: Any) -> bool:
+    def _end_task(self, context: Any) -> bool:
         return context.call_on_fit_task_end(
             **self._task_arguments, reconstruction_attributes=self._attributes
         )

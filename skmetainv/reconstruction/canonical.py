@@ -32,11 +32,14 @@ def canonical(value: Any, left_out: Iterable[str] = ()) -> str:
     """Return a text that tells whether two values are the same.
 
     Numbers, strings and containers are written out. Arrays, tensors and weights of modules are
-    represented by shape and digest; estimators by their parameters and fitted attributes. A
-    function is represented by a digest of its source without comments, its defaults and its
-    closure, or without a source, by its byte code; if it belongs to Python or an installed package,
-    by its name. Other objects are represented by what pickle would store. Those that cannot be
-    pickled are represented by their class alone, so that all objects of the class count as equal.
+    represented by shape and digest; estimators by their parameters and fitted attributes.
+
+    A function of Python or of an installed package is represented by its name. Any other function
+    is represented by its defaults, its closure and a digest of its source without comments; if
+    there is no source, by its byte code instead.
+
+    Other objects are represented by the state that pickle would store. Those that cannot be pickled
+    are represented by their class alone, so that all objects of the class count as equal.
 
     Parameters
     ----------
@@ -50,10 +53,10 @@ def canonical(value: Any, left_out: Iterable[str] = ()) -> str:
 
 def digest(parts: Iterable[bytes]) -> str:
     """Return a short hash of bytes."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for part in parts:
-        found.update(part)
-    return found.hexdigest()[:_DIGEST_LENGTH]
+        sha256.update(part)
+    return sha256.hexdigest()[:_DIGEST_LENGTH]
 
 
 class _Writer:

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-# The best sizes of one operation on a CPU, measured on two cores. For a network that all images
-# share, and for a classical solver: in image values. For one network per image: in image values
-# times weights (networks of 32 to 256 units, images of 25 x 25 and 64 x 64 pixels).
-_OF_SHARED, _OF_SOLVER, _OF_OWN = 2**14, 2**13, 2**24
+# The best number of image values to compute together on a CPU, measured on two cores: by a network
+# that all images share, and by a classical solver.
+_SHARED_VALUES, _SOLVER_VALUES = 2**14, 2**13
+
+# The same for one network per image, as image values times weights (measured for networks of 32 to
+# 256 units, and images of 25 x 25 and 64 x 64 pixels).
+_VALUES_TIMES_WEIGHTS = 2**24
 
 
 def images_at_once(
@@ -19,7 +22,7 @@ def images_at_once(
     image_shape: tuple[int, ...],
     device: torch.device,
     *,
-    n_own_weights: int = 0,
+    n_weights_per_image: int = 0,
     solved: bool = False,
 ) -> int:
     """Return the number of images to compute together, for the best speed.
@@ -35,17 +38,18 @@ def images_at_once(
         Shape of an image.
     device : torch.device
         Device of the computations.
-    n_own_weights : int, default=0
+    n_weights_per_image : int, default=0
         Number of weights that differ from image to image; 0 if all images share a network.
     solved : bool, default=False
-        Whether images with their own weights also pass through a classical solver.
+        Whether images whose weights differ also pass through a classical solver.
     """
     if device.type != "cpu":
         return batch_size
     n_values = math.prod(image_shape)
-    most = _OF_SHARED // n_values
-    if n_own_weights:
-        most = max(_OF_OWN // (n_own_weights * n_values), _OF_SOLVER // n_values if solved else 1)
+    most = _SHARED_VALUES // n_values
+    if n_weights_per_image:
+        most = _VALUES_TIMES_WEIGHTS // (n_weights_per_image * n_values)
+        most = max(most, _SOLVER_VALUES // n_values if solved else 1)
     return min(batch_size, max(1, most))
 
 

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from skmetainv.arrays.weights import SOLVER, of_part
 from skmetainv.parameters import unfrozen
 
 
@@ -31,7 +32,7 @@ class Counted:
         fitted = vars(self)
         weights, model = fitted.get("weights_", {}), fitted.get("model_")
         kept = [weights, {} if model is None else dict(model.named_parameters())]
-        of_solver = [name for name in weights if name.startswith("solver.")]
+        of_solver = of_part(weights, SOLVER)
         has_networks = any(not name.endswith(".logarithm") for name in of_solver)
         # Networks of a solver that was trained here are part of weights_.
         names = ("inner_loss_",) if has_networks else ("inner_loss_", "solver_")
@@ -48,10 +49,10 @@ class Counted:
 
 def all_parts(*components: BaseEstimator) -> list[Any]:
     """Return all parts of components once, including those in a `FrozenEstimator`."""
-    found: dict[int, Any] = {}
+    parts_by_id: dict[int, Any] = {}
     for component in components:
         for part in component.get_params(deep=True).values():
-            held = unfrozen(part)
-            inner = [] if held is part else all_parts(held)
-            found |= {id(one): one for one in (part, *inner)}
-    return list(found.values())
+            estimator = unfrozen(part)
+            inner = [] if estimator is part else all_parts(estimator)
+            parts_by_id |= {id(one): one for one in (part, *inner)}
+    return list(parts_by_id.values())

@@ -96,10 +96,10 @@ def _array(images: Images, whole: bool) -> dict[str, str]:
 def _bytes(sources: Iterable[ArraySource], whole: bool) -> Iterator[bytes]:
     for array in (source.array for source in sources):
         yield f"{array.shape} {np.dtype(array.dtype).str}".encode()
-        yield np.ascontiguousarray(_looked_at(array, whole)).tobytes()
+        yield np.ascontiguousarray(_images_to_hash(array, whole)).tobytes()
 
 
-def _looked_at(array: Any, whole: bool) -> np.ndarray:
+def _images_to_hash(array: Any, whole: bool) -> np.ndarray:
     held = array.array if isinstance(array, RealView) else array
     if (whole and type(held) is np.ndarray) or len(array) <= _SAMPLE:
         return array[np.arange(len(array))]

@@ -55,11 +55,11 @@ def extent(down: Sequence[int], up: Sequence[int] = ()) -> Extent:
     >>> extent([2, 2, 2], [2, 2])
     Extent(reach=22, multiple=4)
     """
-    *before, deepest = down
+    *larger_scales, smallest_scale = down
     wrong = 0
-    for n in before:
+    for n in larger_scales:
         wrong = -(-(wrong + n) // 2)
-    wrong += deepest
+    wrong += smallest_scale
     for n in up:
         wrong = 2 * wrong + n
     return Extent(wrong, 2 ** len(up))
@@ -108,11 +108,14 @@ class Tiles:
 
 
 class _Span(NamedTuple):
-    """A tile along one axis: the input and the output in the image, and the output in the input."""
+    """A tile along one axis."""
 
     seen: slice
+    """The pixels of the image that the network receives."""
     kept: slice
+    """The pixels of the image that are kept from its output."""
     inside: slice
+    """The kept pixels, counted from the first pixel that the network receives."""
 
 
 def _spans(n: int, size: int, overlap: int) -> Iterator[_Span]:

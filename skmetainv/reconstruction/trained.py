@@ -84,7 +84,7 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True)
 class FitCall:
-    """The arguments and the kind of one call of `fit` or `partial_fit`."""
+    """The arguments of one call of `fit` or `partial_fit`, and how it trains."""
 
     held_out: tuple[Any, Any]
     """`X_val` and `y_val`."""
@@ -140,6 +140,51 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     verbose : int, default=0
         1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
         per epoch elsewhere.
+
+    Examples
+    --------
+    An estimator that learns by which number to multiply ``A' y / ||A||^2``:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.operators import GaussianBlur, Operator
+    >>> from skmetainv.reconstruction import Learner, TrainedReconstructor
+    >>> from skmetainv.reconstruction.restorer import Restorer
+    >>> class Multiple(TrainedReconstructor):
+    ...     operator: Operator | None = None
+    ...
+    ...     def _initialize(self, problem):
+    ...         self.weights_ = {"factor": np.ones((), dtype=np.float32)}
+    ...
+    ...     def _training_loss(self):
+    ...         return "l2"
+    ...
+    ...     def _learner(self, problem, criterion):
+    ...         factor, restore = self._build(problem.geometry, problem.A)
+    ...
+    ...         def learn(loop):
+    ...             for x, y in loop:
+    ...                 loss = criterion(restore(y), x, None)
+    ...                 loss.sum().backward()
+    ...                 loop.descend(loss=loss)
+    ...
+    ...         groups = [{"params": [factor], "lr": 0.01}]
+    ...         return Learner({"factor": factor}, groups, learn, torch.no_grad()(restore))
+    ...
+    ...     def _build(self, geometry, A):
+    ...         factor = torch.tensor(self.weights_["factor"], requires_grad=True)
+    ...         return factor, lambda y: factor * A.bind(y).start("adjoint")
+    ...
+    ...     def _restorer(self, geometry):
+    ...         _, (_, restore) = self._parts(geometry)
+    ...         return Restorer(torch.no_grad()(restore), self.operator_)
+    >>> faces = load_faces()[:20]
+    >>> est = Multiple(GaussianBlur(sigma=1.0), max_epochs=5, random_state=0).fit(faces)
+    >>> len(est.history_["loss"])
+    5
+    >>> est.predict(est.simulate(faces)).shape
+    (20, 25, 25)
     """
 
     _: KW_ONLY
@@ -312,7 +357,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Train this copy of an estimator; if an interrupt ends it, add that to `interrupts`."""
         join_processes(check_device(self.device))
         problem = whole = problem.grouped(call.groups)
-        held_out = self._given_held_out(problem, *call.held_out)
+        held_out = self._validation_problems(*call.held_out)
         self._check_agreement([problem, *held_out], call)
 
         keeper = self._keeper([problem, *held_out], call)
@@ -496,8 +541,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     # ------------------------------------------------------------------ validation
 
-    def _given_held_out(self, problem: Problem, X_val: Any, y_val: Any) -> list[Problem]:
-        """Return the validation images given to `fit`, checked."""
+    def _validation_problems(self, X_val: Any, y_val: Any) -> list[Problem]:
+        """Return the validation images that were passed to `fit`, checked: one problem or none."""
         if X_val is None:
             if y_val is not None:
                 raise ValueError("y_val was given without the measurements X_val.")

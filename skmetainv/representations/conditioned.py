@@ -10,6 +10,7 @@ import torch
 
 from skmetainv.arrays import Tensors
 from skmetainv.operators import DataTerm
+from skmetainv.operators.maps.data_terms import RESIDUALS
 from skmetainv.parameters import HasMethods, StrOptions
 from skmetainv.representations.base import ImageModule, Representation
 from skmetainv.representations.encoder import Encoder
@@ -75,7 +76,7 @@ class ConditionedRepresentation(Representation):
 
     _parameter_constraints = {
         "residual": [
-            StrOptions({"adjoint", "pseudo_inverse"}),
+            StrOptions(RESIDUALS),
             _Estimator(["fit", "predict"]),
             None,
         ],

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from skmetainv.arrays import Tensors
+from skmetainv.operators.maps.data_terms import NETWORK_INPUTS
 from skmetainv.parameters import COUNT, ParameterObject, StrOptions
 from skmetainv.representations.he_weights import he_weights
 
@@ -73,7 +74,7 @@ class Encoder(ParameterObject):
     _parameter_constraints = {
         "width": [COUNT],
         "depth": [COUNT],
-        "start": [StrOptions({"adjoint", "pseudo_inverse", "measurement"})],
+        "start": [StrOptions(NETWORK_INPUTS)],
     }
 
     def build(self, channels: int, n_features: int) -> "EncoderModule":

@@ -11,7 +11,7 @@ from skmetainv.arrays import ArraySource
 from skmetainv.noise import NoiseFunction
 from skmetainv.operators import ForwardMap
 from skmetainv.randomness import augmentation_generator, order_generator, training_generators
-from skmetainv.training.processes import own_share
+from skmetainv.training.processes import share_of_this_process
 
 #: Clean images ``x``, their measurements ``y`` and, if an estimator restores them, their starts.
 Batch: TypeAlias = Sequence[torch.Tensor]
@@ -56,7 +56,8 @@ class Batches:
         """
         order = order_generator(self.seed, epoch).permutation(self.n_images)
         for start in range(first * self.batch_size, self.n_images, self.batch_size):
-            indices = own_share(np.sort(order[start : start + self.batch_size]))
+            of_batch = np.sort(order[start : start + self.batch_size])
+            indices = share_of_this_process(of_batch)
             yield self.read(indices, epoch) if len(indices) else None
 
 

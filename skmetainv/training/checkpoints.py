@@ -27,9 +27,9 @@ class Checkpoint(ParameterObject):
         The file. A later `fit` with the same parameters and data resumes from it. It is replaced
         atomically: if training is killed, the file is intact.
     minutes : float, default=10.0
-        Write every `minutes` minutes, also within an epoch. If None, time triggers no write.
+        Write every `minutes` minutes, also within an epoch. None writes at no intervals of time.
     epochs : int, default=None
-        Write every `epochs` epochs. If None, epochs trigger no write.
+        Write every `epochs` epochs. None writes at no intervals of epochs.
 
     Notes
     -----
@@ -95,7 +95,7 @@ class TrainingState(NamedTuple):
     """The state of training."""
 
     arrays: dict[str, dict[str, np.ndarray]]
-    """Arrays, by kind and name."""
+    """Arrays: weights, optimiser, figures of the epoch, best weights; each by name."""
     record: dict[str, Any]
     """Everything else, as JSON."""
 
@@ -116,7 +116,7 @@ class Keeper:
 
     Attributes
     ----------
-    found : TrainingState or None
+    saved_state : TrainingState or None
         The state from which to resume.
     seed : int or None
         The seed of training.
@@ -127,7 +127,7 @@ class Keeper:
     ):
         self.path, self.minutes, self.epochs, self.identity = path, minutes, epochs, identity
         self.seed: int | None = None
-        self.found = self._read() if path.exists() else None
+        self.saved_state = self._read() if path.exists() else None
         self._written = time.monotonic()
 
     def is_due(self, n_epochs: int | None = None) -> bool:
@@ -142,8 +142,8 @@ class Keeper:
         if rank_and_size()[0]:
             return
         arrays = {
-            f"{kind}/{name}": array
-            for kind, named in state.arrays.items()
+            f"{group}/{name}": array
+            for group, named in state.arrays.items()
             for name, array in named.items()
         }
         record = {"format": _FORMAT, "identity": self.identity, "seed": self.seed, **state.record}
@@ -163,20 +163,20 @@ class Keeper:
                 f"{'; '.join(differences)}. Remove the file, or use another path, to start anew."
             )
         self.seed = record.pop("seed")
-        kinds: dict[str, dict[str, np.ndarray]] = {
-            kind: {} for kind in ("weights", "optimizer", "figures", "best")
+        groups: dict[str, dict[str, np.ndarray]] = {
+            group: {} for group in ("weights", "optimizer", "figures", "best")
         }
         for key, array in arrays.items():
-            kind, _, name = key.partition("/")
-            kinds[kind][name] = array
-        return TrainingState(kinds, record)
+            group, _, name = key.partition("/")
+            groups[group][name] = array
+        return TrainingState(groups, record)
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Describe the differences between two training runs."""
+def _differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Describe the differences between the identities of a saved and the current training run."""
     changes = []
-    for name in {**before, **now}:
-        both = [part.get(name, {"text": "nothing", "identity": ""}) for part in (before, now)]
+    for name in {**saved, **current}:
+        both = [part.get(name, {"text": "nothing", "identity": ""}) for part in (saved, current)]
         if both[0]["identity"] != both[1]["identity"]:
             texts = [value["text"] for value in both]
             changed = " and is now ".join(texts) if texts[0] != texts[1] else "of other values"

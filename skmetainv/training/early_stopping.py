@@ -59,7 +59,7 @@ EARLY_STOPPING_CONSTRAINTS = ["boolean", StrOptions({"auto"}), EarlyStopping]
 def as_early_stopping(
     stopping: bool | str | EarlyStopping, n_images: int, n_groups: int
 ) -> EarlyStopping | None:
-    """Return how to stop early with this number of images and groups; None: not at all."""
+    """Return the rule for early stopping with these numbers of images and groups, or None."""
     if isinstance(stopping, EarlyStopping):
         stopping._validate_params()
         return stopping
@@ -86,7 +86,7 @@ class BestWeights:
     def is_over(self, score: float, weights: Mapping[str, torch.Tensor]) -> bool:
         """Record an epoch's score and weights, and return whether to stop."""
         if score > self._best or not self.weights:
-            # max in this order ignores NaN
+            # in this order of arguments, max ignores a NaN score
             self._best, self.weights = max(self._best, score), to_numpy(weights)
         if score > self._to_beat + self.min_delta:
             self._to_beat, self._waited = score, 0
@@ -99,6 +99,6 @@ class BestWeights:
         return [self._best, self._to_beat, self._waited], self.weights
 
     def resume(self, numbers: Any, best_weights: dict[str, np.ndarray]) -> None:
-        """Restore what `state` returned."""
+        """Load a state that `state` returned."""
         self._best, self._to_beat, self._waited = numbers
         self.weights = best_weights

@@ -37,7 +37,7 @@ def empty_history(names: Iterable[str], *, validated: bool = False) -> History:
 class Figures:
     """The figures of the current epoch, as sums over its images so far.
 
-    With several processes, each holds the sums over its own images.
+    With several processes, each holds the sums over its share of the images.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ class Figures:
         history.setdefault("seconds", []).append(self.seconds)
 
 
-def continued(before: History, after: History) -> History:
+def continued(earlier: History, later: History) -> History:
     """Concatenate two histories, with NaN for figures that only one of them has."""
-    n_before, n_after = len(before.get("seconds", [])), len(after.get("seconds", []))
+    n_earlier, n_later = len(earlier.get("seconds", [])), len(later.get("seconds", []))
     return {
-        name: before.get(name, [np.nan] * n_before) + after.get(name, [np.nan] * n_after)
-        for name in {**before, **after}
+        name: earlier.get(name, [np.nan] * n_earlier) + later.get(name, [np.nan] * n_later)
+        for name in {**earlier, **later}
     }
 
 

@@ -47,7 +47,15 @@ class LearningRate(ParameterObject):
 
 
 class Constant(LearningRate):
-    """Constant learning rates, after the warm-up."""
+    """Constant learning rates, after the warm-up.
+
+    Examples
+    --------
+    >>> from skmetainv.training import Constant
+    >>> schedule = Constant(warmup=0.2)
+    >>> schedule.factor(done=0.1), schedule.factor(done=0.5)
+    (0.5, 1.0)
+    """
 
     def after_warmup(self, done: float) -> float:
         """Return 1."""
@@ -65,6 +73,13 @@ class Cosine(LearningRate):
     References
     ----------
     Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR, 2017.
+
+    Examples
+    --------
+    >>> from skmetainv.training import Cosine
+    >>> schedule = Cosine(final=0.1)
+    >>> [round(schedule.factor(done), 3) for done in (0.0, 0.5, 1.0)]
+    [1.0, 0.55, 0.1]
     """
 
     _: KW_ONLY

@@ -97,6 +97,23 @@ class TrainingLoop:
         end of the epoch), and ``seconds``.
     epoch : int
         Number of finished epochs, including those before this loop.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.training import Batches, TrainingLoop
+    >>> x = torch.linspace(1, 2, 8)
+    >>> batches = Batches(len(x), batch_size=4, seed=0, read=lambda indices, epoch: x[indices])
+    >>> w = torch.zeros((), requires_grad=True)
+    >>> loop = TrainingLoop(batches, torch.optim.SGD([w], lr=0.1), {"w": w}, max_epochs=20)
+    >>> for x_i in loop:
+    ...     loss = (w * x_i - 3 * x_i).square()
+    ...     loss.sum().backward()
+    ...     loop.descend(loss=loss)
+    >>> round(w.item(), 3)
+    3.0
+    >>> len(loop.history["loss"])
+    20
     """
 
     def __init__(
@@ -126,14 +143,14 @@ class TrainingLoop:
         self.show_progress = show_progress and rank_and_size()[0] == 0
         self.history: History = {}
         self.watch = Watch() if watch is None else watch
-        self._n_unsolved_before = self._n_unsolved = 0
+        self._n_unsolved_so_far = self._n_unsolved = 0
         self.epoch, self._step, self._n_skipped, self._stopped = first_epoch, 0, 0, False
         self._consistent = True
         self._progress: Progress | None = None
         self._figures = Figures()
         self._rates = [group["lr"] for group in optimizer.param_groups]
-        if keeper is not None and keeper.found is not None:
-            self._resume(keeper.found)
+        if keeper is not None and keeper.saved_state is not None:
+            self._resume(keeper.saved_state)
 
     @property
     def n_epochs(self) -> int:
@@ -187,8 +204,8 @@ class TrainingLoop:
         values = {name: figure.detach().cpu().numpy() for name, figure in figures.items()}
         n_images = len(next(iter(values.values()))) if values else 0
         finite = all(np.isfinite(value).all() for value in values.values())
-        solved = self.watch.n_unsolved == self._n_unsolved_before
-        self._n_unsolved_before = self.watch.n_unsolved
+        solved = self.watch.n_unsolved == self._n_unsolved_so_far
+        self._n_unsolved_so_far = self.watch.n_unsolved
         n_all = self._average_gradients(n_images, finite and solved)
         if not n_all:
             self._n_skipped += 1
@@ -240,8 +257,8 @@ class TrainingLoop:
     def _end_epoch(self) -> None:
         psnr = None
         if self.validate is not None:
-            own_psnr = self.validate()
-            psnr = from_first_process(lambda: own_psnr)  # GPUs may differ by rounding
+            local_psnr = self.validate()
+            psnr = from_first_process(lambda: local_psnr)  # GPUs may differ by rounding
         self._consistent = False
         self._figures.end_epoch(self.history, psnr, self.optimizer.param_groups[0]["lr"])
         self._figures = Figures()

@@ -81,6 +81,13 @@ class Adam(Optimizer):
     References
     ----------
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR, 2015.
+
+    Examples
+    --------
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.training import Adam
+    >>> MetaInverseSolver(optimizer=Adam(schedule="constant"))
+    MetaInverseSolver(optimizer=Adam(schedule='constant'))
     """
 
     beta_1: float = 0.9
@@ -111,6 +118,13 @@ class AdamW(Optimizer):
     References
     ----------
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR, 2019.
+
+    Examples
+    --------
+    >>> from skmetainv import UNetReconstructor
+    >>> from skmetainv.training import AdamW
+    >>> UNetReconstructor(optimizer=AdamW(weight_decay=0.1))
+    UNetReconstructor(optimizer=AdamW(weight_decay=0.1))
     """
 
     weight_decay: float = 0.01
@@ -142,6 +156,13 @@ class SGD(Optimizer):
         Momentum, in [0, 1).
     nesterov : bool, default=False
         Use Nesterov momentum; `momentum` must then be positive.
+
+    Examples
+    --------
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.training import SGD
+    >>> MetaInverseSolver(optimizer=SGD(momentum=0.9, nesterov=True), outer_lr=0.01)
+    MetaInverseSolver(optimizer=SGD(momentum=0.9, nesterov=True), outer_lr=0.01)
     """
 
     momentum: float = 0.0

@@ -64,7 +64,7 @@ def rank_and_size() -> tuple[int, int]:
     return 0, 1
 
 
-def own_share(indices: np.ndarray) -> np.ndarray:
+def share_of_this_process(indices: np.ndarray) -> np.ndarray:
     """Return the indices of a batch that belong to this process."""
     rank, size = rank_and_size()
     return indices[rank::size]
@@ -78,7 +78,7 @@ def sum_over_processes(numbers: torch.Tensor) -> torch.Tensor:
 
 
 def from_first_process(make: Callable[[], T]) -> T:
-    """Return in all processes what the first one computes; raise its error in all."""
+    """Return the result of the first process in all processes, or raise its error in all."""
     rank, size = rank_and_size()
     if size == 1:
         return make()

@@ -13,6 +13,17 @@ from skmetainv.operators.maps.normal_equations import solve
 if TYPE_CHECKING:
     from skmetainv.operators.maps.base import ForwardMap, LinearMap
 
+#: The starts that `DataTerm.start` computes, by name. A solver can start from each of them.
+STARTS = frozenset({"zeros", "measurement", "adjoint", "pseudo_inverse"})
+
+#: The starts that a network can take as its input. "zeros" would show it nothing of the
+#: measurement.
+NETWORK_INPUTS = STARTS - {"zeros"}
+
+#: The starts to which a network's image can be added: those that a linear operator computes by
+#: mapping the measurement back to an image.
+RESIDUALS = frozenset({"adjoint", "pseudo_inverse"})
+
 
 class DataTerm:
     """The data fidelity of one batch of measurements, computed for each image on its own.
