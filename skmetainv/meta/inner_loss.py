@@ -140,7 +140,7 @@ class InnerLoss(ParameterObject):
     def _regularizer(self, image_shape: tuple[int, ...], data_range: tuple[float, float]) -> Any:
         chosen = unfrozen(self.regularizer)
         if isinstance(chosen, str):
-            return _TotalVariation(data_range[1] - data_range[0])
+            return _SmoothedTotalVariation(data_range[1] - data_range[0])
         if not isinstance(chosen, Denoiser):
             raise ValueError(
                 "The 'regularizer' parameter of InnerLoss must be None, 'tv', a Denoiser, or a "
@@ -238,7 +238,7 @@ class Proximal(InnerObjective):
         return self.objective(x, data, theta_i, theta) + self.proximity(0) / 2 * distance
 
 
-class _TotalVariation(nn.Module):
+class _SmoothedTotalVariation(nn.Module):
     """``mean sqrt(|gradient|^2 + eps^2) - eps``, in units of the data range."""
 
     def __init__(self, width: float):
