@@ -241,7 +241,7 @@ def test_colours():
     "wrap", [np.asarray, scipy.sparse.csc_array, scipy.sparse.linalg.aslinearoperator]
 )
 def test_a_matrix_acts_on_the_user_s_flat_image(kind, wrap):
-    M, image = matrix(12, 18, kind=kind), picture(2, 3, 3)
+    M, image = matrix(12, 18, dtype=kind), picture(2, 3, 3)
     expected = M @ image.ravel()
     flat = measured(MatrixOperator(wrap(M)), image)
     shaped = measured(MatrixOperator(wrap(M), measurement_shape=(2, 2, 3)), image)
@@ -269,7 +269,7 @@ def test_missing_sides_are_contiguous_halves():
     [
         (FourierSampling(acceleration=2), (6, 5, 2)),
         (MultiCoilMRI(3), (6, 5, 3, 2)),
-        (MatrixOperator(matrix(7, 30, kind=complex)), (7, 2)),
+        (MatrixOperator(matrix(7, 30, dtype=complex)), (7, 2)),
     ],
 )
 def test_complex_measurements_as_complex_arrays(operator, shape):

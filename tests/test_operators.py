@@ -284,7 +284,7 @@ def test_unknown_values_of_a_stack_take_no_part():
 
 def test_a_complex_sample_is_missing_as_a_whole():
     for operator, shape in (
-        (MissingPixels(3) @ MatrixOperator(matrix(5, 16, kind=complex)), (5, 2)),
+        (MissingPixels(3) @ MatrixOperator(matrix(5, 16, dtype=complex)), (5, 2)),
         (MissingPixels(3) @ FourierSampling(acceleration=1), (1, 4, 4, 2)),
     ):
         A = operator.build((1, 4, 4))
