@@ -288,11 +288,11 @@ def fill_in(estimator: BaseEstimator, values: Mapping[str, Any]) -> None:
     """
     defaults = signature(type(estimator)).parameters
     current = estimator.get_params(deep=False)
-    at_default = {name for name, v in current.items() if _is_same(v, defaults[name].default)}
+    at_default = {name for name, v in current.items() if _is_default(v, defaults[name].default)}
     estimator.set_params(**{name: v for name, v in values.items() if name in at_default})
 
 
-def _is_same(value: Any, default: Any) -> bool:
+def _is_default(value: Any, default: Any) -> bool:
     """Whether a value is a default; only strings and numbers are compared by `==`."""
     return value is default or (isinstance(value, str | int | float) and value == default)
 

@@ -23,6 +23,7 @@ from skmetainv.estimators.residuals import residual_of
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import compare
 from skmetainv.operators import DeepInverseOperator, GaussianBlur, MissingPixels
+from skmetainv.operators.maps.hidden_parts import all_modules
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS
 
@@ -192,7 +193,49 @@ def test_cuda_agrees_with_the_cpu(model):
     restored = est.predict(y)
     np.testing.assert_allclose(est.set_params(device="cuda").predict(y), restored, atol=1e-3)
     np.testing.assert_allclose(est.fit(FACES).predict(y), restored, atol=1e-3)
-    assert {weight.device.type for weight in est.model_.parameters()} <= {"cpu"}
+    weights = [w for part in all_modules(est.model_) for w in part.parameters()]
+    assert {weight.device.type for weight in weights} == {"cpu"}
+
+
+# ------------------------------------- networks that an algorithm of deepinv.optim has in a list
+
+
+class Dropping(torch.nn.Module):
+    """A denoiser that is only deterministic in evaluation mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.whole = network()
+
+    def forward(self, x, sigma):
+        return torch.nn.functional.dropout(self.whole(x, sigma), 0.5, self.training)
+
+
+def test_a_network_in_a_list_is_counted_frozen_and_in_evaluation_mode():
+    est = blurred(pgd(prior=deepinv.optim.PnP(denoiser=Dropping()))).fit(FACES)
+    weights = [w for part in all_modules(est.model_) for w in part.parameters(recurse=False)]
+    assert est.n_weights_ == sum(w.numel() for w in network().parameters())
+    assert not any(w.requires_grad for w in weights)
+    measured = est.simulate(FACES, random_state=0)
+    np.testing.assert_array_equal(est.predict(measured), est.predict(measured))
+
+
+def test_a_network_in_a_list_computes_in_bfloat16():
+    single, half = (blurred(pgd(), precision=own).fit(FACES) for own in ("float32", "bfloat16"))
+    measured = single.simulate(FACES, random_state=0)
+    restored = single.predict(measured)
+    difference = np.linalg.norm(half.predict(measured) - restored)
+    assert 1e-5 < difference / np.linalg.norm(restored) < 0.05
+
+
+def test_predictions_do_not_start_from_the_last_ones():
+    """DeepInverse's total variation keeps its last result, from which the next call would start."""
+    model = pgd(prior=deepinv.optim.TVPrior(n_it_max=5))
+    est = blurred(model, batch_size=len(FACES)).fit(FACES)
+    measured = est.simulate(FACES, random_state=0)
+    first = est.predict(measured)
+    est.predict(measured[::-1])
+    np.testing.assert_array_equal(est.predict(measured), first)
 
 
 # ---------------------------------------------------------------------- errors

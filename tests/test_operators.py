@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from skmetainv.operators import (
     Blur,
+    Downsampling,
     FourierSampling,
     FunctionOperator,
     GaussianBlur,
@@ -25,6 +26,7 @@ from skmetainv.operators import (
     Radon,
     Stack,
 )
+from skmetainv.operators.maps.composed import composed
 
 K = np.arange(1, 10).reshape(3, 3) / 45
 GENERATORS = [np.random.default_rng(i) for i in range(2)]
@@ -298,3 +300,16 @@ def test_a_complex_sample_is_missing_as_a_whole():
         whole[0].view(-1)[0] = torch.nan
         z = random_image((1, 4, 4), 1)
         torch.testing.assert_close(A.bind(half).prox(z, 0.3), A.bind(whole).prox(z, 0.3))
+
+
+def test_maps_on_the_move_are_composed_in_their_own_type():
+    """A user's map may change when it is drawn, after it was moved."""
+    area, blur = (
+        Downsampling(2).build((1, 6, 8)).float(),
+        GaussianBlur(1.0).build((1, 6, 8)).float(),
+    )
+    x = random_image((1, 6, 8)).float()
+    for outer, inner in ((area, blur), (area, Downsampling(1).build((1, 6, 8)).float())):
+        A = composed(outer, inner)
+        torch.testing.assert_close(A(x), outer(inner(x)))
+        assert A.bind(A(x)).prox(x, 0.1).dtype == torch.float32

@@ -22,8 +22,9 @@ than the error. "ahead": by more than twice the error.
 `--grid` tries 20 settings of the literal line, drawn once, with one seed, and scores them on
 the test images. `--grid unet` does the same for the U-Net, and so on.
 
-Each result is written to `results/defaults.json` when it is measured. Results with the same
-settings are not measured again, even if the library has changed. `--again` measures them again,
-`--methods literal --again` only the literal line. Several processes can write at the same time.
+Each result is written to `results/defaults.json` when it is measured, and its values per image to
+`results/defaults.npz`. Results with the same settings are not measured again, even if the library
+has changed. `--again` measures them again, `--methods literal --again` only the literal line.
+Several processes can write at the same time.
 `--markdown` only prints the tables of existing results. `--quick` only checks that everything runs.
 """

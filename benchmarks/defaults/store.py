@@ -26,8 +26,10 @@ class Store:
 
     def read(self):
         """Return all results, and the groups of the test images by data set and seed."""
+        if not self.path.exists():
+            return self._unlocked()
         with locked(self.path.parent):
-            return self._content()
+            return self._unlocked()
 
     def figures(self, **of):
         """Return the results of a data set, row, seed and method; the later keys are optional."""
@@ -36,7 +38,7 @@ class Store:
     def add(self, figures, groups):
         """Write results, and replace earlier ones of the same method."""
         with locked(self.path.parent):
-            content = self._content()
+            content = self._unlocked()
             environments, here = content["environments"], environment(check_device("auto"))
             if here not in environments:
                 environments.append(here)
@@ -47,13 +49,15 @@ class Store:
                 "environment": environments.index(here),
             }
             content["groups"].setdefault(figures["data"], {})[str(figures["seed"])] = groups
-            key = [added[name] for name in _KEY]
-            others = [f for f in content["results"] if [f[name] for name in _KEY] != key]
-            content["results"] = [*others, added]
+            results, key = content["results"], [added[name] for name in _KEY]
+            same = [i for i, f in enumerate(results) if [f[name] for name in _KEY] == key]
+            # In place: after a crash the older text still finds its arrays under the same paths
+            place = same[0] if same else len(results)
+            results[place : place + 1] = [added]
             write(self.path, content, as_text=_lines)
         return added
 
-    def _content(self):
+    def _unlocked(self):
         if not self.path.exists():
             return {"environments": [], "groups": {}, "results": []}
         return read(self.path)

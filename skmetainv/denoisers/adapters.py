@@ -4,13 +4,15 @@ import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import KW_ONLY
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
 from skmetainv.denoisers.foreign import as_call, at_a_size_that_works, checked
+from skmetainv.operators.maps.base import Conversion
 from skmetainv.operators.maps.foreign_functions import NO_DERIVATIVE
+from skmetainv.operators.maps.hidden_parts import apply_to_hidden, evaluating, start_anew
 from skmetainv.parameters import POSITIVE, Function
 
 _DEFAULT_LEVEL = 0.05
@@ -156,8 +158,13 @@ class _FunctionDenoiser(ClassicalModule):
         super().__init__(noise_level)
         self.takes_noise_level = takes_level
         self.parameter = parameter
-        self.fn = copy.deepcopy(fn).eval() if isinstance(fn, torch.nn.Module) else fn
+        self.fn = evaluating(copy.deepcopy(fn)) if isinstance(fn, torch.nn.Module) else fn
         self.call: Callable[..., Any] | None = None
+
+    def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        apply_to_hidden(self, fn)
+        return self
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         arguments = (x, noise_level) if self.takes_noise_level else (x,)
@@ -182,6 +189,7 @@ class _FunctionDenoiser(ClassicalModule):
         self, module: torch.nn.Module, x: torch.Tensor, *noise_level: Any
     ) -> torch.Tensor:
         """Return the result of a module; an error names the module."""
+        start_anew(module)
         try:
             return checked(module(x, *noise_level), x)
         except torch.cuda.OutOfMemoryError:
@@ -221,5 +229,6 @@ def _can_be_called(fn: Callable[..., Any], *arguments: Any) -> bool:
 @torch.no_grad()
 def _try_module(D: _FunctionDenoiser, image_shape: tuple[int, ...]) -> None:
     """Raise an error if a module denoises neither small images nor images of the full shape."""
-    like = next(D.parameters(), torch.empty(0))
+    tensors = (t for t in (*D.parameters(), *D.buffers()) if t.is_floating_point())
+    like = next(tensors, torch.empty(0))
     at_a_size_that_works(lambda shape: D(like.new_zeros(1, *shape)), tuple(image_shape))

@@ -187,7 +187,7 @@ class DnCNN(LearnedDenoiser):
             decided["residual"] = True
         elif _gives_the_image(stack):
             decided["residual"] = False
-        return Published(_with_names(stack), channels, decided)
+        return Published(_under_kair_names(stack), channels, decided)
 
 
 def _is_of_deepinverse(state: StateDict) -> bool:
@@ -229,7 +229,7 @@ def _gives_the_image(stack: list[Convolution]) -> bool:
     return True
 
 
-def _with_names(stack: list[Convolution]) -> StateDict:
+def _under_kair_names(stack: list[Convolution]) -> StateDict:
     """Return the weights of a stack under KAIR's names."""
     state: StateDict = {}
     for i, (weight, bias) in enumerate(stack):

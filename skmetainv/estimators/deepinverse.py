@@ -15,7 +15,13 @@ from skmetainv.inputs.validation import check_device
 from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.foreign import PhysicsMap
-from skmetainv.operators.maps.hidden_parts import convert, move
+from skmetainv.operators.maps.hidden_parts import (
+    all_modules,
+    convert,
+    frozen,
+    move,
+    start_anew,
+)
 from skmetainv.parameters import comes_from, described
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
@@ -153,8 +159,7 @@ class DeepInverseReconstructor(Reconstructor):
 
     def _try(self, problem: Problem) -> None:
         """Set the fitted attributes, and restore the first measurement."""
-        frozen_copy = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.model_ = move(frozen_copy, torch.device("cpu"))
+        self.model_ = move(frozen(copy.deepcopy(self.model)), torch.device("cpu"))
         restore = self._restoring(self.model_, problem.A)
         y = self._first_measurement(problem, integer_seed(self.random_state))
         with torch.no_grad():
@@ -186,6 +191,7 @@ class DeepInverseReconstructor(Reconstructor):
 
         def restore(y: torch.Tensor) -> torch.Tensor:
             name = f"{type(model).__name__}, the 'model' parameter of DeepInverseReconstructor,"
+            start_anew(placed_copy)
             try:
                 x = placed_copy(A.parted(y), A.physics)
             except torch.cuda.OutOfMemoryError:
@@ -222,7 +228,7 @@ def _mark_networks(model: nn.Module) -> None:
     """Let the denoising networks of a model, but not the physics, compute in mixed precision."""
     from deepinv.models import Denoiser, Reconstructor
 
-    for part in model.modules():
+    for part in all_modules(model):
         is_network = isinstance(part, Denoiser) and next(part.parameters(), None) is not None
         if is_network and not isinstance(part, Reconstructor):
             vars(part)["autocasts"] = True

@@ -122,8 +122,8 @@ class MetaInverseSolver(TrainedReconstructor):
         the linear estimate of the image, with its last layer adapted. It restores images of the
         training size only. There are three exceptions. If the linear estimate would need conjugate
         gradients for every image (above about 64 x 64 pixels), the residual is "adjoint". If the
-        operator is then also nonlinear, there is no residual. Without a residual there is no
-        refiner, and neither with Reptile, which has no gradient for a refiner.
+        operator is then also nonlinear, there is no residual. There is no refiner without a
+        residual, or with Reptile, which has no gradient for it.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.

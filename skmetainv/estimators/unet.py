@@ -20,6 +20,9 @@ from skmetainv.operators.maps.data_terms import NETWORK_INPUTS
 from skmetainv.parameters import COUNT, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction.tiles import Tiles, as_tiles, extent
+from skmetainv.training.processes import from_first_process
+
+_ROUNDING = 1e-3
 
 
 class UNetReconstructor(SupervisedReconstructor):
@@ -44,15 +47,18 @@ class UNetReconstructor(SupervisedReconstructor):
         Add the network's output to the start. If False, the network predicts the whole image,
         ``x = c + r G_w(...)``, as in Ronneberger et al.
     start : {"auto", "measurement", "adjoint", "pseudo_inverse"}, default="auto"
-        The input image of the network: ``y / ||A||``, ``A' y / ||A||^2``, or ``A^+ y``. "auto" is
-        "measurement" if measurements have the shape of images, else "adjoint". If ``A^+`` has a
-        closed form, "auto" compares it with "adjoint" on the first training images, and is the one
-        with the lower mean squared error. If the measurement
-        has the shape of an image but is not one (a sinogram, say), choose "adjoint" or
-        "pseudo_inverse". Nonlinear operators support only "measurement", which is then ``y``
-        itself. The network has one more input channel, the mask. If the operator's mask has the
-        image's height and width, it is 1 at observed pixels (those with at least one observed
-        channel) and 0 elsewhere; otherwise it is 1 everywhere.
+        The input image of the network: ``y / ||A||``, ``A' y / ||A||^2``, or ``A^+ y``. If
+        measurements have the shape of images, "auto" is "measurement". Otherwise it is "adjoint",
+        or "pseudo_inverse" if ``A^+`` has a closed form and a lower mean squared error on the first
+        training images. If the measurement has the shape of an image but is not one (a sinogram,
+        say), choose "adjoint" or "pseudo_inverse". Nonlinear operators support only "measurement",
+        which is then ``y`` itself. The network has one more input channel, the mask. If the
+        operator's mask has the image's height and width, it is 1 at observed pixels (those with at
+        least one observed channel) and 0 elsewhere; otherwise it is 1 everywhere.
+    batch_size : int, default=8
+        Images per step, and images that `predict` restores at a time.
+    max_epochs : int, default=None
+        Number of epochs of `fit`. None is the number that makes 1200 steps, but at least two.
 
     Attributes
     ----------
@@ -110,7 +116,9 @@ class UNetReconstructor(SupervisedReconstructor):
     depth: int = 4
     residual: bool = True
     start: str = "auto"
+    batch_size: int = 8
 
+    _default_length = (1200, 2)
     _parameter_constraints = {
         **SupervisedReconstructor._parameter_constraints,
         "width": [COUNT],
@@ -180,7 +188,9 @@ class UNetReconstructor(SupervisedReconstructor):
         return self._predicted(X, geometry, self._restorer(geometry, tiles=tiles))
 
     def _initialize(self, problem: Problem) -> None:
-        self.start_ = self._nearest_start(problem) if self.start == "auto" else self.start
+        self.start_ = self.start
+        if self.start == "auto":
+            self.start_ = from_first_process(lambda: self._nearest_start(problem))
         self._architecture_ = {n: getattr(self, n) for n in ("width", "depth", "residual")}
         G = self._module(problem.geometry, problem.A)
         unrectified = [*G.network.up, G.network.last]
@@ -188,20 +198,20 @@ class UNetReconstructor(SupervisedReconstructor):
         self.weights_ = to_numpy({n: w.to(self._dtype()) for n, w in weights.items()})
 
     def _nearest_start(self, problem: Problem) -> str:
-        """Return the start in place of "auto"; with several processes, all find the same."""
+        """Return the start in place of "auto"."""
         A = problem.A
         if A.measurement_shape == A.image_shape:
             return "measurement"
         if not (isinstance(A, LinearMap) and A.has_closed_form):
             return "adjoint"
-        n = min(len(problem), self.batch_size)
-        x, y = self._batches(problem).read(np.arange(n), 0)
+        x, y = self._batches(problem).read(np.arange(min(len(problem), self.batch_size)), 0)
         data, error = A.bind(y), L2().build(problem.geometry.data_range)
-
-        def distance(start: str) -> float:
-            return float(error(data.start(start), x, data.known(x)).mean())
-
-        return min(("adjoint", "pseudo_inverse"), key=distance)
+        adjoint, inverse = (
+            float(error(data.start(start), x, data.known(x)).mean())
+            for start in ("adjoint", "pseudo_inverse")
+        )
+        # If both are the same image, rounding must not choose.
+        return "pseudo_inverse" if inverse < (1 - _ROUNDING) * adjoint else "adjoint"
 
     def _module(self, geometry: Geometry, A: ForwardMap) -> _Refinement:
         return _Refinement(geometry, self.start_, **self._architecture_)

@@ -74,11 +74,11 @@ class AnySizeReader(Reader):
             )
         return array, resized(geometry, shape[1:]), is_single
 
-    def _expected_or_hint(
+    def _expected_with_hint(
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
     ) -> tuple[Any, Geometry, bool]:
         if geometry is self.fitted:
-            return super()._expected_or_hint(array, geometry, measured=measured, name=name)
+            return super()._expected_with_hint(array, geometry, measured=measured, name=name)
         return super().expected(array, geometry, measured=measured, name=name)
 
     def _lists(self, X: Any, y: Any, names: tuple[str, str]) -> tuple[list[Any], list[Any] | None]:

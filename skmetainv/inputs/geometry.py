@@ -19,7 +19,7 @@ class Geometry:
     rescale_integers: bool
     integers: float | None = None
     """Divisor of integers of types other than uint8 and uint16. None if the clean images
-    were uint8, uint16 or no integers; each array's own values then determine its divisor."""
+    were uint8, uint16 or floats; each array's own values then determine its divisor."""
 
     def unit(self, array: Any) -> float:
         """Return the divisor of the numbers of an array."""

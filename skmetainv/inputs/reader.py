@@ -190,7 +190,7 @@ class Reader:
             allow_nan=allow_nan,
             allow_complex=allow_complex,
         )
-        array, geometry, is_single = self._expected_or_hint(array, geometry, measured=True)
+        array, geometry, is_single = self._expected_with_hint(array, geometry, measured=True)
         source = self.source(array, geometry, measured=True, allow_nan=allow_nan)
         return source, geometry, is_single or is_alone
 
@@ -204,7 +204,7 @@ class Reader:
         else:
             self.check_names(X, self._fitted_geometry().images)
             clean = check_images(X, self.estimator)
-        clean, geometry, is_single = self._expected_or_hint(clean, geometry, name=name)
+        clean, geometry, is_single = self._expected_with_hint(clean, geometry, name=name)
         source = self.source(clean, geometry, name=name)
         A = self.map_of(geometry)
         if measured is not None:
@@ -218,7 +218,7 @@ class Reader:
         """Return measurements and images to compare, and whether `X` is a single measurement."""
         measured, geometry, is_single = self.measurements(X, geometry)
         array = check_images(images, self.estimator, name="images")
-        array, geometry, _ = self._expected_or_hint(array, geometry, name="images")
+        array, geometry, _ = self._expected_with_hint(array, geometry, name="images")
         source, A = self.source(array, geometry, name="images"), self.map_of(geometry)
         check_consistent_length(measured, source)
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
@@ -330,7 +330,7 @@ class Reader:
             return False
         return geometry.measurements.shape == tuple(clean.shape[1:])
 
-    def _expected_or_hint(
+    def _expected_with_hint(
         self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
     ) -> tuple[Any, Geometry, bool]:
         """Return the result of `expected`; errors say how to fix the layout or use another size."""

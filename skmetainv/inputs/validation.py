@@ -33,7 +33,7 @@ _LEAST_SIDE = 16
 # A 2-D array may be one image if the mean squared difference of neighbouring rows is less than this
 # share of that of distant rows. The ratio is at most 0.42, and typically 0.06, in 200 photographs.
 # In flat faces and digits, sorted by person or not, it is 0.53 to 1.1.
-_ROWS_GO_TOGETHER = 0.45
+_MOST_OF_DISTANT = 0.45
 _MOST_ROWS = 512
 
 
@@ -219,7 +219,7 @@ def _rows_go_together(array: Any) -> bool:
     rows = rows[np.isfinite(rows).all(axis=1)]
     after, far = np.diff(rows, axis=0), rows - np.roll(rows, len(rows) // 2, axis=0)
     return (
-        bool(np.square(after).mean() < _ROWS_GO_TOGETHER * np.square(far).mean())
+        bool(np.square(after).mean() < _MOST_OF_DISTANT * np.square(far).mean())
         if len(rows) > 2
         else False
     )

@@ -51,13 +51,13 @@ def measured(operator: Builds, x: Any, random_state: Any) -> Any:
 def mapped_back(operator: Builds, y: Any, image_shape: Any, method: str) -> Any:
     """Return the "adjoint" or the "pseudo_inverse" applied to a user's measurements."""
     values = _values(y, "y")
-    A, images, measurements = _map_and_layouts(operator, tuple(values.shape), image_shape)
-    user_y = _UserArray(values, measurements, y)
-    data = _placed(A, values).bind(user_y.values)
+    A, images, y_layout = _map_for_unknown_shape(operator, tuple(values.shape), image_shape)
+    measurements = _UserArray(values, y_layout, y)
+    data = _placed(A, values).bind(measurements.values)
     if not isinstance(data, LinearDataTerm):
         raise ValueError(needs_linear(f"`{method}`", data.A))
     x = data.adjoint_y if method == "adjoint" else data.A.pseudo_inverse(data.y)
-    return user_y.like(x, images)
+    return measurements.like(x, images)
 
 
 def mean_squared_residuals(operator: Builds, x: Any, y: Any) -> Any:
@@ -140,7 +140,7 @@ def _values(X: Any, name: str) -> torch.Tensor:
         array = MaskedView(array)[:]
     if dtype.kind == "c":
         array = RealView(array)[:]
-    is_double = dtype.kind in "fc" and array.dtype.itemsize > 4
+    is_double = dtype.kind in "fc" and array.dtype.itemsize > 4  # of a real part
     numbers = torch.from_numpy(array.astype(np.float64 if is_double else np.float32)) / unit
     return numbers.to(X.device) if isinstance(X, torch.Tensor) else numbers
 
@@ -155,7 +155,7 @@ def _exact(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.
     return y
 
 
-def _map_and_layouts(
+def _map_for_unknown_shape(
     operator: Builds, shape: Shape, image_shape: Any
 ) -> tuple[ForwardMap, Layout, Layout]:
     """Return the map for measurements of `shape`, and the layouts of images and measurements.
@@ -163,12 +163,12 @@ def _map_and_layouts(
     If no image shape is given, it is the shape of the measurements, real or complex.
     """
     if image_shape is not None:
-        return _map_and_layouts_for(operator, shape, image_shape)
+        return _map_for_shape(operator, shape, image_shape)
     reason: ValueError | None = None
     for guess in (shape, shape[:-1]) if shape[-1:] == (2,) else (shape,):
         try:
             images = _layout(guess, "y")
-            A, measurements = _map_and_layout(operator, images)
+            A, measurements = _map_of_layout(operator, images)
         except InvalidParameterError:
             raise
         except ValueError as error:  # images of another shape, or no images
@@ -184,12 +184,12 @@ def _map_and_layouts(
     ) from reason
 
 
-def _map_and_layouts_for(
+def _map_for_shape(
     operator: Builds, shape: Shape, image_shape: Any
 ) -> tuple[ForwardMap, Layout, Layout]:
-    """Return the same as `_map_and_layouts` for images of the user's `image_shape`."""
+    """Return the same as `_map_for_unknown_shape` for images of the user's `image_shape`."""
     images = layout_of_one(image_shape)
-    A, measurements = _map_and_layout(operator, images)
+    A, measurements = _map_of_layout(operator, images)
     if measurements.shape not in (shape, shape[1:]):
         raise ValueError(
             f"y must hold one or several measurements of shape {measurements.shape}: {operator!r} "
@@ -198,7 +198,7 @@ def _map_and_layouts_for(
     return A, images, measurements
 
 
-def _map_and_layout(operator: Builds, images: Layout) -> tuple[ForwardMap, Layout]:
+def _map_of_layout(operator: Builds, images: Layout) -> tuple[ForwardMap, Layout]:
     """Return the map for images, and the layout of their measurements."""
     A = operator.build(images.tensor_shape)
     return A, measurement_layout(A.measurement_shape, images)

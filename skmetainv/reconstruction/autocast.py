@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
+from skmetainv.operators.maps.hidden_parts import all_modules
+
 
 def autocast_networks(module: nn.Module, device: torch.device) -> None:
     """Make the networks in a module compute matrix products in bfloat16.
@@ -22,7 +24,7 @@ def autocast_networks(module: nn.Module, device: torch.device) -> None:
     device : torch.device
         The device on which it will compute.
     """
-    for part in module.modules():
+    for part in list(all_modules(module)):
         if getattr(part, "autocasts", False):
             part.forward = _autocast(part.forward, device)
 

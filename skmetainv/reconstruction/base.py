@@ -299,7 +299,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _drawn_maps(
         self, X: Any, y: Any, operator: Operator | None, seed: int
     ) -> Callable[[np.ndarray], ForwardMap]:
-        """Return a function that returns the map with the masks of the images at some indices.
+        """Return a function of indices, whose result is the map with the masks of these images.
 
         The masks are read from measurements `X`. If `X` holds clean images, they are the masks with
         which `restorations` simulates.

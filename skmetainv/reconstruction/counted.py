@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skmetainv.arrays.weights import SOLVER, of_part
+from skmetainv.operators.maps.hidden_parts import all_modules
 from skmetainv.parameters import unfrozen
 
 
@@ -31,7 +32,7 @@ class Counted:
         check_is_fitted(self)
         fitted = vars(self)
         weights, model = fitted.get("weights_", {}), fitted.get("model_")
-        kept = [weights, {} if model is None else dict(model.named_parameters())]
+        kept = [weights, {} if model is None else _all_parameters(model)]
         of_solver = of_part(weights, SOLVER)
         has_networks = any(not name.endswith(".logarithm") for name in of_solver)
         # Networks of a solver that was trained here are part of weights_.
@@ -41,7 +42,7 @@ class Counted:
             if isinstance(part, Counted):
                 kept.append(getattr(part, "weights_", {}))
             elif isinstance(part, nn.Module):
-                kept.append(dict(part.named_parameters()))
+                kept.append(_all_parameters(part))
         start = unfrozen(getattr(fitted.get("init_"), "residual", None))
         of_start = start.n_weights_ if isinstance(start, Counted) else 0
         return of_start + sum(math.prod(w.shape) for weights in kept for w in weights.values())
@@ -56,3 +57,8 @@ def all_parts(*components: BaseEstimator) -> list[Any]:
             inner = [] if estimator is part else all_parts(estimator)
             parts_by_id |= {id(one): one for one in (part, *inner)}
     return list(parts_by_id.values())
+
+
+def _all_parameters(module: nn.Module) -> dict[int, nn.Parameter]:
+    """Return the parameters of a module and of its parts, by identity."""
+    return {id(w): w for part in all_modules(module) for w in part.parameters(recurse=False)}

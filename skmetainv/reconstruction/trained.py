@@ -173,7 +173,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     ...         return Learner({"factor": factor}, groups, learn, torch.no_grad()(restore))
     ...
     ...     def _build(self, geometry, A):
-    ...         factor = torch.tensor(self.weights_["factor"], requires_grad=True)
+    ...         factor = torch.tensor(self.weights_["factor"]).to(A.place).requires_grad_()
     ...         return factor, lambda y: factor * A.bind(y).start("adjoint")
     ...
     ...     def _restorer(self, geometry):

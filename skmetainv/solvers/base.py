@@ -199,7 +199,7 @@ class Solver(ParameterObject):
 
 
 def _is_set(value: Any) -> bool:
-    """Return whether a parameter is neither None nor 0 (no damping)."""
+    """Return whether a parameter is set: not None, and not 0, which means no damping."""
     return value is not None and not (isinstance(value, Real) and value == 0)
 
 

@@ -68,6 +68,8 @@ class ForwardMap(nn.Module):
 
     Attributes
     ----------
+    place : tensor
+        An empty tensor with the device and the type of the map.
     missing_value : float
         Value of a measurement's missing entries: 0, or NaN if the mask varies from image to image.
     if_linear : str
@@ -243,8 +245,8 @@ class ForwardMap(nn.Module):
 
     def _fixed_images(self, numbers: Callable[[Shape], np.ndarray]) -> torch.Tensor:
         """Return fixed images, one per mask, on the device and in the type of the map."""
-        # Use a part's tensor if there is one: the parts may have moved before the map was made.
-        *_, like = (t for t in self.buffers() if t.is_floating_point())
+        # Parts register after the map's own tensors, and may have moved before the map was made.
+        like = [t for t in self.buffers() if t.is_floating_point()][-1]
         n = 1 if self.observed is None else len(self.observed)
         images = numbers((n, *self.image_shape))
         return torch.from_numpy(images).to(like)

@@ -240,11 +240,12 @@ def _as_separable(A: LinearMap) -> SeparableMap | None:
         return A
     if isinstance(A, DecimationMap | BlockMeanMap):
         rows, columns = (A.axis_matrix(n) for n in A.image_shape[1:])
-        return SeparableMap(A.image_shape, [None, rows, columns])
+        return SeparableMap(A.image_shape, [None, rows, columns]).to(A.gram)
     if isinstance(A, DiagonalMap) and isinstance(A.basis, FourierBasis) and A.power.ndim == 2:
-        period = torch.fft.irfft2(A.spectrum, s=A.basis.size).numpy()
+        period = torch.fft.irfft2(A.spectrum, s=A.basis.size).cpu().double().numpy()
         factors = separate(np.roll(period, [n // 2 for n in period.shape], axis=(0, 1)))
         if factors is not None:
             matrices = [convolution_matrix(len(f), f, "circular") for f in factors]
-            return SeparableMap(A.image_shape, [None, *(torch.from_numpy(M) for M in matrices)])
+            along_axes = [None, *(torch.from_numpy(M) for M in matrices)]
+            return SeparableMap(A.image_shape, along_axes).to(A.power)
     return None

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from skmetainv.operators.maps.base import Conversion, Shape, keeping_complex
-from skmetainv.operators.maps.hidden_parts import apply_to_hidden, convert
+from skmetainv.operators.maps.hidden_parts import apply_to_hidden, convert, frozen, move
 from skmetainv.parameters import described
 
 Result = TypeVar("Result")
@@ -152,7 +152,7 @@ def try_function(
         If it does not take such batches, does not return a batch, or mixes the images of a batch.
     """
     if isinstance(function, nn.Module):
-        function = copy.deepcopy(function).cpu().eval().requires_grad_(False)
+        function = move(frozen(copy.deepcopy(function)), torch.device("cpu"))
     takes_complex = adjoint_of is not None and adjoint_of.is_complex
     call, (y, only_dtype) = _first_call_that_works(function, name, shape, takes_complex)
     if isinstance(function, nn.Module):

@@ -78,7 +78,7 @@ class FourierMap(DiagonalNormalMap):
         """Return the map that also leaves out the frequencies that `mask` leaves out."""
         return type(self)(
             self.image_shape, self.observed & mask.observed, self.complex_image, mask.missing_value
-        ).to(self.power.dtype)
+        ).to(self.power)
 
 
 class CoilMap(LinearMap):
@@ -131,7 +131,7 @@ class CoilMap(LinearMap):
         """Return the map that also leaves out the frequencies that `mask` leaves out."""
         observed = self.observed & mask.observed
         masked = CoilMap(self.image_shape, self.sensitivities, observed, mask.missing_value)
-        return masked.to(self.mask.dtype)
+        return masked.to(self.mask)
 
     def _field(self, x: torch.Tensor) -> torch.Tensor:
         return to_complex(x) if self.image_shape[0] == 2 else x

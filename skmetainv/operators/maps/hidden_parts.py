@@ -1,11 +1,13 @@
-"""Conversion of the tensors that a module keeps in lists, where torch does not see them.
+"""The parts of a module that torch does not list: modules and tensors in lists and dicts.
 
-Some of DeepInverse's modules keep other modules or tensors in lists: `StackedPhysics` its physics,
-the algorithms of `deepinv.optim` their priors. `torch.nn.Module.to` leaves those on their device.
+Some of DeepInverse's modules keep others in lists: `StackedPhysics` its physics, the algorithms of
+`deepinv.optim` their priors. `torch.nn.Module.to` leaves these on their device, and `eval` leaves
+them in training mode.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -20,6 +22,24 @@ _TORCH_ATTRIBUTES = frozenset(vars(nn.Module()))
 _FOR_ONE_DEVICE = "_auto_grad_adjoint_fn"
 
 
+def all_modules(module: nn.Module) -> Iterator[nn.Module]:
+    """Iterate over a module and all its parts, those in lists and dicts included, each once."""
+    done: set[int] = set()
+    left: list[Any] = [module]
+    while left:
+        part = left.pop()
+        if id(part) in done:
+            continue
+        done.add(id(part))
+        if isinstance(part, nn.Module):
+            yield part
+            left += [*part.children(), *_plain_attributes(part).values()]
+        elif type(part) in (list, tuple):
+            left += part
+        elif type(part) is dict:
+            left += part.values()
+
+
 def convert(module: Module, dtype: torch.dtype) -> Module:
     """Convert all tensors to the precision of a real type, in place; complex ones stay complex."""
     return _apply_to_all(
@@ -32,9 +52,38 @@ def move(module: Module, device: torch.device) -> Module:
     return _apply_to_all(module, lambda t: t.to(device))
 
 
+def evaluating(module: Module) -> Module:
+    """Set all parts to evaluation mode, in place."""
+    for part in all_modules(module):
+        part.eval()
+    return module
+
+
+def frozen(module: Module) -> Module:
+    """Set all parts to evaluation mode, without gradients, in place."""
+    for part in all_modules(module):
+        part.eval().requires_grad_(False)
+    return module
+
+
+def start_anew(module: nn.Module) -> None:
+    """Make DeepInverse's total variation forget its last result, from which it would start."""
+    for part in all_modules(module):
+        if getattr(part, "restart", None) is False:
+            vars(part)["restart"] = True
+
+
 def apply_to_hidden(module: nn.Module, fn: Conversion) -> None:
     """Convert in place the tensors of a module that `torch.nn.Module._apply` leaves."""
-    _convert_hidden(module, fn, set())
+    listed = {id(part) for part in module.modules()}
+    for part in list(all_modules(module)):
+        if id(part) not in listed:
+            part._apply(fn)
+        attributes = vars(part)
+        for name, value in _plain_attributes(part).items():
+            attributes[name] = _converted(value, fn)
+        if _FOR_ONE_DEVICE in attributes:
+            attributes[_FOR_ONE_DEVICE] = None
 
 
 def _apply_to_all(module: Module, fn: Conversion) -> Module:
@@ -43,29 +92,21 @@ def _apply_to_all(module: Module, fn: Conversion) -> Module:
     return module
 
 
-def _convert_hidden(module: nn.Module, fn: Conversion, done: set[int]) -> None:
-    for part in module.modules():
-        if id(part) in done:
-            continue
-        done.add(id(part))
-        attributes = vars(part)
-        for name in attributes.keys() - _TORCH_ATTRIBUTES:
-            attributes[name] = _converted(attributes[name], fn, done)
-        if _FOR_ONE_DEVICE in attributes:
-            attributes[_FOR_ONE_DEVICE] = None
+def _plain_attributes(module: nn.Module) -> dict[str, Any]:
+    return {name: v for name, v in vars(module).items() if name not in _TORCH_ATTRIBUTES}
 
 
-def _converted(value: Any, fn: Conversion, done: set[int]) -> Any:
+@torch.no_grad()
+def _converted(value: Any, fn: Conversion) -> Any:
+    """Return a converted tensor, or a container whose tensors are converted in place."""
+    if isinstance(value, nn.Parameter):
+        return nn.Parameter(fn(value), value.requires_grad)
     if isinstance(value, torch.Tensor):
         return fn(value)
-    if isinstance(value, nn.Module):
-        if id(value) not in done:
-            value._apply(fn)
-            _convert_hidden(value, fn, done)
-    elif type(value) is list:
-        value[:] = [_converted(item, fn, done) for item in value]
+    if type(value) is list:
+        value[:] = [_converted(item, fn) for item in value]
     elif type(value) is dict:
-        value.update({key: _converted(item, fn, done) for key, item in value.items()})
+        value.update({key: _converted(item, fn) for key, item in value.items()})
     elif type(value) is tuple:
-        return tuple(_converted(item, fn, done) for item in value)
+        return tuple(_converted(item, fn) for item in value)
     return value

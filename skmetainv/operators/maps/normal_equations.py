@@ -33,8 +33,8 @@ def solve(
     because rounding makes it drift away from the true one.
 
     The derivative is that of the exact solution, not of the iterations, because conjugate gradients
-    that stop early are not a linear map of `b`. It solves the same system with another right-hand
-    side, by this function. So it can be differentiated again.
+    that stop early are not a linear map of `b`. The derivative solves the same system with another
+    right-hand side, by this function. So it can be differentiated again.
 
     Parameters
     ----------

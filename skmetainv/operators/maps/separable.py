@@ -91,7 +91,8 @@ class SeparableMap(DiagonalGramMap):
         super().__init__(image_shape, tuple(n if M is None else len(M) for n, M in sizes))
         self.matrices = AxisMatrices(matrices)
         decomposed = [None if M is None else torch.linalg.svd(M, False) for M in matrices]
-        values = [torch.ones(1).double() if d is None else d.S for d in decomposed]
+        like = next((M for M in matrices if M is not None), torch.ones(1).double())
+        values = [like.new_ones(1) if d is None else d.S for d in decomposed]
         gram = values[0][:, None, None] * values[1][:, None] * values[2]
         self.keep_gram(gram.square(), SeparableBasis([d and d.U for d in decomposed]))
         # C A, along each axis
