@@ -226,6 +226,9 @@ class ClassicalReconstructor(FromStart):
     def _learns(self) -> bool:
         return self.solver is not None and learns_from_images(self.solver)
 
+    def _learned(self) -> list[Any]:
+        return [self.solver_]
+
     def _try(self, problem: Problem) -> None:
         """Set the fitted attributes, and make one update of the solver on the first image."""
         seed = integer_seed(self.random_state)

@@ -152,6 +152,9 @@ class DeepInverseReconstructor(Reconstructor):
     def _learns(self) -> bool:
         return False
 
+    def _learned(self) -> list[Any]:
+        return [self.model_]
+
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if comes_from(self.model, "deepinv"):

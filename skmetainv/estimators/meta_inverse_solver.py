@@ -29,7 +29,7 @@ from skmetainv.estimators.residuals import (
     restores_start,
     with_fitted_residual,
 )
-from skmetainv.estimators.solvers import ready_solver, with_fitted_denoisers
+from skmetainv.estimators.solvers import counted_beside, ready_solver, with_fitted_denoisers
 from skmetainv.exceptions import InnerStepsWarning, warn
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.validation import check_device
@@ -356,6 +356,12 @@ class MetaInverseSolver(TrainedReconstructor):
     # ------------------------------------------------------------------ training
 
     _figures = ("outer_loss", "inner_loss")
+
+    def _learned(self) -> list[Any]:
+        start = residual_of(self.init_)
+        of_solver = counted_beside(self.weights_, self.solver_)
+        of_start = [] if start is None else start._learned()
+        return [self.weights_, self.inner_loss_, *of_solver, *of_start]
 
     def _initialize(self, problem: Problem) -> None:
         self.algorithm_ = clone(as_algorithm(self.algorithm))

@@ -1,12 +1,14 @@
-"""Prepare a solver or an inner loss: fit its denoisers, check its step sizes."""
+"""Solvers and inner losses in estimators: fit their denoisers, look at them, count them."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import DataConversionWarning
 
+from skmetainv.arrays.weights import SOLVER, of_part
 from skmetainv.denoisers.nested import fit_denoisers, fitted_denoisers
 from skmetainv.exceptions import warn
 from skmetainv.inputs import Problem
@@ -90,3 +92,9 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
     ready = with_fitted_denoisers(solver, problem, estimator, seed)
     ready.build(problem.geometry.images.tensor_shape).check(problem.A)
     return ready
+
+
+def counted_beside(weights: Mapping[str, Any], solver: Solver | None) -> list[Solver]:
+    """Return the solver in a list, unless its networks are among an estimator's `weights_`."""
+    is_trained = any(not name.endswith(".logarithm") for name in of_part(weights, SOLVER))
+    return [] if solver is None or is_trained else [solver]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from skmetainv.arrays import as_array, to_numpy
 from skmetainv.arrays.weights import SOLVER, in_part
 from skmetainv.denoisers import DnCNN
 from skmetainv.denoisers.nested import has_trained_denoiser
-from skmetainv.estimators.solvers import ready_solver
+from skmetainv.estimators.solvers import counted_beside, ready_solver
 from skmetainv.estimators.starts import FromStart
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.inputs import Geometry, Problem
@@ -115,6 +116,9 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         **SupervisedReconstructor._parameter_constraints,
         "lr": [NOT_NEGATIVE, None],
     }
+
+    def _learned(self) -> list[Any]:
+        return [self.weights_, *counted_beside(self.weights_, self.solver_)]
 
     def _initialize(self, problem: Problem) -> None:
         chosen = self.solver

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skmetainv.arrays.weights import SOLVER, of_part
 from skmetainv.operators.maps.hidden_parts import all_modules
 from skmetainv.parameters import unfrozen
 
 
 class Counted:
-    """Mixin of estimators with a count of their learned weights."""
+    """Mixin of estimators with a count of their learned weights.
+
+    A subclass that uses more weights than its ``weights_`` extends `_learned`.
+    """
 
     @property
     def n_weights_(self) -> int:
@@ -30,22 +33,14 @@ class Counted:
             If the estimator is not fitted.
         """
         check_is_fitted(self)
-        fitted = vars(self)
-        weights, model = fitted.get("weights_", {}), fitted.get("model_")
-        kept = [weights, {} if model is None else _all_parameters(model)]
-        of_solver = of_part(weights, SOLVER)
-        has_networks = any(not name.endswith(".logarithm") for name in of_solver)
-        # Networks of a solver that was trained here are part of weights_.
-        names = ("inner_loss_",) if has_networks else ("inner_loss_", "solver_")
-        components = [part for part in map(fitted.get, names) if part is not None]
-        for part in all_parts(*components):
-            if isinstance(part, Counted):
-                kept.append(getattr(part, "weights_", {}))
-            elif isinstance(part, nn.Module):
-                kept.append(_all_parameters(part))
-        start = unfrozen(getattr(fitted.get("init_"), "residual", None))
-        of_start = start.n_weights_ if isinstance(start, Counted) else 0
-        return of_start + sum(math.prod(w.shape) for weights in kept for w in weights.values())
+        learned = self._learned()
+        components = [part for part in learned if isinstance(part, BaseEstimator)]
+        weights = [w for part in (*learned, *all_parts(*components)) for w in _weights(part)]
+        return sum({id(w): math.prod(w.shape) for w in weights}.values())
+
+    def _learned(self) -> list[Any]:
+        """Return what holds the learned weights: dicts, modules, solvers and losses."""
+        return [vars(self).get("weights_", {})]
 
 
 def all_parts(*components: BaseEstimator) -> list[Any]:
@@ -59,6 +54,11 @@ def all_parts(*components: BaseEstimator) -> list[Any]:
     return list(parts_by_id.values())
 
 
-def _all_parameters(module: nn.Module) -> dict[int, nn.Parameter]:
-    """Return the parameters of a module and of its parts, by identity."""
-    return {id(w): w for part in all_modules(module) for w in part.parameters(recurse=False)}
+def _weights(part: Any) -> list[Any]:
+    if isinstance(part, Mapping):
+        return list(part.values())
+    if isinstance(part, Counted):
+        return list(vars(part).get("weights_", {}).values())
+    if isinstance(part, nn.Module):
+        return [w for module in all_modules(part) for w in module.parameters(recurse=False)]
+    return []

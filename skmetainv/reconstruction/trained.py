@@ -126,7 +126,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     augment : bool, default=True
         Augment clean images anew in every epoch: mirror each left to right with probability 1/2,
         and shift about 100 of them (at most half) by up to a twelfth of their height and width.
-        Pairs given to `fit` are not augmented.
+        Pairs given to `fit` are not augmented. Images are not cropped, because the operator is
+        built for their size.
     max_epochs : int, default=None
         Number of epochs of `fit`. None is the number that makes 600 steps, but at least two.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"
