@@ -1,5 +1,6 @@
 """DeepInverse's physics as operators, and compared with our operators."""
 
+import copy
 import pickle
 
 import deepinv
@@ -150,6 +151,17 @@ def test_hidden_tensors_are_converted_once_and_complex_ones_stay_complex():
     assert move(whole, torch.device("meta")) is whole
     assert hidden.weight.is_meta
     assert whole.in_a_dict["a"][0].is_meta
+
+
+def test_parameters_in_lists_stay_parameters_and_registered_ones_the_same():
+    whole, shared = torch.nn.LSTM(2, 3), torch.nn.Parameter(torch.ones(2))
+    whole.hidden, whole.again = [shared], {"a": shared}
+    convert(whole, torch.float64)
+    assert whole._flat_weights[0] is whole.weight_ih_l0
+    assert whole.hidden[0] is whole.again["a"]
+    assert isinstance(whole.hidden[0], torch.nn.Parameter)
+    assert (whole.hidden[0].dtype, whole.hidden[0].is_leaf) == (torch.float64, True)
+    copy.deepcopy(whole)
 
 
 @pytest.mark.cuda

@@ -76,12 +76,15 @@ def start_anew(module: nn.Module) -> None:
 def apply_to_hidden(module: nn.Module, fn: Conversion) -> None:
     """Convert in place the tensors of a module that `torch.nn.Module._apply` leaves."""
     listed = {id(part) for part in module.modules()}
-    for part in list(all_modules(module)):
+    parts = list(all_modules(module))
+    for part in parts:
         if id(part) not in listed:
             part._apply(fn)
+    converted = _Converted(fn, parts)
+    for part in parts:
         attributes = vars(part)
         for name, value in _plain_attributes(part).items():
-            attributes[name] = _converted(value, fn)
+            attributes[name] = converted(value)
         if _FOR_ONE_DEVICE in attributes:
             attributes[_FOR_ONE_DEVICE] = None
 
@@ -96,17 +99,30 @@ def _plain_attributes(module: nn.Module) -> dict[str, Any]:
     return {name: v for name, v in vars(module).items() if name not in _TORCH_ATTRIBUTES}
 
 
-@torch.no_grad()
-def _converted(value: Any, fn: Conversion) -> Any:
-    """Return a converted tensor, or a container whose tensors are converted in place."""
-    if isinstance(value, nn.Parameter):
-        return nn.Parameter(fn(value), value.requires_grad)
-    if isinstance(value, torch.Tensor):
-        return fn(value)
-    if type(value) is list:
-        value[:] = [_converted(item, fn) for item in value]
-    elif type(value) is dict:
-        value.update({key: _converted(item, fn) for key, item in value.items()})
-    elif type(value) is tuple:
-        return tuple(_converted(item, fn) for item in value)
-    return value
+class _Converted:
+    """Converts a tensor, or in place the tensors of a container.
+
+    Registered tensors stay the same objects: torch's recurrent networks keep theirs in a list, too.
+    """
+
+    def __init__(self, fn: Conversion, parts: list[nn.Module]):
+        registered = [t for part in parts for t in (*part.parameters(), *part.buffers())]
+        self.fn, self.results = fn, {id(t): (t, t) for t in registered}
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            if id(value) not in self.results:  # the original is kept, so that its id stays its own
+                self.results[id(value)] = value, self._of_tensor(value)
+            return self.results[id(value)][1]
+        if type(value) is list:
+            value[:] = [self(item) for item in value]
+        elif type(value) is dict:
+            value.update({key: self(item) for key, item in value.items()})
+        elif type(value) is tuple:
+            return tuple(self(item) for item in value)
+        return value
+
+    @torch.no_grad()
+    def _of_tensor(self, t: torch.Tensor) -> torch.Tensor:
+        moved = self.fn(t)
+        return nn.Parameter(moved, t.requires_grad) if isinstance(t, nn.Parameter) else moved
