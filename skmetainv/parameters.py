@@ -202,7 +202,7 @@ class ParameterObject(BaseEstimator):
         return built
 
     def _parts_with(self, part: str, inner: str) -> str:
-        """Return a sentence that names the classes for `part` with the parameter `inner`."""
+        """Return a sentence that names the classes of `part` that have a parameter `inner`."""
         first = inner.partition("__")[0]
         names = sorted(
             cls.__name__
@@ -461,7 +461,7 @@ def check_built(owner: object, built: Any, required: type[Module], instead: str)
     Raises
     ------
     TypeError
-        If it has another class, or its constructor did not call that of `required`.
+        If it is no instance of `required`, or did not call the constructor of `required`.
     """
     name = type(owner).__name__
     if not isinstance(built, required):

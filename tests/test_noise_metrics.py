@@ -211,3 +211,19 @@ def test_a_range_that_is_not_positive_and_finite_is_refused(metric, data_range):
 def test_a_range_may_be_a_number_or_a_pair_of_any_kind(data_range):
     x, z = np.random.default_rng(0).random((2, 3, 12, 12))
     assert psnr(x, z, data_range=data_range) == pytest.approx(psnr(x, z, data_range=2.0))
+
+
+@pytest.mark.parametrize(("largest", "divisor"), [(200, 255), (260, 1), (2**62, 1)])
+def test_integers_of_two_types_that_imply_no_range_share_a_divisor(largest, divisor):
+    clean = np.array([[[0, 40], [largest, 10]]], dtype=np.int64)
+    restored = np.array([[[0, 50], [90, 10]]], dtype=np.int32)
+    expected = np.square((clean - restored) / divisor).mean()
+    assert mse(clean, restored, per_image=True)[0] == pytest.approx(expected)
+    assert mse(restored, clean) == pytest.approx(expected)
+
+
+def test_a_type_that_implies_a_range_serves_both():
+    clean = np.array([[[0, 40_000], [60_000, 10]]], dtype=np.uint16)
+    restored = np.array([[[0, 38_000], [60_100, 10]]], dtype=np.int32)
+    expected = np.square((clean.astype(float) - restored) / 65_535).mean()
+    assert mse(clean, restored) == mse(restored, clean) == pytest.approx(expected)

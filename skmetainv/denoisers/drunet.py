@@ -23,7 +23,7 @@ from skmetainv.parameters import COUNT
 from skmetainv.reconstruction.tiles import extent
 from skmetainv.weight_files import StateDict
 
-# Scales of the network: height and width are padded to multiples of 8.
+# The size is halved between scales, so images are padded to multiples of 2 ** 3 = 8.
 _N_SCALES = 4
 
 

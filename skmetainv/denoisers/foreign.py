@@ -113,7 +113,7 @@ def _by_tensors(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
 
 
 def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
-    """Return a function of arrays in the form in which it works: for one image or for a batch."""
+    """Wrap `fn`, which takes arrays, so that it takes tensors: called per batch, else per image."""
     call = _of_images(fn)
     images, _ = _on_random_images(call, x, level)
     try:
@@ -125,7 +125,7 @@ def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Cal
 
 
 def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
-    """Return a function of arrays of a batch as a function of tensors, after trying it."""
+    """Wrap `fn`, which takes a batch as an array, so that it takes tensors, after a trial."""
     call = _of_batches(fn)
     images, y = _on_random_images(call, x, level)
     if not alike(y, lambda x: call(x, *level), images):

@@ -150,7 +150,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
             image may lack the first axis, unless it is flat.
         noise_level : float, default=None
             Standard deviation of the noise, in the units of the images, for a network that takes
-            it. If None, the estimator's `noise_level`, or the middle of that range.
+            it. If None, the estimator's `noise_level`, or its middle if it is a range.
         image_shape : tuple of int, default=None
             ``(height, width)`` or ``(height, width, channels)`` of flat images, if it differs from
             that of training. Other images do not need it.
@@ -243,7 +243,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
 
     @property
     def noise(self) -> float:  # type: ignore[override]
-        """The noise that `score` and `simulate` add: `noise_level`, or the middle of that range."""
+        """The noise of `score` and `simulate`: `noise_level`, or its middle if it is a range."""
         return sum(self._levels()) / 2
 
     def __sklearn_is_fitted__(self) -> bool:

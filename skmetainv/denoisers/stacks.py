@@ -54,8 +54,8 @@ def read_stack(state: StateDict, eps: float) -> list[Convolution]:
     Warns
     -----
     WeightsWarning
-        If variances are so small that the other usual `eps` would change filters by more than 1
-        percent.
+        If variances are so small that the other common `eps` (1e-5 instead of 1e-4, or the
+        reverse) would change filters by more than 1 percent.
     """
     stack: list[Convolution] = []
     last, merged, variances = -2, True, [torch.ones(1)]

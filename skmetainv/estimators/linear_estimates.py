@@ -338,7 +338,7 @@ class LinearSystem:
         covariance = self._covariance(1.0).double()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for x in self.matrices.probes:
-            total += (x * covariance(x)).sum()  # on average the trace of A C A'
+            total += (x * covariance(x)).sum()  # the mean of each term is the trace of A C A'
         scale = total / (_PROBES * self.matrices.observed.numel())
         least = share * torch.where(scale > 0, scale, 1.0)
         return variance.double().maximum(least).expand(self.A.measurement_shape)

@@ -402,7 +402,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def _open_values(
         self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
     ) -> tuple[str, float, dict[str, np.ndarray]]:
-        """Return the inner loss's `of`, the inner step size, and the solver's numbers."""
+        """Return the values of "auto": `of` of the inner loss, the inner step size, the numbers."""
         n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
         first = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
         if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):

@@ -65,8 +65,8 @@ class UNetReconstructor(SupervisedReconstructor):
     weights_ : dict of str to ndarray
         The weights of the network.
     history_ : dict of str to list
-        For each finished epoch: ``loss``, the mean over images, ``validation_psnr`` if there
-        are validation images, ``learning_rate``, and ``seconds``.
+        For each finished epoch: ``loss`` (the mean over images), ``validation_psnr`` (if there are
+        validation images), ``learning_rate`` and ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
     image_shape_ : tuple of int

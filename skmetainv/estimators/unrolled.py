@@ -66,8 +66,8 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         The learned values, with the prefix ``solver.``: the denoiser's weights, and logarithms of
         the solver's numbers. `MetaInverseSolver` uses the same names for a tuned solver.
     history_ : dict of str to list
-        For each finished epoch: ``loss``, the mean over images, ``validation_psnr`` if there
-        are validation images, ``learning_rate``, and ``seconds``.
+        For each finished epoch: ``loss`` (the mean over images), ``validation_psnr`` (if there are
+        validation images), ``learning_rate`` and ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
     image_shape_ : tuple of int

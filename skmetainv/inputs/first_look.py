@@ -140,7 +140,7 @@ def look_at_pairs(
 def look_at_simulated(
     y: torch.Tensor, x: torch.Tensor, A: ForwardMap, data_range: tuple[float, float], noise: object
 ) -> None:
-    """Warn of simulated measurements that are much larger than exact ones can be.
+    """Warn of simulated measurements that are much larger than those without noise can be.
 
     Parameters
     ----------

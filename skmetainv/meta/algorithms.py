@@ -107,7 +107,7 @@ class Algorithm(ParameterObject):
     second_order : bool
         Whether inner gradients are differentiated.
     moves_shared : bool
-        Whether training also adapts, to each image, the weights that images share in prediction.
+        Whether training also adapts per image the weights that all images share in prediction.
     proximity : float or None
         Weight of the proximal term in `objective`; None without one.
     recompute : bool

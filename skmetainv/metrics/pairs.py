@@ -50,18 +50,18 @@ def paired(clean: ArrayLike, restored: ArrayLike, data_range: Range | None) -> P
 
 
 def _units(x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
-    """Return the divisors of two arrays; arrays of the same type have the same divisor."""
-    if x.dtype == z.dtype and x.dtype.kind in "iu":
-        ends = [min(x.min(), z.min()), max(x.max(), z.max())]
-        unit = integer_unit(np.array(ends, dtype=x.dtype))
+    """Return the divisors of two arrays; integers share one, unless both types imply a range."""
+    if not (x.dtype.kind in "iu" and z.dtype.kind in "iu"):
+        return integer_unit(x), integer_unit(z)
+    of_type = {integer_unit(a) for a in (x, z) if tells_its_range(a.dtype)}
+    if len(of_type) == 2:
+        return integer_unit(x), integer_unit(z)
+    if of_type:  # an array whose type does not imply a range has the unit of the other
+        unit = of_type.pop()
         return unit, unit
-    units = integer_unit(x), integer_unit(z)
-    if x.dtype.kind in "iu" and z.dtype.kind in "iu":  # use the unit of a type that implies a range
-        units = (
-            units[0] if tells_its_range(x.dtype) else units[1],
-            units[1] if tells_its_range(z.dtype) else units[0],
-        )
-    return units
+    ends = [max(-1, min(x.min(), z.min())), min(256, max(x.max(), z.max()))]  # 256 as any above
+    unit = integer_unit(np.array(ends, dtype=np.int64))
+    return unit, unit
 
 
 def _batch(images: ArrayLike, name: str) -> np.ndarray:

@@ -57,8 +57,8 @@ class ImageScorer(ParameterObject):
 
     Notes
     -----
-    A `Pipeline` is scored as by its own `score`: its transformers are applied to `X` (clean images
-    or measurements), and `y` must be in the units of the last step.
+    For a `Pipeline`, as in its `score`, the transformers are applied to `X` (clean images or
+    measurements), and `y` must be in the units of the last step.
 
     Any other estimator with `predict` can be scored on pairs only, with images in [0, 1] (or
     integers). Flat images are square if their size allows it, else one row.

@@ -88,7 +88,7 @@ class Downsampling(Operator):
 
 
 def _gaussian(n: int, factor: int) -> torch.Tensor:
-    """Return the matrix of a blur and of linear interpolation, along an axis of `n` pixels."""
+    """Return the matrix that blurs, then interpolates linearly, along an axis of `n` pixels."""
     if factor == 1:
         return torch.eye(n, dtype=torch.float64)
     blur = convolution_matrix(n, gaussian_kernel((factor - 1) / 2, truncate=4.0), "reflect")

@@ -33,7 +33,7 @@ class Operator(ParameterObject):
     A subclass stores its hyper-parameters and writes `build`. If its measurements hold NaN where
     samples are missing, it sets ``has_missing = True``.
 
-    ``operator(x)`` returns measurements of images without noise; images are arrays or tensors.
+    ``operator(x)`` returns measurements without noise, of images that are arrays or tensors.
     `adjoint` and `pseudo_inverse` map measurements to images, and `data_fidelity` returns how well
     images explain measurements. Each of these calls builds the map with the current parameters. In
     a loop, build it once: ``A = operator.build(image_shape)``.
@@ -132,7 +132,7 @@ class Operator(ParameterObject):
         return A
 
     def __call__(self, x: Any, *, random_state: Any = None) -> Any:
-        """Return ``A(x)``, the measurements of images without noise.
+        """Return ``A(x)``, the measurements without noise.
 
         Parameters
         ----------

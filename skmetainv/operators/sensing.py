@@ -32,7 +32,7 @@ class CompressedSensing(Operator):
         of `n`, a float in (0, 1], rounded to at least one combination.
     matrix : {"gaussian", "rademacher", "hadamard", "cosine"}, default="gaussian"
         Two dense matrices: "gaussian" has independent normal entries of variance ``1 / m``, and
-        "rademacher" has random signs over ``sqrt(m)`` with equal probability. Two structured ones,
+        "rademacher" has ``1 / sqrt(m)`` or ``-1 / sqrt(m)`` with equal probability. Two structured,
         which are not stored: ``sqrt(n / m) P T D``. ``D`` is a diagonal of random signs, ``T`` is
         an orthonormal transform of channels, rows and columns, and ``P`` keeps `m` of its
         coefficients, drawn without replacement. For "cosine", ``T`` is the discrete cosine

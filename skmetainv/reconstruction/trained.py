@@ -282,7 +282,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         can be used at the prompt or in the next cell: it has the current weights or, with early
         stopping, the best ones. ``n_epochs_`` and ``history_`` count finished epochs only: within
         the first epoch, ``n_epochs_`` is 0, and the lists of ``history_`` are empty. If several
-        processes train together, only the last checkpoint is kept.
+        processes train together, an interrupt leaves no fitted estimator, only the last checkpoint
+        written before it.
         """
         resumes = self.warm_start and hasattr(self, "weights_")
         return self._train(X, y, FitCall((X_val, y_val), groups, resumes, is_partial=False))

@@ -131,7 +131,7 @@ class _ConjugateGradient(IterativeSolver):
         *parts, bb, earlier = state
         residuals = Residuals(*parts)
         x = residuals.x
-        # Relative to ||b|| or ||A||^2 ||x||: after the division by ||A||^2, the latter is ||x||
+        # Relative to the larger of ||b|| and ||A||^2 ||x||. Here all is divided by ||A||^2.
         enough = TOLERANCE.get(x.dtype, 1e-6) ** 2 * bb.maximum(dot(x, x))
         going = residuals.rr > enough
         if k and k % _CHECKED_EVERY == 0 and not going.all():
@@ -149,7 +149,7 @@ class _ConjugateGradient(IterativeSolver):
         return 1.0, 0.0, 0.0, 0.0, 0.0, 0.0  # residuals and directions need not converge
 
     def _restarted(self, state: Residuals, going: torch.Tensor, data: DataTerm) -> Residuals:
-        """Return the state with stopped images restarted from their true residuals."""
+        """Return the state in which each stopped image starts again from its true residual."""
         true_r = self._right_side(state.x, data) - self._system(state.x, data)
         r = torch.where(going, state.r, true_r)
         return Residuals(state.x, r, torch.where(going, state.p, r), dot(r, r))

@@ -91,7 +91,7 @@ class _OperatorCase:
         return normal(BATCH, *self.shape, seed=seed)
 
     def measurements(self) -> torch.Tensor:
-        """Return noisy measurements of random images; missing entries are numbers, not NaN."""
+        """Return noisy measurements of random images, with numbers where the operator has NaN."""
         noise = normal(BATCH, *self.A.measurement_shape, seed=2)
         y = self.A(self.images(1))
         return y + 0.1 * float(y.abs().max()) * noise

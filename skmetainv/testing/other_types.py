@@ -32,7 +32,7 @@ def require_other_types(
     expected : tensor
         The result in double precision on the CPU.
     tolerances : (float, float)
-        Shares of the norm by which results may differ in single precision, and on another device.
+        Relative differences that are allowed in single precision, and on another device.
     name : str
         The object's name in errors.
     verb : str

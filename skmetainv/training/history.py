@@ -21,7 +21,7 @@ def empty_history(names: Iterable[str], *, validated: bool = False) -> History:
     Parameters
     ----------
     names : iterable of str
-        The names of the figures that are passed to `TrainingLoop.descend`.
+        Names of the losses: the keyword arguments of `TrainingLoop.descend`.
     validated : bool, default=False
         Whether there is a validation PSNR.
 
