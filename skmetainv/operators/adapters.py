@@ -78,7 +78,7 @@ class FunctionOperator(_Adapter):
 
     Notes
     -----
-    If a function computes in one precision only, images are converted to it for the call. To save
+    If a function computes in one precision only, images are converted to that precision. To save
     an estimator, define the functions in an importable module: pickles do not hold code.
 
     Linearity and the adjoint are checked on random images. The adjoint must satisfy
@@ -92,7 +92,7 @@ class FunctionOperator(_Adapter):
     >>> A(torch.zeros(1, 1, 2, 2)).sum()
     tensor(0.)
 
-    A function of arrays with its adjoint:
+    A NumPy function with its adjoint:
 
     >>> import numpy as np
     >>> def shift(x):
@@ -140,7 +140,7 @@ class FunctionOperator(_Adapter):
 
 
 class MatrixOperator(_Adapter):
-    """``A x = M x`` for flat images in the order of the user's arrays: rows, columns, channels.
+    """``A x = M x``, where ``x`` is an image, flattened in the order rows, columns, channels.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ class MatrixOperator(_Adapter):
         return A
 
     def _shape(self, matrix_shape: tuple[int, ...], image_shape: Shape) -> Shape:
-        """Return the shape of a measurement as a tensor, without complex parts."""
+        """Return the shape of a measurement tensor, without the axis of complex parts."""
         n = math.prod(image_shape)
         if len(matrix_shape) != 2 or matrix_shape[1] != n or matrix_shape[0] == 0:
             raise ValueError(
@@ -281,10 +281,10 @@ class DeepInverseOperator(_Adapter):
 
     Notes
     -----
-    Every `build` works on a copy. If a physics computes in one precision only, as tomography does,
-    images are converted to it for the call. If linear physics are not decomposable, conjugate
-    gradients with `A` and `A_adjoint` compute the proximal step. The derivatives of this step are
-    exact to every order; those of DeepInverse's own step are exact to first order only.
+    Every `build` works on a copy of the physics. If a physics computes in one precision only, as
+    tomography does, images are converted to that precision. If linear physics are not decomposable,
+    conjugate gradients with `A` and `A_adjoint` compute the proximal step. The derivatives of this
+    step are exact to every order; those of DeepInverse's own step are exact to first order only.
 
     Examples
     --------
@@ -340,10 +340,10 @@ class DeepInverseOperator(_Adapter):
         return A
 
     def _copy_that_works(self, image_shape: Shape) -> tuple[Any, Any, torch.dtype | None]:
-        """Return a copy of the physics, its measurement of zeros, and the only type it takes.
+        """Return a copy of the physics, its measurement of a zero image, and its only type.
 
-        The type is None if it takes single and double precision. Each attempt has its own copy,
-        because a physics may keep tensors in the type of a call.
+        The type is None if the physics takes single and double precision. Each attempt has its own
+        copy, because a call may leave tensors of its type in a physics.
         """
 
         def measure_zeros(dtype: torch.dtype) -> tuple[Any, Any]:
@@ -385,7 +385,7 @@ def _map_of_pair(
 
 
 def _copied(physics: Any) -> Any:
-    """Return a deep copy of a physics; its own `clone` takes half a second to find generators."""
+    """Return a deep copy of a physics; its own `clone` is slow, about half a second."""
     try:
         return copy.deepcopy(physics)
     except TypeError:  # it holds a torch.Generator, which older torch cannot copy
@@ -399,7 +399,7 @@ def _is_orthonormal(physics: Any, image_shape: Shape) -> bool:
 
 
 def _real_and_imaginary(matrix: Any) -> Any:
-    """Return a real matrix with two rows for each complex row."""
+    """Return a real matrix: each row becomes two, its real part and then its imaginary part."""
     if scipy.sparse.issparse(matrix):
         both = scipy.sparse.vstack([matrix.real, matrix.imag]).tocsr()
     else:

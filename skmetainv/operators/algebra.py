@@ -227,11 +227,11 @@ class Stack(Operator):
 
     @property
     def has_missing(self) -> bool:
-        """Whether measurements of one of the operators hold NaN."""
+        """Whether the measurements of at least one operator hold NaN."""
         return any(getattr(operator, "has_missing", False) for operator in self._entries())
 
     def _entries(self) -> Sequence[Any]:
-        """Return the operators; none if the parameter is no list, which `build` refuses."""
+        """Return the operators; none if `operators` is no list or tuple, which `build` rejects."""
         return self.operators if isinstance(self.operators, list | tuple) else ()
 
     def build(self, image_shape: Shape) -> ForwardMap:

@@ -1,7 +1,7 @@
 """Calls of an operator on a user's arrays and tensors; each call builds the map.
 
-Images have the layouts of an estimator's methods (`skmetainv.arrays`), except that images are never
-flat. An array of two axes is therefore one gray image.
+Images have the layouts that an estimator's methods take (`skmetainv.arrays`), except that images
+are never flat. An array of two axes is therefore one gray image.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Builds(Protocol):
 
 
 def measured(operator: Builds, x: Any, random_state: Any) -> Any:
-    """Return the measurements of a user's images without noise, see `Operator.__call__`."""
+    """Return the noise-free measurements of a user's images, see `Operator.__call__`."""
     images = _images(x)
     A = _placed(operator.build(images.layout.tensor_shape), images.values)
     generators = evaluation_generators(integer_seed(random_state), range(len(images.values)))
@@ -84,16 +84,16 @@ class _UserArray(NamedTuple):
 
     @property
     def is_one(self) -> bool:
-        """Return whether it is a single image or measurement, without the batch axis."""
+        """Whether the array is a single image or measurement, without a batch axis."""
         return self.array.ndim == len(self.layout.shape)
 
     @property
     def values(self) -> torch.Tensor:
-        """Return the batch as a tensor of the layout's tensor shape."""
+        """The batch as a tensor, shape ``(n, *layout.tensor_shape)``."""
         return self.layout.to_tensor(self.array)
 
     def like(self, tensor: torch.Tensor, layout: Layout) -> Any:
-        """Return a batch in the form of the source: array or tensor, several or one."""
+        """Return a batch in the source's form: array or tensor, with or without the batch axis."""
         if isinstance(self.source, torch.Tensor):
             result: Any = layout.from_tensor(tensor)
         else:
@@ -116,7 +116,7 @@ def _layout(shape: Shape, name: str) -> Layout:
 
 
 def _values(X: Any, name: str) -> torch.Tensor:
-    """Return a user's values as a tensor of real floats, on their device and with their graph.
+    """Return values as a real float tensor, which keeps a tensor's device and autograd graph.
 
     Masked entries become NaN, complex numbers get a last axis, and integers are divided by their
     unit.
@@ -140,7 +140,7 @@ def _values(X: Any, name: str) -> torch.Tensor:
         array = MaskedView(array)[:]
     if dtype.kind == "c":
         array = RealView(array)[:]
-    is_double = dtype.kind in "fc" and array.dtype.itemsize > 4  # of a real part
+    is_double = dtype.kind in "fc" and array.dtype.itemsize > 4  # size of one real number
     numbers = torch.from_numpy(array.astype(np.float64 if is_double else np.float32)) / unit
     return numbers.to(X.device) if isinstance(X, torch.Tensor) else numbers
 
@@ -160,7 +160,8 @@ def _map_for_unknown_shape(
 ) -> tuple[ForwardMap, Layout, Layout]:
     """Return the map for measurements of `shape`, and the layouts of images and measurements.
 
-    If no image shape is given, it is the shape of the measurements, real or complex.
+    If `image_shape` is None, images have the shape of the measurements, without a last axis of real
+    and imaginary parts.
     """
     if image_shape is not None:
         return _map_for_shape(operator, shape, image_shape)
@@ -171,7 +172,7 @@ def _map_for_unknown_shape(
             A, measurements = _map_of_layout(operator, images)
         except InvalidParameterError:
             raise
-        except ValueError as error:  # images of another shape, or no images
+        except ValueError as error:  # the operator takes no images of this shape
             reason = error
             continue
         are_images = measurements.shape[: len(images.shape)] == images.shape

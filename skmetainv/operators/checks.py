@@ -9,7 +9,7 @@ import numpy as np
 
 from skmetainv.operators.maps.base import Shape
 
-# The usual cause of images of the wrong shape: X and y are swapped.
+# A hint for errors: the usual cause of images of the wrong shape is that X and y are swapped.
 _PAIRS = " In fit(X, y) the measurements X come first, and y are the images."
 
 
@@ -23,7 +23,7 @@ def check_image(operator: object, image_shape: Shape) -> None:
 
 
 def check_channels(operator: object, image_shape: Shape, channels: int, which: str = "") -> None:
-    """Raise an error if images do not have `channels` channels; `which` explains these."""
+    """Raise an error if images do not have `channels` channels; the message adds `which`."""
     check_image(operator, image_shape)
     if image_shape[0] != channels:
         colours = {1: "gray images, of 1 channel", 3: "colour images, of 3 channels"}
@@ -45,7 +45,7 @@ def check_size(operator: object, name: str, size: Shape, image_shape: Shape) -> 
 
 
 def as_count(number: Any, n: int) -> int:
-    """Return an integer unchanged; a float is a share of `n`, rounded to at least 1."""
+    """Return a count: an integer unchanged, a float as a share of `n`, rounded, at least 1."""
     return int(number) if isinstance(number, Integral) else max(1, round(number * n))
 
 
@@ -55,7 +55,7 @@ def pixels(size: Shape) -> str:
 
 
 def check_numbers(value: Any, name: str, operator: object, kinds: str = "buif") -> np.ndarray:
-    """Return a parameter as an array of finite numbers, of the NumPy type codes `kinds`."""
+    """Return a parameter as an array of finite numbers; `kinds` are the NumPy kinds allowed."""
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:

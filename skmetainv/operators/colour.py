@@ -89,8 +89,8 @@ class Grayscale(Operator):
     Parameters
     ----------
     weights : sequence of float, default=(0.2125, 0.7154, 0.0721)
-        One weight per channel. The default is that of `skimage.color.rgb2gray`, the luminance of
-        ITU-R BT.709.
+        One weight per channel. The default weights are those of `skimage.color.rgb2gray`, the
+        luminance of ITU-R BT.709.
 
     Raises
     ------

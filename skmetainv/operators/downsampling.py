@@ -25,13 +25,13 @@ class Downsampling(Operator):
     ----------
     factor : int, default=2
         Number of rows and of columns of a block. The image's height and width must be multiples of
-        it.
+        `factor`.
     prefilter : {"nearest", "area", "gaussian", "bicubic"}, default="area"
         The value of a block. "nearest": its first pixel. "area": its mean. "gaussian": the linearly
         interpolated value at its centre, after a Gaussian blur of standard deviation
         ``(factor - 1) / 2`` with mirrored boundaries (the edge is not repeated). "bicubic": the
-        value at its centre by the bicubic kernel with ``a = -1/2``, stretched by `factor`; its
-        weights are normalised over the pixels inside the image.
+        mean of the pixels around its centre, weighted by the bicubic kernel with ``a = -1/2``,
+        stretched by `factor`. The weights of the pixels inside the image are scaled to sum 1.
 
     Raises
     ------
@@ -40,7 +40,7 @@ class Downsampling(Operator):
 
     Notes
     -----
-    "nearest" equals `torch.nn.functional.interpolate`, and "bicubic" equals it with
+    "nearest" and "bicubic" equal `torch.nn.functional.interpolate` in these modes, "bicubic" with
     ``antialias=True``, as in Pillow. "area" equals `skimage.transform.downscale_local_mean`.
     "gaussian" equals `skimage.transform.resize` with ``order=1, anti_aliasing=True``.
 
@@ -92,7 +92,7 @@ def _gaussian(n: int, factor: int) -> torch.Tensor:
     if factor == 1:
         return torch.eye(n, dtype=torch.float64)
     blur = convolution_matrix(n, gaussian_kernel((factor - 1) / 2, truncate=4.0), "reflect")
-    middle = np.zeros(factor)  # one pixel, or the two beside the centre
+    middle = np.zeros(factor)  # weight 1 on the middle pixel, or 1/2 on each of the two
     middle[(factor - 1) // 2] += 0.5
     middle[factor // 2] += 0.5
     return torch.from_numpy(np.kron(np.eye(n // factor), middle) @ blur)

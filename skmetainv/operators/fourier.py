@@ -1,4 +1,4 @@
-"""Magnetic resonance imaging: samples of the Fourier transform, by one coil or several."""
+"""Magnetic resonance imaging: the Fourier transform of an image, sampled by one or more coils."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Undersampling(Operator):
     Parameters
     ----------
     pattern : {"cartesian", "radial", "random"} or array-like of bool, default="cartesian"
-        Sampled frequencies. "cartesian": whole columns, as the phase is encoded along the width.
+        Sampled frequencies. "cartesian": whole columns, as for phase encoding along the width.
         "radial": lines through the centre at equal angles, the first along a row. "random": single
         frequencies. An array has the shape ``(height, width)`` and is True where sampled.
     acceleration : float, default=4.0
@@ -37,8 +37,8 @@ class _Undersampling(Operator):
         if `pattern` is an array.
     center_fraction : float, default=0.08
         Size of the centre that "cartesian" and "random" always sample, in [0, 1]: a share of the
-        columns, for "random" also of the rows. The other samples are drawn at random. A centre that
-        exceeds the number of samples is sampled as a whole, so the undersampling is then lower.
+        columns, for "random" also of the rows. The other samples are drawn at random. If the centre
+        holds more frequencies than `acceleration` allows, the whole centre is sampled nevertheless.
     complex_image : bool, default=False
         Whether the two channels of an image are the real and the imaginary part of one complex
         image.
@@ -129,9 +129,9 @@ class FourierSampling(_Undersampling):
 class MultiCoilMRI(_Undersampling):
     """``A(x) = m F (s_c x)`` for every coil `c`: magnetic resonance imaging with several coils.
 
-    The coils are the channels of a measurement: if images have their channels last, or none, the
-    shape of measurements is ``(n, height, width, coils, 2)``. Everything else is as in
-    `FourierSampling`.
+    The coils take the place of the channels in a measurement. If images have their channels last,
+    or no channels, measurements have the shape ``(n, height, width, coils, 2)``. Everything else is
+    as in `FourierSampling`.
 
     Parameters
     ----------
@@ -147,9 +147,10 @@ class MultiCoilMRI(_Undersampling):
 
     Notes
     -----
-    Simulated coils lie at equal angles on a circle around the image, whose radius is three quarters
-    of the image's diagonal. The sensitivity at a distance `d` is ``exp(i angle) / d``, where
-    `angle` is that of the line to the coil. The maps are normalised to ``sum_c |s_c|^2 = 1``.
+    Simulated coils lie at equal angles on a circle around the image. The circle's radius is three
+    quarters of the image's diagonal. The sensitivity at a distance `d` is ``exp(i angle) / d``,
+    where `angle` is the direction from the coil to the pixel. The maps are normalised to
+    ``sum_c |s_c|^2 = 1``.
 
     References
     ----------
@@ -196,7 +197,7 @@ def _checked_pattern(mask: np.ndarray, size: Shape) -> np.ndarray:
 
 
 def _center(size: Shape, fraction: float) -> np.ndarray:
-    """Return a mask of the box around the zero frequency, with a share of every axis."""
+    """Return a mask that is True in a box around the zero frequency, a share of every axis."""
     mask = np.zeros(size, dtype=bool)
     counts = [round(fraction * n) for n in size]
     block = tuple(
@@ -216,7 +217,7 @@ def _filled(mask: np.ndarray, acceleration: float, generator: np.random.Generato
 
 
 def _spokes(size: Shape, n_spokes: int) -> np.ndarray:
-    """Return a mask of lines through the centre, with one frequency per row or per column each."""
+    """Return a mask of lines through the centre, each with one frequency per row or per column."""
     mask = np.zeros(size, dtype=bool)
     middle = np.array(size) // 2
     reach = max(size)

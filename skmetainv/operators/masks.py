@@ -97,13 +97,13 @@ class MissingPixels(Operator):
     Parameters
     ----------
     observed : float, int or (int, int), default=0.5
-        Number of pixels that each image keeps: a share of all pixels, a float in (0, 1]; a count,
-        an integer; or a range of counts (smallest, largest), from which each image draws one. At
-        least one pixel is kept.
+        Number of pixels that each image keeps, at least one. A float in (0, 1] is a share of all
+        pixels, and an integer is a count. For a range of counts, (smallest, largest), one count is
+        drawn for each image.
     per_channel : bool, default=False
-        If True, draw single entries of all channels instead of whole pixels; counts are then
-        numbers of entries. The two parts of a complex sample are kept or left out together, and
-        count as one.
+        If True, entries are drawn instead of pixels: each channel of a pixel is kept or left out on
+        its own, and counts are numbers of entries. The two parts of a complex sample are kept or
+        left out together, and count as one.
     pattern : {"random", "side"}, default="random"
         "random" keeps pixels drawn at random. "side" keeps one side of the image in all channels:
         top, bottom, left or right, drawn per image. `observed` is then the share of rows or
@@ -189,7 +189,7 @@ class MissingPixels(Operator):
 
 
 def _draw_side(mask_shape: Shape, share: float, generator: np.random.Generator) -> np.ndarray:
-    """Return a mask of a share of the rows or columns, from one of the four sides."""
+    """Return a mask that is True in a share of the rows or columns, at one random side."""
     mask = np.zeros(mask_shape, dtype=bool)
     axis, from_the_end = 1 + generator.integers(2), generator.integers(2)
     lines = np.moveaxis(mask, axis, 0)
@@ -224,7 +224,7 @@ def _box_mask(size: Shape, box: Any) -> np.ndarray:
 
 
 def _checked_mask(mask: np.ndarray, image_shape: Shape) -> np.ndarray:
-    """Return a user's mask as (channels or 1, height, width)."""
+    """Return a user's mask as (channels or 1, height, width), or flat, after checking it."""
     if len(image_shape) < 3:
         shapes = [tuple(image_shape[:1])]
     else:

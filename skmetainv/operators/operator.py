@@ -28,20 +28,20 @@ from skmetainv.parameters import (
 
 
 class Operator(ParameterObject):
-    """A forward model ``A`` of ``y = A(x) + e``: hyper-parameters, no tensors.
+    """A forward model ``A`` of ``y = A(x) + e``; it holds hyper-parameters, not tensors.
 
     A subclass stores its hyper-parameters and writes `build`. If its measurements hold NaN where
     samples are missing, it sets ``has_missing = True``.
 
-    ``operator(x)`` returns measurements without noise, of images that are arrays or tensors.
+    ``operator(x)`` takes images, an array or a tensor, and returns their noise-free measurements.
     `adjoint` and `pseudo_inverse` map measurements to images, and `data_fidelity` returns how well
-    images explain measurements. Each of these calls builds the map with the current parameters. In
-    a loop, build it once: ``A = operator.build(image_shape)``.
+    images explain measurements. Each of these calls builds the map, a `ForwardMap`, with the
+    current parameters. In a loop, build it once: ``A = operator.build(image_shape)``.
 
-    Operators compose: ``outer @ inner`` applies `inner` first, ``first + second``,
-    ``first - second`` and ``sum([first, second, third])`` add and subtract measurements,
-    ``factor * operator``, ``operator / number`` and ``-operator`` scale them, and
-    ``operator.normalize()`` scales them to a norm of 1.
+    Operators compose. ``outer @ inner`` applies `inner` first. ``first + second``,
+    ``first - second`` and ``sum([first, second, third])`` add and subtract measurements.
+    ``factor * operator``, ``operator / number`` and ``-operator`` scale measurements, and
+    ``operator.normalize()`` scales them so that the operator has norm 1.
 
     Examples
     --------
@@ -55,8 +55,9 @@ class Operator(ParameterObject):
     (5, 8, 8)
 
     A new operator: a lens that is darker towards the corners. Hyper-parameters are annotated and
-    have defaults. A linear map is a `LinearMap`, a nonlinear one a `ForwardMap`. Its tensors are
-    buffers in float64. A `LinearMap` may define `adjoint`; otherwise autograd computes it.
+    have defaults. The map is a subclass of `LinearMap` if it is linear, else of `ForwardMap`. Its
+    tensors are buffers in float64. A `LinearMap` may define `adjoint`; otherwise autograd computes
+    the adjoint.
 
     >>> import torch
     >>> from skmetainv.operators import LinearMap, MissingPixels, Operator
@@ -84,7 +85,7 @@ class Operator(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the adapter that wraps `value` as an operator, see `ParameterObject`."""
+        """Return advice on how to pass `value` as an operator, or None; see `ParameterObject`."""
         if comes_from(value, "deepinv") and hasattr(value, "A"):
             return "DeepInverseOperator(physics)"
         if isinstance(value, ForwardMap):
@@ -100,7 +101,7 @@ class Operator(ParameterObject):
     def has_missing(self) -> bool:
         """Whether measurements hold NaN where samples are missing.
 
-        By default, True if those of an operator among the parameters do.
+        By default, True if one of the parameters is an operator whose measurements do.
         """
         parts = self.get_params(deep=False).values()
         return any(getattr(part, "has_missing", False) for part in parts)
@@ -116,7 +117,7 @@ class Operator(ParameterObject):
         Returns
         -------
         A : ForwardMap
-            A module in float64 on the CPU; ``A.to(dtype)`` and ``A.to(device)`` move it.
+            A module in float64 on the CPU; ``A.to(dtype)`` converts and ``A.to(device)`` moves it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
@@ -142,14 +143,15 @@ class Operator(ParameterObject):
             ``(height, width, channels)`` with 1 to 4 channels and at least 8 rows and columns.
             :doc:`/arrays` explains how these layouts are told apart and how integers are scaled.
         random_state : int, RandomState instance, Generator or None, default=None
-            Seed of the random masks, one per image, of operators such as `MissingPixels`. If None,
-            each call draws new masks. Other operators ignore it.
+            Seed of random masks: operators such as `MissingPixels` draw one for each image. If
+            None, each call draws new masks. Operators without random masks ignore the seed.
 
         Returns
         -------
         y : ndarray or tensor
-            Measurements; a single one if `x` is one image. If `x` is a tensor, a tensor on the same
-            device, differentiable by autograd. The type is float64 if `x` is float64, else float32.
+            Measurements; a single one if `x` is one image. If `x` is a tensor, so is `y`, on the
+            same device and differentiable by autograd. The type is float64 if `x` is float64, else
+            float32.
             Measurements that are images have the layout of `x`. Complex measurements have a last
             axis of real and imaginary parts. Missing samples are NaN.
 
@@ -177,8 +179,8 @@ class Operator(ParameterObject):
             are NaN and count as 0. Complex arrays are split into real and imaginary parts.
         image_shape : tuple of int, default=None
             Shape of one image in the user's layout: ``(height, width)``,
-            ``(height, width, channels)`` or ``(channels, height, width)``. If None, the shape of a
-            measurement.
+            ``(height, width, channels)`` or ``(channels, height, width)``. If None, images have the
+            shape of a measurement, without a last axis of real and imaginary parts.
 
         Returns
         -------
@@ -300,7 +302,7 @@ class Operator(ParameterObject):
         return algebra.Sum(self, other)
 
     def __radd__(self, other: Any) -> Operator:
-        if isinstance(other, int) and other == 0:  # what Python's `sum` starts with
+        if isinstance(other, int) and other == 0:  # the start value of Python's `sum`
             return self
         raise _no_operand(other, "left", "+")
 
@@ -325,7 +327,7 @@ class Operator(ParameterObject):
 
 
 def require_operator(operator: Any, name: str) -> None:
-    """Raise an error if a value is not an operator, and name the adapter that wraps it.
+    """Raise an error if a value is not an operator; the error names an adapter for the value.
 
     Parameters
     ----------
@@ -367,7 +369,7 @@ def _to_measure(value: Any) -> str:
 
 
 def _number(value: Any, verb: str) -> float:
-    """Return a real number; it may come as an array or a tensor of shape ()."""
+    """Return `value` as a float; it may be a number, or an array or a tensor of shape ()."""
     alone = getattr(value, "shape", None) == () and "complex" not in str(value.dtype)
     if (isinstance(value, Real) or alone) and np.isfinite(float(value)) and value != 0:
         return float(value)
@@ -377,5 +379,5 @@ def _number(value: Any, verb: str) -> float:
     )
 
 
-# Below `Operator`, from which the classes of the algebra derive
+# Imported here, because the classes of the algebra derive from `Operator`
 from skmetainv.operators import algebra  # noqa: E402

@@ -21,11 +21,11 @@ from skmetainv.parameters import COUNT
 
 
 class Radon(Operator):
-    """``A(x)(theta, s)``, the integral of an image along a line: parallel-beam tomography.
+    """Parallel-beam tomography: ``A(x)(theta, s)`` is the integral of an image along a line.
 
-    The line at angle `theta` and offset `s` is ``s = X cos(theta) + Y sin(theta)``, with `X` to the
-    right and `Y` up from pixel ``(height // 2, width // 2)``. A measurement has a row for each
-    angle and a column for each detector. Detectors are one pixel wide; detector
+    The line at angle `theta` and offset `s` is ``s = X cos(theta) + Y sin(theta)``, where `X`
+    points right and `Y` points up from pixel ``(height // 2, width // 2)``. A measurement has a row
+    for each angle and a column for each detector. Detectors are one pixel wide; detector
     ``n_detectors // 2`` is at ``s = 0``. Lengths are in pixels.
 
     Parameters
@@ -34,8 +34,8 @@ class Radon(Operator):
         The angles, in degrees. If an integer, that number of angles in equal steps from 0 to below
         180.
     n_views : int, default=None
-        Number of angles at which each image is measured, drawn per image. The rows of the other
-        angles are NaN. If None, all angles are measured.
+        Number of angles at which each image is measured. They are drawn at random for each image,
+        and the rows of the other angles are NaN. If None, all angles are measured.
     n_detectors : int, default=None
         Number of detectors. If None, the smallest number that covers the image at every angle,
         ``2 ceil(hypot(height // 2, width // 2)) + 1``.
@@ -127,7 +127,7 @@ def _all_detectors(height: int, width: int) -> int:
 def _line_integrals(
     size: tuple[int, ...], angles: np.ndarray, n_detectors: int
 ) -> scipy.sparse.csr_array:
-    """Return the matrix of shape (angles * detectors, height * width)."""
+    """Return the sparse matrix of line integrals, (n_angles * n_detectors, height * width)."""
     offsets = np.arange(n_detectors) - n_detectors // 2
     blocks = [_at_one_angle(size, np.deg2rad(angle), offsets) for angle in angles]
     lengths, columns, values = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
@@ -142,7 +142,7 @@ def _line_integrals(
 def _at_one_angle(
     size: tuple[int, ...], angle: float, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the number of entries of every line, and their columns and values, line by line."""
+    """Return the number of matrix entries of each line, then the columns and values of all."""
     height, width = size
     sine, cosine = math.sin(angle), math.cos(angle)
     down, right = np.arange(height) - height // 2, np.arange(width) - width // 2

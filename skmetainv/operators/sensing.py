@@ -1,4 +1,4 @@
-"""Compressed sensing: fewer random combinations of all pixels than there are pixels."""
+"""Compressed sensing: random linear combinations of all pixels, fewer than there are pixels."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from skmetainv.parameters import COUNT, Interval, StrOptions
 
 
 class CompressedSensing(Operator):
-    """``A(x) = M x``, random combinations of the entries of an image; ``E ||A x||^2 = ||x||^2``.
+    """``A(x) = M x``: random combinations of an image's entries, with ``E ||A x||^2 = ||x||^2``.
 
     Parameters
     ----------
     n_measurements : float or int, default=0.25
-        Number `m` of combinations of the `n` entries of an image: a count, an integer, or a share
-        of `n`, a float in (0, 1], rounded to at least one combination.
+        Number `m` of combinations. An integer is a count. A float in (0, 1] is a share of `n`, the
+        number of entries of an image; the share is rounded to at least one combination.
     matrix : {"gaussian", "rademacher", "hadamard", "cosine"}, default="gaussian"
-        Two dense matrices: "gaussian" has independent normal entries of variance ``1 / m``, and
-        "rademacher" has ``1 / sqrt(m)`` or ``-1 / sqrt(m)`` with equal probability. Two structured,
-        which are not stored: ``sqrt(n / m) P T D``. ``D`` is a diagonal of random signs, ``T`` is
-        an orthonormal transform of channels, rows and columns, and ``P`` keeps `m` of its
-        coefficients, drawn without replacement. For "cosine", ``T`` is the discrete cosine
-        transform of type II. For "hadamard", it is Sylvester's Hadamard matrix. Along a side of
-        length ``2^k q`` with `q` odd, "hadamard" uses the Kronecker product of Sylvester's matrix
-        for ``2^k`` and the cosine transform for `q`.
+        "gaussian" and "rademacher" are dense matrices. "gaussian" has independent normal entries of
+        variance ``1 / m``. "rademacher" has entries ``1 / sqrt(m)`` and ``-1 / sqrt(m)`` with equal
+        probability. "hadamard" and "cosine" are structured matrices ``sqrt(n / m) P T D``, which
+        are not stored. ``D`` is a diagonal of random signs, ``T`` is an orthonormal transform of
+        channels, rows and columns, and ``P`` keeps `m` of its coefficients, drawn without
+        replacement. For "cosine", ``T`` is the discrete cosine transform of type II. For
+        "hadamard", ``T`` is Sylvester's Hadamard matrix. Along a side of length ``2^k q`` with `q`
+        odd, "hadamard" uses the Kronecker product of Sylvester's matrix for ``2^k`` and the cosine
+        transform for `q`.
     random_state : int, default=0
         Seed of the matrix. Training and prediction must use the same one.
 
@@ -49,9 +50,9 @@ class CompressedSensing(Operator):
 
     Notes
     -----
-    A dense matrix takes `8 m n` bytes and is decomposed once, in `m^3` operations. It is practical
-    up to about 64 x 64 pixels. A structured matrix takes `n (height + width)` operations per
-    product, and its rows are orthogonal.
+    A dense matrix takes `8 m n` bytes. If `m` is at most 2048, it is decomposed once, in the order
+    of `m^2 n` operations. A dense matrix is practical up to about 64 x 64 pixels. A structured
+    matrix takes `n (height + width)` operations per product, and its rows are orthogonal.
 
     References
     ----------
@@ -151,7 +152,7 @@ class SubsampledTransformMap(DiagonalGramMap):
 
 
 def hadamard_matrix(n: int) -> np.ndarray:
-    """Return the orthonormal matrix of "hadamard" for a side of `n`, see `CompressedSensing`."""
+    """Return the matrix that "hadamard" uses along a side of `n`, see `CompressedSensing`."""
     odd = n
     while odd % 2 == 0:
         odd //= 2
