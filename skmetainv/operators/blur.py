@@ -1,4 +1,4 @@
-"""Blurs: Gaussian blur, motion blur and convolution with any kernel, for several boundaries."""
+"""Blurs: Gaussian blur, motion blur and convolution with any kernel, with several boundaries."""
 
 from dataclasses import KW_ONLY, field
 from typing import cast

@@ -40,9 +40,9 @@ def pulled_back(
 
 
 def pushed_forward(A: ForwardMap, x: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """Return ``J_A(x) p``, the derivative of the vector-Jacobian product.
+    """Return ``J_A(x) p``, computed as the derivative of the vector-Jacobian product.
 
-    ``J_A(x)' v`` is linear in ``v``, so its vector-Jacobian product is ``J_A(x) p``.
+    The function ``v -> J_A(x)' v`` is linear, so its own vector-Jacobian product is ``J_A(x) p``.
     """
     with torch.enable_grad():
         v = p.new_zeros(len(p), *A.measurement_shape).requires_grad_()
@@ -52,8 +52,8 @@ def pushed_forward(A: ForwardMap, x: torch.Tensor, p: torch.Tensor) -> torch.Ten
 class ForwardMap(nn.Module):
     """The map ``A`` for images of one shape; a subclass writes `forward`.
 
-    The tensors of `forward` are registered as buffers in float64 (`register_buffer`), so that they
-    move with the map. The measurement of an image must not depend on the others in the batch.
+    The tensors that `forward` uses are registered as float64 buffers (`register_buffer`), so that
+    they move with the map. The measurement of an image must not depend on the others in the batch.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class ForwardMap(nn.Module):
     missing_value : float
         Value of a measurement's missing entries: 0, or NaN if the mask varies from image to image.
     if_linear : str
-        A hint for errors: how to declare the map linear, if it is.
+        A hint for errors about nonlinear maps: how to declare a map linear.
     """
 
     observed: torch.Tensor | None
@@ -89,7 +89,7 @@ class ForwardMap(nn.Module):
     ):
         super().__init__()
         self.register_buffer("observed", observed)
-        # The device and the type of a map that holds no other tensor.
+        # Gives a map without other tensors a device and a type.
         self.register_buffer("place", torch.empty(0, dtype=torch.float64), persistent=False)
         self.image_shape = tuple(image_shape)
         self.measurement_shape = tuple(measurement_shape)
@@ -138,7 +138,7 @@ class ForwardMap(nn.Module):
             return float(self.norm()) ** 2 or 1.0
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
-        """Return the map with a random mask for each image, drawn from its generator."""
+        """Return the map with a random mask for each image, drawn by that image's generator."""
         return self
 
     def simulate(
@@ -224,8 +224,9 @@ class ForwardMap(nn.Module):
     def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
         """Move and convert the map's tensors; complex tensors stay complex.
 
-        Without this, `torch.nn.Module.to` would drop imaginary parts when it converts to a real
-        type. It does not move tensors that are plain attributes; here, these raise an error.
+        Without this method, `torch.nn.Module.to` would drop imaginary parts when it converts to a
+        real type. `torch.nn.Module.to` does not move tensors that are plain attributes, so these
+        raise an error here.
         """
         for name, value in vars(self).items():
             if isinstance(value, torch.Tensor):
@@ -245,7 +246,8 @@ class ForwardMap(nn.Module):
 
     def _fixed_images(self, numbers: Callable[[Shape], np.ndarray]) -> torch.Tensor:
         """Return fixed images, one per mask, on the device and in the type of the map."""
-        # Parts register after the map's own tensors, and may have moved before the map was made.
+        # Buffers of parts come last. Parts may have been moved before the map was made, so the last
+        # buffer has the right device and type.
         like = [t for t in self.buffers() if t.is_floating_point()][-1]
         n = 1 if self.observed is None else len(self.observed)
         images = numbers((n, *self.image_shape))
@@ -292,9 +294,9 @@ class LinearMap(ForwardMap):
             Measurements.
         rcond : float, default=1e-6
             Singular values up to ``rcond`` times the largest count as zero, and so do singular
-            values below the rounding error. Beyond 4 million matrix entries, the result is
-            ``(A' A + d I)^-1 A' y`` with ``d = max(rcond^2, eps) ||A||^2``, equal for singular
-            values far above ``sqrt(d)``.
+            values below the rounding error. If the matrix has more than 4 million entries, the
+            result is ``(A' A + d I)^-1 A' y`` with ``d = max(rcond^2, eps) ||A||^2`` instead. The
+            difference is negligible for singular values far above ``sqrt(d)``.
 
         Returns
         -------
@@ -327,7 +329,7 @@ class LinearMap(ForwardMap):
         return self._fixed_images(np.random.default_rng(0).standard_normal)
 
     def data_term(self, y: torch.Tensor) -> DataTerm:
-        """Return the data fidelity, with ``A' y`` kept."""
+        """Return the data fidelity, which stores ``A' y``."""
         return LinearDataTerm(self, y)
 
 
@@ -372,7 +374,7 @@ def check_double(owner: object, module: nn.Module) -> None:
     Raises
     ------
     TypeError
-        If a buffer has a smaller type: digits that double precision needs are lost.
+        If a buffer has a smaller type: it has already lost digits of double precision.
     """
     for name, buffer in module.named_buffers(recurse=False):
         has_a_type = buffer.is_floating_point() or buffer.is_complex()

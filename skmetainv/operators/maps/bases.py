@@ -12,7 +12,7 @@ from skmetainv.operators.maps.base import Shape
 
 
 class Basis(nn.Module):
-    """An orthonormal basis ``B`` of a space of arrays; here, the standard basis of entries."""
+    """An orthonormal basis ``B``: the standard basis of entries, unless a subclass changes it."""
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``B x``, the coefficients."""
@@ -83,6 +83,6 @@ class VectorBasis(Basis):
 
 
 def cosine_matrix(n: int) -> NDArray[np.float64]:
-    """Return the orthonormal discrete cosine transform of type II."""
+    """Return the matrix of the orthonormal discrete cosine transform of type II."""
     matrix: NDArray[np.float64] = scipy.fft.dct(np.eye(n), axis=0, norm="ortho")
     return matrix

@@ -64,10 +64,10 @@ class DiagonalNormalDataTerm(LinearDataTerm):
         return self.A.basis.synthesis(coefficients * inverse)
 
     def _inverse_with_penalty(self, rho: float | torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Return ``1 / (power + rho)``; the last result is stored, as solvers often repeat `rho`.
+        """Return ``1 / (power + rho)``, stored for the next call, as solvers often repeat `rho`.
 
-        It has the type of the coefficients, as torch multiplies two complex tensors faster than a
-        complex and a real one.
+        The result has the type of the coefficients: torch multiplies two complex tensors faster
+        than a complex and a real one.
         """
         if isinstance(rho, torch.Tensor):
             return (1 / (self.A.power + rho)).to(dtype)
@@ -186,14 +186,14 @@ def _plus(x: torch.Tensor, rho: float | torch.Tensor, z: torch.Tensor) -> torch.
 
 
 def broadcastable(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | torch.Tensor:
-    """Return penalties, one or one per image, in a shape that broadcasts with the coefficients."""
+    """Return `rho`, a number or one per image, so that it broadcasts with the coefficients."""
     if isinstance(rho, torch.Tensor) and rho.ndim:
         return spread(rho, coefficients.ndim)
     return rho
 
 
 def _truncated_inverse(eigenvalues: torch.Tensor, rcond: float) -> torch.Tensor:
-    """Return ``1 / eigenvalue``, or 0 where its root is at most `rcond` times the largest root."""
+    """Return ``1 / eigenvalue``, or 0 if its root is at most `rcond` times the largest root."""
     roots = eigenvalues.clamp(min=0).sqrt()
     kept = roots > rcond * roots.max()
     return torch.where(kept, 1 / torch.where(kept, eigenvalues, 1), 0)

@@ -63,7 +63,7 @@ def circular_convolution(image_shape: Shape, period: Floats) -> DiagonalMap:
 
 
 def one_period(kernel: Floats, size: Shape) -> Floats:
-    """Return a kernel wrapped around an image of `size`, its origin at index (0, 0)."""
+    """Return one period of a kernel repeated every `size` pixels, its origin at index (0, 0)."""
     rows, columns = (
         (np.arange(n) - n // 2) % period for n, period in zip(kernel.shape, size, strict=True)
     )
@@ -73,7 +73,7 @@ def one_period(kernel: Floats, size: Shape) -> Floats:
 
 
 def separate(kernel: Floats) -> tuple[Floats, Floats] | None:
-    """Return the column and the row whose outer product is the kernel, or None."""
+    """Return the column and the row whose outer product is the kernel; None if there are none."""
     U, S, Vh = np.linalg.svd(kernel, full_matrices=False)
     if S[1:].max(initial=0.0) > 1e-13 * S[0]:
         return None
@@ -108,7 +108,7 @@ def _sources(n: int, n_kernel: int, boundary: str) -> NDArray[np.intp]:
 
 
 class PaddedConvolution(LinearMap):
-    """``A x = k * pad(x)`` where the kernel lies inside the padded image, for every channel.
+    """``A x = k * pad(x)`` for every channel, where the kernel lies inside the padded image.
 
     It is computed in Fourier space, where the cost does not depend on the size of the kernel.
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 #: The starts that `DataTerm.start` computes, by name. A solver can start from each of them.
 STARTS = frozenset({"zeros", "measurement", "adjoint", "pseudo_inverse"})
 
-#: The starts that a network can take as its input. "zeros" would show it nothing of the
-#: measurement.
+#: The starts that a network can take as its input. "zeros" is left out, because it does not depend
+#: on the measurement.
 NETWORK_INPUTS = STARTS - {"zeros"}
 
 #: The starts to which a network's image can be added: those that a linear operator computes by
@@ -54,9 +54,9 @@ class DataTerm:
         return self.unmasked.squared_norm
 
     def loss(self, x: torch.Tensor, criterion: Callable[..., torch.Tensor]) -> torch.Tensor:
-        """Return `criterion` between ``A(x)`` and ``y`` over the observed entries, per image.
+        """Return `criterion` between ``A(x)`` and ``y`` of each image, over the observed entries.
 
-        If the map is linear, both are divided by ``||A||``, see `in_image_units`.
+        If the map is linear, ``A(x)`` and ``y`` are divided by ``||A||``, see `in_image_units`.
         """
         return criterion(
             self.in_image_units(self.A(x)), self.in_image_units(self.y), self.A.observed
@@ -88,11 +88,12 @@ class DataTerm:
         Parameters
         ----------
         kind : str
-            All have the scale of images, for any scale of the measurements:
+            Name of the start. If the map is linear, all starts have the scale of images, for any
+            scale of the measurements:
 
             - "zeros"
-            - "measurement": ``y / ||A||``, or ``y`` if the map is nonlinear; if measurements have
-              the shape of images
+            - "measurement", if measurements have the shape of images: ``y / ||A||``, or ``y`` if
+              the map is nonlinear
             - "adjoint": ``A' y / ||A||^2``, if the map is linear
             - "pseudo_inverse": ``A^+ y``, if the map is linear
             - "given": the `start_image` that `ForwardMap.bind` received
@@ -134,7 +135,7 @@ class DataTerm:
         )
 
     def known(self, x: torch.Tensor) -> torch.Tensor | None:
-        """Return where clean images are not NaN, or None if the operator has no mask."""
+        """Return where the clean images `x` are not NaN, or None if the operator has no mask."""
         return None if self.A.observed is None else ~x.isnan()
 
     def observed_pixels(self) -> torch.Tensor:
@@ -187,8 +188,8 @@ class LinearDataTerm(DataTerm):
         Parameters
         ----------
         z : tensor of shape (batch, *image_shape)
-            The point of the proximal term.
-        rho : float or tensor of shape (), (batch, 1, 1, 1)
+            The point to which the proximal term keeps the solution close.
+        rho : float or tensor of shape () or (batch, 1, 1, 1)
             Penalty, positive; one for all images or one for each.
 
         Returns
@@ -215,7 +216,7 @@ def needs_linear(what: str, A: ForwardMap) -> str:
 
 
 def if_linear(A: ForwardMap) -> str:
-    """Return the hint of how to declare a map, or its nonlinear part, linear."""
+    """Return the hint on how to declare a map, or its nonlinear part, linear."""
     hints = (getattr(part, "if_linear", "") for part in A.modules())
     return next((f" {hint}" for hint in hints if hint), "")
 

@@ -7,7 +7,7 @@ import torch
 
 from skmetainv.operators.maps.base import LinearMap, Shape
 
-# Allowed relative errors; functions in single precision have about 1e-7.
+# Allowed relative errors; the rounding of functions in single precision is about 1e-7.
 _LINEAR = 1e-4
 _OF_ONE_IMAGE = 1e-5
 _OF_TWO = 1e-6
@@ -48,7 +48,7 @@ def check_adjoint(A: LinearMap, forward: str, adjoint: str, instead: str) -> Non
     forward, adjoint : str
         The names of ``A`` and ``A'`` in the error.
     instead : str
-        Advice to the user, the end of the error.
+        Advice to the user, at the end of the error.
 
     Raises
     ------

@@ -130,19 +130,20 @@ def _rowwise(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> 
 
 
 class PhysicsMap(OneType, ForwardMap):
-    """``A(x)`` of a `deepinv.physics.Physics`; for stacked physics, flattened and concatenated.
+    """``A(x)`` of a `deepinv.physics.Physics`; stacked measurements are flattened and concatenated.
 
     Parameters
     ----------
     image_shape : (int, int, int)
         Channels, height and width.
     physics : deepinv.physics.Physics
-        A copy of the user's.
+        A copy of the user's physics.
     measured : tensor or sequence of tensor
         Its measurements of a batch of images; a sequence if physics are stacked. Complex numbers
         become a last axis of real and imaginary parts.
     only_dtype : torch.dtype or None
-        The only type that it computes in, for images of any type; None if it takes every type.
+        The only type in which the physics computes; None if it takes every type. Images of other
+        types are converted to it.
     """
 
     def __init__(

@@ -31,8 +31,8 @@ class OneType(nn.Module):
     Attributes
     ----------
     only_dtype : torch.dtype or None
-        That type; None if it takes every type. Tensors of the module move to other devices, but
-        keep this type.
+        That type; None if the object takes every type. Tensors of the module move to other devices,
+        but keep this type.
     """
 
     only_dtype: torch.dtype | None = None
@@ -123,7 +123,7 @@ def try_function(
     *,
     adjoint_of: TriedFunction | None = None,
 ) -> TriedFunction:
-    """Try a user's function on a random batch, and return it in the form in which it works.
+    """Try a user's function on a random batch, and return it wrapped in a form that works.
 
     The function may take tensors or NumPy arrays, in single or double precision or both, and may
     return real or complex ones.
@@ -231,9 +231,9 @@ def _moving(fn: Any) -> Any:
 
 
 def through_arrays(function: Callable[..., Any]) -> Callable[..., torch.Tensor]:
-    """Return a function of arrays as a function of tensors, without a derivative.
+    """Return a function of tensors that calls `function` with a NumPy array.
 
-    Further arguments are passed on unchanged.
+    Autograd cannot differentiate it. Arguments after the first are passed on unchanged.
     """
 
     def call(x: torch.Tensor, *others: Any) -> torch.Tensor:
@@ -276,7 +276,7 @@ def _checked(
 
 @torch.no_grad()
 def alike(y: torch.Tensor, call: Callable[..., torch.Tensor], x: torch.Tensor) -> bool:
-    """Return whether ``y = call(x)`` treats each entry of the first axis of `x` on its own."""
+    """Return whether `call` gives the same result for ``x[:1]`` alone as in ``y = call(x)``."""
     alone, in_batch = call(x.detach()[:1].clone()), y.detach()[:1]
     return (
         alone.shape == in_batch.shape

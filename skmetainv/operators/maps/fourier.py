@@ -142,7 +142,7 @@ class CoilMap(LinearMap):
 
 
 def _shifted(mask: torch.Tensor) -> torch.Tensor:
-    """Return a mask, zero frequency first, times the phase that shifts the image's origin."""
+    """Return `mask`, its zero frequency first, times the phase that shifts the image's origin."""
     height, width = mask.shape[-2:]
     rows, columns = (
         torch.arange(n, dtype=torch.float64, device=mask.device) * (n // 2) / n

@@ -1,8 +1,8 @@
 """The parts of a module that torch does not list: modules and tensors in lists and dicts.
 
-Some of DeepInverse's modules keep others in lists: `StackedPhysics` its physics, the algorithms of
-`deepinv.optim` their priors. `torch.nn.Module.to` leaves these on their device, and `eval` leaves
-them in training mode.
+Some of DeepInverse's modules keep other modules in lists: `StackedPhysics` keeps its physics there,
+and the algorithms of `deepinv.optim` keep their priors there. `torch.nn.Module.to` does not move
+these modules, and `eval` leaves them in training mode.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from skmetainv.operators.maps.base import Conversion, keeping_complex
 Module = TypeVar("Module", bound=nn.Module)
 
 _TORCH_ATTRIBUTES = frozenset(vars(nn.Module()))
-# DeepInverse's Tomography keeps the adjoint for the device of its first measurement.
+# Attribute of DeepInverse's Tomography: an adjoint that works only on the device of its first call.
 _FOR_ONE_DEVICE = "_auto_grad_adjoint_fn"
 
 
@@ -67,14 +67,14 @@ def frozen(module: Module) -> Module:
 
 
 def start_anew(module: nn.Module) -> None:
-    """Make DeepInverse's total variation forget its last result, from which it would start."""
+    """Make DeepInverse's total variation start anew instead of from its last result."""
     for part in all_modules(module):
         if getattr(part, "restart", None) is False:
             vars(part)["restart"] = True
 
 
 def apply_to_hidden(module: nn.Module, fn: Conversion) -> None:
-    """Convert in place the tensors of a module that `torch.nn.Module._apply` leaves."""
+    """Convert in place the tensors of a module that `torch.nn.Module._apply` does not reach."""
     listed = {id(part) for part in module.modules()}
     parts = list(all_modules(module))
     for part in parts:
@@ -100,9 +100,10 @@ def _plain_attributes(module: nn.Module) -> dict[str, Any]:
 
 
 class _Converted:
-    """Converts a tensor, or in place the tensors of a container.
+    """A function that converts a tensor; in a list or a dict, it converts the tensors in place.
 
-    Registered tensors stay the same objects: torch's recurrent networks keep theirs in a list, too.
+    Registered tensors are returned as they are, because torch's `_apply` has converted them. They
+    may also be in a list: torch's recurrent networks keep theirs in one.
     """
 
     def __init__(self, fn: Conversion, parts: list[nn.Module]):
@@ -111,7 +112,7 @@ class _Converted:
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
-            if id(value) not in self.results:  # the original is kept, so that its id stays its own
+            if id(value) not in self.results:  # keep it, so that no other tensor gets its id
                 self.results[id(value)] = value, self._of_tensor(value)
             return self.results[id(value)][1]
         if type(value) is list:

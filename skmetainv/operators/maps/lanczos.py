@@ -12,9 +12,9 @@ from skmetainv.operators.maps.per_image import dot
 def largest_eigenvalue(
     matrix: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, n_steps: int
 ) -> torch.Tensor:
-    """Return the largest eigenvalue of a batch of symmetric matrices, by Lanczos' method."""
+    """Return the largest eigenvalue in a batch of symmetric matrices, by Lanczos' method."""
     v = start / dot(start, start).sqrt()
-    scale = matrix(v).abs().max()  # scales the matrix, as its squares may overflow
+    scale = matrix(v).abs().max()  # divides the matrix, whose squares could overflow
     scale = torch.where(scale > 0, scale, 1.0)
     basis, diagonal, off_diagonal = [v], [], []
     for _ in range(n_steps):

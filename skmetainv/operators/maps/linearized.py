@@ -26,7 +26,7 @@ class LinearizedMap(LinearMap):
         self.register_buffer("x", x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the Jacobian times `x`, by the derivative of the vector-Jacobian product."""
+        """Return the Jacobian times `x`, see `pushed_forward`."""
         return pushed_forward(self.A, self.x.expand_as(x), x)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:

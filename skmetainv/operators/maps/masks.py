@@ -121,7 +121,7 @@ class SelectionMap(DiagonalGramMap):
 def draw_entries(
     mask_shape: Shape, counts: tuple[int, int], generator: np.random.Generator
 ) -> np.ndarray:
-    """Return a mask that is True at random entries, their number drawn from a range of counts."""
+    """Return a mask that is True at random entries; `counts` is the range of their number."""
     mask = np.zeros(mask_shape, dtype=bool)
     count = generator.integers(*counts, endpoint=True)
     mask.flat[generator.permutation(mask.size)[:count]] = True

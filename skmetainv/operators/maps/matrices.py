@@ -102,7 +102,7 @@ class SparseMap(LinearMap):
 
 
 class _CompressedRows(torch.nn.Module):
-    """A sparse matrix as buffers, so that it moves and converts with the module."""
+    """A sparse matrix as buffers, which are moved and converted with the module."""
 
     starts: torch.Tensor
     columns: torch.Tensor

@@ -33,14 +33,15 @@ def solve(
     because rounding makes it drift away from the true one.
 
     The derivative is that of the exact solution, not of the iterations, because conjugate gradients
-    that stop early are not a linear map of `b`. The derivative solves the same system with another
-    right-hand side, by this function. So it can be differentiated again.
+    that stop early are not a linear map of `b`. This function also computes the derivative: it
+    solves the same system with another right-hand side. The derivative therefore has derivatives
+    of every order, too.
 
     Parameters
     ----------
     normal : callable
         ``A' A`` applied to a batch of images, or any symmetric positive semidefinite matrix applied
-        to tensors of the shape of `b`. Its constants get no gradient.
+        to tensors of the shape of `b`. Tensors inside the function get no gradient.
     b : tensor of shape (batch, ...)
         Right-hand sides, usually images.
     rho : tensor of shape () or (batch, 1, ...)
@@ -149,13 +150,13 @@ def update(
 
 
 def normalized(state: Residuals, going: torch.Tensor) -> torch.Tensor:
-    """Return residuals of length 1, flat, and 0 for images that are not `going`."""
+    """Return flat residuals, divided by their lengths; 0 for images that are not `going`."""
     rr = state.rr.where(going, torch.ones_like(state.rr))
     return torch.where(going, state.r * rr.rsqrt(), 0.0).flatten(1)
 
 
 def _orthogonal(r: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
-    """Return ``r - V V' r``, with the rows of `earlier` for ``V'``."""
+    """Return ``r - V V' r``, where the rows of ``V'`` are those of `earlier`."""
     row = r.flatten(1)[:, None]  # a column would be ten times slower
     return torch.baddbmm(row, row @ earlier.mT, earlier, alpha=-1).reshape(r.shape)
 
@@ -192,7 +193,7 @@ def _solution(
 def _correction(
     matrix: Matrix, r: torch.Tensor, going: torch.Tensor, allowed: torch.Tensor, n_most: int
 ) -> tuple[torch.Tensor, int]:
-    """Return the solution by conjugate gradients from 0 and the number of updates made.
+    """Run conjugate gradients from 0; return the solution and the number of updates made.
 
     The right-hand sides `r` have length 1. An image stops when the length of its residual is at
     most `allowed`, or when it is given up.
@@ -208,7 +209,7 @@ def _correction(
             lower = state.rr < halved / 4
             halved, since = torch.where(lower, state.rr, halved), (since + _EVERY) * ~lower
             hopeful = (since < max(_PATIENCE, k // 2)) & (state.rr < _GROWTH**2)
-            # An unchanged residual means that there is no curvature, see `update`
+            # An unchanged residual means that ``p' q`` was not positive, see `update`
             going = going & hopeful & (state.rr != previous.rr)
     return state.x, n_most
 
@@ -216,7 +217,7 @@ def _correction(
 def _judge(
     matrix: Matrix, x: torch.Tensor, error: torch.Tensor, size: torch.Tensor, watch: Watch
 ) -> None:
-    """Record images whose residual is neither small nor explained by rounding."""
+    """Record in `watch` the images whose residual is neither small nor explained by rounding."""
     solved = (error <= TOLERANCE.get(x.dtype, 1e-6) ** 0.5 * size) | ~size.isfinite()
     if not solved.all():
         rounding = 100 * torch.finfo(x.dtype).eps * _norm(matrix, x) * _length(x)
@@ -226,7 +227,7 @@ def _judge(
 
 
 def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
-    """Return an estimate of the norm of a matrix from below, by the power method."""
+    """Return a lower estimate of the norm of a matrix, by the power method."""
     v = torch.ones_like(x)
     norm = _length(v)
     for _ in range(5):

@@ -6,7 +6,7 @@ import torch
 
 
 def spread(numbers: torch.Tensor, ndim: int) -> torch.Tensor:
-    """Return one number per image with `ndim` axes, so that it broadcasts with the batch."""
+    """Return numbers, one per image, as a tensor of `ndim` axes that broadcasts with the batch."""
     return numbers.reshape(-1, *[1] * (ndim - 1))
 
 

@@ -105,5 +105,5 @@ class ScaledDataTerm(LinearDataTerm):
         self._unscaled = A.A.data_term(y / A.factor)
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Return the proximal step of ``A`` with the penalty ``rho / factor^2``."""
+        """Return the proximal step of ``A`` for ``y / factor``, with penalty ``rho / factor^2``."""
         return self._unscaled.prox(z, rho / self.A.factor**2)

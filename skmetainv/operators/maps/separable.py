@@ -19,8 +19,8 @@ class AxisMatrices(nn.Module):
 
     Parameters
     ----------
-    matrices : sequence of three tensors of shape (n_out, n_in), or None
-        One matrix per axis. If None, the axis is unchanged.
+    matrices : sequence of three entries, each a tensor of shape (n_out, n_in) or None
+        One matrix per axis: channels, rows, columns. An axis with None is unchanged.
     """
 
     def __init__(self, matrices: Sequence[torch.Tensor | None]):
@@ -32,7 +32,7 @@ class AxisMatrices(nn.Module):
     rows: torch.Tensor | None
     columns: torch.Tensor | None
 
-    if TYPE_CHECKING:  # torch.nn.Module's returns Any
+    if TYPE_CHECKING:  # `__call__` of torch.nn.Module returns Any
 
         def __call__(self, x: torch.Tensor) -> torch.Tensor:
             """Return the result of `forward`."""
@@ -55,8 +55,8 @@ class SeparableBasis(Basis):
 
     Parameters
     ----------
-    vectors : sequence of three tensors of shape (n, n_vectors), or None
-        One vector per column. If None, the axis has the standard basis.
+    vectors : sequence of three entries, each a tensor of shape (n, n_vectors) or None
+        For each axis, one vector per column. An axis with None has the standard basis.
     """
 
     def __init__(self, vectors: Sequence[torch.Tensor | None]):
@@ -73,7 +73,7 @@ class SeparableBasis(Basis):
 
 
 class SeparableMap(DiagonalGramMap):
-    """``A = M_c (x) M_h (x) M_w``, a matrix along each axis.
+    """``A = M_c (x) M_h (x) M_w``, the Kronecker product of a matrix for each axis.
 
     The singular values of ``A`` are the products of the singular values of its matrices. One small
     decomposition per axis therefore gives the proximal step in closed form.
@@ -82,8 +82,8 @@ class SeparableMap(DiagonalGramMap):
     ----------
     image_shape : (int, int, int)
         Channels, height and width.
-    matrices : sequence of three tensors of shape (n_out, n_in), or None
-        The matrices of channels, rows and columns. If None, the axis is unchanged.
+    matrices : sequence of three entries, each a tensor of shape (n_out, n_in) or None
+        The matrices of channels, rows and columns. An axis with None is unchanged.
     """
 
     def __init__(self, image_shape: Shape, matrices: Sequence[torch.Tensor | None]):

@@ -31,7 +31,7 @@ def added(maps: Sequence[ForwardMap]) -> ForwardMap:
 
 
 def stacked(maps: Sequence[ForwardMap]) -> ForwardMap:
-    """Return stacked maps; in a common basis, the eigenvalues of ``A' A`` are added."""
+    """Return the stack of maps; if all are diagonal in one basis, it has a closed form."""
     if not all(isinstance(A, LinearMap) for A in maps):
         return StackedMap(maps)
     basis = _common_basis(maps)
@@ -39,7 +39,7 @@ def stacked(maps: Sequence[ForwardMap]) -> ForwardMap:
 
 
 def _observed_by_any(maps: Sequence[ForwardMap]) -> torch.Tensor | None:
-    """Return where at least one of the maps measures, or None if that is everywhere."""
+    """Return where at least one of the maps measures, or None if one of the maps has no mask."""
     masks = [A.observed for A in maps if A.observed is not None]
     return reduce(torch.logical_or, masks) if len(masks) == len(maps) else None
 
@@ -124,7 +124,7 @@ class StackedMap(ForwardMap):
         ]
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
-        """Return the map with the masks of all parts drawn, in their order."""
+        """Return the map with the masks of all parts drawn, in the order of the parts."""
         return self._rebuilt([A.draw(generators) for A in self.maps])
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
@@ -135,7 +135,7 @@ class StackedMap(ForwardMap):
         as_masked = observed if A.observed is None else observed | ~A.observed
         if as_masked.all():
             return A
-        # Further entries are NaN, because the images have missing pixels
+        # `y` has more NaN than the masks of the parts explain: the images have missing pixels
         return composed(MaskMap(self.measurement_shape, observed, math.nan).to(y), A)
 
     def _rebuilt(self, maps: Sequence[ForwardMap]) -> ForwardMap:

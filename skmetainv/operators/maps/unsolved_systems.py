@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.exceptions import warn
 
-# Longest text of an operator in a warning, as the text of a matrix is long.
+# Most characters that a warning quotes of an operator; the text of a matrix would be long.
 _LONGEST_NAME = 100
 
 
@@ -27,7 +27,7 @@ class Watch:
     Attributes
     ----------
     n_unsolved : int
-        Number of systems that conjugate gradients could not solve; each image of each solve counts.
+        Number of systems that conjugate gradients could not solve; each image is a system.
     worst : float
         The largest of their residuals, relative to the right-hand side.
     """
