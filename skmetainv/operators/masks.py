@@ -113,9 +113,8 @@ class MissingPixels(Operator):
     ------
     ValueError
         By `build`, if a count is larger than the number of pixels, or if a range does not hold two
-        positive integers, the smaller one first.
-        Also if ``pattern="side"`` is combined with a count, with `per_channel` or with flat
-        measurements.
+        positive integers, the smaller one first. Also if ``pattern="side"`` is combined with a
+        count, with `per_channel` or with flat measurements.
 
     Examples
     --------
