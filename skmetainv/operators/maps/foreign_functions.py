@@ -276,8 +276,15 @@ def _checked(
 
 @torch.no_grad()
 def alike(y: torch.Tensor, call: Callable[..., torch.Tensor], x: torch.Tensor) -> bool:
-    """Return whether `call` gives the same result for ``x[:1]`` alone as in ``y = call(x)``."""
-    alone, in_batch = call(x.detach()[:1].clone()), y.detach()[:1]
+    """Return whether ``y = call(x)`` treats each entry of the first axis of `x` on its own.
+
+    The first and the last entry are compared with those of calls without the others.
+    """
+    ends = ((a[:1], a[-1:]) for a in (x.detach(), y.detach()))
+    return all(_is_close(call(x_i.clone()), y_i) for x_i, y_i in zip(*ends, strict=True))
+
+
+def _is_close(alone: torch.Tensor, in_batch: torch.Tensor) -> bool:
     return (
         alone.shape == in_batch.shape
         and torch.equal(alone.isnan(), in_batch.isnan())
