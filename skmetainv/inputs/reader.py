@@ -227,8 +227,8 @@ class Reader:
         """Compare the column names of a data frame with those of the fitted `X`.
 
         The names are compared only if `layout` is flat with one entry per column of the fitted `X`.
-        Otherwise one of the two arrays holds images and the other measurements, whose columns have
-        other names.
+        If the numbers differ, one of the two arrays holds images and the other measurements, so
+        their columns have different names.
         """
         if layout.shape == (len(getattr(self.estimator, "feature_names_in_", ())),):
             validate_data(self.estimator, X, skip_check_array=True, reset=False, ensure_2d=False)
@@ -296,9 +296,9 @@ class Reader:
         name: str = "X",
         hint: str = "",
     ) -> tuple[Any, Geometry, bool]:
-        """Return images or measurements with a first axis, their geometry, and if it was missing.
+        """Return an array with a first axis, its geometry, and whether that axis was missing.
 
-        Their shape is checked.
+        The array holds images or measurements. Their shape is checked.
         """
         layout = geometry.measurements if measured else geometry.images
         is_single = tuple(array.shape) == layout.shape
