@@ -23,9 +23,9 @@ NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]
 
 
 class Noise(ParameterObject):
-    """A noise model ``e`` of ``y = A(x) + e``. A subclass writes `build`.
+    """A noise model, the ``e`` in ``y = A(x) + e``. A subclass defines `build`.
 
-    ``first + second`` is the mixture that applies first one and then the other.
+    ``first + second`` is the mixture that applies `first` and then `second`.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Noise(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the noise of the same name as a DeepInverse noise, see `ParameterObject`."""
+        """Return the noise of this library to use instead of DeepInverse's of the same name."""
         name = type(value).__name__
         same = comes_from(value, "deepinv") and name in [c.__name__ for c in cls.__subclasses__()]
         return f"{name}(...) of skmetainv.noise" if same else None
@@ -144,7 +144,7 @@ class PoissonNoise(Noise):
 
     Notes
     -----
-    Values below 0 count as 0, as intensities are not negative.
+    Values below 0 count as 0, because intensities are not negative.
 
     Examples
     --------
@@ -178,7 +178,7 @@ class SaltPepper(Noise):
     amount : float, default=0.05
         Probability that a value is replaced, in [0, 1].
     low, high : float, default=0.0, 1.0
-        Pepper and salt, in the units of the measurement.
+        Values of pepper (`low`) and salt (`high`), in the units of the measurement.
 
     Examples
     --------
@@ -247,7 +247,7 @@ class Quantization(Noise):
     }
 
     def build(self) -> NoiseFunction:
-        """Return the function that rounds, see `Noise.build`; it is deterministic."""
+        """Return the function that rounds, see `Noise.build`; it uses no random numbers."""
         if not self.low < self.high:
             raise ValueError(
                 "The 'low' parameter of Quantization must be less than 'high'. "
@@ -263,12 +263,12 @@ class Quantization(Noise):
 
 
 class Mixture(Noise):
-    """Two noise models, ``first`` and then ``second``, written ``first + second``.
+    """Two noise models, applied one after the other; written ``first + second``.
 
     Parameters
     ----------
     first, second : Noise
-        The noise applied first, such as photon noise, and the noise applied to the result.
+        The noise applied first, such as photon noise, and the noise applied to its result.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Conversion between arrays and tensors: layouts, types and units.
 
 `views` turns a user's data into an array. `layouts` finds the layout of an image from the array's
-shape, and `units` finds its units from the type and the first values. `sources` reads batches as
-tensors, and `results` returns arrays of the input's type.
+shape, and `units` finds the units from the array's type and some of its values. `sources` reads
+batches as tensors, and `results` converts results to the type of the input.
 """
 
 from skmetainv.arrays.layouts import (

@@ -14,7 +14,7 @@ from skmetainv.exceptions import warn
 # If only the shape is known, an axis with at most this many entries may be the channels.
 MOST_CHANNELS = 4
 
-# A first axis with this many entries, in a tensor, may be the colours.
+# In a tensor, a first axis with this many entries may be the colours.
 _COLOURS = 3
 
 # An array of three axes, the last with 1 to 4 entries, is one image (height, width, channels) if
@@ -34,7 +34,7 @@ class Layout:
         Shape in a tensor, without the first axis. Three entries are channels, height, width. For
         complex numbers there is a fourth entry, 2: real and imaginary parts.
     channels_first : bool, default=False
-        Whether channels come first in the user's array, too.
+        Whether channels come first in the user's array, as they do in the tensor.
     """
 
     shape: tuple[int, ...]
@@ -50,7 +50,7 @@ class Layout:
         return values.movedim(3, 1).contiguous()
 
     def from_tensor(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Convert a batch from the tensor's shape to the user's, and keep its graph."""
+        """Convert a batch from the tensor's shape to the user's; gradients pass through this."""
         if is_image_shape(self.tensor_shape) and not self.channels_first:
             tensor = tensor.movedim(1, 3)
         return tensor.reshape(-1, *self.shape)
@@ -65,7 +65,7 @@ class Layout:
         return height, width
 
     def is_another_size(self, shape: tuple[int, ...]) -> bool:
-        """Whether `shape` has this layout at any height and width."""
+        """Whether `shape` equals this layout's shape, apart from height and width."""
         return (
             len(self.tensor_shape) == 3
             and len(shape) == len(self.shape) > 1
@@ -97,7 +97,7 @@ def is_complex_shape(tensor_shape: tuple[int, ...]) -> bool:
 
 
 def channels_last_order(tensor_shape: tuple[int, ...]) -> np.ndarray:
-    """Return the index, in the user's flat array, of each entry of a flat tensor."""
+    """Return, for each entry of a flat tensor, its index in the user's flat array."""
     if len(tensor_shape) != 3:
         return np.arange(prod(tensor_shape))
     channels, height, width = tensor_shape
@@ -106,15 +106,15 @@ def channels_last_order(tensor_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def is_one_image(shape: tuple[int, ...], image_shape: tuple[int, ...] | None) -> bool:
-    """Whether the shape of an array is that of one image without a first axis.
+    """Whether an array with this shape is a single image, not a batch.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of the whole array.
     image_shape : tuple of int or None
-        ``(height, width)`` or ``(height, width, channels)``; None if unknown. An array of three
-        axes is then one image, ``(height, width, channels)``, if the last axis has 1 to 4 entries
+        ``(height, width)`` or ``(height, width, channels)``; None if unknown. If None, an array of
+        three axes is one image, ``(height, width, channels)``, if the last axis has 1 to 4 entries
         and the others have 8 or more.
 
     Returns
@@ -153,8 +153,9 @@ def image_layout(
         or, flat, ``(n, n_pixels)``.
     image_shape : tuple of int or None
         ``(height, width)`` or ``(height, width, channels)``. If None, the shape of the array
-        decides. Channels come first if the second of four axes has 1 to 4 entries and the last one
-        more. A flat image is square if its number of pixels is a square number, else one row.
+        decides. Channels come first if the second of four axes has 1 to 4 entries and the last has
+        more than 4. A flat image is square if its number of pixels is a square number, else one
+        row.
     name : str, default="X"
         Name of the array in error messages.
 

@@ -1,4 +1,4 @@
-"""Batches of any array-like as tensors of one layout and type."""
+"""Reading of batches from any array-like, as tensors of one layout and type."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ArraySource:
     device : torch.device
         Device of the tensors.
     unit : float, default=1.0
-        Values are divided by it, see `integer_unit`.
+        Divisor of the values, see `integer_unit`.
     allow_nan : bool, default=False
         Whether NaN is allowed, as a missing value.
     name : str, default="X"
@@ -67,7 +67,8 @@ class ArraySource:
         Raises
         ------
         ValueError
-            If an image has infinity, NaN without `allow_nan`, or only NaN.
+            If an image has an infinite value, if all its values are NaN, or if any value is NaN
+            without `allow_nan`.
         """
         return self._tensor(taken(self.array, indices), indices, self.layout)
 
@@ -96,8 +97,8 @@ class ArraySource:
         Returns
         -------
         patch : tensor of shape (channels, height, width)
-            A copy of the part. The whole image is read, but only the part is converted, unless the
-            image is flat.
+            A copy of the part. The whole image is read, but only the part is converted. A flat
+            image is converted as a whole.
         """
         indices = np.array([index])
         if len(self.layout.shape) == 1:
@@ -113,7 +114,7 @@ class ArraySource:
         if hasattr(values, "compute"):  # dask's conversion to an array would lose a mask
             values = values.compute()
         values = np.asanyarray(values)
-        if has_mask(values):  # a lazy array may be masked only after it is read
+        if has_mask(values):  # a lazy array may show its mask only when it is read
             values = MaskedView(values)[:]
         with np.errstate(over="ignore"):
             values = np.array(values, dtype=dtype_name)

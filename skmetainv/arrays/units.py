@@ -16,27 +16,27 @@ from skmetainv.parameters import increasing_pair
 # Integer types of image files: their data range is the range of the type.
 _IMAGE_TYPES = ("uint8", "uint16")
 
-# Number of images at the start of an array that are checked.
+# Only this many images, the first of an array, are checked.
 _FIRST = 4
 
 # Number of evenly spaced images whose values determine the unit of integers if the type does not.
 _SPREAD = 16
 
-# If a value is farther from the middle of the range than this multiple of its width, the units are
-# implausible.
+# If a value is farther from the middle of the data range than this multiple of the range's width,
+# the units are implausible.
 FAR = 10
 
-# Images that use at most an eighth of their type's range may have fewer bits than the type, as
-# 12-bit images in uint16 have.
+# Images that use at most an eighth of their type's range may have fewer bits than the type. An
+# example is 12-bit images in uint16.
 _SHARE = 8
 
-# If no value exceeds this share of the data range, the units are implausible. An example is images
-# in [0, 1] with data_range=255.
+# If no absolute value exceeds this share of the larger absolute end of the data range, the units
+# are implausible. An example is images in [0, 1] with data_range=255.
 _FAR_BELOW = 0.01
 
 
 def check_range(data_range: Any) -> tuple[float, float]:
-    """Return (low, high) of the `data_range` parameter; a number is `high`, None means (0, 1)."""
+    """Return (low, high) for `data_range`: a number means (0, number), and None means (0, 1)."""
     if data_range is None:
         return 0.0, 1.0
     is_number = isinstance(data_range, Real) or getattr(data_range, "shape", None) == ()
@@ -61,14 +61,14 @@ def tells_its_range(dtype: Any) -> bool:
 
 
 def integer_unit(array: Any) -> float:
-    """Return the divisor of an array that brings its images to a nominal range of [0, 1].
+    """Return the number by which an array is divided so that its images are nominally in [0, 1].
 
     Parameters
     ----------
     array : array-like of shape (n, ...)
         For uint8 and uint16 the unit is the maximum of the type; for floats and booleans it is 1.
-        For all other integer types, the values of up to 16 evenly spaced images decide: if they
-        lie in 0..255 and exceed 1, the unit is 255, else 1.
+        For all other integer types, the values of up to 16 evenly spaced images decide: if all are
+        in 0..255 and the largest exceeds 1, the unit is 255, else 1.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def warn_of_type(values: np.ndarray, unit: float, name: str) -> None:
 
 
 def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str) -> None:
-    """Warn if images are far outside their data range.
+    """Warn if images are far outside their data range, or use almost none of it.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
     Warns
     -----
     DataConversionWarning
-        If a value is farther from the middle of the range than ten times its width, or if no
-        absolute value exceeds a hundredth of the larger absolute end of the range.
+        If a value is farther from the middle of the range than ten times the width of the range,
+        or if no absolute value exceeds a hundredth of the larger absolute end of the range.
     """
     low, high = data_range
     finite = values[np.isfinite(values)]
@@ -160,8 +160,8 @@ def warn_of_range(values: np.ndarray, data_range: tuple[float, float], name: str
 def _white(largest: float) -> int:
     """Return the likely value of white in images with this largest value.
 
-    Up to 32, the largest value is rounded up. Above, white is ``2^n - 1`` for the smallest usual
-    number of bits, `n` = 8, 10, 12, 14, 16 or 32, that can hold it.
+    A largest value of at most 32 is rounded up. Above 32, white is ``2^n - 1`` for the smallest
+    usual number of bits, `n` = 8, 10, 12, 14, 16 or 32, that can hold the largest value.
     """
     if largest <= 2**5:
         return ceil(largest)

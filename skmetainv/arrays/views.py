@@ -173,7 +173,7 @@ class _View:
 
 
 class Sequence(_View):
-    """A sequence of images, indexed one by one, as an array.
+    """An array view of an object that returns one image per index.
 
     Parameters
     ----------
@@ -273,7 +273,8 @@ class MaskedView(_View):
     Parameters
     ----------
     array : numpy.ma.MaskedArray
-        A numeric array. Its type still determines the unit of integers.
+        A numeric array. The view returns floats, but its `dtype` is that of the array, which still
+        determines the unit of integers.
     """
 
     def __init__(self, array: np.ma.MaskedArray):
@@ -285,7 +286,7 @@ class MaskedView(_View):
 
 
 class RealView(_View):
-    """A view of complex measurements with a last axis of real and imaginary parts.
+    """A real view of complex measurements: the last axis holds real and imaginary parts.
 
     Parameters
     ----------

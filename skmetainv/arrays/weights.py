@@ -1,4 +1,4 @@
-"""Named weights: their parts, and their conversion to the arrays of fitted estimators and back."""
+"""Named weights: selection of a part, and conversion between tensors and NumPy arrays."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Weight = TypeVar("Weight")
 #: Tensors by name.
 Tensors: TypeAlias = Mapping[str, torch.Tensor]
 
-#: The parts of an estimator's `weights_`. Each is named after the parameter that its weights belong
-#: to, and is the first word of their names, as in "solver.rho.logarithm". `Algorithm.learns` uses
-#: the same names.
+#: The parts of an estimator's `weights_`. A part has the name of the parameter that its weights
+#: belong to. The names of these weights begin with it, as in "solver.rho.logarithm".
+#: `Algorithm.learns` uses the same names.
 INIT, INNER_LR, INNER_LOSS, SOLVER = PARTS = ("init", "inner_lr", "inner_loss", "solver")
 
 
 def in_part(weights: Mapping[str, Weight], part: str) -> dict[str, Weight]:
-    """Return the weights of a part, with the part added to their names; see `of_part`."""
+    """Return the weights with the part put in front of their names; `of_part` reverses this."""
     return {f"{part}.{name}": weight for name, weight in weights.items()}
 
 

@@ -1,9 +1,9 @@
 """Reading images of more than 8 bits per channel without loss: TIFF, PNG, PGM and PPM.
 
 Pillow keeps only the upper byte of 16-bit colours, reads signed bytes as unsigned, and does not
-support TIFFs with floating-point colours. So tifffile opens TIFFs to find the type of their values,
-and reads the pages that Pillow cannot read without loss. The lower byte of colours in a PNG is
-unpacked separately.
+support TIFFs with floating-point colours. Therefore tifffile opens each TIFF first, to find the
+type of its values, and reads the pages that Pillow cannot read without loss. For 16-bit colours in
+a PNG, Pillow unpacks the upper bytes and the lower bytes separately.
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
     Raises
     ------
     ValueError
-        If it is neither gray nor RGB, with or without transparency; if it is a volume; or if its
-        compression is not supported.
+        If the page is neither gray nor RGB, with or without transparency; if it is a volume; or if
+        its compression is not supported.
     PIL.Image.DecompressionBombError
-        If it has more pixels than Pillow allows.
+        If the page has more pixels than Pillow allows.
     """
     if page.imagedepth > 1:
         raise ValueError(f"it holds a volume of shape {page.shape}: pass volumes as an array.")
@@ -158,7 +158,7 @@ def _page_values(file: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, int]:
 def _page_values_by_pillow(
     file: Path, page: tifffile.TiffPage, error: ValueError
 ) -> tuple[np.ndarray, int]:
-    """Return the same for a gray page in a compression that tifffile does not support."""
+    """Return `_page_values` of a gray page in a compression that tifffile does not support."""
     if page.samplesperpixel > 1 or page.dtype != np.uint16:
         raise ValueError(f"{error} (pip install imagecodecs).") from error
     with open(file, "rb") as stream, Image.open(stream, formats=["TIFF"]) as picture:
@@ -168,7 +168,7 @@ def _page_values_by_pillow(
 
 
 def _check_size(width: int, height: int) -> None:
-    """Raise Pillow's error for too many pixels: a damaged header would fill the memory."""
+    """Raise Pillow's error for too many pixels: with a damaged header, they could fill memory."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit and width * height > 2 * limit:
         raise Image.DecompressionBombError(
@@ -223,7 +223,7 @@ def _raw_mode(picture: ImageFile.ImageFile) -> str:
 
 
 def _unpack(file: Path, raw_mode: str) -> np.ndarray:
-    """Return a PNG's values as unpacked by another raw mode."""
+    """Return a PNG's values, which Pillow unpacks in the given raw mode."""
     with Image.open(file, formats=["PNG"]) as picture:
         codec, extents, offset, _ = picture.tile[0]
         picture.tile = [(codec, extents, offset, raw_mode)]  # type: ignore[list-item]

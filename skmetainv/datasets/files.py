@@ -73,7 +73,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def _visible_files(folder: Path) -> list[Path]:
-    """Return all files, each once: by its own path if that is below `folder`, else by a link.
+    """Return each visible file once: by its own path if below `folder`, else by a link's path.
 
     Broken links are included, so that reading them raises an error.
     """

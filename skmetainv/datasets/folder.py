@@ -31,7 +31,7 @@ class ImageFolder:
     Indexing by a slice, an array of integers or a mask returns another lazy array, so the folds of
     a cross-validation stay lazy. Indexing by one integer returns an image. ``numpy.asarray`` reads
     all images. The constructor reads only file names, except with ``on_error="skip"`` or
-    ``frames="all"``. The length never changes afterwards.
+    ``frames="all"``. After construction, the length never changes.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ class ImageFolder:
     dtype : {"uint8", "uint16", "float32"}, default="uint8"
         Type of the values. With uint8, files of more than 8 bits per channel raise an error: their
         values are never rounded to 8 bits. With uint16, the values of 16-bit files are unchanged,
-        and those of 8-bit files are multiplied by 257, so that white is 65535. (A 12-bit camera has
-        a white of 4095: set the estimator's ``data_range=4095``.) With float32, unsigned integers
-        of 8 and 16 bits are scaled to [0, 1]; signed, 32-bit and floating-point values are
-        unchanged: set the estimator's `data_range`.
+        and those of 8-bit files are multiplied by 257, so that white is 65535. (In the files of a
+        12-bit camera, white is 4095: set the estimator's ``data_range=4095``.) With float32,
+        unsigned integers of 8 and 16 bits are scaled to [0, 1]. Signed, 32-bit and floating-point
+        values are unchanged; for these, set the estimator's `data_range`.
     background : float or (float, float, float), default=255
         Colour behind transparent pixels: a gray level, or red, green and blue, in 0..255 for every
         `dtype`. The default is white.
     frames : {"first", "all"} or None, default=None
-        Frames to read from a file with several (pages of a TIFF, an animated GIF, PNG or WebP). If
+        Frames to read from a file that has several (TIFF pages, an animated GIF, PNG or WebP). If
         None, reading such a file raises an error. "first" reads the first frame. "all" reads each
         frame as an image; the constructor then opens every file once. Frames of one file are
         similar, so split by file (``groups=images.files``). Smaller copies and masks inside a TIFF,
@@ -65,8 +65,8 @@ class ImageFolder:
         raises an error that names it; `check` finds all of them before a long fit. With "skip", the
         constructor reads every file once and leaves such files out, with one warning.
     verbose : int, default=0
-        If 1, show progress while all images are read, in `check` and with ``on_error="skip"``: a
-        bar in a terminal or a notebook, a line elsewhere.
+        If 1, show progress while `check` or ``on_error="skip"`` reads all images: a bar in a
+        terminal or a notebook, a line elsewhere.
 
     Attributes
     ----------
@@ -80,8 +80,8 @@ class ImageFolder:
     Raises
     ------
     ValueError
-        If the folder has no images, or a parameter has an invalid value. When an image is read: if
-        its file cannot be read as requested. The error names the file and the reason.
+        If the folder has no images, or a parameter has an invalid value. Reading an image raises
+        it, too, if the file cannot be read as requested; the error names the file and the reason.
     FileNotFoundError, NotADirectoryError
         If there is no such folder.
 
@@ -98,8 +98,8 @@ class ImageFolder:
     contain copies or deleted files.
 
     *Links* are followed, and each folder is visited once. A file that is reached twice is one
-    image, so that it cannot be on both sides of a split. It has its own path if that is in the
-    folder, otherwise the path of the first link.
+    image, so that it cannot be on both sides of a split. In `files` it has its own path if that is
+    in the folder, otherwise the path of the first link to it.
 
     *Colours.* Images are rotated as the camera recorded (EXIF). Pillow converts CMYK, YCbCr,
     palette and 1-bit images, and littleCMS converts CIELAB. Other colour profiles are not applied.

@@ -47,9 +47,9 @@ class AnySizeReader(Reader):
         name: str = "X",
         hint: str = "",
     ) -> tuple[Any, Geometry, bool]:
-        """Return images, their geometry, and whether they are a single one; see `Reader.expected`.
+        """Return images with a first axis, their geometry, and whether that axis was missing.
 
-        Their height and width may differ from those of `geometry`.
+        See `Reader.expected`. Height and width of the images may differ from those of `geometry`.
         """
         images, shape = geometry.images, tuple(array.shape)
         if len(images.shape) == 1:
@@ -82,7 +82,7 @@ class AnySizeReader(Reader):
         return super().expected(array, geometry, measured=measured, name=name)
 
     def _lists(self, X: Any, y: Any, names: tuple[str, str]) -> tuple[list[Any], list[Any] | None]:
-        """Return clean and noisy images (or None), each image as an array of one image."""
+        """Return lists of clean images, and of noisy ones or None; each entry is a batch of one."""
         if y is not None:
             check_consistent_length(X, y)
         first = [check_images(x[None], self.estimator, name=names[0]) for x in X]

@@ -21,12 +21,12 @@ _FAR_OF_NOISE = 3
 # The relative tolerance for rounding errors.
 _EXACT = 1e-3
 
-# Unobserved pixels look like an image if their variance is more than _VARIES times that of observed
-# pixels, and the mean squared difference between neighbours is less than _ALIKE times their
-# variance. In white noise, this difference is twice the variance.
+# Unobserved pixels look like an image on two conditions. Their variance is more than _VARIES times
+# the variance of observed pixels. And the mean squared difference between neighbouring unobserved
+# pixels is less than _ALIKE times their variance; in white noise it is twice the variance.
 _VARIES, _ALIKE = 0.01, 1.2
 
-# The number of masks that are drawn to see whether an operator has missing entries.
+# The number of masks that are drawn to find out whether an operator always leaves out entries.
 _DRAWS = 3
 
 
@@ -43,8 +43,8 @@ def look_at_images(images: ArraySource, data_range: tuple[float, float]) -> None
     Warns
     -----
     DataConversionWarning
-        If the unit of integers is uncertain, see `warn_of_type`. If other values are far outside
-        the data range, or all close to 0, see `warn_of_range`.
+        If the unit of integers is uncertain, see `warn_of_type`. If values that are not rescaled
+        are far outside the data range, or all close to 0, see `warn_of_range`.
     """
     values = first_images(images.array)
     warn_of_type(values, images.unit, images.name)
@@ -69,8 +69,9 @@ def look_at_measurements(
     Warns
     -----
     DataConversionWarning
-        If measurements are in implausible units. If they look like clean images: they have values
-        where nothing is observed, or no NaN although the operator always leaves out entries.
+        If measurements are in implausible units, or look like clean images. They look like clean
+        images if they vary like an image where nothing is observed, or if they have no NaN although
+        the operator always leaves out entries.
     """
     values = first_images(measured.array)
     warn_of_type(values, measured.unit, measured.name)
@@ -100,7 +101,7 @@ def look_at_measurements(
 def look_at_pairs(
     measured: ArraySource, clean: ArraySource, A: ForwardMap, data_range: tuple[float, float]
 ) -> None:
-    """Check measurements and their clean images; raise if they are the wrong way round.
+    """Check measurements and their clean images; raise if the two are swapped.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def look_at_pairs(
     Raises
     ------
     ValueError
-        If `clean` is the exact measurement of `measured`. If `clean` has missing values, and
+        If `clean` is the exact measurement of `measured`, or if `clean` has missing values and
         `measured` has none although the operator always leaves out entries.
 
     Warns
@@ -140,7 +141,7 @@ def look_at_pairs(
 def look_at_simulated(
     y: torch.Tensor, x: torch.Tensor, A: ForwardMap, data_range: tuple[float, float], noise: object
 ) -> None:
-    """Warn of simulated measurements that are much larger than those without noise can be.
+    """Warn if the noise makes simulated measurements implausibly large.
 
     Parameters
     ----------
@@ -156,8 +157,8 @@ def look_at_simulated(
     Warns
     -----
     DataConversionWarning
-        If their largest norm is more than three times that of exact measurements: the noise is then
-        in implausible units.
+        If the largest norm of `y` is more than three times the largest norm of exact measurements.
+        The noise is then probably in other units.
     """
     exact = max(_largest_norm(A, data_range, x), _norm(A(x)))
     _warn_of_size(
@@ -177,7 +178,8 @@ def look_at_noise_levels(
     Parameters
     ----------
     levels : mapping of str to float or sequence of float
-        Standard deviations, by the names of the parameters; values without numbers are skipped.
+        Standard deviations, by the names of their parameters. Values that are not numbers are
+        skipped.
     data_range : (float, float)
         The least and the largest value that images nominally have.
     owner : str
@@ -203,8 +205,8 @@ def look_at_noise_levels(
 def _largest_norm(A: ForwardMap, data_range: tuple[float, float], like: torch.Tensor) -> float:
     """Return an estimate of the largest norm of measurements of images in the data range.
 
-    It is the largest norm for the darkest, the brightest and a random image. The map may be
-    nonlinear, so that its operator norm cannot be used.
+    The estimate is the largest norm among the measurements of the darkest, the brightest and a
+    random image. The operator norm cannot be used, because the map may be nonlinear.
     """
     low, high = data_range
     random = np.random.default_rng(0).uniform(low, high, A.image_shape)
@@ -213,7 +215,7 @@ def _largest_norm(A: ForwardMap, data_range: tuple[float, float], like: torch.Te
 
 
 def _norm(y: torch.Tensor) -> float:
-    """Return the largest norm of a batch; missing values count as 0."""
+    """Return the largest norm in a batch of measurements or images; missing values count as 0."""
     return float(y.nan_to_num().flatten(1).norm(dim=1).max())
 
 
@@ -255,7 +257,7 @@ def _shows_unobserved(A: ForwardMap, y: torch.Tensor) -> bool:
 
 
 def _by_channel(y: torch.Tensor) -> torch.Tensor:
-    """Return a batch with one row per channel of each image, or per flat measurement."""
+    """Return a matrix with one row per channel of each image, or per flat measurement."""
     return y.flatten(2).flatten(0, 1) if y.ndim > 2 else y
 
 

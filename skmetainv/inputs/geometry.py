@@ -22,7 +22,7 @@ class Geometry:
     were uint8, uint16 or floats; each array's own values then determine its divisor."""
 
     def unit(self, array: Any) -> float:
-        """Return the divisor of the numbers of an array."""
+        """Return the number by which the values of an array are divided."""
         if not self.rescale_integers:
             return 1.0
         if self.integers is None or tells_its_range(array.dtype):

@@ -36,7 +36,7 @@ class Problem:
     A : ForwardMap
         The map of the operator, for images of this geometry.
     groups : ndarray of shape (n,) or None, default=None
-        Images of one group are never on both sides of a split.
+        Group label of each image. Images of one group are never on both sides of a split.
     """
 
     clean: Any
@@ -55,7 +55,7 @@ class Problem:
         return self.geometry.images.tensor_shape
 
     def grouped(self, groups: Any) -> Problem:
-        """Return the problem with group labels of its images; with None, unchanged."""
+        """Return the problem with these group labels, or unchanged if `groups` is None."""
         if groups is None:
             return self
         check_consistent_length(self.clean, groups)

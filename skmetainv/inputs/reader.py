@@ -51,8 +51,8 @@ class Reader:
     Parameters
     ----------
     estimator : Reconstructor
-        The estimator. Errors name it; `image_shape`, `data_range`, `batch_size`, `operator` and, if
-        it is fitted, `operator_` are read.
+        The estimator. Error messages name it. Its attributes `image_shape`, `data_range`,
+        `batch_size`, `operator` and, if it is fitted, `operator_` are used.
     fitted : Geometry or None
         The geometry of `fit`, which arrays must match; None if the estimator is not fitted.
     map_of : callable
@@ -96,7 +96,7 @@ class Reader:
         names : (str, str), default=("X", "y")
             Their names in errors.
         as_fitted : bool, default=False
-            Whether the images must have the fitted geometry, and the operator is the fitted one.
+            If True, images must have the geometry of `fit`, and the fitted operator is used.
         """
         operator = self.estimator.operator_ if as_fitted else self.estimator.operator
         allow_nan = getattr(operator, "has_missing", False)  # None is the identity
@@ -135,7 +135,7 @@ class Reader:
         allow_nan: bool = False,
         name: str = "X",
     ) -> tuple[Any, bool]:
-        """Return clean images as an array, and whether `X` is one image without the first axis."""
+        """Return clean images as a batch, and whether `X` is one image without a first axis."""
         array = check_images(X, self.estimator, allow_nan=allow_nan, name=name)
         is_table, is_tensor = hasattr(X, "iloc"), isinstance(X, torch.Tensor)
         return as_batch(array, image_shape, is_table=is_table, is_tensor=is_tensor, name=name)
@@ -226,8 +226,9 @@ class Reader:
     def check_names(self, X: Any, layout: Layout) -> None:
         """Compare the column names of a data frame with those of the fitted `X`.
 
-        They are only compared if `X` has the same number of columns, because names of measurement
-        columns do not apply to flat images with another number of entries, and vice versa.
+        The names are compared only if `layout` is flat with one entry per column of the fitted `X`.
+        If the numbers differ, one of the two arrays holds images and the other measurements, so
+        their columns have different names.
         """
         if layout.shape == (len(getattr(self.estimator, "feature_names_in_", ())),):
             validate_data(self.estimator, X, skip_check_array=True, reset=False, ensure_2d=False)
@@ -295,9 +296,9 @@ class Reader:
         name: str = "X",
         hint: str = "",
     ) -> tuple[Any, Geometry, bool]:
-        """Return images or measurements, their geometry, and whether they are a single one.
+        """Return an array with a first axis, its geometry, and whether that axis was missing.
 
-        Their shape is checked. A single one gets a first axis.
+        The array holds images or measurements. Their shape is checked.
         """
         layout = geometry.measurements if measured else geometry.images
         is_single = tuple(array.shape) == layout.shape
@@ -323,7 +324,7 @@ class Reader:
         return self.fitted
 
     def _are_swapped(self, measured: Any, clean: Any) -> bool:
-        """Return whether `clean` has the shape of measurements of `measured`."""
+        """Return whether `clean` has the shape that measurements of `measured` would have."""
         try:
             geometry, _, _ = self.geometry(measured, self.estimator.image_shape)
         except ValueError:
@@ -357,7 +358,7 @@ class Reader:
         return how_to_rearrange(shape, layout, name) or self._size_hint(shape, layout, images)
 
     def _size_hint(self, shape: tuple[int, ...], layout: Layout, images: Layout) -> str:
-        """Return a hint on images of another size, or the reason why none can be restored."""
+        """Return a hint on how to restore images of another size, or why this is not possible."""
         is_flat = len(shape) - 1 == len(layout.shape) == 1 == len(images.shape)
         is_one = layout.is_another_size(shape)
         if not is_flat and not is_one and not layout.is_another_size(shape[1:]):

@@ -20,7 +20,8 @@ def cut_off(problem: Problem, fraction: float, seed: int) -> tuple[Problem, Prob
     problem : Problem
         All images; none is read.
     fraction : float
-        The share of images or, if there are groups, of groups; their number is rounded up.
+        The share of images to hold out or, if there are groups, of groups. The number of images or
+        groups to hold out is rounded up.
     seed : int
         Seed of the draw.
 
@@ -54,12 +55,12 @@ def split_in_folds(
     n_images : int
         Number of images.
     groups : ndarray of shape (n_images,) or None
-        Images of one group are never on both sides.
+        Group label of each image. Images of one group are never on both sides of a split.
     most : int
         Number of folds, limited to the number of images or groups. For a single image or group, the
         result is an empty list.
     seed : int
-        Seed of the order of images without groups.
+        Seed of the random order of the images. Unused if there are groups.
     """
     n_folds = min(most, n_images if groups is None else len(np.unique(groups)))
     if n_folds < 2:

@@ -27,12 +27,13 @@ from skmetainv.exceptions import warn
 from skmetainv.operators import MissingPixels
 from skmetainv.parameters import integers
 
-# A 2-D array with fewer rows or columns certainly holds flat images.
+# A two-dimensional array with fewer rows or columns than this certainly holds flat images.
 _LEAST_SIDE = 16
 
-# A 2-D array may be one image if the mean squared difference of neighbouring rows is less than this
-# share of that of distant rows. The ratio is at most 0.42, and typically 0.06, in 200 photographs.
-# In flat faces and digits, sorted by person or not, it is 0.53 to 1.1.
+# A two-dimensional array may be one image if the mean squared difference of neighbouring rows is
+# less than this share of the mean squared difference of distant rows. In 200 photographs, the ratio
+# is at most 0.42, and typically 0.06. In flat faces and digits, sorted by person or not, it is 0.53
+# to 1.1.
 _MOST_OF_DISTANT = 0.45
 _MOST_ROWS = 512
 
@@ -50,12 +51,12 @@ def check_images(
     Parameters
     ----------
     X : array-like of shape (n, ...)
-        NumPy arrays (memory-mapped arrays are not read into memory; masked entries count as NaN),
-        tensors, lists, data frames, or arrays that are read batch by batch: lazy arrays with
-        `shape`, `dtype` and indexing (`skmetainv.datasets.ImageFolder`, zarr, h5py, dask, xarray),
-        or map-style data sets (torch).
+        A NumPy array, a tensor, a list, a data frame, or an object that is read batch by batch: a
+        lazy array with `shape`, `dtype` and indexing (`skmetainv.datasets.ImageFolder`, zarr, h5py,
+        dask, xarray), or a map-style data set of torch. Memory-mapped arrays are not read into
+        memory. Masked entries count as NaN.
     estimator : estimator
-        Named in error messages.
+        The estimator that error messages refer to.
     allow_nan : bool, default=False
         Whether NaN is allowed, for missing values.
     allow_complex : bool, default=False
@@ -107,7 +108,7 @@ def check_images(
 
 
 def _hint_on_missing(estimator: BaseEstimator) -> str:
-    """Return a hint on missing values."""
+    """Return a hint on which arrays may have missing values, or which operator allows them."""
     operator = getattr(estimator, "operator", None)
     if operator is None:
         return "An estimator with operator=MissingPixels() fills in missing pixels."
@@ -143,7 +144,7 @@ def as_batch(
     is_tensor: bool = False,
     name: str = "X",
 ) -> tuple[Any, bool]:
-    """Return images with a first axis of images, and whether this axis was missing.
+    """Return images with a first axis that counts them, and whether this axis was missing.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def as_batch(
     is_table : bool, default=False
         Whether `array` was a data frame, whose rows are certainly flat images.
     is_tensor : bool, default=False
-        Whether `array` was a tensor, whose first axis may be three channels.
+        Whether `array` was a tensor, whose first axis may be the channels of one colour image.
     name : str, default="X"
         The name of the array in messages.
 
@@ -214,7 +215,7 @@ def _check_flat(array: Any, name: str) -> None:
 
 
 def _rows_go_together(array: Any) -> bool:
-    """Return whether neighbouring rows are much more similar than others, as in one image."""
+    """Return whether neighbouring rows are much more similar than distant ones, as in one image."""
     rows = np.asarray(array[:_MOST_ROWS]).astype(np.float64)
     rows = rows[np.isfinite(rows).all(axis=1)]
     after, far = np.diff(rows, axis=0), rows - np.roll(rows, len(rows) // 2, axis=0)
@@ -285,7 +286,7 @@ def how_to_rearrange(shape: tuple[int, ...], layout: Layout, name: str) -> str:
 def check_measurements(
     X: Any, images: Layout, measurements: Layout, are_swapped: Callable[[], bool]
 ) -> None:
-    """Raise if `X` does not have the shape of the operator's measurements of the clean images."""
+    """Raise if `X` does not have the shape or the type of the operator's measurements."""
     if tuple(X.shape[1:]) != measurements.shape:
         raise ValueError(
             f"{'X and y are the wrong way round. ' * are_swapped()}"
