@@ -16,21 +16,23 @@ from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.trained import VALIDATION_SEED, Trained
 from skmetainv.training import Batch
 
-# The least difference in decibels that is reported.
+# The least difference in decibels that counts as a change.
 _WORTH = 0.05
-# The outer loss is still falling if its mean over the third quarter of training exceeds that over
-# the last quarter by this share.
+# The outer loss is still falling if its mean over the third quarter of training is larger by this
+# share than its mean over the last quarter.
 _FALLING = 0.03
 
-#: The PSNR of images: "stages" has one row per stage of Algorithm 1, "start" has one value for each
-#: start restored by an estimator.
+#: The PSNR of images. "stages" has one row per stage of Algorithm 1, and one column per image. If
+#: an estimator restores the starts, "start" has their PSNR, one value per image.
 Qualities = dict[str, np.ndarray]
 
 
 def reported_batches(
     meta: MetaLearner, training: Trained, n_images: int, noise: float | Noise
 ) -> Iterator[Batch]:
-    """Yield images with measurements and starts: held-out images, or else training images.
+    """Yield batches of held-out images, if there are any, or else of training images.
+
+    A batch has the images, their measurements and, if an estimator restores starts, their starts.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ def qualities(
     batches: Iterable[Batch],
     data_range: tuple[float, float],
 ) -> Qualities:
-    """Return the PSNR of each image, for its start and for all stages.
+    """Return the PSNR of each image after each stage, and of its start if that was restored.
 
     Parameters
     ----------
@@ -74,7 +76,7 @@ def qualities(
     Returns
     -------
     qualities : dict of str to ndarray
-        "start", if there are restored starts, of shape (n,); "stages" of shape (n_inner + 1, n).
+        "stages", of shape (n_inner + 1, n); also "start", of shape (n,), if starts are restored.
     """
     psnrs: list[list[np.ndarray]] = []
     for x, y, *start in batches:
@@ -102,7 +104,7 @@ def summary(psnrs: Qualities, history: Mapping[str, Sequence[Any]], which: str) 
     history : mapping of str to sequence
         The estimator's `history_`.
     which : str
-        The name of the images, "held-out images" or "training images".
+        How the summary names the images: "held-out images" or "training images".
     """
     m = len(psnrs["stages"]) - 1
     means = {"start alone": psnrs["start"].mean()} if "start" in psnrs else {}
@@ -133,7 +135,7 @@ def _advice(psnrs: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
 
 
 def warn_of_adaptation(psnrs: Qualities, which: str) -> None:
-    """Warn if inner steps make results significantly worse."""
+    """Warn if the inner steps make the results significantly worse."""
     stages = psnrs["stages"]
     if len(stages) == 1:
         return

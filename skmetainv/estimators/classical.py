@@ -36,7 +36,7 @@ class SolverRecord(NamedTuple):
     changes : list of n ndarray
         The relative change ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` of each update.
     converged : ndarray of bool, shape (n,)
-        Whether the image converged to the estimator's `tol`. If `tol` is None, it is False.
+        Whether the image converged to the estimator's `tol`; False if `tol` is None.
 
     Examples
     --------
@@ -62,12 +62,12 @@ class SolverRecord(NamedTuple):
 class ClassicalReconstructor(FromStart):
     """Restore images by a classical solver, from a start computed from the measurement.
 
-    ``x = f(start, y)``: the solver makes a fixed number of updates, or stops once an image no
-    longer changes. `fit` only records shapes, with one exception: if the solver has a learned
-    denoiser that is not fitted yet, `fit` trains it on the clean images.
+    ``x = f(start, y)``: the solver makes a fixed number of updates. With `tol`, it stops for each
+    image once the image no longer changes. `fit` only records shapes, with one exception: if the
+    solver has a learned denoiser that is not fitted yet, `fit` trains it on the clean images.
 
-    `max_iter`, `tol` and `start` may be changed after `fit`; the operator and the solver stay
-    those of `fit`. `predict` builds them for images of any size. A large image cannot be restored
+    `max_iter`, `tol` and `start` may be changed after `fit`. The operator and the solver stay
+    those of `fit`; `predict` builds both for images of any size. A large image cannot be restored
     tile by tile, because the operator couples all pixels in every update. Memory is needed for a
     few images, for the operator and, if the denoiser is a network, for its activations.
 
@@ -76,19 +76,20 @@ class ClassicalReconstructor(FromStart):
     solver : Solver, default=None
         The solver ``f``; None is ``ConjugateGradient()``, least squares.
     max_iter : int, default=None
-        Maximum number of updates; None is the solver's own `n_iter`. If it is larger than that,
+        Maximum number of updates; None is the solver's own `n_iter`. In updates after `n_iter`,
         the solver's schedules repeat their last value.
     tol : float, default=None
         Relative tolerance: an image has converged once an update changes it by
-        ``||x_k+1 - x_k|| <= tol max(||x_k||, ||x_k+1||)``. The norms include the multipliers and
-        dual variables of the solver, in the images' units (see
+        ``||x_k+1 - x_k|| <= tol max(||x_k||, ||x_k+1||)``. The left side includes the changes of
+        the solver's multipliers and dual variables, in the images' units (see
         `skmetainv.solvers.IterativeSolver.run`). Each image stops on its own. If None, the solver
         always makes `max_iter` updates.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
-        Where the solver starts: ``A' y / ||A||^2`` (see `skmetainv.operators.ForwardMap.norm`),
-        ``A^+ y``, ``y / ||A||`` if the measurement has the shape of an image, zeros, or one given
-        image for all, in the layout and the units of the images. Nonlinear operators support the
-        last three only, and "measurement" is then ``y`` itself.
+        The image from which the solver starts. "adjoint" is ``A' y / ||A||^2`` (see
+        `skmetainv.operators.ForwardMap.norm`). "pseudo_inverse" is ``A^+ y``. "measurement" is
+        ``y / ||A||``; the measurement must have the shape of an image. An array is one image, the
+        start for all measurements, in the layout and the units of the images. Nonlinear operators
+        do not support "adjoint" and "pseudo_inverse"; for them, "measurement" is ``y`` itself.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Floating-point type of all computations. With "bfloat16", the matrix products in the
         solver's networks are bfloat16, and everything else is float32.
@@ -98,7 +99,7 @@ class ClassicalReconstructor(FromStart):
     n_iter_ : int
         Always 1: `fit` tries one update on the first image.
     operator_, solver_ : object
-        Copies of the parameters; the denoiser of the solver is fitted.
+        Copies of the parameters; the denoiser of `solver_` is fitted.
     image_shape_ : tuple of int
         Shape of an image.
     measurement_shape_ : tuple of int
@@ -185,16 +186,16 @@ class ClassicalReconstructor(FromStart):
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`
-            must have the shape of its measurements.
+            must have the shape of the measurements of such images.
         return_record : bool, default=False
             Return the convergence record along with the images.
 
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            Floats in the layout of the training images and the units of ``data_range_``; one image,
-            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
-            scikit-learn.
+            Floats in the layout of the training images and the units of ``data_range_``. If `X` is
+            one measurement, one image without the first axis. If `X` is a data frame, an ndarray,
+            because scikit-learn's predictions are arrays, too.
         record : SolverRecord
             Only with ``return_record=True``. For each image: the number of updates, their relative
             changes, and whether the image converged.
@@ -270,11 +271,11 @@ class SolverRestorer(Restorer):
     run : callable
         Runs the solver on a batch of measurements.
     n_at_once : int
-        Size of such a batch.
+        The number of images in such a batch.
     tol : float or None
         The relative change at which an image counts as converged.
     operator : Operator
-        The operator that measured.
+        The operator of the measurements.
     """
 
     def __init__(

@@ -33,9 +33,9 @@ from skmetainv.reconstruction.restorer import Restore, Restorer
 class DeepInverseReconstructor(Reconstructor):
     """Restore images by a reconstruction model of DeepInverse, ``x = model(y, physics)``.
 
-    `fit` only records shapes: the model's weights stay as they are. The estimator can be the
-    `residual` of a representation, the start to which `skmetainv.MetaInverseSolver` adds a
-    network.
+    `fit` only records shapes: the model's weights stay as they are. The estimator can also be the
+    `residual` of a representation: `skmetainv.MetaInverseSolver` then adds a network's image to the
+    image that the model restores.
 
     Needs the package ``deepinv`` (``pip install "skmetainv[deepinv]"``).
 
@@ -44,16 +44,16 @@ class DeepInverseReconstructor(Reconstructor):
     model : torch.nn.Module
         A `deepinv.models.Reconstructor` (`ArtifactRemoval`, unfolded networks, the algorithms of
         `deepinv.optim`), or any module that is called with measurements and their physics, and
-        returns images of ``(batch, channels, height, width)``. A copy of it is used, in evaluation
-        mode and without gradients.
+        returns images of shape ``(batch, channels, height, width)``. The estimator uses a copy of
+        the model, in evaluation mode and without gradients.
     operator : DeepInverseOperator, default=None
-        The forward model, whose physics is passed to `model`. It cannot be scaled or be part of a
+        The forward model, whose physics is passed to `model`. It must not be a scaled operator or a
         composition. None is only valid if this estimator is the `residual` of a representation:
         the operator is then that of the outer estimator.
     noise : float or Noise, default=0.0
         Noise of simulated measurements (`score`, `simulate`); a number is the standard deviation
-        of Gaussian noise, in the units of the measurement. The model does not see it, only the
-        physics with its own noise model.
+        of Gaussian noise, in the units of the measurement. The model does not see this noise: it
+        sees only the physics, which has its own noise model.
     batch_size : int, default=16
         Images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
@@ -80,10 +80,10 @@ class DeepInverseReconstructor(Reconstructor):
 
     Notes
     -----
-    If a model looks at a whole batch, as the algorithms of `deepinv.optim` do with
-    ``early_stop=True``, an image depends on the others in its batch: ``batch_size=1`` restores
-    each on its own. Models that draw random numbers use torch's global generator, which
-    `torch.manual_seed` seeds.
+    Some models treat a batch as a whole: the algorithms of `deepinv.optim` with
+    ``early_stop=True``, for instance. A restored image then depends on the other images in its
+    batch. ``batch_size=1`` restores each image on its own. Models that draw random numbers use
+    torch's global generator, which `torch.manual_seed` seeds.
 
     References
     ----------
@@ -141,7 +141,7 @@ class DeepInverseReconstructor(Reconstructor):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # Like physics, models hold lambdas, which pickle rejects: see `DeepInverseOperator`.
+        # Models may hold lambdas, as physics do; pickle rejects lambdas. See `DeepInverseOperator`.
         state = super().__getstate__()
         models = {name: state[name] for name in ("model", "model_") if name in state}
         return state | {

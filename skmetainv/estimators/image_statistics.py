@@ -13,12 +13,12 @@ from torch import nn
 
 from skmetainv.operators.maps.bases import cosine_matrix
 
-# A few images estimate the variance of a pixel, or the power of a frequency, poorly. So each is
-# averaged with a prior: the mean variance, or the mean power of similar frequencies. The prior has
-# the weight of this number of images.
+# A few images are not enough to estimate the variance of each pixel and the power of each
+# frequency. So these are averaged with a prior: the mean variance, or the mean power of similar
+# frequencies. The prior has the weight of this number of images.
 _VARIANCE_PRIOR, _POWER_PRIOR = 10, 5
 
-# The least variance of a pixel, relative to the mean variance: no pixel is known for certain.
+# The least variance of a pixel, relative to the mean variance. So no pixel counts as known exactly.
 _LEAST_VARIANCE = 1e-3
 
 # The least power of a frequency, relative to the mean power; also the least shrinkage for which a
@@ -28,10 +28,10 @@ _LEAST_POWER = 1e-6
 # The least standard deviation of a pixel, relative to the width of the data range.
 _LEAST_DEVIATION = 1e-4
 
-# The shrinkage is selected by the likelihood of this number of low frequencies per axis.
+# Likelihoods are computed from this number of the lowest frequencies along each axis.
 _LOWEST = 32
 
-# Up to this number of pixels, the sample covariance of many images is accumulated as a matrix.
+# The sample covariance of many images with at most this number of pixels is stored as a matrix.
 _MATRIX_PIXELS = 2048
 
 
@@ -45,7 +45,7 @@ class Statistics(NamedTuple):
     factor : ndarray of shape (n_components, channels, height, width)
         ``L'``, where ``L L'`` is the sample covariance.
     scale : ndarray of shape (channels, height, width)
-        ``E``, the standard deviations of pixels, by which the stationary part is multiplied.
+        ``E``, by which the stationary part is scaled so that each pixel has its own variance.
     power : ndarray of shape (height, width, channels, channels)
         ``P``, the covariance of the channels at each frequency of the cosine transform.
     """
@@ -57,7 +57,9 @@ class Statistics(NamedTuple):
 
 
 class Covariance(nn.Module):
-    """``C = (1 - a) L L' + a E T' P T E``, with the cosine transform ``T``, and a square root.
+    """The covariance ``C = (1 - a) L L' + a E T' P T E`` of images, and a square root of it.
+
+    ``T`` is the cosine transform. The columns of ``V`` are the eigenvectors of ``T' P T``.
 
     Parameters
     ----------
@@ -73,7 +75,8 @@ class Covariance(nn.Module):
     scale : tensor of shape (channels, height, width)
         ``E``.
     rotation : tensor of shape (channels, channels, height, width)
-        Eigenvectors of ``P`` at each frequency, in the second axis.
+        Eigenvectors of ``P`` at each frequency: entries along the first axis, one eigenvector for
+        each index of the second.
     deviation : tensor of shape (channels, height, width)
         Square roots of the eigenvalues of ``P``.
     """
@@ -114,12 +117,12 @@ class Covariance(nn.Module):
         return self.image(self.deviation.square() * self.spectrum(self.scale * x)) * self.scale
 
     def spectrum(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the coefficients of images in the eigenvectors of ``T' P T``."""
+        """Return ``V' x``, the coefficients of images in the basis of the eigenvectors."""
         transformed = self.rows @ x @ self.columns.mT
         return (self.rotation * transformed[:, :, None]).sum(1)
 
     def image(self, spectrum: torch.Tensor) -> torch.Tensor:
-        """Return the images with these coefficients: `spectrum`'s inverse and adjoint."""
+        """Return the images ``V c`` for coefficients ``c``: inverse and adjoint of `spectrum`."""
         rotated = (self.rotation * spectrum[:, None]).sum(2)
         return self.rows.mT @ rotated @ self.columns
 
@@ -141,12 +144,13 @@ class Covariance(nn.Module):
         return torch.cat([first, others.flatten(1)], dim=1)
 
     def variances(self, response: torch.Tensor) -> torch.Tensor:
-        """Approximate the diagonal of ``W' T' diag(response) T W``, of shape (n_coefficients,).
+        """Approximate the diagonal of ``W' V diag(response) V' W``, of shape (n_coefficients,).
 
         Parameters
         ----------
         response : tensor of shape (channels, height, width)
-            The power of an operator along the eigenvectors of ``T' P T``.
+            The approximate diagonal of ``V' A' R^-1 A V``, for an operator ``A`` and the noise
+            variances ``R``.
         """
         sample = self.spectrum(self.factor.reshape(-1, *self.scale.shape)).square()
         first = (1 - self.shrinkage) * (sample * response).flatten(1).sum(1)
@@ -215,9 +219,9 @@ def log_likelihoods(
     """Return the Gaussian log-likelihood of images, one per shrinkage.
 
     Only the lowest frequencies count: in large images, the many others would outweigh the few
-    components of the sample covariance. In the units ``P^-1/2 T E^-1`` the stationary part is
-    white, and the sample covariance has few directions ``U`` with variances ``w``:
-    ``C = (1 - a) U diag(w) U' + a I``.
+    components of the sample covariance. ``P^-1/2 T E^-1`` transforms the stationary part to the
+    identity, and the sample covariance to a few directions ``U`` with variances ``w``. The
+    covariance is then ``(1 - a) U diag(w) U' + a I``.
 
     Parameters
     ----------
@@ -231,7 +235,7 @@ def log_likelihoods(
     Returns
     -------
     values : ndarray of shape (len(shrinkages),)
-        Sums over the images, up to a constant.
+        Log-likelihoods, summed over the images, up to a constant.
     """
     mean, factor, scale, power = (torch.from_numpy(part).to(images.device) for part in statistics)
     T = [torch.from_numpy(cosine_matrix(n)).to(scale)[:_LOWEST] for n in scale.shape[1:]]
@@ -257,7 +261,7 @@ def log_likelihoods(
 
 
 def _directions(L: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the eigenvalues of ``L' L`` that are not 0, and their eigenvectors as columns."""
+    """Return the nonzero eigenvalues of ``L' L``, and their eigenvectors as columns."""
     few = len(L) < L.shape[1]
     w, V = torch.linalg.eigh(L @ L.mT if few else L.mT @ L)
     kept = w > 1e-9 * w.max()
@@ -278,13 +282,13 @@ def _moments(batches: Iterator[torch.Tensor], width: float) -> tuple[torch.Tenso
 
 
 def _sums(x: torch.Tensor) -> torch.Tensor:
-    """Return for each pixel the count of known values, their sum and the sum of their squares."""
+    """Return for each pixel the number of known values, their sum, and their sum of squares."""
     values = x.double().nan_to_num()
     return torch.stack([(~x.isnan()).double().sum(0), values.sum(0), values.square().sum(0)])
 
 
 def _towards_similar(power: torch.Tensor, n_images: int) -> torch.Tensor:
-    """Return powers shrunk towards their means over frequencies of about the same radius."""
+    """Return powers averaged with their means over frequencies of about the same radius."""
     height, width = power.shape[:2]
     i, j = torch.arange(height).to(power)[:, None], torch.arange(width).to(power)
     radius = max(height, width) * torch.hypot(i / height, j / width)
@@ -297,7 +301,7 @@ def _towards_similar(power: torch.Tensor, n_images: int) -> torch.Tensor:
 
 
 def _regular(power: torch.Tensor) -> torch.Tensor:
-    """Return channel covariances made positive definite."""
+    """Return channel covariances plus a small multiple of the identity: all positive definite."""
     channels = power.shape[-1]
     mean = power.diagonal(dim1=-2, dim2=-1).mean()
     least = torch.where(mean > 0, _LEAST_POWER * mean, torch.ones_like(mean))
@@ -305,7 +309,7 @@ def _regular(power: torch.Tensor) -> torch.Tensor:
 
 
 class _Few:
-    """The covariance of a few images: their deviations are its factor."""
+    """The covariance of a few images, factored by their scaled deviations from the mean."""
 
     def __init__(self) -> None:
         self.kept: list[np.ndarray] = []
@@ -319,7 +323,7 @@ class _Few:
 
 
 class _Matrix:
-    """The covariance of many images of few pixels, as a matrix."""
+    """The covariance of many images of few pixels, accumulated as a matrix."""
 
     def __init__(self, n_pixels: int, n_components: int):
         self.total, self.n, self.n_components = np.zeros((n_pixels, n_pixels)), 0, n_components
@@ -358,7 +362,7 @@ class _Incremental:
 def _sample_covariance(
     n_images: int, n_pixels: int, n_components: int
 ) -> _Few | _Matrix | _Incremental:
-    """Return an object that collects deviations from the mean and factors their covariance."""
+    """Return an object that collects deviations from the mean, and then factors the covariance."""
     if n_images <= n_components:
         return _Few()
     if n_pixels <= _MATRIX_PIXELS:

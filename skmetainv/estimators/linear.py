@@ -39,28 +39,29 @@ _SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
 # Statistics are learned from at most this number of values, over all images.
 _MOST_VALUES = 2**28
 
-# The number of values that are read at a time.
+# The number of image values that are read at a time.
 _VALUES_AT_ONCE = 2**22
 
-# The most components of the sample covariance, and the most values of its factor.
+# The largest number of components of the sample covariance, and of values in its factor.
 _MOST_COMPONENTS, _MOST_FACTORS = 1024, 2**26
 
-# Cross-validation: the number of folds; the number of images, and that of values per image, above
-# which only the first fold is used; the number of images restored in each fold.
+# Cross-validation: the number of folds, and the number of images restored in each fold. Only the
+# first fold is used for more than `_MOST_OF_FOLDS` images, or `_PIXELS_OF_FOLDS` values per image.
 _FOLDS, _MOST_OF_FOLDS, _PIXELS_OF_FOLDS, _HELD_OUT = 4, 1000, 2048, 20
 
 # The number of images from which the variance of the noise is estimated.
 _NOISE_IMAGES = 100
 
-# The weight of the mean noise variance for each entry, in numbers of measurements.
+# The noise variance of each entry is averaged with the mean over all entries. This mean has the
+# weight of this number of measurements.
 _NOISE_PRIOR = 10
 
-# Unknown pixels of clean images are estimated in this number of rounds, with this shrinkage.
+# Unknown pixels of clean images are estimated in `_FILLED` rounds, with this shrinkage.
 _FILLED, _FILLING_SHRINKAGE = 3, 0.9
 
 
 class Examples(NamedTuple):
-    """Training data: a problem with images, the noise of simulated measurements, and a seed."""
+    """Training data: a problem with clean images, and the noise and seed of its measurements."""
 
     problem: Problem
     noise: NoiseFunction
@@ -91,22 +92,22 @@ class LinearReconstructor(Reconstructor):
     mean squared error on images with this mean and covariance. This estimate is also known as the
     Wiener filter, Gaussian process regression, kriging or empirical Bayes.
 
-    The covariance is ``C = (1 - a) L L' + a E S E``. ``L L'`` is the sample covariance, exact for
-    few images and of low rank for many pixels. ``E S E`` is stationary up to the scale of each
-    pixel: ``S`` is diagonal in cosine space (with the covariance of the channels at each
-    frequency), and ``E`` gives each pixel its own variance.
+    The covariance is ``C = (1 - a) L L' + a E S E``. ``L L'`` is the sample covariance; its rank is
+    limited by `n_components`. ``S`` is a stationary covariance. It is block-diagonal in the cosine
+    basis: each frequency has one covariance matrix of the channels. The diagonal matrix ``E`` gives
+    each pixel its own variance.
 
     Parameters
     ----------
     operator : Operator, default=None
         The forward model ``A``; None is the identity (denoising). A nonlinear operator is
-        linearized at the mean image: its linearization error on the training images counts as
-        noise.
+        linearized at the mean image. The error of this linearization on the training images counts
+        as noise.
     noise : float or Noise, default=0.0
         Noise of measurements; a number is the standard deviation of Gaussian noise, in the units of
-        the measurement. For any other noise, `fit` estimates the mean variance of each entry by
-        simulation on 100 images. If `fit` is given pairs, it estimates the variances from
-        ``y - A x``, and `noise` is not used.
+        the measurement. For any other noise, and for nonlinear operators, `fit` estimates the
+        variance of each entry from simulated measurements of up to 100 images. If `fit` is given
+        pairs, it estimates the variances from ``y - A x`` instead, and `noise` is not used.
     shrinkage : float or "auto", default="auto"
         The share ``a`` of the stationary covariance, in [0, 1]; see Notes for "auto". The fewer
         the images, the larger it should be.
@@ -114,11 +115,11 @@ class LinearReconstructor(Reconstructor):
         Maximum rank of the sample covariance; None is 1024, or less if images have more than 65536
         values.
     flips : bool or "auto", default="auto"
-        Whether to learn from images mirrored left to right as well; "auto" chooses whichever
-        restores held-out images better.
+        Whether to learn also from the images mirrored left to right. "auto" tries both, and chooses
+        the one that restores held-out images better; see Notes for exceptions.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
-        Floating-point type of the images and of conjugate gradients. Without a network, "bfloat16"
-        is the same as "float32". Matrices are factorised in double precision.
+        Floating-point type of the images and of conjugate gradients. "bfloat16" is the same as
+        "float32", because there is no network. Matrices are factorised in double precision.
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of the masks and the noise of simulated measurements, and of the folds of held-out
         images.
@@ -132,7 +133,7 @@ class LinearReconstructor(Reconstructor):
     shrinkage_ : float
         The share of the stationary covariance.
     flips_ : bool
-        Whether `fit` learned from mirrored images, too.
+        Whether `fit` learned also from mirrored images.
     noise_variance_ : ndarray of shape `measurement_shape_`
         The variance of the noise.
     operator_ : Operator
@@ -151,31 +152,36 @@ class LinearReconstructor(Reconstructor):
     Notes
     -----
     With ``shrinkage="auto"``, eleven values are ranked by the likelihood of held-out images. The
-    best and its two neighbours are then tried on the measurements of up to 80 held-out images, in
-    four folds (only in the first fold if there are more than 1000 images, or if images have more
-    than 2048 values). The mean logarithm of the squared error decides. Images of one group are
-    never on both sides of a fold. With one or two images, or a single group, there is nothing to
-    hold out: the shrinkage is 1, and ``flips="auto"`` is True, except for one image.
+    best value and its two neighbours are then tried: each restores up to 20 held-out images in each
+    of four folds. Only the first fold is used if there are more than 1000 images, or if images have
+    more than 2048 values. The mean of the logarithms of the images' squared errors decides. Images
+    of one group are never on both sides of a fold. With one or two images, or a single group,
+    nothing can be held out: the shrinkage is then 1, and ``flips="auto"`` is True (False for a
+    single image).
 
-    A few images estimate single pixels and frequencies poorly. So the variance of each pixel is
-    averaged with the mean variance, weighted like ten more images, and the power of each frequency
-    with the mean power of frequencies of about the same radius, weighted like five more images.
+    A few images are not enough to estimate the variance of each pixel and the power of each
+    frequency. So each variance is averaged with the mean variance, which has the weight of ten
+    images. Each power is averaged with the mean power of frequencies of about the same radius,
+    which has the weight of five images.
 
-    The system is solved in measurement space or in image space, whichever is smaller. One matrix
-    is computed once (up to 16 million entries: images of 64 x 64 pixels, say); if masks vary, there
-    is one factorisation for each image. Larger systems are solved by conjugate gradients for each
-    image, preconditioned in cosine space. The likeliest shrinkage is then taken without a trial,
+    The linear system is solved in measurement space or in image space, whichever is smaller. If its
+    matrix has at most 16 million entries (for images of 64 x 64 pixels, say), one matrix that
+    restores all images is computed once. If masks vary from image to image, each image needs its
+    own factorisation instead. Larger systems are solved for each image by conjugate gradients,
+    preconditioned in the cosine basis. For these, the likeliest shrinkage is taken without a trial,
     and ``flips="auto"`` is False.
 
     Images are read in batches, also from memory maps. If they have more than 2**28 values
     altogether, an evenly spaced subset of this size is read.
 
-    Without noise, a small noise variance is assumed: 1e-8 of the mean variance of exact
-    measurements, or 1e-3 for conjugate gradients. So ``noise=0`` trusts every digit of a
-    measurement: if blurred images are noisy, give the standard deviation of their noise.
+    The noise variance is at least a small share of the mean variance of noiseless measurements:
+    1e-8, or 1e-3 for conjugate gradients. With ``noise=0``, the estimate therefore trusts almost
+    every digit of a measurement. If blurred images are noisy, give the standard deviation of their
+    noise.
 
-    NaN pixels of clean images are left out of the mean and the variances. For the covariances, they
-    are estimated from the other pixels, iteratively; in large images they count as the mean.
+    NaN pixels of clean images are left out of the mean and the variances. For the covariances,
+    their values are estimated from the other pixels, in three rounds. In large images, they are
+    replaced by the mean instead.
 
     References
     ----------
@@ -225,8 +231,8 @@ class LinearReconstructor(Reconstructor):
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` counts as labels and is ignored.
         groups : array-like of shape (n,), default=None
-            Which images belong together (pictures of one person, say). Images of one group are
-            held out together when `shrinkage` and `flips` are chosen.
+            Labels of images that belong together (pictures of one person, say). Images of one group
+            are held out together when `shrinkage` and `flips` are chosen.
 
         Returns
         -------
@@ -317,8 +323,8 @@ class LinearReconstructor(Reconstructor):
     ) -> tuple[bool, float]:
         """Return the choice of `flips` and of the shrinkage.
 
-        Large systems take too long to try. For these, "auto" does not mirror images and takes the
-        likeliest shrinkage.
+        Restoring held-out images by large systems takes too long. For these, "auto" mirrors no
+        images and takes the likeliest shrinkage.
         """
         A = examples.problem.A
         direct = smallest_space(A, examples.problem.operator.has_missing) != "iterative"
@@ -352,12 +358,12 @@ class LinearReconstructor(Reconstructor):
         places: np.ndarray,
         shrinkages: Sequence[float],
     ) -> np.ndarray:
-        """Return the error of each shrinkage on some images."""
+        """Return for each shrinkage the error on some images, see `_error`."""
         estimates = (system.estimate(shrinkage, for_few=True) for shrinkage in shrinkages)
         return np.array([self._error(G, examples, places) for G in estimates])
 
     def _error(self, G: LinearEstimate, examples: Examples, places: np.ndarray) -> float:
-        """Return the sum over images of the logarithm of the mean squared error."""
+        """Return the sum, over images, of the logarithm of an image's mean squared error."""
         x = examples.clean.read(places)
         restored = self._restored_by(G, examples.problem.A, examples.measure(x, places))
         squares = (restored - x).double().square().flatten(1)
@@ -398,7 +404,7 @@ class LinearReconstructor(Reconstructor):
 
 
 def filling(statistics: Statistics, source: ArraySource) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a function that replaces NaN in images by their estimate from the other pixels."""
+    """Return a function that replaces NaN pixels of images by estimates from the other pixels."""
     shape = source.layout.tensor_shape
     A = MissingPixels().build(shape).to(source.device)
     none = torch.zeros((), dtype=torch.float64, device=source.device)
@@ -427,7 +433,8 @@ def portions(places: np.ndarray, n: int) -> Iterator[np.ndarray]:
 def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the indices of training and held-out images, fold by fold.
 
-    With fewer than three images there are no folds: a single training image shows no variation.
+    With fewer than three images there are no folds: a fold of two images would leave one image to
+    learn from, which shows no variation.
     """
     groups = examples.problem.groups
     if groups is not None:
@@ -441,7 +448,7 @@ def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np
 def _likely(
     folds: Sequence[Fold], clean: ArraySource, shrinkages: Sequence[float], beside: int
 ) -> Sequence[float]:
-    """Return the likeliest shrinkage for held-out images, with `beside` neighbours on each side."""
+    """Return the shrinkage most likely for held-out images, and `beside` on each side of it."""
     if len(shrinkages) == 1:
         return shrinkages
     values = [log_likelihoods(model, clean.read(places), shrinkages) for model, places in folds]

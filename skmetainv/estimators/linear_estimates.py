@@ -17,7 +17,7 @@ from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.operators.maps.normal_equations import solve
 
-# The most entries of a matrix that is stored.
+# The largest number of entries of a matrix that is stored.
 _MATRIX_ENTRIES = 2**24
 
 # If masks vary, systems are solved directly for measurements of at most this number of entries.
@@ -27,15 +27,17 @@ _MASKED_ENTRIES = 4096
 # double precision, and for conjugate gradients.
 _LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-3
 
-# Traces and responses are averaged over this number of images of random signs.
+# Traces and responses are estimated as means over this number of arrays of random signs.
 _PROBES = 8
 
-# Responses are then averaged over squares of this number of frequencies along each side.
+# Responses are then smoothed: averaged over squares of this number of frequencies along each side.
 _NEIGHBOURS = 7
 
 
 class LinearEstimate(nn.Module):
-    """``x = mu + C A' (A C A' + R)^-1 (y - A mu)``; a subclass implements `correction`.
+    """The linear estimate ``x = mu + C A' (A C A' + R)^-1 (y - A mu)`` of images.
+
+    A subclass implements `correction`.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ class LinearEstimate(nn.Module):
 
 
 class _ByMatrix(LinearEstimate):
-    """One matrix for all images, from measurements to images."""
+    """The estimate by one matrix for all images, which maps measurements to images."""
 
     matrix: torch.Tensor
 
@@ -86,7 +88,7 @@ class _ByMatrix(LinearEstimate):
 
 
 class _ByFactor(LinearEstimate):
-    """The same estimate as `_ByMatrix`, by a Cholesky factor: less work for few images."""
+    """The same estimate as `_ByMatrix`, by a Cholesky factor, which is less work for few images."""
 
     factor: torch.Tensor
     cross: torch.Tensor
@@ -111,7 +113,7 @@ class _ByFactor(LinearEstimate):
 
 
 class _OfAdjoint(LinearEstimate):
-    """One matrix for all images, from ``A' R^-1 (y - A mu)`` to images."""
+    """The estimate by one matrix for all images, which maps ``A' R^-1 (y - A mu)`` to images."""
 
     matrix: torch.Tensor
     precision: torch.Tensor
@@ -135,7 +137,7 @@ class _OfAdjoint(LinearEstimate):
 
 
 class _ByMask(LinearEstimate):
-    """One system for each image, in its observed entries.
+    """The estimate by one linear system for each image, which has only the observed entries.
 
     Parameters
     ----------
@@ -173,10 +175,11 @@ class _ByMask(LinearEstimate):
 
 
 class _Iterative(LinearEstimate):
-    """Conjugate gradients for the white coefficients ``e`` of images, ``x = mu + W e``.
+    """The estimate ``x = mu + W e``, with coefficients ``e`` found by conjugate gradients.
 
-    ``(W' A' R^-1 A W + I) e = W' A' R^-1 r``, where ``C = W W'``. The system is preconditioned by
-    approximate square roots ``k`` of its diagonal: ``e = v / k``.
+    The coefficients solve ``(W' A' R^-1 A W + I) e = W' A' R^-1 r``, where ``C = W W'``. The system
+    is preconditioned: it is solved for ``v = k e``, where ``k`` holds approximate square roots of
+    its diagonal.
 
     Parameters
     ----------
@@ -185,7 +188,7 @@ class _Iterative(LinearEstimate):
     covariance : Covariance
         ``C`` and ``W``.
     response : tensor of shape (channels, height, width)
-        The approximate diagonal of ``A' R^-1 A`` in the eigenvectors of the stationary covariance.
+        The approximate diagonal of ``V' A' R^-1 A V``, with the eigenvectors ``V`` of `Covariance`.
     """
 
     precision: torch.Tensor
@@ -224,14 +227,14 @@ class _Iterative(LinearEstimate):
 
 
 class MapMatrices:
-    """The matrices of one linear map, which systems with different statistics share.
+    """The matrices of one linear map, to be shared by systems with different statistics.
 
-    Each is computed on first use.
+    Each matrix is computed on first use.
 
     Parameters
     ----------
     A : LinearMap
-        The map before any mask is applied, in double precision.
+        The map as its operator builds it, without the masks of single images, in double precision.
     varies : bool
         Whether the observed entries vary from image to image.
     device : torch.device
@@ -256,11 +259,14 @@ class MapMatrices:
 
     @cached_property
     def probes(self) -> list[torch.Tensor]:
-        """``A'`` of random signs."""
+        """Images ``A' s``, where the entries of ``s`` are random signs."""
         return [self.A.adjoint(sign.to(self.device)) for sign in _signs(self.A.measurement_shape)]
 
     def information(self, variance: torch.Tensor) -> torch.Tensor:
-        """Return ``A' R^-1 A``; the last result is kept, and reused for multiples of its ``R``."""
+        """Return ``A' R^-1 A``, where the diagonal of ``R`` is `variance`.
+
+        The last result is kept, and reused if only the scale of `variance` changes.
+        """
         largest = variance.max()
         relative = variance / largest
         if self._weighted is None or not torch.equal(self._weighted[0], relative):
@@ -278,8 +284,8 @@ class LinearSystem:
     Parameters
     ----------
     A : ForwardMap
-        The map before any mask is applied, in double precision. A nonlinear map is replaced by its
-        Jacobian at the mean image.
+        The map as its operator builds it, without the masks of single images, in double precision.
+        A nonlinear map is replaced by its Jacobian at the mean image.
     statistics : Statistics
         Mean and covariance of the images.
     variance : tensor broadcastable to measurement_shape
@@ -289,7 +295,7 @@ class LinearSystem:
     dtype : torch.dtype
         Floating-point type in which images are restored.
     matrices : MapMatrices, default=None
-        The matrices of a linear `A`, to share them with other systems.
+        The matrices of a linear `A`, if other systems share them. With None, they are new.
 
     Attributes
     ----------
@@ -338,7 +344,7 @@ class LinearSystem:
         covariance = self._covariance(1.0).double()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for x in self.matrices.probes:
-            total += (x * covariance(x)).sum()  # the mean of each term is the trace of A C A'
+            total += (x * covariance(x)).sum()  # each term estimates the trace of A C A'
         scale = total / (_PROBES * self.matrices.observed.numel())
         least = share * torch.where(scale > 0, scale, 1.0)
         return variance.double().maximum(least).expand(self.A.measurement_shape)
@@ -349,7 +355,7 @@ class LinearSystem:
     # ------------------------------------------------------------------ in measurement space
 
     def _measure(self) -> None:
-        """Keep ``A C`` and ``A C A'`` of both covariances."""
+        """Store ``A C`` and ``A C A'`` for the sample and for the stationary covariance."""
         covariance = self._covariance(0.5).double()
         A = self.matrices.rows
         rows = A.reshape(-1, *self.mean.shape)
@@ -374,7 +380,7 @@ class LinearSystem:
     # ------------------------------------------------------------------ in image space
 
     def _draw_back(self) -> None:
-        """Keep ``A' R^-1 A``, and both covariances as matrices."""
+        """Store ``A' R^-1 A``, and the sample and the stationary covariance as matrices."""
         covariance = self._covariance(0.5).double()
         pixels = torch.eye(self.mean.numel(), dtype=torch.float64, device=self.device)
         images = pixels.reshape(-1, *self.mean.shape)
@@ -408,12 +414,15 @@ class LinearSystem:
 
 
 def smallest_space(A: ForwardMap, varies: bool) -> str:
-    """Choose where the systems are solved: "measurements", "images" or "iterative".
+    """Return how systems are solved: "measurements", "images" or "iterative".
+
+    The first two name the space of the matrix that is factorised. "iterative" stands for conjugate
+    gradients, without a matrix.
 
     Parameters
     ----------
     A : ForwardMap
-        The map before any mask is applied.
+        The map as its operator builds it, without the masks of single images.
     varies : bool
         Whether the observed entries vary from image to image.
     """
@@ -440,7 +449,7 @@ def _signs(shape: Shape) -> Iterator[torch.Tensor]:
 
 
 def _smooth(response: torch.Tensor) -> torch.Tensor:
-    """Return noisy nonnegative values averaged over neighbouring frequencies."""
+    """Return noisy responses averaged over neighbouring frequencies, with negative values at 0."""
     size = [min(_NEIGHBOURS, 2 * ((n - 1) // 2) + 1) for n in response.shape[1:]]
     pad = [size[1] // 2, size[1] // 2, size[0] // 2, size[0] // 2]
     padded = torch.nn.functional.pad(response[None], pad, mode="reflect")

@@ -66,11 +66,12 @@ from skmetainv.solvers import Solver
 from skmetainv.training import Batches, WithStarts
 from skmetainv.training.processes import from_first_process
 
-# The number of images on which the inner step size and the inner loss are chosen.
+# The number of images on which values left at "auto" are chosen, and on which `fit` checks at its
+# end whether the inner steps help.
 _N_TRIED = 16
-# The number of images in the report at the end of `fit`.
+# The number of images of that check if `fit` prints a report.
 _N_REPORTED = 64
-# The inner step size if no gradient changes the image yet.
+# The inner step size for "auto" if no gradient changes the image yet.
 _LR_WITHOUT_GRADIENT = 0.01
 
 
@@ -100,12 +101,13 @@ class MetaInverseSolver(TrainedReconstructor):
 
         theta <- theta - beta grad_theta mean_i L_outer(x_i(theta), x_i^clean)
 
-    By default, Adam makes this step. Second-order gradients are exact.
+    The default optimizer of these outer steps is Adam. With ``algorithm="maml"``, the gradient
+    includes all second-order terms.
 
-    If the network is continuous (`Siren`, for instance), the same weights represent an image at
-    any size: images of other sizes than that of training can be restored, see `predict`. The
+    If the network is continuous (`Siren`, for instance), the same weights represent an image at any
+    size. Images of other sizes than those of training can then be restored, see `predict`; the
     coordinates of their pixels span the same field of view. A large image cannot be restored tile
-    by tile: one set of weights represents the whole image, and the inner loss is a mean over its
+    by tile: one set of weights represents the whole image, and the inner loss is a mean over the
     whole measurement.
 
     Parameters
@@ -113,17 +115,19 @@ class MetaInverseSolver(TrainedReconstructor):
     operator : Operator, default=None
         The forward model ``A``; None is the identity (denoising).
     solver : Solver, default=None
-        The classical solver ``f``; None takes the network's image as the solution. If the solver
-        has a learned denoiser, `fit` trains it on the clean images, unless it is in a
+        The classical solver ``f``. With None, the network's image is the result. If the solver has
+        a learned denoiser, `fit` trains the denoiser on the clean images, unless it is in a
         `FrozenEstimator` or has `weights`.
     init : Representation, default=None
-        The network. The paper's own is ``Siren()``. None is ``Siren(width=64, depth=3,
-        residual=LinearReconstructor(), refiner=Refiner(), adapted="last")``: a small SIREN added to
-        the linear estimate of the image, with its last layer adapted. It restores images of the
-        training size only. There are three exceptions. If the linear estimate would need conjugate
-        gradients for every image (above about 64 x 64 pixels), the residual is "adjoint". If the
-        operator is then also nonlinear, there is no residual. There is no refiner without a
-        residual, or with Reptile, which has no gradient for it.
+        The network. The paper uses ``Siren()``. None is ``Siren(width=64, depth=3,
+        residual=LinearReconstructor(), refiner=Refiner(), adapted="last")``. This is a small SIREN
+        added to the linear estimate of the image, which a `Refiner` corrects; the inner steps adapt
+        only the SIREN's last layer. It restores images of the training size only.
+
+        There are three exceptions. If the linear estimate would need conjugate gradients for every
+        image (above about 64 x 64 pixels), the residual is "adjoint". If the operator is also
+        nonlinear, there is no residual. Without a residual there is no refiner, nor with Reptile,
+        which computes no gradient for it.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -132,32 +136,33 @@ class MetaInverseSolver(TrainedReconstructor):
         last learned step sizes, with an `InnerStepsWarning`. It may change from one `partial_fit`
         to the next.
     inner_lr : "auto" or float, default="auto"
-        The inner step size, or the initial value of learned ones. "auto" is the median over 16
-        training images of the step that minimises the linearised inner loss along its gradient, but
-        at most the inverse of its largest curvature, above which repeated steps diverge. If no
-        gradient changes the image yet, it is 0.01. The value is stored as `inner_lr_`.
+        The inner step size, or the initial value of learned step sizes. "auto" is the median of the
+        step sizes for 16 training images. For each image, this is the step that minimises the
+        linearised inner loss along its gradient. It is limited to the inverse of the largest
+        curvature, because longer steps diverge when they are repeated. If no gradient changes the
+        image yet, "auto" is 0.01. The value in use is stored as `inner_lr_`.
     inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
         The loss that the inner steps minimise: a data fidelity (equation 4), given like
         `outer_loss`, or an `skmetainv.meta.InnerLoss`, which can add a regulariser or a proximal
-        term. By default it is the data fidelity of the solver's result or, if the solver itself
-        fits the data closely, of its start (`InnerLoss.of`).
+        term. By default, the loss is the data fidelity of the solver's result. If the solver fits
+        the data closely by itself, the loss is that of the solver's start instead (`InnerLoss.of`).
     outer_loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
         The loss between results and clean images that `fit` minimises (equation 5): a name, an
         object of `skmetainv.losses`, a weighted sum of them (``{"l2": 1.0, "lpips": 0.1}``), or a
         function of two tensors that returns one value per image.
     algorithm : {"maml", "fomaml", "reptile", "imaml"} or Algorithm, default="maml"
-        How the outer gradient is computed. With MAML, also how the inner step sizes are learned:
-        ``MAML(step_sizes="per_parameter")`` learns one for each parameter. Reptile and iMAML learn
-        no step sizes. See `skmetainv.meta`.
+        How the outer gradient is computed; with MAML, also how the inner step sizes are learned.
+        ``MAML(step_sizes="per_parameter")`` learns one for each weight and inner step, for
+        instance. Reptile and iMAML learn no step sizes. See `skmetainv.meta`.
     outer_lr : float, default=1e-4
-        Learning rate ``beta`` of ``theta``; a `Refiner` has its own.
+        Learning rate ``beta`` of ``theta``; a `Refiner` has its own learning rate.
     tune_solver : "auto", bool or TuneSolver, default="auto"
         Which parts of the solver are trained with ``theta``, see `skmetainv.meta.TuneSolver`. True
-        is ``TuneSolver("all")``: all numbers and the weights of the denoiser. False trains nothing.
-        "auto" is ``TuneSolver("numbers")``, the numbers that were left open, if there is a solver
-        and the algorithm computes the gradient of its numbers; otherwise False. Training works
-        on copies of the solver and its denoiser, and does not enforce the denoiser's
-        `spectral_norm`.
+        is ``TuneSolver("all")``: all numbers that are set, and the weights of the denoiser. False
+        trains nothing. "auto" is ``TuneSolver("numbers")`` if there is a solver and the algorithm
+        computes the gradient of the solver's numbers; otherwise it is False. By default,
+        ``TuneSolver("numbers")`` trains the numbers that were left open. Training works on copies
+        of the solver and its denoiser, and does not enforce the denoiser's `spectral_norm`.
     batch_size : int, default=16
         Images per outer step, and images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
@@ -167,14 +172,13 @@ class MetaInverseSolver(TrainedReconstructor):
     Attributes
     ----------
     weights_ : dict of str to ndarray
-        All learned values: ``theta`` (prefix ``init.``), ``alpha`` (``inner_lr.``; its logarithm
-        if it is kept positive), the logarithms of the inner loss's learned numbers
-        (``inner_loss.``), and, if the solver is trained, its values (``solver.``).
+        All learned values, each with a prefix: ``theta`` (``init.``), ``alpha`` or, if it is kept
+        positive, its logarithm (``inner_lr.``), the logarithms of the inner loss's learned numbers
+        (``inner_loss.``), and the values of a trained solver (``solver.``).
     history_ : dict of str to list
-        For each finished epoch: ``outer_loss`` and ``inner_loss`` (one value before each inner
-        step, so rows differ in length if `n_inner` has changed), both means over the images,
-        ``validation_psnr`` if there are validation images, ``learning_rate`` (of ``theta``) and
-        ``seconds``.
+        For each finished epoch: ``outer_loss``, ``inner_loss``, ``validation_psnr`` (if there are
+        validation images), ``learning_rate`` (of ``theta``) and ``seconds``. The losses are means
+        over the images. An entry of ``inner_loss`` is a list: the loss before each inner step.
     n_epochs_ : int
         Number of epochs trained.
     inner_lr_ : float
@@ -251,7 +255,7 @@ class MetaInverseSolver(TrainedReconstructor):
     ) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
 
-        The iterator is lazy: it recomputes each stage from the first inner step, and keeps nothing
+        The iterator computes each stage on demand, from the first inner step on, and keeps nothing
         between stages. Arguments are checked immediately.
 
         Parameters
@@ -263,15 +267,15 @@ class MetaInverseSolver(TrainedReconstructor):
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`
-            must have the shape of its measurements.
+            must have the shape of the measurements of such images.
 
         Returns
         -------
         stages : iterator of ndarray of shape (n, ...), or of tensors if `X` is one
-            ``n_inner + 1`` of them; the last equals the result of `predict`.
-            Floats in the layout of the training images and the units of ``data_range_``; one image,
-            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
-            scikit-learn.
+            ``n_inner + 1`` arrays; the last equals the result of `predict`. Floats in the layout of
+            the training images and the units of ``data_range_``. If `X` is one measurement, each
+            array is one image without the first axis. If `X` is a data frame, the arrays are
+            ndarrays, because scikit-learn's predictions are arrays, too.
 
         Raises
         ------
@@ -298,7 +302,7 @@ class MetaInverseSolver(TrainedReconstructor):
 
     @torch.inference_mode(False)
     def _each_stage(self, measurements: ArraySource, geometry: Geometry) -> Iterator[np.ndarray]:
-        """Yield the images of each stage, each recomputed from the first inner step."""
+        """Yield the images of each stage, recomputed from the first inner step on."""
         meta, watch = self._ready_meta(geometry), Watch(self.operator_)
         for m in range(self.n_inner + 1):
             stage = replace(meta, inner=replace(meta.inner, m=m))
@@ -311,7 +315,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def _build(
         self, geometry: Geometry, A: ForwardMap, tuning: TuneSolver | None = None
     ) -> MetaLearner:
-        """Return Algorithms 1 and 2 for images of one shape, with the current weights."""
+        """Return the meta-learner (Algorithms 1 and 2) for images of one shape, with `weights_`."""
         shape, data_range = geometry.images.tensor_shape, geometry.data_range
         phi = self._placed(self.init_.build(shape, data_range))
         f: Any = no_solver
@@ -348,7 +352,7 @@ class MetaInverseSolver(TrainedReconstructor):
         return meta
 
     def _ready_meta(self, geometry: Geometry) -> MetaLearner:
-        """Return the meta-learner with the current parameters that `set_params` may change."""
+        """Return the meta-learner with the current `n_inner`, `batch_size` and engine."""
         _, meta = self._parts(geometry)
         inner, engine = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm).engine
         return replace(meta, inner=inner, engine=engine, batch_size=self.batch_size)
@@ -402,7 +406,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def _open_values(
         self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
     ) -> tuple[str, float, dict[str, np.ndarray]]:
-        """Return the values of "auto": `of` of the inner loss, the inner step size, the numbers."""
+        """Choose values left open: `of` of the inner loss, the inner step size, solver numbers."""
         n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
         first = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
         if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):
@@ -482,7 +486,8 @@ class MetaInverseSolver(TrainedReconstructor):
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         tuning = self._tuning(self.solver_)
         meta = self._build(problem.geometry, problem.A, tuning)
-        # The rate of step sizes may change from one `partial_fit` to the next, their rule may not.
+        # The learning rate of the inner step sizes may change between calls of `partial_fit`, but
+        # not the rule by which they are learned.
         requested_lr = getattr(as_algorithm(self.algorithm).rule, "lr", None)
         rates = {
             INIT: self.outer_lr,
@@ -545,7 +550,7 @@ def _groups(
     rates: Mapping[str, float],
     rates_by_name: Mapping[str, float],
 ) -> Iterator[dict[str, Any]]:
-    """Yield the optimiser's parameter groups: for each part, the weights of each learning rate.
+    """Yield the optimiser's parameter groups: one for each part and learning rate.
 
     `rates` has the learning rate of each part, and `rates_by_name` those of some weights of theta.
     """

@@ -1,4 +1,4 @@
-"""Fit the estimator that restores the start of a representation; cross-fit it for training."""
+"""The estimator that restores a representation's start: fitted, or cross-fitted for training."""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ def with_fitted_residual(
     Parameters
     ----------
     init : Representation
-        Stays as it is. A residual in a `FrozenEstimator` is not fitted.
+        The representation, which is not changed. A residual in a `FrozenEstimator` is not fitted.
     problem : Problem
         The training data of `estimator`.
     estimator : Reconstructor
-        Its operator, noise, data range, image shape, precision and device replace those that the
-        residual leaves at their defaults.
+        The outer estimator. Its operator, data range, image shape, precision and device replace
+        those that the residual leaves at their defaults. If the residual has no operator, the same
+        holds for the noise.
     seed : int
         Seed of residuals that have none.
     """
@@ -94,30 +95,36 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restor
 def cross_fitted_starts(
     init: Representation, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None:
-    """Return a function that restores the start of each image by a copy not fitted on it.
+    """Return a function that restores each image's start by a residual not fitted on this image.
+
+    The training images are split into folds. For each fold, a copy of the residual is fitted on the
+    images outside the fold. Images of one group are always in the same fold. Each call of the
+    estimator's `fit` or `partial_fit` fits new copies. If there are no folds, or if the residual
+    does not learn or is frozen, the residual itself restores all starts.
 
     Parameters
     ----------
     init : Representation
         With a residual that is fitted to all images.
     problem, estimator, seed
-        See `with_fitted_residual`. Images of one group are never on both sides of a fold. Every
-        call of the estimator's `fit` or `partial_fit` fits new copies.
+        See `with_fitted_residual`.
 
     Returns
     -------
     starts : callable or None
-        ``starts(y, indices)`` returns the starts for measurements of the training images at
-        `indices`. None if no estimator restores starts.
+        ``starts(y, indices)`` returns the starts for `y`, the measurements of the training images
+        at `indices`. None if no estimator restores starts.
     """
     residual, restore = residual_of(init), restores_start(init, problem.geometry.image_shape)
     if residual is None or restore is None:
         return None
     folds = split_in_folds(len(problem), problem.groups, _N_FOLDS, seed)
-    # Without folds all images are in one group. Without learning all copies would be the same.
+    # There are no folds for a single image or group. All copies of a residual that does not learn
+    # would be the same.
     if not folds or _is_frozen(init) or not residual._learns():
         return lambda y, indices: restore(y)
-    # A call is padded to `batch_size` images, but only a fifth of a batch belongs to one fold.
+    # A residual pads the measurements to a multiple of its `batch_size`, but only about a fifth of
+    # a training batch belongs to one fold.
     n_per_fold = max(1, estimator.batch_size // _N_FOLDS)
     restore_of_fold, fold_of = [], np.zeros(len(problem), dtype=int)
     for k, (learned, left_out) in enumerate(folds):
@@ -167,7 +174,7 @@ def _is_frozen(init: Any) -> bool:
 def _fitted(
     residual: Reconstructor, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Reconstructor:
-    """Fit a residual; the outer estimator replaces parameters that have their defaults."""
+    """Fit a residual, in place, with the outer estimator's values for parameters at defaults."""
     values = {"random_state": seed, "operator": problem.operator}
     names = {"image_shape", "data_range", "precision", "device"}
     if residual.operator is None:

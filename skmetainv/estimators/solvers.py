@@ -1,4 +1,4 @@
-"""Solvers and inner losses in estimators: fit their denoisers, look at them, count them."""
+"""The solver and the inner loss of an estimator: fit their denoisers, check them, count them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ def with_fitted_denoisers(
     Parameters
     ----------
     component : BaseEstimator
-        Stays as it is. Denoisers in a `FrozenEstimator` or with `weights` are not fitted.
+        A solver or an inner loss, which is not changed. Denoisers in a `FrozenEstimator` or with
+        `weights` are not trained.
     problem : Problem
         The training data of the estimator.
     estimator : Reconstructor
-        Its data range, image shape and device replace those that a denoiser has at the defaults.
+        The outer estimator. Its data range, image shape and device replace those that a denoiser
+        leaves at their defaults.
     seed : int
         Seed of denoisers that have none.
 
@@ -95,6 +97,6 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
 
 
 def counted_beside(weights: Mapping[str, Any], solver: Solver | None) -> list[Solver]:
-    """Return the solver in a list, unless its networks are among an estimator's `weights_`."""
+    """Return ``[solver]``, or an empty list if its networks are already in `weights`."""
     is_trained = any(not name.endswith(".logarithm") for name in of_part(weights, SOLVER))
     return [] if solver is None or is_trained else [solver]

@@ -61,7 +61,7 @@ class FromStart(Reconstructor):
             look_at_images(start, problem.geometry.data_range)
 
     def _start_source(self, start: Any, geometry: Geometry) -> ArraySource:
-        """Return the start as a source of one image, checked."""
+        """Check a given start image, and return it as a source of one image."""
         image = check_images(np.asanyarray(as_array(start))[None], self, name="start")
         check_shape(image, geometry.images.shape, self, "images", "start")
         return self._reader().source(image, geometry, name="start")

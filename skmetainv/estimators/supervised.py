@@ -1,4 +1,4 @@
-"""Base class of estimators that train one module, from measurements to images, end to end."""
+"""Base class of estimators that train, end to end, one module from measurements to images."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class SupervisedReconstructor(TrainedReconstructor):
 
     @abstractmethod
     def _module(self, geometry: Geometry, A: ForwardMap) -> nn.Module:
-        """Return the module ``G``, from data terms to images, with unset weights.
+        """Return the module ``G``, which maps data terms to images, with arbitrary weights.
 
-        The names of its parameters are the keys of `weights_`.
+        The names of the module's parameters are the keys of `weights_`.
         """
 
     # ------------------------------------------------------------------ training
@@ -87,7 +87,7 @@ class SupervisedReconstructor(TrainedReconstructor):
     # ------------------------------------------------------------------ prediction
 
     def _build(self, geometry: Geometry, A: ForwardMap) -> nn.Module:
-        """Return the module with the current weights, on the device and in the precision set."""
+        """Return the module with `weights_`, on the estimator's device and in its precision."""
         G = self._placed(self._module(geometry, A))
         with torch.no_grad():
             for name, weight in G.named_parameters():

@@ -29,36 +29,36 @@ class UNetReconstructor(SupervisedReconstructor):
     """Restore images by a U-Net, from an image computed from the measurement.
 
     ``x = start + r G_w((start - c) / r, mask)``, where ``c`` is the middle and ``r`` half the width
-    of the data range. The network ``G`` downsamples the image by two `depth` - 1 times and
-    upsamples it again, with skip connections and two 3 x 3 convolutions with ReLU at each scale.
-    It learns about the forward model only from the training images. `predict` restores images of
-    any size, and large images tile by tile.
+    of the data range. The network ``G`` halves the size of the image `depth` - 1 times, and then
+    doubles it `depth` - 1 times. It has skip connections, and two 3 x 3 convolutions with ReLU at
+    each scale. ``G`` does not contain the forward model: it learns from examples only. `predict`
+    restores images of any size, and large images tile by tile.
 
     Parameters
     ----------
     operator : Operator, default=None
         The forward model ``A``; None is the identity (denoising).
     width : int, default=32
-        Number of channels at full size; it doubles with each downsampling. Ronneberger et al. use
-        64.
+        Number of channels at full size, which doubles with each downsampling. Ronneberger et al.
+        use 64.
     depth : int, default=4
         Number of scales. Ronneberger et al. use 5.
     residual : bool, default=True
         Add the network's output to the start. If False, the network predicts the whole image,
         ``x = c + r G_w(...)``, as in Ronneberger et al.
     start : {"auto", "measurement", "adjoint", "pseudo_inverse"}, default="auto"
-        The input image of the network: ``y / ||A||``, ``A' y / ||A||^2``, or ``A^+ y``. If
-        measurements have the shape of images, "auto" is "measurement". Otherwise it is "adjoint",
-        or "pseudo_inverse" if ``A^+`` has a closed form and a lower mean squared error on the first
-        training images. If the measurement has the shape of an image but is not one (a sinogram,
-        say), choose "adjoint" or "pseudo_inverse". Nonlinear operators support only "measurement",
-        which is then ``y`` itself. The network has one more input channel, the mask. If the
-        operator's mask has the image's height and width, it is 1 at observed pixels (those with at
-        least one observed channel) and 0 elsewhere; otherwise it is 1 everywhere.
+        The input image of the network: ``y / ||A||`` for "measurement", ``A' y / ||A||^2`` for
+        "adjoint", or ``A^+ y`` for "pseudo_inverse". If measurements have the shape of images,
+        "auto" is "measurement". Otherwise "auto" is "adjoint", or "pseudo_inverse" if ``A^+`` has a
+        closed form and a lower mean squared error on the first training images. If the measurement
+        has the shape of an image but is not one (a sinogram, say), choose "adjoint" or
+        "pseudo_inverse". Nonlinear operators support only "measurement"; for them, it is ``y``
+        itself.
     batch_size : int, default=8
         Images per step, and images that `predict` restores at a time.
     max_epochs : int, default=None
-        Number of epochs of `fit`. None is the number that makes 1200 steps, but at least two.
+        Number of epochs of `fit`. None is the smallest number that makes at least 1200 steps, but
+        not less than 2.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class UNetReconstructor(SupervisedReconstructor):
     data_range_ : (float, float)
         The least and the largest value that images nominally have.
     operator_ : Operator
-        A copy of the parameter, to which the weights belong.
+        A copy of the parameter with which the weights were learned.
     start_ : str
         The start in use: `start`, with "auto" resolved.
     n_features_in_ : int
@@ -86,6 +86,10 @@ class UNetReconstructor(SupervisedReconstructor):
 
     Notes
     -----
+    The mask is one more input channel of the network. If the operator's mask has the image's height
+    and width, this channel is 1 at observed pixels (those with at least one observed channel) and 0
+    elsewhere. Otherwise it is 1 everywhere.
+
     Convolutions pad with zeros, so that they keep the size. Images are first padded to a multiple
     of ``2^(depth - 1)`` pixels by replicating their last row and column. Weights are initialized
     as in He et al. (2015), with gain 1 in layers that are not followed by a ReLU.
@@ -146,12 +150,12 @@ class UNetReconstructor(SupervisedReconstructor):
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`
-            must have the shape of its measurements.
+            must have the shape of the measurements of such images.
         tile : int or (int, int), default=None
-            Height and width of the tiles on which the network runs, one after another. Its
-            activations then take the memory of one tile instead of the whole image. None runs it
-            on the whole image. Sizes are rounded up to multiples of ``2^(depth - 1)``. The start is
-            always computed from the whole measurement.
+            Height and width of the tiles on which the network runs, one after another. Memory is
+            then needed for the activations of one tile instead of the whole image. With None, the
+            network runs on the whole image. Sizes are rounded up to multiples of ``2^(depth - 1)``.
+            The start is always computed from the whole measurement.
         overlap : int, default=None
             Pixels of context around each tile, rounded up like `tile`. None is the radius of the
             receptive field: the result then equals that of the whole image, up to rounding. A
@@ -161,9 +165,9 @@ class UNetReconstructor(SupervisedReconstructor):
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            Floats in the layout of the training images and the units of ``data_range_``; one image,
-            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
-            scikit-learn.
+            Floats in the layout of the training images and the units of ``data_range_``. If `X` is
+            one measurement, one image without the first axis. If `X` is a data frame, an ndarray,
+            because scikit-learn's predictions are arrays, too.
 
         Raises
         ------
@@ -210,7 +214,7 @@ class UNetReconstructor(SupervisedReconstructor):
             float(error(data.start(start), x, data.known(x)).mean())
             for start in ("adjoint", "pseudo_inverse")
         )
-        # If both are the same image, rounding must not choose.
+        # If both starts are the same image up to rounding, the choice is the adjoint.
         return "pseudo_inverse" if inverse < (1 - _ROUNDING) * adjoint else "adjoint"
 
     def _module(self, geometry: Geometry, A: ForwardMap) -> _Refinement:
@@ -218,7 +222,7 @@ class UNetReconstructor(SupervisedReconstructor):
 
 
 class _Refinement(nn.Module):
-    """From data terms to images: the network, with its input and output scaled."""
+    """Map data terms to images: compute the start, and run the network on scaled values."""
 
     def __init__(self, geometry: Geometry, start: str, width: int, depth: int, residual: bool):
         super().__init__()
@@ -236,7 +240,7 @@ class _Refinement(nn.Module):
 
 
 class _UNet(nn.Module):
-    """The network: images with a mask in, images out."""
+    """The network, which maps images with a mask channel to images."""
 
     autocasts = True
 

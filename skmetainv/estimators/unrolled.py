@@ -26,39 +26,43 @@ from skmetainv.solvers import HQS, IterativeSolver, ProximalGradient, Solver
 # The default solver: number of updates, and first and last noise level of its denoiser, relative to
 # the width of the data range.
 _N_UPDATES, _LEVELS = 5, (0.2, 0.01)
-# Learning rates: if `fit` trains the denoiser, too, and if the denoiser was trained before.
+# The default learning rate, and that for a solver whose denoiser was trained before `fit`.
 _LR, _FINE_TUNING_LR = 3e-3, 3e-4
 
 
 class UnrolledReconstructor(FromStart, SupervisedReconstructor):
     """Restore images by a classical solver whose updates are trained end to end.
 
-    ``x = f_w(start, y)``: the solver's `n_iter` updates are the layers of a network. `fit` learns
-    its weights ``w``: the weights of the denoiser, the penalties, step sizes and noise levels::
+    ``x = f_w(start, y)``: the solver's `n_iter` updates are the layers of a network. Its weights
+    ``w`` are the weights of the denoiser, and the solver's penalties, step sizes and noise levels.
+    `fit` learns them::
 
         min_w mean_i loss(f_w(start_i, y_i), x_i)
 
-    Before training, it equals `ClassicalReconstructor` with the same solver. It restores images of
-    any size, see `predict`. A large image cannot be restored tile by tile, because the operator
-    couples all pixels in every update.
+    Before training, the estimator equals `ClassicalReconstructor` with the same solver. Images of
+    any size can be restored, see `predict`. A large image cannot be restored tile by tile, because
+    the operator couples all pixels in every update.
 
     Parameters
     ----------
     solver : Solver, default=None
         The solver ``f``. None is five updates of `HQS` (`ProximalGradient` if the operator is
-        nonlinear) with a `DnCNN` of 5 convolutions and 24 channels; all their numbers are learned.
+        nonlinear) with a `DnCNN` of 5 convolutions and 24 channels; the noise levels and the
+        penalties (or step size) are learned, too.
+
         Training changes the weights of the solver's denoiser, if it has any. It also changes the
-        numbers named by the solver's `learnable` parameter or, if that is empty, all numbers that
-        are set (not None, like the default schedule of `HQS`). A number given once per update is
-        learned once per update. A learned denoiser is first fitted on the clean images. If it is in
-        a `FrozenEstimator` or has `weights`, training starts from its weights instead. Training
-        works on copies of the solver and its denoiser, and does not enforce the denoiser's
-        `spectral_norm`.
+        numbers named by the solver's `learnable` parameter. If `learnable` is empty, it changes all
+        numbers that are set. (A number that is None is not set: `rho` of `HQS`, by default.) If a
+        parameter has one number per update, each of these numbers is learned.
+
+        A learned denoiser is first fitted on the clean images. If it is in a `FrozenEstimator` or
+        has `weights`, training starts from its weights instead. Training works on copies of the
+        solver and its denoiser, and does not enforce the denoiser's `spectral_norm`.
     start : {"adjoint", "pseudo_inverse", "measurement", "zeros"} or array-like, default="adjoint"
-        Where the solver starts, see `ClassicalReconstructor`.
+        The image from which the solver starts, see `ClassicalReconstructor`.
     lr : float, default=None
-        Learning rate. None is 3e-3, or 3e-4 if the solver's denoiser is already trained (frozen, or
-        with `weights`), so that it changes little.
+        Learning rate. None is 3e-3. If the solver's denoiser is already trained (frozen, or with
+        `weights`), None is 3e-4, so that the denoiser changes little.
 
     Attributes
     ----------
