@@ -440,7 +440,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             check_agreement(outline(self, 1 if call.is_partial else self.max_epochs) | data)
 
     def _keeper(self, problems: list[Problem], call: FitCall) -> Keeper | None:
-        """Return the keeper of checkpoints, which reads an existing file at once; None without."""
+        """Return the keeper of checkpoints, or None; if the file exists, the keeper reads it."""
         if self.checkpoint is None or call.is_partial:
             return None
         chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.resumes else {}
@@ -525,7 +525,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
     def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> Self:
-        """Read the fitted attributes that training changes from the current state of the loop."""
+        """Copy the results of training so far from the loop to the fitted attributes."""
         best = {} if loop.best_weights is None else loop.best_weights.weights
         figures = empty_history(self._figures, validated=loop.validate is not None)
         self.weights_ = best or to_numpy(learner.weights)
