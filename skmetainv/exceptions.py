@@ -1,9 +1,9 @@
-"""Warnings of this library, which point to the user's line."""
+"""The library's warnings; each points to a line of the user's code."""
 
 import sys
 import warnings
 
-# Packages whose frames may lie between the user's line and the call of `warn`.
+# Packages whose frames are skipped in the search for the user's line.
 _BETWEEN = ("skmetainv", "sklearn", "joblib", "torch", "contextlib")
 
 

@@ -66,7 +66,7 @@ FINITE = Interval(Real, None, None, closed="neither")
 
 
 class StrOptions(_StrOptions):
-    """A set of strings, which errors list in alphabetical order.
+    """A constraint that allows certain strings; errors list them in alphabetical order.
 
     Parameters
     ----------
@@ -95,7 +95,10 @@ class StrOptions(_StrOptions):
         return f"a str among {{{', '.join(repr(option) for option in sorted(self.options))}}}"
 
     def instead_of(self, value: Any) -> str | None:
-        """Return, as code, the option of which `value` is an alias or another spelling, or None."""
+        """Return the option that `value` means, as code; None if it means none.
+
+        `value` may be an alias, or an option in another spelling.
+        """
         option = self.words.get(_plain(value)) if isinstance(value, str) else None
         return None if option is None else repr(option)
 
@@ -129,9 +132,9 @@ class ParameterObject(BaseEstimator):
     A subclass declares its parameters as annotated names with defaults, and becomes a dataclass. So
     its constructor only stores them, as scikit-learn requires. Parameters after ``_: KW_ONLY`` are
     keyword-only. The entries of inherited parameters are added to the docstring. If a class defines
-    its constructor explicitly, subclasses of it that declare parameters must do so, too. If a
-    subclass defines `build`, every call first checks the parameters, and then that the result has
-    the type that the base class requires.
+    its constructor explicitly, its subclasses that declare parameters must define theirs, too. If a
+    subclass defines `build`, every call of `build` first checks the parameters. It then checks
+    that the result has the type that the base class requires.
 
     Examples
     --------
@@ -223,7 +226,7 @@ class ParameterObject(BaseEstimator):
                 check_parameter(name, value, constraints[name], owner, self._elsewhere)
 
     def _elsewhere(self, value: Any) -> str:
-        """Return a sentence with the parameter that accepts a value passed to another one."""
+        """Return a sentence that names the parameter to which a misplaced value belongs."""
         for name, constraints in self._parameter_constraints.items():
             if isinstance(value, tuple(_classes(constraints))):
                 return f" Write {name}={type(value).__name__}(...)."
@@ -250,7 +253,7 @@ def check_parameter(
     owner : str
         Name of the class or function that has the parameter.
     elsewhere : callable, default=None
-        Returns a suggestion for a value if the constraints have none.
+        Returns a suggestion for the value. It is called if the constraints suggest nothing.
 
     Raises
     ------
@@ -277,7 +280,7 @@ def unfrozen(value: Any) -> Any:
 
 
 def fill_in(estimator: BaseEstimator, values: Mapping[str, Any]) -> None:
-    """Set those parameters of a nested estimator that have their defaults.
+    """Set the parameters of a nested estimator that still have their default values.
 
     Parameters
     ----------
@@ -293,12 +296,12 @@ def fill_in(estimator: BaseEstimator, values: Mapping[str, Any]) -> None:
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    """Whether a value is a default; only strings and numbers are compared by `==`."""
+    """Whether a value is the default: the same object, or an equal string or number."""
     return value is default or (isinstance(value, str | int | float) and value == default)
 
 
 def is_integer(value: Any, least: int) -> bool:
-    """Whether a value is an integer, but not a boolean, of at least `least`."""
+    """Whether a value is an integer of at least `least`; booleans do not count."""
     return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
 
 
@@ -344,8 +347,8 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
     Parameters
     ----------
     constraints : sequence
-        Constraints of the parameter. `ParameterObject` and `StrOptions` have suggestions, by their
-        method `instead_of`.
+        Constraints of the parameter. Those with a method `instead_of`, such as subclasses of
+        `ParameterObject` and `StrOptions`, suggest corrections.
     value : object
         The invalid value.
     name : str, default=""
@@ -429,7 +432,7 @@ def _refuse_mutable_defaults(cls: type[ParameterObject]) -> None:
 
 
 def _examined(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a `build` that checks the parameters, and its result by `ParameterObject._examine`."""
+    """Return `build` with two checks: of the parameters, and of the result by `_examine`."""
 
     @wraps(build)
     def examined(self: ParameterObject, *args: Any, **kwargs: Any) -> Any:

@@ -40,12 +40,12 @@ def weights_generator(seed: int) -> np.random.Generator:
 
 
 def held_out_generator(seed: int) -> np.random.Generator:
-    """Return the generator of the images that are held out for validation."""
+    """Return the generator that chooses the images to hold out for validation."""
     return _generator(seed, _HELD_OUT)
 
 
 def order_generator(seed: int, epoch: int) -> np.random.Generator:
-    """Return the generator of the order of the images in `epoch`."""
+    """Return the generator that draws the order of the images in `epoch`."""
     return _generator(seed, _ORDER, epoch)
 
 

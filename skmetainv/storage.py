@@ -75,7 +75,7 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
-            # The arrays of other programs are not read: NumPy may lack their types.
+            # Files of other programs are not read further: NumPy may lack their arrays' types.
             names = file.keys() if _RECORD in header else []
             arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, ValueError) as error:

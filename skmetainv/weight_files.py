@@ -18,7 +18,7 @@ Understood = TypeVar("Understood")
 
 # Parts that wrappers such as torch.compile and DataParallel insert into names at any level.
 _WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-# If a file holds several networks, inference uses the one with averaged weights, or the best.
+# If a file holds several networks, these words mark the one to use: averaged weights, or the best.
 _PREFERRED = {"ema", "best"}
 _FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 # Suffixes of the tensors from which torch's weight and spectral normalisations compute a weight.
@@ -61,9 +61,9 @@ def read_weights(
 ) -> Understood:
     """Read the weights of a network from a file.
 
-    The file is a state dict, written by `torch.save` or in safetensors, or contains one at any
-    depth of its dictionaries. Names may have a prefix that all weights of the network share, and
-    parts inserted by torch.compile and DataParallel.
+    The file was written by `torch.save`, or is in safetensors format. It is a state dict, or nested
+    dictionaries that contain one. If all names of the network begin with the same prefix, it is
+    removed. Parts of names that torch.compile and DataParallel insert are removed, too.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def read_weights(
         ``understand(state)`` takes the tensors of one network, with names without prefix, and
         returns the result. If they do not fit the network, it raises a ValueError with the reason.
     advice : str, default=""
-        Advice that is added to the error if no such name is found.
+        Advice that is added to the error if the file has none of the names in `first`.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def read_weights(
     Warns
     -----
     WeightsWarning
-        If there are tensors without the network's prefix, which are ignored.
+        If tensors without the network's prefix are ignored.
     """
     path = fspath(path)
     tables = list(_tables(_content(path)))
@@ -140,7 +140,7 @@ def check_state(state: StateDict, expected: Mapping[str, torch.Tensor]) -> None:
     Raises
     ------
     ValueError
-        If a name or a shape differs; the error has the first name and the reason.
+        If a name or a shape differs; the error names the first difference.
     """
     for name, tensor in expected.items():
         if name not in state:
@@ -172,7 +172,7 @@ def _content(path: str) -> Any:
 
 
 def _nested(state: StateDict) -> dict[str, Any]:
-    """Nest tensors named "group/name", as in checkpoints of `fit`, in dictionaries."""
+    """Turn names like "group/name", which checkpoints of `fit` have, into nested dictionaries."""
     content: dict[str, Any] = {}
     for key, tensor in state.items():
         *groups, name = key.split("/")
@@ -221,7 +221,7 @@ def _tables(
 
 
 def _networks(keys: tuple[str, ...], table: StateDict, first: Sequence[str]) -> Iterator[_Network]:
-    """Iterate over candidates for networks: one for each prefix of a name in `first`."""
+    """Yield candidates for networks: one for each prefix with which a name in `first` occurs."""
     prefixes = {
         _prefix(name, first_name): None  # a set in order
         for name in table
@@ -247,7 +247,7 @@ def _prefix(name: str, first_name: str) -> str:
 
 
 def _unwrapped(table: StateDict) -> StateDict:
-    """Remove the parts of names inserted by wrappers, unless names would collide."""
+    """Remove the parts that wrappers insert into names, unless two names would become equal."""
     plain = {_plain(name): tensor for name, tensor in table.items()}
     return plain if len(plain) == len(table) else table
 
@@ -269,7 +269,7 @@ def _check_numbers(state: StateDict) -> None:
 def _choice(
     path: str, owner: str, understood: list[tuple[_Network, Understood]]
 ) -> tuple[_Network, Understood]:
-    """Return the only network, or the one that inference uses."""
+    """Return the network of highest preference; raise if several different ones share it."""
     most = max(network.preference for network, _ in understood)
     chosen = [pair for pair in understood if pair[0].preference == most]
     if all(network.equals(chosen[0][0]) for network, _ in chosen):

@@ -14,8 +14,8 @@ from skmetainv.operators.maps.hidden_parts import all_modules
 def autocast_networks(module: nn.Module, device: torch.device) -> None:
     """Make the networks in a module compute matrix products in bfloat16.
 
-    Networks are the submodules, or the module itself, with ``autocasts = True``. The type of their
-    output does not change.
+    The networks are the module and its submodules that have ``autocasts = True``. Their outputs are
+    converted back to float32.
 
     Parameters
     ----------

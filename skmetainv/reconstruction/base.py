@@ -43,23 +43,23 @@ from skmetainv.reconstruction.restorer import Restore, Restorer
 class Reconstructor(Built, metaclass=ABCMeta):
     """Base class of estimators that restore images from measurements.
 
-    A subclass has the parameters `operator` and `noise`, and implements `_restorer`, `_build`, and
-    `fit` by means of `_fitting`.
+    A subclass has the parameters `operator` and `noise`. It implements `_restorer`, `_build`, and a
+    `fit` that uses `_fitting`.
 
     Parameters
     ----------
     batch_size : int, default=16
         Number of images that are processed together.
     image_shape : tuple of int, default=None
-        ``(height, width)`` or ``(height, width, channels)`` of flat images. If None, flat images
-        are square if their size allows it, else one row.
+        ``(height, width)`` or ``(height, width, channels)`` of flat images. If None, a flat image
+        counts as square if its size allows it, else as one row.
     data_range : float or (float, float), default=None
-        The largest value of images, or the least and the largest; values are then used unscaled.
-        If None, floats are nominally in [0, 1], and integers of picture files (uint8, uint16) are
-        divided by the maximum of their type; other integers from 0 to 255 count as 8 bits.
+        The largest value of images, or the least and the largest. Values are then used unscaled.
+        If None, floats are nominally in [0, 1], and uint8 and uint16 are divided by the maximum of
+        their type. Other integers are divided by 255 if they lie in 0..255 and exceed 1.
     random_state : int, RandomState instance, Generator or None, default=None
-        Seed of all random draws: masks and noise and, for trained estimators, initial weights,
-        batches and augmentation.
+        Seed of all random draws: masks, noise and, for trained estimators, initial weights, batches
+        and augmentation.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     _reader_class: ClassVar[type[Reader]] = Reader
 
-    # Without annotations these are no fields: each subclass declares them in its own order.
+    # Not annotated, so that they are no dataclass fields here: each subclass declares them itself.
     operator = cast("Operator | None", None)
     noise = cast("float | Noise", 0.0)
     _parameter_constraints = {
@@ -128,8 +128,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
         Returns
         -------
         images : ndarray of shape (n, ...), or a tensor if `X` is one
-            Floats in the layout of the training images and the units of ``data_range_``; one image,
-            if `X` is one measurement. If `X` is a data frame, an ndarray, as predictions are in
+            Floats in the layout of the training images and the units of ``data_range_``. One image
+            if `X` is one measurement. For a data frame, the result is an ndarray, as in
             scikit-learn.
 
         Raises
@@ -137,8 +137,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If `X` does not have the shape of such measurements, or if images of `image_shape`
-            cannot be restored: the estimator or its operator may only support the training shape.
+            If `X` does not have the shape of measurements of such images. If images of
+            `image_shape` cannot be restored, because the estimator or its operator supports only
+            the training shape.
 
         Warns
         -----
@@ -299,7 +300,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _drawn_maps(
         self, X: Any, y: Any, operator: Operator | None, seed: int
     ) -> Callable[[np.ndarray], ForwardMap]:
-        """Return a function of indices, whose result is the map with the masks of these images.
+        """Return a function from indices of images to the map with the masks of these images.
 
         The masks are read from measurements `X`. If `X` holds clean images, they are the masks with
         which `restorations` simulates.
@@ -331,9 +332,10 @@ class Reconstructor(Built, metaclass=ABCMeta):
         Returns
         -------
         measurements : ndarray of shape (n, ...), or a tensor if `X` is one
-            If measurements are images, they have the layout of `X`. If `X` is one image, one
-            measurement. If `X` is a pandas data frame and measurements are flat, a data frame with
-            the same rows and, if the number of columns is the same, the same column names.
+            If measurements are images, they have the layout of `X`. If `X` is one image, the result
+            is one measurement. If `X` is a pandas data frame and measurements are flat, the result
+            is a data frame with the same rows. It keeps the column names if the number of columns
+            is the same.
 
         Raises
         ------
@@ -386,8 +388,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
         Returns
         -------
         values : ndarray of shape (n,), or float
-            One nonnegative value per image, in squared units of the measurements, with the fitted
-            operator ``A``. Real and imaginary parts count as two samples. A float if `X` is one
+            One nonnegative value per image, in squared units of the measurements. ``A`` is the
+            fitted operator. Real and imaginary parts count as two samples. A float if `X` is one
             measurement.
 
         Raises
@@ -436,7 +438,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         check_device(self.device)
 
     def _without_search(self) -> Self:
-        """Return an unfitted copy with the parameters that `fit` has searched for."""
+        """Return an unfitted copy; parameters have the values that `fit` found by a search."""
         return clone(self)
 
     def _learns(self) -> bool:
@@ -456,9 +458,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
     ) -> Iterator[tuple[Self, Problem]]:
         """Check the arguments of `fit`; yield a copy of the estimator to fit, and the problem.
 
-        On success the estimator takes over the copy's fitted attributes. After an error it is
-        unchanged. With `resumes`, the fitted operator and geometry are kept. Without `looks`, the
-        units of images are not checked.
+        On success the estimator takes over the copy's fitted attributes. After an error, the
+        estimator is unchanged. With `resumes`, the fitted operator and geometry are kept. Without
+        `looks`, the units of images are not checked.
         """
         with torch.inference_mode(False):
             self._check_parameters()

@@ -22,7 +22,7 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 #: The type of weights and images; with "bfloat16", networks use autocast in addition.
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
-# The number of image shapes for which built parts are cached; each may hold a matrix or a network.
+# The number of built parts that are cached; each may hold a matrix or a network.
 _PARTS_KEPT = 4
 
 
@@ -43,7 +43,7 @@ class Built(Counted, Fitted, ParameterObject):
     ----------
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Floating-point type of all computations. With "bfloat16", the matrix products of networks
-        are bfloat16; weights, images and the physics are float32.
+        are bfloat16; weights, images and the operator stay float32.
     device : str or torch.device, default="auto"
         Device of all computations; "auto" is a CUDA device if there is one, else the CPU. On a GPU,
         torch rounds the factors of "float32" convolutions to 10 bits (TF32), unless
@@ -92,8 +92,8 @@ class Built(Counted, Fitted, ParameterObject):
     def _parts(self, geometry: Geometry | None = None) -> tuple[ForwardMap, Any]:
         """Return the map and the result of `_build`, cached by device, precision and image shape.
 
-        They depend only on fitted attributes, so that `set_params` cannot make them stale. The
-        cache holds the last few.
+        Apart from these three, they depend only on fitted attributes. So `set_params` cannot make
+        them stale. The cache holds the last few.
         """
         geometry = self._geometry_ if geometry is None else geometry
         key = (str(check_device(self.device)), self.precision, geometry.images.tensor_shape)
@@ -106,7 +106,7 @@ class Built(Counted, Fitted, ParameterObject):
 
     @torch.inference_mode(False)
     def _new_parts(self, geometry: Geometry) -> tuple[ForwardMap, Any]:
-        """Return the map and the result of `_build`, not cached."""
+        """Build the map, and return it with the result of `_build`, without the cache."""
         A = self._placed(self.operator_.build(geometry.images.tensor_shape))
         return A, self._build(geometry, A)
 

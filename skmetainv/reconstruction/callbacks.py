@@ -22,7 +22,7 @@ except ImportError:
 
 
 class Epochs:
-    """Notifies the callbacks of an estimator of its training, epoch by epoch.
+    """Notifies an estimator's callbacks when training, or an epoch, begins and ends.
 
     Parameters
     ----------

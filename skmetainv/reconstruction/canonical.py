@@ -29,7 +29,7 @@ _OF_SKLEARN = {"_skl_callbacks", "_sklearn_version"}
 
 
 def canonical(value: Any, left_out: Iterable[str] = ()) -> str:
-    """Return a text that tells whether two values are the same.
+    """Return a text for a value; two values with equal texts count as the same.
 
     Numbers, strings and containers are written out. Arrays, tensors and weights of modules are
     represented by shape and digest; estimators by their parameters and fitted attributes.
@@ -128,7 +128,7 @@ class _Writer:
     def _of_any(self, value: Any) -> str:
         try:
             reduced = value.__reduce_ex__(2)
-        except Exception:  # an open file, say
+        except Exception:  # the value cannot be pickled, like an open file
             return _name(type(value))
         if isinstance(reduced, str):
             return f"{_name(type(value))}.{reduced}"

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-# The best number of image values to compute together on a CPU, measured on two cores: by a network
-# that all images share, and by a classical solver.
+# The number of image values that a CPU computes together at the best speed, measured on two cores.
+# The first is for a network that all images share, the second for a classical solver.
 _SHARED_VALUES, _SOLVER_VALUES = 2**14, 2**13
 
-# The same for one network per image, as image values times weights (measured for networks of 32 to
-# 256 units, and images of 25 x 25 and 64 x 64 pixels).
+# If each image has its own network: the best product of image values and weights per image. It was
+# measured for networks of 32 to 256 units, and images of 25 x 25 and 64 x 64 pixels.
 _VALUES_TIMES_WEIGHTS = 2**24
 
 

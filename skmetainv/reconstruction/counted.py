@@ -17,7 +17,7 @@ from skmetainv.parameters import unfrozen
 class Counted:
     """Mixin of estimators with a count of their learned weights.
 
-    A subclass that uses more weights than its ``weights_`` extends `_learned`.
+    If a subclass uses learned weights besides its ``weights_``, it extends `_learned`.
     """
 
     @property
@@ -39,12 +39,12 @@ class Counted:
         return sum({id(w): math.prod(w.shape) for w in weights}.values())
 
     def _learned(self) -> list[Any]:
-        """Return what holds the learned weights: dicts, modules, solvers and losses."""
+        """Return the objects that hold the learned weights: dicts, modules, solvers and losses."""
         return [vars(self).get("weights_", {})]
 
 
 def all_parts(*components: BaseEstimator) -> list[Any]:
-    """Return all parts of components once, including those in a `FrozenEstimator`."""
+    """Return each part of the components once, including parts in a `FrozenEstimator`."""
     parts_by_id: dict[int, Any] = {}
     for component in components:
         for part in component.get_params(deep=True).values():

@@ -15,10 +15,11 @@ from skmetainv.reconstruction.canonical import canonical, digest
 # Parameters that do not affect the learned weights.
 _INDIFFERENT = {"checkpoint", "device", "verbose"}
 
-# The same, and the history, which holds times and so differs between runs.
+# Parameters and attributes to ignore in nested estimators. The history holds times, which differ
+# between equal runs.
 _NOT_LEARNED = {*_INDIFFERENT, "history_"}
 
-# The number of evenly spaced images that are hashed if an array is not in memory.
+# The number of evenly spaced images that are hashed if an array is not hashed completely.
 _SAMPLE = 256
 
 # The most characters of a value in messages and in files; longer texts are shortened.
@@ -36,7 +37,7 @@ def parameter_identity(estimator: BaseEstimator) -> dict[str, dict[str, str]]:
 
 
 def outline(estimator: BaseEstimator, n_epochs: int | None) -> dict[str, Any]:
-    """Return the parameters, plain numbers and texts only, that must agree between processes."""
+    """Return the plain parameters (numbers and texts) that must agree between processes."""
     plain = {
         name: repr(value)
         for name, value in estimator.get_params(deep=True).items()

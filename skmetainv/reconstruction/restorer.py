@@ -24,7 +24,7 @@ class Restorer:
     restore : callable
         Restores the images of a batch of measurements, both as tensors.
     operator : Operator
-        The operator that measured, named in warnings of linear systems.
+        The operator of the measurements. Warnings about linear systems name it.
     watch : Watch, default=None
         Counts unsolved linear systems; None creates a new one.
     """

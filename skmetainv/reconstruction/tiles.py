@@ -32,14 +32,14 @@ def extent(down: Sequence[int], up: Sequence[int] = ()) -> Extent:
     """Return the extent of a U-shaped network of 3 x 3 convolutions.
 
     Pixels near a cut are wrong, because the network does not see the pixels beyond it. Each
-    convolution makes one more pixel wrong. Downsampling, by pairs of pixels, halves their number,
+    convolution makes one more pixel wrong. Downsampling by two halves the number of wrong pixels,
     rounded up. Upsampling doubles it.
 
     Parameters
     ----------
     down : sequence of int
         Number of convolutions at each scale on the way down, the full size first. The image is
-        downsampled by two between them.
+        downsampled by two from one scale to the next.
     up : sequence of int, default=()
         Number of convolutions after each upsampling on the way up.
 
@@ -113,7 +113,7 @@ class _Span(NamedTuple):
     seen: slice
     """The pixels of the image that the network receives."""
     kept: slice
-    """The pixels of the image that are kept from its output."""
+    """The pixels of the image for which the network's output is kept."""
     inside: slice
     """The kept pixels, counted from the first pixel that the network receives."""
 
@@ -126,7 +126,7 @@ def _spans(n: int, size: int, overlap: int) -> Iterator[_Span]:
 
 
 def as_tiles(tile: Any, overlap: Any, seen: Extent) -> Tiles | None:
-    """Return the tiles for the arguments of `predict`; None is the whole image.
+    """Return the tiles for the arguments of `predict`; None for a run on the whole image.
 
     Parameters
     ----------

@@ -129,7 +129,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         Pairs given to `fit` are not augmented. Images are not cropped, because the operator is
         built for their size.
     max_epochs : int, default=None
-        Number of epochs of `fit`. None is the number that makes 600 steps, but at least two.
+        Number of epochs of `fit`. None is the number that makes 600 steps, but at least two epochs.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"
         Stop when the validation PSNR no longer rises, and keep the best weights. "auto" does so if
         there are at least 1000 images. See `skmetainv.training.EarlyStopping`.
@@ -249,8 +249,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             The clean images of the measurements `X_val`.
         groups : array-like of shape (n,), default=None
             A label for each image, for instance the person that it shows. Images of one group are
-            never on both sides of a split, neither by `validation_fraction` nor in the
-            cross-fitting of starts.
+            never on both sides of a split. This holds for the images held out by
+            `validation_fraction`, and for the cross-fitting of starts.
 
         Returns
         -------
@@ -356,7 +356,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _trained(
         self, problem: Problem, call: FitCall, original: Self, interrupts: list[KeyboardInterrupt]
     ) -> Trained:
-        """Train this copy of an estimator; if an interrupt ends it, add that to `interrupts`."""
+        """Train this copy of an estimator; add an interrupt that ends training to `interrupts`."""
         join_processes(check_device(self.device))
         problem = whole = problem.grouped(call.groups)
         held_out = self._validation_problems(*call.held_out)
@@ -410,12 +410,12 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _run(
         self, loop: TrainingLoop, learner: Learner, interrupts: list[KeyboardInterrupt]
     ) -> None:
-        """Run the training loop; if an interrupt ends it, add that to `interrupts`."""
+        """Run the training loop; add an interrupt that ends it to `interrupts`."""
         try:
             with watched(loop.watch):
                 learner.learn(loop)
         except KeyboardInterrupt as error:
-            if rank_and_size()[1] > 1:  # the others may be at another step, or wait for this one
+            if rank_and_size()[1] > 1:  # other processes may be at another step, or wait for this
                 raise
             loop.keep()
             interrupts.append(error)
@@ -423,7 +423,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             loop.close()
 
     def _early_stopping(self, problem: Problem) -> EarlyStopping | None:
-        """Return the rule for early stopping, or None without."""
+        """Return the rule for early stopping, or None if training does not stop early."""
         n_groups = len(problem if problem.groups is None else np.unique(problem.groups))
         return as_early_stopping(self.early_stopping, len(problem), n_groups)
 
@@ -440,7 +440,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             check_agreement(outline(self, 1 if call.is_partial else self.max_epochs) | data)
 
     def _keeper(self, problems: list[Problem], call: FitCall) -> Keeper | None:
-        """Return the keeper of checkpoints, which has read an existing one."""
+        """Return the keeper of checkpoints, or None; if the file exists, the keeper reads it."""
         if self.checkpoint is None or call.is_partial:
             return None
         chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.resumes else {}
@@ -467,7 +467,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Check that training can be resumed with the current parameters."""
 
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
-        """Choose the values of open parameters on the first images."""
+        """Choose values for the parameters at "auto" or None, by trials on the first images."""
 
     def _report(self, training: Trained) -> None:
         """Report the result at the end of `fit`."""
@@ -490,7 +490,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         call: FitCall,
         **parts: Any,
     ) -> TrainingLoop:
-        """Return a `TrainingLoop` of `parts`, with the optimiser state of earlier training."""
+        """Return a `TrainingLoop` with these parts, and the optimiser's state of earlier calls."""
         chosen = as_optimizer(self.optimizer)
         optimizer = chosen.build(learner.groups)
         if self._optimizer_state_.get("of") == type(optimizer).__name__:
@@ -525,7 +525,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
     def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> Self:
-        """Set the fitted attributes that training changes from the current state of the loop."""
+        """Copy the results of training so far from the loop to the fitted attributes."""
         best = {} if loop.best_weights is None else loop.best_weights.weights
         figures = empty_history(self._figures, validated=loop.validate is not None)
         self.weights_ = best or to_numpy(learner.weights)

@@ -13,7 +13,7 @@ from skmetainv.operators import ForwardMap
 from skmetainv.randomness import augmentation_generator, order_generator, training_generators
 from skmetainv.training.processes import share_of_this_process
 
-#: Clean images ``x``, their measurements ``y`` and, if an estimator restores them, their starts.
+#: Clean images ``x``, their measurements ``y`` and, if an estimator restores starts, these starts.
 Batch: TypeAlias = Sequence[torch.Tensor]
 #: Clean images ``x`` and their measurements ``y``.
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
@@ -72,8 +72,8 @@ def augmented(x: torch.Tensor, generator: np.random.Generator, n_images: int) ->
     x : tensor of shape (channels, height, width)
         The image.
     generator : numpy.random.Generator
-        Draws whether to mirror, whether to shift, and the shifts, of up to a twelfth of the height
-        and width. New pixels repeat those of the border.
+        Draws whether to mirror, whether to shift, and by how much: at most a twelfth of the height
+        and width. Pixels that come in from outside repeat the border.
     n_images : int
         Number of images in an epoch. About 100 of them, but at most half, are shifted.
     """
@@ -98,7 +98,7 @@ class SimulatedPairs:
     images : ArraySource
         The clean images.
     A : ForwardMap
-        The operator.
+        The operator's map.
     noise : callable
         Adds the noise.
     seed : int
@@ -161,7 +161,7 @@ class MeasuredPairs:
     images : ArraySource
         The clean images.
     measurements : ArraySource
-        The measurement of each.
+        The measurement of each image.
     """
 
     images: ArraySource

@@ -27,9 +27,9 @@ class Checkpoint(ParameterObject):
         The file. A later `fit` with the same parameters and data resumes from it. It is replaced
         atomically: if training is killed, the file is intact.
     minutes : float, default=10.0
-        Write every `minutes` minutes, also within an epoch. None writes at no intervals of time.
+        Write every `minutes` minutes, also within an epoch. If None, time alone causes no write.
     epochs : int, default=None
-        Write every `epochs` epochs. None writes at no intervals of epochs.
+        Write every `epochs` epochs. If None, the end of an epoch causes no write.
 
     Notes
     -----
@@ -65,7 +65,8 @@ class Checkpoint(ParameterObject):
         Parameters
         ----------
         identity : mapping of str to {"text": str, "identity": str}
-            The parameters and data of training: their names in messages, and texts to compare them.
+            The parameters and data of training, by name. "text" is the value in messages, and
+            "identity" is the text that is compared.
 
         Raises
         ------
@@ -95,7 +96,7 @@ class TrainingState(NamedTuple):
     """The state of training."""
 
     arrays: dict[str, dict[str, np.ndarray]]
-    """Arrays: weights, optimiser, figures of the epoch, best weights; each by name."""
+    """Groups of arrays by name: "weights", "optimizer", "figures" of the epoch, "best" weights."""
     record: dict[str, Any]
     """Everything else, as JSON."""
 
@@ -131,13 +132,13 @@ class Keeper:
         self._written = time.monotonic()
 
     def is_due(self, n_epochs: int | None = None) -> bool:
-        """Return whether to write now: within an epoch, or at the end of epoch `n_epochs`."""
+        """Return whether to write now: within an epoch, or after `n_epochs` epochs if given."""
         if n_epochs is not None:
             return self.epochs is not None and n_epochs % self.epochs == 0
         return self.minutes is not None and time.monotonic() - self._written >= 60 * self.minutes
 
     def write(self, state: TrainingState) -> None:
-        """Replace the file."""
+        """Replace the file, in the first process only."""
         self._written = time.monotonic()
         if rank_and_size()[0]:
             return

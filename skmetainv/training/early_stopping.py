@@ -25,7 +25,7 @@ class EarlyStopping(ParameterObject):
     patience : int, default=10
         Number of consecutive epochs without a better PSNR after which training stops.
     min_delta : float, default=0.0
-        Increase of the PSNR, in decibels, that counts as better.
+        For `patience`, a PSNR is better if it exceeds the best one by more than this, in decibels.
     validation_fraction : float, default=0.1
         Share of the images, drawn at random, that `fit` holds out if `X_val` is not given.
 
@@ -75,7 +75,7 @@ class BestWeights:
     patience : int
         Number of consecutive epochs without a better score after which training stops.
     min_delta : float
-        Increase of the score that counts as better.
+        For `patience`, a score is better if it exceeds the best one by more than this.
     """
 
     def __init__(self, patience: int, min_delta: float):

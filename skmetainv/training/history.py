@@ -59,7 +59,7 @@ class Figures:
         self.n_images, self.seconds = n_images, seconds
 
     def add(self, values: Mapping[str, np.ndarray], n_images: int) -> None:
-        """Add figures of this process, one row per image, of a batch of `n_images` in total."""
+        """Add figures of a batch of `n_images`, one row per image of this process's share."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.sum(axis=0, dtype=float)
         self.n_images += n_images

@@ -105,5 +105,5 @@ LEARNING_RATE_CONSTRAINTS = [
 
 
 def as_learning_rate(schedule: str | LearningRate) -> LearningRate:
-    """Return the schedule with a name; return a `LearningRate` as it is."""
+    """Return the schedule for a name; return a `LearningRate` as it is."""
     return _SHORTHANDS[schedule]() if isinstance(schedule, str) else schedule

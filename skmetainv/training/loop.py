@@ -48,8 +48,8 @@ class TrainingLoop:
             loss.sum().backward()
             loop.descend(outer_loss=loss)
 
-    The body's gradients are sums over its images. `descend` divides them by the number of images
-    in the batch, over all processes, so that the optimiser uses the gradient of the mean.
+    The body sums gradients over the images of its batch. `descend` divides the sums by the number
+    of images in the batches of all processes. So the optimiser uses the gradient of the mean loss.
 
     A step is skipped if its loss or its squared gradient is not finite (Adam's average of squares
     would never recover), or if `watch` counted unsolved linear systems in it. If all steps of an
@@ -73,8 +73,7 @@ class TrainingLoop:
     planned_epochs : range, default=None
         The epochs that the schedule spans; None is the epochs of this loop.
     max_grad_norm : float, default=None
-        Clip the norm of the gradient, of all weights together, to this value. None leaves it as it
-        is.
+        Clip the gradient of all weights together to this norm. None does not clip.
     validate : callable, default=None
         Returns the validation PSNR; called after every epoch.
     best_weights : BestWeights, default=None
@@ -220,9 +219,9 @@ class TrainingLoop:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     def _average_gradients(self, n_images: int, finite: bool) -> int:
-        """Average gradients over the images of all processes, and return their number.
+        """Average gradients over the images of all processes, and return the number of images.
 
-        If a loss or gradient is not finite, or `finite` is False, return 0.
+        Return 0 if `finite` is False in any process, or if a squared gradient is not finite.
         """
         parameters = self._parameters()
         n_all = n_images
@@ -320,7 +319,7 @@ class TrainingLoop:
         self._n_skipped, self._stopped = record["n_skipped"], record["stopped"]
         self._n_unsolved = record["n_unsolved"]
         self.history = record["history"]
-        if self._step:  # the epoch may have no further step, which would set them
+        if self._step:  # if the epoch has no step left, no step sets the rates
             self._set_learning_rates(self._step - 1)
 
     def _warn_of_skipped_steps(self) -> None:

@@ -26,9 +26,8 @@ class Optimizer(ParameterObject):
     schedule : {"constant", "cosine"} or LearningRate, default="cosine"
         Schedule of the factor by which the learning rates are multiplied during `fit`.
     max_grad_norm : float, default=1.0
-        Norm to which the gradient of all weights together is clipped. Losses are in units of the
-        data range, so that gradients rarely exceed 1 after the first steps. None leaves it as it
-        is.
+        Norm to which the gradient of all weights together is clipped. None does not clip. Losses
+        are in units of the data range. So gradients rarely exceed 1 after the first steps.
 
     Examples
     --------
@@ -55,7 +54,7 @@ class Optimizer(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the name in this library of an optimiser of torch, see `ParameterObject`."""
+        """Return this library's name for an optimiser of torch, see `ParameterObject`."""
         name = (value if isinstance(value, type) else type(value)).__name__.lower()
         return repr(name) if name in _SHORTHANDS else None
 
@@ -191,7 +190,7 @@ OPTIMIZER_CONSTRAINTS = [StrOptions(_SHORTHANDS), Optimizer]
 
 
 def as_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Return the optimiser with a name; return an `Optimizer` as it is."""
+    """Return the optimiser for a name; return an `Optimizer` as it is."""
     return _SHORTHANDS[optimizer]() if isinstance(optimizer, str) else optimizer
 
 
@@ -201,7 +200,7 @@ def state_to_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:
         f"{index}.{name}": torch.as_tensor(value).cpu().numpy().copy()
         for index, averages in optimizer.state_dict()["state"].items()
         for name, value in averages.items()
-        if value is not None  # the momentum of SGD before its first step
+        if value is not None  # SGD's momentum is None before its first step
     }
 
 

@@ -33,18 +33,19 @@ class NoisyPatches:
     clean : sequence of ArraySource
         Clean images; the sources may have images of different sizes.
     noisy : sequence of ArraySource or None
-        The same images with measured noise. Its level is then taken as the middle of `noise_level`.
-        If None, noise is simulated.
+        The same images with measured noise. The level of this noise is taken as the middle of
+        `noise_level`. If None, noise is simulated.
     noise_level : (float, float)
-        Range from which the noise level of every patch is drawn uniformly.
+        Range from which the level of simulated noise is drawn uniformly for every patch.
     size : int
         Height and width of a patch, limited to those of the largest image. Smaller images are
         extended by reflection.
     per_image : int or None
-        Number of patches per image in an epoch; None is the number that covers its area.
+        Number of patches per image in an epoch. None is the area of the image divided by that of a
+        patch, rounded up.
     augment : bool
-        Rotate and mirror patches at random: by multiples of 90 degrees if they are square, else of
-        180 degrees.
+        Mirror and rotate patches at random. Square patches are rotated by multiples of 90 degrees,
+        others by multiples of 180 degrees.
     seed : int
         The draws of patch i depend only on the seed, the epoch and i.
     """

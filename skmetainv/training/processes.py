@@ -106,7 +106,7 @@ def from_all_processes(message: T) -> list[T]:
 
 
 def check_agreement(values: Mapping[str, Any]) -> None:
-    """Raise an error in all processes if their values differ; it names those that do."""
+    """Raise an error in all processes if their values differ; the error names these values."""
     mappings = from_all_processes(dict(values))
     differing = [
         name

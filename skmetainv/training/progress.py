@@ -9,8 +9,8 @@ from skmetainv.training.history import History, as_text
 class Progress:
     """Shows the progress of training, with the figures of its history.
 
-    In a terminal or a notebook, it is a tqdm bar, updated with every step. Elsewhere, in a file for
-    instance, it is one line per epoch.
+    In a terminal or a notebook, it draws a tqdm bar and updates it with every step. Elsewhere, for
+    instance in a file, it writes one line per epoch.
 
     Parameters
     ----------
