@@ -7,7 +7,7 @@ width missing in the middle. They are split by person into training images, 300 
 and 500 test images. Every variant changes one setting of the first variant. Each run is a separate
 process with one thread, and `--jobs` of them run in parallel. A run trains on rounds of 100 images
 until its time is over. Runs in `results/ablation.json` with the same settings are not repeated, so
-an interrupted benchmark resumes. `--tune` instead tries the learning rates of `CANDIDATES` on the
+an interrupted benchmark resumes. `--tune` instead tries the settings in `CANDIDATES` on the
 validation images; `BASE` and `SETTINGS` have the best ones.
 """
 
@@ -45,7 +45,7 @@ from skmetainv.solvers import GradientDescent
 from skmetainv.training import Adam
 
 SIZE, N_VALIDATION, N_TEST, ROUND = 32, 300, 500, 100
-_NOTHING: dict = {"runs": [], "peak_mb": {}}  # measured so far
+_NOTHING: dict = {"runs": [], "peak_mb": {}}  # before the first run
 
 
 class Decoder(nn.Module):

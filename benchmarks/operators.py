@@ -51,7 +51,10 @@ DENSE = 64
 
 @dataclass
 class Row:
-    """An operator, its number of channels, and a function that builds DeepInverse's equivalent."""
+    """An operator, the images' channels, and a function that builds DeepInverse's counterpart.
+
+    `largest` is the largest image side. `same` says whether both compute the same.
+    """
 
     operator: Any
     channels: int

@@ -1,4 +1,4 @@
-"""Compare bfloat16 with float32, and the memory and time of an outer step by its options.
+"""Compare bfloat16 with float32, and measure memory and time of an outer step by option.
 
     python -m benchmarks.precision
 
@@ -6,8 +6,8 @@ The first part trains a SIREN of 5 x 128 to inpaint the centre of faces in both 
 random splits, for the same number of steps. It prints the held-out PSNR, and the paired difference
 with its standard error over the faces. The second part measures one outer step of a 5 x 256 SIREN
 on an image of 64 x 64 pixels, for several numbers of inner steps, by default and with one option
-changed. Each case runs in a separate process. It prints the growth of peak anonymous memory, and
-seconds.
+changed. Each case runs in a separate process. The second part prints the growth of anonymous memory
+to its peak, and the seconds per step.
 """
 
 import argparse

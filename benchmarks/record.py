@@ -111,7 +111,7 @@ def _record(settings, results, device):
 
 
 def _without_arrays(part, place, arrays):
-    """Return part of a record with arrays summarised, and add these to `arrays` by their path."""
+    """Return part of a record with arrays summarised; add the arrays to `arrays` by their path."""
     if isinstance(part, dict):
         return {k: _without_arrays(v, (*place, str(k)), arrays) for k, v in part.items()}
     if isinstance(part, list | tuple):

@@ -4,17 +4,18 @@
 
 One image in float32, without gradients. As in `benchmarks.operators`, runs alternate in pairs.
 
-overhead: the time of one update with a DnCNN of 17 layers and 64 channels, divided by the forward
-pass of the same network. The rest of the update is timed with the identity as denoiser. Ratios
-above 1.05 are marked. If MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ are large, the C library
-keeps freed memory, and the ratios vary less.
+overhead: the time of one update with a DnCNN of 17 layers and 64 channels, divided by the time of
+the network alone. The rest of the update is timed with the identity as denoiser. Ratios above 1.05
+are marked. If MALLOC_TRIM_THRESHOLD_ and MALLOC_MMAP_THRESHOLD_ are large, the C library keeps
+freed memory, and the ratios vary less.
 
 loops: ten updates with a denoiser of negligible cost, so that the rest dominates. DeepInverse uses
 the same denoiser, penalties, step sizes and start, without cost functions, metrics and convergence
-checks. "loop" starts from the bound measurement and a known start, "whole" from the measurement.
-"run" is "whole" plus the changes per update that `ClassicalReconstructor` records; DeepInverse
-records none. Ratios are DeepInverse's time divided by ours (above 1: ours is faster); ratios below
-0.95 are marked. `difference` is the relative difference of the two results.
+checks. "loop" times the updates alone; the measurement is bound and the start is known beforehand.
+"whole" also binds the measurement and computes the start. "run" is "whole" plus the changes per
+update that `ClassicalReconstructor` records; DeepInverse records none. Ratios are DeepInverse's
+time divided by ours (above 1: ours is faster); ratios below 0.95 are marked. `difference` is the
+relative difference of the two results.
 """
 
 from functools import partial

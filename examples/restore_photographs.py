@@ -1,7 +1,7 @@
 """Deblur and inpaint photographs by RED, HQS, ADMM and total variation: compare, plot.
 
 Train a small `DnCNN` on nine photographs included in scikit-image. Restore two other photographs by
-three solvers with this prior, and by total variation. Print a table and write
+three solvers with this denoiser, and by total variation. Print a table and write
 `restore_photographs.png`. This takes about a minute on two CPU cores:
 
     python examples/restore_photographs.py

@@ -16,11 +16,12 @@ denoising DnCNN and DRUNet.
 
 The verdict compares the literal line with the best classical method of its row. The difference is
 paired by image. Its standard error is the larger of two: over the means of the seeds, and over
-images grouped by person (or by face, because several test sets may share a face). "behind": by more
-than the error. "ahead": by more than twice the error.
+images grouped by person (or by face, because several test sets may share a face). "behind" means
+worse by more than this error, "ahead" better by more than twice the error, "level" all else.
 
-`--grid` tries 20 settings of the literal line, drawn once, with one seed, and scores them on
-the test images. `--grid unet` does the same for the U-Net, and so on.
+`--grid` tries 20 settings of the literal line with the first seed, and scores them on the test
+images. The settings are random, but always the same. `--grid unet` does the same for the U-Net, and
+so on.
 
 Each result is written to `results/defaults.json` when it is measured, and its values per image to
 `results/defaults.npz`. Results with the same settings are not measured again, even if the library

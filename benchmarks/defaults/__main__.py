@@ -70,10 +70,10 @@ def measure(args, store, effort):
 
 
 def chosen(args, store, own, effort):
-    """Yield the methods to measure; with a grid, its settings after the defaults."""
+    """Yield the methods to measure; with a grid, measure the defaults, then yield its settings."""
     found = methods(own, effort)
     if args.grid:
-        if args.grid not in found:  # a denoiser, and the row is not denoising
+        if args.grid not in found:  # a denoiser, but the row is not denoising
             return
         default = measured(store, own, found[args.grid], again=False)
         found = {method.name: method for method in grid.methods(args.grid, own, default, effort)}

@@ -1,4 +1,4 @@
-"""Twenty settings of an estimator around its defaults, drawn once, as a user might search them."""
+"""Twenty random settings of an estimator around its defaults, as a user might search them."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ PAPER = {
     "max_epochs": 1.0,
     "batch_size": 16,
 }
-# These settings are factors: of the default inner step size ("auto"), and of the default epochs.
+# Values of these settings multiply the default inner step size ("auto") and the default epochs.
 FACTORS = ("inner_lr", "max_epochs")
 
 
@@ -136,7 +136,7 @@ def methods(name, problem, figures, effort):
     problem : Problem
         The row on one split.
     figures : dict
-        Results of the estimator with default parameters, with its number of epochs.
+        Results of the estimator with default parameters, which include its number of epochs.
     effort : Effort
         Size of the searches.
     """

@@ -26,7 +26,8 @@ from skmetainv.operators import Identity
 from skmetainv.solvers import GradientDescent, PrimalDual
 
 # Total variation: the dual variable lies in a ball whose radius is the weight, and an image's edges
-# are of order 0.01 to 0.1. A step size equal to their ratio moves both at the same rate.
+# are of order 0.01 to 0.1. The step size is the size of edges divided by the weight. Image and dual
+# variable then move at the same rate.
 _EDGES = 0.01
 _MOST_UPDATES, _TOLERANCE = 2000, 1e-5
 
@@ -101,7 +102,7 @@ def linear(problem, estimator):
 def best_of(problem, candidates):
     """Return the scores of the classical solver that is best on the test images.
 
-    Each candidate is a pair of the value that is tried and an estimator.
+    Each candidate is a pair (value, estimator), where the value is the one that is tried.
     """
     tried, best = {}, None
     for value, estimator in candidates:
@@ -116,7 +117,7 @@ def best_of(problem, candidates):
 
 
 def solver_alone(problem, effort):
-    """Return pairs of a number of updates and an estimator: the row's solver alone."""
+    """Return pairs (number of updates, estimator) of the row's solver alone."""
     return [
         (n, _classical(problem, clone(problem.row.solver).set_params(n_iter=n)))
         for n in effort.updates
@@ -124,7 +125,7 @@ def solver_alone(problem, effort):
 
 
 def total_variation(problem, effort):
-    """Return pairs of a weight and an estimator: total variation by the primal-dual method."""
+    """Return pairs (weight, estimator) of total variation by the primal-dual method."""
     image_shape = (1, *problem.images.test.shape[1:])
     squared_norm = float(problem.row.operator.build(image_shape).norm()) ** 2
     candidates = []

@@ -32,7 +32,7 @@ class Store:
             return self._unlocked()
 
     def figures(self, **of):
-        """Return the results of a data set, row, seed and method; the later keys are optional."""
+        """Return the results of the given data set, row, seed and method; each key is optional."""
         return [f for f in self.read()["results"] if all(f[k] == v for k, v in of.items())]
 
     def add(self, figures, groups):

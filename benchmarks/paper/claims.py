@@ -12,7 +12,7 @@ from skmetainv.model_selection import standard_error
 
 # Metrics of which lower values are better.
 _LOWER = ("mse", "lpips")
-# Significance level of differences.
+# Level of one-sided quantiles: errors are compared at 95 percent, two-sided.
 _LEVEL = 0.975
 # A column comes near another one if it is behind by at most this many decibels.
 _NEAR = 0.25
@@ -99,9 +99,10 @@ def print_claims(results):
     A difference is between two columns (with their tables in brackets) on the same images, as a
     mean over the seeds that both have. It is positive if the first column is better, as the paper
     claims. Its standard errors are over the persons of the test images, and over the training
-    seeds. A claim holds or fails if the difference exceeds both errors combined: the normal
-    quantile times the first error, and Student's quantile (large for few seeds) times the second.
-    One seed does not decide a claim.
+    seeds. Each error is multiplied by a quantile: the first by the normal one, the second by
+    Student's, which is large for few seeds. The root of the sum of their squares is the limit. A
+    claim holds if the difference (plus the claim's margin) is above the limit, and fails if it is
+    below minus the limit. One seed does not decide a claim.
 
     Parameters
     ----------

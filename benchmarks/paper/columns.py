@@ -114,7 +114,7 @@ def _inpainting(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -
 
 
 def _missing(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:
-    """Return Table 2: one network for all numbers of pixels, "we randomly zero-out 10-1000"."""
+    """Return Table 2, with one network for all numbers of observed pixels, as in the paper."""
     counts = [task.operator.observed for task in tasks(MISSING, preset).values()]
     operator = MissingPixels(observed=(counts[0], counts[2]))
     siren = Siren(width=preset.siren_width, depth=5)

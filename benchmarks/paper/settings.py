@@ -49,9 +49,9 @@ class Preset:
 # - the width of its blur: here that of Zhang et al. (2017);
 # - sizes and training of its denoiser and U-Net: here as in the papers that it cites; the U-Net
 #   receives the mask, adds its output to the measurement and has ten times the learning rate;
-# - penalties and starts of RED and HQS: here our defaults, from the measurement; HQS runs to the
-#   end of a schedule of 30 updates;
-# - the learning rate of step sizes: here Adam's rate.
+# - penalties and starts of RED and HQS: here our default penalties, and the measurement as start;
+#   converged HQS runs to the end of a schedule of 30 updates;
+# - the learning rate of step sizes: here the outer learning rate.
 # One network serves all rows of Table 2. It is trained on random pixels only, not on "half".
 # Table 4 learns penalties, too. A folder with ``train`` and ``val`` is split accordingly (CelebA's
 # parts). Otherwise files are split by name alone, which does not identify persons in CelebA.

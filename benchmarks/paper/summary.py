@@ -24,7 +24,8 @@ def load_results(folder, preset):
     Raises
     ------
     ValueError
-        If runs of one table differ in other settings than the seed, and so cannot be averaged.
+        If runs of one table cannot be averaged, because settings other than the seed and
+        "columns_at_a_time" differ.
     """
     found, common = {}, {}
     for file in sorted(folder.glob(f"table*-{preset}-seed*.json")):
@@ -43,7 +44,7 @@ def load_results(folder, preset):
 def print_tables(results):
     """Print every table in Markdown: means over seeds, PSNR by seed, and the paper's values.
 
-    "±" is the standard error of the means over seeds, over the persons of the test images.
+    "±" is a standard error over the persons of the test images, after averaging over seeds.
     """
     for table, runs in results.items():
         first = next(iter(runs.values()))

@@ -20,7 +20,7 @@ _CONSTRAINTS = {"noise_level": [POSITIVE]}
 
 
 class FunctionDenoiser(Denoiser):
-    """A function of tensors or of NumPy arrays, or a `torch.nn.Module`, as a denoiser.
+    """A denoiser made from a function of tensors or NumPy arrays, or from a `torch.nn.Module`.
 
     Parameters
     ----------
@@ -28,33 +28,35 @@ class FunctionDenoiser(Denoiser):
         ``function(x, noise_level)``, or ``function(x)``, returns denoised images. If `function` is
         written in torch, both `x` and the result have the shape ``(batch, channels, height,
         width)``. The noise level is a float, or a tensor of shape ``()`` or ``(batch, 1, 1, 1)``.
-        Autograd computes the derivatives. `function` must treat each image on its own. If it is a
-        module, a copy in evaluation mode is used; a solver may train the weights of the copy. If
-        `function` is a function of NumPy arrays, it is called for one image at a time, of shape
-        ``(height, width)`` or, with several channels, ``(height, width, channels)``. The noise
-        level is then a float. Such a function has no derivative.
+        Autograd computes the derivatives. `function` must treat each image on its own. If
+        `function` is a module, a copy in evaluation mode is used; a solver may train the weights of
+        the copy. If `function` is written for NumPy arrays, it is called for one image at a time,
+        of shape ``(height, width)`` or, with several channels, ``(height, width, channels)``. The
+        noise level is then a float. Such a function has no derivative.
     noise_level : float, default=None
         Standard deviation of the noise, in the units of the images, used if the solver sets none.
-        If None, 0.05. If `function` takes only the image, it must be None, and the solver must not
-        set one. If the second parameter of `function` has a default and is not called
-        ``noise_level`` or ``sigma``, it is not passed: `function` counts as taking only the image.
+        If None, 0.05. If `function` takes only the image, `noise_level` must be None, and the
+        solver must not set a noise level. A second parameter of `function` that has a default and
+        is not called ``noise_level`` or ``sigma`` does not count: such a function takes only the
+        image.
 
     Raises
     ------
     ValueError
-        By `build`, if a module does not take such images or does not return images of the same
-        shape, or if `function` takes only the image and `noise_level` is not None. When denoising,
-        if `function` does not take images or does not return images of the same shape, or if it has
-        no derivative and one is needed, as in the training of `skmetainv.MetaInverseSolver` and
-        `skmetainv.UnrolledReconstructor`.
+        By `build`, if a module does not take images of this shape, or returns another shape; or if
+        `function` takes only the image and `noise_level` is not None. When denoising, if `function`
+        does not take the images, or returns another shape; or if a derivative is needed and
+        `function` has none. The training of `skmetainv.MetaInverseSolver` and
+        `skmetainv.UnrolledReconstructor` needs one.
 
     Notes
     -----
     Before its first use, a function is called with random images to find out which input it takes.
-    A function of arrays may treat each row of an image on its own, as filters with
-    `numpy.fft.fft2` or ``axes=(-2, -1)`` do with colour images. Its first axis is then taken as a
-    batch axis: it is called with arrays of shape ``(batch, channels, height, width)``, and the
-    noise level is a float or an array of shape ``(batch, 1, 1, 1)``.
+    `numpy.fft.fft2`, and functions with ``axes=(-2, -1)``, act on the last two axes. In a colour
+    image, these are the width and the channels, so that each row is treated on its own. If a
+    function of arrays treats each row on its own, its first axis is therefore taken as a batch
+    axis. The function is then called with arrays of shape ``(batch, channels, height, width)``, and
+    the noise level is a float or an array of shape ``(batch, 1, 1, 1)``.
 
     Examples
     --------

@@ -28,7 +28,7 @@ class DenoiserOfAnySize(TrainedReconstructor):
 
     @abstractmethod
     def _ready(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Self:
-        """Return the fitted denoiser or, with weights from a file, one for images like `X`."""
+        """Return this denoiser if it is fitted, else a copy with the weights of its file."""
 
     def restorations(
         self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any
@@ -60,7 +60,7 @@ class DenoiserOfAnySize(TrainedReconstructor):
         ValueError
             If the arrays are not images with the channels of training; if noisy and clean images do
             not have the same shape; if the measurements of `operator` do not have the shape of
-            images; or if `operator` or `noise` is passed with noisy images `X`, which are not
+            images; or if `operator` or `noise` is passed together with `y`, as nothing is then
             simulated.
 
         Warns
@@ -92,7 +92,7 @@ class DenoiserOfAnySize(TrainedReconstructor):
     ) -> Any:
         """Return noisy copies of clean images.
 
-        The standard deviation of the noise is `noise_level`, or the middle of that range.
+        The standard deviation of the noise is `noise_level` or, if that is a range, its middle.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class DenoiserOfAnySize(TrainedReconstructor):
         ------
         ValueError
             If a parameter is out of its range; if `X` does not hold images; or if it is ambiguous
-            whether it is one image or several flat ones.
+            whether `X` is one image or several flat ones.
 
         Warns
         -----

@@ -11,13 +11,14 @@ from skmetainv.parameters import ParameterObject, check_built, comes_from, descr
 
 
 class Denoiser(ParameterObject):
-    """A denoiser, the prior of a solver: hyper-parameters, no tensors; a subclass writes `build`.
+    """The base class of denoisers: it holds parameters but no tensors; a subclass writes `build`.
 
     Examples
     --------
     A new denoiser: one step of diffusion along the rows. `ClassicalDenoiser` and `ClassicalModule`
     are for denoisers without weights, whose noise level is one number. For other denoisers, derive
-    from `Denoiser` and, with a method ``forward(x, noise_level)``, from `DenoiserModule`.
+    one class from `Denoiser`, and one with a method ``forward(x, noise_level)`` from
+    `DenoiserModule`.
 
     >>> from skmetainv.denoisers import ClassicalDenoiser, ClassicalModule
     >>> from skmetainv.testing import check_denoiser
@@ -35,7 +36,7 @@ class Denoiser(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the adapter that wraps `value` as a denoiser, see `ParameterObject`."""
+        """Return the code that wraps `value` as a denoiser, see `ParameterObject`."""
         if isinstance(value, nn.Module) and comes_from(value, "deepinv"):
             return "DeepInverseDenoiser(model)"
         if isinstance(value, nn.Module):
@@ -127,8 +128,8 @@ class DenoiserModule(nn.Module):
 class ClassicalDenoiser(Denoiser):
     """A denoiser without weights; a subclass writes `build`.
 
-    If a solver sets no noise levels, all its updates use `noise_level`, and estimators may tune one
-    level per update.
+    If a solver sets no noise levels, all its updates use `noise_level`. Estimators may tune one
+    noise level for each update.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ class ClassicalModule(DenoiserModule):
     Parameters
     ----------
     noise_level : float
-        The noise level if `forward` gets None.
+        The noise level that is used if `forward` gets None.
 
     Examples
     --------

@@ -18,10 +18,10 @@ from skmetainv.parameters import COUNT, POSITIVE, Interval
 from skmetainv.reconstruction.tiles import extent
 from skmetainv.weight_files import StateDict
 
-# eps of batch normalisation in the code of KAIR and of DnCNN's authors, and in DnCNN-PyTorch, whose
-# first convolution has no bias.
+# The eps of batch normalisation: in the code of KAIR and of DnCNN's authors, and in DnCNN-PyTorch.
+# In DnCNN-PyTorch, the first convolution has no bias.
 _KAIR_EPS, _DNCNN_PYTORCH_EPS = 1e-4, 1e-5
-# A network that returns flat images unchanged, at this noise level and up to this tolerance,
+# A network that returns constant images unchanged, at this noise level and up to this tolerance,
 # predicts the image.
 _FLAT_NOISE_LEVEL, _FLAT_TOLERANCE = 0.05, 0.1
 
@@ -32,37 +32,38 @@ class DnCNN(LearnedDenoiser):
     ``D(x) = x - R(x)``, where ``R`` predicts the noise. ``R`` has `depth` convolutions of 3 x 3
     pixels, with `width` channels and ReLU between them. It has no batch normalisation, so the
     result for an image does not depend on the other images of a batch. (The authors' later networks
-    have none, either: it is merged into the convolutions.) `predict` denoises images of any size;
-    with its argument `tile`, tile by tile.
+    have none, either: batch normalisation is merged into their convolutions.) `predict` denoises
+    images of any size. With its argument `tile`, it denoises them tile by tile.
 
     Parameters
     ----------
     depth : int, default=None
         Number of convolutions. If None, that of `weights`, or 17 without `weights`.
     width : int, default=None
-        Number of channels between them. If None, that of `weights`, or 64 without `weights`.
+        Number of channels between the convolutions. If None, that of `weights`, or 64 without
+        `weights`.
     residual : bool, default=True
         Whether the network predicts the noise, not the image. Files of weights do not say which. If
-        the network of `weights` maps a flat image to itself, it predicts the image: set False. If
-        `weights` are DeepInverse's, whose networks add their output to the image, keep True. In
-        both cases, the other value raises an error.
+        the network of `weights` maps a constant image to itself, it predicts the image: set False.
+        If `weights` are DeepInverse's, keep True, as DeepInverse's networks add their output to the
+        image. In both cases, the other value raises an error.
     noise_level_input : bool, default=None
-        Whether the network takes the noise level as an additional channel, as FFDNet does. If it is
-        trained with a range as `noise_level`, one network works for all levels of a solver's
-        schedule. If None, it is read from `weights` (the first convolution then has one more input
-        channel than the last has outputs), or False without `weights`.
+        Whether the network takes the noise level as an additional channel, as FFDNet does. If such
+        a network is trained with a range as `noise_level`, it works for all levels of a solver's
+        schedule. If None, `weights` decide: the value is True if their first convolution has one
+        more input channel than the last has output channels. Without `weights`, None means False.
     spectral_norm : float, default=None
-        Upper limit of the norm of each convolution, as a map of images of any size. It is enforced
-        by a bound that is up to 6 percent above the norm. With 1, ``R`` is nonexpansive, a
-        condition for the convergence of plug-and-play methods (Ryu et al. 2019). If None, there is
-        no limit.
+        Upper limit of the norm of each convolution, as a linear map of images of any size. The
+        limit applies to an upper bound, which exceeds the norm by up to 6 percent. With 1, ``R`` is
+        nonexpansive, a condition for the convergence of plug-and-play methods (Ryu et al. 2019). If
+        None, there is no limit.
     weights : path-like, default=None
         File of initial weights, written by `torch.save` or in safetensors. It is read without
         running code. Without `fit`, these weights are used unchanged. Supported are files of KAIR
         and DPIR ("model.0.weight", ...), of the authors' and others' PyTorch code
         ("dncnn.0.weight", ...), of DeepInverse ("in_conv.weight", ...), and of this library (a
         `checkpoint`, or ``safetensors.numpy.save_file(fitted.weights_, path)``). The published
-        networks are for images in [0, 1]. Networks for one noise level have 17 layers; blind and
+        networks are for images in [0, 1]. Those for one noise level have 17 layers; blind and
         colour networks, and DeepInverse's, have 20. See the notes.
 
     Attributes
@@ -70,7 +71,7 @@ class DnCNN(LearnedDenoiser):
     weights_ : dict of str to ndarray
         The network's weights, with KAIR's names.
     history_ : dict of str to list
-        For each finished epoch: ``loss``, the mean over patches; ``validation_psnr``, with
+        For each finished epoch: ``loss``, the mean over patches; ``validation_psnr``, if there are
         validation images; ``learning_rate``; and ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
@@ -108,19 +109,20 @@ class DnCNN(LearnedDenoiser):
     that all names of the network share ("model.", "net.", "denoiser.", ...). Tensors with another
     prefix belong to other modules, such as a loss, and are ignored with a warning. If several
     networks of a file fit, the one called "ema" ("params_ema", "ema_model.", ...) or "best" is
-    used, as publishers do. An error is raised if not exactly one has such a name and their weights
-    differ.
+    used, as publishers do. If none or several have such a name, and their weights differ, an error
+    is raised.
 
-    *Batch normalisation.* In evaluation mode, batch normalisation directly after a convolution is a
-    part of it, and is merged into it. The file does not contain its ``eps``. If there is a
-    "dncnn.0.weight" but no "dncnn.0.bias", ``eps`` is 1e-5, as in DnCNN-PyTorch; otherwise 1e-4, as
-    in KAIR and in the authors' code. Convolutions without biases get biases of 0.
+    *Batch normalisation.* In evaluation mode, a convolution and the batch normalisation directly
+    after it equal one convolution with other weights. They are merged into this convolution. The
+    file does not contain the ``eps`` of batch normalisation. If there is a "dncnn.0.weight" but no
+    "dncnn.0.bias", ``eps`` is 1e-5, as in DnCNN-PyTorch; otherwise 1e-4, as in KAIR and in the
+    authors' code. Convolutions without biases get biases of 0.
 
     *Restrictions.* Weights must be dense floating-point numbers of 16, 32 or 64 bits; quantised,
     sparse, complex and integer weights raise an error. A file does not contain the activation and
-    the padding, which are assumed to be ReLU and zeros. The layers of a `torch.nn.Sequential`
-    ("0.weight", ...) may have others. They are therefore accepted only under the names
-    "model.0.weight", ...
+    the padding, which are assumed to be ReLU and zeros. Any `torch.nn.Sequential` has the names
+    "0.weight", ..., and may use another activation and padding. Its layers are therefore accepted
+    only under the names "model.0.weight", ...
 
     References
     ----------
@@ -213,9 +215,9 @@ def _eps(state: StateDict) -> float:
 
 
 def _gives_the_image(stack: list[Convolution]) -> bool:
-    """Return whether the network maps flat images to themselves, so that it predicts the image.
+    """Return whether the network predicts the image: it then maps constant images to themselves.
 
-    Away from the border, a convolution multiplies a flat image by the sum of its kernel.
+    Away from the border, a convolution multiplies a constant image by the sum of its kernel.
     """
     n_in, channels = stack[0].weight.shape[1], len(stack[-1].bias)
     for gray in (0.25, 0.5, 0.75):

@@ -31,17 +31,18 @@ class DRUNet(LearnedDenoiser):
     """The denoising residual U-Net of Zhang et al. (2021), which takes the noise level.
 
     The network has four scales with 1, 2, 4 and 8 times `width` channels. Convolutions of stride 2
-    lead down, transposed ones lead up. Each scale has `n_blocks` residual blocks on the way down
-    and on the way up; the coarsest has them once. There are no biases. The noise level is an
-    additional channel of the input. If the sides of an image are not multiples of 8, it is padded
-    by repeating its last row and column, and the result is cropped. `predict` denoises images of
-    any size; with its argument `tile`, tile by tile.
+    lead down to the next coarser scale, and transposed convolutions lead up again. Each scale has
+    `n_blocks` residual blocks on the way down and on the way up; the coarsest has them once. There
+    are no biases. The noise level is an additional channel of the input. If the sides of an image
+    are not multiples of 8, it is padded by repeating its last row and column, and the result is
+    cropped. `predict` denoises images of any size. With its argument `tile`, it denoises them tile
+    by tile.
 
     Parameters
     ----------
     noise_level : float or (float, float), default=(0.0, 0.2)
-        Standard deviation of the training noise, in the units of the images. If a range, one is
-        drawn from it for every patch.
+        Standard deviation of the training noise, in the units of the images. If a range, a
+        level is drawn from it for every patch.
     width : int, default=None
         Number of channels of the finest scale. If None, that of `weights`, or 64 without `weights`.
     n_blocks : int, default=None
@@ -50,11 +51,12 @@ class DRUNet(LearnedDenoiser):
     weights : path-like, default=None
         File of initial weights, written by `torch.save` or in safetensors. It is read without
         running code. Without `fit`, these weights are used unchanged. Supported are files of KAIR,
-        DPIR and DeepInverse (the names are the same, "m_head.weight", ...), and of this library.
-        The published networks are for images in [0, 1]. Files are read as by `DnCNN`, except that
-        batch normalisation raises an error, as DRUNet has no biases to merge it into.
+        DPIR and DeepInverse (all with the names "m_head.weight", ...), and of this library. The
+        published networks are for images in [0, 1]. Files are read as described in the notes of
+        `DnCNN`, except that batch normalisation raises an error, as DRUNet has no biases to merge
+        it into.
     patch_size : int, default=128
-        Number of rows and of columns of the training patches, at most those of the largest image.
+        Height and width of the training patches, limited to those of the largest image.
         Smaller images are extended by reflection.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l1"
         Training loss between denoised and clean patches, see `skmetainv.losses`.
@@ -64,7 +66,7 @@ class DRUNet(LearnedDenoiser):
     weights_ : dict of str to ndarray
         The network's weights, with KAIR's names.
     history_ : dict of str to list
-        For each finished epoch: ``loss``, the mean over patches; ``validation_psnr``, with
+        For each finished epoch: ``loss``, the mean over patches; ``validation_psnr``, if there are
         validation images; ``learning_rate``; and ``seconds``.
     n_epochs_ : int
         Number of epochs trained.
@@ -145,7 +147,7 @@ class _DRUNet(Network):
         super().__init__()
         n = [width * 2**scale for scale in range(_N_SCALES)]
         blocks = [2 * n_blocks] * (_N_SCALES - 2)  # convolutions of the middle scales
-        ends = 1 + 2 * n_blocks  # the finest scale also has the head or the tail
+        ends = 1 + 2 * n_blocks  # the finest scale also has the head, or the tail
         self.extent = extent([ends, *blocks, 2 * n_blocks], [*blocks, ends])
         self.m_head = layer(nn.Conv2d, channels + 1, n[0], 3, padding=1, bias=False)
         self.m_down1 = nn.Sequential(*_blocks(n[0], n_blocks), _down(n[0], n[1]))

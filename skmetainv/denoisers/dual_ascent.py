@@ -78,9 +78,10 @@ def _products(v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
 class _Ascent(torch.autograd.Function):
     """All updates.
 
-    The second output represents the arguments of the projections, but holds no values. Second
-    derivatives have gradients with respect to these arguments. Autograd delivers them at the second
-    output, so that one backward pass propagates them together with the gradient at the first.
+    The first output is the last ``p``. The second output stands for the arguments of all
+    projections, but holds only zeros. It is there for second derivatives, which need gradients with
+    respect to these arguments. Autograd passes them to `backward` as the gradient of the second
+    output. One backward pass then propagates them together with the gradient of ``p``.
     """
 
     @staticmethod
@@ -211,7 +212,7 @@ def _back(
     projections: _Projections,
     reached: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the gradient with respect to ``u``, from that with respect to the last ``p``, `g`.
+    """Return the gradient with respect to ``u``, given `g`, that with respect to the last ``p``.
 
     `sources` are added to the gradients with respect to the arguments of the projections. The
     gradients with respect to the projections' results are stored in `reached`. If it has only one
@@ -230,7 +231,7 @@ def _back(
         if sources is not None:
             q.add_(sources[k])
         step()
-        total.sub_(step.x, alpha=1 / SQUARED_NORM)  # x is minus grad' of the projections' arguments
+        total.sub_(step.x, alpha=1 / SQUARED_NORM)  # x is minus grad' of the gradients q
     return total
 
 

@@ -15,8 +15,8 @@ Call: TypeAlias = Callable[..., torch.Tensor]
 
 # Largest side of the images in trials, if the function takes such images.
 _TRIAL_PIXELS = 64
-# To find out whether a function treats rows on their own, it is tried at the noise level times each
-# of these. At a low level, it may change images too little to show which axes belong together.
+# To find out whether a function treats rows on their own, it is tried at these multiples of the
+# noise level. At a low level, it may change images too little to show which axes belong together.
 _LEVELS = (1.0, 10.0)
 
 
@@ -25,22 +25,22 @@ class NotDenoisedError(ValueError):
 
 
 def as_call(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) -> Call:
-    """Try a function on random images, and return it in the form in which it works.
+    """Try a function on random images, and wrap it so that it takes batches of tensors.
 
     The function may take tensors, ``(batch, channels, height, width)``, arrays of one image,
     ``(height, width)`` or ``(height, width, channels)``, or arrays of a batch. If it treats each
-    row of an image on its own, its first axis is taken as that of a batch.
+    row of an image on its own, its first axis is taken as a batch axis.
 
     Parameters
     ----------
     fn : callable
         ``fn(x)`` or ``fn(x, noise_level)``.
     name : str
-        Its name in errors.
+        The name of `fn` in errors.
     x : tensor of shape (batch, channels, height, width)
         The images to denoise, which set the shape, type and device of the trial.
     *level : float or tensor
-        The noise level, if it takes one.
+        The noise level, if `fn` takes one.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def checked(denoised: Any, x: torch.Tensor) -> torch.Tensor:
 def at_a_size_that_works(
     call: Callable[[tuple[int, ...]], Result], image_shape: tuple[int, ...]
 ) -> Result:
-    """Return the result of a call for a small shape of images or, if it fails, for the full one."""
+    """Return the result of `call` for a small image shape or, if that fails, for the full one."""
     channels, *size = image_shape
     small = (channels, *(min(side, _TRIAL_PIXELS) for side in size))
     if small != image_shape:
@@ -104,7 +104,7 @@ def at_a_size_that_works(
 
 
 def _by_tensors(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
-    """Return a function unchanged if autograd can differentiate it."""
+    """Return a function of tensors unchanged if autograd can differentiate it."""
     with torch.inference_mode(False), torch.enable_grad():
         _, y = _on_random_images(fn, x, level, with_graph=True)
     if not y.requires_grad:
@@ -113,7 +113,10 @@ def _by_tensors(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
 
 
 def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
-    """Wrap `fn`, which takes arrays, so that it takes tensors: called per batch, else per image."""
+    """Wrap a function of arrays so that it takes a batch of tensors.
+
+    If `fn` treats each row on its own, it is called once per batch, otherwise once per image.
+    """
     call = _of_images(fn)
     images, _ = _on_random_images(call, x, level)
     try:
@@ -125,7 +128,7 @@ def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Cal
 
 
 def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
-    """Wrap `fn`, which takes a batch as an array, so that it takes tensors, after a trial."""
+    """Try `fn`, which takes a batch as an array, and wrap it so that it takes tensors."""
     call = _of_batches(fn)
     images, y = _on_random_images(call, x, level)
     if not alike(y, lambda x: call(x, *level), images):
@@ -134,7 +137,7 @@ def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Ca
 
 
 def _without_derivative(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
-    """Return a function of tensors that gets detached tensors, which it may convert to arrays."""
+    """Wrap `fn` so that it gets detached tensors, which it may convert to arrays."""
 
     def call(*arguments: Any) -> torch.Tensor:
         return fn(*(s.detach() if isinstance(s, torch.Tensor) else s for s in arguments))
@@ -146,7 +149,7 @@ def _without_derivative(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
 def _on_random_images(
     call: Call, x: torch.Tensor, level: list[Any], with_graph: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return two random images like `x`, and the result of a call for them."""
+    """Return two random images like `x`, and the result of `call` for them."""
 
     def call_at(shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
@@ -157,7 +160,7 @@ def _on_random_images(
 
 
 def _rows_alone(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> bool:
-    """Return whether a function of an array of one image treats each of its rows on its own."""
+    """Return whether `fn`, which takes an array of one image, treats each row on its own."""
     image = _array_order(x[0])
     call = _keeping_shape(fn)
     levels = [_floats(s, 1)[0] for s in level]
@@ -165,7 +168,7 @@ def _rows_alone(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> bo
 
 
 def _of_images(fn: Callable[..., Any]) -> Call:
-    """Return a function of an array of one image as a function of a batch of tensors."""
+    """Wrap `fn`, which takes an array of one image, so that it takes a batch of tensors."""
     through = _keeping_shape(fn)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
@@ -177,7 +180,7 @@ def _of_images(fn: Callable[..., Any]) -> Call:
 
 
 def _of_batches(fn: Callable[..., Any]) -> Call:
-    """Return a function of an array of a batch as a function of tensors."""
+    """Wrap `fn`, which takes a batch as an array, so that it takes a batch of tensors."""
     through = _keeping_shape(fn)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
@@ -187,7 +190,7 @@ def _of_batches(fn: Callable[..., Any]) -> Call:
 
 
 def _keeping_shape(fn: Callable[..., Any]) -> Call:
-    """Return a function of arrays as a function of tensors that keeps their shape and type."""
+    """Wrap a function of arrays so that it takes tensors and keeps their shape and type."""
     through = through_arrays(fn)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:

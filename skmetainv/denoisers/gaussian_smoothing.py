@@ -20,13 +20,13 @@ class GaussianSmoothing(ClassicalDenoiser):
     noise_level : float, default=0.05
         Standard deviation of the noise, in the units of the images, used if the solver sets none.
     scale : float, default=20.0
-        Standard deviation of the Gaussian, in pixels, divided by the noise level. For images in [0,
-        1] and the default, noise of 5 percent is smoothed by a Gaussian of one pixel.
+        Standard deviation of the Gaussian, in pixels, divided by the noise level. By default, a
+        noise level of 0.05 means a Gaussian with a standard deviation of one pixel.
 
     Notes
     -----
     The half-sample symmetric extension of the image is filtered in Fourier space by
-    ``exp(-sigma^2 omega^2 / 2)``, which is differentiable in the noise level, too.
+    ``exp(-sigma^2 omega^2 / 2)``. The result is differentiable in the noise level, too.
 
     Examples
     --------

@@ -38,20 +38,20 @@ _LR, _FINE_TUNING_LR = 1e-3, 1e-4
 
 
 class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
-    """The base class of denoisers with a network, which is trained on noisy patches.
+    """The base class of denoisers whose network is trained on noisy patches.
 
     A subclass writes the methods of `WithNetwork`.
 
     Parameters
     ----------
     noise_level : float or (float, float), default=0.1
-        Standard deviation of the training noise, in the units of the images. If a range, one is
-        drawn from it for every patch.
+        Standard deviation of the training noise, in the units of the images. If a range, a
+        level is drawn from it for every patch.
     patch_size : int, default=40
-        Number of rows and of columns of the training patches, at most those of the largest image.
+        Height and width of the training patches, limited to those of the largest image.
         Smaller images are extended by reflection.
     patches_per_image : int, default=None
-        Number of patches drawn from an image in an epoch. If None, the number that covers its area.
+        Number of patches from an image in an epoch. If None, enough to cover the image's area.
     augment : bool, default=True
         Whether to rotate patches by multiples of 90 degrees and to flip them, at random.
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable, default="l2"
@@ -93,9 +93,9 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images; every epoch adds new noise to them. It may be a list of arrays of shape
-            (height, width) or (height, width, channels) and of different sizes. See :doc:`/arrays`
-            for all accepted types. With `y`: noisy images.
+            Clean images; every epoch adds new noise to them. With `y`: noisy images. Images of
+            different sizes are passed as a list of arrays of shape (height, width) or (height,
+            width, channels). See :doc:`/arrays` for all accepted types.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. If `noise_level` is a range, a network that
             takes a noise level gets the middle of the range. A 1-D `y` holds labels and is ignored.
@@ -156,13 +156,13 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
             that of training. Other images do not need it.
         tile : int or (int, int), default=None
             Height and width of the tiles on which the network is run one after another. Its
-            activations then take the memory of a tile, not of the image. If None, it is run on the
-            whole image. For `DRUNet`, sizes are rounded up to multiples of 8.
+            activations then take the memory of a tile, not of the image. If None, the network is
+            run on the whole image. For `DRUNet`, sizes are rounded up to multiples of 8.
         overlap : int, default=None
             Number of pixels by which each tile is extended on every side, rounded up like `tile`.
-            If None, the radius of the network's receptive field: up to rounding, the result is then
-            that of the whole image. Smaller values are faster, but approximate and may show seams.
-            The radius is `depth` for `DnCNN`, and 192 for `DRUNet` with four blocks.
+            If None, the radius of the network's receptive field: the result is then the same as
+            without tiles, up to rounding errors. Smaller values are faster, but approximate and may
+            show seams. The radius is `depth` for `DnCNN`, and 192 for `DRUNet` with four blocks.
 
         Returns
         -------
@@ -186,7 +186,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
             If images have values that are not finite.
         DataConversionWarning
             If the units of images are implausible, or if `noise_level` is larger than the width of
-            their range.
+            ``data_range_``.
         """
         ready = self._ready(X, image_shape)
         if noise_level is not None:
@@ -209,8 +209,8 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
         Parameters
         ----------
         X : array-like, or list of arrays
-            Clean images, to which noise is added with a fixed seed. Its level is `noise_level`, or
-            the middle of that range. With `y`, noisy images.
+            Clean images, to which noise is added with a fixed seed. Its level is `noise_level` or,
+            if that is a range, its middle. With `y`, noisy images.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. A 1-D `y` is ignored.
         image_shape : tuple of int, default=None
@@ -339,7 +339,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
         D = self._placed(self.build(problem.tensor_shape))
 
         def learn(loop: TrainingLoop) -> None:
-            # A hook, because processes that have no images of a batch make its step, too.
+            # A hook, because a parallel process without images of a batch makes the step, too.
             loop.optimizer.register_step_post_hook(lambda *_: self._constrain(D.network))
             for x, y, noise_level in loop:
                 loss = criterion(D(y, noise_level), x)
@@ -394,7 +394,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
             )
 
     def _ready(self, X: Any, image_shape: tuple[int, ...] | None = None) -> Self:
-        """Return a fitted estimator: itself, or a copy with the weights of the file."""
+        """Return this denoiser if it is fitted, else a copy with the weights of its file."""
         if hasattr(self, "weights_") or self.weights is None:
             self._check_ready()
             return self

@@ -25,11 +25,11 @@ class Network(nn.Module):
     takes_noise_level : bool
         Whether `forward` uses the noise level.
     autocasts : bool
-        Whether it may be computed under `torch.autocast`, in bfloat16.
+        Whether the network may be computed under `torch.autocast`, in bfloat16.
     gain : float
         Initial weights have the standard deviation ``gain / sqrt(fan_in)``.
     extent : Extent
-        Its receptive field, for denoising tile by tile.
+        The receptive field of the network, for denoising tile by tile.
     """
 
     takes_noise_level = False
@@ -60,7 +60,7 @@ class LearnedModule(DenoiserModule):
     data_range : (float, float)
         The smallest and the largest nominal value of images.
     noise_level : float
-        The noise level if `forward` gets None.
+        The noise level that is used if `forward` gets None.
     """
 
     def __init__(self, network: Network, data_range: tuple[float, float], noise_level: float):
@@ -82,7 +82,7 @@ class LearnedModule(DenoiserModule):
 
 
 def layer(cls: type[nn.Module], n_in: int, n_out: int, size: int, **options: Any) -> nn.Module:
-    """Return a layer of convolutions in float64, whose weights are not initialised."""
+    """Return a convolutional layer in float64 with uninitialised weights."""
     convolution: nn.Module = skip_init(cls, n_in, n_out, size, dtype=torch.float64, **options)
     return convolution
 
@@ -93,9 +93,9 @@ def convolutions(widths: Sequence[int], bias: bool = True) -> list[nn.Module]:
     Parameters
     ----------
     widths : sequence of int
-        Numbers of channels before and after each convolution.
+        Numbers of channels: before the first convolution, and after each one.
     bias : bool, default=True
-        Whether they have biases.
+        Whether the convolutions have biases.
     """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths):
@@ -109,7 +109,7 @@ def with_noise_level(x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor
 
 
 def extended(x: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Return images whose last row and column are repeated until both sides are multiples."""
+    """Repeat the last row and column of images until both sides are multiples of `multiple`."""
     height, width = x.shape[-2:]
     return pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 

@@ -32,9 +32,9 @@ class Published(NamedTuple):
 class WithNetwork:
     """The network of a denoiser.
 
-    A subclass writes two methods: `_network`, and `_published` for files that hold one of the names
-    in `_first_weights`. Its `_architecture` maps each parameter of the network to the value used
-    for None.
+    A subclass writes two methods, `_network` and `_published`. `_published` gets the weights of
+    files that hold one of the names in `_first_weights`. `_architecture` maps each parameter of the
+    network to the value that None stands for.
     """
 
     weights: str | PathLike[str] | None
@@ -90,12 +90,12 @@ class WithNetwork:
         return read_weights(path, owner, self._first_weights, understand, advice)
 
     def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the network's parameters: as set, as the weights decide, or the defaults."""
+        """Return the network's parameters: as set, else as in the weights, else the defaults."""
         chosen = {k: v for k, v in self._architecture_parameters().items() if v is not None}
         return {**self._architecture, **decided, **chosen}
 
     def _architecture_parameters(self) -> dict[str, Any]:
-        """Return the network's parameters as the user set them; None means open."""
+        """Return the network's parameters as the user set them; None means not set."""
         return {name: getattr(self, name) for name in self._architecture}
 
 
@@ -109,7 +109,7 @@ def _check_channels(published: int, channels: int) -> None:
 
 
 def _check_architecture(decided: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-    """Raise an error unless the parameters that are set agree with those that weights decide."""
+    """Raise an error if the user set parameters other than those that the weights determine."""
     for name, value in decided.items():
         if parameters[name] not in (None, value):
             raise ValueError(

@@ -20,8 +20,8 @@ class SoftThreshold(ClassicalDenoiser):
     """Soft thresholding of pixels, ``sign(z) max(|z| - t, 0)``.
 
     The threshold is proportional to the noise level: ``t = scale * noise_level``. For a fixed
-    level, it is the proximal step of ``t ||x||_1``, with which `ProximalGradient` and `ADMM` solve
-    the LASSO.
+    level, soft thresholding is the proximal step of ``t ||x||_1``. With this denoiser,
+    `ProximalGradient` and `ADMM` solve the LASSO.
 
     Parameters
     ----------
@@ -57,8 +57,9 @@ class Wavelet(ClassicalDenoiser):
     """Soft thresholding of all wavelet coefficients except the coarsest approximation.
 
     ``D(z) = W^-1 soft(W z, t)`` with ``t = scale * noise_level``, computed by the package ``ptwt``.
-    If the wavelet is orthogonal and its levels divide the image evenly (mode "periodic"), it is the
-    proximal step of ``t ||W x||_1``.
+    With the wavelet "haar" and sides that are multiples of ``2**level``, the transform ``W`` is
+    orthogonal. ``D`` is then the proximal step of ``t ||W x||_1``, where the norm leaves out the
+    coarsest approximation. Longer wavelets have additional coefficients at the edges.
 
     Parameters
     ----------
@@ -66,8 +67,8 @@ class Wavelet(ClassicalDenoiser):
         Standard deviation of the noise, in the units of the images, used if the solver sets none.
     scale : float, default=1.5
         Threshold divided by noise level. On photographs, 1.5 has the smallest mean squared error
-        (see the benchmarks page). The universal threshold of Donoho and Johnstone is
-        ``sqrt(2 log n)``, 4.7 for 256 x 256 pixels.
+        (see the benchmarks page). The universal threshold of Donoho and Johnstone has the scale
+        ``sqrt(2 log n)`` for `n` pixels, which is 4.7 for 256 x 256 pixels.
     wavelet : str, default="db2"
         Name of a discrete wavelet of PyWavelets.
     level : int, default=None

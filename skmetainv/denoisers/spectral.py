@@ -10,7 +10,7 @@ _SQUARINGS = 7
 
 
 def norm_bound(weight: torch.Tensor) -> torch.Tensor:
-    """Return a bound of the norm of a convolution, as a map of images of any size.
+    """Return an upper bound of the norm of a convolution, for images of any size.
 
     Parameters
     ----------
@@ -20,12 +20,12 @@ def norm_bound(weight: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     bound : tensor of shape ()
-        At each frequency of a 16 x 16 grid, ``trace((F' F)^p)^(1/2p)`` with ``p = 128`` is an upper
-        bound of the largest singular value of the channels' transfer matrix ``F``. The result is
-        the largest of these, times ``1 / cos(pi d / 16)`` for each axis. This factor bounds how
-        much larger a trigonometric polynomial of degree ``d`` can be between the frequencies
-        (``d = 1`` for 3 pixels). For 3 x 3 pixels and 64 channels, the bound is up to 6 percent
-        above the norm. Zero padding does not increase the norm.
+        At each frequency of a 16 x 16 grid, a matrix ``F`` maps input channels to output channels.
+        ``trace((F' F)^p)^(1/2p)`` with ``p = 128`` is an upper bound of its largest singular value.
+        The result is the largest of these bounds, times ``1 / cos(pi d / 16)`` for each axis. This
+        factor bounds how much larger a trigonometric polynomial of degree ``d`` can be between the
+        frequencies (``d = 1`` for 3 pixels). For 3 x 3 pixels and 64 channels, the result is up to
+        6 percent above the norm. Zero padding does not increase the norm.
 
     References
     ----------

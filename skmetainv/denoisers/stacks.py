@@ -15,7 +15,7 @@ _CONVOLUTION = {"weight", "bias"}
 _BATCH_NORMALISATION = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 # The eps of batch normalisation in published networks, which their files do not contain.
 _EPSILONS = (1e-4, 1e-5)
-# If the choice between them changes a filter by more than this, a warning is raised.
+# If the choice between these changes a filter by more than this share, a warning is raised.
 _TOLERANCE = 0.01
 
 
@@ -117,7 +117,7 @@ def _convolution(name: str, layer: StateDict, stack: list[Convolution]) -> Convo
 
 
 def _merged(name: str, convolution: Convolution, layer: StateDict, eps: float) -> Convolution:
-    """Return the convolution that equals a convolution and its batch normalisation."""
+    """Return one convolution that equals a convolution followed by its batch normalisation."""
     parts = ("running_mean", "running_var", "weight", "bias")
     values = {part: layer[part].double() for part in parts if part in layer}
     for part, value in values.items():

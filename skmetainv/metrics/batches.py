@@ -51,7 +51,7 @@ def mean_over_batches(
 def known_pixels(
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the known pixels of each clean image and of its reconstruction, each as one row."""
+    """Yield the pixels that are known in each clean image, and their restorations, as rows."""
     for clean, restored in batches:
         for x, z in zip(clean, restored, strict=True):
             known = ~np.isnan(x)

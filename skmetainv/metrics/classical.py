@@ -33,11 +33,11 @@ def mse(
     clean, restored : array-like of shape (n, height, width) or (n, height, width, channels)
         The ground truth and its reconstruction, see `skmetainv.metrics`.
     data_range : float or (float, float), default=None
-        If set, values are used unchanged; the range itself does not matter. If None, integers of
-        images (uint8, uint16) are divided by their type's maximum.
+        If set, values are used unchanged; the range itself does not matter. If None, arrays of
+        uint8 and uint16 are divided by their type's maximum.
     mask : array-like of bool, default=None
         The region that counts, such as the missing pixels: True where a pixel counts. See
-        `skmetainv.metrics` for its shapes.
+        `skmetainv.metrics` for the shapes of a mask.
     per_image : bool, default=False
         Whether to return one value per image, not their mean.
 
@@ -85,10 +85,10 @@ def psnr(
         The ground truth and its reconstruction, see `skmetainv.metrics`.
     data_range : float or (float, float), default=None
         Width of the images' range, or (low, high); values are then used unchanged. If None, the
-        range is [0, 1], and integers of images (uint8, uint16) are divided by their type's maximum.
+        range is [0, 1], and arrays of uint8 and uint16 are divided by their type's maximum.
     mask : array-like of bool, default=None
         The region that counts, such as the missing pixels: True where a pixel counts. See
-        `skmetainv.metrics` for its shapes.
+        `skmetainv.metrics` for the shapes of a mask.
     per_image : bool, default=False
         Whether to return one value per image, not their mean.
 
@@ -130,9 +130,9 @@ def ssim(
 
     The settings are those of the original paper: a Gaussian window of 11 pixels with standard
     deviation 1.5, population covariances, and the mean over colour channels. The mean leaves out a
-    border of half a window. If an image has fewer than 11 rows or columns, the border is that of
-    the largest odd window that fits; the Gaussian stays the same, and the image is mirrored at its
-    edges.
+    border of half a window, which is 5 pixels. If an image has fewer than 11 rows or columns, the
+    border is half of the largest odd window that fits. The Gaussian stays the same, and the image
+    is mirrored at its edges.
 
     Parameters
     ----------
@@ -140,12 +140,12 @@ def ssim(
         The ground truth and its reconstruction, see `skmetainv.metrics`.
     data_range : float or (float, float), default=None
         Width of the images' range, or (low, high); values are then used unchanged, except that
-        `low` (0 for a width) is subtracted. If None, the range is [0, 1], and integers of images
-        (uint8, uint16) are divided by their type's maximum.
+        `low` (0 for a width) is subtracted. If None, the range is [0, 1], and arrays of uint8 and
+        uint16 are divided by their type's maximum.
     mask : array-like of bool, default=None
-        The region that counts: True where a pixel counts. The mean is over the similarity map at
-        these pixels, without the border. The windows around them also contain pixels that do not
-        count. See `skmetainv.metrics` for its shapes.
+        The region that counts: True where a pixel counts. The mean is over the similarities at
+        these pixels, without the border. The windows around these pixels also contain pixels that
+        do not count. See `skmetainv.metrics` for the shapes of a mask.
     per_image : bool, default=False
         Whether to return one value per image, not their mean.
 

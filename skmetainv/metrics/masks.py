@@ -13,7 +13,7 @@ from skmetainv.parameters import described
 
 
 def within(mask: ArrayLike | None, pairs: Pairs) -> Pairs:
-    """Return the pixels of a region of each pair, as rows; without a mask, the images."""
+    """Return the pixels of each pair where the mask is True; without a mask, return `pairs`."""
     if mask is None:
         return pairs
     masks = as_masks(mask, [x for x, _ in pairs])
@@ -61,7 +61,7 @@ def _broadcast(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def check_not_empty(masks: Iterable[np.ndarray], reason: str) -> None:
-    """Raise if a mask is False everywhere; `reason` is the start of the error."""
+    """Raise an error that begins with `reason` if a mask is False everywhere."""
     for i, mask in enumerate(masks):
         if not mask.any():
             raise ValueError(f"{reason} of image {i}: leave such images out.")

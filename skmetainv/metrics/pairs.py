@@ -35,7 +35,7 @@ def paired(clean: ArrayLike, restored: ArrayLike, data_range: Range | None) -> P
         singles: Any = zip(clean, restored, strict=True)  # type: ignore[arg-type]
         return [paired(x[None], z[None], data_range)[0] for x, z in singles]
     x, z = _batch(clean, "clean"), _batch(restored, "restored")
-    if {x.ndim, z.ndim} == {3, 4} and x.size == z.size:  # gray images, one with an axis of channels
+    if {x.ndim, z.ndim} == {3, 4} and x.size == z.size:  # gray; one has a channel axis
         x, z = x.reshape(x.shape[:3]), z.reshape(z.shape[:3])
     if x.shape != z.shape:
         raise ValueError(
@@ -59,7 +59,8 @@ def _units(x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
     if of_type:  # an array whose type does not imply a range has the unit of the other
         unit = of_type.pop()
         return unit, unit
-    ends = [max(-1, min(x.min(), z.min())), min(256, max(x.max(), z.max()))]  # 256 as any above
+    # It only matters whether values leave 0..255, so -1 and 256 stand for all values beyond.
+    ends = [max(-1, min(x.min(), z.min())), min(256, max(x.max(), z.max()))]
     unit = integer_unit(np.array(ends, dtype=np.int64))
     return unit, unit
 

@@ -31,8 +31,8 @@ def lpips(
     """Return the learned perceptual image patch similarity (LPIPS) of Zhang et al. (2018).
 
     This is a distance, at least 0: ``sum_l mean_hw w_l' (f_l(restored) - f_l(clean))^2`` over the
-    layers `l` of a network, whose features `f_l` are normalised to unit length at each pixel. See
-    `skmetainv.losses.LPIPS`.
+    layers `l` of a network. Its features `f_l` are normalised to unit length at each pixel; the
+    weights `w_l` are learned, too. See `skmetainv.losses.LPIPS`.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def lpips(
         with those of larger images.
     data_range : float or (float, float), default=None
         Width of the images' range, or (low, high); values are then used unchanged, except that
-        `low` (0 for a width) is subtracted. If None, the range is [0, 1], and integers of images
-        (uint8, uint16) are divided by their type's maximum.
+        `low` (0 for a width) is subtracted. If None, the range is [0, 1], and arrays of uint8 and
+        uint16 are divided by their type's maximum.
     per_image : bool, default=False
         Whether to return one value per image, not their mean.
 
@@ -74,7 +74,7 @@ def lpips(
     Notes
     -----
     The distance is computed in float32 on the CPU. The four networks used last are cached, so that
-    a file is not read in every call.
+    their files are not read in every call.
 
     References
     ----------

@@ -60,9 +60,9 @@ def compare(
     estimators : dict of str to estimator, list of (str, estimator), or list of estimators
         `MetaInverseSolver`, `ClassicalReconstructor` and other estimators that restore images;
         searches that refit such an estimator; and `FrozenEstimator`, which is not fitted again. All
-        must have the same `data_range`. Without names, estimators are named by their classes (a
-        search or a `FrozenEstimator` by the class of the estimator inside), numbered if a class
-        occurs several times.
+        must have the same `data_range`. Without names, estimators are named by their classes; a
+        search or a `FrozenEstimator` is named by the class of the estimator inside. If a class
+        occurs several times, its names are numbered.
     X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
         Clean images. For training, each estimator simulates measurements with its own operator and
         noise. With `y`: measurements.
@@ -78,18 +78,20 @@ def compare(
     cv : int, splitter or iterable of (train, test), default=None
         As in scikit-learn: a number of folds, by default 5. ``[(train, test)]`` is one split.
     groups : array-like of shape (n,), default=None
-        Labels of images that belong together, the images of one person for instance: for splitters
-        that keep groups together, for estimators whose `fit` accepts groups, and for the standard
-        errors.
+        Labels of images that belong together, the images of one person for instance. They are
+        passed to the splitter and to estimators whose `fit` accepts groups, and are used in the
+        standard errors.
     metrics : {"psnr", "ssim", "mse", "lpips"}, or a list of them, default=("psnr", "ssim", "mse")
-        Functions of `skmetainv.metrics`, with their own sign: lower "mse" and "lpips" are better.
+        Names of functions of `skmetainv.metrics`. Values keep their sign: lower "mse" and "lpips"
+        are better.
     lpips : LPIPS, default=None
-        The network, weights and size of "lpips". If None, ``LPIPS()``. Without that metric, it must
-        be None.
+        The settings of the metric "lpips". If None, ``LPIPS()``. It must be None if "lpips" is not
+        among `metrics`.
     mask : "missing" or array-like of bool, default=None
         The region of the metrics, see `ImageScorer`. If None, the whole image. An array is one mask
-        for all images, or one for each image of `X`. "missing" stands for the pixels that the
-        simulating operator leaves out; images without missing pixels are left out of the table.
+        for all images, or one mask for each image of `X`. "missing" stands for the pixels that the
+        operator of the measurements leaves out; images without missing pixels are left out of the
+        table.
     random_state : int, RandomState instance, Generator or None, default=0
         Seed of the simulation.
     per_image : bool, default=False
@@ -125,11 +127,12 @@ def compare(
     Notes
     -----
     Without `groups`, standard errors assume that the values of single images are independent. If
-    images show the same person, the standard errors are too small. With several folds they are
-    always too small, because the training sets overlap. An image that is tested in several splits
-    counts several times. All estimators see the same measurements, so that differences per image
-    have smaller standard errors than the two means: see the second example. Masks and noise depend
-    on the position of an image in its split, so they are the same in every split.
+    images show the same person, the standard errors are too small. With several folds, standard
+    errors are always too small, because the training sets overlap. An image that is tested in
+    several splits counts several times. As all estimators see the same measurements, the mean of
+    the differences per image has a smaller standard error than the two means: see the second
+    example. Random masks and noise depend only on the seed and on the position of an image in its
+    split. The first image of every split has the same mask and noise, and so on.
 
     Examples
     --------
@@ -225,7 +228,7 @@ def _checked_estimators(estimators: Any) -> dict[str, Any]:
 
 
 def _common_shape(estimators: Sequence[Any], clean: Any) -> tuple[int, ...]:
-    """Return the image shape, after checking that all estimators agree on it and measurements."""
+    """Return the image shape; check that the estimators agree on it and on that of measurements."""
     layouts = [image_layout(tuple(clean.shape), e.image_shape) for e in estimators]
     if len(set(layouts)) > 1:
         shapes = [layout.tensor_shape[1:] for layout in layouts]
@@ -267,7 +270,7 @@ def _with_names(estimators: Any) -> list[tuple[str, Any]]:
 def _simulator(
     first: Reconstructor, operator: Operator | None, noise: float | Noise | None
 ) -> Reconstructor:
-    """Return an estimator that simulates; if operator or noise is None, it has that of `first`."""
+    """Return an estimator that simulates; None stands for the operator or noise of `first`."""
     return ClassicalReconstructor(
         first.operator if operator is None else operator,
         noise=first.noise if noise is None else noise,

@@ -23,7 +23,7 @@ _CONSTRAINTS = [StrOptions({"missing"}), "array-like", None]
 #: Batches of clean and restored images.
 PairBatches: TypeAlias = Iterable[tuple[np.ndarray, np.ndarray]]
 
-#: The indices of some images; the clean images, the restored images and, in a region, the masks.
+#: Indices of the images of a batch; clean images, restored images and, with a mask, their masks.
 ScoredBatch: TypeAlias = tuple[np.ndarray, tuple[np.ndarray, ...]]
 
 
@@ -71,7 +71,7 @@ class Region:
             )
 
     def check_images(self, clean: Any, tensor_shape: tuple[int, ...]) -> None:
-        """Raise if the operator does not leave out pixels, or if there are not enough masks."""
+        """Raise if the operator leaves out no pixels, or if masks and images differ in number."""
         if self.is_missing:
             operator = Identity() if self.operator is None else self.operator
             _check_leaves_out(operator.build(tensor_shape), operator)
@@ -79,7 +79,7 @@ class Region:
             check_consistent_length(self.mask, clean)
 
     def part(self, indices: Any, tensor_shape: tuple[int, ...]) -> Region:
-        """Return the region of the images `indices`, tensors of shape `tensor_shape`."""
+        """Return the region of the images `indices`; `tensor_shape` is the shape of an image."""
         if self.is_missing or not _is_of_each(self.mask, tensor_shape[1:], tensor_shape[0]):
             return self
         return replace(self, mask=_safe_indexing(self.mask, indices))
@@ -92,11 +92,12 @@ class Region:
         Parameters
         ----------
         pairs : iterable of (clean, restored)
-            Arrays of shape (batch, height, width, channels). If pixels are missing, the result of
-            `fitted.restorations` for the same `X`, `y`, operator and seed.
+            Arrays of shape (batch, height, width, channels). If the mask is "missing", the result
+            of `fitted.restorations` for the same `X`, `y`, operator and seed.
         fitted, X, y : Reconstructor and array-like, default=None
-            If pixels are missing: the estimator; clean images, whose measurements are simulated, or
-            measurements and their clean images.
+            Needed if the mask is "missing": the fitted estimator and the arguments of its
+            `restorations`. These are clean images `X`, whose measurements are simulated, or
+            measurements `X` and their clean images `y`.
 
         Raises
         ------
@@ -151,7 +152,7 @@ def _indexed(pairs: PairBatches) -> Iterator[tuple[np.ndarray, np.ndarray, np.nd
 
 
 def _is_of_each(mask: Any, size: tuple[int, ...], channels: int) -> bool:
-    """Return whether there is one mask for each image, rather than none, or one for all images."""
+    """Return whether `mask` has one mask for each image; False for None and for a single mask."""
     return mask is not None and np.shape(mask) not in (size, (*size, channels))
 
 

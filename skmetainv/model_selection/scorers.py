@@ -39,10 +39,10 @@ class ImageScorer(ParameterObject):
         See `skmetainv.metrics`; "neg_mse" and "neg_lpips" are the negative mean squared error and
         the negative LPIPS.
     lpips : LPIPS, default=None
-        The network, weights and size of "neg_lpips". If None, ``LPIPS()``. Without that metric, it
-        must be None.
+        The settings of the metric "neg_lpips". If None, ``LPIPS()``. It must be None if "neg_lpips"
+        is not in `metric`.
     mask : "missing" or array-like of bool, default=None
-        The region that is scored. If None, the whole image. An array is True at scored pixels, one
+        The region that is scored. If None, the whole image. An array is True at scored pixels: one
         mask for all images or one for each, see `skmetainv.metrics`. "missing" stands for the
         pixels that the operator leaves out: those of the mask of `Inpainting`, or those whose
         measurement is NaN. Images without missing pixels are then left out of the mean. "neg_lpips"
@@ -57,11 +57,12 @@ class ImageScorer(ParameterObject):
 
     Notes
     -----
-    For a `Pipeline`, as in its `score`, the transformers are applied to `X` (clean images or
-    measurements), and `y` must be in the units of the last step.
+    The transformers of a `Pipeline` are applied to `X` (clean images or measurements), as by its
+    `score`. `y` must be in the units of the last step.
 
-    Any other estimator with `predict` can be scored on pairs only, with images in [0, 1] (or
-    integers). Flat images are square if their size allows it, else one row.
+    An estimator of another library that has `predict` can be scored on pairs only. Its images must
+    be in [0, 1], or integers. Flat images are taken as square if their size allows it, else as one
+    row.
 
     If a scorer raises an error, a search records NaN and warns with a traceback whose last line is
     the reason; with ``error_score="raise"``, the search stops.
@@ -73,7 +74,7 @@ class ImageScorer(ParameterObject):
     >>> ImageScorer("ssim", operator=GaussianBlur(sigma=1.6), noise=0.01)
     ImageScorer(metric='ssim', noise=0.01, operator=GaussianBlur(sigma=1.6))
 
-    In inpainting, the score of the missing pixels only is reported:
+    In inpainting, a score may count only the missing pixels:
 
     >>> ImageScorer(mask="missing")
     ImageScorer(mask='missing')
@@ -114,7 +115,7 @@ class ImageScorer(ParameterObject):
 
         Parameters
         ----------
-        estimator : Reconstructor, or anything with `predict`
+        estimator : Reconstructor, or any estimator with `predict`
             A fitted estimator. For a search, a `FrozenEstimator` or a `Pipeline`, the estimator
             inside is scored.
         X : array-like

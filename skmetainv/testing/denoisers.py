@@ -14,7 +14,7 @@ from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import BATCH, normal
 
 _LOW, _HIGH = 0.02, 0.2
-# In smaller images, there may be nothing to smooth or no coefficient to shrink.
+# In images with a smaller side, there may be nothing to smooth or no coefficient to shrink.
 _LEAST_SIDE = 6
 
 
@@ -28,9 +28,9 @@ def check_denoiser(
     """Raise an error unless a denoiser has the properties of this library's denoisers.
 
     The result must have the shape and type of the images, and each image must be denoised on its
-    own, with exact first and second derivatives with respect to image and noise level. There may be
-    one noise level for all images or one for each; None must mean the denoiser's own. If
-    `takes_noise_level` is False, the noise level must not matter. The object must work with
+    own. First and second derivatives with respect to image and noise level must be exact. One noise
+    level for all images and one for each image must be accepted; None must mean the denoiser's own.
+    If `takes_noise_level` is False, the noise level must not matter. The object must work with
     scikit-learn's `clone`, `set_params`, `repr` and pickle.
 
     Parameters
@@ -49,8 +49,8 @@ def check_denoiser(
     Raises
     ------
     PropertyError
-        If a property does not hold. This AssertionError names the property, the numbers and the
-        likely cause.
+        If a property does not hold. The message names the property, the numbers and the likely
+        cause.
     TypeError, ValueError
         By `denoiser` itself, if it does not accept its parameters or such images.
 

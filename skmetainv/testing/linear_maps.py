@@ -24,7 +24,7 @@ def check_linear_map(name: str, whole: ForwardMap, A: LinearMap) -> None:
     name : str
         The operator's name in errors.
     whole : ForwardMap
-        The map before masks are drawn.
+        The map before random masks are drawn.
     A : LinearMap
         The map with masks drawn for a batch.
 

@@ -35,10 +35,10 @@ def check_loss(
         The loss to check.
     image_shape : tuple of int, default=(1, 4, 5)
         Channels, height and width of the test images, or the shape of one measurement if the loss
-        compares measurements. Their values are random in [0, 1].
+        compares measurements. All values are random in [0, 1].
     in_any_units : bool, default=True
-        Whether the value must be the same for images in other units, with the `data_range` of
-        `build` in these units. This holds for an error divided by the width of the range.
+        Whether the value must be the same for images in other units, if `build` gets the
+        `data_range` in these units. This holds for errors divided by the width of the range.
     device : str, default="auto"
         Device whose results are compared with those of the CPU. "auto" is a CUDA device if there is
         one; "cpu" means no comparison.
@@ -46,8 +46,8 @@ def check_loss(
     Raises
     ------
     PropertyError
-        If a property does not hold. This AssertionError names the property, the numbers and the
-        likely cause.
+        If a property does not hold. The message names the property, the numbers and the likely
+        cause.
     TypeError, ValueError
         By `loss` itself, if it does not accept its parameters or such images.
 
@@ -108,7 +108,7 @@ def _check_values(name: str, criterion: Criterion, x: torch.Tensor, target: torc
 
 
 def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
-    """Raise an error unless entries that are not observed affect neither value nor derivative."""
+    """Raise an error if entries that are not observed affect the value or the derivative."""
     observed = uniform(*x.shape, seed=2) > 0.4
     unknown = torch.where(observed, target, torch.nan)
     cause = (

@@ -34,8 +34,8 @@ def check_noise(
     Raises
     ------
     PropertyError
-        If a property does not hold. This AssertionError names the property, the numbers and the
-        likely cause.
+        If a property does not hold. The message names the property, the numbers and the likely
+        cause.
     TypeError, ValueError
         By `noise` itself, if its parameters are invalid.
 

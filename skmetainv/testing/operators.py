@@ -24,12 +24,12 @@ def check_operator(
 ) -> None:
     """Raise an error unless an operator has the properties of this library's operators.
 
-    Measurements must have the declared shape, and each image must be measured on its own, in single
-    and double precision, with exact first and second derivatives. Random masks must depend only on
-    the generators, and must be readable from the NaN of measurements. If the operator is linear, it
-    must agree with its explicit matrix: in its adjoint, ``<A x, v> = <x, A' v>``, its norm, its
-    pseudo-inverse and its proximal step. The object must work with scikit-learn's `clone`,
-    `set_params`, `repr` and pickle.
+    Measurements must have the declared shape, and each image must be measured on its own. Results
+    must agree in single and double precision, and first and second derivatives must be exact.
+    Random masks must depend only on the generators, and it must be possible to read them from the
+    NaN of measurements. If the operator is linear, it must agree with its explicit matrix: in its
+    adjoint, ``<A x, v> = <x, A' v>``, its norm, its pseudo-inverse and its proximal step. The
+    object must work with scikit-learn's `clone`, `set_params`, `repr` and pickle.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def check_operator(
     Raises
     ------
     PropertyError
-        If a property does not hold. This AssertionError names the property, the numbers and the
-        likely cause.
+        If a property does not hold. The message names the property, the numbers and the likely
+        cause.
     TypeError, ValueError
         By `operator` itself, if it does not accept its parameters or such images.
 
@@ -70,7 +70,7 @@ def check_operator(
 
 
 def drawn(operator: Operator, shape: tuple[int, ...], first: int = 0, n: int = BATCH) -> ForwardMap:
-    """Return the map with masks drawn for `n` images, with seeds from `first` on."""
+    """Return the map with masks drawn for `n` images, with the seeds `first`, `first + 1`, ..."""
     return operator.build(shape).draw(generators(*range(first, first + n)))
 
 

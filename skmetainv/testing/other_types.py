@@ -28,7 +28,7 @@ def require_other_types(
     Parameters
     ----------
     compute : callable
-        ``compute(device, dtype)`` builds the object there and returns its result.
+        ``compute(device, dtype)`` builds the object on this device, and returns its result.
     expected : tensor
         The result in double precision on the CPU.
     tolerances : (float, float)

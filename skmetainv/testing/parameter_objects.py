@@ -25,7 +25,7 @@ def check_parameter_object(
     base : type of ParameterObject
         The base class that it must have.
     outcome : callable
-        Builds an object and returns something that the result computes.
+        Takes such an object, builds it, and returns a result of the built module.
 
     Returns
     -------

@@ -27,10 +27,11 @@ def check_representation(
     """Raise an error unless a representation has the properties of this library's representations.
 
     The module must not hold weights. Initial weights must be in double precision and depend only on
-    the generator. A stack of weights must return the image of each set, and a single set must
-    return the same image for all, in single and double precision, with exact first and second
-    derivatives. If the representation is `continuous`, the same weights must return images of other
-    sizes. The object must work with scikit-learn's `clone`, `set_params`, `repr` and pickle.
+    the generator. A stack of several sets of weights must give the image of each set. A single set
+    must give the same images as a stack of copies of it. Images must agree in single and double
+    precision, and have exact first and second derivatives. If the representation is `continuous`,
+    the same weights must give images of other sizes. The object must work with scikit-learn's
+    `clone`, `set_params`, `repr` and pickle.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ def check_representation(
     Raises
     ------
     PropertyError
-        If a property does not hold. This AssertionError names the property, the numbers and the
-        likely cause.
+        If a property does not hold. The message names the property, the numbers and the likely
+        cause.
     TypeError, ValueError
         By `representation` itself, if it does not accept its parameters or such images.
 
@@ -92,7 +93,7 @@ class _RepresentationCase:
         }
 
     def stack(self, phi: ImageModule) -> tuple[list[Weights], Weights]:
-        """Return the weights of each image and their stack; shared weights come from the first."""
+        """Return sets of weights and their stack; all have the shared weights of the first set."""
         sets = [self.weights(phi, seed) for seed in range(_IMAGES)]
         together = sets[0] | {k: torch.stack([w[k] for w in sets]) for k in phi.adapted}
         return [sets[0] | {k: w[k] for k in phi.adapted} for w in sets], together

@@ -33,7 +33,7 @@ def devices(device: str) -> list[torch.device]:
     Parameters
     ----------
     device : str
-        "auto" means a CUDA device if there is one.
+        "auto" means a CUDA device if there is one; "cpu" means no device.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

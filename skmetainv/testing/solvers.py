@@ -25,11 +25,11 @@ def check_solver(
 ) -> None:
     """Raise an error unless a solver has the properties of this library's solvers.
 
-    Each image of a batch must be solved on its own, in single and double precision. First and
-    second derivatives with respect to start, measurement and numbers must be exact, and
-    finite at the solution and on constant images. ``f(x, data)`` must equal the result of ``f.run``
-    after `n_iter` updates. The object must work with scikit-learn's `clone`, `set_params`, `repr`
-    and pickle.
+    Each measurement of a batch must be solved on its own, and results must agree in single and
+    double precision. First and second derivatives with respect to start, measurement and trainable
+    parameters must be exact. First and second derivatives must be finite at the solution and on
+    constant images. ``f(x, data)`` must equal the result of ``f.run`` after `n_iter` updates. The
+    object must work with scikit-learn's `clone`, `set_params`, `repr` and pickle.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def check_solver(
     Raises
     ------
     PropertyError
-        If a property does not hold. This AssertionError names the property, the numbers and the
-        likely cause.
+        If a property does not hold. The message names the property, the numbers and the likely
+        cause.
     TypeError, ValueError
         By `solver` itself, if it does not accept its parameters, such images or the operator.
 
