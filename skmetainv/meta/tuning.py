@@ -1,4 +1,4 @@
-"""The choice which parts of the solver are trained with ``theta``."""
+"""The parameter object that chooses the parts of the solver to train with ``theta``."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ TUNE_SOLVER_CONSTRAINTS = ["boolean", StrOptions({"auto"}), TuneSolver]
 
 
 def as_tuning(tune: bool | str | TuneSolver, *, has_numbers: bool) -> TuneSolver | None:
-    """Return `tune` as a `TuneSolver`, or None to train nothing, as "auto" without numbers."""
+    """Return `tune` as a `TuneSolver`, or None if nothing is trained.
+
+    "auto" trains the numbers if `has_numbers`, else nothing.
+    """
     if isinstance(tune, TuneSolver):
         tune._validate_params()
         return tune
