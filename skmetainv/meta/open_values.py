@@ -18,9 +18,9 @@ from skmetainv.training import Batch
 
 # An inner loss below this is a rounding error; losses are in units of the data range.
 _NO_MISFIT = 1e-9
-# If the start changes, the result changes less. If the ratio of both changes (squared norms of
-# measurements) is at most this share, the result says too little about the start. One update of
-# `GradientDescent` has the ratio 1e-2. For an HQS with the ratio 4.5e-3, training with the loss of
+# The share of a change of the start that is left in the result, in the squared norm of the
+# measurements. If it is at most this, the result says too little about the start. One update of
+# `GradientDescent` has the share 1e-2. For an HQS with the share 4.5e-3, training with the loss of
 # the result took five times as long as with the loss of the start, for the same PSNR.
 _LEAST_SHARE = 5e-3
 # Steps of the power method: its estimate of the largest curvature is a few percent too low.

@@ -54,9 +54,10 @@ class ConjugateGradient(Solver):
 
     *Stopping.* An image stops when its residual is only rounding error: at most 1e-13 (single
     precision: 1e-6) of the larger of ``||A' y||`` and ``||A||^2 ||x||``. Further updates would
-    follow this error into the null space of ``A``, with large derivatives. Updated residuals may
-    drift away from the true ones. At every eighth update, the true residuals of stopped images are
-    therefore computed, and images whose true residual is above the bound restart.
+    follow this error into the null space of ``A``, with large derivatives. Residuals are updated,
+    not computed anew, and may drift away from the true ones. At every eighth update, the true
+    residuals of stopped images are therefore computed, and images whose true residual is above the
+    bound restart.
 
     *Precision.* A circular convolution has many equal eigenvalues. In exact arithmetic, one update
     handles all that are equal. Rounding in single precision would separate them, which costs
