@@ -1,4 +1,4 @@
-"""Losses: parameter objects whose criteria return one value per image."""
+"""Losses: parameter objects that build functions with one value per image."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -38,19 +38,19 @@ LOSS_CONSTRAINTS = [NAMES, Loss, dict, Function()]
 
 
 def as_loss(loss: LossLike) -> Loss:
-    """Return the loss for a shorthand.
+    """Return the `Loss` that a name, a dict or a function stands for.
 
     Parameters
     ----------
     loss : {"l1", "l2", "ssim", "lpips"}, Loss, dict or callable
-        A dict maps these strings to weights and means the weighted sum. A callable,
-        ``function(x, target)``, means a `FunctionLoss`. A `Loss` is returned unchanged.
+        A dict maps these strings to weights; it stands for the weighted sum. A callable,
+        ``function(x, target)``, stands for a `FunctionLoss`. A `Loss` is returned unchanged.
 
     Raises
     ------
     ValueError
-        If a string or a key of a dict is not one of these; if a dict is empty, or has a weight that
-        is negative or not a number; or if `loss` is a class instead of an instance.
+        If a string or a key of a dict is not one of the strings above; if a dict is empty, or has a
+        weight that is negative or not a number; or if `loss` is a class instead of an instance.
 
     Examples
     --------

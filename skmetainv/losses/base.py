@@ -75,9 +75,9 @@ class Loss(ParameterObject):
         -------
         criterion : callable
             ``criterion(x, target, observed=None)``, where `x` and `target` have the shape
-            ``(batch, ...)``. `observed` is a boolean mask that broadcasts to them, True for entries
-            that are compared; `target` may be NaN at the others. The result has shape ``(batch,)``.
-            It is 0 for an image without observed entries.
+            ``(batch, ...)``. `observed` is a boolean mask that broadcasts to this shape. It is True
+            for entries that are compared; `target` may be NaN at the other entries. The result has
+            shape ``(batch,)``. It is 0 for an image without observed entries.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
@@ -114,7 +114,7 @@ class Loss(ParameterObject):
 
 
 class SumLoss(Loss):
-    """``first(x, target) + second(x, target)`` of each image, written ``first + second``.
+    """The sum ``first(x, target) + second(x, target)`` per image, written ``first + second``.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class SumLoss(Loss):
 
 
 class ScaledLoss(Loss):
-    """``factor loss(x, target)`` of each image, written ``factor * loss``.
+    """The multiple ``factor loss(x, target)`` per image, written ``factor * loss``.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ class ScaledLoss(Loss):
 
 
 def check_values(values: Any, x: torch.Tensor, what: str, instead: str = _AT_ITS_END) -> None:
-    """Raise an error unless a function of a batch returned one value per image.
+    """Raise an error unless a loss function returned one value for each image of a batch.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def check_images(loss: Loss, x: torch.Tensor) -> None:
 
 
 def filled(x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
-    """Return `target` with the values of `x`, as constants, where it is not observed."""
+    """Return `target`, replaced by `x` as a constant where it is not observed."""
     return target if observed is None else torch.where(observed, target, x.detach())
 
 
@@ -248,10 +248,10 @@ def _in_brackets(loss: Loss) -> str:
 
 
 def for_tensors(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
-    """Return a function ``(device, dtype) -> function``, which adapts `function` to tensors.
+    """Return ``get(device, dtype)``, which returns `function` for tensors on a device, of a type.
 
-    If `function` is a module, the result for a device and a type is a copy there, in evaluation
-    mode and with constant weights. Any other `function` is returned unchanged.
+    If `function` is a module, ``get`` returns a copy with this device and type, in evaluation mode
+    and with constant weights. Any other `function` is returned unchanged.
     """
     if not isinstance(function, torch.nn.Module):
         return lambda device, dtype: function

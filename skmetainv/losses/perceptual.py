@@ -22,9 +22,9 @@ _LEAST_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17}
 class LPIPS(Loss):
     """Learned perceptual image patch similarity of Zhang et al. (2018): 0 for equal images.
 
-    The squared distance between the features of two images. The features are normalised to unit
-    length at each pixel. The distance is weighted by channel, averaged over pixels and summed over
-    the layers of a network::
+    The loss is the squared distance between the features of two images. The features are normalised
+    to unit length at each pixel. The distance is weighted by channel, averaged over pixels and
+    summed over the layers of a network::
 
         sum_l mean_hw w_l' (f_l(x) - f_l(target))^2
 
@@ -34,10 +34,10 @@ class LPIPS(Loss):
         The network: AlexNet, VGG-16 or SqueezeNet 1.1, as trained on ImageNet.
     weights : path-like, default=None
         A file with the network's weights: torchvision's state dict, written by `torch.save` or in
-        safetensors. Prefixes and enclosing dictionaries are removed, as by
+        the safetensors format. Prefixes and enclosing dictionaries are removed, as by
         `skmetainv.denoisers.DnCNN`. If None, torchvision's file in torch's folder
         (``torch.hub.get_dir()``, set by ``TORCH_HOME``) is used, and downloaded if it is not there.
-        The weights ``w_l`` are those of the package ``lpips``.
+        The weights ``w_l`` always come from the package ``lpips``.
     upsample : bool, default=False
         Whether to enlarge images that are too small for the network. They are interpolated
         bilinearly so that their shorter side is just large enough.
@@ -128,7 +128,7 @@ def _enlarged(x: torch.Tensor, least: int) -> torch.Tensor:
 
 
 def _network(net: str, path: str) -> Any:
-    """Return the package's network with the weights of a file."""
+    """Return the network of the package ``lpips``, with the weights in a file."""
     import lpips
 
     # The random initial weights are all replaced.
@@ -136,7 +136,7 @@ def _network(net: str, path: str) -> Any:
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     expected = network.net.state_dict()
-    # The names of torchvision, by those of the package.
+    # From the package's names of weights to torchvision's names.
     names = {name: "features." + name.partition(".")[2] for name in expected}
 
     def understand(state: StateDict) -> StateDict:

@@ -15,10 +15,10 @@ _WINDOW = [weight / sum(_WEIGHTS) for weight in _WEIGHTS]
 
 
 class SSIM(Loss):
-    """``1 - ssim(x, target)``, in [0, 2], the structural similarity of Wang et al. (2004).
+    """``1 - ssim(x, target)``, in [0, 2], with the structural similarity of Wang et al. (2004).
 
-    ``ssim`` is the mean of the following over channels and over all pixels but a border of half a
-    window (5 pixels, or less in images with fewer than 11 rows or columns)::
+    ``ssim`` is a mean over channels and over pixels, without a border of half a window (5 pixels,
+    or less in images with fewer than 11 rows or columns). The value at each pixel is::
 
         (2 m_x m_t + C1) (2 c_xt + C2) / ((m_x^2 + m_t^2 + C1) (v_x + v_t + C2))
 
@@ -29,7 +29,7 @@ class SSIM(Loss):
 
     Notes
     -----
-    The loss is 1 minus `skmetainv.metrics.ssim` of each image, for small images, too, and has
+    For images of any size, the loss is 1 minus `skmetainv.metrics.ssim` of each image. It has
     derivatives of every order. It only compares images, tensors of shape
     ``(batch, channels, height, width)``; other tensors raise a `ValueError`. Where `target` is not
     observed, it is replaced by the values of `x`, as constants.
@@ -75,10 +75,10 @@ def _similarity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
 
 
 def _windowed(images: torch.Tensor) -> torch.Tensor:
-    """Return Gaussian means around each pixel of images mirrored at their border.
+    """Return the Gaussian mean around each pixel; images are mirrored at their border.
 
-    Shifted images are summed, because a convolution may have reduced precision on a GPU (TF32). The
-    variance is a difference of two means, which needs full precision.
+    The means are sums of shifted images, because a convolution may have reduced precision on a GPU
+    (TF32). The variance is a difference of two means, and needs full precision.
     """
     for axis in (-2, -1):
         n = images.shape[axis]

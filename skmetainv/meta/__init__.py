@@ -1,4 +1,4 @@
-"""Algorithms 1 and 2, to be read beside the paper, and alternatives to their parts."""
+"""Algorithms 1 and 2 of the paper, and alternatives to their parts."""
 
 from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, adapt
 from skmetainv.meta.algorithm_2 import meta_learn

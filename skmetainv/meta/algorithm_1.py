@@ -22,22 +22,23 @@ class InnerLoop:
     Parameters
     ----------
     phi : ImageModule
-        The network, from weights to an image.
+        The network, which maps weights to an image.
     f : callable
         The classical solver, ``f(x, data)``.
     loss : InnerObjective
         The inner loss ``L`` between ``A(x)`` and ``y``, one value per image.
     step_size : StepSizeRule
-        The rule that gives the step size of each weight and step from ``alpha``.
+        The rule that computes, from ``alpha``, the step size of each weight in each step.
     m : int
         Number of inner updates.
     adapted : tuple of str
         The weights that are adapted.
     second_order : bool, default=True
-        Whether the inner gradients are differentiated, too, if the graph is kept.
+        Whether the backward pass also differentiates the inner gradients. If not, they count as
+        constants.
     recompute : bool, default=False
-        Whether to keep only the weights before each inner step, and to recompute its activations in
-        the backward pass.
+        Whether to keep only the weights before each inner step. The backward pass then recomputes
+        the activations of the step.
     through_solver : bool, default=True
         Whether ``L`` is evaluated at ``x = f(phi)``, as in the paper, or at the start ``phi``.
 
@@ -99,9 +100,10 @@ class Adaptation(NamedTuple):
     """
 
     stages: Sequence[torch.Tensor]
-    """``m + 1`` reconstructions, before and after each update; the last is the result."""
+    """``m + 1`` reconstructions: one before all updates, and one after each. The last is the
+    result."""
     losses: list[torch.Tensor]
-    """``m`` inner losses, of all stages but the last, each of shape ``(batch,)``."""
+    """The inner losses of all stages but the last: ``m`` tensors of shape ``(batch,)``."""
     theta: dict[str, torch.Tensor]
     """The adapted weights after the last update, stacked along a first axis of images; for a single
     image, without this axis."""
@@ -195,13 +197,14 @@ def one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> li
 class Stages(Sequence[torch.Tensor]):
     """The reconstructions ``x`` of all stages.
 
-    If the inner steps run the solver, they have computed all reconstructions but the last.
-    Reconstructions that are not yet computed are computed on access.
+    If the inner steps run the solver, they have computed all reconstructions but the last. The
+    missing reconstructions are computed on each access.
 
     Parameters
     ----------
     images : sequence of tensor
-        The image in each inner loss (a result or a start, see `InnerLoop`), and the last start.
+        The image that each inner loss was evaluated at (a result or a start, see `InnerLoop`), then
+        the start after the last update.
     data, inner, learning
         See `adapt`.
     """

@@ -14,13 +14,13 @@ def meta_learn(meta: MetaLearner, outer_loss: Criterion, loop: TrainingLoop) -> 
     Parameters
     ----------
     meta : MetaLearner
-        The initialised meta-parameter ``theta`` (line 1), and Algorithm 1. All weights that are
-        learned are leaf tensors that require gradients.
+        The initialised meta-parameter ``theta`` (line 1), and the inputs of Algorithm 1. All
+        learned weights are leaf tensors that require gradients.
     outer_loss : callable
         ``L_outer`` between reconstructions and clean images, one value per image.
     loop : TrainingLoop
-        Yields batches of clean images ``x_i``, measurements ``y_i = A(x_i) + e`` (line 5) and, if
-        an estimator restores them, starts; makes the outer updates.
+        Yields batches of clean images ``x_i`` and measurements ``y_i = A(x_i) + e`` (line 5), with
+        starts if an estimator restores starts. It also makes the outer updates.
 
     References
     ----------

@@ -89,25 +89,26 @@ class OuterLosses(NamedTuple):
 
 
 class Algorithm(ParameterObject):
-    """A meta-learning algorithm: its hyper-parameters. A subclass implements `add_gradients`.
+    """The hyper-parameters of a meta-learning algorithm. A subclass implements `add_gradients`.
 
     Parameters
     ----------
     engine : {"native", "higher"}, default="native"
-        Implementation of the inner steps, in training and in prediction: the library's own, or
-        that on the package `higher`, one image at a time. Both give the same result, up to
-        rounding.
+        Implementation of the inner steps, in training and in prediction. "native" is the library's
+        own; "higher" uses the package `higher`, which adapts one image at a time. Both give the
+        same result, up to rounding.
 
     Attributes
     ----------
     learns : tuple of str
-        The parts besides ``theta`` whose gradients it computes: "inner_lr" (step sizes),
-        "inner_loss" (weights of the inner loss), "solver", "encoder" and "refiner" (of a
+        The parts besides ``theta`` for which `add_gradients` computes gradients: "inner_lr" (step
+        sizes), "inner_loss" (weights of the inner loss), "solver", "encoder" and "refiner" (of a
         conditioned start).
     second_order : bool
         Whether inner gradients are differentiated.
     moves_shared : bool
-        Whether training also adapts per image the weights that all images share in prediction.
+        Whether training adapts all weights to each image, also those that all images share in
+        prediction.
     proximity : float or None
         Weight of the proximal term in `objective`; None without one.
     recompute : bool
@@ -162,7 +163,7 @@ class Algorithm(ParameterObject):
         m : int
             Number of inner steps.
         learned : mapping of str to object
-            The parts to learn, by the names of `learns`, with the parameters that request them.
+            For each part to learn, named as in `learns`, the parameter that requests it.
         """
         self._validate_params()
         for part, asked in learned.items():
@@ -170,7 +171,7 @@ class Algorithm(ParameterObject):
                 raise ValueError(_WITHOUT_GRADIENT[part].format(self, asked))
 
     def trained_loop(self, inner: InnerLoop, theta: Tensors, task: Task) -> InnerLoop:
-        """Return the inner loop for training; by default, it is that for prediction."""
+        """Return the inner loop for training; by default `inner`, the one for prediction."""
         return inner
 
     def add_gradients(
@@ -184,7 +185,7 @@ class Algorithm(ParameterObject):
             The meta-parameter and the inner step sizes. The gradients, summed over the images, are
             added to the `grad` of learned tensors.
         task : Task
-            The images.
+            The images, their measurements and the outer loss.
         inner : InnerLoop
             The inputs of Algorithm 1.
         adapt : callable
@@ -193,7 +194,7 @@ class Algorithm(ParameterObject):
         Returns
         -------
         losses : OuterLosses
-            For the history.
+            The losses, which are recorded in the history.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define add_gradients.")
 

@@ -1,4 +1,4 @@
-"""Algorithm 1 on the `higher` library (Grefenstette et al., 2019), to check our own code."""
+"""Algorithm 1 with the package `higher` (Grefenstette et al., 2019), to check our own code."""
 
 from collections.abc import Sequence
 from typing import Any

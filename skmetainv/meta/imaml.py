@@ -21,21 +21,21 @@ class IMAML(Algorithm):
     In training and in prediction, the inner steps minimise
     ``G(theta_i) = L(theta_i) + w / 2 ||theta_i - theta||^2``, where ``w`` is `proximity`. At its
     minimum, ``d theta_i / d theta = (I + H / w)^-1`` with the Hessian ``H`` of ``L``. The outer
-    gradient is therefore ``w v``, where ``v`` solves ``(H + w I) v = grad L_outer(theta_i)``,
-    approximately, by conjugate gradients. The gradients of shared weights, of the solver and of the
-    weights of the inner loss follow in the same way.
-    Memory does not grow with the number of inner steps.
+    gradient is therefore ``w v``, where ``v`` solves ``(H + w I) v = grad L_outer(theta_i)``. A few
+    updates of conjugate gradients solve this system approximately. The gradients of shared weights,
+    of the solver and of the weights of the inner loss follow in the same way. Memory does not grow
+    with the number of inner steps.
 
     Conjugate gradients start at ``v = grad L_outer / w``, which gives the gradient of
-    first-order MAML. They stop at a direction along which ``H + w I`` is not positive: there
-    the adapted weights are not a minimum, and a larger `proximity` would make them one.
+    first-order MAML. An update along a direction ``p`` is skipped if ``p' (H + w I) p`` is not
+    positive. The adapted weights are then not at a minimum, and `proximity` should be larger.
 
     Parameters
     ----------
     proximity : float, default=1.0
         Weight of the squared distance to ``theta``, positive. The gradient is correct only if the
-        inner steps have converged: this takes about ``(||H|| + w) / w`` steps, at a step size below
-        ``2 / (||H|| + w)``.
+        inner steps have converged. Convergence takes about ``(||H|| + w) / w`` steps, and needs a
+        step size below ``2 / (||H|| + w)``.
     n_cg : int, default=5
         Number of updates of conjugate gradients.
 
@@ -85,7 +85,7 @@ class IMAML(Algorithm):
             g = torch.autograd.grad(G.sum(), leaves, create_graph=True)
             b = torch.autograd.grad(L_outer.sum(), leaves, retain_graph=True)
             v = self._solve(_rows(b, len(x)), _rows(g, len(x)), leaves)
-            # grad G = 0 at the minimum for any theta: the second term differentiates theta_i
+            # The second term has the gradient through theta_i, from d(grad G) = 0 at the minimum
             (L_outer.sum() - (_rows(g, len(x)) * v).sum()).backward()
         return OuterLosses(L_outer.detach(), by_step(losses, L_outer))
 

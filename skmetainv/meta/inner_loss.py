@@ -28,9 +28,8 @@ class InnerLoss(ParameterObject):
 
     ``L(theta_i) = fidelity(A(x), y) + weight R(x) + proximity / 2 ||theta_i - theta||^2``
     with ``x = f(phi_theta_i)``, or ``x = phi_theta_i`` (see `of`). For a linear operator, ``A(x)``
-    and ``y`` are divided by ``||A||``, which is 1 for masks: the data fidelity is then in the units
-    of the images, independent of the operator's norm. For a nonlinear operator, it is in the units
-    of the measurement.
+    and ``y`` are divided by ``||A||``, which is 1 for masks. The data fidelity is then in the units
+    of the images. For a nonlinear operator, it is in the units of the measurement.
 
     Parameters
     ----------
@@ -40,9 +39,9 @@ class InnerLoss(ParameterObject):
     regularizer : "tv" or Denoiser, default=None
         ``R``. "tv" is the total variation of the reconstruction, a mean over pixels, smoothed to
         be infinitely differentiable. A denoiser ``D`` gives regularisation by denoising,
-        ``x'(x - D(x)) / (2 n)`` over the ``n`` pixels, with its exact gradient. If a learned
-        denoiser is not fitted, it is fitted with the estimator. Both are in units of the data
-        range.
+        ``x'(x - D(x)) / (2 n)`` over the ``n`` pixels; autograd computes its exact gradient. If a
+        learned denoiser is not fitted, it is fitted with the estimator. Both regularisers are in
+        units of the data range.
     weight : float, default=0.01
         Weight of the regulariser, positive.
     proximity : float, default=None
@@ -52,9 +51,10 @@ class InnerLoss(ParameterObject):
         The image whose loss is taken: the solver's result ``x = f(phi_theta_i)``, as in the paper,
         or its start ``x = phi_theta_i``. If a solver fits the data closely by itself, its result
         has almost no misfit left to reduce. "start" then reduces the misfit of the start instead,
-        and the inner steps do not run the solver. "auto" changes the starts of the first training
-        images, and compares ``||A dx||^2`` for the changes ``dx`` of the results and of the starts.
-        It chooses "start" if the value for the results is less than 0.5 % of that for the starts.
+        and the inner steps do not run the solver. "auto" decides by a test on the first training
+        images: it changes their starts, and computes ``||A dx||^2`` for the changes ``dx`` of the
+        starts and of the results. It chooses "start" if the value for the results is at most 0.5 %
+        of that for the starts.
     learnable : sequence of {"weight", "proximity"}, default=()
         Which of the two weights are trained with ``theta``. Their logarithms are trained, so that
         they stay positive.
@@ -193,7 +193,7 @@ class InnerObjective(nn.Module):
 
 
 class Fidelity(InnerObjective):
-    """``L(A(x), y)``; with the squared error, equation 4 of the paper."""
+    """The data fidelity ``L(A(x), y)``; with the squared error, it is equation 4 of the paper."""
 
     def __init__(self, criterion: Criterion):
         super().__init__()
@@ -207,7 +207,7 @@ class Fidelity(InnerObjective):
 
 
 class Regularized(InnerObjective):
-    """An objective with ``weight R(x)`` added."""
+    """An objective plus ``weight R(x)``."""
 
     def __init__(self, objective: InnerObjective, R: nn.Module, weight: Schedule):
         super().__init__()
@@ -221,7 +221,7 @@ class Regularized(InnerObjective):
 
 
 class Proximal(InnerObjective):
-    """An objective with ``proximity / 2 ||theta_i - theta||^2`` over the adapted weights added."""
+    """An objective plus ``proximity / 2 ||theta_i - theta||^2``, over the adapted weights."""
 
     def __init__(self, objective: InnerObjective, proximity: Schedule):
         super().__init__()

@@ -43,7 +43,7 @@ class MetaLearner:
         Which parts of the solver are trained with ``theta``: all its weights, only its numbers, or
         nothing.
     restore_start : callable or None
-        Restores, from measurements, the starts to which the representation is added.
+        Restores starts from measurements. The network's image is added to the start.
     batch_size : int
         The largest number of images that are adapted together. It changes speed and memory only.
     """
@@ -70,7 +70,7 @@ class MetaLearner:
 
     def _of_inner_loss(self) -> dict[str, torch.Tensor]:
         return {
-            name.replace("objective.", ""): weight  # terms are nested
+            name.replace("objective.", ""): weight  # each term holds the next one
             for name, weight in _parameters(self.inner.loss).items()
             if weight.requires_grad
         }
@@ -85,7 +85,7 @@ class MetaLearner:
 
     @property
     def adapt(self) -> Adapt:
-        """Algorithm 1."""
+        """The chosen implementation of Algorithm 1."""
         return _ENGINES[self.engine]
 
     def restore(self, y: torch.Tensor) -> torch.Tensor:
@@ -100,7 +100,7 @@ class MetaLearner:
         return [torch.cat(stage)[: len(y)] for stage in zip(*self._adapted(y, *start), strict=True)]
 
     def _adapted(self, *measured: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
-        """Yield the stages of measurements chunk by chunk; without their starts, restore these."""
+        """Yield the stages of each chunk of measurements; restore starts that are not given."""
         n = self._at_once(learning=False)
         for y_i, *start_i in zip(*(equal_chunks(t, n) for t in measured), strict=True):
             if not start_i and self.restore_start is not None:

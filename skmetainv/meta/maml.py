@@ -42,7 +42,8 @@ default="per_step"
         the last step. If None, they stay constant.
     recompute : bool, default=False
         Recompute the inner steps in the backward pass. Only the activations of one step are then
-        in memory, for about a third more time (with ``first_order=True``, twice the time).
+        in memory. Training takes about a third more time; with ``first_order=True``, twice the
+        time.
 
     References
     ----------
@@ -84,7 +85,7 @@ default="per_step"
 
     @property
     def learns(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The parts whose gradients it computes; that of the inner loss is second-order only."""
+        """The parts that have gradients; with `first_order`, the inner loss has none."""
         learns = super().learns
         return tuple(part for part in learns if part != "inner_loss" or not self.first_order)
 
@@ -132,9 +133,10 @@ default="per_step"
     def _weights(self, m: int, epoch: int) -> np.ndarray:
         """Return the weights ``w_k`` of the stages in ``L_outer = sum_k w_k L(x_k)``, k = 0 to m.
 
-        Without `step_weights`, only the last stage has a weight. With them it is the multi-step
-        loss of MAML++ (Antoniou et al., 2019), in which stage 0 has none. Annealing moves the
-        weights ``w`` to the last stage: ``(1 - t) w + t e_m`` with ``t = epoch / anneal_epochs``.
+        Without `step_weights`, only the last stage has a weight. With them, ``L_outer`` is the
+        multi-step loss of MAML++ (Antoniou et al., 2019), in which stage 0 has no weight. Annealing
+        moves the weights ``w`` to the last stage: they become ``(1 - t) w + t e_m``, with
+        ``t = epoch / anneal_epochs`` up to 1.
         """
         last = np.eye(m + 1)[m]
         if self.step_weights is None or m == 0:

@@ -1,4 +1,4 @@
-"""Choose open parameters on the first images: inner step size, inner loss, solver's numbers."""
+"""Choose values for parameters left open: the step size, the inner loss, the solver's numbers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from skmetainv.training import Batch
 
 # An inner loss below this is a rounding error; losses are in units of the data range.
 _NO_MISFIT = 1e-9
-# If less than this share of a change of the start is left in the result (in the squared norm of
-# measurements), the result carries no information about the start. One update of `GradientDescent`
-# leaves 1e-2. For an HQS that left 4.5e-3, training with the loss of the result took five times as
-# long as with the loss of the start, for the same PSNR.
+# The share of a change of the start that is left in the result, in the squared norm of the
+# measurements. If it is at most this, the result says too little about the start. One update of
+# `GradientDescent` has the share 1e-2. For an HQS with the share 4.5e-3, training with the loss of
+# the result took five times as long as with the loss of the start, for the same PSNR.
 _LEAST_SHARE = 5e-3
-# Steps of the power method: it finds the largest curvature to a few percent, from below.
+# Steps of the power method: its estimate of the largest curvature is a few percent too low.
 _POWER_STEPS = 12
 
 
@@ -35,9 +35,10 @@ def scale_solver_numbers(meta: MetaLearner, batches: Iterable[Batch], criterion:
     Parameters
     ----------
     meta : MetaLearner
-        The weights: the solver starts from their images before any inner step.
+        The solver and the weights. The solver starts from the images of the weights before any
+        inner step.
     batches : iterable of Batch
-        The images, in batches.
+        The images and their measurements, in batches.
     criterion : callable
         The loss between the results and the clean images.
     """
@@ -55,23 +56,23 @@ def scale_solver_numbers(meta: MetaLearner, batches: Iterable[Batch], criterion:
 def sees_the_start(meta: MetaLearner, batch: Batch, width: float) -> bool:
     """Return whether the data fidelity of the solver's result depends on its start.
 
-    The solver is run from the images before any inner step and from a second start: the same
-    images, rotated by 180 degrees, plus a ramp. The difference between the measurements of both
-    results is compared with that between the measurements of both starts.
+    The solver is run from two starts: the images before any inner step, and the same images,
+    rotated by 180 degrees, plus a ramp. The forward model is applied to both starts and to both
+    results. The difference between the results is then compared with that between the starts.
 
     Parameters
     ----------
     meta : MetaLearner
         The weights and the solver.
     batch : Batch
-        Some images.
+        Some images and their measurements.
     width : float
         The width of the data range, which is the height of the ramp.
     """
     A, f, data = meta.A, meta.inner.f, meta.A.bind(*batch[1:])
     start = meta.first_images(data)
     with torch.no_grad():
-        ramp = torch.linspace(width, 0, start.shape[-2]).to(start)  # for symmetric images
+        ramp = torch.linspace(width, 0, start.shape[-2]).to(start)  # changes symmetric images
         other = start.flip(-1, -2) + ramp[:, None]
         starts = A(other) - A(start)
         results = A(f(other, data)) - A(f(start, data))
@@ -81,9 +82,9 @@ def sees_the_start(meta: MetaLearner, batch: Batch, width: float) -> bool:
 def stable_steps(meta: MetaLearner, batches: Iterable[Batch], criterion: Criterion) -> list[float]:
     """Return an inner step size for each image.
 
-    It is ``min(||g||^2 / g' G g, 1 / ||G||)``. The first is the Cauchy step, which minimises the
-    linearised inner loss along its gradient. Repeated steps longer than the second diverge along
-    other directions.
+    It is ``min(||g||^2 / g' G g, 1 / ||G||)``. The first value is the Cauchy step. It minimises the
+    quadratic model of the inner loss with curvature ``G`` along the gradient ``g``. Repeated steps
+    of more than twice the second value diverge along other directions.
 
     - ``g`` is the gradient of the inner loss ``L(x(theta))`` with respect to the adapted weights.
     - ``G = J' H J`` is its Gauss-Newton curvature. ``J`` is the Jacobian of the image ``x`` with
@@ -133,9 +134,9 @@ def _step_sizes(G: _GaussNewton) -> list[float]:
 
 
 class _GaussNewton:
-    """The curvature ``J' H J`` of the inner losses, one row of weights per image.
+    """The curvature ``J' H J`` of the inner losses, to multiply one row of weights per image.
 
-    If the losses depend on the weights directly, by a proximal term, its curvature is added.
+    A proximal term depends on the weights directly; its curvature is added.
     """
 
     def __init__(self, theta: Tensors, data: DataTerm, inner: InnerLoop):
@@ -149,7 +150,7 @@ class _GaussNewton:
             self.x_leaf = self.x.detach().requires_grad_()
             self.L = inner.loss(self.x_leaf, data, theta_i, theta)
             (self.grad_x,) = torch.autograd.grad(self.L.sum(), self.x_leaf, create_graph=True)
-            # J' v is linear in v, so its derivative with respect to v gives J g.
+            # The derivative of (J' v)' g with respect to v is J g.
             self.v = torch.zeros_like(self.x_leaf, requires_grad=True)
             self.Jt_v = self._rows(
                 torch.autograd.grad(self.x, self.weights, self.v, create_graph=True)

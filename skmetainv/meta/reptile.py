@@ -19,19 +19,19 @@ class Reptile(Algorithm):
     ``theta <- theta + beta mean_i (theta_i - theta)``, where ``theta_i`` results from `theta` by a
     few gradient steps on the *outer* loss of image ``i``. (From the data fidelity, the weights
     could not learn anything that the measurement misses.) The outer optimiser takes the
-    displacement, with the opposite sign, as the gradient: with
-    ``SGD(schedule="constant", max_grad_norm=None)`` its update is the formula above, and ``beta``
+    displacement, with the opposite sign, as the gradient. With
+    ``SGD(schedule="constant", max_grad_norm=None)``, its update is the formula above, and ``beta``
     is `outer_lr`.
 
     In training, all weights are adapted, including those that images share in prediction. In
-    prediction, the steps minimise the data fidelity, as with other algorithms.
+    prediction, the steps minimise the inner loss, as with other algorithms.
 
     Parameters
     ----------
     n_steps : int, default=None
         Number of gradient steps on each image in training; None is the estimator's `n_inner`.
     step_size : float, default=None
-        Their step size; None is the estimator's `inner_lr`.
+        Size of these steps; None is the estimator's `inner_lr`.
 
     Notes
     -----

@@ -27,7 +27,7 @@ ALGORITHM_CONSTRAINTS = [
 
 
 def as_algorithm(algorithm: str | Algorithm) -> Algorithm:
-    """Return the algorithm with a name, or an `Algorithm` after checking its parameters."""
+    """Return an algorithm, given by name or as an `Algorithm`, after checking its parameters."""
     chosen = _SHORTHANDS[algorithm]() if isinstance(algorithm, str) else algorithm
     chosen._validate_params()
     return chosen

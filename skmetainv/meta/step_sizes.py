@@ -1,4 +1,4 @@
-"""Rules for the inner step sizes: the learned ``alpha``, and the step size of each step."""
+"""Rules for the inner step sizes: the initial ``alpha``, and how step sizes follow from it."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ class StepSizeRule(ParameterObject):
         theta : mapping of str to tensor
             The weights that are adapted.
         m : int
-            Number of inner steps with step sizes, at least 1.
+            Number of inner steps that get step sizes of their own, at least 1.
         inner_lr : float
-            The step size, or the initial value of learned ones.
+            The step size. If step sizes are learned, their initial value.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define initial.")
 
     def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
-        """Return the step size of weight `name` in step `k`; beyond the last, return the last."""
+        """Return the step size of weight `name` in step `k`; steps from `m` on use the last one."""
         raise NotImplementedError(f"{type(self).__name__} does not define at.")
 
     def n_steps(self, alpha: Mapping[str, Any]) -> int | None:
-        """Return the number of inner steps with step sizes; None if one is used for all."""
+        """Return the number of inner steps with step sizes of their own; None if all share one."""
         return None
 
     def learning_rate(self, inner_lr: float) -> float:
@@ -98,8 +98,8 @@ class _LearnedStepSizes(StepSizeRule):
     positive : bool, default=False
         Keep the step sizes positive: their logarithms are learned and stored in `weights_`.
     lr : float, default=None
-        Learning rate of the step sizes, or of their logarithms. None changes each by about one
-        percent of its initial value per step of Adam.
+        Learning rate of the step sizes, or of their logarithms. If None, one step of Adam changes
+        each by about one percent: of its initial value, or, if `positive`, of its current value.
     """
 
     _: KW_ONLY
@@ -120,7 +120,7 @@ class _LearnedStepSizes(StepSizeRule):
         return ()
 
     def initial(self, theta: Tensors, m: int, inner_lr: float) -> dict[str, torch.Tensor]:
-        """Return `inner_lr`, or its logarithm, everywhere; see `StepSizeRule.initial`."""
+        """Return `inner_lr`, or its logarithm, for all step sizes; see `StepSizeRule.initial`."""
         self._validate_params()
         value = math.log(inner_lr) if self.positive else inner_lr
         return {
@@ -135,7 +135,7 @@ class _LearnedStepSizes(StepSizeRule):
         return alpha_k.exp() if self.positive else alpha_k
 
     def n_steps(self, alpha: Mapping[str, Any]) -> int:
-        """Return the number of inner steps with step sizes."""
+        """Return the number of inner steps with step sizes of their own."""
         return len(next(iter(alpha.values())))
 
     def learning_rate(self, inner_lr: float) -> float:
@@ -221,5 +221,5 @@ STEP_SIZE_CONSTRAINTS = [
 
 
 def as_rule(rule: str | StepSizeRule) -> StepSizeRule:
-    """Return the rule with a name; return a `StepSizeRule` as it is."""
+    """Return the rule of this name; return a `StepSizeRule` unchanged."""
     return STEP_SIZE_RULES[rule]() if isinstance(rule, str) else rule

@@ -1,4 +1,4 @@
-"""The choice of the parts of the solver that are trained with the start."""
+"""The parameter object that chooses the parts of the solver to train with ``theta``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import KW_ONLY
 
 from skmetainv.parameters import NOT_NEGATIVE, ParameterObject, StrOptions
 
-# The learning rate of the logarithms of numbers, large because defaults may be far from the best.
+# The learning rate of the logarithms of the solver's numbers. It is large because the default
+# numbers may be far from the best ones.
 _NUMBERS_LR = 0.03
 
 
@@ -16,10 +17,11 @@ class TuneSolver(ParameterObject):
     Parameters
     ----------
     part : {"numbers", "all"}, default="numbers"
-        "numbers" trains the numbers named by the solver's `learnable` parameter or, if that is
-        empty, the numbers left open ("auto", None, or a classical denoiser's default noise level).
-        Open numbers are first scaled, by a factor from 1/512 to 512, to minimise the outer loss on
-        the first 16 images. "all" trains all numbers that are set, and the weights of the denoiser.
+        "numbers" trains the numbers that the solver's `learnable` parameter names. If it is empty,
+        the open numbers are trained: those at "auto", those at None in `HQS`, and the noise level
+        of a classical denoiser if the solver sets none. Open numbers are first scaled, each by a
+        factor from 1/512 to 512, to minimise the outer loss on the first 16 images. "all" trains
+        all numbers that are set, and the weights of the denoiser.
     lr : float, default=None
         Learning rate. None is 0.03 for "numbers", whose logarithms are learned, and the learning
         rate of ``theta`` for "all".
@@ -53,7 +55,10 @@ TUNE_SOLVER_CONSTRAINTS = ["boolean", StrOptions({"auto"}), TuneSolver]
 
 
 def as_tuning(tune: bool | str | TuneSolver, *, has_numbers: bool) -> TuneSolver | None:
-    """Return the choice as a `TuneSolver`; None trains nothing. "auto" needs `has_numbers`."""
+    """Return `tune` as a `TuneSolver`, or None if nothing is trained.
+
+    "auto" trains the numbers if `has_numbers`, else nothing.
+    """
     if isinstance(tune, TuneSolver):
         tune._validate_params()
         return tune

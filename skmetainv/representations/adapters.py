@@ -25,8 +25,9 @@ class ModuleRepresentation(ConditionedRepresentation):
     """A representation from any `torch.nn.Module` that returns an image.
 
     The module's values in [-1, 1] are mapped to `data_range`. The module is called as a function of
-    its weights, vectorised over images by `torch.func.vmap`, and differentiated twice. So it must
-    be written in torch, and compute in the type of its weights; other tensors should be buffers.
+    its weights, vectorised over images by `torch.func.vmap`, and differentiated twice. It must
+    therefore be written in torch, and compute in the type of its weights. Its tensors that are not
+    weights should be buffers.
 
     Parameters
     ----------
@@ -37,15 +38,17 @@ class ModuleRepresentation(ConditionedRepresentation):
         ``track_running_stats=False``. `factory` can also be a `torch.nn.Module` itself: it is
         copied, and its weights are the initial weights.
     adapted : sequence of str or None, default=None
-        The weights that are adapted to each image, by their names or those of submodules. If None,
-        all weights. The other weights are shared by all images.
+        Names of the weights that are adapted to each image. The name of a submodule stands for all
+        its weights; None stands for all weights of the module. The other weights are shared by all
+        images.
     continuous : bool, default=False
         Whether the module has the same weights for every height and width in `image_shape`.
 
     Notes
     -----
-    The initial weights are those of a module from the `factory`, with torch's CPU generator seeded
-    for the call and restored afterwards. Buffers are always those of a module made with seed 0.
+    The initial weights are those of a module that `factory` returns. torch's CPU generator is
+    seeded before this call and restored after it. The buffers always come from a second module,
+    made with seed 0.
 
     Examples
     --------

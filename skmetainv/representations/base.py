@@ -21,8 +21,8 @@ class Representation(ParameterObject):
 
     Examples
     --------
-    An image that is the product of a column and a row. The module holds no weights: its `forward`
-    takes one set for all images, or one per image along a first axis.
+    An image that is the product of a column and a row. The module holds no weights. Its `forward`
+    takes them: one set for all images, or one set per image along a first axis.
 
     >>> import torch
     >>> from skmetainv.representations import ImageModule, Representation
@@ -121,7 +121,7 @@ class ImageModule(nn.Module):
         Whether it may run under `torch.autocast`. Its large products are then in bfloat16, but its
         images are in the type of the weights.
     own_rates : mapping of str to float
-        Outer learning rates of weights with a separate rate.
+        Outer learning rates of the weights that need a rate of their own, by name.
 
     Examples
     --------
@@ -155,7 +155,7 @@ class ImageModule(nn.Module):
         Raises
         ------
         ValueError
-            If it is not.
+            If the result is not a batch of images.
         """
         images = super().__call__(weights, condition)
         if not isinstance(images, torch.Tensor) or images.ndim != 4:

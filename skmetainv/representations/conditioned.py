@@ -1,4 +1,4 @@
-"""Base classes of the library's representations: units, and conditions from the measurement."""
+"""Base classes of the library's representations, which may depend on the measurement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Conditioning(NamedTuple):
     """The parts of a representation that depend on the measurement."""
 
     residual: str | None
-    """The start to which the network's image is added, see `skmetainv.operators.DataTerm`."""
+    """The name of the start to which the network's image is added, see
+    `skmetainv.operators.DataTerm.start`."""
     encoder: Encoder | None
     """The encoder that predicts features of the network."""
     refiner: Refiner | None
@@ -44,11 +45,12 @@ class ConditionedRepresentation(Representation):
     residual : {"adjoint", "pseudo_inverse"} or estimator, default=None
         The image to which the network's image is added. An estimator restores it from the
         measurement, for instance a `skmetainv.LinearReconstructor`, `ClassicalReconstructor`,
-        `UNetReconstructor` or `UnrolledReconstructor`. `MetaInverseSolver` fits a copy in its own
-        `fit`, unless it is in a `FrozenEstimator`. An estimator restores its own training images
-        too well. So the starts of training images are cross-fitted: each comes from a copy that
-        was fitted to the other four of five parts. The starts in `predict` come from the copy that
-        was fitted to all images.
+        `UNetReconstructor` or `UnrolledReconstructor`. `MetaInverseSolver` fits a copy of the
+        estimator in its own `fit`, unless the estimator is in a `FrozenEstimator`. A fitted
+        estimator restores its own training images better than new images. The starts of training
+        images are therefore cross-fitted: the images are split into five parts, and each start
+        comes from a copy that was fitted to the four parts without its image. The starts in
+        `predict` come from the copy that was fitted to all images.
     encoder : Encoder, default=None
         Network that predicts features of the representation from the measurement.
     refiner : Refiner, default=None
@@ -85,7 +87,7 @@ class ConditionedRepresentation(Representation):
     }
 
     def _conditioning(self) -> Conditioning:
-        """Return the conditioning; the image of an estimator is the data term's start "given"."""
+        """Return the conditioning; an estimator's image is the data term's start named "given"."""
         by_name = self.residual is None or isinstance(self.residual, str)
         if self.refiner is not None and self.residual is None:
             raise ValueError(
@@ -109,8 +111,9 @@ class ConditionedModule(ImageModule):
 
     ``phi = c + r image(theta, features)``, where ``c`` is the middle and ``r`` half the width of
     the data range. With a residual, ``phi = start + r (correction(start) + image(theta,
-    features))``. The last layers of both terms are initialized to 0, so that ``phi`` begins as the
-    start (except for `ModuleRepresentation`, which does not know the last layer of its module).
+    features))``. The last layers of the refiner and of the network are initialized to 0, so that
+    ``phi`` begins as the start. `ModuleRepresentation` is an exception, because it does not know
+    the last layer of its module.
 
     Parameters
     ----------
@@ -121,7 +124,7 @@ class ConditionedModule(ImageModule):
     conditioning : Conditioning
         The parts that depend on the measurement.
     n_features : int
-        The number of features of `image`.
+        The number of features that `image` takes for each image.
 
     Attributes
     ----------
@@ -169,7 +172,7 @@ class ConditionedModule(ImageModule):
             self.own_rates = dict.fromkeys(self.refiner.names, refiner.lr)
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Return the initial weights of the network without its encoder, see `ImageModule`."""
+        """Return the network's initial weights, without those of encoder and refiner."""
         raise NotImplementedError(f"{type(self).__name__} does not define network_weights.")
 
     def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
@@ -190,7 +193,7 @@ class ConditionedModule(ImageModule):
         raise NotImplementedError(f"{type(self).__name__} does not define image.")
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Return the initial weights, in float64, by name; shared weights come last."""
+        """Return the initial weights, in float64, by name; the encoder's and refiner's are last."""
         weights = self.network_weights(generator)
         if self.residual is not None:
             weights |= {name: torch.zeros_like(weights[name]) for name in self.last}

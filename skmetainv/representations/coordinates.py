@@ -20,7 +20,7 @@ Modulation = Sequence[torch.Tensor] | None
 
 
 class CoordinateModule(ConditionedModule):
-    """A network from the coordinates of a pixel to its values.
+    """A network that maps the coordinates of a pixel to the values of the pixel.
 
     Each hidden layer is ``h <- activation((1 + g) (W h + b) + s)``, with the scales g and shifts s
     from `modulations`; the last layer is linear. A subclass implements `network_weights` and
@@ -94,7 +94,7 @@ class CoordinateModule(ConditionedModule):
         return None, None if features is None else self.by_layer(features)
 
     def by_layer(self, modulation: torch.Tensor) -> Sequence[torch.Tensor]:
-        """Split values for all hidden units, (..., n_hidden * width), into (..., 1, width)."""
+        """Split values (..., n_hidden * width) into one tensor (..., 1, width) per hidden layer."""
         return torch.unflatten(modulation, -1, (self.n_hidden, 1, self.width)).unbind(-3)
 
     def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
@@ -113,14 +113,14 @@ class CoordinateModule(ConditionedModule):
 
 
 def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Return ``W h + b`` at every pixel, for one layer or for one per image.
+    """Return ``W h + b`` at every pixel, for one shared layer or for one layer per image.
 
     Parameters
     ----------
     h : tensor of shape (n_pixels, n) or (batch, n_pixels, n)
         The inputs, shared by all images or one per image.
     weight : tensor of shape (n_out, n) or (batch, n_out, n)
-        One matrix for all images, applied in one product, or one per image.
+        One matrix for all images, or one per image.
     bias : tensor of shape (n_out,) or (batch, n_out)
         The biases.
 
@@ -145,8 +145,8 @@ def _product(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch
 def pixel_coordinates(height: int, width: int) -> torch.Tensor:
     """Return the coordinates of all pixels in [-1, 1], row by row; a single row or column is at 0.
 
-    The outermost pixels are at -1 and 1: every second one of ``2 n - 1`` pixels coincides with one
-    of ``n`` pixels.
+    The outermost pixels are at -1 and 1. If one axis has ``2 n - 1`` pixels and another has ``n``,
+    every second pixel of the first is at the place of a pixel of the second.
     """
     rows, columns = (
         torch.linspace(-1, 1, n, dtype=torch.float64) if n > 1 else torch.zeros(1).double()

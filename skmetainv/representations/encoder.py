@@ -25,9 +25,9 @@ class Encoder(ParameterObject):
     `ModuleRepresentation`. The encoder's weights are learned in the outer loop and shared by all
     images.
 
-    The network has ``depth`` 3 x 3 convolutions with stride 2 and SiLU activations, averages over
-    4 x 4 cells for any size of the image, and a linear layer, initialized to 0, that returns the
-    features.
+    The network has ``depth`` 3 x 3 convolutions with stride 2 and SiLU activations. Their result is
+    averaged over 4 x 4 cells, for images of any size. A linear layer, initialized to 0, then
+    returns the features.
 
     Parameters
     ----------
@@ -36,16 +36,17 @@ class Encoder(ParameterObject):
     depth : int, default=3
         Number of convolutions.
     start : {"adjoint", "pseudo_inverse", "measurement"}, default="adjoint"
-        The input image, scaled so that the data range is [-1, 1]: ``A' y / ||A||^2`` or ``A^+ y``
-        for linear operators; or ``y / ||A||`` (``y`` itself for nonlinear operators), if a
-        measurement has the shape of an image. The network has one more input channel, the mask. If
-        the operator's mask has the image's height and width, it is 1 at observed pixels (those with
-        at least one observed channel) and 0 elsewhere; otherwise it is 1 everywhere.
+        The input image, scaled so that the data range is [-1, 1]. "adjoint" is ``A' y / ||A||^2``
+        and "pseudo_inverse" is ``A^+ y``, both for linear operators only. "measurement" is
+        ``y / ||A||`` (``y`` itself for nonlinear operators); measurements must then have the shape
+        of images. A mask is one more input channel. If the operator's mask has the image's height
+        and width, the channel is 1 at observed pixels (those with at least one observed channel)
+        and 0 elsewhere; otherwise it is 1 everywhere.
 
     Notes
     -----
     The convolutions are initialized as in He et al. (2015). The last layer has ``16 * width``
-    weights for each feature, which are many for representations with one feature per pixel.
+    weights for each feature. This is much memory for representations with one feature per pixel.
 
     References
     ----------
@@ -78,7 +79,7 @@ class Encoder(ParameterObject):
     }
 
     def build(self, channels: int, n_features: int) -> "EncoderModule":
-        """Build the network for images with a number of channels.
+        """Build the network for given numbers of channels and of features.
 
         Parameters
         ----------
@@ -96,7 +97,7 @@ class Encoder(ParameterObject):
 
 
 class EncoderModule(nn.Module):
-    """The function from weights and an image with its mask to features; it holds no weights.
+    """The function that maps weights, images and masks to features; it holds no weights.
 
     Parameters
     ----------

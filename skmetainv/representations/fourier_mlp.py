@@ -17,7 +17,7 @@ from skmetainv.representations.he_weights import he_weights
 class FourierMLP(ConditionedRepresentation):
     """ReLU network on random Fourier features, ``[cos(2 pi B v), sin(2 pi B v)]``.
 
-    v is the coordinates of a pixel in [-1, 1] x [-1, 1], and the entries of B are drawn once from
+    v holds the coordinates of a pixel in [-1, 1] x [-1, 1]. The entries of B are drawn once from
     ``N(0, sigma^2)``. Hidden layers are ``h <- max(W h + b, 0)``; the last layer is linear and
     returns the channels. The network's values in [-1, 1] are mapped to `data_range`. All weights (B
     is not a weight) are adapted to each image. They represent images of any height and width.
@@ -32,10 +32,10 @@ class FourierMLP(ConditionedRepresentation):
         Number of rows of B, half the number of features.
     sigma : float, default=5.0
         Standard deviation of the frequencies, in cycles per half image. The default is 10 cycles
-        per image, the authors' ``sigma = 10`` on coordinates in [0, 1]. They found it best for
-        natural images of 512 x 512 pixels, trained on every second pixel. Frequencies above a
-        quarter of the number of pixels along a side alias, so smaller images need a smaller
-        `sigma`.
+        per image, which equals ``sigma = 10`` of the authors, who use coordinates in [0, 1]. They
+        found it best for natural images of 512 x 512 pixels, trained on every second pixel. If a
+        side has n pixels, frequencies above ``n / 4`` alias. Smaller images therefore need a
+        smaller `sigma`.
     random_state : int, default=0
         Seed of B.
 

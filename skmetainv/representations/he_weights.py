@@ -23,7 +23,7 @@ def he_weights(
     generator : numpy.random.Generator
         Draws the weights; biases are 0.
     prefix : str, default=""
-        Prefix of their names, ``<layer>.weight`` and ``<layer>.bias``.
+        Prefix of the names ``<layer>.weight`` and ``<layer>.bias``.
     kernel : tuple of int, default=()
         Height and width of convolutions; () for linear layers.
     """

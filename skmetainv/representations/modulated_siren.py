@@ -23,18 +23,17 @@ class ModulatedSiren(ConditionedRepresentation):
 
     Algorithm 1 adapts one or two numbers per hidden unit, or one short vector, instead of all
     weights. The images of a batch share the matrices of the layers, so that one product serves all.
-    These matrices, and the values from which the modulations are adapted, are learned in the outer
-    loop. Modulations are initialized to 0. With ``z = W h + b``, a sine layer is
+    The outer loop learns these matrices, and the values of the modulations before the first inner
+    step, which are 0 before training. With ``z = W h + b``, a sine layer is
 
     - "shift": ``sin(omega_0 (z + s))``, one shift s per hidden unit;
     - "scale_shift": ``sin(omega_0 ((1 + g) z + s))``, one scale g and one shift s per hidden unit;
     - "latent": ``sin(omega_0 (z + s))``, where the shifts s of all layers are ``V l``, with a
-      shared matrix V and one short vector l per image. (The biases of the layers serve as the
-      constant term.)
+      shared matrix V and one short vector l per image. (A constant term is not needed, because the
+      layers have biases.)
 
-    Scales and shifts are named as weights of their layer, ``<layer>.scale`` and ``<layer>.shift``,
-    so that step sizes can be learned per layer. All weights represent images of any height and
-    width.
+    Scales and shifts are named after their layer, ``<layer>.scale`` and ``<layer>.shift``, so that
+    step sizes can be learned per layer. The weights represent images of any height and width.
 
     Parameters
     ----------

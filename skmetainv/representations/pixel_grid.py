@@ -17,10 +17,10 @@ from skmetainv.representations.conditioned import (
 class PixelGrid(ConditionedRepresentation):
     """The image itself: one weight per pixel and channel, adapted to each image.
 
-    ``phi = c + r theta``, where ``c`` is the middle and ``r`` half the width of `data_range`: the
-    initial weights, ``theta = 0``, are a gray image. Algorithm 1 is then gradient descent on the
-    image, from a learned common start, and step sizes per parameter are step sizes per pixel. The
-    weights represent images of one height and width only.
+    ``phi = c + r theta``, where ``c`` is the middle and ``r`` half the width of `data_range`. The
+    initial weights, ``theta = 0``, represent a gray image. Algorithm 1 is then gradient descent on
+    the image, from a learned start that all images share. Step sizes per parameter are step sizes
+    per pixel. The weights represent images of one height and width only.
 
     Examples
     --------

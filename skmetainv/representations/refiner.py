@@ -17,8 +17,8 @@ class Refiner(ParameterObject):
 
     With a refiner, a representation replaces ``start``, the image of its `residual`, by ``start +
     r R(start)``, where ``r`` is half the width of the data range. The correction ``R`` is computed
-    before the first inner step. Its weights are learned in the outer loop and shared by all images.
-    Its last layer is initialized to 0, so that training begins without a correction.
+    before the first inner step. The refiner's weights are learned in the outer loop and shared by
+    all images. Its last layer is initialized to 0, so that training begins without a correction.
 
     The network has ``depth`` 3 x 3 convolutions, with SiLU activations between them. Its inputs are
     the start, scaled so that the data range is [-1, 1], and the mask of observed pixels (see
@@ -67,7 +67,7 @@ class Refiner(ParameterObject):
     }
 
     def build(self, channels: int) -> "RefinerModule":
-        """Build the network for images with a number of channels.
+        """Build the network for a given number of channels.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Refiner(ParameterObject):
 
 
 class RefinerModule(nn.Module):
-    """The function from weights and images to corrections; it holds no weights.
+    """The function that maps weights, images and masks to corrections; it holds no weights.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ class Siren(ConditionedRepresentation):
         Frequency of the sines.
     adapted : {"all", "last"}, default="all"
         The layers that Algorithm 1 adapts to each image. With "last" (almost no inner loop, ANIL),
-        the image is linear in the adapted weights, and all images share the hidden layers, which
-        are computed once.
+        the image is linear in the adapted weights. All images then share the hidden layers, so that
+        these are computed once for a batch.
 
     Notes
     -----

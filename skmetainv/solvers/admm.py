@@ -14,8 +14,8 @@ class ADMM(PriorSolver):
     """Alternating direction method of multipliers with a denoiser in place of a proximal step.
 
     ``u <- argmin_u 1/2 ||A u - y||^2 + rho/2 ||u - x + w / rho||^2``, ``x <- D(u + w / rho)``,
-    ``w <- w + rho (u - x)``. If ``D`` is the proximal step of a convex function ``g / rho``, it
-    converges to a minimiser of ``1/2 ||A x - y||^2 + g(x)``.
+    ``w <- w + rho (u - x)``. If ``D`` is the proximal step of a convex function ``g / rho``, the
+    updates converge to a minimiser of ``1/2 ||A x - y||^2 + g(x)``.
 
     Parameters
     ----------

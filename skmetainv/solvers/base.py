@@ -22,7 +22,7 @@ from skmetainv.operators.maps.per_image import spread
 from skmetainv.parameters import Interval, ParameterObject, check_built, described
 from skmetainv.solvers.schedules import PerUpdate, Schedule, ValuesAndPower, check_schedule
 
-#: The state that updates pass on: the images first; every entry has one row per image.
+#: The tensors that one update passes to the next, the images first. All have one row per image.
 State: TypeAlias = tuple[torch.Tensor, ...]
 
 # Step sizes of up to 2 percent above the bound get no warning: Lanczos' method computes norms to a
@@ -31,7 +31,7 @@ _NORM_TOLERANCE = 1.02
 
 
 class Solver(ParameterObject):
-    """A classical, differentiable solver ``f``: hyper-parameters, no tensors.
+    """The hyper-parameters of a classical, differentiable solver ``f``; it holds no tensors.
 
     A subclass has the parameter `n_iter` and writes `build`.
 
@@ -51,9 +51,9 @@ class Solver(ParameterObject):
 
     Examples
     --------
-    A new solver: gradient descent with momentum. `build_schedules` checks the numbers and returns
-    each as a function of the update. The module's `step` updates a state, a tuple with the images
-    first.
+    A new solver: gradient descent with momentum. `build_schedules` checks the numbers, and returns
+    each as a function of the update's index. The module's `step` updates a state, a tuple with the
+    images first.
 
     >>> import torch
     >>> from skmetainv.solvers import IterativeSolver, Solver
@@ -112,14 +112,15 @@ class Solver(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
 
     def build_schedules(self, *optional: str, **defaults: ValuesAndPower) -> dict[str, Schedule]:
-        """Return the parameters `number_names` as schedules, for the solver that `build` returns.
+        """Return the parameters named in `number_names` as schedules; `build` calls this method.
 
         Parameters
         ----------
         *optional : str
             Names of parameters that are omitted if they are None.
         **defaults : (float or sequence of float, int)
-            For parameters that are None: ``(values, power)`` stands for ``values (||A||^2)^power``.
+            The values of parameters that are None, by name: ``(values, power)`` stands for
+            ``values (||A||^2)^power``.
 
         Returns
         -------
@@ -156,7 +157,8 @@ class Solver(ParameterObject):
     def opened(self, image_shape: tuple[int, ...]) -> Self:
         """Return the solver itself if `learnable` is set, else one that learns open numbers.
 
-        Open numbers are those at "auto". Subclasses may define others, for images of one shape.
+        Open numbers are those at "auto". A subclass may count others as open, too; for this, it may
+        need the shape of the images.
         """
         if self.learnable:
             return self
@@ -294,9 +296,9 @@ class IterativeSolver(nn.Module):
         """Run the solver until the images have converged, or for `max_iter` updates.
 
         Each image stops on its own, when its relative change
-        ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` is at most `tol`, or is not finite. When it is
-        compared with `tol`, the change includes those of multipliers and dual variables (root of
-        the sum of squares), because these may still change when the image no longer does.
+        ``||x_k+1 - x_k|| / max(||x_k||, ||x_k+1||)`` is at most `tol`, or is not finite.
+        Multipliers and dual variables may still change when the image no longer does. The change
+        that is compared with `tol` therefore includes theirs, as the root of the sum of squares.
 
         Parameters
         ----------

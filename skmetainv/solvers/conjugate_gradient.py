@@ -21,7 +21,7 @@ from skmetainv.parameters import NOT_NEGATIVE
 from skmetainv.solvers.base import IterativeSolver, Solver, State
 from skmetainv.solvers.schedules import Schedule
 
-# Number of residuals that are stored, and to which all later ones are made orthogonal.
+# Largest number of residuals that are stored. All later ones are made orthogonal to these.
 _KEPT = 64
 # Number of updates between two checks of images that have stopped.
 _CHECKED_EVERY = 8
@@ -53,22 +53,24 @@ class ConjugateGradient(Solver):
     orthogonal to these. Each stored residual takes the memory of one image.
 
     *Stopping.* An image stops when its residual is only rounding error: at most 1e-13 (single
-    precision: 1e-6) of the larger of ``||A' y||`` and ``||A||^2 ||x||``. Going on would follow that
-    error into the null space of ``A``, with large derivatives. Residuals are updated, not computed
-    anew, so they may drift. At every eighth update, the true residuals of stopped images are
-    computed, and images whose residual is above the bound restart.
+    precision: 1e-6) of the larger of ``||A' y||`` and ``||A||^2 ||x||``. Further updates would
+    follow this error into the null space of ``A``, with large derivatives. Residuals are updated,
+    not computed anew, and may drift away from the true ones. At every eighth update, the true
+    residuals of stopped images are therefore computed, and images whose true residual is above the
+    bound restart.
 
-    *Precision.* A circular convolution has many equal eigenvalues, and one update handles all that
-    are equal. Rounding in single precision would separate them, which costs updates. For circular
-    convolutions and Fourier samples, the updates are therefore computed in double precision.
+    *Precision.* A circular convolution has many equal eigenvalues. In exact arithmetic, one update
+    handles all that are equal. Rounding in single precision would separate them, which costs
+    updates. For circular convolutions and Fourier samples, the updates are therefore computed in
+    double precision.
 
     Without noise, single and double precision then agree to 0.1 dB for up to 50 updates of
-    tomography and of blurs of up to 1.6 pixels. With noise or a wider blur, the operator's own
-    rounding counts: after ten updates from the start "adjoint" on faces of 24 x 24 pixels,
-    ``GaussianBlur(3.0)`` with noise of 0.02 has 8.1 dB in single and 8.8 dB in double precision.
-    For ``Radon()`` without noise, the same updates give 33.5 dB in single and 33.9 dB in double
-    precision: there, the start is so accurate along the largest singular vector that one update is
-    saved.
+    tomography and of blurs of up to 1.6 pixels. With noise or a wider blur, they differ by the
+    rounding of the operator itself. For example, ten updates from the start "adjoint" restore faces
+    of 24 x 24 pixels from ``GaussianBlur(3.0)`` with noise of 0.02 to 8.1 dB in single and 8.8 dB
+    in double precision. Without noise, the same updates for ``Radon()`` give 33.5 dB in single and
+    33.9 dB in double precision. This is an exception: in double precision, the start is so accurate
+    along the largest singular vector that one update is saved.
 
     References
     ----------
@@ -161,7 +163,10 @@ class _ConjugateGradient(IterativeSolver):
         return damped / data.squared_norm
 
     def _right_side(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        """Return ``A' y / ||A||^2``, computed in the type of `x` to lie in the range of ``A'``."""
+        """Return ``A' y / ||A||^2``, in the type of `x`.
+
+        The adjoint is computed in this type, so that the result lies in the range of ``A'``.
+        """
         kept = cast(LinearDataTerm, data)
         same = x.dtype == data.y.dtype
         adjoint_y = kept.adjoint_y if same else kept.A.adjoint(data.y.to(x.dtype))

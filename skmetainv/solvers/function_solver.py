@@ -18,8 +18,8 @@ class FunctionSolver(Solver):
     Parameters
     ----------
     function : callable
-        ``function(x, data)`` returns the images after one update. It is written in torch and treats
-        each image on its own. `data` is a `skmetainv.operators.DataTerm`. If `function` is a
+        ``function(x, data)`` returns the images after one update. It must be written in torch and
+        treat each image on its own. `data` is a `skmetainv.operators.DataTerm`. If `function` is a
         module, a copy in evaluation mode is used, and training may change the copy's weights.
     n_iter : int, default=1
         Number of updates.

@@ -10,9 +10,9 @@ from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 class GradientDescent(Solver):
     """Gradient descent on the data fidelity (Landweber's iteration): equation 6 of Zhao's paper.
 
-    The update is ``x <- x - step_size A'(A x - y)``. If the operator is linear, it converges to a
-    least-squares solution for step sizes below ``2 / ||A||^2``. If it is nonlinear, the
-    vector-Jacobian product replaces ``A'``.
+    The update is ``x <- x - step_size A'(A x - y)``. If the operator is linear, the updates
+    converge to a least-squares solution for step sizes below ``2 / ||A||^2``. If the operator is
+    nonlinear, the vector-Jacobian product replaces ``A'``.
 
     Parameters
     ----------

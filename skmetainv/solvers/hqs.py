@@ -29,8 +29,8 @@ class HQS(PriorSolver):
         Number of updates.
     rho : float or sequence of float, default=None
         Penalty; one number, or one per update. If None, the choice of Zhang et al. (2021),
-        ``weight (||A|| measurement_noise / noise_level_k)^2``, which grows as the noise level
-        falls. If noise levels are learned, it changes with them. The norm is
+        ``weight (||A|| measurement_noise / noise_level_k)^2``. This penalty grows as the noise
+        level falls. If noise levels are learned, the penalty changes with them. ``||A||`` is
         `skmetainv.operators.ForwardMap.norm`.
     noise_level : float or sequence of float, default=None
         Noise level of the denoiser, in the units of the images; one number, or one per update. If
@@ -45,8 +45,8 @@ class HQS(PriorSolver):
     weight : float, default=0.23
         Weight of the prior, used if `rho` is None.
     denoise_first : bool, default=False
-        Whether to denoise before the data step instead of after it. The result is then that of a
-        data step.
+        Whether each update denoises before its data step instead of after it. The result then comes
+        from a data step.
     learnable : tuple of str, default=()
         Parameters that training may change: "rho", "noise_level". If `rho` is None, training
         changes the factor of ``||A||^2``.

@@ -13,15 +13,15 @@ from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 class PrimalDual(Solver):
     """Total-variation reconstruction by the primal-dual method of Chambolle and Pock.
 
-    Minimises ``1/2 ||A x - y||^2 + weight sum |grad x|`` with isotropic total variation:
-    ``|grad x|`` is the length of the vector of a pixel's two forward differences. Channels are
-    independent. The update is::
+    Minimises ``1/2 ||A x - y||^2 + weight sum |grad x|`` with isotropic total variation. At each
+    pixel, ``grad x`` is the vector of two forward differences, and ``|grad x|`` is its length. Each
+    channel has its own total variation. The update is::
 
         x_k+1 = argmin_x 1/2 ||A x - y||^2 + 1/(2 tau) ||x - (x_k - tau grad' p_k)||^2
         p_k+1 = p_k + sigma grad(2 x_k+1 - x_k), projected onto the ball of radius weight
 
-    with ``tau = step_size`` and ``sigma = 1 / (8 tau)``. With a constant step size it converges
-    from any start, for any norm of ``A``.
+    with ``tau = step_size`` and ``sigma = 1 / (8 tau)``. With a constant step size, the updates
+    converge from any start, for any norm of ``A``.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ class PrimalDual(Solver):
         the image quickly, small ones change its edges quickly. If pixels are missing, large ones
         are better: a step size of 10 then needs a tenth of the updates that 1 needs.
     learnable : tuple of str, default=()
-        Parameters that training may change: "weight", "step_size". For "auto", it changes the
-        factor.
+        Parameters that training may change: "weight", "step_size". For a parameter at "auto",
+        training changes the factor.
 
     References
     ----------

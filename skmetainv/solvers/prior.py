@@ -70,10 +70,10 @@ class PriorSolver(Solver):
     }
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
-        """Return a copy in which training may change unset numbers, see `Solver.opened`.
+        """Return a solver that learns open numbers, see `Solver.opened`.
 
-        If `noise_level` is None, the noise level of a classical denoiser counts as unset. It then
-        has one value per update.
+        If `noise_level` is None, the noise level of a classical denoiser counts as open, too. One
+        value per update is then learned.
         """
         if self.learnable:
             return self
@@ -96,7 +96,7 @@ class PriorSolver(Solver):
     def prior_and_schedules(
         self, image_shape: tuple[int, ...], *optional: str, **defaults: ValuesAndPower
     ) -> tuple[Prior, dict[str, Schedule]]:
-        """Return the denoiser and the schedules, for the solver that `build` returns.
+        """Return the built denoiser and the schedules; `build` calls this method.
 
         Parameters
         ----------
@@ -115,7 +115,8 @@ class PriorSolver(Solver):
         Raises
         ------
         ValueError
-            If a number is not valid. If noise levels are set, but the denoiser takes none.
+            If a number is not valid, or if noise levels are set or learnable although the denoiser
+            takes none.
         """
         schedules = self.build_schedules("noise_level", *optional, **defaults)
         chosen = self._chosen_denoiser()

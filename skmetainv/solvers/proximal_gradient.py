@@ -15,8 +15,9 @@ class ProximalGradient(PriorSolver):
 
     The update is ``x <- D(z - step_size A'(A z - y))`` with ``z = x`` or, if accelerated,
     ``z = x_k + k / (k + 4) (x_k - x_k-1)``. If ``D`` is the proximal step of ``step_size g`` with a
-    convex ``g``, it converges to a minimiser of ``1/2 ||A x - y||^2 + g(x)`` for step sizes below
-    ``2 / ||A||^2``, or up to ``1 / ||A||^2`` if accelerated. It takes nonlinear operators, too.
+    convex ``g``, the updates converge to a minimiser of ``1/2 ||A x - y||^2 + g(x)``. This needs
+    step sizes below ``2 / ||A||^2``, or, if accelerated, at most ``1 / ||A||^2``. Nonlinear
+    operators are supported, too.
 
     Parameters
     ----------

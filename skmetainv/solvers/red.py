@@ -48,11 +48,11 @@ class RED(PriorSolver):
         None, the denoiser's own. Missing pixels fill in faster if the first levels are high, as in
         ``numpy.geomspace(0.2, 0.04, n_iter)``.
     method : {"fixed_point", "steepest_descent", "admm"}, default="fixed_point"
-        The update.
+        The method, see above.
     step_size : float or sequence of float, default=None
         Step size of "steepest_descent", the only method that takes one. If None, ``1 / (||A||^2 +
-        weight)``. If the denoiser's Jacobian has eigenvalues in [0, 1], step sizes up to twice that
-        converge.
+        weight)``. If the denoiser's Jacobian is symmetric with eigenvalues in [0, 1], the updates
+        converge for step sizes below twice this value.
     rho : float or sequence of float, default=None
         Penalty of "admm", the only method that takes one. If None, `weight`.
     learnable : tuple of str, default=()

@@ -59,8 +59,8 @@ class Numbers(nn.Module):
     Parameters
     ----------
     power : {-1, 0, 1}
-        Exponent of ``||A||^2`` in the unit: -1 for step sizes, 1 for penalties, 0 for absolute
-        numbers.
+        The numbers are in the unit ``(||A||^2)^power``: -1 for step sizes, 1 for penalties, 0 for
+        absolute numbers.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Numbers(nn.Module):
         self.power = power
 
     def factor(self, k: int) -> float | torch.Tensor:
-        """Return the factor of the unit in update `k`."""
+        """Return the number of update `k` as a multiple of its unit, see `power`."""
         raise NotImplementedError(f"{type(self).__name__} does not define factor.")
 
     def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
@@ -90,7 +90,7 @@ class Numbers(nn.Module):
         k : int
             Index of the update, from 0.
         of : ForwardMap or DataTerm, default=None
-            The object whose norm is the unit; not needed if `power` is 0.
+            The object that has the norm ``||A||``; not needed if `power` is 0.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class Schedule(Numbers):
         self.logarithm = nn.Parameter(numbers.log()) if learnable else None
 
     def factor(self, k: int) -> float | torch.Tensor:
-        """Return the factor of the unit in update `k`; later updates repeat the last value."""
+        """Return the multiple of the unit in update `k`; updates after the last value repeat it."""
         place = min(k, len(self.values) - 1)
         return self.values[place] if self.logarithm is None else self.logarithm[place].exp()
 
@@ -156,9 +156,9 @@ class Schedule(Numbers):
 def scale_numbers(module: Any, losses: Callable[[], torch.Tensor]) -> None:
     """Multiply each learnable schedule of a module by a factor that makes a loss low.
 
-    All combinations of the factors 1/512, 1/64, 1/8, ..., 512 are tried. Among those whose loss is
-    within 3 percent of the lowest, the one closest to 1 is used. Losses that are not finite
-    count as infinite.
+    All combinations of the factors 1/512, 1/64, 1/8, ..., 512 are tried. Combinations
+    whose loss is within 3 percent of the lowest count as equally good. The one of them with factors
+    closest to 1 is used. Losses that are not finite count as infinite.
 
     Parameters
     ----------
@@ -208,12 +208,12 @@ def check_schedule(
     name, owner : str
         The parameter, and the class that has it.
     or_auto : bool, default=False
-        Whether it may be "auto".
+        Whether the value may also be "auto".
 
     Raises
     ------
     ValueError
-        If it is not.
+        If the value is none of these.
     """
     if or_auto and isinstance(values, str) and values == "auto":
         return
