@@ -64,7 +64,7 @@ class L2(_PowerLoss):
     ----------
     reduction : {"mean", "sum"}, default="mean"
         "mean" averages over the compared entries (for a data fidelity, the observed ones); "sum"
-        returns ``||x - target||_2^2``, exactly equation 4 of the paper.
+        returns ``||x - target||_2^2``: equation 4 of the paper for images in [0, 1].
 
     Examples
     --------
