@@ -207,6 +207,14 @@ def test_columns_share_no_part():
     assert made["Meta-7"].inner_loss.of == "result"
 
 
+def test_presets_share_no_part():
+    before = columns(1, PRESETS["tiny"], 0, "cpu")["Meta-3"]
+    assert columns(1, PRESETS["full"], 0, "cpu")["Meta-3"].inner_loss.fidelity.reduction == "sum"
+    after = columns(1, PRESETS["tiny"], 0, "cpu")["Meta-3"]
+    assert repr(after) == repr(before)
+    assert after.inner_loss.fidelity.reduction == "mean"
+
+
 @pytest.mark.parametrize("table", [1, 2, 3, 4])
 def test_columns_of_a_quick_table_are_trained_for_as_long(table):
     epochs = {name: own.max_epochs for name, own in trained_columns(table, "quick").items()}

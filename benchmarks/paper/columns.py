@@ -97,11 +97,13 @@ def columns(
     }
     frozen = None if D is None else FrozenEstimator(D)
     made = _MAKERS[table](preset, trained, common, frozen, lpips)
+    made = {name: clone(estimator) for name, estimator in made.items()}  # they share `_ALGORITHM_1`
     for name, estimator in made.items():
         for beginning, settings in preset.of_columns(table).items():
             if name.startswith(beginning):
                 estimator.set_params(**settings)
-    return {name: clone(estimator) for name, estimator in made.items()}  # columns share no objects
+    # Columns do not share the objects of their settings either.
+    return {name: clone(estimator) for name, estimator in made.items()}
 
 
 def _inpainting(preset: Preset, trained: Any, common: Any, D: Any, lpips: Any) -> dict[str, Any]:
