@@ -37,7 +37,7 @@ MAKERS = {
 SMALL = {
     "DnCNN": {"width": 16, "max_epochs": 30, "lr": 3e-3},
     "DRUNet": {"width": 8, "max_epochs": 60, "lr": 1e-3},
-    "UNetReconstructor": {"width": 8, "max_epochs": 100},
+    "UNetReconstructor": {"width": 8, "max_epochs": 100, "batch_size": 16},
 }
 OVERLAPS = (0, 8, 16, 32, 48, None)
 

@@ -12,7 +12,12 @@ from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
 from skmetainv.denoisers.foreign import as_call, at_a_size_that_works, checked
 from skmetainv.operators.maps.base import Conversion
 from skmetainv.operators.maps.foreign_functions import NO_DERIVATIVE
-from skmetainv.operators.maps.hidden_parts import apply_to_hidden, evaluating, start_anew
+from skmetainv.operators.maps.hidden_parts import (
+    apply_to_hidden,
+    evaluating,
+    start_anew,
+    warm_started,
+)
 from skmetainv.parameters import POSITIVE, Function
 
 _DEFAULT_LEVEL = 0.05
@@ -161,6 +166,7 @@ class _FunctionDenoiser(ClassicalModule):
         self.takes_noise_level = takes_level
         self.parameter = parameter
         self.fn = evaluating(copy.deepcopy(fn)) if isinstance(fn, torch.nn.Module) else fn
+        self.warm_started = warm_started(self.fn) if isinstance(self.fn, torch.nn.Module) else []
         self.call: Callable[..., Any] | None = None
 
     def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
@@ -191,7 +197,7 @@ class _FunctionDenoiser(ClassicalModule):
         self, module: torch.nn.Module, x: torch.Tensor, *noise_level: Any
     ) -> torch.Tensor:
         """Return the result of a module; an error names the module."""
-        start_anew(module)
+        start_anew(self.warm_started)
         try:
             return checked(module(x, *noise_level), x)
         except torch.cuda.OutOfMemoryError:

@@ -21,6 +21,7 @@ from skmetainv.operators.maps.hidden_parts import (
     frozen,
     move,
     start_anew,
+    warm_started,
 )
 from skmetainv.parameters import comes_from, described
 from skmetainv.randomness import integer_seed
@@ -192,9 +193,11 @@ class DeepInverseReconstructor(Reconstructor):
             _mark_networks(placed_copy)
             autocast_networks(placed_copy, device)
 
+        warm = warm_started(placed_copy)
+
         def restore(y: torch.Tensor) -> torch.Tensor:
             name = f"{type(model).__name__}, the 'model' parameter of DeepInverseReconstructor,"
-            start_anew(placed_copy)
+            start_anew(warm)
             try:
                 x = placed_copy(A.parted(y), A.physics)
             except torch.cuda.OutOfMemoryError:

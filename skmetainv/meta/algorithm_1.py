@@ -61,6 +61,9 @@ class InnerLoop:
     >>> stages, losses, theta_i = adapt(theta, alpha, data, inner, learning=False)
     >>> len(stages), stages[-1].shape
     (3, torch.Size([3, 1, 2, 2]))
+    >>> first, second = losses
+    >>> second < first
+    tensor([True, True, True])
     """
 
     phi: ImageModule
@@ -75,29 +78,7 @@ class InnerLoop:
 
 
 class Adaptation(NamedTuple):
-    """The output of Algorithm 1.
-
-    Examples
-    --------
-    The inner loss falls from step to step:
-
-    >>> import numpy as np
-    >>> import torch
-    >>> from skmetainv.meta import FixedStepSize, InnerLoop, InnerLoss, adapt, no_solver
-    >>> from skmetainv.operators import Identity
-    >>> from skmetainv.representations import PixelGrid
-    >>> shape, rule = (1, 2, 2), FixedStepSize()
-    >>> phi = PixelGrid().build(shape)
-    >>> theta = phi.initial_weights(np.random.default_rng(0))
-    >>> alpha = rule.initial(theta, m=2, inner_lr=2.0)
-    >>> data = Identity().build(shape).bind(torch.ones(3, *shape, dtype=torch.float64))
-    >>> loss = InnerLoss().build(shape)
-    >>> inner = InnerLoop(phi, no_solver, loss, rule, m=2, adapted=phi.adapted)
-    >>> adaptation = adapt(theta, alpha, data, inner, learning=False)
-    >>> first, second = adaptation.losses
-    >>> second < first
-    tensor([True, True, True])
-    """
+    """The output of Algorithm 1; `InnerLoop` has an example."""
 
     stages: Sequence[torch.Tensor]
     """``m + 1`` reconstructions: one before all updates, and one after each. The last is the

@@ -68,8 +68,6 @@ class ForwardMap(nn.Module):
 
     Attributes
     ----------
-    place : tensor
-        An empty tensor with the device and the type of the map.
     missing_value : float
         Value of a measurement's missing entries: 0, or NaN if the mask varies from image to image.
     if_linear : str
@@ -77,7 +75,6 @@ class ForwardMap(nn.Module):
     """
 
     observed: torch.Tensor | None
-    place: torch.Tensor
     missing_value: float = 0.0
     if_linear: str = ""
 
@@ -89,10 +86,16 @@ class ForwardMap(nn.Module):
     ):
         super().__init__()
         self.register_buffer("observed", observed)
-        # Gives a map without other tensors a device and a type.
-        self.register_buffer("place", torch.empty(0, dtype=torch.float64), persistent=False)
+        # The device and the type of a map that holds no other tensor.
+        self.register_buffer("_place", torch.empty(0, dtype=torch.float64), persistent=False)
         self.image_shape = tuple(image_shape)
         self.measurement_shape = tuple(measurement_shape)
+
+    @property
+    def place(self) -> torch.Tensor:
+        """An empty tensor with the device and the type of the map."""
+        # Parts register after the map's own tensors, and may have moved before the map was made.
+        return [t for t in self.buffers() if t.is_floating_point()][-1].new_empty(0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``, shape ``(batch, *measurement_shape)``."""
@@ -246,12 +249,9 @@ class ForwardMap(nn.Module):
 
     def _fixed_images(self, numbers: Callable[[Shape], np.ndarray]) -> torch.Tensor:
         """Return fixed images, one per mask, on the device and in the type of the map."""
-        # Buffers of parts come last. Parts may have been moved before the map was made, so the last
-        # buffer has the right device and type.
-        like = [t for t in self.buffers() if t.is_floating_point()][-1]
         n = 1 if self.observed is None else len(self.observed)
         images = numbers((n, *self.image_shape))
-        return torch.from_numpy(images).to(like)
+        return torch.from_numpy(images).to(self.place)
 
 
 class LinearMap(ForwardMap):

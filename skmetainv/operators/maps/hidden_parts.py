@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from skmetainv.operators.maps.base import Conversion, keeping_complex
+from skmetainv.parameters import comes_from
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -61,16 +62,24 @@ def evaluating(module: Module) -> Module:
 
 def frozen(module: Module) -> Module:
     """Set all parts to evaluation mode, without gradients, in place."""
-    for part in all_modules(module):
-        part.eval().requires_grad_(False)
+    for part in all_modules(evaluating(module)):
+        part.requires_grad_(False)
     return module
 
 
-def start_anew(module: nn.Module) -> None:
-    """Make DeepInverse's total variation start anew instead of from its last result."""
-    for part in all_modules(module):
-        if getattr(part, "restart", None) is False:
-            vars(part)["restart"] = True
+def warm_started(module: nn.Module) -> list[nn.Module]:
+    """Return the parts that start from their last result: DeepInverse's total variation."""
+    return [
+        part
+        for part in all_modules(module)
+        if comes_from(part, "deepinv") and isinstance(vars(part).get("restart"), bool)
+    ]
+
+
+def start_anew(parts: list[nn.Module]) -> None:
+    """Make the parts that `warm_started` returned forget their last result."""
+    for part in parts:
+        vars(part)["restart"] = True
 
 
 def apply_to_hidden(module: nn.Module, fn: Conversion) -> None:
