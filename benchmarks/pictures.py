@@ -110,7 +110,7 @@ class _Files:
 
 
 def _first(people, n, crops):
-    """Return the images of enough people for `n` images, and the remaining people."""
+    """Return the images of the first people who have at least `n` in all, and the other people."""
     ends = np.cumsum([len(own) for own in people]) * max(1, crops)
     k = int(np.searchsorted(ends, n)) + 1
     if k > len(people):

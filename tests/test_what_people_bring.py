@@ -707,7 +707,7 @@ def test_what_is_lazy_is_read_batch_by_batch(est):
     own.fit(images).score(images)
     if not isinstance(est, MetaInverseSolver):
         own.predict(images)
-    assert images.most <= 4  # only the first images are checked
+    assert images.most <= 4  # batches have 2 images; the check of units reads the first 4 at once
     data_set = TorchImages()
     own.fit(data_set)
     assert max(data_set.read) < len(FACES)

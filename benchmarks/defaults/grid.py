@@ -27,7 +27,10 @@ FACTORS = ("inner_lr", "max_epochs")
 
 
 def drawn(name, n):
-    """Draw `n` settings of an estimator, each a dict of its parameters and of `FACTORS`."""
+    """Return `n` settings of an estimator, each a dict of parameters; `FACTORS` multiply defaults.
+
+    The first setting of "literal" is `PAPER`. All others are drawn.
+    """
     rng = np.random.default_rng(0)
     first = [PAPER] if name == "literal" else []
     return first + [_DRAWERS[name](rng) for _ in range(n - len(first))]

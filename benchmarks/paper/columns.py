@@ -70,7 +70,7 @@ def denoiser(preset: Preset, seed: int, device: str) -> DnCNN:
 def columns(
     table: int, preset: Preset, seed: int, device: str, D: Any = None, lpips: LPIPS | None = None
 ) -> dict[str, Any]:
-    """Return the columns of a table by name: estimators that are not fitted.
+    """Return the unfitted estimators of a table by the names of their columns.
 
     Parameters
     ----------

@@ -95,6 +95,6 @@ def validation_psnr(experiment, name, settings, length):
 
 
 def print_candidates(found):
-    """Print the results, the best of each column first, and long training before short."""
+    """Print the results column by column, long training before short, the best of each first."""
     for run in sorted(found, key=lambda run: (run["column"], run["length"], -run["psnr"])):
         print(f"{run['column']:16}{run['length']:8}{run['psnr']:8.3f}  {run['settings']}")

@@ -168,7 +168,7 @@ def _page_values_by_pillow(
 
 
 def _check_size(width: int, height: int) -> None:
-    """Raise Pillow's error for too many pixels: with a damaged header, they could fill memory."""
+    """Raise Pillow's error for too many pixels: a damaged header may state any size."""
     limit = Image.MAX_IMAGE_PIXELS
     if limit and width * height > 2 * limit:
         raise Image.DecompressionBombError(

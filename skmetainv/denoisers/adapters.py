@@ -58,10 +58,10 @@ class FunctionDenoiser(Denoiser):
     -----
     Before its first use, a function is called with random images to find out which input it takes.
     `numpy.fft.fft2`, and functions with ``axes=(-2, -1)``, act on the last two axes. In a colour
-    image, these are the width and the channels, so that each row is treated on its own. If a
-    function of arrays treats each row on its own, its first axis is therefore taken as a batch
-    axis. The function is then called with arrays of shape ``(batch, channels, height, width)``, and
-    the noise level is a float or an array of shape ``(batch, 1, 1, 1)``.
+    image, these are the width and the channels, so that each row is treated on its own. A
+    function of arrays that treats each row of an image on its own is therefore assumed to take a
+    batch of images. It is then called with arrays of shape ``(batch, channels, height, width)``,
+    and the noise level is a float or an array of shape ``(batch, 1, 1, 1)``.
 
     Examples
     --------

@@ -21,7 +21,7 @@ from skmetainv.reconstruction import Learner, TrainedReconstructor
 class DenoiserOfAnySize(TrainedReconstructor):
     """The base class of trained denoisers, whose measurements are images of any size.
 
-    Images of different sizes are denoised and simulated one by one.
+    If images differ in size, noise is added to them, and they are denoised, one by one.
     """
 
     _reader_class = AnySizeReader

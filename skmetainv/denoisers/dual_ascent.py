@@ -212,7 +212,7 @@ def _back(
     projections: _Projections,
     reached: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the gradient with respect to ``u``, given `g`, that with respect to the last ``p``.
+    """Return the gradient with respect to ``u``, given `g`, the one with respect to the last ``p``.
 
     `sources` are added to the gradients with respect to the arguments of the projections. The
     gradients with respect to the projections' results are stored in `reached`. If it has only one

@@ -53,8 +53,8 @@ class DeepInverseReconstructor(Reconstructor):
         the operator is then that of the outer estimator.
     noise : float or Noise, default=0.0
         Noise of simulated measurements (`score`, `simulate`); a number is the standard deviation
-        of Gaussian noise, in the units of the measurement. The model does not see this noise: it
-        sees only the physics, which has its own noise model.
+        of Gaussian noise, in the units of the measurement. The model gets the noisy measurements
+        and the physics, which has a noise model of its own, but not `noise`.
     batch_size : int, default=16
         Images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"

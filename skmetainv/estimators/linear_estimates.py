@@ -137,7 +137,7 @@ class _OfAdjoint(LinearEstimate):
 
 
 class _ByMask(LinearEstimate):
-    """The estimate by one linear system for each image, which has only the observed entries.
+    """The estimate by one linear system per image, restricted to the entries that are observed.
 
     Parameters
     ----------
@@ -327,7 +327,7 @@ class LinearSystem:
                 self._draw_back()
 
     def estimate(self, shrinkage: float, *, for_few: bool = False) -> LinearEstimate:
-        """Return the estimate for one share of the stationary covariance.
+        """Return the estimate in which the stationary covariance has the share `shrinkage`.
 
         With `for_few`, the estimate is faster to build, but slower to apply to an image.
         """

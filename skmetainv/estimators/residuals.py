@@ -95,7 +95,7 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restor
 def cross_fitted_starts(
     init: Representation, problem: Problem, estimator: Reconstructor, seed: int
 ) -> Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None:
-    """Return a function that restores each image's start by a residual not fitted on this image.
+    """Return a function that restores the start of each training image without knowing the image.
 
     The training images are split into folds. For each fold, a copy of the residual is fitted on the
     images outside the fold. Images of one group are always in the same fold. Each call of the

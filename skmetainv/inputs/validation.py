@@ -162,7 +162,7 @@ def as_batch(
     Returns
     -------
     array : array
-        The array with the first axis.
+        The array. If its first axis was missing, it is added.
     is_single : bool
         Whether the axis was missing.
 

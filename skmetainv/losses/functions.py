@@ -23,8 +23,8 @@ class FunctionLoss(Loss):
     Notes
     -----
     Where `target` is not observed, it is replaced by the values of `x`, as constants. If `function`
-    returns another shape, a `ValueError` is raised. Unlike the losses of this library, `function`
-    does not get the range of the images.
+    does not return one value per image, a `ValueError` is raised. Unlike the losses of this
+    library, `function` does not get the range of the images.
 
     Examples
     --------

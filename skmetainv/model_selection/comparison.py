@@ -71,10 +71,10 @@ def compare(
         the splitter only.
     operator : Operator, default=None
         Simulates the measurements of test images, for all estimators. If None, the operator of the
-        first estimator. With pairs, it must be None.
+        first estimator. It must be None if `y` has the clean images.
     noise : float or Noise, default=None
         Noise of the simulated measurements of test images, for all estimators. If None, the noise
-        of the first estimator. With pairs, it must be None.
+        of the first estimator. It must be None if `y` has the clean images.
     cv : int, splitter or iterable of (train, test), default=None
         As in scikit-learn: a number of folds, by default 5. ``[(train, test)]`` is one split.
     groups : array-like of shape (n,), default=None

@@ -342,8 +342,8 @@ class DeepInverseOperator(_Adapter):
     def _copy_that_works(self, image_shape: Shape) -> tuple[Any, Any, torch.dtype | None]:
         """Return a copy of the physics, its measurement of a zero image, and its only type.
 
-        The type is None if the physics takes single and double precision. Each attempt has its own
-        copy, because a call may leave tensors of its type in a physics.
+        The type is None if the physics takes single and double precision. Each type is tried on
+        its own copy, because a call may leave tensors of that type in the physics.
         """
 
         def measure_zeros(dtype: torch.dtype) -> tuple[Any, Any]:

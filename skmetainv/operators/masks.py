@@ -40,7 +40,7 @@ class Inpainting(Operator):
     ValueError
         By `build`, if an array does not have the image's shape, is not boolean or is all False; if
         a box does not lie in the image or covers all of it; or if `mask` is a string and
-        measurements are flat.
+        the operator before it, in a composition, has flat measurements.
 
     Examples
     --------

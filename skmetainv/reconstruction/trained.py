@@ -137,7 +137,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         A file to which `fit` regularly saves its state, and from which it resumes, see
         `skmetainv.training.Checkpoint`.
     warm_start : bool, default=False
-        Let `fit` start from the weights of the last call, and add epochs to it.
+        Let `fit` start from the weights of the last call, and train for more epochs.
     verbose : int, default=0
         1 shows progress, with the figures of `history_`: a bar in a terminal or a notebook, a line
         per epoch elsewhere.

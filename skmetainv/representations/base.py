@@ -118,8 +118,8 @@ class ImageModule(nn.Module):
         Whether the same weights represent images of any height and width. If so, a module built for
         another height and width accepts them.
     autocasts : bool
-        Whether it may run under `torch.autocast`. Its large products are then in bfloat16, but its
-        images are in the type of the weights.
+        Whether it may run under `torch.autocast`. Its large matrix products are then in bfloat16,
+        but its images are in the type of the weights.
     own_rates : mapping of str to float
         Outer learning rates of the weights that need a rate of their own, by name.
 

@@ -133,7 +133,8 @@ class _ConjugateGradient(IterativeSolver):
         *parts, bb, earlier = state
         residuals = Residuals(*parts)
         x = residuals.x
-        # Relative to the larger of ||b|| and ||A||^2 ||x||. Here all is divided by ||A||^2.
+        # The tolerance is relative to the larger of ||b|| and ||A||^2 ||x||. Both are divided by
+        # ||A||^2 here.
         enough = TOLERANCE.get(x.dtype, 1e-6) ** 2 * bb.maximum(dot(x, x))
         going = residuals.rr > enough
         if k and k % _CHECKED_EVERY == 0 and not going.all():

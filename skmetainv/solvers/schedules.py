@@ -35,7 +35,7 @@ class PerUpdate(Protocol):
     """A number for every update, called as ``schedule(k, of)``; a `Schedule` is one."""
 
     def __call__(self, k: int, of: HasNorm) -> float | torch.Tensor:
-        """Return the number of update `k`."""
+        """Return the value for update `k`."""
 
     def __len__(self) -> int:
         """Return the number of values; later updates repeat the last one."""
@@ -79,11 +79,11 @@ class Numbers(nn.Module):
         self.power = power
 
     def factor(self, k: int) -> float | torch.Tensor:
-        """Return the number of update `k` as a multiple of its unit, see `power`."""
+        """Return the value for update `k` as a multiple of its unit, see `power`."""
         raise NotImplementedError(f"{type(self).__name__} does not define factor.")
 
     def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
-        """Return the number of update `k`.
+        """Return the value for update `k`.
 
         Parameters
         ----------

@@ -192,7 +192,7 @@ class TrainingLoop:
                 self.keeper.write(self._state())
 
     def descend(self, **figures: torch.Tensor) -> None:
-        """Make the optimiser's step, and record figures for the history.
+        """Take a step of the optimiser, and record figures for the history.
 
         Parameters
         ----------

@@ -10,14 +10,14 @@ import torch
 from skmetainv.operators.maps.per_image import dot, spread
 from skmetainv.operators.maps.unsolved_systems import Watch, current_watch, watched
 
-# Relative residual at which an image is solved, by floating-point type.
+# Relative residual at which the system of an image counts as solved, by floating-point type.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
 _MAX_ITER = 10_000
-# An image is given up if its residual has not halved in the last _PATIENCE updates, and not in the
-# last half of all updates either. This is checked every _EVERY updates.
+# An image is not updated further if its residual has halved neither in the last _PATIENCE updates
+# nor in the last half of all updates. This is checked every _EVERY updates.
 _PATIENCE = 512
 _EVERY = 16
-# An image is given up, too, if its residual grows by this factor.
+# Nor is it updated further if its residual grows by this factor.
 _GROWTH = 1e6
 
 Matrix = Callable[[torch.Tensor], torch.Tensor]
@@ -28,7 +28,7 @@ def solve(
 ) -> torch.Tensor:
     """Return the solution of ``(A' A + rho I) x = b`` for each image on its own.
 
-    Conjugate gradients solve for a correction of `start`, and then for further corrections until
+    Conjugate gradients solve for a correction to `start`, and then for further corrections until
     the *true* residual is small. The residual that conjugate gradients update is not reliable,
     because rounding makes it drift away from the true one.
 
