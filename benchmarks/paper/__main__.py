@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 
 from benchmarks import paper
 from benchmarks.command_line import command_line
@@ -102,7 +103,10 @@ def run_table(args, experiment, loss):
     settings = {
         "table": args.table,
         **experiment.settings,
-        "columns": experiment.preset.of_columns(args.table),
+        "columns": {
+            name: {key: as_text(value) for key, value in settings.items()}
+            for name, settings in experiment.preset.of_columns(args.table).items()
+        },
         "training_images": len(experiment.pictures.training),
         "columns_at_a_time": args.jobs,
         "lpips": None if loss is None else loss.net,
@@ -118,6 +122,11 @@ def run_table(args, experiment, loss):
         print("No LPIPS: the weights of its network are not on disk (see --lpips-weights).")
     elif loss.net != LPIPS_NET[args.table]:
         print(f"LPIPS is that of {loss.net}; the paper's is that of {LPIPS_NET[args.table]}.")
+
+
+def as_text(value):
+    """Return a parameter object as text, and any other value unchanged."""
+    return description(value) if isinstance(value, BaseEstimator) else value
 
 
 def denoiser_record(experiment):
