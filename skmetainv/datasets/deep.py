@@ -153,8 +153,7 @@ def _page_values(file: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, int]:
             raise
         return _page_values_by_pillow(file, page, error)
     values = np.moveaxis(values, 0, -1) if page.axes.startswith("S") else values
-    tag = page.tags.get(ORIENTATION)
-    return values.reshape(*values.shape[:2], -1), 1 if tag is None else int(tag.value)
+    return values.reshape(*values.shape[:2], -1), int(page.tags.valueof(ORIENTATION, 1))
 
 
 def _page_values_by_pillow(
