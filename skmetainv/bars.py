@@ -5,18 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tqdm import notebook
 from tqdm.auto import tqdm
 
 
-def is_drawn() -> bool:
-    """Whether the output can redraw a bar in place: a terminal or a notebook."""
-    return issubclass(tqdm, notebook.tqdm_notebook) or sys.stderr.isatty()
+def bar(*, show: bool, **options: Any) -> tqdm:
+    """Return tqdm's bar with these options; its `disable` tells whether it is not drawn.
 
-
-def bar(*, drawn: bool, **options: Any) -> tqdm:
-    """Return tqdm's bar with these options; it shows nothing unless `drawn`."""
-    return tqdm(disable=not drawn, **options)
+    It is drawn if `show` is True and the output can redraw it: in a terminal or a notebook.
+    """
+    return tqdm(disable=None if show else True, **options)
 
 
 def write_line(text: str) -> None:

@@ -13,21 +13,20 @@ def with_inherited_last(cls: type) -> Signature:
     depth: dict[str, int] = {}
     for k, base in enumerate(cls.__mro__):
         depth = dict.fromkeys(get_annotations(base), k) | depth
+
+    def place(parameter: Parameter) -> int:
+        return depth[parameter.name] if parameter.kind is Parameter.KEYWORD_ONLY else -1
+
     generated = signature(vars(cls)["__init__"])
-    parameters = generated.parameters.values()
-    positional = [p for p in parameters if p.kind is not Parameter.KEYWORD_ONLY]
-    keyword_only = [p for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
-    keyword_only.sort(key=lambda p: depth[p.name])
-    return generated.replace(parameters=[*positional, *keyword_only])
+    return generated.replace(parameters=sorted(generated.parameters.values(), key=place))
 
 
 def with_inherited_parameters(cls: type) -> str:
     """Return the docstring of a class with the entries of its inherited parameters."""
     introduction, entries, other_sections = parameter_entries(cls.__doc__)
-    inherited: dict[str, str] = {}
+    entry_of = entries
     for base in cls.__mro__[1:]:
-        inherited = parameter_entries(base.__doc__)[1] | inherited
-    entry_of = inherited | entries
+        entry_of = parameter_entries(base.__doc__)[1] | entry_of
     ordered = {name: entry_of[name] for name in signature(cls).parameters if name in entry_of}
     listed = dict.fromkeys((ordered | entries).values())  # one entry may have several names
     parts = [introduction, _TITLE + "\n".join(listed) if listed else "", other_sections]

@@ -288,11 +288,7 @@ class Mixture(Noise):
     def build(self) -> NoiseFunction:
         """Return the function that applies both, see `Noise.build`."""
         first, second = self.first.build(), self.second.build()
-
-        def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
-            return second(first(y, generators), generators)
-
-        return noisy
+        return lambda y, generators: second(first(y, generators), generators)
 
 
 #: The constraints of parameters that take a noise model.

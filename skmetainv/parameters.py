@@ -19,42 +19,13 @@ from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils._param_validation import (
-    HasMethods,
-    Interval,
-    InvalidParameterError,
-    validate_parameter_constraints,
-)
+from sklearn.utils._param_validation import HasMethods as HasMethods
+from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import InvalidParameterError as InvalidParameterError
 from sklearn.utils._param_validation import StrOptions as _StrOptions
+from sklearn.utils._param_validation import validate_parameter_constraints
 
 from skmetainv.docstrings import with_inherited_last, with_inherited_parameters
-
-__all__ = [
-    "COUNT",
-    "FINITE",
-    "NOT_NEGATIVE",
-    "POSITIVE",
-    "Function",
-    "HasMethods",
-    "Interval",
-    "InvalidParameterError",
-    "ParameterObject",
-    "StrOptions",
-    "advice",
-    "check_built",
-    "check_parameter",
-    "comes_from",
-    "described",
-    "fill_in",
-    "height_and_width",
-    "increasing_pair",
-    "integers",
-    "is_function",
-    "is_importable",
-    "is_integer",
-    "unfrozen",
-]
-
 
 Module = TypeVar("Module")
 

@@ -385,6 +385,8 @@ def test_progress_in_a_notebook_is_its_bar(monkeypatch):
     made = []
 
     class Widget(tqdm.notebook.tqdm_notebook):
+        disable = False
+
         def __init__(self, **options):
             made.append(options)
 
@@ -394,7 +396,7 @@ def test_progress_in_a_notebook_is_its_bar(monkeypatch):
     assert bars.tqdm is tqdm.auto.tqdm  # which draws a widget in a notebook
     monkeypatch.setattr(bars, "tqdm", Widget)
     Progress(6, 0, show=True)
-    assert made[0]["disable"] is False
+    assert made[0]["disable"] is None  # the widget is then always drawn
 
 
 def test_a_bar_ends_with_its_training(monkeypatch, capsys):

@@ -748,6 +748,21 @@ class Triples(Images):
         return FACES[i], FACES[i], FACES[i]
 
 
+class Numbers(Images):
+    def __getitem__(self, i):
+        return 0.5, 0.5
+
+
+class Lists(Images):
+    def __getitem__(self, i):
+        return FACES[i].tolist(), i
+
+
+def test_images_of_a_data_set_may_be_lists():
+    est = classical().fit(FACES)
+    np.testing.assert_array_equal(est.predict(Lists()), est.predict(FACES))
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -757,6 +772,7 @@ class Triples(Images):
         (Dictionaries(), r"dictionaries with the keys \['image', 'label'\].*np\.asarray\(entry"),
         (Unequal(), r"Image 1 has shape \(24, 25\)"),
         (Triples(), "Got tuples of 3 entries"),
+        (Numbers(), r"Got tuples of 2 entries, with shapes \[\(\), \(\)\]"),
         ({"train": FACES}, r"key of \['train'\]"),
         ([{"image": x} for x in FACES], r"dictionaries with the keys \['image'\]"),
         ([], "0 sample"),

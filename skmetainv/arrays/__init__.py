@@ -21,14 +21,11 @@ from skmetainv.arrays.units import integer_unit
 from skmetainv.arrays.views import (
     MaskedView,
     RealView,
-    Sequence,
     Single,
-    Subset,
     as_array,
     differ_in_size,
     has_mask,
     pairs_of,
-    taken,
 )
 from skmetainv.arrays.weights import Tensors, to_numpy, to_tensors
 
@@ -37,9 +34,7 @@ __all__ = [
     "Layout",
     "MaskedView",
     "RealView",
-    "Sequence",
     "Single",
-    "Subset",
     "Tensors",
     "as_array",
     "channels_first_shape",
@@ -56,7 +51,6 @@ __all__ = [
     "match_type",
     "measurement_layout",
     "pairs_of",
-    "taken",
     "to_numpy",
     "to_tensors",
 ]

@@ -75,15 +75,7 @@ class Layout:
 
     def resized(self, height: int, width: int) -> Layout:
         """Return the layout of images of another height and width."""
-        channels = self.tensor_shape[0]
-        tensor_shape = (channels, height, width)
-        if self.channels_first:
-            shape: tuple[int, ...] = tensor_shape
-        elif len(self.shape) == 1:
-            shape = (prod(tensor_shape),)
-        else:
-            shape = (height, width, *[channels] * (len(self.shape) - 2))
-        return Layout(shape, tensor_shape, self.channels_first)
+        return measurement_layout((self.tensor_shape[0], height, width), self)
 
 
 def is_image_shape(tensor_shape: tuple[int, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from skmetainv.arrays.layouts import Layout
 from skmetainv.arrays.views import MaskedView, Subset, has_mask, taken
 
 
+@dataclass(frozen=True, eq=False)
 class ArraySource:
     """Read batches of images, or of measurements, from any array-like as tensors.
 
@@ -34,19 +36,14 @@ class ArraySource:
         Name of the array in error messages.
     """
 
-    def __init__(
-        self,
-        array: Any,
-        layout: Layout,
-        *,
-        dtype: torch.dtype,
-        device: torch.device,
-        unit: float = 1.0,
-        allow_nan: bool = False,
-        name: str = "X",
-    ):
-        self.array, self.layout, self.name = array, layout, name
-        self.dtype, self.device, self.unit, self.allow_nan = dtype, device, unit, allow_nan
+    array: Any
+    layout: Layout
+    _: KW_ONLY
+    dtype: torch.dtype
+    device: torch.device
+    unit: float = 1.0
+    allow_nan: bool = False
+    name: str = "X"
 
     def __len__(self) -> int:
         return int(self.array.shape[0])
@@ -74,15 +71,7 @@ class ArraySource:
 
     def part(self, indices: np.ndarray) -> ArraySource:
         """Return a source of some of the images, in increasing order, without reading any."""
-        return ArraySource(
-            Subset(self.array, indices),
-            self.layout,
-            dtype=self.dtype,
-            device=self.device,
-            unit=self.unit,
-            allow_nan=self.allow_nan,
-            name=self.name,
-        )
+        return replace(self, array=Subset(self.array, indices))
 
     def patch(self, index: int, rows: slice, columns: slice) -> torch.Tensor:
         """Read a part of one image.
@@ -106,8 +95,8 @@ class ArraySource:
         image = np.asarray(taken(self.array, indices))
         first = self.layout.channels_first
         part = image[..., rows, columns] if first else image[:, rows, columns]
-        height, width = part.shape[2:] if first else part.shape[1:3]
-        return self._tensor(part, indices, self.layout.resized(height, width))[0]
+        size = self.layout.size_in(part.shape[1:])
+        return self._tensor(part, indices, self.layout.resized(*size))[0]
 
     def _tensor(self, values: Any, indices: np.ndarray, layout: Layout) -> torch.Tensor:
         dtype_name = "float64" if self.dtype == torch.float64 else "float32"

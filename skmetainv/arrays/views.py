@@ -15,9 +15,6 @@ _GOT_DICTIONARIES = (
     "pass [np.asarray(entry[key]) for entry in {name}] with the key of the images."
 )
 
-# The methods of torch's and other libraries' data sets.
-_SEQUENCE = ("__len__", "__getitem__")
-
 
 def as_array(X: Any, name: str = "X") -> Any:
     """Convert a user's data to an object with `shape`, `dtype` and indexing.
@@ -71,23 +68,20 @@ def as_array(X: Any, name: str = "X") -> Any:
         raise ValueError(
             f"Expected {name} to be an array of images, got {type(X).__name__} instead."
         )
-    if isinstance(X, list | tuple) and not _is_of_tuples(X):
-        return _stacked(X, name)
-    if not _is_of_tuples(X):
-        return Sequence(X, name) if _is_sequence(X) else X
     images, clean = pairs_of(X, None, name)
     if clean is not None:
         raise ValueError(
             f"Expected {name} to be images, got pairs of measurements and clean images instead, "
             f"which only fit and score take: pass [pair[0] for pair in {name}], or [pair[1] ...]."
         )
-    return images
+    if isinstance(images, list | tuple):
+        return _stacked(images, name)
+    return Sequence(images, name) if _is_sequence(images) else images
 
 
 def _stacked(images: Any, name: str) -> Any:
     """Stack a list of tensors or arrays of one shape; return other lists as lists of arrays."""
-    if len(images) == 0:
-        raise ValueError(f"Found array with 0 sample(s) in {name}.")
+    _checked_length(images, name)
     if isinstance(images[0], Mapping):
         raise ValueError(_GOT_DICTIONARIES.format(name=name, keys=[*images[0]]))
     arrays = [_from_tensor(x) if isinstance(x, torch.Tensor) else x for x in images]
@@ -98,15 +92,14 @@ def _stacked(images: Any, name: str) -> Any:
     return arrays
 
 
-def _is_of_tuples(X: Any) -> bool:
-    """Whether the entries of a list or of a data set are tuples that begin with an image."""
-    listed = isinstance(X, list | tuple) and len(X) > 0
-    first = X[0] if listed else Sequence(X, "X").first if _is_sequence(X) else None
-    return (
-        isinstance(first, tuple)
-        and len(first) > 0
-        and not isinstance(first[0], list | tuple | Real | str)
-    )
+def _is_of_tuples(X: Any, name: str) -> bool:
+    """Whether the entries of a list or of a data set are tuples that hold an image."""
+    if not isinstance(X, list | tuple):
+        return _is_sequence(X) and _checked_length(X, name) > 0 and isinstance(X[0], tuple)
+    first = X[0] if len(X) else None
+    if not isinstance(first, tuple) or not first:
+        return False
+    return not isinstance(first[0], list | tuple | Real | str)  # those are rows of nested lists
 
 
 def _is_sequence(X: Any) -> bool:
@@ -114,9 +107,23 @@ def _is_sequence(X: Any) -> bool:
     if isinstance(X, torch.utils.data.Dataset):
         return True
     is_array = any(hasattr(X, name) for name in ("__array__", "__array_interface__", "dtype"))
-    if is_array or isinstance(X, list | tuple | set | Mapping):
+    if is_array or isinstance(X, list | tuple | Mapping):
         return False
-    return all(hasattr(X, method) for method in _SEQUENCE)
+    return hasattr(X, "__len__") and hasattr(X, "__getitem__")
+
+
+def _checked_length(items: Any, name: str) -> int:
+    """Return the number of items; raise if it is unknown or 0."""
+    try:
+        n = len(items)
+    except (TypeError, NotImplementedError) as error:
+        raise ValueError(
+            f"Expected {name} to have a length, which {type(items).__name__} has not: pass "
+            "list(images), or a data set that returns one image per index."
+        ) from error
+    if not n:
+        raise ValueError(f"Found array with 0 sample(s) in {name}.")
+    return n
 
 
 def _from_tensor(X: torch.Tensor) -> np.ndarray:
@@ -148,12 +155,12 @@ def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:
     ValueError
         If the tuples have another form, or if `X` holds pairs and `y` is given.
     """
-    if not _is_of_tuples(X):
+    if not _is_of_tuples(X, name):
         return X, y
     first = X[0]
     n_axes = [np.ndim(_item(part)) for part in first]
-    is_label = len(first) == 1 or n_axes[1] == 0 or (n_axes[0] > 1 and n_axes[1] == 1)
-    if len(first) > 2 or n_axes[0] < 1 or not (is_label or y is None):
+    is_label = n_axes[1:] in ([], [0]) or (n_axes[0] > 1 and n_axes[1] == 1)
+    if len(first) not in (1, 2) or n_axes[0] < 1 or not (is_label or y is None):
         raise ValueError(
             f"Expected the entries of {name} to be images, or pairs (measurement, clean image). "
             f"Got tuples of {len(first)} entries, with shapes {[np.shape(_item(p)) for p in first]}"
@@ -183,31 +190,12 @@ class Sequence(_View):
         Name of the sequence in error messages.
     part : int, default=None
         Index of the image in each tuple; None if items are images.
-
-    Attributes
-    ----------
-    first : object
-        The first item, not converted.
     """
 
     def __init__(self, items: Any, name: str, part: int | None = None):
         self.items, self.name, self.part = items, name, part
-        try:
-            n = len(items)
-        except (TypeError, NotImplementedError) as error:
-            raise ValueError(
-                f"Expected {name} to have a length, which {type(items).__name__} has not: pass "
-                "list(images), or a data set that returns one image per index."
-            ) from error
-        if not n:
-            raise ValueError(f"Found array with 0 sample(s) in {name}.")
-        self.first = items[0]
-        image = np.asarray(None) if self._is_of_pairs() else self._image(0)
-        self.shape, self.dtype = (n, *image.shape), image.dtype
-
-    def _is_of_pairs(self) -> bool:
-        """Whether items are tuples and no part is chosen yet."""
-        return self.part is None and isinstance(self.first, tuple)
+        image = self._image(0)
+        self.shape, self.dtype = (len(items), *image.shape), image.dtype
 
     def __getitem__(self, indices: Any) -> np.ndarray:
         if isinstance(indices, tuple) and indices[1:] == (Ellipsis,):  # as scikit-learn indexes

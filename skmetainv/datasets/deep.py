@@ -16,11 +16,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
+from tifffile import EXTRASAMPLE, FILETYPE, PHOTOMETRIC, SAMPLEFORMAT
 
-_REDUCED, _MASK = 1, 4  # bits of a TIFF page's NewSubfileType
-_UNSPECIFIED, _PREMULTIPLIED, _STRAIGHT = 0, 1, 2  # a TIFF's ExtraSamples
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # a TIFF's PhotometricInterpretation
-_UNSIGNED = (1, 4)  # a TIFF's SampleFormat: unsigned, or undefined
 ORIENTATION = 274  # EXIF's tag
 
 
@@ -81,14 +78,16 @@ def pages_of(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
                 f"it holds an array of shape {stack}, but marks only one page: pass "
                 "tifffile.imread's array instead."
             )
-    whole = [page for page in pages if not int(page.subfiletype) & (_REDUCED | _MASK)]
+    smaller = FILETYPE.REDUCEDIMAGE | FILETYPE.MASK
+    whole = [page for page in pages if not page.subfiletype & smaller]
     return whole or pages
 
 
 def is_beyond_pillow(page: tifffile.TiffPage) -> bool:
     """Whether Pillow cannot read a TIFF's page without loss."""
-    too_deep = np.max(page.bitspersample) > 8 or page.sampleformat not in _UNSIGNED
-    return bool(too_deep or _UNSPECIFIED in page.extrasamples or page.imagedepth > 1)
+    unsigned = page.sampleformat in (SAMPLEFORMAT.UINT, SAMPLEFORMAT.VOID)
+    too_deep = np.max(page.bitspersample) > 8 or not unsigned
+    return bool(too_deep or EXTRASAMPLE.UNSPECIFIED in page.extrasamples or page.imagedepth > 1)
 
 
 def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
@@ -116,11 +115,11 @@ def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
     """
     if page.imagedepth > 1:
         raise ValueError(f"it holds a volume of shape {page.shape}: pass volumes as an array.")
-    n_colors = 3 if page.photometric == _RGB else 1
-    extra = [int(meaning) for meaning in page.extrasamples]
+    n_colors = 3 if page.photometric == PHOTOMETRIC.RGB else 1
+    extra = [*page.extrasamples]
     if (
-        page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
-        or extra not in ([], [_PREMULTIPLIED], [_STRAIGHT])
+        page.photometric not in (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB)
+        or extra not in ([], [EXTRASAMPLE.ASSOCALPHA], [EXTRASAMPLE.UNASSALPHA])
         or page.samplesperpixel != n_colors + len(extra)
     ):
         color_space = getattr(page.photometric, "name", page.photometric)
@@ -130,16 +129,19 @@ def read_page(file: Path, page: tifffile.TiffPage) -> Pixels:
         )
     _check_size(page.imagewidth, page.imagelength)
     values, orientation = _page_values(file, page)
-    if page.photometric == _WHITE_IS_ZERO:
+    if page.photometric == PHOTOMETRIC.MINISWHITE:
         if values.dtype.kind != "u":
             raise ValueError(f"its zero is white, which is not defined for {page.dtype}.")
         values = np.iinfo(values.dtype).max - values
-    return Pixels(
-        values[..., 0] if n_colors == 1 else values[..., :3],
-        values[..., -1] if extra else None,
-        extra == [_PREMULTIPLIED],
-        orientation,
-    )
+    colors, alpha = _colors_and_alpha(values)
+    return Pixels(colors, alpha, extra == [EXTRASAMPLE.ASSOCALPHA], orientation)
+
+
+def _colors_and_alpha(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Split the channels of an image that has 1 or 3 colours, with or without transparency."""
+    n_channels = values.shape[2]
+    colors = values[..., 0] if n_channels < 3 else values[..., :3]
+    return colors, values[..., -1] if n_channels in (2, 4) else None
 
 
 def _page_values(file: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, int]:
@@ -151,8 +153,7 @@ def _page_values(file: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, int]:
             raise
         return _page_values_by_pillow(file, page, error)
     values = np.moveaxis(values, 0, -1) if page.axes.startswith("S") else values
-    tag = page.tags.get(ORIENTATION)
-    return values.reshape(*values.shape[:2], -1), 1 if tag is None else int(tag.value)
+    return values.reshape(*values.shape[:2], -1), int(page.tags.valueof(ORIENTATION, 1))
 
 
 def _page_values_by_pillow(
@@ -178,9 +179,8 @@ def _check_size(width: int, height: int) -> None:
 
 def is_deep(picture: ImageFile.ImageFile) -> bool:
     """Whether a PNG, PGM or PPM opened by Pillow has more than 8 bits per channel."""
-    return (
-        picture.mode.startswith(("I", "F")) or "16" in _raw_mode(picture) or _is_deep_ppm(picture)
-    )
+    deep_mode = picture.mode.startswith(("I", "F")) or "16" in _raw_mode(picture)
+    return deep_mode or _ppm_maximum(picture) > 255
 
 
 def read_picture(file: Path, picture: ImageFile.ImageFile) -> Pixels:
@@ -199,7 +199,7 @@ def read_picture(file: Path, picture: ImageFile.ImageFile) -> Pixels:
         The values of the image, uint16.
     """
     raw, key = _raw_mode(picture), picture.info.get("transparency")
-    if _is_deep_ppm(picture) and picture.mode == "RGB":
+    if _ppm_maximum(picture) > 255 and picture.mode == "RGB":
         return Pixels(_ppm_values(file, picture))
     if raw == "LA;16B":
         both = _unpack(file, "RGBA")
@@ -208,11 +208,9 @@ def read_picture(file: Path, picture: ImageFile.ImageFile) -> Pixels:
         values = 256 * _unpack(file, raw) + _unpack(file, raw.replace("16B", "16L"))
     else:
         values = np.asarray(picture).astype(np.uint16)[..., None]
-    n_colors = 1 if values.shape[2] < 3 else 3
-    alpha = values[..., -1] if values.shape[2] in (2, 4) else None
+    colors, alpha = _colors_and_alpha(values)
     if key is not None and alpha is None:
         alpha = np.where((values == np.array(key)).all(axis=2), 0, 65535).astype(np.uint16)
-    colors = values[..., 0] if n_colors == 1 else values[..., :3]
     return Pixels(colors, alpha, orientation=picture.getexif().get(ORIENTATION, 1))
 
 
@@ -228,10 +226,6 @@ def _unpack(file: Path, raw_mode: str) -> np.ndarray:
         codec, extents, offset, _ = picture.tile[0]
         picture.tile = [(codec, extents, offset, raw_mode)]  # type: ignore[list-item]
         return np.asarray(picture).astype(np.uint16)
-
-
-def _is_deep_ppm(picture: ImageFile.ImageFile) -> bool:
-    return _ppm_maximum(picture) > 255
 
 
 def _ppm_maximum(picture: ImageFile.ImageFile) -> int:

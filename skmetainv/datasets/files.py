@@ -87,9 +87,9 @@ def _visible_files(folder: Path) -> list[Path]:
             continue
         visited.add(real)
         for entry in os.scandir(current):
-            linked = entry.is_symlink()
-            if _is_hidden(entry.name):
+            if entry.name.startswith(".") or entry.name.lower() in _NO_PICTURES:
                 continue
+            linked = entry.is_symlink()
             if os.path.isdir(entry.path) if linked else entry.is_dir():
                 (folders.append if linked else folders.appendleft)(Path(entry.path))
             elif linked:
@@ -99,10 +99,6 @@ def _visible_files(folder: Path) -> list[Path]:
     for link in sorted(links):
         by_real_path.setdefault(os.path.realpath(link), link)
     return list(by_real_path.values())
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _NO_PICTURES
 
 
 def _counts_by_suffix(files: Iterable[Path]) -> str:

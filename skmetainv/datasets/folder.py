@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from skmetainv.bars import bar, is_drawn, write_line
+from skmetainv.bars import bar, write_line
 from skmetainv.datasets.files import find_pictures
 from skmetainv.datasets.pictures import PictureReader, UnreadablePictureError
 from skmetainv.exceptions import SkippedFilesWarning, warn
@@ -187,15 +187,15 @@ class ImageFolder:
 
     def _unreadable(self) -> dict[int, str]:
         """Return the indices of the images that cannot be read, with the reasons."""
-        drawn, reasons = bool(self._verbose) and is_drawn(), {}
-        with bar(drawn=drawn, total=len(self), desc="Checking pictures", unit="picture") as shown:
+        reasons, show = {}, bool(self._verbose)
+        with bar(show=show, total=len(self), desc="Checking pictures", unit="picture") as shown:
             for i in range(len(self)):
                 try:
                     self[i]
                 except UnreadablePictureError as error:
                     reasons[i] = str(error)
                 shown.update()
-        if self._verbose and not drawn:
+        if show and shown.disable:
             write_line(f"Checking pictures: {len(self)} read, {len(reasons)} of them failed")
         return reasons
 

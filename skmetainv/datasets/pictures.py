@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -86,32 +87,29 @@ class PictureReader:
             If it cannot be read as requested. The error names the file and the reason.
         """
         try:
-            return self._read(file, frame)
+            # By name, Pillow would memory-map uncompressed TIFFs, and garble rotated ones.
+            with open(file, "rb") as stream:
+                return (self._tiff if deep.is_tiff(stream) else self._other)(file, stream, frame)
         except Exception as error:
             if _is_system_error(error):
                 raise
             raise UnreadablePictureError(f"{file}: {_reason(file, error)}") from error
-
-    def _read(self, file: Path, frame: int) -> np.ndarray:
-        # If Pillow opens a file by name, it memory-maps uncompressed TIFFs and garbles rotated ones
-        with open(file, "rb") as stream:
-            return (self._tiff if deep.is_tiff(stream) else self._other)(file, stream, frame)
 
     def _tiff(self, file: Path, stream: BinaryIO, frame: int) -> np.ndarray:
         with tifffile.TiffFile(stream) as tiff:
             pages = deep.pages_of(tiff)
             self._check_frames(len(pages))
             page = pages[frame]
-            if deep.is_beyond_pillow(page):
-                return self._array(deep.read_page(file, page))
-            stream.seek(0)
-            try:
-                picture = Image.open(stream, formats=["TIFF"])
-            except UnidentifiedImageError:  # a kind of TIFF that Pillow does not support
-                return self._array(deep.read_page(file, page))
-            with picture:
-                picture.seek(page.index)
-                return self._shallow(picture)
+            if not deep.is_beyond_pillow(page):
+                stream.seek(0)
+                # Pillow does not support every kind of TIFF.
+                with (
+                    suppress(UnidentifiedImageError),
+                    Image.open(stream, formats=["TIFF"]) as picture,
+                ):
+                    picture.seek(page.index)
+                    return self._shallow(picture)
+            return self._array(deep.read_page(file, page))
 
     def _other(self, file: Path, stream: BinaryIO, frame: int) -> np.ndarray:
         with Image.open(stream, formats=_FORMATS) as picture:

@@ -64,14 +64,12 @@ def as_loss(loss: LossLike) -> Loss:
         return _by_name(loss)
     if isinstance(loss, dict):
         return _weighted_sum(loss)
-    if isinstance(loss, type) and issubclass(loss, Loss):
-        raise ValueError(
-            f"A loss must be an instance, {loss.__name__}(). Got the class {loss.__name__} instead."
-        )
     if isinstance(loss, type):
+        name = loss.__name__
+        instead = f" Use an instance, {name}()." if issubclass(loss, Loss) else line_instead(name)
         raise ValueError(
             "A loss must be a string, a Loss, a dict or a function with one value per image. "
-            f"Got the class {loss.__name__} instead.{line_instead(loss.__name__)}"
+            f"Got the class {name} instead.{instead}"
         )
     return FunctionLoss(loss)
 

@@ -147,13 +147,7 @@ class SumLoss(Loss):
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the sum, see `Loss.build`."""
         first, second = self.first.build(data_range), self.second.build(data_range)
-
-        def criterion(
-            x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
-        ) -> torch.Tensor:
-            return first(x, target, observed) + second(x, target, observed)
-
-        return criterion
+        return lambda *images: first(*images) + second(*images)
 
 
 class ScaledLoss(Loss):
@@ -182,10 +176,7 @@ class ScaledLoss(Loss):
     _: KW_ONLY
     factor: float = 1.0
 
-    _parameter_constraints = {
-        "loss": [Loss],
-        "factor": [NOT_NEGATIVE],
-    }
+    _parameter_constraints = {"loss": [Loss], "factor": [NOT_NEGATIVE]}
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return f"{self.factor!r} * {_in_brackets(self.loss)}"
@@ -193,13 +184,7 @@ class ScaledLoss(Loss):
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the multiple, see `Loss.build`."""
         loss, factor = self.loss.build(data_range), self.factor
-
-        def criterion(
-            x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
-        ) -> torch.Tensor:
-            return factor * loss(x, target, observed)
-
-        return criterion
+        return lambda *images: factor * loss(*images)
 
 
 def check_values(values: Any, x: torch.Tensor, what: str, instead: str = _AT_ITS_END) -> None:

@@ -1,7 +1,6 @@
 """A user's own function as a loss."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -41,7 +40,8 @@ class FunctionLoss(Loss):
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
         """Return the function that computes the loss, see `Loss.build`."""
-        function, instead = for_tensors(self.function), line_instead(_name(self.function))
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        function, instead = for_tensors(self.function), line_instead(name)
 
         def criterion(
             x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
@@ -64,8 +64,3 @@ def line_instead(name: str) -> str:
         f" Use {or_shorthand}a function that ends with .flatten(1).mean(1), the mean over each "
         f"image: {line}."
     )
-
-
-def _name(function: Any) -> str:
-    """Return the name of a function, or of an object's class."""
-    return getattr(function, "__name__", type(function).__name__)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from skimage.metrics import (
-    mean_squared_error,
-    peak_signal_noise_ratio,
-    structural_similarity,
-)
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from skmetainv.arrays.units import check_range
 from skmetainv.losses.structural import RADIUS, SIGMA
@@ -192,8 +188,9 @@ def ssim(
     ]
     if mask is None:
         return reduced([mean for mean, _ in values], per_image)
-    masks = _inside(as_masks(mask, [x for x, _ in pairs]))
-    maps = [similarities for _, similarities in values]
+    masks = [_inside(m) for m in as_masks(mask, [x for x, _ in pairs])]
+    check_not_empty(masks, "SSIM leaves out the border, and mask is False at every other pixel")
+    maps = [_inside(similarities) for _, similarities in values]
     return reduced([s[m].mean(dtype=float) for s, m in zip(maps, masks, strict=True)], per_image)
 
 
@@ -203,14 +200,8 @@ def _window(image: np.ndarray) -> int:
     return min(2 * RADIUS + 1, shortest - 1 + shortest % 2)
 
 
-def _inside(masks: list[np.ndarray]) -> list[np.ndarray]:
-    """Return masks that are False at the border, which SSIM leaves out."""
-    inside = []
-    for mask in masks:
-        border = (_window(mask) - 1) // 2
-        inner = np.zeros_like(mask)
-        rows, columns = (slice(border, n - border) for n in mask.shape[:2])
-        inner[rows, columns] = mask[rows, columns]
-        inside.append(inner)
-    check_not_empty(inside, "SSIM leaves out the border, and mask is False at every other pixel")
-    return inside
+def _inside(image: np.ndarray) -> np.ndarray:
+    """Return an image or a mask without the border, which SSIM leaves out."""
+    border = (_window(image) - 1) // 2
+    rows, columns = (slice(border, n - border) for n in image.shape[:2])
+    return image[rows, columns]

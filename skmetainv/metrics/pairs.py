@@ -44,25 +44,22 @@ def paired(clean: ArrayLike, restored: ArrayLike, data_range: Range | None) -> P
         )
     dtype = np.result_type(x.dtype, z.dtype, np.float32)
     units = (1.0, 1.0) if data_range is not None else _units(x, z)
-    _check_units([("clean", x, units[0]), ("restored", z, units[1])], data_range)
+    _check_units(x, z, units, data_range)
     shares = [a.astype(dtype) / dtype.type(unit) for a, unit in zip((x, z), units, strict=True)]
     return list(zip(*shares, strict=True))
 
 
 def _units(x: np.ndarray, z: np.ndarray) -> tuple[float, float]:
     """Return the divisors of two arrays; integers share one, unless both types imply a range."""
-    if not (x.dtype.kind in "iu" and z.dtype.kind in "iu"):
-        return integer_unit(x), integer_unit(z)
-    of_type = {integer_unit(a) for a in (x, z) if tells_its_range(a.dtype)}
-    if len(of_type) == 2:
-        return integer_unit(x), integer_unit(z)
-    if of_type:  # an array whose type does not imply a range has the unit of the other
-        unit = of_type.pop()
-        return unit, unit
-    # It only matters whether values leave 0..255, so -1 and 256 stand for all values beyond.
-    ends = [max(-1, min(x.min(), z.min())), min(256, max(x.max(), z.max()))]
-    unit = integer_unit(np.array(ends, dtype=np.int64))
-    return unit, unit
+    if x.dtype.kind in "iu" and z.dtype.kind in "iu":
+        of_type = [a for a in (x, z) if tells_its_range(a.dtype)]
+        if not of_type:
+            # It only matters whether values leave 0..255: -1 and 256 stand for all values beyond.
+            ends = [max(-1, min(x.min(), z.min())), min(256, max(x.max(), z.max()))]
+            of_type = [np.array(ends, dtype=np.int64)]
+        # An array whose type does not imply a range has the unit of the other.
+        x, z = of_type[0], of_type[-1]
+    return integer_unit(x), integer_unit(z)
 
 
 def _batch(images: ArrayLike, name: str) -> np.ndarray:
@@ -89,15 +86,13 @@ def _batch(images: ArrayLike, name: str) -> np.ndarray:
     return np.moveaxis(array, 1, -1) if image_layout(array.shape, None).channels_first else array
 
 
-def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range | None) -> None:
-    """Raise an error if two arrays are not in the same unit, and warn about implausible units.
-
-    `images` has the name, the values and the divisor of each array.
-    """
+def _check_units(
+    x: np.ndarray, z: np.ndarray, units: tuple[float, float], data_range: Range | None
+) -> None:
+    """Raise an error if two arrays are not in the same unit, and warn about implausible units."""
     ends = check_range(data_range)
-    (_, x, unit), (_, z, other) = images
     types = {"float" if v.dtype.kind == "f" else v.dtype.name for v in (x, z)}
-    ratio = _ratio_of_the_same(x, z) * unit / other
+    ratio = _ratio_of_the_same(x, z) * units[0] / units[1]
     in_different_units = any(u / 2 < ratio < 2 * u for n in _UNITS for u in (n, 1 / n))
     difference = f"restored, of {z.dtype}, is {ratio:.3g} times clean, of {x.dtype}"
     if in_different_units and len(types) > 1:
@@ -108,16 +103,12 @@ def _check_units(images: list[tuple[str, np.ndarray, float]], data_range: Range 
         )
     if data_range is not None:
         return
-    for name, values, unit in images:
-        warn_of_type(values, unit, name)
-    name, clean, unit = images[0]
-    if unit == 1:
-        warn_of_range(clean, ends, name)
+    warn_of_type(x, units[0], "clean")
+    warn_of_type(z, units[1], "restored")
+    if units[0] == 1:
+        warn_of_range(x, ends, "clean")
     if in_different_units:
-        warn(
-            f"clean and restored may not be in one unit: {difference}.",
-            DataConversionWarning,
-        )
+        warn(f"clean and restored may not be in one unit: {difference}.", DataConversionWarning)
 
 
 def _ratio_of_the_same(x: np.ndarray, z: np.ndarray) -> float:

@@ -18,10 +18,7 @@ from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 from skmetainv.arrays import image_layout
 from skmetainv.arrays.units import check_range
 from skmetainv.estimators import ClassicalReconstructor
-from skmetainv.inputs.validation import (
-    are_images,
-    check_nothing_simulates,
-)
+from skmetainv.inputs.validation import are_images, check_nothing_simulates
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metrics
@@ -377,10 +374,8 @@ def _summary(trials: Sequence[_Trial], groups: Any) -> dict[str, float]:
     group_of_image = indices if groups is None else np.asarray(groups)[indices]
     for metric in trials[0].values:
         values = np.concatenate([trial.values[metric] for trial in trials])
-        summary |= {
-            metric: float(values.mean()),
-            f"{metric}_se": standard_error(values, group_of_image),
-        }
+        summary[metric] = float(values.mean())
+        summary[f"{metric}_se"] = standard_error(values, group_of_image)
     return summary | {
         "fit_seconds": float(np.mean([trial.fit_seconds for trial in trials])),
         "predict_ms": 1e3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from sklearn.utils import _safe_indexing, check_consistent_length
 
 from skmetainv.arrays import as_array, channels_last
-from skmetainv.metrics import lpips
 from skmetainv.model_selection.named_metrics import Metric
 from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.parameters import StrOptions, check_parameter
@@ -64,7 +62,7 @@ class Region:
     def check_metrics(self, metrics: Mapping[str, Metric], owner: str) -> None:
         """Raise if the metrics do not support the mask."""
         check_parameter("mask", self.mask, _CONSTRAINTS, owner)
-        if self.mask is not None and any(_function(metric) is lpips for metric in metrics.values()):
+        if self.mask is not None and metrics.keys() & {"lpips", "neg_lpips"}:
             raise ValueError(
                 f"The 'mask' parameter of {owner} must be None if LPIPS is among the metrics: it "
                 "compares features of a network with a large receptive field."
@@ -164,8 +162,3 @@ def _check_leaves_out(A: ForwardMap, operator: Operator) -> None:
             "mask='missing' needs an operator that leaves out pixels of an image, such as "
             f"Inpainting() or MissingPixels(). Got {operator!r} instead."
         )
-
-
-def _function(metric: Metric) -> Metric:
-    """Return the function of a metric, without its settings."""
-    return metric.func if isinstance(metric, partial) else metric

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skmetainv.bars import bar, is_drawn, write_line
+from skmetainv.bars import bar, write_line
 from skmetainv.training.history import History, as_text
 
 
@@ -23,9 +23,8 @@ class Progress:
     """
 
     def __init__(self, n_steps: int, n_done: int, *, show: bool):
-        drawn = show and is_drawn()
-        self._bar = bar(drawn=drawn, total=n_steps, initial=n_done, unit="step")
-        self._writes = show and not drawn
+        self._bar = bar(show=show, total=n_steps, initial=n_done, unit="step")
+        self._writes = show and self._bar.disable
 
     def begin_epoch(self, name: str) -> None:
         """Start an epoch with this name."""
