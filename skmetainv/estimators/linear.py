@@ -77,13 +77,6 @@ class Examples(NamedTuple):
         return self.problem.measure(x, places, self.noise, self.seed)
 
 
-class Fold(NamedTuple):
-    """The statistics learned without the held-out images, and the indices of these images."""
-
-    statistics: Statistics
-    held_out: np.ndarray
-
-
 class LinearReconstructor(Reconstructor):
     """Restore images by the linear estimate with the least mean squared error.
 
@@ -326,8 +319,8 @@ class LinearReconstructor(Reconstructor):
         Restoring held-out images by large systems takes too long. For these, "auto" mirrors no
         images and takes the likeliest shrinkage.
         """
-        A = examples.problem.A
-        direct = smallest_space(A, examples.problem.operator.has_missing) != "iterative"
+        problem, A = examples.problem, examples.problem.A
+        direct = smallest_space(A, problem.operator.has_missing) != "iterative"
         n_folds = _FOLDS if math.prod(A.image_shape) <= _PIXELS_OF_FOLDS else 1
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
@@ -335,49 +328,31 @@ class LinearReconstructor(Reconstructor):
         if len(mirrored) == len(shrinkages) == 1 or not splits:
             return mirrored[-1 if len(places) > 1 else 0], shrinkages[-1]
         splits = splits[: n_folds if len(places) <= _MOST_OF_FOLDS else 1]
-        problem = examples.problem
         system_of = self._systems(problem.operator, problem.geometry, variance.device)
         best = (math.inf, False, 1.0)
         for flips in mirrored:
             folds = [
-                Fold(self._statistics(examples, learned, flips), some(left_out, _HELD_OUT))
+                (self._statistics(examples, learned, flips), some(left_out, _HELD_OUT))
                 for learned, left_out in splits
             ]
             near = _likely(folds, examples.clean, shrinkages, 1 if direct else 0)
             errors = np.zeros(len(near))
-            for fold in folds if len(near) * len(mirrored) > 1 else ():
-                system = system_of(fold.statistics, variance)
-                errors += self._errors(system, examples, fold.held_out, near)
+            for statistics, held_out in folds if len(near) * len(mirrored) > 1 else ():
+                x = examples.clean.read(held_out)
+                y = examples.measure(x, held_out)
+                system = system_of(statistics, variance)
+                estimates = (system.estimate(shrinkage, for_few=True) for shrinkage in near)
+                errors += [_error(self._restored_by(G, A, y), x) for G in estimates]
             best = min(best, (errors.min(), flips, near[int(errors.argmin())]))
         return best[1:]
 
-    def _errors(
-        self,
-        system: LinearSystem,
-        examples: Examples,
-        places: np.ndarray,
-        shrinkages: Sequence[float],
-    ) -> np.ndarray:
-        """Return for each shrinkage the error on some images, see `_error`."""
-        estimates = (system.estimate(shrinkage, for_few=True) for shrinkage in shrinkages)
-        return np.array([self._error(G, examples, places) for G in estimates])
-
-    def _error(self, G: LinearEstimate, examples: Examples, places: np.ndarray) -> float:
-        """Return the sum, over images, of the logarithm of an image's mean squared error."""
-        x = examples.clean.read(places)
-        restored = self._restored_by(G, examples.problem.A, examples.measure(x, places))
-        squares = (restored - x).double().square().flatten(1)
-        return float(squares.nanmean(1).clamp(min=1e-300).log().sum())
-
     def _systems(
         self, operator: Operator, geometry: Geometry, device: torch.device
-    ) -> Callable[[Statistics, torch.Tensor], LinearSystem]:
+    ) -> Callable[..., LinearSystem]:
         """Return a function that builds systems from statistics and noise variances."""
         A, varies = operator.build(geometry.images.tensor_shape).to(device), operator.has_missing
-        matrices = MapMatrices(A, varies, device) if isinstance(A, LinearMap) else None
-        return lambda statistics, variance: LinearSystem(
-            A, statistics, variance, varies, self._dtype(), matrices
-        )
+        matrices = MapMatrices(A, varies) if isinstance(A, LinearMap) else None
+        return partial(LinearSystem, A, varies=varies, dtype=self._dtype(), matrices=matrices)
 
     # ------------------------------------------------------------------ prediction
 
@@ -436,21 +411,31 @@ def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np
     With fewer than three images there are no folds: a fold of two images would leave one image to
     learn from, which shows no variation.
     """
-    groups = examples.problem.groups
-    if groups is not None:
-        groups = groups[places]
     if len(places) < 3:
         return []
+    groups = examples.problem.part(places).groups
     folds = split_in_folds(len(places), groups, _FOLDS, examples.seed)
     return [(places[learned], places[left_out]) for learned, left_out in folds]
 
 
 def _likely(
-    folds: Sequence[Fold], clean: ArraySource, shrinkages: Sequence[float], beside: int
+    folds: Sequence[tuple[Statistics, np.ndarray]],
+    clean: ArraySource,
+    shrinkages: Sequence[float],
+    beside: int,
 ) -> Sequence[float]:
-    """Return the shrinkage most likely for held-out images, and `beside` on each side of it."""
+    """Return the shrinkage most likely for held-out images, and `beside` on each side of it.
+
+    A fold has the statistics that were learned without these images, and their indices.
+    """
     if len(shrinkages) == 1:
         return shrinkages
     values = [log_likelihoods(model, clean.read(places), shrinkages) for model, places in folds]
     k = int(np.sum(values, axis=0).argmax())
     return shrinkages[max(k - beside, 0) : k + beside + 1]
+
+
+def _error(restored: torch.Tensor, x: torch.Tensor) -> float:
+    """Return the sum, over images, of the logarithm of an image's mean squared error."""
+    squares = (restored - x).double().square().flatten(1)
+    return float(squares.nanmean(1).clamp(min=1e-300).log().sum())
