@@ -343,7 +343,6 @@ class MetaInverseSolver(TrainedReconstructor):
                 through_solver=self.inner_loss_.of != "start",
             ),
             algorithm=self.algorithm_,
-            engine=self.algorithm_.engine,
             tuned=tuned,
             restore_start=restores_start(self.init_, geometry.image_shape),
             batch_size=self.batch_size,
@@ -354,8 +353,8 @@ class MetaInverseSolver(TrainedReconstructor):
     def _ready_meta(self, geometry: Geometry) -> MetaLearner:
         """Return the meta-learner with the current `n_inner`, `batch_size` and engine."""
         _, meta = self._parts(geometry)
-        inner, engine = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm).engine
-        return replace(meta, inner=inner, engine=engine, batch_size=self.batch_size)
+        inner, algorithm = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm)
+        return replace(meta, inner=inner, algorithm=algorithm, batch_size=self.batch_size)
 
     # ------------------------------------------------------------------ training
 
