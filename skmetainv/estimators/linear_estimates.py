@@ -228,7 +228,7 @@ class MapMatrices:
     @cached_property
     def probes(self) -> list[torch.Tensor]:
         """Images ``A' s``, where the entries of ``s`` are random signs."""
-        return [self.A.adjoint(sign.to(self.device)) for sign in _signs(self.A.measurement_shape)]
+        return [self.A.adjoint(s) for s in _signs(self.A.measurement_shape, self.device)]
 
     def information(self, variance: torch.Tensor) -> torch.Tensor:
         """Return ``A' R^-1 A``, where the diagonal of ``R`` is `variance`.
@@ -370,8 +370,7 @@ class LinearSystem:
     def _iterative(self, shrinkage: float) -> LinearEstimate:
         covariance = self._covariance(shrinkage)
         response = self.variance.new_zeros(self.mean.shape)
-        for signs in _signs(self.A.image_shape):
-            signs = signs.to(self.device)
+        for signs in _signs(self.A.image_shape, self.device):
             seen = self.A.adjoint(self.A(covariance.image(signs)) / self.variance)
             response += (signs * covariance.spectrum(seen))[0] / _PROBES
         variances = covariance.variances(_smooth(response)).to(self.dtype)
@@ -416,11 +415,11 @@ def _mixed(parts: Sequence[torch.Tensor], shrinkage: float) -> torch.Tensor:
     return parts[0].mul(1 - shrinkage).add_(parts[1], alpha=shrinkage)
 
 
-def _signs(shape: Shape) -> Iterator[torch.Tensor]:
+def _signs(shape: Shape, device: torch.device) -> Iterator[torch.Tensor]:
     """Yield tensors of random signs with a fixed seed, each a batch of one."""
     rng = np.random.default_rng(0)
     for _ in range(_PROBES):
-        yield torch.from_numpy(2.0 * rng.integers(2, size=(1, *shape)) - 1)
+        yield torch.from_numpy(2.0 * rng.integers(2, size=(1, *shape)) - 1).to(device)
 
 
 def _smooth(response: torch.Tensor) -> torch.Tensor:
