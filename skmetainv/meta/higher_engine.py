@@ -36,11 +36,16 @@ def adapt_with_higher(
         raise ValueError(f"The engine 'higher' adapts one image at a time. Got {len(data.y)}.")
     import higher
 
-    f, images, losses = inner.f, [], []
+    images, losses = [], []
     module = _Network(theta, inner.phi)
     parameters = dict(zip(theta, module.parameters(), strict=True))
     groups = [{"params": [parameters[name]]} for name in inner.adapted]
     callback = None if inner.second_order else _as_constants
+
+    def adapted() -> dict[str, torch.Tensor]:
+        weights = dict(zip(theta, phi.fast_params, strict=True))
+        return {name: weights[name] for name in inner.adapted}
+
     with (
         torch.enable_grad(),
         higher.innerloop_ctx(
@@ -52,19 +57,15 @@ def adapt_with_higher(
             phi.update_params(list(theta.values()))
         for k in range(inner.m):
             x = phi(condition)
-            x = f(x, data) if inner.through_solver else x
-            weights = dict(zip(theta, phi.fast_params, strict=True))
-            theta_i = {name: weights[name] for name in inner.adapted}
-            L = inner.loss(x, data, theta_i, theta)
+            x = inner.f(x, data) if inner.through_solver else x
+            L = inner.loss(x, data, adapted(), theta)
             sizes = [inner.step_size.at(alpha, k, name) for name in inner.adapted]
             optimizer.step(L.sum(), override={"lr": sizes}, grad_callback=callback)
             images.append(x if learning else x.detach())
             losses.append(L if learning else L.detach())
         with torch.set_grad_enabled(learning):
             images.append(phi(condition))
-        weights = dict(zip(theta, phi.fast_params, strict=True))
-    adapted = {name: weights[name] for name in inner.adapted}
-    return Adaptation(Stages(images, data, inner, learning=learning), losses, adapted)
+    return Adaptation(Stages(images, data, inner, learning=learning), losses, adapted())
 
 
 class _Network(nn.Module):
