@@ -159,7 +159,7 @@ def test_systems_of_one_map_share_what_is_the_map_s(space, monkeypatch):
     monkeypatch.setattr(linear_estimates, "smallest_space", lambda *_: space)
     rng = np.random.default_rng(0)
     A = GaussianBlur(0.7).build((1, 4, 5))
-    matrices = MapMatrices(A, False, torch.device("cpu"))
+    matrices = MapMatrices(A, False)
     calls = []
     monkeypatch.setattr(A, "adjoint", lambda y, adjoint=A.adjoint: calls.append(1) or adjoint(y))
     own_variance = torch.from_numpy(rng.uniform(0.1, 1.0, (1, 4, 5)))

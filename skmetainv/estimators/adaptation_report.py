@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from skmetainv.arrays import channels_last
 from skmetainv.exceptions import AdaptationWarning, warn
@@ -78,20 +79,21 @@ def qualities(
     qualities : dict of str to ndarray
         "stages", of shape (n_inner + 1, n); also "start", of shape (n,), if starts are restored.
     """
-    psnrs: list[list[np.ndarray]] = []
+    psnrs = []
     for x, y, *start in batches:
-        clean, images = channels_last(x), [*start, *meta.stages(y, *start)]
-        pairs = ([(clean, channels_last(z))] for z in images)
+        images = [*start, *meta.stages(y, *start)]
         with np.errstate(over="ignore", invalid="ignore"):  # the inner steps may diverge
-            psnrs.append([_psnr(pair, data_range) for pair in pairs])
-    values = np.array([np.concatenate(parts) for parts in zip(*psnrs, strict=True)])
+            psnrs.append([_psnr(x, z, data_range) for z in images])
+    values = np.concatenate(psnrs, axis=1)
     if len(values) == meta.inner.m + 1:
         return {"stages": values}
     return {"start": values[0], "stages": values[1:]}
 
 
-def _psnr(pairs: Any, data_range: tuple[float, float]) -> np.ndarray:
-    return over_batches({"psnr": psnr}, known_pixels(pairs), data_range)["psnr"]
+def _psnr(x: torch.Tensor, z: torch.Tensor, data_range: tuple[float, float]) -> np.ndarray:
+    """Return the PSNR of each restored image `z` over the known pixels of the clean image `x`."""
+    pairs = known_pixels([(channels_last(x), channels_last(z))])
+    return over_batches({"psnr": psnr}, pairs, data_range)["psnr"]
 
 
 def summary(psnrs: Qualities, history: Mapping[str, Sequence[Any]], which: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY
-from itertools import chain
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -287,20 +286,20 @@ class SolverRestorer(Restorer):
     ):
         super().__init__(self._solved, operator)
         self.run, self.n_at_once, self.tol = run, n_at_once, tol
-        self.records: list[SolverRecord] = []
+        self.changes: list[np.ndarray] = []
+        self.converged: list[bool] = []
 
     def _solved(self, y: torch.Tensor) -> torch.Tensor:
         runs = [self.run(y_i) for y_i in equal_chunks(y, self.n_at_once)]
-        self.records.append(_record(runs, len(y)))
+        self.changes += [np.array(changes) for run in runs for changes in run.changes][: len(y)]
+        self.converged += [converged for run in runs for converged in run.converged][: len(y)]
         return torch.cat([run.x for run in runs])[: len(y)]
 
     @property
     def record(self) -> SolverRecord:
         """The convergence record of all images restored so far."""
-        n_iter, changes, converged = zip(*self.records, strict=True)
-        return SolverRecord(
-            np.concatenate(n_iter), list(chain.from_iterable(changes)), np.concatenate(converged)
-        )
+        n_iter = np.array([len(changes) for changes in self.changes])
+        return SolverRecord(n_iter, self.changes, np.array(self.converged))
 
     def warn_of_images(self) -> None:
         """Warn of images that are not finite, and of images that did not converge."""
@@ -321,10 +320,3 @@ class SolverRestorer(Restorer):
                 f"{record.n_iter.max()} updates: a larger max_iter may help.",
                 ConvergenceWarning,
             )
-
-
-def _record(runs: list[Run], n_images: int) -> SolverRecord:
-    """Return the convergence record of the first `n_images` images of several runs."""
-    changes = [np.array(of_image) for run in runs for of_image in run.changes][:n_images]
-    converged = np.array([c for run in runs for c in run.converged], dtype=bool)[:n_images]
-    return SolverRecord(np.array([len(of_image) for of_image in changes]), changes, converged)

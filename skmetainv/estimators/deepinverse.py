@@ -158,13 +158,18 @@ class DeepInverseReconstructor(Reconstructor):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        if comes_from(self.model, "deepinv"):
-            _check_is_no_denoiser(self.model)
+        if comes_from(self.model, "deepinv") and _is_denoiser(self.model):
+            raise ValueError(  # a denoiser would take the physics for a noise level
+                "The 'model' parameter of DeepInverseReconstructor must be called with "
+                "measurements and physics, as a deepinv.models.Reconstructor is. Got "
+                f"{type(self.model).__name__}, a denoiser, instead. Write "
+                "model=deepinv.models.ArtifactRemoval(denoiser)."
+            )
 
     def _try(self, problem: Problem) -> None:
         """Set the fitted attributes, and restore the first measurement."""
         self.model_ = move(frozen(copy.deepcopy(self.model)), torch.device("cpu"))
-        restore = self._restoring(self.model_, problem.A)
+        restore = self._build(problem.geometry, problem.A)
         y = self._first_measurement(problem, integer_seed(self.random_state))
         with torch.no_grad():
             restore(y)
@@ -175,10 +180,7 @@ class DeepInverseReconstructor(Reconstructor):
         return Restorer(lambda y: in_equal_chunks(model, y, n), self.operator_)
 
     def _build(self, geometry: Geometry, A: ForwardMap) -> Restore:
-        return self._restoring(self.model_, A)
-
-    def _restoring(self, model: nn.Module, A: ForwardMap) -> Restore:
-        """Return a function that restores measurements by a copy of a model and `A`'s physics."""
+        """Return a function that restores measurements by a copy of `model_` and `A`'s physics."""
         if not isinstance(A, PhysicsMap):
             raise ValueError(
                 "The 'operator' parameter of DeepInverseReconstructor must be a "
@@ -187,19 +189,19 @@ class DeepInverseReconstructor(Reconstructor):
                 "deepinv.physics.Denoising() is the identity."
             )
         device = check_device(self.device)
-        placed_copy = convert(copy.deepcopy(model), A.only_dtype or self._dtype())
-        placed_copy = move(placed_copy, device)
+        model = convert(copy.deepcopy(self.model_), A.only_dtype or self._dtype())
+        model = move(model, device)
         if self.precision == "bfloat16":
-            _mark_networks(placed_copy)
-            autocast_networks(placed_copy, device)
+            _mark_networks(model)
+            autocast_networks(model, device)
 
-        warm = warm_started(placed_copy)
+        warm = warm_started(model)
 
         def restore(y: torch.Tensor) -> torch.Tensor:
             name = f"{type(model).__name__}, the 'model' parameter of DeepInverseReconstructor,"
             start_anew(warm)
             try:
-                x = placed_copy(A.parted(y), A.physics)
+                x = model(A.parted(y), A.physics)
             except torch.cuda.OutOfMemoryError:
                 raise
             except Exception as error:
@@ -218,23 +220,15 @@ class DeepInverseReconstructor(Reconstructor):
         return restore
 
 
-def _check_is_no_denoiser(model: nn.Module) -> None:
-    """Raise for a denoiser, which would take the physics for a noise level."""
+def _is_denoiser(model: nn.Module) -> bool:
+    """Return whether a model takes a noise level; some reconstruction models are denoisers, too."""
     from deepinv.models import Denoiser, Reconstructor
 
-    if isinstance(model, Denoiser) and not isinstance(model, Reconstructor):
-        raise ValueError(
-            "The 'model' parameter of DeepInverseReconstructor must be called with measurements "
-            f"and physics, as a deepinv.models.Reconstructor is. Got {type(model).__name__}, a "
-            "denoiser, instead. Write model=deepinv.models.ArtifactRemoval(denoiser)."
-        )
+    return isinstance(model, Denoiser) and not isinstance(model, Reconstructor)
 
 
 def _mark_networks(model: nn.Module) -> None:
     """Let the denoising networks of a model, but not the physics, compute in mixed precision."""
-    from deepinv.models import Denoiser, Reconstructor
-
     for part in all_modules(model):
-        is_network = isinstance(part, Denoiser) and next(part.parameters(), None) is not None
-        if is_network and not isinstance(part, Reconstructor):
+        if _is_denoiser(part) and next(part.parameters(), None) is not None:
             vars(part)["autocasts"] = True

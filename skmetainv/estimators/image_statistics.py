@@ -195,16 +195,19 @@ def learn_statistics(
     shape = mean.shape
     T = [torch.from_numpy(cosine_matrix(n)).to(mean) for n in shape[1:]]
     power = mean.new_zeros(*shape[1:], shape[0], shape[0])
-    sample = _sample_covariance(n_images, math.prod(shape), n_components)
-    for x in batches():
-        deviations = ((x if fill is None else fill(x)).to(mean) - mean).nan_to_num()
-        spectrum = T[0] @ (deviations / scale) @ T[1].mT
-        power += torch.einsum("nchw,ndhw->hwcd", spectrum, spectrum)
-        sample.add(deviations.flatten(1).to(torch.float32).cpu().numpy())
+
+    def deviations() -> Iterator[np.ndarray]:
+        """Yield the deviations from the mean, batch by batch, and add their power."""
+        for x in batches():
+            z = ((x if fill is None else fill(x)).to(mean) - mean).nan_to_num()
+            spectrum = T[0] @ (z / scale) @ T[1].mT
+            power.add_(torch.einsum("nchw,ndhw->hwcd", spectrum, spectrum))
+            yield z.flatten(1).to(torch.float32).cpu().numpy()
+
+    factor = _factor(deviations(), n_images, mean.numel(), n_components).reshape(-1, *shape)
     power = _regular(_towards_similar(power / n_images, n_images))
     powers = power.diagonal(dim1=2, dim2=3).permute(2, 0, 1)
     stationary_variance = T[0].square().mT @ powers @ T[1].square()
-    factor = sample.factor().reshape(-1, *shape)
     return Statistics(
         mean.cpu().numpy(),
         factor,
@@ -250,14 +253,11 @@ def log_likelihoods(
     along = (z @ U).square().sum(0)
     beside = z.square().sum() - along.sum()
     n_beside = z.shape[1] - len(w)
-    values = []
-    for a in shrinkages:
-        variances = a + (1 - a) * w
-        volume = n_beside * math.log(max(a, _LEAST_POWER)) + variances.log().sum()
-        values.append(
-            -0.5 * (beside / max(a, _LEAST_POWER) + (along / variances).sum() + len(z) * volume)
-        )
-    return torch.stack(values).cpu().numpy()
+    a = w.new_tensor(shrinkages)
+    least, variances = a.clamp(min=_LEAST_POWER), a[:, None] + (1 - a[:, None]) * w
+    misfit = beside / least + (along / variances).sum(1)
+    volume = n_beside * least.log() + variances.log().sum(1)
+    return (-0.5 * (misfit + len(z) * volume)).cpu().numpy()
 
 
 def _directions(L: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -308,63 +308,29 @@ def _regular(power: torch.Tensor) -> torch.Tensor:
     return power + least * torch.eye(channels).to(power)
 
 
-class _Few:
-    """The covariance of a few images, factored by their scaled deviations from the mean."""
-
-    def __init__(self) -> None:
-        self.kept: list[np.ndarray] = []
-
-    def add(self, deviations: np.ndarray) -> None:
-        self.kept.append(deviations)
-
-    def factor(self) -> np.ndarray:
-        rows = np.concatenate(self.kept)
-        return rows / np.float32(math.sqrt(len(rows)))
-
-
-class _Matrix:
-    """The covariance of many images of few pixels, accumulated as a matrix."""
-
-    def __init__(self, n_pixels: int, n_components: int):
-        self.total, self.n, self.n_components = np.zeros((n_pixels, n_pixels)), 0, n_components
-
-    def add(self, deviations: np.ndarray) -> None:
-        self.total += deviations.T @ deviations
-        self.n += len(deviations)
-
-    def factor(self) -> np.ndarray:
-        values, vectors = np.linalg.eigh(self.total / self.n)
-        values, vectors = values[-self.n_components :], vectors[:, -self.n_components :]
-        return (np.sqrt(values.clip(min=0)) * vectors).T.astype(np.float32)
-
-
-class _Incremental:
-    """The first components of many images of many pixels, by incremental PCA."""
-
-    def __init__(self, n_components: int):
-        self.pca = IncrementalPCA(n_components)
-        self.waiting: list[np.ndarray] = []
-
-    def add(self, deviations: np.ndarray) -> None:
-        self.waiting.append(deviations)
-        if sum(map(len, self.waiting)) >= 2 * self.pca.n_components:
-            rows = np.concatenate(self.waiting)
-            n = len(rows) - self.pca.n_components  # the last batch needs n_components rows, too
-            self.pca.partial_fit(rows[:n])
-            self.waiting = [rows[n:]]
-
-    def factor(self) -> np.ndarray:
-        self.pca.partial_fit(np.concatenate(self.waiting))
-        deviation = self.pca.singular_values_[:, None] / math.sqrt(self.pca.n_samples_seen_)
-        return (deviation * self.pca.components_).astype(np.float32)
-
-
-def _sample_covariance(
-    n_images: int, n_pixels: int, n_components: int
-) -> _Few | _Matrix | _Incremental:
-    """Return an object that collects deviations from the mean, and then factors the covariance."""
+def _factor(
+    deviations: Iterator[np.ndarray], n_images: int, n_pixels: int, n_components: int
+) -> np.ndarray:
+    """Return ``L'``, where ``L L'`` is the covariance of deviations from the mean."""
     if n_images <= n_components:
-        return _Few()
+        rows = np.concatenate(list(deviations))
+        return rows / np.float32(math.sqrt(n_images))
     if n_pixels <= _MATRIX_PIXELS:
-        return _Matrix(n_pixels, n_components)
-    return _Incremental(n_components)
+        total = np.zeros((n_pixels, n_pixels))
+        for batch in deviations:
+            total += batch.T @ batch
+        values, vectors = np.linalg.eigh(total / n_images)
+        values, vectors = values[-n_components:], vectors[:, -n_components:]
+        return (np.sqrt(values.clip(min=0)) * vectors).T.astype(np.float32)
+    pca = IncrementalPCA(n_components)
+    waiting: list[np.ndarray] = []
+    for batch in deviations:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= 2 * n_components:
+            rows = np.concatenate(waiting)
+            n = len(rows) - n_components  # the last part needs n_components rows, too
+            pca.partial_fit(rows[:n])
+            waiting = [rows[n:]]
+    pca.partial_fit(np.concatenate(waiting))
+    deviation = pca.singular_values_[:, None] / math.sqrt(n_images)
+    return (deviation * pca.components_).astype(np.float32)

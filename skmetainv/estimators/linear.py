@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY
 from functools import partial
 from numbers import Real
-from typing import Any, NamedTuple, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from skmetainv.estimators.linear_estimates import (
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.splits import split_in_folds
 from skmetainv.inputs.validation import check_device
-from skmetainv.noise import GaussianNoise, Noise, NoiseFunction, as_noise
+from skmetainv.noise import GaussianNoise, Noise, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.parameters import COUNT, Interval, StrOptions
@@ -59,29 +59,11 @@ _NOISE_PRIOR = 10
 # Unknown pixels of clean images are estimated in `_FILLED` rounds, with this shrinkage.
 _FILLED, _FILLING_SHRINKAGE = 3, 0.9
 
+#: ``measure(x, indices)`` returns the measurements of the clean images `x` at `indices`.
+Measure: TypeAlias = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
 
-class Examples(NamedTuple):
-    """Training data: a problem with clean images, and the noise and seed of its measurements."""
-
-    problem: Problem
-    noise: NoiseFunction
-    seed: int
-
-    @property
-    def clean(self) -> ArraySource:
-        """The clean images."""
-        return self.problem.clean
-
-    def measure(self, x: torch.Tensor, places: np.ndarray) -> torch.Tensor:
-        """Return the measurements of some clean images."""
-        return self.problem.measure(x, places, self.noise, self.seed)
-
-
-class Fold(NamedTuple):
-    """The statistics learned without the held-out images, and the indices of these images."""
-
-    statistics: Statistics
-    held_out: np.ndarray
+#: For each fold, the indices of the images to learn from, and those of the held-out images.
+Splits: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
 
 
 class LinearReconstructor(Reconstructor):
@@ -260,124 +242,97 @@ class LinearReconstructor(Reconstructor):
     def _learn(self, problem: Problem) -> None:
         """Set the fitted attributes."""
         places = spread(len(problem), _MOST_VALUES // math.prod(problem.tensor_shape))
-        examples = Examples(problem, as_noise(self.noise).build(), integer_seed(self.random_state))
-        variance = self._variance(examples, some(places, _NOISE_IMAGES))
+        seed = integer_seed(self.random_state)
+        measure = partial(problem.measure, noise=as_noise(self.noise).build(), seed=seed)
+        variance = self._variance(problem, measure, some(places, _NOISE_IMAGES))
         self.noise_variance_ = problem.geometry.measurements.to_array(variance[None])[0]
-        self.flips_, self.shrinkage_ = self._chosen(examples, places, variance)
-        self.weights_ = self._statistics(examples, places, self.flips_)._asdict()
+        splits = _splits(problem, places, seed)
+        self.flips_, self.shrinkage_ = self._chosen(problem, measure, splits, variance)
+        self.weights_ = self._statistics(problem, places, self.flips_)._asdict()
 
     def _without_search(self) -> Self:
         return clone(self).set_params(shrinkage=self.shrinkage_, flips=self.flips_)
 
-    def _statistics(self, examples: Examples, places: np.ndarray, flips: bool) -> Statistics:
+    def _statistics(self, problem: Problem, places: np.ndarray, flips: bool) -> Statistics:
         """Return the statistics of the images at some indices."""
-        low, high = examples.problem.geometry.data_range
-        n_pixels = math.prod(examples.problem.A.image_shape)
+        low, high = problem.geometry.data_range
+        n_pixels = math.prod(problem.tensor_shape)
         n_images = len(places) * (1 + flips)
         most = max(1, min(_MOST_COMPONENTS, _MOST_FACTORS // n_pixels, n_pixels))
         n_components = most if self.n_components is None else min(self.n_components, n_pixels)
 
         def batches() -> Iterator[torch.Tensor]:
             for indices in portions(places, _VALUES_AT_ONCE // n_pixels):
-                x = examples.clean.read(indices)
+                x = problem.clean.read(indices)
                 yield torch.cat([x, x.flip(-1)]) if flips else x
 
         learn = partial(learn_statistics, batches, n_images, n_components, high - low)
         statistics = learn()
-        if examples.problem.operator.has_missing and any(x.isnan().any() for x in batches()):
+        if problem.operator.has_missing and any(x.isnan().any() for x in batches()):
             for _ in range(_FILLED):
-                statistics = learn(fill=filling(statistics, examples.clean))
+                statistics = learn(fill=filling(statistics, problem.clean))
         return statistics
 
-    def _variance(self, examples: Examples, places: np.ndarray) -> torch.Tensor:
+    def _variance(self, problem: Problem, measure: Measure, places: np.ndarray) -> torch.Tensor:
         """Return the variance of each entry of a measurement around its linear prediction."""
-        A, noise = examples.problem.A, as_noise(self.noise)
-        total = torch.zeros(A.measurement_shape, dtype=torch.float64, device=examples.clean.device)
+        A, noise = problem.A, as_noise(self.noise)
+        total = torch.zeros(A.measurement_shape, dtype=torch.float64, device=problem.clean.device)
         is_linear = isinstance(A, LinearMap)
-        if is_linear and examples.problem.measured is None and isinstance(noise, GaussianNoise):
+        if is_linear and problem.measured is None and isinstance(noise, GaussianNoise):
             return total + noise.noise_level**2
         count = torch.zeros_like(total)
         with torch.no_grad():
-            predicted = A if is_linear else self._linearized(examples, places)
+            predicted = A if is_linear else _linearized(problem, places)
             for indices in portions(places, self.batch_size):
-                x = examples.clean.read(indices)
-                r = examples.measure(x, indices) - predicted(x)
+                x = problem.clean.read(indices)
+                r = measure(x, indices) - predicted(x)
                 seen = ~r.isnan() if A.observed is None else A.observed & ~r.isnan()
                 total += torch.where(seen, r, 0.0).double().square().sum(0)
                 count += seen.sum(0)
         mean = total.sum() / count.sum().clamp(min=1)
         return (total + _NOISE_PRIOR * mean) / (count + _NOISE_PRIOR)
 
-    def _linearized(self, examples: Examples, places: np.ndarray) -> Restore:
-        """Return the linear approximation of a nonlinear map at the mean of some images."""
-        A, images = examples.problem.A, examples.clean
-        total = sum(images.read(indices).nan_to_num().sum(0) for indices in portions(places, 1))
-        mean = torch.as_tensor(total)[None] / len(places)
-        J, expected = LinearizedMap(A, mean), A(mean)
-        return lambda x: expected + J(x - mean)
-
     # ------------------------------------------------------------------ choices by held-out images
 
     def _chosen(
-        self, examples: Examples, places: np.ndarray, variance: torch.Tensor
+        self, problem: Problem, measure: Measure, splits: Splits, variance: torch.Tensor
     ) -> tuple[bool, float]:
         """Return the choice of `flips` and of the shrinkage.
 
         Restoring held-out images by large systems takes too long. For these, "auto" mirrors no
         images and takes the likeliest shrinkage.
         """
-        A = examples.problem.A
-        direct = smallest_space(A, examples.problem.operator.has_missing) != "iterative"
-        n_folds = _FOLDS if math.prod(A.image_shape) <= _PIXELS_OF_FOLDS else 1
+        A, operator = problem.A, problem.operator
+        direct = smallest_space(A, operator.has_missing) != "iterative"
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
-        splits = _splits(examples, places)
         if len(mirrored) == len(shrinkages) == 1 or not splits:
-            return mirrored[-1 if len(places) > 1 else 0], shrinkages[-1]
-        splits = splits[: n_folds if len(places) <= _MOST_OF_FOLDS else 1]
-        problem = examples.problem
-        system_of = self._systems(problem.operator, problem.geometry, variance.device)
+            return mirrored[-1 if len(problem) > 1 else 0], shrinkages[-1]
+        system_of = self._systems(operator, problem.geometry, variance.device)
         best = (math.inf, False, 1.0)
         for flips in mirrored:
             folds = [
-                Fold(self._statistics(examples, learned, flips), some(left_out, _HELD_OUT))
+                (self._statistics(problem, learned, flips), some(left_out, _HELD_OUT))
                 for learned, left_out in splits
             ]
-            near = _likely(folds, examples.clean, shrinkages, 1 if direct else 0)
+            near = _likely(folds, problem.clean, shrinkages, 1 if direct else 0)
             errors = np.zeros(len(near))
-            for fold in folds if len(near) * len(mirrored) > 1 else ():
-                system = system_of(fold.statistics, variance)
-                errors += self._errors(system, examples, fold.held_out, near)
+            for statistics, held_out in folds if len(near) * len(mirrored) > 1 else ():
+                x = problem.clean.read(held_out)
+                y = measure(x, held_out)
+                system = system_of(statistics, variance)
+                estimates = (system.estimate(shrinkage, for_few=True) for shrinkage in near)
+                errors += [_error(self._restored_by(G, A, y), x) for G in estimates]
             best = min(best, (errors.min(), flips, near[int(errors.argmin())]))
         return best[1:]
 
-    def _errors(
-        self,
-        system: LinearSystem,
-        examples: Examples,
-        places: np.ndarray,
-        shrinkages: Sequence[float],
-    ) -> np.ndarray:
-        """Return for each shrinkage the error on some images, see `_error`."""
-        estimates = (system.estimate(shrinkage, for_few=True) for shrinkage in shrinkages)
-        return np.array([self._error(G, examples, places) for G in estimates])
-
-    def _error(self, G: LinearEstimate, examples: Examples, places: np.ndarray) -> float:
-        """Return the sum, over images, of the logarithm of an image's mean squared error."""
-        x = examples.clean.read(places)
-        restored = self._restored_by(G, examples.problem.A, examples.measure(x, places))
-        squares = (restored - x).double().square().flatten(1)
-        return float(squares.nanmean(1).clamp(min=1e-300).log().sum())
-
     def _systems(
         self, operator: Operator, geometry: Geometry, device: torch.device
-    ) -> Callable[[Statistics, torch.Tensor], LinearSystem]:
+    ) -> Callable[..., LinearSystem]:
         """Return a function that builds systems from statistics and noise variances."""
         A, varies = operator.build(geometry.images.tensor_shape).to(device), operator.has_missing
-        matrices = MapMatrices(A, varies, device) if isinstance(A, LinearMap) else None
-        return lambda statistics, variance: LinearSystem(
-            A, statistics, variance, varies, self._dtype(), matrices
-        )
+        matrices = MapMatrices(A, varies) if isinstance(A, LinearMap) else None
+        return partial(LinearSystem, A, varies=varies, dtype=self._dtype(), matrices=matrices)
 
     # ------------------------------------------------------------------ prediction
 
@@ -430,27 +385,48 @@ def portions(places: np.ndarray, n: int) -> Iterator[np.ndarray]:
     yield from (places[k : k + max(n, 1)] for k in range(0, len(places), max(n, 1)))
 
 
-def _splits(examples: Examples, places: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def _linearized(problem: Problem, places: np.ndarray) -> Restore:
+    """Return the linear approximation of a nonlinear map at the mean of some images."""
+    images = (problem.clean.read(indices) for indices in portions(places, 1))
+    total = sum(x.nan_to_num().sum(0) for x in images)
+    mean = torch.as_tensor(total)[None] / len(places)
+    J, expected = LinearizedMap(problem.A, mean), problem.A(mean)
+    return lambda x: expected + J(x - mean)
+
+
+def _splits(problem: Problem, places: np.ndarray, seed: int) -> Splits:
     """Return the indices of training and held-out images, fold by fold.
 
     With fewer than three images there are no folds: a fold of two images would leave one image to
-    learn from, which shows no variation.
+    learn from, which shows no variation. For many or large images, there is only the first fold.
     """
-    groups = examples.problem.groups
-    if groups is not None:
-        groups = groups[places]
     if len(places) < 3:
         return []
-    folds = split_in_folds(len(places), groups, _FOLDS, examples.seed)
+    folds = split_in_folds(len(places), problem.part(places).groups, _FOLDS, seed)
+    n_pixels = math.prod(problem.tensor_shape)
+    if len(places) > _MOST_OF_FOLDS or n_pixels > _PIXELS_OF_FOLDS:
+        folds = folds[:1]
     return [(places[learned], places[left_out]) for learned, left_out in folds]
 
 
 def _likely(
-    folds: Sequence[Fold], clean: ArraySource, shrinkages: Sequence[float], beside: int
+    folds: Sequence[tuple[Statistics, np.ndarray]],
+    clean: ArraySource,
+    shrinkages: Sequence[float],
+    beside: int,
 ) -> Sequence[float]:
-    """Return the shrinkage most likely for held-out images, and `beside` on each side of it."""
+    """Return the shrinkage most likely for held-out images, and `beside` on each side of it.
+
+    A fold has the statistics that were learned without these images, and their indices.
+    """
     if len(shrinkages) == 1:
         return shrinkages
     values = [log_likelihoods(model, clean.read(places), shrinkages) for model, places in folds]
     k = int(np.sum(values, axis=0).argmax())
     return shrinkages[max(k - beside, 0) : k + beside + 1]
+
+
+def _error(restored: torch.Tensor, x: torch.Tensor) -> float:
+    """Return the sum, over images, of the logarithm of an image's mean squared error."""
+    squares = (restored - x).double().square().flatten(1)
+    return float(squares.nanmean(1).clamp(min=1e-300).log().sum())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import nn
 
 from skmetainv.estimators.image_statistics import Covariance, Statistics
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
@@ -34,7 +35,8 @@ _PROBES = 8
 _NEIGHBOURS = 7
 
 
-class LinearEstimate(nn.Module):
+@dataclass(eq=False)
+class LinearEstimate:
     """The linear estimate ``x = mu + C A' (A C A' + R)^-1 (y - A mu)`` of images.
 
     A subclass implements `correction`.
@@ -54,14 +56,9 @@ class LinearEstimate(nn.Module):
 
     mean: torch.Tensor
     expected: torch.Tensor
-    one_by_one = False
+    one_by_one: ClassVar[bool] = False
 
-    def __init__(self, mean: torch.Tensor, expected: torch.Tensor):
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("expected", expected)
-
-    def forward(self, data: DataTerm) -> torch.Tensor:
+    def __call__(self, data: DataTerm) -> torch.Tensor:
         """Return images of shape (batch, *image_shape) from a batch of measurements."""
         with torch.no_grad():
             observed = data.A.observed
@@ -74,68 +71,59 @@ class LinearEstimate(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not define correction.")
 
 
+@dataclass(eq=False)
 class _ByMatrix(LinearEstimate):
     """The estimate by one matrix for all images, which maps measurements to images."""
 
     matrix: torch.Tensor
 
-    def __init__(self, mean: torch.Tensor, expected: torch.Tensor, matrix: torch.Tensor):
-        super().__init__(mean, expected)
-        self.register_buffer("matrix", matrix)
-
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         return (r.flatten(1) @ self.matrix).reshape(-1, *self.mean.shape)
 
 
+@dataclass(eq=False)
 class _ByFactor(LinearEstimate):
-    """The same estimate as `_ByMatrix`, by a Cholesky factor, which is less work for few images."""
+    """The same estimate as `_ByMatrix`, by a Cholesky factor, which is less work for few images.
+
+    Parameters
+    ----------
+    factor : tensor of shape (n_observed, n_observed)
+        The factor of ``A C A' + R``, in double precision.
+    cross : tensor of shape (n_observed, n_pixels)
+        ``A C``.
+    indices : tensor of shape (n_observed,)
+        The observed entries of a measurement.
+    """
 
     factor: torch.Tensor
     cross: torch.Tensor
     indices: torch.Tensor
-
-    def __init__(
-        self,
-        mean: torch.Tensor,
-        expected: torch.Tensor,
-        factor: torch.Tensor,
-        cross: torch.Tensor,
-        indices: torch.Tensor,
-    ):
-        super().__init__(mean, expected)
-        self.register_buffer("factor", factor)
-        self.register_buffer("cross", cross)
-        self.register_buffer("indices", indices)
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         u = torch.cholesky_solve(r.flatten(1)[:, self.indices].mT.to(self.factor), self.factor)
         return (u.mT @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
 
+@dataclass(eq=False)
 class _OfAdjoint(LinearEstimate):
-    """The estimate by one matrix for all images, which maps ``A' R^-1 (y - A mu)`` to images."""
+    """The estimate by one matrix for all images, which maps ``A' R^-1 (y - A mu)`` to images.
 
-    matrix: torch.Tensor
+    Parameters
+    ----------
+    precision : tensor of shape measurement_shape
+        ``R^-1``.
+    """
+
+    A: LinearMap
     precision: torch.Tensor
-
-    def __init__(
-        self,
-        A: LinearMap,
-        mean: torch.Tensor,
-        expected: torch.Tensor,
-        precision: torch.Tensor,
-        matrix: torch.Tensor,
-    ):
-        super().__init__(mean, expected)
-        self.A = A
-        self.register_buffer("precision", precision)
-        self.register_buffer("matrix", matrix)
+    matrix: torch.Tensor
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         b = self.A.adjoint(self.precision * r)
         return (b.flatten(1) @ self.matrix).reshape(b.shape)
 
 
+@dataclass(eq=False)
 class _ByMask(LinearEstimate):
     """The estimate by one linear system per image, restricted to the entries that are observed.
 
@@ -150,13 +138,6 @@ class _ByMask(LinearEstimate):
     gram: torch.Tensor
     cross: torch.Tensor
     one_by_one = True
-
-    def __init__(
-        self, mean: torch.Tensor, expected: torch.Tensor, gram: torch.Tensor, cross: torch.Tensor
-    ):
-        super().__init__(mean, expected)
-        self.register_buffer("gram", gram)
-        self.register_buffer("cross", cross)
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         observed = torch.ones_like(r, dtype=torch.bool) if observed is None else observed
@@ -174,6 +155,7 @@ class _ByMask(LinearEstimate):
         return u
 
 
+@dataclass(eq=False)
 class _Iterative(LinearEstimate):
     """The estimate ``x = mu + W e``, with coefficients ``e`` found by conjugate gradients.
 
@@ -187,26 +169,14 @@ class _Iterative(LinearEstimate):
         ``R^-1``.
     covariance : Covariance
         ``C`` and ``W``.
-    response : tensor of shape (channels, height, width)
-        The approximate diagonal of ``V' A' R^-1 A V``, with the eigenvectors ``V`` of `Covariance`.
+    variances : tensor of shape (n_coefficients,)
+        The approximate diagonal of ``W' A' R^-1 A W``.
     """
 
+    A: LinearMap
     precision: torch.Tensor
+    covariance: Covariance
     variances: torch.Tensor
-
-    def __init__(
-        self,
-        A: LinearMap,
-        mean: torch.Tensor,
-        expected: torch.Tensor,
-        precision: torch.Tensor,
-        covariance: Covariance,
-        response: torch.Tensor,
-    ):
-        super().__init__(mean, expected)
-        self.A, self.covariance = A, covariance
-        self.register_buffer("precision", precision)
-        self.register_buffer("variances", covariance.variances(response))
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         precision, share = self.precision.expand_as(r), r.new_ones(len(r), 1)
@@ -237,12 +207,10 @@ class MapMatrices:
         The map as its operator builds it, without the masks of single images, in double precision.
     varies : bool
         Whether the observed entries vary from image to image.
-    device : torch.device
-        The device of the map.
     """
 
-    def __init__(self, A: LinearMap, varies: bool, device: torch.device):
-        self.A, self.varies, self.device = A, varies, device
+    def __init__(self, A: LinearMap, varies: bool):
+        self.A, self.varies, self.device = A, varies, A.place.device
         self._weighted: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @cached_property
@@ -260,7 +228,7 @@ class MapMatrices:
     @cached_property
     def probes(self) -> list[torch.Tensor]:
         """Images ``A' s``, where the entries of ``s`` are random signs."""
-        return [self.A.adjoint(sign.to(self.device)) for sign in _signs(self.A.measurement_shape)]
+        return [self.A.adjoint(s) for s in _signs(self.A.measurement_shape, self.device)]
 
     def information(self, variance: torch.Tensor) -> torch.Tensor:
         """Return ``A' R^-1 A``, where the diagonal of ``R`` is `variance`.
@@ -316,9 +284,9 @@ class LinearSystem:
         self.device = variance.device
         mean = torch.from_numpy(statistics.mean)[None].to(self.device)
         self.A = A if isinstance(A, LinearMap) else LinearizedMap(A, mean)
-        self.matrices = matrices or MapMatrices(self.A, varies, self.device)
+        self.matrices = matrices or MapMatrices(self.A, varies)
         with torch.no_grad():
-            self.mean, self.expected = mean[0], A(mean)[0]
+            self.mean, self.expected = mean[0].to(dtype), A(mean)[0].to(dtype)
             self.space = smallest_space(self.A, varies)
             self.variance = self._floored(variance)
             if self.space == "measurements":
@@ -341,7 +309,7 @@ class LinearSystem:
     def _floored(self, variance: torch.Tensor) -> torch.Tensor:
         """Return noise variances with a floor that keeps the systems well conditioned."""
         share = _LEAST_NOISE_ITERATIVE if self.space == "iterative" else _LEAST_NOISE
-        covariance = self._covariance(1.0).double()
+        covariance = self._covariance(1.0)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for x in self.matrices.probes:
             total += (x * covariance(x)).sum()  # each term estimates the trace of A C A'
@@ -350,67 +318,68 @@ class LinearSystem:
         return variance.double().maximum(least).expand(self.A.measurement_shape)
 
     def _covariance(self, shrinkage: float) -> Covariance:
-        return Covariance(self.statistics, shrinkage).to(self.device)
+        return Covariance(self.statistics, shrinkage).to(self.device).double()
+
+    def _products(self, rows: torch.Tensor) -> list[torch.Tensor]:
+        """Return products of images with the sample and with the stationary covariance, as rows."""
+        covariance, images = self._covariance(0.5), rows.reshape(-1, *self.mean.shape)
+        return [covariance.sample(images).flatten(1), covariance.stationary(images).flatten(1)]
 
     # ------------------------------------------------------------------ in measurement space
 
     def _measure(self) -> None:
         """Store ``A C`` and ``A C A'`` for the sample and for the stationary covariance."""
-        covariance = self._covariance(0.5).double()
         A = self.matrices.rows
-        rows = A.reshape(-1, *self.mean.shape)
-        self.cross = [covariance.sample(rows).flatten(1), covariance.stationary(rows).flatten(1)]
+        self.cross = self._products(A)
         self.gram = [cross @ A.mT for cross in self.cross]
 
     def _direct(self, shrinkage: float, for_few: bool) -> LinearEstimate:
         observed = self.matrices.observed
-        cross = self.cross[0].mul(1 - shrinkage).add_(self.cross[1], alpha=shrinkage)
-        gram = self.gram[0].mul(1 - shrinkage).add_(self.gram[1], alpha=shrinkage)
+        cross, gram = _mixed(self.cross, shrinkage), _mixed(self.gram, shrinkage)
         gram.diagonal().add_(self.variance.flatten()[observed])
-        mean, expected = self.mean.to(self.dtype), self.expected.to(self.dtype)
         if self.varies:
-            return _ByMask(mean, expected, gram, cross)
+            return _ByMask(self.mean, self.expected, gram, cross)
         factor = torch.linalg.cholesky(gram)
         if for_few:
-            return _ByFactor(mean, expected, factor, cross, observed)
+            return _ByFactor(self.mean, self.expected, factor, cross, observed)
         matrix = cross.new_zeros(self.expected.numel(), self.mean.numel())
         matrix[observed] = torch.cholesky_solve(cross, factor)
-        return _ByMatrix(mean, expected, matrix.to(self.dtype))
+        return _ByMatrix(self.mean, self.expected, matrix.to(self.dtype))
 
     # ------------------------------------------------------------------ in image space
 
     def _draw_back(self) -> None:
         """Store ``A' R^-1 A``, and the sample and the stationary covariance as matrices."""
-        covariance = self._covariance(0.5).double()
         pixels = torch.eye(self.mean.numel(), dtype=torch.float64, device=self.device)
-        images = pixels.reshape(-1, *self.mean.shape)
         self.information = self.matrices.information(self.variance)
-        self.covariances = [covariance.sample(images), covariance.stationary(images)]
+        self.covariances = self._products(pixels)
 
     def _of_images(self, shrinkage: float) -> LinearEstimate:
         """Return the estimate ``B (B' A' R^-1 A B + I)^-1 B' A' R^-1 r``, where ``C = B B'``."""
-        sample, stationary = (C.flatten(1) for C in self.covariances)
-        C = sample.mul(1 - shrinkage).add_(stationary, alpha=shrinkage)
+        C = _mixed(self.covariances, shrinkage)
         C.diagonal().add_(_LEAST_NOISE * C.diagonal().mean())
         B = torch.linalg.cholesky(C)
         system = B.mT @ self.information @ B
         system.diagonal().add_(1.0)
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(system), B.mT, upper=False)
-        numbers = (self.mean, self.expected, 1 / self.variance, half.mT @ half)
-        return _OfAdjoint(deepcopy(self.A), *numbers).to(self.dtype)
+        matrix = (half.mT @ half).to(self.dtype)
+        return _OfAdjoint(self.mean, self.expected, *self._map_and_precision(), matrix)
 
     # ------------------------------------------------------------------ by iterations
 
     def _iterative(self, shrinkage: float) -> LinearEstimate:
-        covariance = self._covariance(shrinkage).double()
-        response = torch.zeros_like(self.mean)
-        for signs in _signs(self.A.image_shape):
-            signs = signs.to(self.device)
+        covariance = self._covariance(shrinkage)
+        response = self.variance.new_zeros(self.mean.shape)
+        for signs in _signs(self.A.image_shape, self.device):
             seen = self.A.adjoint(self.A(covariance.image(signs)) / self.variance)
             response += (signs * covariance.spectrum(seen))[0] / _PROBES
-        numbers = (self.mean, self.expected, 1 / self.variance)
-        A = deepcopy(self.A)
-        return _Iterative(A, *numbers, covariance, _smooth(response)).to(self.dtype)
+        variances = covariance.variances(_smooth(response)).to(self.dtype)
+        parts = (*self._map_and_precision(), covariance.to(self.dtype), variances)
+        return _Iterative(self.mean, self.expected, *parts)
+
+    def _map_and_precision(self) -> tuple[LinearMap, torch.Tensor]:
+        """Return ``A`` and ``R^-1`` in the type of the restored images."""
+        return deepcopy(self.A).to(self.dtype), (1 / self.variance).to(self.dtype)
 
 
 def smallest_space(A: ForwardMap, varies: bool) -> str:
@@ -441,11 +410,16 @@ def _observed(A: ForwardMap) -> torch.Tensor:
     return observed.expand(1, *A.measurement_shape).flatten()
 
 
-def _signs(shape: Shape) -> Iterator[torch.Tensor]:
+def _mixed(parts: Sequence[torch.Tensor], shrinkage: float) -> torch.Tensor:
+    """Return ``(1 - a) parts[0] + a parts[1]``: the sample and the stationary part."""
+    return parts[0].mul(1 - shrinkage).add_(parts[1], alpha=shrinkage)
+
+
+def _signs(shape: Shape, device: torch.device) -> Iterator[torch.Tensor]:
     """Yield tensors of random signs with a fixed seed, each a batch of one."""
     rng = np.random.default_rng(0)
     for _ in range(_PROBES):
-        yield torch.from_numpy(2.0 * rng.integers(2, size=(1, *shape)) - 1)
+        yield torch.from_numpy(2.0 * rng.integers(2, size=(1, *shape)) - 1).to(device)
 
 
 def _smooth(response: torch.Tensor) -> torch.Tensor:

@@ -343,7 +343,6 @@ class MetaInverseSolver(TrainedReconstructor):
                 through_solver=self.inner_loss_.of != "start",
             ),
             algorithm=self.algorithm_,
-            engine=self.algorithm_.engine,
             tuned=tuned,
             restore_start=restores_start(self.init_, geometry.image_shape),
             batch_size=self.batch_size,
@@ -354,8 +353,8 @@ class MetaInverseSolver(TrainedReconstructor):
     def _ready_meta(self, geometry: Geometry) -> MetaLearner:
         """Return the meta-learner with the current `n_inner`, `batch_size` and engine."""
         _, meta = self._parts(geometry)
-        inner, engine = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm).engine
-        return replace(meta, inner=inner, engine=engine, batch_size=self.batch_size)
+        inner, algorithm = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm)
+        return replace(meta, inner=inner, algorithm=algorithm, batch_size=self.batch_size)
 
     # ------------------------------------------------------------------ training
 
@@ -389,9 +388,9 @@ class MetaInverseSolver(TrainedReconstructor):
     def _batches(self, problem: Problem) -> Batches:
         batches = super()._batches(problem)
         starts = cross_fitted_starts(self.init_, problem, self, self._seed_)
-        return (
-            batches if starts is None else replace(batches, read=WithStarts(batches.read, starts))
-        )
+        if starts is not None:
+            batches = replace(batches, read=WithStarts(batches.read, starts))
+        return batches
 
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
         meta = self._build(problem.geometry, problem.A, self._tuning(self.solver_))
@@ -488,12 +487,10 @@ class MetaInverseSolver(TrainedReconstructor):
         meta = self._build(problem.geometry, problem.A, tuning)
         # The learning rate of the inner step sizes may change between calls of `partial_fit`, but
         # not the rule by which they are learned.
-        requested_lr = getattr(as_algorithm(self.algorithm).rule, "lr", None)
+        lr = getattr(as_algorithm(self.algorithm).rule, "lr", None)
         rates = {
             INIT: self.outer_lr,
-            INNER_LR: self._rule_.learning_rate(self.inner_lr_)
-            if requested_lr is None
-            else requested_lr,
+            INNER_LR: self._rule_.learning_rate(self.inner_lr_) if lr is None else lr,
             INNER_LOSS: as_inner_loss(self.inner_loss).learning_rate(),
             SOLVER: 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from skmetainv.arrays import as_array, to_numpy
-from skmetainv.arrays.weights import SOLVER, in_part
 from skmetainv.denoisers import DnCNN
 from skmetainv.denoisers.nested import has_trained_denoiser
 from skmetainv.estimators.solvers import counted_beside, ready_solver
@@ -129,15 +128,15 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         if chosen is None:
             chosen = default_solver(problem.A, problem.geometry.data_range)
         self.solver_ = ready_solver(chosen, problem, self, self._seed_)
-        f = self.solver_.trainable().build(problem.tensor_shape).to(self._dtype())
-        self.weights_ = in_part(to_numpy(dict(f.named_parameters())), SOLVER)
-        if not self.weights_ or not f.n_iter:
+        self.start_ = self.start if isinstance(self.start, str) else np.array(as_array(self.start))
+        G = self._module(problem.geometry, problem.A).to(self._dtype())
+        self.weights_ = to_numpy(dict(G.named_parameters()))
+        if not self.weights_ or not G.solver.n_iter:
             raise ValueError(
                 "The 'solver' parameter must have something to learn: at least one update, and a "
                 "denoiser with weights or numbers named by 'learnable'. Got "
                 f"{self.solver!r} instead."
             )
-        self.start_ = self.start if isinstance(self.start, str) else np.array(as_array(self.start))
 
     def _learning_rate(self) -> float:
         if self.lr is not None:
@@ -145,7 +144,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         trained = self.solver is not None and has_trained_denoiser(self.solver)
         return _FINE_TUNING_LR if trained else _LR
 
-    def _module(self, geometry: Geometry, A: ForwardMap) -> nn.Module:
+    def _module(self, geometry: Geometry, A: ForwardMap) -> _Unrolled:
         f = self.solver_.trainable().build(geometry.images.tensor_shape)
         return _Unrolled(f, partial(self._first_images, self.start_, geometry=geometry))
 

@@ -36,10 +36,16 @@ def adapt_with_higher(
         raise ValueError(f"The engine 'higher' adapts one image at a time. Got {len(data.y)}.")
     import higher
 
-    names, f, images, losses = list(theta), inner.f, [], []
+    images, losses = [], []
     module = _Network(theta, inner.phi)
-    groups = [{"params": [getattr(module, _key(names.index(name)))]} for name in inner.adapted]
+    parameters = dict(zip(theta, module.parameters(), strict=True))
+    groups = [{"params": [parameters[name]]} for name in inner.adapted]
     callback = None if inner.second_order else _as_constants
+
+    def adapted() -> dict[str, torch.Tensor]:
+        weights = dict(zip(theta, phi.fast_params, strict=True))
+        return {name: weights[name] for name in inner.adapted}
+
     with (
         torch.enable_grad(),
         higher.innerloop_ctx(
@@ -48,22 +54,18 @@ def adapt_with_higher(
     ):
         condition = inner.phi.condition(theta, data)
         if learning:  # connects the copies in the module to theta
-            phi.update_params([theta[name] for name in names])
+            phi.update_params(list(theta.values()))
         for k in range(inner.m):
             x = phi(condition)
-            x = f(x, data) if inner.through_solver else x
-            weights = dict(zip(names, phi.fast_params, strict=True))
-            theta_i = {name: weights[name] for name in inner.adapted}
-            L = inner.loss(x, data, theta_i, theta)
+            x = inner.f(x, data) if inner.through_solver else x
+            L = inner.loss(x, data, adapted(), theta)
             sizes = [inner.step_size.at(alpha, k, name) for name in inner.adapted]
             optimizer.step(L.sum(), override={"lr": sizes}, grad_callback=callback)
             images.append(x if learning else x.detach())
             losses.append(L if learning else L.detach())
         with torch.set_grad_enabled(learning):
             images.append(phi(condition))
-        weights = dict(zip(names, phi.fast_params, strict=True))
-    adapted = {name: weights[name] for name in inner.adapted}
-    return Adaptation(Stages(images, data, inner, learning=learning), losses, adapted)
+    return Adaptation(Stages(images, data, inner, learning=learning), losses, adapted())
 
 
 class _Network(nn.Module):
@@ -72,16 +74,10 @@ class _Network(nn.Module):
     def __init__(self, theta: Tensors, phi: ImageModule):
         super().__init__()
         self.names, self.hidden = list(theta), (phi,)  # a tuple hides it from `higher`
-        for i, weight in enumerate(theta.values()):
-            self.register_parameter(_key(i), nn.Parameter(weight.detach()))
+        self.weights = nn.ParameterList(weight.detach() for weight in theta.values())
 
     def forward(self, condition: Any) -> torch.Tensor:
-        weights = {name: getattr(self, _key(i)) for i, name in enumerate(self.names)}
-        return self.hidden[0](weights, condition)
-
-
-def _key(index: int) -> str:
-    return f"weight_{index}"  # torch forbids dots in names of parameters
+        return self.hidden[0](dict(zip(self.names, self.weights, strict=True)), condition)
 
 
 def _as_constants(gradients: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:

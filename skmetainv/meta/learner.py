@@ -36,9 +36,7 @@ class MetaLearner:
     inner : InnerLoop
         The inputs of Algorithm 1.
     algorithm : Algorithm
-        The method for the outer gradient.
-    engine : {"native", "higher"}
-        Implementation of Algorithm 1.
+        The method for the outer gradient, with the engine of Algorithm 1.
     tuned : {"all", "numbers"} or None
         Which parts of the solver are trained with ``theta``: all its weights, only its numbers, or
         nothing.
@@ -53,7 +51,6 @@ class MetaLearner:
     A: ForwardMap
     inner: InnerLoop
     algorithm: Algorithm
-    engine: str
     tuned: str | None
     restore_start: Restore | None
     batch_size: int
@@ -86,7 +83,7 @@ class MetaLearner:
     @property
     def adapt(self) -> Adapt:
         """The chosen implementation of Algorithm 1."""
-        return _ENGINES[self.engine]
+        return _ENGINES[self.algorithm.engine]
 
     def restore(self, y: torch.Tensor) -> torch.Tensor:
         """Return the images of a batch of measurements after all inner steps."""
@@ -123,7 +120,7 @@ class MetaLearner:
         """Return the number of images to adapt together."""
         names = self.inner.adapted
         one_by_one = learning and self.algorithm.moves_shared and len(self.theta) > len(names)
-        if self.engine == "higher" or one_by_one:
+        if self.algorithm.engine == "higher" or one_by_one:
             return 1
         return images_at_once(
             self.batch_size,

@@ -42,15 +42,15 @@ def scale_solver_numbers(meta: MetaLearner, batches: Iterable[Batch], criterion:
     criterion : callable
         The loss between the results and the clean images.
     """
-    pairs = [(x, meta.A.bind(*measured)) for x, *measured in batches]
-    examples = [(meta.first_images(data), data, x, data.known(x)) for x, data in pairs]
+    f = meta.inner.f
+    tasks = [Task(x, meta.A.bind(*measured), criterion, epoch=0) for x, *measured in batches]
+    starts = [meta.first_images(task.data) for task in tasks]
 
     def losses() -> torch.Tensor:
-        return torch.cat(
-            [criterion(meta.inner.f(start, data), x, mask) for start, data, x, mask in examples]
-        )
+        pairs = zip(tasks, starts, strict=True)
+        return torch.cat([task.loss(f(start, task.data)) for task, start in pairs])
 
-    scale_numbers(meta.inner.f, losses)
+    scale_numbers(f, losses)
 
 
 def sees_the_start(meta: MetaLearner, batch: Batch, width: float) -> bool:
