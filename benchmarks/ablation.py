@@ -11,11 +11,7 @@ an interrupted benchmark resumes. `--tune` instead tries the settings in `CANDID
 validation images; `BASE` and `SETTINGS` have the best ones.
 """
 
-import argparse
 import itertools
-import json
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,7 +21,7 @@ import torch
 from torch import nn
 
 from benchmarks.command_line import command_line
-from benchmarks.memory import PeakMemory
+from benchmarks.memory import PeakMemory, in_own_process
 from benchmarks.pictures import split_pictures
 from benchmarks.record import load, update
 from skmetainv import MetaInverseSolver
@@ -169,11 +165,10 @@ def trained(estimator, images, seconds, seed):
     return n_seen, spent
 
 
-def one_run(args):
+def one_run(args, name, seed, settings):
     """Train one variant; return its scores on the test or validation images."""
     torch.set_num_threads(1)
     faces = split_pictures(args.images, SIZE, n_validation=N_VALIDATION, n_test=N_TEST)
-    name, seed, settings = args.run[0], int(args.run[1]), json.loads(args.run[2])
     estimator = make_estimator(name, seed, settings)
     make_estimator(name, seed, settings).fit(faces.training[: BASE["batch_size"]])  # warm up
     n_seen, spent = trained(estimator, faces.training, args.seconds, seed)
@@ -183,8 +178,8 @@ def one_run(args):
         "variant": name,
         "seed": seed,
         "settings": settings,
-        "psnr": np.round(psnr(clean, restored, per_image=True), 3).tolist(),
-        "ssim": np.round(ssim(clean, restored, per_image=True), 4).tolist(),
+        "psnr": np.round(psnr(clean, restored, per_image=True), 3),
+        "ssim": np.round(ssim(clean, restored, per_image=True), 4),
         "outer_steps": n_seen // BASE["batch_size"],
         "seconds_per_epoch": spent / n_seen * len(faces.training),
         "n_weights": estimator.n_weights_,
@@ -200,13 +195,6 @@ def peak_memory(name):
     with PeakMemory() as memory:
         estimator.fit(images)
     return memory.peak - memory.before
-
-
-def in_own_process(args, *options):
-    command = [sys.executable, "-m", "benchmarks.ablation", "--images", args.images]
-    command += ["--seconds", str(args.seconds), *["--tune"] * args.tune, *options]
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(out.splitlines()[-1])
 
 
 def tasks(args):
@@ -273,12 +261,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=1, help="parallel runs, one thread each")
     parser.add_argument("--tune", action="store_true")
-    parser.add_argument("--run", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--memory", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.run or args.memory:
-        print(json.dumps(one_run(args) if args.run else peak_memory(args.memory)))
-        return
     record = "ablation_tuning" if args.tune else "ablation"
     settings = {
         "base": repr(BASE),
@@ -291,11 +274,7 @@ def main():
     done = [_task(run) for run in results["runs"]]
     missing = [task for task in tasks(args) if task not in done]
     with ThreadPoolExecutor(args.jobs) as pool:
-        for run in pool.map(
-            lambda task: in_own_process(args, "--run", *map(str, task[:2]), json.dumps(task[2])),
-            missing,
-        ):
-            run |= {metric: np.array(run[metric]) for metric in ("psnr", "ssim")}
+        for run in pool.map(lambda task: in_own_process(one_run, args, *task), missing):
             results = update(record, settings, partial(with_run, run))
             print(f"{run['variant']}, {run['settings']}: {np.mean(run['psnr']):.2f} dB", flush=True)
     if args.tune:
@@ -303,7 +282,7 @@ def main():
         return
     for name in BY_NAME:
         if name not in results["peak_mb"]:
-            peak_mb = in_own_process(args, "--memory", name)
+            peak_mb = in_own_process(peak_memory, name)
             results = update(record, settings, partial(with_memory, name, peak_mb))
     print_table(**results)
 

@@ -8,12 +8,10 @@ separate process for one epoch. Anonymous memory is the resident memory that map
 before `fit`.
 """
 
-import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +49,12 @@ class PeakMemory:
             self.peak = max(self.peak, anonymous_mb())
 
 
+def in_own_process(function, *args):
+    """Return the result of a function in a new process."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
+
+
 def make_estimator():
     return MetaInverseSolver(
         Inpainting(),
@@ -68,16 +72,11 @@ def fit_one(path, n):
     make_estimator().fit(images[:40])  # libraries load modules and data at first use
     with PeakMemory() as memory:
         make_estimator().fit(images)
-    print(json.dumps({"before_mb": memory.before, "peak_mb": memory.peak}))
+    return {"before_mb": memory.before, "peak_mb": memory.peak}
 
 
 def main():
-    parser = command_line(__doc__)
-    parser.add_argument("--fit", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.fit:
-        fit_one(args.fit[0], int(args.fit[1]))
-        return
+    command_line(__doc__).parse_args()
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "images.npy"
@@ -88,9 +87,7 @@ def main():
         megabytes = images.nbytes / 1e6
         del images
         for n in (N_FEW, N_IMAGES):
-            command = [sys.executable, "-m", "benchmarks.memory", "--fit", str(path), str(n)]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            results[n] = json.loads(out)
+            results[n] = in_own_process(fit_one, path, n)
             results[n]["growth_mb"] = results[n]["peak_mb"] - results[n]["before_mb"]
             print(f"{n:6} images: anonymous memory grows by {results[n]['growth_mb']:.1f} MB")
     difference = results[N_IMAGES]["growth_mb"] - results[N_FEW]["growth_mb"]

@@ -71,27 +71,22 @@ def centred(kernel):
     return torch.from_numpy(np.array(kernel)).float()[None, None]
 
 
-def blur_physics(operator, padding):
-    def physics(A):
-        return deepinv.physics.Blur(filter=centred(operator.kernel), padding=padding)
+def mask_physics(A):
+    return deepinv.physics.Inpainting(A.image_shape, mask=A.observed[0])
 
-    return physics
+
+def blur_physics(operator, padding):
+    return lambda A: deepinv.physics.Blur(filter=centred(operator.kernel), padding=padding)
 
 
 def circular_physics(operator):
-    def physics(A):
-        return deepinv.physics.BlurFFT(A.image_shape, filter=centred(operator.kernel))
-
-    return physics
+    return lambda A: deepinv.physics.BlurFFT(A.image_shape, filter=centred(operator.kernel))
 
 
-def downsampling_physics(operator, factor):
-    def physics(A):
-        return deepinv.physics.Downsampling(
-            A.image_shape, filter=centred(operator.kernel), factor=factor, padding="circular"
-        )
-
-    return physics
+def downsampling_physics(operator):
+    return lambda A: deepinv.physics.Downsampling(
+        A.image_shape, filter=centred(operator.kernel), factor=2, padding="circular"
+    )
 
 
 def sensing_physics(A):
@@ -122,23 +117,13 @@ class BayerMask(Operator):
 
 NEAREST = Downsampling(2, prefilter="nearest")
 BROKEN = [(NEAREST, "prox")]  # DeepInverse raises a TypeError without a filter
-PADDINGS = (
-    ("reflect", "reflect"),
-    ("replicate", "replicate"),
-    ("zero", "constant"),
-    ("valid", "valid"),
-)
+# DeepInverse's names of our boundaries
+PADDINGS = {"reflect": "reflect", "replicate": "replicate", "zero": "constant", "valid": "valid"}
 
 ROWS = {
     "Identity": Row(Identity(), 3, lambda A: deepinv.physics.Denoising()),
-    "Inpainting": Row(
-        Inpainting(), 3, lambda A: deepinv.physics.Inpainting(A.image_shape, mask=A.observed[0])
-    ),
-    "MissingPixels": Row(
-        MissingPixels(0.5),
-        3,
-        lambda A: deepinv.physics.Inpainting(A.image_shape, mask=A.observed[0]),
-    ),
+    "Inpainting": Row(Inpainting(), 3, mask_physics),
+    "MissingPixels": Row(MissingPixels(0.5), 3, mask_physics),
     "GaussianBlur(3)": Row(WIDE, 3, circular_physics(WIDE)),
     "MotionBlur(15, 30)": Row(MOTION, 3, circular_physics(MOTION)),
     "GaussianBlur(3, boundary='reflect')": Row(MIRRORED, 3, blur_physics(MIRRORED, "reflect")),
@@ -146,18 +131,16 @@ ROWS = {
         f"MotionBlur(15, 30, boundary={boundary!r})": Row(
             MotionBlur(15.0, angle=30.0, boundary=boundary), 3, blur_physics(MOTION, padding)
         )
-        for boundary, padding in PADDINGS
+        for boundary, padding in PADDINGS.items()
     },
     **{
         f"Blur(23 x 23, boundary={boundary!r})": Row(
             Blur(LARGE, boundary=boundary), 3, blur_physics(Blur(LARGE), padding)
         )
-        for boundary, padding in (("circular", "circular"), *PADDINGS)
+        for boundary, padding in {"circular": "circular", **PADDINGS}.items()
     },
     "Downsampling(2, 'nearest')": Row(
-        NEAREST,
-        3,
-        lambda A: deepinv.physics.Downsampling(A.image_shape, filter=None, factor=2),
+        NEAREST, 3, lambda A: deepinv.physics.Downsampling(A.image_shape, filter=None, factor=2)
     ),
     "Downsampling(2, 'area')": Row(Downsampling(2), 3),
     "Downsampling(2, 'gaussian')": Row(Downsampling(2, prefilter="gaussian"), 3),
@@ -168,10 +151,10 @@ ROWS = {
         same=False,
     ),
     "Downsampling(2, 'nearest') @ GaussianBlur(1)": Row(
-        Downsampling(2, prefilter="nearest") @ DECIMATED, 3, downsampling_physics(DECIMATED, 2)
+        NEAREST @ DECIMATED, 3, downsampling_physics(DECIMATED)
     ),
     "Downsampling(2, 'nearest') @ MotionBlur(15, 30)": Row(
-        Downsampling(2, prefilter="nearest") @ MOTION, 3, downsampling_physics(MOTION, 2)
+        NEAREST @ MOTION, 3, downsampling_physics(MOTION)
     ),
     "CompressedSensing('gaussian')": Row(CompressedSensing(0.25), 1, sensing_physics, DENSE),
     "CompressedSensing('rademacher')": Row(

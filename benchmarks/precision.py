@@ -10,17 +10,13 @@ changed. Each case runs in a separate process. The second part prints the growth
 to its peak, and the seconds per step.
 """
 
-import argparse
-import json
-import subprocess
-import sys
 import time
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from benchmarks.command_line import command_line
-from benchmarks.memory import PeakMemory
+from benchmarks.memory import PeakMemory, in_own_process
 from benchmarks.record import save
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces
@@ -102,12 +98,7 @@ def one_step(n_inner, option):
 
 
 def main():
-    parser = command_line(__doc__)
-    parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.step:
-        print(json.dumps(one_step(int(args.step[0]), args.step[1])))
-        return
+    command_line(__doc__).parse_args()
     splits = []
     for seed in SEEDS:
         splits.append(one_split(seed))
@@ -124,11 +115,9 @@ def main():
     for n_inner in N_INNER:
         print(f"{n_inner:11}", end="")
         for option in OPTIONS:
-            command = [sys.executable, "-m", "benchmarks.precision", "--step", str(n_inner), option]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            memory.append(json.loads(out))
-            own = memory[-1]
-            text = f"{own['peak_mb']:.0f} MB, {own['seconds_per_step']:.2f} s"
+            step = in_own_process(one_step, n_inner, option)
+            memory.append(step)
+            text = f"{step['peak_mb']:.0f} MB, {step['seconds_per_step']:.2f} s"
             print(f"{text:>22}", end="", flush=True)
         print()
     settings = {"estimator": repr(make_estimator()), "test_faces": 20, "n_inner": N_INNER}

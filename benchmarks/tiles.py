@@ -9,16 +9,13 @@ do not depend on the weights. `DnCNN` and the U-Net have their default sizes, `D
 mosaic of faces.
 """
 
-import argparse
-import json
 import resource
-import subprocess
-import sys
 import time
 
 import numpy as np
 
 from benchmarks.command_line import command_line
+from benchmarks.memory import in_own_process
 from benchmarks.record import save
 from skmetainv import UNetReconstructor
 from skmetainv.datasets import load_faces
@@ -43,15 +40,15 @@ OVERLAPS = (0, 8, 16, 32, 48, None)
 
 
 def measure(name, side, tile):
-    """Print the peak memory before and after a prediction, and its seconds."""
+    """Return the peak memory before and after a prediction, its growth, and the seconds."""
     own = LARGE.get(name, {})
     est = MAKERS[name](**own, max_epochs=1, lr=1e-9, random_state=0, device="cpu")
     est.fit(load_faces()[:2])
     image = np.random.default_rng(0).random((1, side, side), dtype=np.float32)
     before, began = peak_mb(), time.perf_counter()
     est.predict(image, image_shape=(side, side), tile=tile)
-    seconds = time.perf_counter() - began
-    print(json.dumps({"before_mb": before, "peak_mb": peak_mb(), "seconds": seconds}))
+    seconds, peak = time.perf_counter() - began, peak_mb()
+    return {"before_mb": before, "peak_mb": peak, "seconds": seconds, "growth_mb": peak - before}
 
 
 def peak_mb():
@@ -64,15 +61,11 @@ def memory(sides):
     for name in MAKERS:
         for side in sides:
             for tile in (None, TILES[name]):
-                command = [sys.executable, "-m", "benchmarks.tiles", "--measure", name, str(side)]
-                command += [] if tile is None else [str(tile)]
-                out = subprocess.run(command, capture_output=True, text=True)
                 case = f"{name}, {side} x {side}, {'at once' if tile is None else f'tile={tile}'}"
-                if out.returncode:
-                    found[case] = {"failed": out.stderr.splitlines()[-1:]}
-                else:
-                    found[case] = json.loads(out.stdout)
-                    found[case]["growth_mb"] = found[case]["peak_mb"] - found[case]["before_mb"]
+                try:
+                    found[case] = in_own_process(measure, name, side, tile)
+                except Exception as error:  # too little memory, for instance
+                    found[case] = {"failed": [f"{type(error).__name__}: {error}"]}
                 print(case, found[case], flush=True)
     return found
 
@@ -95,13 +88,8 @@ def differences():
 
 def main():
     parser = command_line(__doc__)
-    parser.add_argument("--measure", nargs="+", metavar="NAME SIDE [TILE]", help=argparse.SUPPRESS)
     parser.add_argument("--sides", nargs="+", type=int, default=[SIDE // 2, SIDE])
     args = parser.parse_args()
-    if args.measure:
-        name, side, *tile = args.measure
-        measure(name, int(side), int(tile[0]) if tile else None)
-        return
     found = {"memory": memory(args.sides), "largest_difference": differences()}
     settings = {"sides": args.sides, "tiles": TILES, "large": LARGE, "trained": SMALL}
     print(save("tiles", settings, found).name)

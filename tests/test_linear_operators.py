@@ -26,7 +26,7 @@ every_case = pytest.mark.parametrize(
 @every_case
 def test_every_linear_map_is_its_matrix(name, shape):
     operator = CASES[name].operator
-    check_linear_map(name, operator.build(shape), drawn_map(operator, shape))
+    check_linear_map(operator.build(shape), drawn_map(operator, shape))
 
 
 @every_operator

@@ -83,12 +83,12 @@ def verdict(difference, error):
 def table(store, data, rows, seeds, *, markdown=False):
     """Return the table of a data set: the literal line and the classical methods."""
     groups = store.read()["groups"].get(data, {})
-    learned = [n for n in LEARNED if any(n in by_method(store, data, r, seeds) for r in rows)]
+    by_row = {row: by_method(store, data, row, seeds) for row in rows}
+    learned = [name for name in LEARNED if any(name in found for found in by_row.values())]
     head = [data, "literal", "start", "before", "after", *CLASSICAL, *learned]
     head += ["- best", "error", "verdict", "seeds", "fit, s", "CPU s", "inner_lr", "loss of"]
     lines, verdicts, longest = [], [], 0.0
-    for row in rows:
-        found = by_method(store, data, row, seeds)
+    for row, found in by_row.items():
         ours = list(found.get("literal", {}).values())
         own = compared(found, row, groups)
         cells = [row, _with_error([np.mean(f["psnr"]) for f in ours])]

@@ -8,7 +8,7 @@ import torch
 
 from skmetainv.denoisers import Denoiser, DenoiserModule
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close, require_unchanged, required
+from skmetainv.testing.failures import checking, require, require_close, require_unchanged, required
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import BATCH, normal
@@ -61,25 +61,25 @@ def check_denoiser(
     >>> check_denoiser(GaussianSmoothing(noise_level=0.1))
     """
     x = normal(BATCH, *image_shape)
-    name = check_parameter_object(
-        denoiser, Denoiser, lambda part: part.build(image_shape).double()(x.clone())
-    )
-    D = denoiser.build(image_shape).double()
-    _check_images(name, D, x)
-    _check_noise_levels(name, denoiser, D, x)
-    if differentiable:
-        _check_derivatives(name, D, x[:1])
-    _check_other_types(name, denoiser, D, x, device)
+    with checking(denoiser):
+        check_parameter_object(
+            denoiser, Denoiser, lambda part: part.build(image_shape).double()(x.clone())
+        )
+        D = denoiser.build(image_shape).double()
+        _check_images(D, x)
+        _check_noise_levels(denoiser, D, x)
+        if differentiable:
+            _check_derivatives(D, x[:1])
+        _check_other_types(denoiser, x, device)
 
 
 @torch.no_grad()
-def _check_images(name: str, D: DenoiserModule, x: torch.Tensor) -> None:
+def _check_images(D: DenoiserModule, x: torch.Tensor) -> None:
     original = x.clone()
     together = D(x)
-    require_unchanged(x, original, name, "the images as they are", "x.clamp_()")
+    require_unchanged(x, original, "the images as they are", "x.clamp_()")
     require(
         together.dtype == x.dtype and bool(together.isfinite().all()),
-        name,
         f"must give finite images in their type, {x.dtype}",
         f"{together.dtype} and {int((~together.isfinite()).sum())} numbers that are not finite",
         "a tensor of another type, or a division",
@@ -89,19 +89,17 @@ def _check_images(name: str, D: DenoiserModule, x: torch.Tensor) -> None:
             D(x[i : i + 1]),
             together[i : i + 1],
             1e-8,
-            name,
             "must denoise each image of a batch as it would alone",
             "a mean, a norm or a maximum over the batch; compute along the axes after the first",
         )
 
 
 @torch.no_grad()
-def _check_noise_levels(name: str, denoiser: Any, D: DenoiserModule, x: torch.Tensor) -> None:
+def _check_noise_levels(denoiser: Any, D: DenoiserModule, x: torch.Tensor) -> None:
     low, high = D(x, _LOW), D(x, _HIGH)
     change = float((low - high).norm() / x.norm())
     require(
         (change > 0) == D.takes_noise_level or (change == 0 and min(x.shape[2:]) < _LEAST_SIDE),
-        name,
         "must depend on the noise level that it is called with, or have takes_noise_level = False",
         f"a change of {change:.3g} between the levels {_LOW} and {_HIGH}, and takes_noise_level = "
         f"{D.takes_noise_level}",
@@ -111,45 +109,40 @@ def _check_noise_levels(name: str, denoiser: Any, D: DenoiserModule, x: torch.Te
     levels = torch.linspace(_LOW, _HIGH, len(x), dtype=x.dtype).reshape(-1, 1, 1, 1)
     each = torch.cat([D(x[i : i + 1], float(level)) for i, level in enumerate(levels)])
     cause = "float(noise_level), or an `if` over it; compute with it as with a number"
-    errors = (RuntimeError, TypeError, ValueError)
-    with required(name, "must take a noise level for each image", cause, errors):
+    property_ = "must take a noise level for each image"
+    with required(property_, cause):
         together = D(x, levels)
-    require_close(together, each, 1e-8, name, "must take a noise level for each image", cause)
+    require_close(together, each, 1e-8, property_, cause)
     alone = D(x, torch.tensor(_HIGH, dtype=x.dtype))
-    require_close(alone, high, 1e-8, name, "must take a noise level as a tensor", cause)
+    require_close(alone, high, 1e-8, "must take a noise level as a tensor", cause)
     default = getattr(denoiser, "noise_level", None)
     if isinstance(default, float) and D.takes_noise_level:
         require_close(
             D(x),
             D(x, default),
             1e-10,
-            name,
             f"must use its own noise level, {default}, if it is called without one",
             "`forward` treats None as another level",
         )
 
 
-def _check_derivatives(name: str, D: DenoiserModule, x: torch.Tensor) -> None:
+def _check_derivatives(D: DenoiserModule, x: torch.Tensor) -> None:
     D = D.requires_grad_(False)
     if D.takes_noise_level:
         level = torch.tensor(_HIGH, dtype=x.dtype)
-        require_derivatives(D, (x, level), name, "the denoised image in image and noise level")
+        require_derivatives(D, (x, level), "the denoised image in image and noise level")
     else:
-        require_derivatives(lambda x: D(x), (x,), name, "the denoised image in the image")
+        require_derivatives(D, (x,), "the denoised image in the image")
     for value in (0.0, 0.5):
-        constant = torch.full_like(x, value)
-        require_finite_derivatives(lambda x: D(x), constant, name, "on constant images")
+        require_finite_derivatives(D, torch.full_like(x, value), "on constant images")
 
 
 @torch.no_grad()
-def _check_other_types(
-    name: str, denoiser: Denoiser, D: DenoiserModule, x: torch.Tensor, device: str
-) -> None:
+def _check_other_types(denoiser: Denoiser, x: torch.Tensor, device: str) -> None:
     def compute(place: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        there: torch.Tensor = denoiser.build(tuple(x.shape[1:])).to(place, dtype)(
-            x.to(place, dtype)
-        )
-        return there
+        there = denoiser.build(tuple(x.shape[1:])).to(place, dtype)
+        restored: torch.Tensor = there(x.to(place, dtype))
+        return restored
 
     cause = "a tensor that is no buffer; keep it by self.register_buffer(name, tensor)"
-    require_other_types(compute, D(x), (1e-4, 1e-6), name, "denoise", cause, device, size=x)
+    require_other_types(compute, (1e-4, 1e-6), "denoise", cause, device, size=x)

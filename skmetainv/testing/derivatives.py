@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 
@@ -21,7 +20,6 @@ _CAUSE = (
 def require_derivatives(
     function: Callable[..., torch.Tensor | tuple[torch.Tensor, ...]],
     inputs: Sequence[torch.Tensor],
-    name: str,
     what: str,
 ) -> None:
     """Raise an error unless first and second derivatives agree with finite differences.
@@ -33,8 +31,6 @@ def require_derivatives(
     inputs : sequence of tensor
         Tensors in float64, at a point where the function is smooth. If they have more than 28
         entries in total, derivatives along random directions are compared.
-    name : str
-        Name of the class that is checked.
     what : str
         The differentiated quantity and its variables, for the error.
 
@@ -45,32 +41,19 @@ def require_derivatives(
     """
     leaves = [t.detach().clone().requires_grad_() for t in inputs]
     fast = sum(t.numel() for t in leaves) > _ONE_BY_ONE
-    first = partial(torch.autograd.gradcheck, fast_mode=fast)
-    second = partial(torch.autograd.gradgradcheck, fast_mode=fast)
-    with (
-        global_seed(0),
-        required(
-            name,
-            f"must have exact first derivatives of {what}",
-            _CAUSE,
-            (RuntimeError, NotImplementedError),
-        ),
-    ):
-        first(function, leaves)
-    with (
-        global_seed(0),
-        required(
-            name,
-            f"must have exact second derivatives of {what}, which training differentiates through",
-            f"{_CAUSE}; a torch.autograd.Function needs a backward that can be differentiated",
-            (RuntimeError, NotImplementedError),
-        ),
-    ):
-        second(function, leaves)
+    property_ = f"must have exact first derivatives of {what}"
+    with global_seed(0), required(property_, _CAUSE):
+        torch.autograd.gradcheck(function, leaves, fast_mode=fast)
+    property_ = (
+        f"must have exact second derivatives of {what}, which training differentiates through"
+    )
+    cause = f"{_CAUSE}; a torch.autograd.Function needs a backward that can be differentiated"
+    with global_seed(0), required(property_, cause):
+        torch.autograd.gradgradcheck(function, leaves, fast_mode=fast)
 
 
 def require_finite_derivatives(
-    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, name: str, where: str
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, where: str
 ) -> None:
     """Raise an error unless a function and its derivatives are finite at a point.
 
@@ -80,8 +63,6 @@ def require_finite_derivatives(
         Takes a tensor and returns one.
     x : tensor
         The point.
-    name : str
-        Name of the class that is checked.
     where : str
         Description of the point, for the error.
 
@@ -109,4 +90,4 @@ def require_finite_derivatives(
             )
             tensors["second derivative"] = second
     for what, tensor in tensors.items():
-        require_finite(tensor, name, f"must have a finite {what} {where}", cause)
+        require_finite(tensor, f"must have a finite {what} {where}", cause)

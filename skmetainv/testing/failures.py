@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from textwrap import shorten
-from typing import NoReturn
 
 import torch
 
 # Longest text of another error that is quoted.
 _LONGEST_ERROR = 400
+# Errors of computations with tensors of a wrong shape, type or device.
+_OF_COMPUTATIONS = (RuntimeError, TypeError, ValueError, IndexError)
 
 
 class PropertyError(AssertionError):
@@ -33,39 +34,41 @@ class PropertyError(AssertionError):
     """
 
 
-def refuse(name: str, property_: str, got: str, cause: str) -> NoReturn:
-    """Raise the error about a property that does not hold.
+@contextmanager
+def checking(part: object) -> Iterator[None]:
+    """Begin the errors of the block with the name of the checked object's class."""
+    try:
+        yield
+    except PropertyError as error:
+        error.args = (f"{type(part).__name__} {error}",)
+        raise
+
+
+def failure(property_: str, got: str, cause: str) -> PropertyError:
+    """Return the error about a property that does not hold.
 
     Parameters
     ----------
-    name : str
-        Name of the class that is checked.
     property_ : str
-        The property, which follows the name: "must ...".
+        The property: "must ...". `checking` writes the name of the object in front of it.
     got : str
         The numbers.
     cause : str
         The likely mistake in the code, a sentence without its full stop.
-
-    Raises
-    ------
-    PropertyError
-        Always.
     """
-    raise PropertyError(f"{name} {property_}. Got {got} instead. Likely cause: {cause}.")
+    return PropertyError(f"{property_}. Got {got} instead. Likely cause: {cause}.")
 
 
-def require(holds: bool, name: str, property_: str, got: str, cause: str) -> None:
-    """Raise an error unless a property holds, see `refuse`."""
+def require(holds: bool, property_: str, got: str, cause: str) -> None:
+    """Raise an error unless a property holds, see `failure`."""
     if not holds:
-        refuse(name, property_, got, cause)
+        raise failure(property_, got, cause)
 
 
 def require_close(
     got: torch.Tensor,
     expected: torch.Tensor,
     tolerance: float,
-    name: str,
     property_: str,
     cause: str,
     *,
@@ -79,8 +82,8 @@ def require_close(
         The tensors that must agree, computed in two ways.
     tolerance : float
         The largest norm of the difference, relative to the norm of `expected`.
-    name, property_, cause : str
-        See `refuse`.
+    property_, cause : str
+        See `failure`.
     size : tensor, default=None
         If its norm is larger than that of `expected`, it is used instead, because a difference of
         large numbers may have a large rounding error.
@@ -90,52 +93,49 @@ def require_close(
     PropertyError
         If they do not agree, have different shapes, or are not finite.
     """
-    if got.shape != expected.shape:
-        shapes = f"tensors of shape {tuple(got.shape)} and {tuple(expected.shape)}"
-        refuse(name, property_, shapes, cause)
+    shapes = f"tensors of shape {tuple(got.shape)} and {tuple(expected.shape)}"
+    require(got.shape == expected.shape, property_, shapes, cause)
     ours, theirs = (t.detach().cpu().to(torch.float64) for t in (got, expected))
     norm = max(float(theirs.norm()), 0.0 if size is None else float(size.detach().norm()))
     error = float((ours - theirs).norm())
-    if not error <= tolerance * norm:
-        share = f"a difference of {error:.3g} between values of norm {float(theirs.norm()):.3g}"
-        refuse(name, property_, f"{share} (at most {tolerance * norm:.3g} is allowed)", cause)
+    require(
+        error <= tolerance * norm,
+        property_,
+        f"a difference of {error:.3g} between values of norm {float(theirs.norm()):.3g} (at most "
+        f"{tolerance * norm:.3g} is allowed)",
+        cause,
+    )
 
 
-def require_unchanged(
-    tensor: torch.Tensor, original: torch.Tensor, name: str, what: str, cause: str
-) -> None:
+def require_unchanged(tensor: torch.Tensor, original: torch.Tensor, what: str, cause: str) -> None:
     """Raise an error if a computation changed its input `tensor`, of which `original` is a copy.
 
     `what` completes "must leave ...", and `cause` completes "an operation in place, such as ...".
     """
     require(
         torch.equal(tensor, original),
-        name,
         f"must leave {what}",
         f"values changed by up to {float((tensor - original).abs().max()):.3g}",
         f"an operation in place, such as {cause}",
     )
 
 
-def require_finite(tensor: torch.Tensor, name: str, property_: str, cause: str) -> None:
-    """Raise an error unless all numbers of a tensor are finite, see `refuse`."""
+def require_finite(tensor: torch.Tensor, property_: str, cause: str) -> None:
+    """Raise an error unless all numbers of a tensor are finite, see `failure`."""
     bad = int((~tensor.isfinite()).sum())
     got = f"{bad} of {tensor.numel()} numbers that are not finite"
-    require(bad == 0, name, property_, got, cause)
+    require(bad == 0, property_, got, cause)
 
 
 @contextmanager
 def required(
-    name: str, property_: str, cause: str, errors: type[Exception] | tuple[type[Exception], ...]
+    property_: str,
+    cause: str,
+    errors: type[Exception] | tuple[type[Exception], ...] = _OF_COMPUTATIONS,
 ) -> Iterator[None]:
-    """Turn errors of the block into the error about a property, see `refuse`."""
+    """Turn errors of the block into the error about a property, see `failure`."""
     try:
         yield
-    except PropertyError:
-        raise
     except errors as error:
         text = shorten(str(error), _LONGEST_ERROR, placeholder=" ...").rstrip(".")
-        raise PropertyError(
-            f"{name} {property_}. Got {type(error).__name__} ({text}) instead. Likely cause: "
-            f"{cause}."
-        ) from error
+        raise failure(property_, f"{type(error).__name__} ({text})", cause) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -16,13 +18,11 @@ _ADJOINT = (
 )
 
 
-def check_linear_map(name: str, whole: ForwardMap, A: LinearMap) -> None:
+def check_linear_map(whole: ForwardMap, A: LinearMap) -> None:
     """Raise an error unless a linear map agrees with its explicit matrix.
 
     Parameters
     ----------
-    name : str
-        The operator's name in errors.
     whole : ForwardMap
         The map before random masks are drawn.
     A : LinearMap
@@ -38,25 +38,24 @@ def check_linear_map(name: str, whole: ForwardMap, A: LinearMap) -> None:
         A(2.5 * x - z),
         2.5 * A(x) - A(z),
         _EXACT,
-        name,
         "must be linear, A(2.5 x - z) = 2.5 A(x) - A(z)",
         "`forward` adds a constant or is nonlinear; then its map is a ForwardMap, not a LinearMap",
     )
-    _check_adjoint(name, A, x)
+    v = normal(BATCH, *A.measurement_shape, seed=2)
+    _check_adjoint(A, x, v)
     matrix = _explicit(A)
     singular = torch.linalg.svdvals(matrix)
-    _check_norm(name, A, float(singular.max()))
-    _check_pseudo_inverse(name, A, matrix, singular)
-    _check_data_term(name, whole, A, matrix)
-    _check_prox(name, whole, A)
+    _check_norm(A, float(singular.max()))
+    _check_pseudo_inverse(A, matrix, singular)
+    y = A(x) + 0.1 * v
+    _check_data_term(whole, A, matrix, y)
+    _check_prox(whole, A, y)
 
 
-def _check_adjoint(name: str, A: LinearMap, x: torch.Tensor) -> None:
-    v = normal(BATCH, *A.measurement_shape, seed=2)
+def _check_adjoint(A: LinearMap, x: torch.Tensor, v: torch.Tensor) -> None:
     back = A.adjoint(v)
     require(
         back.shape == x.shape,
-        name,
         f"must have an adjoint that gives images, of shape {tuple(x.shape)}",
         f"shape {tuple(back.shape)}",
         _ADJOINT,
@@ -64,7 +63,6 @@ def _check_adjoint(name: str, A: LinearMap, x: torch.Tensor) -> None:
     left, right = float((A(x) * v).sum()), float((x * back).sum())
     require(
         abs(left - right) <= 1e-10 * float(A(x).norm() * v.norm()),
-        name,
         "must have the adjoint of its forward, <A x, v> = <x, A' v>",
         f"{left:.9g} and {right:.9g}, for random images x and measurements v",
         _ADJOINT,
@@ -75,26 +73,22 @@ def _check_adjoint(name: str, A: LinearMap, x: torch.Tensor) -> None:
             got,
             twice,
             _EXACT,
-            name,
             f"must have {what} = A' A x",
             "its own method does not match `forward`; the inherited one is right",
         )
 
 
-def _check_norm(name: str, A: LinearMap, largest: float) -> None:
+def _check_norm(A: LinearMap, largest: float) -> None:
     norm = float(A.norm())
     require(
         abs(norm - largest) <= 1e-4 * largest,
-        name,
         f"must have the norm ||A|| = {largest:.6g}, the largest singular value of its matrix",
         f"{norm:.6g}",
         "its own `norm` is wrong; the inherited one, by Lanczos' method, is right",
     )
 
 
-def _check_pseudo_inverse(
-    name: str, A: LinearMap, matrix: torch.Tensor, singular: torch.Tensor
-) -> None:
+def _check_pseudo_inverse(A: LinearMap, matrix: torch.Tensor, singular: torch.Tensor) -> None:
     y, largest = normal(BATCH, *A.measurement_shape), float(singular.max())
     rcond = _between(singular.flatten().numpy() / (largest or 1.0))
     inverse = torch.linalg.pinv(matrix, atol=rcond * largest, rtol=0.0)
@@ -103,14 +97,14 @@ def _check_pseudo_inverse(
         A.pseudo_inverse(y, rcond=rcond),
         expected,
         1e-8,
-        name,
         "must have the pseudo-inverse of its matrix",
         "its own `pseudo_inverse` is wrong; the inherited one is right",
     )
 
 
-def _check_data_term(name: str, whole: ForwardMap, A: LinearMap, matrix: torch.Tensor) -> None:
-    y = A(normal(BATCH, *A.image_shape, seed=1)) + 0.1 * normal(BATCH, *A.measurement_shape, seed=2)
+def _check_data_term(
+    whole: ForwardMap, A: LinearMap, matrix: torch.Tensor, y: torch.Tensor
+) -> None:
     data = whole.bind(y if A.observed is None else y.where(A.observed, A.missing_value))
     x = normal(BATCH, *A.image_shape, seed=3)
     residual = (A(x) - data.y).flatten(1)[..., None]
@@ -119,14 +113,12 @@ def _check_data_term(name: str, whole: ForwardMap, A: LinearMap, matrix: torch.T
         data.gradient(x),
         (matrix.mT @ residual).reshape(x.shape),
         _EXACT,
-        name,
         "must have the gradient of the data fidelity A'(A x - y)",
         cause,
     )
     scale = float(whole.norm()) ** 2 or 1.0  # independent of the drawn masks
     require(
         data.squared_norm == whole.squared_norm == scale,
-        name,
         f"must have the scale ||A||^2 = {scale:.6g} of the map before masks are drawn",
         f"{data.squared_norm:.6g}",
         cause,
@@ -136,24 +128,17 @@ def _check_data_term(name: str, whole: ForwardMap, A: LinearMap, matrix: torch.T
         ("pseudo_inverse", A.pseudo_inverse(data.y)),
         ("zeros", torch.zeros_like(x)),
     ):
-        require_close(
-            data.start(start), expected, _EXACT, name, f"must have the start {start!r}", cause
-        )
+        require_close(data.start(start), expected, _EXACT, f"must have the start {start!r}", cause)
 
 
-def _check_prox(name: str, whole: ForwardMap, A: LinearMap) -> None:
-    scale = whole.squared_norm
-    data = A.bind(
-        A(normal(BATCH, *A.image_shape, seed=1)) + 0.1 * normal(BATCH, *A.measurement_shape, seed=2)
-    )
-    z = normal(BATCH, *A.image_shape, seed=3)
-    for rho in (0.01 * scale, 3.0 * scale):
+def _check_prox(whole: ForwardMap, A: LinearMap, y: torch.Tensor) -> None:
+    data, z = A.bind(y), normal(BATCH, *A.image_shape, seed=3)
+    for rho in (0.01 * whole.squared_norm, 3.0 * whole.squared_norm):
         x = data.prox(z, rho)
         residual = float((data.gradient(x) + rho * (x - z)).norm())
         size = float(A.adjoint(data.y).norm() + rho * z.norm())
         require(
             residual <= 1e-8 * size,
-            name,
             f"must have the proximal step that solves A'(A x - y) + rho (x - z) = 0, rho={rho:.3g}",
             f"a residual of {residual / (size or 1.0):.3g} of the right-hand side",
             "its own closed-form `prox` is wrong",
@@ -162,8 +147,7 @@ def _check_prox(name: str, whole: ForwardMap, A: LinearMap) -> None:
 
 def _explicit(A: LinearMap) -> torch.Tensor:
     """Return the matrix of ``A`` for each image of a batch, (batch, measurements, pixels)."""
-    n = int(np.prod(A.image_shape))
-    pixels = torch.eye(n, dtype=torch.float64).reshape(n, 1, *A.image_shape)
+    pixels = torch.eye(math.prod(A.image_shape), dtype=torch.float64).unflatten(1, A.image_shape)
     columns = [A(e.expand(BATCH, *A.image_shape)).flatten(1) for e in pixels]
     return torch.stack(columns, dim=2)
 

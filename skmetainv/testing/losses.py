@@ -6,7 +6,13 @@ import torch
 
 from skmetainv.losses import Criterion, Loss
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close, require_finite, require_unchanged
+from skmetainv.testing.failures import (
+    checking,
+    require,
+    require_close,
+    require_finite,
+    require_unchanged,
+)
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import uniform
@@ -58,40 +64,24 @@ def check_loss(
     >>> check_loss(L2() + 0.1 * L1())
     """
     x, target = (uniform(_BATCH, *image_shape, seed=seed) for seed in (0, 1))
-    name = check_parameter_object(loss, Loss, lambda part: part.build()(x.clone(), target))
-    criterion = loss.build()
-    _check_values(name, criterion, x, target)
-    _check_observed(name, criterion, x, target)
-    require_derivatives(lambda x: criterion(x, target[:1]), (x[:1],), name, "the loss in the image")
-    for image in (x[:1], torch.full_like(x[:1], 0.5)):
-        require_finite_derivatives(
-            lambda x, image=image: criterion(x, image),  # type: ignore[misc]
-            image,
-            name,
-            "where images agree",
-        )
-    if in_any_units:
-        low, width = _RANGE[0], _RANGE[1] - _RANGE[0]
-        require_close(
-            loss.build(_RANGE)(low + width * x, low + width * target),
-            criterion(x, target),
-            1e-8,
-            name,
-            f"must have the same value in the units of data_range={_RANGE}",
-            "`build` ignores data_range: divide differences by data_range[1] - data_range[0], or "
-            "pass check_loss(..., in_any_units=False)",
-        )
-    _check_other_types(name, criterion, x, target, device)
+    with checking(loss):
+        check_parameter_object(loss, Loss, lambda part: part.build()(x.clone(), target))
+        criterion = loss.build()
+        _check_values(criterion, x, target)
+        _check_observed(criterion, x, target)
+        _check_derivatives(criterion, x[:1], target[:1])
+        if in_any_units:
+            _check_units(loss, x, target)
+        _check_other_types(criterion, x, target, device)
 
 
-def _check_values(name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
+def _check_values(criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
     originals = x.clone(), target.clone()
     values = criterion(x, target)
     for images, original in zip((x, target), originals, strict=True):
-        require_unchanged(images, original, name, "the images as they are", "x -= target")
+        require_unchanged(images, original, "the images as they are", "x -= target")
     require(
         bool(values.isfinite().all()),
-        name,
         "must be finite",
         f"{values.tolist()}",
         "a root, a logarithm or a division",
@@ -101,13 +91,12 @@ def _check_values(name: str, criterion: Criterion, x: torch.Tensor, target: torc
         values,
         alone,
         1e-9,
-        name,
         "must give each image of a batch the value that it has alone",
         "a mean or a maximum over the batch; reduce the axes after the first, .flatten(1).mean(1)",
     )
 
 
-def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
+def _check_observed(criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
     """Raise an error if entries that are not observed affect the value or the derivative."""
     observed = uniform(*x.shape, seed=2) > 0.4
     unknown = torch.where(observed, target, torch.nan)
@@ -120,7 +109,6 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
         everywhere,
         criterion(x, target),
         1e-9,
-        name,
         "must be the loss over all entries, if all are observed",
         cause,
     )
@@ -128,41 +116,58 @@ def _check_observed(name: str, criterion: Criterion, x: torch.Tensor, target: to
     values = criterion(leaf, unknown, observed)
     require(
         bool(values.isfinite().all()),
-        name,
         "must be finite where unobserved entries are NaN",
         f"{values.tolist()}",
         cause,
     )
     (gradient,) = torch.autograd.grad(values.sum(), leaf)
     finite = "must have a finite gradient where unobserved entries are NaN"
-    require_finite(gradient, name, finite, cause)
+    require_finite(gradient, finite, cause)
     other = torch.where(observed, target, 7.0)
     require_close(
         criterion(x, other, observed),
         values,
         1e-9,
-        name,
         "must not depend on the target where it is not observed",
         cause,
     )
     nothing = criterion(x, torch.full_like(x, torch.nan), torch.zeros_like(observed))
     require(
         bool((nothing.abs() <= 1e-9).all()),
-        name,
         "must be 0 where nothing is observed",
         f"{nothing.tolist()}",
         f"{cause}; do not divide by a number of entries that is 0, .clamp(min=1)",
     )
 
 
+def _check_derivatives(criterion: Criterion, x: torch.Tensor, target: torch.Tensor) -> None:
+    require_derivatives(lambda x: criterion(x, target), (x,), "the loss in the image")
+    for image in (x, torch.full_like(x, 0.5)):
+        require_finite_derivatives(
+            lambda x, image=image: criterion(x, image),  # type: ignore[misc]
+            image,
+            "where images agree",
+        )
+
+
+def _check_units(loss: Loss, x: torch.Tensor, target: torch.Tensor) -> None:
+    low, width = _RANGE[0], _RANGE[1] - _RANGE[0]
+    require_close(
+        loss.build(_RANGE)(low + width * x, low + width * target),
+        loss.build()(x, target),
+        1e-8,
+        f"must have the same value in the units of data_range={_RANGE}",
+        "`build` ignores data_range: divide differences by data_range[1] - data_range[0], or "
+        "pass check_loss(..., in_any_units=False)",
+    )
+
+
 def _check_other_types(
-    name: str, criterion: Criterion, x: torch.Tensor, target: torch.Tensor, device: str
+    criterion: Criterion, x: torch.Tensor, target: torch.Tensor, device: str
 ) -> None:
     require_other_types(
         lambda place, dtype: criterion(x.to(place, dtype), target.to(place, dtype)),
-        criterion(x, target),
         (1e-3, 1e-7),
-        name,
         "compare images",
         "a tensor of another type, or on another device; make it like x, x.new_tensor(...)",
         device,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from skmetainv.noise import Noise
-from skmetainv.testing.failures import require, require_unchanged, required
+from skmetainv.noise import Noise, NoiseFunction
+from skmetainv.testing.failures import checking, require, require_unchanged, required
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import devices, generators, global_seed, uniform
 
@@ -46,51 +46,59 @@ def check_noise(
     >>> check_noise(PoissonNoise(photons=20) + GaussianNoise(0.1))
     """
     y = uniform(len(_SEEDS), *measurement_shape)
-    name = check_parameter_object(
-        noise, Noise, lambda part: part.build()(y.clone(), generators(*_SEEDS))
-    )
-    noisy = noise.build()
+    with checking(noise):
+        check_parameter_object(
+            noise, Noise, lambda part: part.build()(y.clone(), generators(*_SEEDS))
+        )
+        noisy = noise.build()
+        _check_measurements(noisy, y)
+        _check_generators(noisy, y)
+        _check_devices(noisy, y, device)
+
+
+def _check_measurements(noisy: NoiseFunction, y: torch.Tensor) -> None:
     for dtype in (torch.float64, torch.float32):
         exact = y.to(dtype)
         original = exact.clone()
         together = noisy(exact, generators(*_SEEDS))
         what = "the measurements as they are"
-        require_unchanged(exact, original, name, what, "y += e; write y + e")
+        require_unchanged(exact, original, what, "y += e; write y + e")
         for i, seed in enumerate(_SEEDS):
             alone = noisy(exact[i : i + 1], generators(seed))
             require(
                 torch.equal(alone, together[i : i + 1]),
-                name,
                 "must add to each measurement the noise of its own generator alone",
                 f"a difference of up to {float((alone - together[i : i + 1]).abs().max()):.3g} "
                 "without the others of the batch",
                 "all noise is drawn from the first generator, or depends on the batch; draw "
                 "np.stack([g.standard_normal(y.shape[1:]) for g in generators])",
             )
-    results = []
-    for seed in (0, 1):
-        with global_seed(seed):
-            results.append(noisy(y, generators(*_SEEDS)))
+
+
+def _check_generators(noisy: NoiseFunction, y: torch.Tensor) -> None:
+    with global_seed(0):
+        first = noisy(y, generators(*_SEEDS))
+    with global_seed(1):
+        second = noisy(y, generators(*_SEEDS))
     require(
-        torch.equal(*results),
-        name,
+        torch.equal(first, second),
         "must be drawn from the generators that it is given",
-        f"a difference of up to {float((results[0] - results[1]).abs().max()):.3g} with "
+        f"a difference of up to {float((first - second).abs().max()):.3g} with "
         "other seeds of torch and NumPy",
         "torch.randn_like(y) or np.random.normal(), which draw from global generators",
     )
+
+
+def _check_devices(noisy: NoiseFunction, y: torch.Tensor, device: str) -> None:
     for place in devices(device):
         with required(
-            name,
             f"must take measurements on {place}",
             "noise that stays on the CPU; move it, .to(y.device)",
-            (RuntimeError, TypeError),
         ):
             there = noisy(y.to(place), generators(*_SEEDS))
         require(
             there.device.type == place.type
             and torch.allclose(there.cpu(), noisy(y, generators(*_SEEDS))),
-            name,
             f"must be the same on {place} and the CPU",
             f"measurements on {there.device}",
             "noise that is drawn on the device; draw it from the generators and move it",

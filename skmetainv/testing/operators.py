@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap, Operator
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close, require_finite, require_unchanged
+from skmetainv.testing.failures import (
+    checking,
+    require,
+    require_close,
+    require_finite,
+    require_unchanged,
+)
 from skmetainv.testing.linear_maps import check_linear_map
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
@@ -56,17 +62,18 @@ def check_operator(
     >>> from skmetainv.testing import check_operator
     >>> check_operator(MissingPixels(observed=0.5) @ GaussianBlur(sigma=0.7))
     """
-    name = check_parameter_object(
-        operator, Operator, lambda part: drawn(part, image_shape)(normal(BATCH, *image_shape))
-    )
-    case = _OperatorCase(name, operator, tuple(image_shape))
-    _check_measurements(case)
-    _check_missing(case)
-    if isinstance(case.A, LinearMap):
-        check_linear_map(name, case.whole, case.A)
-    _check_data_steps_alone(case)
-    _check_derivatives(case)
-    _check_other_types(case, device)
+    with checking(operator):
+        check_parameter_object(
+            operator, Operator, lambda part: drawn(part, image_shape)(normal(BATCH, *image_shape))
+        )
+        case = _OperatorCase(operator, tuple(image_shape))
+        _check_measurements(case)
+        _check_missing(case)
+        if isinstance(case.A, LinearMap):
+            check_linear_map(case.whole, case.A)
+        _check_data_steps(case)
+        _check_derivatives(case)
+        _check_other_types(case, device)
 
 
 def drawn(operator: Operator, shape: tuple[int, ...], first: int = 0, n: int = BATCH) -> ForwardMap:
@@ -74,17 +81,12 @@ def drawn(operator: Operator, shape: tuple[int, ...], first: int = 0, n: int = B
     return operator.build(shape).draw(generators(*range(first, first + n)))
 
 
-@dataclass
 class _OperatorCase:
     """An operator, its map, and the map with masks drawn."""
 
-    name: str
-    operator: Operator
-    shape: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        self.whole = self.operator.build(self.shape)
-        self.A = drawn(self.operator, self.shape)
+    def __init__(self, operator: Operator, shape: tuple[int, ...]):
+        self.operator, self.shape = operator, shape
+        self.whole, self.A = operator.build(shape), drawn(operator, shape)
 
     def images(self, seed: int) -> torch.Tensor:
         """Return random images."""
@@ -104,18 +106,15 @@ def _check_measurements(case: _OperatorCase) -> None:
     expected = f"torch.float64 and ({len(x)}, {', '.join(map(str, case.A.measurement_shape))})"
     require(
         y.dtype == x.dtype and len(y) == len(x),
-        case.name,
         f"must measure a batch of {len(x)} images in their type, {expected}",
         f"{y.dtype} and {tuple(y.shape)}",
         "a kernel in another type, or a sum over the batch",
     )
     finite = "must give finite measurements of random images"
-    require_finite(y, case.name, finite, "a root, a logarithm or a division")
+    require_finite(y, finite, "a root, a logarithm or a division")
     what = "the images as they are"
-    require_unchanged(x, original, case.name, what, "x += 1 or x[...] = 0")
-    for i in range(BATCH):
-        alone = drawn(case.operator, case.shape, first=i, n=1)
-        _require_alone(case, "measure", y[i : i + 1], alone(x[i : i + 1]))
+    require_unchanged(x, original, what, "x += 1 or x[...] = 0")
+    _check_alone(case, "measure", lambda A, row: A(x[row]))
 
 
 def _check_derivatives(case: _OperatorCase) -> None:
@@ -129,17 +128,16 @@ def _check_derivatives(case: _OperatorCase) -> None:
         (case.A.vjp(x, v) * h).sum(),
         expected,
         1e-6,
-        case.name,
         "must have the vector-Jacobian product <vjp(x, v), h> = <v, (A(x + h) - A(x - h)) / 2>",
         "`forward` leaves autograd, or its own `vjp` does not match `forward`",
         size=(x.norm() * h.norm()) * 1e-5,
     )
     gradient = case.A.bind(normal(BATCH, *case.A.measurement_shape, seed=4)).gradient
-    require_derivatives(gradient, (x,), case.name, "the gradient of the data fidelity")
+    require_derivatives(gradient, (x,), "the gradient of the data fidelity")
     for image in (torch.zeros_like(x), torch.full_like(x, 0.5)):
         at_the_solution = case.A.bind(case.A(image)).gradient
         where = "of the gradient of the data fidelity on constant images"
-        require_finite_derivatives(at_the_solution, image, case.name, where)
+        require_finite_derivatives(at_the_solution, image, where)
 
 
 def _check_derivatives_of_linear(case: _OperatorCase) -> None:
@@ -157,7 +155,6 @@ def _check_derivatives_of_linear(case: _OperatorCase) -> None:
         require_derivatives(
             steps,
             (z, y / math.sqrt(scale), rho),
-            case.name,
             "the proximal step and the gradient in image, measurement and penalty",
         )
     for image in (torch.zeros_like(z), torch.full_like(z, 0.5), z):
@@ -165,34 +162,32 @@ def _check_derivatives_of_linear(case: _OperatorCase) -> None:
         require_finite_derivatives(
             lambda z, data=data: data.prox(z, 0.7 * scale),  # type: ignore[misc]
             image,
-            case.name,
             "of the proximal step at the solution",
         )
 
 
-def _check_data_steps_alone(case: _OperatorCase) -> None:
+def _check_data_steps(case: _OperatorCase) -> None:
     x, z, v = case.images(1), case.images(2), normal(BATCH, *case.A.measurement_shape, seed=3)
-    differentiated, restored = case.A.vjp(x, v), _restored(case.whole, case.A, z, case.A(x))
-    for i in range(BATCH):
-        alone, row = drawn(case.operator, case.shape, first=i, n=1), slice(i, i + 1)
-        _require_alone(case, "differentiate", differentiated[row], alone.vjp(x[row], v[row]))
-        expected = _restored(case.whole, alone, z[row], alone(x[row]))
-        _require_alone(case, "restore", restored[row], expected)
+    _check_alone(case, "differentiate", lambda A, row: A.vjp(x[row], v[row]))
+    _check_alone(case, "restore", lambda A, row: _restored(case.whole, A, z[row], A(x[row])))
 
 
-def _require_alone(
-    case: _OperatorCase, verb: str, got: torch.Tensor, expected: torch.Tensor
+def _check_alone(
+    case: _OperatorCase, verb: str, compute: Callable[[ForwardMap, slice], torch.Tensor]
 ) -> None:
-    require_close(
-        got,
-        expected,
-        1e-8,
-        case.name,
-        f"must {verb} each image of a batch as it would alone, with its own generator",
-        "`forward` or `adjoint` mixes the images of a batch, as x.mean() or x.flatten() do, or "
-        "`draw` takes all from one generator; compute along the axes after the first",
-        size=case.images(0),
-    )
+    """Raise an error unless ``compute(A, row)`` is the same for a batch and for its images."""
+    together = compute(case.A, slice(None))
+    for i in range(BATCH):
+        row, A = slice(i, i + 1), drawn(case.operator, case.shape, first=i, n=1)
+        require_close(
+            together[row],
+            compute(A, row),
+            1e-8,
+            f"must {verb} each image of a batch as it would alone, with its own generator",
+            "`forward` or `adjoint` mixes the images of a batch, as x.mean() or x.flatten() do, or "
+            "`draw` takes all from one generator; compute along the axes after the first",
+            size=case.images(0),
+        )
 
 
 def _check_missing(case: _OperatorCase) -> None:
@@ -204,35 +199,33 @@ def _check_missing(case: _OperatorCase) -> None:
     holds_nan, declared = bool(y.isnan().any()), case.operator.has_missing
     require(
         declared or not holds_nan,
-        case.name,
         "must have has_missing=True, as its measurements hold NaN",
         f"has_missing={declared} and {int(y.isnan().sum())} NaN",
         "the class does not set has_missing = True",
     )
     filled = torch.where(observed, case.A(x), case.A.missing_value)
+    n_others = int((y.nan_to_num(7.0) != filled.nan_to_num(7.0)).sum())
     require(
-        torch.equal(y.nan_to_num(7.0), filled.nan_to_num(7.0)),
-        case.name,
+        n_others == 0,
         "must simulate A(x) where it is observed, and `missing_value` elsewhere, with the masks "
         "that the same generators draw",
-        f"{int((y.nan_to_num(7.0) != filled.nan_to_num(7.0)).sum())} of {y.numel()} other numbers",
+        f"{n_others} of {y.numel()} other numbers",
         "`draw` does not take its random numbers from the generators alone",
     )
-    read = case.whole.with_masks_of(y)
+    read = case.whole.with_masks_of(y)(x)
     require_close(
-        read(x),
+        read,
         case.A(x),
         1e-10,
-        case.name,
         "must be read back from the NaN of a measurement: with_masks_of(y)(x) = A(x)",
         "`with_masks_of` does not invert `draw`, or `missing_value` is not NaN where masks vary",
         size=x,
     )
+    unobserved = torch.where(observed, 0.0, read)
     require(
-        not read(x)[~observed].any(),
-        case.name,
+        not unobserved.any(),
         "must give 0 where it does not observe",
-        f"numbers up to {float(read(x)[~observed].abs().max()) if (~observed).any() else 0:.3g}",
+        f"numbers up to {float(unobserved.abs().max()):.3g}",
         "`forward` ignores `observed`; write torch.where(self.observed, y, 0.0)",
     )
 
@@ -246,9 +239,7 @@ def _check_other_types(case: _OperatorCase, device: str) -> None:
 
     require_other_types(
         compute,
-        _restored(case.whole, case.A, x, y),
         (_SINGLE, 1e-7),
-        case.name,
         "measure",
         "a tensor that is no buffer; make it in float64 and keep it by self.register_buffer(name, "
         "tensor)",

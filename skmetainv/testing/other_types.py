@@ -9,14 +9,10 @@ import torch
 from skmetainv.testing.failures import require, require_close, required
 from skmetainv.testing.samples import devices
 
-_ERRORS = (RuntimeError, TypeError, ValueError)
-
 
 def require_other_types(
     compute: Callable[[torch.device, torch.dtype], torch.Tensor],
-    expected: torch.Tensor,
     tolerances: tuple[float, float],
-    name: str,
     verb: str,
     cause: str,
     device: str,
@@ -29,12 +25,8 @@ def require_other_types(
     ----------
     compute : callable
         ``compute(device, dtype)`` builds the object on this device, and returns its result.
-    expected : tensor
-        The result in double precision on the CPU.
     tolerances : (float, float)
         Relative differences that are allowed in single precision, and on another device.
-    name : str
-        The object's name in errors.
     verb : str
         The verb for its computation, "denoise" for instance.
     cause : str
@@ -49,19 +41,20 @@ def require_other_types(
     PropertyError
         If results do not agree.
     """
-    with required(name, f"must {verb} in single precision", cause, _ERRORS):
-        single = compute(torch.device("cpu"), torch.float32)
+    cpu = torch.device("cpu")
+    with required(f"must {verb} in single precision", cause):
+        single = compute(cpu, torch.float32)
     require(
         single.dtype == torch.float32,
-        name,
         f"must {verb} in the type of its input, torch.float32",
         str(single.dtype),
         cause,
     )
+    expected = compute(cpu, torch.float64)
     agree = "must agree in single and double precision"
-    require_close(single, expected, tolerances[0], name, agree, cause, size=size)
+    require_close(single, expected, tolerances[0], agree, cause, size=size)
     for place in devices(device):
-        with required(name, f"must {verb} on {place}", cause, _ERRORS):
+        with required(f"must {verb} on {place}", cause):
             there = compute(place, torch.float64)
         agree = f"must agree on {place} and the CPU"
-        require_close(there, expected, tolerances[1], name, agree, cause, size=size)
+        require_close(there, expected, tolerances[1], agree, cause, size=size)

@@ -10,12 +10,12 @@ import torch
 from sklearn.base import clone
 
 from skmetainv.parameters import ParameterObject, is_importable
-from skmetainv.testing.failures import PropertyError, require, required
+from skmetainv.testing.failures import require, required
 
 
 def check_parameter_object(
     part: ParameterObject, base: type[ParameterObject], outcome: Callable[[Any], torch.Tensor]
-) -> str:
+) -> None:
     """Raise an error unless an object can be cloned, shown, changed, pickled and built.
 
     Parameters
@@ -27,11 +27,6 @@ def check_parameter_object(
     outcome : callable
         Takes such an object, builds it, and returns a result of the built module.
 
-    Returns
-    -------
-    name : str
-        The object's name in errors, that of its class.
-
     Raises
     ------
     PropertyError
@@ -39,67 +34,54 @@ def check_parameter_object(
     TypeError
         If the object is not an instance of `base`.
     """
-    name = type(part).__name__
     if not isinstance(part, base):
         raise TypeError(f"The checked object must be a {base.__name__}. Got {part!r} instead.")
     attributes = dict(vars(part))
     with required(
-        name,
         "must compute in torch.float64 on the CPU, where it is built",
         "a tensor in torch.float32; make it by torch.tensor(..., dtype=torch.float64)",
-        (RuntimeError,),
+        RuntimeError,
     ):
         expected = outcome(part)
     names = {*attributes, *vars(part)}
     changed = [k for k in names if vars(part).get(k, part) is not attributes.get(k)]
     require(
         not changed,
-        name,
         "must stay as it is when it is built",
         f"the changed attributes {sorted(changed)}",
         "`build` stores results in the object; keep them in the module that it returns",
     )
+    again = outcome(part)
     require(
-        torch.equal(outcome(part), expected),
-        name,
+        torch.equal(again, expected),
         "must give the same bits each time that it is built",
-        f"results that differ by up to {_difference(outcome(part), expected):.3g}",
+        f"results that differ by up to {_difference(again, expected):.3g}",
         "it draws from a global generator; draw from np.random.default_rng(seed) with a seed that "
         "is a parameter",
     )
-    _check_copies(part, name)
-    _check_pickle(part, name, outcome, expected)
-    return name
+    _check_copies(part)
+    _check_pickle(part, outcome, expected)
 
 
-def _check_copies(part: ParameterObject, name: str) -> None:
+def _check_copies(part: ParameterObject) -> None:
     """Raise an error unless scikit-learn's `clone`, `get_params` and `set_params` agree."""
     cause = (
         "a constructor that changes or leaves out parameters; declare them as fields, name: type = "
         "default, and compute in `build`"
     )
-    with required(name, "must be copied by sklearn.base.clone", cause, (Exception,)):
+    with required("must be copied by sklearn.base.clone", cause, Exception):
         copied = clone(part)
     shown, again = repr(part), repr(copied)
-    require(shown == again, name, "must look the same when cloned", f"{shown} and {again}", cause)
+    require(shown == again, "must look the same when cloned", f"{shown} and {again}", cause)
     params = part.get_params(deep=False)
-    with required(name, "must accept its own parameters in set_params", cause, (Exception,)):
+    with required("must accept its own parameters in set_params", cause, Exception):
         copied.set_params(**params)
     lost = [k for k, value in params.items() if getattr(copied, k) is not value]
-    require(
-        not lost,
-        name,
-        "must keep the values that set_params sets",
-        f"other values of {lost}",
-        cause,
-    )
+    require(not lost, "must keep the values that set_params sets", f"other values of {lost}", cause)
 
 
 def _check_pickle(
-    part: ParameterObject,
-    name: str,
-    outcome: Callable[[Any], torch.Tensor],
-    expected: torch.Tensor,
+    part: ParameterObject, outcome: Callable[[Any], torch.Tensor], expected: torch.Tensor
 ) -> None:
     """Raise an error unless the object computes the same after pickling.
 
@@ -110,18 +92,18 @@ def _check_pickle(
     if not all(is_importable(type(p)) for p in parts if isinstance(p, ParameterObject)):
         return
     with required(
-        name,
         "must be pickled",
         "a parameter that is a lambda or a function inside another one; define it in a module",
-        (Exception,),
+        Exception,
     ):
         saved = pickle.loads(pickle.dumps(part))
     got = outcome(saved)
-    if not torch.equal(got, expected):
-        raise PropertyError(
-            f"{name} must compute the same after it was pickled. Got results that differ by up to "
-            f"{_difference(got, expected):.3g} instead. Likely cause: state beside the parameters."
-        )
+    require(
+        torch.equal(got, expected),
+        "must compute the same after it was pickled",
+        f"results that differ by up to {_difference(got, expected):.3g}",
+        "state beside the parameters",
+    )
 
 
 def _difference(a: torch.Tensor, b: torch.Tensor) -> float:

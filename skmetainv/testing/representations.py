@@ -8,7 +8,7 @@ import torch
 from skmetainv.operators import DataTerm, GaussianBlur, Operator
 from skmetainv.representations import ImageModule, Representation
 from skmetainv.testing.derivatives import require_derivatives
-from skmetainv.testing.failures import require, require_close, required
+from skmetainv.testing.failures import checking, require, require_close, required
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import generators, global_seed, uniform
@@ -61,15 +61,16 @@ def check_representation(
     >>> check_representation(Siren(width=4, depth=3))
     """
     case = _RepresentationCase(operator or GaussianBlur(sigma=0.8), tuple(image_shape))
-    name = check_parameter_object(
-        representation, Representation, lambda part: case.images_of(part.build(image_shape))
-    )
-    phi = representation.build(image_shape)
-    _check_initial_weights(name, phi)
-    _check_stacks(name, phi, case)
-    _check_derivatives(name, phi, case)
-    _check_continuous(name, phi, representation, case)
-    _check_other_types(name, phi, representation, case, device)
+    with checking(representation):
+        check_parameter_object(
+            representation, Representation, lambda part: case.images_of(part.build(image_shape))
+        )
+        phi = representation.build(image_shape)
+        _check_initial_weights(phi)
+        _check_stacks(phi, case)
+        _check_derivatives(phi, case)
+        _check_continuous(phi, representation, case)
+        _check_other_types(phi, representation, case, device)
 
 
 class _RepresentationCase:
@@ -92,24 +93,32 @@ class _RepresentationCase:
             for k, v in phi.initial_weights(rng).items()
         }
 
-    def stack(self, phi: ImageModule) -> tuple[list[Weights], Weights]:
-        """Return sets of weights and their stack; all have the shared weights of the first set."""
+    def sets(self, phi: ImageModule) -> list[Weights]:
+        """Return one set of weights per image; all have the shared weights of the first set."""
         sets = [self.weights(phi, seed) for seed in range(_IMAGES)]
-        together = sets[0] | {k: torch.stack([w[k] for w in sets]) for k in phi.adapted}
-        return [sets[0] | {k: w[k] for k in phi.adapted} for w in sets], together
+        return [sets[0] | {k: w[k] for k in phi.adapted} for w in sets]
 
     def images_of(self, phi: ImageModule) -> torch.Tensor:
         """Return the images of one set of weights, conditioned on the measurements."""
-        w = self.weights(phi)
-        return phi(w, phi.condition(w, self.data()))
+        return _images(phi, self.weights(phi), self.data())
 
 
-def _check_initial_weights(name: str, phi: ImageModule) -> None:
-    weights = phi.initial_weights(*generators(0))
+def _images(phi: ImageModule, weights: Weights, data: DataTerm) -> torch.Tensor:
+    return phi(weights, phi.condition(weights, data))
+
+
+def _stacked(phi: ImageModule, sets: list[Weights]) -> Weights:
+    return sets[0] | {k: torch.stack([w[k] for w in sets]) for k in phi.adapted}
+
+
+def _check_initial_weights(phi: ImageModule) -> None:
+    with global_seed(0):
+        weights = phi.initial_weights(*generators(0))
+    with global_seed(1):
+        again = phi.initial_weights(*generators(0))
     types = {k: v.dtype for k, v in weights.items() if v.dtype != torch.float64}
     require(
         not types,
-        name,
         "must begin with weights in torch.float64",
         str(types),
         "torch.zeros(...) without dtype=torch.float64",
@@ -117,19 +126,13 @@ def _check_initial_weights(name: str, phi: ImageModule) -> None:
     missing = [k for k in phi.adapted if k not in weights]
     require(
         not missing,
-        name,
         f"must have initial weights of all names in `adapted`, {list(phi.adapted)}",
         f"none for {missing} but {list(weights)}",
         "`adapted` and `initial_weights` spell the names differently",
     )
-    drawn = []
-    for seed in (0, 1):
-        with global_seed(seed):
-            drawn.append(phi.initial_weights(*generators(0)))
-    other = [k for k in weights if not torch.equal(drawn[0][k], drawn[1][k])]
+    other = [k for k in weights if not torch.equal(weights[k], again[k])]
     require(
         not other,
-        name,
         "must draw its initial weights from the generator that it is given",
         f"other weights {other} with other seeds of torch and NumPy",
         "torch.randn(...), which draws from a global generator; write "
@@ -138,30 +141,26 @@ def _check_initial_weights(name: str, phi: ImageModule) -> None:
 
 
 @torch.no_grad()
-def _check_stacks(name: str, phi: ImageModule, case: _RepresentationCase) -> None:
-    sets, together = case.stack(phi)
+def _check_stacks(phi: ImageModule, case: _RepresentationCase) -> None:
+    sets, shape = case.sets(phi), (_IMAGES, *case.shape)
     cause = (
         "`forward` does not take the images along a first axis of the adapted weights: reshape "
         "weight to (-1, ...) and compute along the later axes"
     )
-    errors = (RuntimeError, ValueError, IndexError)
-    shape = (_IMAGES, *case.shape)
-    with required(name, "must give the image of each set in a stack of weights", cause, errors):
-        images = phi(together, phi.condition(together, case.data()))
+    with required("must give the image of each set in a stack of weights", cause):
+        images = _images(phi, _stacked(phi, sets), case.data())
     require(
         tuple(images.shape) == shape,
-        name,
         f"must give one image per set of weights, of shape {shape}",
         f"{tuple(images.shape)}",
         cause,
     )
     for i, w in enumerate(sets):
-        alone = phi(w, phi.condition(w, case.data(slice(i, i + 1))))
+        row = slice(i, i + 1)
         require_close(
-            images[i : i + 1],
-            alone,
+            images[row],
+            _images(phi, w, case.data(row)),
             1e-9,
-            name,
             "must return for a stack of weights the image of each set",
             cause,
         )
@@ -169,59 +168,53 @@ def _check_stacks(name: str, phi: ImageModule, case: _RepresentationCase) -> Non
     one = phi(sets[0], condition)
     require(
         tuple(one.shape) in (shape, (1, *case.shape)),
-        name,
         f"must return for one set of weights one image, or one per measurement, {shape}",
         f"{tuple(one.shape)}",
         cause,
     )
-    same = sets[0] | {k: torch.stack([sets[0][k]] * _IMAGES) for k in phi.adapted}
     require_close(
         one.expand(shape),
-        phi(same, condition),
+        phi(_stacked(phi, sets[:1] * _IMAGES), condition),
         1e-9,
-        name,
         "must return the same images for one set of weights and for a stack of that set",
         cause,
     )
 
 
-def _check_derivatives(name: str, phi: ImageModule, case: _RepresentationCase) -> None:
-    _, w = case.stack(phi)
-    data = case.data()
+def _check_derivatives(phi: ImageModule, case: _RepresentationCase) -> None:
+    w, data = _stacked(phi, case.sets(phi)), case.data()
 
     def images(*tensors: torch.Tensor) -> torch.Tensor:
-        weights = dict(zip(w, tensors, strict=True))
-        return phi(weights, phi.condition(weights, data))
+        return _images(phi, dict(zip(w, tensors, strict=True)), data)
 
-    require_derivatives(images, list(w.values()), name, "the images in the weights")
+    require_derivatives(images, list(w.values()), "the images in the weights")
 
 
 @torch.no_grad()
 def _check_continuous(
-    name: str, phi: ImageModule, representation: Representation, case: _RepresentationCase
+    phi: ImageModule, representation: Representation, case: _RepresentationCase
 ) -> None:
     if not phi.continuous:
         return
     channels, height, width = case.shape
     larger = (channels, 2 * height + 1, 2 * width + 1)
     other = representation.build(larger)
-    w, shapes = case.weights(phi), other.initial_weights(*generators(0))
-    changed = [
-        k for k in {*w, *shapes} if k not in w or k not in shapes or w[k].shape != shapes[k].shape
-    ]
+    w = case.weights(phi)
+    shapes, other_shapes = (
+        {k: v.shape for k, v in weights.items()}
+        for weights in (w, other.initial_weights(*generators(0)))
+    )
+    changed = {k for k, _ in shapes.items() ^ other_shapes.items()}
     cause = "`continuous` is True though weights belong to pixels"
     require(
         not changed,
-        name,
         f"must have the same weights for images of shape {larger}, as it is continuous",
         f"others for {sorted(changed)}",
         cause,
     )
-    data = _RepresentationCase(case.operator, larger).data(slice(0, 1))
-    images = other(w, other.condition(w, data))
+    images = _images(other, w, _RepresentationCase(case.operator, larger).data(slice(0, 1)))
     require(
         tuple(images.shape[1:]) == larger,
-        name,
         f"must give images of shape {larger} when it is built for them, as it is continuous",
         f"{tuple(images.shape[1:])}",
         cause,
@@ -230,39 +223,29 @@ def _check_continuous(
 
 @torch.no_grad()
 def _check_other_types(
-    name: str,
-    phi: ImageModule,
-    representation: Representation,
-    case: _RepresentationCase,
-    device: str,
+    phi: ImageModule, representation: Representation, case: _RepresentationCase, device: str
 ) -> None:
     w = case.weights(phi)
 
-    def compute(place: torch.device, dtype: torch.dtype) -> torch.Tensor:
-        phi = representation.build(case.shape).to(place, dtype)
-        A = case.operator.build(case.shape).to(place, dtype)
+    def moved(place: torch.device, dtype: torch.dtype) -> tuple[ImageModule, Weights, DataTerm]:
+        data = case.operator.build(case.shape).to(place, dtype).bind(case.y.to(place, dtype))
         there = {k: v.to(place, dtype) for k, v in w.items()}
-        return phi(there, phi.condition(there, A.bind(case.y.to(place, dtype))))
+        return representation.build(case.shape).to(place, dtype), there, data
 
     require_other_types(
-        compute,
-        phi(w, phi.condition(w, case.data())),
+        lambda place, dtype: _images(*moved(place, dtype)),
         (1e-3, 1e-6),
-        name,
         "give images",
         "a tensor that is not a buffer: create it in float64, and call self.register_buffer",
         device,
     )
     if not phi.autocasts:
         return
-    single = representation.build(case.shape).to(torch.float32)
-    w = {k: v.float() for k, v in w.items()}
-    data = case.operator.build(case.shape).to(torch.float32).bind(case.y.float())
+    single = moved(torch.device("cpu"), torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        images = single(w, single.condition(w, data))
+        images = _images(*single)
     require(
         images.dtype == torch.float32,
-        name,
         "must give images in the type of its weights, torch.float32, under torch.autocast",
         str(images.dtype),
         "the last product is returned in bfloat16; add .to(weight.dtype), or autocasts = False",

@@ -9,7 +9,13 @@ import torch
 from skmetainv.operators import DataTerm, ForwardMap, GaussianBlur, Operator
 from skmetainv.solvers import IterativeSolver, Solver
 from skmetainv.testing.derivatives import require_derivatives, require_finite_derivatives
-from skmetainv.testing.failures import require, require_close, require_finite, require_unchanged
+from skmetainv.testing.failures import (
+    checking,
+    require,
+    require_close,
+    require_finite,
+    require_unchanged,
+)
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import BATCH, normal
@@ -62,28 +68,28 @@ def check_solver(
     operator = GaussianBlur(sigma=0.8) if operator is None else operator
     A = operator.build(image_shape)
     x, y = normal(BATCH, *image_shape), normal(BATCH, *A.measurement_shape, seed=1)
-    name = check_parameter_object(
-        solver, Solver, lambda part: part.build(image_shape).double()(x.clone(), A.bind(y)).detach()
-    )
-    f = solver.build(image_shape).double()
-    with torch.no_grad():
-        _check_images(name, f, A, x, y)
-        _check_run(name, f, x, A.bind(y))
-        _check_other_types(name, solver, operator, x, y, device)
-    if differentiable:
-        trainable = solver.trainable().build(image_shape).double()
-        _check_derivatives(name, trainable, A, x[:1], y[:1])
+    with checking(solver):
+        check_parameter_object(
+            solver,
+            Solver,
+            lambda part: part.build(image_shape).double()(x.clone(), A.bind(y)).detach(),
+        )
+        f = solver.build(image_shape).double()
+        with torch.no_grad():
+            _check_images(f, A, x, y)
+            _check_run(f, x, A.bind(y))
+            _check_other_types(solver, operator, x, y, device)
+        if differentiable:
+            trainable = solver.trainable().build(image_shape).double()
+            _check_derivatives(trainable, A, x[:1], y[:1])
 
 
-def _check_images(
-    name: str, f: IterativeSolver, A: ForwardMap, x: torch.Tensor, y: torch.Tensor
-) -> None:
+def _check_images(f: IterativeSolver, A: ForwardMap, x: torch.Tensor, y: torch.Tensor) -> None:
     original = x.clone()
     together = f(x, A.bind(y))
-    require_unchanged(x, original, name, "the start as it is", "x -= step; write x - step")
+    require_unchanged(x, original, "the start as it is", "x -= step; write x - step")
     require_finite(
         together,
-        name,
         "must give finite images",
         "a step size that is too large for the operator's norm; scale it with data.squared_norm",
     )
@@ -93,20 +99,18 @@ def _check_images(
             together[row],
             f(x[row], A.bind(y[row])),
             1e-8,
-            name,
             "must solve for each image of a batch as it would alone",
             "a norm or an inner product over the batch; compute along the axes after the first",
             size=x,
         )
 
 
-def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -> None:
+def _check_run(f: IterativeSolver, x: torch.Tensor, data: DataTerm) -> None:
     state = f.init(x, data)
     for k in range(max(1, f.n_iter)):
         rows = [len(entry) for entry in state]
         require(
             rows == [len(x)] * len(rows),
-            name,
             f"must have one row per image in every entry of its state, {len(x)}",
             f"{rows} rows before update {k}",
             "an entry that belongs to the whole batch; a number per image is one of shape (batch, "
@@ -117,7 +121,6 @@ def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -
     warned: Any = f.check(data.A)  # type: ignore[func-returns-value]
     require(
         isinstance(scales, tuple) and warned is None,
-        name,
         "must have a tuple of `scales` and warn by `check` without a result",
         f"{scales!r} and {warned!r}",
         "a method `scales` without a return, or a method `check` with one",
@@ -127,49 +130,39 @@ def _check_run(name: str, f: IterativeSolver, x: torch.Tensor, data: DataTerm) -
         run.x,
         f(x, data),
         0.0,
-        name,
         "must return the same by run(..., max_iter=n_iter) as by f(x, data)",
         "state that is kept in the module; carry it in the state that `step` returns",
     )
     require(
         [len(changes) for changes in run.changes] == [f.n_iter] * len(x) and not any(run.converged),
-        name,
         f"must make n_iter={f.n_iter} updates if there is no tolerance",
         f"{[len(changes) for changes in run.changes]}",
         "images that are not finite",
     )
 
 
-def _check_derivatives(
-    name: str, f: IterativeSolver, A: ForwardMap, x: torch.Tensor, y: torch.Tensor
-) -> None:
-    names = [n for n, p in f.named_parameters() if "denoiser" not in n]
-    weights = [p.detach() for n, p in f.named_parameters() if "denoiser" not in n]
+def _check_derivatives(f: IterativeSolver, A: ForwardMap, x: torch.Tensor, y: torch.Tensor) -> None:
+    learned = {n: p.detach() for n, p in f.named_parameters() if "denoiser" not in n}
 
     def solved(x: torch.Tensor, y: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
-        parameters = dict(zip(names, weights, strict=True))
+        parameters = dict(zip(learned, weights, strict=True))
         solution: torch.Tensor = torch.func.functional_call(f, parameters, (x, A.bind(y)))
         return solution
 
-    what = "the result in start and measurement" + (f", and in {', '.join(names)}" if names else "")
-    require_derivatives(solved, (x, y, *weights), name, what)
+    names = ", ".join(learned)
+    what = "the result in start and measurement" + (f", and in {names}" if names else "")
+    require_derivatives(solved, (x, y, *learned.values()), what)
     for start in (x, torch.zeros_like(x), torch.full_like(x, 0.5)):
         data = A.bind(A(start))
         require_finite_derivatives(
             lambda x, data=data: f(x, data),  # type: ignore[misc]
             start,
-            name,
             "at the solution and on constant images",
         )
 
 
 def _check_other_types(
-    name: str,
-    solver: Solver,
-    operator: Operator,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    device: str,
+    solver: Solver, operator: Operator, x: torch.Tensor, y: torch.Tensor, device: str
 ) -> None:
     shape = tuple(x.shape[1:])
 
@@ -180,9 +173,7 @@ def _check_other_types(
 
     require_other_types(
         compute,
-        solver.build(shape).double()(x, operator.build(shape).bind(y)),
         (1e-4, 1e-7),
-        name,
         "solve",
         "a tensor that is no buffer of the module, or made without the type of x; x.new_zeros(...)",
         device,
