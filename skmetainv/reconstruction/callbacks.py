@@ -26,8 +26,8 @@ class Epochs:
 
     Parameters
     ----------
-    estimator : BaseEstimator
-        The estimator, with or without callbacks.
+    estimator : BaseEstimator or None
+        The estimator, with or without callbacks. If None, there is nothing to notify.
     n_epochs : int
         Maximum number of epochs.
     X, y : array-like
@@ -38,7 +38,7 @@ class Epochs:
 
     def __init__(
         self,
-        estimator: BaseEstimator,
+        estimator: BaseEstimator | None,
         n_epochs: int,
         X: Any,
         y: Any,
