@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import validate_data
@@ -104,7 +103,7 @@ class Reader:
             measurements = self.source(
                 measured, geometry, measured=True, allow_nan=allow_nan, name=names[0]
             )
-        elif y is not None and not is_single:
+        elif not is_single:
             check_consistent_length(clean, y)
         return Problem(source, measurements, geometry, operator, self.estimator._placed(A))
 
@@ -118,8 +117,7 @@ class Reader:
     ) -> tuple[Any, bool]:
         """Return clean images as a batch, and whether `X` is one image without a first axis."""
         array = check_images(X, self.estimator, allow_nan=allow_nan, name=name)
-        is_table, is_tensor = hasattr(X, "iloc"), isinstance(X, torch.Tensor)
-        return as_batch(array, image_shape, is_table=is_table, is_tensor=is_tensor, name=name)
+        return as_batch(array, image_shape, X, name)
 
     def geometry(
         self, array: Any, image_shape: tuple[int, ...] | None, name: str = "X"
@@ -186,13 +184,11 @@ class Reader:
             clean = check_images(X, self.estimator)
         clean, geometry, is_single = self.expected(clean, geometry, name=name)
         source = self.source(clean, geometry, name=name)
-        A = self.estimator._map(geometry)
         if measured is not None:
             check_consistent_length(measured, source)
-            look_at_pairs(measured, source, A, geometry.data_range)
-        elif y is not None and not is_single:
+        elif not is_single:
             check_consistent_length(source, y)
-        return Problem(source, measured, geometry, operator, A)
+        return Problem(source, measured, geometry, operator, self.estimator._map(geometry))
 
     def to_compare(self, X: Any, images: Any, geometry: Geometry) -> tuple[Problem, bool]:
         """Return measurements and images to compare, and whether `X` is a single measurement."""

@@ -138,12 +138,7 @@ def _check_one_shape(X: Any, name: str) -> None:
 
 
 def as_batch(
-    array: Any,
-    image_shape: tuple[int, ...] | None,
-    *,
-    is_table: bool = False,
-    is_tensor: bool = False,
-    name: str = "X",
+    array: Any, image_shape: tuple[int, ...] | None, X: Any, name: str = "X"
 ) -> tuple[Any, bool]:
     """Return images with a first axis that counts them, and whether this axis was missing.
 
@@ -153,10 +148,9 @@ def as_batch(
         Output of `check_images`.
     image_shape : tuple of int or None
         The `image_shape` parameter.
-    is_table : bool, default=False
-        Whether `array` was a data frame, whose rows are certainly flat images.
-    is_tensor : bool, default=False
-        Whether `array` was a tensor, whose first axis may be the channels of one colour image.
+    X : array-like
+        The user's array. The rows of a data frame are certainly flat images. The first axis of a
+        tensor may be the channels of one colour image.
     name : str, default="X"
         The name of the array in messages.
 
@@ -181,9 +175,9 @@ def as_batch(
     shape = tuple(array.shape)
     if is_one_image(shape, image_shape):
         return Single(array), True
-    if image_shape is None and not is_table and len(shape) == 2:
+    if image_shape is None and not hasattr(X, "iloc") and len(shape) == 2:
         _check_flat(array, name)
-    if image_shape is None and is_tensor:
+    if image_shape is None and isinstance(X, torch.Tensor):
         warn_of_planes(shape, name)
     if image_shape is None and len(shape) == 4 and min(shape[1], shape[3]) > MOST_CHANNELS:
         warn(

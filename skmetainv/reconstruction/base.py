@@ -274,8 +274,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         if operator is not None:
             problem = replace(problem, A=self._other_map(operator, geometry))
         noise = self.noise if noise is None else noise
-        if problem.measured is None:
-            reader.look_at(problem, noise)
+        reader.look_at(problem, noise)
         restorer, seed = self._restorer(problem.geometry), integer_seed(random_state)
         return self._restored_pairs_with_warnings(problem, noise, seed, restorer)
 

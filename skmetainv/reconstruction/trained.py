@@ -44,13 +44,11 @@ from skmetainv.training import (
     as_early_stopping,
     as_learning_rate,
     as_optimizer,
-    continued,
-    empty_history,
     load_arrays,
     state_to_arrays,
 )
 from skmetainv.training.checkpoints import Keeper
-from skmetainv.training.history import History
+from skmetainv.training.history import History, continued, empty_history
 from skmetainv.training.processes import (
     check_agreement,
     from_first_process,
@@ -335,20 +333,17 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             with self._fitting(X, y, resumes=call.resumes) as (fitted, problem):
                 training = fitted._trained(problem, call, self, interrupts)
             if interrupts:
-                self._warn_of_interrupt()
+                warn(
+                    f"Training was interrupted in epoch {self.n_epochs_ + 1}: this "
+                    f"{type(self).__name__} has the weights learned so far, and can be used.",
+                    ConvergenceWarning,
+                )
         finally:
             if interrupts:  # an interrupt takes precedence: searches continue after other errors
                 raise interrupts[0]
         if not call.is_partial and rank_and_size()[0] == 0:
             self._report(training)
         return self
-
-    def _warn_of_interrupt(self) -> None:
-        warn(
-            f"Training was interrupted in epoch {self.n_epochs_ + 1}: this {type(self).__name__} "
-            "has the weights learned so far, and can be used.",
-            ConvergenceWarning,
-        )
 
     # ------------------------------------------------------------------ training
 

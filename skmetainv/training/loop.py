@@ -169,7 +169,8 @@ class TrainingLoop:
         self.close()
         if self.keeper is not None:
             self.keeper.write(self._state())
-        self._warn_of_skipped_steps()
+        if self._n_skipped:
+            warn(" ".join(self._about_skipped_steps()), ConvergenceWarning)
 
     def _one_epoch(self) -> Iterator[Any]:
         """Yield the remaining batches of the epoch."""
@@ -303,10 +304,6 @@ class TrainingLoop:
         self.history = record["history"]
         if self._step:  # if the epoch has no step left, no step sets the rates
             self._set_learning_rates(self._step - 1)
-
-    def _warn_of_skipped_steps(self) -> None:
-        if self._n_skipped:
-            warn(" ".join(self._about_skipped_steps()), ConvergenceWarning)
 
     def _about_skipped_steps(self) -> Iterator[str]:
         n_diverged = self._n_skipped - self._n_unsolved
