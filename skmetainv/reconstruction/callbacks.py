@@ -46,10 +46,9 @@ class Epochs:
     ):
         self._task_arguments = {"estimator": estimator, "X": X, "y": y}
         self._attributes = attributes
-        self._training: Any = None
+        context = getattr(estimator, "_init_callback_context", None)
+        self._training: Any = None if context is None else context(max_subtasks=n_epochs)
         self._epoch: Any = None
-        if hasattr(estimator, "_init_callback_context"):
-            self._training = estimator._init_callback_context(max_subtasks=n_epochs)
 
     def begin_training(self) -> None:
         """Notify callbacks of the start of training."""
