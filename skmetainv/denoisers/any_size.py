@@ -127,7 +127,7 @@ class DenoiserOfAnySize(TrainedReconstructor):
         return [simulate(x[None], seed + i, image_shape=image_shape)[0] for i, x in enumerate(X)]
 
     def _held_out_pairs(
-        self, learner: Learner, part: Problem
+        self, learner: Learner, held_out: Problem
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         restored = super()._held_out_pairs
-        return chain.from_iterable(restored(learner, one) for one in by_size(part, self._map))
+        return chain.from_iterable(restored(learner, one) for one in by_size(held_out, self._map))

@@ -47,14 +47,14 @@ def reported_batches(
         The noise of simulated measurements of held-out images.
     """
     batches, held_out = training
-    if not held_out:
+    if held_out is None:
         for indices in batches_of(min(n_images, batches.n_images), meta.batch_size):
             yield batches.read(indices, 0)
         return
     noise_function = as_noise(noise).build()
-    for indices in batches_of(min(n_images, len(held_out[0])), meta.batch_size):
-        x = held_out[0].clean.read(indices)
-        y = held_out[0].measure(x, indices, noise_function, VALIDATION_SEED)
+    for indices in batches_of(min(n_images, len(held_out)), meta.batch_size):
+        x = held_out.clean.read(indices)
+        y = held_out.measure(x, indices, noise_function, VALIDATION_SEED)
         yield (x, y) if meta.restore_start is None else (x, y, meta.restore_start(y))
 
 

@@ -14,7 +14,6 @@ from skmetainv.inputs.problem import Problem
 from skmetainv.inputs.reader import Reader
 from skmetainv.inputs.validation import are_images, check_images, how_to_rearrange
 from skmetainv.noise import Noise
-from skmetainv.operators import Operator
 
 
 class AnySizeReader(Reader):
@@ -29,14 +28,24 @@ class AnySizeReader(Reader):
         clean, noisy = self._lists(X, y, names)
         if as_fitted:
             operator = self.estimator.operator_
-            _, geometry, _ = self.expected(clean[0], self._fitted_geometry())
+            _, geometry, _ = self.expected(clean[0], self.fitted, hints=False)
+            A = operator.build(geometry.images.tensor_shape)
         else:
-            geometry, operator, _ = self.geometry(clean[0], self.estimator.image_shape)
-        return self._of_lists(clean, noisy, geometry, operator)
+            geometry, operator, A = self.geometry(clean[0], self.estimator.image_shape)
+        for x, z in zip(clean, clean if noisy is None else noisy, strict=True):
+            if not geometry.images.is_another_size(x.shape[1:]) or x.shape != z.shape:
+                raise ValueError(
+                    "Images of different sizes must have the same number of channels, and noisy "
+                    "images must have the shapes of their clean images. Got shapes "
+                    f"{x.shape[1:]} and {z.shape[1:]}; the first image has {clean[0].shape[1:]}."
+                )
+        sources = self._sources(clean, geometry)
+        measured = None if noisy is None else self._sources(noisy, geometry)
+        return Problem(sources, measured, geometry, operator, self.estimator._placed(A))
 
     def look_at(self, problem: Problem, noise: float | Noise) -> None:
         """Warn, or raise, if the first images of a problem are implausible."""
-        super().look_at(next(by_size(problem, self.map_of)), noise)
+        super().look_at(next(by_size(problem, self.estimator._map)), noise)
 
     def expected(
         self,
@@ -45,15 +54,16 @@ class AnySizeReader(Reader):
         *,
         measured: bool = False,
         name: str = "X",
-        hint: str = "",
+        hints: bool = True,
     ) -> tuple[Any, Geometry, bool]:
         """Return images with a first axis, their geometry, and whether that axis was missing.
 
-        See `Reader.expected`. Height and width of the images may differ from those of `geometry`.
+        See `Reader.expected`. Height and width of the images may differ from those of `fit`, unless
+        `geometry` is another one.
         """
         images, shape = geometry.images, tuple(array.shape)
-        if len(images.shape) == 1:
-            return super().expected(array, geometry, measured=measured, name=name, hint=hint)
+        if geometry is not self.fitted or len(images.shape) == 1:
+            return super().expected(array, geometry, measured=measured, name=name, hints=hints)
         owner = type(self.estimator).__name__
         if len(images.shape) == 2 and is_one_image(shape, None):
             raise ValueError(
@@ -70,44 +80,17 @@ class AnySizeReader(Reader):
             raise ValueError(
                 f"{name} has images of shape {shape[1:]}, but this {owner} was fitted to images "
                 f"of shape {images.shape}: only their height and width may differ. "
-                f"{hint or line}".rstrip()
+                f"{line}".rstrip()
             )
         return array, resized(geometry, shape[1:]), is_single
 
-    def _expected_with_hint(
-        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
-    ) -> tuple[Any, Geometry, bool]:
-        if geometry is self.fitted:
-            return super()._expected_with_hint(array, geometry, measured=measured, name=name)
-        return super().expected(array, geometry, measured=measured, name=name)
-
     def _lists(self, X: Any, y: Any, names: tuple[str, str]) -> tuple[list[Any], list[Any] | None]:
         """Return lists of clean images, and of noisy ones or None; each entry is a batch of one."""
-        if y is not None:
-            check_consistent_length(X, y)
+        check_consistent_length(X, y)
         first = [check_images(x[None], self.estimator, name=names[0]) for x in X]
         if not are_images(y):
             return first, None
         return [check_images(x[None], self.estimator, name=names[1]) for x in y], first
-
-    def _of_lists(
-        self,
-        clean: list[Any],
-        noisy: list[Any] | None,
-        geometry: Geometry,
-        operator: Operator,
-    ) -> Problem:
-        for x, z in zip(clean, clean if noisy is None else noisy, strict=True):
-            if not geometry.images.is_another_size(x.shape[1:]) or x.shape != z.shape:
-                raise ValueError(
-                    "Images of different sizes must have the same number of channels, and noisy "
-                    "images must have the shapes of their clean images. Got shapes "
-                    f"{x.shape[1:]} and {z.shape[1:]}; the first image has {clean[0].shape[1:]}."
-                )
-        A = self.place(operator.build(geometry.images.tensor_shape))
-        sources = self._sources(clean, geometry)
-        measured = None if noisy is None else self._sources(noisy, geometry)
-        return Problem(sources, measured, geometry, operator, A)
 
     def _sources(self, images: list[Any], geometry: Geometry) -> list[ArraySource]:
         return [self.source(x, resized(geometry, x.shape[1:])) for x in images]

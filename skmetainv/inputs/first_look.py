@@ -124,10 +124,8 @@ def look_at_pairs(
         See `look_at_images` and `look_at_measurements`.
     """
     y, x = _read_first(measured), _read_first(clean)
-    masked = False
-    if A.measurement_shape == A.image_shape and _shows_unobserved(A, y):
-        with torch.no_grad():  # x may be the exact measurement of y
-            masked = _norm(A(y) - x) <= _EXACT * _norm(x)
+    with torch.no_grad():  # x may be the exact measurement of y
+        masked = _shows_unobserved(A, y) and _norm(A(y) - x) <= _EXACT * _norm(x)
     if masked or (bool(x.isnan().any()) and _nothing_is_missing(A, y)):
         raise ValueError(
             f"{measured.name} and {clean.name} are the wrong way round: {clean.name} lacks the "
@@ -244,21 +242,16 @@ def _shows_unobserved(A: ForwardMap, y: torch.Tensor) -> bool:
     both = hidden[..., 1:] & hidden[..., :-1]
     if not both.any():
         return False
-    steps = y.nan_to_num().diff(dim=-1)[both].square().mean()
-    variances = [
-        torch.stack([v[m].var(correction=0) for v, m in zip(values, mask, strict=True)])
-        for values, mask in (
-            (_by_channel(y.nan_to_num()), _by_channel(hidden)),
-            (_by_channel(y.nan_to_num()), _by_channel(~hidden)),
-        )
-    ]
-    unseen, seen = (v.nan_to_num().mean() for v in variances)
+    values = y.nan_to_num()
+    steps = values.diff(dim=-1)[both].square().mean()
+    unseen, seen = _variance(values, hidden), _variance(values, ~hidden)
     return bool(unseen > _VARIES * seen and steps < _ALIKE * unseen)
 
 
-def _by_channel(y: torch.Tensor) -> torch.Tensor:
-    """Return a matrix with one row per channel of each image, or per flat measurement."""
-    return y.flatten(2).flatten(0, 1) if y.ndim > 2 else y
+def _variance(y: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the variance of the pixels in a mask, as a mean over the channels of all images."""
+    by_channel = zip(y.flatten(2).flatten(0, 1), mask.flatten(2).flatten(0, 1), strict=True)
+    return torch.stack([v[m].var(correction=0) for v, m in by_channel]).nan_to_num().mean()
 
 
 def _nothing_is_missing(A: ForwardMap, y: torch.Tensor) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import validate_data
@@ -35,6 +33,7 @@ from skmetainv.inputs.problem import Problem
 from skmetainv.inputs.validation import (
     are_images,
     as_batch,
+    check_device,
     check_images,
     check_measurements,
     check_shape,
@@ -42,7 +41,6 @@ from skmetainv.inputs.validation import (
 )
 from skmetainv.noise import Noise, as_noise
 from skmetainv.operators import ForwardMap, Identity, Operator
-from skmetainv.randomness import evaluation_generators
 
 
 class Reader:
@@ -51,36 +49,18 @@ class Reader:
     Parameters
     ----------
     estimator : Reconstructor
-        The estimator. Error messages name it. Its attributes `image_shape`, `data_range`,
-        `batch_size`, `operator` and, if it is fitted, `operator_` are used.
+        The estimator. Error messages name it. Its parameters, its forward maps and, if it is
+        fitted, its operator and geometry are used.
+
+    Attributes
+    ----------
     fitted : Geometry or None
         The geometry of `fit`, which arrays must match; None if the estimator is not fitted.
-    map_of : callable
-        Returns the forward map of the fitted estimator for a geometry.
-    bound_to_size : callable
-        Returns the reason why the fitted estimator restores images of one size only, or None.
-    place : callable
-        Moves a module to the estimator's device and precision, and returns it.
-    dtype : torch.dtype
-        Type of the tensors.
-    device : torch.device
-        Device of the tensors.
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        fitted: Geometry | None,
-        *,
-        map_of: Callable[[Geometry], ForwardMap],
-        bound_to_size: Callable[[], str | None],
-        place: Callable[[ForwardMap], ForwardMap],
-        dtype: torch.dtype,
-        device: torch.device,
-    ):
-        self.estimator, self.fitted, self.map_of = estimator, fitted, map_of
-        self.bound_to_size, self.place = bound_to_size, place
-        self.dtype, self.device = dtype, device
+    def __init__(self, estimator: Any):
+        self.estimator = estimator
+        self.fitted: Any = getattr(estimator, "_geometry_", None)
 
     # ------------------------------------------------------------------ fitting
 
@@ -100,10 +80,15 @@ class Reader:
         """
         operator = self.estimator.operator_ if as_fitted else self.estimator.operator
         allow_nan = getattr(operator, "has_missing", False)  # None is the identity
-        clean, measured, name = self._clean_and_measured(X, y, allow_nan, names)
+        clean, measured, name = X, None, names[0]
+        if are_images(y):
+            measured = check_images(
+                X, self.estimator, allow_nan=allow_nan, allow_complex=True, name=names[0]
+            )
+            clean, name = y, names[1]
         if as_fitted:
             clean = check_images(clean, self.estimator, allow_nan=allow_nan, name=name)
-            clean, geometry, is_single = self.expected(clean, self._fitted_geometry(), name=name)
+            clean, geometry, is_single = self.expected(clean, self.fitted, name=name, hints=False)
             A = operator.build(geometry.images.tensor_shape)
         else:
             image_shape = self.estimator.image_shape
@@ -114,18 +99,13 @@ class Reader:
         if measured is not None:
             measured = Single(measured) if is_single else measured
             check_consistent_length(measured, clean)
-            check_measurements(
-                measured,
-                geometry.images,
-                geometry.measurements,
-                lambda: self._are_swapped(measured, clean),
-            )
+            check_measurements(measured, geometry, lambda: self._are_swapped(measured, clean))
             measurements = self.source(
                 measured, geometry, measured=True, allow_nan=allow_nan, name=names[0]
             )
-        elif y is not None and not is_single:
+        elif not is_single:
             check_consistent_length(clean, y)
-        return Problem(source, measurements, geometry, operator, self.place(A))
+        return Problem(source, measurements, geometry, operator, self.estimator._placed(A))
 
     def images(
         self,
@@ -137,8 +117,7 @@ class Reader:
     ) -> tuple[Any, bool]:
         """Return clean images as a batch, and whether `X` is one image without a first axis."""
         array = check_images(X, self.estimator, allow_nan=allow_nan, name=name)
-        is_table, is_tensor = hasattr(X, "iloc"), isinstance(X, torch.Tensor)
-        return as_batch(array, image_shape, is_table=is_table, is_tensor=is_tensor, name=name)
+        return as_batch(array, image_shape, X, name)
 
     def geometry(
         self, array: Any, image_shape: tuple[int, ...] | None, name: str = "X"
@@ -172,8 +151,7 @@ class Reader:
             Whether `X` is one measurement without the first axis.
         """
         source, geometry, is_single = self.measurements(X, geometry)
-        A = self.map_of(geometry)
-        look_at_measurements(source, A, geometry.data_range)
+        look_at_measurements(source, self.estimator._map(geometry), geometry.data_range)
         return source, geometry, is_single
 
     def measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
@@ -190,7 +168,7 @@ class Reader:
             allow_nan=allow_nan,
             allow_complex=allow_complex,
         )
-        array, geometry, is_single = self._expected_with_hint(array, geometry, measured=True)
+        array, geometry, is_single = self.expected(array, geometry, measured=True)
         source = self.source(array, geometry, measured=True, allow_nan=allow_nan)
         return source, geometry, is_single or is_alone
 
@@ -202,24 +180,22 @@ class Reader:
             measured, name = self.measurements(X, geometry)[0], "y"
             clean = check_images(y, self.estimator, allow_nan=operator.has_missing, name=name)
         else:
-            self.check_names(X, self._fitted_geometry().images)
+            self.check_names(X, self.fitted.images)
             clean = check_images(X, self.estimator)
-        clean, geometry, is_single = self._expected_with_hint(clean, geometry, name=name)
+        clean, geometry, is_single = self.expected(clean, geometry, name=name)
         source = self.source(clean, geometry, name=name)
-        A = self.map_of(geometry)
         if measured is not None:
             check_consistent_length(measured, source)
-            look_at_pairs(measured, source, A, geometry.data_range)
-        elif y is not None and not is_single:
+        elif not is_single:
             check_consistent_length(source, y)
-        return Problem(source, measured, geometry, operator, A)
+        return Problem(source, measured, geometry, operator, self.estimator._map(geometry))
 
     def to_compare(self, X: Any, images: Any, geometry: Geometry) -> tuple[Problem, bool]:
         """Return measurements and images to compare, and whether `X` is a single measurement."""
         measured, geometry, is_single = self.measurements(X, geometry)
         array = check_images(images, self.estimator, name="images")
-        array, geometry, _ = self._expected_with_hint(array, geometry, name="images")
-        source, A = self.source(array, geometry, name="images"), self.map_of(geometry)
+        array, geometry, _ = self.expected(array, geometry, name="images")
+        source, A = self.source(array, geometry, name="images"), self.estimator._map(geometry)
         check_consistent_length(measured, source)
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
 
@@ -245,24 +221,14 @@ class Reader:
 
     def look_at(self, problem: Problem, noise: float | Noise) -> None:
         """Warn, or raise, if the first images of a problem are implausible."""
-        if problem.measured is None:
-            self.look_at_simulation(problem.clean, problem.A, noise, problem.geometry.data_range)
-        else:
-            data_range = problem.geometry.data_range
-            look_at_pairs(problem.measured, problem.clean, problem.A, data_range)
-
-    def look_at_simulation(
-        self,
-        clean: ArraySource,
-        A: ForwardMap,
-        noise: float | Noise,
-        data_range: tuple[float, float],
-    ) -> None:
-        """Warn of clean images, or a noise, in implausible units."""
+        clean, A, data_range = problem.clean, problem.A, problem.geometry.data_range
+        if problem.measured is not None:
+            look_at_pairs(problem.measured, clean, A, data_range)
+            return
         look_at_images(clean, data_range)
         first = np.arange(min(len(clean), self.estimator.batch_size))
-        x, generators = clean.read(first), evaluation_generators(0, first)
-        y = A.simulate(x, as_noise(noise).build(), generators)
+        x = clean.read(first)
+        y = problem.measure(x, first, as_noise(noise).build(), seed=0)
         look_at_simulated(y, x, A, data_range, noise)
 
     # ------------------------------------------------------------------ arrays
@@ -280,8 +246,8 @@ class Reader:
         return ArraySource(
             array,
             geometry.measurements if measured else geometry.images,
-            dtype=self.dtype,
-            device=self.device,
+            dtype=self.estimator._dtype(),
+            device=check_device(self.estimator.device),
             unit=geometry.unit(array),
             allow_nan=allow_nan,
             name=name,
@@ -294,34 +260,22 @@ class Reader:
         *,
         measured: bool = False,
         name: str = "X",
-        hint: str = "",
+        hints: bool = True,
     ) -> tuple[Any, Geometry, bool]:
         """Return an array with a first axis, its geometry, and whether that axis was missing.
 
-        The array holds images or measurements. Their shape is checked.
+        The array holds images or measurements. Their shape is checked. With `hints`, and if it must
+        be the shape of `fit`, errors say how to fix the layout or use another size.
         """
         layout = geometry.measurements if measured else geometry.images
         is_single = tuple(array.shape) == layout.shape
         array = Single(array) if is_single else array
+        hint = ""
+        if hints and geometry is self.fitted:
+            hint = self._shape_hint(tuple(array.shape), layout, name)
         what = "measurements" if measured else "images"
         check_shape(array, layout.shape, self.estimator, what, name, hint)
         return array, geometry, is_single
-
-    def _clean_and_measured(
-        self, X: Any, y: Any, allow_nan: bool, names: tuple[str, str]
-    ) -> tuple[Any, Any, str]:
-        """Return unchecked clean images, checked measurements or None, and the images' name."""
-        if not are_images(y):
-            return X, None, names[0]
-        measured = check_images(
-            X, self.estimator, allow_nan=allow_nan, allow_complex=True, name=names[0]
-        )
-        return y, measured, names[1]
-
-    def _fitted_geometry(self) -> Geometry:
-        """Return the geometry of `fit`."""
-        assert self.fitted is not None
-        return self.fitted
 
     def _are_swapped(self, measured: Any, clean: Any) -> bool:
         """Return whether `clean` has the shape that measurements of `measured` would have."""
@@ -331,39 +285,29 @@ class Reader:
             return False
         return geometry.measurements.shape == tuple(clean.shape[1:])
 
-    def _expected_with_hint(
-        self, array: Any, geometry: Geometry, *, measured: bool = False, name: str = "X"
-    ) -> tuple[Any, Geometry, bool]:
-        """Return the result of `expected`; errors say how to fix the layout or use another size."""
-        hint = ""
-        if geometry is self.fitted:
-            hint = self._shape_hint(array, geometry, measured, name)
-        return self.expected(array, geometry, measured=measured, name=name, hint=hint)
-
     # ------------------------------------------------------------------ hints in errors
 
-    def _shape_hint(self, array: Any, geometry: Geometry, measured: bool, name: str) -> str:
-        """Return a hint on how to fix arrays of another shape, or an empty string."""
-        images, measurements = geometry.images, geometry.measurements
-        layout, shape = (measurements if measured else images), tuple(array.shape)
-        if layout.shape in (shape, shape[1:]):
+    def _shape_hint(self, shape: tuple[int, ...], layout: Layout, name: str) -> str:
+        """Return a hint on how to fix an array of another shape, or an empty string."""
+        if shape[1:] == layout.shape:
             return ""
-        if measured and shape[1:] == images.shape:
+        if shape[1:] == self.fitted.images.shape:
             return (
                 f"{name} has the shape of images: simulate({name}) returns their measurements. In "
                 "pairs, measurements come first."
             )
-        if shape[1:] == measurements.shape:
+        if shape[1:] == self.fitted.measurements.shape:
             return f"{name} has the shape of measurements, which come first in pairs."
-        return how_to_rearrange(shape, layout, name) or self._size_hint(shape, layout, images)
+        return how_to_rearrange(shape, layout, name) or self._size_hint(shape, layout)
 
-    def _size_hint(self, shape: tuple[int, ...], layout: Layout, images: Layout) -> str:
+    def _size_hint(self, shape: tuple[int, ...], layout: Layout) -> str:
         """Return a hint on how to restore images of another size, or why this is not possible."""
+        images = self.fitted.images
         is_flat = len(shape) - 1 == len(layout.shape) == 1 == len(images.shape)
         is_one = layout.is_another_size(shape)
         if not is_flat and not is_one and not layout.is_another_size(shape[1:]):
             return ""
-        reason: str | None = self.bound_to_size()
+        reason: str | None = self.estimator._bound_to_size()
         if reason is not None:
             return reason
         size: Any = "(height, width)"

@@ -24,6 +24,7 @@ from skmetainv.arrays import (
 )
 from skmetainv.arrays.layouts import MOST_CHANNELS, size_of_flat, warn_of_planes
 from skmetainv.exceptions import warn
+from skmetainv.inputs.geometry import Geometry
 from skmetainv.operators import MissingPixels
 from skmetainv.parameters import integers
 
@@ -137,12 +138,7 @@ def _check_one_shape(X: Any, name: str) -> None:
 
 
 def as_batch(
-    array: Any,
-    image_shape: tuple[int, ...] | None,
-    *,
-    is_table: bool = False,
-    is_tensor: bool = False,
-    name: str = "X",
+    array: Any, image_shape: tuple[int, ...] | None, X: Any, name: str = "X"
 ) -> tuple[Any, bool]:
     """Return images with a first axis that counts them, and whether this axis was missing.
 
@@ -152,10 +148,9 @@ def as_batch(
         Output of `check_images`.
     image_shape : tuple of int or None
         The `image_shape` parameter.
-    is_table : bool, default=False
-        Whether `array` was a data frame, whose rows are certainly flat images.
-    is_tensor : bool, default=False
-        Whether `array` was a tensor, whose first axis may be the channels of one colour image.
+    X : array-like
+        The user's array. The rows of a data frame are certainly flat images. The first axis of a
+        tensor may be the channels of one colour image.
     name : str, default="X"
         The name of the array in messages.
 
@@ -180,9 +175,9 @@ def as_batch(
     shape = tuple(array.shape)
     if is_one_image(shape, image_shape):
         return Single(array), True
-    if image_shape is None and not is_table and len(shape) == 2:
+    if image_shape is None and not hasattr(X, "iloc") and len(shape) == 2:
         _check_flat(array, name)
-    if image_shape is None and is_tensor:
+    if image_shape is None and isinstance(X, torch.Tensor):
         warn_of_planes(shape, name)
     if image_shape is None and len(shape) == 4 and min(shape[1], shape[3]) > MOST_CHANNELS:
         warn(
@@ -219,11 +214,7 @@ def _rows_go_together(array: Any) -> bool:
     rows = np.asarray(array[:_MOST_ROWS]).astype(np.float64)
     rows = rows[np.isfinite(rows).all(axis=1)]
     after, far = np.diff(rows, axis=0), rows - np.roll(rows, len(rows) // 2, axis=0)
-    return (
-        bool(np.square(after).mean() < _MOST_OF_DISTANT * np.square(far).mean())
-        if len(rows) > 2
-        else False
-    )
+    return len(rows) > 2 and bool((after**2).mean() < _MOST_OF_DISTANT * (far**2).mean())
 
 
 def are_images(y: Any) -> bool:
@@ -261,20 +252,17 @@ def how_to_rearrange(shape: tuple[int, ...], layout: Layout, name: str) -> str:
     """Return a hint on how to convert an array of `shape` to `layout`, or an empty text."""
     channels, height, width = layout.tensor_shape if len(layout.tensor_shape) == 3 else (0, 0, 0)
     last, first = (height, width, channels), (channels, height, width)
-    is_flat = shape[1:] == (prod(first),)
-    if layout.shape == first != last and layout.channels_first and shape[1:] == last:
-        return f"Write np.moveaxis({name}, -1, 1)."
-    if layout.shape == last != first and not layout.channels_first and shape[1:] == first:
-        return f"Write np.moveaxis({name}, 1, -1)."
-    if layout.shape == last != first and not layout.channels_first and shape == first:
-        return f"Write np.moveaxis({name}, 0, -1)."
-    if layout.shape == first != last and layout.channels_first and shape == last:
-        return f"Write np.moveaxis({name}, -1, 0)."
+    if len(layout.shape) == 3 and first != last:
+        other_order = last if layout.channels_first else first
+        for axis, image_shape in ((1, shape[1:]), (0, shape)):
+            if image_shape == other_order:
+                axes = f"-1, {axis}" if layout.channels_first else f"{axis}, -1"
+                return f"Write np.moveaxis({name}, {axes})."
     if len(layout.shape) == 1 and shape in (last, (height, width)):
         return f"Write {name}.reshape(1, -1)."
     if prod(first) and (
         (channels == 1 and shape[1:] in ((height, width), last, first, (prod(first),)))
-        or (is_flat and not layout.channels_first)
+        or (shape[1:] == (prod(first),) and not layout.channels_first)
         or (len(layout.shape) == 1 and shape[1:] == last)
     ):
         return f"Write {name}.reshape{(-1, *layout.shape)}."
@@ -283,16 +271,16 @@ def how_to_rearrange(shape: tuple[int, ...], layout: Layout, name: str) -> str:
     return ""
 
 
-def check_measurements(
-    X: Any, images: Layout, measurements: Layout, are_swapped: Callable[[], bool]
-) -> None:
+def check_measurements(X: Any, geometry: Geometry, are_swapped: Callable[[], bool]) -> None:
     """Raise if `X` does not have the shape or the type of the operator's measurements."""
+    measurements = geometry.measurements
     if tuple(X.shape[1:]) != measurements.shape:
         raise ValueError(
             f"{'X and y are the wrong way round. ' * are_swapped()}"
             "fit(X, y) takes measurements X and their clean images y; fit(X) takes clean images "
-            f"and simulates. With images y of shape {images.shape}, the operator returns "
-            f"measurements of shape {measurements.shape}, but X has shape {tuple(X.shape[1:])}."
+            f"and simulates. With images y of shape {geometry.images.shape}, the operator "
+            f"returns measurements of shape {measurements.shape}, but X has shape "
+            f"{tuple(X.shape[1:])}."
         )
     if isinstance(X, RealView) and not is_complex_shape(measurements.tensor_shape):
         raise ValueError("Complex data not supported: the operator's measurements are real.")

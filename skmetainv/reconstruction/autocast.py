@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map_only
 
 from skmetainv.operators.maps.hidden_parts import all_modules
 
@@ -32,14 +32,13 @@ def autocast_networks(module: nn.Module, device: torch.device) -> None:
 def _autocast(forward: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     """Return a function that computes in bfloat16, but converts its output to float32."""
 
-    def in_full(value: Any) -> Any:
-        halved = isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16
-        return value.float() if halved else value
+    def in_full(value: torch.Tensor) -> torch.Tensor:
+        return value.float() if value.dtype == torch.bfloat16 else value
 
     @functools.wraps(forward)
     def run(*args: Any, **kwargs: Any) -> Any:
         with torch.autocast(device.type, torch.bfloat16):
             result = forward(*args, **kwargs)
-        return tree_map(in_full, result)
+        return tree_map_only(torch.Tensor, in_full, result)
 
     return run

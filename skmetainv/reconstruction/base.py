@@ -274,8 +274,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         if operator is not None:
             problem = replace(problem, A=self._other_map(operator, geometry))
         noise = self.noise if noise is None else noise
-        if problem.measured is None:
-            reader.look_at(problem, noise)
+        reader.look_at(problem, noise)
         restorer, seed = self._restorer(problem.geometry), integer_seed(random_state)
         return self._restored_pairs_with_warnings(problem, noise, seed, restorer)
 
@@ -507,12 +506,4 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     def _reader(self) -> Reader:
         """Return the reader that converts a user's arrays for this estimator."""
-        return self._reader_class(
-            self,
-            getattr(self, "_geometry_", None),
-            map_of=self._map,
-            bound_to_size=self._bound_to_size,
-            place=self._placed,
-            dtype=self._dtype(),
-            device=check_device(self.device),
-        )
+        return self._reader_class(self)

@@ -26,8 +26,8 @@ class Epochs:
 
     Parameters
     ----------
-    estimator : BaseEstimator
-        The estimator, with or without callbacks.
+    estimator : BaseEstimator or None
+        The estimator, with or without callbacks. If None, there is nothing to notify.
     n_epochs : int
         Maximum number of epochs.
     X, y : array-like
@@ -38,7 +38,7 @@ class Epochs:
 
     def __init__(
         self,
-        estimator: BaseEstimator,
+        estimator: BaseEstimator | None,
         n_epochs: int,
         X: Any,
         y: Any,
@@ -46,10 +46,9 @@ class Epochs:
     ):
         self._task_arguments = {"estimator": estimator, "X": X, "y": y}
         self._attributes = attributes
-        self._training: Any = None
+        context = getattr(estimator, "_init_callback_context", None)
+        self._training: Any = None if context is None else context(max_subtasks=n_epochs)
         self._epoch: Any = None
-        if hasattr(estimator, "_init_callback_context"):
-            self._training = estimator._init_callback_context(max_subtasks=n_epochs)
 
     def begin_training(self) -> None:
         """Notify callbacks of the start of training."""

@@ -90,10 +90,10 @@ class _Writer:
             return "[" + ", ".join(map(self.text, value)) + "]"
         if isinstance(value, BaseEstimator):
             state = value.__getstate__()
-            return self._call(type(value).__qualname__, state, self.left_out)
+            return self._call(value, {n: v for n, v in state.items() if n not in self.left_out})
         if isinstance(value, torch.nn.Module):
             state = {name: part.detach() for name, part in value.state_dict().items()}
-            return self._call(type(value).__qualname__, {"layers": repr(value), "weights": state})
+            return self._call(value, {"layers": repr(value), "weights": state})
         if isinstance(value, partial):
             return f"partial({self.text([value.func, value.args, value.keywords])})"
         if isinstance(value, MethodType):
@@ -106,9 +106,9 @@ class _Writer:
             return str(value)
         return self._of_any(value)
 
-    def _call(self, name: str, state: Mapping[str, Any], left_out: Iterable[str] = ()) -> str:
-        parts = (f"{key}={self.text(state[key])}" for key in state if key not in left_out)
-        return f"{name}({', '.join(parts)})"
+    def _call(self, value: object, state: Mapping[str, Any]) -> str:
+        parts = (f"{key}={self.text(part)}" for key, part in state.items())
+        return f"{type(value).__qualname__}({', '.join(parts)})"
 
     def _of_array(self, value: Any) -> str:
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
@@ -132,12 +132,8 @@ class _Writer:
             return _name(type(value))
         if isinstance(reduced, str):
             return f"{_name(type(value))}.{reduced}"
-        return f"{_name(type(value))}({self.text([_listed(part) for part in reduced[1:]])})"
-
-
-def _listed(part: Any) -> Any:
-    """Return an entry of `__reduce_ex__`'s result; turn an iterator into a list."""
-    return list(part) if hasattr(part, "__next__") else part
+        parts = [list(part) if hasattr(part, "__next__") else part for part in reduced[1:]]
+        return f"{_name(type(value))}({self.text(parts)})"
 
 
 def _name(value: Any) -> str:
@@ -163,7 +159,7 @@ def _source(function: FunctionType) -> str:
         if function.__name__ == "<lambda>":
             return _expression(code)
         return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, IndexError, TypeError, SyntaxError):
         constants = [str(c) for c in code.co_consts if not inspect.iscode(c)]
         return repr((code.co_names, sorted(constants), code.co_code))
 
@@ -173,11 +169,8 @@ def _expression(code: Any) -> str:
     places = [place for place in code.co_positions() if None not in place and place[3]]
     first = min((line, column) for line, _, column, _ in places)
     last = max((line, column) for _, line, _, column in places)
-    lines = linecache.getlines(code.co_filename)[first[0] - 1 : last[0]]
-    if not lines:
-        raise OSError("There is no source.")
-    text = [line.encode() for line in lines]
-    text[-1] = text[-1][: last[1]]
-    text[0] = text[0][first[1] :]
-    body = b"".join(text).decode()
+    node = ast.expr(
+        lineno=first[0], col_offset=first[1], end_lineno=last[0], end_col_offset=last[1]
+    )
+    body = ast.get_source_segment("".join(linecache.getlines(code.co_filename)), node)
     return f"{code.co_varnames[: code.co_argcount]}: {ast.unparse(ast.parse(f'({body})'))}"

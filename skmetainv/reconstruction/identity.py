@@ -28,34 +28,40 @@ _TEXT_LENGTH, _IDENTITY_LENGTH = 60, 300
 
 def parameter_identity(estimator: BaseEstimator) -> dict[str, dict[str, str]]:
     """Return the identities of all parameters on which training depends, by name."""
-    parameters = estimator.get_params(deep=True)
-    return {
-        name: _identity_of(value)
-        for name, value in parameters.items()
-        if not _INDIFFERENT & set(name.split("__"))
-    }
+    return {name: _identity_of(value) for name, value in _parameters(estimator).items()}
 
 
 def outline(estimator: BaseEstimator, n_epochs: int | None) -> dict[str, Any]:
     """Return the plain parameters (numbers and texts) that must agree between processes."""
     plain = {
         name: repr(value)
-        for name, value in estimator.get_params(deep=True).items()
+        for name, value in _parameters(estimator).items()
         if isinstance(value, bool | int | float | str | None)
-        and not _INDIFFERENT & set(name.split("__"))
     }
     return plain | {"max_epochs": n_epochs, "checkpoint": estimator.checkpoint is not None}
 
 
+def _parameters(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return all parameters that affect the learned weights, by name."""
+    parameters = estimator.get_params(deep=True).items()
+    return {name: v for name, v in parameters if not _INDIFFERENT & set(name.split("__"))}
+
+
 def data_identity(
-    problems: Iterable[Problem], weights: Mapping[str, np.ndarray], *, whole: bool = True
+    problem: Problem,
+    held_out: Problem | None,
+    weights: Mapping[str, np.ndarray],
+    *,
+    whole: bool = True,
 ) -> dict[str, dict[str, str]]:
     """Return the identities of the data, and of the initial weights of training.
 
     Parameters
     ----------
-    problems : iterable of Problem
-        The training data and the held-out data.
+    problem : Problem
+        The training data.
+    held_out : Problem or None
+        The validation data that was passed to `fit`.
     weights : mapping of str to ndarray
         The weights of a warm start.
     whole : bool, default=True
@@ -63,16 +69,14 @@ def data_identity(
         evenly spaced images are hashed.
     """
     identity = {"the weights to begin with": _identity_of(dict(weights))} if weights else {}
-    for name, problem in zip(("X", "X_val"), problems, strict=False):
-        parts = {
-            f"the images of {name}": problem.clean,
-            f"the measurements {name}": problem.measured,
-        }
-        identity |= {
-            part: _array(images, whole) for part, images in parts.items() if images is not None
-        }
-        if problem.groups is not None:
-            identity[f"the groups of {name}"] = _identity_of(problem.groups.tolist())
+    for name, data in (("X", problem), ("X_val", held_out)):
+        if data is None:
+            continue
+        identity[f"the images of {name}"] = _array(data.clean, whole)
+        if data.measured is not None:
+            identity[f"the measurements {name}"] = _array(data.measured, whole)
+        if data.groups is not None:
+            identity[f"the groups of {name}"] = _identity_of(data.groups.tolist())
     return identity
 
 
@@ -88,9 +92,10 @@ def _identity_of(value: Any) -> dict[str, str]:
 
 
 def _array(images: Images, whole: bool) -> dict[str, str]:
-    sources = images if isinstance(images, list) else [images]
-    of_one_size = f"of shape {sources[0].array.shape}"
-    text = f"{len(sources)} images" if isinstance(images, list) else of_one_size
+    if isinstance(images, list):
+        sources, text = images, f"{len(images)} images"
+    else:
+        sources, text = [images], f"of shape {images.array.shape}"
     return {"text": text, "identity": f"{text}, {digest(_bytes(sources, whole))}"}
 
 

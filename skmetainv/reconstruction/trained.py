@@ -44,13 +44,11 @@ from skmetainv.training import (
     as_early_stopping,
     as_learning_rate,
     as_optimizer,
-    continued,
-    empty_history,
     load_arrays,
     state_to_arrays,
 )
 from skmetainv.training.checkpoints import Keeper
-from skmetainv.training.history import History
+from skmetainv.training.history import History, continued, empty_history
 from skmetainv.training.processes import (
     check_agreement,
     from_first_process,
@@ -79,7 +77,7 @@ class Trained(NamedTuple):
     """The training batches and the held-out images of a finished training run."""
 
     batches: Batches
-    held_out: list[Problem]
+    held_out: Problem | None
 
 
 @dataclass(frozen=True)
@@ -335,20 +333,17 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             with self._fitting(X, y, resumes=call.resumes) as (fitted, problem):
                 training = fitted._trained(problem, call, self, interrupts)
             if interrupts:
-                self._warn_of_interrupt()
+                warn(
+                    f"Training was interrupted in epoch {self.n_epochs_ + 1}: this "
+                    f"{type(self).__name__} has the weights learned so far, and can be used.",
+                    ConvergenceWarning,
+                )
         finally:
             if interrupts:  # an interrupt takes precedence: searches continue after other errors
                 raise interrupts[0]
         if not call.is_partial and rank_and_size()[0] == 0:
             self._report(training)
         return self
-
-    def _warn_of_interrupt(self) -> None:
-        warn(
-            f"Training was interrupted in epoch {self.n_epochs_ + 1}: this {type(self).__name__} "
-            "has the weights learned so far, and can be used.",
-            ConvergenceWarning,
-        )
 
     # ------------------------------------------------------------------ training
 
@@ -359,15 +354,14 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Train this copy of an estimator; add an interrupt that ends training to `interrupts`."""
         join_processes(check_device(self.device))
         problem = whole = problem.grouped(call.groups)
-        held_out = self._validation_problems(*call.held_out)
-        self._check_agreement([problem, *held_out], call)
+        held_out = self._validation_problem(*call.held_out)
+        self._check_agreement(problem, held_out, call)
 
-        keeper = self._keeper([problem, *held_out], call)
+        keeper = self._keeper(problem, held_out, call)
         seed = self._common_seed(keeper, call)
         stopping = None if call.is_partial else self._early_stopping(problem)
-        if stopping is not None and not held_out:
-            problem, left_out = cut_off(problem, stopping.validation_fraction, seed)
-            held_out = [left_out]
+        if stopping is not None and held_out is None:
+            problem, held_out = cut_off(problem, stopping.validation_fraction, seed)
 
         criterion = self._checked_training(problem)
         if call.resumes:
@@ -380,14 +374,17 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
                 self._choose_open_values(problem, batches, criterion)
         learner = self._learner(problem, criterion)
 
-        earlier_history, epochs = self.history_, None
-        if not call.is_partial:
+        earlier_history = self.history_
 
-            def current_attributes() -> dict[str, Any]:
-                return self._keep(loop, learner, earlier_history)._fitted()
+        def current_attributes() -> dict[str, Any]:
+            self._keep(loop, learner, earlier_history)
+            fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
+            return {**fitted, "_cache": {}}
 
-            n_epochs = self._n_epochs(batches.n_images)
-            epochs = Epochs(original, n_epochs, *whole.arguments(), current_attributes)
+        n_epochs = self._n_epochs(batches.n_images)
+        epochs = Epochs(
+            None if call.is_partial else original, n_epochs, *whole.arguments(), current_attributes
+        )
         loop = self._loop(
             learner,
             batches,
@@ -399,11 +396,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             watch=Watch(problem.operator),
         )
 
-        if epochs is not None:
-            epochs.begin_training()
+        epochs.begin_training()
         self._run(loop, learner, interrupts)
-        if epochs is not None:
-            epochs.end_training()
+        epochs.end_training()
         self._keep(loop, learner, earlier_history)
         return Trained(batches, held_out)
 
@@ -433,20 +428,23 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         self.history_, self.n_epochs_ = empty_history(self._figures), 0
         self._initialize(problem)
 
-    def _check_agreement(self, problems: list[Problem], call: FitCall) -> None:
+    def _check_agreement(self, problem: Problem, held_out: Problem | None, call: FitCall) -> None:
         """Raise if several processes that train together have different data or parameters."""
         if rank_and_size()[1] > 1:
-            data = data_identity(problems, {}, whole=False)
+            data = data_identity(problem, held_out, {}, whole=False)
             check_agreement(outline(self, 1 if call.is_partial else self.max_epochs) | data)
 
-    def _keeper(self, problems: list[Problem], call: FitCall) -> Keeper | None:
+    def _keeper(self, problem: Problem, held_out: Problem | None, call: FitCall) -> Keeper | None:
         """Return the keeper of checkpoints, or None; if the file exists, the keeper reads it."""
         if self.checkpoint is None or call.is_partial:
             return None
         chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.resumes else {}
-        return from_first_process(
-            lambda: chosen.build(parameter_identity(self) | data_identity(problems, weights))
-        )
+
+        def read() -> Keeper:
+            data = data_identity(problem, held_out, weights)
+            return chosen.build(parameter_identity(self) | data)
+
+        return from_first_process(read)
 
     def _common_seed(self, keeper: Keeper | None, call: FitCall) -> int:
         """Return the seed: that of the checkpoint or of earlier training, or a new one."""
@@ -484,11 +482,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         return Batches(len(problem), self.batch_size, self._seed_, read)
 
     def _loop(
-        self,
-        learner: Learner,
-        batches: Batches,
-        call: FitCall,
-        **parts: Any,
+        self, learner: Learner, batches: Batches, call: FitCall, **parts: Any
     ) -> TrainingLoop:
         """Return a `TrainingLoop` with these parts, and the optimiser's state of earlier calls."""
         chosen = as_optimizer(self.optimizer)
@@ -524,7 +518,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         steps_per_epoch = ceil(n_images / self.batch_size)
         return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
-    def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> Self:
+    def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> None:
         """Copy the results of training so far from the loop to the fitted attributes."""
         best = {} if loop.best_weights is None else loop.best_weights.weights
         figures = empty_history(self._figures, validated=loop.validate is not None)
@@ -535,20 +529,15 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             "of": type(loop.optimizer).__name__,
             "averages": state_to_arrays(loop.optimizer),
         }
-        return self
-
-    def _fitted(self) -> dict[str, Any]:
-        """Return all fitted attributes, with an empty cache."""
-        return {n: v for n, v in vars(self).items() if n.endswith("_")} | {"_cache": {}}
 
     # ------------------------------------------------------------------ validation
 
-    def _validation_problems(self, X_val: Any, y_val: Any) -> list[Problem]:
-        """Return the validation images that were passed to `fit`, checked: one problem or none."""
+    def _validation_problem(self, X_val: Any, y_val: Any) -> Problem | None:
+        """Return the validation images that were passed to `fit`, checked."""
         if X_val is None:
             if y_val is not None:
                 raise ValueError("y_val was given without the measurements X_val.")
-            return []
+            return None
         X_val, y_val = pairs_of(X_val, y_val, "X_val")
         reader = self._reader()
         try:
@@ -557,23 +546,22 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         except ValueError as error:
             error.add_note("This error concerns X_val and y_val.")
             raise
-        return [held_out]
+        return held_out
 
-    def _validation(self, learner: Learner, held_out: list[Problem]) -> Callable[[], float] | None:
+    def _validation(self, learner: Learner, held_out: Problem | None) -> Callable[[], float] | None:
         """Return a function that computes the mean PSNR of held-out images."""
-        if not held_out:
+        if held_out is None:
             return None
 
         def validate() -> float:
-            pairs = (pair for part in held_out for pair in self._held_out_pairs(learner, part))
-            width = held_out[0].geometry.data_range
+            pairs = known_pixels(self._held_out_pairs(learner, held_out))
             with watched(Watch()):  # the loop counts systems of training steps only
-                return mean_over_batches(psnr, known_pixels(pairs), width)
+                return mean_over_batches(psnr, pairs, held_out.geometry.data_range)
 
         return validate
 
     def _held_out_pairs(
-        self, learner: Learner, part: Problem
+        self, learner: Learner, held_out: Problem
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield held-out images, and their restorations by the current weights."""
-        return self._restored_pairs(part, self.noise, VALIDATION_SEED, learner.restore)
+        return self._restored_pairs(held_out, self.noise, VALIDATION_SEED, learner.restore)

@@ -1,13 +1,6 @@
 """The training loop shared by everything that learns, with its optimisers, batches, checkpoints."""
 
-from skmetainv.training.batches import (
-    Batch,
-    Batches,
-    MeasuredPairs,
-    Pair,
-    SimulatedPairs,
-    WithStarts,
-)
+from skmetainv.training.batches import Batch, Batches, MeasuredPairs, SimulatedPairs, WithStarts
 from skmetainv.training.checkpoints import CHECKPOINT_CONSTRAINTS, Checkpoint, as_checkpoint
 from skmetainv.training.early_stopping import (
     EARLY_STOPPING_CONSTRAINTS,
@@ -15,14 +8,7 @@ from skmetainv.training.early_stopping import (
     EarlyStopping,
     as_early_stopping,
 )
-from skmetainv.training.history import continued, empty_history
-from skmetainv.training.learning_rates import (
-    LEARNING_RATE_CONSTRAINTS,
-    Constant,
-    Cosine,
-    LearningRate,
-    as_learning_rate,
-)
+from skmetainv.training.learning_rates import Constant, Cosine, LearningRate, as_learning_rate
 from skmetainv.training.loop import TrainingLoop
 from skmetainv.training.optimizers import (
     OPTIMIZER_CONSTRAINTS,
@@ -34,12 +20,11 @@ from skmetainv.training.optimizers import (
     load_arrays,
     state_to_arrays,
 )
-from skmetainv.training.patches import NoisyBatch, NoisyPatches
+from skmetainv.training.patches import NoisyPatches
 
 __all__ = [
     "CHECKPOINT_CONSTRAINTS",
     "EARLY_STOPPING_CONSTRAINTS",
-    "LEARNING_RATE_CONSTRAINTS",
     "OPTIMIZER_CONSTRAINTS",
     "SGD",
     "Adam",
@@ -53,10 +38,8 @@ __all__ = [
     "EarlyStopping",
     "LearningRate",
     "MeasuredPairs",
-    "NoisyBatch",
     "NoisyPatches",
     "Optimizer",
-    "Pair",
     "SimulatedPairs",
     "TrainingLoop",
     "WithStarts",
@@ -64,8 +47,6 @@ __all__ = [
     "as_early_stopping",
     "as_learning_rate",
     "as_optimizer",
-    "continued",
-    "empty_history",
     "load_arrays",
     "state_to_arrays",
 ]

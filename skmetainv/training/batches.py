@@ -117,15 +117,9 @@ class SimulatedPairs:
         """Return the clean images and the measurements of `epoch`."""
         x = self.images.read(indices)
         if self.augment:
-            places = zip(x, indices, strict=True)
-            x = torch.stack(
-                [
-                    augmented(
-                        x_i, augmentation_generator(self.seed, epoch, int(i)), len(self.images)
-                    )
-                    for x_i, i in places
-                ]
-            )
+            generators = [augmentation_generator(self.seed, epoch, int(i)) for i in indices]
+            drawn = zip(x, generators, strict=True)
+            x = torch.stack([augmented(x_i, g, len(self.images)) for x_i, g in drawn])
         return x, self.A.simulate(x, self.noise, training_generators(self.seed, epoch, indices))
 
 

@@ -93,9 +93,8 @@ def continued(earlier: History, later: History) -> History:
 
 def as_text(history: History) -> dict[str, str]:
     """Return the figures of the last epoch as short texts."""
-    last = {name: np.ravel(values[-1]) for name, values in history.items()}
     return {
-        name: " ".join(f"{v:.{_SHOWN}g}" for v in values)
-        for name, values in last.items()
-        if len(values)
+        name: " ".join(f"{v:.{_SHOWN}g}" for v in np.ravel(values[-1]))
+        for name, values in history.items()
+        if np.size(values[-1])
     }

@@ -23,7 +23,7 @@ from skmetainv.training.processes import (
     from_all_processes,
     from_first_process,
     rank_and_size,
-    sum_over_processes,
+    sum_gradients,
 )
 from skmetainv.training.progress import Progress
 
@@ -139,17 +139,17 @@ class TrainingLoop:
         self.planned_epochs = self.epochs if planned_epochs is None else planned_epochs
         self.max_grad_norm, self.validate = max_grad_norm, validate
         self.best_weights, self.keeper, self.observer = best_weights, keeper, observer
-        self.show_progress = show_progress and rank_and_size()[0] == 0
         self.history: History = {}
         self.watch = Watch() if watch is None else watch
         self._n_unsolved_so_far = self._n_unsolved = 0
         self.epoch, self._step, self._n_skipped, self._stopped = first_epoch, 0, 0, False
         self._consistent = True
-        self._progress: Progress | None = None
         self._figures = Figures()
         self._rates = [group["lr"] for group in optimizer.param_groups]
         if keeper is not None and keeper.saved_state is not None:
             self._resume(keeper.saved_state)
+        n_steps, n_done = len(self.epochs) * len(batches), self.n_epochs * len(batches) + self._step
+        self._progress = Progress(n_steps, n_done, show=show_progress and rank_and_size()[0] == 0)
 
     @property
     def n_epochs(self) -> int:
@@ -157,24 +157,22 @@ class TrainingLoop:
         return self.epoch - self.epochs.start
 
     def __iter__(self) -> Iterator[Any]:
-        total = len(self.epochs) * len(self.batches)
-        done = self.n_epochs * len(self.batches) + self._step
-        self._progress = progress = Progress(total, done, show=self.show_progress)
         while self.epoch < self.epochs.stop and not self._stopped:
-            progress.begin_epoch(f"epoch {self.epoch + 1}/{self.epochs.stop}")
+            self._progress.begin_epoch(f"epoch {self.epoch + 1}/{self.epochs.stop}")
             if self.observer is not None:
                 self.observer.begin()
-            yield from self._one_epoch(progress)
+            yield from self._one_epoch()
             if not self._figures.n_images:
                 break
             self._end_epoch()
-            progress.end_epoch(self.history)
-        progress.close()
+            self._progress.end_epoch(self.history)
+        self.close()
         if self.keeper is not None:
             self.keeper.write(self._state())
-        self._warn_of_skipped_steps()
+        if self._n_skipped:
+            warn(" ".join(self._about_skipped_steps()), ConvergenceWarning)
 
-    def _one_epoch(self, progress: Progress) -> Iterator[Any]:
+    def _one_epoch(self) -> Iterator[Any]:
         """Yield the remaining batches of the epoch."""
         began = time.perf_counter() - self._figures.seconds
         for batch in self.batches.epoch(self.epoch, self._step):
@@ -187,7 +185,7 @@ class TrainingLoop:
             self._step += 1
             self._consistent = True
             self._figures.seconds = time.perf_counter() - began
-            progress.step()
+            self._progress.step()
             if self.keeper is not None and from_first_process(self.keeper.is_due):
                 self.keeper.write(self._state())
 
@@ -218,33 +216,19 @@ class TrainingLoop:
     def _parameters(self) -> list[torch.Tensor]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
-    def _average_gradients(self, n_images: int, finite: bool) -> int:
+    def _average_gradients(self, n_images: int, is_valid: bool) -> int:
         """Average gradients over the images of all processes, and return the number of images.
 
-        Return 0 if `finite` is False in any process, or if a squared gradient is not finite.
+        Return 0 if `is_valid` is False in any process, or if a squared gradient is not finite.
         """
         parameters = self._parameters()
-        n_all = n_images
-        if rank_and_size()[1] == 1:
-            gradients = [p.grad for p in parameters if p.grad is not None]
-            for gradient in gradients:
-                gradient /= n_images
-        else:
-            has_gradient = [p.grad is not None for p in parameters]
-            header = [n_images, not finite, *has_gradient]
-            like = parameters[0]
-            summed = sum_over_processes(
-                torch.cat([like.new_tensor(header), *(_gradient(p).flatten() for p in parameters)])
-            )
-            (n_all, n_bad, *n_with), total = summed[: len(header)].tolist(), summed[len(header) :]
-            finite, n_all = not n_bad, int(n_all)
-            parts = torch.split(total / n_all, [p.numel() for p in parameters])
-            for p, part, has in zip(parameters, parts, n_with, strict=True):
-                p.grad = part.reshape(p.shape) if has else None
-            gradients = [p.grad for p in parameters if p.grad is not None]
+        n_all, is_valid = sum_gradients(parameters, n_images, is_valid)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        for gradient in gradients:
+            gradient /= n_all
         squares = [gradient.square().sum() for gradient in gradients]
-        finite = finite and (not squares or bool(torch.stack(squares).isfinite().all()))
-        return n_all if finite else 0
+        is_valid = is_valid and (not squares or bool(torch.stack(squares).isfinite().all()))
+        return n_all if is_valid else 0
 
     def _set_learning_rates(self, step: int) -> None:
         steps = len(self.planned_epochs) * len(self.batches)
@@ -280,8 +264,7 @@ class TrainingLoop:
 
     def close(self) -> None:
         """Close the progress bar, however the loop ended."""
-        if self._progress is not None:
-            self._progress.close()
+        self._progress.close()
 
     def _state(self) -> TrainingState:
         """Return the complete state of training."""
@@ -322,10 +305,6 @@ class TrainingLoop:
         if self._step:  # if the epoch has no step left, no step sets the rates
             self._set_learning_rates(self._step - 1)
 
-    def _warn_of_skipped_steps(self) -> None:
-        if self._n_skipped:
-            warn(" ".join(self._about_skipped_steps()), ConvergenceWarning)
-
     def _about_skipped_steps(self) -> Iterator[str]:
         n_diverged = self._n_skipped - self._n_unsolved
         if n_diverged:
@@ -343,7 +322,3 @@ class TrainingLoop:
                 yield self.watch.describe()
         if not self._stopped and self.n_epochs < len(self.epochs):
             yield "All steps of the last epoch were skipped: training stopped."
-
-
-def _gradient(p: torch.Tensor) -> torch.Tensor:
-    return torch.zeros_like(p) if p.grad is None else p.grad

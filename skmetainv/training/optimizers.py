@@ -104,15 +104,13 @@ class Adam(Optimizer):
         return torch.optim.Adam(groups, betas=(self.beta_1, self.beta_2))
 
 
-class AdamW(Optimizer):
+class AdamW(Adam):
     """Adam with decoupled weight decay.
 
     Parameters
     ----------
     weight_decay : float, default=0.01
         In every step, weights shrink by this share times the learning rate.
-    beta_1, beta_2 : float, default=0.9, 0.999
-        See `Adam`.
 
     References
     ----------
@@ -128,15 +126,9 @@ class AdamW(Optimizer):
 
     weight_decay: float = 0.01
     _: KW_ONLY
-    beta_1: float = 0.9
-    beta_2: float = 0.999
+    beta_1: float = 0.9  # declared again, so that only the weight decay may be positional
 
-    _parameter_constraints = {
-        **Optimizer._parameter_constraints,
-        "weight_decay": [NOT_NEGATIVE],
-        "beta_1": [_SHARE],
-        "beta_2": [_SHARE],
-    }
+    _parameter_constraints = {**Adam._parameter_constraints, "weight_decay": [NOT_NEGATIVE]}
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.AdamW`, see `Optimizer.build`."""

@@ -104,10 +104,8 @@ class NoisyPatches:
             first = int(generator.integers(max(0, n - side) + 1))
             window.append(slice(first, first + side))
         turns, mirrored = int(generator.integers(4)), bool(generator.integers(2))
-        patches = [self.clean[place].patch(image, *window)]
-        if self.noisy is not None:
-            patches.append(self.noisy[place].patch(image, *window))
-        patches = [self._filled_up(patch) for patch in patches]
+        sources = [images[place] for images in (self.clean, self.noisy) if images is not None]
+        patches = [self._filled_up(source.patch(image, *window)) for source in sources]
         if self.augment:
             patches = [self._turned(patch, turns, mirrored) for patch in patches]
         return patches[0], patches[-1]
