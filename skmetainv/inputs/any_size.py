@@ -41,11 +41,11 @@ class AnySizeReader(Reader):
                 )
         sources = self._sources(clean, geometry)
         measured = None if noisy is None else self._sources(noisy, geometry)
-        return Problem(sources, measured, geometry, operator, self.estimator._placed(A))
+        return Problem(sources, measured, geometry, operator, self.place(A))
 
     def look_at(self, problem: Problem, noise: float | Noise) -> None:
         """Warn, or raise, if the first images of a problem are implausible."""
-        super().look_at(next(by_size(problem, self.estimator._map)), noise)
+        super().look_at(next(by_size(problem, self.map_of)), noise)
 
     def expected(
         self,

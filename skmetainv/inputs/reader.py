@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import validate_data
@@ -33,7 +35,6 @@ from skmetainv.inputs.problem import Problem
 from skmetainv.inputs.validation import (
     are_images,
     as_batch,
-    check_device,
     check_images,
     check_measurements,
     check_shape,
@@ -49,18 +50,36 @@ class Reader:
     Parameters
     ----------
     estimator : Reconstructor
-        The estimator. Error messages name it. Its parameters, its forward maps and, if it is
-        fitted, its operator and geometry are used.
-
-    Attributes
-    ----------
+        The estimator. Error messages name it. Its attributes `image_shape`, `data_range`,
+        `batch_size`, `operator` and, if it is fitted, `operator_` are used.
     fitted : Geometry or None
         The geometry of `fit`, which arrays must match; None if the estimator is not fitted.
+    map_of : callable
+        Returns the forward map of the fitted estimator for a geometry.
+    bound_to_size : callable
+        Returns the reason why the fitted estimator restores images of one size only, or None.
+    place : callable
+        Moves a module to the estimator's device and precision, and returns it.
+    dtype : torch.dtype
+        Type of the tensors.
+    device : torch.device
+        Device of the tensors.
     """
 
-    def __init__(self, estimator: Any):
-        self.estimator = estimator
-        self.fitted: Any = getattr(estimator, "_geometry_", None)
+    def __init__(
+        self,
+        estimator: Any,
+        fitted: Any,
+        *,
+        map_of: Callable[[Geometry], ForwardMap],
+        bound_to_size: Callable[[], str | None],
+        place: Callable[[ForwardMap], ForwardMap],
+        dtype: torch.dtype,
+        device: torch.device,
+    ):
+        self.estimator, self.fitted, self.map_of = estimator, fitted, map_of
+        self.bound_to_size, self.place = bound_to_size, place
+        self.dtype, self.device = dtype, device
 
     # ------------------------------------------------------------------ fitting
 
@@ -105,7 +124,7 @@ class Reader:
             )
         elif not is_single:
             check_consistent_length(clean, y)
-        return Problem(source, measurements, geometry, operator, self.estimator._placed(A))
+        return Problem(source, measurements, geometry, operator, self.place(A))
 
     def images(
         self,
@@ -151,7 +170,7 @@ class Reader:
             Whether `X` is one measurement without the first axis.
         """
         source, geometry, is_single = self.measurements(X, geometry)
-        look_at_measurements(source, self.estimator._map(geometry), geometry.data_range)
+        look_at_measurements(source, self.map_of(geometry), geometry.data_range)
         return source, geometry, is_single
 
     def measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
@@ -188,14 +207,14 @@ class Reader:
             check_consistent_length(measured, source)
         elif not is_single:
             check_consistent_length(source, y)
-        return Problem(source, measured, geometry, operator, self.estimator._map(geometry))
+        return Problem(source, measured, geometry, operator, self.map_of(geometry))
 
     def to_compare(self, X: Any, images: Any, geometry: Geometry) -> tuple[Problem, bool]:
         """Return measurements and images to compare, and whether `X` is a single measurement."""
         measured, geometry, is_single = self.measurements(X, geometry)
         array = check_images(images, self.estimator, name="images")
         array, geometry, _ = self.expected(array, geometry, name="images")
-        source, A = self.source(array, geometry, name="images"), self.estimator._map(geometry)
+        source, A = self.source(array, geometry, name="images"), self.map_of(geometry)
         check_consistent_length(measured, source)
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
 
@@ -246,8 +265,8 @@ class Reader:
         return ArraySource(
             array,
             geometry.measurements if measured else geometry.images,
-            dtype=self.estimator._dtype(),
-            device=check_device(self.estimator.device),
+            dtype=self.dtype,
+            device=self.device,
             unit=geometry.unit(array),
             allow_nan=allow_nan,
             name=name,
@@ -307,7 +326,7 @@ class Reader:
         is_one = layout.is_another_size(shape)
         if not is_flat and not is_one and not layout.is_another_size(shape[1:]):
             return ""
-        reason: str | None = self.estimator._bound_to_size()
+        reason = self.bound_to_size()
         if reason is not None:
             return reason
         size: Any = "(height, width)"

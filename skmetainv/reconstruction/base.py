@@ -506,4 +506,12 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     def _reader(self) -> Reader:
         """Return the reader that converts a user's arrays for this estimator."""
-        return self._reader_class(self)
+        return self._reader_class(
+            self,
+            getattr(self, "_geometry_", None),
+            map_of=self._map,
+            bound_to_size=self._bound_to_size,
+            place=self._placed,
+            dtype=self._dtype(),
+            device=check_device(self.device),
+        )
