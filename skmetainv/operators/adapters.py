@@ -28,7 +28,7 @@ from skmetainv.operators.maps.foreign import (
 )
 from skmetainv.operators.maps.foreign_functions import (
     NO_DERIVATIVE,
-    TriedFunction,
+    ForeignFunction,
     as_real,
     in_each_precision,
     try_function,
@@ -127,8 +127,8 @@ class FunctionOperator(_Adapter):
                 "it in torch."
             )
         if not self.linear:
-            return FunctionMap(image_shape, forward.shape, forward.function)
-        A = FunctionLinearMap(image_shape, forward.shape, forward.function)
+            return FunctionMap(image_shape, forward.shape, forward)
+        A = FunctionLinearMap(image_shape, forward.shape, forward)
         check_linear(A, f"With linear=True, {_FUNCTION}")
         check_adjoint(
             A,
@@ -185,55 +185,28 @@ class MatrixOperator(_Adapter):
 
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
-        products = hasattr(self.matrix, "matvec") and hasattr(self.matrix, "rmatvec")
-        sparse = scipy.sparse.issparse(self.matrix)
         matrix = self.matrix
-        if not (products or sparse):
+        products = hasattr(matrix, "matvec") and hasattr(matrix, "rmatvec")
+        sparse = scipy.sparse.issparse(matrix)
+        if sparse:
+            matrix = scipy.sparse.csr_array(matrix)
+            check_numbers(matrix.data, "matrix", self, "buifc")
+        elif not products:
             matrix = check_numbers(matrix, "matrix", self, "buifc")
         shape = self._shape(tuple(matrix.shape), image_shape)
         is_complex = np.dtype(matrix.dtype).kind == "c"
         measurement_shape = (*shape, 2) if is_complex else shape
         columns, rows = channels_last_order(image_shape), channels_last_order(shape)
         if products:
-            return self._of_products(image_shape, measurement_shape, columns, rows)
-        if sparse:
-            matrix = scipy.sparse.csr_array(matrix)[rows][:, columns]
-            values = matrix.data
-        else:
-            matrix = values = matrix[np.ix_(rows, columns)]
-        check_numbers(values, "matrix", self, "buifc")
+            A = LinearOperatorMap(image_shape, measurement_shape, matrix, columns, rows)
+            return _checked_products(A)
+        matrix = matrix[np.ix_(rows, columns)]
         if is_complex:
             matrix = _real_and_imaginary(matrix)
         if sparse:
             return SparseMap(image_shape, measurement_shape, matrix.astype(np.float64))
         dense = torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float64))
         return dense_map(image_shape, measurement_shape, dense)
-
-    def _of_products(
-        self, image_shape: Shape, measurement_shape: Shape, columns: np.ndarray, rows: np.ndarray
-    ) -> LinearMap:
-        """Return the map of an operator that has only matrix-vector products."""
-        orders = torch.from_numpy(columns), torch.from_numpy(rows)
-        A = LinearOperatorMap(image_shape, measurement_shape, self.matrix, *orders)
-        forward, adjoint = (
-            f"`{name}` of the 'matrix' parameter of MatrixOperator"
-            for name in ("matvec", "rmatvec")
-        )
-        for name, product, shape in (
-            (forward, A, image_shape),
-            (adjoint, A.adjoint, measurement_shape),
-        ):
-            try:
-                product(torch.zeros(1, *shape, dtype=torch.float64))
-            except Exception as error:
-                raise ValueError(
-                    f"{name} fails: {error or type(error).__name__}. It must take vectors of "
-                    f"{math.prod(shape)} numbers, and both products are needed, as in "
-                    "scipy.sparse.linalg.LinearOperator(shape, matvec=..., rmatvec=...)."
-                ) from error
-        check_linear(A, forward)
-        check_adjoint(A, "its `matvec`", adjoint, "It is the conjugate transpose: M.conj().T @ y.")
-        return A
 
     def _shape(self, matrix_shape: tuple[int, ...], image_shape: Shape) -> Shape:
         """Return the shape of a measurement tensor, without the axis of complex parts."""
@@ -358,18 +331,19 @@ class DeepInverseOperator(_Adapter):
                 raise ValueError(f"`A_adjoint` gives images of shape {tuple(back.shape[1:])}.")
             return physics, y
 
-        trial, refused = in_each_precision(measure_zeros)
-        if trial is None:
+        try:
+            (physics, measured), only_dtype = in_each_precision(measure_zeros)
+        except Exception as error:
             raise ValueError(
                 f"{type(self.physics).__name__}, the 'physics' parameter of DeepInverseOperator, "
                 f"does not take images of shape {tuple(image_shape)}, in single or in double "
-                f"precision: {refused}"
-            ) from refused
-        return *trial.result, trial.only_dtype
+                f"precision: {error}"
+            ) from error
+        return physics, measured, only_dtype
 
 
 def _map_of_pair(
-    image_shape: Shape, forward: TriedFunction, adjoint: Callable[[Any], Any]
+    image_shape: Shape, forward: ForeignFunction, adjoint: Callable[[Any], Any]
 ) -> LinearMap:
     """Return the map of the two functions of a FunctionOperator, after checking them."""
     back = try_function(adjoint, _ADJOINT, forward.shape, adjoint_of=forward)
@@ -378,9 +352,30 @@ def _map_of_pair(
             f"{_ADJOINT} must return images of shape {tuple(image_shape)}. "
             f"Got {back.shape} instead."
         )
-    A = PairMap(image_shape, forward.shape, forward.function, back.function)
+    A = PairMap(image_shape, forward.shape, forward, back)
     check_linear(A, _FUNCTION)
     check_adjoint(A, "'function'", _ADJOINT, "Without it, linear=True uses autograd's adjoint.")
+    return A
+
+
+def _checked_products(A: LinearOperatorMap) -> LinearOperatorMap:
+    """Return the map of a MatrixOperator that has only products, after checking these."""
+    parameter = "of the 'matrix' parameter of MatrixOperator"
+    forward, adjoint = f"`matvec` {parameter}", f"`rmatvec` {parameter}"
+    for name, product, shape in (
+        (forward, A, A.image_shape),
+        (adjoint, A.adjoint, A.measurement_shape),
+    ):
+        try:
+            product(torch.zeros(1, *shape, dtype=torch.float64))
+        except Exception as error:
+            raise ValueError(
+                f"{name} fails: {error or type(error).__name__}. It must take vectors of "
+                f"{math.prod(shape)} numbers, and both products are needed, as in "
+                "scipy.sparse.linalg.LinearOperator(shape, matvec=..., rmatvec=...)."
+            ) from error
+    check_linear(A, forward)
+    check_adjoint(A, "its `matvec`", adjoint, "It is the conjugate transpose: M.conj().T @ y.")
     return A
 
 
@@ -400,9 +395,6 @@ def _is_orthonormal(physics: Any, image_shape: Shape) -> bool:
 
 def _real_and_imaginary(matrix: Any) -> Any:
     """Return a real matrix: each row becomes two, its real part and then its imaginary part."""
-    if scipy.sparse.issparse(matrix):
-        both = scipy.sparse.vstack([matrix.real, matrix.imag]).tocsr()
-    else:
-        both = np.concatenate([matrix.real, matrix.imag])
     n = matrix.shape[0]
-    return both[np.arange(2 * n).reshape(2, n).T.ravel()]
+    stack = scipy.sparse.vstack if scipy.sparse.issparse(matrix) else np.vstack
+    return stack([matrix.real, matrix.imag])[np.arange(2 * n).reshape(2, n).T.ravel()]

@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from skmetainv.operators.checks import check_image, check_numbers, pixels
 from skmetainv.operators.maps.base import LinearMap, Shape
-from skmetainv.operators.maps.convolutions import PAD_MODES, convolution
+from skmetainv.operators.maps.convolutions import convolution
 from skmetainv.operators.operator import Operator
 from skmetainv.parameters import FINITE, POSITIVE, StrOptions
 
-_BOUNDARY = [StrOptions({"circular", "valid", *PAD_MODES})]
+_BOUNDARY = [StrOptions({"circular", "reflect", "replicate", "zero", "valid"})]
 
 
 class _Convolution(Operator):
@@ -174,22 +174,19 @@ class MotionBlur(_Convolution):
         along = np.linspace(-self.length / 2, self.length / 2, n_points)
         radians = np.deg2rad(self.angle)
         rows, columns = -along * np.sin(radians), along * np.cos(radians)
-        reach = [int(np.floor(np.abs(c).max() + 1e-9)) + 1 for c in (rows, columns)]
-        kernel = np.zeros([2 * r + 1 for r in reach])
-        for row_part in (0, 1):
-            for column_part in (0, 1):
-                i, j = np.floor(rows) + row_part, np.floor(columns) + column_part
-                weight = (1 - np.abs(rows - i)) * (1 - np.abs(columns - j))
-                inside = weight > 0
-                at = (i[inside].astype(int) + reach[0], j[inside].astype(int) + reach[1])
-                np.add.at(kernel, at, weight[inside])
-        scaled: NDArray[np.float64] = kernel / kernel.sum()
-        return scaled
+        kernel = _shares(rows) @ _shares(columns).T
+        return kernel / kernel.sum()
+
+
+def _shares(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of each point, a column, that each pixel, a row, gets by interpolation."""
+    reach = int(np.floor(np.abs(points).max() + 1e-9)) + 1
+    centres = np.arange(-reach, reach + 1)[:, np.newaxis]
+    return np.maximum(0, 1 - np.abs(centres - points))
 
 
 def gaussian_kernel(sigma: float, truncate: float) -> NDArray[np.float64]:
     """Return a sampled, centred Gaussian of sum 1."""
     radius = int(truncate * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    scaled: NDArray[np.float64] = kernel / kernel.sum()
-    return scaled
+    return kernel / kernel.sum()

@@ -6,7 +6,6 @@ are never flat. An array of two axes is therefore one gray image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -42,9 +41,9 @@ class Builds(Protocol):
 def measured(operator: Builds, x: Any, random_state: Any) -> Any:
     """Return the noise-free measurements of a user's images, see `Operator.__call__`."""
     images = _images(x)
-    A = _placed(operator.build(images.layout.tensor_shape), images.values)
+    A = operator.build(images.layout.tensor_shape).to(images.values)
     generators = evaluation_generators(integer_seed(random_state), range(len(images.values)))
-    y = A.simulate(images.values, _exact, generators)
+    y = A.simulate(images.values, lambda exact, _: exact, generators)
     return images.like(y, measurement_layout(A.measurement_shape, images.layout))
 
 
@@ -53,7 +52,7 @@ def mapped_back(operator: Builds, y: Any, image_shape: Any, method: str) -> Any:
     values = _values(y, "y")
     A, images, y_layout = _map_for_unknown_shape(operator, tuple(values.shape), image_shape)
     measurements = _UserArray(values, y_layout, y)
-    data = _placed(A, values).bind(measurements.values)
+    data = A.to(values).bind(measurements.values)
     if not isinstance(data, LinearDataTerm):
         raise ValueError(needs_linear(f"`{method}`", data.A))
     x = data.adjoint_y if method == "adjoint" else data.A.pseudo_inverse(data.y)
@@ -63,15 +62,14 @@ def mapped_back(operator: Builds, y: Any, image_shape: Any, method: str) -> Any:
 def mean_squared_residuals(operator: Builds, x: Any, y: Any) -> Any:
     """Return ``||A(x) - y||^2 / m`` per image, see `Operator.data_fidelity`."""
     images, values = _images(x), _values(y, "y")
-    A = _placed(operator.build(images.layout.tensor_shape), images.values)
-    layout = measurement_layout(A.measurement_shape, images.layout)
+    A, layout = _map_of_layout(operator, images.layout)
     expected = layout.shape if images.is_one else (len(images.values), *layout.shape)
     if tuple(values.shape) != expected:
         raise ValueError(
             f"y must have the shape of the measurements of x by {operator!r}, {expected}. "
             f"Got shape {tuple(values.shape)} instead."
         )
-    data = A.bind(_UserArray(values.to(images.values), layout, y).values)
+    data = A.to(images.values).bind(layout.to_tensor(values.to(images.values)))
     return images.like(data.mean_squared_residuals(images.values), Layout((), ()))
 
 
@@ -143,16 +141,6 @@ def _values(X: Any, name: str) -> torch.Tensor:
     is_double = dtype.kind in "fc" and array.dtype.itemsize > 4  # size of one real number
     numbers = torch.from_numpy(array.astype(np.float64 if is_double else np.float32)) / unit
     return numbers.to(X.device) if isinstance(X, torch.Tensor) else numbers
-
-
-def _placed(A: ForwardMap, values: torch.Tensor) -> ForwardMap:
-    """Return a map moved to the device and the type of some values."""
-    return A.to(values.device, values.dtype)
-
-
-def _exact(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
-    """Return measurements without noise."""
-    return y
 
 
 def _map_for_unknown_shape(

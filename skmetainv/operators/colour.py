@@ -54,35 +54,6 @@ class Mosaic(Operator):
         return MosaicMap(image_shape, np.array(channels).reshape(2, 2))
 
 
-class MosaicMap(SelectionMap):
-    """``A x`` keeps one of three channels at every pixel.
-
-    Parameters
-    ----------
-    image_shape : (int, int, int)
-        Three channels, height and width.
-    block : ndarray of int, shape (2, 2)
-        Index of the channel in the first two rows and columns; the block repeats over the image.
-    """
-
-    mask: torch.Tensor
-
-    def __init__(self, image_shape: Shape, block: np.ndarray):
-        super().__init__(image_shape, (1, *image_shape[1:]))
-        mask = torch.zeros(image_shape, dtype=torch.float64)
-        for (row, column), channel in np.ndenumerate(block):
-            mask[channel, row::2, column::2] = 1
-        self.register_buffer("mask", mask)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the selected channels."""
-        return (self.mask * x).sum(1, keepdim=True)
-
-    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``y`` in the channel that was kept, 0 in the others."""
-        return self.mask * y
-
-
 class Grayscale(Operator):
     """``A(x) = sum_c weights_c x_c``, a gray value for every pixel.
 
@@ -129,8 +100,9 @@ class GrayMap(DiagonalGramMap):
     ----------
     image_shape : (int, int, int)
         Channels, height and width.
-    weights : tensor of shape (channels, 1, 1)
-        One weight per channel.
+    weights : tensor broadcastable to image_shape
+        One weight per channel, or one for each entry of an image. The sum of their squares must be
+        the same at every pixel.
     """
 
     weights: torch.Tensor
@@ -138,7 +110,7 @@ class GrayMap(DiagonalGramMap):
     def __init__(self, image_shape: Shape, weights: torch.Tensor):
         super().__init__(image_shape, (1, *image_shape[1:]))
         self.register_buffer("weights", weights)
-        self.keep_gram(weights.square().sum(), Basis())
+        self.keep_gram(weights.square().sum(0)[0, 0], Basis())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the weighted sum of the channels."""
@@ -147,3 +119,21 @@ class GrayMap(DiagonalGramMap):
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``weights_c y`` for every channel."""
         return self.weights * y
+
+
+class MosaicMap(GrayMap, SelectionMap):
+    """``A x`` keeps one of three channels at every pixel: its weight is 1, that of the others 0.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Three channels, height and width.
+    block : ndarray of int, shape (2, 2)
+        Index of the channel in the first two rows and columns; the block repeats over the image.
+    """
+
+    def __init__(self, image_shape: Shape, block: np.ndarray):
+        weights = torch.zeros(image_shape, dtype=torch.float64)
+        for (row, column), channel in np.ndenumerate(block):
+            weights[channel, row::2, column::2] = 1
+        super().__init__(image_shape, weights)

@@ -83,8 +83,8 @@ class Downsampling(Operator):
         if self.prefilter == "area":
             return BlockMeanMap(image_shape, self.factor)
         matrix = _gaussian if self.prefilter == "gaussian" else _bicubic
-        matrices = [matrix(n, self.factor) for n in size]
-        return SeparableMap(image_shape, [None, *matrices])
+        rows, columns = (matrix(n, self.factor) for n in size)
+        return SeparableMap(image_shape, rows, columns)
 
 
 def _gaussian(n: int, factor: int) -> torch.Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from dataclasses import KW_ONLY
 from numbers import Integral, Real
 from typing import Any
@@ -22,7 +21,7 @@ _PARTS = ", the real and the imaginary part, with complex_image=True"
 
 
 class _Undersampling(Operator):
-    """Undersampling of the Fourier transform; a subclass writes `_map`.
+    """Undersampling of the Fourier transform.
 
     Parameters
     ----------
@@ -61,17 +60,12 @@ class _Undersampling(Operator):
         "random_state": [Interval(Integral, 0, None, closed="left")],
     }
 
-    def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
+    def _observed(self, image_shape: Shape) -> torch.Tensor:
+        """Return the mask of a measurement, after checking the shape of the images."""
         check_image(self, image_shape)
         if self.complex_image:
             check_channels(self, image_shape, 2, _PARTS)
-        observed = torch.from_numpy(self._mask(image_shape))[None, None, :, :, None]
-        return self._map(image_shape, observed)
-
-    @abstractmethod
-    def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
-        """Return the map that samples the observed frequencies."""
+        return torch.from_numpy(self._mask(image_shape))[None, None, :, :, None]
 
     def _mask(self, image_shape: Shape) -> np.ndarray:
         """Return the mask of sampled frequencies, with the zero frequency in the middle."""
@@ -122,8 +116,9 @@ class FourierSampling(_Undersampling):
 
     pattern: Any = "cartesian"
 
-    def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
-        return FourierMap(image_shape, observed, self.complex_image)
+    def build(self, image_shape: Shape) -> LinearMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        return FourierMap(image_shape, self._observed(image_shape), self.complex_image)
 
 
 class MultiCoilMRI(_Undersampling):
@@ -171,7 +166,9 @@ class MultiCoilMRI(_Undersampling):
         "sensitivities": [COUNT, "array-like"],
     }
 
-    def _map(self, image_shape: Shape, observed: torch.Tensor) -> LinearMap:
+    def build(self, image_shape: Shape) -> LinearMap:
+        """Return the map for images of one shape, see `Operator.build`."""
+        observed = self._observed(image_shape)
         if not self.complex_image:
             check_channels(self, image_shape, 1, "; with complex_image=True, of 2 channels")
         size = image_shape[1:]
@@ -238,8 +235,7 @@ def _simulated_coils(n_coils: int, size: Shape) -> NDArray[np.complex128]:
     down = rows[:, np.newaxis] - radius * np.sin(angles)[:, np.newaxis, np.newaxis]
     right = columns - radius * np.cos(angles)[:, np.newaxis, np.newaxis]
     maps = (right + 1j * down) / (right**2 + down**2)
-    scaled: NDArray[np.complex128] = maps / np.sqrt((np.abs(maps) ** 2).sum(axis=0))
-    return scaled
+    return maps / np.sqrt((np.abs(maps) ** 2).sum(axis=0))
 
 
 def _checked_coils(maps: np.ndarray, size: Shape) -> np.ndarray:

@@ -67,10 +67,7 @@ class Inpainting(Operator):
     def build(self, image_shape: Shape) -> MaskMap:
         """Return the map for images of one shape, see `Operator.build`."""
         if not isinstance(self.mask, str):
-            mask = check_numbers(self.mask, "mask", self)
-            if mask.dtype == bool and mask.ndim == 2 and mask.any() and len(image_shape) > 2:
-                check_size(self, "mask", mask.shape, image_shape)
-            mask = _checked_mask(mask, image_shape)
+            mask = self._array(image_shape)
         elif len(image_shape) < 3:
             raise ValueError(
                 f"Inpainting(mask={self.mask!r}) leaves out a box of an image, but these "
@@ -83,6 +80,26 @@ class Inpainting(Operator):
         if is_complex_shape(image_shape):
             mask = mask[..., np.newaxis]  # both parts of a complex number
         return MaskMap(image_shape, torch.from_numpy(mask)[None])
+
+    def _array(self, image_shape: Shape) -> np.ndarray:
+        """Return the user's mask as (channels or 1, height, width), or flat, after checking it."""
+        mask = check_numbers(self.mask, "mask", self)
+        is_mask = mask.dtype == bool and mask.any()
+        if len(image_shape) < 3:
+            shapes = [tuple(image_shape[:1])]
+        else:
+            channels, *size = image_shape[:3]
+            shapes = [tuple(size), (*size, channels)]
+            if is_mask and mask.ndim == 2:
+                check_size(self, "mask", mask.shape, image_shape)
+        if not is_mask or mask.shape not in shapes:
+            raise ValueError(
+                "The 'mask' parameter of Inpainting must be 'center', 'box' or a boolean array, "
+                "True where observed and not all False, of shape "
+                f"{' or '.join(map(str, shapes))}. Got an array of {mask.dtype}, shape "
+                f"{mask.shape}, with {np.count_nonzero(mask)} nonzero entries, instead."
+            )
+        return (mask if mask.ndim == 1 else np.moveaxis(np.atleast_3d(mask), -1, 0)).copy()
 
 
 class MissingPixels(Operator):
@@ -152,7 +169,8 @@ class MissingPixels(Operator):
 
     def _side(self, mask_shape: Shape) -> Any:
         """Return the function that draws a side."""
-        if self._is_count() or self.per_channel or len(mask_shape) < 3:
+        is_count = isinstance(self.observed, tuple | list | Integral)
+        if is_count or self.per_channel or len(mask_shape) < 3:
             raise ValueError(
                 "MissingPixels(pattern='side') takes a share of the rows or columns of images, as "
                 f"in observed=0.5, without per_channel. Got observed={self.observed!r}, "
@@ -160,16 +178,17 @@ class MissingPixels(Operator):
             )
         return partial(_draw_side, mask_shape, float(self.observed))
 
-    def _is_count(self) -> bool:
-        """Return whether `observed` is a count or a range of counts, not a share."""
-        return isinstance(self.observed, tuple | list | Integral)
-
     def _counts(self, n: int) -> tuple[int, int]:
         """Return the least and the largest number of `n` entries that an image keeps."""
-        if isinstance(self.observed, tuple | list):
-            low, high = self._range(n)
-        else:
+        if not isinstance(self.observed, tuple | list):
             low = high = as_count(self.observed, n)
+        elif (counts := integers(self.observed, 2)) and counts[0] <= counts[1]:
+            low, high = counts
+        else:
+            raise ValueError(
+                "The 'observed' parameter of MissingPixels, as a range, must be two integers "
+                f"(low, high) with 1 <= low <= high <= {n}. Got {self.observed!r} instead."
+            )
         if high > n:
             raise ValueError(
                 f"The 'observed' parameter of MissingPixels must be at most {n}, the number of "
@@ -178,22 +197,13 @@ class MissingPixels(Operator):
             )
         return low, high
 
-    def _range(self, n: int) -> tuple[int, int]:
-        counts = integers(self.observed, 2)
-        if counts is None or counts[0] > counts[1]:
-            raise ValueError(
-                "The 'observed' parameter of MissingPixels, as a range, must be two integers "
-                f"(low, high) with 1 <= low <= high <= {n}. Got {self.observed!r} instead."
-            )
-        return counts[0], counts[1]
-
 
 def _draw_side(mask_shape: Shape, share: float, generator: np.random.Generator) -> np.ndarray:
     """Return a mask that is True in a share of the rows or columns, at one random side."""
     mask = np.zeros(mask_shape, dtype=bool)
     axis, from_the_end = 1 + generator.integers(2), generator.integers(2)
     lines = np.moveaxis(mask, axis, 0)
-    count = max(1, round(share * len(lines)))
+    count = as_count(share, len(lines))
     lines[len(lines) - count if from_the_end else 0 :][:count] = True
     return mask
 
@@ -221,22 +231,3 @@ def _box_mask(size: Shape, box: Any) -> np.ndarray:
         f"rows, columns) of a box that lies in the image of {size[0]} x {size[1]} pixels and is "
         f"smaller than the image. Got {box!r} instead."
     )
-
-
-def _checked_mask(mask: np.ndarray, image_shape: Shape) -> np.ndarray:
-    """Return a user's mask as (channels or 1, height, width), or flat, after checking it."""
-    if len(image_shape) < 3:
-        shapes = [tuple(image_shape[:1])]
-    else:
-        channels, *size = image_shape[:3]
-        shapes = [tuple(size), (*size, channels)]
-    if mask.dtype != bool or mask.shape not in shapes or not mask.any():
-        raise ValueError(
-            "The 'mask' parameter of Inpainting must be 'center', 'box' or a boolean array, True "
-            f"where observed and not all False, of shape {' or '.join(map(str, shapes))}. "
-            f"Got an array of {mask.dtype}, shape {mask.shape}, with {np.count_nonzero(mask)} "
-            "nonzero entries, instead."
-        )
-    if mask.ndim == 1:
-        return mask.copy()
-    return mask[np.newaxis].copy() if mask.ndim == 2 else np.moveaxis(mask, -1, 0).copy()

@@ -289,7 +289,7 @@ class Operator(ParameterObject):
         return algebra.Normalized(self)
 
     def __matmul__(self, inner: Any) -> algebra.Composition:
-        _check_operand(inner, "right", "@")
+        _check_operand(inner, "@")
         algebra.refuse_missing(algebra.BEFORE_AN_OPERATOR, inner)
         return algebra.Composition(self, inner)
 
@@ -297,7 +297,7 @@ class Operator(ParameterObject):
         raise _no_operand(outer, "left", "@")
 
     def __add__(self, other: Any) -> algebra.Sum:
-        _check_operand(other, "right", "+")
+        _check_operand(other, "+")
         algebra.refuse_missing(algebra.IN_A_SUM, self, other)
         return algebra.Sum(self, other)
 
@@ -307,9 +307,8 @@ class Operator(ParameterObject):
         raise _no_operand(other, "left", "+")
 
     def __sub__(self, other: Any) -> algebra.Sum:
-        _check_operand(other, "right", "-")
-        difference: algebra.Sum = self + -other
-        return difference
+        _check_operand(other, "-")
+        return self + -other
 
     def __rsub__(self, other: Any) -> NoReturn:
         raise _no_operand(other, "left", "-")
@@ -345,21 +344,21 @@ def require_operator(operator: Any, name: str) -> None:
         raise _no_operator(operator, name)
 
 
-def _no_operator(value: Any, name: str) -> InvalidParameterError:
+def _no_operator(value: Any, name: str, hint: str = "") -> InvalidParameterError:
+    hint = advice([Operator], value) + hint
     return InvalidParameterError(
-        f"{name} must be an Operator. Got {described(value)} instead.{advice([Operator], value)}"
+        f"{name} must be an Operator. Got {described(value)} instead.{hint}"
     )
 
 
-def _check_operand(value: Any, side: str, sign: str) -> None:
+def _check_operand(value: Any, sign: str) -> None:
     if not isinstance(value, Operator):
-        raise _no_operand(value, side, sign)
+        raise _no_operand(value, "right", sign)
 
 
 def _no_operand(value: Any, side: str, sign: str) -> InvalidParameterError:
     """Return the error about an operand that is not an operator."""
-    error = _no_operator(value, f"The {side} operand of {sign}")
-    return InvalidParameterError(f"{error}{_to_measure(value)}")
+    return _no_operator(value, f"The {side} operand of {sign}", _to_measure(value))
 
 
 def _to_measure(value: Any) -> str:

@@ -130,19 +130,13 @@ def _line_integrals(
     """Return the sparse matrix of line integrals, (n_angles * n_detectors, height * width)."""
     offsets = np.arange(n_detectors) - n_detectors // 2
     blocks = [_at_one_angle(size, np.deg2rad(angle), offsets) for angle in angles]
-    lengths, columns, values = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    index_type = np.int32 if starts[-1] < 2**31 else np.int64
-    return scipy.sparse.csr_array(
-        (values, columns.astype(index_type, copy=False), starts.astype(index_type)),
-        shape=(len(starts) - 1, math.prod(size)),
-    )
+    return scipy.sparse.vstack(blocks, format="csr")
 
 
 def _at_one_angle(
     size: tuple[int, ...], angle: float, offsets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the number of matrix entries of each line, then the columns and values of all."""
+) -> scipy.sparse.csr_array:
+    """Return the rows of the matrix for the lines at one angle, one line per offset."""
     height, width = size
     sine, cosine = math.sin(angle), math.cos(angle)
     down, right = np.arange(height) - height // 2, np.arange(width) - width // 2
@@ -159,4 +153,6 @@ def _at_one_angle(
     along = step_along * np.arange(across.shape[1], dtype=np.int32)
     columns = along[:, None] + step_across * taps
     inside = (taps >= 0) & (taps < n) & (values > 1e-12)
-    return inside.sum(axis=(1, 2)), columns[inside], values[inside]
+    starts = np.concatenate([[0], np.cumsum(inside.sum(axis=(1, 2)))], dtype=np.int32)
+    shape = (len(offsets), height * width)
+    return scipy.sparse.csr_array((values[inside], columns[inside], starts), shape=shape)

@@ -83,31 +83,25 @@ class CompressedSensing(Operator):
     def build(self, image_shape: Shape) -> LinearMap:
         """Return the map for images of one shape, see `Operator.build`."""
         n = math.prod(image_shape)
-        m = self._count(n)
-        generator = np.random.default_rng(self.random_state)
-        if self.matrix in ("hadamard", "cosine"):
-            check_image(self, image_shape)
-            signs = generator.choice([-1.0, 1.0], size=image_shape)
-            rows = np.sort(generator.permutation(n)[:m])
-            axis = hadamard_matrix if self.matrix == "hadamard" else cosine_matrix
-            return SubsampledTransformMap(
-                image_shape, signs, [axis(side) for side in image_shape], rows
-            )
-        if self.matrix == "gaussian":
-            entries = generator.standard_normal((m, n))
-        else:
-            entries = generator.choice([-1.0, 1.0], size=(m, n))
-        return dense_map(image_shape, (m,), torch.from_numpy(entries / math.sqrt(m)))
-
-    def _count(self, n: int) -> int:
-        """Return the number of measurements of `n` entries."""
         m = as_count(self.n_measurements, n)
         if m > n:
             raise ValueError(
                 f"The 'n_measurements' parameter of CompressedSensing must be at most {n}, the "
                 f"number of entries of an image. Got {self.n_measurements!r} instead."
             )
-        return m
+        generator = np.random.default_rng(self.random_state)
+        if self.matrix in ("hadamard", "cosine"):
+            check_image(self, image_shape)
+            signs = generator.choice([-1.0, 1.0], size=image_shape)
+            rows = np.sort(generator.permutation(n)[:m])
+            axis = hadamard_matrix if self.matrix == "hadamard" else cosine_matrix
+            transform = [axis(side) for side in image_shape]
+            return SubsampledTransformMap(image_shape, signs, transform, rows)
+        if self.matrix == "gaussian":
+            entries = generator.standard_normal((m, n))
+        else:
+            entries = generator.choice([-1.0, 1.0], size=(m, n))
+        return dense_map(image_shape, (m,), torch.from_numpy(entries / math.sqrt(m)))
 
 
 class SubsampledTransformMap(DiagonalGramMap):
@@ -136,9 +130,8 @@ class SubsampledTransformMap(DiagonalGramMap):
         self.keep_gram(gram, Basis())
         self.register_buffer("signs", gram.sqrt() * torch.from_numpy(signs))
         self.register_buffer("rows", torch.from_numpy(rows))
-        self.transform = AxisMatrices(
-            [None if len(T) == 1 else torch.from_numpy(T) for T in transform]
-        )
+        T_c, T_h, T_w = map(torch.from_numpy, transform)
+        self.transform = AxisMatrices(T_h, T_w, None if len(T_c) == 1 else T_c)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``sqrt(n / m) P T D x``."""
@@ -153,8 +146,5 @@ class SubsampledTransformMap(DiagonalGramMap):
 
 def hadamard_matrix(n: int) -> np.ndarray:
     """Return the matrix that "hadamard" uses along a side of `n`, see `CompressedSensing`."""
-    odd = n
-    while odd % 2 == 0:
-        odd //= 2
-    power = n // odd
-    return np.kron(scipy.linalg.hadamard(power) / math.sqrt(power), cosine_matrix(odd))
+    power = n & -n  # the largest power of 2 that divides n
+    return np.kron(scipy.linalg.hadamard(power) / math.sqrt(power), cosine_matrix(n // power))

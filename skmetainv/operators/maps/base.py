@@ -15,6 +15,7 @@ from skmetainv.noise import NoiseFunction
 from skmetainv.operators.maps.data_terms import DataTerm, LinearDataTerm, if_linear, in_words
 from skmetainv.operators.maps.lanczos import largest_eigenvalue
 from skmetainv.operators.maps.normal_equations import solve
+from skmetainv.operators.maps.pairs import TensorFunction
 from skmetainv.parameters import described
 
 Shape = tuple[int, ...]
@@ -26,9 +27,7 @@ _LANCZOS_STEPS = 60
 _NO_NORM = "The norm of this nonlinear operator cannot be computed at a random image in [0, 1]:"
 
 
-def pulled_back(
-    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, v: torch.Tensor
-) -> torch.Tensor:
+def pulled_back(function: TensorFunction, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Return ``J(x)' v`` by autograd; if gradients are enabled, the result is differentiable.
 
     Unlike `torch.func.vjp`, it supports every style of `torch.autograd.Function`.
@@ -211,7 +210,7 @@ class ForwardMap(nn.Module):
             If the result does not have the shape of measurements, or is not a real tensor.
         """
         try:
-            y: torch.Tensor = super().__call__(x)
+            y = super().__call__(x)
         except RuntimeError as error:
             if "type" in str(error) or "device" in str(error):
                 error.add_note(_not_moved(self, x))
@@ -241,9 +240,7 @@ class ForwardMap(nn.Module):
         super()._apply(keeping_complex(fn), recurse)  # type: ignore[no-untyped-call]
         return self
 
-    def _largest_singular_value(
-        self, normal: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor
-    ) -> torch.Tensor:
+    def _largest_singular_value(self, normal: TensorFunction, start: torch.Tensor) -> torch.Tensor:
         n_steps = min(_LANCZOS_STEPS, math.prod(self.image_shape))
         return largest_eigenvalue(normal, start, n_steps).clamp(min=0).sqrt()
 
@@ -308,7 +305,7 @@ class LinearMap(ForwardMap):
             return solve(self.normal, self.adjoint(y), y.new_tensor(d))
         matrix = self.explicit()
         rounding = max(matrix.shape[1:]) * torch.finfo(matrix.dtype).eps
-        inverse: torch.Tensor = torch.linalg.pinv(matrix, rtol=max(rcond, rounding))
+        inverse = torch.linalg.pinv(matrix, rtol=max(rcond, rounding))
         return (inverse.to(y) @ y.flatten(1)[..., None]).reshape(-1, *self.image_shape)
 
     def explicit(self) -> torch.Tensor:

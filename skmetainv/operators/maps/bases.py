@@ -42,13 +42,11 @@ class FourierBasis(Basis):
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Return the coefficients, shape ``(..., height, width // 2 + 1)``, complex."""
-        coefficients: torch.Tensor = torch.fft.rfft2(x, norm="ortho")
-        return coefficients
+        return torch.fft.rfft2(x, norm="ortho")
 
     def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the real image with the given half spectrum."""
-        x: torch.Tensor = torch.fft.irfft2(coefficients, s=self.size, norm="ortho")
-        return x
+        return torch.fft.irfft2(coefficients, s=self.size, norm="ortho")
 
     def is_same(self, other: Basis) -> bool:
         """Return whether two objects are the same basis."""
@@ -84,5 +82,4 @@ class VectorBasis(Basis):
 
 def cosine_matrix(n: int) -> NDArray[np.float64]:
     """Return the matrix of the orthonormal discrete cosine transform of type II."""
-    matrix: NDArray[np.float64] = scipy.fft.dct(np.eye(n), axis=0, norm="ortho")
-    return matrix
+    return scipy.fft.dct(np.eye(n), axis=0, norm="ortho")

@@ -25,6 +25,7 @@ class DecimationMap(SelectionMap):
         channels, height, width = image_shape
         super().__init__(image_shape, (channels, height // factor, width // factor))
         self.factor = factor
+        self.keep_gram(torch.ones((), dtype=torch.float64), Basis())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the first pixels, a view of `x`."""

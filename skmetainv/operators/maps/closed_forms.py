@@ -52,10 +52,7 @@ class DiagonalNormalDataTerm(LinearDataTerm):
     """The data fidelity of a `DiagonalNormalMap`, with its proximal step in closed form."""
 
     A: DiagonalNormalMap
-
-    def __init__(self, A: DiagonalNormalMap, y: torch.Tensor):
-        super().__init__(A, y)
-        self._last: tuple[float, torch.Tensor] | None = None
+    _last: tuple[float, torch.Tensor] | None = None
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
         """Return ``B' diag(1 / (power + rho)) B (A' y + rho z)``, see `LinearDataTerm.prox`."""
@@ -103,6 +100,11 @@ class DiagonalMap(DiagonalNormalMap):
         super().__init__(image_shape, image_shape, observed)
         self.register_buffer("spectrum", spectrum)
         self.keep_normal((spectrum * spectrum.conj()).real, basis)
+
+    @property
+    def gram(self) -> torch.Tensor:
+        """Eigenvalues of ``A A'``, which is equal to ``A' A``."""
+        return self.power
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``B' diag(s) B x``."""

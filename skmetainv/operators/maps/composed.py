@@ -14,12 +14,7 @@ from skmetainv.operators.maps.blocks import BlockMeanMap, DecimationMap
 from skmetainv.operators.maps.closed_forms import DiagonalGramMap, DiagonalMap
 from skmetainv.operators.maps.convolutions import convolution_matrix, separate
 from skmetainv.operators.maps.fourier import CoilMap, FourierMap
-from skmetainv.operators.maps.masks import (
-    IdentityMap,
-    MaskMap,
-    RandomMaskMap,
-    SelectionMap,
-)
+from skmetainv.operators.maps.masks import IdentityMap, MaskMap, RandomMaskMap, SelectionMap
 from skmetainv.operators.maps.scaled import ScaledLinearMap, scaled
 from skmetainv.operators.maps.separable import SeparableMap
 
@@ -42,10 +37,6 @@ def composed(outer: ForwardMap, inner: ForwardMap) -> ForwardMap:
     """
     if not (isinstance(outer, LinearMap) and isinstance(inner, LinearMap)):
         return ComposedMap(outer, inner)
-    return _linearly_composed(outer, inner)
-
-
-def _linearly_composed(outer: LinearMap, inner: LinearMap) -> LinearMap:
     for rule in _RULES:
         A = rule(outer, inner)
         if A is not None:
@@ -89,7 +80,7 @@ class ComposedMap(ForwardMap):
         return self if unchanged else composed(outer, inner)
 
 
-class ComposedLinearMap(ComposedMap, LinearMap):
+class ComposedLinearMap(LinearMap, ComposedMap):
     """The composition ``outer inner`` of two linear maps, see `ComposedMap`."""
 
     outer: LinearMap
@@ -98,10 +89,6 @@ class ComposedLinearMap(ComposedMap, LinearMap):
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``inner' outer' y``."""
         return self.inner.adjoint(self.outer.adjoint(y))
-
-    def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return ``inner' outer' v``."""
-        return self.adjoint(v)
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``inner' outer' outer inner x``."""
@@ -140,9 +127,9 @@ def _multiple(outer: LinearMap, inner: LinearMap) -> Any:
     if isinstance(outer, RandomMaskMap):
         return None  # its masks must be drawn or read first
     if isinstance(inner, ScaledLinearMap):
-        return scaled(_linearly_composed(outer, inner.A), inner.factor)
+        return scaled(composed(outer, inner.A), inner.factor)
     if isinstance(outer, ScaledLinearMap):
-        return scaled(_linearly_composed(outer.A, inner), outer.factor)
+        return scaled(composed(outer.A, inner), outer.factor)
     if isinstance(outer, DiagonalMap) and not outer.power.ndim:
         return scaled(inner, float(outer.spectrum))
     return None
@@ -150,9 +137,11 @@ def _multiple(outer: LinearMap, inner: LinearMap) -> Any:
 
 def _masked_samples(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
     """Combine a mask with that of a sampled Fourier transform."""
-    if isinstance(outer, MaskMap) and isinstance(inner, FourierMap | CoilMap):
-        return inner.masked(outer)
-    return None
+    if not (isinstance(outer, MaskMap) and isinstance(inner, FourierMap | CoilMap)):
+        return None
+    A = inner.masked(outer.observed)
+    A.missing_value = outer.missing_value
+    return A
 
 
 def _product_of_diagonals(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
@@ -185,13 +174,9 @@ def _selection_of_diagonal_gram(outer: LinearMap, inner: LinearMap) -> LinearMap
 def _after_orthogonal_rows(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
     """Use ``A A' = c outer outer'`` if ``inner inner' = c I``."""
     gram = _gram_of_entries(inner)
-    if gram is None or gram.ndim:
+    if gram is None or gram.ndim or not isinstance(outer, DiagonalGramMap | DiagonalMap):
         return None
-    if isinstance(outer, DiagonalGramMap):
-        return ComposedGramMap(outer, inner, gram * outer.gram, outer.basis)
-    if isinstance(outer, DiagonalMap):
-        return ComposedGramMap(outer, inner, gram * outer.power, outer.basis)
-    return None
+    return ComposedGramMap(outer, inner, gram * outer.gram, outer.basis)
 
 
 def _decimated_convolution(outer: LinearMap, inner: LinearMap) -> LinearMap | None:
@@ -230,9 +215,8 @@ _RULES: tuple[Callable[[LinearMap, LinearMap], LinearMap | None], ...] = (
 
 def _gram_of_entries(A: Any) -> torch.Tensor | None:
     """Return the diagonal of ``A A'``, or None if it is not diagonal in the standard basis."""
-    if isinstance(A, DiagonalGramMap) and type(A.basis) is Basis:
-        return A.gram
-    return A.power if isinstance(A, DiagonalMap) and type(A.basis) is Basis else None
+    has_gram = isinstance(A, DiagonalGramMap | DiagonalMap)
+    return A.gram if has_gram and type(A.basis) is Basis else None
 
 
 def _as_separable(A: LinearMap) -> SeparableMap | None:
@@ -240,12 +224,12 @@ def _as_separable(A: LinearMap) -> SeparableMap | None:
         return A
     if isinstance(A, DecimationMap | BlockMeanMap):
         rows, columns = (A.axis_matrix(n) for n in A.image_shape[1:])
-        return SeparableMap(A.image_shape, [None, rows, columns]).to(A.gram)
+        return SeparableMap(A.image_shape, rows, columns).to(A.gram)
     if isinstance(A, DiagonalMap) and isinstance(A.basis, FourierBasis) and A.power.ndim == 2:
         period = torch.fft.irfft2(A.spectrum, s=A.basis.size).cpu().double().numpy()
         factors = separate(np.roll(period, [n // 2 for n in period.shape], axis=(0, 1)))
         if factors is not None:
             matrices = [convolution_matrix(len(f), f, "circular") for f in factors]
-            along_axes = [None, *(torch.from_numpy(M) for M in matrices)]
-            return SeparableMap(A.image_shape, along_axes).to(A.power)
+            rows, columns = map(torch.from_numpy, matrices)
+            return SeparableMap(A.image_shape, rows, columns).to(A.power)
     return None

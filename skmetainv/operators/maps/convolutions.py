@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
@@ -17,8 +16,8 @@ from skmetainv.operators.maps.separable import SeparableMap
 
 Floats = NDArray[np.float64]
 
-# Names of the padded boundaries in numpy.pad.
-PAD_MODES = {"reflect": "reflect", "replicate": "edge", "zero": "constant"}
+# Names in numpy.pad of the boundaries that extend an image by its own values.
+_PAD_MODES: dict[str, Any] = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 # Largest side of images for which the matrices of a separable kernel are decomposed.
 _SEPARABLE_SIDE = 1024
 
@@ -48,8 +47,8 @@ def convolution(image_shape: Shape, kernel: Floats, boundary: str) -> LinearMap:
     if factors is None or max(size) > _SEPARABLE_SIDE:
         return PaddedConvolution(image_shape, kernel, boundary)
     along = zip(size, factors, strict=True)
-    matrices = [convolution_matrix(n, factor, boundary) for n, factor in along]
-    return SeparableMap(image_shape, [None, *(torch.from_numpy(M) for M in matrices)])
+    rows, columns = (convolution_matrix(n, factor, boundary) for n, factor in along)
+    return SeparableMap(image_shape, torch.from_numpy(rows), torch.from_numpy(columns))
 
 
 def circular_convolution(image_shape: Shape, period: Floats) -> DiagonalMap:
@@ -82,10 +81,6 @@ def separate(kernel: Floats) -> tuple[Floats, Floats] | None:
 
 def convolution_matrix(n: int, kernel: Floats, boundary: str) -> Floats:
     """Return the matrix of a convolution of `n` values, for any boundary."""
-    if boundary == "circular":
-        period = one_period(kernel[:, np.newaxis], (n, 1))[:, 0]
-        circulant: Floats = scipy.linalg.circulant(period)
-        return circulant
     sources = _sources(n, len(kernel), boundary)
     # row i holds the flipped kernel at the padded values i, i + 1, ...
     n_out = len(sources) - len(kernel) + 1
@@ -102,9 +97,7 @@ def _sources(n: int, n_kernel: int, boundary: str) -> NDArray[np.intp]:
     margin = ((n_kernel - 1) // 2, n_kernel // 2)
     if boundary == "zero":
         return np.pad(np.arange(n), margin, constant_values=n)
-    mode: Any = PAD_MODES[boundary]
-    copied: NDArray[np.intp] = np.pad(np.arange(n), margin, mode=mode)
-    return copied
+    return np.pad(np.arange(n), margin, mode=_PAD_MODES[boundary])
 
 
 class PaddedConvolution(LinearMap):
@@ -147,18 +140,17 @@ class PaddedConvolution(LinearMap):
         """Return ``k * pad(x)``."""
         for pad in self.padding:
             x = pad(x)
-        coefficients: torch.Tensor = torch.fft.rfft2(x, s=self._size) * self.transform
+        coefficients = torch.fft.rfft2(x, s=self._size) * self.transform
         (top, left), (height, width) = self._first, self.measurement_shape[1:]
-        around: torch.Tensor = torch.fft.irfft2(coefficients, s=self._size)
+        around = torch.fft.irfft2(coefficients, s=self._size)
         return around[..., top : top + height, left : left + width]
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``pad'`` of the correlation of `y` with ``k``."""
         (top, left), (height, width) = self._first, self._padded
         y = torch.nn.functional.pad(y, (left, 0, top, 0))
-        transform = self.transform.conj()
-        coefficients = torch.fft.rfft2(y, s=self._size) * transform
-        x: torch.Tensor = torch.fft.irfft2(coefficients, s=self._size)[..., :height, :width]
+        coefficients = torch.fft.rfft2(y, s=self._size) * self.transform.conj()
+        x = torch.fft.irfft2(coefficients, s=self._size)[..., :height, :width]
         for pad in reversed(self.padding):
             x = pad.adjoint(x)
         return x

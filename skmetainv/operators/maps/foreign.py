@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -85,48 +84,43 @@ class LinearOperatorMap(PairMap):
         Shapes of ``x`` and of ``A x``, without the batch.
     operator : object with `shape`, `dtype`, `matvec` and `rmatvec`
         The operator. If its type is complex, so are its measurements.
-    image_order, measurement_order : tensor of int
+    image_order, measurement_order : ndarray of int
         Position of each entry of a flat image, or measurement, in the operator's vectors.
     """
-
-    image_order: torch.Tensor
-    measurement_order: torch.Tensor
 
     def __init__(
         self,
         image_shape: Shape,
         measurement_shape: Shape,
         operator: Any,
-        image_order: torch.Tensor,
-        measurement_order: torch.Tensor,
+        image_order: np.ndarray,
+        measurement_order: np.ndarray,
     ):
         super().__init__(image_shape, measurement_shape, self._measure, self._back)
         self.operator = operator
         self.is_complex = np.dtype(operator.dtype).kind == "c"
-        self.register_buffer("image_order", image_order)
-        self.register_buffer("measurement_order", measurement_order)
+        self.image_order, self.measurement_order = image_order, measurement_order
 
     def _measure(self, x: torch.Tensor) -> torch.Tensor:
-        vectors = x.new_empty(len(x), self.operator.shape[1])
-        vectors[:, self.image_order] = x.flatten(1)
-        measured = torch.from_numpy(_rowwise(self.operator.matvec, vectors.cpu().numpy()))
-        measured = measured[:, self.measurement_order.cpu()]
-        return as_real(measured).reshape(-1, *self.measurement_shape).to(x)
+        vectors = _in_order(x, self.image_order)
+        measured = np.stack([np.asarray(self.operator.matvec(v)) for v in vectors])
+        y = as_real(torch.from_numpy(measured[:, self.measurement_order]))
+        return y.reshape(-1, *self.measurement_shape).to(x)
 
     def _back(self, y: torch.Tensor) -> torch.Tensor:
-        values = y.detach().cpu().contiguous()
-        if self.is_complex:
-            values = torch.view_as_complex(values)
-        values = values.flatten(1)
-        vectors = torch.empty_like(values)
-        vectors[:, self.measurement_order.cpu()] = values
-        images = np.ascontiguousarray(_rowwise(self.operator.rmatvec, vectors.numpy()).real)
-        in_order = torch.from_numpy(images)[:, self.image_order.cpu()]
-        return in_order.reshape(-1, *self.image_shape).to(y)
+        values = torch.view_as_complex(y.contiguous()) if self.is_complex else y
+        vectors = _in_order(values, self.measurement_order)
+        images = np.stack([np.asarray(self.operator.rmatvec(v)) for v in vectors]).real
+        x = torch.from_numpy(images[:, self.image_order])
+        return x.reshape(-1, *self.image_shape).to(y)
 
 
-def _rowwise(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    return np.stack([np.asarray(function(row)) for row in rows])
+def _in_order(batch: torch.Tensor, order: np.ndarray) -> np.ndarray:
+    """Return a batch as flat arrays, with each entry at its position in the operator's vectors."""
+    values = batch.flatten(1).cpu().numpy()
+    vectors = np.empty_like(values)
+    vectors[:, order] = values
+    return vectors
 
 
 class PhysicsMap(OneType, ForwardMap):
@@ -158,26 +152,22 @@ class PhysicsMap(OneType, ForwardMap):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A(x)``."""
-        return self._joined(self.physics.A(self.in_accepted_type(x))).to(x.dtype)
-
-    def _joined(self, y: Any) -> torch.Tensor:
-        if len(self.shapes) == 1:
-            return as_real(y)
-        return torch.cat([as_real(part).flatten(1) for part in y], dim=1)
+        y = self.physics.A(self.in_accepted_type(x))
+        if len(self.shapes) > 1:
+            y = torch.cat([as_real(part).flatten(1) for part in y], dim=1)
+        return as_real(y).to(x.dtype)
 
     def parted(self, y: torch.Tensor) -> Any:
         """Return measurements in the physics' own form and type."""
         y = self.in_accepted_type(y)
         lengths = [math.prod(shape) for shape in self.shapes]
-        parts = zip(
-            torch.split(y.flatten(1), lengths, dim=1), self.shapes, self.complex_parts, strict=True
-        )
-        measurements = [
-            torch.view_as_complex(part.reshape(-1, *shape).clone())  # a view may have an odd offset
-            if is_complex
-            else part.reshape(-1, *shape)
-            for part, shape, is_complex in parts
-        ]
+        pieces = y.flatten(1).split(lengths, dim=1)
+        measurements = []
+        for piece, shape, is_complex in zip(pieces, self.shapes, self.complex_parts, strict=True):
+            part = piece.reshape(-1, *shape)
+            if is_complex:
+                part = torch.view_as_complex(part.clone())  # a view may have an odd offset
+            measurements.append(part)
         if len(measurements) == 1:
             return measurements[0]
         from deepinv.utils import TensorList
@@ -190,18 +180,14 @@ class LinearPhysicsMap(PhysicsMap, LinearMap):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A x``."""
-        return apply_linear(x, self._measure, self._back)
+        return apply_linear(x, super().forward, self._back)
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``A' y``."""
-        return apply_linear(y, self._back, self._measure)
-
-    def _measure(self, x: torch.Tensor) -> torch.Tensor:
-        return PhysicsMap.forward(self, x)
+        return apply_linear(y, self._back, super().forward)
 
     def _back(self, y: torch.Tensor) -> torch.Tensor:
-        back: torch.Tensor = self.physics.A_adjoint(self.parted(y))
-        return back.real.to(y.dtype)
+        return self.physics.A_adjoint(self.parted(y)).real.to(y.dtype)
 
 
 class DecomposableMap(LinearPhysicsMap):
@@ -223,7 +209,5 @@ class DecomposableDataTerm(LinearDataTerm):
         s = torch.as_tensor(physics.mask)
         s = s if s.is_complex() else s.to(z.dtype)
         coefficients = physics.V_adjoint(self.adjoint_y + rho * z)
-        x: torch.Tensor = physics.V(
-            coefficients / ((s * s.conj()).real + broadcastable(rho, coefficients))
-        )
-        return x
+        power = (s * s.conj()).real
+        return physics.V(coefficients / (power + broadcastable(rho, coefficients)))

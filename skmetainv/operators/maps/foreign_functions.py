@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -57,59 +57,53 @@ class ForeignFunction(OneType):
         Takes a tensor and returns one, real or complex.
     only_dtype : torch.dtype or None
         The only type that it computes in; None if it takes every type.
-    complex_argument : bool, default=False
-        Whether the function takes complex numbers. The wrapper then takes tensors with a last axis
-        of real and imaginary parts.
-    real_result : bool, default=False
-        Whether to return only the real part of a complex result, as for the adjoint of a map of
-        real images. If False, both parts become a last axis.
+    result : tensor of shape (batch, ...)
+        Its result for a batch that has a graph, unless autograd cannot differentiate it.
+    adjoint_of : ForeignFunction, default=None
+        The function whose adjoint it is. If that function's result is complex, this one takes
+        tensors with a last axis of real and imaginary parts. As images are real, it returns only
+        the real part of a complex result. If None, both parts become a last axis.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of what it returns, without the batch.
+    is_complex : bool
+        Whether the function's result is complex.
+    differentiable : bool
+        Whether autograd can differentiate it.
     """
+
+    is_complex: bool
 
     def __init__(
         self,
         function: Callable[..., torch.Tensor],
-        only_dtype: torch.dtype | None = None,
-        complex_argument: bool = False,
-        real_result: bool = False,
+        only_dtype: torch.dtype | None,
+        result: torch.Tensor,
+        adjoint_of: ForeignFunction | None = None,
     ):
         super().__init__()
         self.function, self.only_dtype = function, only_dtype
-        self.complex_argument, self.real_result = complex_argument, real_result
+        self.real_result = adjoint_of is not None
+        self.complex_argument = adjoint_of is not None and adjoint_of.is_complex
+        self.is_complex, self.differentiable = result.is_complex(), result.requires_grad
+        self.shape: Shape = tuple(self._real(result).shape[1:])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the function's result, in the type and on the device of `x`."""
         argument = self.in_accepted_type(x)
         if self.complex_argument:
             argument = torch.view_as_complex(argument.contiguous())
-        y = self.function(argument)
-        return (y.real if self.real_result else as_real(y)).to(x)
+        return self._real(self.function(argument)).to(x)
+
+    def _real(self, y: torch.Tensor) -> torch.Tensor:
+        return y.real if self.real_result else as_real(y)
 
 
 def as_real(y: torch.Tensor) -> torch.Tensor:
     """Return complex numbers as a last axis of real and imaginary parts, real ones unchanged."""
     return torch.view_as_real(y.resolve_conj()) if y.is_complex() else y
-
-
-class TriedFunction(NamedTuple):
-    """The properties of a user's function that a trial found."""
-
-    function: ForeignFunction
-    """The function, wrapped to take and return real tensors."""
-    shape: Shape
-    """The shape of its result, without the batch."""
-    is_complex: bool
-    """Whether the result was complex; the last axis of `shape` then has both parts."""
-    differentiable: bool
-    """Whether autograd can differentiate it."""
-
-
-class Trial(NamedTuple, Generic[Result]):
-    """The result of a call that was tried in single and in double precision."""
-
-    result: Result
-    """The result in double precision, or in the only precision that works."""
-    only_dtype: torch.dtype | None
-    """The only type that works; None if both do."""
 
 
 class WrongResultError(ValueError):
@@ -121,8 +115,8 @@ def try_function(
     name: str,
     shape: Shape,
     *,
-    adjoint_of: TriedFunction | None = None,
-) -> TriedFunction:
+    adjoint_of: ForeignFunction | None = None,
+) -> ForeignFunction:
     """Try a user's function on a random batch, and return it wrapped in a form that works.
 
     The function may take tensors or NumPy arrays, in single or double precision or both, and may
@@ -137,14 +131,14 @@ def try_function(
         Its name in errors.
     shape : tuple of int
         Shape of its argument, without the batch.
-    adjoint_of : TriedFunction, default=None
+    adjoint_of : ForeignFunction, default=None
         The function whose adjoint it is. If that function's result is complex, so is the adjoint's
         argument.
 
     Returns
     -------
-    tried : TriedFunction
-        The wrapped function, and the shape and kind of its result.
+    tried : ForeignFunction
+        The wrapped function.
 
     Raises
     ------
@@ -154,20 +148,18 @@ def try_function(
     if isinstance(function, nn.Module):
         function = move(frozen(copy.deepcopy(function)), torch.device("cpu"))
     takes_complex = adjoint_of is not None and adjoint_of.is_complex
-    call, (y, only_dtype) = _first_call_that_works(function, name, shape, takes_complex)
+    call, y, only_dtype = _first_call_that_works(function, name, shape, takes_complex)
     if isinstance(function, nn.Module):
         convert(function, only_dtype or torch.float64)
-    foreign = ForeignFunction(call, only_dtype, takes_complex, real_result=adjoint_of is not None)
-    parts = (2,) if y.is_complex() and adjoint_of is None else ()
-    return TriedFunction(foreign, (*y.shape[1:], *parts), y.is_complex(), y.requires_grad)
+    return ForeignFunction(call, only_dtype, y, adjoint_of)
 
 
 def _first_call_that_works(
     function: Callable[..., Any], name: str, shape: Shape, takes_complex: bool
-) -> tuple[Callable[..., torch.Tensor], Trial[torch.Tensor]]:
-    """Return the first way of calling a function that works, and its trial."""
-    refused: Exception | None = None
-    wrong: WrongResultError | None = None
+) -> tuple[Callable[..., torch.Tensor], torch.Tensor, torch.dtype | None]:
+    """Return the first way of calling a function that works, its result and its only type."""
+    batch = np.random.default_rng(0).random((_N_TRIED, *shape))
+    errors: list[Exception] = []
     for call, with_graph in (
         (function, True),
         (through_arrays(function), False),
@@ -179,26 +171,26 @@ def _first_call_that_works(
         ) -> torch.Tensor:
             if isinstance(function, nn.Module):
                 convert(function, dtype)
-            x = _random_batch(shape, dtype).requires_grad_(with_graph)
+            x = torch.from_numpy(batch).to(dtype).requires_grad_(with_graph)
             argument = torch.view_as_complex(x.clone()) if takes_complex else x.clone()
             return _checked(call(argument), name, argument, call)
 
-        trial, error = in_each_precision(call_on_random_batch)
-        if trial is not None:
-            return call, trial
-        refused = refused or error
-        wrong = wrong or (error if isinstance(error, WrongResultError) else None)
-    if wrong is not None:
-        raise wrong
+        try:
+            return call, *in_each_precision(call_on_random_batch)
+        except Exception as error:
+            errors.append(error)
+    for refusal in errors:
+        if isinstance(refusal, WrongResultError):
+            raise refusal
     raise ValueError(
         f"{name} does not take batches of shape {(_N_TRIED, *shape)}, in single or in double "
-        f"precision: {refused}"
-    ) from refused
+        f"precision: {errors[0]}"
+    ) from errors[0]
 
 
 def in_each_precision(
     call: Callable[[torch.dtype], Result],
-) -> tuple[Trial[Result] | None, Exception | None]:
+) -> tuple[Result, torch.dtype | None]:
     """Try a call in single and in double precision.
 
     Parameters
@@ -208,21 +200,24 @@ def in_each_precision(
 
     Returns
     -------
-    trial : Trial or None
-        The result; None if the call works in neither precision.
-    refused : Exception or None
-        The error of a precision in which the call does not work.
+    result : object
+        The result in double precision, or in the only precision that works.
+    only_dtype : torch.dtype or None
+        The only type that works; None if both do.
+
+    Raises
+    ------
+    Exception
+        The error in double precision, if the call works in neither.
     """
-    results, refused = {}, None
-    for dtype in (torch.float32, torch.float64):
-        try:
-            results[dtype] = call(dtype)
-        except Exception as error:
-            refused = error
-    if not results:
-        return None, refused
-    *_, (dtype, result) = results.items()
-    return Trial(result, dtype if refused else None), refused
+    try:
+        in_single = call(torch.float32)
+    except Exception:
+        return call(torch.float64), torch.float64
+    try:
+        return call(torch.float64), None
+    except Exception:
+        return in_single, torch.float32
 
 
 def _moving(fn: Any) -> Any:
@@ -243,11 +238,6 @@ def through_arrays(function: Callable[..., Any]) -> Callable[..., torch.Tensor]:
         return torch.from_numpy(np.array(y, order="C")).to(x.device)
 
     return call
-
-
-def _random_batch(shape: Shape, dtype: torch.dtype) -> torch.Tensor:
-    batch = np.random.default_rng(0).random((_N_TRIED, *shape))
-    return torch.from_numpy(batch).to(dtype)
 
 
 def _checked(

@@ -7,7 +7,6 @@ import torch
 from skmetainv.operators.maps.base import LinearMap, Shape
 from skmetainv.operators.maps.bases import Basis, FourierBasis
 from skmetainv.operators.maps.closed_forms import DiagonalNormalMap
-from skmetainv.operators.maps.masks import MaskMap
 
 _AXES = (-2, -1)
 
@@ -17,8 +16,7 @@ class ComplexFourierBasis(Basis):
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Return the coefficients, shape ``(batch, 1, height, width)``, complex."""
-        coefficients: torch.Tensor = torch.fft.fft2(to_complex(x), norm="ortho")
-        return coefficients
+        return torch.fft.fft2(to_complex(x), norm="ortho")
 
     def synthesis(self, coefficients: torch.Tensor) -> torch.Tensor:
         """Return the real and the imaginary channel."""
@@ -38,24 +36,16 @@ class FourierMap(DiagonalNormalMap):
         Whether the two channels of an image are its real and imaginary parts. If images are real,
         the transform is Hermitian, and the eigenvalues of ``A' A`` are the mask averaged with its
         point reflection.
-    missing_value : float, default=0.0
-        Value of the missing entries of a simulated measurement.
     """
 
     observed: torch.Tensor
     factor: torch.Tensor
 
-    def __init__(
-        self,
-        image_shape: Shape,
-        observed: torch.Tensor,
-        complex_image: bool,
-        missing_value: float = 0.0,
-    ):
+    def __init__(self, image_shape: Shape, observed: torch.Tensor, complex_image: bool):
         channels, height, width = image_shape
         shape = (1 if complex_image else channels, height, width, 2)
         super().__init__(image_shape, shape, observed)
-        self.complex_image, self.missing_value = complex_image, missing_value
+        self.complex_image = complex_image
         power = torch.fft.ifftshift(observed[..., 0].double(), dim=_AXES)
         self.register_buffer("factor", _shifted(power))
         if complex_image:
@@ -74,11 +64,10 @@ class FourierMap(DiagonalNormalMap):
         field = sampled_ifft2(y, self.factor)
         return to_channels(field) if self.complex_image else field.real
 
-    def masked(self, mask: MaskMap) -> FourierMap:
-        """Return the map that also leaves out the frequencies that `mask` leaves out."""
-        return type(self)(
-            self.image_shape, self.observed & mask.observed, self.complex_image, mask.missing_value
-        ).to(self.power)
+    def masked(self, observed: torch.Tensor) -> FourierMap:
+        """Return the map that also leaves out the frequencies where `observed` is False."""
+        both = self.observed & observed
+        return FourierMap(self.image_shape, both, self.complex_image).to(self.power)
 
 
 class CoilMap(LinearMap):
@@ -92,8 +81,6 @@ class CoilMap(LinearMap):
         The maps ``s_c``.
     observed : tensor of bool, broadcastable to (batch, *measurement_shape)
         The mask ``m``, the zero frequency in the middle.
-    missing_value : float, default=0.0
-        Value of the missing entries of a simulated measurement.
     """
 
     observed: torch.Tensor
@@ -101,15 +88,8 @@ class CoilMap(LinearMap):
     factor: torch.Tensor
     sensitivities: torch.Tensor
 
-    def __init__(
-        self,
-        image_shape: Shape,
-        sensitivities: torch.Tensor,
-        observed: torch.Tensor,
-        missing_value: float = 0.0,
-    ):
+    def __init__(self, image_shape: Shape, sensitivities: torch.Tensor, observed: torch.Tensor):
         super().__init__(image_shape, (*sensitivities.shape, 2), observed)
-        self.missing_value = missing_value
         self.register_buffer("sensitivities", sensitivities)
         self.register_buffer("mask", torch.fft.ifftshift(observed[..., 0].double(), dim=_AXES))
         self.register_buffer("factor", _shifted(self.mask))
@@ -127,11 +107,10 @@ class CoilMap(LinearMap):
         coefficients = torch.fft.fft2(self.sensitivities * self._field(x))
         return self._combined(torch.fft.ifft2(self.mask * coefficients))
 
-    def masked(self, mask: MaskMap) -> CoilMap:
-        """Return the map that also leaves out the frequencies that `mask` leaves out."""
-        observed = self.observed & mask.observed
-        masked = CoilMap(self.image_shape, self.sensitivities, observed, mask.missing_value)
-        return masked.to(self.mask)
+    def masked(self, observed: torch.Tensor) -> CoilMap:
+        """Return the map that also leaves out the frequencies where `observed` is False."""
+        both = self.observed & observed
+        return CoilMap(self.image_shape, self.sensitivities, both).to(self.mask)
 
     def _field(self, x: torch.Tensor) -> torch.Tensor:
         return to_complex(x) if self.image_shape[0] == 2 else x
@@ -161,8 +140,7 @@ def sampled_fft2(field: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 def sampled_ifft2(y: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """Return the adjoint of `sampled_fft2`, a batch of complex images."""
     samples = torch.fft.ifftshift(torch.view_as_complex(y.contiguous()), dim=_AXES)
-    images: torch.Tensor = torch.fft.ifft2(samples * factor.conj(), norm="ortho")
-    return images
+    return torch.fft.ifft2(samples * factor.conj(), norm="ortho")
 
 
 def to_complex(x: torch.Tensor) -> torch.Tensor:

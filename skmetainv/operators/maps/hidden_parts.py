@@ -82,6 +82,7 @@ def start_anew(parts: list[nn.Module]) -> None:
         vars(part)["restart"] = True
 
 
+@torch.no_grad()
 def apply_to_hidden(module: nn.Module, fn: Conversion) -> None:
     """Convert in place the tensors of a module that `torch.nn.Module._apply` does not reach."""
     listed = {id(part) for part in module.modules()}
@@ -89,11 +90,13 @@ def apply_to_hidden(module: nn.Module, fn: Conversion) -> None:
     for part in parts:
         if id(part) not in listed:
             part._apply(fn)
-    converted = _Converted(fn, parts)
+    # torch's `_apply` has converted registered tensors. They may also be in a list: torch's
+    # recurrent networks keep theirs in one.
+    results = {t: t for part in parts for t in (*part.parameters(), *part.buffers())}
     for part in parts:
         attributes = vars(part)
         for name, value in _plain_attributes(part).items():
-            attributes[name] = converted(value)
+            attributes[name] = _converted(value, fn, results)
         if _FOR_ONE_DEVICE in attributes:
             attributes[_FOR_ONE_DEVICE] = None
 
@@ -108,31 +111,22 @@ def _plain_attributes(module: nn.Module) -> dict[str, Any]:
     return {name: v for name, v in vars(module).items() if name not in _TORCH_ATTRIBUTES}
 
 
-class _Converted:
-    """A function that converts a tensor; in a list or a dict, it converts the tensors in place.
+def _converted(value: Any, fn: Conversion, results: dict[torch.Tensor, torch.Tensor]) -> Any:
+    """Return a converted tensor; in a list or a dict, convert the tensors in place.
 
-    Registered tensors are returned as they are, because torch's `_apply` has converted them. They
-    may also be in a list: torch's recurrent networks keep theirs in one.
+    `results` holds the result for each tensor that is already converted, so that a tensor in two
+    places stays one object. Tensors hash by identity.
     """
-
-    def __init__(self, fn: Conversion, parts: list[nn.Module]):
-        registered = [t for part in parts for t in (*part.parameters(), *part.buffers())]
-        self.fn, self.results = fn, {id(t): (t, t) for t in registered}
-
-    def __call__(self, value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            if id(value) not in self.results:  # keep it, so that no other tensor gets its id
-                self.results[id(value)] = value, self._of_tensor(value)
-            return self.results[id(value)][1]
-        if type(value) is list:
-            value[:] = [self(item) for item in value]
-        elif type(value) is dict:
-            value.update({key: self(item) for key, item in value.items()})
-        elif type(value) is tuple:
-            return tuple(self(item) for item in value)
-        return value
-
-    @torch.no_grad()
-    def _of_tensor(self, t: torch.Tensor) -> torch.Tensor:
-        moved = self.fn(t)
-        return nn.Parameter(moved, t.requires_grad) if isinstance(t, nn.Parameter) else moved
+    if isinstance(value, torch.Tensor):
+        if value not in results:
+            moved = fn(value)
+            is_parameter = isinstance(value, nn.Parameter)
+            results[value] = nn.Parameter(moved, value.requires_grad) if is_parameter else moved
+        return results[value]
+    if type(value) is list:
+        value[:] = [_converted(item, fn, results) for item in value]
+    elif type(value) is dict:
+        value.update({key: _converted(item, fn, results) for key, item in value.items()})
+    elif type(value) is tuple:
+        return tuple(_converted(item, fn, results) for item in value)
+    return value

@@ -28,8 +28,6 @@ def largest_eigenvalue(
         length = torch.where(length > 1e3 * torch.finfo(w.dtype).eps * size, length, 0.0)
         off_diagonal.append(length.flatten())
         basis.append(torch.where(length > 0, w / torch.where(length > 0, length, 1.0), 0.0))
-    tridiagonal = torch.diag_embed(torch.stack(diagonal, 1))
-    for side in (1, -1):
-        tridiagonal += torch.diag_embed(torch.stack(off_diagonal, 1)[:, :-1], side)
-    eigenvalues: torch.Tensor = torch.linalg.eigvalsh(tridiagonal)
-    return scale * eigenvalues.max()
+    lower = torch.diag_embed(torch.stack(off_diagonal, 1)[:, :-1], -1)
+    tridiagonal = torch.diag_embed(torch.stack(diagonal, 1)) + lower
+    return scale * torch.linalg.eigvalsh(tridiagonal, UPLO="L").max()

@@ -60,14 +60,6 @@ class MaskMap(DiagonalMap):
         super().__init__(image_shape, observed.double(), Basis(), observed)
         self.missing_value = missing_value
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``m x``."""
-        return self.spectrum * x
-
-    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``m y``."""
-        return self.spectrum * y
-
 
 class RandomMaskMap(DiagonalMap):
     """The identity until masks are drawn, or read from the NaN of measurements.
@@ -105,17 +97,7 @@ class RandomMaskMap(DiagonalMap):
 
 
 class SelectionMap(DiagonalGramMap):
-    """``A x`` holds some entries of ``x``, each at most once; a subclass selects them.
-
-    Parameters
-    ----------
-    image_shape, measurement_shape : tuple of int
-        Shapes of ``x`` and of ``A x``.
-    """
-
-    def __init__(self, image_shape: Shape, measurement_shape: Shape):
-        super().__init__(image_shape, measurement_shape)
-        self.keep_gram(torch.ones((), dtype=torch.float64), Basis())
+    """``A x`` holds some entries of ``x``, each at most once; a subclass selects them."""
 
 
 def draw_entries(

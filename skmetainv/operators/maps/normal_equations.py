@@ -71,8 +71,7 @@ def solve(
     Higham, "Accuracy and stability of numerical algorithms", SIAM, 2002, chapter 12 (iterative
     refinement).
     """
-    x: torch.Tensor = _Solve.apply(b, rho, normal, start, current_watch())
-    return x
+    return _Solve.apply(b, rho, normal, start, current_watch())
 
 
 class _Solve(torch.autograd.Function):
@@ -231,7 +230,7 @@ def _norm(matrix: Matrix, x: torch.Tensor) -> torch.Tensor:
     v = torch.ones_like(x)
     norm = _length(v)
     for _ in range(5):
-        v = matrix(v / _length(v))
+        v = matrix(v / norm)
         norm = _length(v)
     return norm
 

@@ -28,8 +28,7 @@ def apply_linear(
     y : tensor of shape (batch, ...)
         ``function(x)``.
     """
-    y: torch.Tensor = _Pair.apply(x, function, adjoint)
-    return y
+    return _Pair.apply(x, function, adjoint)
 
 
 class _Pair(torch.autograd.Function):

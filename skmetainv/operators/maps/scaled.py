@@ -16,16 +16,12 @@ def scaled(A: ForwardMap, factor: float) -> ForwardMap:
     """Return ``factor A``, linear if ``A`` is."""
     if not isinstance(A, LinearMap):
         return ScaledMap(A, factor)
-    if not isinstance(A, DiagonalMap) or _varies(A):
+    draws_masks = type(A).draw is not ForwardMap.draw
+    if not isinstance(A, DiagonalMap) or draws_masks:
         return ScaledLinearMap(A, factor)
     multiple = DiagonalMap(A.image_shape, factor * A.spectrum, A.basis, A.observed)
     multiple.missing_value = A.missing_value
     return multiple
-
-
-def _varies(A: ForwardMap) -> bool:
-    """Return whether the map has a random mask for each image."""
-    return type(A).draw is not ForwardMap.draw
 
 
 class ScaledMap(ForwardMap):

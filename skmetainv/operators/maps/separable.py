@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 
@@ -15,53 +11,51 @@ from skmetainv.operators.maps.closed_forms import DiagonalGramMap
 
 
 class AxisMatrices(nn.Module):
-    """Matrices that act on the channels, the rows and the columns of a batch of images.
+    """Matrices that act on the rows, the columns and the channels of a batch of images.
 
     Parameters
     ----------
-    matrices : sequence of three entries, each a tensor of shape (n_out, n_in) or None
-        One matrix per axis: channels, rows, columns. An axis with None is unchanged.
+    rows, columns : tensor of shape (n_out, n_in)
+        One matrix per axis.
+    channels : tensor of shape (n_out, n_in), default=None
+        The matrix of the channels. If None, they are unchanged.
     """
 
-    def __init__(self, matrices: Sequence[torch.Tensor | None]):
-        super().__init__()
-        for name, matrix in zip(("channels", "rows", "columns"), matrices, strict=True):
-            self.register_buffer(name, matrix)
-
+    rows: torch.Tensor
+    columns: torch.Tensor
     channels: torch.Tensor | None
-    rows: torch.Tensor | None
-    columns: torch.Tensor | None
 
-    if TYPE_CHECKING:  # `__call__` of torch.nn.Module returns Any
-
-        def __call__(self, x: torch.Tensor) -> torch.Tensor:
-            """Return the result of `forward`."""
-
-    def all(self) -> tuple[torch.Tensor | None, ...]:
-        """Return the three matrices."""
-        return self.channels, self.rows, self.columns
+    def __init__(
+        self, rows: torch.Tensor, columns: torch.Tensor, channels: torch.Tensor | None = None
+    ):
+        super().__init__()
+        self.register_buffer("rows", rows)
+        self.register_buffer("columns", columns)
+        self.register_buffer("channels", channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return `x` with every axis multiplied by its matrix."""
-        return _multiply(x, *self.all())
+        x = self.rows @ (x @ self.columns.mT)
+        return x if self.channels is None else torch.einsum("ij,bjhw->bihw", self.channels, x)
 
     def transposed(self, y: torch.Tensor) -> torch.Tensor:
         """Return `y` with every axis multiplied by the transpose of its matrix."""
-        return _multiply(y, *(None if matrix is None else matrix.mT for matrix in self.all()))
+        y = self.rows.mT @ (y @ self.columns)
+        return y if self.channels is None else torch.einsum("ji,bjhw->bihw", self.channels, y)
 
 
 class SeparableBasis(Basis):
-    """A basis whose vectors are products of vectors along the axes.
+    """A basis whose vectors are products of vectors along the rows and the columns.
 
     Parameters
     ----------
-    vectors : sequence of three entries, each a tensor of shape (n, n_vectors) or None
-        For each axis, one vector per column. An axis with None has the standard basis.
+    rows, columns : tensor of shape (n, n_vectors)
+        One vector per column.
     """
 
-    def __init__(self, vectors: Sequence[torch.Tensor | None]):
+    def __init__(self, rows: torch.Tensor, columns: torch.Tensor):
         super().__init__()
-        self.vectors = AxisMatrices(vectors)
+        self.vectors = AxisMatrices(rows, columns)
 
     def analysis(self, x: torch.Tensor) -> torch.Tensor:
         """Return the coefficients."""
@@ -73,7 +67,7 @@ class SeparableBasis(Basis):
 
 
 class SeparableMap(DiagonalGramMap):
-    """``A = M_c (x) M_h (x) M_w``, the Kronecker product of a matrix for each axis.
+    """``A = M_h (x) M_w`` for every channel, the Kronecker product of a matrix for each axis.
 
     The singular values of ``A`` are the products of the singular values of its matrices. One small
     decomposition per axis therefore gives the proximal step in closed form.
@@ -82,21 +76,19 @@ class SeparableMap(DiagonalGramMap):
     ----------
     image_shape : (int, int, int)
         Channels, height and width.
-    matrices : sequence of three entries, each a tensor of shape (n_out, n_in) or None
-        The matrices of channels, rows and columns. An axis with None is unchanged.
+    rows, columns : tensor of shape (n_out, n_in)
+        The matrices of the two axes.
     """
 
-    def __init__(self, image_shape: Shape, matrices: Sequence[torch.Tensor | None]):
-        sizes = zip(image_shape, matrices, strict=True)
-        super().__init__(image_shape, tuple(n if M is None else len(M) for n, M in sizes))
-        self.matrices = AxisMatrices(matrices)
-        decomposed = [None if M is None else torch.linalg.svd(M, False) for M in matrices]
-        like = next((M for M in matrices if M is not None), torch.ones(1).double())
-        values = [like.new_ones(1) if d is None else d.S for d in decomposed]
-        gram = values[0][:, None, None] * values[1][:, None] * values[2]
-        self.keep_gram(gram.square(), SeparableBasis([d and d.U for d in decomposed]))
+    def __init__(self, image_shape: Shape, rows: torch.Tensor, columns: torch.Tensor):
+        super().__init__(image_shape, (image_shape[0], len(rows), len(columns)))
+        self.matrices = AxisMatrices(rows, columns)
+        (U_h, S_h, V_h), (U_w, S_w, V_w) = (
+            torch.linalg.svd(M, full_matrices=False) for M in (rows, columns)
+        )
+        self.keep_gram((S_h[:, None] * S_w).square(), SeparableBasis(U_h, U_w))
         # C A, along each axis
-        self._rotated = AxisMatrices([d and d.S[:, None] * d.Vh for d in decomposed])
+        self._rotated = AxisMatrices(S_h[:, None] * V_h, S_w[:, None] * V_w)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A x``."""
@@ -116,24 +108,5 @@ class SeparableMap(DiagonalGramMap):
 
     def after(self, inner: SeparableMap) -> SeparableMap:
         """Return ``A inner``, which is separable, too."""
-        pairs = zip(self.matrices.all(), inner.matrices.all(), strict=True)
-        products = [
-            reduce(torch.matmul, matrices) if matrices else None
-            for matrices in ([M for M in pair if M is not None] for pair in pairs)
-        ]
-        return SeparableMap(inner.image_shape, products)
-
-
-def _multiply(
-    x: torch.Tensor,
-    channels: torch.Tensor | None,
-    rows: torch.Tensor | None,
-    columns: torch.Tensor | None,
-) -> torch.Tensor:
-    if columns is not None:
-        x = x @ columns.mT
-    if rows is not None:
-        x = rows @ x
-    if channels is not None:
-        x = torch.einsum("ij,bjhw->bihw", channels, x)
-    return x
+        M, N = self.matrices, inner.matrices
+        return SeparableMap(inner.image_shape, M.rows @ N.rows, M.columns @ N.columns)

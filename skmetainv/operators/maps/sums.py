@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import reduce
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,19 +17,18 @@ from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.masks import MaskMap
 
 
-def added(maps: Sequence[ForwardMap]) -> ForwardMap:
+def added(maps: Sequence[Any]) -> ForwardMap:
     """Return the sum of maps; if all are diagonal in one basis, their spectra are added."""
     if not all(isinstance(A, LinearMap) for A in maps):
         return AddedMap(maps)
-    parts: list[Any] = list(maps)
-    basis = _common_basis(parts)
+    basis = _common_basis(maps)
     if basis is None:
         return AddedLinearMap(maps)
-    spectrum = _total(A.spectrum for A in parts)
+    spectrum = _total(A.spectrum for A in maps)
     return DiagonalMap(maps[0].image_shape, spectrum, basis, _observed_by_any(maps))
 
 
-def stacked(maps: Sequence[ForwardMap]) -> ForwardMap:
+def stacked(maps: Sequence[Any]) -> ForwardMap:
     """Return the stack of maps; if all are diagonal in one basis, it has a closed form."""
     if not all(isinstance(A, LinearMap) for A in maps):
         return StackedMap(maps)
@@ -100,9 +98,8 @@ class StackedMap(ForwardMap):
 
     def __init__(self, maps: Sequence[ForwardMap]):
         lengths = [math.prod(A.measurement_shape) for A in maps]
-        observed = _side_by_side(maps) if any(A.observed is not None for A in maps) else None
-        super().__init__(maps[0].image_shape, (sum(lengths),), observed)
-        self.maps, self.ends = torch.nn.ModuleList(maps), np.cumsum([0, *lengths]).tolist()
+        super().__init__(maps[0].image_shape, (sum(lengths),), _side_by_side(maps))
+        self.maps, self.lengths = torch.nn.ModuleList(maps), lengths
         if any(math.isnan(A.missing_value) for A in maps):
             self.missing_value = math.nan
 
@@ -117,11 +114,8 @@ class StackedMap(ForwardMap):
 
     def split(self, y: torch.Tensor) -> list[torch.Tensor]:
         """Return the measurement of each map, in its own shape."""
-        pieces = [y[:, start:end] for start, end in pairwise(self.ends)]
-        return [
-            piece.reshape(-1, *A.measurement_shape)
-            for A, piece in zip(self.maps, pieces, strict=True)
-        ]
+        pieces = zip(self.maps, y.split(self.lengths, dim=1), strict=True)
+        return [piece.reshape(-1, *A.measurement_shape) for A, piece in pieces]
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with the masks of all parts drawn, in the order of the parts."""
@@ -176,13 +170,16 @@ def _total(terms: Iterable[torch.Tensor]) -> torch.Tensor:
     return reduce(torch.add, terms)
 
 
-def _side_by_side(maps: Sequence[ForwardMap]) -> torch.Tensor:
-    """Return the masks of all maps, flattened and concatenated; True for maps without a mask."""
-    masks = []
-    n_images = max(1 if A.observed is None else len(A.observed) for A in maps)
-    device = next(A.observed.device for A in maps if A.observed is not None)
-    for A in maps:
-        whole = torch.ones((), dtype=torch.bool, device=device)
-        mask = whole if A.observed is None else A.observed
-        masks.append(mask.expand(n_images, *A.measurement_shape).flatten(1))
-    return torch.cat(masks, dim=1)
+def _side_by_side(maps: Sequence[ForwardMap]) -> torch.Tensor | None:
+    """Return the masks of all maps, flattened and concatenated; None if no map has a mask.
+
+    The mask of a map that has none is True.
+    """
+    masks = [A.observed for A in maps if A.observed is not None]
+    if not masks:
+        return None
+    whole, n_images = masks[0].new_ones(1), max(map(len, masks))
+    observed = [whole if A.observed is None else A.observed for A in maps]
+    sizes = [(n_images, *A.measurement_shape) for A in maps]
+    flat = [mask.expand(size).flatten(1) for mask, size in zip(observed, sizes, strict=True)]
+    return torch.cat(flat, dim=1)
