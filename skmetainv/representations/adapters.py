@@ -16,7 +16,7 @@ from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import (
     ConditionedModule,
     ConditionedRepresentation,
-    Conditioning,
+    Setting,
     with_features,
 )
 
@@ -80,13 +80,8 @@ class ModuleRepresentation(ConditionedRepresentation):
         **ConditionedRepresentation._parameter_constraints,
     }
 
-    def build(
-        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
-    ) -> ImageModule:
-        """Return the network for images of one shape, see `Representation.build`."""
-        phi = _ModuleImage(
-            image_shape, data_range, self._conditioning(), self.factory, self.adapted
-        )
+    def _network(self, setting: Setting) -> ImageModule:
+        phi = _ModuleImage(setting, self.factory, self.adapted)
         phi.continuous = self.continuous and self.encoder is None
         return phi
 
@@ -96,13 +91,11 @@ class _ModuleImage(ConditionedModule):
 
     def __init__(
         self,
-        image_shape: tuple[int, ...],
-        data_range: tuple[float, float],
-        conditioning: Conditioning,
+        setting: Setting,
         factory: Callable[[tuple[int, ...]], nn.Module],
         adapted: Sequence[str] | None,
     ):
-        super().__init__(image_shape, data_range, conditioning, math.prod(image_shape))
+        super().__init__(setting, n_features=math.prod(setting.image_shape))
         self.__dict__["factory"] = factory  # keeps torch from registering a module as a submodule
         module = self._made(seed=0)
         self.held = (module,)  # a tuple hides its weights from this module's parameters
@@ -110,7 +103,7 @@ class _ModuleImage(ConditionedModule):
         self.adapted = _adapted_names(adapted, list(self.n_axes))
         for part in ("encoder", "refiner"):
             taken = any(name.startswith(f"{part}.") for name in self.n_axes)
-            if taken and getattr(conditioning, part) is not None:
+            if taken and getattr(setting, part) is not None:
                 raise ValueError(
                     "The 'factory' parameter of ModuleRepresentation must make modules without a "
                     f"submodule {part!r} if that parameter is set: weights would share names."
