@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,11 +36,6 @@ class Network(nn.Module):
     autocasts = True
     gain = 2**0.5
     extent: Extent
-
-    if TYPE_CHECKING:  # torch.nn.Module.__call__ returns Any
-
-        def __call__(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
-            """Return the result of `forward`."""
 
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
         """Return denoised images.
@@ -75,10 +70,10 @@ class LearnedModule(DenoiserModule):
         """Return denoised images, see `DenoiserModule.forward`."""
         level = (self.noise_level if noise_level is None else noise_level) / self.width
         level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
-        if (self.low, self.width) == (0.0, 1.0):
-            return self.network(x, level).to(x.dtype)
-        denoised = self.network((x - self.low) / self.width, level).to(x.dtype)
-        return self.low + self.width * denoised
+        in_unit_range = (self.low, self.width) == (0.0, 1.0)
+        z = x if in_unit_range else (x - self.low) / self.width
+        denoised: torch.Tensor = self.network(z, level).to(x.dtype)
+        return denoised if in_unit_range else self.low + self.width * denoised
 
 
 def layer(cls: type[nn.Module], n_in: int, n_out: int, size: int, **options: Any) -> nn.Module:
