@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,6 @@ class ModuleRepresentation(ConditionedRepresentation):
 
 
 class _ModuleImage(ConditionedModule):
-    factory: Callable[[tuple[int, ...]], nn.Module]
-
     def __init__(
         self,
         setting: Setting,
@@ -96,8 +95,8 @@ class _ModuleImage(ConditionedModule):
         adapted: Sequence[str] | None,
     ):
         super().__init__(setting, n_features=math.prod(setting.image_shape))
-        self.__dict__["factory"] = factory  # keeps torch from registering a module as a submodule
-        module = self._made(seed=0)
+        self.new_module = partial(_new_module, factory, self.image_shape)
+        module = self.new_module(seed=0)
         self.held = (module,)  # a tuple hides its weights from this module's parameters
         self.n_axes = {name: weight.ndim for name, weight in module.named_parameters()}
         self.adapted = _adapted_names(adapted, list(self.n_axes))
@@ -108,15 +107,14 @@ class _ModuleImage(ConditionedModule):
                     "The 'factory' parameter of ModuleRepresentation must make modules without a "
                     f"submodule {part!r} if that parameter is set: weights would share names."
                 )
-        self.buffer_names = []
-        for i, (name, buffer) in enumerate(module.named_buffers()):
-            self.buffer_names.append(name)
+        self.buffer_names = [name for name, _ in module.named_buffers()]
+        for i, buffer in enumerate(module.buffers()):
             self.register_buffer(f"buffer_{i}", buffer)
         with torch.no_grad():
             self._one_image(dict(module.named_parameters()))
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        module = self._made(seed=int(generator.integers(2**63)))
+        module = self.new_module(seed=int(generator.integers(2**63)))
         return {name: weight.detach() for name, weight in module.named_parameters()}
 
     def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
@@ -130,10 +128,9 @@ class _ModuleImage(ConditionedModule):
 
     def _one_image(self, weights: Tensors) -> torch.Tensor:
         """Return the image of one set of weights, of shape (channels, height, width)."""
-        state = dict(weights)
-        state |= {name: self.get_buffer(f"buffer_{i}") for i, name in enumerate(self.buffer_names)}
+        buffers = zip(self.buffer_names, self.buffers(), strict=True)
         try:
-            image = torch.func.functional_call(self.held[0], state, ())
+            image = torch.func.functional_call(self.held[0], {**weights, **dict(buffers)}, ())
         except TypeError as error:
             if "missing" not in str(error):
                 raise
@@ -152,22 +149,23 @@ class _ModuleImage(ConditionedModule):
             )
         return image.reshape(shape)
 
-    def _made(self, seed: int) -> nn.Module:
-        """Return a new module with weights drawn from `seed`; torch's generators are unchanged.
 
-        If `factory` is a module, return a copy of it.
-        """
-        module: Any = self.factory
-        if not isinstance(module, nn.Module):
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
-                module = self.factory(self.image_shape)
-        if not isinstance(module, nn.Module):
-            raise ValueError(
-                "The 'factory' parameter of ModuleRepresentation must make a torch.nn.Module. "
-                f"Got {described(module)} instead."
-            )
-        return copy.deepcopy(module).double().cpu().eval()
+def _new_module(factory: Any, image_shape: tuple[int, ...], seed: int) -> nn.Module:
+    """Return a new module with weights drawn from `seed`; torch's generators are unchanged.
+
+    If `factory` is a module, return a copy of it.
+    """
+    module = factory
+    if not isinstance(module, nn.Module):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
+            module = factory(image_shape)
+    if not isinstance(module, nn.Module):
+        raise ValueError(
+            "The 'factory' parameter of ModuleRepresentation must make a torch.nn.Module. "
+            f"Got {described(module)} instead."
+        )
+    return copy.deepcopy(module).double().cpu().eval()
 
 
 def _adapted_names(adapted: Sequence[str] | None, names: list[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Base class of networks on the coordinates of pixels."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 
@@ -119,16 +120,13 @@ def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
         In the type of the weights, even under autocast. Products with few inputs or outputs are not
         autocast.
     """
-    if min(weight.shape[-2:]) < _THIN:
-        with in_full_precision(h):
-            return _product(h, weight, bias)
-    return _product(h, weight, bias).to(weight.dtype)
-
-
-def _product(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    if weight.ndim == 2:
-        return torch.nn.functional.linear(h, weight, bias)
-    return torch.baddbmm(bias.unsqueeze(1), h.expand(len(weight), -1, -1), weight.mT)
+    is_thin = min(weight.shape[-2:]) < _THIN
+    with in_full_precision(h) if is_thin else nullcontext():
+        if weight.ndim == 2:
+            product = torch.nn.functional.linear(h, weight, bias)
+        else:
+            product = torch.baddbmm(bias.unsqueeze(1), h.expand(len(weight), -1, -1), weight.mT)
+    return product.to(weight.dtype)
 
 
 def pixel_coordinates(height: int, width: int) -> torch.Tensor:

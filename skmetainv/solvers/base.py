@@ -174,18 +174,16 @@ class Solver(ParameterObject):
         Open numbers are those at "auto". A subclass may count others as open, too; for this, it may
         need the shape of the images.
         """
-        if self.learnable:
-            return self
         return self._learning(n for n in self.number_names if isinstance(getattr(self, n), str))
 
     def trainable(self) -> Self:
         """Return the solver itself if `learnable` is set, else one that learns all set numbers."""
-        if self.learnable:
-            return self
         return self._learning(n for n in self.number_names if _is_set(getattr(self, n)))
 
     def _learning(self, names: Iterable[str]) -> Self:
-        """Return a copy in which training may change these numbers."""
+        """Return the solver itself if `learnable` is set, else one that learns these numbers."""
+        if self.learnable:
+            return self
         learning = copy(self)
         learning.learnable = tuple(names)
         return learning

@@ -100,12 +100,11 @@ class RED(PriorSolver):
                     f"The {name!r} parameter of RED must be None unless method={method!r}. "
                     f"Got {getattr(self, name)!r} and method={self.method!r} instead."
                 )
-        choices: dict[str, dict[str, ValuesAndPower]] = {
-            "fixed_point": {},
-            "steepest_descent": {"step_size": (1.0, 0)},
-            "admm": {"rho": self._checked_numbers("weight")},
-        }
-        defaults = choices[self.method]
+        defaults: dict[str, ValuesAndPower] = {}
+        if self.method == "steepest_descent":
+            defaults["step_size"] = (1.0, 0)
+        elif self.method == "admm":
+            defaults["rho"] = self._checked_numbers("weight")
         prior, schedules = self.prior_and_schedules(image_shape, "step_size", "rho", **defaults)
         if self.method == "steepest_descent" and self.step_size is None:
             learnable = "step_size" in self.learnable
