@@ -425,13 +425,9 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
     def _training_loss(self) -> LossLike:
         return self.loss
 
-    def _learning_rate(self) -> float:
-        if self.lr is not None:
-            return self.lr
-        return _LR if self.weights is None else _FINE_TUNING_LR
-
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         D = self._placed(self.build(problem.tensor_shape))
+        lr = self.lr or (_LR if self.weights is None else _FINE_TUNING_LR)
 
         def learn(loop: TrainingLoop) -> None:
             # A hook, because a parallel process without images of a batch makes the step, too.
@@ -443,7 +439,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
 
         return Learner(
             weights=D.network.state_dict(keep_vars=True),
-            groups=[{"params": list(D.parameters()), "lr": self._learning_rate()}],
+            groups=[{"params": list(D.parameters()), "lr": lr}],
             learn=learn,
             restore=partial(self._denoised, D),
         )

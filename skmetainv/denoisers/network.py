@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import pad
 from torch.nn.utils import skip_init
 
-from skmetainv.denoisers.base import DenoiserModule
+from skmetainv.denoisers.base import ClassicalModule
 from skmetainv.reconstruction.tiles import Extent
 
 
@@ -45,7 +45,7 @@ class Network(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
 
-class LearnedModule(DenoiserModule):
+class LearnedModule(ClassicalModule):
     """A network as a denoiser of images in any range.
 
     Parameters
@@ -59,17 +59,14 @@ class LearnedModule(DenoiserModule):
     """
 
     def __init__(self, network: Network, data_range: tuple[float, float], noise_level: float):
-        super().__init__()
-        self.network, self.noise_level = network, noise_level
+        super().__init__(noise_level)
+        self.network = network
         self.low, self.width = data_range[0], data_range[1] - data_range[0]
         self.takes_noise_level = network.takes_noise_level
 
-    def forward(
-        self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return denoised images, see `DenoiserModule.forward`."""
-        level = (self.noise_level if noise_level is None else noise_level) / self.width
-        level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
+    def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
+        """Return denoised images, see `ClassicalModule.denoise`."""
+        level = torch.as_tensor(noise_level / self.width, dtype=x.dtype, device=x.device)
         in_unit_range = (self.low, self.width) == (0.0, 1.0)
         z = x if in_unit_range else (x - self.low) / self.width
         denoised: torch.Tensor = self.network(z, level).to(x.dtype)

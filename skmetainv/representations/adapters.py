@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from skmetainv.representations.conditioned import (
     Setting,
     with_features,
 )
+
+Factory: TypeAlias = Callable[[tuple[int, ...]], nn.Module]
 
 
 class ModuleRepresentation(ConditionedRepresentation):
@@ -69,7 +71,7 @@ class ModuleRepresentation(ConditionedRepresentation):
     torch.Size([1, 1, 4, 5])
     """
 
-    factory: Callable[[tuple[int, ...]], nn.Module]
+    factory: Factory
     _: KW_ONLY
     adapted: Sequence[str] | None = None
     continuous: bool = False
@@ -88,12 +90,7 @@ class ModuleRepresentation(ConditionedRepresentation):
 
 
 class _ModuleImage(ConditionedModule):
-    def __init__(
-        self,
-        setting: Setting,
-        factory: Callable[[tuple[int, ...]], nn.Module],
-        adapted: Sequence[str] | None,
-    ):
+    def __init__(self, setting: Setting, factory: Factory, adapted: Sequence[str] | None):
         super().__init__(setting, n_features=math.prod(setting.image_shape))
         self.new_module = partial(_new_module, factory, self.image_shape)
         module = self.new_module(seed=0)
@@ -150,12 +147,12 @@ class _ModuleImage(ConditionedModule):
         return image.reshape(shape)
 
 
-def _new_module(factory: Any, image_shape: tuple[int, ...], seed: int) -> nn.Module:
+def _new_module(factory: Factory, image_shape: tuple[int, ...], seed: int) -> nn.Module:
     """Return a new module with weights drawn from `seed`; torch's generators are unchanged.
 
     If `factory` is a module, return a copy of it.
     """
-    module = factory
+    module: Any = factory
     if not isinstance(module, nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
