@@ -145,13 +145,16 @@ def check_state(state: StateDict, expected: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in expected.items():
         if name not in state:
             raise ValueError(f"there is no {name!r}.")
-        if state[name].shape != tensor.shape:
-            raise ValueError(
-                f"{name!r} has shape {tuple(state[name].shape)}, not {tuple(tensor.shape)}."
-            )
+        check_shape(name, state[name], tensor.shape)
     unknown = [name for name in state if name not in expected]
     if unknown:
         raise ValueError(f"the network has no {unknown[0]!r}.")
+
+
+def check_shape(name: str, weight: torch.Tensor, expected: tuple[int, ...]) -> None:
+    """Raise a ValueError that names the weight, if its shape is not the expected one."""
+    if weight.shape != expected:
+        raise ValueError(f"{name!r} has shape {tuple(weight.shape)}, not {tuple(expected)}.")
 
 
 def _content(path: str) -> Any:

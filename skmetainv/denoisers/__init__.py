@@ -1,12 +1,7 @@
 """Denoisers: priors for solvers, classical and learned."""
 
 from skmetainv.denoisers.adapters import DeepInverseDenoiser, FunctionDenoiser
-from skmetainv.denoisers.base import (
-    ClassicalDenoiser,
-    ClassicalModule,
-    Denoiser,
-    DenoiserModule,
-)
+from skmetainv.denoisers.base import ClassicalDenoiser, ClassicalModule, Denoiser, DenoiserModule
 from skmetainv.denoisers.dncnn import DnCNN
 from skmetainv.denoisers.drunet import DRUNet
 from skmetainv.denoisers.gaussian_smoothing import GaussianSmoothing

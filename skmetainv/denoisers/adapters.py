@@ -21,7 +21,6 @@ from skmetainv.operators.maps.hidden_parts import (
 from skmetainv.parameters import POSITIVE, Function
 
 _DEFAULT_LEVEL = 0.05
-_CONSTRAINTS = {"noise_level": [POSITIVE]}
 
 
 class FunctionDenoiser(Denoiser):
@@ -84,10 +83,7 @@ class FunctionDenoiser(Denoiser):
     _: KW_ONLY
     noise_level: float | None = None
 
-    _parameter_constraints = {
-        "noise_level": [*_CONSTRAINTS["noise_level"], None],
-        "function": [Function()],
-    }
+    _parameter_constraints = {"function": [Function()], "noise_level": [POSITIVE, None]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
@@ -134,7 +130,7 @@ class DeepInverseDenoiser(Denoiser):
     _: KW_ONLY
     noise_level: float = 0.05
 
-    _parameter_constraints = _CONSTRAINTS
+    _parameter_constraints = {"noise_level": [POSITIVE]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
@@ -213,17 +209,14 @@ def _takes_noise_level(fn: Callable[..., Any]) -> bool:
     """Return whether a function takes an image and a noise level, by its signature."""
     try:
         signature = inspect.signature(fn.forward if isinstance(fn, torch.nn.Module) else fn)
+        bound = signature.bind("image", "noise level")
     except ValueError:  # built-in functions of torch have no signature
         return _can_be_called(fn, torch.zeros(1, 1, 1, 1), _DEFAULT_LEVEL)
-    try:
-        bound = signature.bind("image", "noise level")
     except TypeError:
         return False
-    name = next((name for name, value in bound.arguments.items() if value == "noise level"), None)
-    is_optional = (
-        name is not None and signature.parameters[name].default is not inspect.Parameter.empty
-    )
-    return not is_optional or name in ("noise_level", "sigma")
+    name = list(bound.arguments)[-1]  # the second parameter, or "*args"
+    is_required = signature.parameters[name].default is inspect.Parameter.empty
+    return is_required or name in ("noise_level", "sigma")
 
 
 def _can_be_called(fn: Callable[..., Any], *arguments: Any) -> bool:

@@ -174,7 +174,7 @@ class DnCNN(LearnedDenoiser):
                     limit_norm(layer.weight, self.spectral_norm)
 
     def _published(self, state: StateDict) -> Published:
-        theirs = _is_of_deepinverse(state)
+        theirs = "in_conv.weight" in state  # DeepInverse's
         stack = read_stack(_as_sequential(state) if theirs else state, _eps(state))
         n_in, channels = stack[0].weight.shape[1], len(stack[-1].bias)
         if n_in not in (channels, channels + 1):
@@ -190,10 +190,6 @@ class DnCNN(LearnedDenoiser):
         elif _gives_the_image(stack):
             decided["residual"] = False
         return Published(_under_kair_names(stack), channels, decided)
-
-
-def _is_of_deepinverse(state: StateDict) -> bool:
-    return "in_conv.weight" in state
 
 
 def _as_sequential(state: StateDict) -> StateDict:

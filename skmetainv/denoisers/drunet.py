@@ -10,13 +10,7 @@ import torch
 from torch import nn
 
 from skmetainv.denoisers.learned import LearnedDenoiser
-from skmetainv.denoisers.network import (
-    Network,
-    convolutions,
-    extended,
-    layer,
-    with_noise_level,
-)
+from skmetainv.denoisers.network import Network, convolutions, extended, layer, with_noise_level
 from skmetainv.denoisers.published import Published
 from skmetainv.losses import LossLike
 from skmetainv.parameters import COUNT

@@ -56,11 +56,6 @@ class _Projections(NamedTuple):
     scale: torch.Tensor
     along: torch.Tensor
 
-    @classmethod
-    def of(cls, scale: torch.Tensor, p: torch.Tensor) -> _Projections:
-        """Return the derivatives of the projections whose results are `p`, and overwrite `p`."""
-        return cls(scale, p.mul_((scale * (scale < 1)).sqrt_()[:, None]))
-
     def second(self, v: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """Return the second derivatives of all projections, applied to `v` and `w`."""
         scale, along = self.scale, self.along
@@ -101,7 +96,8 @@ class _Ascent(torch.autograd.Function):
         p = _forth(u, n_iter, project)
         s = u.new_zeros(()).expand(n_iter, *p.shape)
         if keep:
-            ctx.projections = _Projections.of(scale, projected)
+            along = projected.mul_((scale * (scale < 1)).sqrt_()[:, None])
+            ctx.projections = _Projections(scale, along)
             ctx.save_for_backward(s)
             ctx.set_materialize_grads(False)
         return p, s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import torch
@@ -95,12 +96,12 @@ def at_a_size_that_works(
     """Return the result of `call` for a small image shape or, if that fails, for the full one."""
     channels, *size = image_shape
     small = (channels, *(min(side, _TRIAL_PIXELS) for side in size))
-    if small != image_shape:
-        try:
-            return call(small)
-        except Exception:  # it may take images of one size only
-            return call(image_shape)
-    return call(small)
+    try:
+        return call(small)
+    except Exception:
+        if small == image_shape:
+            raise
+        return call(image_shape)  # it may take images of one size only
 
 
 def _by_tensors(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
@@ -117,19 +118,27 @@ def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Cal
 
     If `fn` treats each row on its own, it is called once per batch, otherwise once per image.
     """
-    call = _of_images(fn)
+    through = _keeping_shape(fn)
+
+    def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
+        levels = [_floats(s, len(x)) for s in level]
+        images = [through(_array_order(x_i), *s) for x_i, *s in zip(x, *levels, strict=True)]
+        return torch.stack([y[None] if y.ndim == 2 else y.movedim(-1, 0) for y in images])
+
     images, _ = _on_random_images(call, x, level)
-    try:
-        if all(_rows_alone(fn, images, [factor * s for s in level]) for factor in _LEVELS):
+    with suppress(Exception):  # it may not take single rows or batches
+        if all(_rows_alone(through, images, [factor * s for s in level]) for factor in _LEVELS):
             return _by_batches(fn, x, level)
-    except Exception:  # it does not take single rows or batches
-        return call
     return call
 
 
 def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
     """Try `fn`, which takes a batch as an array, and wrap it so that it takes tensors."""
-    call = _of_batches(fn)
+    through = _keeping_shape(fn)
+
+    def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
+        return through(x, *map(_array, level))
+
     images, y = _on_random_images(call, x, level)
     if not alike(y, lambda x: call(x, *level), images):
         raise TypeError("it does not treat each image on its own")
@@ -159,34 +168,11 @@ def _on_random_images(
     return at_a_size_that_works(call_at, tuple(x.shape[1:]))
 
 
-def _rows_alone(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> bool:
-    """Return whether `fn`, which takes an array of one image, treats each row on its own."""
+def _rows_alone(call: Call, x: torch.Tensor, level: list[Any]) -> bool:
+    """Return whether `call`, which takes one image in the arrays' layout, treats rows alone."""
     image = _array_order(x[0])
-    call = _keeping_shape(fn)
     levels = [_floats(s, 1)[0] for s in level]
     return alike(call(image, *levels), lambda rows: call(rows, *levels), image)
-
-
-def _of_images(fn: Callable[..., Any]) -> Call:
-    """Wrap `fn`, which takes an array of one image, so that it takes a batch of tensors."""
-    through = _keeping_shape(fn)
-
-    def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
-        levels = [_floats(s, len(x)) for s in level]
-        images = [through(_array_order(x_i), *s) for x_i, *s in zip(x, *levels, strict=True)]
-        return torch.stack([y[None] if y.ndim == 2 else y.movedim(-1, 0) for y in images])
-
-    return call
-
-
-def _of_batches(fn: Callable[..., Any]) -> Call:
-    """Wrap `fn`, which takes a batch as an array, so that it takes a batch of tensors."""
-    through = _keeping_shape(fn)
-
-    def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
-        return through(x, *(_array(s) for s in level))
-
-    return call
 
 
 def _keeping_shape(fn: Callable[..., Any]) -> Call:

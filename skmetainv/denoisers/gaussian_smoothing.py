@@ -41,10 +41,7 @@ class GaussianSmoothing(ClassicalDenoiser):
     _: KW_ONLY
     scale: float = 20.0
 
-    _parameter_constraints = {
-        "noise_level": [POSITIVE],
-        "scale": [POSITIVE],
-    }
+    _parameter_constraints = {"noise_level": [POSITIVE], "scale": [POSITIVE]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from functools import partial
+from itertools import chain
 from numbers import Real
 from os import PathLike
 from typing import Any, Self
@@ -12,22 +14,23 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_consistent_length
 
 from skmetainv.arrays import ArraySource, differ_in_size, to_tensors
 from skmetainv.arrays.units import check_range
-from skmetainv.denoisers.any_size import DenoiserOfAnySize
 from skmetainv.denoisers.base import Denoiser, DenoiserModule
 from skmetainv.denoisers.network import LearnedModule
 from skmetainv.denoisers.published import WithNetwork
 from skmetainv.inputs import Geometry, Problem
+from skmetainv.inputs.any_size import AnySizeReader, by_size
 from skmetainv.inputs.first_look import look_at_noise_levels
 from skmetainv.inputs.problem import Images
+from skmetainv.inputs.validation import are_images
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike
 from skmetainv.operators import ForwardMap, Identity
 from skmetainv.parameters import COUNT, POSITIVE, increasing_pair
 from skmetainv.randomness import integer_seed
-from skmetainv.reconstruction import Learner
+from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
 from skmetainv.reconstruction.restorer import Restore, Restorer
 from skmetainv.reconstruction.tiles import Tiles, as_tiles
@@ -37,10 +40,11 @@ from skmetainv.training import Batches, NoisyPatches, TrainingLoop
 _LR, _FINE_TUNING_LR = 1e-3, 1e-4
 
 
-class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
+class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
     """The base class of denoisers whose network is trained on noisy patches.
 
-    A subclass writes the methods of `WithNetwork`.
+    Images have any size; if their sizes differ, they are denoised and simulated one by one. A
+    subclass writes the methods of `WithNetwork`.
 
     Parameters
     ----------
@@ -74,7 +78,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
     lr: float | None = None
 
     _parameter_constraints = {
-        **DenoiserOfAnySize._parameter_constraints,
+        **TrainedReconstructor._parameter_constraints,
         "noise_level": [POSITIVE, tuple, list],
         "weights": [str, PathLike, None],
         "patch_size": [COUNT],
@@ -84,6 +88,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
     }
 
     operator = None  # measurements are images
+    _reader_class = AnySizeReader
 
     # ------------------------------------------------------------------ the estimator
 
@@ -237,9 +242,99 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
             If the units of images or of the noise are implausible.
         """
         ready = self._ready(X, image_shape)
-        if ready is not self:
-            return ready.score(X, y, image_shape=image_shape)
-        return super().score(X, y, image_shape=image_shape)
+        return super(LearnedDenoiser, ready).score(X, y, image_shape=image_shape)
+
+    def restorations(
+        self, X: Any, y: Any = None, *, random_state: Any = 0, **simulation: Any
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Iterate over pairs of clean and denoised images, batch by batch.
+
+        Parameters
+        ----------
+        X : array-like, or list of arrays
+            Clean images; with `y`, noisy images.
+        y : array-like, or list of arrays, default=None
+            The clean images of the noisy images `X`. A 1-D `y` is ignored.
+        random_state : int, RandomState instance, Generator or None, default=0
+            Seed of the simulation.
+        **simulation : dict
+            `operator` and `noise` for the simulation, instead of the estimator's, and the
+            `image_shape` of flat images, see `predict`.
+
+        Returns
+        -------
+        pairs : iterator of (clean, restored)
+            Two arrays of shape (batch, height, width, channels), floats in the units of
+            ``data_range_``.
+
+        Raises
+        ------
+        NotFittedError
+            If the denoiser is not fitted and has no `weights`.
+        ValueError
+            If the arrays are not images with the channels of training; if noisy and clean images do
+            not have the same shape; if the measurements of `operator` do not have the shape of
+            images; or if `operator` or `noise` is passed together with `y`, as nothing is then
+            simulated.
+
+        Warns
+        -----
+        ConvergenceWarning
+            As in `predict`, after the last batch.
+        DataConversionWarning
+            If the units of images or of the noise are implausible.
+        """
+        ready = self._ready(X, simulation.get("image_shape"))
+        restorations = super(LearnedDenoiser, ready).restorations
+        if not differ_in_size(X):
+            return restorations(X, y, random_state=random_state, **simulation)
+        check_consistent_length(X, y)
+        clean = [x[None] for x in y] if are_images(y) else [None] * len(X)
+        seed = integer_seed(random_state)
+        single = (
+            restorations(x[None], clean_x, random_state=seed + i, **simulation)
+            for i, (x, clean_x) in enumerate(zip(X, clean, strict=True))
+        )
+        return chain.from_iterable(single)
+
+    def simulate(
+        self, X: Any, random_state: Any = None, *, image_shape: tuple[int, ...] | None = None
+    ) -> Any:
+        """Return noisy copies of clean images.
+
+        The standard deviation of the noise is `noise_level` or, if that is a range, its middle.
+
+        Parameters
+        ----------
+        X : array-like, or list of arrays
+            Clean images.
+        random_state : int, RandomState instance, Generator or None, default=None
+            Seed of the noise. If None, the estimator's.
+        image_shape : tuple of int, default=None
+            Shape of flat images. If None, the estimator's.
+
+        Returns
+        -------
+        images : ndarray of the shape of `X`
+            Noisy images; a tensor if `X` is one. If `X` is a list of images of different sizes, a
+            list.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range; if `X` does not hold images; or if it is ambiguous
+            whether `X` is one image or several flat ones.
+
+        Warns
+        -----
+        DataConversionWarning
+            If the units of images or of the noise are implausible.
+        """
+        if not differ_in_size(X):
+            return super().simulate(X, random_state, image_shape=image_shape)
+        seed = integer_seed(self.random_state if random_state is None else random_state)
+        simulate = super().simulate
+        return [simulate(x[None], seed + i, image_shape=image_shape)[0] for i, x in enumerate(X)]
 
     @property
     def noise(self) -> float:  # type: ignore[override]
@@ -330,13 +425,9 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
     def _training_loss(self) -> LossLike:
         return self.loss
 
-    def _learning_rate(self) -> float:
-        if self.lr is not None:
-            return self.lr
-        return _LR if self.weights is None else _FINE_TUNING_LR
-
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         D = self._placed(self.build(problem.tensor_shape))
+        lr = self.lr or (_LR if self.weights is None else _FINE_TUNING_LR)
 
         def learn(loop: TrainingLoop) -> None:
             # A hook, because a parallel process without images of a batch makes the step, too.
@@ -348,10 +439,16 @@ class LearnedDenoiser(WithNetwork, Denoiser, DenoiserOfAnySize):
 
         return Learner(
             weights=D.network.state_dict(keep_vars=True),
-            groups=[{"params": list(D.parameters()), "lr": self._learning_rate()}],
+            groups=[{"params": list(D.parameters()), "lr": lr}],
             learn=learn,
             restore=partial(self._denoised, D),
         )
+
+    def _held_out_pairs(
+        self, learner: Learner, held_out: Problem
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        restored = super()._held_out_pairs
+        return chain.from_iterable(restored(learner, one) for one in by_size(held_out, self._map))
 
     def _batches(self, problem: Problem) -> Batches:
         measured = problem.measured

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import pad
 from torch.nn.utils import skip_init
 
-from skmetainv.denoisers.base import DenoiserModule
+from skmetainv.denoisers.base import ClassicalModule
 from skmetainv.reconstruction.tiles import Extent
 
 
@@ -37,11 +37,6 @@ class Network(nn.Module):
     gain = 2**0.5
     extent: Extent
 
-    if TYPE_CHECKING:  # torch.nn.Module.__call__ returns Any
-
-        def __call__(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
-            """Return the result of `forward`."""
-
     def forward(self, x: torch.Tensor, noise_level: torch.Tensor) -> torch.Tensor:
         """Return denoised images.
 
@@ -50,7 +45,7 @@ class Network(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
 
-class LearnedModule(DenoiserModule):
+class LearnedModule(ClassicalModule):
     """A network as a denoiser of images in any range.
 
     Parameters
@@ -64,21 +59,18 @@ class LearnedModule(DenoiserModule):
     """
 
     def __init__(self, network: Network, data_range: tuple[float, float], noise_level: float):
-        super().__init__()
-        self.network, self.noise_level = network, noise_level
+        super().__init__(noise_level)
+        self.network = network
         self.low, self.width = data_range[0], data_range[1] - data_range[0]
         self.takes_noise_level = network.takes_noise_level
 
-    def forward(
-        self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Return denoised images, see `DenoiserModule.forward`."""
-        level = (self.noise_level if noise_level is None else noise_level) / self.width
-        level = torch.as_tensor(level, dtype=x.dtype, device=x.device)
-        if (self.low, self.width) == (0.0, 1.0):
-            return self.network(x, level).to(x.dtype)
-        denoised = self.network((x - self.low) / self.width, level).to(x.dtype)
-        return self.low + self.width * denoised
+    def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
+        """Return denoised images, see `ClassicalModule.denoise`."""
+        level = torch.as_tensor(noise_level / self.width, dtype=x.dtype, device=x.device)
+        in_unit_range = (self.low, self.width) == (0.0, 1.0)
+        z = x if in_unit_range else (x - self.low) / self.width
+        denoised: torch.Tensor = self.network(z, level).to(x.dtype)
+        return denoised if in_unit_range else self.low + self.width * denoised
 
 
 def layer(cls: type[nn.Module], n_in: int, n_out: int, size: int, **options: Any) -> nn.Module:

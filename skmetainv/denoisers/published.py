@@ -63,25 +63,26 @@ class WithNetwork:
         if self.weights is None:
             architecture = self._chosen_architecture({})
             network = self._network(channels, **architecture)
-            state = initial_weights(network, weights_generator(seed), network.gain)
+            weights = initial_weights(network, weights_generator(seed), network.gain)
+            network.load_state_dict(weights)
         else:
-            state, architecture = self._read(self.weights, channels)
-            network = self._network(channels, **architecture)
-        network.load_state_dict(state)
+            network, architecture = self._read(self.weights, channels)
         self._constrain(network)
         return to_numpy(network.to(dtype).state_dict()), architecture
 
-    def _read(self, path: str | PathLike[str], channels: int) -> tuple[StateDict, dict[str, Any]]:
-        """Return the weights of a file and the parameters of their network."""
+    def _read(self, path: str | PathLike[str], channels: int) -> tuple[Network, dict[str, Any]]:
+        """Return the network with the weights of a file, and its parameters."""
         parameters = self._architecture_parameters()
 
-        def understand(state: StateDict) -> tuple[StateDict, dict[str, Any]]:
+        def understand(state: StateDict) -> tuple[Network, dict[str, Any]]:
             published = self._published(state)
             _check_architecture(published.architecture, parameters)
             _check_channels(published.channels, channels)
             architecture = self._chosen_architecture(published.architecture)
-            check_state(published.state, self._network(channels, **architecture).state_dict())
-            return published.state, architecture
+            network = self._network(channels, **architecture)
+            check_state(published.state, network.state_dict())
+            network.load_state_dict(published.state)
+            return network, architecture
 
         name, defaults = type(self).__name__, signature(type(self)).parameters
         settings = [f"{key}={v!r}" for key, v in parameters.items() if v != defaults[key].default]

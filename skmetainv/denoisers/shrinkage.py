@@ -10,11 +10,6 @@ import torch
 from skmetainv.denoisers.base import ClassicalDenoiser, ClassicalModule, DenoiserModule
 from skmetainv.parameters import COUNT, POSITIVE, StrOptions
 
-_CONSTRAINTS = {
-    "noise_level": [POSITIVE],
-    "scale": [POSITIVE],
-}
-
 
 class SoftThreshold(ClassicalDenoiser):
     """Soft thresholding of pixels, ``sign(z) max(|z| - t, 0)``.
@@ -46,7 +41,7 @@ class SoftThreshold(ClassicalDenoiser):
     _: KW_ONLY
     scale: float = 1.0
 
-    _parameter_constraints = _CONSTRAINTS
+    _parameter_constraints = {"noise_level": [POSITIVE], "scale": [POSITIVE]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
@@ -98,7 +93,8 @@ class Wavelet(ClassicalDenoiser):
     mode: str = "symmetric"
 
     _parameter_constraints = {
-        **_CONSTRAINTS,
+        "noise_level": [POSITIVE],
+        "scale": [POSITIVE],
         "wavelet": [StrOptions(set(pywt.wavelist(kind="discrete")))],
         "level": [COUNT, None],
         "mode": [StrOptions({"periodic", "reflect", "symmetric", "zero", "constant"})],
@@ -126,8 +122,6 @@ class _Wavelet(ClassicalModule):
         self.scale, self.wavelet, self.level, self.mode = scale, wavelet, level, mode
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
-        if self.level == 0:  # the image is smaller than the wavelet: there are no details
-            return x
         threshold = self.scale * noise_level
         coarse, *details = ptwt.wavedec2(x, self.wavelet, level=self.level, mode=self.mode)
         shrunk = [type(d)(*(_soft(c, threshold) for c in d)) for d in details]

@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils import fuse_conv_bn_weights
 
 from skmetainv.exceptions import WeightsWarning, warn
-from skmetainv.weight_files import StateDict
+from skmetainv.weight_files import StateDict, check_shape
 
 _CONVOLUTION = {"weight", "bias"}
 _BATCH_NORMALISATION = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
@@ -106,13 +106,9 @@ def _convolution(name: str, layer: StateDict, stack: list[Convolution]) -> Convo
     """Return the convolution that follows those in `stack`."""
     weight = layer["weight"].double()
     n_in = stack[-1].weight.shape[0] if stack else weight.shape[1]
-    if weight.shape[1:] != (n_in, 3, 3):
-        raise ValueError(
-            f"'{name}.weight' has shape {tuple(weight.shape)}, not {(len(weight), n_in, 3, 3)}."
-        )
+    check_shape(f"{name}.weight", weight, (len(weight), n_in, 3, 3))
     bias = layer.get("bias", weight.new_zeros(len(weight))).double()
-    if bias.shape != (len(weight),):
-        raise ValueError(f"'{name}.bias' has shape {tuple(bias.shape)}, not {(len(weight),)}.")
+    check_shape(f"{name}.bias", bias, (len(weight),))
     return Convolution(weight, bias)
 
 
@@ -121,11 +117,7 @@ def _merged(name: str, convolution: Convolution, layer: StateDict, eps: float) -
     parts = ("running_mean", "running_var", "weight", "bias")
     values = {part: layer[part].double() for part in parts if part in layer}
     for part, value in values.items():
-        if value.shape != convolution.bias.shape:
-            raise ValueError(
-                f"'{name}.{part}' has shape {tuple(value.shape)}, not "
-                f"{tuple(convolution.bias.shape)}."
-            )
+        check_shape(f"{name}.{part}", value, convolution.bias.shape)
     mean, variance = values["running_mean"], values["running_var"]
     if (variance < 0).any():
         raise ValueError(f"'{name}.running_var' must be a variance, but has negative values.")

@@ -50,11 +50,7 @@ class TotalVariation(ClassicalDenoiser):
     scale: float = 1.0
     n_iter: int = 50
 
-    _parameter_constraints = {
-        "noise_level": [POSITIVE],
-        "scale": [POSITIVE],
-        "n_iter": [COUNT],
-    }
+    _parameter_constraints = {"noise_level": [POSITIVE], "scale": [POSITIVE], "n_iter": [COUNT]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""

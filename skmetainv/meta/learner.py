@@ -16,7 +16,7 @@ from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.reconstruction.chunks import equal_chunks, images_at_once
 from skmetainv.reconstruction.restorer import Restore
-from skmetainv.solvers.schedules import Numbers
+from skmetainv.solvers.schedules import Schedule
 from skmetainv.training import Batch
 
 # Implementations of Algorithm 1, by the name of the engine.
@@ -138,7 +138,7 @@ def _parameters(module: Any) -> dict[str, torch.Tensor]:
 
 def _numbers(module: Any) -> dict[str, torch.Tensor]:
     """Return the parameters of a solver that are numbers of its updates, not network weights."""
-    schedules = {name for name, part in module.named_modules() if isinstance(part, Numbers)}
+    schedules = {name for name, part in module.named_modules() if isinstance(part, Schedule)}
     named = _parameters(module)
     return {name: named[name] for name in named if name.rpartition(".")[0] in schedules}
 

@@ -4,7 +4,8 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,9 +17,11 @@ from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import (
     ConditionedModule,
     ConditionedRepresentation,
-    Conditioning,
+    Setting,
     with_features,
 )
+
+Factory: TypeAlias = Callable[[tuple[int, ...]], nn.Module]
 
 
 class ModuleRepresentation(ConditionedRepresentation):
@@ -68,7 +71,7 @@ class ModuleRepresentation(ConditionedRepresentation):
     torch.Size([1, 1, 4, 5])
     """
 
-    factory: Callable[[tuple[int, ...]], nn.Module]
+    factory: Factory
     _: KW_ONLY
     adapted: Sequence[str] | None = None
     continuous: bool = False
@@ -80,50 +83,35 @@ class ModuleRepresentation(ConditionedRepresentation):
         **ConditionedRepresentation._parameter_constraints,
     }
 
-    def build(
-        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
-    ) -> ImageModule:
-        """Return the network for images of one shape, see `Representation.build`."""
-        phi = _ModuleImage(
-            image_shape, data_range, self._conditioning(), self.factory, self.adapted
-        )
+    def _network(self, setting: Setting) -> ImageModule:
+        phi = _ModuleImage(setting, self.factory, self.adapted)
         phi.continuous = self.continuous and self.encoder is None
         return phi
 
 
 class _ModuleImage(ConditionedModule):
-    factory: Callable[[tuple[int, ...]], nn.Module]
-
-    def __init__(
-        self,
-        image_shape: tuple[int, ...],
-        data_range: tuple[float, float],
-        conditioning: Conditioning,
-        factory: Callable[[tuple[int, ...]], nn.Module],
-        adapted: Sequence[str] | None,
-    ):
-        super().__init__(image_shape, data_range, conditioning, math.prod(image_shape))
-        self.__dict__["factory"] = factory  # keeps torch from registering a module as a submodule
-        module = self._made(seed=0)
+    def __init__(self, setting: Setting, factory: Factory, adapted: Sequence[str] | None):
+        super().__init__(setting, n_features=math.prod(setting.image_shape))
+        self.new_module = partial(_new_module, factory, self.image_shape)
+        module = self.new_module(seed=0)
         self.held = (module,)  # a tuple hides its weights from this module's parameters
         self.n_axes = {name: weight.ndim for name, weight in module.named_parameters()}
         self.adapted = _adapted_names(adapted, list(self.n_axes))
         for part in ("encoder", "refiner"):
             taken = any(name.startswith(f"{part}.") for name in self.n_axes)
-            if taken and getattr(conditioning, part) is not None:
+            if taken and getattr(setting, part) is not None:
                 raise ValueError(
                     "The 'factory' parameter of ModuleRepresentation must make modules without a "
                     f"submodule {part!r} if that parameter is set: weights would share names."
                 )
-        self.buffer_names = []
-        for i, (name, buffer) in enumerate(module.named_buffers()):
-            self.buffer_names.append(name)
+        self.buffer_names = [name for name, _ in module.named_buffers()]
+        for i, buffer in enumerate(module.buffers()):
             self.register_buffer(f"buffer_{i}", buffer)
         with torch.no_grad():
             self._one_image(dict(module.named_parameters()))
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        module = self._made(seed=int(generator.integers(2**63)))
+        module = self.new_module(seed=int(generator.integers(2**63)))
         return {name: weight.detach() for name, weight in module.named_parameters()}
 
     def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
@@ -137,10 +125,9 @@ class _ModuleImage(ConditionedModule):
 
     def _one_image(self, weights: Tensors) -> torch.Tensor:
         """Return the image of one set of weights, of shape (channels, height, width)."""
-        state = dict(weights)
-        state |= {name: self.get_buffer(f"buffer_{i}") for i, name in enumerate(self.buffer_names)}
+        buffers = zip(self.buffer_names, self.buffers(), strict=True)
         try:
-            image = torch.func.functional_call(self.held[0], state, ())
+            image = torch.func.functional_call(self.held[0], {**weights, **dict(buffers)}, ())
         except TypeError as error:
             if "missing" not in str(error):
                 raise
@@ -159,22 +146,23 @@ class _ModuleImage(ConditionedModule):
             )
         return image.reshape(shape)
 
-    def _made(self, seed: int) -> nn.Module:
-        """Return a new module with weights drawn from `seed`; torch's generators are unchanged.
 
-        If `factory` is a module, return a copy of it.
-        """
-        module: Any = self.factory
-        if not isinstance(module, nn.Module):
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
-                module = self.factory(self.image_shape)
-        if not isinstance(module, nn.Module):
-            raise ValueError(
-                "The 'factory' parameter of ModuleRepresentation must make a torch.nn.Module. "
-                f"Got {described(module)} instead."
-            )
-        return copy.deepcopy(module).double().cpu().eval()
+def _new_module(factory: Factory, image_shape: tuple[int, ...], seed: int) -> nn.Module:
+    """Return a new module with weights drawn from `seed`; torch's generators are unchanged.
+
+    If `factory` is a module, return a copy of it.
+    """
+    module: Any = factory
+    if not isinstance(module, nn.Module):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
+            module = factory(image_shape)
+    if not isinstance(module, nn.Module):
+        raise ValueError(
+            "The 'factory' parameter of ModuleRepresentation must make a torch.nn.Module. "
+            f"Got {described(module)} instead."
+        )
+    return copy.deepcopy(module).double().cpu().eval()
 
 
 def _adapted_names(adapted: Sequence[str] | None, names: list[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
@@ -17,15 +18,19 @@ from skmetainv.representations.encoder import Encoder
 from skmetainv.representations.refiner import Refiner
 
 
-class Conditioning(NamedTuple):
-    """The parts of a representation that depend on the measurement."""
+class Setting(NamedTuple):
+    """The images of a representation, and its parts that depend on the measurement."""
 
-    residual: str | None
+    image_shape: tuple[int, ...]
+    """Channels, height and width."""
+    data_range: tuple[float, float]
+    """The least and the largest value that images nominally have."""
+    residual: str | None = None
     """The name of the start to which the network's image is added, see
     `skmetainv.operators.DataTerm.start`."""
-    encoder: Encoder | None
+    encoder: Encoder | None = None
     """The encoder that predicts features of the network."""
-    refiner: Refiner | None
+    refiner: Refiner | None = None
     """The network that corrects the start."""
 
 
@@ -38,7 +43,7 @@ class _Estimator(HasMethods):
 
 
 class ConditionedRepresentation(Representation):
-    """Base class of the library's representations.
+    """Base class of the library's representations; a subclass writes `_network`.
 
     Parameters
     ----------
@@ -77,24 +82,30 @@ class ConditionedRepresentation(Representation):
     refiner: Refiner | None = None
 
     _parameter_constraints = {
-        "residual": [
-            StrOptions(RESIDUALS),
-            _Estimator(["fit", "predict"]),
-            None,
-        ],
+        "residual": [StrOptions(RESIDUALS), _Estimator(["fit", "predict"]), None],
         "encoder": [Encoder, None],
         "refiner": [Refiner, None],
     }
 
-    def _conditioning(self) -> Conditioning:
-        """Return the conditioning; an estimator's image is the data term's start named "given"."""
-        by_name = self.residual is None or isinstance(self.residual, str)
+    def build(
+        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
+    ) -> ImageModule:
+        """Return the network for images of one shape, see `Representation.build`."""
         if self.refiner is not None and self.residual is None:
             raise ValueError(
                 f"The 'refiner' parameter of {type(self).__name__} must be None without a "
                 f"'residual' to correct. Got {self.refiner!r} instead."
             )
-        return Conditioning(self.residual if by_name else "given", self.encoder, self.refiner)
+        # An estimator's image is the data term's start named "given"
+        by_name = self.residual is None or isinstance(self.residual, str)
+        residual = self.residual if by_name else "given"
+        return self._network(
+            Setting(tuple(image_shape), data_range, residual, self.encoder, self.refiner)
+        )
+
+    @abstractmethod
+    def _network(self, setting: Setting) -> ImageModule:
+        """Return the network for these images."""
 
 
 class Condition(NamedTuple):
@@ -117,12 +128,8 @@ class ConditionedModule(ImageModule):
 
     Parameters
     ----------
-    image_shape : (int, int, int)
-        Channels, height and width.
-    data_range : (float, float)
-        The least and the largest value that images nominally have.
-    conditioning : Conditioning
-        The parts that depend on the measurement.
+    setting : Setting
+        The images, and the parts that depend on the measurement.
     n_features : int
         The number of features that `image` takes for each image.
 
@@ -137,7 +144,7 @@ class ConditionedModule(ImageModule):
     Images whose rows are equal:
 
     >>> import numpy as np, torch
-    >>> from skmetainv.representations.conditioned import ConditionedModule, Conditioning
+    >>> from skmetainv.representations.conditioned import ConditionedModule, Setting
     >>> class EqualRows(ConditionedModule):
     ...     adapted = ("row",)
     ...
@@ -147,23 +154,17 @@ class ConditionedModule(ImageModule):
     ...     def image(self, weights, features):
     ...         row = weights["row"].reshape(-1, 1, 1, self.image_shape[2])
     ...         return row.expand(-1, *self.image_shape)
-    >>> phi = EqualRows((1, 2, 3), (0.0, 1.0), Conditioning(None, None, None), n_features=0)
+    >>> phi = EqualRows(Setting((1, 2, 3), (0.0, 1.0)), n_features=0)
     >>> phi(phi.initial_weights(np.random.default_rng(0))).unique()
     tensor([0.5000], dtype=torch.float64)
     """
 
     last: tuple[str, ...] = ()
 
-    def __init__(
-        self,
-        image_shape: tuple[int, ...],
-        data_range: tuple[float, float],
-        conditioning: Conditioning,
-        n_features: int,
-    ):
+    def __init__(self, setting: Setting, n_features: int):
         super().__init__()
-        residual, encoder, refiner = conditioning
-        self.image_shape, self.residual = tuple(image_shape), residual
+        image_shape, data_range, residual, encoder, refiner = setting
+        self.image_shape, self.residual = image_shape, residual
         self.centre, self.radius = sum(data_range) / 2, (data_range[1] - data_range[0]) / 2
         self.encoder = None if encoder is None else encoder.build(image_shape[0], n_features)
         self.refiner = None

@@ -1,15 +1,12 @@
 """Base class of networks on the coordinates of pixels."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 
 from skmetainv.arrays import Tensors
-from skmetainv.representations.conditioned import (
-    ConditionedModule,
-    Conditioning,
-    in_full_precision,
-)
+from skmetainv.representations.conditioned import ConditionedModule, Setting, in_full_precision
 
 # Products with fewer inputs or outputs than this are not in bfloat16: they cost little, and the
 # eight bits of bfloat16 would blur coordinates and pixels.
@@ -28,7 +25,7 @@ class CoordinateModule(ConditionedModule):
 
     Parameters
     ----------
-    image_shape, data_range, conditioning
+    setting : Setting
         See `ConditionedModule`. The encoder predicts one shift per hidden unit.
     inputs : tensor of shape (height * width, n_inputs)
         The inputs of the first layer for each pixel, row by row.
@@ -42,7 +39,7 @@ class CoordinateModule(ConditionedModule):
     Examples
     --------
     >>> import numpy as np
-    >>> from skmetainv.representations.conditioned import Conditioning
+    >>> from skmetainv.representations.conditioned import Setting
     >>> from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
     >>> from skmetainv.representations.he_weights import he_weights
     >>> class TanhModule(CoordinateModule):
@@ -51,8 +48,8 @@ class CoordinateModule(ConditionedModule):
     ...
     ...     def activation(self, h):
     ...         return h.tanh()
-    >>> inputs, nothing = pixel_coordinates(4, 5), Conditioning(None, None, None)
-    >>> phi = TanhModule((1, 4, 5), (0.0, 1.0), nothing, inputs, width=8, depth=3)
+    >>> setting = Setting((1, 4, 5), data_range=(0.0, 1.0))
+    >>> phi = TanhModule(setting, pixel_coordinates(4, 5), width=8, depth=3)
     >>> phi(phi.initial_weights(np.random.default_rng(0))).shape
     torch.Size([1, 1, 4, 5])
     """
@@ -61,23 +58,16 @@ class CoordinateModule(ConditionedModule):
     inputs: torch.Tensor
 
     def __init__(
-        self,
-        image_shape: tuple[int, ...],
-        data_range: tuple[float, float],
-        conditioning: Conditioning,
-        inputs: torch.Tensor,
-        width: int,
-        depth: int,
-        adapted: str = "all",
+        self, setting: Setting, inputs: torch.Tensor, width: int, depth: int, adapted: str = "all"
     ):
-        if conditioning.encoder is not None and depth == 1:
+        if setting.encoder is not None and depth == 1:
             raise ValueError(
                 "The 'encoder' parameter must be None if there are no hidden units to shift: "
                 "it needs a 'depth' of at least 2. Got depth=1 instead."
             )
         self.n_hidden, self.width = depth - 1, width
-        super().__init__(image_shape, data_range, conditioning, self.n_hidden * width)
-        self.widths = [inputs.shape[1], *[width] * self.n_hidden, image_shape[0]]
+        super().__init__(setting, self.n_hidden * width)
+        self.widths = [inputs.shape[1], *[width] * self.n_hidden, self.image_shape[0]]
         names = [f"{layer}.{part}" for layer in range(depth) for part in ("weight", "bias")]
         self.last = tuple(names[-2:])
         self.adapted = self.last if adapted == "last" else tuple(names)
@@ -130,16 +120,13 @@ def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.T
         In the type of the weights, even under autocast. Products with few inputs or outputs are not
         autocast.
     """
-    if min(weight.shape[-2:]) < _THIN:
-        with in_full_precision(h):
-            return _product(h, weight, bias)
-    return _product(h, weight, bias).to(weight.dtype)
-
-
-def _product(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    if weight.ndim == 2:
-        return torch.nn.functional.linear(h, weight, bias)
-    return torch.baddbmm(bias.unsqueeze(1), h.expand(len(weight), -1, -1), weight.mT)
+    is_thin = min(weight.shape[-2:]) < _THIN
+    with in_full_precision(h) if is_thin else nullcontext():
+        if weight.ndim == 2:
+            product = torch.nn.functional.linear(h, weight, bias)
+        else:
+            product = torch.baddbmm(bias.unsqueeze(1), h.expand(len(weight), -1, -1), weight.mT)
+    return product.to(weight.dtype)
 
 
 def pixel_coordinates(height: int, width: int) -> torch.Tensor:

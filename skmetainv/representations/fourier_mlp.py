@@ -9,7 +9,7 @@ import torch
 
 from skmetainv.parameters import COUNT, POSITIVE, Interval
 from skmetainv.representations.base import ImageModule
-from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
+from skmetainv.representations.conditioned import ConditionedRepresentation, Setting
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
 from skmetainv.representations.he_weights import he_weights
 
@@ -77,28 +77,17 @@ class FourierMLP(ConditionedRepresentation):
         **ConditionedRepresentation._parameter_constraints,
     }
 
-    def build(
-        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
-    ) -> ImageModule:
-        """Return the network for images of one shape, see `Representation.build`."""
+    def _network(self, setting: Setting) -> ImageModule:
         generator = np.random.default_rng(self.random_state)
         B = torch.from_numpy(generator.normal(0, self.sigma, (self.n_frequencies, 2)))
-        return _FourierMLP(image_shape, data_range, self._conditioning(), B, self.width, self.depth)
+        return _FourierMLP(setting, B, self.width, self.depth)
 
 
 class _FourierMLP(CoordinateModule):
-    def __init__(
-        self,
-        image_shape: tuple[int, ...],
-        data_range: tuple[float, float],
-        conditioning: Conditioning,
-        frequencies: torch.Tensor,
-        width: int,
-        depth: int,
-    ):
-        phases = 2 * math.pi * pixel_coordinates(*image_shape[1:]) @ frequencies.T
+    def __init__(self, setting: Setting, frequencies: torch.Tensor, width: int, depth: int):
+        phases = 2 * math.pi * pixel_coordinates(*setting.image_shape[1:]) @ frequencies.T
         inputs = torch.cat([phases.cos(), phases.sin()], dim=1)
-        super().__init__(image_shape, data_range, conditioning, inputs, width, depth)
+        super().__init__(setting, inputs, width, depth)
         self.register_buffer("frequencies", frequencies)
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:

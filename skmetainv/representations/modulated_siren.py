@@ -11,7 +11,11 @@ import torch
 from skmetainv.arrays import Tensors
 from skmetainv.parameters import COUNT, POSITIVE, Interval, StrOptions
 from skmetainv.representations.base import ImageModule
-from skmetainv.representations.conditioned import ConditionedRepresentation, in_full_precision
+from skmetainv.representations.conditioned import (
+    ConditionedRepresentation,
+    Setting,
+    in_full_precision,
+)
 from skmetainv.representations.coordinates import Modulation
 from skmetainv.representations.siren import SirenModule
 
@@ -89,25 +93,16 @@ class ModulatedSiren(ConditionedRepresentation):
         **ConditionedRepresentation._parameter_constraints,
     }
 
-    def build(
-        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
-    ) -> ImageModule:
-        """Return the network for images of one shape, see `Representation.build`."""
+    def _network(self, setting: Setting) -> ImageModule:
+        parts = _ADAPTED[self.modulation]
         return _ModulatedSiren(
-            _ADAPTED[self.modulation],
-            self.latent_size,
-            image_shape,
-            data_range,
-            self._conditioning(),
-            width=self.width,
-            depth=self.depth,
-            omega_0=self.omega_0,
+            parts, self.latent_size, setting, self.width, self.depth, self.omega_0
         )
 
 
 class _ModulatedSiren(SirenModule):
-    def __init__(self, parts: tuple[str, ...], latent_size: int, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+    def __init__(self, parts: tuple[str, ...], latent_size: int, *siren: Any):
+        super().__init__(*siren)
         self.parts, self.latent_size = parts, latent_size
         layers = range(self.n_hidden)
         self.adapted = tuple(f"{k}.{part}" for k in layers for part in parts) or ("latent",)

@@ -10,6 +10,7 @@ from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import (
     ConditionedModule,
     ConditionedRepresentation,
+    Setting,
     with_features,
 )
 
@@ -31,12 +32,8 @@ class PixelGrid(ConditionedRepresentation):
     tensor([[[[0.5000, 0.5000, 0.5000]]]], dtype=torch.float64)
     """
 
-    def build(
-        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
-    ) -> ImageModule:
-        """Return the module for images of one shape, see `Representation.build`."""
-        n_features = math.prod(image_shape)
-        return _PixelGrid(image_shape, data_range, self._conditioning(), n_features)
+    def _network(self, setting: Setting) -> ImageModule:
+        return _PixelGrid(setting, n_features=math.prod(setting.image_shape))
 
 
 class _PixelGrid(ConditionedModule):

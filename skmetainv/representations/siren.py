@@ -8,7 +8,7 @@ import torch
 
 from skmetainv.parameters import COUNT, POSITIVE, StrOptions
 from skmetainv.representations.base import ImageModule
-from skmetainv.representations.conditioned import ConditionedRepresentation, Conditioning
+from skmetainv.representations.conditioned import ConditionedRepresentation, Setting
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
 
 
@@ -70,19 +70,8 @@ class Siren(ConditionedRepresentation):
         **ConditionedRepresentation._parameter_constraints,
     }
 
-    def build(
-        self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
-    ) -> ImageModule:
-        """Return the network for images of one shape, see `Representation.build`."""
-        return SirenModule(
-            image_shape,
-            data_range,
-            self._conditioning(),
-            width=self.width,
-            depth=self.depth,
-            omega_0=self.omega_0,
-            adapted=self.adapted,
-        )
+    def _network(self, setting: Setting) -> ImageModule:
+        return SirenModule(setting, self.width, self.depth, self.omega_0, self.adapted)
 
 
 class SirenModule(CoordinateModule):
@@ -90,25 +79,17 @@ class SirenModule(CoordinateModule):
 
     Parameters
     ----------
-    image_shape, data_range, conditioning, width, depth
+    setting, width, depth, adapted
         See `CoordinateModule`.
     omega_0 : float
         Frequency of the sines.
     """
 
     def __init__(
-        self,
-        image_shape: tuple[int, ...],
-        data_range: tuple[float, float],
-        conditioning: Conditioning,
-        *,
-        width: int,
-        depth: int,
-        omega_0: float,
-        adapted: str = "all",
+        self, setting: Setting, width: int, depth: int, omega_0: float, adapted: str = "all"
     ):
-        inputs = pixel_coordinates(*image_shape[1:])
-        super().__init__(image_shape, data_range, conditioning, inputs, width, depth, adapted)
+        inputs = pixel_coordinates(*setting.image_shape[1:])
+        super().__init__(setting, inputs, width, depth, adapted)
         self.omega_0 = omega_0
 
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:

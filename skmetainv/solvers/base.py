@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import KW_ONLY
-from itertools import compress
-from math import hypot, inf
+from math import inf
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, cast
 
+import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -19,8 +19,8 @@ from skmetainv.denoisers import Denoiser
 from skmetainv.exceptions import warn
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
 from skmetainv.operators.maps.per_image import spread
-from skmetainv.parameters import Interval, ParameterObject, check_built, described
-from skmetainv.solvers.schedules import PerUpdate, Schedule, ValuesAndPower, check_schedule
+from skmetainv.parameters import POSITIVE, Interval, ParameterObject, check_built, described
+from skmetainv.solvers.schedules import Schedule, ValuesAndPower
 
 #: The tensors that one update passes to the next, the images first. All have one row per image.
 State: TypeAlias = tuple[torch.Tensor, ...]
@@ -149,10 +149,24 @@ class Solver(ParameterObject):
         }
 
     def _checked_numbers(self, name: str) -> ValuesAndPower:
-        """Return the checked numbers of a parameter, and their power of ``||A||^2``."""
-        value, automatic = getattr(self, name), name in self.automatic
-        check_schedule(value, self.n_iter, name, type(self).__name__, or_auto=automatic)
-        return self.automatic[name] if isinstance(value, str) else (value, 0)
+        """Return a parameter's numbers and their power of ``||A||^2``, or raise an error."""
+        value, parameter = getattr(self, name), f"{name!r} parameter of {type(self).__name__}"
+        if name in self.automatic and isinstance(value, str) and value == "auto":
+            return self.automatic[name]
+        numbers = [value] if isinstance(value, Real) else value
+        sequence = isinstance(numbers, list | tuple | np.ndarray) and np.ndim(numbers) == 1
+        if not sequence or not all(POSITIVE.is_satisfied_by(v) and v is not True for v in numbers):
+            also = ", or 'auto'" if name in self.automatic else ""
+            raise ValueError(
+                f"The {parameter} must be a positive number, or a sequence of them, one per "
+                f"update{also}. Got {value!r} instead."
+            )
+        if not isinstance(value, Real) and len(numbers) != self.n_iter:
+            raise ValueError(
+                f"The {parameter} must be one number, or one per update: n_iter is {self.n_iter}. "
+                f"Got {len(numbers)} numbers instead."
+            )
+        return value, 0
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
         """Return the solver itself if `learnable` is set, else one that learns open numbers.
@@ -160,18 +174,16 @@ class Solver(ParameterObject):
         Open numbers are those at "auto". A subclass may count others as open, too; for this, it may
         need the shape of the images.
         """
-        if self.learnable:
-            return self
         return self._learning(n for n in self.number_names if isinstance(getattr(self, n), str))
 
     def trainable(self) -> Self:
         """Return the solver itself if `learnable` is set, else one that learns all set numbers."""
-        if self.learnable:
-            return self
         return self._learning(n for n in self.number_names if _is_set(getattr(self, n)))
 
     def _learning(self, names: Iterable[str]) -> Self:
-        """Return a copy in which training may change these numbers."""
+        """Return the solver itself if `learnable` is set, else one that learns these numbers."""
+        if self.learnable:
+            return self
         learning = copy(self)
         learning.learnable = tuple(names)
         return learning
@@ -314,26 +326,26 @@ class IterativeSolver(nn.Module):
         state, least = self._first(x, data), -1.0 if tol is None else tol
         lengths = _lengths(state[0])
         changes: list[list[float]] = [[] for _ in x]
-        going, converged = [True] * len(x), [False] * len(x)
+        converged = torch.zeros(len(x), dtype=torch.bool)
+        going = ~converged
         for k in range(max_iter):
             new_state = self._next(state, data, k)
             new_lengths = _lengths(new_state[0])
-            sizes = [max(pair) or 1.0 for pair in zip(lengths, new_lengths, strict=True)]
-            image_changes = _ratios(_lengths(new_state[0] - state[0]), sizes)
-            state_changes = image_changes
-            if any(change <= least for change in compress(image_changes, going)):
+            sizes = lengths.maximum(new_lengths)
+            sizes[sizes == 0] = 1.0
+            image_changes = state_changes = _lengths(new_state[0] - state[0]) / sizes
+            if (image_changes <= least)[going].any():
                 # An image seems to have converged: its multipliers must have converged, too
-                distances = _distances(state, new_state, self.scales(k, data))
-                state_changes = _ratios(distances, sizes)
-            state = new_state if all(going) else _where(going, new_state, state)
+                state_changes = _distances(state, new_state, self.scales(k, data)) / sizes
+            state = new_state if going.all() else _where(going, new_state, state)
             lengths = new_lengths
-            for i in compress(range(len(x)), going):
-                changes[i].append(image_changes[i])
-                converged[i] = state_changes[i] <= least
-                going[i] = image_changes[i] < inf and not converged[i]
-            if not any(going):
+            for i in going.nonzero().flatten().tolist():
+                changes[i].append(float(image_changes[i]))
+            converged |= going & (state_changes <= least)
+            going &= (image_changes < inf) & ~converged
+            if not going.any():
                 break
-        return Run(state[0].to(x.dtype), changes, converged)
+        return Run(state[0].to(x.dtype), changes, converged.tolist())
 
     def _first(self, x: torch.Tensor, data: DataTerm) -> State:
         """Return the result of `init`, after checking that it is a state."""
@@ -369,12 +381,12 @@ def _check_state(state: Any, x: torch.Tensor, method: str) -> None:
 
 @torch.no_grad()
 def warn_of_step_size(
-    step_size: PerUpdate,
+    step_size: Schedule,
     A: ForwardMap,
     owner: str,
     *,
     factor: float = 2.0,
-    curvature: PerUpdate | None = None,
+    curvature: Schedule | None = None,
 ) -> None:
     """Warn about the first step size above ``factor / (||A||^2 + curvature)``.
 
@@ -397,31 +409,26 @@ def warn_of_step_size(
             return
 
 
-def _distances(state: State, new_state: State, scales: tuple[float, ...]) -> list[float]:
+def _distances(state: State, new_state: State, scales: tuple[float, ...]) -> torch.Tensor:
     """Return the length of each image's change of state, in the images' units."""
     factors = scales + (1.0,) * (len(state) - len(scales))
     moved = [
-        [factor * length for length in _lengths(new - old)]
+        factor * _lengths(new - old)
         for new, old, factor in zip(new_state, state, factors, strict=True)
         if factor
     ]
-    return [hypot(*lengths) for lengths in zip(*moved, strict=True)]
+    return _lengths(torch.stack(moved, dim=1))
 
 
-def _lengths(x: torch.Tensor) -> list[float]:
-    lengths: list[float] = torch.linalg.vector_norm(
-        x.detach(), dim=tuple(range(1, x.ndim))
-    ).tolist()
-    return lengths
+def _lengths(x: torch.Tensor) -> torch.Tensor:
+    """Return the norm of each entry of the first axis, in double precision on the CPU."""
+    lengths: torch.Tensor = torch.linalg.vector_norm(x.detach(), dim=tuple(range(1, x.ndim)))
+    return lengths.cpu().double()
 
 
-def _ratios(lengths: list[float], sizes: list[float]) -> list[float]:
-    return [length / size for length, size in zip(lengths, sizes, strict=True)]
-
-
-def _where(going: list[bool], new_state: State, state: State) -> State:
+def _where(going: torch.Tensor, new_state: State, state: State) -> State:
     """Return the new state of images that have not stopped, and the old state of the others."""
-    mask = torch.tensor(going, device=state[0].device)
+    mask = going.to(state[0].device)
     return tuple(
         torch.where(spread(mask, new.ndim), new, old)
         for new, old in zip(new_state, state, strict=True)

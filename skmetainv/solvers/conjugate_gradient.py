@@ -122,8 +122,8 @@ class _ConjugateGradient(IterativeSolver):
                 f"{needs_linear('ConjugateGradient', data.A)} GradientDescent takes nonlinear "
                 "operators."
             )
-        if _has_equal_eigenvalues(data.A):  # single precision would separate them
-            x = x.double()
+        if isinstance(data.A, DiagonalNormalMap) and type(data.A.basis) is not Basis:
+            x = x.double()  # single precision would separate equal eigenvalues
         b = self._right_side(x, data)
         # The residual after the last update is not used
         earlier = x.new_zeros(len(x), min(max(0, self.n_iter - 1), _KEPT), x[0].numel())
@@ -172,8 +172,3 @@ class _ConjugateGradient(IterativeSolver):
         same = x.dtype == data.y.dtype
         adjoint_y = kept.adjoint_y if same else kept.A.adjoint(data.y.to(x.dtype))
         return adjoint_y / data.squared_norm
-
-
-def _has_equal_eigenvalues(A: LinearMap) -> bool:
-    """Return whether ``A' A`` is diagonal in a basis other than the pixels'."""
-    return isinstance(A, DiagonalNormalMap) and type(A.basis) is not Basis

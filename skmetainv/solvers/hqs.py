@@ -10,7 +10,7 @@ from skmetainv.operators import DataTerm
 from skmetainv.parameters import POSITIVE
 from skmetainv.solvers.base import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
-from skmetainv.solvers.schedules import Numbers, Schedule, Values, check_schedule
+from skmetainv.solvers.schedules import Schedule, Values
 
 # First noise level of Zhang et al. (2021), for images in [0, 1].
 _FIRST_LEVEL = 49 / 255
@@ -96,14 +96,14 @@ class HQS(PriorSolver):
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         noise = self.measurement_noise
-        default_levels = np.geomspace(max(noise, _FIRST_LEVEL), noise, max(1, self.n_iter))
-        levels = default_levels if self.noise_level is None else self.noise_level
-        check_schedule(levels, len(default_levels), "noise_level", "HQS")
+        levels: Values = np.geomspace(max(noise, _FIRST_LEVEL), noise, max(1, self.n_iter))
+        if self.noise_level is not None:
+            levels, _ = self._checked_numbers("noise_level")
         penalties = _penalty(self.weight, noise, np.atleast_1d(levels))
         prior, schedules = self.prior_and_schedules(
-            image_shape, noise_level=(default_levels, 0), rho=(penalties, 1)
+            image_shape, noise_level=(levels, 0), rho=(penalties, 1)
         )
-        rho: Numbers = schedules["rho"]
+        rho = schedules["rho"]
         if self.rho is None and "rho" not in self.learnable and "noise_level" in self.learnable:
             # The default penalty follows the levels that training changes
             rho = _PenaltyOfLevel(self.weight, noise, cast(Schedule, prior.noise_level))
@@ -115,11 +115,12 @@ def _penalty(weight: float, noise: float, level: Any) -> Any:
     return weight * (noise / level) ** 2
 
 
-class _PenaltyOfLevel(Numbers):
+class _PenaltyOfLevel(Schedule):
     """The penalty that follows a learned noise level."""
 
     def __init__(self, weight: float, noise: float, noise_level: Schedule):
-        super().__init__(power=1)
+        penalties = _penalty(weight, noise, np.array(noise_level.values))
+        super().__init__(penalties, learnable=False, power=1)
         self.weight, self.noise, self.noise_level = weight, noise, noise_level
 
     def factor(self, k: int) -> float | torch.Tensor:
@@ -128,7 +129,7 @@ class _PenaltyOfLevel(Numbers):
 
 
 class _HQS(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, rho: Numbers, denoise_first: bool):
+    def __init__(self, n_iter: int, prior: Prior, rho: Schedule, denoise_first: bool):
         super().__init__(n_iter)
         self.prior, self.rho, self.denoise_first = prior, rho, denoise_first
 

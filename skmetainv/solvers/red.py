@@ -3,7 +3,6 @@
 from dataclasses import KW_ONLY
 
 import torch
-from torch import nn
 
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import StrOptions
@@ -11,7 +10,6 @@ from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.schedules import (
     HasNorm,
-    PerUpdate,
     Schedule,
     Values,
     ValuesAndPower,
@@ -102,33 +100,29 @@ class RED(PriorSolver):
                     f"The {name!r} parameter of RED must be None unless method={method!r}. "
                     f"Got {getattr(self, name)!r} and method={self.method!r} instead."
                 )
-        choices: dict[str, dict[str, ValuesAndPower]] = {
-            "fixed_point": {},
-            "steepest_descent": {"step_size": (1.0, 0)},
-            "admm": {"rho": self._checked_numbers("weight")},
-        }
-        defaults = choices[self.method]
+        defaults: dict[str, ValuesAndPower] = {}
+        if self.method == "steepest_descent":
+            defaults["step_size"] = (1.0, 0)
+        elif self.method == "admm":
+            defaults["rho"] = self._checked_numbers("weight")
         prior, schedules = self.prior_and_schedules(image_shape, "step_size", "rho", **defaults)
-        numbers: dict[str, PerUpdate] = {**schedules}
         if self.method == "steepest_descent" and self.step_size is None:
-            numbers["step_size"] = _DefaultStepSize(schedules["step_size"], schedules["weight"])
-        solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **numbers)
+            learnable = "step_size" in self.learnable
+            schedules["step_size"] = _DefaultStepSize(learnable, schedules["weight"])
+        solver: IterativeSolver = _METHODS[self.method](self.n_iter, prior, **schedules)
         return solver
 
 
-class _DefaultStepSize(nn.Module):
-    """The default step size of steepest descent, ``share / (||A||^2 + weight)``."""
+class _DefaultStepSize(Schedule):
+    """The default step size of steepest descent, ``factor / (||A||^2 + weight)``."""
 
-    def __init__(self, share: Schedule, weight: Schedule):
-        super().__init__()
-        self.share, self.weight = share, weight
+    def __init__(self, learnable: bool, weight: Schedule):
+        super().__init__(1.0, learnable)
+        self.weight = weight
 
-    def forward(self, k: int, of: HasNorm) -> float | torch.Tensor:
-        step_size: float | torch.Tensor = self.share(k) / (squared_norm(of) + self.weight(k, of))
+    def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
+        step_size: float | torch.Tensor = self.factor(k) / (squared_norm(of) + self.weight(k, of))
         return step_size
-
-    def __len__(self) -> int:
-        return len(self.weight)
 
 
 class _FixedPoint(IterativeSolver):
@@ -142,7 +136,7 @@ class _FixedPoint(IterativeSolver):
 
 
 class _SteepestDescent(IterativeSolver):
-    def __init__(self, n_iter: int, prior: Prior, weight: Schedule, step_size: PerUpdate):
+    def __init__(self, n_iter: int, prior: Prior, weight: Schedule, step_size: Schedule):
         super().__init__(n_iter)
         self.prior, self.weight, self.step_size = prior, weight, step_size
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import product
-from numbers import Real
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
+
+from skmetainv.operators import DataTerm, ForwardMap
 
 #: One number for all updates, or one for each.
 Values: TypeAlias = float | Sequence[float] | np.ndarray
@@ -18,31 +19,19 @@ Values: TypeAlias = float | Sequence[float] | np.ndarray
 ValuesOrAuto: TypeAlias = Values | Literal["auto"]
 #: Values and a power: ``values (||A||^2)^power``.
 ValuesAndPower: TypeAlias = tuple[Values, int]
+#: An object that has the norm of an operator.
+HasNorm: TypeAlias = ForwardMap | DataTerm
 
 # Losses up to 3 percent above the lowest count as equally good.
 _AS_GOOD = 0.03
 
 
-class HasNorm(Protocol):
-    """An object that has the norm of an operator: a map or a data term."""
-
-    @property
-    def squared_norm(self) -> float:
-        """``||A||^2``."""
-
-
-class PerUpdate(Protocol):
-    """A number for every update, called as ``schedule(k, of)``; a `Schedule` is one."""
-
-    def __call__(self, k: int, of: HasNorm) -> float | torch.Tensor:
-        """Return the value for update `k`."""
-
-    def __len__(self) -> int:
-        """Return the number of values; later updates repeat the last one."""
-
-
-def squared_norm(of: HasNorm) -> float:
-    """Return ``||A||^2``; if it cannot be computed, add advice to the error."""
+def squared_norm(of: HasNorm | None) -> float:
+    """Return ``||A||^2``; if it cannot be computed, the error has advice."""
+    if of is None:
+        raise ValueError(
+            "This schedule scales with ||A||^2. Pass the map or the data term: schedule(k, data)."
+        )
     try:
         return of.squared_norm
     except ValueError as error:
@@ -53,66 +42,7 @@ def squared_norm(of: HasNorm) -> float:
         raise
 
 
-class Numbers(nn.Module):
-    """A positive number for every update; a subclass writes `factor`.
-
-    Parameters
-    ----------
-    power : {-1, 0, 1}
-        The numbers are in the unit ``(||A||^2)^power``: -1 for step sizes, 1 for penalties, 0 for
-        absolute numbers.
-
-    Examples
-    --------
-    >>> from skmetainv.operators import Identity
-    >>> from skmetainv.solvers.schedules import Numbers
-    >>> class Decreasing(Numbers):
-    ...     def factor(self, k):
-    ...         return 1 / (k + 1)
-    >>> A = (2.0 * Identity()).build((1, 4, 4))
-    >>> Decreasing(power=1)(1, A)  # 4 / 2
-    2.0
-    """
-
-    def __init__(self, power: int):
-        super().__init__()
-        self.power = power
-
-    def factor(self, k: int) -> float | torch.Tensor:
-        """Return the value for update `k` as a multiple of its unit, see `power`."""
-        raise NotImplementedError(f"{type(self).__name__} does not define factor.")
-
-    def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
-        """Return the value for update `k`.
-
-        Parameters
-        ----------
-        k : int
-            Index of the update, from 0.
-        of : ForwardMap or DataTerm, default=None
-            The object that has the norm ``||A||``; not needed if `power` is 0.
-
-        Returns
-        -------
-        number : float or tensor of shape ()
-            The number. A fixed one is a float, so that data terms can reuse results for it.
-
-        Raises
-        ------
-        ValueError
-            If the norm is needed and `of` is None, or if the norm cannot be computed.
-        """
-        if not self.power:
-            return self.factor(k)
-        if of is None:
-            raise ValueError(
-                "This schedule scales with ||A||^2. Pass the map or the data term: "
-                "schedule(k, data)."
-            )
-        return self.factor(k) * squared_norm(of) ** self.power
-
-
-class Schedule(Numbers):
+class Schedule(nn.Module):
     """A positive number for every update: one for all updates, or one for each.
 
     Parameters
@@ -138,7 +68,8 @@ class Schedule(Numbers):
     """
 
     def __init__(self, values: Values, learnable: bool, power: int = 0):
-        super().__init__(power)
+        super().__init__()
+        self.power = power
         numbers = torch.as_tensor(values, dtype=torch.float64).reshape(-1)
         self.values: list[float] = numbers.tolist()
         self.logarithm = nn.Parameter(numbers.log()) if learnable else None
@@ -147,6 +78,29 @@ class Schedule(Numbers):
         """Return the multiple of the unit in update `k`; updates after the last value repeat it."""
         place = min(k, len(self.values) - 1)
         return self.values[place] if self.logarithm is None else self.logarithm[place].exp()
+
+    def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
+        """Return the value for update `k`.
+
+        Parameters
+        ----------
+        k : int
+            Index of the update, from 0.
+        of : ForwardMap or DataTerm, default=None
+            The object that has the norm ``||A||``; not needed if `power` is 0.
+
+        Returns
+        -------
+        number : float or tensor of shape ()
+            The number. A fixed one is a float, so that data terms can reuse results for it.
+
+        Raises
+        ------
+        ValueError
+            If the norm is needed and `of` is None, or if the norm cannot be computed.
+        """
+        factor = self.factor(k)
+        return factor * squared_norm(of) ** self.power if self.power else factor
 
     def __len__(self) -> int:
         """Return the number of values."""
@@ -186,47 +140,3 @@ def _scale(
 ) -> None:
     for logarithm, initial_log, power in zip(logarithms, initial_logs, powers, strict=True):
         logarithm.copy_(initial_log + power * math.log(8))
-
-
-def _is_positive(value: object) -> bool:
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, Real) and 0 < float(value) < np.inf
-
-
-def check_schedule(
-    values: Any, n_iter: int, name: str, owner: str, *, or_auto: bool = False
-) -> None:
-    """Raise an error unless a parameter is a positive number, or one for each update.
-
-    Parameters
-    ----------
-    values : object
-        The value of the parameter.
-    n_iter : int
-        Number of updates.
-    name, owner : str
-        The parameter, and the class that has it.
-    or_auto : bool, default=False
-        Whether the value may also be "auto".
-
-    Raises
-    ------
-    ValueError
-        If the value is none of these.
-    """
-    if or_auto and isinstance(values, str) and values == "auto":
-        return
-    numbers = [values] if isinstance(values, Real) else values
-    also = ", or 'auto'" if or_auto else ""
-    sequence = isinstance(numbers, list | tuple | np.ndarray) and np.ndim(numbers) == 1
-    if not sequence or not all(_is_positive(v) for v in numbers):
-        raise ValueError(
-            f"The {name!r} parameter of {owner} must be a positive number, or a sequence of them, "
-            f"one per update{also}. Got {values!r} instead."
-        )
-    if not isinstance(values, Real) and len(numbers) != n_iter:
-        raise ValueError(
-            f"The {name!r} parameter of {owner} must be one number, or one per update: n_iter is "
-            f"{n_iter}. Got {len(numbers)} numbers instead."
-        )
