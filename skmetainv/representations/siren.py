@@ -40,6 +40,9 @@ class Siren(ConditionedRepresentation):
     in the first layer and in ``+-sqrt(6 / n) / omega_0`` in the others; biases are uniform in
     ``+-1 / sqrt(n)``. n is the fan-in of the layer.
 
+    First and second derivatives with respect to the weights are exact, as Algorithm 2 needs them.
+    Third derivatives raise an error.
+
     References
     ----------
     Raghu, Raghu, Bengio and Vinyals, "Rapid learning or feature reuse? Towards understanding the
