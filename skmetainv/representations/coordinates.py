@@ -98,8 +98,12 @@ class CoordinateModule(ConditionedModule):
             if shifts is not None:
                 h = h + shifts[layer]
             h = self.activation(h)
-        h = linear(h, weights[f"{self.n_hidden}.weight"], weights[f"{self.n_hidden}.bias"])
-        return h.reshape(-1, *self.image_shape[1:], self.image_shape[0]).permute(0, 3, 1, 2)
+        last = self.n_hidden
+        return self.as_images(linear(h, weights[f"{last}.weight"], weights[f"{last}.bias"]))
+
+    def as_images(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values (..., n_pixels, channels) as images (batch, channels, height, width)."""
+        return values.reshape(-1, *self.image_shape[1:], self.image_shape[0]).permute(0, 3, 1, 2)
 
 
 def linear(h: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

@@ -6,10 +6,12 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from skmetainv.arrays import Tensors
 from skmetainv.parameters import COUNT, POSITIVE, StrOptions
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, Setting
 from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
+from skmetainv.representations.sine_layers import sine_layers
 
 
 class Siren(ConditionedRepresentation):
@@ -37,6 +39,9 @@ class Siren(ConditionedRepresentation):
     The initial weights are those of the SIREN paper and its authors' code: uniform in ``+-1 / n``
     in the first layer and in ``+-sqrt(6 / n) / omega_0`` in the others; biases are uniform in
     ``+-1 / sqrt(n)``. n is the fan-in of the layer.
+
+    First and second derivatives with respect to the weights are exact, as Algorithm 2 needs them.
+    Third derivatives raise an error.
 
     References
     ----------
@@ -100,6 +105,27 @@ class SirenModule(CoordinateModule):
             weights[f"{layer}.weight"] = generator.uniform(-bound, bound, (n_out, n))
             weights[f"{layer}.bias"] = generator.uniform(-1 / np.sqrt(n), 1 / np.sqrt(n), n_out)
         return {name: torch.from_numpy(weight) for name, weight in weights.items()}
+
+    def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
+        """Return the images, nominally in [-1, 1], see `ConditionedModule.image`.
+
+        `sine_layers` computes them, unless images share the hidden layers and have different last
+        layers, or scales are modulated, or the computation is in bfloat16.
+        """
+        scales, shifts = self.modulations(weights, features)
+        layers = range(self.n_hidden + 1)
+        matrices = [weights[f"{layer}.weight"] for layer in layers]
+        biases = [weights[f"{layer}.bias"] for layer in layers]
+        if shifts is not None:
+            shifted = [b + s.squeeze(-2) for b, s in zip(biases[:-1], shifts, strict=True)]
+            biases = [*shifted, biases[-1]]
+        per_image = [W.ndim == 3 or b.ndim == 2 for W, b in zip(matrices, biases, strict=True)]
+        autocast = torch.is_autocast_enabled(self.inputs.device.type)
+        if scales is not None or autocast or (any(per_image) and not per_image[0]):
+            return super().image(weights, features)
+        rows = [W if W.ndim == 3 else W[None] for W in matrices]
+        biases = [b if b.ndim == 2 else b[None] for b in biases]
+        return self.as_images(sine_layers(self.inputs, rows, biases, self.omega_0))
 
     def activation(self, h: torch.Tensor) -> torch.Tensor:
         """Return ``sin(omega_0 h)``."""

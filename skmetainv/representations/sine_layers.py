@@ -1,0 +1,377 @@
+"""All layers of a SIREN as one function of autograd, with manual derivatives.
+
+Autograd makes many passes over the hidden units of a SIREN, and stores the results of most of them.
+Here, all layers are one `torch.autograd.Function`. Its derivative is a second such function, and
+the derivative of that is a third. The matrix products are the same. All other operations run on
+small parts of the hidden units, which stay in the processor's cache, and only sines, cosines and
+gradients are stored.
+
+Layer l computes ``z_l = s_l (W_l h_l + b_l)`` and ``h_l+1 = sin(z_l)`` with ``s_l = omega_0``. In
+the last layer, ``s_l = 1`` and ``z_l`` is the result. With ``c_l+1 = cos(z_l)`` and the gradient
+``d_l`` with respect to ``z_l``, the first derivatives are ::
+
+    dW_l = s_l d_l' h_l,    db_l = s_l sum d_l,    g_l = s_l d_l W_l,    d_l-1 = c_l g_l
+
+Let ``V_l`` and ``v_l`` be gradients with respect to ``dW_l`` and ``db_l``, and ``t_0 = 0``. The
+gradient with respect to ``d_l`` is then ``u_l``, with ::
+
+    u_l = s_l (t_l W_l' + h_l V_l' + v_l),    t_l+1 = c_l+1 u_l
+
+and the others are ``s_l d_l' t_l`` (``W_l``), ``s_l d_l V_l`` (``h_l``), ``u_l g_l+1`` (``c_l+1``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+# Number of values of a layer that a CPU computes together: 1 MiB in single precision.
+_PART = 2**18
+
+# One tensor for each layer, or None where there is none.
+_Tensors = Sequence[torch.Tensor]
+_Some = Sequence[torch.Tensor | None]
+
+
+def sine_layers(
+    inputs: torch.Tensor,
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor],
+    omega_0: float,
+) -> torch.Tensor:
+    """Return the values of a network with sine activations, ``h <- sin(omega_0 (W h + b))``.
+
+    First and second derivatives are exact. Third derivatives raise an error.
+
+    Parameters
+    ----------
+    inputs : tensor of shape (n_pixels, n_inputs)
+        The inputs of the first layer. They get no gradient.
+    weights : sequence of tensor of shape (1 or batch, n_out, n)
+        The matrix of each layer, shared by all images or one per image.
+    biases : sequence of tensor of shape (1 or batch, n_out)
+        The biases of each layer.
+    omega_0 : float
+        Frequency of the sines.
+
+    Returns
+    -------
+    values : tensor of shape (batch, n_pixels, n_out)
+        The values of the last layer, which is linear.
+    """
+    network = _Network(omega_0, inputs, weights, biases)
+    parameters = *weights, *biases
+    if torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
+        values: torch.Tensor = _Values.apply(omega_0, inputs, *parameters)[0]
+        return values
+    return network.values()
+
+
+class _Part(NamedTuple):
+    """Some pixels of some images."""
+
+    images: slice
+    pixels: slice
+
+    def of(self, values: torch.Tensor) -> torch.Tensor:
+        """Return this part of values with the axes images, pixels and units."""
+        return values[self.images, self.pixels]
+
+    def of_any(self, values: torch.Tensor | None) -> torch.Tensor | None:
+        """Return this part of values, or None if there are none."""
+        return None if values is None else self.of(values)
+
+    def rows(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return the parameters of these images, or those that all images share."""
+        return parameters if len(parameters) == 1 else parameters[self.images]
+
+
+class _Network:
+    """The layers, with the names of the module's docstring.
+
+    Parameters
+    ----------
+    omega_0, inputs, weights, biases
+        See `sine_layers`.
+    sines, cosines : sequence of tensor of shape (batch, n_pixels, n), default=()
+        ``h`` and ``c`` of all hidden layers, for derivatives.
+    """
+
+    def __init__(
+        self,
+        omega_0: float,
+        inputs: torch.Tensor,
+        weights: Sequence[torch.Tensor],
+        biases: Sequence[torch.Tensor],
+        sines: Sequence[torch.Tensor] = (),
+        cosines: Sequence[torch.Tensor] = (),
+    ):
+        self.inputs, self.weights, self.biases = inputs, weights, biases
+        self.sines, self.cosines, self.last = sines, cosines, len(weights) - 1
+        self.scales = [omega_0] * self.last + [1.0]
+        self.batch = max(len(p) for p in (*weights, *biases))
+
+    def empty(self, layer: int) -> torch.Tensor:
+        """Return uninitialised values of the shape of ``z_l``."""
+        shape = self.batch, len(self.inputs), self.weights[layer].shape[1]
+        return self.inputs.new_empty(shape)
+
+    def empty_hidden(self) -> list[torch.Tensor]:
+        """Return uninitialised values of all hidden layers."""
+        return [self.empty(layer) for layer in range(self.last)]
+
+    def parts(self) -> Iterator[_Part]:
+        """Yield the parts that are computed together: some images, or some pixels of one image."""
+        n_pixels, width = len(self.inputs), max(W.shape[1] for W in self.weights)
+        together = max(1, _PART // width) if self.inputs.is_cpu else self.batch * n_pixels
+        n_images = max(1, together // n_pixels)
+        for image in range(0, self.batch, n_images):
+            for pixel in range(0, n_pixels, together):
+                yield _Part(slice(image, image + n_images), slice(pixel, pixel + together))
+
+    def taken(self, layer: int, part: _Part) -> torch.Tensor:
+        """Return ``h_l``."""
+        if layer:
+            return part.of(self.sines[layer - 1])
+        n_images = len(range(self.batch)[part.images])
+        return self.inputs[part.pixels].expand(n_images, -1, -1)
+
+    def values(self) -> torch.Tensor:
+        """Return the values of the last layer; fill in sines and cosines if there are tensors."""
+        values = self.empty(self.last)
+        for part in self.parts():
+            h = self.taken(0, part)
+            for layer, (W, b) in enumerate(zip(self.weights, self.biases, strict=True)):
+                if layer == self.last:
+                    self._forward(layer, h, W, b, part, part.of(values))
+                    break
+                z = part.of(self.cosines[layer]) if self.cosines else None
+                z = self._forward(layer, h, W, b, part, z)
+                h = torch.sin(z, out=part.of(self.sines[layer]) if self.sines else z)
+                if self.cosines:
+                    z.cos_()
+        return values
+
+    def first(
+        self,
+        m: torch.Tensor,
+        of_sines: _Some,
+        of_cosines: _Some,
+        needed: Sequence[bool],
+        keep: bool,
+    ) -> tuple[_Some, _Tensors]:
+        """Return the gradients ``dW``, then ``db``, and if `keep`, ``g`` of all hidden layers.
+
+        Parameters
+        ----------
+        m : tensor of shape (batch, n_pixels, n_out)
+            The gradient with respect to the values.
+        of_sines, of_cosines : sequence of tensor or None
+            Further gradients, with respect to sines and cosines.
+        needed : sequence of bool
+            Which gradients are computed. The others are None.
+        keep : bool
+            Whether ``g`` is kept. Below all layers with a gradient, it is 0.
+        """
+        parameters = zip((*self.weights, *self.biases), needed, strict=True)
+        found = [p.new_zeros(p.shape) if need else None for p, need in parameters]
+        dW, db = _split(found, 2)
+        lowest = min(k % len(dW) for k, need in enumerate(needed) if need)
+        kept = self.empty_hidden() if keep else []
+        for unused in kept[:lowest]:
+            unused.zero_()
+        for part in self.parts():
+            d = part.of(m)
+            for layer in range(self.last, lowest - 1, -1):
+                h = self.taken(layer, part)
+                self._add_products(dW[layer], layer, d, h, part)
+                self._add_sums(db[layer], layer, d, part)
+                if layer == lowest:
+                    break
+                of_h, of_c = part.of_any(of_sines[layer - 1]), part.of_any(of_cosines[layer - 1])
+                g = part.of(kept[layer - 1]) if keep else None
+                W, c = self.weights[layer], part.of(self.cosines[layer - 1])
+                d = c * self._backward(layer, d, W, part, of_h, g)
+                if of_c is not None:
+                    d.addcmul_(h, of_c, value=-1)
+        return found, kept
+
+    def second(
+        self, m: torch.Tensor, g: _Tensors, V: _Some, v: _Some
+    ) -> tuple[torch.Tensor, _Some, _Some, _Some]:
+        """Return the gradients with respect to `m`, the matrices, the sines and the cosines.
+
+        Parameters
+        ----------
+        m, g
+            An argument and a result of `first`.
+        V, v : sequence of tensor or None
+            Gradients with respect to its results ``dW`` and ``db``.
+        """
+        of_m, of_cosines = torch.empty_like(m), self.empty_hidden()
+        of_W = [W.new_zeros(W.shape) for W in self.weights]
+        of_sines = [None if up is None else self.empty(k) for k, up in enumerate(V[1:])]
+        for part in self.parts():
+            t = self.taken(0, part)
+            for layer, W in enumerate(self.weights):
+                hidden, h = layer < self.last, self.taken(layer, part)
+                u = part.of(of_cosines[layer] if hidden else of_m)
+                self._forward(layer, h, V[layer], v[layer], part, u)
+                if layer:
+                    d = part.of(g[layer]) * part.of(self.cosines[layer]) if hidden else part.of(m)
+                    W = part.rows(W).mT.expand(len(t), -1, -1)
+                    u.baddbmm_(t, W, alpha=self.scales[layer])
+                    self._add_products(of_W[layer], layer, d, t, part)
+                    up, of_h = V[layer], part.of_any(of_sines[layer - 1])
+                    if up is not None:
+                        self._backward(layer, d, up, part, None, of_h)
+                if hidden:
+                    t = u * part.of(self.cosines[layer])
+                    u.mul_(part.of(g[layer]))
+        return of_m, of_W, of_sines, of_cosines
+
+    def _forward(
+        self,
+        layer: int,
+        h: torch.Tensor,
+        W: Any,
+        b: torch.Tensor | None,
+        part: _Part,
+        out: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Return ``s_l (W h + b)``; None counts as 0."""
+        scale = self.scales[layer]
+        b = h.new_zeros(1) if b is None else part.rows(b).unsqueeze(1)
+        if W is None and out is not None:
+            return out.copy_(scale * b)
+        W = part.rows(W).mT.expand(len(h), -1, -1)
+        return torch.baddbmm(b, h, W, beta=scale, alpha=scale, out=out)
+
+    def _backward(
+        self,
+        layer: int,
+        d: torch.Tensor,
+        W: torch.Tensor,
+        part: _Part,
+        add: torch.Tensor | None,
+        out: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Return ``s_l d W``, plus `add`."""
+        W = part.rows(W).expand(len(d), -1, -1)
+        start, beta = (d.new_zeros(1), 0) if add is None else (add, 1)
+        return torch.baddbmm(start, d, W, beta=beta, alpha=self.scales[layer], out=out)
+
+    def _add_products(
+        self, total: torch.Tensor | None, layer: int, d: torch.Tensor, h: torch.Tensor, part: _Part
+    ) -> None:
+        """Add ``s_l d' h`` to the gradient of a matrix, unless that is None."""
+        if total is not None and len(total) == 1:
+            total[0].addmm_(d.flatten(0, 1).T, h.flatten(0, 1), alpha=self.scales[layer])
+        elif total is not None:
+            total[part.images].baddbmm_(d.mT, h, alpha=self.scales[layer])
+
+    def _add_sums(
+        self, total: torch.Tensor | None, layer: int, d: torch.Tensor, part: _Part
+    ) -> None:
+        """Add ``s_l sum d`` to the gradient of biases, unless that is None."""
+        if total is not None and len(total) == 1:
+            total[0].add_(d.sum((0, 1)), alpha=self.scales[layer])
+        elif total is not None:
+            total[part.images].add_(d.sum(1), alpha=self.scales[layer])
+
+
+class _Values(torch.autograd.Function):
+    """The values, and as further outputs the sines and cosines of the hidden layers.
+
+    Second derivatives need gradients with respect to sines and cosines. Autograd passes them to
+    `backward`, where one pass propagates them together with the gradient of the values.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, omega_0: float, inputs: torch.Tensor, *parameters: torch.Tensor) -> Any:
+        network = _Network(omega_0, inputs, *_split(parameters, 2))
+        network.sines, network.cosines = network.empty_hidden(), network.empty_hidden()
+        values = network.values()
+        ctx.omega_0 = omega_0
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(inputs, values, *parameters, *network.sines, *network.cosines)
+        return values, *network.sines, *network.cosines
+
+    @staticmethod
+    def backward(ctx: Any, m: torch.Tensor | None, *of_hidden: torch.Tensor | None) -> Any:
+        inputs, values, *tensors = ctx.saved_tensors
+        m = torch.zeros_like(values) if m is None else m
+        needed, keep = ctx.needs_input_grad[2:], torch.is_grad_enabled()
+        return None, None, *_First.apply(ctx.omega_0, needed, keep, inputs, m, *of_hidden, *tensors)
+
+
+class _First(torch.autograd.Function):
+    """The first derivatives."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        omega_0: float,
+        needed: tuple[bool, ...],
+        keep: bool,
+        inputs: torch.Tensor,
+        m: torch.Tensor,
+        *tensors: Any,
+    ) -> Any:
+        n = len(needed)
+        of_hidden, parameters, hidden = (
+            tensors[: n - 2],
+            tensors[n - 2 : 2 * n - 2],
+            tensors[2 * n - 2 :],
+        )
+        network = _Network(omega_0, inputs, *_split(parameters, 2), *_split(hidden, 2))
+        of_sines, of_cosines = _split(of_hidden, 2)
+        found, g = network.first(m, of_sines, of_cosines, needed, keep)
+        if keep:
+            ctx.omega_0, ctx.is_second = omega_0, any(x is not None for x in of_hidden)
+            ctx.set_materialize_grads(False)
+            ctx.save_for_backward(inputs, m, *g, *parameters, *hidden)
+        return tuple(found)
+
+    @staticmethod
+    def backward(ctx: Any, *directions: torch.Tensor | None) -> Any:
+        if ctx.is_second:
+            raise RuntimeError(_THIRD)
+        if all(direction is None for direction in directions):
+            return (None,) * len(ctx.needs_input_grad)
+        n = len(directions) // 2
+        of_m, *others = _Second.apply(ctx.omega_0, n, *ctx.saved_tensors, *directions)
+        return None, None, None, None, of_m, *[None] * (2 * n - 2), *others
+
+
+class _Second(torch.autograd.Function):
+    """The second derivatives."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, omega_0: float, n: int, inputs: torch.Tensor, m: torch.Tensor, *tensors: Any
+    ) -> Any:
+        g, others, directions = tensors[: n - 1], tensors[n - 1 : -2 * n], tensors[-2 * n :]
+        network = _Network(
+            omega_0, inputs, *_split(others[: 2 * n], 2), *_split(others[2 * n :], 2)
+        )
+        of_m, of_W, of_sines, of_cosines = network.second(m, g, *_split(directions, 2))
+        return of_m, *of_W, *[None] * n, *of_sines, *of_cosines
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        raise RuntimeError(_THIRD)
+
+
+_THIRD = (
+    "A SIREN has first and second derivatives only, but a third one was requested. Differentiate "
+    "twice at most."
+)
+
+
+def _split(tensors: Sequence[Any], n: int) -> list[Sequence[Any]]:
+    """Split into `n` sequences of equal length."""
+    size = len(tensors) // n
+    return [tensors[k * size : (k + 1) * size] for k in range(n)]

@@ -1,0 +1,167 @@
+"""All layers of a SIREN as one function: its values and derivatives are autograd's."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from skmetainv.representations import ModulatedSiren, Siren, sine_layers
+from skmetainv.representations.coordinates import CoordinateModule
+from skmetainv.representations.sine_layers import sine_layers as layers
+
+SIZES, N_PIXELS, OMEGA = (2, 5, 4, 3), 7, 3.0
+BATCHES = {
+    "one per image": (3, 3),
+    "shared matrices": (1, 3),
+    "shared biases": (3, 1),
+    "one image": (1, 1),
+}
+
+
+def random(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def network(batch_of_matrices, batch_of_biases):
+    """Inputs, matrices and biases."""
+    sizes = list(pairwise(SIZES))
+    matrices = [random(batch_of_matrices, n_out, n, seed=n) / n for n, n_out in sizes]
+    biases = [random(batch_of_biases, n_out, seed=n) for n, n_out in sizes]
+    return random(N_PIXELS, 2, seed=9), [p.requires_grad_() for p in (*matrices, *biases)]
+
+
+def by_layers(inputs, *parameters):
+    n = len(parameters) // 2
+    return layers(inputs, parameters[:n], parameters[n:], OMEGA)
+
+
+def by_autograd(inputs, *parameters):
+    n, h = len(parameters) // 2, inputs
+    for W, b in zip(parameters[:n], parameters[n:], strict=True):
+        z = h @ W.mT + b[:, None]
+        h = torch.sin(OMEGA * z)
+    return z
+
+
+@pytest.fixture(params=[10**6, 40, 15, 1], ids=lambda n: f"parts of {n}")
+def parts(request, monkeypatch):
+    """Whole batches, several images, some pixels of one image, and one pixel at a time."""
+    monkeypatch.setattr(sine_layers, "_PART", request.param)
+
+
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=list(BATCHES))
+def test_values_and_both_derivatives_are_those_of_autograd(batch, parts):
+    results = []
+    inputs, parameters = network(*batch)
+    for function in (by_layers, by_autograd):
+        z = function(inputs, *parameters)
+        along = random(*z.shape, seed=1)
+        alone = torch.autograd.grad(z, parameters, along, retain_graph=True)
+        first = torch.autograd.grad((z.square() * along).sum(), parameters, create_graph=True)
+        both = sum((g * random(*g.shape, seed=k)).sum() for k, g in enumerate(first))
+        second = torch.autograd.grad(both + (z * along).sum(), parameters)
+        results.append([z, *alone, *first, *second])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=list(BATCHES))
+def test_derivatives_are_those_of_differences(batch):
+    inputs, parameters = network(*batch)
+
+    def function(*parameters):
+        return by_layers(inputs, *parameters)
+
+    assert torch.autograd.gradcheck(function, parameters, fast_mode=True)
+    assert torch.autograd.gradgradcheck(function, parameters, fast_mode=True)
+
+
+@pytest.mark.parametrize("n", range(len(SIZES) - 1))
+@pytest.mark.parametrize("which", ["matrices", "biases"])
+def test_only_some_parameters_have_derivatives(n, which):
+    """The inner step adapts few parameters, and the outer step all; one layer, then all."""
+    inputs, parameters = network(1, 3)
+    inner = [parameters[n + (which == "biases") * (len(SIZES) - 1)]]
+    results = []
+    for function in (by_layers, by_autograd):
+        z = function(inputs, *parameters)
+        (first,) = torch.autograd.grad(z.square().sum(), inner, create_graph=True)
+        results.append(torch.autograd.grad(first.square().sum(), parameters, allow_unused=True))
+    for ours, expected in zip(*results, strict=True):
+        zero = torch.zeros(())
+        ours, expected = (zero if g is None else g for g in (ours, expected))
+        torch.testing.assert_close(ours.expand_as(expected), expected, rtol=1e-11, atol=1e-12)
+
+
+def test_constant_layers_get_no_gradient():
+    inputs, parameters = network(1, 1)
+    *constant, matrix = parameters[:3]
+    for p in (*constant, *parameters[3:]):
+        p.requires_grad_(False)
+    results = []
+    for function in (by_layers, by_autograd):
+        z = function(inputs, *parameters)
+        (first,) = torch.autograd.grad(z.pow(3).sum(), matrix, create_graph=True)
+        results.append(torch.autograd.grad(first.square().sum(), matrix)[0])
+    torch.testing.assert_close(*results, rtol=1e-11, atol=1e-12)
+
+
+def test_values_are_the_same_without_a_graph():
+    inputs, parameters = network(3, 3)
+    z = by_layers(inputs, *parameters)
+    assert z.requires_grad
+    with torch.no_grad():
+        assert torch.equal(by_layers(inputs, *parameters), z)
+    assert torch.equal(by_layers(inputs, *(p.detach() for p in parameters)), z)
+
+
+def test_third_derivatives_are_refused():
+    inputs, parameters = network(3, 3)
+    z = by_layers(inputs, *parameters)
+    first = torch.autograd.grad(z.square().sum(), parameters, create_graph=True)
+    total = sum(g.square().sum() for g in first)
+    second = torch.autograd.grad(total, parameters, create_graph=True)
+    with pytest.raises(RuntimeError, match="a third one was requested"):
+        torch.autograd.grad(second[0].square().sum(), parameters)
+
+
+@pytest.mark.parametrize("inner", [0, 1], ids=["first order", "second order"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        Siren(8, depth=3),
+        Siren(8, depth=3, adapted="last"),
+        Siren(8, depth=1),
+        ModulatedSiren(8, depth=3),
+        ModulatedSiren(8, depth=3, modulation="scale_shift"),
+        ModulatedSiren(8, depth=3, modulation="latent"),
+    ],
+    ids=lambda part: getattr(part, "modulation", "siren") + str(part.depth),
+)
+@pytest.mark.parametrize("n_images", [1, 3])
+def test_the_networks_are_those_of_autograd(part, inner, n_images, monkeypatch):
+    """`CoordinateModule.image` is the same network layer by layer."""
+    phi = clone(part).set_params(omega_0=3.0).build((2, 3, 4))
+    weights = phi.initial_weights(np.random.default_rng(0))
+    weights = {k: (w + 0.1 * random(*w.shape)).requires_grad_() for k, w in weights.items()}
+    results = []
+    for image in (None, CoordinateModule.image):
+        if image is not None:
+            monkeypatch.setattr(type(phi), "image", image)
+        adapted = [weights[name] for name in phi.adapted]
+        if n_images > 1:
+            adapted = [w.expand(n_images, *w.shape) for w in adapted]
+        target = random(n_images, 2, 3, 4)
+        for _ in range(inner):
+            x = phi({**weights, **dict(zip(phi.adapted, adapted, strict=True))})
+            loss = (x - target).square().sum()
+            gradients = torch.autograd.grad(loss, adapted, create_graph=True)
+            adapted = [w - 1e-3 * g for w, g in zip(adapted, gradients, strict=True)]
+        x = phi({**weights, **dict(zip(phi.adapted, adapted, strict=True))})
+        loss = (x - target).square().sum()
+        results.append([x, *torch.autograd.grad(loss, list(weights.values()))])
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-11)
