@@ -180,7 +180,10 @@ TINY = replace(
     siren_width=8,
     unet={"width": 4, "depth": 2},
     denoiser={"depth": 3, "width": 4, "max_epochs": 1},
-    columns={(MISSING, "Meta"): {"inner_lr": 0.1, "optimizer": _CLIPPED}},
+    columns={
+        (MISSING, "Meta"): {"inner_lr": 0.1, "optimizer": _CLIPPED},
+        (MISSING, "UNet"): {"optimizer": _CLIPPED},
+    },
 )
 
 PRESETS = {preset.name: preset for preset in (FULL, QUICK, COLOR, TINY)}
