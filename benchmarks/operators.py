@@ -6,8 +6,8 @@ The benchmark times forward, adjoint and proximal step (``rho = 0.1 ||A||^2``) o
 float32, without gradients. The two libraries run in turn. Times are medians in milliseconds, and
 each ratio is the median over pairs of runs (above 1: ours is faster). If DeepInverse iterates, it
 uses our tolerance, a relative residual of 1e-6, instead of its default of 1e-4 with at most 50
-iterations. If both libraries have the same operator, their results are compared (`difference`,
-relative).
+iterations. If both libraries have the same operator, `difference` is the relative difference of
+their results.
 """
 
 import math

@@ -142,7 +142,7 @@ def barely_trained(channels):
 
 
 def overhead(sizes, device):
-    """Return the milliseconds of a network's forward pass and of an update, and their ratio."""
+    """Return the milliseconds of a denoiser and of a solver's update with it, and their ratio."""
     results = {}
     print(f"{'overhead':50}{'size':>5}{'channels':>10}{'solver':>18}", end="")
     print(f"{'denoiser, ms':>14}{'update, ms':>12}{'ratio':>8}{'rest, ms':>10}")

@@ -41,7 +41,7 @@ def make_baselines(estimator):
 
 
 def restore(train, test, estimator):
-    """Return the measurements of `test` and their reconstructions by each method, by name."""
+    """Return the measurements of `test` and a dict of their reconstructions by each method."""
     measured = estimator.simulate(test)
     missing = estimator.simulate(np.ones_like(test[:1]))[0] == 0
     mean_filled, biharmonic = measured.copy(), measured.copy()

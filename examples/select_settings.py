@@ -76,7 +76,7 @@ def search(estimator, grid, train, n_jobs=2):
 
 
 def restore(train, test, ours, classical):
-    """Return the measurements of `test` and their reconstructions by each method, by name."""
+    """Return the measurements of `test` and a dict of their reconstructions by each method."""
     best = ours.best_estimator_
     measured = best.simulate(test)
     solver = {name: value for name, value in ours.best_params_.items() if name in SOLVER_GRID}

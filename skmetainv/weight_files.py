@@ -1,4 +1,4 @@
-"""Reading network weights from published or trained files, without running their code."""
+"""Reading a network's weights from published files and from our own, without running code."""
 
 from __future__ import annotations
 

@@ -347,7 +347,7 @@ def test_losses_of_images_compare_images(loss, shape, backbone):
 
 
 def of_the_package(network, x, target):
-    """Return the distances by the package lpips, of images in [0, 1]."""
+    """Return the distances that the package lpips computes for images in [0, 1]."""
     x, target = (image.expand(-1, 3, -1, -1) for image in (x, target))
     with torch.no_grad():
         return network(x, target, normalize=True).flatten()

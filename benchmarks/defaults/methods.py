@@ -153,7 +153,7 @@ def filling(problem):
 
 
 class Method(NamedTuple):
-    """A method to measure, with a digest of its settings."""
+    """A method that is measured, with a digest of its settings."""
 
     name: str
     settings: str

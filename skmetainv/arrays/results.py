@@ -10,7 +10,7 @@ import torch
 
 
 def channels_last(x: torch.Tensor) -> np.ndarray:
-    """Return a batch of tensors as an array of (batch, height, width, channels)."""
+    """Return a batch of images as an array of shape (batch, height, width, channels)."""
     return x.permute(0, 2, 3, 1).cpu().numpy()
 
 

@@ -233,7 +233,7 @@ def _back(
 
 @cache
 def _momenta(n_iter: int) -> list[float]:
-    """Return ``(t_k - 1) / t_k+1``, and 0 for the last update, whose ``q`` is then its ``p``."""
+    """Return ``(t_k - 1) / t_k+1`` of all updates but the last, which has 0: its ``q`` is ``p``."""
     momenta, t = [], 1.0
     for _ in range(n_iter - 1):
         next_t = (1 + (1 + 4 * t * t) ** 0.5) / 2

@@ -43,8 +43,8 @@ _LR, _FINE_TUNING_LR = 1e-3, 1e-4
 class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
     """The base class of denoisers whose network is trained on noisy patches.
 
-    Images have any size; if their sizes differ, they are denoised and simulated one by one. A
-    subclass writes the methods of `WithNetwork`.
+    Images may have any size. If their sizes differ, noise is added to them, and they are denoised,
+    one by one. A subclass writes the methods of `WithNetwork`.
 
     Parameters
     ----------

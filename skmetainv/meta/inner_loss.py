@@ -37,10 +37,10 @@ class InnerLoss(ParameterObject):
         The loss between ``A(x) / ||A||`` and ``y / ||A||``; "l2" is equation 4 of the paper,
         divided by ``||A||^2``.
     regularizer : "tv" or Denoiser, default=None
-        ``R``. "tv" is the total variation of the reconstruction, a mean over pixels, smoothed to
-        be infinitely differentiable. A denoiser ``D`` gives regularisation by denoising,
-        ``x'(x - D(x)) / (2 n)`` over the ``n`` pixels; autograd computes its exact gradient. If a
-        learned denoiser is not fitted, it is fitted with the estimator. Both regularisers are in
+        ``R``. "tv" is the total variation of the reconstruction, a mean over pixels, smoothed to be
+        infinitely differentiable. A denoiser ``D`` gives regularisation by denoising, ``x'(x -
+        D(x)) / (2 n)`` over the ``n`` pixels; autograd computes its exact gradient. A learned
+        denoiser that is not fitted is fitted by the estimator's `fit`. Both regularisers are in
         units of the data range.
     weight : float, default=0.01
         Weight of the regulariser, positive.
@@ -193,7 +193,7 @@ class InnerObjective(nn.Module):
 
 
 class Fidelity(InnerObjective):
-    """The data fidelity ``L(A(x), y)``; with the squared error, it is equation 4 of the paper."""
+    """The data fidelity ``L(A(x), y)``; "l2" is equation 4 of the paper, up to a factor."""
 
     def __init__(self, criterion: Criterion):
         super().__init__()

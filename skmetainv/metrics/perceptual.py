@@ -50,8 +50,8 @@ def lpips(
         bilinearly so that their shorter side is just large enough. Their values cannot be compared
         with those of larger images.
     data_range : float or (float, float), default=None
-        Width of the images' range, or (low, high); values are then used unchanged, except that
-        `low` (0 for a width) is subtracted. If None, the range is [0, 1], and arrays of uint8 and
+        Width of the images' range, or (low, high), where `low` is 0 for a width. Images are scaled
+        from this range to [0, 1]. If None, the range is [0, 1], and arrays of uint8 and
         uint16 are divided by their type's maximum.
     per_image : bool, default=False
         Whether to return one value per image, not their mean.

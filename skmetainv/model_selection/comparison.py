@@ -124,9 +124,9 @@ def compare(
     Notes
     -----
     Without `groups`, standard errors assume that the values of single images are independent. If
-    images show the same person, the standard errors are too small. With several folds, standard
-    errors are always too small, because the training sets overlap. An image that is tested in
-    several splits counts several times. As all estimators see the same measurements, the mean of
+    several images show the same person, these standard errors are too small. With several folds,
+    standard errors are always too small, because the training sets overlap. An image that is tested
+    in several splits counts several times. As all estimators see the same measurements, the mean of
     the differences per image has a smaller standard error than the two means: see the second
     example. Random masks and noise depend only on the seed and on the position of an image in its
     split. The first image of every split has the same mask and noise, and so on.

@@ -145,6 +145,6 @@ class SubsampledTransformMap(DiagonalGramMap):
 
 
 def hadamard_matrix(n: int) -> np.ndarray:
-    """Return the matrix that "hadamard" uses along a side of `n`, see `CompressedSensing`."""
+    """Return the matrix for a side of length `n` that `CompressedSensing` calls "hadamard"."""
     power = n & -n  # the largest power of 2 that divides n
     return np.kron(scipy.linalg.hadamard(power) / math.sqrt(power), cosine_matrix(n // power))

@@ -82,7 +82,7 @@ class Trained(NamedTuple):
 
 @dataclass(frozen=True)
 class FitCall:
-    """The arguments of one call of `fit` or `partial_fit`, and how it trains."""
+    """The arguments of one call of `fit` or `partial_fit` beside `X` and `y`."""
 
     held_out: tuple[Any, Any]
     """`X_val` and `y_val`."""

@@ -139,7 +139,7 @@ class _Network:
         return self.inputs[part.pixels].expand(n_images, -1, -1)
 
     def values(self) -> torch.Tensor:
-        """Return the values of the last layer; fill in sines and cosines if there are tensors."""
+        """Return the values of the last layer; fill in `sines` and `cosines` unless they are ()."""
         values = self.empty(self.last)
         for part in self.parts():
             h = self.taken(0, part)

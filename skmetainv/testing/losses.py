@@ -44,7 +44,7 @@ def check_loss(
         compares measurements. All values are random in [0, 1].
     in_any_units : bool, default=True
         Whether the value must be the same for images in other units, if `build` gets the
-        `data_range` in these units. This holds for errors divided by the width of the range.
+        `data_range` in these units. It is if the loss divides errors by the width of the range.
     device : str, default="auto"
         Device whose results are compared with those of the CPU. "auto" is a CUDA device if there is
         one; "cpu" means no comparison.

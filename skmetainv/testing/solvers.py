@@ -31,7 +31,7 @@ def check_solver(
 ) -> None:
     """Raise an error unless a solver has the properties of this library's solvers.
 
-    Each measurement of a batch must be solved on its own, and results must agree in single and
+    Each image of a batch must be computed on its own, and results must agree in single and
     double precision. First and second derivatives with respect to start, measurement and trainable
     parameters must be exact. First and second derivatives must be finite at the solution and on
     constant images. ``f(x, data)`` must equal the result of ``f.run`` after `n_iter` updates. The

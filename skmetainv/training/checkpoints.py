@@ -19,7 +19,7 @@ _FORMAT = 2
 
 
 class Checkpoint(ParameterObject):
-    """The file and the intervals at which training saves its state.
+    """The file in which training saves its state, and how often.
 
     Parameters
     ----------

@@ -364,7 +364,7 @@ def check_double(owner: object, module: nn.Module) -> None:
     Parameters
     ----------
     owner : object
-        The object whose `build` returned it.
+        The object whose `build` returned `module`.
     module : nn.Module
         The module; its submodules are not checked.
 

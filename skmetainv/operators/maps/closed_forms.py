@@ -188,7 +188,7 @@ def _plus(x: torch.Tensor, rho: float | torch.Tensor, z: torch.Tensor) -> torch.
 
 
 def broadcastable(rho: float | torch.Tensor, coefficients: torch.Tensor) -> float | torch.Tensor:
-    """Return `rho`, a number or one per image, so that it broadcasts with the coefficients."""
+    """Return `rho`, a number or one per image, in a shape that broadcasts with coefficients."""
     if isinstance(rho, torch.Tensor) and rho.ndim:
         return spread(rho, coefficients.ndim)
     return rho
