@@ -343,8 +343,8 @@ def test_only_what_learns_is_cross_fitted(start, n_fits, monkeypatch):
 
 def test_a_fitted_denoiser_is_not_learned_again():
     denoiser = FrozenEstimator(DnCNN(0.1, depth=2, width=2, max_epochs=1).fit(FACES))
-    assert not ClassicalReconstructor(solver=HQS(denoiser))._learns()
-    assert ClassicalReconstructor(solver=HQS(denoiser.estimator))._learns()
+    assert not ClassicalReconstructor(solver=HQS(denoiser))._depends_on_images()
+    assert ClassicalReconstructor(solver=HQS(denoiser.estimator))._depends_on_images()
 
 
 def test_compared_with_others():

@@ -504,7 +504,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
     def _untrained(self, X: Any) -> Self:
         """Load the weights of the file, for images like `X`."""
         with self._fitting(X, None, looks=False) as (fitted, problem):
-            fitted._start_training(problem, integer_seed(self.random_state))
+            fitted._reset(problem, integer_seed(self.random_state))
         return self
 
 

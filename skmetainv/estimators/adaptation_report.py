@@ -14,7 +14,7 @@ from skmetainv.meta import MetaLearner
 from skmetainv.metrics import known_pixels, over_batches, psnr
 from skmetainv.noise import Noise, as_noise
 from skmetainv.reconstruction.chunks import batches_of
-from skmetainv.reconstruction.trained import VALIDATION_SEED, Trained
+from skmetainv.reconstruction.trained import VALIDATION_SEED, TrainingData
 from skmetainv.training import Batch
 
 # The least difference in decibels that counts as a change.
@@ -29,7 +29,7 @@ Qualities = dict[str, np.ndarray]
 
 
 def reported_batches(
-    meta: MetaLearner, training: Trained, n_images: int, noise: float | Noise
+    meta: MetaLearner, training: TrainingData, n_images: int, noise: float | Noise
 ) -> Iterator[Batch]:
     """Yield batches of held-out images, if there are any, or else of training images.
 
@@ -39,7 +39,7 @@ def reported_batches(
     ----------
     meta : MetaLearner
         The fitted meta-learner.
-    training : Trained
+    training : TrainingData
         The finished training run.
     n_images : int
         The largest number of images.

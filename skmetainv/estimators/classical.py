@@ -11,8 +11,8 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.denoisers.nested import learns_from_images
+from skmetainv.estimators.from_start import FromStart
 from skmetainv.estimators.solvers import ready_solver
-from skmetainv.estimators.starts import FromStart
 from skmetainv.exceptions import warn
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.validation import check_device
@@ -223,10 +223,10 @@ class ClassicalReconstructor(FromStart):
 
     # ------------------------------------------------------------------ fitting
 
-    def _learns(self) -> bool:
+    def _depends_on_images(self) -> bool:
         return self.solver is not None and learns_from_images(self.solver)
 
-    def _learned(self) -> list[Any]:
+    def _weight_holders(self) -> list[Any]:
         return [self.solver_]
 
     def _try(self, problem: Problem) -> None:

@@ -150,10 +150,10 @@ class DeepInverseReconstructor(Reconstructor):
             for name, model in models.items()
         }
 
-    def _learns(self) -> bool:
+    def _depends_on_images(self) -> bool:
         return False
 
-    def _learned(self) -> list[Any]:
+    def _weight_holders(self) -> list[Any]:
         return [self.model_]
 
     def _check_parameters(self) -> None:

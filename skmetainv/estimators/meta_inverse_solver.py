@@ -26,7 +26,7 @@ from skmetainv.estimators.linear_estimates import smallest_space
 from skmetainv.estimators.residuals import (
     cross_fitted_starts,
     residual_of,
-    restores_start,
+    start_restorer,
     with_fitted_residual,
 )
 from skmetainv.estimators.solvers import counted_beside, ready_solver, with_fitted_denoisers
@@ -60,7 +60,7 @@ from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restorer
-from skmetainv.reconstruction.trained import Trained
+from skmetainv.reconstruction.trained import TrainingData
 from skmetainv.representations import ImageModule, Refiner, Representation, Siren
 from skmetainv.solvers import Solver
 from skmetainv.training import Batches, WithStarts
@@ -303,7 +303,7 @@ class MetaInverseSolver(TrainedReconstructor):
     @torch.inference_mode(False)
     def _each_stage(self, measurements: ArraySource, geometry: Geometry) -> Iterator[np.ndarray]:
         """Yield the images of each stage, recomputed from the first inner step on."""
-        meta, watch = self._ready_meta(geometry), Watch(self.operator_)
+        meta, watch = self._current_meta(geometry), Watch(self.operator_)
         for m in range(self.n_inner + 1):
             stage = replace(meta, inner=replace(meta.inner, m=m))
             restorer = Restorer(stage.restore, self.operator_, watch)
@@ -322,6 +322,7 @@ class MetaInverseSolver(TrainedReconstructor):
         tuned = None if tuning is None else tuning.part
         if self.solver_ is not None:
             is_learned = tuned == "all" or bool(of_part(self.weights_, SOLVER))
+            # If only open numbers are learned, `solver_` learns them already.
             solver = self.solver_.trainable() if is_learned else self.solver_
             f = self._placed(solver.build(shape)).requires_grad_(False)
         loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
@@ -344,30 +345,31 @@ class MetaInverseSolver(TrainedReconstructor):
             ),
             algorithm=self.algorithm_,
             tuned=tuned,
-            restore_start=restores_start(self.init_, geometry.image_shape),
+            restore_start=start_restorer(self.init_, geometry.image_shape),
             batch_size=self.batch_size,
         )
         meta.load(tensors)
         return meta
 
-    def _ready_meta(self, geometry: Geometry) -> MetaLearner:
-        """Return the meta-learner with the current `n_inner`, `batch_size` and engine."""
+    def _current_meta(self, geometry: Geometry) -> MetaLearner:
+        """Return the meta-learner with the current `n_inner`, `batch_size` and engine.
+
+        Only the engine of `algorithm` is used: the inner loss has the objective of `algorithm_`.
+        """
         _, meta = self._parts(geometry)
         inner, algorithm = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm)
         return replace(meta, inner=inner, algorithm=algorithm, batch_size=self.batch_size)
 
-    # ------------------------------------------------------------------ training
+    # ------------------------- training: what `TrainedReconstructor` calls, in the order of calls
 
-    _figures = ("outer_loss", "inner_loss")
+    _loss_names = ("outer_loss", "inner_loss")
 
-    def _learned(self) -> list[Any]:
-        start = residual_of(self.init_)
-        of_solver = counted_beside(self.weights_, self.solver_)
-        of_start = [] if start is None else start._learned()
-        return [self.weights_, self.inner_loss_, *of_solver, *of_start]
+    def _training_loss(self) -> LossLike:
+        return self.outer_loss
 
     def _initialize(self, problem: Problem) -> None:
         self.algorithm_ = clone(as_algorithm(self.algorithm))
+        # `partial_fit` may change `algorithm_`, but not the rule of the step sizes.
         self._rule_ = self.algorithm_.rule
         init, inner_loss = self.init, as_inner_loss(self.inner_loss)
         if init is None:
@@ -385,6 +387,16 @@ class MetaInverseSolver(TrainedReconstructor):
         theta = phi.initial_weights(weights_generator(self._seed_))
         self.weights_ = in_part(to_numpy(theta), INIT)
 
+    def _continue_training(self) -> None:
+        algorithm = clone(as_algorithm(self.algorithm))
+        if algorithm.proximity != self.algorithm_.proximity:
+            raise ValueError(
+                "The 'algorithm' parameter must have the proximal term with which the weights were "
+                f"learned, that of {self.algorithm_!r}. Got {self.algorithm!r} instead."
+            )
+        self._warn_of_inner_steps()
+        self.algorithm_ = algorithm
+
     def _batches(self, problem: Problem) -> Batches:
         batches = super()._batches(problem)
         starts = cross_fitted_starts(self.init_, problem, self, self._seed_)
@@ -395,98 +407,17 @@ class MetaInverseSolver(TrainedReconstructor):
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
         meta = self._build(problem.geometry, problem.A, self._tuning(self.solver_))
         of, self.inner_lr_, numbers = from_first_process(
-            lambda: self._open_values(meta, problem, batches, criterion)
+            lambda: self._tried_values(meta, problem, batches, criterion)
         )
         self.inner_loss_.set_params(of=of)  # in place: a clone would lose the fitted denoiser
         adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
         alpha = self._rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
         self.weights_ = {**self.weights_, **in_part(to_numpy(alpha), INNER_LR), **numbers}
 
-    def _open_values(
-        self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
-    ) -> tuple[str, float, dict[str, np.ndarray]]:
-        """Choose values left open: `of` of the inner loss, the inner step size, solver numbers."""
-        n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
-        first = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
-        if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):
-            scale_solver_numbers(meta, first, criterion)
-        of = self.inner_loss_.of
-        if of == "auto":
-            of = "result" if sees_the_start(meta, first[0], high - low) else "start"
-            meta = replace(meta, inner=replace(meta.inner, through_solver=of == "result"))
-        inner_lr: Any = self.inner_lr
-        if inner_lr == "auto":
-            steps = stable_steps(meta, first, criterion)
-            inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
-        return of, inner_lr, in_part(to_numpy(meta.parts()[SOLVER]), SOLVER)
-
-    @torch.inference_mode(False)
-    def _report(self, training: Trained) -> None:
-        _, meta = self._new_parts(self._geometry_)
-        n_reported = _N_REPORTED if self.verbose else _N_TRIED
-        with watched(Watch()):
-            batches = reported_batches(meta, training, n_reported, self.noise)
-            psnrs = qualities(meta, batches, self.data_range_)
-        which = "held-out images" if training.held_out else "training images"
-        if self.verbose:
-            write_line(self._values_line())
-            write_line(summary(psnrs, self.history_, which))
-        warn_of_adaptation(psnrs, which)
-
-    def _values_line(self) -> str:
-        """Return a line with the inner step size, the inner loss and the learned numbers in use."""
-        n_learned = len(of_part(self.weights_, SOLVER))
-        learned = f", {n_learned} parameter(s) of the solver learned" if n_learned else ""
-        return (
-            f"In use: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
-            f"the {self.inner_loss_.of}{learned}."
-        )
-
-    def _tuning(self, solver: Solver | None) -> TuneSolver | None:
-        """Return which parts of the solver are learned."""
-        has_numbers = solver is not None and "solver" in self.algorithm_.learns
-        tuning = as_tuning(self.tune_solver, has_numbers=has_numbers)
-        if tuning is not None and solver is None:
-            raise self._nothing_to_tune()
-        return tuning
-
-    def _nothing_to_tune(self) -> ValueError:
-        return ValueError(
-            "The 'tune_solver' parameter must be False if the solver has nothing to learn. Got "
-            f"{self.tune_solver!r} with solver={self.solver!r} instead."
-        )
-
-    def _parts_to_learn(
-        self, inner_loss: InnerLoss, phi: ImageModule, tuning: TuneSolver | None
-    ) -> dict[str, Any]:
-        """Return the parts that are learned besides theta, named as in `Algorithm.learns`."""
-        parts = {
-            "inner_lr": self._rule_ if self._rule_.learned else None,
-            "inner_loss": tuple(inner_loss.learnable),
-            "solver": tuning and self.tune_solver,
-            "encoder": getattr(phi, "encoder", None),
-            "refiner": getattr(phi, "refiner", None),
-        }
-        return {name: part for name, part in parts.items() if part}
-
-    def _resume(self) -> None:
-        algorithm = clone(as_algorithm(self.algorithm))
-        if algorithm.proximity != self.algorithm_.proximity:
-            raise ValueError(
-                "The 'algorithm' parameter must have the proximal term with which the weights were "
-                f"learned, that of {self.algorithm_!r}. Got {self.algorithm!r} instead."
-            )
-        self._warn_of_inner_steps()
-        self.algorithm_ = algorithm
-
-    def _training_loss(self) -> LossLike:
-        return self.outer_loss
-
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         tuning = self._tuning(self.solver_)
         meta = self._build(problem.geometry, problem.A, tuning)
-        # The learning rate of the inner step sizes may change between calls of `partial_fit`, but
-        # not the rule by which they are learned.
+        # A changed `algorithm` may change the learning rate of the step sizes, see `_initialize`.
         lr = getattr(as_algorithm(self.algorithm).rule, "lr", None)
         rates = {
             INIT: self.outer_lr,
@@ -515,6 +446,81 @@ class MetaInverseSolver(TrainedReconstructor):
             restore=meta.restore,
         )
 
+    @torch.inference_mode(False)
+    def _report(self, training: TrainingData) -> None:
+        _, meta = self._new_parts(self._geometry_)
+        n_reported = _N_REPORTED if self.verbose else _N_TRIED
+        with watched(Watch()):
+            batches = reported_batches(meta, training, n_reported, self.noise)
+            psnrs = qualities(meta, batches, self.data_range_)
+        which = "held-out images" if training.held_out else "training images"
+        if self.verbose:
+            write_line(self._values_line())
+            write_line(summary(psnrs, self.history_, which))
+        warn_of_adaptation(psnrs, which)
+
+    # ------------------------------------------------------------------ parts of training
+
+    def _tried_values(
+        self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
+    ) -> tuple[str, float, dict[str, np.ndarray]]:
+        """Choose values left open: `of` of the inner loss, the inner step size, solver numbers."""
+        n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
+        first = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
+        if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):
+            scale_solver_numbers(meta, first, criterion)
+        of = self.inner_loss_.of
+        if of == "auto":
+            of = "result" if sees_the_start(meta, first[0], high - low) else "start"
+            meta = replace(meta, inner=replace(meta.inner, through_solver=of == "result"))
+        inner_lr: Any = self.inner_lr
+        if inner_lr == "auto":
+            steps = stable_steps(meta, first, criterion)
+            inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
+        return of, inner_lr, in_part(to_numpy(meta.parts()[SOLVER]), SOLVER)
+
+    def _tuning(self, solver: Solver | None) -> TuneSolver | None:
+        """Return which parts of the solver are learned."""
+        has_numbers = solver is not None and "solver" in self.algorithm_.learns
+        tuning = as_tuning(self.tune_solver, has_numbers=has_numbers)
+        if tuning is not None and solver is None:
+            raise self._nothing_to_tune()
+        return tuning
+
+    def _nothing_to_tune(self) -> ValueError:
+        return ValueError(
+            "The 'tune_solver' parameter must be False if the solver has nothing to learn. Got "
+            f"{self.tune_solver!r} with solver={self.solver!r} instead."
+        )
+
+    def _parts_to_learn(
+        self, inner_loss: InnerLoss, phi: ImageModule, tuning: TuneSolver | None
+    ) -> dict[str, Any]:
+        """Return the parts that are learned besides theta, named as in `Algorithm.learns`."""
+        parts = {
+            "inner_lr": self._rule_ if self._rule_.learned else None,
+            "inner_loss": tuple(inner_loss.learnable),
+            "solver": tuning and self.tune_solver,
+            "encoder": getattr(phi, "encoder", None),
+            "refiner": getattr(phi, "refiner", None),
+        }
+        return {name: part for name, part in parts.items() if part}
+
+    def _values_line(self) -> str:
+        """Return a line with the inner step size, the inner loss and the learned numbers in use."""
+        n_learned = len(of_part(self.weights_, SOLVER))
+        learned = f", {n_learned} parameter(s) of the solver learned" if n_learned else ""
+        return (
+            f"In use: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
+            f"the {self.inner_loss_.of}{learned}."
+        )
+
+    def _weight_holders(self) -> list[Any]:
+        start = residual_of(self.init_)
+        of_solver = counted_beside(self.weights_, self.solver_)
+        of_start = [] if start is None else start._weight_holders()
+        return [self.weights_, self.inner_loss_, *of_solver, *of_start]
+
     # ------------------------------------------------------------------ prediction
 
     def _check_ready(self) -> None:
@@ -522,16 +528,16 @@ class MetaInverseSolver(TrainedReconstructor):
         self._warn_of_inner_steps()
 
     def _warn_of_inner_steps(self) -> None:
-        learned = self._rule_.n_steps(of_part(self.weights_, INNER_LR))
-        if learned is not None and self.n_inner > learned:
+        n_learned = self._rule_.n_steps(of_part(self.weights_, INNER_LR))
+        if n_learned is not None and self.n_inner > n_learned:
             warn(
-                f"n_inner is {self.n_inner}, but step sizes were learned for {learned} inner "
+                f"n_inner is {self.n_inner}, but step sizes were learned for {n_learned} inner "
                 "steps: the additional steps use the last ones.",
                 InnerStepsWarning,
             )
 
     def _restorer(self, geometry: Geometry) -> Restorer:
-        return Restorer(self._ready_meta(geometry).restore, self.operator_)
+        return Restorer(self._current_meta(geometry).restore, self.operator_)
 
     def _bound_to_size(self) -> str | None:
         residual = residual_of(self.init_)

@@ -68,7 +68,7 @@ def with_fitted_residual(
     return fitted
 
 
-def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restore | None:
+def start_restorer(init: Representation, image_shape: tuple[int, ...]) -> Restore | None:
     """Return the function that restores starts from measurements, or None without a residual.
 
     Parameters
@@ -81,6 +81,7 @@ def restores_start(init: Representation, image_shape: tuple[int, ...]) -> Restor
     residual = residual_of(init)
     if residual is None:
         return None
+    # The restorer of the outer estimator counts failures, so that of the residual need not.
     restore = residual._restorer(residual._resized(image_shape)).restore
     # The device and precision of a frozen residual may differ from those of the estimator.
     device, dtype = check_device(residual.device), residual._dtype()
@@ -115,13 +116,13 @@ def cross_fitted_starts(
         ``starts(y, indices)`` returns the starts for `y`, the measurements of the training images
         at `indices`. None if no estimator restores starts.
     """
-    residual, restore = residual_of(init), restores_start(init, problem.geometry.image_shape)
+    residual, restore = residual_of(init), start_restorer(init, problem.geometry.image_shape)
     if residual is None or restore is None:
         return None
     folds = split_in_folds(len(problem), problem.groups, _N_FOLDS, seed)
     # There are no folds for a single image or group. All copies of a residual that does not learn
     # would be the same.
-    if not folds or _is_frozen(init) or not residual._learns():
+    if not folds or _is_frozen(init) or not residual._depends_on_images():
         return lambda y, indices: restore(y)
     # A residual pads the measurements to a multiple of its `batch_size`, but only about a fifth of
     # a training batch belongs to one fold.
@@ -132,7 +133,7 @@ def cross_fitted_starts(
         copy = clone(init)
         copy.residual = _fitted(residual._without_search(), problem.part(learned), estimator, seed)
         copy.residual.batch_size = min(copy.residual.batch_size, n_per_fold)
-        restore_of_fold.append(restores_start(copy, problem.geometry.image_shape))
+        restore_of_fold.append(start_restorer(copy, problem.geometry.image_shape))
 
     def starts(y: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
         images = y.new_empty(len(y), *problem.A.image_shape)

@@ -14,8 +14,8 @@ from torch import nn
 from skmetainv.arrays import as_array, to_numpy
 from skmetainv.denoisers import DnCNN
 from skmetainv.denoisers.nested import has_trained_denoiser
+from skmetainv.estimators.from_start import FromStart
 from skmetainv.estimators.solvers import counted_beside, ready_solver
-from skmetainv.estimators.starts import FromStart
 from skmetainv.estimators.supervised import SupervisedReconstructor
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
@@ -120,7 +120,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         "lr": [NOT_NEGATIVE, None],
     }
 
-    def _learned(self) -> list[Any]:
+    def _weight_holders(self) -> list[Any]:
         return [self.weights_, *counted_beside(self.weights_, self.solver_)]
 
     def _initialize(self, problem: Problem) -> None:

@@ -124,6 +124,7 @@ def adapt(
         step = partial(recomputed, step)
     with torch.set_grad_enabled(learning):
         condition = phi.condition(theta, data)
+        # A list, not a dict by name, because `recomputed` passes tensors only.
         values = one_per_image(theta, inner.adapted, len(data.y))  #    1: theta_i^0 = theta
         for k in range(inner.m):  #                                     2
             x, L, *values = step(k, condition, values)  #               3-5
@@ -131,7 +132,7 @@ def adapt(
             losses.append(L)
         theta_i = dict(zip(inner.adapted, values, strict=True))
         images.append(phi({**theta, **theta_i}, condition))
-    stages = Stages(images, data, inner, learning=learning)  #          6: x = f(phi)
+    stages = Stages(images, data, inner, learning=learning)  #          6: x = f(phi), on access
     return Adaptation(stages, losses, theta_i)
 
 

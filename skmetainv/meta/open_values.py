@@ -1,4 +1,7 @@
-"""Choose values for parameters left open: the step size, the inner loss, the solver's numbers."""
+"""Choose values for open parameters: the inner step size, the inner loss, the solver's numbers.
+
+A parameter is open if it is "auto" or None.
+"""
 
 from __future__ import annotations
 

@@ -440,7 +440,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """Return an unfitted copy; parameters have the values that `fit` found by a search."""
         return clone(self)
 
-    def _learns(self) -> bool:
+    def _depends_on_images(self) -> bool:
         """Return whether `fit` learns more from images than their shape and data range."""
         return True
 
@@ -453,28 +453,28 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     @contextmanager
     def _fitting(
-        self, X: Any, y: Any, *, resumes: bool = False, looks: bool = True
+        self, X: Any, y: Any, *, continues: bool = False, looks: bool = True
     ) -> Iterator[tuple[Self, Problem]]:
         """Check the arguments of `fit`; yield a copy of the estimator to fit, and the problem.
 
         On success the estimator takes over the copy's fitted attributes. After an error, the
-        estimator is unchanged. With `resumes`, the fitted operator and geometry are kept. Without
+        estimator is unchanged. With `continues`, the fitted operator and geometry are kept. Without
         `looks`, the units of images are not checked.
         """
         with torch.inference_mode(False):
             self._check_parameters()
             X, y = pairs_of(X, y)
             reader = self._reader()
-            if resumes:
+            if continues:
                 layouts = self._geometry_
                 reader.check_names(X, layouts.measurements if are_images(y) else layouts.images)
-            problem = reader.problem(X, y, as_fitted=resumes)
+            problem = reader.problem(X, y, as_fitted=continues)
             if looks:
                 self._look_at(problem)
             # A copy is fitted, so that an error leaves the estimator as it was.
             copy = self.__new__(type(self))
             copy.__dict__.update(self.__dict__, _cache={})
-            if not resumes:
+            if not continues:
                 copy._take_shapes(as_array(X), problem)
             yield copy, problem
         # Only fitted attributes are taken over: parameters stay the user's objects.

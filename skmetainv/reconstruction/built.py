@@ -93,7 +93,8 @@ class Built(Counted, Fitted, ParameterObject):
         """Return the map and the result of `_build`, cached by device, precision and image shape.
 
         Apart from these three, they depend only on fitted attributes. So `set_params` cannot make
-        them stale. The cache holds the last few.
+        them stale. (`MetaInverseSolver` sets the few parameters that still take effect at each
+        prediction.) The cache holds the last few.
         """
         geometry = self._geometry_ if geometry is None else geometry
         key = (str(check_device(self.device)), self.precision, geometry.images.tensor_shape)

@@ -17,7 +17,7 @@ from skmetainv.parameters import unfrozen
 class Counted:
     """Mixin of estimators with a count of their learned weights.
 
-    If a subclass uses learned weights besides its ``weights_``, it extends `_learned`.
+    If a subclass uses learned weights besides its ``weights_``, it extends `_weight_holders`.
     """
 
     @property
@@ -33,12 +33,12 @@ class Counted:
             If the estimator is not fitted.
         """
         check_is_fitted(self)
-        learned = self._learned()
+        learned = self._weight_holders()
         components = [part for part in learned if isinstance(part, BaseEstimator)]
         weights = [w for part in (*learned, *all_parts(*components)) for w in _weights(part)]
         return sum({id(w): math.prod(w.shape) for w in weights}.values())
 
-    def _learned(self) -> list[Any]:
+    def _weight_holders(self) -> list[Any]:
         """Return the objects that hold the learned weights: dicts, modules, solvers and losses."""
         return [vars(self).get("weights_", {})]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from math import ceil
 from os import PathLike
 from typing import Any, ClassVar, NamedTuple, Self
@@ -64,7 +65,8 @@ class Learner(NamedTuple):
     """The weights and functions that the training loop needs."""
 
     weights: Mapping[str, torch.Tensor]
-    """All learned weights, by the names of `weights_`; training changes them in place."""
+    """All learned weights, by the names of `weights_`. The groups have the same tensors, and
+    `learn` and `restore` use them, because training changes them in place."""
     groups: list[dict[str, Any]]
     """The parameter groups of the optimiser: ``params`` and their learning rate ``lr``."""
     learn: Callable[[TrainingLoop], None]
@@ -73,8 +75,8 @@ class Learner(NamedTuple):
     """Restores the images of a batch of measurements with the current weights."""
 
 
-class Trained(NamedTuple):
-    """The training batches and the held-out images of a finished training run."""
+class TrainingData(NamedTuple):
+    """The training batches and the held-out images of a training run."""
 
     batches: Batches
     held_out: Problem | None
@@ -87,7 +89,7 @@ class FitCall:
     held_out: tuple[Any, Any]
     """`X_val` and `y_val`."""
     groups: Any
-    resumes: bool
+    continues: bool
     """Whether training starts from the fitted weights."""
     is_partial: bool
     """Whether the call is `partial_fit`: one epoch, without checkpoints and early stopping."""
@@ -114,8 +116,9 @@ class FittedByTraining:
 class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor):
     """Base class of estimators that learn in epochs.
 
-    A subclass has the parameters of a `Reconstructor` and those below, and implements
-    `_initialize`, `_training_loss` and `_learner`.
+    A subclass has the parameters of a `Reconstructor` and those below. It implements
+    `_training_loss`, `_initialize` and `_learner`, and may extend the other methods of the section
+    "for subclasses".
 
     Parameters
     ----------
@@ -207,21 +210,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     }
 
     #: The names of the losses in `history_`, as passed to the training loop.
-    _figures: ClassVar[tuple[str, ...]] = ("loss",)
+    _loss_names: ClassVar[tuple[str, ...]] = ("loss",)
     #: If `max_epochs` is None: the number of steps, and the least number of epochs.
     _default_length: ClassVar[tuple[int, int]] = (600, 2)
-
-    @abstractmethod
-    def _initialize(self, problem: Problem) -> None:
-        """Set the fitted attributes before training, including the initial `weights_`."""
-
-    @abstractmethod
-    def _training_loss(self) -> LossLike:
-        """Return the loss between restored and clean images that training minimises."""
-
-    @abstractmethod
-    def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
-        """Return the learner that minimises `criterion`, starting from the current weights."""
 
     @with_callbacks
     def fit(
@@ -283,8 +274,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         processes train together, an interrupt leaves no fitted estimator, only the last checkpoint
         written before it.
         """
-        resumes = self.warm_start and hasattr(self, "weights_")
-        return self._train(X, y, FitCall((X_val, y_val), groups, resumes, is_partial=False))
+        continues = self.warm_start and hasattr(self, "weights_")
+        return self._train(X, y, FitCall((X_val, y_val), groups, continues, is_partial=False))
 
     @available_if(_without_early_stopping)
     def partial_fit(
@@ -324,14 +315,14 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         DataConversionWarning
             As in `fit`.
         """
-        resumes = hasattr(self, "weights_")
-        return self._train(X, y, FitCall((X_val, y_val), groups, resumes, is_partial=True))
+        continues = hasattr(self, "weights_")
+        return self._train(X, y, FitCall((X_val, y_val), groups, continues, is_partial=True))
 
     def _train(self, X: Any, y: Any, call: FitCall) -> Self:
         interrupts: list[KeyboardInterrupt] = []
         try:
-            with self._fitting(X, y, resumes=call.resumes) as (fitted, problem):
-                training = fitted._trained(problem, call, self, interrupts)
+            with self._fitting(X, y, continues=call.continues) as (fitted, problem):
+                training = fitted._train_copy(problem, call, self, interrupts)
             if interrupts:
                 warn(
                     f"Training was interrupted in epoch {self.n_epochs_ + 1}: this "
@@ -348,12 +339,12 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     # ------------------------------------------------------------------ training
 
     @torch.enable_grad()
-    def _trained(
+    def _train_copy(
         self, problem: Problem, call: FitCall, original: Self, interrupts: list[KeyboardInterrupt]
-    ) -> Trained:
+    ) -> TrainingData:
         """Train this copy of an estimator; add an interrupt that ends training to `interrupts`."""
         join_processes(check_device(self.device))
-        problem = whole = problem.grouped(call.groups)
+        problem = all_images = problem.grouped(call.groups)
         held_out = self._validation_problem(*call.held_out)
         self._check_agreement(problem, held_out, call)
 
@@ -364,11 +355,11 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             problem, held_out = cut_off(problem, stopping.validation_fraction, seed)
 
         criterion = self._checked_training(problem)
-        if call.resumes:
-            self._resume()
+        if call.continues:
+            self._continue_training()
             batches = self._batches(problem)
         else:
-            self._start_training(problem, seed)
+            self._reset(problem, seed)
             batches = self._batches(problem)
             with watched(Watch()):  # training itself warns of unsolved systems
                 self._choose_open_values(problem, batches, criterion)
@@ -376,15 +367,6 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
         earlier_history = self.history_
 
-        def current_attributes() -> dict[str, Any]:
-            self._keep(loop, learner, earlier_history)
-            fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
-            return {**fitted, "_cache": {}}
-
-        n_epochs = self._n_epochs(batches.n_images)
-        epochs = Epochs(
-            None if call.is_partial else original, n_epochs, *whole.arguments(), current_attributes
-        )
         loop = self._loop(
             learner,
             batches,
@@ -392,15 +374,62 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             validate=self._validation(learner, held_out),
             best_weights=None if stopping is None else stopping.build(),
             keeper=keeper,
-            observer=epochs,
             watch=Watch(problem.operator),
+        )
+        loop.observer = epochs = Epochs(
+            None if call.is_partial else original,
+            self._n_epochs(batches.n_images),
+            *all_images.arguments(),
+            partial(self._current_attributes, loop, learner, earlier_history),
         )
 
         epochs.begin_training()
         self._run(loop, learner, interrupts)
         epochs.end_training()
         self._keep(loop, learner, earlier_history)
-        return Trained(batches, held_out)
+        return TrainingData(batches, held_out)
+
+    # ----------------------------------------------------- for subclasses, in the order of calls
+
+    @abstractmethod
+    def _training_loss(self) -> LossLike:
+        """Return the loss between restored and clean images that training minimises."""
+
+    @abstractmethod
+    def _initialize(self, problem: Problem) -> None:
+        """Set the fitted attributes before training, including the initial `weights_`."""
+
+    def _continue_training(self) -> None:
+        """Check the parameters for training on fitted weights; take over those that may change."""
+
+    def _batches(self, problem: Problem) -> Batches:
+        """Return the batches that training iterates over."""
+        if problem.measured is None:
+            noise = as_noise(self.noise).build()
+            read: Any = SimulatedPairs(problem.clean, problem.A, noise, self._seed_, self.augment)
+        else:
+            read = MeasuredPairs(problem.clean, problem.measured)
+        if problem.clean.allow_nan:
+            check_observed(read(np.arange(min(len(problem), self.batch_size)), 0)[1])
+        return Batches(len(problem), self.batch_size, self._seed_, read)
+
+    def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
+        """Choose values for the parameters at "auto" or None, by trials on the first images."""
+
+    @abstractmethod
+    def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
+        """Return the learner that minimises `criterion`, starting from the current weights."""
+
+    def _held_out_pairs(
+        self, learner: Learner, held_out: Problem
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield held-out images, and their restorations by the current weights."""
+        return self._restored_pairs(held_out, self.noise, VALIDATION_SEED, learner.restore)
+
+    def _report(self, training: TrainingData) -> None:
+        """Report the result at the end of `fit`."""
+
+    # ------------------------------------------------------------------ parts of a training run
 
     def _run(
         self, loop: TrainingLoop, learner: Learner, interrupts: list[KeyboardInterrupt]
@@ -422,10 +451,10 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         n_groups = len(problem if problem.groups is None else np.unique(problem.groups))
         return as_early_stopping(self.early_stopping, len(problem), n_groups)
 
-    def _start_training(self, problem: Problem, seed: int) -> None:
+    def _reset(self, problem: Problem, seed: int) -> None:
         """Set all fitted attributes before training."""
         self._seed_, self._optimizer_state_ = seed, {}
-        self.history_, self.n_epochs_ = empty_history(self._figures), 0
+        self.history_, self.n_epochs_ = empty_history(self._loss_names), 0
         self._initialize(problem)
 
     def _check_agreement(self, problem: Problem, held_out: Problem | None, call: FitCall) -> None:
@@ -438,7 +467,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Return the keeper of checkpoints, or None; if the file exists, the keeper reads it."""
         if self.checkpoint is None or call.is_partial:
             return None
-        chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.resumes else {}
+        chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.continues else {}
 
         def read() -> Keeper:
             data = data_identity(problem, held_out, weights)
@@ -448,7 +477,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     def _common_seed(self, keeper: Keeper | None, call: FitCall) -> int:
         """Return the seed: that of the checkpoint or of earlier training, or a new one."""
-        new = self._seed_ if call.resumes else integer_seed(self.random_state)
+        new = self._seed_ if call.continues else integer_seed(self.random_state)
         seed = from_first_process(lambda: new)
         if keeper is not None:
             seed = keeper.seed = seed if keeper.seed is None else keeper.seed
@@ -460,26 +489,6 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         chosen.build([{"params": [torch.zeros(1)], "lr": 0.0}])
         as_learning_rate(chosen.schedule)._validate_params()  # raises if one is out of range
         return as_loss(self._training_loss()).build(problem.geometry.data_range)
-
-    def _resume(self) -> None:
-        """Check that training can be resumed with the current parameters."""
-
-    def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
-        """Choose values for the parameters at "auto" or None, by trials on the first images."""
-
-    def _report(self, training: Trained) -> None:
-        """Report the result at the end of `fit`."""
-
-    def _batches(self, problem: Problem) -> Batches:
-        """Return the batches that training iterates over."""
-        if problem.measured is None:
-            noise = as_noise(self.noise).build()
-            read: Any = SimulatedPairs(problem.clean, problem.A, noise, self._seed_, self.augment)
-        else:
-            read = MeasuredPairs(problem.clean, problem.measured)
-        if problem.clean.allow_nan:
-            check_observed(read(np.arange(min(len(problem), self.batch_size)), 0)[1])
-        return Batches(len(problem), self.batch_size, self._seed_, read)
 
     def _loop(
         self, learner: Learner, batches: Batches, call: FitCall, **parts: Any
@@ -518,10 +527,18 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         steps_per_epoch = ceil(n_images / self.batch_size)
         return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
+    def _current_attributes(
+        self, loop: TrainingLoop, learner: Learner, earlier: History
+    ) -> dict[str, Any]:
+        """Return the fitted attributes with the results of training so far, for callbacks."""
+        self._keep(loop, learner, earlier)
+        fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        return {**fitted, "_cache": {}}
+
     def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> None:
         """Copy the results of training so far from the loop to the fitted attributes."""
         best = {} if loop.best_weights is None else loop.best_weights.weights
-        figures = empty_history(self._figures, validated=loop.validate is not None)
+        figures = empty_history(self._loss_names, validated=loop.validate is not None)
         self.weights_ = best or to_numpy(learner.weights)
         self.history_ = continued(earlier, figures | loop.history)
         self.n_epochs_ = loop.epoch
@@ -559,9 +576,3 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
                 return mean_over_batches(psnr, pairs, held_out.geometry.data_range)
 
         return validate
-
-    def _held_out_pairs(
-        self, learner: Learner, held_out: Problem
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield held-out images, and their restorations by the current weights."""
-        return self._restored_pairs(held_out, self.noise, VALIDATION_SEED, learner.restore)

@@ -299,9 +299,9 @@ class IterativeSolver(nn.Module):
 
     def forward(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
         """Return the images after `n_iter` updates."""
-        state = self._first(x, data)
+        state = self._checked_init(x, data)
         for k in range(self.n_iter):
-            state = self._next(state, data, k)
+            state = self._checked_step(state, data, k)
         return state[0].to(x.dtype)  # an update may compute in double precision
 
     def run(self, x: torch.Tensor, data: DataTerm, max_iter: int, tol: float | None = None) -> Run:
@@ -323,37 +323,37 @@ class IterativeSolver(nn.Module):
         tol : float, default=None
             Relative change at which an image has converged. If None, `max_iter` updates are made.
         """
-        state, least = self._first(x, data), -1.0 if tol is None else tol
-        lengths = _lengths(state[0])
+        state, tolerance = self._checked_init(x, data), -1.0 if tol is None else tol
+        norms = _norms(state[0])
         changes: list[list[float]] = [[] for _ in x]
         converged = torch.zeros(len(x), dtype=torch.bool)
         going = ~converged
         for k in range(max_iter):
-            new_state = self._next(state, data, k)
-            new_lengths = _lengths(new_state[0])
-            sizes = lengths.maximum(new_lengths)
+            new_state = self._checked_step(state, data, k)
+            new_norms = _norms(new_state[0])
+            sizes = norms.maximum(new_norms)
             sizes[sizes == 0] = 1.0
-            image_changes = state_changes = _lengths(new_state[0] - state[0]) / sizes
-            if (image_changes <= least)[going].any():
+            image_changes = state_changes = _norms(new_state[0] - state[0]) / sizes
+            if (image_changes <= tolerance)[going].any():
                 # An image seems to have converged: its multipliers must have converged, too
                 state_changes = _distances(state, new_state, self.scales(k, data)) / sizes
             state = new_state if going.all() else _where(going, new_state, state)
-            lengths = new_lengths
+            norms = new_norms
             for i in going.nonzero().flatten().tolist():
                 changes[i].append(float(image_changes[i]))
-            converged |= going & (state_changes <= least)
+            converged |= going & (state_changes <= tolerance)
             going &= (image_changes < inf) & ~converged
             if not going.any():
                 break
         return Run(state[0].to(x.dtype), changes, converged.tolist())
 
-    def _first(self, x: torch.Tensor, data: DataTerm) -> State:
+    def _checked_init(self, x: torch.Tensor, data: DataTerm) -> State:
         """Return the result of `init`, after checking that it is a state."""
         state = self.init(x, data)
         _check_state(state, x, f"{type(self).__name__}.init")
         return state
 
-    def _next(self, state: State, data: DataTerm, k: int) -> State:
+    def _checked_step(self, state: State, data: DataTerm, k: int) -> State:
         """Return the result of `step`, after checking that it is a state like the one before."""
         new_state = self.step(state, data, k)
         _check_state(new_state, state[0], f"{type(self).__name__}.step")
@@ -413,17 +413,17 @@ def _distances(state: State, new_state: State, scales: tuple[float, ...]) -> tor
     """Return the length of each image's change of state, in the images' units."""
     factors = scales + (1.0,) * (len(state) - len(scales))
     moved = [
-        factor * _lengths(new - old)
+        factor * _norms(new - old)
         for new, old, factor in zip(new_state, state, factors, strict=True)
         if factor
     ]
-    return _lengths(torch.stack(moved, dim=1))
+    return _norms(torch.stack(moved, dim=1))
 
 
-def _lengths(x: torch.Tensor) -> torch.Tensor:
+def _norms(x: torch.Tensor) -> torch.Tensor:
     """Return the norm of each entry of the first axis, in double precision on the CPU."""
-    lengths: torch.Tensor = torch.linalg.vector_norm(x.detach(), dim=tuple(range(1, x.ndim)))
-    return lengths.cpu().double()
+    norms: torch.Tensor = torch.linalg.vector_norm(x.detach(), dim=tuple(range(1, x.ndim)))
+    return norms.cpu().double()
 
 
 def _where(going: torch.Tensor, new_state: State, state: State) -> State:
