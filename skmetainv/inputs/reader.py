@@ -47,6 +47,8 @@ from skmetainv.operators import ForwardMap, Identity, Operator
 class Reader:
     """Reads the arguments of `fit`, `predict` and `score` of an estimator.
 
+    `Reconstructor._reader` makes it, and passes it the methods of the estimator that it needs.
+
     Parameters
     ----------
     estimator : Reconstructor
@@ -284,7 +286,8 @@ class Reader:
         """Return an array with a first axis, its geometry, and whether that axis was missing.
 
         The array holds images or measurements. Their shape is checked. With `hints`, and if it must
-        be the shape of `fit`, errors say how to fix the layout or use another size.
+        be the shape of `fit`, errors say how to fix the layout or use another size. `geometry` is
+        returned as it is; only `AnySizeReader` returns that of the array.
         """
         layout = geometry.measurements if measured else geometry.images
         is_single = tuple(array.shape) == layout.shape
