@@ -49,7 +49,7 @@ def by_autograd(inputs, *parameters):
 @pytest.fixture(params=[10**6, 40, 15, 1], ids=lambda n: f"parts of {n}")
 def parts(request, monkeypatch):
     """Whole batches, several images, some pixels of one image, and one pixel at a time."""
-    monkeypatch.setattr(sine_layers, "_PART", request.param)
+    monkeypatch.setattr(sine_layers, "_AT_ONCE", request.param)
 
 
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=list(BATCHES))
@@ -165,3 +165,27 @@ def test_the_networks_are_those_of_autograd(part, inner, n_images, monkeypatch):
         results.append([x, *torch.autograd.grad(loss, list(weights.values()))])
     for ours, expected in zip(*results, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-11)
+
+
+def saved_bytes(phi, weights):
+    sizes = {}
+
+    def keep(x):
+        sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        phi(weights)
+    return sum(sizes.values())
+
+
+@pytest.mark.parametrize("n_images", [1, 3])
+def test_hidden_layers_that_are_not_adapted_are_not_stored(n_images):
+    phi = Siren(16, depth=5, adapted="last").build((1, 8, 8))
+    weights = phi.initial_weights(np.random.default_rng(0))
+    adapted = {name: weights[name].expand(n_images, *weights[name].shape) for name in phi.adapted}
+    if n_images == 1:
+        adapted = {name: weights[name] for name in phi.adapted}
+    adapted = {name: weight.clone().requires_grad_() for name, weight in adapted.items()}
+    of_one_layer = 8 * 8 * 8 * 16 * n_images
+    assert saved_bytes(phi, weights | adapted) < 2 * of_one_layer

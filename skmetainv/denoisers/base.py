@@ -158,7 +158,7 @@ class ClassicalDenoiser(Denoiser):
 
 
 class ClassicalModule(DenoiserModule):
-    """The module of a denoiser without weights; a subclass writes `denoise`.
+    """A denoiser's module with a default noise level; a subclass writes `denoise`.
 
     Parameters
     ----------

@@ -221,7 +221,7 @@ class DeepInverseReconstructor(Reconstructor):
 
 
 def _is_denoiser(model: nn.Module) -> bool:
-    """Return whether a model takes a noise level; some reconstruction models are denoisers, too."""
+    """Return whether a model takes images and a noise level, not measurements and a physics."""
     from deepinv.models import Denoiser, Reconstructor
 
     return isinstance(model, Denoiser) and not isinstance(model, Reconstructor)

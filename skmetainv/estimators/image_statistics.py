@@ -204,6 +204,7 @@ def learn_statistics(
             power.add_(torch.einsum("nchw,ndhw->hwcd", spectrum, spectrum))
             yield z.flatten(1).to(torch.float32).cpu().numpy()
 
+    # This reads all batches, and so completes `power`.
     factor = _factor(deviations(), n_images, mean.numel(), n_components).reshape(-1, *shape)
     power = _regular(_towards_similar(power / n_images, n_images))
     powers = power.diagonal(dim1=2, dim2=3).permute(2, 0, 1)

@@ -125,7 +125,7 @@ class _ModuleImage(ConditionedModule):
 
     def _one_image(self, weights: Tensors) -> torch.Tensor:
         """Return the image of one set of weights, of shape (channels, height, width)."""
-        buffers = zip(self.buffer_names, self.buffers(), strict=True)
+        buffers = zip(self.buffer_names, self.buffers(recurse=False), strict=True)
         try:
             image = torch.func.functional_call(self.held[0], {**weights, **dict(buffers)}, ())
         except TypeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
@@ -103,9 +102,9 @@ class ConditionedRepresentation(Representation):
             Setting(tuple(image_shape), data_range, residual, self.encoder, self.refiner)
         )
 
-    @abstractmethod
     def _network(self, setting: Setting) -> ImageModule:
         """Return the network for these images."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _network.")
 
 
 class Condition(NamedTuple):

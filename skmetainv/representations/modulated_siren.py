@@ -26,8 +26,8 @@ class ModulatedSiren(ConditionedRepresentation):
     """SIREN shared by all images, and adapted to each by modulations of its hidden units.
 
     Algorithm 1 adapts one or two numbers per hidden unit, or one short vector, instead of all
-    weights. The images of a batch share the matrices of the layers, so that one product serves all.
-    The outer loop learns these matrices, and the values of the modulations before the first inner
+    weights. The images of a batch share the matrices of the layers. The outer loop learns these
+    matrices, and the values of the modulations before the first inner
     step, which are 0 before training. With ``z = W h + b``, a sine layer is
 
     - "shift": ``sin(omega_0 (z + s))``, one shift s per hidden unit;

@@ -6,29 +6,35 @@ the derivative of that is a third. The matrix products are the same. All other o
 small parts of the hidden units, which stay in the processor's cache, and only sines, cosines and
 gradients are stored.
 
-Layer l computes ``z_l = s_l (W_l h_l + b_l)`` and ``h_l+1 = sin(z_l)`` with ``s_l = omega_0``. In
-the last layer, ``s_l = 1`` and ``z_l`` is the result. With ``c_l+1 = cos(z_l)`` and the gradient
-``d_l`` with respect to ``z_l``, the first derivatives are ::
+All values have one row per pixel. A hidden layer computes ``z = s (h W' + b)``, with ``s =
+omega_0``, and then its sines and cosines, ``h_next = sin(z)`` and ``c = cos(z)``. In the last layer
+``s`` is 1 and ``z`` is the result. Backward, with the gradient ``d`` with respect to ``z``::
 
-    dW_l = s_l d_l' h_l,    db_l = s_l sum d_l,    g_l = s_l d_l W_l,    d_l-1 = c_l g_l
+    dW = s d' h,    db = s sum d,    g = s d W
 
-Let ``V_l`` and ``v_l`` be gradients with respect to ``dW_l`` and ``db_l``, and ``t_0 = 0``. The
-gradient with respect to ``d_l`` is then ``u_l``, with ::
+``g`` is the gradient with respect to ``h``, and ``d`` of the layer before is ``c g`` with its
+cosines ``c``. These are the first derivatives. For their own derivatives, let ``V`` and ``v`` be
+gradients with respect to ``dW`` and ``db``. From the first layer to the last, beginning with ``t =
+0``, the gradient with respect to ``d`` is ::
 
-    u_l = s_l (t_l W_l' + h_l V_l' + v_l),    t_l+1 = c_l+1 u_l
+    u = s (t W' + h V' + v),    t_next = c u
 
-and the others are ``s_l d_l' t_l`` (``W_l``), ``s_l d_l V_l`` (``h_l``), ``u_l g_l+1`` (``c_l+1``).
+The gradient with respect to ``W`` is ``s d' t``, to ``h`` it is ``s d V``, and to the layer's
+cosines ``u g_next``. The last two reach the weights through the layers before: if gradients ``p``
+with respect to sines and ``q`` with respect to cosines are added, ``d`` of a layer is
+``c (g_next + p) - h_next q``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
 
 # Number of values of a layer that a CPU computes together: 1 MiB in single precision.
-_PART = 2**18
+_AT_ONCE = 2**18
 
 # One tensor for each layer, or None where there is none.
 _Tensors = Sequence[torch.Tensor]
@@ -125,7 +131,7 @@ class _Network:
     def parts(self) -> Iterator[_Part]:
         """Yield the parts that are computed together: some images, or some pixels of one image."""
         n_pixels, width = len(self.inputs), max(W.shape[1] for W in self.weights)
-        together = max(1, _PART // width) if self.inputs.is_cpu else self.batch * n_pixels
+        together = max(1, _AT_ONCE // width) if self.inputs.is_cpu else self.batch * n_pixels
         n_images = max(1, together // n_pixels)
         for image in range(0, self.batch, n_images):
             for pixel in range(0, n_pixels, together):
@@ -139,7 +145,7 @@ class _Network:
         return self.inputs[part.pixels].expand(n_images, -1, -1)
 
     def values(self) -> torch.Tensor:
-        """Return the values of the last layer; fill in `sines` and `cosines` unless they are ()."""
+        """Return the values of the last layer; write `sines` and `cosines` if they are given."""
         values = self.empty(self.last)
         for part in self.parts():
             h = self.taken(0, part)
@@ -177,7 +183,7 @@ class _Network:
         """
         parameters = zip((*self.weights, *self.biases), needed, strict=True)
         found = [p.new_zeros(p.shape) if need else None for p, need in parameters]
-        dW, db = _split(found, 2)
+        dW, db = found[: self.last + 1], found[self.last + 1 :]
         lowest = min(k % len(dW) for k, need in enumerate(needed) if need)
         kept = self.empty_hidden() if keep else []
         for unused in kept[:lowest]:
@@ -236,7 +242,7 @@ class _Network:
         self,
         layer: int,
         h: torch.Tensor,
-        W: Any,
+        W: torch.Tensor | None,
         b: torch.Tensor | None,
         part: _Part,
         out: torch.Tensor | None,
@@ -244,8 +250,9 @@ class _Network:
         """Return ``s_l (W h + b)``; None counts as 0."""
         scale = self.scales[layer]
         b = h.new_zeros(1) if b is None else part.rows(b).unsqueeze(1)
-        if W is None and out is not None:
-            return out.copy_(scale * b)
+        if W is None:
+            z = (scale * b).expand(*h.shape[:2], -1)
+            return z if out is None else out.copy_(z)
         W = part.rows(W).mT.expand(len(h), -1, -1)
         return torch.baddbmm(b, h, W, beta=scale, alpha=scale, out=out)
 
@@ -286,29 +293,35 @@ class _Values(torch.autograd.Function):
     """The values, and as further outputs the sines and cosines of the hidden layers.
 
     Second derivatives need gradients with respect to sines and cosines. Autograd passes them to
-    `backward`, where one pass propagates them together with the gradient of the values.
+    `backward`, where one pass propagates them together with the gradient of the values. All
+    parameters that require a gradient get one, even if only some are asked for.
     """
 
     @staticmethod
     def forward(ctx: Any, omega_0: float, inputs: torch.Tensor, *parameters: torch.Tensor) -> Any:
-        network = _Network(omega_0, inputs, *_split(parameters, 2))
-        network.sines, network.cosines = network.empty_hidden(), network.empty_hidden()
+        n = len(parameters) // 2
+        weights, biases = _parts(parameters, n, n)
+        empty = _Network(omega_0, inputs, weights, biases).empty_hidden
+        network = _Network(omega_0, inputs, weights, biases, empty(), empty())
         values = network.values()
         ctx.omega_0 = omega_0
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(inputs, values, *parameters, *network.sines, *network.cosines)
+        ctx.save_for_backward(inputs, *parameters, *network.sines, *network.cosines)
         return values, *network.sines, *network.cosines
 
     @staticmethod
     def backward(ctx: Any, m: torch.Tensor | None, *of_hidden: torch.Tensor | None) -> Any:
-        inputs, values, *tensors = ctx.saved_tensors
-        m = torch.zeros_like(values) if m is None else m
+        inputs, *tensors = ctx.saved_tensors
         needed, keep = ctx.needs_input_grad[2:], torch.is_grad_enabled()
+        if m is None:
+            n = len(needed) // 2
+            network = _Network(ctx.omega_0, inputs, *_parts(tensors, n, n))
+            m = torch.zeros_like(network.empty(network.last))
         return None, None, *_First.apply(ctx.omega_0, needed, keep, inputs, m, *of_hidden, *tensors)
 
 
 class _First(torch.autograd.Function):
-    """The first derivatives."""
+    """The derivative of `_Values`."""
 
     @staticmethod
     def forward(
@@ -320,19 +333,15 @@ class _First(torch.autograd.Function):
         m: torch.Tensor,
         *tensors: Any,
     ) -> Any:
-        n = len(needed)
-        of_hidden, parameters, hidden = (
-            tensors[: n - 2],
-            tensors[n - 2 : 2 * n - 2],
-            tensors[2 * n - 2 :],
-        )
-        network = _Network(omega_0, inputs, *_split(parameters, 2), *_split(hidden, 2))
-        of_sines, of_cosines = _split(of_hidden, 2)
+        n = len(needed) // 2
+        of_sines, of_cosines, *layers = _parts(tensors, n - 1, n - 1, n, n, n - 1, n - 1)
+        network = _Network(omega_0, inputs, *layers)
         found, g = network.first(m, of_sines, of_cosines, needed, keep)
         if keep:
-            ctx.omega_0, ctx.is_second = omega_0, any(x is not None for x in of_hidden)
+            ctx.omega_0 = omega_0
+            ctx.is_second = any(x is not None for x in (*of_sines, *of_cosines))
             ctx.set_materialize_grads(False)
-            ctx.save_for_backward(inputs, m, *g, *parameters, *hidden)
+            ctx.save_for_backward(inputs, m, *g, *tensors[2 * n - 2 :])
         return tuple(found)
 
     @staticmethod
@@ -347,17 +356,15 @@ class _First(torch.autograd.Function):
 
 
 class _Second(torch.autograd.Function):
-    """The second derivatives."""
+    """The derivative of `_First`."""
 
     @staticmethod
     def forward(
         ctx: Any, omega_0: float, n: int, inputs: torch.Tensor, m: torch.Tensor, *tensors: Any
     ) -> Any:
-        g, others, directions = tensors[: n - 1], tensors[n - 1 : -2 * n], tensors[-2 * n :]
-        network = _Network(
-            omega_0, inputs, *_split(others[: 2 * n], 2), *_split(others[2 * n :], 2)
-        )
-        of_m, of_W, of_sines, of_cosines = network.second(m, g, *_split(directions, 2))
+        g, *layers, V, v = _parts(tensors, n - 1, n, n, n - 1, n - 1, n, n)
+        network = _Network(omega_0, inputs, *layers)
+        of_m, of_W, of_sines, of_cosines = network.second(m, g, V, v)
         return of_m, *of_W, *[None] * n, *of_sines, *of_cosines
 
     @staticmethod
@@ -371,7 +378,7 @@ _THIRD = (
 )
 
 
-def _split(tensors: Sequence[Any], n: int) -> list[Sequence[Any]]:
-    """Split into `n` sequences of equal length."""
-    size = len(tensors) // n
-    return [tensors[k * size : (k + 1) * size] for k in range(n)]
+def _parts(tensors: Sequence[Any], *lengths: int) -> list[list[Any]]:
+    """Return consecutive parts of a sequence, with these lengths."""
+    remaining = iter(tensors)
+    return [list(islice(remaining, length)) for length in lengths]

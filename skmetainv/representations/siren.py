@@ -41,7 +41,7 @@ class Siren(ConditionedRepresentation):
     ``+-1 / sqrt(n)``. n is the fan-in of the layer.
 
     First and second derivatives with respect to the weights are exact, as Algorithm 2 needs them.
-    Third derivatives raise an error.
+    Third derivatives raise an error. Transforms of torch.func are not supported.
 
     References
     ----------
@@ -109,23 +109,22 @@ class SirenModule(CoordinateModule):
     def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
         """Return the images, nominally in [-1, 1], see `ConditionedModule.image`.
 
-        `sine_layers` computes them, unless images share the hidden layers and have different last
-        layers, or scales are modulated, or the computation is in bfloat16.
+        `sine_layers` computes them, unless only the last layer is adapted, scales are modulated, or
+        the computation is in bfloat16.
         """
         scales, shifts = self.modulations(weights, features)
+        autocast = torch.is_autocast_enabled(self.inputs.device.type)
+        if self.adapted == self.last or scales is not None or autocast:
+            return super().image(weights, features)
         layers = range(self.n_hidden + 1)
         matrices = [weights[f"{layer}.weight"] for layer in layers]
         biases = [weights[f"{layer}.bias"] for layer in layers]
         if shifts is not None:
             shifted = [b + s.squeeze(-2) for b, s in zip(biases[:-1], shifts, strict=True)]
             biases = [*shifted, biases[-1]]
-        per_image = [W.ndim == 3 or b.ndim == 2 for W, b in zip(matrices, biases, strict=True)]
-        autocast = torch.is_autocast_enabled(self.inputs.device.type)
-        if scales is not None or autocast or (any(per_image) and not per_image[0]):
-            return super().image(weights, features)
-        rows = [W if W.ndim == 3 else W[None] for W in matrices]
+        matrices = [W if W.ndim == 3 else W[None] for W in matrices]
         biases = [b if b.ndim == 2 else b[None] for b in biases]
-        return self.as_images(sine_layers(self.inputs, rows, biases, self.omega_0))
+        return self.as_images(sine_layers(self.inputs, matrices, biases, self.omega_0))
 
     def activation(self, h: torch.Tensor) -> torch.Tensor:
         """Return ``sin(omega_0 h)``."""

@@ -42,13 +42,13 @@ def require_derivatives(
     leaves = [t.detach().clone().requires_grad_() for t in inputs]
     fast = sum(t.numel() for t in leaves) > _ONE_BY_ONE
     property_ = f"must have exact first derivatives of {what}"
-    with global_seed(0), required(property_, _CAUSE):
+    with global_seed(0), required(property_, _CAUSE, RuntimeError):
         torch.autograd.gradcheck(function, leaves, fast_mode=fast)
     property_ = (
         f"must have exact second derivatives of {what}, which training differentiates through"
     )
     cause = f"{_CAUSE}; a torch.autograd.Function needs a backward that can be differentiated"
-    with global_seed(0), required(property_, cause):
+    with global_seed(0), required(property_, cause, RuntimeError):
         torch.autograd.gradgradcheck(function, leaves, fast_mode=fast)
 
 
