@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 
 def bar(*, show: bool, **options: Any) -> tqdm:
-    """Return tqdm's bar with these options; its `disable` tells whether it is not drawn.
+    """Return tqdm's bar with these options; until it is closed, `disable` is False if it is drawn.
 
     It is drawn if `show` is True and the output can redraw it: in a terminal or a notebook.
     """

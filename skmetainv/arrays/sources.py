@@ -12,7 +12,7 @@ from skmetainv.arrays.layouts import Layout
 from skmetainv.arrays.views import MaskedView, Subset, has_mask, taken
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ArraySource:
     """Read batches of images, or of measurements, from any array-like as tensors.
 

@@ -195,8 +195,8 @@ class ImageFolder:
                 except UnreadablePictureError as error:
                     reasons[i] = str(error)
                 shown.update()
-        if show and shown.disable:
-            write_line(f"Checking pictures: {len(self)} read, {len(reasons)} of them failed")
+            if show and shown.disable:
+                write_line(f"Checking pictures: {len(self)} read, {len(reasons)} of them failed")
         return reasons
 
     @property

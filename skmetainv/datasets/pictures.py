@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -100,16 +99,16 @@ class PictureReader:
             pages = deep.pages_of(tiff)
             self._check_frames(len(pages))
             page = pages[frame]
-            if not deep.is_beyond_pillow(page):
-                stream.seek(0)
-                # Pillow does not support every kind of TIFF.
-                with (
-                    suppress(UnidentifiedImageError),
-                    Image.open(stream, formats=["TIFF"]) as picture,
-                ):
-                    picture.seek(page.index)
-                    return self._shallow(picture)
-            return self._array(deep.read_page(file, page))
+            if deep.is_beyond_pillow(page):
+                return self._array(deep.read_page(file, page))
+            stream.seek(0)
+            try:
+                picture = Image.open(stream, formats=["TIFF"])
+            except UnidentifiedImageError:  # a kind of TIFF that Pillow does not support
+                return self._array(deep.read_page(file, page))
+            with picture:
+                picture.seek(page.index)
+                return self._shallow(picture)
 
     def _other(self, file: Path, stream: BinaryIO, frame: int) -> np.ndarray:
         with Image.open(stream, formats=_FORMATS) as picture:

@@ -453,7 +453,7 @@ class MetaInverseSolver(TrainedReconstructor):
         with watched(Watch()):
             batches = reported_batches(meta, training, n_reported, self.noise)
             psnrs = qualities(meta, batches, self.data_range_)
-        which = "held-out images" if training.held_out else "training images"
+        which = "training images" if training.held_out is None else "held-out images"
         if self.verbose:
             write_line(self._values_line())
             write_line(summary(psnrs, self.history_, which))

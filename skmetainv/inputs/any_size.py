@@ -59,7 +59,7 @@ class AnySizeReader(Reader):
         """Return images with a first axis, their geometry, and whether that axis was missing.
 
         See `Reader.expected`. Height and width of the images may differ from those of `fit`, unless
-        `geometry` is another one.
+        `geometry` is another object than that of `fit`.
         """
         images, shape = geometry.images, tuple(array.shape)
         if geometry is not self.fitted or len(images.shape) == 1:

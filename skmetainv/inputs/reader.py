@@ -71,7 +71,7 @@ class Reader:
     def __init__(
         self,
         estimator: Any,
-        fitted: Any,
+        fitted: Geometry | None,
         *,
         map_of: Callable[[Geometry], ForwardMap],
         bound_to_size: Callable[[], str | None],
@@ -79,8 +79,9 @@ class Reader:
         dtype: torch.dtype,
         device: torch.device,
     ):
-        self.estimator, self.fitted, self.map_of = estimator, fitted, map_of
+        self.estimator, self.map_of = estimator, map_of
         self.bound_to_size, self.place = bound_to_size, place
+        self.fitted: Any = fitted  # methods for fitted estimators do not expect None
         self.dtype, self.device = dtype, device
 
     # ------------------------------------------------------------------ fitting

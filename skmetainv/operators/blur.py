@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from skmetainv.operators.checks import check_image, check_numbers, pixels
 from skmetainv.operators.maps.base import LinearMap, Shape
-from skmetainv.operators.maps.convolutions import convolution
+from skmetainv.operators.maps.convolutions import BOUNDARIES, convolution
 from skmetainv.operators.operator import Operator
 from skmetainv.parameters import FINITE, POSITIVE, StrOptions
 
-_BOUNDARY = [StrOptions({"circular", "reflect", "replicate", "zero", "valid"})]
+_BOUNDARY = [StrOptions(BOUNDARIES)]
 
 
 class _Convolution(Operator):

@@ -110,7 +110,8 @@ class GrayMap(DiagonalGramMap):
     def __init__(self, image_shape: Shape, weights: torch.Tensor):
         super().__init__(image_shape, (1, *image_shape[1:]))
         self.register_buffer("weights", weights)
-        self.keep_gram(weights.square().sum(0)[0, 0], Basis())
+        # The sum is the same at every pixel.
+        self.keep_gram(weights.square().sum(0)[0, 0].clone(), Basis())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the weighted sum of the channels."""

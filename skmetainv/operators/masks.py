@@ -67,7 +67,7 @@ class Inpainting(Operator):
     def build(self, image_shape: Shape) -> MaskMap:
         """Return the map for images of one shape, see `Operator.build`."""
         if not isinstance(self.mask, str):
-            mask = self._array(image_shape)
+            mask = self._checked_mask(image_shape)
         elif len(image_shape) < 3:
             raise ValueError(
                 f"Inpainting(mask={self.mask!r}) leaves out a box of an image, but these "
@@ -81,7 +81,7 @@ class Inpainting(Operator):
             mask = mask[..., np.newaxis]  # both parts of a complex number
         return MaskMap(image_shape, torch.from_numpy(mask)[None])
 
-    def _array(self, image_shape: Shape) -> np.ndarray:
+    def _checked_mask(self, image_shape: Shape) -> np.ndarray:
         """Return the user's mask as (channels or 1, height, width), or flat, after checking it."""
         mask = check_numbers(self.mask, "mask", self)
         is_mask = mask.dtype == bool and mask.any()
@@ -180,15 +180,15 @@ class MissingPixels(Operator):
 
     def _counts(self, n: int) -> tuple[int, int]:
         """Return the least and the largest number of `n` entries that an image keeps."""
-        if not isinstance(self.observed, tuple | list):
-            low = high = as_count(self.observed, n)
-        elif (counts := integers(self.observed, 2)) and counts[0] <= counts[1]:
-            low, high = counts
-        else:
-            raise ValueError(
-                "The 'observed' parameter of MissingPixels, as a range, must be two integers "
-                f"(low, high) with 1 <= low <= high <= {n}. Got {self.observed!r} instead."
-            )
+        counts: Any = None
+        if isinstance(self.observed, tuple | list):
+            counts = integers(self.observed, 2)
+            if not counts or counts[0] > counts[1]:
+                raise ValueError(
+                    "The 'observed' parameter of MissingPixels, as a range, must be two integers "
+                    f"(low, high) with 1 <= low <= high <= {n}. Got {self.observed!r} instead."
+                )
+        low, high = counts or (as_count(self.observed, n),) * 2
         if high > n:
             raise ValueError(
                 f"The 'observed' parameter of MissingPixels must be at most {n}, the number of "

@@ -145,11 +145,11 @@ class TrainingLoop:
         self.epoch, self._step, self._n_skipped, self._stopped = first_epoch, 0, 0, False
         self._consistent = True
         self._figures = Figures()
+        self._show_progress = show_progress and rank_and_size()[0] == 0
+        self._progress = Progress(0, 0, show=False)  # until the first epoch
         self._rates = [group["lr"] for group in optimizer.param_groups]
         if keeper is not None and keeper.saved_state is not None:
             self._resume(keeper.saved_state)
-        n_steps, n_done = len(self.epochs) * len(batches), self.n_epochs * len(batches) + self._step
-        self._progress = Progress(n_steps, n_done, show=show_progress and rank_and_size()[0] == 0)
 
     @property
     def n_epochs(self) -> int:
@@ -157,6 +157,9 @@ class TrainingLoop:
         return self.epoch - self.epochs.start
 
     def __iter__(self) -> Iterator[Any]:
+        n_per_epoch = len(self.batches)
+        n_done = self.n_epochs * n_per_epoch + self._step
+        self._progress = Progress(len(self.epochs) * n_per_epoch, n_done, show=self._show_progress)
         while self.epoch < self.epochs.stop and not self._stopped:
             self._progress.begin_epoch(f"epoch {self.epoch + 1}/{self.epochs.stop}")
             if self.observer is not None:

@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 
 # Names in numpy.pad of the boundaries that extend an image by its own values.
 _PAD_MODES: dict[str, Any] = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
+#: The names of all boundaries.
+BOUNDARIES = {*_PAD_MODES, "zero", "valid"}
 # Largest side of images for which the matrices of a separable kernel are decomposed.
 _SEPARABLE_SIDE = 1024
 

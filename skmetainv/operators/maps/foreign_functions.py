@@ -58,7 +58,8 @@ class ForeignFunction(OneType):
     only_dtype : torch.dtype or None
         The only type that it computes in; None if it takes every type.
     result : tensor of shape (batch, ...)
-        Its result for a batch that has a graph, unless autograd cannot differentiate it.
+        The result of a trial call on a batch. It requires a gradient if autograd can differentiate
+        the function. It is not kept.
     adjoint_of : ForeignFunction, default=None
         The function whose adjoint it is. If that function's result is complex, this one takes
         tensors with a last axis of real and imaginary parts. As images are real, it returns only
@@ -74,7 +75,9 @@ class ForeignFunction(OneType):
         Whether autograd can differentiate it.
     """
 
+    shape: tuple[int, ...]
     is_complex: bool
+    differentiable: bool
 
     def __init__(
         self,

@@ -97,7 +97,10 @@ class RandomMaskMap(DiagonalMap):
 
 
 class SelectionMap(DiagonalGramMap):
-    """``A x`` holds some entries of ``x``, each at most once; a subclass selects them."""
+    """``A x`` holds some entries of ``x``, each at most once.
+
+    A subclass selects them, and calls ``keep_gram`` with 1, because ``A A is the identity.
+    """
 
 
 def draw_entries(

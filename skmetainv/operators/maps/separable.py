@@ -83,12 +83,12 @@ class SeparableMap(DiagonalGramMap):
     def __init__(self, image_shape: Shape, rows: torch.Tensor, columns: torch.Tensor):
         super().__init__(image_shape, (image_shape[0], len(rows), len(columns)))
         self.matrices = AxisMatrices(rows, columns)
-        (U_h, S_h, V_h), (U_w, S_w, V_w) = (
+        (U_h, S_h, Vt_h), (U_w, S_w, Vt_w) = (
             torch.linalg.svd(M, full_matrices=False) for M in (rows, columns)
         )
         self.keep_gram((S_h[:, None] * S_w).square(), SeparableBasis(U_h, U_w))
         # C A, along each axis
-        self._rotated = AxisMatrices(S_h[:, None] * V_h, S_w[:, None] * V_w)
+        self._rotated = AxisMatrices(S_h[:, None] * Vt_h, S_w[:, None] * Vt_w)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``A x``."""

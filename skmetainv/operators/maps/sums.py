@@ -17,18 +17,19 @@ from skmetainv.operators.maps.composed import composed
 from skmetainv.operators.maps.masks import MaskMap
 
 
-def added(maps: Sequence[Any]) -> ForwardMap:
+def added(maps: Sequence[ForwardMap]) -> ForwardMap:
     """Return the sum of maps; if all are diagonal in one basis, their spectra are added."""
     if not all(isinstance(A, LinearMap) for A in maps):
         return AddedMap(maps)
     basis = _common_basis(maps)
     if basis is None:
         return AddedLinearMap(maps)
-    spectrum = _total(A.spectrum for A in maps)
+    diagonal: Any = maps
+    spectrum = _total(A.spectrum for A in diagonal)
     return DiagonalMap(maps[0].image_shape, spectrum, basis, _observed_by_any(maps))
 
 
-def stacked(maps: Sequence[Any]) -> ForwardMap:
+def stacked(maps: Sequence[ForwardMap]) -> ForwardMap:
     """Return the stack of maps; if all are diagonal in one basis, it has a closed form."""
     if not all(isinstance(A, LinearMap) for A in maps):
         return StackedMap(maps)
