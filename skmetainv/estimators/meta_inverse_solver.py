@@ -140,7 +140,7 @@ class MetaInverseSolver(TrainedReconstructor):
         step sizes for 16 training images. For each image, this is the step that minimises the
         linearised inner loss along its gradient. It is limited to the inverse of the largest
         curvature, because longer steps diverge when they are repeated. If no gradient changes the
-        image yet, "auto" is 0.01. The value in use is stored as `inner_lr_`.
+        image yet, "auto" is 0.01. The value is stored as `inner_lr_`.
     inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
         The loss that the inner steps minimise: a data fidelity (equation 4), given like
         `outer_loss`, or an `skmetainv.meta.InnerLoss`, which can add a regulariser or a proximal
@@ -322,7 +322,7 @@ class MetaInverseSolver(TrainedReconstructor):
         tuned = None if tuning is None else tuning.part
         if self.solver_ is not None:
             is_learned = tuned == "all" or bool(of_part(self.weights_, SOLVER))
-            # If only open numbers are learned, `solver_` learns them already.
+            # If only open numbers are learned, `opened` has made them learnable in `solver_`.
             solver = self.solver_.trainable() if is_learned else self.solver_
             f = self._placed(solver.build(shape)).requires_grad_(False)
         loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
@@ -336,7 +336,7 @@ class MetaInverseSolver(TrainedReconstructor):
                 phi=phi,
                 f=f,
                 loss=self._placed(loss),
-                step_size=self._rule_,
+                step_size=self._step_size_rule_,
                 m=self.n_inner,
                 adapted=phi.adapted,
                 second_order=self.algorithm_.second_order,
@@ -354,7 +354,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def _current_meta(self, geometry: Geometry) -> MetaLearner:
         """Return the meta-learner with the current `n_inner`, `batch_size` and engine.
 
-        Only the engine of `algorithm` is used: the inner loss has the objective of `algorithm_`.
+        Of `algorithm`, prediction uses the engine only: the objective was built by `algorithm_`.
         """
         _, meta = self._parts(geometry)
         inner, algorithm = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm)
@@ -369,13 +369,13 @@ class MetaInverseSolver(TrainedReconstructor):
 
     def _initialize(self, problem: Problem) -> None:
         self.algorithm_ = clone(as_algorithm(self.algorithm))
-        # `partial_fit` may change `algorithm_`, but not the rule of the step sizes.
-        self._rule_ = self.algorithm_.rule
+        # It stays if `partial_fit` changes `algorithm_`: the weights are step sizes of this rule.
+        self._step_size_rule_ = self.algorithm_.rule
         init, inner_loss = self.init, as_inner_loss(self.inner_loss)
         if init is None:
             init = default_init(self.algorithm_, problem.A, problem.operator)
         phi = init.build(problem.tensor_shape, problem.geometry.data_range)
-        tuning = self._tuning(self.solver)
+        tuning = self._solver_tuning(self.solver)
         self.algorithm_.check(self.n_inner, self._parts_to_learn(inner_loss, phi, tuning))
         self.solver_ = None
         if self.solver is not None:
@@ -405,27 +405,27 @@ class MetaInverseSolver(TrainedReconstructor):
         return batches
 
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
-        meta = self._build(problem.geometry, problem.A, self._tuning(self.solver_))
+        meta = self._build(problem.geometry, problem.A, self._solver_tuning(self.solver_))
         of, self.inner_lr_, numbers = from_first_process(
             lambda: self._tried_values(meta, problem, batches, criterion)
         )
         self.inner_loss_.set_params(of=of)  # in place: a clone would lose the fitted denoiser
         adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
-        alpha = self._rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
+        alpha = self._step_size_rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
         self.weights_ = {**self.weights_, **in_part(to_numpy(alpha), INNER_LR), **numbers}
 
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
-        tuning = self._tuning(self.solver_)
+        tuning = self._solver_tuning(self.solver_)
         meta = self._build(problem.geometry, problem.A, tuning)
-        # A changed `algorithm` may change the learning rate of the step sizes, see `_initialize`.
-        lr = getattr(as_algorithm(self.algorithm).rule, "lr", None)
+        # The rule stays, but a changed `algorithm` may change its learning rate.
+        lr = getattr(self.algorithm_.rule, "lr", None)
         rates = {
             INIT: self.outer_lr,
-            INNER_LR: self._rule_.learning_rate(self.inner_lr_) if lr is None else lr,
+            INNER_LR: self._step_size_rule_.learning_rate(self.inner_lr_) if lr is None else lr,
             INNER_LOSS: as_inner_loss(self.inner_loss).learning_rate(),
             SOLVER: 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }
-        parts = {part: tensors for part, tensors in meta.parts().items() if tensors}
+        parts = {part: tensors for part, tensors in meta.weights_by_part().items() if tensors}
         must_tune = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
         if must_tune and SOLVER not in parts:
             raise self._nothing_to_tune()
@@ -477,10 +477,13 @@ class MetaInverseSolver(TrainedReconstructor):
         if inner_lr == "auto":
             steps = stable_steps(meta, first, criterion)
             inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
-        return of, inner_lr, in_part(to_numpy(meta.parts()[SOLVER]), SOLVER)
+        return of, inner_lr, in_part(to_numpy(meta.weights_by_part()[SOLVER]), SOLVER)
 
-    def _tuning(self, solver: Solver | None) -> TuneSolver | None:
-        """Return which parts of the solver are learned."""
+    def _solver_tuning(self, solver: Solver | None) -> TuneSolver | None:
+        """Return which parts of the solver are learned.
+
+        `solver` is the parameter, as long as `solver_` is not set, and then `solver_`.
+        """
         has_numbers = solver is not None and "solver" in self.algorithm_.learns
         tuning = as_tuning(self.tune_solver, has_numbers=has_numbers)
         if tuning is not None and solver is None:
@@ -498,7 +501,7 @@ class MetaInverseSolver(TrainedReconstructor):
     ) -> dict[str, Any]:
         """Return the parts that are learned besides theta, named as in `Algorithm.learns`."""
         parts = {
-            "inner_lr": self._rule_ if self._rule_.learned else None,
+            "inner_lr": self._step_size_rule_ if self._step_size_rule_.learned else None,
             "inner_loss": tuple(inner_loss.learnable),
             "solver": tuning and self.tune_solver,
             "encoder": getattr(phi, "encoder", None),
@@ -507,11 +510,11 @@ class MetaInverseSolver(TrainedReconstructor):
         return {name: part for name, part in parts.items() if part}
 
     def _values_line(self) -> str:
-        """Return a line with the inner step size, the inner loss and the learned numbers in use."""
+        """Return a line with the initial step size, the inner loss and the learned numbers."""
         n_learned = len(of_part(self.weights_, SOLVER))
         learned = f", {n_learned} parameter(s) of the solver learned" if n_learned else ""
         return (
-            f"In use: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
+            f"At the start: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
             f"the {self.inner_loss_.of}{learned}."
         )
 
@@ -528,7 +531,7 @@ class MetaInverseSolver(TrainedReconstructor):
         self._warn_of_inner_steps()
 
     def _warn_of_inner_steps(self) -> None:
-        n_learned = self._rule_.n_steps(of_part(self.weights_, INNER_LR))
+        n_learned = self._step_size_rule_.n_steps(of_part(self.weights_, INNER_LR))
         if n_learned is not None and self.n_inner > n_learned:
             warn(
                 f"n_inner is {self.n_inner}, but step sizes were learned for {n_learned} inner "

@@ -55,7 +55,7 @@ class MetaLearner:
     restore_start: Restore | None
     batch_size: int
 
-    def parts(self) -> dict[str, dict[str, torch.Tensor]]:
+    def weights_by_part(self) -> dict[str, dict[str, torch.Tensor]]:
         """Return all weights, by part (see `skmetainv.arrays.weights`) and by name."""
         f, tuned = self.inner.f, {"all": _parameters, "numbers": _numbers}
         return {

@@ -65,8 +65,8 @@ class Learner(NamedTuple):
     """The weights and functions that the training loop needs."""
 
     weights: Mapping[str, torch.Tensor]
-    """All learned weights, by the names of `weights_`. The groups have the same tensors, and
-    `learn` and `restore` use them, because training changes them in place."""
+    """All learned weights, by the names of `weights_`. Training changes these tensors in place, so
+    `groups`, `learn` and `restore` must use the same objects."""
     groups: list[dict[str, Any]]
     """The parameter groups of the optimiser: ``params`` and their learning rate ``lr``."""
     learn: Callable[[TrainingLoop], None]
@@ -116,9 +116,9 @@ class FittedByTraining:
 class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor):
     """Base class of estimators that learn in epochs.
 
-    A subclass has the parameters of a `Reconstructor` and those below. It implements
-    `_training_loss`, `_initialize` and `_learner`, and may extend the other methods of the section
-    "for subclasses".
+    A subclass has the parameters of a `Reconstructor` and those below. Besides `_build` and
+    `_restorer` of `Reconstructor` it implements `_training_loss`, `_initialize` and `_learner`. It
+    may extend the other methods of the section "for subclasses".
 
     Parameters
     ----------
@@ -319,10 +319,11 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         return self._train(X, y, FitCall((X_val, y_val), groups, continues, is_partial=True))
 
     def _train(self, X: Any, y: Any, call: FitCall) -> Self:
+        # An interrupt is raised after the `with` block only: an error in it discards the copy.
         interrupts: list[KeyboardInterrupt] = []
         try:
-            with self._fitting(X, y, continues=call.continues) as (fitted, problem):
-                training = fitted._train_copy(problem, call, self, interrupts)
+            with self._fitting(X, y, continues=call.continues) as (copy, problem):
+                training = copy._train_copy(problem, call, self, interrupts)
             if interrupts:
                 warn(
                     f"Training was interrupted in epoch {self.n_epochs_ + 1}: this "
@@ -330,7 +331,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
                     ConvergenceWarning,
                 )
         finally:
-            if interrupts:  # an interrupt takes precedence: searches continue after other errors
+            if interrupts:  # it takes precedence over other errors, after which searches continue
                 raise interrupts[0]
         if not call.is_partial and rank_and_size()[0] == 0:
             self._report(training)
@@ -344,17 +345,17 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     ) -> TrainingData:
         """Train this copy of an estimator; add an interrupt that ends training to `interrupts`."""
         join_processes(check_device(self.device))
-        problem = all_images = problem.grouped(call.groups)
+        all_images = problem = problem.grouped(call.groups)
         held_out = self._validation_problem(*call.held_out)
         self._check_agreement(problem, held_out, call)
 
-        keeper = self._keeper(problem, held_out, call)
+        keeper = self._open_checkpoint(problem, held_out, call)
         seed = self._common_seed(keeper, call)
         stopping = None if call.is_partial else self._early_stopping(problem)
         if stopping is not None and held_out is None:
             problem, held_out = cut_off(problem, stopping.validation_fraction, seed)
 
-        criterion = self._checked_training(problem)
+        criterion = self._checked_criterion(problem)
         if call.continues:
             self._continue_training()
             batches = self._batches(problem)
@@ -376,17 +377,18 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             keeper=keeper,
             watch=Watch(problem.operator),
         )
-        loop.observer = epochs = Epochs(
+        epochs = Epochs(
             None if call.is_partial else original,
             self._n_epochs(batches.n_images),
             *all_images.arguments(),
             partial(self._current_attributes, loop, learner, earlier_history),
         )
+        loop.observer = epochs
 
         epochs.begin_training()
         self._run(loop, learner, interrupts)
         epochs.end_training()
-        self._keep(loop, learner, earlier_history)
+        self._set_results(loop, learner, earlier_history)
         return TrainingData(batches, held_out)
 
     # ----------------------------------------------------- for subclasses, in the order of calls
@@ -441,7 +443,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         except KeyboardInterrupt as error:
             if rank_and_size()[1] > 1:  # other processes may be at another step, or wait for this
                 raise
-            loop.keep()
+            loop.write_checkpoint()
             interrupts.append(error)
         finally:
             loop.close()
@@ -463,7 +465,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             data = data_identity(problem, held_out, {}, whole=False)
             check_agreement(outline(self, 1 if call.is_partial else self.max_epochs) | data)
 
-    def _keeper(self, problem: Problem, held_out: Problem | None, call: FitCall) -> Keeper | None:
+    def _open_checkpoint(
+        self, problem: Problem, held_out: Problem | None, call: FitCall
+    ) -> Keeper | None:
         """Return the keeper of checkpoints, or None; if the file exists, the keeper reads it."""
         if self.checkpoint is None or call.is_partial:
             return None
@@ -476,17 +480,19 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         return from_first_process(read)
 
     def _common_seed(self, keeper: Keeper | None, call: FitCall) -> int:
-        """Return the seed: that of the checkpoint or of earlier training, or a new one."""
+        """Return the seed of the checkpoint, of earlier training, or a new one, and store it."""
         new = self._seed_ if call.continues else integer_seed(self.random_state)
         seed = from_first_process(lambda: new)
-        if keeper is not None:
-            seed = keeper.seed = seed if keeper.seed is None else keeper.seed
-        return seed
+        if keeper is None:
+            return seed
+        if keeper.seed is None:
+            keeper.seed = seed
+        return keeper.seed
 
-    def _checked_training(self, problem: Problem) -> Criterion:
+    def _checked_criterion(self, problem: Problem) -> Criterion:
         """Return the criterion; check the parameters of training before any long work."""
         chosen = as_optimizer(self.optimizer)
-        chosen.build([{"params": [torch.zeros(1)], "lr": 0.0}])
+        chosen.build([{"params": [torch.zeros(1)], "lr": 0.0}])  # raises if a parameter is wrong
         as_learning_rate(chosen.schedule)._validate_params()  # raises if one is out of range
         return as_loss(self._training_loss()).build(problem.geometry.data_range)
 
@@ -530,13 +536,13 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _current_attributes(
         self, loop: TrainingLoop, learner: Learner, earlier: History
     ) -> dict[str, Any]:
-        """Return the fitted attributes with the results of training so far, for callbacks."""
-        self._keep(loop, learner, earlier)
+        """Set the results of training so far; return all fitted attributes, for callbacks."""
+        self._set_results(loop, learner, earlier)
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
         return {**fitted, "_cache": {}}
 
-    def _keep(self, loop: TrainingLoop, learner: Learner, earlier: History) -> None:
-        """Copy the results of training so far from the loop to the fitted attributes."""
+    def _set_results(self, loop: TrainingLoop, learner: Learner, earlier: History) -> None:
+        """Set the fitted attributes to the results of training so far."""
         best = {} if loop.best_weights is None else loop.best_weights.weights
         figures = empty_history(self._loss_names, validated=loop.validate is not None)
         self.weights_ = best or to_numpy(learner.weights)

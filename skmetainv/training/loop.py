@@ -260,7 +260,7 @@ class TrainingLoop:
 
     # ------------------------------------------------------------------ saving and resuming
 
-    def keep(self) -> None:
+    def write_checkpoint(self) -> None:
         """Write a checkpoint after an interrupt, unless it came in the middle of a step."""
         if self.keeper is not None and self._consistent:
             self.keeper.write(self._state())
