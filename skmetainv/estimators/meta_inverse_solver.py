@@ -125,9 +125,9 @@ class MetaInverseSolver(TrainedReconstructor):
         only the SIREN's last layer. It restores images of the training size only.
 
         There are three exceptions. If the linear estimate would need conjugate gradients for every
-        image (above about 64 x 64 pixels), the residual is "adjoint". If the operator is also
-        nonlinear, there is no residual. Without a residual there is no refiner, nor with Reptile,
-        which computes no gradient for it.
+        image (above about 64 x 64 pixels), the residual is "adjoint". If the operator is then
+        nonlinear, there is neither residual nor refiner. With Reptile there is no refiner, because
+        Reptile computes no gradient for it.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -191,8 +191,9 @@ class MetaInverseSolver(TrainedReconstructor):
         The least and the largest value that images nominally have.
     operator_, solver_, init_, inner_loss_, algorithm_ : object
         Copies of the parameters with which the weights were learned. `predict` and `partial_fit`
-        use these copies, even if the parameters have changed since, with one exception:
-        `partial_fit` uses a changed `algorithm`, if it has the same proximal term.
+        use these copies, even if the parameters have changed since. Only a changed `algorithm` is
+        used: its engine by `predict`, all of it by `partial_fit`, which raises an error if its
+        proximal term is another.
     n_features_in_ : int
         Length of the second axis of the `X` that was fitted.
     feature_names_in_ : ndarray of str
@@ -417,14 +418,6 @@ class MetaInverseSolver(TrainedReconstructor):
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         tuning = self._solver_tuning(self.solver_)
         meta = self._build(problem.geometry, problem.A, tuning)
-        # The rule stays, but a changed `algorithm` may change its learning rate.
-        lr = getattr(self.algorithm_.rule, "lr", None)
-        rates = {
-            INIT: self.outer_lr,
-            INNER_LR: self._step_size_rule_.learning_rate(self.inner_lr_) if lr is None else lr,
-            INNER_LOSS: as_inner_loss(self.inner_loss).learning_rate(),
-            SOLVER: 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
-        }
         parts = {part: tensors for part, tensors in meta.weights_by_part().items() if tensors}
         must_tune = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
         if must_tune and SOLVER not in parts:
@@ -441,7 +434,7 @@ class MetaInverseSolver(TrainedReconstructor):
                 tensor.requires_grad_()
         return Learner(
             weights=weights,
-            groups=list(_groups(trained, rates, meta.inner.phi.own_rates)),
+            groups=list(_groups(trained, self._learning_rates(tuning), meta.inner.phi.own_rates)),
             learn=partial(meta_learn, meta, criterion),
             restore=meta.restore,
         )
@@ -489,6 +482,17 @@ class MetaInverseSolver(TrainedReconstructor):
         if tuning is not None and solver is None:
             raise self._nothing_to_tune()
         return tuning
+
+    def _learning_rates(self, tuning: TuneSolver | None) -> dict[str, float]:
+        """Return the learning rate of each part of the weights."""
+        # The rule stays, but a changed `algorithm` may change its learning rate.
+        lr = getattr(self.algorithm_.rule, "lr", None)
+        return {
+            INIT: self.outer_lr,
+            INNER_LR: self._step_size_rule_.learning_rate(self.inner_lr_) if lr is None else lr,
+            INNER_LOSS: as_inner_loss(self.inner_loss).learning_rate(),
+            SOLVER: 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
+        }
 
     def _nothing_to_tune(self) -> ValueError:
         return ValueError(
