@@ -120,7 +120,7 @@ class _Network:
         self.batch = max(len(p) for p in (*weights, *biases))
 
     def empty(self, layer: int) -> torch.Tensor:
-        """Return uninitialised values of the shape of ``z_l``."""
+        """Return uninitialised values of the shape of a layer's ``z``."""
         shape = self.batch, len(self.inputs), self.weights[layer].shape[1]
         return self.inputs.new_empty(shape)
 
@@ -138,7 +138,7 @@ class _Network:
                 yield _Part(slice(image, image + n_images), slice(pixel, pixel + together))
 
     def taken(self, layer: int, part: _Part) -> torch.Tensor:
-        """Return ``h_l``."""
+        """Return ``h`` of a layer, for a part of the pixels."""
         if layer:
             return part.of(self.sines[layer - 1])
         n_images = len(range(self.batch)[part.images])
@@ -247,7 +247,7 @@ class _Network:
         part: _Part,
         out: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Return ``s_l (W h + b)``; None counts as 0."""
+        """Return ``s (h W' + b)``; None counts as 0."""
         scale = self.scales[layer]
         b = h.new_zeros(1) if b is None else part.rows(b).unsqueeze(1)
         if W is None:
@@ -265,7 +265,7 @@ class _Network:
         add: torch.Tensor | None,
         out: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Return ``s_l d W``, plus `add`."""
+        """Return ``s d W``, plus `add`."""
         W = part.rows(W).expand(len(d), -1, -1)
         start, beta = (d.new_zeros(1), 0) if add is None else (add, 1)
         return torch.baddbmm(start, d, W, beta=beta, alpha=self.scales[layer], out=out)
@@ -273,7 +273,7 @@ class _Network:
     def _add_products(
         self, total: torch.Tensor | None, layer: int, d: torch.Tensor, h: torch.Tensor, part: _Part
     ) -> None:
-        """Add ``s_l d' h`` to the gradient of a matrix, unless that is None."""
+        """Add ``s d' h`` to the gradient of a matrix, unless that is None."""
         if total is not None and len(total) == 1:
             total[0].addmm_(d.flatten(0, 1).T, h.flatten(0, 1), alpha=self.scales[layer])
         elif total is not None:
@@ -282,7 +282,7 @@ class _Network:
     def _add_sums(
         self, total: torch.Tensor | None, layer: int, d: torch.Tensor, part: _Part
     ) -> None:
-        """Add ``s_l sum d`` to the gradient of biases, unless that is None."""
+        """Add ``s sum d`` to the gradient of biases, unless that is None."""
         if total is not None and len(total) == 1:
             total[0].add_(d.sum((0, 1)), alpha=self.scales[layer])
         elif total is not None:
@@ -300,7 +300,7 @@ class _Values(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, omega_0: float, inputs: torch.Tensor, *parameters: torch.Tensor) -> Any:
         n = len(parameters) // 2
-        weights, biases = _parts(parameters, n, n)
+        weights, biases = _cut(parameters, n, n)
         empty = _Network(omega_0, inputs, weights, biases).empty_hidden
         network = _Network(omega_0, inputs, weights, biases, empty(), empty())
         values = network.values()
@@ -315,7 +315,7 @@ class _Values(torch.autograd.Function):
         needed, keep = ctx.needs_input_grad[2:], torch.is_grad_enabled()
         if m is None:
             n = len(needed) // 2
-            network = _Network(ctx.omega_0, inputs, *_parts(tensors, n, n))
+            network = _Network(ctx.omega_0, inputs, *_cut(tensors, n, n))
             m = torch.zeros_like(network.empty(network.last))
         return None, None, *_First.apply(ctx.omega_0, needed, keep, inputs, m, *of_hidden, *tensors)
 
@@ -334,7 +334,7 @@ class _First(torch.autograd.Function):
         *tensors: Any,
     ) -> Any:
         n = len(needed) // 2
-        of_sines, of_cosines, *layers = _parts(tensors, n - 1, n - 1, n, n, n - 1, n - 1)
+        of_sines, of_cosines, *layers = _cut(tensors, n - 1, n - 1, n, n, n - 1, n - 1)
         network = _Network(omega_0, inputs, *layers)
         found, g = network.first(m, of_sines, of_cosines, needed, keep)
         if keep:
@@ -362,7 +362,7 @@ class _Second(torch.autograd.Function):
     def forward(
         ctx: Any, omega_0: float, n: int, inputs: torch.Tensor, m: torch.Tensor, *tensors: Any
     ) -> Any:
-        g, *layers, V, v = _parts(tensors, n - 1, n, n, n - 1, n - 1, n, n)
+        g, *layers, V, v = _cut(tensors, n - 1, n, n, n - 1, n - 1, n, n)
         network = _Network(omega_0, inputs, *layers)
         of_m, of_W, of_sines, of_cosines = network.second(m, g, V, v)
         return of_m, *of_W, *[None] * n, *of_sines, *of_cosines
@@ -378,7 +378,7 @@ _THIRD = (
 )
 
 
-def _parts(tensors: Sequence[Any], *lengths: int) -> list[list[Any]]:
-    """Return consecutive parts of a sequence, with these lengths."""
+def _cut(tensors: Sequence[Any], *lengths: int) -> list[list[Any]]:
+    """Cut a sequence into pieces of these lengths."""
     remaining = iter(tensors)
     return [list(islice(remaining, length)) for length in lengths]
