@@ -481,7 +481,7 @@ def test_of_very_many_values_evenly_spread_images_are_read(monkeypatch):
 def test_the_built_module_maps_data_terms_to_images():
     own = {"noise": 0.01, "shrinkage": 0.8, "device": "cpu"}
     estimator = LinearReconstructor(GaussianBlur(0.7), **own).fit(SMALL)
-    A, G = estimator._parts()
+    A, G = estimator._built()
     y = torch.from_numpy(estimator.simulate(SMALL[:3], random_state=0))[:, None]
     x = G(A.bind(y))
     assert (x.shape, x.dtype, x.requires_grad) == ((3, 1, 8, 7), torch.float32, False)

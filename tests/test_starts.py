@@ -17,7 +17,7 @@ from skmetainv import (
     MetaInverseSolver,
     UNetReconstructor,
 )
-from skmetainv.estimators.meta_inverse_solver import default_init
+from skmetainv.estimators.default_init import default_init
 from skmetainv.estimators.residuals import residual_of
 from skmetainv.meta import MAML, InnerLoss
 from skmetainv.metrics import psnr

@@ -67,7 +67,7 @@ def test_less_overlap_is_nearer_the_more_there_is(name):
 def unet(depth):
     own = {"precision": "float64", "device": "cpu", **SMALL}
     est = UNetReconstructor(width=1, depth=depth, **own).fit(FACES)
-    return est._parts()[1].network
+    return est._built()[1].network
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_reach_of_published_networks():
 def test_a_network_sees_no_more_of_a_larger_image(name, monkeypatch):
     """The tile alone determines the size of its input."""
     est = MAKERS[name]().fit(FACES)
-    (_, module), areas = est._parts(), []
+    (_, module), areas = est._built(), []
     network = type(module.network)
     forward = network.forward
 

@@ -363,7 +363,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
         """
         name, channels = type(self).__name__, image_shape[0]
         if hasattr(self, "weights_"):
-            fitted_channels = self._geometry_.images.tensor_shape[0]
+            fitted_channels = self._geometry_.tensor_shape[0]
             if channels != fitted_channels:
                 raise ValueError(
                     f"This {name} was fitted to images of {fitted_channels} channel(s). Got images "
@@ -388,15 +388,15 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
         return LearnedModule(fast, data_range, self.noise)
 
     def _build(self, geometry: Geometry, A: ForwardMap) -> LearnedModule:
-        return self._placed(self.build(geometry.images.tensor_shape)).requires_grad_(False)
+        return self._placed(self.build(geometry.tensor_shape)).requires_grad_(False)
 
     def _denoiser(self) -> LearnedModule:
         """Return the fitted denoiser, which takes images of all sizes."""
-        denoiser: LearnedModule = self._parts()[1]
+        denoiser: LearnedModule = self._built()[1]
         return denoiser
 
     def _map(self, geometry: Geometry) -> ForwardMap:
-        return self._placed(Identity().build(geometry.images.tensor_shape))
+        return self._placed(Identity().build(geometry.tensor_shape))
 
     def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
         return Restorer(partial(self._denoised, self._denoiser(), **options), self.operator_)

@@ -245,9 +245,9 @@ class ClassicalReconstructor(FromStart):
     # ------------------------------------------------------------------ prediction
 
     def _restorer(self, geometry: Geometry) -> SolverRestorer:
-        A, f = self._parts(geometry)
+        A, f = self._built(geometry)
         device = check_device(self.device)
-        n = images_at_once(self.batch_size, geometry.images.tensor_shape, device)
+        n = images_at_once(self.batch_size, geometry.tensor_shape, device)
         max_iter = f.n_iter if self.max_iter is None else self.max_iter
 
         @torch.no_grad()
@@ -259,7 +259,7 @@ class ClassicalReconstructor(FromStart):
         return SolverRestorer(run, n, self.tol, self.operator_)
 
     def _build(self, geometry: Geometry, A: ForwardMap) -> IterativeSolver:
-        return self._placed(self.solver_.build(geometry.images.tensor_shape))
+        return self._placed(self.solver_.build(geometry.tensor_shape))
 
 
 class SolverRestorer(Restorer):

@@ -175,7 +175,7 @@ class DeepInverseReconstructor(Reconstructor):
             restore(y)
 
     def _restorer(self, geometry: Geometry) -> Restorer:
-        A, model = self._parts(geometry)
+        A, model = self._built(geometry)
         n = images_at_once(self.batch_size, A.image_shape, check_device(self.device))
         return Restorer(lambda y: in_equal_chunks(model, y, n), self.operator_)
 

@@ -46,12 +46,12 @@ class FromStart(Reconstructor):
 
     def _bound_to_size(self) -> str | None:
         start = getattr(self, "start_", self.start)  # trained estimators keep a copy
-        if isinstance(start, str) or np.shape(as_array(start)) != self._geometry_.images.shape:
+        shape = self._geometry_.image_layout.shape
+        if isinstance(start, str) or np.shape(as_array(start)) != shape:
             return None
         return (
-            f"The 'start' parameter is an image of shape {self._geometry_.images.shape}, so only "
-            "images of this shape can be restored. start='zeros' and the other names work for any "
-            "size."
+            f"The 'start' parameter is an image of shape {shape}, so only images of this shape can "
+            "be restored. start='zeros' and the other names work for any size."
         )
 
     def _look_at(self, problem: Problem) -> None:
@@ -63,7 +63,7 @@ class FromStart(Reconstructor):
     def _start_source(self, start: Any, geometry: Geometry) -> ArraySource:
         """Check a given start image, and return it as a source of one image."""
         image = check_images(np.asanyarray(as_array(start))[None], self, name="start")
-        check_shape(image, geometry.images.shape, self, "images", "start")
+        check_shape(image, geometry.image_layout.shape, self, "images", "start")
         return self._reader().source(image, geometry, name="start")
 
     def _first_images(self, start: Any, data: DataTerm, geometry: Geometry) -> torch.Tensor:

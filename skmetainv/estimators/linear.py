@@ -245,7 +245,7 @@ class LinearReconstructor(Reconstructor):
         seed = integer_seed(self.random_state)
         measure = partial(problem.measure, noise=as_noise(self.noise).build(), seed=seed)
         variance = self._variance(problem, measure, some(places, _NOISE_IMAGES))
-        self.noise_variance_ = problem.geometry.measurements.to_array(variance[None])[0]
+        self.noise_variance_ = problem.geometry.measurement_layout.to_array(variance[None])[0]
         splits = _splits(problem, places, seed)
         self.flips_, self.shrinkage_ = self._chosen(problem, measure, splits, variance)
         self.weights_ = self._statistics(problem, places, self.flips_)._asdict()
@@ -330,14 +330,14 @@ class LinearReconstructor(Reconstructor):
         self, operator: Operator, geometry: Geometry, device: torch.device
     ) -> Callable[..., LinearSystem]:
         """Return a function that builds systems from statistics and noise variances."""
-        A, varies = operator.build(geometry.images.tensor_shape).to(device), operator.has_missing
+        A, varies = operator.build(geometry.tensor_shape).to(device), operator.has_missing
         matrices = MapMatrices(A, varies) if isinstance(A, LinearMap) else None
         return partial(LinearSystem, A, varies=varies, dtype=self._dtype(), matrices=matrices)
 
     # ------------------------------------------------------------------ prediction
 
     def _restorer(self, geometry: Geometry) -> Restorer:
-        A, G = self._parts(geometry)
+        A, G = self._built(geometry)
         return Restorer(partial(self._restored_by, G, A), self.operator_)
 
     def _restored_by(self, G: LinearEstimate, A: ForwardMap, y: torch.Tensor) -> torch.Tensor:
@@ -346,7 +346,7 @@ class LinearReconstructor(Reconstructor):
 
     def _build(self, geometry: Geometry, A: ForwardMap) -> LinearEstimate:
         variance = torch.from_numpy(np.array(self.noise_variance_)).to(check_device(self.device))
-        variance = geometry.measurements.to_tensor(variance[None])[0]
+        variance = geometry.measurement_layout.to_tensor(variance[None])[0]
         system_of = self._systems(self.operator_, geometry, variance.device)
         return system_of(Statistics(**self.weights_), variance).estimate(self.shrinkage_)
 

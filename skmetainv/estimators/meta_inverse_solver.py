@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, replace
 from functools import partial
 from numbers import Integral
@@ -21,8 +21,7 @@ from skmetainv.estimators.adaptation_report import (
     summary,
     warn_of_adaptation,
 )
-from skmetainv.estimators.linear import LinearReconstructor
-from skmetainv.estimators.linear_estimates import smallest_space
+from skmetainv.estimators.default_init import default_init
 from skmetainv.estimators.residuals import (
     cross_fitted_starts,
     residual_of,
@@ -42,18 +41,17 @@ from skmetainv.meta import (
     InnerLoop,
     InnerLoss,
     MetaLearner,
+    OpenValues,
     TuneSolver,
     as_algorithm,
     as_inner_loss,
     as_tuning,
+    choose_open_values,
     meta_learn,
     no_solver,
-    scale_solver_numbers,
-    sees_the_start,
-    stable_steps,
 )
 from skmetainv.noise import Noise
-from skmetainv.operators import ForwardMap, LinearMap, Operator
+from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.unsolved_systems import Watch, watched
 from skmetainv.parameters import NOT_NEGATIVE, POSITIVE, Interval, StrOptions
 from skmetainv.randomness import weights_generator
@@ -61,7 +59,7 @@ from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restorer
 from skmetainv.reconstruction.trained import TrainingData
-from skmetainv.representations import ImageModule, Refiner, Representation, Siren
+from skmetainv.representations import ImageModule, Representation
 from skmetainv.solvers import Solver
 from skmetainv.training import Batches, WithStarts
 from skmetainv.training.processes import from_first_process
@@ -71,18 +69,6 @@ from skmetainv.training.processes import from_first_process
 _N_TRIED = 16
 # The number of images of that check if `fit` prints a report.
 _N_REPORTED = 64
-# The inner step size for "auto" if no gradient changes the image yet.
-_LR_WITHOUT_GRADIENT = 0.01
-
-
-def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
-    """Return the representation for ``init=None``, see `MetaInverseSolver`."""
-    residual: Any = LinearReconstructor()
-    if smallest_space(A, operator.has_missing) == "iterative":  # every start would take seconds
-        residual = "adjoint" if isinstance(A, LinearMap) else None
-    refines = residual is not None and "refiner" in algorithm.learns
-    refiner = Refiner() if refines else None
-    return Siren(width=64, depth=3, residual=residual, refiner=refiner, adapted="last")
 
 
 class MetaInverseSolver(TrainedReconstructor):
@@ -317,16 +303,10 @@ class MetaInverseSolver(TrainedReconstructor):
         self, geometry: Geometry, A: ForwardMap, tuning: TuneSolver | None = None
     ) -> MetaLearner:
         """Return the meta-learner (Algorithms 1 and 2) for images of one shape, with `weights_`."""
-        shape, data_range = geometry.images.tensor_shape, geometry.data_range
+        shape, data_range = geometry.tensor_shape, geometry.data_range
         phi = self._placed(self.init_.build(shape, data_range))
-        f: Any = no_solver
-        tuned = None if tuning is None else tuning.part
-        if self.solver_ is not None:
-            is_learned = tuned == "all" or bool(of_part(self.weights_, SOLVER))
-            # If only open numbers are learned, `opened` has made them learnable in `solver_`.
-            solver = self.solver_.trainable() if is_learned else self.solver_
-            f = self._placed(solver.build(shape)).requires_grad_(False)
         loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
+        tuned = None if tuning is None else tuning.part
         weights = to_tensors(self.weights_, self._dtype(), check_device(self.device))
         tensors = {part: of_part(weights, part) for part in PARTS}
         meta = MetaLearner(
@@ -335,7 +315,7 @@ class MetaInverseSolver(TrainedReconstructor):
             A=A,
             inner=InnerLoop(
                 phi=phi,
-                f=f,
+                f=self._f(shape, tuned),
                 loss=self._placed(loss),
                 step_size=self._step_size_rule_,
                 m=self.n_inner,
@@ -352,12 +332,21 @@ class MetaInverseSolver(TrainedReconstructor):
         meta.load(tensors)
         return meta
 
+    def _f(self, shape: tuple[int, ...], tuned: str | None) -> Any:
+        """Return the built solver, with trainable parameters if they are or were learned."""
+        if self.solver_ is None:
+            return no_solver
+        is_learned = tuned == "all" or bool(of_part(self.weights_, SOLVER))
+        # If only open numbers are learned, `opened` has made them learnable in `solver_`.
+        solver = self.solver_.trainable() if is_learned else self.solver_
+        return self._placed(solver.build(shape)).requires_grad_(False)
+
     def _current_meta(self, geometry: Geometry) -> MetaLearner:
         """Return the meta-learner with the current `n_inner`, `batch_size` and engine.
 
         Of `algorithm`, prediction uses the engine only: the objective was built by `algorithm_`.
         """
-        _, meta = self._parts(geometry)
+        _, meta = self._built(geometry)
         inner, algorithm = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm)
         return replace(meta, inner=inner, algorithm=algorithm, batch_size=self.batch_size)
 
@@ -372,12 +361,14 @@ class MetaInverseSolver(TrainedReconstructor):
         self.algorithm_ = clone(as_algorithm(self.algorithm))
         # It stays if `partial_fit` changes `algorithm_`: the weights are step sizes of this rule.
         self._step_size_rule_ = self.algorithm_.rule
+
         init, inner_loss = self.init, as_inner_loss(self.inner_loss)
         if init is None:
             init = default_init(self.algorithm_, problem.A, problem.operator)
         phi = init.build(problem.tensor_shape, problem.geometry.data_range)
         tuning = self._solver_tuning(self.solver)
-        self.algorithm_.check(self.n_inner, self._parts_to_learn(inner_loss, phi, tuning))
+        self._check_algorithm(inner_loss, phi, tuning)  # before denoisers are trained
+
         self.solver_ = None
         if self.solver is not None:
             self.solver_ = ready_solver(self.solver, problem, self, self._seed_)
@@ -406,10 +397,24 @@ class MetaInverseSolver(TrainedReconstructor):
         return batches
 
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
-        meta = self._build(problem.geometry, problem.A, self._solver_tuning(self.solver_))
-        of, self.inner_lr_, numbers = from_first_process(
-            lambda: self._tried_values(meta, problem, batches, criterion)
-        )
+        tuning, (low, high) = self._solver_tuning(self.solver_), problem.geometry.data_range
+        meta = self._build(problem.geometry, problem.A, tuning)
+        is_open = self.solver is not None and not self.solver.learnable
+
+        def trials() -> OpenValues:
+            n_tried = min(_N_TRIED, batches.n_images)
+            tried = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
+            return choose_open_values(
+                meta,
+                tried,
+                criterion,
+                of=self.inner_loss_.of,
+                inner_lr=self.inner_lr,
+                scales_solver=meta.tuned == "numbers" and is_open,
+                width=high - low,
+            )
+
+        of, self.inner_lr_, numbers = from_first_process(trials)
         self.inner_loss_.set_params(of=of)  # in place: a clone would lose the fitted denoiser
         adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
         alpha = self._step_size_rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
@@ -418,30 +423,32 @@ class MetaInverseSolver(TrainedReconstructor):
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
         tuning = self._solver_tuning(self.solver_)
         meta = self._build(problem.geometry, problem.A, tuning)
+        self._check_algorithm(self.inner_loss_, meta.inner.phi, tuning)
         parts = {part: tensors for part, tensors in meta.weights_by_part().items() if tensors}
         must_tune = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
         if must_tune and SOLVER not in parts:
             raise self._nothing_to_tune()
-        learned = self._parts_to_learn(self.inner_loss_, meta.inner.phi, tuning)
-        self.algorithm_.check(self.n_inner, learned)
+
         # The solver's learned weights are kept even if this call does not tune them.
         weights = to_tensors(self.weights_, self._dtype(), check_device(self.device))
         for part, tensors in parts.items():
             weights |= in_part(tensors, part)
-        trained = {part: parts[part] for part in parts if part in (INIT, *learned)}
-        for tensors in trained.values():
+
+        if not self._step_size_rule_.learned:
+            parts.pop(INNER_LR, None)
+        for tensors in parts.values():
             for tensor in tensors.values():
                 tensor.requires_grad_()
         return Learner(
             weights=weights,
-            groups=list(_groups(trained, self._learning_rates(tuning), meta.inner.phi.own_rates)),
+            groups=meta.groups(parts, self._learning_rates(tuning)),
             learn=partial(meta_learn, meta, criterion),
             restore=meta.restore,
         )
 
     @torch.inference_mode(False)
     def _report(self, training: TrainingData) -> None:
-        _, meta = self._new_parts(self._geometry_)
+        _, meta = self._newly_built(self._geometry_)
         n_reported = _N_REPORTED if self.verbose else _N_TRIED
         with watched(Watch()):
             batches = reported_batches(meta, training, n_reported, self.noise)
@@ -453,24 +460,6 @@ class MetaInverseSolver(TrainedReconstructor):
         warn_of_adaptation(psnrs, which)
 
     # ------------------------------------------------------------------ parts of training
-
-    def _tried_values(
-        self, meta: MetaLearner, problem: Problem, batches: Batches, criterion: Criterion
-    ) -> tuple[str, float, dict[str, np.ndarray]]:
-        """Choose values left open: `of` of the inner loss, the inner step size, solver numbers."""
-        n_tried, (low, high) = min(_N_TRIED, batches.n_images), problem.geometry.data_range
-        first = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
-        if meta.tuned == "numbers" and not getattr(self.solver, "learnable", ()):
-            scale_solver_numbers(meta, first, criterion)
-        of = self.inner_loss_.of
-        if of == "auto":
-            of = "result" if sees_the_start(meta, first[0], high - low) else "start"
-            meta = replace(meta, inner=replace(meta.inner, through_solver=of == "result"))
-        inner_lr: Any = self.inner_lr
-        if inner_lr == "auto":
-            steps = stable_steps(meta, first, criterion)
-            inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
-        return of, inner_lr, in_part(to_numpy(meta.weights_by_part()[SOLVER]), SOLVER)
 
     def _solver_tuning(self, solver: Solver | None) -> TuneSolver | None:
         """Return which parts of the solver are learned.
@@ -500,18 +489,18 @@ class MetaInverseSolver(TrainedReconstructor):
             f"{self.tune_solver!r} with solver={self.solver!r} instead."
         )
 
-    def _parts_to_learn(
+    def _check_algorithm(
         self, inner_loss: InnerLoss, phi: ImageModule, tuning: TuneSolver | None
-    ) -> dict[str, Any]:
-        """Return the parts that are learned besides theta, named as in `Algorithm.learns`."""
-        parts = {
+    ) -> None:
+        """Check that the algorithm has gradients for everything that is learned."""
+        learned = {
             "inner_lr": self._step_size_rule_ if self._step_size_rule_.learned else None,
             "inner_loss": tuple(inner_loss.learnable),
             "solver": tuning and self.tune_solver,
             "encoder": getattr(phi, "encoder", None),
             "refiner": getattr(phi, "refiner", None),
         }
-        return {name: part for name, part in parts.items() if part}
+        self.algorithm_.check(self.n_inner, {name: by for name, by in learned.items() if by})
 
     def _values_line(self) -> str:
         """Return a line with the initial step size, the inner loss and the learned numbers."""
@@ -521,12 +510,6 @@ class MetaInverseSolver(TrainedReconstructor):
             f"At the start: inner_lr={self.inner_lr_:.3g}, the inner loss is that of "
             f"the {self.inner_loss_.of}{learned}."
         )
-
-    def _weight_holders(self) -> list[Any]:
-        start = residual_of(self.init_)
-        of_solver = counted_beside(self.weights_, self.solver_)
-        of_start = [] if start is None else start._weight_holders()
-        return [self.weights_, self.inner_loss_, *of_solver, *of_start]
 
     # ------------------------------------------------------------------ prediction
 
@@ -546,27 +529,18 @@ class MetaInverseSolver(TrainedReconstructor):
     def _restorer(self, geometry: Geometry) -> Restorer:
         return Restorer(self._current_meta(geometry).restore, self.operator_)
 
+    # ------------------------------------------------------------------ the fitted estimator
+
+    def _weight_holders(self) -> list[Any]:
+        start = residual_of(self.init_)
+        of_solver = counted_beside(self.weights_, self.solver_)
+        of_start = [] if start is None else start._weight_holders()
+        return [self.weights_, self.inner_loss_, *of_solver, *of_start]
+
     def _bound_to_size(self) -> str | None:
         residual = residual_of(self.init_)
-        _, meta = self._parts()
+        _, meta = self._built()
         if meta.inner.phi.continuous:
             reason = None if residual is None else residual._bound_to_size()
             return reason and f"{reason} Another network, init=Siren(), supports any size."
         return f"The weights of {self.init_!r} represent images of shape {self.image_shape_} only."
-
-
-def _groups(
-    parts: Mapping[str, Mapping[str, torch.Tensor]],
-    rates: Mapping[str, float],
-    rates_by_name: Mapping[str, float],
-) -> Iterator[dict[str, Any]]:
-    """Yield the optimiser's parameter groups: one for each part and learning rate.
-
-    `rates` has the learning rate of each part, and `rates_by_name` those of some weights of theta.
-    """
-    for part, tensors in parts.items():
-        by_rate: dict[float, list[torch.Tensor]] = {}
-        for name, tensor in tensors.items():
-            rate = rates_by_name.get(name, rates[part]) if part == INIT else rates[part]
-            by_rate.setdefault(rate, []).append(tensor)
-        yield from ({"params": params, "lr": rate} for rate, params in by_rate.items())

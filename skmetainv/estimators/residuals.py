@@ -149,10 +149,11 @@ def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
     """Check that a fitted estimator matches the measurements of a problem."""
     check_is_fitted(residual)
     name, geometry = type(residual).__name__, problem.geometry
-    if residual.measurement_shape_ != geometry.measurements.shape:
+    shape = geometry.measurement_layout.shape
+    if residual.measurement_shape_ != shape:
         raise ValueError(
             f"The start, a fitted {name}, restores measurements of shape "
-            f"{residual.measurement_shape_}. Here they have shape {geometry.measurements.shape}."
+            f"{residual.measurement_shape_}. Here they have shape {shape}."
         )
     if residual.data_range_ != geometry.data_range:
         warn(

@@ -92,7 +92,7 @@ def ready_solver(solver: Solver, problem: Problem, estimator: Reconstructor, see
         If a step size is above the bound up to which the solver converges.
     """
     ready = with_fitted_denoisers(solver, problem, estimator, seed)
-    ready.build(problem.geometry.images.tensor_shape).check(problem.A)
+    ready.build(problem.geometry.tensor_shape).check(problem.A)
     return ready
 
 

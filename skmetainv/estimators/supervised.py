@@ -95,7 +95,7 @@ class SupervisedReconstructor(TrainedReconstructor):
         return G
 
     def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
-        A, G = self._parts(geometry)
+        A, G = self._built(geometry)
         return Restorer(partial(self._restored_by, partial(G, **options), A), self.operator_)
 
     def _restored_by(

@@ -187,7 +187,7 @@ class UNetReconstructor(SupervisedReconstructor):
         """
         self._check_ready()
         geometry = self._resized(image_shape)
-        _, G = self._parts(geometry)
+        _, G = self._built(geometry)
         tiles = as_tiles(tile, overlap, G.network.extent)
         return self._predicted(X, geometry, self._restorer(geometry, tiles=tiles))
 
@@ -229,7 +229,7 @@ class _Refinement(nn.Module):
         low, high = geometry.data_range
         self.centre, self.radius = (low + high) / 2, (high - low) / 2
         self.start, self.residual = start, residual
-        network = _UNet(geometry.images.tensor_shape[0], width, depth)
+        network = _UNet(geometry.tensor_shape[0], width, depth)
         self.network = network.to(memory_format=torch.channels_last)
 
     def forward(self, data: DataTerm, tiles: Tiles | None = None) -> torch.Tensor:

@@ -145,7 +145,7 @@ class UnrolledReconstructor(FromStart, SupervisedReconstructor):
         return _FINE_TUNING_LR if trained else _LR
 
     def _module(self, geometry: Geometry, A: ForwardMap) -> _Unrolled:
-        f = self.solver_.trainable().build(geometry.images.tensor_shape)
+        f = self.solver_.trainable().build(geometry.tensor_shape)
         return _Unrolled(f, partial(self._first_images, self.start_, geometry=geometry))
 
 

@@ -29,11 +29,11 @@ class AnySizeReader(Reader):
         if as_fitted:
             operator = self.estimator.operator_
             _, geometry, _ = self.expected(clean[0], self.fitted, hints=False)
-            A = operator.build(geometry.images.tensor_shape)
+            A = operator.build(geometry.tensor_shape)
         else:
             geometry, operator, A = self.geometry(clean[0], self.estimator.image_shape)
         for x, z in zip(clean, clean if noisy is None else noisy, strict=True):
-            if not geometry.images.is_another_size(x.shape[1:]) or x.shape != z.shape:
+            if not geometry.image_layout.is_another_size(x.shape[1:]) or x.shape != z.shape:
                 raise ValueError(
                     "Images of different sizes must have the same number of channels, and noisy "
                     "images must have the shapes of their clean images. Got shapes "
@@ -61,7 +61,7 @@ class AnySizeReader(Reader):
         See `Reader.expected`. Height and width of the images may differ from those of `fit`, unless
         `geometry` is another object than that of `fit`.
         """
-        images, shape = geometry.images, tuple(array.shape)
+        images, shape = geometry.image_layout, tuple(array.shape)
         if geometry is not self.fitted or len(images.shape) == 1:
             return super().expected(array, geometry, measured=measured, name=name, hints=hints)
         owner = type(self.estimator).__name__
@@ -110,5 +110,5 @@ def by_size(problem: Problem, map_of: Any) -> Any:
 
 def resized(geometry: Geometry, shape: tuple[int, ...]) -> Geometry:
     """Return the geometry for images of the height and width of `shape`."""
-    images = geometry.images.resized(*geometry.images.size_in(shape))
-    return replace(geometry, images=images, measurements=images)
+    images = geometry.image_layout.resized(*geometry.image_layout.size_in(shape))
+    return replace(geometry, image_layout=images, measurement_layout=images)

@@ -13,8 +13,8 @@ from skmetainv.arrays.units import integer_unit, tells_its_range
 class Geometry:
     """The layout and the units of images and measurements in a user's arrays."""
 
-    images: Layout
-    measurements: Layout
+    image_layout: Layout
+    measurement_layout: Layout
     data_range: tuple[float, float]
     rescale_integers: bool
     integers: float | None = None
@@ -30,8 +30,13 @@ class Geometry:
         return self.integers
 
     @property
+    def tensor_shape(self) -> tuple[int, ...]:
+        """Channels, height and width of an image."""
+        return self.image_layout.tensor_shape
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """(height, width), or (height, width, channels) for colour images."""
-        channels, height, width = self.images.tensor_shape
-        gray = channels == 1 and len(self.images.shape) != 3
+        channels, height, width = self.tensor_shape
+        gray = channels == 1 and len(self.image_layout.shape) != 3
         return (height, width) if gray else (height, width, channels)

@@ -52,7 +52,7 @@ class Problem:
     @property
     def tensor_shape(self) -> tuple[int, ...]:
         """Channels, height and width."""
-        return self.geometry.images.tensor_shape
+        return self.geometry.tensor_shape
 
     def grouped(self, groups: Any) -> Problem:
         """Return the problem with these group labels, or unchanged if `groups` is None."""

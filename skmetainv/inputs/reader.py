@@ -111,7 +111,7 @@ class Reader:
         if as_fitted:
             clean = check_images(clean, self.estimator, allow_nan=allow_nan, name=name)
             clean, geometry, is_single = self.expected(clean, self.fitted, name=name, hints=False)
-            A = operator.build(geometry.images.tensor_shape)
+            A = operator.build(geometry.tensor_shape)
         else:
             image_shape = self.estimator.image_shape
             clean, is_single = self.images(clean, image_shape, allow_nan=allow_nan, name=name)
@@ -178,12 +178,12 @@ class Reader:
 
     def measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
         """Return measurements, their geometry, and whether `X` is a single measurement."""
-        self.check_names(X, geometry.measurements)
+        self.check_names(X, geometry.measurement_layout)
         allow_nan = self.estimator.operator_.has_missing
-        allow_complex = is_complex_shape(geometry.measurements.tensor_shape)
+        allow_complex = is_complex_shape(geometry.measurement_layout.tensor_shape)
         X = as_array(X)
-        is_flat = not is_image_shape(geometry.measurements.tensor_shape)
-        is_alone = is_flat and len(getattr(X, "shape", ())) == 1 < len(geometry.images.shape)
+        is_flat = not is_image_shape(geometry.measurement_layout.tensor_shape)
+        is_alone = is_flat and len(getattr(X, "shape", ())) == 1 < len(geometry.image_layout.shape)
         array = check_images(
             X[np.newaxis] if is_alone else X,
             self.estimator,
@@ -202,7 +202,7 @@ class Reader:
             measured, name = self.measurements(X, geometry)[0], "y"
             clean = check_images(y, self.estimator, allow_nan=operator.has_missing, name=name)
         else:
-            self.check_names(X, self.fitted.images)
+            self.check_names(X, self.fitted.image_layout)
             clean = check_images(X, self.estimator)
         clean, geometry, is_single = self.expected(clean, geometry, name=name)
         source = self.source(clean, geometry, name=name)
@@ -235,7 +235,7 @@ class Reader:
         """Return the fitted image shape if `X` has images of this shape, else None."""
         if self.fitted is None:
             return None
-        shape, expected = tuple(getattr(X, "shape", ())), self.fitted.images.shape
+        shape, expected = tuple(getattr(X, "shape", ())), self.fitted.image_layout.shape
         is_one = shape == expected and len(expected) > 1
         return self.fitted.image_shape if is_one or shape[1:] == expected else None
 
@@ -267,7 +267,7 @@ class Reader:
         """Return an array as a source of tensors."""
         return ArraySource(
             array,
-            geometry.measurements if measured else geometry.images,
+            geometry.measurement_layout if measured else geometry.image_layout,
             dtype=self.dtype,
             device=self.device,
             unit=geometry.unit(array),
@@ -290,7 +290,7 @@ class Reader:
         be the shape of `fit`, errors say how to fix the layout or use another size. `geometry` is
         returned as it is; only `AnySizeReader` returns that of the array.
         """
-        layout = geometry.measurements if measured else geometry.images
+        layout = geometry.measurement_layout if measured else geometry.image_layout
         is_single = tuple(array.shape) == layout.shape
         array = Single(array) if is_single else array
         hint = ""
@@ -306,7 +306,7 @@ class Reader:
             geometry, _, _ = self.geometry(measured, self.estimator.image_shape)
         except ValueError:
             return False
-        return geometry.measurements.shape == tuple(clean.shape[1:])
+        return geometry.measurement_layout.shape == tuple(clean.shape[1:])
 
     # ------------------------------------------------------------------ hints in errors
 
@@ -314,18 +314,18 @@ class Reader:
         """Return a hint on how to fix an array of another shape, or an empty string."""
         if shape[1:] == layout.shape:
             return ""
-        if shape[1:] == self.fitted.images.shape:
+        if shape[1:] == self.fitted.image_layout.shape:
             return (
                 f"{name} has the shape of images: simulate({name}) returns their measurements. In "
                 "pairs, measurements come first."
             )
-        if shape[1:] == self.fitted.measurements.shape:
+        if shape[1:] == self.fitted.measurement_layout.shape:
             return f"{name} has the shape of measurements, which come first in pairs."
         return how_to_rearrange(shape, layout, name) or self._size_hint(shape, layout)
 
     def _size_hint(self, shape: tuple[int, ...], layout: Layout) -> str:
         """Return a hint on how to restore images of another size, or why this is not possible."""
-        images = self.fitted.images
+        images = self.fitted.image_layout
         is_flat = len(shape) - 1 == len(layout.shape) == 1 == len(images.shape)
         is_one = layout.is_another_size(shape)
         if not is_flat and not is_one and not layout.is_another_size(shape[1:]):

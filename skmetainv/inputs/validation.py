@@ -273,12 +273,12 @@ def how_to_rearrange(shape: tuple[int, ...], layout: Layout, name: str) -> str:
 
 def check_measurements(X: Any, geometry: Geometry, are_swapped: Callable[[], bool]) -> None:
     """Raise if `X` does not have the shape or the type of the operator's measurements."""
-    measurements = geometry.measurements
+    measurements = geometry.measurement_layout
     if tuple(X.shape[1:]) != measurements.shape:
         raise ValueError(
             f"{'X and y are the wrong way round. ' * are_swapped()}"
             "fit(X, y) takes measurements X and their clean images y; fit(X) takes clean images "
-            f"and simulates. With images y of shape {geometry.images.shape}, the operator "
+            f"and simulates. With images y of shape {geometry.image_layout.shape}, the operator "
             f"returns measurements of shape {measurements.shape}, but X has shape "
             f"{tuple(X.shape[1:])}."
         )

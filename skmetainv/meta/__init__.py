@@ -13,7 +13,7 @@ from skmetainv.meta.inner_loss import (
 )
 from skmetainv.meta.learner import MetaLearner, no_solver
 from skmetainv.meta.maml import MAML
-from skmetainv.meta.open_values import scale_solver_numbers, sees_the_start, stable_steps
+from skmetainv.meta.open_values import OpenValues, choose_open_values
 from skmetainv.meta.reptile import Reptile
 from skmetainv.meta.shorthands import ALGORITHM_CONSTRAINTS, as_algorithm
 from skmetainv.meta.step_sizes import (
@@ -43,6 +43,7 @@ __all__ = [
     "InnerLoss",
     "InnerObjective",
     "MetaLearner",
+    "OpenValues",
     "OuterLosses",
     "PerLayer",
     "PerParameter",
@@ -57,9 +58,7 @@ __all__ = [
     "as_inner_loss",
     "as_rule",
     "as_tuning",
+    "choose_open_values",
     "meta_learn",
     "no_solver",
-    "scale_solver_numbers",
-    "sees_the_start",
-    "stable_steps",
 ]

@@ -72,6 +72,26 @@ class MetaLearner:
             if weight.requires_grad
         }
 
+    def groups(
+        self, parts: Mapping[str, Tensors], rates: Mapping[str, float]
+    ) -> list[dict[str, Any]]:
+        """Return the optimiser's parameter groups: one for each part and learning rate.
+
+        Parameters
+        ----------
+        parts : mapping of str to mapping of str to tensor
+            The weights to learn, by part and by name.
+        rates : mapping of str to float
+            The learning rate of each part. Some weights of ``theta`` have their own.
+        """
+        own_rates = self.inner.phi.own_rates
+        tensors_of: dict[tuple[str, float], list[torch.Tensor]] = {}
+        for part, tensors in parts.items():
+            for name, tensor in tensors.items():
+                rate = own_rates.get(name, rates[part]) if part == INIT else rates[part]
+                tensors_of.setdefault((part, rate), []).append(tensor)
+        return [{"params": params, "lr": rate} for (_, rate), params in tensors_of.items()]
+
     def load(self, weights: Mapping[str, Tensors]) -> None:
         """Copy learned weights into the solver and the inner loss, which are modules."""
         held = {INNER_LOSS: self._of_inner_loss(), SOLVER: _parameters(self.inner.f)}

@@ -5,12 +5,15 @@ A parameter is open if it is "auto" or None.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from skmetainv.arrays import Tensors
+from skmetainv.arrays.weights import SOLVER, in_part, to_numpy
 from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import InnerLoop, one_per_image
 from skmetainv.meta.algorithms import Task
@@ -28,6 +31,66 @@ _NO_MISFIT = 1e-9
 _LEAST_SHARE = 5e-3
 # Steps of the power method: its estimate of the largest curvature is a few percent too low.
 _POWER_STEPS = 12
+# The inner step size for "auto" if no gradient changes the image yet.
+_LR_WITHOUT_GRADIENT = 0.01
+
+
+class OpenValues(NamedTuple):
+    """The values of parameters that were open; the others as they were set."""
+
+    of: str
+    """Whether the inner loss is that of the "result" or of the "start"."""
+    inner_lr: float
+    """The initial inner step size."""
+    solver: dict[str, np.ndarray]
+    """The numbers of the solver that are tuned, by their names in `weights_`."""
+
+
+def choose_open_values(
+    meta: MetaLearner,
+    batches: Sequence[Batch],
+    criterion: Criterion,
+    *,
+    of: str,
+    inner_lr: float | str,
+    scales_solver: bool,
+    width: float,
+) -> OpenValues:
+    """Choose the open values by trials on some training images.
+
+    Parameters
+    ----------
+    meta : MetaLearner
+        The weights, the solver and the inputs of Algorithm 1.
+    batches : sequence of Batch
+        The images and their measurements, in batches.
+    criterion : callable
+        The loss between the results and the clean images.
+    of : {"auto", "result", "start"}
+        The inner loss, see `InnerLoss`.
+    inner_lr : float or "auto"
+        The inner step size.
+    scales_solver : bool
+        Whether the tuned numbers of the solver are scaled.
+    width : float
+        The width of the data range.
+
+    Returns
+    -------
+    values : OpenValues
+        The values.
+    """
+    if scales_solver:
+        scale_solver_numbers(meta, batches, criterion)
+    if of == "auto":
+        of = "result" if sees_the_start(meta, batches[0], width) else "start"
+        meta = replace(meta, inner=replace(meta.inner, through_solver=of == "result"))
+    found: Any = inner_lr
+    if inner_lr == "auto":
+        steps = stable_steps(meta, batches, criterion)
+        found = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
+    numbers = to_numpy(meta.weights_by_part()[SOLVER])
+    return OpenValues(of, found, in_part(numbers, SOLVER))
 
 
 def scale_solver_numbers(meta: MetaLearner, batches: Iterable[Batch], criterion: Criterion) -> None:

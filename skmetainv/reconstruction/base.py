@@ -81,7 +81,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     ...         return A.pseudo_inverse
     ...
     ...     def _restorer(self, geometry):
-    ...         _, restore = self._parts(geometry)
+    ...         _, restore = self._built(geometry)
     ...         return Restorer(restore, self.operator_)
     >>> faces = load_faces()[:4, :24, :24]
     >>> est = PseudoInverse(Downsampling(2)).fit(faces)
@@ -169,10 +169,10 @@ class Reconstructor(Built, metaclass=ABCMeta):
     ) -> np.ndarray:
         """Return the images that a restorer makes from measurements, batch by batch."""
         dtype = str(self._dtype()).removeprefix("torch.")
-        images = np.empty((len(measurements), *geometry.images.shape), dtype=dtype)
+        images = np.empty((len(measurements), *geometry.image_layout.shape), dtype=dtype)
         for indices in batches_of(len(measurements), self.batch_size):
             x = restorer(measurements.read(indices))
-            images[indices] = geometry.images.to_array(x)
+            images[indices] = geometry.image_layout.to_array(x)
         return images
 
     def score(self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> float:
@@ -362,7 +362,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
             problem.measure(source.read(indices), indices, noise, seed)
             for indices in batches_of(len(source), self.batch_size)
         ]
-        array = geometry.measurements.to_array(torch.cat(measurements))
+        array = geometry.measurement_layout.to_array(torch.cat(measurements))
         return match_container(X, array[0] if is_single else array)
 
     @torch.inference_mode(False)
@@ -467,7 +467,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
             reader = self._reader()
             if continues:
                 layouts = self._geometry_
-                reader.check_names(X, layouts.measurements if are_images(y) else layouts.images)
+                reader.check_names(
+                    X, layouts.measurement_layout if are_images(y) else layouts.image_layout
+                )
             problem = reader.problem(X, y, as_fitted=continues)
             if looks:
                 self._look_at(problem)
@@ -486,7 +488,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         validate_data(self, columns, skip_check_array=True)
         self.operator_, self._geometry_ = problem.operator, problem.geometry
         self.image_shape_ = problem.geometry.image_shape
-        self.measurement_shape_ = problem.geometry.measurements.shape
+        self.measurement_shape_ = problem.geometry.measurement_layout.shape
         self.data_range_ = problem.geometry.data_range
 
     def _look_at(self, problem: Problem) -> None:

@@ -22,8 +22,8 @@ Module = TypeVar("Module", bound=torch.nn.Module)
 #: The type of weights and images; with "bfloat16", networks use autocast in addition.
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
-# The number of built parts that are cached; each may hold a matrix or a network.
-_PARTS_KEPT = 4
+# The number of image shapes, devices and precisions that are cached; each may hold a matrix.
+_KEPT = 4
 
 
 class Fitted:
@@ -66,18 +66,18 @@ class Built(Counted, Fitted, ParameterObject):
         if image_shape is None:
             return fitted
         check_image_shape(image_shape)
-        n_channels = fitted.images.tensor_shape[0]
+        n_channels = fitted.tensor_shape[0]
         if tuple(image_shape[2:]) not in ((), (n_channels,)):
             raise ValueError(
                 f"image_shape is {image_shape}, but the training images have {n_channels} "
                 "channel(s)."
             )
-        images = fitted.images.resized(*image_shape[:2])
+        images = fitted.image_layout.resized(*image_shape[:2])
         reason = self._bound_to_size()
-        if reason is not None and images != fitted.images:
+        if reason is not None and images != fitted.image_layout:
             raise ValueError(reason)
         try:
-            A = self._map(replace(fitted, images=images))
+            A = self._map(replace(fitted, image_layout=images))
         except ValueError as error:
             error.add_note(
                 "The operator, or a network built with it, does not support images of shape "
@@ -85,11 +85,11 @@ class Built(Counted, Fitted, ParameterObject):
             )
             raise
         measurements = measurement_layout(A.measurement_shape, images)
-        return replace(fitted, images=images, measurements=measurements)
+        return replace(fitted, image_layout=images, measurement_layout=measurements)
 
     # ------------------------------------------------------------------ built modules
 
-    def _parts(self, geometry: Geometry | None = None) -> tuple[ForwardMap, Any]:
+    def _built(self, geometry: Geometry | None = None) -> tuple[ForwardMap, Any]:
         """Return the map and the result of `_build`, cached by device, precision and image shape.
 
         Apart from these three, they depend only on fitted attributes. So `set_params` cannot make
@@ -97,18 +97,18 @@ class Built(Counted, Fitted, ParameterObject):
         prediction.) The cache holds the last few.
         """
         geometry = self._geometry_ if geometry is None else geometry
-        key = (str(check_device(self.device)), self.precision, geometry.images.tensor_shape)
-        parts = self._cache.get(key)
-        if parts is None:
-            parts = self._cache[key] = self._new_parts(geometry)
-            for oldest in list(self._cache)[:-_PARTS_KEPT]:
+        key = (str(check_device(self.device)), self.precision, geometry.tensor_shape)
+        built = self._cache.get(key)
+        if built is None:
+            built = self._cache[key] = self._newly_built(geometry)
+            for oldest in list(self._cache)[:-_KEPT]:
                 self._cache.pop(oldest, None)  # another thread may have removed it
-        return parts
+        return built
 
     @torch.inference_mode(False)
-    def _new_parts(self, geometry: Geometry) -> tuple[ForwardMap, Any]:
+    def _newly_built(self, geometry: Geometry) -> tuple[ForwardMap, Any]:
         """Build the map, and return it with the result of `_build`, without the cache."""
-        A = self._placed(self.operator_.build(geometry.images.tensor_shape))
+        A = self._placed(self.operator_.build(geometry.tensor_shape))
         return A, self._build(geometry, A)
 
     @abstractmethod
@@ -117,12 +117,12 @@ class Built(Counted, Fitted, ParameterObject):
 
     def _map(self, geometry: Geometry) -> ForwardMap:
         """Return the forward map for images of a geometry."""
-        return self._parts(geometry)[0]
+        return self._built(geometry)[0]
 
     def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:
         """Return the map of another operator for simulation, checked against the fitted one."""
         require_operator(operator, "The 'operator' to simulate with")
-        A = self._placed(operator.build(geometry.images.tensor_shape))
+        A = self._placed(operator.build(geometry.tensor_shape))
         fitted = self._map(geometry)
         if A.measurement_shape != fitted.measurement_shape:
             raise ValueError(

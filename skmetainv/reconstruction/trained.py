@@ -37,6 +37,7 @@ from skmetainv.training import (
     Batches,
     Checkpoint,
     EarlyStopping,
+    LearningRate,
     MeasuredPairs,
     Optimizer,
     SimulatedPairs,
@@ -179,7 +180,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     ...         return factor, lambda y: factor * A.bind(y).start("adjoint")
     ...
     ...     def _restorer(self, geometry):
-    ...         _, (_, restore) = self._parts(geometry)
+    ...         _, (_, restore) = self._built(geometry)
     ...         return Restorer(torch.no_grad()(restore), self.operator_)
     >>> faces = load_faces()[:20]
     >>> est = Multiple(GaussianBlur(sigma=1.0), max_epochs=5, random_state=0).fit(faces)
@@ -499,31 +500,39 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _loop(
         self, learner: Learner, batches: Batches, call: FitCall, **parts: Any
     ) -> TrainingLoop:
-        """Return a `TrainingLoop` with these parts, and the optimiser's state of earlier calls."""
-        chosen = as_optimizer(self.optimizer)
-        optimizer = chosen.build(learner.groups)
+        """Return a `TrainingLoop` with these parts."""
+        n_epochs = self._n_epochs(batches.n_images)
+        return TrainingLoop(
+            batches,
+            self._built_optimizer(learner),
+            learner.weights,
+            max_epochs=1 if call.is_partial else n_epochs,
+            first_epoch=self.n_epochs_,
+            learning_rate=self._schedule(n_epochs, call),
+            planned_epochs=range(n_epochs) if call.is_partial else None,
+            max_grad_norm=as_optimizer(self.optimizer).max_grad_norm,
+            show_progress=bool(self.verbose),
+            **parts,
+        )
+
+    def _built_optimizer(self, learner: Learner) -> torch.optim.Optimizer:
+        """Return the optimiser, with the state of earlier calls if they used the same type."""
+        optimizer = as_optimizer(self.optimizer).build(learner.groups)
         if self._optimizer_state_.get("of") == type(optimizer).__name__:
             load_arrays(optimizer, self._optimizer_state_["averages"])
+        return optimizer
+
+    def _schedule(self, n_epochs: int, call: FitCall) -> LearningRate:
+        """Return the schedule of the learning rate; warn if it has ended."""
         open_ended = call.is_partial and self.max_epochs is None
-        schedule = as_learning_rate("constant" if open_ended else chosen.schedule)
-        n_epochs = self._n_epochs(batches.n_images)
+        name = "constant" if open_ended else as_optimizer(self.optimizer).schedule
+        schedule = as_learning_rate(name)
         if call.is_partial and self.n_epochs_ >= n_epochs and not schedule.factor(1.0):
             warn(
                 f"The learning rate is 0: its schedule ended after max_epochs={n_epochs}.",
                 ConvergenceWarning,
             )
-        return TrainingLoop(
-            batches,
-            optimizer,
-            learner.weights,
-            max_epochs=1 if call.is_partial else n_epochs,
-            first_epoch=self.n_epochs_,
-            learning_rate=schedule,
-            planned_epochs=range(n_epochs) if call.is_partial else None,
-            max_grad_norm=chosen.max_grad_norm,
-            show_progress=bool(self.verbose),
-            **parts,
-        )
+        return schedule
 
     def _n_epochs(self, n_images: int) -> int:
         """Return the number of epochs of `fit` for `n_images` images or patches."""
