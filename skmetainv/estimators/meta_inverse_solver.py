@@ -56,6 +56,7 @@ from skmetainv.operators.maps.unsolved_systems import Watch, watched
 from skmetainv.parameters import NOT_NEGATIVE, POSITIVE, Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
+from skmetainv.reconstruction.built import outside_inference_mode
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restorer
 from skmetainv.reconstruction.trained import TrainingData
@@ -235,8 +236,9 @@ class MetaInverseSolver(TrainedReconstructor):
         "outer_lr": [NOT_NEGATIVE],
         "tune_solver": TUNE_SOLVER_CONSTRAINTS,
     }
+    _loss_names = ("outer_loss", "inner_loss")
 
-    @torch.inference_mode(False)
+    @outside_inference_mode
     def staged_predict(
         self, X: Any, *, image_shape: tuple[int, ...] | None = None
     ) -> Iterator[Any]:
@@ -282,12 +284,13 @@ class MetaInverseSolver(TrainedReconstructor):
             If measurements are in implausible units, or look like clean images.
         """
         self._check_ready()
+        self._warn_of_inner_steps()
         geometry = self._resized(image_shape)
         measurements, geometry, is_single = self._reader().to_restore(X, geometry)
         stages = self._each_stage(measurements, geometry)
         return (match_type(X, images[0] if is_single else images) for images in stages)
 
-    @torch.inference_mode(False)
+    @outside_inference_mode
     def _each_stage(self, measurements: ArraySource, geometry: Geometry) -> Iterator[np.ndarray]:
         """Yield the images of each stage, recomputed from the first inner step on."""
         meta, watch = self._current_meta(geometry), Watch(self.operator_)
@@ -295,19 +298,23 @@ class MetaInverseSolver(TrainedReconstructor):
             stage = replace(meta, inner=replace(meta.inner, m=m))
             restorer = Restorer(stage.restore, self.operator_, watch)
             yield self._images(measurements, geometry, restorer)
-        restorer.warn()
+        restorer.warn()  # of images of the last stage, and of linear systems of all stages
 
     # ------------------------------------------------------------------ Algorithms 1 and 2
 
     def _build(
         self, geometry: Geometry, A: ForwardMap, tuning: TuneSolver | None = None
     ) -> MetaLearner:
-        """Return the meta-learner (Algorithms 1 and 2) for images of one shape, with `weights_`."""
+        """Return the meta-learner (Algorithms 1 and 2) for images of one shape, with `weights_`.
+
+        Training passes `tuning`. Without it, the result depends only on fitted attributes, and can
+        be cached.
+        """
         shape, data_range = geometry.tensor_shape, geometry.data_range
         phi = self._placed(self.init_.build(shape, data_range))
         loss = self.algorithm_.objective(self.inner_loss_.build(shape, data_range))
         tuned = None if tuning is None else tuning.part
-        weights = to_tensors(self.weights_, self._dtype(), check_device(self.device))
+        weights = self._weight_tensors()
         tensors = {part: of_part(weights, part) for part in PARTS}
         meta = MetaLearner(
             theta=tensors[INIT],
@@ -329,17 +336,23 @@ class MetaInverseSolver(TrainedReconstructor):
             restore_start=start_restorer(self.init_, geometry.image_shape),
             batch_size=self.batch_size,
         )
-        meta.load(tensors)
+        meta.load_modules(tensors)
         return meta
 
     def _f(self, shape: tuple[int, ...], tuned: str | None) -> Any:
-        """Return the built solver, with trainable parameters if they are or were learned."""
+        """Return the built solver; numbers that are or were learned are its parameters.
+
+        Their gradients are off, until `_learner` turns them on.
+        """
         if self.solver_ is None:
             return no_solver
         is_learned = tuned == "all" or bool(of_part(self.weights_, SOLVER))
         # If only open numbers are learned, `opened` has made them learnable in `solver_`.
         solver = self.solver_.trainable() if is_learned else self.solver_
         return self._placed(solver.build(shape)).requires_grad_(False)
+
+    def _weight_tensors(self) -> dict[str, torch.Tensor]:
+        return to_tensors(self.weights_, self._dtype(), check_device(self.device))
 
     def _current_meta(self, geometry: Geometry) -> MetaLearner:
         """Return the meta-learner with the current `n_inner`, `batch_size` and engine.
@@ -351,8 +364,6 @@ class MetaInverseSolver(TrainedReconstructor):
         return replace(meta, inner=inner, algorithm=algorithm, batch_size=self.batch_size)
 
     # ------------------------- training: what `TrainedReconstructor` calls, in the order of calls
-
-    _loss_names = ("outer_loss", "inner_loss")
 
     def _training_loss(self) -> LossLike:
         return self.outer_loss
@@ -366,12 +377,12 @@ class MetaInverseSolver(TrainedReconstructor):
         if init is None:
             init = default_init(self.algorithm_, problem.A, problem.operator)
         phi = init.build(problem.tensor_shape, problem.geometry.data_range)
-        tuning = self._solver_tuning(self.solver)
+        self.solver_ = self.solver
+        tuning = self._tuning()
         self._check_algorithm(inner_loss, phi, tuning)  # before denoisers are trained
 
-        self.solver_ = None
-        if self.solver is not None:
-            self.solver_ = ready_solver(self.solver, problem, self, self._seed_)
+        if self.solver_ is not None:
+            self.solver_ = ready_solver(self.solver_, problem, self, self._seed_)
             if tuning is not None and tuning.part == "numbers":
                 self.solver_ = self.solver_.opened(problem.tensor_shape)
         self.init_ = with_fitted_residual(init, problem, self, self._seed_)
@@ -397,9 +408,10 @@ class MetaInverseSolver(TrainedReconstructor):
         return batches
 
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
-        tuning, (low, high) = self._solver_tuning(self.solver_), problem.geometry.data_range
-        meta = self._build(problem.geometry, problem.A, tuning)
-        is_open = self.solver is not None and not self.solver.learnable
+        (low, high) = problem.geometry.data_range
+        meta = self._build(problem.geometry, problem.A, self._tuning())
+        # `opened` has set `learnable` of `solver_`, but not that of the parameter.
+        chosen_by_user = self.solver is not None and bool(self.solver.learnable)
 
         def trials() -> OpenValues:
             n_tried = min(_N_TRIED, batches.n_images)
@@ -408,47 +420,47 @@ class MetaInverseSolver(TrainedReconstructor):
                 meta,
                 tried,
                 criterion,
-                of=self.inner_loss_.of,
+                loss_of=self.inner_loss_.of,
                 inner_lr=self.inner_lr,
-                scales_solver=meta.tuned == "numbers" and is_open,
+                scales_solver=meta.tuned == "numbers" and not chosen_by_user,
                 width=high - low,
             )
 
-        of, self.inner_lr_, numbers = from_first_process(trials)
-        self.inner_loss_.set_params(of=of)  # in place: a clone would lose the fitted denoiser
-        adapted = {name: meta.theta[name] for name in meta.inner.phi.adapted}
+        loss_of, self.inner_lr_, numbers = from_first_process(trials)
+        self.inner_loss_.set_params(of=loss_of)  # in place: a clone would lose a fitted denoiser
+        adapted = {name: meta.theta[name] for name in meta.inner.adapted}
         alpha = self._step_size_rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
         self.weights_ = {**self.weights_, **in_part(to_numpy(alpha), INNER_LR), **numbers}
 
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
-        tuning = self._solver_tuning(self.solver_)
+        tuning = self._tuning()
         meta = self._build(problem.geometry, problem.A, tuning)
+        # Again, because `partial_fit` may have changed `algorithm` or `n_inner`.
         self._check_algorithm(self.inner_loss_, meta.inner.phi, tuning)
-        parts = {part: tensors for part, tensors in meta.weights_by_part().items() if tensors}
-        must_tune = meta.tuned == "all" or isinstance(self.tune_solver, TuneSolver)
-        if must_tune and SOLVER not in parts:
+        learned = {part: tensors for part, tensors in meta.weights_by_part().items() if tensors}
+        if tuning is not None and self.tune_solver != "auto" and SOLVER not in learned:
             raise self._nothing_to_tune()
 
         # The solver's learned weights are kept even if this call does not tune them.
-        weights = to_tensors(self.weights_, self._dtype(), check_device(self.device))
-        for part, tensors in parts.items():
+        weights = self._weight_tensors()
+        for part, tensors in learned.items():
             weights |= in_part(tensors, part)
 
         if not self._step_size_rule_.learned:
-            parts.pop(INNER_LR, None)
-        for tensors in parts.values():
+            learned.pop(INNER_LR, None)
+        for tensors in learned.values():
             for tensor in tensors.values():
                 tensor.requires_grad_()
         return Learner(
             weights=weights,
-            groups=meta.groups(parts, self._learning_rates(tuning)),
+            groups=meta.groups(learned, self._learning_rates(tuning)),
             learn=partial(meta_learn, meta, criterion),
             restore=meta.restore,
         )
 
-    @torch.inference_mode(False)
+    @outside_inference_mode
     def _report(self, training: TrainingData) -> None:
-        _, meta = self._newly_built(self._geometry_)
+        _, meta = self._newly_built(self._geometry_)  # not cached: no prediction was asked for
         n_reported = _N_REPORTED if self.verbose else _N_TRIED
         with watched(Watch()):
             batches = reported_batches(meta, training, n_reported, self.noise)
@@ -461,14 +473,11 @@ class MetaInverseSolver(TrainedReconstructor):
 
     # ------------------------------------------------------------------ parts of training
 
-    def _solver_tuning(self, solver: Solver | None) -> TuneSolver | None:
-        """Return which parts of the solver are learned.
-
-        `solver` is the parameter, as long as `solver_` is not set, and then `solver_`.
-        """
-        has_numbers = solver is not None and "solver" in self.algorithm_.learns
-        tuning = as_tuning(self.tune_solver, has_numbers=has_numbers)
-        if tuning is not None and solver is None:
+    def _tuning(self) -> TuneSolver | None:
+        """Return which of the weights of `solver_` are learned; None if none are."""
+        trainable = self.solver_ is not None and "solver" in self.algorithm_.learns
+        tuning = as_tuning(self.tune_solver, trainable=trainable)
+        if tuning is not None and self.solver_ is None:
             raise self._nothing_to_tune()
         return tuning
 
@@ -513,10 +522,6 @@ class MetaInverseSolver(TrainedReconstructor):
 
     # ------------------------------------------------------------------ prediction
 
-    def _check_ready(self) -> None:
-        super()._check_ready()
-        self._warn_of_inner_steps()
-
     def _warn_of_inner_steps(self) -> None:
         n_learned = self._step_size_rule_.n_steps(of_part(self.weights_, INNER_LR))
         if n_learned is not None and self.n_inner > n_learned:
@@ -527,6 +532,7 @@ class MetaInverseSolver(TrainedReconstructor):
             )
 
     def _restorer(self, geometry: Geometry) -> Restorer:
+        self._warn_of_inner_steps()
         return Restorer(self._current_meta(geometry).restore, self.operator_)
 
     # ------------------------------------------------------------------ the fitted estimator
@@ -538,9 +544,13 @@ class MetaInverseSolver(TrainedReconstructor):
         return [self.weights_, self.inner_loss_, *of_solver, *of_start]
 
     def _bound_to_size(self) -> str | None:
-        residual = residual_of(self.init_)
         _, meta = self._built()
-        if meta.inner.phi.continuous:
-            reason = None if residual is None else residual._bound_to_size()
-            return reason and f"{reason} Another network, init=Siren(), supports any size."
-        return f"The weights of {self.init_!r} represent images of shape {self.image_shape_} only."
+        if not meta.inner.phi.continuous:
+            return (
+                f"The weights of {self.init_!r} represent images of shape {self.image_shape_} only."
+            )
+        residual = residual_of(self.init_)
+        reason = None if residual is None else residual._bound_to_size()
+        if reason is None:
+            return None
+        return f"{reason} Another network, init=Siren(), supports any size."

@@ -38,8 +38,7 @@ class MetaLearner:
     algorithm : Algorithm
         The method for the outer gradient, with the engine of Algorithm 1.
     tuned : {"all", "numbers"} or None
-        Which parts of the solver are trained with ``theta``: all its weights, only its numbers, or
-        nothing.
+        Which of the solver's weights are trained with ``theta``: all, only its numbers, or none.
     restore_start : callable or None
         Restores starts from measurements. The network's image is added to the start.
     batch_size : int
@@ -67,9 +66,10 @@ class MetaLearner:
 
     def _of_inner_loss(self) -> dict[str, torch.Tensor]:
         return {
-            name.replace("objective.", ""): weight  # each term holds the next one
+            # Each term of the loss holds the next one; names must not depend on the nesting.
+            name.replace("objective.", ""): weight
             for name, weight in _parameters(self.inner.loss).items()
-            if weight.requires_grad
+            if weight.requires_grad  # a regulariser's denoiser is frozen
         }
 
     def groups(
@@ -92,7 +92,7 @@ class MetaLearner:
                 tensors_of.setdefault((part, rate), []).append(tensor)
         return [{"params": params, "lr": rate} for (_, rate), params in tensors_of.items()]
 
-    def load(self, weights: Mapping[str, Tensors]) -> None:
+    def load_modules(self, weights: Mapping[str, Tensors]) -> None:
         """Copy learned weights into the solver and the inner loss, which are modules."""
         held = {INNER_LOSS: self._of_inner_loss(), SOLVER: _parameters(self.inner.f)}
         with torch.no_grad():
@@ -107,16 +107,18 @@ class MetaLearner:
 
     def restore(self, y: torch.Tensor) -> torch.Tensor:
         """Return the images of a batch of measurements after all inner steps."""
-        return torch.cat([stages[-1] for stages in self._adapted(y)])[: len(y)]
+        # The last stage runs the solver. The last chunk is padded.
+        return torch.cat([stages[-1] for stages in self._stages_of_chunks(y)])[: len(y)]
 
     def stages(self, y: torch.Tensor, *start: torch.Tensor) -> list[torch.Tensor]:
         """Return the images of a batch of measurements before and after each inner step.
 
         If starts are not given, they are restored.
         """
-        return [torch.cat(stage)[: len(y)] for stage in zip(*self._adapted(y, *start), strict=True)]
+        by_stage = zip(*self._stages_of_chunks(y, *start), strict=True)
+        return [torch.cat(stage)[: len(y)] for stage in by_stage]
 
-    def _adapted(self, *measured: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
+    def _stages_of_chunks(self, *measured: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
         """Yield the stages of each chunk of measurements; restore starts that are not given."""
         n = self._at_once(learning=False)
         for y_i, *start_i in zip(*(equal_chunks(t, n) for t in measured), strict=True):

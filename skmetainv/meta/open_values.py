@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,12 +38,12 @@ _LR_WITHOUT_GRADIENT = 0.01
 class OpenValues(NamedTuple):
     """The values of parameters that were open; the others as they were set."""
 
-    of: str
+    loss_of: str
     """Whether the inner loss is that of the "result" or of the "start"."""
     inner_lr: float
     """The initial inner step size."""
     solver: dict[str, np.ndarray]
-    """The numbers of the solver that are tuned, by their names in `weights_`."""
+    """All weights of the solver that are tuned, after scaling, by their names in `weights_`."""
 
 
 def choose_open_values(
@@ -51,7 +51,7 @@ def choose_open_values(
     batches: Sequence[Batch],
     criterion: Criterion,
     *,
-    of: str,
+    loss_of: str,
     inner_lr: float | str,
     scales_solver: bool,
     width: float,
@@ -66,31 +66,30 @@ def choose_open_values(
         The images and their measurements, in batches.
     criterion : callable
         The loss between the results and the clean images.
-    of : {"auto", "result", "start"}
-        The inner loss, see `InnerLoss`.
+    loss_of : {"auto", "result", "start"}
+        The `of` parameter of the inner loss, see `InnerLoss`.
     inner_lr : float or "auto"
         The inner step size.
     scales_solver : bool
-        Whether the tuned numbers of the solver are scaled.
+        Whether to scale the tuned numbers of the solver, in place.
     width : float
         The width of the data range.
 
     Returns
     -------
     values : OpenValues
-        The values.
+        The chosen values, and those that were set.
     """
     if scales_solver:
         scale_solver_numbers(meta, batches, criterion)
-    if of == "auto":
-        of = "result" if sees_the_start(meta, batches[0], width) else "start"
-        meta = replace(meta, inner=replace(meta.inner, through_solver=of == "result"))
-    found: Any = inner_lr
-    if inner_lr == "auto":
+    if loss_of == "auto":
+        loss_of = "result" if sees_the_start(meta, batches[0], width) else "start"
+        meta = replace(meta, inner=replace(meta.inner, through_solver=loss_of == "result"))
+    if isinstance(inner_lr, str):
         steps = stable_steps(meta, batches, criterion)
-        found = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
+        inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
     numbers = to_numpy(meta.weights_by_part()[SOLVER])
-    return OpenValues(of, found, in_part(numbers, SOLVER))
+    return OpenValues(loss_of, inner_lr, in_part(numbers, SOLVER))
 
 
 def scale_solver_numbers(meta: MetaLearner, batches: Iterable[Batch], criterion: Criterion) -> None:

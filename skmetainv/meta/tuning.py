@@ -54,14 +54,14 @@ class TuneSolver(ParameterObject):
 TUNE_SOLVER_CONSTRAINTS = ["boolean", StrOptions({"auto"}), TuneSolver]
 
 
-def as_tuning(tune: bool | str | TuneSolver, *, has_numbers: bool) -> TuneSolver | None:
+def as_tuning(tune: bool | str | TuneSolver, *, trainable: bool) -> TuneSolver | None:
     """Return `tune` as a `TuneSolver`, or None if nothing is trained.
 
-    "auto" trains the numbers if `has_numbers`, else nothing.
+    "auto" trains the numbers if the solver is `trainable`, else nothing.
     """
     if isinstance(tune, TuneSolver):
         tune._validate_params()
         return tune
     if tune == "auto":
-        return TuneSolver() if has_numbers else None
+        return TuneSolver() if trainable else None
     return TuneSolver("all") if tune else None

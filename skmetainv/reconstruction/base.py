@@ -35,7 +35,7 @@ from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.parameters import COUNT, POSITIVE, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed, training_generators
-from skmetainv.reconstruction.built import DTYPES, Built
+from skmetainv.reconstruction.built import DTYPES, Built, outside_inference_mode
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restore, Restorer
 
@@ -156,7 +156,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _restorer(self, geometry: Geometry) -> Restorer:
         """Return the restorer for batches of measurements with this geometry."""
 
-    @torch.inference_mode(False)
+    @outside_inference_mode
     def _predicted(self, X: Any, geometry: Geometry, restorer: Restorer) -> Any:
         """Return the images that a restorer makes from a user's measurements, with warnings."""
         measurements, geometry, is_single = self._reader().to_restore(X, geometry)
@@ -213,7 +213,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         pairs = self.restorations(X, y, image_shape=image_shape)
         return mean_over_batches(psnr, pairs, self.data_range_)
 
-    @torch.inference_mode(False)
+    @outside_inference_mode
     def restorations(
         self,
         X: Any,
@@ -285,7 +285,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         yield from self._restored_pairs(problem, noise, seed, restorer)
         restorer.warn()
 
-    @torch.inference_mode(False)
+    @outside_inference_mode
     def _restored_pairs(
         self, problem: Problem, noise: float | Noise, seed: int, restore: Restore
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -312,7 +312,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
             return lambda indices: A.with_masks_of(measured.read(indices))
         return lambda indices: A.draw(evaluation_generators(seed, indices))
 
-    @torch.inference_mode(False)
+    @outside_inference_mode
     def simulate(
         self, X: Any, random_state: Any = None, *, image_shape: tuple[int, ...] | None = None
     ) -> Any:
@@ -365,7 +365,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         array = geometry.measurement_layout.to_array(torch.cat(measurements))
         return match_container(X, array[0] if is_single else array)
 
-    @torch.inference_mode(False)
+    @outside_inference_mode
     def data_fidelity(
         self, X: Any, images: Any, *, image_shape: tuple[int, ...] | None = None
     ) -> np.ndarray | float:

@@ -19,6 +19,10 @@ from skmetainv.reconstruction.counted import Counted
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
+#: A decorator of methods that need gradients, or cache tensors for later training. They then also
+#: work within a user's `torch.inference_mode`, whose tensors have no gradients.
+outside_inference_mode = torch.inference_mode(False)
+
 #: The type of weights and images; with "bfloat16", networks use autocast in addition.
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
@@ -105,7 +109,7 @@ class Built(Counted, Fitted, ParameterObject):
                 self._cache.pop(oldest, None)  # another thread may have removed it
         return built
 
-    @torch.inference_mode(False)
+    @outside_inference_mode
     def _newly_built(self, geometry: Geometry) -> tuple[ForwardMap, Any]:
         """Build the map, and return it with the result of `_build`, without the cache."""
         A = self._placed(self.operator_.build(geometry.tensor_shape))

@@ -320,7 +320,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         return self._train(X, y, FitCall((X_val, y_val), groups, continues, is_partial=True))
 
     def _train(self, X: Any, y: Any, call: FitCall) -> Self:
-        # An interrupt is raised after the `with` block only: an error in it discards the copy.
+        """Train a copy, take over its fitted attributes, and report."""
+        # An error in the `with` block discards the copy. So an interrupt is raised after the block.
+        # `_run` adds it to this list, where it survives later errors in the block.
         interrupts: list[KeyboardInterrupt] = []
         try:
             with self._fitting(X, y, continues=call.continues) as (copy, problem):
@@ -356,7 +358,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         if stopping is not None and held_out is None:
             problem, held_out = cut_off(problem, stopping.validation_fraction, seed)
 
-        criterion = self._checked_criterion(problem)
+        self._check_optimizer()
+        criterion = as_loss(self._training_loss()).build(problem.geometry.data_range)
         if call.continues:
             self._continue_training()
             batches = self._batches(problem)
@@ -367,8 +370,6 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
                 self._choose_open_values(problem, batches, criterion)
         learner = self._learner(problem, criterion)
 
-        earlier_history = self.history_
-
         loop = self._loop(
             learner,
             batches,
@@ -378,11 +379,12 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             keeper=keeper,
             watch=Watch(problem.operator),
         )
+        earlier_history = self.history_
         epochs = Epochs(
             None if call.is_partial else original,
             self._n_epochs(batches.n_images),
             *all_images.arguments(),
-            partial(self._current_attributes, loop, learner, earlier_history),
+            partial(self._publish_results, loop, learner, earlier_history),
         )
         loop.observer = epochs
 
@@ -432,33 +434,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _report(self, training: TrainingData) -> None:
         """Report the result at the end of `fit`."""
 
-    # ------------------------------------------------------------------ parts of a training run
-
-    def _run(
-        self, loop: TrainingLoop, learner: Learner, interrupts: list[KeyboardInterrupt]
-    ) -> None:
-        """Run the training loop; add an interrupt that ends it to `interrupts`."""
-        try:
-            with watched(loop.watch):
-                learner.learn(loop)
-        except KeyboardInterrupt as error:
-            if rank_and_size()[1] > 1:  # other processes may be at another step, or wait for this
-                raise
-            loop.write_checkpoint()
-            interrupts.append(error)
-        finally:
-            loop.close()
-
-    def _early_stopping(self, problem: Problem) -> EarlyStopping | None:
-        """Return the rule for early stopping, or None if training does not stop early."""
-        n_groups = len(problem if problem.groups is None else np.unique(problem.groups))
-        return as_early_stopping(self.early_stopping, len(problem), n_groups)
-
-    def _reset(self, problem: Problem, seed: int) -> None:
-        """Set all fitted attributes before training."""
-        self._seed_, self._optimizer_state_ = seed, {}
-        self.history_, self.n_epochs_ = empty_history(self._loss_names), 0
-        self._initialize(problem)
+    # ------------------------------------------------- parts of a training run, in the order of cal
 
     def _check_agreement(self, problem: Problem, held_out: Problem | None, call: FitCall) -> None:
         """Raise if several processes that train together have different data or parameters."""
@@ -481,7 +457,10 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         return from_first_process(read)
 
     def _common_seed(self, keeper: Keeper | None, call: FitCall) -> int:
-        """Return the seed of the checkpoint, of earlier training, or a new one, and store it."""
+        """Return the seed of the checkpoint, of earlier training, or a new one.
+
+        The keeper stores it in the checkpoint.
+        """
         new = self._seed_ if call.continues else integer_seed(self.random_state)
         seed = from_first_process(lambda: new)
         if keeper is None:
@@ -490,12 +469,22 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             keeper.seed = seed
         return keeper.seed
 
-    def _checked_criterion(self, problem: Problem) -> Criterion:
-        """Return the criterion; check the parameters of training before any long work."""
+    def _early_stopping(self, problem: Problem) -> EarlyStopping | None:
+        """Return the rule for early stopping, or None if training does not stop early."""
+        n_groups = len(problem if problem.groups is None else np.unique(problem.groups))
+        return as_early_stopping(self.early_stopping, len(problem), n_groups)
+
+    def _check_optimizer(self) -> None:
+        """Check the optimiser and its schedule before any long work."""
         chosen = as_optimizer(self.optimizer)
         chosen.build([{"params": [torch.zeros(1)], "lr": 0.0}])  # raises if a parameter is wrong
         as_learning_rate(chosen.schedule)._validate_params()  # raises if one is out of range
-        return as_loss(self._training_loss()).build(problem.geometry.data_range)
+
+    def _reset(self, problem: Problem, seed: int) -> None:
+        """Set all fitted attributes before training."""
+        self._seed_, self._optimizer_state_ = seed, {}
+        self.history_, self.n_epochs_ = empty_history(self._loss_names), 0
+        self._initialize(problem)
 
     def _loop(
         self, learner: Learner, batches: Batches, call: FitCall, **parts: Any
@@ -518,7 +507,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _built_optimizer(self, learner: Learner) -> torch.optim.Optimizer:
         """Return the optimiser, with the state of earlier calls if they used the same type."""
         optimizer = as_optimizer(self.optimizer).build(learner.groups)
-        if self._optimizer_state_.get("of") == type(optimizer).__name__:
+        if self._optimizer_state_.get("type") == type(optimizer).__name__:
             load_arrays(optimizer, self._optimizer_state_["averages"])
         return optimizer
 
@@ -542,13 +531,28 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         steps_per_epoch = ceil(n_images / self.batch_size)
         return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
-    def _current_attributes(
+    def _publish_results(
         self, loop: TrainingLoop, learner: Learner, earlier: History
     ) -> dict[str, Any]:
         """Set the results of training so far; return all fitted attributes, for callbacks."""
         self._set_results(loop, learner, earlier)
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
         return {**fitted, "_cache": {}}
+
+    def _run(
+        self, loop: TrainingLoop, learner: Learner, interrupts: list[KeyboardInterrupt]
+    ) -> None:
+        """Run the training loop; add an interrupt that ends it to `interrupts`."""
+        try:
+            with watched(loop.watch):
+                learner.learn(loop)
+        except KeyboardInterrupt as error:
+            if rank_and_size()[1] > 1:  # other processes may be at another step, or wait for this
+                raise
+            loop.write_checkpoint()
+            interrupts.append(error)
+        finally:
+            loop.close()
 
     def _set_results(self, loop: TrainingLoop, learner: Learner, earlier: History) -> None:
         """Set the fitted attributes to the results of training so far."""
@@ -558,7 +562,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         self.history_ = continued(earlier, figures | loop.history)
         self.n_epochs_ = loop.epoch
         self._optimizer_state_ = {
-            "of": type(loop.optimizer).__name__,
+            "type": type(loop.optimizer).__name__,
             "averages": state_to_arrays(loop.optimizer),
         }
 

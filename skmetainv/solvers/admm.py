@@ -84,4 +84,4 @@ class _ADMM(IterativeSolver):
         return x, w + rho * (u - x)
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        return 1.0, 1 / float(self.rho(k, data))
+        return 1.0, 1 / float(self.rho(k, data))  # w / rho has the units of x

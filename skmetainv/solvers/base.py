@@ -134,8 +134,9 @@ class Solver(ParameterObject):
             Also if `learnable` contains a name that is not in `number_names` or not set.
         """
         owner, values = type(self).__name__, dict(defaults)
+        omitted = [name for name in (*optional, *defaults) if getattr(self, name) is None]
         for name in self.number_names:
-            if getattr(self, name) is not None or name not in (*optional, *defaults):
+            if name not in omitted:
                 values[name] = self._checked_numbers(name)
         unknown = [name for name in self.learnable if name not in values]
         if unknown:
@@ -334,11 +335,12 @@ class IterativeSolver(nn.Module):
             sizes = norms.maximum(new_norms)
             sizes[sizes == 0] = 1.0
             image_changes = state_changes = _norms(new_state[0] - state[0]) / sizes
+            # The change of the whole state is at least that of the image: it is computed only if
+            # it decides.
             if (image_changes <= tolerance)[going].any():
-                # An image seems to have converged: its multipliers must have converged, too
                 state_changes = _distances(state, new_state, self.scales(k, data)) / sizes
             state = new_state if going.all() else _where(going, new_state, state)
-            norms = new_norms
+            norms = new_norms  # those of images that have stopped are not used again
             for i in going.nonzero().flatten().tolist():
                 changes[i].append(float(image_changes[i]))
             converged |= going & (state_changes <= tolerance)

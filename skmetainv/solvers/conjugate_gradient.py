@@ -6,14 +6,13 @@ from typing import cast
 import torch
 
 from skmetainv.operators import DataTerm, LinearMap
-from skmetainv.operators.maps.bases import Basis
 from skmetainv.operators.maps.closed_forms import DiagonalNormalMap
 from skmetainv.operators.maps.data_terms import LinearDataTerm, needs_linear
 from skmetainv.operators.maps.normal_equations import (
-    TOLERANCE,
-    Residuals,
+    CGState,
     begin,
     normalized,
+    tolerance,
     update,
 )
 from skmetainv.operators.maps.per_image import dot
@@ -122,7 +121,7 @@ class _ConjugateGradient(IterativeSolver):
                 f"{needs_linear('ConjugateGradient', data.A)} GradientDescent takes nonlinear "
                 "operators."
             )
-        if isinstance(data.A, DiagonalNormalMap) and type(data.A.basis) is not Basis:
+        if isinstance(data.A, DiagonalNormalMap) and not data.A.basis.is_standard:
             x = x.double()  # single precision would separate equal eigenvalues
         b = self._right_side(x, data)
         # The residual after the last update is not used
@@ -131,31 +130,33 @@ class _ConjugateGradient(IterativeSolver):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         *parts, bb, earlier = state
-        residuals = Residuals(*parts)
-        x = residuals.x
+        cg = CGState(*parts)
+        x = cg.x
         # The tolerance is relative to the larger of ||b|| and ||A||^2 ||x||. Both are divided by
         # ||A||^2 here.
-        enough = TOLERANCE.get(x.dtype, 1e-6) ** 2 * bb.maximum(dot(x, x))
-        going = residuals.rr > enough
+        enough = tolerance(x.dtype) ** 2 * bb.maximum(dot(x, x))
+        going = cg.rr > enough
         if k and k % _CHECKED_EVERY == 0 and not going.all():
-            residuals = self._restarted(residuals, going, data)
-            earlier = earlier * going[:, 0]  # forget the directions of restarted images
-            going = residuals.rr > enough
+            cg = self._restarted(cg, going, data)
+            earlier = (
+                earlier * going[:, 0]
+            )  # (batch, 1, 1); forget the directions of restarted images
+            going = cg.rr > enough
         if not going.any():
-            return *residuals, bb, earlier
+            return *cg, bb, earlier
         if k < earlier.shape[1]:
-            earlier = earlier.select_scatter(normalized(residuals, going), 1, k)
-        basis = earlier[:, : k + 1]
-        return *update(lambda p: self._system(p, data), residuals, going, basis), bb, earlier
+            earlier = earlier.select_scatter(normalized(cg, going), 1, k)
+        stored = earlier[:, : k + 1]
+        return *update(lambda p: self._system(p, data), cg, going, stored), bb, earlier
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        return 1.0, 0.0, 0.0, 0.0, 0.0, 0.0  # residuals and directions need not converge
+        return 1.0, 0.0, 0.0, 0.0, 0.0, 0.0  # of x, r, p, rr, bb, earlier: only x must converge
 
-    def _restarted(self, state: Residuals, going: torch.Tensor, data: DataTerm) -> Residuals:
+    def _restarted(self, cg: CGState, going: torch.Tensor, data: DataTerm) -> CGState:
         """Return the state in which each stopped image starts again from its true residual."""
-        true_r = self._right_side(state.x, data) - self._system(state.x, data)
-        r = torch.where(going, state.r, true_r)
-        return Residuals(state.x, r, torch.where(going, state.p, r), dot(r, r))
+        true_r = self._right_side(cg.x, data) - self._system(cg.x, data)
+        r = torch.where(going, cg.r, true_r)
+        return CGState(cg.x, r, torch.where(going, cg.p, r), dot(r, r))
 
     def _system(self, p: torch.Tensor, data: DataTerm) -> torch.Tensor:
         """Return ``(A' A + damping I) p / ||A||^2``."""

@@ -88,7 +88,7 @@ class HQS(PriorSolver):
     def opened(self, image_shape: tuple[int, ...]) -> Self:
         """Return a solver that learns the parameters left at None, see `Solver.opened`."""
         if self.learnable:
-            return self
+            return self  # without building the denoiser
         D = self._chosen_denoiser().build(image_shape)
         used = self.number_names if D.takes_noise_level else ("rho",)
         return self._learning(name for name in used if getattr(self, name) is None)
@@ -96,16 +96,17 @@ class HQS(PriorSolver):
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
         """Return the solver for images of one shape, see `Solver.build`."""
         noise = self.measurement_noise
-        levels: Values = np.geomspace(max(noise, _FIRST_LEVEL), noise, max(1, self.n_iter))
-        if self.noise_level is not None:
+        levels: Values
+        if self.noise_level is None:
+            levels = np.geomspace(max(noise, _FIRST_LEVEL), noise, max(1, self.n_iter))
+        else:
             levels, _ = self._checked_numbers("noise_level")
         penalties = _penalty(self.weight, noise, np.atleast_1d(levels))
         prior, schedules = self.prior_and_schedules(
             image_shape, noise_level=(levels, 0), rho=(penalties, 1)
         )
         rho = schedules["rho"]
-        if self.rho is None and "rho" not in self.learnable and "noise_level" in self.learnable:
-            # The default penalty follows the levels that training changes
+        if self.rho is None and "rho" not in self.learnable:
             rho = _PenaltyOfLevel(self.weight, noise, cast(Schedule, prior.noise_level))
         return _HQS(self.n_iter, prior, rho, self.denoise_first)
 
@@ -116,11 +117,11 @@ def _penalty(weight: float, noise: float, level: Any) -> Any:
 
 
 class _PenaltyOfLevel(Schedule):
-    """The penalty that follows a learned noise level."""
+    """The default penalty, which follows the noise level, also while that is learned."""
 
     def __init__(self, weight: float, noise: float, noise_level: Schedule):
         penalties = _penalty(weight, noise, np.array(noise_level.values))
-        super().__init__(penalties, learnable=False, power=1)
+        super().__init__(penalties, learnable=False, power=1)  # the initial values
         self.weight, self.noise, self.noise_level = weight, noise, noise_level
 
     def factor(self, k: int) -> float | torch.Tensor:

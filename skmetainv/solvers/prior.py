@@ -75,8 +75,10 @@ class PriorSolver(Solver):
         If `noise_level` is None, the noise level of a classical denoiser counts as open, too. One
         value per update is then learned.
         """
-        opened, chosen = super().opened(image_shape), self._chosen_denoiser()
-        is_open = not self.learnable and self.noise_level is None and self.n_iter > 0
+        if self.learnable:
+            return self
+        opened, chosen = super().opened(image_shape), self._chosen_denoiser()  # a copy
+        is_open = self.noise_level is None and self.n_iter > 0
         if is_open and isinstance(chosen, ClassicalDenoiser):
             opened.noise_level = [chosen.noise_level] * self.n_iter
             opened.learnable += ("noise_level",)

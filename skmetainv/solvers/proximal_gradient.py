@@ -97,5 +97,5 @@ class _FISTA(_ISTA):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         x, last_x = state
-        z = torch.lerp(last_x, x, 1 + k / (k + 4))  # x + k / (k + 4) (x - last_x)
+        z = x + k / (k + 4) * (x - last_x)
         return self.prior(z - self.step_size(k, data) * data.gradient(z), k), x

@@ -102,6 +102,7 @@ class RED(PriorSolver):
                 )
         defaults: dict[str, ValuesAndPower] = {}
         if self.method == "steepest_descent":
+            # A placeholder, so that "step_size" may be learnable; it is replaced below.
             defaults["step_size"] = (1.0, 0)
         elif self.method == "admm":
             defaults["rho"] = self._checked_numbers("weight")
@@ -120,8 +121,9 @@ class _DefaultStepSize(Schedule):
         super().__init__(1.0, learnable)
         self.weight = weight
 
-    def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
-        step_size: float | torch.Tensor = self.factor(k) / (squared_norm(of) + self.weight(k, of))
+    def forward(self, k: int, normed: HasNorm | None = None) -> float | torch.Tensor:
+        bound = squared_norm(normed) + self.weight(k, normed)
+        step_size: float | torch.Tensor = self.factor(k) / bound
         return step_size
 
 
@@ -166,7 +168,7 @@ class _REDByADMM(IterativeSolver):
         return x, v, w + rho * (x - v)
 
     def scales(self, k: int, data: DataTerm) -> tuple[float, ...]:
-        return 1.0, 1.0, 1 / float(self.rho(k, data))
+        return 1.0, 1.0, 1 / float(self.rho(k, data))  # w / rho has the units of x
 
 
 _METHODS = {"fixed_point": _FixedPoint, "steepest_descent": _SteepestDescent, "admm": _REDByADMM}

@@ -26,14 +26,14 @@ HasNorm: TypeAlias = ForwardMap | DataTerm
 _AS_GOOD = 0.03
 
 
-def squared_norm(of: HasNorm | None) -> float:
+def squared_norm(normed: HasNorm | None) -> float:
     """Return ``||A||^2``; if it cannot be computed, the error has advice."""
-    if of is None:
+    if normed is None:
         raise ValueError(
             "This schedule scales with ||A||^2. Pass the map or the data term: schedule(k, data)."
         )
     try:
-        return of.squared_norm
+        return normed.squared_norm
     except ValueError as error:
         error.add_note(
             "The solver's default scales with this norm. Pass a number, as in "
@@ -79,14 +79,14 @@ class Schedule(nn.Module):
         place = min(k, len(self.values) - 1)
         return self.values[place] if self.logarithm is None else self.logarithm[place].exp()
 
-    def forward(self, k: int, of: HasNorm | None = None) -> float | torch.Tensor:
+    def forward(self, k: int, normed: HasNorm | None = None) -> float | torch.Tensor:
         """Return the value for update `k`.
 
         Parameters
         ----------
         k : int
             Index of the update, from 0.
-        of : ForwardMap or DataTerm, default=None
+        normed : ForwardMap or DataTerm, default=None
             The object that has the norm ``||A||``; not needed if `power` is 0.
 
         Returns
@@ -97,10 +97,10 @@ class Schedule(nn.Module):
         Raises
         ------
         ValueError
-            If the norm is needed and `of` is None, or if the norm cannot be computed.
+            If the norm is needed and `normed` is None, or if the norm cannot be computed.
         """
         factor = self.factor(k)
-        return factor * squared_norm(of) ** self.power if self.power else factor
+        return factor * squared_norm(normed) ** self.power if self.power else factor
 
     def __len__(self) -> int:
         """Return the number of values."""

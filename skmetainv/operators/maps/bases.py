@@ -22,9 +22,14 @@ class Basis(nn.Module):
         """Return ``B' coefficients``."""
         return coefficients
 
+    @property
+    def is_standard(self) -> bool:
+        """Whether this is the standard basis."""
+        return type(self) is Basis
+
     def is_same(self, other: Basis) -> bool:
         """Return whether two objects are the same basis."""
-        return self is other or type(self) is type(other) is Basis
+        return self is other or (self.is_standard and other.is_standard)
 
 
 class FourierBasis(Basis):

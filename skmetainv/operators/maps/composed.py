@@ -216,7 +216,7 @@ _RULES: tuple[Callable[[LinearMap, LinearMap], LinearMap | None], ...] = (
 def _gram_of_entries(A: Any) -> torch.Tensor | None:
     """Return the diagonal of ``A A'``, or None if it is not diagonal in the standard basis."""
     has_gram = isinstance(A, DiagonalGramMap | DiagonalMap)
-    return A.gram if has_gram and type(A.basis) is Basis else None
+    return A.gram if has_gram and A.basis.is_standard else None
 
 
 def _as_separable(A: LinearMap) -> SeparableMap | None:

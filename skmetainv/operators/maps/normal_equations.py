@@ -10,8 +10,6 @@ import torch
 from skmetainv.operators.maps.per_image import dot, spread
 from skmetainv.operators.maps.unsolved_systems import Watch, current_watch, watched
 
-# Relative residual at which the system of an image counts as solved, by floating-point type.
-TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}
 _MAX_ITER = 10_000
 # An image is not updated further if its residual has halved neither in the last _PATIENCE updates
 # nor in the last half of all updates. This is checked every _EVERY updates.
@@ -21,6 +19,11 @@ _EVERY = 16
 _GROWTH = 1e6
 
 Matrix = Callable[[torch.Tensor], torch.Tensor]
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """Return the relative residual at which the system of an image counts as solved."""
+    return 1e-13 if dtype == torch.float64 else 1e-6
 
 
 def solve(
@@ -101,7 +104,7 @@ class _Solve(torch.autograd.Function):
         return u, -(u * x).sum_to_size(rho.shape), None, None, None
 
 
-class Residuals(NamedTuple):
+class CGState(NamedTuple):
     """The state of conjugate gradients between two updates, one row per image."""
 
     x: torch.Tensor
@@ -114,14 +117,14 @@ class Residuals(NamedTuple):
     """``||r||^2``, shape ``(batch, 1, 1, 1)``."""
 
 
-def begin(x: torch.Tensor, r: torch.Tensor) -> Residuals:
+def begin(x: torch.Tensor, r: torch.Tensor) -> CGState:
     """Return the state of conjugate gradients before the first update."""
-    return Residuals(x, r, r, dot(r, r))
+    return CGState(x, r, r, dot(r, r))
 
 
 def update(
-    matrix: Matrix, state: Residuals, going: torch.Tensor, earlier: torch.Tensor | None = None
-) -> Residuals:
+    matrix: Matrix, state: CGState, going: torch.Tensor, earlier: torch.Tensor | None = None
+) -> CGState:
     """Return the state after one update (Hestenes and Stiefel), with ``q = (A' A + rho I) p``.
 
     ::
@@ -145,10 +148,10 @@ def update(
         r = torch.where(going, _orthogonal(r, earlier), r)
     new_rr = dot(r, r)
     beta = _ratio(new_rr, rr, going)
-    return Residuals(x, r, torch.addcmul(r, beta, p), new_rr)
+    return CGState(x, r, torch.addcmul(r, beta, p), new_rr)
 
 
-def normalized(state: Residuals, going: torch.Tensor) -> torch.Tensor:
+def normalized(state: CGState, going: torch.Tensor) -> torch.Tensor:
     """Return flat residuals, divided by their lengths; 0 for images that are not `going`."""
     rr = state.rr.where(going, torch.ones_like(state.rr))
     return torch.where(going, state.r * rr.rsqrt(), 0.0).flatten(1)
@@ -172,7 +175,7 @@ def _solution(
     x = torch.zeros_like(b) if start is None else start
     r = b if start is None else b - matrix(x)
     size, error = _length(b), _length(r)
-    allowed = TOLERANCE.get(b.dtype, 1e-6) * size
+    allowed = tolerance(b.dtype) * size
     going, n_left = error > allowed, min(_MAX_ITER, 10 * b[0].numel())
     while n_left > 0 and going.any():
         # In units of the residual, so that squares neither vanish nor overflow
@@ -217,7 +220,7 @@ def _judge(
     matrix: Matrix, x: torch.Tensor, error: torch.Tensor, size: torch.Tensor, watch: Watch
 ) -> None:
     """Record in `watch` the images whose residual is neither small nor explained by rounding."""
-    solved = (error <= TOLERANCE.get(x.dtype, 1e-6) ** 0.5 * size) | ~size.isfinite()
+    solved = (error <= tolerance(x.dtype) ** 0.5 * size) | ~size.isfinite()
     if not solved.all():
         rounding = 100 * torch.finfo(x.dtype).eps * _norm(matrix, x) * _length(x)
         unsolved = ~(solved | (error <= rounding))
