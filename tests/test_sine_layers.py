@@ -189,3 +189,46 @@ def test_hidden_layers_that_are_not_adapted_are_not_stored(n_images):
     adapted = {name: weight.clone().requires_grad_() for name, weight in adapted.items()}
     of_one_layer = 8 * 8 * 8 * 16 * n_images
     assert saved_bytes(phi, weights | adapted) < 2 * of_one_layer
+
+
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=list(BATCHES))
+def test_mixed_precision_rounds_hidden_units_and_nothing_else(batch, parts):
+    """Relative errors are a few roundings to 8 bits; parameters keep their type."""
+    results = {}
+    inputs, parameters = network(*batch)
+    inputs, parameters = inputs.float(), [p.detach().float().requires_grad_() for p in parameters]
+    n = len(parameters) // 2
+    for dtype in (None, torch.bfloat16):
+        z = layers(inputs, parameters[:n], parameters[n:], OMEGA, dtype)
+        along = random(*z.shape, seed=1).float()
+        first = torch.autograd.grad((z.square() * along).sum(), parameters, create_graph=True)
+        both = sum((g * random(*g.shape, seed=k)).sum() for k, g in enumerate(first))
+        second = torch.autograd.grad(both + (z * along).sum(), parameters)
+        results[dtype] = [z, *first, *second]
+        with torch.no_grad():
+            assert torch.equal(layers(inputs, parameters[:n], parameters[n:], OMEGA, dtype), z)
+    errors = []
+    for exact, mixed in zip(results[None], results[torch.bfloat16], strict=True):
+        assert exact.dtype == mixed.dtype == torch.float32
+        errors.append(float((mixed - exact).norm() / exact.norm()))
+    assert 1e-5 < min(errors)
+    assert max(errors) < 0.03
+
+
+def test_large_phases_of_the_first_layer_are_not_rounded():
+    """The first layer has phases of 30 radians, which 8 bits would round to 1/8."""
+    inputs = torch.linspace(-1, 1, 200)[:, None]
+    weights, biases = [torch.ones(1, 1, 1), torch.ones(1, 1, 1)], [torch.zeros(1, 1)] * 2
+    z = layers(inputs, weights, biases, 30.0, torch.bfloat16)
+    torch.testing.assert_close(z[0], torch.sin(30 * inputs), rtol=0, atol=2**-8)
+
+
+def test_mixed_precision_stores_half():
+    phi = Siren(16, depth=5).build((1, 8, 8)).float()
+    weights = phi.initial_weights(np.random.default_rng(0))
+    weights = {name: weight.float().requires_grad_() for name, weight in weights.items()}
+    full = saved_bytes(phi, weights)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = saved_bytes(phi, weights)
+    of_weights = 4 * sum(weight.numel() for weight in weights.values())
+    assert half - of_weights < 0.55 * (full - of_weights)

@@ -33,8 +33,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-# Number of values of a layer that a CPU computes together: 1 MiB in single precision.
-_AT_ONCE = 2**18
+# Number of values of a layer that a CPU computes together: 2 MiB in single precision.
+_AT_ONCE = 2**19
 
 # One tensor for each layer, or None where there is none.
 _Tensors = Sequence[torch.Tensor]
@@ -46,6 +46,7 @@ def sine_layers(
     weights: Sequence[torch.Tensor],
     biases: Sequence[torch.Tensor],
     omega_0: float,
+    dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
     """Return the values of a network with sine activations, ``h <- sin(omega_0 (W h + b))``.
 
@@ -61,18 +62,28 @@ def sine_layers(
         The biases of each layer.
     omega_0 : float
         Frequency of the sines.
+    dtype : torch.dtype, default=None
+        The type of the hidden units and of the factors of products, for mixed precision. None is
+        that of the parameters. Parameters, their gradients and sums over pixels keep their type.
 
     Returns
     -------
     values : tensor of shape (batch, n_pixels, n_out)
         The values of the last layer, which is linear.
     """
-    network = _Network(omega_0, inputs, weights, biases)
+    setting = _Setting(omega_0, weights[0].dtype if dtype is None else dtype)
     parameters = *weights, *biases
     if torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
-        values: torch.Tensor = _Values.apply(omega_0, inputs, *parameters)[0]
+        values: torch.Tensor = _Values.apply(setting, inputs, *parameters)[0]
         return values
-    return network.values()
+    return _Network(setting, inputs, weights, biases).values()
+
+
+class _Setting(NamedTuple):
+    """What is the same in all calls: the frequency, and the type of the hidden units."""
+
+    omega_0: float
+    dtype: torch.dtype
 
 
 class _Part(NamedTuple):
@@ -99,7 +110,9 @@ class _Network:
 
     Parameters
     ----------
-    omega_0, inputs, weights, biases
+    setting : _Setting
+        The frequency, and the type of the hidden units.
+    inputs, weights, biases
         See `sine_layers`.
     sines, cosines : sequence of tensor of shape (batch, n_pixels, n), default=()
         ``h`` and ``c`` of all hidden layers, for derivatives.
@@ -107,22 +120,25 @@ class _Network:
 
     def __init__(
         self,
-        omega_0: float,
+        setting: _Setting,
         inputs: torch.Tensor,
         weights: Sequence[torch.Tensor],
         biases: Sequence[torch.Tensor],
         sines: Sequence[torch.Tensor] = (),
         cosines: Sequence[torch.Tensor] = (),
     ):
-        self.inputs, self.weights, self.biases = inputs, weights, biases
+        self.inputs, self.biases = inputs, biases
         self.sines, self.cosines, self.last = sines, cosines, len(weights) - 1
-        self.scales = [omega_0] * self.last + [1.0]
+        self.dtype, self.scales = setting.dtype, [setting.omega_0] * self.last + [1.0]
         self.batch = max(len(p) for p in (*weights, *biases))
+        self.parameters = *weights, *biases
+        self.weights = self._factors(weights)
 
     def empty(self, layer: int) -> torch.Tensor:
         """Return uninitialised values of the shape of a layer's ``z``."""
         shape = self.batch, len(self.inputs), self.weights[layer].shape[1]
-        return self.inputs.new_empty(shape)
+        dtype = self.inputs.dtype if layer == self.last else self.dtype
+        return self.inputs.new_empty(shape, dtype=dtype)
 
     def empty_hidden(self) -> list[torch.Tensor]:
         """Return uninitialised values of all hidden layers."""
@@ -153,11 +169,11 @@ class _Network:
                 if layer == self.last:
                     self._forward(layer, h, W, b, part, part.of(values))
                     break
-                z = part.of(self.cosines[layer]) if self.cosines else None
-                z = self._forward(layer, h, W, b, part, z)
+                c = part.of(self.cosines[layer]) if self.cosines else None
+                z = self._forward(layer, h, W, b, part, c if layer else None)
                 h = torch.sin(z, out=part.of(self.sines[layer]) if self.sines else z)
-                if self.cosines:
-                    z.cos_()
+                if c is not None:
+                    torch.cos(z, out=c)
         return values
 
     def first(
@@ -181,7 +197,7 @@ class _Network:
         keep : bool
             Whether ``g`` is kept. Below all layers with a gradient, it is 0.
         """
-        parameters = zip((*self.weights, *self.biases), needed, strict=True)
+        parameters = zip(self.parameters, needed, strict=True)
         found = [p.new_zeros(p.shape) if need else None for p, need in parameters]
         dW, db = found[: self.last + 1], found[self.last + 1 :]
         lowest = min(k % len(dW) for k, need in enumerate(needed) if need)
@@ -189,7 +205,7 @@ class _Network:
         for unused in kept[:lowest]:
             unused.zero_()
         for part in self.parts():
-            d = part.of(m)
+            d = part.of(m).to(self.dtype)
             for layer in range(self.last, lowest - 1, -1):
                 h = self.taken(layer, part)
                 self._add_products(dW[layer], layer, d, h, part)
@@ -217,18 +233,19 @@ class _Network:
             Gradients with respect to its results ``dW`` and ``db``.
         """
         of_m, of_cosines = torch.empty_like(m), self.empty_hidden()
-        of_W = [W.new_zeros(W.shape) for W in self.weights]
+        of_W = [W.new_zeros(W.shape) for W in self.parameters[: self.last + 1]]
+        V = self._factors(V)
         of_sines = [None if up is None else self.empty(k) for k, up in enumerate(V[1:])]
         for part in self.parts():
             t = self.taken(0, part)
             for layer, W in enumerate(self.weights):
                 hidden, h = layer < self.last, self.taken(layer, part)
-                u = part.of(of_cosines[layer] if hidden else of_m)
-                self._forward(layer, h, V[layer], v[layer], part, u)
+                of_c = part.of(of_cosines[layer]) if hidden else part.of(of_m)
+                u = self._forward(layer, h, V[layer], v[layer], part, of_c)
                 if layer:
                     d = part.of(g[layer]) * part.of(self.cosines[layer]) if hidden else part.of(m)
-                    W = part.rows(W).mT.expand(len(t), -1, -1)
-                    u.baddbmm_(t, W, alpha=self.scales[layer])
+                    d, W_t = d.to(self.dtype), part.rows(W).mT.expand(len(t), -1, -1)
+                    u.baddbmm_(t.to(W.dtype), W_t, alpha=self.scales[layer])
                     self._add_products(of_W[layer], layer, d, t, part)
                     up, of_h = V[layer], part.of_any(of_sines[layer - 1])
                     if up is not None:
@@ -237,6 +254,18 @@ class _Network:
                     t = u * part.of(self.cosines[layer])
                     u.mul_(part.of(g[layer]))
         return of_m, of_W, of_sines, of_cosines
+
+    def _factors(self, matrices: _Some) -> list[Any]:
+        """Return the matrices of hidden layers in the type of their units.
+
+        The first and the last layer have few inputs or outputs. They keep the precision of the
+        parameters, because sines of large ``z`` and images need it.
+        """
+        hidden = range(1, self.last)
+        return [
+            W.to(self.dtype) if W is not None and layer in hidden else W
+            for layer, W in enumerate(matrices)
+        ]
 
     def _forward(
         self,
@@ -247,14 +276,17 @@ class _Network:
         part: _Part,
         out: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Return ``s (h W' + b)``; None counts as 0."""
+        """Return ``s (h W' + b)``, in the type of the layer's matrix or in `out`; None counts as 0."""
         scale = self.scales[layer]
-        b = h.new_zeros(1) if b is None else part.rows(b).unsqueeze(1)
+        dtype = self.weights[layer].dtype
+        b = h.new_zeros(1, dtype=dtype) if b is None else part.rows(b).unsqueeze(1).to(dtype)
         if W is None:
             z = (scale * b).expand(*h.shape[:2], -1)
-            return z if out is None else out.copy_(z)
+            return z.clone() if out is None else out.copy_(z)
         W = part.rows(W).mT.expand(len(h), -1, -1)
-        return torch.baddbmm(b, h, W, beta=scale, alpha=scale, out=out)
+        in_place = out if out is not None and out.dtype == dtype else None
+        z = torch.baddbmm(b, h.to(dtype), W, beta=scale, alpha=scale, out=in_place)
+        return z if out is None or out is in_place else out.copy_(z)
 
     def _backward(
         self,
@@ -266,7 +298,7 @@ class _Network:
         out: torch.Tensor | None,
     ) -> torch.Tensor:
         """Return ``s d W``, plus `add`."""
-        W = part.rows(W).expand(len(d), -1, -1)
+        W = part.rows(W).to(d.dtype).expand(len(d), -1, -1)
         start, beta = (d.new_zeros(1), 0) if add is None else (add, 1)
         return torch.baddbmm(start, d, W, beta=beta, alpha=self.scales[layer], out=out)
 
@@ -274,19 +306,26 @@ class _Network:
         self, total: torch.Tensor | None, layer: int, d: torch.Tensor, h: torch.Tensor, part: _Part
     ) -> None:
         """Add ``s d' h`` to the gradient of a matrix, unless that is None."""
-        if total is not None and len(total) == 1:
-            total[0].addmm_(d.flatten(0, 1).T, h.flatten(0, 1), alpha=self.scales[layer])
-        elif total is not None:
-            total[part.images].baddbmm_(d.mT, h, alpha=self.scales[layer])
+        if total is None:
+            return
+        total, h = part.rows(total), h.to(d.dtype)
+        if len(total) == 1:
+            d, h = d.flatten(0, 1)[None], h.flatten(0, 1)[None]
+        if total.dtype == d.dtype:
+            total.baddbmm_(d.mT, h, alpha=self.scales[layer])
+        else:
+            products = torch.baddbmm(d.new_zeros(1), d.mT, h, beta=0)
+            total.add_(products, alpha=self.scales[layer])
 
     def _add_sums(
         self, total: torch.Tensor | None, layer: int, d: torch.Tensor, part: _Part
     ) -> None:
         """Add ``s sum d`` to the gradient of biases, unless that is None."""
-        if total is not None and len(total) == 1:
-            total[0].add_(d.sum((0, 1)), alpha=self.scales[layer])
-        elif total is not None:
-            total[part.images].add_(d.sum(1), alpha=self.scales[layer])
+        if total is None:
+            return
+        total = part.rows(total)
+        sums = d.sum((0, 1) if len(total) == 1 else 1)
+        total.add_(sums, alpha=self.scales[layer])
 
 
 class _Values(torch.autograd.Function):
@@ -298,13 +337,15 @@ class _Values(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, omega_0: float, inputs: torch.Tensor, *parameters: torch.Tensor) -> Any:
+    def forward(
+        ctx: Any, setting: _Setting, inputs: torch.Tensor, *parameters: torch.Tensor
+    ) -> Any:
         n = len(parameters) // 2
         weights, biases = _cut(parameters, n, n)
-        empty = _Network(omega_0, inputs, weights, biases).empty_hidden
-        network = _Network(omega_0, inputs, weights, biases, empty(), empty())
+        empty = _Network(setting, inputs, weights, biases).empty_hidden
+        network = _Network(setting, inputs, weights, biases, empty(), empty())
         values = network.values()
-        ctx.omega_0 = omega_0
+        ctx.setting = setting
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(inputs, *parameters, *network.sines, *network.cosines)
         return values, *network.sines, *network.cosines
@@ -315,9 +356,9 @@ class _Values(torch.autograd.Function):
         needed, keep = ctx.needs_input_grad[2:], torch.is_grad_enabled()
         if m is None:
             n = len(needed) // 2
-            network = _Network(ctx.omega_0, inputs, *_cut(tensors, n, n))
+            network = _Network(ctx.setting, inputs, *_cut(tensors, n, n))
             m = torch.zeros_like(network.empty(network.last))
-        return None, None, *_First.apply(ctx.omega_0, needed, keep, inputs, m, *of_hidden, *tensors)
+        return None, None, *_First.apply(ctx.setting, needed, keep, inputs, m, *of_hidden, *tensors)
 
 
 class _First(torch.autograd.Function):
@@ -326,7 +367,7 @@ class _First(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        omega_0: float,
+        setting: _Setting,
         needed: tuple[bool, ...],
         keep: bool,
         inputs: torch.Tensor,
@@ -335,10 +376,10 @@ class _First(torch.autograd.Function):
     ) -> Any:
         n = len(needed) // 2
         of_sines, of_cosines, *layers = _cut(tensors, n - 1, n - 1, n, n, n - 1, n - 1)
-        network = _Network(omega_0, inputs, *layers)
+        network = _Network(setting, inputs, *layers)
         found, g = network.first(m, of_sines, of_cosines, needed, keep)
         if keep:
-            ctx.omega_0 = omega_0
+            ctx.setting = setting
             ctx.is_second = any(x is not None for x in (*of_sines, *of_cosines))
             ctx.set_materialize_grads(False)
             ctx.save_for_backward(inputs, m, *g, *tensors[2 * n - 2 :])
@@ -351,7 +392,7 @@ class _First(torch.autograd.Function):
         if all(direction is None for direction in directions):
             return (None,) * len(ctx.needs_input_grad)
         n = len(directions) // 2
-        of_m, *others = _Second.apply(ctx.omega_0, n, *ctx.saved_tensors, *directions)
+        of_m, *others = _Second.apply(ctx.setting, n, *ctx.saved_tensors, *directions)
         return None, None, None, None, of_m, *[None] * (2 * n - 2), *others
 
 
@@ -360,10 +401,10 @@ class _Second(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, omega_0: float, n: int, inputs: torch.Tensor, m: torch.Tensor, *tensors: Any
+        ctx: Any, setting: _Setting, n: int, inputs: torch.Tensor, m: torch.Tensor, *tensors: Any
     ) -> Any:
         g, *layers, V, v = _cut(tensors, n - 1, n, n, n - 1, n - 1, n, n)
-        network = _Network(omega_0, inputs, *layers)
+        network = _Network(setting, inputs, *layers)
         of_m, of_W, of_sines, of_cosines = network.second(m, g, V, v)
         return of_m, *of_W, *[None] * n, *of_sines, *of_cosines
 

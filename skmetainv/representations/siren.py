@@ -109,12 +109,10 @@ class SirenModule(CoordinateModule):
     def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
         """Return the images, nominally in [-1, 1], see `ConditionedModule.image`.
 
-        `sine_layers` computes them, unless only the last layer is adapted, scales are modulated, or
-        the computation is in bfloat16.
+        `sine_layers` computes them, unless only the last layer is adapted or scales are modulated.
         """
         scales, shifts = self.modulations(weights, features)
-        autocast = torch.is_autocast_enabled(self.inputs.device.type)
-        if self.adapted == self.last or scales is not None or autocast:
+        if self.adapted == self.last or scales is not None:
             return super().image(weights, features)
         layers = range(self.n_hidden + 1)
         matrices = [weights[f"{layer}.weight"] for layer in layers]
@@ -124,7 +122,12 @@ class SirenModule(CoordinateModule):
             biases = [*shifted, biases[-1]]
         matrices = [W if W.ndim == 3 else W[None] for W in matrices]
         biases = [b if b.ndim == 2 else b[None] for b in biases]
-        return self.as_images(sine_layers(self.inputs, matrices, biases, self.omega_0))
+        device = self.inputs.device.type
+        mixed = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if mixed else None
+        with torch.autocast(device, enabled=False):
+            values = sine_layers(self.inputs, matrices, biases, self.omega_0, dtype)
+        return self.as_images(values)
 
     def activation(self, h: torch.Tensor) -> torch.Tensor:
         """Return ``sin(omega_0 h)``."""
