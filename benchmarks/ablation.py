@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from benchmarks.command_line import command_line
-from benchmarks.memory import PeakMemory, in_own_process
+from benchmarks.own_process import PeakMemory, in_own_process
 from benchmarks.pictures import split_pictures
 from benchmarks.record import load, update
 from skmetainv import MetaInverseSolver

@@ -9,50 +9,18 @@ before `fit`.
 """
 
 import tempfile
-import threading
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.command_line import command_line
+from benchmarks.own_process import PeakMemory, in_own_process
 from benchmarks.record import save
 from skmetainv import MetaInverseSolver
 from skmetainv.operators import Inpainting
 from skmetainv.representations import Siren
 
 N_IMAGES, N_FEW, SHAPE = 40_000, 200, (64, 64, 3)
-
-
-def anonymous_mb():
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("RssAnon:")[1].split()[0]) / 1000
-
-
-class PeakMemory:
-    """Sample the anonymous memory of this process while the body runs."""
-
-    def __enter__(self):
-        self.before = self.peak = anonymous_mb()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc):
-        self._done.set()
-        self._thread.join()
-
-    def _sample(self):
-        while not self._done.wait(0.01):
-            self.peak = max(self.peak, anonymous_mb())
-
-
-def in_own_process(function, *args):
-    """Return the result of a function in a new process."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *args).result()
 
 
 def make_estimator():

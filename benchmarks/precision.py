@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from benchmarks.command_line import command_line
-from benchmarks.memory import PeakMemory, in_own_process
+from benchmarks.own_process import PeakMemory, in_own_process
 from benchmarks.record import save
 from skmetainv import MetaInverseSolver
 from skmetainv.datasets import load_faces

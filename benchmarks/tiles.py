@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from benchmarks.command_line import command_line
-from benchmarks.memory import in_own_process
+from benchmarks.own_process import in_own_process
 from benchmarks.record import save
 from skmetainv import UNetReconstructor
 from skmetainv.datasets import load_faces

@@ -1,0 +1,175 @@
+"""Alternate runs of our estimators and of the scripts, and measure the rate of products."""
+
+import contextlib
+import time
+import warnings
+from dataclasses import replace
+from functools import partial
+from statistics import median
+
+import numpy as np
+import torch
+
+from benchmarks.operators import timed
+from benchmarks.own_process import PeakMemory, in_own_process
+from benchmarks.speed.rows import SEED, Row
+from benchmarks.speed.scripts import WithHigher, WithTorchFunc, timed_steps
+from skmetainv import MetaInverseSolver
+from skmetainv.exceptions import AdaptationWarning
+from skmetainv.meta import MAML
+from skmetainv.metrics import psnr
+
+SCRIPTS = {"higher": WithHigher, "torch.func": WithTorchFunc}
+PRODUCT = {"cpu": 2048, "cuda": 8192}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Relative difference of the first outer losses, up to which ours and a script's are the same.
+SAME = {"float32": 1e-4, "bfloat16": 1e-2}
+# The steps of a measurement of memory; the first is not timed.
+_STEPS = 3
+
+
+def rate(dtype, device):
+    """Return the operations per second of one large product."""
+    n = PRODUCT[device.type]
+    a = torch.randn(n, n, device=device).to(dtype)
+    return 2 * n**3 / (timed(partial(torch.mm, a, a), None, device, 0.5)["ours_ms"] / 1000)
+
+
+def our_steps(row: Row, n, device):
+    """Return the seconds of `n` steps of `fit`, and the loss before the first."""
+    estimator = row.estimator(device, n)
+    with warnings.catch_warnings(), _no_report():
+        warnings.simplefilter("ignore", AdaptationWarning)
+        history = estimator.fit(row.images()).history_
+    return history["seconds"], history["outer_loss"]
+
+
+@contextlib.contextmanager
+def _no_report():
+    """`fit` ends without restoring images, which is no part of a step."""
+    report = MetaInverseSolver._report
+    MetaInverseSolver._report = lambda self, training: None
+    try:
+        yield
+    finally:
+        MetaInverseSolver._report = report
+
+
+def step(row, rounds, n, device):
+    """Return the seconds of a training step, the ratios to the scripts and the share."""
+    results = {"seconds": [], "share": [], "theirs": {}, "ratio": {}}
+    for script in row.scripts:
+        _check_same(row, script, device)
+    makers = {script: SCRIPTS[script] for script in row.scripts}
+    for _ in range(rounds):
+        rate_now = rate(DTYPES[row.precision], device)
+        ours = median(our_steps(row, n + 1, device)[0][1:])
+        results["seconds"].append(ours)
+        results["share"].append(row.operations() / rate_now / ours if row.counted else None)
+        for script, maker in makers.items():
+            seconds, _ = timed_steps(maker(row.task(device)).step, n + 1, device)
+            results["theirs"].setdefault(script, []).append(median(seconds[1:]))
+            results["ratio"].setdefault(script, []).append(median(seconds[1:]) / ours)
+    return results
+
+
+def _check_same(row, script, device):
+    """Raise an error if a script's losses of two steps are not those of our estimator.
+
+    Random masks differ, so that losses are not compared with them.
+    """
+    if row.operator.has_missing:
+        return
+    _, ours = our_steps(row, 2, device)
+    _, theirs = timed_steps(SCRIPTS[script](row.task(device)).step, 2, device)
+    if not np.allclose(ours, theirs, rtol=SAME[row.precision]):
+        raise RuntimeError(f"Outer losses differ: {ours} and {theirs} with {script}.")
+
+
+def predict(row, n_images, rounds, device):
+    """Return the seconds to restore images, ours and by `higher`'s inner loop."""
+    results = {"seconds": [], "share": [], "theirs": {"higher": []}, "ratio": {"higher": []}}
+    with _no_report():
+        estimator = row.estimator(device, 1).fit(row.images())
+    images = np.concatenate([row.images()] * -(-n_images // row.batch))[:n_images]
+    script, measured = WithHigher(row.task(device, images)), estimator.simulate(images)
+    for _ in range(rounds):
+        ours = _seconds(partial(estimator.predict, measured), device)
+        theirs = _seconds(script.restore, device)
+        results["seconds"].append(ours)
+        results["theirs"]["higher"].append(theirs)
+        results["ratio"]["higher"].append(theirs / ours)
+    return results
+
+
+def _seconds(call, device):
+    began = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def memory(row, device):
+    """Return megabytes and seconds of a step of `higher`, and of ours with recomputation."""
+    runs = {"ours": _our_memory, "higher": _memory_of_higher}
+    return {who: in_own_process(run, row, str(device)) for who, run in runs.items()}
+
+
+def _our_memory(row, device):
+    rule = row.algorithm.step_sizes
+    row = replace(row, algorithm=MAML(step_sizes=rule, recompute=True))
+    return _grown(lambda device: our_steps(row, _STEPS, device), torch.device(device))
+
+
+def _memory_of_higher(row, device):
+    def run(device):
+        return timed_steps(WithHigher(row.task(device)).step, _STEPS, device)
+
+    return _grown(run, torch.device(device))
+
+
+def _grown(run, device):
+    """Return the growth of memory to its peak, and the median seconds of steps but the first."""
+    if device.type == "cuda":
+        seconds, _ = run(device)
+        megabytes = torch.cuda.max_memory_allocated(device) / 1e6
+    else:
+        with PeakMemory() as peak:
+            seconds, _ = run(device)
+        megabytes = peak.peak - peak.before
+    return {"megabytes": megabytes, "seconds": median(seconds[1:])}
+
+
+def curve(row, images, limit, device):
+    """Return the seconds of training and the held-out PSNR over time, ours and by `higher`.
+
+    Parameters
+    ----------
+    row : Row
+        The setting.
+    images : (ndarray, ndarray)
+        Training and held-out images.
+    limit : float
+        Seconds of training.
+    device : torch.device
+        The device of both.
+    """
+    training, held_out = images
+    ours, estimator = [], row.estimator(device, None)
+    with _no_report():
+        while not ours or ours[-1][0] < limit:
+            estimator.partial_fit(training)
+            ours.append((sum(estimator.history_["seconds"]), estimator.score(held_out)))
+    theirs, spent, rng = [], 0.0, np.random.default_rng(SEED)
+    script, other = WithHigher(row.task(device, training)), row.task(device, held_out)
+    learned, clean = script.task, other.x.movedim(1, -1).cpu().numpy()
+    while spent < limit:
+        batches = np.array_split(rng.permutation(len(training)), len(training) // row.batch)
+        for batch in batches:
+            spent += _seconds(partial(script.step, batch), device)
+        script.task = replace(other, network=learned.network)
+        restored = script.restore().movedim(1, -1).cpu().numpy()
+        script.task = learned
+        theirs.append((spent, float(psnr(clean, restored).mean())))
+    return {"ours": ours, "higher": theirs}
