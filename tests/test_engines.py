@@ -410,17 +410,17 @@ def test_with_recomputation_only_the_adapted_weights_of_each_step_are_saved(name
 
 @every_learned
 def test_with_recomputation_the_activations_of_one_step_are_in_memory_at_a_time(name):
-    """In the forward and in the backward pass."""
+    """In the forward and in the backward pass; all images share those of the first step."""
     most = {}
     for recompute in (True, False):
-        for m in (1, 6):
+        for m in (2, 6):
             setting = Setting(name, m, size=9, recompute=recompute)
             with watched() as saved:
                 setting.add_gradients()
             most[recompute, m] = saved.most
             assert saved.n_bytes() == 0
     weights = saved_in_forward(name, 1, recompute=True)[1]
-    assert most[True, 6] - most[True, 1] <= 5 * 2 * weights
+    assert most[True, 6] - most[True, 2] <= 4 * 2 * weights
     assert most[False, 6] > 3 * most[True, 6]
 
 

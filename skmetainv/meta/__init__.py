@@ -1,6 +1,6 @@
 """Algorithms 1 and 2 of the paper, and alternatives to their parts."""
 
-from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, adapt
+from skmetainv.meta.algorithm_1 import Adaptation, InnerLoop, adapt, no_solver
 from skmetainv.meta.algorithm_2 import meta_learn
 from skmetainv.meta.algorithms import Algorithm, OuterLosses, Task
 from skmetainv.meta.higher_engine import adapt_with_higher
@@ -11,7 +11,7 @@ from skmetainv.meta.inner_loss import (
     InnerObjective,
     as_inner_loss,
 )
-from skmetainv.meta.learner import MetaLearner, no_solver
+from skmetainv.meta.learner import MetaLearner
 from skmetainv.meta.maml import MAML
 from skmetainv.meta.open_values import OpenValues, choose_open_values
 from skmetainv.meta.reptile import Reptile

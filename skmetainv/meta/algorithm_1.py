@@ -76,6 +76,17 @@ class InnerLoop:
     recompute: bool = False
     through_solver: bool = True
 
+    def seen_pixels(self, data: DataTerm) -> torch.Tensor | None:
+        """Return the pixels of ``phi`` that determine ``L``, or None if these may be all."""
+        of_phi = self.f is no_solver or not self.through_solver
+        by_measurement = getattr(self.loss, "sees_measurement_only", False)
+        return data.A.seen_pixels() if of_phi and by_measurement else None
+
+
+def no_solver(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
+    """Return the start itself: the identity as ``f``."""
+    return x
+
 
 class Adaptation(NamedTuple):
     """The output of Algorithm 1; `InnerLoop` has an example."""
@@ -123,12 +134,16 @@ def adapt(
     if learning and inner.recompute:
         step = partial(recomputed, step)
     with torch.set_grad_enabled(learning):
-        condition = phi.condition(theta, data)
+        condition = at_seen = phi.condition(theta, data)
+        seen = inner.seen_pixels(data)
+        if seen is not None:  # inner steps need no other pixels
+            at_seen = phi.restricted(condition, seen)
         # A list, not a dict by name, because `recomputed` passes tensors only.
         values = one_per_image(theta, inner.adapted, len(data.y))  #    1: theta_i^0 = theta
         for k in range(inner.m):  #                                     2
-            x, L, *values = step(k, condition, values)  #               3-5
-            images.append(x)
+            theta_i = {**theta, **dict(zip(inner.adapted, values, strict=True))}
+            x, L, *values = step(k, at_seen, values)  #                 3-5
+            images.append(x if at_seen is condition else partial(phi, theta_i, condition))
             losses.append(L)
         theta_i = dict(zip(inner.adapted, values, strict=True))
         images.append(phi({**theta, **theta_i}, condition))
@@ -184,16 +199,15 @@ class Stages(Sequence[torch.Tensor]):
 
     Parameters
     ----------
-    images : sequence of tensor
+    images : sequence of tensor or callable
         The image that each inner loss was evaluated at (a result or a start, see `InnerLoop`), then
-        the start after the last update.
+        the start after the last update. A function computes an image of which the inner step
+        needed only some pixels.
     data, inner, learning
         See `adapt`.
     """
 
-    def __init__(
-        self, images: Sequence[torch.Tensor], data: DataTerm, inner: InnerLoop, *, learning: bool
-    ):
+    def __init__(self, images: Sequence[Any], data: DataTerm, inner: InnerLoop, *, learning: bool):
         self._images, self._data, self._f, self._learning = images, data, inner.f, learning
         self._n_solved = len(images) - 1 if inner.through_solver else 0
 
@@ -204,7 +218,8 @@ class Stages(Sequence[torch.Tensor]):
         if isinstance(k, slice):
             return [self[i] for i in range(*k.indices(len(self)))]
         image = self._images[k]
-        if k % len(self) < self._n_solved:
+        if isinstance(image, torch.Tensor) and k % len(self) < self._n_solved:
             return image
         with torch.set_grad_enabled(self._learning):
+            image = image if isinstance(image, torch.Tensor) else image()
             return self._f(image, self._data)

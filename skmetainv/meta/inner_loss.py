@@ -172,6 +172,9 @@ class InnerObjective(nn.Module):
     tensor([0.2500, 0.2500])
     """
 
+    #: Whether the value depends on the image ``x`` only through ``A(x)``.
+    sees_measurement_only: bool = False
+
     def forward(
         self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
     ) -> torch.Tensor:
@@ -194,6 +197,8 @@ class InnerObjective(nn.Module):
 
 class Fidelity(InnerObjective):
     """The data fidelity ``L(A(x), y)``; "l2" is equation 4 of the paper, up to a factor."""
+
+    sees_measurement_only = True
 
     def __init__(self, criterion: Criterion):
         super().__init__()
@@ -226,6 +231,7 @@ class Proximal(InnerObjective):
     def __init__(self, objective: InnerObjective, proximity: Schedule):
         super().__init__()
         self.objective, self.proximity = objective, proximity
+        self.sees_measurement_only = objective.sees_measurement_only
 
     def forward(
         self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors

@@ -10,7 +10,7 @@ import torch
 
 from skmetainv.arrays import Tensors
 from skmetainv.arrays.weights import INIT, INNER_LOSS, INNER_LR, SOLVER
-from skmetainv.meta.algorithm_1 import InnerLoop, adapt
+from skmetainv.meta.algorithm_1 import InnerLoop, adapt, no_solver
 from skmetainv.meta.algorithms import Adapt, Algorithm
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
@@ -163,8 +163,3 @@ def _numbers(module: Any) -> dict[str, torch.Tensor]:
     schedules = {name for name, part in module.named_modules() if isinstance(part, Schedule)}
     named = _parameters(module)
     return {name: named[name] for name in named if name.rpartition(".")[0] in schedules}
-
-
-def no_solver(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-    """Return the start itself: the identity as ``f``."""
-    return x

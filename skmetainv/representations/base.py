@@ -188,6 +188,20 @@ class ImageModule(nn.Module):
         """
         return None
 
+    def restricted(self, condition: Any, pixels: torch.Tensor) -> Any:
+        """Return a condition with which `forward` need not compute all pixels.
+
+        The others may have any finite value. By default, `condition` itself: all are computed.
+
+        Parameters
+        ----------
+        condition : object
+            The result of `condition`.
+        pixels : tensor of bool, of shape (1 or batch, 1, height, width)
+            The pixels to compute.
+        """
+        return condition
+
     def forward(self, weights: Tensors, condition: Any = None) -> torch.Tensor:
         """Return the images ``phi`` of `weights`.
 

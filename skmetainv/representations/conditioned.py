@@ -114,6 +114,8 @@ class Condition(NamedTuple):
     """The image to which the network's image is added."""
     features: torch.Tensor | None
     """The features from the encoder, one row per image."""
+    pixels: Any = None
+    """The pixels to compute, see `ImageModule.restricted`; None is all."""
 
 
 class ConditionedModule(ImageModule):
@@ -215,6 +217,10 @@ class ConditionedModule(ImageModule):
             start = start + self.radius * correction
         return None if start is None and features is None else Condition(start, features)
 
+    def conditioned_image(self, weights: Tensors, condition: Condition) -> torch.Tensor:
+        """Return `image`, at the pixels of the condition if the network can be restricted."""
+        return self.image(weights, condition.features)
+
     def _nominal(self, x: torch.Tensor) -> torch.Tensor:
         """Return images scaled so that the data range is [-1, 1]."""
         return (x - self.centre) / self.radius
@@ -228,7 +234,8 @@ class ConditionedModule(ImageModule):
                     "forward needs the result of condition(weights, data). Got None instead."
                 )
             condition = Condition(start=None, features=None)
-        images = self.image(weights, condition.features).to(next(iter(weights.values())).dtype)
+        images = self.conditioned_image(weights, condition)
+        images = images.to(next(iter(weights.values())).dtype)
         start = self.centre if condition.start is None else condition.start
         return start + self.radius * images
 

@@ -2,18 +2,38 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 
 from skmetainv.arrays import Tensors
-from skmetainv.representations.conditioned import ConditionedModule, Setting, in_full_precision
+from skmetainv.representations.conditioned import (
+    Condition,
+    ConditionedModule,
+    Setting,
+    in_full_precision,
+)
 
 # Products with fewer inputs or outputs than this are not in bfloat16: they cost little, and the
 # eight bits of bfloat16 would blur coordinates and pixels.
 _THIN = 16
 
+# All pixels are computed if at least this share of them is needed: selecting them takes time, too.
+_NEARLY_ALL = 0.9
+
 # Scales or shifts of the units of each hidden layer; None without modulation.
 Modulation = Sequence[torch.Tensor] | None
+
+
+class Pixels(NamedTuple):
+    """Some pixels of each image, padded to the largest number."""
+
+    places: torch.Tensor
+    """Their row-major indices, shape (1 or batch, n); that of padding is the number of pixels."""
+    inputs: torch.Tensor
+    """The network's inputs, shape (1 or batch, n, n_inputs)."""
+    counts: Sequence[int]
+    """The number of pixels of each image, without padding."""
 
 
 class CoordinateModule(ConditionedModule):
@@ -87,10 +107,34 @@ class CoordinateModule(ConditionedModule):
         """Split values (..., n_hidden * width) into one tensor (..., 1, width) per hidden layer."""
         return torch.unflatten(modulation, -1, (self.n_hidden, 1, self.width)).unbind(-3)
 
-    def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
-        """Return the images, nominally in [-1, 1], see `ConditionedModule.image`."""
+    def restricted(self, condition: Condition | None, pixels: torch.Tensor) -> Condition | None:
+        """Return a condition with some pixels, see `ImageModule.restricted`."""
+        needed = pixels.flatten(1)
+        counts = needed.sum(1).tolist()
+        if max(counts) >= _NEARLY_ALL * needed.shape[1]:
+            return condition
+        # A stable sort puts the needed pixels first, in their order.
+        places = needed.logical_not().byte().argsort(dim=1, stable=True)[:, : max(counts)]
+        is_padding = ~needed.gather(1, places)
+        chosen = Pixels(
+            places.masked_fill(is_padding, needed.shape[1]), self.inputs[places], counts
+        )
+        start, features = (None, None) if condition is None else condition[:2]
+        return Condition(start, features, chosen)
+
+    def conditioned_image(self, weights: Tensors, condition: Condition) -> torch.Tensor:
+        """Return the images at the pixels of the condition; the others are 0."""
+        return self.image(weights, condition.features, condition.pixels)
+
+    def image(
+        self, weights: Tensors, features: torch.Tensor | None, pixels: Pixels | None = None
+    ) -> torch.Tensor:
+        """Return the images, nominally in [-1, 1], see `ConditionedModule.image`.
+
+        If `pixels` are given, only these are computed, and the others are 0.
+        """
         scales, shifts = self.modulations(weights, features)
-        h = self.inputs
+        h = self.inputs if pixels is None else pixels.inputs
         for layer in range(self.n_hidden):
             h = linear(h, weights[f"{layer}.weight"], weights[f"{layer}.bias"])
             if scales is not None:
@@ -99,10 +143,14 @@ class CoordinateModule(ConditionedModule):
                 h = h + shifts[layer]
             h = self.activation(h)
         last = self.n_hidden
-        return self.as_images(linear(h, weights[f"{last}.weight"], weights[f"{last}.bias"]))
+        return self.as_images(linear(h, weights[f"{last}.weight"], weights[f"{last}.bias"]), pixels)
 
-    def as_images(self, values: torch.Tensor) -> torch.Tensor:
-        """Return values (..., n_pixels, channels) as images (batch, channels, height, width)."""
+    def as_images(self, values: torch.Tensor, pixels: Pixels | None = None) -> torch.Tensor:
+        """Return values (..., n, channels) as images (batch, channels, height, width)."""
+        if pixels is not None:
+            places = pixels.places[..., None].expand(values.shape)
+            empty = values.new_zeros(len(values), len(self.inputs) + 1, values.shape[-1])
+            values = empty.scatter(1, places, values)[:, :-1]  # the last place is that of padding
         return values.reshape(-1, *self.image_shape[1:], self.image_shape[0]).permute(0, 3, 1, 2)
 
 

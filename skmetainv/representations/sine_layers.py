@@ -47,6 +47,7 @@ def sine_layers(
     biases: Sequence[torch.Tensor],
     omega_0: float,
     dtype: torch.dtype | None = None,
+    counts: Sequence[int] | None = None,
 ) -> torch.Tensor:
     """Return the values of a network with sine activations, ``h <- sin(omega_0 (W h + b))``.
 
@@ -54,8 +55,9 @@ def sine_layers(
 
     Parameters
     ----------
-    inputs : tensor of shape (n_pixels, n_inputs)
-        The inputs of the first layer. They get no gradient.
+    inputs : tensor of shape (1 or batch, n_pixels, n_inputs)
+        The inputs of the first layer, the same for all images or one set per image. They get no
+        gradient.
     weights : sequence of tensor of shape (1 or batch, n_out, n)
         The matrix of each layer, shared by all images or one per image.
     biases : sequence of tensor of shape (1 or batch, n_out)
@@ -65,13 +67,16 @@ def sine_layers(
     dtype : torch.dtype, default=None
         The type of the hidden units and of the factors of products, for mixed precision. None is
         that of the parameters. Parameters, their gradients and sums over pixels keep their type.
+    counts : sequence of int, default=None
+        The number of pixels of each image; the inputs after them are padding. Their values are
+        undefined and must get no gradient. None is `n_pixels` for all.
 
     Returns
     -------
     values : tensor of shape (batch, n_pixels, n_out)
         The values of the last layer, which is linear.
     """
-    setting = _Setting(omega_0, weights[0].dtype if dtype is None else dtype)
+    setting = _Setting(omega_0, weights[0].dtype if dtype is None else dtype, counts)
     parameters = *weights, *biases
     if torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
         values: torch.Tensor = _Values.apply(setting, inputs, *parameters)[0]
@@ -80,10 +85,11 @@ def sine_layers(
 
 
 class _Setting(NamedTuple):
-    """What is the same in all calls: the frequency, and the type of the hidden units."""
+    """The arguments of `sine_layers` that are no tensors."""
 
     omega_0: float
     dtype: torch.dtype
+    counts: Sequence[int] | None
 
 
 class _Part(NamedTuple):
@@ -111,7 +117,7 @@ class _Network:
     Parameters
     ----------
     setting : _Setting
-        The frequency, and the type of the hidden units.
+        The frequency, the type of the hidden units and the numbers of pixels.
     inputs, weights, biases
         See `sine_layers`.
     sines, cosines : sequence of tensor of shape (batch, n_pixels, n), default=()
@@ -130,15 +136,17 @@ class _Network:
         self.inputs, self.biases = inputs, biases
         self.sines, self.cosines, self.last = sines, cosines, len(weights) - 1
         self.dtype, self.scales = setting.dtype, [setting.omega_0] * self.last + [1.0]
-        self.batch = max(len(p) for p in (*weights, *biases))
+        self.counts, self.n_pixels = setting.counts, inputs.shape[1]
+        self.batch = max(len(p) for p in (inputs, *weights, *biases))
         self.parameters = *weights, *biases
         self.weights = self._factors(weights)
 
     def empty(self, layer: int) -> torch.Tensor:
-        """Return uninitialised values of the shape of a layer's ``z``."""
-        shape = self.batch, len(self.inputs), self.weights[layer].shape[1]
+        """Return values of the shape of a layer's ``z``: uninitialised, but 0 for padding."""
+        shape = self.batch, self.n_pixels, self.weights[layer].shape[1]
         dtype = self.inputs.dtype if layer == self.last else self.dtype
-        return self.inputs.new_empty(shape, dtype=dtype)
+        new = self.inputs.new_empty if self.counts is None else self.inputs.new_zeros
+        return new(shape, dtype=dtype)
 
     def empty_hidden(self) -> list[torch.Tensor]:
         """Return uninitialised values of all hidden layers."""
@@ -146,19 +154,21 @@ class _Network:
 
     def parts(self) -> Iterator[_Part]:
         """Yield the parts that are computed together: some images, or some pixels of one image."""
-        n_pixels, width = len(self.inputs), max(W.shape[1] for W in self.weights)
-        together = max(1, _AT_ONCE // width) if self.inputs.is_cpu else self.batch * n_pixels
-        n_images = max(1, together // n_pixels)
+        width = max(W.shape[1] for W in self.weights)
+        together = max(1, _AT_ONCE // width) if self.inputs.is_cpu else self.batch * self.n_pixels
+        n_images = max(1, together // self.n_pixels)
         for image in range(0, self.batch, n_images):
-            for pixel in range(0, n_pixels, together):
-                yield _Part(slice(image, image + n_images), slice(pixel, pixel + together))
+            images = slice(image, image + n_images)
+            n = self.n_pixels if self.counts is None else max(self.counts[images])
+            for pixel in range(0, n, together):
+                yield _Part(images, slice(pixel, min(pixel + together, n)))
 
     def taken(self, layer: int, part: _Part) -> torch.Tensor:
         """Return ``h`` of a layer, for a part of the pixels."""
         if layer:
             return part.of(self.sines[layer - 1])
         n_images = len(range(self.batch)[part.images])
-        return self.inputs[part.pixels].expand(n_images, -1, -1)
+        return part.rows(self.inputs)[:, part.pixels].expand(n_images, -1, -1)
 
     def values(self) -> torch.Tensor:
         """Return the values of the last layer; write `sines` and `cosines` if they are given."""
@@ -232,7 +242,7 @@ class _Network:
         V, v : sequence of tensor or None
             Gradients with respect to its results ``dW`` and ``db``.
         """
-        of_m, of_cosines = torch.empty_like(m), self.empty_hidden()
+        of_m, of_cosines = self.empty(self.last), self.empty_hidden()
         of_W = [W.new_zeros(W.shape) for W in self.parameters[: self.last + 1]]
         V = self._factors(V)
         of_sines = [None if up is None else self.empty(k) for k, up in enumerate(V[1:])]
@@ -276,7 +286,7 @@ class _Network:
         part: _Part,
         out: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Return ``s (h W' + b)``, in the type of the layer's matrix or in `out`; None counts as 0."""
+        """Return ``s (h W' + b)``, in `out` or in the type of the layer's matrix; None is 0."""
         scale = self.scales[layer]
         dtype = self.weights[layer].dtype
         b = h.new_zeros(1, dtype=dtype) if b is None else part.rows(b).unsqueeze(1).to(dtype)
@@ -341,14 +351,19 @@ class _Values(torch.autograd.Function):
         ctx: Any, setting: _Setting, inputs: torch.Tensor, *parameters: torch.Tensor
     ) -> Any:
         n = len(parameters) // 2
-        weights, biases = _cut(parameters, n, n)
-        empty = _Network(setting, inputs, weights, biases).empty_hidden
-        network = _Network(setting, inputs, weights, biases, empty(), empty())
-        values = network.values()
+        batch, tensors = max(len(p) for p in (inputs, *parameters)), [inputs, *parameters]
+        # Before the first inner step, all images have the same weights, expanded along the batch.
+        same = all(len(p) == 1 or p.stride(0) == 0 for p in tensors)
+        own_inputs, *own = [p[:1] for p in tensors] if same else tensors
+        weights, biases = _cut(own, n, n)
+        empty = _Network(setting, own_inputs, weights, biases).empty_hidden
+        network = _Network(setting, own_inputs, weights, biases, empty(), empty())
+        results = network.values(), *network.sines, *network.cosines
+        values, *hidden = [x.expand(batch, -1, -1) for x in results] if same else results
         ctx.setting = setting
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(inputs, *parameters, *network.sines, *network.cosines)
-        return values, *network.sines, *network.cosines
+        ctx.save_for_backward(inputs, *parameters, *hidden)
+        return values, *hidden
 
     @staticmethod
     def backward(ctx: Any, m: torch.Tensor | None, *of_hidden: torch.Tensor | None) -> Any:

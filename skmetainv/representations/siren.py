@@ -10,7 +10,7 @@ from skmetainv.arrays import Tensors
 from skmetainv.parameters import COUNT, POSITIVE, StrOptions
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import ConditionedRepresentation, Setting
-from skmetainv.representations.coordinates import CoordinateModule, pixel_coordinates
+from skmetainv.representations.coordinates import CoordinateModule, Pixels, pixel_coordinates
 from skmetainv.representations.sine_layers import sine_layers
 
 
@@ -106,14 +106,16 @@ class SirenModule(CoordinateModule):
             weights[f"{layer}.bias"] = generator.uniform(-1 / np.sqrt(n), 1 / np.sqrt(n), n_out)
         return {name: torch.from_numpy(weight) for name, weight in weights.items()}
 
-    def image(self, weights: Tensors, features: torch.Tensor | None) -> torch.Tensor:
-        """Return the images, nominally in [-1, 1], see `ConditionedModule.image`.
+    def image(
+        self, weights: Tensors, features: torch.Tensor | None, pixels: Pixels | None = None
+    ) -> torch.Tensor:
+        """Return the images, nominally in [-1, 1], see `CoordinateModule.image`.
 
         `sine_layers` computes them, unless only the last layer is adapted or scales are modulated.
         """
         scales, shifts = self.modulations(weights, features)
         if self.adapted == self.last or scales is not None:
-            return super().image(weights, features)
+            return super().image(weights, features, pixels)
         layers = range(self.n_hidden + 1)
         matrices = [weights[f"{layer}.weight"] for layer in layers]
         biases = [weights[f"{layer}.bias"] for layer in layers]
@@ -122,12 +124,14 @@ class SirenModule(CoordinateModule):
             biases = [*shifted, biases[-1]]
         matrices = [W if W.ndim == 3 else W[None] for W in matrices]
         biases = [b if b.ndim == 2 else b[None] for b in biases]
+        inputs = self.inputs[None] if pixels is None else pixels.inputs
+        counts = None if pixels is None or len(set(pixels.counts)) == 1 else pixels.counts
         device = self.inputs.device.type
         mixed = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if mixed else None
         with torch.autocast(device, enabled=False):
-            values = sine_layers(self.inputs, matrices, biases, self.omega_0, dtype)
-        return self.as_images(values)
+            values = sine_layers(inputs, matrices, biases, self.omega_0, dtype, counts)
+        return self.as_images(values, pixels)
 
     def activation(self, h: torch.Tensor) -> torch.Tensor:
         """Return ``sin(omega_0 h)``."""

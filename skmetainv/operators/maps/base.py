@@ -197,6 +197,16 @@ class ForwardMap(nn.Module):
         """Return the map with the mask of each image read from the NaN of `y`."""
         return self
 
+    def seen_pixels(self) -> torch.Tensor | None:
+        """Return the pixels that the measurement depends on, or None if these may be all.
+
+        Returns
+        -------
+        seen : tensor of bool, of shape (1 or batch, 1, height, width), or None
+            A pixel counts as seen if one of its channels is.
+        """
+        return None
+
     def data_term(self, y: torch.Tensor) -> DataTerm:
         """Return the data fidelity of measurements whose missing entries are 0."""
         return DataTerm(self, y)

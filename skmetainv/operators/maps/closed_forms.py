@@ -101,6 +101,13 @@ class DiagonalMap(DiagonalNormalMap):
         self.register_buffer("spectrum", spectrum)
         self.keep_normal((spectrum * spectrum.conj()).real, basis)
 
+    def seen_pixels(self) -> torch.Tensor | None:
+        """Return the pixels that the measurement depends on, see `ForwardMap.seen_pixels`."""
+        if not self.basis.is_standard:
+            return None
+        n = len(self.spectrum) if self.spectrum.ndim == 4 else 1
+        return (self.spectrum != 0).expand(n, *self.image_shape).any(dim=1, keepdim=True)
+
     @property
     def gram(self) -> torch.Tensor:
         """Eigenvalues of ``A A'``, which is equal to ``A' A``."""
