@@ -232,3 +232,38 @@ def test_mixed_precision_stores_half():
         half = saved_bytes(phi, weights)
     of_weights = 4 * sum(weight.numel() for weight in weights.values())
     assert half - of_weights < 0.55 * (full - of_weights)
+
+
+def test_padding_changes_nothing(parts):
+    """Images with few pixels are as they are alone; values of padding are not used."""
+    counts, used = (2, 7, 3), torch.zeros(3, N_PIXELS, 1, dtype=torch.float64)
+    for row, n in zip(used, counts, strict=True):
+        row[:n] = 1.0
+    inputs = random(3, N_PIXELS, 2, seed=9)
+    _, parameters = network(3, 3)
+    n_layers, results = len(parameters) // 2, []
+    for own in (counts, None):
+        z = layers(inputs, parameters[:n_layers], parameters[n_layers:], OMEGA, counts=own)
+        z = torch.where(used > 0, z, 0.0)
+        first = torch.autograd.grad(z.pow(3).sum(), parameters, create_graph=True)
+        both = sum((g * random(*g.shape, seed=k)).sum() for k, g in enumerate(first))
+        results.append([z, *first, *torch.autograd.grad(both, parameters)])
+    for padded, expected in zip(*results, strict=True):
+        torch.testing.assert_close(padded, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_images_with_the_same_weights_share_their_hidden_units():
+    """Before the first inner step, weights are expanded along the batch."""
+    inputs, parameters = network(1, 1)
+    stored, results = [], []
+    for n_images in (1, 5):
+        expanded = [p.expand(n_images, *p.shape[1:]) for p in parameters]
+        stored.append(saved_bytes(lambda weights: by_layers(inputs, *weights), expanded))
+        z = by_layers(inputs, *expanded)
+        target = random(5, *z.shape[1:], seed=3)[:n_images]
+        first = torch.autograd.grad((z - target).pow(2).sum(), expanded, create_graph=True)
+        second = torch.autograd.grad(sum(g[0].pow(2).sum() for g in first), parameters)
+        results.append([z[:1], *(g[:1] for g in first), *second])
+    for alone, together in zip(*results, strict=True):
+        torch.testing.assert_close(alone, together, rtol=1e-11, atol=1e-12)
+    assert stored[1] == stored[0]

@@ -161,12 +161,15 @@ class Row:
         For a matrix of the network, an inner step has nine products: of the values, two of the
         gradient, three of its derivatives with respect to the gradients of the weights and of the
         units, and three of the backward pass. The first layer has four, because its inputs are
-        constants. The last image adds three, or two.
+        constants. The last image adds three, or two. Inner steps without a solver need only the
+        pixels that are observed.
         """
         sizes = [2, *[self.init.width] * (self.init.depth - 1), self.shape[0]]
         first, *others = [n * n_out for n, n_out in pairwise(sizes)]
-        per_pixel = (4 * self.n_inner + 2) * first + (9 * self.n_inner + 3) * sum(others)
-        return 2 * per_pixel * self.shape[1] * self.shape[2] * self.batch
+        n_pixels = self.shape[1] * self.shape[2]
+        seen = self.operator.observed if self.solver is None else n_pixels
+        inner = self.n_inner * seen * (4 * first + 9 * sum(others))
+        return 2 * self.batch * (inner + n_pixels * (2 * first + 3 * sum(others)))
 
 
 def _transfer_function(A, x):

@@ -10,7 +10,7 @@ import torch
 
 from skmetainv.arrays import Tensors
 from skmetainv.arrays.weights import INIT, INNER_LOSS, INNER_LR, SOLVER
-from skmetainv.meta.algorithm_1 import InnerLoop, adapt, no_solver
+from skmetainv.meta.algorithm_1 import InnerLoop, adapt
 from skmetainv.meta.algorithms import Adapt, Algorithm
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
@@ -149,7 +149,6 @@ class MetaLearner:
             self.A.image_shape,
             self.theta[names[0]].device,
             n_weights_per_image=sum(self.theta[name].numel() for name in names),
-            solved=self.inner.f is not no_solver,
         )
 
 

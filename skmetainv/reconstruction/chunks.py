@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-# The number of image values that a CPU computes together at the best speed, measured on two cores.
-# The first is for a network that all images share, the second for a classical solver.
-_SHARED_VALUES, _SOLVER_VALUES = 2**14, 2**13
+# The numbers that a CPU computes together at the best speed, measured on two cores. The first is
+# the number of image values if all images share a network. If each image has its own network, it
+# is the number of pixels, as long as all weights together are not more than the third; measured
+# for networks of 64 to 256 units, and images of 25 x 25 to 128 x 128 pixels.
+_SHARED_VALUES, _PIXELS, _WEIGHTS = 2**14, 2**13, 2**21
 
-# If each image has its own network: the best product of image values and weights per image. It was
-# measured for networks of 32 to 256 units, and images of 25 x 25 and 64 x 64 pixels.
-_VALUES_TIMES_WEIGHTS = 2**24
+# For networks with few weights per image, more pixels are better: their product with the weights.
+_PIXELS_TIMES_WEIGHTS = 2**24
 
 
 def images_at_once(
@@ -23,7 +24,6 @@ def images_at_once(
     device: torch.device,
     *,
     n_weights_per_image: int = 0,
-    solved: bool = False,
 ) -> int:
     """Return the number of images to compute together, for the best speed.
 
@@ -40,16 +40,13 @@ def images_at_once(
         Device of the computations.
     n_weights_per_image : int, default=0
         Number of weights that differ from image to image; 0 if all images share a network.
-    solved : bool, default=False
-        Whether images whose weights differ also pass through a classical solver.
     """
     if device.type != "cpu":
         return batch_size
-    n_values = math.prod(image_shape)
-    most = _SHARED_VALUES // n_values
+    most, n_pixels = _SHARED_VALUES // math.prod(image_shape), math.prod(image_shape[1:])
     if n_weights_per_image:
-        most = _VALUES_TIMES_WEIGHTS // (n_weights_per_image * n_values)
-        most = max(most, _SOLVER_VALUES // n_values if solved else 1)
+        few = _PIXELS_TIMES_WEIGHTS // (n_weights_per_image * n_pixels)
+        most = max(few, min(_PIXELS // n_pixels, _WEIGHTS // n_weights_per_image))
     return min(batch_size, max(1, most))
 
 

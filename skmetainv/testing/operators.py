@@ -69,6 +69,7 @@ def check_operator(
         case = _OperatorCase(operator, tuple(image_shape))
         _check_measurements(case)
         _check_missing(case)
+        _check_seen_pixels(case)
         if isinstance(case.A, LinearMap):
             check_linear_map(case.whole, case.A)
         _check_data_steps(case)
@@ -227,6 +228,21 @@ def _check_missing(case: _OperatorCase) -> None:
         "must give 0 where it does not observe",
         f"numbers up to {float(unobserved.abs().max()):.3g}",
         "`forward` ignores `observed`; write torch.where(self.observed, y, 0.0)",
+    )
+
+
+def _check_seen_pixels(case: _OperatorCase) -> None:
+    """Raise an error if measurements depend on a pixel that `seen_pixels` leaves out."""
+    seen, x = case.A.seen_pixels(), case.images(1)
+    if seen is None:
+        return
+    others = torch.where(seen, x, case.images(2))
+    change = (case.A(others) - case.A(x)).abs().max()
+    require(
+        not change > 0,
+        "must not depend on pixels outside of seen_pixels()",
+        f"a change of {float(change):.3g}",
+        "`seen_pixels` leaves out a pixel with a weight; return None if that may happen",
     )
 
 
