@@ -2,20 +2,21 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 
 import torch
 
 from benchmarks import speed
 from benchmarks.command_line import command_line
-from benchmarks.record import environment, update
+from benchmarks.record import RESULTS, environment, update
 from benchmarks.speed import measure
 from benchmarks.speed.rows import ROWS, Row
 from skmetainv.datasets import load_faces
 
 ROUNDS, STEPS = 3, 3
 PREDICT, MEMORY = "predict, 100 images of 64 x 64", "memory, 7 steps, 128 x 128 x 3"
-N_RESTORED = 100
+N_RESTORED, HELD_OUT = 100, 20
 CURVE = Row((1, 25, 25), inner_lr=1.0, outer_lr=3e-4)
 
 
@@ -68,21 +69,22 @@ def main(argv=None):
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--steps", type=int, default=STEPS, help="timed steps of each run")
     parser.add_argument("--curve", type=float, metavar="SECONDS")
-    parser.add_argument("--results", help="folder of the record; default: benchmarks/results")
+    parser.add_argument("--results", default=RESULTS)
     args = parser.parse_args(argv)
     device = torch.device(args.device)
     settings = {"rounds": args.rounds, "steps": args.steps}
-    folder = {} if args.results is None else {"folder": args.results}
+    folder = Path(args.results)
+    folder.mkdir(parents=True, exist_ok=True)
     name = "speed" if device.type == "cpu" else f"speed_{device.type}"
 
     def keep(row, found):
         """Add a row to the record, with the commit that was measured."""
         entry = found | {"commit": environment(device)["commit"]}
-        update(name, settings, lambda results: (results or {}) | {row: entry}, device, **folder)
+        update(name, settings, lambda results: (results or {}) | {row: entry}, device, folder)
 
     if args.curve is not None:
         faces = load_faces()
-        found = measure.curve(CURVE, (faces[:80], faces[80:]), args.curve, device)
+        found = measure.curve(CURVE, (faces[:-HELD_OUT], faces[-HELD_OUT:]), args.curve, device)
         print_curve(found)
         keep(f"curve, {args.curve:g} s", found)
         return

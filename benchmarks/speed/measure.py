@@ -59,7 +59,7 @@ def step(row, rounds, n, device):
     """Return the seconds of a training step, the ratios to the scripts and the share."""
     results = {"seconds": [], "share": [], "theirs": {}, "ratio": {}}
     for script in row.scripts:
-        _check_same(row, script, device)
+        check_same(row, script, device)
     makers = {script: SCRIPTS[script] for script in row.scripts}
     for _ in range(rounds):
         rate_now = rate(DTYPES[row.precision], device)
@@ -73,7 +73,7 @@ def step(row, rounds, n, device):
     return results
 
 
-def _check_same(row, script, device):
+def check_same(row, script, device):
     """Raise an error if a script's losses of two steps are not those of our estimator.
 
     Random masks differ, so that losses are not compared with them.
@@ -171,5 +171,5 @@ def curve(row, images, limit, device):
         script.task = replace(other, network=learned.network)
         restored = script.restore().movedim(1, -1).cpu().numpy()
         script.task = learned
-        theirs.append((spent, float(psnr(clean, restored).mean())))
+        theirs.append((spent, psnr(clean, restored)))
     return {"ours": ours, "higher": theirs}

@@ -1,0 +1,91 @@
+"""The speed benchmark at its smallest size."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.record import read
+from benchmarks.speed import __main__ as command
+from benchmarks.speed import measure
+from benchmarks.speed.rows import ROWS
+from skmetainv.operators import MissingPixels
+
+CPU = torch.device("cpu")
+
+
+def smallest(row):
+    operator = row.operator
+    if isinstance(operator, MissingPixels):
+        operator = MissingPixels(observed=min(operator.observed, 40))
+    init = clone(row.init).set_params(width=4, depth=3)
+    return replace(row, shape=(row.shape[0], 9, 9), init=init, operator=operator)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for name, row in ROWS.items():
+        monkeypatch.setitem(ROWS, name, smallest(row))
+    monkeypatch.setattr(command, "N_RESTORED", 3)
+    monkeypatch.setattr(command, "CURVE", smallest(command.CURVE))
+    monkeypatch.setattr(command, "load_faces", lambda: np.random.default_rng(0).random((12, 9, 9)))
+    monkeypatch.setattr(command, "HELD_OUT", 4)
+    monkeypatch.setattr(measure, "PRODUCT", {"cpu": 16})
+    monkeypatch.setattr(measure, "in_own_process", lambda function, *args: function(*args))
+
+
+def test_all_rows_are_measured_and_recorded(small, tmp_path, capsys):
+    command.main(["--rounds", "1", "--steps", "1", "--results", str(tmp_path / "new")])
+    record = read(tmp_path / "new" / "speed.json")
+    assert set(record["results"]) == {*ROWS, command.PREDICT, command.MEMORY}
+    printed = capsys.readouterr().out
+    for name, found in record["results"].items():
+        assert name in printed
+        assert found["commit"] is not None
+        row = ROWS.get(name)
+        if row is None:
+            continue
+        assert found["seconds"][0] > 0
+        assert (found["share"][0] is not None) == row.counted
+        assert set(found["ratio"]) == set(row.scripts)
+        for script, ratios in found["ratio"].items():
+            assert ratios[0] == pytest.approx(found["theirs"][script][0] / found["seconds"][0])
+    memory = record["results"][command.MEMORY]
+    assert {who: set(memory[who]) for who in ("ours", "higher")} == {
+        "ours": {"megabytes", "seconds"},
+        "higher": {"megabytes", "seconds"},
+    }
+
+
+def test_the_curve_has_seconds_and_psnr_of_both(small, tmp_path, capsys):
+    command.main(["--curve", "0.1", "--results", str(tmp_path)])
+    (found,) = read(tmp_path / "speed.json")["results"].values()
+    for who in ("ours", "higher"):
+        seconds, psnrs = zip(*found[who], strict=True)
+        assert list(seconds) == sorted(seconds)
+        assert seconds[-1] >= 0.1
+        assert np.isfinite(psnrs).all()
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.scripts])
+def test_a_script_that_computes_something_else_is_refused(name, small, monkeypatch):
+    row = ROWS[name]
+    measure.check_same(row, row.scripts[0], CPU)
+    if row.operator.has_missing:
+        return
+    step = measure.SCRIPTS[row.scripts[0]].step
+    monkeypatch.setattr(measure.SCRIPTS[row.scripts[0]], "step", lambda self: 1.05 * step(self))
+    with pytest.raises(RuntimeError, match="Outer losses differ"):
+        measure.check_same(row, row.scripts[0], CPU)
+
+
+def test_operations_are_those_of_a_script():
+    """Counted by torch, a script makes the products of the formula and no others."""
+    row = replace(smallest(ROWS["Table 1, 32 x 32"]), shape=(1, 20, 20))
+    script = measure.SCRIPTS["higher"](row.task(CPU))
+    with FlopCounterMode(display=False) as counter:
+        script.step()
+    assert row.operations() == counter.get_total_flops()
