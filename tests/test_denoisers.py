@@ -266,7 +266,7 @@ def test_deepinverse_s_denoisers(model):
         (TotalVariation(noise_level=0.0), "'noise_level' parameter of TotalVariation must be a fl"),
         (TotalVariation(n_iter=0), "'n_iter' parameter of TotalVariation"),
         (SoftThreshold(noise_level=-1.0), "'noise_level' parameter of SoftThreshold"),
-        (Wavelet(wavelet="wave"), "'wavelet' parameter of Wavelet must be a str among"),
+        (Wavelet(wavelet="wave"), "'wavelet' parameter of Wavelet must be one of bior1.1"),
         (Wavelet(mode="mirror"), "'mode' parameter of Wavelet"),
         (GaussianSmoothing(scale=0.0), "'scale' parameter of GaussianSmoothing"),
         (FunctionDenoiser(function=3), "'function' parameter of FunctionDenoiser must be a calla"),

@@ -3,8 +3,6 @@
 from dataclasses import KW_ONLY
 from typing import Any
 
-import ptwt
-import pywt
 import torch
 
 from skmetainv.denoisers.base import ClassicalDenoiser, ClassicalModule, DenoiserModule
@@ -95,13 +93,21 @@ class Wavelet(ClassicalDenoiser):
     _parameter_constraints = {
         "noise_level": [POSITIVE],
         "scale": [POSITIVE],
-        "wavelet": [StrOptions(set(pywt.wavelist(kind="discrete")))],
+        "wavelet": [str],
         "level": [COUNT, None],
         "mode": [StrOptions({"periodic", "reflect", "symmetric", "zero", "constant"})],
     }
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
         """Return the denoiser for images of one shape, see `Denoiser.build`."""
+        import pywt  # here and below, because it takes as long to import as this library
+
+        names = pywt.wavelist(kind="discrete")
+        if self.wavelet not in names:
+            raise ValueError(
+                f"The 'wavelet' parameter of Wavelet must be one of {', '.join(names)}. Got "
+                f"{self.wavelet!r} instead."
+            )
         most = min(pywt.dwt_max_level(n, self.wavelet) for n in image_shape[1:])
         level = most if self.level is None else min(self.level, most)
         return _Wavelet(self.noise_level, self.scale, self.wavelet, level, self.mode)
@@ -122,6 +128,8 @@ class _Wavelet(ClassicalModule):
         self.scale, self.wavelet, self.level, self.mode = scale, wavelet, level, mode
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
+        import ptwt
+
         threshold = self.scale * noise_level
         coarse, *details = ptwt.wavedec2(x, self.wavelet, level=self.level, mode=self.mode)
         shrunk = [type(d)(*(_soft(c, threshold) for c in d)) for d in details]
