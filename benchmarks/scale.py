@@ -1,0 +1,242 @@
+"""How time and memory of training and restoring grow with images, pixels, steps and processes.
+
+    python -m benchmarks.scale [--parts images pixels steps start folder predict processes]
+
+images: seconds per image of one epoch over 100 to 100 000 memory-mapped images. pixels and steps:
+seconds of a training step by image size and by number of inner steps, and the exponent of the
+power law through the times. start: seconds from the call of `fit` to the end of the first step,
+and the growth of memory, for a file of 150 000 colour images of 128 x 128 pixels. folder: the share
+of training that reads and decodes JPEG files. predict: growth of memory for 100 and for 10 000
+measurements. processes: seconds of a step in one process of two threads, and in two processes of
+one thread each that `torchrun` starts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.command_line import command_line
+from benchmarks.own_process import PeakMemory, in_own_process
+from benchmarks.record import save
+from skmetainv import MetaInverseSolver
+from skmetainv.datasets import ImageFolder
+from skmetainv.meta import MAML
+from skmetainv.operators import Inpainting
+from skmetainv.representations import Siren
+from skmetainv.training import Batches
+
+N_IMAGES, SIZES, N_INNER = (100, 1000, 10_000, 100_000), (32, 64, 128), (1, 2, 4, 8)
+MANY, LARGE = 150_000, (128, 128, 3)
+N_FILES, N_RESTORED = 500, (100, 10_000)
+_SCRIPT = """
+import json, os, sys, warnings
+from benchmarks.scale import estimator, images, quiet_fit
+est = quiet_fit(estimator(32, batch_size=8, max_epochs=4), images(8, 32))
+if os.environ.get("RANK", "0") == "0":
+    print(json.dumps(est.history_["seconds"]))
+"""
+
+
+def images(n, size):
+    """Return random images."""
+    return np.random.default_rng(0).integers(0, 256, (n, size, size), np.uint8)
+
+
+def estimator(width, **parameters):
+    """Return an estimator without anything but inner and outer steps."""
+    common = {
+        "init": Siren(width=width),
+        "inner_lr": 0.01,
+        "tune_solver": False,
+        "max_epochs": 1,
+        "augment": False,
+        "early_stopping": False,
+        "device": "cpu",
+        "random_state": 0,
+    }
+    return MetaInverseSolver(Inpainting(), **common | parameters)
+
+
+def quiet_fit(est, X):
+    """Fit, without the report on the inner steps at the end."""
+    est._report = lambda training: None
+    return est.fit(X)
+
+
+def by_images(counts, folder):
+    """Return the seconds per image of an epoch, by number of memory-mapped images."""
+    path = Path(folder) / "images.npy"
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, (max(counts), 16, 16))
+    array[:] = images(1, 16)
+    del array
+    found = {}
+    for n in counts:
+        mapped = np.load(path, mmap_mode="r")[:n]
+        est = quiet_fit(estimator(8, batch_size=20, n_inner=1), mapped)
+        found[n] = est.history_["seconds"][0] / n
+        print(f"{n:8} images: {1000 * found[n]:.3f} ms per image", flush=True)
+    return found
+
+
+def _step(est, X):
+    return median(quiet_fit(est, X).history_["seconds"][1:])
+
+
+def exponent(seconds):
+    """Return the exponent of the power law through times, by the number they grow with."""
+    numbers, times = zip(*seconds.items(), strict=True)
+    return float(np.polyfit(np.log(numbers), np.log(times), 1)[0])
+
+
+def by_pixels(sizes):
+    """Return the seconds of a step by number of pixels, and their exponent."""
+    found = {n * n: _step(estimator(128, batch_size=2, max_epochs=4), images(2, n)) for n in sizes}
+    print(f"pixels: exponent {exponent(found):.2f}", flush=True)
+    return {"seconds": found, "exponent": exponent(found)}
+
+
+def by_steps(counts):
+    """Return the seconds of a step by number of inner steps, and their exponent."""
+    found = {
+        m: _step(estimator(128, batch_size=2, max_epochs=4, n_inner=m), images(2, 64))
+        for m in counts
+    }
+    print(f"inner steps: exponent {exponent(found):.2f}", flush=True)
+    return {"seconds": found, "exponent": exponent(found)}
+
+
+class _FirstStepDoneError(Exception):
+    """Ends a fit after its first step."""
+
+
+class FirstStep(MAML):
+    """MAML that ends a fit after the gradients of the first step."""
+
+    def add_gradients(self, *args):
+        """Compute the gradients, then raise an error."""
+        super().add_gradients(*args)
+        raise _FirstStepDoneError
+
+
+def first_step(n, shape, folder):
+    """Return the seconds to the end of the first step on a sparse file, and the growth of memory."""
+    path = Path(folder) / "sparse.npy"
+    np.lib.format.open_memmap(path, "w+", np.uint8, (n, *shape)).flush()
+    found = in_own_process(_first_step, str(path))
+    print(f"{n} images of {shape}: first step after {found['seconds']:.2f} s, ", end="")
+    print(f"{found['megabytes']:.0f} MB", flush=True)
+    return found
+
+
+def _first_step(path):
+    mapped = np.load(path, mmap_mode="r")
+    _until_first_step(mapped[:20])  # libraries load modules at first use
+    with PeakMemory() as memory:
+        seconds = _until_first_step(mapped)
+    return {"seconds": seconds, "megabytes": memory.peak - memory.before}
+
+
+def _until_first_step(X):
+    began = time.perf_counter()
+    with suppress(_FirstStepDoneError):
+        estimator(64, batch_size=5, algorithm=FirstStep()).fit(X)
+    return time.perf_counter() - began
+
+
+def folder_share(n, folder):
+    """Return the share of an epoch that reads, decodes and simulates."""
+    for i in range(n):
+        smooth = Image.fromarray(images(i + 1, 16)[-1]).resize((128, 128), Image.Resampling.BICUBIC)
+        smooth.save(Path(folder) / f"{i:05}.jpg", quality=90)
+    spent, read_batches = [], Batches.epoch
+
+    def timed_epoch(self, epoch, first=0):
+        batches = read_batches(self, epoch, first)
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            spent.append(time.perf_counter() - began)
+            if batch is None:
+                return
+            yield batch
+
+    Batches.epoch = timed_epoch
+    try:
+        folder_images = ImageFolder(folder, size=(64, 64), color=False)
+        est = quiet_fit(estimator(64, batch_size=5), folder_images)
+    finally:
+        Batches.epoch = read_batches
+    share = sum(spent) / est.history_["seconds"][0]
+    print(f"JPEG files of 128 x 128, read as 64 x 64: {share:.1%} of training", flush=True)
+    return {"share": share, "ms_per_image": 1000 * sum(spent) / n}
+
+
+def predicted_memory(counts):
+    """Return the growth of memory of `predict`, without its result, by number of images."""
+    found = {n: in_own_process(_predicted_memory, n) for n in counts}
+    for n, megabytes in found.items():
+        print(f"predict, {n:6} images: {megabytes:.0f} MB", flush=True)
+    return found
+
+
+def _predicted_memory(n):
+    est = quiet_fit(estimator(16, batch_size=20, n_inner=1), images(40, 32))
+    measured = np.broadcast_to(est.simulate(images(1, 32)), (n, 32, 32))
+    est.predict(measured[:20])
+    with PeakMemory() as memory:
+        restored = est.predict(measured)
+    return memory.peak - memory.before - restored.nbytes / 1e6
+
+
+def by_processes():
+    """Return the seconds of a step in one process and in two."""
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "train.py"
+        script.write_text(_SCRIPT)
+        found = {
+            "one": _median_of([sys.executable, str(script)], threads=2),
+            "two": _median_of([*run, str(script)], threads=1),
+        }
+    print(f"one process of two threads: {found['one']:.3f} s; two: {found['two']:.3f} s")
+    return found
+
+
+def _median_of(command, threads):
+    here = str(Path(__file__).parents[1])
+    env = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": here}
+    out = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
+    return median(json.loads(out.splitlines()[-1])[1:])
+
+
+def main(argv=None):
+    with tempfile.TemporaryDirectory() as folder:
+        parts = {
+            "images": partial(by_images, N_IMAGES, folder),
+            "pixels": partial(by_pixels, SIZES),
+            "steps": partial(by_steps, N_INNER),
+            "start": partial(first_step, MANY, LARGE, folder),
+            "folder": partial(folder_share, N_FILES, folder),
+            "predict": partial(predicted_memory, N_RESTORED),
+            "processes": by_processes,
+        }
+        parser = command_line(__doc__)
+        parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
+        args = parser.parse_args(argv)
+        results = {name: measured() for name, measured in parts.items() if name in args.parts}
+    if args.parts == list(parts):
+        print(save("scale", {"estimator": repr(estimator(64))}, results).name)
+
+
+if __name__ == "__main__":
+    main()
