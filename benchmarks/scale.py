@@ -129,7 +129,7 @@ class FirstStep(MAML):
 
 
 def first_step(n, shape, folder):
-    """Return the seconds to the end of the first step on a sparse file, and the growth of memory."""
+    """Return the seconds to the end of the first step on a sparse file, and the memory."""
     path = Path(folder) / "sparse.npy"
     np.lib.format.open_memmap(path, "w+", np.uint8, (n, *shape)).flush()
     found = in_own_process(_first_step, str(path))
