@@ -28,6 +28,7 @@ PACKAGES = (
     "scipy",
     "lpips",
     "deepinv",
+    "higher",
 )
 _DIGITS_OF_DIGEST = 12
 

@@ -66,12 +66,13 @@ class Case:
 @pytest.mark.parametrize("operator", OPERATORS.values(), ids=list(OPERATORS))
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"recompute": True}, {"f": GradientDescent(n_iter=2), "through_solver": False}],
-    ids=["whole", "recomputed", "loss of the start"],
+    [{}, {"f": GradientDescent(n_iter=2), "through_solver": False}],
+    ids=["result", "loss of the start"],
 )
 def test_all_results_are_those_of_all_pixels(network, operator, changes, monkeypatch):
     changes = {k: v.build(SHAPE) if k == "f" else v for k, v in changes.items()}
     case = Case(operator, network, **changes)
+    assert case.inner.seen_pixels(case.task.data) is not None
     restricted = case.results()
     monkeypatch.setattr(InnerLoop, "seen_pixels", lambda self, data: None)
     for found, expected in zip(restricted, case.results(), strict=True):
@@ -84,6 +85,35 @@ def test_the_loss_of_every_stage_has_its_gradient(monkeypatch):
     monkeypatch.setattr(InnerLoop, "seen_pixels", lambda self, data: None)
     for found, expected in zip(restricted, case.results(multi), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=list(NETWORKS))
+@pytest.mark.parametrize("lost", [slice(None), slice(1, 2)], ids=["all", "one"])
+def test_images_without_an_observed_pixel(network, lost, monkeypatch):
+    case = Case(MissingPixels(observed=(1, 20)), network)
+    y = case.task.data.y.clone()
+    y[~case.task.data.A.observed.expand_as(y)] = torch.nan
+    y[lost] = torch.nan
+    whole = MissingPixels(observed=4).build(SHAPE)
+    case.task = replace(case.task, data=whole.bind(y))
+    restricted = case.results()
+    monkeypatch.setattr(InnerLoop, "seen_pixels", lambda self, data: None)
+    for found, expected in zip(restricted, case.results(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-9, equal_nan=True)
+
+
+def test_recomputed_steps_compute_all_pixels():
+    """Otherwise images of stages would be stored outside of the recomputed steps."""
+    case = Case(OPERATORS["as many for all"], NETWORKS["siren"], recompute=True)
+    assert case.inner.seen_pixels(case.task.data) is None
+
+
+def test_shared_hidden_layers_are_computed_once():
+    """With one mask per image, restricted hidden layers would be computed for each image."""
+    phi = NETWORKS["last layer"].build(SHAPE)
+    seen = torch.rand(N_IMAGES, 1, *SHAPE[1:], generator=torch.Generator().manual_seed(0)) < 0.3
+    assert phi.restricted(None, seen) is None
+    assert phi.restricted(None, seen[:1]) is not None
 
 
 @pytest.mark.parametrize("name", ["siren", "fourier"])

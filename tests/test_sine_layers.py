@@ -133,10 +133,8 @@ def test_third_derivatives_are_refused():
     "part",
     [
         Siren(8, depth=3),
-        Siren(8, depth=3, adapted="last"),
         Siren(8, depth=1),
         ModulatedSiren(8, depth=3),
-        ModulatedSiren(8, depth=3, modulation="scale_shift"),
         ModulatedSiren(8, depth=3, modulation="latent"),
     ],
     ids=lambda part: getattr(part, "modulation", "siren") + str(part.depth),
@@ -192,8 +190,8 @@ def test_hidden_layers_that_are_not_adapted_are_not_stored(n_images):
 
 
 @pytest.mark.parametrize("batch", BATCHES.values(), ids=list(BATCHES))
-def test_mixed_precision_rounds_hidden_units_and_nothing_else(batch, parts):
-    """Relative errors are a few roundings to 8 bits; parameters keep their type."""
+def test_mixed_precision_rounds_to_8_bits(batch, parts):
+    """Relative errors are a few roundings; values and gradients keep the parameters' type."""
     results = {}
     inputs, parameters = network(*batch)
     inputs, parameters = inputs.float(), [p.detach().float().requires_grad_() for p in parameters]
@@ -234,7 +232,8 @@ def test_mixed_precision_stores_half():
     assert half - of_weights < 0.55 * (full - of_weights)
 
 
-def test_padding_changes_nothing(parts):
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=str)
+def test_padding_changes_nothing(dtype, parts):
     """Images with few pixels are as they are alone; values of padding are not used."""
     counts, used = (2, 7, 3), torch.zeros(3, N_PIXELS, 1, dtype=torch.float64)
     for row, n in zip(used, counts, strict=True):
@@ -243,13 +242,14 @@ def test_padding_changes_nothing(parts):
     _, parameters = network(3, 3)
     n_layers, results = len(parameters) // 2, []
     for own in (counts, None):
-        z = layers(inputs, parameters[:n_layers], parameters[n_layers:], OMEGA, counts=own)
+        z = layers(inputs, parameters[:n_layers], parameters[n_layers:], OMEGA, dtype, own)
         z = torch.where(used > 0, z, 0.0)
         first = torch.autograd.grad(z.pow(3).sum(), parameters, create_graph=True)
         both = sum((g * random(*g.shape, seed=k)).sum() for k, g in enumerate(first))
         results.append([z, *first, *torch.autograd.grad(both, parameters)])
     for padded, expected in zip(*results, strict=True):
-        torch.testing.assert_close(padded, expected, rtol=1e-11, atol=1e-12)
+        close = {"rtol": 1e-11, "atol": 1e-12} if dtype is None else {"rtol": 0.02, "atol": 0.02}
+        torch.testing.assert_close(padded, expected, **close)
 
 
 def test_images_with_the_same_weights_share_their_hidden_units():

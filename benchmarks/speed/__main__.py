@@ -36,7 +36,7 @@ def print_row(name, found):
     if "ours" in found:
         ours, theirs = found["ours"], found["higher"]
         print(f"{name:34}", end="")
-        print(f"{ours['megabytes']:8.0f} MB, {ours['seconds']:.2f} s; higher: ", end="")
+        print(f"recomputing {ours['megabytes']:.0f} MB, {ours['seconds']:.2f} s; higher ", end="")
         print(f"{theirs['megabytes']:.0f} MB, {theirs['seconds']:.2f} s", flush=True)
         return
     share = [s for s in found["share"] if s is not None]
@@ -67,20 +67,19 @@ def main(argv=None):
     parser.add_argument("--rows", nargs="*", choices=names, default=names, metavar="NAME")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--steps", type=int, default=STEPS, help="timed steps of each run")
+    parser.add_argument("--steps", type=int, default=STEPS, help="timed steps of each run of a row")
     parser.add_argument("--curve", type=float, metavar="SECONDS")
     parser.add_argument("--results", default=RESULTS)
     args = parser.parse_args(argv)
     device = torch.device(args.device)
-    settings = {"rounds": args.rounds, "steps": args.steps}
     folder = Path(args.results)
     folder.mkdir(parents=True, exist_ok=True)
     name = "speed" if device.type == "cpu" else f"speed_{device.type}"
 
     def keep(row, found):
-        """Add a row to the record, with the commit that was measured."""
-        entry = found | {"commit": environment(device)["commit"]}
-        update(name, settings, lambda results: (results or {}) | {row: entry}, device, folder)
+        """Add a row to the record, with the hardware and the versions that were measured."""
+        run = {"rounds": args.rounds, "steps": args.steps, "environment": environment(device)}
+        update(name, {}, lambda results: (results or {}) | {row: found | run}, device, folder)
 
     if args.curve is not None:
         faces = load_faces()

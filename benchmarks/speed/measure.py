@@ -35,12 +35,16 @@ def rate(dtype, device):
     return 2 * n**3 / (timed(partial(torch.mm, a, a), None, device, 0.5)["ours_ms"] / 1000)
 
 
-def our_steps(row: Row, n, device):
-    """Return the seconds of `n` steps of `fit`, and the loss before the first."""
-    estimator = row.estimator(device, n)
+def our_steps(row: Row, n, device, measured=None):
+    """Return the seconds of `n` steps of `fit`, and the loss before each.
+
+    If `measured` are given, these are the measurements of the images.
+    """
+    estimator, images = row.estimator(device, n), row.images()
+    data = (images,) if measured is None else (measured, images)
     with warnings.catch_warnings(), _no_report():
         warnings.simplefilter("ignore", AdaptationWarning)
-        history = estimator.fit(row.images()).history_
+        history = estimator.fit(*data).history_
     return history["seconds"], history["outer_loss"]
 
 
@@ -60,28 +64,25 @@ def step(row, rounds, n, device):
     results = {"seconds": [], "share": [], "theirs": {}, "ratio": {}}
     for script in row.scripts:
         check_same(row, script, device)
-    makers = {script: SCRIPTS[script] for script in row.scripts}
     for _ in range(rounds):
         rate_now = rate(DTYPES[row.precision], device)
         ours = median(our_steps(row, n + 1, device)[0][1:])
         results["seconds"].append(ours)
         results["share"].append(row.operations() / rate_now / ours if row.counted else None)
-        for script, maker in makers.items():
-            seconds, _ = timed_steps(maker(row.task(device)).step, n + 1, device)
+        for script in row.scripts:
+            seconds, _ = timed_steps(SCRIPTS[script](row.task(device)).step, n + 1, device)
             results["theirs"].setdefault(script, []).append(median(seconds[1:]))
             results["ratio"].setdefault(script, []).append(median(seconds[1:]) / ours)
     return results
 
 
 def check_same(row, script, device):
-    """Raise an error if a script's losses of two steps are not those of our estimator.
-
-    Random masks differ, so that losses are not compared with them.
-    """
-    if row.operator.has_missing:
-        return
-    _, ours = our_steps(row, 2, device)
-    _, theirs = timed_steps(SCRIPTS[script](row.task(device)).step, 2, device)
+    """Raise an error if a script's losses of two steps are not those of our estimator."""
+    task, measured = row.task(device), None
+    if row.operator.has_missing:  # the same masks
+        measured = torch.where(task.mask > 0, task.y, torch.nan).movedim(1, -1).cpu().numpy()
+    _, ours = our_steps(row, 2, device, measured)
+    _, theirs = timed_steps(SCRIPTS[script](task).step, 2, device)
     if not np.allclose(ours, theirs, rtol=SAME[row.precision]):
         raise RuntimeError(f"Outer losses differ: {ours} and {theirs} with {script}.")
 
@@ -93,6 +94,7 @@ def predict(row, n_images, rounds, device):
         estimator = row.estimator(device, 1).fit(row.images())
     images = np.concatenate([row.images()] * -(-n_images // row.batch))[:n_images]
     script, measured = WithHigher(row.task(device, images)), estimator.simulate(images)
+    estimator.predict(measured[:1])  # builds the modules
     for _ in range(rounds):
         ours = _seconds(partial(estimator.predict, measured), device)
         theirs = _seconds(script.restore, device)
@@ -143,6 +145,8 @@ def _grown(run, device):
 
 def curve(row, images, limit, device):
     """Return the seconds of training and the held-out PSNR over time, ours and by `higher`.
+
+    Seconds are those of steps: neither the set-up nor the restoration of held-out images counts.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """The settings that are timed: our estimators, and the same problems for the plain scripts."""
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -121,7 +122,7 @@ class Row:
         blurred = isinstance(self.operator, GaussianBlur)
         if blurred:
             transfer, weight = _transfer_function(A, x), self.solver.weight
-            D = self.solver.denoiser.function
+            D = deepcopy(self.solver.denoiser.function).to(device)
 
             def forward(x, mask):
                 return torch.fft.irfft2(transfer * torch.fft.rfft2(x), s=x.shape[-2:])
@@ -142,27 +143,26 @@ class Row:
                 return x if self.solver is None else x - STEP_SIZE * mask * (mask * x - y)
 
         return Task(
-            network,
-            f,
-            forward,
-            x,
-            y,
-            mask,
-            int(torch.isfinite(y[0]).sum()) if blurred else int(mask[0].sum()),
-            self.n_inner,
-            self.inner_lr,
-            self.outer_lr,
+            network=network,
+            f=f,
+            A=forward,
+            x=x,
+            y=y,
+            mask=mask,
+            n_measured=y[0].numel() if blurred else int(mask[0].sum()),
+            n_inner=self.n_inner,
+            inner_lr=self.inner_lr,
+            outer_lr=self.outer_lr,
             per_parameter=isinstance(self.algorithm.step_sizes, PerParameter),
         )
 
     def operations(self):
         """Return the number of multiplications and additions in matrix products of a step.
 
-        For a matrix of the network, an inner step has nine products: of the values, two of the
-        gradient, three of its derivatives with respect to the gradients of the weights and of the
-        units, and three of the backward pass. The first layer has four, because its inputs are
-        constants. The last image adds three, or two. Inner steps without a solver need only the
-        pixels that are observed.
+        For a matrix of the network, an inner step has nine products: one for the values, two for
+        the gradient, four for the derivatives of the gradient, and two for the backward pass of
+        the values. The first layer has four, because its inputs are constants. The last image adds
+        three, or two. Inner steps without a solver need only the pixels that are observed.
         """
         sizes = [2, *[self.init.width] * (self.init.depth - 1), self.shape[0]]
         first, *others = [n * n_out for n, n_out in pairwise(sizes)]

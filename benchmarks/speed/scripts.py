@@ -2,12 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import higher
 import torch
 from torch import nn
-from torch.func import functional_call, grad
+from torch.func import functional_call, grad, vmap
 
 from skmetainv.randomness import weights_generator
 from skmetainv.representations import Siren
@@ -131,7 +132,7 @@ class WithHigher:
 
 
 class WithTorchFunc:
-    """Outer steps by `torch.func.grad`, nested."""
+    """Outer steps by nested `torch.func.grad`: all images at once on a GPU, else one by one."""
 
     def __init__(self, task):
         self.task, self.alpha = task, task.step_sizes()
@@ -139,29 +140,34 @@ class WithTorchFunc:
         alphas = [a for of_step in self.alpha for a in of_step]
         self.outer = torch.optim.Adam([*self.theta.values(), *alphas], lr=task.outer_lr)
 
-    def _loss(self, theta, alpha, i):
+    def _loss(self, theta, alpha, x, y, mask):
         t = self.task
 
         def result(theta):
-            return t.f(functional_call(t.network, theta, ()), t.y[i], t.mask[i])
+            return t.f(functional_call(t.network, theta, ()), y, mask)
 
         adapted = theta
         for sizes in alpha:
-            gradient = grad(lambda w: t.inner_loss(result(w), t.y[i], t.mask[i]))(adapted)
+            gradient = grad(lambda w: t.inner_loss(result(w), y, mask))(adapted)
             of_each = sizes * len(gradient) if len(sizes) == 1 else sizes
             adapted = {
                 name: adapted[name] - size * g
                 for (name, g), size in zip(gradient.items(), of_each, strict=True)
             }
-        return (result(adapted) - t.x[i]).square().mean() / len(t.x)
+        return (result(adapted) - x).square().mean() / len(t.x)
 
     def step(self):
         """Make an outer step; return the loss before it."""
         self.outer.zero_grad()
-        total = 0.0
-        for i in range(len(self.task.x)):
-            loss = self._loss(self.theta, self.alpha, i)
-            loss.backward()
-            total += loss.detach()
+        images = self.task.x, self.task.y, self.task.mask
+        if self.task.x.is_cuda:
+            total = vmap(partial(self._loss, self.theta, self.alpha))(*images).sum()
+            total.backward()
+        else:
+            total = 0.0
+            for image in zip(*images, strict=True):
+                loss = self._loss(self.theta, self.alpha, *image)
+                loss.backward()
+                total += loss.detach()
         self.outer.step()
         return total

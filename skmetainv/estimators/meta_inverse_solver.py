@@ -154,7 +154,8 @@ class MetaInverseSolver(TrainedReconstructor):
         Images per outer step, and images that `predict` restores at a time.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Floating-point type of all computations. With "bfloat16", the matrix products of networks
-        are bfloat16 (autocast); weights, images and the physics are float32.
+        are bfloat16 (autocast), and so are the hidden units of a SIREN; weights, images and the
+        physics are float32.
 
     Attributes
     ----------

@@ -77,10 +77,12 @@ class InnerLoop:
     through_solver: bool = True
 
     def seen_pixels(self, data: DataTerm) -> torch.Tensor | None:
-        """Return the pixels of ``phi`` that determine ``L``, or None if these may be all."""
+        """Return the pixels of ``phi`` that determine ``L``, or None if all are computed."""
         of_phi = self.f is no_solver or not self.through_solver
         by_measurement = getattr(self.loss, "sees_measurement_only", False)
-        return data.A.seen_pixels() if of_phi and by_measurement else None
+        # With `recompute`, images of stages would be computed, and stored, outside of the steps.
+        skips = of_phi and by_measurement and not self.recompute
+        return data.A.seen_pixels() if skips else None
 
 
 def no_solver(x: torch.Tensor, data: DataTerm) -> torch.Tensor:
@@ -129,7 +131,8 @@ def adapt(
     ----------
     Zhao, "Meta-learning for Solving Inverse Problems", Stanford University, Algorithm 1.
     """
-    phi, images, losses = inner.phi, [], []
+    phi, losses = inner.phi, []
+    images: list[Any] = []
     step = partial(_inner_step, theta, alpha, data, inner)
     if learning and inner.recompute:
         step = partial(recomputed, step)
@@ -141,9 +144,13 @@ def adapt(
         # A list, not a dict by name, because `recomputed` passes tensors only.
         values = one_per_image(theta, inner.adapted, len(data.y))  #    1: theta_i^0 = theta
         for k in range(inner.m):  #                                     2
-            theta_i = {**theta, **dict(zip(inner.adapted, values, strict=True))}
+            before = values
             x, L, *values = step(k, at_seen, values)  #                 3-5
-            images.append(x if at_seen is condition else partial(phi, theta_i, condition))
+            if at_seen is condition:
+                images.append(x)
+            else:
+                theta_i = {**theta, **dict(zip(inner.adapted, before, strict=True))}
+                images.append(partial(phi, theta_i, condition))
             losses.append(L)
         theta_i = dict(zip(inner.adapted, values, strict=True))
         images.append(phi({**theta, **theta_i}, condition))

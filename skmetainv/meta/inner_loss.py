@@ -172,7 +172,7 @@ class InnerObjective(nn.Module):
     tensor([0.2500, 0.2500])
     """
 
-    #: Whether the value depends on the image ``x`` only through ``A(x)``.
+    #: Whether the value depends on the image ``x`` only through ``A(x)``. Subclasses inherit it.
     sees_measurement_only: bool = False
 
     def forward(

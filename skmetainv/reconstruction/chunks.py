@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-# The numbers that a CPU computes together at the best speed, measured on two cores. The first is
-# the number of image values if all images share a network. If each image has its own network, it
-# is the number of pixels, as long as all weights together are not more than the third; measured
-# for networks of 64 to 256 units, and images of 25 x 25 to 128 x 128 pixels.
-_SHARED_VALUES, _PIXELS, _WEIGHTS = 2**14, 2**13, 2**21
-
-# For networks with few weights per image, more pixels are better: their product with the weights.
+# All numbers were measured on two cores of a CPU.
+# If all images share their weights: the number of image values at the best speed.
+_SHARED_VALUES = 2**14
+# If some weights differ from image to image: the number of pixels, and the largest number of such
+# weights. Networks had 64 to 256 units, and images 25 x 25 to 128 x 128 pixels.
+_PIXELS, _WEIGHTS = 2**13, 2**21
+# If few weights differ, more pixels are better: the number of pixels times weights per image.
 _PIXELS_TIMES_WEIGHTS = 2**24
 
 
@@ -45,8 +45,8 @@ def images_at_once(
         return batch_size
     most, n_pixels = _SHARED_VALUES // math.prod(image_shape), math.prod(image_shape[1:])
     if n_weights_per_image:
-        few = _PIXELS_TIMES_WEIGHTS // (n_weights_per_image * n_pixels)
-        most = max(few, min(_PIXELS // n_pixels, _WEIGHTS // n_weights_per_image))
+        for_few_weights = _PIXELS_TIMES_WEIGHTS // (n_weights_per_image * n_pixels)
+        most = max(for_few_weights, min(_PIXELS // n_pixels, _WEIGHTS // n_weights_per_image))
     return min(batch_size, max(1, most))
 
 
@@ -54,7 +54,8 @@ def equal_chunks(y: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:
     """Split a batch into parts of `n`, the last one padded with the last entry of the batch.
 
     All parts have the same size, so that no bit of a restored image depends on the others in its
-    batch.
+    batch. (If a network computes only the seen pixels of an image, and their number differs from
+    image to image, this holds up to rounding.)
     """
     return torch.cat([y, y[-1:].expand(-len(y) % n, *y.shape[1:])]).split(n)
 

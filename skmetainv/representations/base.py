@@ -188,7 +188,7 @@ class ImageModule(nn.Module):
         """
         return None
 
-    def restricted(self, condition: Any, pixels: torch.Tensor) -> Any:
+    def restricted(self, condition: Any, seen: torch.Tensor) -> Any:
         """Return a condition with which `forward` need not compute all pixels.
 
         The others may have any finite value. By default, `condition` itself: all are computed.
@@ -197,7 +197,7 @@ class ImageModule(nn.Module):
         ----------
         condition : object
             The result of `condition`.
-        pixels : tensor of bool, of shape (1 or batch, 1, height, width)
+        seen : tensor of bool, of shape (1 or batch, 1, height, width)
             The pixels to compute.
         """
         return condition

@@ -218,7 +218,7 @@ class ConditionedModule(ImageModule):
         return None if start is None and features is None else Condition(start, features)
 
     def conditioned_image(self, weights: Tensors, condition: Condition) -> torch.Tensor:
-        """Return `image`, at the pixels of the condition if the network can be restricted."""
+        """Return `image` under a condition; a subclass with `restricted` writes it anew."""
         return self.image(weights, condition.features)
 
     def _nominal(self, x: torch.Tensor) -> torch.Tensor:

@@ -18,8 +18,9 @@ from skmetainv.representations.conditioned import (
 # eight bits of bfloat16 would blur coordinates and pixels.
 _THIN = 16
 
-# All pixels are computed if at least this share of them is needed: selecting them takes time, too.
-_NEARLY_ALL = 0.9
+# All pixels are computed if at least this share of them is seen in an image of the batch. Selecting
+# them takes time, too, and so does computing the others later, if a stage's image is asked for.
+_NEARLY_ALL = 0.75
 
 # Scales or shifts of the units of each hidden layer; None without modulation.
 Modulation = Sequence[torch.Tensor] | None
@@ -107,23 +108,26 @@ class CoordinateModule(ConditionedModule):
         """Split values (..., n_hidden * width) into one tensor (..., 1, width) per hidden layer."""
         return torch.unflatten(modulation, -1, (self.n_hidden, 1, self.width)).unbind(-3)
 
-    def restricted(self, condition: Condition | None, pixels: torch.Tensor) -> Condition | None:
+    def restricted(self, condition: Condition | None, seen: torch.Tensor) -> Condition | None:
         """Return a condition with some pixels, see `ImageModule.restricted`."""
-        needed = pixels.flatten(1)
-        counts = needed.sum(1).tolist()
-        if max(counts) >= _NEARLY_ALL * needed.shape[1]:
+        if self.adapted == self.last and len(seen) > 1:
+            return condition  # the images share the hidden layers, so they need the same pixels
+        seen = seen.flatten(1)
+        counts = seen.sum(1).tolist()
+        n = max(1, *counts)
+        if n >= _NEARLY_ALL * seen.shape[1]:
             return condition
-        # A stable sort puts the needed pixels first, in their order.
-        places = needed.logical_not().byte().argsort(dim=1, stable=True)[:, : max(counts)]
-        is_padding = ~needed.gather(1, places)
-        chosen = Pixels(
-            places.masked_fill(is_padding, needed.shape[1]), self.inputs[places], counts
-        )
+        # A stable sort puts the seen pixels first, in their order.
+        places = seen.logical_not().byte().argsort(dim=1, stable=True)[:, :n]
+        is_padding = ~seen.gather(1, places)
+        pixels = Pixels(places.masked_fill(is_padding, seen.shape[1]), self.inputs[places], counts)
         start, features = (None, None) if condition is None else condition[:2]
-        return Condition(start, features, chosen)
+        return Condition(start, features, pixels)
 
     def conditioned_image(self, weights: Tensors, condition: Condition) -> torch.Tensor:
-        """Return the images at the pixels of the condition; the others are 0."""
+        """Return `image` at the pixels of the condition; the others are 0."""
+        if condition.pixels is None:
+            return self.image(weights, condition.features)
         return self.image(weights, condition.features, condition.pixels)
 
     def image(

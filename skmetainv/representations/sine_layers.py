@@ -66,16 +66,21 @@ def sine_layers(
         Frequency of the sines.
     dtype : torch.dtype, default=None
         The type of the hidden units and of the factors of products, for mixed precision. None is
-        that of the parameters. Parameters, their gradients and sums over pixels keep their type.
+        that of the parameters. The values of the first and the last layer are computed in the type
+        of the parameters. Gradients of parameters have their type, too: sums over up to 2^19
+        hidden values are rounded to `dtype`, and then added in the type of the parameters.
     counts : sequence of int, default=None
-        The number of pixels of each image; the inputs after them are padding. Their values are
-        undefined and must get no gradient. None is `n_pixels` for all.
+        The number of pixels of each image, if inputs are one set per image; the inputs after them
+        are padding. The values of padding are undefined and must get no gradient. None is
+        `n_pixels` for all.
 
     Returns
     -------
     values : tensor of shape (batch, n_pixels, n_out)
         The values of the last layer, which is linear.
     """
+    if counts is not None and len(set(counts)) == 1:
+        counts = None  # no image has padding
     setting = _Setting(omega_0, weights[0].dtype if dtype is None else dtype, counts)
     parameters = *weights, *biases
     if torch.is_grad_enabled() and any(p.requires_grad for p in parameters):
@@ -142,24 +147,28 @@ class _Network:
         self.weights = self._factors(weights)
 
     def empty(self, layer: int) -> torch.Tensor:
-        """Return values of the shape of a layer's ``z``: uninitialised, but 0 for padding."""
+        """Return uninitialised values of the shape of a layer's ``z``; with padding, zeros."""
         shape = self.batch, self.n_pixels, self.weights[layer].shape[1]
         dtype = self.inputs.dtype if layer == self.last else self.dtype
         new = self.inputs.new_empty if self.counts is None else self.inputs.new_zeros
         return new(shape, dtype=dtype)
 
     def empty_hidden(self) -> list[torch.Tensor]:
-        """Return uninitialised values of all hidden layers."""
+        """Return `empty` values of all hidden layers."""
         return [self.empty(layer) for layer in range(self.last)]
 
     def parts(self) -> Iterator[_Part]:
-        """Yield the parts that are computed together: some images, or some pixels of one image."""
+        """Yield the parts that are computed together: some images, or some pixels of one image.
+
+        If numbers of pixels differ, no part has two images. The results of an image then do not
+        depend on the padding, that is, on other images.
+        """
         width = max(W.shape[1] for W in self.weights)
         together = max(1, _AT_ONCE // width) if self.inputs.is_cpu else self.batch * self.n_pixels
-        n_images = max(1, together // self.n_pixels)
+        n_images = max(1, together // self.n_pixels) if self.counts is None else 1
         for image in range(0, self.batch, n_images):
             images = slice(image, image + n_images)
-            n = self.n_pixels if self.counts is None else max(self.counts[images])
+            n = self.n_pixels if self.counts is None else self.counts[image]
             for pixel in range(0, n, together):
                 yield _Part(images, slice(pixel, min(pixel + together, n)))
 
@@ -247,7 +256,7 @@ class _Network:
         V = self._factors(V)
         of_sines = [None if up is None else self.empty(k) for k, up in enumerate(V[1:])]
         for part in self.parts():
-            t = self.taken(0, part)
+            t = self.taken(0, part)  # a placeholder: the first layer has t = 0
             for layer, W in enumerate(self.weights):
                 hidden, h = layer < self.last, self.taken(layer, part)
                 of_c = part.of(of_cosines[layer]) if hidden else part.of(of_m)
@@ -268,8 +277,8 @@ class _Network:
     def _factors(self, matrices: _Some) -> list[Any]:
         """Return the matrices of hidden layers in the type of their units.
 
-        The first and the last layer have few inputs or outputs. They keep the precision of the
-        parameters, because sines of large ``z`` and images need it.
+        The first and the last layer have few inputs or outputs. Their values keep the precision of
+        the parameters, because sines of large ``z`` and images need it.
         """
         hidden = range(1, self.last)
         return [
@@ -290,9 +299,9 @@ class _Network:
         scale = self.scales[layer]
         dtype = self.weights[layer].dtype
         b = h.new_zeros(1, dtype=dtype) if b is None else part.rows(b).unsqueeze(1).to(dtype)
-        if W is None:
-            z = (scale * b).expand(*h.shape[:2], -1)
-            return z.clone() if out is None else out.copy_(z)
+        if W is None and out is not None:
+            return out.copy_((scale * b).expand_as(out))
+        assert W is not None
         W = part.rows(W).mT.expand(len(h), -1, -1)
         in_place = out if out is not None and out.dtype == dtype else None
         z = torch.baddbmm(b, h.to(dtype), W, beta=scale, alpha=scale, out=in_place)
@@ -324,6 +333,7 @@ class _Network:
         if total.dtype == d.dtype:
             total.baddbmm_(d.mT, h, alpha=self.scales[layer])
         else:
+            # Faster than `bmm`, which copies the transposed factor.
             products = torch.baddbmm(d.new_zeros(1), d.mT, h, beta=0)
             total.add_(products, alpha=self.scales[layer])
 
@@ -353,7 +363,7 @@ class _Values(torch.autograd.Function):
         n = len(parameters) // 2
         batch, tensors = max(len(p) for p in (inputs, *parameters)), [inputs, *parameters]
         # Before the first inner step, all images have the same weights, expanded along the batch.
-        same = all(len(p) == 1 or p.stride(0) == 0 for p in tensors)
+        same = setting.counts is None and all(len(p) == 1 or p.stride(0) == 0 for p in tensors)
         own_inputs, *own = [p[:1] for p in tensors] if same else tensors
         weights, biases = _cut(own, n, n)
         empty = _Network(setting, own_inputs, weights, biases).empty_hidden

@@ -125,7 +125,7 @@ class SirenModule(CoordinateModule):
         matrices = [W if W.ndim == 3 else W[None] for W in matrices]
         biases = [b if b.ndim == 2 else b[None] for b in biases]
         inputs = self.inputs[None] if pixels is None else pixels.inputs
-        counts = None if pixels is None or len(set(pixels.counts)) == 1 else pixels.counts
+        counts = None if pixels is None else pixels.counts
         device = self.inputs.device.type
         mixed = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if mixed else None

@@ -236,10 +236,17 @@ def _check_seen_pixels(case: _OperatorCase) -> None:
     seen, x = case.A.seen_pixels(), case.images(1)
     if seen is None:
         return
+    fits = seen.ndim == 4 and seen.shape[1:] == (1, *case.shape[1:]) and len(seen) in (1, BATCH)
+    require(
+        fits and seen.dtype == torch.bool,
+        f"must return booleans of shape (1 or {BATCH}, 1, height, width) from seen_pixels()",
+        f"{seen.dtype} and {tuple(seen.shape)}",
+        "a mask without the axes of images and channels",
+    )
     others = torch.where(seen, x, case.images(2))
     change = (case.A(others) - case.A(x)).abs().max()
     require(
-        not change > 0,
+        bool(change == 0),
         "must not depend on pixels outside of seen_pixels()",
         f"a change of {float(change):.3g}",
         "`seen_pixels` leaves out a pixel with a weight; return None if that may happen",

@@ -8,7 +8,13 @@ import torch
 from skmetainv.operators import DataTerm, GaussianBlur, Operator
 from skmetainv.representations import ImageModule, Representation
 from skmetainv.testing.derivatives import require_derivatives
-from skmetainv.testing.failures import checking, require, require_close, required
+from skmetainv.testing.failures import (
+    checking,
+    require,
+    require_close,
+    require_finite,
+    required,
+)
 from skmetainv.testing.other_types import require_other_types
 from skmetainv.testing.parameter_objects import check_parameter_object
 from skmetainv.testing.samples import generators, global_seed, uniform
@@ -68,6 +74,7 @@ def check_representation(
         phi = representation.build(image_shape)
         _check_initial_weights(phi)
         _check_stacks(phi, case)
+        _check_restricted(phi, case)
         _check_derivatives(phi, case)
         _check_continuous(phi, representation, case)
         _check_other_types(phi, representation, case, device)
@@ -179,6 +186,24 @@ def _check_stacks(phi: ImageModule, case: _RepresentationCase) -> None:
         "must return the same images for one set of weights and for a stack of that set",
         cause,
     )
+
+
+def _check_restricted(phi: ImageModule, case: _RepresentationCase) -> None:
+    """Raise an error unless restricted images are right at the pixels that are asked for."""
+    w, data = _stacked(phi, case.sets(phi)), case.data()
+    condition = phi.condition(w, data)
+    whole = phi(w, condition)
+    few = uniform(_IMAGES, 1, *case.shape[1:]) < 0.3
+    for seen in (few, few[:1], torch.zeros_like(few)):
+        images = phi(w, phi.restricted(condition, seen))
+        require_close(
+            torch.where(seen, images, whole),
+            whole,
+            1e-9,
+            "must compute the pixels in `seen` as without `restricted`",
+            "`restricted` or `forward` takes the wrong places",
+        )
+        require_finite(images, "must give finite images after `restricted`", "uninitialised values")
 
 
 def _check_derivatives(phi: ImageModule, case: _RepresentationCase) -> None:

@@ -102,10 +102,10 @@ class DiagonalMap(DiagonalNormalMap):
         self.keep_normal((spectrum * spectrum.conj()).real, basis)
 
     def seen_pixels(self) -> torch.Tensor | None:
-        """Return the pixels that the measurement depends on, see `ForwardMap.seen_pixels`."""
+        """Return the pixels with a factor other than 0, see `ForwardMap.seen_pixels`."""
         if not self.basis.is_standard:
             return None
-        n = len(self.spectrum) if self.spectrum.ndim == 4 else 1
+        n = len(self.spectrum) if self.spectrum.ndim > len(self.image_shape) else 1
         return (self.spectrum != 0).expand(n, *self.image_shape).any(dim=1, keepdim=True)
 
     @property
