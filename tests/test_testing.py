@@ -336,6 +336,18 @@ EYE1, EYE, EYE4, EYE6 = (torch.eye(n, dtype=torch.float64) for n in (1, 3, 4, 6)
         ),
         (operator(observed=True), "must give 0 where it does not observe"),
         (
+            operator(observed=True, forward=masked, seen_pixels=lambda self: self.observed[0, 0]),
+            "must return booleans of shape (1 or 2, 1, height, width) from seen_pixels()",
+        ),
+        (
+            operator(observed=True, forward=masked, seen_pixels=lambda self: 1.0 * self.observed),
+            "must return booleans of shape (1 or 2, 1, height, width) from seen_pixels()",
+        ),
+        (
+            operator(observed=True, forward=masked, seen_pixels=lambda self: ~self.observed),
+            "must not depend on pixels outside of seen_pixels()",
+        ),
+        (
             operator(__init__=stray, forward=lambda self, x: self.gain * x),
             "must measure in single precision. Got TypeError (The tensor 'gain' of BrokenMap",
         ),
@@ -604,6 +616,15 @@ def pixels(self, weights, condition=None):
     return weights["image"].reshape(-1, *self.shape)
 
 
+def at_seen(self, weights, condition=None, others=0.0):
+    images = pixels(self, weights)
+    return images if condition is None else torch.where(condition, images, others)
+
+
+def nan_elsewhere(self, weights, condition=None):
+    return at_seen(self, weights, condition, math.nan)
+
+
 def product(self, weights, condition=None):
     return weights["image"].reshape(-1, *self.shape) @ torch.eye(4).to(weights["image"].dtype)
 
@@ -686,6 +707,18 @@ def again(self, generator):
                 forward=lambda self, w, c=None: torch.nn.functional.linear(pixels(self, w), EYE4)
             ),
             "must give images in single precision. Got RuntimeError",
+        ),
+        (
+            representation(forward=at_seen, restricted=lambda self, c, seen: seen.roll(1, -1)),
+            "must compute the pixels in `seen` as without `restricted`",
+        ),
+        (
+            representation(forward=at_seen, restricted=lambda self, c, seen: ~seen),
+            "must compute the pixels in `seen` as without `restricted`",
+        ),
+        (
+            representation(forward=nan_elsewhere, restricted=lambda self, c, seen: seen),
+            "must give finite images after `restricted`",
         ),
         (representation(forward=product), "in the type of its weights, torch.float32, under torch"),
         (
