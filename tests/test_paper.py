@@ -176,7 +176,7 @@ def test_lpips_where_its_weights_are(table, folder, tmp_path, backbone, capsys):
 
 
 EPOCHS = {
-    1: {"Meta-2": 6, "Meta-3": 4, "Meta-5": 3, "Meta-7": 2, "UNet": 26},
+    1: {"Meta-2": 6, "Meta-3": 4, "Meta-5": 3, "Meta-7": 2, "UNet": 25},
     2: {"Meta": 2, "UNet": 18},
     3: {"Meta-RED L1": 1, "Meta-RED L2": 1},
     4: {"Meta-RED L1": 1, "Meta-RED L2": 1, "RED(12)": 3, "HQS(12)": 3},
