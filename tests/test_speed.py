@@ -1,6 +1,7 @@
 """The speed benchmark at its smallest size."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -30,6 +31,9 @@ def small(monkeypatch):
     for name, row in ROWS.items():
         monkeypatch.setitem(ROWS, name, smallest(row))
     monkeypatch.setattr(command, "N_RESTORED", 3)
+    update = command.updates.update
+    monkeypatch.setattr(command.updates, "update", partial(update, shape=(1, 16, 16)))
+    monkeypatch.setattr(command.updates, "timed", partial(command.updates.timed, budget=0.0))
     monkeypatch.setattr(command, "CURVE", smallest(command.CURVE))
     monkeypatch.setattr(command, "load_faces", lambda: np.random.default_rng(0).random((12, 9, 9)))
     monkeypatch.setattr(command, "HELD_OUT", 4)
@@ -40,7 +44,8 @@ def small(monkeypatch):
 def test_all_rows_are_measured_and_recorded(small, tmp_path, capsys):
     command.main(["--rounds", "1", "--steps", "1", "--results", str(tmp_path / "new")])
     record = read(tmp_path / "new" / "speed.json")
-    assert set(record["results"]) == {*ROWS, command.PREDICT, command.MEMORY}
+    updates = {f"{command.UPDATE} {name}" for name in command.updates.solvers()}
+    assert set(record["results"]) == {*ROWS, *updates, command.PREDICT, command.MEMORY}
     printed = capsys.readouterr().out
     for name, found in record["results"].items():
         assert name in printed

@@ -12,6 +12,9 @@ script's matrix products alone, at the rate of one large product in the same pre
 our time. (In Table 2 only the products at observed pixels count. In Table 1 ours makes 2 % fewer,
 because the images share the first inner step.) The rate is measured in the same round.
 
+Three rows have one update of a solver and DeepInverse's. The denoiser is total variation, with 50
+updates in both; ours is another algorithm. DeepInverse keeps its result as the next start.
+
 The row "memory" compares a step of `higher` with ours, which recomputes its inner steps.
 
 `--curve` trains the paper's SIREN by `higher` and by the estimator for the same number of seconds,

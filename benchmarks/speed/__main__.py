@@ -10,12 +10,13 @@ import torch
 from benchmarks import speed
 from benchmarks.command_line import command_line
 from benchmarks.record import RESULTS, environment, update
-from benchmarks.speed import measure
+from benchmarks.speed import measure, updates
 from benchmarks.speed.rows import ROWS, Row
 from skmetainv.datasets import load_faces
 
 ROUNDS, STEPS = 3, 3
 PREDICT, MEMORY = "predict, 100 images of 64 x 64", "memory, 7 steps, 128 x 128 x 3"
+UPDATE = "one update of"
 N_RESTORED, HELD_OUT = 100, 20
 CURVE = Row((1, 25, 25), inner_lr=1.0, outer_lr=3e-4)
 
@@ -26,6 +27,10 @@ def measurements(rounds, n_steps, device):
         name: partial(measure.step, row, rounds, n_steps, device) for name, row in ROWS.items()
     }
     small, large = ROWS["Table 1, 64 x 64"], ROWS["Table 1, 128 x 128 x 3"]
+    calls |= {
+        f"{UPDATE} {name}": partial(updates.update, name, rounds, device)
+        for name in updates.solvers()
+    }
     calls[PREDICT] = partial(measure.predict, small, N_RESTORED, rounds, device)
     calls[MEMORY] = partial(measure.memory, replace(large, n_inner=7), device)
     return calls
@@ -62,7 +67,7 @@ def print_curve(found):
 
 
 def main(argv=None):
-    names = [*ROWS, PREDICT, MEMORY]
+    names = list(measurements(ROUNDS, STEPS, torch.device("cpu")))
     parser = command_line(speed.__doc__, prog="python -m benchmarks.speed")
     parser.add_argument("--rows", nargs="*", choices=names, default=names, metavar="NAME")
     parser.add_argument("--device", default="cpu")
