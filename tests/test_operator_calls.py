@@ -139,6 +139,12 @@ def test_masked_measurements_are_missing():
     np.testing.assert_array_equal(MissingPixels().adjoint(y), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_masked_arrays_keep_their_precision(dtype):
+    x = np.ma.masked_greater(GRAY.astype(dtype), 0.9)
+    assert GaussianBlur()(x).dtype == dtype
+
+
 def test_masks_are_drawn_anew_unless_there_is_a_seed():
     operator = MissingPixels()
     masks = [np.isnan(operator(GRAY, random_state=seed)) for seed in (0, 0, 1, None, None)]

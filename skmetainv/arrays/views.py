@@ -261,15 +261,16 @@ class MaskedView(_View):
     Parameters
     ----------
     array : numpy.ma.MaskedArray
-        A numeric array. The view returns floats, but its `dtype` is that of the array, which still
-        determines the unit of integers.
+        A numeric array. The view returns floats (of integers, in double precision), but its `dtype`
+        is that of the array, which still determines the unit of integers.
     """
 
     def __init__(self, array: np.ma.MaskedArray):
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
     def __getitem__(self, indices: Any) -> np.ndarray:
-        filled: np.ndarray = self.array[indices].astype(np.float64).filled(np.nan)
+        floats = self.dtype if self.dtype.kind == "f" else np.float64
+        filled: np.ndarray = self.array[indices].astype(floats).filled(np.nan)
         return filled
 
 
