@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any, NamedTuple, TypeVar
@@ -167,11 +168,23 @@ def _content(path: str) -> Any:
     try:
         if safetensors:
             return _nested(load_file(path))
+        if head.startswith(b"PK"):
+            _check_zip(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # bytes of another format can raise anything
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # the file cannot be opened
         raise ValueError(_unreadable(path, head, safetensors, error)) from error
+
+
+def _check_zip(path: str) -> None:
+    """Raise an error if a part of a zip archive does not have its checksum; torch checks none."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of its part {damaged!r} is wrong")
 
 
 def _nested(state: StateDict) -> dict[str, Any]:
@@ -259,6 +272,8 @@ def _check_numbers(state: StateDict) -> None:
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):
             continue
+        if tensor.is_meta:
+            raise ValueError(f"{name!r} has a shape, but no values: it was saved on device 'meta'.")
         if tensor.layout != torch.strided or tensor.dtype not in _FLOATS:
             type_name = str(tensor.layout if tensor.layout != torch.strided else tensor.dtype)
             raise ValueError(

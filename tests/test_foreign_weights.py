@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -417,6 +418,39 @@ def test_damaged_files_are_named(suffix, tmp_path):
         assert str(path) in str(raised.value)
     with pytest.raises(IsADirectoryError):
         denoised(tmp_path)
+
+
+def test_every_damaged_byte_of_a_zip_is_found_or_harmless(saved):
+    """The archive has a checksum for each part; what is outside of the parts changes no weight."""
+    network = kair()
+    path = Path(saved(network.state_dict()))
+    content, exact, messages = path.read_bytes(), expected(network), []
+    for place in np.random.default_rng(0).integers(0, len(content), 120):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x41
+        path.write_bytes(damaged)
+        try:
+            np.testing.assert_allclose(denoised(path), exact, atol=1e-12)
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > 60
+    assert all(str(path) in message for message in messages)
+
+
+@pytest.mark.parametrize("length", [30, 0.5, 0.99])
+def test_a_truncated_zip_is_named(length, saved):
+    path = Path(saved(kair().state_dict()))
+    content = path.read_bytes()
+    path.write_bytes(content[: length if length > 1 else int(length * len(content))])
+    with pytest.raises(ValueError, match="is not a file of tensors, or is damaged") as raised:
+        denoised(path)
+    assert str(path) in str(raised.value)
+
+
+def test_tensors_without_values_are_refused(saved):
+    state = {name: tensor.to("meta") for name, tensor in kair().state_dict().items()}
+    with pytest.raises(ValueError, match=r"'model\.0\.weight' has a shape, but no values"):
+        denoised(saved(state))
 
 
 @pytest.mark.filterwarnings("ignore:'torch.load' received")
