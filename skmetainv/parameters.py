@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods as HasMethods
-from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import Interval as _Interval
 from sklearn.utils._param_validation import InvalidParameterError as InvalidParameterError
 from sklearn.utils._param_validation import StrOptions as _StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints
@@ -28,6 +28,24 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from skmetainv.docstrings import with_inherited_last, with_inherited_parameters
 
 Module = TypeVar("Module")
+
+
+class Interval(_Interval):
+    """A constraint that allows the numbers in an interval, but no booleans.
+
+    Examples
+    --------
+    >>> from numbers import Integral
+    >>> from skmetainv.parameters import Interval
+    >>> counts = Interval(Integral, 1, None, closed="left")
+    >>> counts.is_satisfied_by(1), counts.is_satisfied_by(True)
+    (True, False)
+    """
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Whether `val` is a number in the interval."""
+        return not isinstance(val, bool) and bool(super().is_satisfied_by(val))
+
 
 #: Constraints of parameters: an integer of at least 1, and real numbers.
 COUNT = Interval(Integral, 1, None, closed="left")

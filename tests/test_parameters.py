@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 import skmetainv
 from skmetainv.docstrings import parameter_entries
-from skmetainv.parameters import COUNT, ParameterObject
+from skmetainv.parameters import COUNT, Interval, ParameterObject, check_parameter
 
 
 def public_classes():
@@ -142,6 +142,19 @@ def test_documented_defaults_are_the_defaults(kind):
         place = names.partition(" :")[0].split(", ").index(name)
         told = eval(f"({default},)", {"__builtins__": {}})
         assert told[place if len(told) > 1 else 0] == parameter.default, name
+
+
+TAKES_BOOLEANS = {"boolean", "verbose"}
+
+
+@every_class
+def test_no_number_is_a_boolean(kind):
+    """In Python, True is an integer, and GridSearchCV might take it for 1."""
+    for name, constraints in kind._parameter_constraints.items():
+        is_number = any(isinstance(constraint, Interval) for constraint in constraints)
+        if is_number and TAKES_BOOLEANS.isdisjoint(c for c in constraints if isinstance(c, str)):
+            with pytest.raises(ValueError, match=f"The '{name}' parameter of .* Got True instead"):
+                check_parameter(name, True, constraints, kind.__name__)
 
 
 class Bounded(ParameterObject):

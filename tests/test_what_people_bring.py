@@ -32,6 +32,7 @@ from skmetainv.operators import (
     Radon,
 )
 from skmetainv.solvers import HQS, RED, ConjugateGradient, GradientDescent
+from skmetainv.training import Adam
 
 FACES = load_faces()[:12]
 EIGHT_BITS = np.round(255 * FACES).astype(np.uint8)
@@ -798,3 +799,25 @@ def test_warnings_point_to_the_user_s_line():
     with pytest.warns(DataConversionWarning) as told:
         classical().fit(255 * FACES)
     assert [(w.filename, w.lineno) for w in told] == [(__file__, line)]
+
+
+NUMBERS = {
+    "batch_size": np.int64(3),
+    "n_inner": np.int64(2),
+    "max_epochs": np.int32(1),
+    "init__width": np.int64(4),
+    "init__omega_0": np.float32(20),
+    "optimizer": Adam(beta_1=0, beta_2=np.float32(0.9), max_grad_norm=np.float32(1)),
+    "inner_lr": np.float32(0.1),
+    "outer_lr": np.float64(1e-3),
+    "noise": np.float32(0.01),
+    "random_state": np.int64(1),
+    "solver__n_iter": np.int64(2),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_numpy_are_numbers(name):
+    """A search over np.arange or np.logspace passes them."""
+    est = meta(solver=GradientDescent(), inner_lr=0.1).set_params(**{name: NUMBERS[name]})
+    assert np.isfinite(est.fit(FACES).predict(FACES)).all()

@@ -42,12 +42,12 @@ def images_at_once(
         Number of weights that differ from image to image; 0 if all images share a network.
     """
     if device.type != "cpu":
-        return batch_size
+        return int(batch_size)
     most, n_pixels = _SHARED_VALUES // math.prod(image_shape), math.prod(image_shape[1:])
     if n_weights_per_image:
         for_few_weights = _PIXELS_TIMES_WEIGHTS // (n_weights_per_image * n_pixels)
         most = max(for_few_weights, min(_PIXELS // n_pixels, _WEIGHTS // n_weights_per_image))
-    return min(batch_size, max(1, most))
+    return min(int(batch_size), max(1, most))  # torch takes no NumPy integers
 
 
 def equal_chunks(y: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:

@@ -101,7 +101,7 @@ class Adam(Optimizer):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.Adam`, see `Optimizer.build`."""
-        return torch.optim.Adam(groups, betas=(self.beta_1, self.beta_2))
+        return torch.optim.Adam(groups, betas=(float(self.beta_1), float(self.beta_2)))
 
 
 class AdamW(Adam):
@@ -132,7 +132,7 @@ class AdamW(Adam):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return `torch.optim.AdamW`, see `Optimizer.build`."""
-        betas = (self.beta_1, self.beta_2)
+        betas = float(self.beta_1), float(self.beta_2)  # torch takes no other numbers
         return torch.optim.AdamW(groups, betas=betas, weight_decay=self.weight_decay)
 
 
