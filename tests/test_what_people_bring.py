@@ -820,4 +820,4 @@ NUMBERS = {
 def test_numbers_of_numpy_are_numbers(name):
     """A search over np.arange or np.logspace passes them."""
     est = meta(solver=GradientDescent(), inner_lr=0.1).set_params(**{name: NUMBERS[name]})
-    assert np.isfinite(est.fit(FACES).predict(FACES)).all()
+    assert np.isfinite(est.predict(est.fit(FACES).simulate(FACES))).all()
