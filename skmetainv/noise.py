@@ -21,6 +21,9 @@ from skmetainv.parameters import (
 #: ``noisy(y, generators)`` returns `y` with noise, drawn with one generator per image.
 NoiseFunction: TypeAlias = Callable[[torch.Tensor, Sequence[np.random.Generator]], torch.Tensor]
 
+# NumPy draws counts as integers of 64 bits.
+_MOST_COUNTS = 9e18
+
 
 class Noise(ParameterObject):
     """A noise model, the ``e`` in ``y = A(x) + e``. A subclass defines `build`.
@@ -164,6 +167,11 @@ class PoissonNoise(Noise):
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
             rates = y.clamp(min=0).double().cpu().numpy() * self.photons
+            if not rates.max(initial=0.0) < _MOST_COUNTS:
+                raise ValueError(
+                    f"PoissonNoise(photons={self.photons!r}) would draw counts of up to "
+                    f"{rates.max():.2g}, but the largest possible count is {_MOST_COUNTS:.2g}."
+                )
             counts = np.stack([g.poisson(r) for g, r in zip(generators, rates, strict=True)])
             return torch.from_numpy(counts / self.photons).to(y)
 

@@ -17,6 +17,7 @@ from math import inf
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils._param_validation import HasMethods as HasMethods
@@ -47,11 +48,14 @@ class Interval(_Interval):
         return not isinstance(val, bool) and bool(super().is_satisfied_by(val))
 
 
+# Computations may be in single precision.
+_LARGEST = float(np.finfo(np.float32).max)
+
 #: Constraints of parameters: an integer of at least 1, and real numbers.
 COUNT = Interval(Integral, 1, None, closed="left")
 POSITIVE = Interval(Real, 0, None, closed="neither")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-FINITE = Interval(Real, None, None, closed="neither")
+FINITE = Interval(Real, -_LARGEST, _LARGEST, closed="both")
 
 
 class StrOptions(_StrOptions):

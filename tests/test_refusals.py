@@ -16,13 +16,16 @@ from skmetainv import (
     UnrolledReconstructor,
 )
 from skmetainv.denoisers import DnCNN, FunctionDenoiser, TotalVariation
+from skmetainv.losses import FunctionLoss
 from skmetainv.meta import MAML, InnerLoss
 from skmetainv.model_selection import ImageScorer
+from skmetainv.noise import PoissonNoise, SaltPepper
 from skmetainv.operators import (
     Composition,
     GaussianBlur,
     Identity,
     Inpainting,
+    MotionBlur,
     PhaseRetrieval,
     Stack,
 )
@@ -274,3 +277,59 @@ def test_a_word_for_an_object_is_answered_by_the_object(parameter, word, line):
         MetaInverseSolver(**{parameter: word}).fit(np.ones((4, 5, 5)))
     with pytest.raises(ValueError, match=r"Got 'no such thing' instead\.$"):
         MetaInverseSolver(**{parameter: "no such thing"}).fit(np.ones((4, 5, 5)))
+
+
+class TooFew:
+    """A lazy array that returns one image whatever the indices."""
+
+    shape, ndim, dtype = X.shape, X.ndim, X.dtype
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, indices):
+        return X[indices][:1]
+
+
+def trained(operator=None, solver=None, **parameters):
+    small = {"init": Siren(width=4, depth=2), "n_inner": 1, "max_epochs": 1}
+    operator = Inpainting() if operator is None else operator
+    return MetaInverseSolver(operator, solver, **small | parameters)
+
+
+def ones(x, y):
+    return torch.ones(len(x), dtype=x.dtype)
+
+
+STILL = RED(n_iter=1, method="admm", weight=1.0, learnable=("weight",))
+EXTREMES = {
+    "counts": (trained(noise=PoissonNoise(1e30)), r"PoissonNoise\(photons=1e\+30\) would draw"),
+    "pixels": (trained(noise=SaltPepper(high=1e308)), "'high' parameter of SaltPepper must be"),
+    "length": (trained(MotionBlur(1e9)), r"MotionBlur\(length=1000000000.0\) reaches 5e\+08"),
+    "sigma": (trained(GaussianBlur(1e300)), r"GaussianBlur\(sigma=1e\+300\) reaches 4e\+300"),
+    "frozen": (
+        trained(solver=HQS(FrozenEstimator("x"))),
+        "'denoiser' parameter of HQS must be",
+    ),
+    "names": (trained(inner_loss=InnerLoss(learnable=1.0)), "'learnable' parameter of InnerLoss"),
+    "weights": (trained(algorithm=MAML(step_weights=torch.tensor(1.0))), "'step_weights' param"),
+    "loss": (trained(outer_loss=FunctionLoss(ones)), "loss does not depend on the weights"),
+    "result": (UnrolledReconstructor(GaussianBlur(), STILL), "loss does not depend on the weights"),
+    "device": (trained(device="cpu:7"), "'device' parameter must be 'auto'.*Got 'cpu:7'"),
+}
+
+
+@pytest.mark.parametrize(("estimator", "message"), EXTREMES.values(), ids=list(EXTREMES))
+def test_what_cannot_be_computed_is_refused_by_name(estimator, message):
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(X)
+
+
+def test_dates_are_no_images():
+    with pytest.raises(ValueError, match=r"Expected X to be images\. Got dates or times"):
+        trained().fit(X.astype("datetime64[s]"))
+
+
+def test_a_lazy_array_that_returns_too_few_images():
+    with pytest.raises(ValueError, match=r"X returned 1 image\(s\) for 4 indices"):
+        trained().fit(TooFew())

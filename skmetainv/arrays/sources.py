@@ -105,6 +105,11 @@ class ArraySource:
         values = np.asanyarray(values)
         if has_mask(values):  # a lazy array may show its mask only when it is read
             values = MaskedView(values)[:]
+        if len(values) != len(indices):
+            raise ValueError(
+                f"{self.name} returned {len(values)} image(s) for {len(indices)} indices: its "
+                "__getitem__ must accept an array of indices."
+            )
         with np.errstate(over="ignore"):
             values = np.array(values, dtype=dtype_name)
         values /= self.unit

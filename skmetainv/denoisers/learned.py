@@ -34,7 +34,7 @@ from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
 from skmetainv.reconstruction.restorer import Restore, Restorer
 from skmetainv.reconstruction.tiles import Tiles, as_tiles
-from skmetainv.training import Batches, NoisyPatches, TrainingLoop
+from skmetainv.training import Batches, NoisyPatches, TrainingLoop, backward
 
 # Learning rates, for new weights and for weights that were trained before.
 _LR, _FINE_TUNING_LR = 1e-3, 1e-4
@@ -434,7 +434,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
             loop.optimizer.register_step_post_hook(lambda *_: self._constrain(D.network))
             for x, y, noise_level in loop:
                 loss = criterion(D(y, noise_level), x)
-                loss.sum().backward()
+                backward(loss.sum())
                 loop.descend(loss=loss)
 
         return Learner(

@@ -19,7 +19,7 @@ from skmetainv.parameters import NOT_NEGATIVE
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
 from skmetainv.reconstruction.restorer import Restorer
-from skmetainv.training import TrainingLoop
+from skmetainv.training import TrainingLoop, backward
 
 
 class SupervisedReconstructor(TrainedReconstructor):
@@ -74,7 +74,7 @@ class SupervisedReconstructor(TrainedReconstructor):
             for x, y in loop:
                 data = A.bind(y)
                 loss = criterion(G(data), x, data.known(x))
-                loss.sum().backward()
+                backward(loss.sum())
                 loop.descend(loss=loss)
 
         return Learner(

@@ -100,6 +100,8 @@ def check_images(
     array = check_array(
         X, allow_nd=True, ensure_all_finite="allow-nan", estimator=estimator, input_name=name
     )
+    if array.dtype.kind in "mM":
+        raise ValueError(f"Expected {name} to be images. Got dates or times, {array.dtype}.")
     if not allow_nan and array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError(
             f"Input {name} contains NaN, and nothing may be missing here. "
@@ -297,7 +299,7 @@ def check_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError:
         chosen = torch.device("meta")
-    if chosen.type not in ("cpu", "cuda"):
+    if chosen.type not in ("cpu", "cuda") or (chosen.type == "cpu" and chosen.index):
         raise ValueError(
             "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<index>' or such a "
             f"torch.device. Got {device!r} instead."

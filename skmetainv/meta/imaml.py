@@ -13,6 +13,7 @@ from skmetainv.meta.inner_loss import InnerObjective, Proximal
 from skmetainv.operators.maps.normal_equations import begin, update
 from skmetainv.parameters import COUNT, POSITIVE
 from skmetainv.solvers.schedules import Schedule
+from skmetainv.training import backward
 
 
 class IMAML(Algorithm):
@@ -86,7 +87,7 @@ class IMAML(Algorithm):
             b = torch.autograd.grad(L_outer.sum(), leaves, retain_graph=True)
             v = self._solve(_rows(b, len(x)), _rows(g, len(x)), leaves)
             # The second term has the gradient through theta_i, from d(grad G) = 0 at the minimum
-            (L_outer.sum() - (_rows(g, len(x)) * v).sum()).backward()
+            backward(L_outer.sum() - (_rows(g, len(x)) * v).sum())
         return OuterLosses(L_outer.detach(), by_step(losses, L_outer))
 
     def _solve(self, b: torch.Tensor, g: torch.Tensor, leaves: list[torch.Tensor]) -> torch.Tensor:

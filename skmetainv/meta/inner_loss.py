@@ -154,8 +154,11 @@ INNER_LOSS_CONSTRAINTS = [*LOSS_CONSTRAINTS, InnerLoss]
 
 
 def as_inner_loss(loss: Any) -> InnerLoss:
-    """Return an `InnerLoss` as it is; wrap any other data fidelity in one."""
-    return loss if isinstance(loss, InnerLoss) else InnerLoss(loss)
+    """Return an `InnerLoss` as it is, but checked; wrap any other data fidelity in one."""
+    if not isinstance(loss, InnerLoss):
+        return InnerLoss(loss)
+    loss._validate_params()
+    return loss
 
 
 class InnerObjective(nn.Module):

@@ -14,6 +14,7 @@ from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, by_step
 from skmetainv.meta.step_sizes import STEP_SIZE_CONSTRAINTS, StepSizeRule, as_rule
 from skmetainv.parameters import COUNT, StrOptions
+from skmetainv.training import backward
 
 
 class MAML(Algorithm):
@@ -110,8 +111,9 @@ default="per_step"
             )
         if weights is None or isinstance(weights, str):
             return
-        numbers = all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in weights)
-        if not numbers or len(weights) != m or not sum(weights) > 0:
+        listed = np.ndim(weights) == 1 and len(weights) == m
+        numbers = listed and all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in weights)
+        if not numbers or not sum(weights) > 0:
             raise ValueError(
                 "The 'step_weights' parameter of MAML must be None, 'uniform' or one number per "
                 f"inner step, here {m}, none negative and not all 0. Got {weights!r} instead."
@@ -127,7 +129,7 @@ default="per_step"
             for k, weight in enumerate(self._weights(inner.m, task.epoch))
             if weight
         )
-        L_outer.sum().backward()
+        backward(L_outer.sum())
         return OuterLosses(L_outer.detach(), by_step(losses, L_outer))
 
     def _weights(self, m: int, epoch: int) -> np.ndarray:

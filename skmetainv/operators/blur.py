@@ -14,6 +14,9 @@ from skmetainv.parameters import FINITE, POSITIVE, StrOptions
 
 _BOUNDARY = [StrOptions(BOUNDARIES)]
 
+# Kernels have up to the square of twice this number of entries.
+_LARGEST_REACH = 2000
+
 
 class _Convolution(Operator):
     """A convolution: a subclass has a `kernel` and a `boundary`."""
@@ -124,6 +127,7 @@ class GaussianBlur(_Convolution):
     @property
     def kernel(self) -> np.ndarray:  # type: ignore[override]
         """The kernel, an array of odd shape with sum 1."""
+        _check_reach(self.truncate * self.sigma, self)
         one = gaussian_kernel(self.sigma, self.truncate)
         return np.outer(one, one)
 
@@ -170,12 +174,22 @@ class MotionBlur(_Convolution):
     @property
     def kernel(self) -> NDArray[np.float64]:  # type: ignore[override]
         """The kernel, an array of odd shape with sum 1."""
+        _check_reach(self.length / 2, self)
         n_points = 16 * int(np.ceil(self.length)) + 1
         along = np.linspace(-self.length / 2, self.length / 2, n_points)
         radians = np.deg2rad(self.angle)
         rows, columns = -along * np.sin(radians), along * np.cos(radians)
         kernel = _shares(rows) @ _shares(columns).T
         return kernel / kernel.sum()
+
+
+def _check_reach(reach: float, operator: Operator) -> None:
+    """Raise an error if a kernel reaches farther than any image does."""
+    if reach > _LARGEST_REACH:
+        raise ValueError(
+            f"The kernel of {operator!r} reaches {reach:.3g} pixels from its centre, but at most "
+            f"{_LARGEST_REACH} are supported."
+        )
 
 
 def _shares(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -49,7 +49,8 @@ def all_parts(*components: BaseEstimator) -> list[Any]:
     for component in components:
         for part in component.get_params(deep=True).values():
             estimator = unfrozen(part)
-            inner = [] if estimator is part else all_parts(estimator)
+            is_outer = estimator is not part and hasattr(estimator, "get_params")
+            inner = all_parts(estimator) if is_outer else []
             parts_by_id |= {id(one): one for one in (part, *inner)}
     return list(parts_by_id.values())
 

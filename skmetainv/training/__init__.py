@@ -9,7 +9,7 @@ from skmetainv.training.early_stopping import (
     as_early_stopping,
 )
 from skmetainv.training.learning_rates import Constant, Cosine, LearningRate, as_learning_rate
-from skmetainv.training.loop import TrainingLoop
+from skmetainv.training.loop import TrainingLoop, backward
 from skmetainv.training.optimizers import (
     OPTIMIZER_CONSTRAINTS,
     SGD,
@@ -47,6 +47,7 @@ __all__ = [
     "as_early_stopping",
     "as_learning_rate",
     "as_optimizer",
+    "backward",
     "load_arrays",
     "state_to_arrays",
 ]

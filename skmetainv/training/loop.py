@@ -325,3 +325,19 @@ class TrainingLoop:
                 yield self.watch.describe()
         if not self._stopped and self.n_epochs < len(self.epochs):
             yield "All steps of the last epoch were skipped: training stopped."
+
+
+def backward(loss: torch.Tensor) -> None:
+    """Add the gradients of a training loss to the `grad` of the weights.
+
+    Raises
+    ------
+    ValueError
+        If the loss does not depend on any weight.
+    """
+    if not loss.requires_grad:
+        raise ValueError(
+            "The training loss does not depend on the weights, so that there is nothing to learn: "
+            "the loss function is constant, or the solver's result does not depend on them."
+        )
+    loss.backward()
