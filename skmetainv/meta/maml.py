@@ -111,7 +111,7 @@ default="per_step"
             )
         if weights is None or isinstance(weights, str):
             return
-        listed = np.ndim(weights) == 1 and len(weights) == m
+        listed = getattr(weights, "ndim", 1) == 1 and len(weights) == m
         numbers = listed and all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in weights)
         if not numbers or not sum(weights) > 0:
             raise ValueError(
