@@ -84,6 +84,18 @@ class SkippedFilesWarning(UserWarning):
     """
 
 
+class VersionWarning(UserWarning):
+    """A file was written by another version of the library.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmetainv.exceptions import VersionWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", VersionWarning)  # load no such file
+    """
+
+
 def warn(message: str, category: type[Warning]) -> None:
     """Issue a warning that points to the user's line.
 

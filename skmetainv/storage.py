@@ -5,21 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-_RECORD, _CHECKSUM = "skmetainv", "sha256"
+Part = TypeVar("Part")
+
+# Entries of the header: the record, the checksums of the arrays, and the checksum of both.
+_RECORD, _CHECKSUMS, _CHECKSUM = "skmetainv", "checksums", "sha256"
+
+# NumPy's types by their names in safetensors files.
+_TYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(bool),
+    **{
+        f"{kind}{8 * size}": np.dtype(f"{kind.lower()}{size}")
+        for kind in "IU"
+        for size in (1, 2, 4, 8)
+    },
+    **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
+}
 
 
 class DamagedFileError(ValueError):
     """A file is damaged, or was not written by `write`."""
+
+
+class ArrayHeader(NamedTuple):
+    """The shape and the type of an array in a file."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: Any) -> None:
@@ -28,17 +50,23 @@ def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: A
     Parameters
     ----------
     path : path-like
-        A safetensors file, whose folder exists.
+        A safetensors file, whose folder exists. If it is a symbolic link, its target is written.
     arrays : mapping of str to ndarray
         Numeric arrays of any shape.
     record : object
-        Any JSON-serialisable object. It is written to the file's header, with a SHA-256 checksum of
-        arrays and record.
+        Any JSON-serialisable object. It is written to the file's header, with SHA-256 checksums of
+        the record and of each array.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, or if `path` is a folder, a device or a pipe.
     """
-    path, text = Path(path), json.dumps(record)
+    path, text = checked_path(path), json.dumps(record)
     stored = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
-    header = {_RECORD: text, _CHECKSUM: _checksum(stored, text)}
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    checksums = json.dumps({name: array_checksum(array) for name, array in stored.items()})
+    header = {_RECORD: text, _CHECKSUMS: checksums, _CHECKSUM: _checksum(text, checksums)}
+    temporary = path.with_name(f"{_temporary_prefix(path)}{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
             file.write(save(stored, metadata=header))
@@ -69,28 +97,125 @@ def read(path: str | PathLike[str]) -> tuple[dict[str, np.ndarray], Any]:
     ------
     DamagedFileError
         If the file is damaged, or was not written by `write`.
-    FileNotFoundError
-        If there is no such file.
+    OSError
+        If there is no such file, or if it is a folder, a device or a pipe.
     """
+
+    def values(file: Any, name: str, checksum: str) -> np.ndarray:
+        array: np.ndarray = file.get_tensor(name)
+        if array_checksum(array) != checksum:
+            raise ValueError(f"the checksum of {name!r} does not match")
+        return array
+
+    return _contents(path, values)
+
+
+def read_header(path: str | PathLike[str]) -> tuple[dict[str, ArrayHeader], Any]:
+    """Read the record of a file written by `write`, and the shapes and types of its arrays.
+
+    The values of the arrays are neither read nor checked.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    arrays : dict of str to ArrayHeader
+        The shape and the type of each array.
+    record : object
+        The record.
+
+    Raises
+    ------
+    DamagedFileError, OSError
+        As in `read`.
+    """
+
+    def header(file: Any, name: str, _: str) -> ArrayHeader:
+        part = file.get_slice(name)
+        return ArrayHeader(tuple(part.get_shape()), _TYPES[part.get_dtype()])
+
+    return _contents(path, header)
+
+
+def array_checksum(array: np.ndarray) -> str:
+    """Return the SHA-256 checksum of an array's type, shape and values."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def checked_path(path: str | PathLike[str]) -> Path:
+    """Return the file that a path names, after following symbolic links.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that exists or is to be written.
+
+    Returns
+    -------
+    path : Path
+        The absolute path of the file.
+
+    Raises
+    ------
+    OSError
+        If the file's folder does not exist, or if the path is a folder, a device or a pipe.
+    """
+    resolved = Path(path).resolve()
+    if not resolved.parent.is_dir():
+        raise FileNotFoundError(f"{str(path)!r} cannot be a file: its folder does not exist.")
+    if resolved.exists() and not resolved.is_file():
+        raise OSError(f"{str(path)!r} is not a file, but a folder, a device or a pipe.")
+    return resolved
+
+
+def remove_orphans(path: str | PathLike[str]) -> None:
+    """Remove the temporary files that killed processes left beside a file.
+
+    Call it only if no other process writes the file.
+    """
+    path = checked_path(path)
+    prefix = _temporary_prefix(path)
+    for other in path.parent.iterdir():
+        if re.fullmatch(re.escape(prefix) + "[0-9a-f]{16}", other.name):
+            other.unlink(missing_ok=True)
+
+
+def _contents(
+    path: str | PathLike[str], part: Callable[[Any, str, str], Part]
+) -> tuple[dict[str, Part], Any]:
+    """Return the part of each array, ``part(file, name, checksum)``, and the record."""
+    resolved = checked_path(path)
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(resolved, framework="numpy") as file:
             header = file.metadata() or {}
             # Files of other programs are not read further: NumPy may lack their arrays' types.
-            names = file.keys() if _RECORD in header else []
-            arrays = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, ValueError) as error:
-        raise DamagedFileError(f"{path} is damaged, or has another format: {error}.") from error
-    if _RECORD not in header or header.get(_CHECKSUM) != _checksum(arrays, header[_RECORD]):
+            texts = [header.get(key, "") for key in (_RECORD, _CHECKSUMS)]
+            if header.get(_CHECKSUM) != _checksum(*texts):
+                raise ValueError("the checksum of its header does not match")
+            record, checksums = map(json.loads, texts)
+            if checksums.keys() != set(file.keys()):
+                raise ValueError("its arrays are not those that its header lists")
+            return {
+                name: part(file, name, checksum) for name, checksum in checksums.items()
+            }, record
+    except (SafetensorError, ValueError, LookupError, RecursionError) as error:
         raise DamagedFileError(
-            f"{path} is damaged, or was written by another program: its checksum does not match."
-        )
-    return arrays, json.loads(header[_RECORD])
+            f"{path} is damaged, or was written by another program: {error}."
+        ) from error
 
 
-def _checksum(arrays: Mapping[str, np.ndarray], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
+def _temporary_prefix(path: Path) -> str:
+    """Return the first part of the names of a file's temporary files."""
+    return f".{path.name}."
+
+
+def _checksum(*texts: str) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(f"{len(text)} {text}".encode())
     return digest.hexdigest()
