@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 import zipfile
@@ -59,6 +60,7 @@ def read_weights(
     first: Sequence[str],
     understand: Callable[[StateDict], Understood],
     advice: str = "",
+    sha256: str | None = None,
 ) -> Understood:
     """Read the weights of a network from a file.
 
@@ -80,6 +82,9 @@ def read_weights(
         returns the result. If they do not fit the network, it raises a ValueError with the reason.
     advice : str, default=""
         Advice that is added to the error if the file has none of the names in `first`.
+    sha256 : str, default=None
+        The SHA-256 checksum of the file, or at least its first 8 hexadecimal digits. If None, it is
+        not checked.
 
     Returns
     -------
@@ -91,9 +96,9 @@ def read_weights(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file has no weights of the network. If it has several different networks, and the
-        words "ema" and "best" do not identify a single one. If weights are not finite
-        floating-point numbers.
+        If the file has another checksum, or no weights of the network. If it has several different
+        networks, and the words "ema" and "best" do not identify a single one. If weights are not
+        finite floating-point numbers.
 
     Warns
     -----
@@ -101,6 +106,8 @@ def read_weights(
         If tensors without the network's prefix are ignored.
     """
     path = fspath(path)
+    if sha256 is not None:
+        _check_sha256(path, sha256)
     tables = list(_tables(_content(path)))
     if not tables:
         raise ValueError(f"{path} is not a state dict: it holds no named tensors.")
@@ -156,6 +163,22 @@ def check_shape(name: str, weight: torch.Tensor, expected: tuple[int, ...]) -> N
     """Raise a ValueError that names the weight, if its shape is not the expected one."""
     if weight.shape != expected:
         raise ValueError(f"{name!r} has shape {tuple(weight.shape)}, not {tuple(expected)}.")
+
+
+def _check_sha256(path: str, expected: str) -> None:
+    """Raise if a file does not have a checksum, of which the first digits are given."""
+    if not re.fullmatch("[0-9a-fA-F]{8,64}", expected):
+        raise ValueError(
+            f"The 'sha256' parameter must have 8 to 64 hexadecimal digits. Got {expected!r} "
+            "instead."
+        )
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(expected.lower()):
+        raise ValueError(
+            f"{path} has the SHA-256 checksum {found}, not {expected}: it is damaged, or another "
+            "file."
+        )
 
 
 def _content(path: str) -> Any:

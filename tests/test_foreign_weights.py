@@ -1,5 +1,7 @@
 """Users' files of weights: with prefixes, with other entries, with batch normalisation."""
 
+import functools
+import hashlib
 import re
 import warnings
 from pathlib import Path
@@ -478,3 +480,25 @@ def test_wrapped_weights_of_lpips(tmp_path):
         for name in ("wrapped", "plain")
     ]
     torch.testing.assert_close(*values, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("make", [DnCNN, DRUNet, functools.partial(LPIPS, "squeeze")])
+def test_the_checksum_of_a_file_is_compared(make, saved, backbone):
+    path = backbone("squeeze")[1]
+    if make in (DnCNN, DRUNet):
+        path = saved(kair().state_dict() if make is DnCNN else drunet())
+    build = {DnCNN: lambda d: d.build((1, 8, 8)), DRUNet: lambda d: d.build((1, 8, 8))}.get(
+        make, LPIPS.build
+    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    for right in (digest, digest[:8], digest.upper(), None):
+        build(make(weights=path, sha256=right))
+    wrong = f"{int(digest[0], 16) ^ 1:x}{digest[1:]}"
+    for checksum in (wrong, wrong[:8]):
+        with pytest.raises(ValueError, match=f"{path} has the SHA-256 checksum {digest}, not"):
+            build(make(weights=path, sha256=checksum))
+    for text in ("", digest[:7], digest + "0", "x" * 64):
+        with pytest.raises(ValueError, match="'sha256' parameter must have 8 to 64 hexadecimal"):
+            build(make(weights=path, sha256=text))
+    with pytest.raises(ValueError, match="'sha256' parameter of"):
+        build(make(weights=path, sha256=12345678))

@@ -480,6 +480,7 @@ def test_lpips_says_which_file_it_needs(net, name, tmp_path, monkeypatch):
 def test_lpips_takes_the_file_that_lies_in_the_folder(backbone, tmp_path, monkeypatch):
     network, path = backbone("squeeze")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("skmetainv.losses.perceptual._sha256_in_name", lambda path: None)
     file = tmp_path / "hub" / "checkpoints" / PUBLISHED["squeeze"]
     x, target = rand(2, 1, 1, 17, 17, dtype=torch.float32)
     expected = of_the_package(network, x, target)
@@ -496,6 +497,17 @@ def test_lpips_takes_the_file_that_lies_in_the_folder(backbone, tmp_path, monkey
         values = LPIPS("squeeze").build()(x, target)
         torch.testing.assert_close(values, expected, rtol=1e-4, atol=1e-6)
     assert asked == [f"https://download.pytorch.org/models/{PUBLISHED['squeeze']}"]
+
+
+@pytest.mark.parametrize("net", PUBLISHED)
+def test_lpips_takes_no_other_file_under_the_published_name(backbone, net, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / PUBLISHED[net]).symlink_to(backbone(net)[1])
+    with pytest.raises(
+        ValueError, match=r"has the SHA-256 checksum \w{64}, not \w{8}: it is damaged"
+    ):
+        LPIPS(net).build()
 
 
 class Code:

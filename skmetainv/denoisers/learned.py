@@ -51,6 +51,9 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
     noise_level : float or (float, float), default=0.1
         Standard deviation of the training noise, in the units of the images. If a range, a
         level is drawn from it for every patch.
+    sha256 : str, default=None
+        SHA-256 checksum of the file `weights`, or at least its first 8 hexadecimal digits. Another
+        file raises an error. If None, the checksum is not compared.
     patch_size : int, default=40
         Height and width of the training patches, limited to those of the largest image.
         Smaller images are extended by reflection.
@@ -72,6 +75,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
     noise_level: float | tuple[float, float] = 0.1
     _: KW_ONLY
     weights: str | PathLike[str] | None = None
+    sha256: str | None = None
     patch_size: int = 40
     patches_per_image: int | None = None
     loss: LossLike = "l2"
@@ -81,6 +85,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
         **TrainedReconstructor._parameter_constraints,
         "noise_level": [POSITIVE, tuple, list],
         "weights": [str, PathLike, None],
+        "sha256": [str, None],
         "patch_size": [COUNT],
         "patches_per_image": [COUNT, None],
         "loss": LOSS_CONSTRAINTS,

@@ -38,6 +38,7 @@ class WithNetwork:
     """
 
     weights: str | PathLike[str] | None
+    sha256: str | None
 
     _architecture: ClassVar[dict[str, Any]] = {}
     _first_weights: ClassVar[tuple[str, ...]] = ()
@@ -88,7 +89,7 @@ class WithNetwork:
         settings = [f"{key}={v!r}" for key, v in parameters.items() if v != defaults[key].default]
         advice = " Or wrap the network itself: FunctionDenoiser(lambda x, noise_level: network(x))."
         owner = f"{name}({', '.join(settings)})" if settings else name
-        return read_weights(path, owner, self._first_weights, understand, advice)
+        return read_weights(path, owner, self._first_weights, understand, advice, self.sha256)
 
     def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
         """Return the network's parameters: as set, else as in the weights, else the defaults."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from dataclasses import KW_ONLY
 from typing import Any
@@ -38,6 +39,10 @@ class LPIPS(Loss):
         `skmetainv.denoisers.DnCNN`. If None, torchvision's file in torch's folder
         (``torch.hub.get_dir()``, set by ``TORCH_HOME``) is used, and downloaded if it is not there.
         The weights ``w_l`` always come from the package ``lpips``.
+    sha256 : str, default=None
+        SHA-256 checksum of the file `weights`, or at least its first 8 hexadecimal digits. Another
+        file raises an error. If None, the checksum is not compared. The checksum of torchvision's
+        file is in its name, and always compared.
     upsample : bool, default=False
         Whether to enlarge images that are too small for the network. They are interpolated
         bilinearly so that their shorter side is just large enough.
@@ -78,11 +83,13 @@ class LPIPS(Loss):
     net: str = "alex"
     _: KW_ONLY
     weights: str | os.PathLike[str] | None = None
+    sha256: str | None = None
     upsample: bool = False
 
     _parameter_constraints = {
         "net": [StrOptions(set(_LEAST_SIDE))],
         "weights": [str, os.PathLike, None],
+        "sha256": [str, None],
         "upsample": ["boolean"],
     }
 
@@ -90,8 +97,12 @@ class LPIPS(Loss):
         """Return the function that computes the loss, see `Loss.build`."""
         low, width = data_range[0], data_range[1] - data_range[0]
         net, upsample, least = self.net, self.upsample, _LEAST_SIDE[self.net]
-        path = _torchvision_file(net) if self.weights is None else os.fspath(self.weights)
-        network = for_tensors(_network(net, path))
+        if self.weights is None:
+            path = _torchvision_file(net)
+            sha256 = self.sha256 or _sha256_in_name(path)
+        else:
+            path, sha256 = os.fspath(self.weights), self.sha256
+        network = for_tensors(_network(net, path, sha256))
 
         def prepared(x: torch.Tensor) -> torch.Tensor:
             x = 2 * (x - low) / width - 1
@@ -127,7 +138,7 @@ def _enlarged(x: torch.Tensor, least: int) -> torch.Tensor:
     return interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def _network(net: str, path: str) -> Any:
+def _network(net: str, path: str, sha256: str | None) -> Any:
     """Return the network of the package ``lpips``, with the weights in a file."""
     import lpips
 
@@ -145,8 +156,15 @@ def _network(net: str, path: str) -> Any:
         return {k: features[name] for k, name in names.items()}
 
     first = ("features.0.weight",)
-    network.net.load_state_dict(read_weights(path, f"LPIPS(net={net!r})", first, understand))
+    owner = f"LPIPS(net={net!r})"
+    network.net.load_state_dict(read_weights(path, owner, first, understand, sha256=sha256))
     return network
+
+
+def _sha256_in_name(path: str) -> str | None:
+    """Return the first digits of the checksum in a name like "vgg16-397923af.pth"."""
+    match = re.search(r"-([0-9a-f]{8,64})\.", os.path.basename(path))
+    return None if match is None else match[1]
 
 
 def _torchvision_file(net: str) -> str:

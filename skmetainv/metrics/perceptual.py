@@ -24,6 +24,7 @@ def lpips(
     *,
     net: str = "alex",
     weights: str | os.PathLike[str] | None = None,
+    sha256: str | None = None,
     upsample: bool = False,
     data_range: Range | None = None,
     per_image: bool = False,
@@ -45,6 +46,9 @@ def lpips(
     weights : path-like, default=None
         A file with the network's weights. If None, torchvision's file in the folder
         ``torch.hub.get_dir()``, which is downloaded if it is not there.
+    sha256 : str, default=None
+        SHA-256 checksum of the file `weights`, or at least its first 8 hexadecimal digits. Another
+        file raises an error.
     upsample : bool, default=False
         Whether to enlarge images that are too small for the network. They are interpolated
         bilinearly so that their shorter side is just large enough. Their values cannot be compared
@@ -91,9 +95,9 @@ def lpips(
     """
     pairs = paired(clean, restored, data_range)
     ends = check_range(data_range)
-    LPIPS(net, weights=weights, upsample=upsample)._validate_params()
+    LPIPS(net, weights=weights, sha256=sha256, upsample=upsample)._validate_params()
     criterion = _lpips_of_unit_images(
-        net, None if weights is None else os.path.abspath(weights), upsample
+        net, None if weights is None else os.path.abspath(weights), sha256, upsample
     )
     values: list[float] = []
     n = _LPIPS_BATCH if len({x.shape for x, _ in pairs}) == 1 else 1
@@ -106,9 +110,11 @@ def lpips(
 
 
 @lru_cache(maxsize=4)
-def _lpips_of_unit_images(net: str, path: str | None, upsample: bool) -> Criterion:
+def _lpips_of_unit_images(
+    net: str, path: str | None, sha256: str | None, upsample: bool
+) -> Criterion:
     """Return the LPIPS criterion for images in [0, 1]; results are cached."""
-    return LPIPS(net, weights=path, upsample=upsample).build()
+    return LPIPS(net, weights=path, sha256=sha256, upsample=upsample).build()
 
 
 def _unit_tensor(images: Sequence[np.ndarray], low: float, high: float) -> torch.Tensor:
