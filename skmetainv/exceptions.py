@@ -84,6 +84,18 @@ class SkippedFilesWarning(UserWarning):
     """
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written, and training goes on without it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skmetainv.exceptions import CheckpointWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", CheckpointWarning)  # end training instead
+    """
+
+
 class VersionWarning(UserWarning):
     """A file was written by another version of the library.
 

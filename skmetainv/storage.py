@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -15,6 +16,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+if sys.platform != "win32":
+    import fcntl
 
 Part = TypeVar("Part")
 
@@ -171,6 +175,69 @@ def checked_path(path: str | PathLike[str]) -> Path:
     if resolved.exists() and not resolved.is_file():
         raise OSError(f"{str(path)!r} is not a file, but a folder, a device or a pipe.")
     return resolved
+
+
+class Lock:
+    """A lock of a file, which at most one `Lock` holds at a time. It ends with the process, too.
+
+    It is advisory: it does not prevent reading and writing. Where files cannot be locked, as in a
+    read-only folder and on Windows, it is never held by another.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to lock, which need not exist. The lock itself is a hidden file in its folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from skmetainv.storage import Lock
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first, second = (Lock(Path(folder, "run.ckpt")) for _ in range(2))
+    ...     print(first.acquire(), second.acquire())
+    ...     first.release()
+    ...     print(second.acquire())
+    ...     second.release()
+    True False
+    True
+    """
+
+    def __init__(self, path: str | PathLike[str]):
+        resolved = checked_path(path)
+        self._path = resolved.with_name(f"{_temporary_prefix(resolved)}lock")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Acquire the lock; return False if another holds it."""
+        if sys.platform == "win32":
+            return True
+        while True:
+            try:
+                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT)
+            except OSError:
+                return True
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(descriptor), os.stat(self._path)):
+                    self._descriptor = descriptor
+                    return True
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            except FileNotFoundError:
+                pass  # its holder has removed it just now: try again
+            except OSError:  # a file system without locks
+                os.close(descriptor)
+                return True
+            os.close(descriptor)
+
+    def release(self) -> None:
+        """Release the lock, if it is held."""
+        if self._descriptor is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 def remove_orphans(path: str | PathLike[str]) -> None:

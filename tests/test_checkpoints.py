@@ -222,6 +222,7 @@ def told(est):
     return {
         "weights": est.weights_,
         "history": history,
+        "order of the history": list(est.history_),
         "n_iter": est.n_epochs_,
         "restored": restored,
         "optimizer": est._optimizer_state_,

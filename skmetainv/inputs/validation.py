@@ -53,9 +53,9 @@ def check_images(
     ----------
     X : array-like of shape (n, ...)
         A NumPy array, a tensor, a list, a data frame, or an object that is read batch by batch: a
-        lazy array with `shape`, `dtype` and indexing (`skmetainv.datasets.ImageFolder`, zarr, h5py,
-        dask, xarray), or a map-style data set of torch. Memory-mapped arrays are not read into
-        memory. Masked entries count as NaN.
+        memory-mapped array, a lazy array with `shape`, `dtype` and indexing
+        (`skmetainv.datasets.ImageFolder`, zarr, h5py, dask, xarray), or a map-style data set of
+        torch. Masked entries count as NaN.
     estimator : estimator
         The estimator that error messages refer to.
     allow_nan : bool, default=False
@@ -123,9 +123,10 @@ def _hint_on_missing(estimator: BaseEstimator) -> str:
 
 
 def _is_lazy(X: Any) -> bool:
+    """Return whether an array is read batch by batch, and its values are checked only then."""
     has_protocol = all(hasattr(X, a) for a in ("shape", "dtype", "__getitem__", "__len__"))
     in_memory = isinstance(X, np.ndarray) or issparse(X) or hasattr(X, "iloc")
-    return has_protocol and not in_memory
+    return isinstance(X, np.memmap) or (has_protocol and not in_memory)
 
 
 def _check_one_shape(X: Any, name: str) -> None:

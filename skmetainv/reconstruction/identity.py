@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from skmetainv.arrays import ArraySource, RealView
 from skmetainv.inputs.problem import Images, Problem
 from skmetainv.reconstruction.canonical import canonical, digest
+from skmetainv.reconstruction.chunks import batches_of
 
 # Parameters that do not affect the learned weights.
 _INDIFFERENT = {"checkpoint", "device", "verbose"}
@@ -52,6 +53,7 @@ def data_identity(
     held_out: Problem | None,
     weights: Mapping[str, np.ndarray],
     *,
+    batch_size: int,
     whole: bool = True,
 ) -> dict[str, dict[str, str]]:
     """Return the identities of the data, and of the initial weights of training.
@@ -64,6 +66,8 @@ def data_identity(
         The validation data that was passed to `fit`.
     weights : mapping of str to ndarray
         The weights of a warm start.
+    batch_size : int
+        Number of images to read at once.
     whole : bool, default=True
         Whether to hash arrays in memory completely. Otherwise, and for other arrays, at most 256
         evenly spaced images are hashed.
@@ -72,9 +76,9 @@ def data_identity(
     for name, data in (("X", problem), ("X_val", held_out)):
         if data is None:
             continue
-        identity[f"the images of {name}"] = _array(data.clean, whole)
+        identity[f"the images of {name}"] = _array(data.clean, batch_size, whole)
         if data.measured is not None:
-            identity[f"the measurements {name}"] = _array(data.measured, whole)
+            identity[f"the measurements {name}"] = _array(data.measured, batch_size, whole)
         if data.groups is not None:
             identity[f"the groups of {name}"] = _identity_of(data.groups.tolist())
     return identity
@@ -91,22 +95,25 @@ def _identity_of(value: Any) -> dict[str, str]:
     return {"text": text, "identity": identity}
 
 
-def _array(images: Images, whole: bool) -> dict[str, str]:
+def _array(images: Images, batch_size: int, whole: bool) -> dict[str, str]:
     if isinstance(images, list):
         sources, text = images, f"{len(images)} images"
     else:
         sources, text = [images], f"of shape {images.array.shape}"
-    return {"text": text, "identity": f"{text}, {digest(_bytes(sources, whole))}"}
+    return {"text": text, "identity": f"{text}, {digest(_bytes(sources, batch_size, whole))}"}
 
 
-def _bytes(sources: Iterable[ArraySource], whole: bool) -> Iterator[bytes]:
+def _bytes(sources: Iterable[ArraySource], batch_size: int, whole: bool) -> Iterator[bytes]:
     for array in (source.array for source in sources):
         yield f"{array.shape} {np.dtype(array.dtype).str}".encode()
-        yield np.ascontiguousarray(_images_to_hash(array, whole)).tobytes()
+        indices = _images_to_hash(array, whole)
+        for batch in batches_of(len(indices), batch_size):
+            yield np.ascontiguousarray(array[indices[batch]]).tobytes()
 
 
 def _images_to_hash(array: Any, whole: bool) -> np.ndarray:
+    """Return the indices of the images to hash."""
     held = array.array if isinstance(array, RealView) else array
     if (whole and type(held) is np.ndarray) or len(array) <= _SAMPLE:
-        return array[np.arange(len(array))]
-    return array[np.linspace(0, len(array) - 1, _SAMPLE).astype(int)]
+        return np.arange(len(array))
+    return np.linspace(0, len(array) - 1, _SAMPLE).astype(int)

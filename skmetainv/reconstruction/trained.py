@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from math import ceil
@@ -57,6 +58,7 @@ from skmetainv.training.processes import (
     join_processes,
     rank_and_size,
 )
+from skmetainv.training.termination import EXIT_STATUS
 
 # The seed of validation measurements, the same as in `score`.
 VALIDATION_SEED = 0
@@ -249,13 +251,17 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
         Raises
         ------
+        OSError
+            If the checkpoint cannot be written before the first step.
         ValueError
             If a parameter is out of its range; if the arrays are not images, may be either one
             image or several, or are not measurements and their clean images in this order; if a
-            checkpoint is damaged, or belongs to other parameters or data.
+            checkpoint is damaged, belongs to other parameters or data, or is in use.
 
         Warns
         -----
+        CheckpointWarning
+            If a checkpoint could not be written later.
         ConvergenceWarning
             If steps were skipped because a loss or a gradient was not finite or linear systems
             were not solved, or if training was interrupted.
@@ -268,7 +274,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         Notes
         -----
         An interrupt (Ctrl-C) ends training, writes the checkpoint if there is one, and is raised
-        again, so that it also ends an enclosing search or script. The estimator is then fitted, and
+        again, so that it also ends an enclosing search or script. For SIGTERM see
+        `skmetainv.training.Checkpoint`. The estimator is then fitted, and
         can be used at the prompt or in the next cell: it has the current weights or, with early
         stopping, the best ones. ``n_epochs_`` and ``history_`` count finished epochs only: within
         the first epoch, ``n_epochs_`` is 0, and the lists of ``history_`` are empty. If several
@@ -348,11 +355,24 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     ) -> TrainingData:
         """Train this copy of an estimator; add an interrupt that ends training to `interrupts`."""
         join_processes(check_device(self.device))
-        all_images = problem = problem.grouped(call.groups)
+        problem = problem.grouped(call.groups)
         held_out = self._validation_problem(*call.held_out)
         self._check_agreement(problem, held_out, call)
 
-        keeper = self._open_checkpoint(problem, held_out, call)
+        with self._checkpoint_of(problem, held_out, call) as keeper:
+            return self._train_from(keeper, problem, held_out, call, original, interrupts)
+
+    def _train_from(
+        self,
+        keeper: Keeper | None,
+        problem: Problem,
+        held_out: Problem | None,
+        call: FitCall,
+        original: Self,
+        interrupts: list[KeyboardInterrupt],
+    ) -> TrainingData:
+        """Train from the state in a checkpoint, if there is one."""
+        all_images = problem
         seed = self._common_seed(keeper, call)
         stopping = None if call.is_partial else self._early_stopping(problem)
         if stopping is not None and held_out is None:
@@ -439,22 +459,29 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _check_agreement(self, problem: Problem, held_out: Problem | None, call: FitCall) -> None:
         """Raise if several processes that train together have different data or parameters."""
         if rank_and_size()[1] > 1:
-            data = data_identity(problem, held_out, {}, whole=False)
+            size = self.batch_size
+            data = data_identity(problem, held_out, {}, batch_size=size, whole=False)
             check_agreement(outline(self, 1 if call.is_partial else self.max_epochs) | data)
 
-    def _open_checkpoint(
+    @contextmanager
+    def _checkpoint_of(
         self, problem: Problem, held_out: Problem | None, call: FitCall
-    ) -> Keeper | None:
-        """Return the keeper of checkpoints, or None; if the file exists, the keeper reads it."""
+    ) -> Iterator[Keeper | None]:
+        """Yield the keeper of checkpoints, or None; if the file exists, the keeper reads it."""
         if self.checkpoint is None or call.is_partial:
-            return None
+            yield None
+            return
         chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.continues else {}
 
         def read() -> Keeper:
-            data = data_identity(problem, held_out, weights)
+            data = data_identity(problem, held_out, weights, batch_size=self.batch_size)
             return chosen.build(parameter_identity(self) | data)
 
-        return from_first_process(read)
+        keeper = from_first_process(read)
+        try:
+            yield keeper
+        finally:
+            keeper.close()
 
     def _common_seed(self, keeper: Keeper | None, call: FitCall) -> int:
         """Return the seed of the checkpoint, of earlier training, or a new one.
@@ -544,7 +571,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     ) -> None:
         """Run the training loop; add an interrupt that ends it to `interrupts`."""
         try:
-            with watched(loop.watch):
+            with watched(loop.watch), loop.termination:
                 learner.learn(loop)
         except KeyboardInterrupt as error:
             if rank_and_size()[1] > 1:  # other processes may be at another step, or wait for this
@@ -553,6 +580,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             interrupts.append(error)
         finally:
             loop.close()
+        if loop.is_terminated:
+            raise SystemExit(EXIT_STATUS)
 
     def _set_results(self, loop: TrainingLoop, learner: Learner, earlier: History) -> None:
         """Set the fitted attributes to the results of training so far."""

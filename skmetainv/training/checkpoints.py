@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmetainv.exceptions import CheckpointWarning, warn
 from skmetainv.parameters import COUNT, NOT_NEGATIVE, ParameterObject
-from skmetainv.storage import DamagedFileError, read, write
+from skmetainv.storage import DamagedFileError, Lock, checked_path, read, remove_orphans, write
 from skmetainv.training.processes import rank_and_size
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Checkpoint(ParameterObject):
@@ -33,13 +34,20 @@ class Checkpoint(ParameterObject):
 
     Notes
     -----
-    The file is in safetensors format, with a JSON record and a checksum in its header. It is also
-    written at the end of training; a later `fit` returns that result without training again. The
-    candidates of a search would share the file, and raise an error: use `checkpoint` for single
-    fits only. If several processes train together, only the first one reads and writes the file, so
-    only its machine needs it. Functions count as the same parameter if their source is the same,
-    apart from comments. A denoiser that is fitted as part of an estimator's solver is not in the
-    file, and is fitted again on resuming: give it its own `checkpoint`, or fit it beforehand.
+    The file is in safetensors format, with a JSON record and checksums in its header. It is also
+    written before the first step, so that a full disk is found in time, and at the end of training;
+    a later `fit` returns that result without training again. If a later write fails, there is a
+    warning, training goes on, and the next write is tried.
+
+    SIGTERM, which batch schedulers send before they end a job, ends training after the current
+    step: the file is written, and the process exits with status 143.
+
+    Two fits cannot use the file at the same time: the second one raises an error while the first
+    one runs. So do the candidates of a search: use `checkpoint` for single fits only. If several
+    processes train together, only the first one reads and writes the file, so only its machine
+    needs it. Functions count as the same parameter if their source is the same, apart from
+    comments. A denoiser that is fitted as part of an estimator's solver is not in the file, and is
+    fitted again on resuming: give it its own `checkpoint`, or fit it beforehand.
 
     Examples
     --------
@@ -71,15 +79,16 @@ class Checkpoint(ParameterObject):
         Raises
         ------
         ValueError
-            If the path is a folder, or its folder does not exist. If the file exists, and is
-            damaged or from a different training run.
+            If the path is not a file in an existing folder. If the file is damaged, is from a
+            different training run, or is in use by another `fit`.
         """
-        path = Path(self.path)
-        if not path.parent.is_dir() or path.is_dir():
+        try:
+            path = checked_path(self.path)
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
             raise ValueError(
-                f"The 'checkpoint' parameter must be a file in an existing folder. Got "
-                f"{str(path)!r} instead."
-            )
+                "The 'checkpoint' parameter must be a file in an existing folder. Got "
+                f"{str(self.path)!r} instead: {error}"
+            ) from error
         return Keeper(path, self.minutes, self.epochs, dict(identity))
 
 
@@ -102,7 +111,7 @@ class TrainingState(NamedTuple):
 
 
 class Keeper:
-    """Reads and writes the checkpoint file of one training run.
+    """Reads and writes the checkpoint file of one training run, which it locks until `close`.
 
     Parameters
     ----------
@@ -128,8 +137,35 @@ class Keeper:
     ):
         self.path, self.minutes, self.epochs, self.identity = path, minutes, epochs, identity
         self.seed: int | None = None
+        self._written, self._has_warned = time.monotonic(), False
+        self._lock: Lock | None = None
         self.saved_state = self._read() if path.exists() else None
-        self._written = time.monotonic()
+        if self.saved_state is None or not self.saved_state.record["finished"]:
+            self._lock_file()
+
+    def _lock_file(self) -> None:
+        """Lock the file, and read what another run may have written before."""
+        lock = Lock(self.path)
+        if not lock.acquire():
+            raise ValueError(
+                f"Another fit is using the checkpoint {self.path}. Use another path, or wait until "
+                "it ends."
+            )
+        self._lock = lock
+        try:
+            remove_orphans(self.path)
+            self.saved_state = self._read() if self.path.exists() else None
+        except BaseException:
+            self.close()
+            raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_lock": None}  # only the first of several processes has the lock
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._lock is not None:
+            self._lock.release()
 
     def is_due(self, n_epochs: int | None = None) -> bool:
         """Return whether to write now: within an epoch, or after `n_epochs` epochs if given."""
@@ -137,8 +173,34 @@ class Keeper:
             return self.epochs is not None and n_epochs % self.epochs == 0
         return self.minutes is not None and time.monotonic() - self._written >= 60 * self.minutes
 
+    def begin(self, state: TrainingState) -> None:
+        """Write the file before the first step, in the first process only.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        try:
+            self._replace(state)
+        except OSError as error:
+            reason = f"Training did not start: its checkpoint cannot be written: {error.strerror}"
+            raise OSError(error.errno, reason, str(self.path)) from error
+
     def write(self, state: TrainingState) -> None:
-        """Replace the file, in the first process only."""
+        """Replace the file, in the first process only; if this fails, warn once."""
+        try:
+            self._replace(state)
+        except OSError as error:
+            if not self._has_warned:
+                self._has_warned = True
+                warn(
+                    f"The checkpoint {self.path} could not be written: {error}. Training goes on, "
+                    "and tries again at the next time.",
+                    CheckpointWarning,
+                )
+
+    def _replace(self, state: TrainingState) -> None:
         self._written = time.monotonic()
         if rank_and_size()[0]:
             return

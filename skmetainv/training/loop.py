@@ -26,6 +26,7 @@ from skmetainv.training.processes import (
     sum_gradients,
 )
 from skmetainv.training.progress import Progress
+from skmetainv.training.termination import Termination
 
 
 class Observer(Protocol):
@@ -96,6 +97,11 @@ class TrainingLoop:
         end of the epoch), and ``seconds``.
     epoch : int
         Number of finished epochs, including those before this loop.
+    termination : Termination
+        Within ``with loop.termination``, SIGTERM ends the loop after the current step, if there is
+        a keeper.
+    is_terminated : bool
+        Whether SIGTERM ended the loop.
 
     Examples
     --------
@@ -144,6 +150,7 @@ class TrainingLoop:
         self._n_unsolved_so_far = self._n_unsolved = 0
         self.epoch, self._step, self._n_skipped, self._stopped = first_epoch, 0, 0, False
         self._consistent = True
+        self.termination, self.is_terminated = Termination(active=keeper is not None), False
         self._figures = Figures()
         self._show_progress = show_progress and rank_and_size()[0] == 0
         self._progress = Progress(0, 0, show=False)  # until the first epoch
@@ -156,22 +163,31 @@ class TrainingLoop:
         """Number of epochs finished by this loop."""
         return self.epoch - self.epochs.start
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are finished, or training was stopped early."""
+        return self.epoch >= self.epochs.stop or self._stopped
+
     def __iter__(self) -> Iterator[Any]:
+        keeper = None if self.is_over else self.keeper  # a finished file is not written again
+        if keeper is not None:
+            state = self._state()
+            from_first_process(lambda: keeper.begin(state))
         n_per_epoch = len(self.batches)
         n_done = self.n_epochs * n_per_epoch + self._step
         self._progress = Progress(len(self.epochs) * n_per_epoch, n_done, show=self._show_progress)
-        while self.epoch < self.epochs.stop and not self._stopped:
+        while not self.is_over:
             self._progress.begin_epoch(f"epoch {self.epoch + 1}/{self.epochs.stop}")
             if self.observer is not None:
                 self.observer.begin()
             yield from self._one_epoch()
-            if not self._figures.n_images:
+            if self.is_terminated or not self._figures.n_images:
                 break
             self._end_epoch()
             self._progress.end_epoch(self.history)
         self.close()
-        if self.keeper is not None:
-            self.keeper.write(self._state())
+        if keeper is not None:
+            keeper.write(self._state())
         if self._n_skipped:
             warn(" ".join(self._about_skipped_steps()), ConvergenceWarning)
 
@@ -189,8 +205,17 @@ class TrainingLoop:
             self._consistent = True
             self._figures.seconds = time.perf_counter() - began
             self._progress.step()
-            if self.keeper is not None and from_first_process(self.keeper.is_due):
-                self.keeper.write(self._state())
+            if self.keeper is not None and self._saves_after_step(self.keeper):
+                return
+
+    def _saves_after_step(self, keeper: Keeper) -> bool:
+        """Write the checkpoint if it is due; return whether SIGTERM ends training."""
+        is_due, self.is_terminated = from_first_process(
+            lambda: (keeper.is_due(), self.termination.requested)
+        )
+        if is_due and not self.is_terminated:
+            keeper.write(self._state())
+        return self.is_terminated
 
     def descend(self, **figures: torch.Tensor) -> None:
         """Take a step of the optimiser, and record figures for the history.
@@ -285,6 +310,7 @@ class TrainingLoop:
                 "n_skipped": self._n_skipped,
                 "n_unsolved": self._n_unsolved,
                 "stopped": self._stopped,
+                "finished": self.is_over,
                 "seconds": self._figures.seconds,
                 "n_images": self._figures.n_images,
                 "history": self.history,
