@@ -2,6 +2,8 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Packages whose frames are skipped in the search for the user's line.
 _BETWEEN = ("skmetainv", "sklearn", "joblib", "torch", "contextlib")
@@ -106,6 +108,32 @@ class VersionWarning(UserWarning):
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("error", VersionWarning)  # load no such file
     """
+
+
+@contextmanager
+def concerning(subject: str) -> Iterator[None]:
+    """Add a note to errors in a ``with`` block, which names what they concern.
+
+    Parameters
+    ----------
+    subject : str
+        The parameter or argument.
+
+    Examples
+    --------
+    >>> from skmetainv.exceptions import concerning
+    >>> try:
+    ...     with concerning("the 'sigma' parameter"):
+    ...         float("wide")
+    ... except ValueError as error:
+    ...     print(error.__notes__)
+    ["This error concerns the 'sigma' parameter."]
+    """
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"This error concerns {subject}.")
+        raise
 
 
 def warn(message: str, category: type[Warning]) -> None:

@@ -16,6 +16,7 @@ from skmetainv.parameters import (
     ParameterObject,
     comes_from,
     described,
+    increasing_pair,
 )
 
 #: ``noisy(y, generators)`` returns `y` with noise, drawn with one generator per image.
@@ -166,7 +167,7 @@ class PoissonNoise(Noise):
         """Return the function that draws the counts, see `Noise.build`."""
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
-            rates = y.clamp(min=0).double().cpu().numpy() * self.photons
+            rates = y.clamp(min=0).double().cpu().numpy() * float(self.photons)
             if not rates.max(initial=0.0) < _MOST_COUNTS:
                 raise ValueError(
                     f"PoissonNoise(photons={self.photons!r}) would draw counts of up to "
@@ -256,7 +257,7 @@ class Quantization(Noise):
 
     def build(self) -> NoiseFunction:
         """Return the function that rounds, see `Noise.build`; it uses no random numbers."""
-        if not self.low < self.high:
+        if increasing_pair((self.low, self.high)) is None:
             raise ValueError(
                 "The 'low' parameter of Quantization must be less than 'high'. "
                 f"Got {self.low!r} and {self.high!r} instead."

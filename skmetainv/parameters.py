@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import get_annotations, signature
-from math import inf
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
@@ -44,18 +43,18 @@ class Interval(_Interval):
     """
 
     def is_satisfied_by(self, val: Any) -> bool:
-        """Whether `val` is a number in the interval."""
-        return not isinstance(val, bool) and bool(super().is_satisfied_by(val))
+        """Whether `val` is a number of Python or NumPy in the interval."""
+        is_number = isinstance(val, int | float | np.integer | np.floating)
+        is_other = isinstance(val, bool | np.longdouble)  # torch has no longdouble
+        return is_number and not is_other and bool(super().is_satisfied_by(val))
 
 
-# Computations may be in single precision.
-_LARGEST = float(np.finfo(np.float32).max)
-
-#: Constraints of parameters: an integer of at least 1, and real numbers.
+#: Constraints of parameters: an integer of at least 1, and real numbers. Single precision ends at
+#: 3e38; a multiple and the inverse of a parameter must be within it.
 COUNT = Interval(Integral, 1, None, closed="left")
-POSITIVE = Interval(Real, 0, None, closed="neither")
-NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-FINITE = Interval(Real, -_LARGEST, _LARGEST, closed="both")
+POSITIVE = Interval(Real, 1e-30, 1e30, closed="both")
+NOT_NEGATIVE = Interval(Real, 0, 1e30, closed="both")
+FINITE = Interval(Real, -1e30, 1e30, closed="both")
 
 
 class StrOptions(_StrOptions):
@@ -193,6 +192,19 @@ class ParameterObject(BaseEstimator):
         super().set_params(**params)
         return self
 
+    def _with_plain_numbers(self) -> Self:
+        """Return the object itself, or a copy in which NumPy's scalars are Python's numbers.
+
+        NumPy's integers have a fixed number of bits, and overflow.
+        """
+        parameters = self.get_params(deep=False)
+        plain = {n: v.item() for n, v in parameters.items() if isinstance(v, np.generic)}
+        if not plain:
+            return self
+        copy = self.__new__(type(self))
+        vars(copy).update(vars(self), **plain)
+        return copy
+
     def _examine(self, built: Any) -> Any:
         """Return the result of `build`, or raise; base classes define the checks."""
         return built
@@ -212,11 +224,15 @@ class ParameterObject(BaseEstimator):
         return f"Set an object that has it first: {part}={names[0]}({first}=...){others}."
 
     def _validate_params(self) -> None:
-        """Check each parameter, and add a suggestion to the error."""
+        """Check the parameters, and those of the parts; add a suggestion to the error."""
         owner, constraints = type(self).__name__, self._parameter_constraints
         for name, value in self.get_params(deep=False).items():
             if name in constraints:
                 check_parameter(name, value, constraints[name], owner, self._elsewhere)
+            for part in value if isinstance(value, list | tuple) else [value]:
+                inner = unfrozen(part)
+                if isinstance(inner, ParameterObject):
+                    inner._validate_params()
 
     def _elsewhere(self, value: Any) -> str:
         """Return a sentence that names the parameter to which a misplaced value belongs."""
@@ -323,10 +339,10 @@ def integers(value: Any, *lengths: int, least: int = 1) -> tuple[int, ...] | Non
 def increasing_pair(value: Any) -> tuple[float, float] | None:
     """Return two finite numbers (low, high) with low < high; None for any other value."""
     listed = isinstance(value, tuple | list) and len(value) == 2
-    if not listed or not all(isinstance(number, Real) for number in value):
+    if not listed or not all(map(FINITE.is_satisfied_by, value)):
         return None
     low, high = map(float, value)
-    return (low, high) if -inf < low < high < inf else None
+    return (low, high) if POSITIVE.is_satisfied_by(high - low) else None
 
 
 def height_and_width(value: Any) -> tuple[int, ...] | None:
@@ -425,12 +441,12 @@ def _refuse_mutable_defaults(cls: type[ParameterObject]) -> None:
 
 
 def _examined(build: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `build` with two checks: of the parameters, and of the result by `_examine`."""
+    """Return `build` with checks of the parameters and of the result, and plain numbers."""
 
     @wraps(build)
     def examined(self: ParameterObject, *args: Any, **kwargs: Any) -> Any:
         self._validate_params()
-        return self._examine(build(self, *args, **kwargs))
+        return self._examine(build(self._with_plain_numbers(), *args, **kwargs))
 
     return examined
 

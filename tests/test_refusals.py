@@ -306,7 +306,7 @@ EXTREMES = {
     "counts": (trained(noise=PoissonNoise(1e30)), r"PoissonNoise\(photons=1e\+30\) would draw"),
     "pixels": (trained(noise=SaltPepper(high=1e308)), "'high' parameter of SaltPepper must be"),
     "length": (trained(MotionBlur(1e9)), r"MotionBlur\(length=1000000000.0\) reaches 5e\+08"),
-    "sigma": (trained(GaussianBlur(1e300)), r"GaussianBlur\(sigma=1e\+300\) reaches 4e\+300"),
+    "sigma": (trained(GaussianBlur(1e9)), r"GaussianBlur\(sigma=1000000000.0\) reaches 4e\+09"),
     "frozen": (
         trained(solver=HQS(FrozenEstimator("x"))),
         "'denoiser' parameter of HQS must be",

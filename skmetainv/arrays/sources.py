@@ -110,8 +110,11 @@ class ArraySource:
                 f"{self.name} returned {len(values)} image(s) for {len(indices)} indices: its "
                 "__getitem__ must accept an array of indices."
             )
-        with np.errstate(over="ignore"):
-            values = np.array(values, dtype=dtype_name)
+        try:
+            with np.errstate(over="ignore"):
+                values = np.array(values, dtype=dtype_name)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self.name} has entries that are not numbers: {error}") from error
         values /= self.unit
         self._check_values(values, indices)
         return layout.to_tensor(torch.from_numpy(values).to(self.device, self.dtype))

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from skmetainv.exceptions import concerning
+
 _GOT_DICTIONARIES = (
     "Expected the entries of {name} to be images, got dictionaries with the keys {keys} instead: "
     "pass [np.asarray(entry[key]) for entry in {name}] with the key of the images."
@@ -46,7 +48,8 @@ def as_array(X: Any, name: str = "X") -> Any:
             "skmetainv.datasets.ImageFolder reads a folder."
         )
     if isinstance(X, torch.Tensor):
-        return _from_tensor(X)
+        with concerning(name):
+            return _from_tensor(X)
     if isinstance(X, torch.utils.data.DataLoader):
         raise ValueError(
             f"Expected {name} to be an array or a data set, got a DataLoader instead: estimators "

@@ -10,6 +10,7 @@ import torch
 
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
 from skmetainv.denoisers.foreign import as_call, at_a_size_that_works, checked
+from skmetainv.exceptions import concerning
 from skmetainv.operators.maps.base import Conversion
 from skmetainv.operators.maps.foreign_functions import NO_DERIVATIVE
 from skmetainv.operators.maps.hidden_parts import (
@@ -98,7 +99,8 @@ class FunctionDenoiser(Denoiser):
         name = "'function' parameter of FunctionDenoiser"
         D = _FunctionDenoiser(level, self.function, name, takes_level)
         if isinstance(self.function, torch.nn.Module):
-            _try_module(D, image_shape)
+            with concerning(f"the {name}"):
+                _try_module(D, image_shape)
         return D
 
 
@@ -175,9 +177,10 @@ class _FunctionDenoiser(ClassicalModule):
         if isinstance(self.fn, torch.nn.Module):
             denoised = self._by_module(self.fn, *arguments)
         else:
-            if self.call is None:
-                self.call = as_call(self.fn, f"The {self.parameter}", *arguments)
-            denoised = checked(self.call(*arguments), x)
+            with concerning(f"the {self.parameter}"):
+                if self.call is None:
+                    self.call = as_call(self.fn, f"The {self.parameter}", *arguments)
+                denoised = checked(self.call(*arguments), x)
         needs = torch.is_grad_enabled() and any(
             isinstance(value, torch.Tensor) and value.requires_grad for value in arguments
         )

@@ -470,8 +470,8 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
 
     # ------------------------------------------------------------------ checks and arrays
 
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
+    def _validate_params(self) -> None:
+        super()._validate_params()
         self._levels()
 
     def _levels(self) -> tuple[float, float]:

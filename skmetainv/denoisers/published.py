@@ -14,6 +14,7 @@ from torch import nn
 
 from skmetainv.arrays import to_numpy
 from skmetainv.denoisers.network import Network, initial_weights
+from skmetainv.exceptions import concerning
 from skmetainv.randomness import weights_generator
 from skmetainv.weight_files import StateDict, check_state, read_weights
 
@@ -89,7 +90,8 @@ class WithNetwork:
         settings = [f"{key}={v!r}" for key, v in parameters.items() if v != defaults[key].default]
         advice = " Or wrap the network itself: FunctionDenoiser(lambda x, noise_level: network(x))."
         owner = f"{name}({', '.join(settings)})" if settings else name
-        return read_weights(path, owner, self._first_weights, understand, advice, self.sha256)
+        with concerning("the 'weights' parameter"):
+            return read_weights(path, owner, self._first_weights, understand, advice, self.sha256)
 
     def _chosen_architecture(self, decided: Mapping[str, Any]) -> dict[str, Any]:
         """Return the network's parameters: as set, else as in the weights, else the defaults."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from skmetainv.arrays import ArraySource, as_array
+from skmetainv.exceptions import concerning
 from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.first_look import look_at_images
 from skmetainv.inputs.validation import check_images, check_shape
@@ -62,9 +63,10 @@ class FromStart(Reconstructor):
 
     def _start_source(self, start: Any, geometry: Geometry) -> ArraySource:
         """Check a given start image, and return it as a source of one image."""
-        image = check_images(np.asanyarray(as_array(start))[None], self, name="start")
-        check_shape(image, geometry.image_layout.shape, self, "images", "start")
-        return self._reader().source(image, geometry, name="start")
+        with concerning("the 'start'"):
+            image = check_images(np.asanyarray(as_array(start, "start"))[None], self, name="start")
+            check_shape(image, geometry.image_layout.shape, self, "images", "start")
+            return self._reader().source(image, geometry, name="start")
 
     def _first_images(self, start: Any, data: DataTerm, geometry: Geometry) -> torch.Tensor:
         """Return the start images of a batch of measurements."""

@@ -6,13 +6,11 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from sklearn.utils import check_consistent_length
-
 from skmetainv.arrays import ArraySource, Single, differ_in_size, is_one_image
 from skmetainv.inputs.geometry import Geometry
 from skmetainv.inputs.problem import Problem
 from skmetainv.inputs.reader import Reader
-from skmetainv.inputs.validation import are_images, check_images, how_to_rearrange
+from skmetainv.inputs.validation import are_images, check_images, check_lengths, how_to_rearrange
 from skmetainv.noise import Noise
 
 
@@ -86,7 +84,7 @@ class AnySizeReader(Reader):
 
     def _lists(self, X: Any, y: Any, names: tuple[str, str]) -> tuple[list[Any], list[Any] | None]:
         """Return lists of clean images, and of noisy ones or None; each entry is a batch of one."""
-        check_consistent_length(X, y)
+        check_lengths(**{names[0]: X, names[1]: y})
         first = [check_images(x[None], self.estimator, name=names[0]) for x in X]
         if not are_images(y):
             return first, None

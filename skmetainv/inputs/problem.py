@@ -10,6 +10,7 @@ import torch
 from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import ArraySource
+from skmetainv.exceptions import concerning
 from skmetainv.inputs.geometry import Geometry
 from skmetainv.noise import NoiseFunction
 from skmetainv.operators import ForwardMap, Operator
@@ -58,7 +59,8 @@ class Problem:
         """Return the problem with these group labels, or unchanged if `groups` is None."""
         if groups is None:
             return self
-        check_consistent_length(self.clean, groups)
+        with concerning("X and groups"):
+            check_consistent_length(self.clean, groups)
         return replace(self, groups=np.asarray(groups))
 
     def part(self, which: np.ndarray) -> Problem:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import validate_data
 
 from skmetainv.arrays import (
@@ -36,6 +35,7 @@ from skmetainv.inputs.validation import (
     are_images,
     as_batch,
     check_images,
+    check_lengths,
     check_measurements,
     check_shape,
     how_to_rearrange,
@@ -120,13 +120,13 @@ class Reader:
         measurements = None
         if measured is not None:
             measured = Single(measured) if is_single else measured
-            check_consistent_length(measured, clean)
+            check_lengths(**{names[0]: measured, names[1]: clean})
             check_measurements(measured, geometry, lambda: self._are_swapped(measured, clean))
             measurements = self.source(
                 measured, geometry, measured=True, allow_nan=allow_nan, name=names[0]
             )
         elif not is_single:
-            check_consistent_length(clean, y)
+            check_lengths(**{names[0]: clean, names[1]: y})
         return Problem(source, measurements, geometry, operator, self.place(A))
 
     def images(
@@ -207,9 +207,9 @@ class Reader:
         clean, geometry, is_single = self.expected(clean, geometry, name=name)
         source = self.source(clean, geometry, name=name)
         if measured is not None:
-            check_consistent_length(measured, source)
+            check_lengths(X=measured, y=source)
         elif not is_single:
-            check_consistent_length(source, y)
+            check_lengths(X=source, y=y)
         return Problem(source, measured, geometry, operator, self.map_of(geometry))
 
     def to_compare(self, X: Any, images: Any, geometry: Geometry) -> tuple[Problem, bool]:
@@ -218,7 +218,7 @@ class Reader:
         array = check_images(images, self.estimator, name="images")
         array, geometry, _ = self.expected(array, geometry, name="images")
         source, A = self.source(array, geometry, name="images"), self.map_of(geometry)
-        check_consistent_length(measured, source)
+        check_lengths(X=measured, images=source)
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
 
     def check_names(self, X: Any, layout: Layout) -> None:

@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_consistent_length
 
 from skmetainv.arrays import (
     Layout,
@@ -23,7 +23,7 @@ from skmetainv.arrays import (
     is_one_image,
 )
 from skmetainv.arrays.layouts import MOST_CHANNELS, size_of_flat, warn_of_planes
-from skmetainv.exceptions import warn
+from skmetainv.exceptions import concerning, warn
 from skmetainv.inputs.geometry import Geometry
 from skmetainv.operators import MissingPixels
 from skmetainv.parameters import integers
@@ -97,17 +97,25 @@ def check_images(
             )
         return X
     _check_one_shape(X, name)
-    array = check_array(
-        X, allow_nd=True, ensure_all_finite="allow-nan", estimator=estimator, input_name=name
-    )
-    if array.dtype.kind in "mM":
-        raise ValueError(f"Expected {name} to be images. Got dates or times, {array.dtype}.")
+    with concerning(name):
+        array = check_array(
+            X, allow_nd=True, ensure_all_finite="allow-nan", estimator=estimator, input_name=name
+        )
+    if array.dtype.kind not in "buif":
+        kind = "dates or times" if array.dtype.kind in "mM" else "entries that are not numbers"
+        raise ValueError(f"Expected {name} to be images. Got {kind}, {array.dtype}.")
     if not allow_nan and array.dtype.kind == "f" and np.isnan(array).any():
         raise ValueError(
             f"Input {name} contains NaN, and nothing may be missing here. "
             f"{_hint_on_missing(estimator)}"
         )
     return array
+
+
+def check_lengths(**arrays: Any) -> None:
+    """Raise if arrays, passed by their names in errors, differ in length; None has none."""
+    with concerning(" and ".join(arrays)):
+        check_consistent_length(*arrays.values())
 
 
 def _hint_on_missing(estimator: BaseEstimator) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from skmetainv.exceptions import concerning
 from skmetainv.losses.base import NAMES, Criterion, Loss, check_values, filled, for_tensors
 from skmetainv.parameters import Function
 
@@ -46,7 +47,8 @@ class FunctionLoss(Loss):
         def criterion(
             x: torch.Tensor, target: torch.Tensor, observed: torch.Tensor | None = None
         ) -> torch.Tensor:
-            loss: torch.Tensor = function(x.device, x.dtype)(x, filled(x, target, observed))
+            with concerning("the 'function' parameter of FunctionLoss"):
+                loss: torch.Tensor = function(x.device, x.dtype)(x, filled(x, target, observed))
             check_values(loss, x, "The 'function' parameter of FunctionLoss", instead)
             return loss
 

@@ -12,6 +12,7 @@ from torch import nn
 from skmetainv.arrays import Tensors
 from skmetainv.denoisers import Denoiser
 from skmetainv.denoisers.differences import gradient
+from skmetainv.exceptions import concerning
 from skmetainv.losses import LOSS_CONSTRAINTS, Criterion, LossLike, as_loss
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import NOT_NEGATIVE, POSITIVE, ParameterObject, StrOptions, unfrozen
@@ -123,7 +124,8 @@ class InnerLoss(ParameterObject):
                 "The 'lr' parameter of InnerLoss must be None if 'learnable' is empty. Got "
                 f"{self.lr!r} instead."
             )
-        objective: InnerObjective = Fidelity(as_loss(self.fidelity).build(data_range))
+        with concerning("the 'inner_loss' parameter or its 'fidelity'"):
+            objective: InnerObjective = Fidelity(as_loss(self.fidelity).build(data_range))
         if self.regularizer is not None:
             R = self._regularizer(image_shape, data_range)
             weight = Schedule(self.weight, "weight" in self.learnable)

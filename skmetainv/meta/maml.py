@@ -74,7 +74,7 @@ default="per_step"
         **Algorithm._parameter_constraints,
         "first_order": ["boolean"],
         "step_sizes": STEP_SIZE_CONSTRAINTS,
-        "step_weights": [StrOptions({"uniform"}), "array-like", None],
+        "step_weights": [StrOptions({"uniform"}), list, tuple, np.ndarray, None],
         "anneal_epochs": [COUNT, None],
         "recompute": ["boolean"],
     }

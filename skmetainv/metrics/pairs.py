@@ -42,10 +42,10 @@ def paired(clean: ArrayLike, restored: ArrayLike, data_range: Range | None) -> P
             "clean and restored must have the same shape, (n, height, width), (n, height, width, "
             f"channels) or (n, channels, height, width). Got {x.shape} and {z.shape} instead."
         )
-    dtype = np.result_type(x.dtype, z.dtype, np.float32)
     units = (1.0, 1.0) if data_range is not None else _units(x, z)
     _check_units(x, z, units, data_range)
-    shares = [a.astype(dtype) / dtype.type(unit) for a, unit in zip((x, z), units, strict=True)]
+    # in double precision: squares of large values would overflow single precision
+    shares = [a.astype(np.float64, order="C") / unit for a, unit in zip((x, z), units, strict=True)]
     return list(zip(*shares, strict=True))
 
 

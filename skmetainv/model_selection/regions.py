@@ -108,6 +108,10 @@ class Region:
             yield from self._missing(pairs, fitted, X, y)
             return
         masks = None if self.mask is None else np.asarray(as_array(self.mask, "mask"))
+        if masks is not None and masks.ndim < 2:
+            raise ValueError(
+                f"mask must have the height and width of the images. Got shape {masks.shape}."
+            )
         of_each, n = False, 0
         for indices, x, z in _indexed(pairs):
             of_each, n = _is_of_each(masks, x.shape[1:3], x.shape[3]), n + len(x)

@@ -6,6 +6,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 
 from skmetainv.operators.maps.base import Shape
 
@@ -57,8 +58,8 @@ def pixels(size: Shape) -> str:
 def check_numbers(value: Any, name: str, operator: object, kinds: str = "buif") -> np.ndarray:
     """Return a parameter as an array of finite numbers; `kinds` are the NumPy kinds allowed."""
     try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
+        array = np.asarray(value.detach() if isinstance(value, torch.Tensor) else value)
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: torch's
         raise ValueError(
             f"The {name!r} parameter of {type(operator).__name__} is not an array: {error}"
         ) from error

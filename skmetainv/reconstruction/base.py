@@ -429,12 +429,15 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     # ------------------------------------------------------------------ checks
 
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        check_range(self.data_range)
+        check_image_shape(self.image_shape)
+
     def _check_parameters(self) -> None:
         """Check all parameters that can be checked without data."""
         self._validate_params()
-        check_range(self.data_range)
-        check_image_shape(self.image_shape)
-        check_device(self.device)
+        check_device(self.device)  # parts may have been fitted on another device
 
     def _without_search(self) -> Self:
         """Return an unfitted copy; parameters have the values that `fit` found by a search."""
@@ -474,8 +477,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
             if looks:
                 self._look_at(problem)
             # A copy is fitted, so that an error leaves the estimator as it was.
-            copy = self.__new__(type(self))
-            copy.__dict__.update(self.__dict__, _cache={})
+            plain, copy = self._with_plain_numbers(), self.__new__(type(self))
+            copy.__dict__.update(plain.__dict__, _cache={})
             if not continues:
                 copy._take_shapes(as_array(X), problem)
             yield copy, problem

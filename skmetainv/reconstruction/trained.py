@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
 from skmetainv.arrays import pairs_of, to_numpy
-from skmetainv.exceptions import warn
+from skmetainv.exceptions import concerning, warn
 from skmetainv.inputs import Problem
 from skmetainv.inputs.splits import cut_off
 from skmetainv.inputs.validation import check_device, check_observed
@@ -274,14 +274,14 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         Notes
         -----
         An interrupt (Ctrl-C) ends training, writes the checkpoint if there is one, and is raised
-        again, so that it also ends an enclosing search or script. For SIGTERM see
-        `skmetainv.training.Checkpoint`. The estimator is then fitted, and
+        again, so that it also ends an enclosing search or script. The estimator is then fitted, and
         can be used at the prompt or in the next cell: it has the current weights or, with early
         stopping, the best ones. ``n_epochs_`` and ``history_`` count finished epochs only: within
         the first epoch, ``n_epochs_`` is 0, and the lists of ``history_`` are empty. If several
         processes train together, an interrupt leaves no fitted estimator, only the last checkpoint
-        written before it.
+        written before it. For SIGTERM, see `skmetainv.training.Checkpoint`.
         """
+        self._check_parameters()
         continues = self.warm_start and hasattr(self, "weights_")
         return self._train(X, y, FitCall((X_val, y_val), groups, continues, is_partial=False))
 
@@ -379,7 +379,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             problem, held_out = cut_off(problem, stopping.validation_fraction, seed)
 
         self._check_optimizer()
-        criterion = as_loss(self._training_loss()).build(problem.geometry.data_range)
+        with concerning("the training loss, 'loss' or 'outer_loss'"):
+            criterion = as_loss(self._training_loss()).build(problem.geometry.data_range)
         if call.continues:
             self._continue_training()
             batches = self._batches(problem)
@@ -605,12 +606,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             return None
         X_val, y_val = pairs_of(X_val, y_val, "X_val")
         reader = self._reader()
-        try:
+        with concerning("X_val and y_val"):
             held_out = reader.problem(X_val, y_val, ("X_val", "y_val"), as_fitted=True)
             reader.look_at(held_out, self.noise)
-        except ValueError as error:
-            error.add_note("This error concerns X_val and y_val.")
-            raise
         return held_out
 
     def _validation(self, learner: Learner, held_out: Problem | None) -> Callable[[], float] | None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from skmetainv.arrays import Tensors
+from skmetainv.exceptions import concerning
 from skmetainv.parameters import Function, described
 from skmetainv.representations.base import ImageModule
 from skmetainv.representations.conditioned import (
@@ -84,7 +85,8 @@ class ModuleRepresentation(ConditionedRepresentation):
     }
 
     def _network(self, setting: Setting) -> ImageModule:
-        phi = _ModuleImage(setting, self.factory, self.adapted)
+        with concerning("the 'factory' parameter of ModuleRepresentation"):
+            phi = _ModuleImage(setting, self.factory, self.adapted)
         phi.continuous = self.continuous and self.encoder is None
         return phi
 

@@ -138,7 +138,7 @@ class Solver(ParameterObject):
         for name in self.number_names:
             if name not in omitted:
                 values[name] = self._checked_numbers(name)
-        unknown = [name for name in self.learnable if name not in values]
+        unknown = [n for n in self.learnable if not isinstance(n, str) or n not in values]
         if unknown:
             raise ValueError(
                 f"The 'learnable' parameter of {owner} may contain parameters that are set, here "
@@ -149,14 +149,21 @@ class Solver(ParameterObject):
             for name, (value, power) in values.items()
         }
 
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        for name in self.number_names:
+            if getattr(self, name) is not None:
+                self._checked_numbers(name)
+
     def _checked_numbers(self, name: str) -> ValuesAndPower:
         """Return a parameter's numbers and their power of ``||A||^2``, or raise an error."""
         value, parameter = getattr(self, name), f"{name!r} parameter of {type(self).__name__}"
         if name in self.automatic and isinstance(value, str) and value == "auto":
             return self.automatic[name]
         numbers = [value] if isinstance(value, Real) else value
-        sequence = isinstance(numbers, list | tuple | np.ndarray) and np.ndim(numbers) == 1
-        if not sequence or not all(POSITIVE.is_satisfied_by(v) and v is not True for v in numbers):
+        is_array = isinstance(numbers, np.ndarray) and numbers.ndim == 1
+        sequence = is_array or isinstance(numbers, list | tuple)
+        if not sequence or not all(map(POSITIVE.is_satisfied_by, numbers)):
             also = ", or 'auto'" if name in self.automatic else ""
             raise ValueError(
                 f"The {parameter} must be a positive number, or a sequence of them, one per "

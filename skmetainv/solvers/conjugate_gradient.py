@@ -18,7 +18,7 @@ from skmetainv.operators.maps.normal_equations import (
 from skmetainv.operators.maps.per_image import dot
 from skmetainv.parameters import NOT_NEGATIVE
 from skmetainv.solvers.base import IterativeSolver, Solver, State
-from skmetainv.solvers.schedules import Schedule
+from skmetainv.solvers.schedules import Schedule, ValuesAndPower
 
 # Largest number of residuals that are stored. All later ones are made orthogonal to these.
 _KEPT = 64
@@ -106,6 +106,10 @@ class ConjugateGradient(Solver):
         if self.damping == 0 and not self.learnable:
             return _ConjugateGradient(self.n_iter, None)
         return _ConjugateGradient(self.n_iter, **self.build_schedules())
+
+    def _checked_numbers(self, name: str) -> ValuesAndPower:
+        undamped = self.damping == 0 and not self.learnable
+        return (0.0, 0) if undamped else super()._checked_numbers(name)
 
 
 class _ConjugateGradient(IterativeSolver):

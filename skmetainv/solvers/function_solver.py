@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY
 import torch
 from torch import nn
 
+from skmetainv.exceptions import concerning
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import Function
 from skmetainv.solvers.base import IterativeSolver, Solver, State
@@ -55,4 +56,5 @@ class _FunctionSolver(IterativeSolver):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         (x,) = state
-        return (self.update(x, data),)
+        with concerning("the 'function' parameter of FunctionSolver"):
+            return (self.update(x, data),)

@@ -84,7 +84,7 @@ class Checkpoint(ParameterObject):
         """
         try:
             path = checked_path(self.path)
-        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
+        except (OSError, RuntimeError, ValueError) as error:  # also a loop of links, a null byte
             raise ValueError(
                 "The 'checkpoint' parameter must be a file in an existing folder. Got "
                 f"{str(self.path)!r} instead: {error}"
