@@ -144,6 +144,12 @@ def read_header(path: str | PathLike[str]) -> tuple[dict[str, ArrayHeader], Any]
     return _contents(path, header)
 
 
+def is_ours(path: str | PathLike[str]) -> bool:
+    """Return whether a safetensors file says that `write` wrote it; its checksums are not read."""
+    with safe_open(path, framework="numpy") as file:
+        return _RECORD in (file.metadata() or {})
+
+
 def array_checksum(array: np.ndarray) -> str:
     """Return the SHA-256 checksum of an array's type, shape and values."""
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())

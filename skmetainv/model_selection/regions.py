@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import _safe_indexing, check_consistent_length
 
 from skmetainv.arrays import as_array, channels_last
+from skmetainv.exceptions import concerning
 from skmetainv.model_selection.named_metrics import Metric
 from skmetainv.operators import ForwardMap, Identity, Operator
 from skmetainv.parameters import StrOptions, check_parameter
@@ -107,7 +108,8 @@ class Region:
             assert fitted is not None
             yield from self._missing(pairs, fitted, X, y)
             return
-        masks = None if self.mask is None else np.asarray(as_array(self.mask, "mask"))
+        with concerning("mask"):
+            masks = None if self.mask is None else np.asarray(as_array(self.mask, "mask"))
         if masks is not None and masks.ndim < 2:
             raise ValueError(
                 f"mask must have the height and width of the images. Got shape {masks.shape}."

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from skmetainv.operators.maps.base import Shape
+from skmetainv.parameters import FINITE
 
 # A hint for errors: the usual cause of images of the wrong shape is that X and y are swapped.
 _PAIRS = " In fit(X, y) the measurements X come first, and y are the images."
@@ -63,9 +64,10 @@ def check_numbers(value: Any, name: str, operator: object, kinds: str = "buif") 
         raise ValueError(
             f"The {name!r} parameter of {type(operator).__name__} is not an array: {error}"
         ) from error
-    if array.dtype.kind not in kinds or not np.isfinite(array).all():
+    if array.dtype.kind not in kinds or not (np.abs(array) <= FINITE.right).all():
         raise ValueError(
             f"The {name!r} parameter of {type(operator).__name__} must hold finite "
-            f"{'numbers' if 'c' in kinds else 'real numbers'}. Got an array of {array.dtype}."
+            f"{'numbers' if 'c' in kinds else 'real numbers'}, up to {FINITE.right:g}. Got an "
+            f"array of {array.dtype}."
         )
     return array
