@@ -1,13 +1,13 @@
 """How time and memory of training and restoring grow with images, pixels, steps and processes.
 
-    python -m benchmarks.scale [--parts images pixels steps start folder predict processes]
+    python -m benchmarks.scale [--parts images pixels steps start folder predict server ...]
 
 images: seconds per image of one epoch over 100 to 100 000 memory-mapped images. pixels and steps:
 seconds of a training step by image size and by number of inner steps, and the exponent of the
 power law through the times. start: seconds from the call of `fit` to the end of the first step,
 and the growth of memory, for a file of 150 000 colour images of 128 x 128 pixels. folder: the share
 of training that reads and decodes JPEG files. predict: growth of memory for 100 and for 10 000
-measurements. processes: seconds of a step in one process of two threads, and in two processes of
+measurements. server: growth of memory during 10 000 calls of `predict`. processes: seconds of a step in one process of two threads, and in two processes of
 one thread each that `torchrun` starts.
 """
 
@@ -37,7 +37,7 @@ from skmetainv.training import Batches
 
 N_IMAGES, SIZES, N_INNER = (100, 1000, 10_000, 100_000), (32, 64, 128), (1, 2, 4, 8)
 MANY, LARGE = 150_000, (128, 128, 3)
-N_FILES, N_RESTORED = 500, (100, 10_000)
+N_FILES, N_RESTORED, N_SERVED = 500, (100, 10_000), 10_000
 _SCRIPT = """
 import json, os, sys, warnings
 from benchmarks.scale import estimator, images, quiet_fit
@@ -198,6 +198,24 @@ def _predicted_memory(n):
     return memory.peak - memory.before - restored.nbytes / 1e6
 
 
+def served(n):
+    """Return the growth of memory, in MB, from the first tenth of `n` predictions to the last."""
+    grown = in_own_process(_served, n)
+    print(f"a server of {n} predictions: its memory grows by {grown:.1f} MB")
+    return {"predictions": n, "megabytes": grown}
+
+
+def _served(n):
+    est = quiet_fit(estimator(16, batch_size=20, n_inner=1), images(40, 32))
+    requests = est.simulate(images(8, 32))
+    for k in range(n // 10):
+        est.predict(requests[k % 7 : k % 7 + 2])
+    with PeakMemory() as memory:
+        for k in range(n - n // 10):
+            est.predict(requests[k % 7 : k % 7 + 2])
+    return memory.peak - memory.before
+
+
 def by_processes():
     """Return the seconds of a step in one process and in two."""
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -228,6 +246,7 @@ def main(argv=None):
             "start": partial(first_step, MANY, LARGE, folder),
             "folder": partial(folder_share, N_FILES, folder),
             "predict": partial(predicted_memory, N_RESTORED),
+            "server": partial(served, N_SERVED),
             "processes": by_processes,
         }
         parser = command_line(__doc__)

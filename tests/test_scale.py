@@ -35,6 +35,7 @@ def test_a_folder_and_predictions(tmp_path):
     found = scale.folder_share(6, tmp_path)
     assert 0 < found["share"] < 1
     assert set(scale.predicted_memory((2, 5))) == {2, 5}
+    assert scale.served(20)["predictions"] == 20
 
 
 def test_one_and_two_processes(monkeypatch):
