@@ -7,8 +7,8 @@ seconds of a training step by image size and by number of inner steps, and the e
 power law through the times. start: seconds from the call of `fit` to the end of the first step,
 and the growth of memory, for a file of 150 000 colour images of 128 x 128 pixels. folder: the share
 of training that reads and decodes JPEG files. predict: growth of memory for 100 and for 10 000
-measurements. server: growth of memory during 10 000 calls of `predict`. processes: seconds of a step in one process of two threads, and in two processes of
-one thread each that `torchrun` starts.
+measurements. server: growth of memory during 10 000 calls of `predict`. processes: seconds of a
+step in one process of two threads, and in two processes of one thread each that `torchrun` starts.
 """
 
 import json

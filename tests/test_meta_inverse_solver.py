@@ -37,7 +37,7 @@ from skmetainv.operators import (
     Operator,
     Stack,
 )
-from skmetainv.representations import Siren
+from skmetainv.representations import Encoder, ModulatedSiren, Refiner, Siren
 from skmetainv.solvers import GradientDescent
 
 FACES = SMALL_FACES.astype(np.float32)
@@ -433,6 +433,24 @@ def test_what_is_restored_beside_an_image_changes_no_bit_of_it(operator):
     together = est.predict(measured)
     for i in range(7):
         np.testing.assert_array_equal(est.predict(measured[i : i + 1])[0], together[i])
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        Siren(width=8, depth=3, encoder=Encoder()),
+        Siren(width=8, depth=3, residual="adjoint", refiner=Refiner()),
+        ModulatedSiren(width=8, depth=3, encoder=Encoder()),
+    ],
+    ids=["encoder", "refiner", "modulated"],
+)
+def test_what_is_restored_beside_an_image_changes_it_by_rounding_with_an_encoder(init):
+    est = small(Inpainting(), init=init).fit(FACES[:10])
+    measured = est.simulate(FACES[:13], random_state=1)
+    for batch_size in (4, 5, 6, 7, 9, 11, 13, 16):
+        together = est.set_params(batch_size=batch_size).predict(measured)
+        alone = np.concatenate([est.predict(y[None]) for y in measured])
+        np.testing.assert_allclose(alone, together, rtol=0, atol=1e-6)
 
 
 def test_simulation_depends_on_its_seed():
