@@ -9,8 +9,10 @@ the fastest ones first, until one fails. "noticed": a test failed, or did not en
 did.
 
 First, the whole suite is run once to learn which test executes which line. It takes twenty minutes;
-with `--folder`, its result is kept. Each result is saved when it is there, and a later call with
-the same seed goes on. `--survivors` tries the places that survived again.
+with `--folder`, its result is kept. A line that runs only when the module is imported, such as a
+default, is tried on all tests of its file. Each result is saved when it is there, and a later call
+with the same seed goes on. `--survivors` tries the places that survived again. Several calls can
+share the work: `--part 0 2` and `--part 1 2`.
 """
 
 import ast
@@ -290,7 +292,8 @@ def _import_others():
 
 def main(argv=None):
     parser = command_line(__doc__, prog="python -m benchmarks.mutation")
-    parser.add_argument("--places", type=int, default=300)
+    parser.add_argument("--places", type=int, default=220)
+    parser.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("K", "N"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--survivors", action="store_true")
     parser.add_argument("--folder", help="folder of the suite's coverage; default: a temporary one")
@@ -300,19 +303,20 @@ def main(argv=None):
         by_line, seconds = tests_by_line(options.folder or temporary)
     _import_others()
     results = record.load("mutation", settings) or {}
-    for path, index in chosen(options.places, options.seed):
+    first, step = options.part
+    for path, index in chosen(options.places, options.seed)[first::step]:
         code, line, change = mutated(path, index)
         name = f"{path.relative_to(ROOT)}:{line} {change[0]} -> {change[1]}"
         done = results.get(name)
         if done is not None and not (options.survivors and done["outcome"] != "noticed"):
             continue
-        tests = by_line[path][line]
+        tests = by_line[path][line] or set().union(*by_line[path].values())
         kept = within_budget(tests, seconds)
         began = time.perf_counter()
         outcome = "noticed" if kept and is_noticed(path, code, kept) else "survived"
         took = round(time.perf_counter() - began, 1)
-        results[name] = {"outcome": outcome, "tests": f"{len(kept)} of {len(tests)}"}
-        record.save("mutation", settings, results)
+        result = {name: {"outcome": outcome, "tests": f"{len(kept)} of {len(tests)}"}}
+        results = record.update("mutation", settings, lambda old, new=result: (old or {}) | new)
         print(f"{outcome} {took} s: {name} ({len(kept)} of {len(tests)} tests)", flush=True)
     survived = [name for name, result in results.items() if result["outcome"] != "noticed"]
     print(f"{len(survived)} of {len(results)} survived:", *survived, sep="\n    ")
