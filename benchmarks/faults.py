@@ -16,6 +16,7 @@ another content, or an error of another library; a fault. Files that have no che
 
 import hashlib
 import multiprocessing
+import signal
 import tempfile
 import time
 import warnings
@@ -99,6 +100,8 @@ def kill_until_finished(name, path, rng, seconds):
         process.join()
         if process.exitcode == 0:
             return n_kills, n_in_writes
+        if process.exitcode != -signal.SIGKILL:
+            raise RuntimeError(f"a training of {name} ended with status {process.exitcode}")
         n_kills, n_in_writes = n_kills + 1, n_in_writes + in_write
 
 

@@ -5,8 +5,8 @@
 A mutation changes one place in a solver, a map, an algorithm, a loss or a metric: it flips a sign,
 swaps a product and a quotient, adds 1 to an integer, doubles a float, weakens or turns a
 comparison, swaps `and` and `or`, or drops a `not`. It then runs the tests that execute the line,
-the fastest ones first, until one fails. "noticed": a test failed, or did not end. "survived": none
-did.
+the fastest ones first, until one fails that passes without the mutation. The outcome is the name of
+this test, "did not end", "import failed" or "survived".
 
 First, the whole suite is run once to learn which test executes which line. It takes twenty minutes;
 with `--folder`, its result is kept. A line that runs only when the module is imported, such as a
@@ -49,7 +49,7 @@ FILES = (
 )
 #: The most seconds that the tests of one mutation may take, as measured without mutation.
 _BUDGET = 60.0
-#: Seconds after which a mutation counts as noticed, because its tests do not end.
+#: Seconds after which the tests of a mutation are ended.
 _LIMIT = 240
 
 _SWAPS = {
@@ -89,7 +89,7 @@ def places(path):
 
 
 def _not_run(tree):
-    """Yield the nodes that are not run or say nothing: annotations, messages and type aliases."""
+    """Yield the nodes that are not run or say nothing: annotations and messages."""
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
             if getattr(node, name, None) is not None:
@@ -187,7 +187,7 @@ def _by_line(data):
         for path, context, bits in rows:
             if context:
                 for line in numbits_to_nums(bits):
-                    found[Path(path)][line].add(context.partition("|")[0])
+                    found[Path(path)][line].add(context.rpartition("|")[0])
     return found
 
 
@@ -243,30 +243,71 @@ class _Finder:
         return importlib.util.spec_from_file_location(name, self.path, loader=loader)
 
 
-def is_noticed(path, code, tests):
-    """Run tests in a process of their own with other code for one file; whether one fails."""
-    process = os.fork()
-    if process == 0:
-        status = 1
-        try:
-            with open(os.devnull, "w") as nowhere:
-                os.dup2(nowhere.fileno(), 1)
-                os.dup2(nowhere.fileno(), 2)
-            signal.alarm(_LIMIT)
-            sys.meta_path.insert(0, _Finder(path, code))
-            status = _pytest(tests)
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(process, 0)
-    return status != 0
+class _Plugin:
+    """A plugin of pytest: mutates a module, and writes the name of the first failure to a file."""
+
+    def __init__(self, finder, failure):
+        self.finder, self.failure = finder, failure
+
+    def pytest_sessionstart(self, session):
+        sys.meta_path.insert(0, self.finder)  # before pytest's own, which would read the file
+
+    def pytest_sessionfinish(self, session):
+        loaded = sys.modules.get(self.finder.name)
+        if loaded is not None and not isinstance(loaded.__loader__, _MutatedLoader):
+            os._exit(3)
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed and not self.failure.exists():
+            self.failure.write_text(report.nodeid)
 
 
-def _pytest(tests):
+def outcome(path, code, tests):
+    """Return "survived", "did not end", "import failed", or the first test that fails.
+
+    The tests run in a process of their own, with other code for one file. A test that fails without
+    this code, too, does not count.
+    """
+    tests = list(tests)
+    while tests:
+        found = _outcome(path, code, tests)
+        if found not in tests or _outcome(path, path.read_text(), [found]) == "survived":
+            return found
+        tests.remove(found)
+    return "survived"
+
+
+def _outcome(path, code, tests):
+    with tempfile.TemporaryDirectory() as folder:
+        failure = Path(folder) / "failure"
+        process = os.fork()
+        if process == 0:
+            status = 3
+            try:
+                status = _run_tests(path, code, tests, failure)
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(process, 0)
+        if failure.exists():
+            return failure.read_text()
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+        return "did not end"
+    status = os.WEXITSTATUS(status) if os.WIFEXITED(status) else status
+    if status not in (0, 2):  # 4: a test that does not exist
+        raise RuntimeError(f"pytest ended with status {status}: {tests[:3]}")
+    return "import failed" if status else "survived"
+
+
+def _run_tests(path, code, tests, failure):
     import pytest
 
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    signal.alarm(_LIMIT)
     os.chdir(ROOT)
     options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "-W", "ignore", "--no-header"]
-    return int(pytest.main([*options, *tests]))
+    return int(pytest.main([*options, *tests], plugins=[_Plugin(_Finder(path, code), failure)]))
 
 
 def _import_others():
@@ -306,19 +347,19 @@ def main(argv=None):
     first, step = options.part
     for path, index in chosen(options.places, options.seed)[first::step]:
         code, line, change = mutated(path, index)
-        name = f"{path.relative_to(ROOT)}:{line} {change[0]} -> {change[1]}"
+        name = f"{path.relative_to(ROOT)}:{line} [{index}] {change[0]} -> {change[1]}"
         done = results.get(name)
-        if done is not None and not (options.survivors and done["outcome"] != "noticed"):
+        if done is not None and not (options.survivors and done["outcome"] == "survived"):
             continue
         tests = by_line[path][line] or set().union(*by_line[path].values())
         kept = within_budget(tests, seconds)
         began = time.perf_counter()
-        outcome = "noticed" if kept and is_noticed(path, code, kept) else "survived"
+        found = outcome(path, code, kept)
         took = round(time.perf_counter() - began, 1)
-        result = {name: {"outcome": outcome, "tests": f"{len(kept)} of {len(tests)}"}}
+        result = {name: {"outcome": found, "tests": f"{len(kept)} of {len(tests)}"}}
         results = record.update("mutation", settings, lambda old, new=result: (old or {}) | new)
-        print(f"{outcome} {took} s: {name} ({len(kept)} of {len(tests)} tests)", flush=True)
-    survived = [name for name, result in results.items() if result["outcome"] != "noticed"]
+        print(f"{name}: {found} ({len(kept)} of {len(tests)} tests, {took} s)", flush=True)
+    survived = [name for name, result in results.items() if result["outcome"] == "survived"]
     print(f"{len(survived)} of {len(results)} survived:", *survived, sep="\n    ")
 
 

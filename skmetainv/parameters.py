@@ -215,7 +215,7 @@ class ParameterObject(BaseEstimator):
         names = sorted(
             cls.__name__
             for base in _classes(self._parameter_constraints.get(part))
-            for cls in (*_public_subclasses(base), *([] if base.__subclasses__() else [base]))
+            for cls in (*public_subclasses(base), *([] if base.__subclasses__() else [base]))
             if first in cls._get_param_names()
         )
         if not names:
@@ -375,7 +375,7 @@ def advice(constraints: Sequence[Any], value: Any, name: str = "") -> str:
         if line is None and hasattr(constraint, "instead_of"):
             line = constraint.instead_of(value)
     if line is None and isinstance(value, str):
-        names = [c.__name__ for base in _classes(constraints) for c in _public_subclasses(base)]
+        names = [c.__name__ for base in _classes(constraints) for c in public_subclasses(base)]
         line = next((f"{name}()" for name in names if _plain(name) == _plain(value)), None)
     return "" if line is None else f" Write {name}{'=' if name else ''}{line}."
 
@@ -495,13 +495,13 @@ def _classes(constraints: Any) -> list[type[ParameterObject]]:
     return [c for c in listed if isinstance(c, type) and issubclass(c, ParameterObject)]
 
 
-def _public_subclasses(base: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
+def public_subclasses(base: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
     """Iterate over this library's public subclasses of a class."""
     for subclass in base.__subclasses__():
         ours = subclass.__module__.startswith("skmetainv.") and is_importable(subclass)
         if ours and not subclass.__name__.startswith("_"):
             yield subclass
-        yield from _public_subclasses(subclass)
+        yield from public_subclasses(subclass)
 
 
 def _plain(word: str) -> str:

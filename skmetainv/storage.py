@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -24,6 +28,12 @@ Part = TypeVar("Part")
 
 # Entries of the header: the record, the checksums of the arrays, and the checksum of both.
 _RECORD, _CHECKSUMS, _CHECKSUM = "skmetainv", "checksums", "sha256"
+
+# The most bytes of a header: a forged one may take twenty times as many in memory.
+_LONGEST_HEADER = 2**24
+
+# The size of the file that `try_to_write` writes.
+_TRIAL_BYTES = 2**16
 
 # NumPy's types by their names in safetensors files.
 _TYPES: dict[str, np.dtype[Any]] = {
@@ -47,6 +57,11 @@ class ArrayHeader(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
 
 def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: Any) -> None:
     """Write arrays and a record atomically: the file is always the complete old or new one.
@@ -65,12 +80,16 @@ def write(path: str | PathLike[str], arrays: Mapping[str, np.ndarray], record: A
     ------
     OSError
         If the file cannot be written, or if `path` is a folder, a device or a pipe.
+    ValueError
+        If the record takes more than 16 MB.
     """
     path, text = checked_path(path), json.dumps(record)
+    if len(text) > _LONGEST_HEADER // 2:
+        raise ValueError(f"{path} cannot be written: its record has {len(text)} characters.")
     stored = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}
     checksums = json.dumps({name: array_checksum(array) for name, array in stored.items()})
     header = {_RECORD: text, _CHECKSUMS: checksums, _CHECKSUM: _checksum(text, checksums)}
-    temporary = path.with_name(f"{_temporary_prefix(path)}{secrets.token_hex(8)}")
+    temporary = _new_temporary(path)
     try:
         with open(temporary, "xb") as file:
             file.write(save(stored, metadata=header))
@@ -178,8 +197,10 @@ def checked_path(path: str | PathLike[str]) -> Path:
     resolved = Path(path).resolve()
     if not resolved.parent.is_dir():
         raise FileNotFoundError(f"{str(path)!r} cannot be a file: its folder does not exist.")
+    if resolved.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is not a file, but a folder.")
     if resolved.exists() and not resolved.is_file():
-        raise OSError(f"{str(path)!r} is not a file, but a folder, a device or a pipe.")
+        raise OSError(f"{str(path)!r} is not a file, but a device or a pipe.")
     return resolved
 
 
@@ -212,7 +233,12 @@ class Lock:
     def __init__(self, path: str | PathLike[str]):
         resolved = checked_path(path)
         self._path = resolved.with_name(f"{_temporary_prefix(resolved)}lock")
-        self._descriptor: int | None = None
+        self._file: IO[bytes] | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this object holds the lock; False where files cannot be locked."""
+        return self._file is not None
 
     def acquire(self) -> bool:
         """Acquire the lock; return False if another holds it."""
@@ -220,42 +246,75 @@ class Lock:
             return True
         while True:
             try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT)
+                # A file object, which is closed even if an interrupt comes in the next lines.
+                opener = partial(os.open, mode=0o600)
+                file = open(self._path, "ab", opener=opener)  # noqa: SIM115
             except OSError:
                 return True
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(descriptor), os.stat(self._path)):
-                    self._descriptor = descriptor
+            with suppress(FileNotFoundError):  # its holder has removed it just now: try again
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+                except OSError:  # a file system without locks
                     return True
-            except BlockingIOError:
-                os.close(descriptor)
-                return False
-            except FileNotFoundError:
-                pass  # its holder has removed it just now: try again
-            except OSError:  # a file system without locks
-                os.close(descriptor)
-                return True
-            os.close(descriptor)
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(self._path)):
+                    self._file = file
+                    _held.add(self)
+                    return True
 
     def release(self) -> None:
         """Release the lock, if it is held."""
-        if self._descriptor is not None:
-            self._path.unlink(missing_ok=True)
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._file is not None:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            self._file.close()
+            self._file = None
+
+
+#: The locks of this process. A process that it forks must not hold them, too.
+_held: WeakSet[Lock] = WeakSet()
+
+
+def _close_inherited() -> None:
+    for lock in list(_held):
+        if lock._file is not None:
+            lock._file.close()
+            lock._file = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inherited)
+
+
+def try_to_write(path: str | PathLike[str]) -> None:
+    """Write and remove a temporary file beside a file.
+
+    Raises
+    ------
+    OSError
+        If `write` could not write there: because of permissions, a full disk, or a name that is too
+        long.
+    """
+    temporary = _new_temporary(checked_path(path))
+    try:
+        temporary.write_bytes(bytes(_TRIAL_BYTES))
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_orphans(path: str | PathLike[str]) -> None:
     """Remove the temporary files that killed processes left beside a file.
 
-    Call it only if no other process writes the file.
+    Call it only if no other process writes the file. Files that cannot be removed stay.
     """
     path = checked_path(path)
     prefix = _temporary_prefix(path)
-    for other in path.parent.iterdir():
-        if re.fullmatch(re.escape(prefix) + "[0-9a-f]{16}", other.name):
-            other.unlink(missing_ok=True)
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            if re.fullmatch(re.escape(prefix) + "[0-9a-f]{16}", other.name):
+                with suppress(OSError):
+                    other.unlink(missing_ok=True)
 
 
 def _contents(
@@ -264,6 +323,9 @@ def _contents(
     """Return the part of each array, ``part(file, name, checksum)``, and the record."""
     resolved = checked_path(path)
     try:
+        with open(resolved, "rb") as start:
+            if int.from_bytes(start.read(8), "little") > _LONGEST_HEADER:
+                raise ValueError("its header is too long")
         with safe_open(resolved, framework="numpy") as file:
             header = file.metadata() or {}
             # Files of other programs are not read further: NumPy may lack their arrays' types.
@@ -271,7 +333,7 @@ def _contents(
             if header.get(_CHECKSUM) != _checksum(*texts):
                 raise ValueError("the checksum of its header does not match")
             record, checksums = map(json.loads, texts)
-            if checksums.keys() != set(file.keys()):
+            if not isinstance(checksums, dict) or checksums.keys() != set(file.keys()):
                 raise ValueError("its arrays are not those that its header lists")
             return {
                 name: part(file, name, checksum) for name, checksum in checksums.items()
@@ -280,6 +342,11 @@ def _contents(
         raise DamagedFileError(
             f"{path} is damaged, or was written by another program: {error}."
         ) from error
+
+
+def _new_temporary(path: Path) -> Path:
+    """Return a new temporary file beside a file."""
+    return path.with_name(f"{_temporary_prefix(path)}{secrets.token_hex(8)}")
 
 
 def _temporary_prefix(path: Path) -> str:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from skmetainv.exceptions import WeightsWarning, warn
-from skmetainv.storage import is_ours, read
+from skmetainv.storage import checked_path, is_ours, read
 
 StateDict = dict[str, torch.Tensor]
 Understood = TypeVar("Understood")
@@ -184,7 +184,7 @@ def _check_sha256(path: str, expected: str) -> None:
 
 def _content(path: str) -> Any:
     """Load a file; its first bytes determine the format."""
-    with open(path, "rb") as file:
+    with open(checked_path(path), "rb") as file:
         head = file.read(9)
     if not head:
         raise ValueError(f"{path} is empty.")

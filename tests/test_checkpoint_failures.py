@@ -13,13 +13,14 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from settings import SMALL_FACES, small
+from settings import SMALL_FACES, small, small_denoiser
+from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv import ClassicalReconstructor, LinearReconstructor, UNetReconstructor
 from skmetainv.exceptions import CheckpointWarning
 from skmetainv.operators import GaussianBlur
 from skmetainv.representations import Siren
-from skmetainv.solvers import GradientDescent
+from skmetainv.solvers import HQS, GradientDescent
 from skmetainv.storage import Lock, read
 from skmetainv.training import Checkpoint
 from skmetainv.training.termination import EXIT_STATUS, Termination
@@ -84,6 +85,16 @@ def test_a_name_that_is_too_long_is_found_before_the_first_step(tmp_path):
         with pytest.raises((OSError, ValueError), match="File name too long"):
             est.fit(FACES)
         assert est.outer_loss.n_calls == 0
+
+
+def test_a_full_disk_is_found_before_a_denoiser_is_fitted(path, monkeypatch):
+    loss = Loss()
+    denoiser = small_denoiser(loss=loss)
+    est = estimator(path, solver=HQS(denoiser, n_iter=1), operator=GaussianBlur())
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
+    with pytest.raises(OSError, match=r"Training did not start.*No space left"):
+        est.fit(FACES)
+    assert loss.n_calls == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the root user may write everywhere")
@@ -241,6 +252,19 @@ def test_a_lock_ends_with_its_process(path):
     assert not list(path.parent.iterdir())
 
 
+def test_a_forked_process_does_not_hold_the_lock(path):
+    lock = Lock(path)
+    assert lock.acquire()
+    child = os.fork()
+    if child == 0:
+        os._exit(int(lock.is_held))
+    assert os.waitpid(child, 0)[1] == 0
+    assert lock.is_held
+    assert not Lock(path).acquire()
+    lock.release()
+    assert not list(path.parent.iterdir())
+
+
 def test_locks_of_many_threads(path):
     n_holders, most, n_acquired = 0, 0, 0
 
@@ -292,6 +316,53 @@ def test_sigterm_writes_a_checkpoint_and_ends_the_process(path, at):
     assert resumed.outer_loss.n_calls == 6 - at
     assert weights(resumed) == weights(estimator(path.with_name("other")).fit(FACES))
     assert set(path.parent.iterdir()) == {path, path.with_name("other")}
+
+
+def child_in_validation(path):
+    """Train, and send SIGTERM to this process in the validation after the last epoch."""
+    from skmetainv.reconstruction import trained
+
+    n_calls, mean = 0, trained.mean_over_batches
+
+    def terminated(*args):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return mean(*args)
+
+    trained.mean_over_batches = terminated
+    estimator(Path(path)).fit(FACES, X_val=FACES)
+    print("fit returned", flush=True)
+
+
+def test_sigterm_in_the_last_validation_ends_the_process(path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r});"
+        f"import test_checkpoint_failures as t; t.child_in_validation({str(path)!r})"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == EXIT_STATUS, process.stderr
+    assert process.stdout == ""
+    assert read(path)[1]["finished"]
+
+
+def test_sigterm_after_a_skipped_step_is_not_called_divergence(path):
+    """One step is skipped, and the next one ends training: not all steps of the epoch diverged."""
+    est = estimator(path)
+
+    def loss(x, target):
+        values = (x - target).square().mean((1, 2, 3))
+        loss.n_calls += 1
+        if loss.n_calls == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return values * np.nan
+        return values
+
+    loss.n_calls = 0
+    with pytest.warns(ConvergenceWarning, match="diverged") as caught, pytest.raises(SystemExit):
+        est.set_params(outer_loss=loss).fit(FACES)
+    assert not any("All steps" in str(warning.message) for warning in caught)
 
 
 def test_the_signal_s_handler_is_the_user_s(path):

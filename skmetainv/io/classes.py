@@ -11,20 +11,30 @@ from sklearn.frozen import FrozenEstimator
 import skmetainv.estimators  # noqa: F401  defines the classes, and imports those of all lower layers
 from skmetainv.arrays import Layout
 from skmetainv.inputs import Geometry
-from skmetainv.parameters import ParameterObject
+from skmetainv.parameters import ParameterObject, public_subclasses
+from skmetainv.training import Checkpoint
 
 #: Objects of these classes are written by their fields.
 RECORDS = (Geometry, Layout)
 
+# The packages with parts of estimators. Others may or may not have been imported.
+_PACKAGES = {
+    f"skmetainv.{name}"
+    for name in (
+        *("denoisers", "estimators", "losses", "meta", "noise", "operators"),
+        *("representations", "solvers", "training"),
+    )
+}
 
-def _parameter_objects(base: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
-    """Iterate over the public classes of this library that derive from `base`."""
-    for cls in base.__subclasses__():
+
+def _parts_of_estimators() -> Iterator[type[ParameterObject]]:
+    """Iterate over the public classes whose objects are parts of estimators."""
+    for cls in public_subclasses(ParameterObject):
         package = ".".join(cls.__module__.split(".")[:2])
         is_public = getattr(sys.modules.get(package), cls.__name__, None) is cls
-        if package.startswith("skmetainv.") and is_public and not isabstract(cls):
+        # A checkpoint's path concerns the machine of training.
+        if package in _PACKAGES and is_public and not isabstract(cls) and cls is not Checkpoint:
             yield cls
-        yield from _parameter_objects(cls)
 
 
 def _name(cls: type) -> str:
@@ -33,7 +43,7 @@ def _name(cls: type) -> str:
     return ".".join([package, *modules[:1], cls.__name__])
 
 
-_CLASSES = (*dict.fromkeys(_parameter_objects(ParameterObject)), *RECORDS, FrozenEstimator)
+_CLASSES = (*dict.fromkeys(_parts_of_estimators()), *RECORDS, FrozenEstimator)
 _BY_NAME: dict[str, type] = {_name(cls): cls for cls in _CLASSES}
 _NAMES = {cls: name for name, cls in _BY_NAME.items()}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -10,11 +11,17 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 import skmetainv
+from skmetainv.denoisers import Denoiser
 from skmetainv.exceptions import VersionWarning, warn
 from skmetainv.io.classes import name_of
 from skmetainv.io.nodes import HeaderReader, Reader, Writer
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.storage import DamagedFileError, read, read_header, write
+
+# Errors that a forged record can raise.
+_NOT_UNDERSTOOD = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class ModelDescription:
     image_shape, measurement_shape : tuple of int or None
         Shapes of images and measurements.
     data_range : (float, float) or None
-        Lowest and highest intensity.
+        The smallest and the largest nominal value of images.
     n_weights : int or None
         Number of learned weights.
     history : dict of str to list
@@ -75,22 +82,22 @@ def save(
 
     Parameters
     ----------
-    estimator : estimator
+    estimator : estimator or Denoiser
         An estimator or a denoiser of this library, fitted or not. For a search, pass its
         ``best_estimator_``.
     path : path-like
         The file, for instance "model.skmi". An existing file is replaced atomically.
     components : iterable of str, default=()
         Names of parts to leave out, as in `set_params`: for instance "operator__function". A file
-        cannot hold functions, modules, and objects of other packages or of your own classes. `load`
-        takes them.
+        cannot hold functions, modules, or objects of other packages or of your own classes. Pass
+        these to `load`.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     TypeError
-        If `estimator` is not an estimator of this library.
+        If `estimator` is not an estimator of this library, or if `components` is a string.
     ValueError
         If the estimator has a part that a file cannot hold, or no part with a name in `components`;
         the error names it.
@@ -99,7 +106,7 @@ def save(
     -----
     The file is in safetensors format. Its header holds the parameters, as JSON, and SHA-256
     checksums. `checkpoint` and `device` are saved at their defaults, because they concern the
-    machine of training. Callbacks are not saved.
+    machine of training. scikit-learn's callbacks and metadata requests are not saved.
 
     Examples
     --------
@@ -133,8 +140,10 @@ def save(
     >>> np.array_equal(loaded.predict(faces[:2]), est.predict(faces[:2]))
     True
     """
-    if not isinstance(estimator, Reconstructor) or name_of(type(estimator)) is None:
+    if not isinstance(estimator, Reconstructor | Denoiser) or name_of(type(estimator)) is None:
         raise TypeError(f"save takes an estimator of skmetainv. {_instead_of(estimator)}")
+    if isinstance(components, str):
+        raise TypeError(f"components must be a list of names: write components=[{components!r}].")
     writer = Writer(components)
     model = writer.node(estimator)
     unknown = sorted(writer.components - writer.left_out.keys())
@@ -192,9 +201,10 @@ def load(
         names = ", ".join(given) or "none"
         raise ValueError(f"{path} needs {texts} as components. Got {names}.")
     reader = Reader(arrays, given)
-    estimator: BaseEstimator = _estimator(path, reader, record)
-    if reader.used != {*arrays, *given}:
-        raise DamagedFileError(f"{path} is damaged: the estimator does not use all of its arrays.")
+    with _about_reading(path, record):
+        estimator: BaseEstimator = _estimator(reader, record)
+        if reader.used != {*arrays, *given}:
+            raise ValueError("the estimator does not use all of its arrays")
     return estimator
 
 
@@ -235,59 +245,67 @@ def describe(path: str | PathLike[str]) -> ModelDescription:
     """
     headers, record = read_header(path)
     components = _checked(path, record)
-    estimator = _estimator(path, HeaderReader(headers, components), record)
-    fitted = vars(estimator)
-    is_fitted = "image_shape_" in fitted
-    return ModelDescription(
-        estimator=repr(estimator),
-        version=record["version"],
-        components=components,
-        is_fitted=is_fitted,
-        image_shape=fitted.get("image_shape_"),
-        measurement_shape=fitted.get("measurement_shape_"),
-        data_range=fitted.get("data_range_"),
-        n_weights=estimator.n_weights_ if is_fitted else None,
-        history=fitted.get("history_", {}),
-    )
+    with _about_reading(path, record):
+        estimator = _estimator(HeaderReader(headers, components), record)
+        fitted = vars(estimator)
+        is_fitted = "image_shape_" in fitted
+        history = fitted.get("history_", {})
+        if not all(isinstance(values, list) for values in history.values()):
+            raise ValueError("its history is none")
+        return ModelDescription(
+            estimator=repr(estimator),
+            version=record["version"],
+            components=components,
+            is_fitted=is_fitted,
+            image_shape=fitted.get("image_shape_"),
+            measurement_shape=fitted.get("measurement_shape_"),
+            data_range=fitted.get("data_range_"),
+            n_weights=estimator.n_weights_ if is_fitted else None,
+            history=history,
+        )
 
 
 def _checked(path: str | PathLike[str], record: Any) -> dict[str, str]:
     """Check the version of a record; return the types of the parts that were left out."""
     match record:
-        case {
-            "kind": "estimator",
-            "format": 1,
-            "version": str(version),
-            "components": dict(needed),
-        }:
+        case {"kind": "estimator", "format": 1, "version": str(version), "components": dict(parts)}:
             pass
         case {"kind": "estimator", "version": str(version)}:
             raise ValueError(
-                f"{path} is in another format, that of skmetainv {version}. Install this version: "
-                f"you have {skmetainv.__version__}."
+                f"{path} is in another format, that of skmetainv {version!r}. Install this "
+                f"version: you have {skmetainv.__version__}."
             )
         case _:
             raise ValueError(f"{path} was not written by `skmetainv.io.save`.")
+    texts = {str(name): str(text) for name, text in parts.items()}
+    if not all(text.isprintable() for text in (version, *texts, *texts.values())):
+        raise DamagedFileError(f"{path} is damaged: a name has characters that cannot be printed.")
     if version != skmetainv.__version__:
         warn(
             f"{path} was written by skmetainv {version}, and you have {skmetainv.__version__}: "
             "results may differ.",
             VersionWarning,
         )
-    return {str(name): str(text) for name, text in needed.items()}
+    return texts
 
 
-def _estimator(path: str | PathLike[str], reader: Reader, record: Mapping[str, Any]) -> Any:
-    """Return the estimator of a record."""
+@contextmanager
+def _about_reading(path: str | PathLike[str], record: Mapping[str, Any]) -> Iterator[None]:
+    """Turn errors of a record that cannot be understood into one that names the file."""
     try:
-        estimator = reader.value(record["model"])
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        yield
+    except _NOT_UNDERSTOOD as error:
         raise DamagedFileError(
-            f"{path}, written by skmetainv {record['version']}, cannot be loaded by "
+            f"{path}, written by skmetainv {record['version']}, cannot be read by "
             f"{skmetainv.__version__}: {str(error).rstrip('.')}."
         ) from error
-    if not isinstance(estimator, Reconstructor):
-        raise DamagedFileError(f"{path} holds no estimator.")
+
+
+def _estimator(reader: Reader, record: Mapping[str, Any]) -> Any:
+    """Return the estimator of a record."""
+    estimator = reader.value(record["model"])
+    if not isinstance(estimator, Reconstructor | Denoiser):
+        raise ValueError("it holds no estimator")
     return estimator
 
 

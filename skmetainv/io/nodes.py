@@ -26,25 +26,39 @@ from skmetainv.io.classes import RECORDS, class_named, name_of
 from skmetainv.operators.maps.hidden_parts import frozen
 from skmetainv.parameters import ParameterObject
 from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.canonical import canonical
 from skmetainv.storage import ArrayHeader, array_checksum
 
-# Parameters that concern the machine of training; they are saved at their defaults.
+# Parameters that concern the machine of training; they are saved and loaded at their defaults.
 _OF_THE_MACHINE = {"checkpoint": None, "device": "auto"}
 
-# Attributes that are not saved: built modules, and scikit-learn's callbacks.
-_NOT_SAVED = {"_cache", "_skl_callbacks"}
+# Attributes that are not saved: built modules, and scikit-learn's callbacks and metadata requests.
+_NOT_SAVED = {"_cache", "_skl_callbacks", "_metadata_request"}
 
 _FITTED = re.compile("_?[a-z][a-z0-9_]*_")
 
 # Names as values of a file: of NumPy's generators, of SciPy's sparse matrices, of torch's types.
-_BIT_GENERATORS = {"MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"}
+_BIT_GENERATORS = {"MT19937", "PCG64"}
+_NUMBERS = {
+    *("bool", "float16", "float32", "float64", "complex64", "complex128"),
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+}
 _SPARSE = {f"{form}_{kind}" for form in ("csr", "csc", "coo") for kind in ("matrix", "array")}
 _AS_INTEGERS = {"bfloat16": torch.int16}
+
+# Limits of what a forged file can make of few bytes: copies of arrays as a multiple of the arrays,
+# and rows of a sparse matrix.
+_MOST_COPIES, _MOST_ROWS = 10, 10**8
 
 
 def part_name(path: Iterable[str]) -> str:
     """Return the name of a part, as in `set_params`; fitted copies have the parameter's name."""
     return "__".join(part.strip("_") for part in path)
+
+
+def of_the_machine(parameters: Iterable[str]) -> dict[str, Any]:
+    """Return the defaults of the parameters that concern the machine of training, by name."""
+    return {name: default for name, default in _OF_THE_MACHINE.items() if name in parameters}
 
 
 class Writer:
@@ -67,6 +81,7 @@ class Writer:
         self.components = set(components)
         self.arrays: dict[str, np.ndarray] = {}
         self.left_out: dict[str, str] = {}
+        self._values: dict[str, Any] = {}  # of the parts that were left out
         self._names: dict[str, str] = {}  # by checksum
 
     def node(self, value: Any, path: tuple[str, ...] = ()) -> Any:
@@ -79,8 +94,7 @@ class Writer:
         """
         name = part_name(path)
         if name in self.components:
-            self.left_out[name] = _described(value)
-            return {"component": name}
+            return self._component(name, value)
         if value is None or type(value) in (bool, int, str):
             return value
         if type(value) is list:
@@ -93,6 +107,15 @@ class Writer:
                 f"you load: load(..., components={{{name!r}: ...}})."
             )
         return node
+
+    def _component(self, name: str, value: Any) -> dict[str, str]:
+        first = self._values.setdefault(name, value)
+        if value is not first and canonical(value) != canonical(first):
+            raise ValueError(
+                f"{name} is not what the estimator was fitted with. Fit it again before saving."
+            )
+        self.left_out[name] = _described(value)
+        return {"component": name}
 
     def _nodes(self, values: Iterable[Any], path: tuple[str, ...]) -> list[Any]:
         return [self.node(value, (*path, str(i))) for i, value in enumerate(values)]
@@ -112,9 +135,12 @@ class Writer:
             return {"dict": self._items(value, path)}
         if isinstance(value, PathLike):
             return {"path": fspath(value)}
+        if isinstance(value, np.str_):
+            return str(value)
         if isinstance(value, np.generic):
-            array = self._array(np.asarray(value), path)
-            return array and {"number": array}
+            is_number = value.dtype.name in _NUMBERS
+            number = self.node(value.item(), path) if is_number else None
+            return {"number": number, "dtype": value.dtype.name} if is_number else None
         if isinstance(value, np.ndarray):
             return self._array(value, path)
         if isinstance(value, torch.Tensor):
@@ -134,7 +160,7 @@ class Writer:
         if array.dtype.kind in "OU":
             texts = array.tolist()
             is_text = array.ndim == 1 and all(type(text) is str for text in texts)
-            return {"strings": texts, "dtype": array.dtype.str} if is_text else None
+            return {"strings": texts, "dtype": array.dtype.kind} if is_text else None
         native = np.asarray(array, dtype=array.dtype.newbyteorder("="))
         if native.dtype in (np.complex64, np.complex128):
             parts = np.ascontiguousarray(native)[..., None].view(native.real.dtype)
@@ -145,9 +171,12 @@ class Writer:
 
     def _stored(self, array: np.ndarray, path: tuple[str, ...]) -> str:
         """Store an array, and return its name; an array with the same content is stored once."""
-        name = self._names.setdefault(array_checksum(array), "/".join(path))
-        self.arrays.setdefault(name, array)
-        return name
+        checksum, name = array_checksum(array), "/".join(path)
+        if checksum not in self._names:
+            while name in self.arrays:
+                name += "+"
+            self._names[checksum], self.arrays[name] = name, array
+        return self._names[checksum]
 
     def _tensor(self, tensor: torch.Tensor, path: tuple[str, ...]) -> Any:
         dtype = str(tensor.dtype).removeprefix("torch.")
@@ -180,7 +209,7 @@ class Writer:
                     f"{type(value).__name__}, and cannot be saved. Remove it before saving."
                 )
         if isinstance(value, Reconstructor):
-            parameters |= {k: v for k, v in _OF_THE_MACHINE.items() if k in parameters}
+            parameters |= of_the_machine(parameters)
         node = {"object": class_name, "parameters": self._items(parameters, path)}
         return node | ({"fitted": self._items(fitted, path)} if fitted else {})
 
@@ -204,6 +233,7 @@ class Reader:
     def __init__(self, arrays: Mapping[str, Any], components: Mapping[str, Any]):
         self.arrays, self.components = arrays, components
         self.used: set[str] = set()
+        self._n_bytes_left = _MOST_COPIES * sum(array.nbytes for array in arrays.values())
 
     def value(self, node: Any, path: tuple[str, ...] = ()) -> Any:
         """Return the value of a node; `path` has the names that lead to it.
@@ -226,18 +256,18 @@ class Reader:
             "dict": lambda items, path: self._items(items, path),
             "float": lambda text, path: {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}[text],
             "generator": self._generator,
-            "number": lambda array, path: self.value(array, path)[()],
+            "number": self._number,
             "object": self._object,
             "path": lambda text, path: Path(text),
             "sparse": self._sparse,
-            "strings": lambda texts, path, dtype: np.array(texts, dtype=dtype),
+            "strings": self._strings,
             "tensor": self._tensor,
             "tuple": lambda nodes, path: tuple(self._values(nodes, path)),
         }
         if kind not in readers:
             raise ValueError(f"{part_name(path)} is of the unknown kind {kind!r}")
-        content, *others = node.values()
-        return readers[kind](content, path, **dict(zip(list(node)[1:], others, strict=True)))
+        others = {key: content for key, content in node.items() if key != kind}
+        return readers[kind](node[kind], path, **others)
 
     def _values(self, nodes: list[Any], path: tuple[str, ...]) -> list[Any]:
         return [self.value(node, (*path, str(i))) for i, node in enumerate(nodes)]
@@ -245,10 +275,26 @@ class Reader:
     def _items(self, nodes: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         return {key: self.value(node, (*path, key)) for key, node in nodes.items()}
 
+    def _number(self, value: Any, path: tuple[str, ...], dtype: str) -> Any:
+        if dtype not in _NUMBERS:
+            raise ValueError(f"{part_name(path)} is of the unknown type {dtype!r}")
+        return np.dtype(dtype).type(self.value(value, path))
+
+    def _strings(self, texts: Any, path: tuple[str, ...], dtype: str) -> Any:
+        is_text = isinstance(texts, list) and all(type(text) is str for text in texts)
+        if not is_text or dtype not in ("O", "U"):
+            raise ValueError(f"{part_name(path)} is no list of strings")
+        return np.array(texts, dtype=dtype)
+
     def _array(self, name: str, path: tuple[str, ...]) -> Any:
-        array = self.arrays[name].copy() if name in self.used else self.arrays[name]
-        self.used.add(name)
-        return array
+        array = self.arrays[name]
+        if name not in self.used:
+            self.used.add(name)
+            return array
+        self._n_bytes_left -= array.nbytes
+        if self._n_bytes_left < 0:
+            raise ValueError("it has too many copies of its arrays")
+        return array.copy()
 
     def _complex_array(self, name: str, path: tuple[str, ...]) -> Any:
         parts = self._array(name, path)
@@ -261,13 +307,17 @@ class Reader:
     def _sparse(self, name: str, path: tuple[str, ...], shape: list[int], parts: Any) -> Any:
         if name not in _SPARSE:
             raise ValueError(f"{part_name(path)} is of the unknown kind {name!r}")
+        if not all(0 <= n <= _MOST_ROWS for n in shape):
+            raise ValueError(f"{part_name(path)} has too many rows or columns")
         data, *coordinates = self._values(parts, path)
         return getattr(scipy.sparse, name)((data, tuple(coordinates)), shape=tuple(shape))
 
     def _generator(self, kind: str, path: tuple[str, ...], state: Any) -> Any:
         state = self.value(state, path)
-        if state["bit_generator"] not in _BIT_GENERATORS:
-            raise ValueError(f"{part_name(path)} is of an unknown kind")
+        is_known = state["bit_generator"] in _BIT_GENERATORS
+        # NumPy does not check this position, and would read beyond its array.
+        if not is_known or not 0 <= state["state"].get("pos", 0) <= 624:
+            raise ValueError(f"{part_name(path)} is no state of a generator")
         bits = getattr(np.random, state["bit_generator"])()
         generator = {"RandomState": np.random.RandomState, "Generator": np.random.Generator}[kind]
         if kind == "RandomState":
@@ -290,6 +340,8 @@ class Reader:
     ) -> Any:
         """Return an object of one of our classes, with checked parameters."""
         cls: Any = class_named(class_name)
+        if issubclass(cls, Reconstructor):
+            parameters = {**parameters, **of_the_machine(parameters)}
         if cls in RECORDS:
             return cls(**self._items(parameters, path))
         unknown = parameters.keys() - set(cls._get_param_names())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from math import ceil
@@ -455,7 +455,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     def _report(self, training: TrainingData) -> None:
         """Report the result at the end of `fit`."""
 
-    # ------------------------------------------------- parts of a training run, in the order of cal
+    # ----------------------------------------------- parts of a training run, in the order of calls
 
     def _check_agreement(self, problem: Problem, held_out: Problem | None, call: FitCall) -> None:
         """Raise if several processes that train together have different data or parameters."""
@@ -577,12 +577,13 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         except KeyboardInterrupt as error:
             if rank_and_size()[1] > 1:  # other processes may be at another step, or wait for this
                 raise
-            loop.write_checkpoint()
             interrupts.append(error)
+            with suppress(KeyboardInterrupt):  # a second one must not lose what was learned
+                loop.write_checkpoint()
         finally:
             loop.close()
-        if loop.is_terminated:
-            raise SystemExit(EXIT_STATUS)
+            if loop.is_terminated or loop.termination.requested:
+                raise SystemExit(EXIT_STATUS)
 
     def _set_results(self, loop: TrainingLoop, learner: Learner, earlier: History) -> None:
         """Set the fitted attributes to the results of training so far."""

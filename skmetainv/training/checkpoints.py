@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import KW_ONLY
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError
 
 from skmetainv.exceptions import CheckpointWarning, warn
 from skmetainv.parameters import COUNT, NOT_NEGATIVE, ParameterObject
-from skmetainv.storage import DamagedFileError, Lock, checked_path, read, remove_orphans, write
+from skmetainv.storage import (
+    DamagedFileError,
+    Lock,
+    checked_path,
+    read,
+    read_header,
+    remove_orphans,
+    try_to_write,
+    write,
+)
 from skmetainv.training.processes import rank_and_size
 
-_FORMAT = 3
+_KIND, _FORMAT = "checkpoint", 3
 
 
 class Checkpoint(ParameterObject):
@@ -43,7 +54,7 @@ class Checkpoint(ParameterObject):
     step: the file is written, and the process exits with status 143.
 
     Two fits cannot use the file at the same time: the second one raises an error while the first
-    one runs. So do the candidates of a search: use `checkpoint` for single fits only. If several
+    one runs. Nor can the candidates of a search: use `checkpoint` for single fits only. If several
     processes train together, only the first one reads and writes the file, so only its machine
     needs it. Functions count as the same parameter if their source is the same, apart from
     comments. A denoiser that is fitted as part of an estimator's solver is not in the file, and is
@@ -139,25 +150,28 @@ class Keeper:
         self.seed: int | None = None
         self._written, self._has_warned = time.monotonic(), False
         self._lock: Lock | None = None
-        self.saved_state = self._read() if path.exists() else None
-        if self.saved_state is None or not self.saved_state.record["finished"]:
+        self.saved_state: TrainingState | None = None
+        if not path.exists() or not self._checked(self._read(read_header)[1])["finished"]:
             self._lock_file()
+        try:
+            if path.exists():
+                self.saved_state = self._state()
+        except BaseException:
+            self.close()
+            raise
 
     def _lock_file(self) -> None:
-        """Lock the file, and read what another run may have written before."""
-        lock = Lock(self.path)
-        if not lock.acquire():
+        """Lock the file, and try to write beside it."""
+        self._lock = Lock(self.path)
+        if not self._lock.acquire():
             raise ValueError(
                 f"Another fit is using the checkpoint {self.path}. Use another path, or wait until "
                 "it ends."
             )
-        self._lock = lock
-        try:
+        if self._lock.is_held:
             remove_orphans(self.path)
-            self.saved_state = self._read() if self.path.exists() else None
-        except BaseException:
-            self.close()
-            raise
+        with self._before_training():
+            try_to_write(self.path)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_lock": None}  # only the first of several processes has the lock
@@ -181,17 +195,27 @@ class Keeper:
         OSError
             If it cannot be written.
         """
-        try:
+        with self._before_training():
             self._replace(state)
+
+    @contextmanager
+    def _before_training(self) -> Iterator[None]:
+        """Say in errors of writing that training did not start."""
+        try:
+            yield
         except OSError as error:
-            reason = f"Training did not start: its checkpoint cannot be written: {error.strerror}"
+            self.close()
+            reason = (
+                "Training did not start, because its checkpoint cannot be written: "
+                f"{error.strerror or error}"
+            )
             raise OSError(error.errno, reason, str(self.path)) from error
 
     def write(self, state: TrainingState) -> None:
         """Replace the file, in the first process only; if this fails, warn once."""
         try:
             self._replace(state)
-        except OSError as error:
+        except (OSError, MemoryError, SafetensorError) as error:
             if not self._has_warned:
                 self._has_warned = True
                 warn(
@@ -209,23 +233,34 @@ class Keeper:
             for group, named in state.arrays.items()
             for name, array in named.items()
         }
-        record = {"format": _FORMAT, "identity": self.identity, "seed": self.seed, **state.record}
-        write(self.path, arrays, record)
+        known = {"kind": _KIND, "format": _FORMAT, "identity": self.identity, "seed": self.seed}
+        write(self.path, arrays, known | state.record)
 
-    def _read(self) -> TrainingState:
+    def _read(self, by: Callable[[Path], tuple[Any, Any]]) -> tuple[Any, Any]:
+        """Read the file by a function of `storage`."""
         try:
-            arrays, record = read(self.path)
+            return by(self.path)
         except DamagedFileError as error:
             raise ValueError(f"Training cannot resume from the checkpoint: {error}") from error
-        if record.pop("format", None) != _FORMAT:
+
+    def _checked(self, record: Any) -> dict[str, Any]:
+        """Return a record, or raise if it is not that of a state of this training run."""
+        if not isinstance(record, dict) or record.get("kind") != _KIND:
+            raise ValueError(f"{self.path} is no checkpoint of training.")
+        if record.get("format") != _FORMAT:
             raise ValueError(f"The checkpoint {self.path} is from another version of skmetainv.")
-        differences = _differences(record.pop("identity"), self.identity)
+        differences = _differences(record["identity"], self.identity)
         if differences:
             raise ValueError(
                 f"The checkpoint {self.path} is from a different training run: "
                 f"{'; '.join(differences)}. Remove the file, or use another path, to start anew."
             )
-        self.seed = record.pop("seed")
+        return record
+
+    def _state(self) -> TrainingState:
+        """Return the state in the file."""
+        arrays, record = self._read(read)
+        self.seed = self._checked(record)["seed"]
         groups: dict[str, dict[str, np.ndarray]] = {
             group: {} for group in ("weights", "optimizer", "figures", "best")
         }

@@ -176,7 +176,7 @@ class TrainingLoop:
         n_per_epoch = len(self.batches)
         n_done = self.n_epochs * n_per_epoch + self._step
         self._progress = Progress(len(self.epochs) * n_per_epoch, n_done, show=self._show_progress)
-        while not self.is_over:
+        while not self.is_over and not self.is_terminated:
             self._progress.begin_epoch(f"epoch {self.epoch + 1}/{self.epochs.stop}")
             if self.observer is not None:
                 self.observer.begin()
@@ -184,6 +184,8 @@ class TrainingLoop:
             if self.is_terminated or not self._figures.n_images:
                 break
             self._end_epoch()
+            if self.keeper is not None:
+                self.is_terminated = any(from_all_processes(self.termination.requested))
             self._progress.end_epoch(self.history)
         self.close()
         if keeper is not None:
@@ -210,9 +212,9 @@ class TrainingLoop:
 
     def _saves_after_step(self, keeper: Keeper) -> bool:
         """Write the checkpoint if it is due; return whether SIGTERM ends training."""
-        is_due, self.is_terminated = from_first_process(
-            lambda: (keeper.is_due(), self.termination.requested)
-        )
+        messages = from_all_processes((keeper.is_due(), self.termination.requested))
+        is_due = messages[0][0]  # the first process writes
+        self.is_terminated = any(requested for _, requested in messages)
         if is_due and not self.is_terminated:
             keeper.write(self._state())
         return self.is_terminated
@@ -349,7 +351,7 @@ class TrainingLoop:
             )
             if self.watch.n_unsolved:  # 0 if all were before the checkpoint that was resumed
                 yield self.watch.describe()
-        if not self._stopped and self.n_epochs < len(self.epochs):
+        if not self.is_over and not self.is_terminated:
             yield "All steps of the last epoch were skipped: training stopped."
 
 

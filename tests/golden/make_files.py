@@ -35,6 +35,7 @@ def main() -> None:
             random_state=0,
         ),
         "linear_reconstructor": LinearReconstructor(CompressedSensing(0.5), noise=0.01),
+        "dncnn": DnCNN(depth=3, width=4, max_epochs=3, random_state=0),
         "unet_reconstructor": UNetReconstructor(
             Inpainting(), width=4, depth=1, max_epochs=3, random_state=0
         ),
