@@ -560,3 +560,15 @@ def test_sum_adds_losses_and_noises():
     for part in (L1(), GaussianNoise(0.1)):
         with pytest.raises(TypeError, match="unsupported operand"):
             1 + part
+
+
+def test_advice_names_only_losses_that_torch_has():
+    def own_loss(x, target):
+        return (x - target).square().mean()
+
+    own_loss.__name__ = "BestLoss"
+    with pytest.raises(ValueError, match="one value per image") as raised:
+        FunctionLoss(own_loss).build()(torch.zeros(2, 1, 3, 3), torch.ones(2, 1, 3, 3))
+    assert "torch.nn" not in str(raised.value)
+    with pytest.raises(ValueError, match=r"torch\.nn\.MSELoss\(reduction='none'\)"):
+        FunctionLoss(torch.nn.MSELoss()).build()(torch.zeros(2, 1, 3, 3), torch.ones(2, 1, 3, 3))

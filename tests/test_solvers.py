@@ -19,6 +19,7 @@ from skmetainv.denoisers import (
     SoftThreshold,
     TotalVariation,
 )
+from skmetainv.denoisers.differences import gradient, gradient_adjoint
 from skmetainv.operators import (
     CompressedSensing,
     GaussianBlur,
@@ -131,7 +132,7 @@ def test_each_learnable_number_is_scaled_by_the_power_of_8_that_is_best(rho, lev
     np.testing.assert_allclose(numbers, [0.2 * rho, 0.3 * rho, 0.1 * level])
 
 
-@pytest.mark.parametrize(("loss", "factor"), [(1.02, 1.0), (1.1, 64.0)])
+@pytest.mark.parametrize(("loss", "factor"), [(1.02, 1.0), (1.04, 64.0), (1.1, 64.0)])
 @torch.no_grad()
 def test_numbers_stay_where_others_are_better_by_a_few_percent_alone(loss, factor):
     f = GradientDescent(step_size=0.5, learnable=("step_size",)).build(SHAPE)
@@ -151,6 +152,26 @@ def test_learned_levels_take_the_usual_penalties_along():
     with torch.no_grad():
         f.prior.noise_level.logarithm += np.log(2)
     assert [f.rho(k, A).item() for k in range(3)] == pytest.approx([rho / 4 for rho in usual])
+
+
+def test_primal_dual_makes_the_updates_of_chambolle_and_pock():
+    """Its fixed point does not depend on the extrapolation ``2 x_k+1 - x_k``; the updates do."""
+    tau, weight = 0.3, 0.05
+    y = images(2, *SHAPE)
+    data = Identity().build(SHAPE).bind(y)
+    f = PrimalDual(n_iter=3, weight=weight, step_size=tau).build(SHAPE).double()
+    x, p = torch.zeros_like(y), torch.zeros(2, *y.shape, dtype=y.dtype)
+    for _ in range(3):
+        z = x - tau * gradient_adjoint(p)
+        new = (tau * y + z) / (1 + tau)
+        p = p + gradient(2 * new - x) / (8 * tau)
+        p = p / (p.square().sum(0).sqrt() / weight).clamp(min=1)
+        x = new
+    torch.testing.assert_close(f(torch.zeros_like(y), data), x)
+
+
+def test_a_function_makes_one_update_by_default():
+    assert FunctionSolver(lambda x, data: x).build(SHAPE).n_iter == 1
 
 
 def test_the_usual_levels_never_rise():
