@@ -333,3 +333,13 @@ def test_dates_are_no_images():
 def test_a_lazy_array_that_returns_too_few_images():
     with pytest.raises(ValueError, match=r"X returned 1 image\(s\) for 4 indices"):
         trained().fit(TooFew())
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_booleans_are_no_numbers(value):
+    with pytest.raises(ValueError, match="multiplied by a finite number"):
+        value * GaussianBlur()
+    with pytest.raises(
+        ValueError, match="'random_state' parameter of MetaInverseSolver must be an"
+    ):
+        MetaInverseSolver(random_state=value).fit(X)

@@ -370,7 +370,8 @@ def _to_measure(value: Any) -> str:
 def _number(value: Any, verb: str) -> float:
     """Return `value` as a float; it may be a number, or an array or a tensor of shape ()."""
     alone = getattr(value, "shape", None) == () and "complex" not in str(value.dtype)
-    if (isinstance(value, Real) or alone) and np.isfinite(float(value)) and value != 0:
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if (is_number or alone) and np.isfinite(float(value)) and value != 0:
         return float(value)
     raise InvalidParameterError(
         f"An operator is {verb} by a finite number that is not 0. Got {described(value)} instead. "

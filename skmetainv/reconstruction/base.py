@@ -6,6 +6,7 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, replace
+from numbers import Integral
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -33,7 +34,7 @@ from skmetainv.inputs.validation import (
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Operator
-from skmetainv.parameters import COUNT, POSITIVE, StrOptions
+from skmetainv.parameters import COUNT, POSITIVE, Interval, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed, training_generators
 from skmetainv.reconstruction.built import DTYPES, Built, outside_inference_mode
 from skmetainv.reconstruction.chunks import batches_of
@@ -108,7 +109,12 @@ class Reconstructor(Built, metaclass=ABCMeta):
         "data_range": [POSITIVE, tuple, list, None],
         "precision": [StrOptions(set(DTYPES))],
         "device": [str, torch.device],
-        "random_state": ["random_state", np.random.Generator],
+        "random_state": [
+            Interval(Integral, 0, 2**32 - 1, closed="both"),
+            np.random.RandomState,
+            np.random.Generator,
+            None,
+        ],
     }
 
     def predict(self, X: Any, *, image_shape: tuple[int, ...] | None = None) -> Any:
