@@ -313,3 +313,19 @@ def test_maps_on_the_move_are_composed_in_their_own_type():
         A = composed(outer, inner)
         torch.testing.assert_close(A(x), outer(inner(x)))
         assert A.bind(A(x)).prox(x, 0.1).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "kernel", [[[1.0], [2.0], [0.0]], [[1.0, 2.0, 0.0]], [[0, 1, 0], [2, 3, 4], [0, 5, 6]]]
+)
+def test_kernels_that_are_even_along_one_axis_only(kernel):
+    """Only a kernel that is even along both axes has a real spectrum."""
+    kernel = np.array(kernel, dtype=float)
+    x = torch.from_numpy(np.random.default_rng(0).random((1, 1, 5, 6)))
+    found = Blur(kernel).build((1, 5, 6))(x)
+    centre = [(n - 1) // 2 for n in kernel.shape]
+    expected = sum(
+        weight * x.roll((i - centre[0], j - centre[1]), (2, 3))
+        for (i, j), weight in np.ndenumerate(kernel)
+    )
+    torch.testing.assert_close(found, expected)

@@ -170,6 +170,13 @@ def test_primal_dual_makes_the_updates_of_chambolle_and_pock():
     torch.testing.assert_close(f(torch.zeros_like(y), data), x)
 
 
+@pytest.mark.parametrize("n_iter", [0, 1, 2])
+def test_the_level_of_a_classical_denoiser_is_open_for_every_update(n_iter):
+    opened = ADMM(TotalVariation(0.2), n_iter=n_iter).opened(SHAPE)
+    assert ("noise_level" in opened.learnable) == (n_iter > 0)
+    assert opened.noise_level == ([0.2] * n_iter or None)
+
+
 def test_a_function_makes_one_update_by_default():
     assert FunctionSolver(lambda x, data: x).build(SHAPE).n_iter == 1
 

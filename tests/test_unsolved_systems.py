@@ -237,3 +237,11 @@ def test_validation_between_steps_does_not_count():
         patch.setattr(type(est), "_restored_by", failing)
         assert not told(lambda: est.fit(IMAGES))
     assert len(est.history_["loss"]) == 2
+
+
+def test_a_watch_keeps_the_largest_residual():
+    watch = Watch()
+    assert (watch.n_unsolved, watch.worst) == (0, 0.0)
+    watch.note([1e-3, 2e-3])
+    watch.note([1e-4])
+    assert (watch.n_unsolved, watch.worst) == (3, 2e-3)
