@@ -157,3 +157,13 @@ def test_other_losses_see_all_pixels(changes):
     assert replace(case.inner, **changes).seen_pixels(case.task.data) is None
     near = replace(case.inner, loss=InnerLoss(proximity=0.1).build(SHAPE))
     assert near.seen_pixels(case.task.data) is not None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_mask_for_all_images_is_one_mask_of_seen_pixels(channels):
+    A = Inpainting().build((channels, 8, 8))
+    seen = A.seen_pixels()
+    assert seen.shape == (1, 1, 8, 8)
+    assert (
+        seen.sum() == 64 - (A(torch.ones(1, channels, 8, 8, dtype=torch.float64))[0, 0] == 0).sum()
+    )

@@ -363,7 +363,7 @@ def _no_measurements(A: ForwardMap, y: Any, x: torch.Tensor) -> str:
         )
     shape = tuple(y.shape[1:])
     hint = f"If this shape is right, pass measurement_shape={shape} to super().__init__."
-    if y.ndim != 1 + len(A.measurement_shape) and y.shape == A.measurement_shape:
+    if y.shape == A.measurement_shape:
         hint = "The first axis must be the batch."
     return f"{must}. Got {tuple(y.shape)} for images of shape {tuple(x.shape)} instead. {hint}"
 
