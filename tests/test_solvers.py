@@ -177,6 +177,20 @@ def test_the_level_of_a_classical_denoiser_is_open_for_every_update(n_iter):
     assert opened.noise_level == ([0.2] * n_iter or None)
 
 
+@pytest.mark.parametrize(
+    ("solver", "scales"),
+    [
+        (RED(SMOOTH, method="admm", rho=4.0), (1.0, 1.0, 0.25)),
+        (PrimalDual(step_size=0.3), (1.0, 0.3)),
+        (GradientDescent(), (1.0,)),
+    ],
+    ids=["RED", "primal-dual", "gradient descent"],
+)
+def test_scales_turn_the_parts_of_a_state_into_units_of_images(solver, scales):
+    data = Identity().build(SHAPE).bind(images(1, *SHAPE))
+    assert solver.build(SHAPE).scales(0, data) == pytest.approx(scales)
+
+
 def test_a_function_makes_one_update_by_default():
     assert FunctionSolver(lambda x, data: x).build(SHAPE).n_iter == 1
 
