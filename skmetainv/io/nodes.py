@@ -147,7 +147,7 @@ class Writer:
             return self._tensor(value, path)
         if type(value).__name__ in _SPARSE and scipy.sparse.issparse(value):
             coordinates = scipy.sparse.coo_array(value)
-            parts = self._nodes([coordinates.data, *coordinates.coords], path)
+            parts = self._nodes([coordinates.data, coordinates.row, coordinates.col], path)
             return {"sparse": type(value).__name__, "shape": list(value.shape), "parts": parts}
         if isinstance(value, np.random.RandomState | np.random.Generator):
             return self._generator(value, path)

@@ -396,5 +396,7 @@ def _is_orthonormal(physics: Any, image_shape: Shape) -> bool:
 def _real_and_imaginary(matrix: Any) -> Any:
     """Return a real matrix: each row becomes two, its real part and then its imaginary part."""
     n = matrix.shape[0]
-    stack = scipy.sparse.vstack if scipy.sparse.issparse(matrix) else np.vstack
-    return stack([matrix.real, matrix.imag])[np.arange(2 * n).reshape(2, n).T.ravel()]
+    parts = [matrix.real, matrix.imag]
+    is_sparse = scipy.sparse.issparse(matrix)
+    stacked = scipy.sparse.vstack(parts, format="csr") if is_sparse else np.vstack(parts)
+    return stacked[np.arange(2 * n).reshape(2, n).T.ravel()]
