@@ -306,6 +306,7 @@ def _run_tests(path, code, tests, failure):
         os.dup2(nowhere.fileno(), 2)
     signal.alarm(_LIMIT)
     os.chdir(ROOT)
+    os.environ.pop("PYTEST_ADDOPTS", None)  # such as coverage, which would fail
     options = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "-W", "ignore", "--no-header"]
     return int(pytest.main([*options, *tests], plugins=[_Plugin(_Finder(path, code), failure)]))
 
