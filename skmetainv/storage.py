@@ -207,8 +207,9 @@ def checked_path(path: str | PathLike[str]) -> Path:
 class Lock:
     """A lock of a file, which at most one `Lock` holds at a time. It ends with the process, too.
 
-    It is advisory: it does not prevent reading and writing. Where files cannot be locked, as in a
-    read-only folder and on Windows, it is never held by another.
+    It is advisory: it does not prevent reading and writing. Where files cannot be locked
+    (a new lock in a read-only folder, Windows, some file systems), `acquire` always returns True,
+    and `is_held` is False.
 
     Parameters
     ----------

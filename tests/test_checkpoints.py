@@ -430,7 +430,7 @@ def test_a_warm_start_has_checkpoints_of_its_own(path):
     with pytest.raises(ValueError, match="the weights to begin with was dict and is now nothing"):
         trained(small(noise=0.1, warm_start=True), LEARNED, path=path)
     other = small(noise=0.1, warm_start=True, random_state=1).fit(LEARNED)
-    with pytest.raises(ValueError, match="the weights to begin with was of other values"):
+    with pytest.raises(ValueError, match="the weights to begin with was different"):
         trained(other.set_params(random_state=0), LEARNED, path=path)
 
 
@@ -657,7 +657,7 @@ def frozen(**changes):
         (
             {"operator": Inpainting(mask((0, 0)))},
             {"operator": Inpainting(mask((1, 0)))},
-            "operator__mask was of other values",
+            "operator__mask was different",
         ),
         (
             {"solver": RED(TINY, n_iter=1)},
@@ -667,7 +667,7 @@ def frozen(**changes):
         (
             {"solver": frozen()},
             {"solver": frozen(noise_level=0.2)},
-            "solver__denoiser was of other values",
+            "solver__denoiser was different",
         ),
         ({"outer_loss": "l1"}, {"outer_loss": "l2"}, "outer_loss was 'l1' and is now 'l2'"),
         (
@@ -678,19 +678,19 @@ def frozen(**changes):
         (
             {"outer_loss": lambda x, target: (x - target).square().mean((1, 2, 3))},
             {"outer_loss": lambda x, target: (x - target).abs().mean((1, 2, 3))},
-            "outer_loss was of other values",
+            "outer_loss was different",
         ),
         ({"outer_loss": weighted(1.0)}, {"outer_loss": weighted(2.0)}, "outer_loss was of other"),
-        ({"outer_loss": absolute}, {"outer_loss": squared}, "outer_loss was of other values"),
+        ({"outer_loss": absolute}, {"outer_loss": squared}, "outer_loss was different"),
         (
             {"outer_loss": functools.partial(weighted(1.0))},
             {"outer_loss": functools.partial(weighted(2.0))},
-            "outer_loss was of other values",
+            "outer_loss was different",
         ),
         (
             {"outer_loss": WithTensors(1.0)},
             {"outer_loss": WithTensors(2.0)},
-            "outer_loss was of other values",
+            "outer_loss was different",
         ),
         (
             {"outer_loss": ModuleLoss(torch.nn.Sigmoid())},
@@ -714,10 +714,10 @@ def test_a_checkpoint_of_other_parameters_is_refused_and_they_are_named(path, be
 @pytest.mark.parametrize(
     ("before", "now", "message"),
     [
-        ((LEARNED,), (FACES[1:6],), "the images of X was of other values"),
-        ((LEARNED,), (LEARNED[::-1],), "the images of X was of other values"),
+        ((LEARNED,), (FACES[1:6],), "the images of X was different"),
+        ((LEARNED,), (LEARNED[::-1],), "the images of X was different"),
         ((LEARNED,), (FACES,), r"the images of X was of shape \(5, 9, 9\) and is now of shape \(9"),
-        ((LEARNED,), (LEARNED.astype("float32"),), "the images of X was of other values"),
+        ((LEARNED,), (LEARNED.astype("float32"),), "the images of X was different"),
         (
             (LEARNED, None, HELD_OUT),
             (LEARNED, None, HELD_OUT[:3]),
@@ -726,11 +726,11 @@ def test_a_checkpoint_of_other_parameters_is_refused_and_they_are_named(path, be
         ((LEARNED, None, HELD_OUT), (LEARNED,), "X_val was of shape .* and is now nothing"),
         ((LEARNED,), (LEARNED, None, HELD_OUT), "X_val was nothing and is now of shape"),
         (PAIRS, (LEARNED,), "the measurements X was of shape .* and is now nothing"),
-        (PAIRS, (PAIRS[0] + 0.1, LEARNED), "the measurements X was of other values"),
+        (PAIRS, (PAIRS[0] + 0.1, LEARNED), "the measurements X was different"),
         (
             (LEARNED, None, *PAIRS),
             (LEARNED, None, PAIRS[0] + 0.1, LEARNED),
-            "the measurements X_val was of other values",
+            "the measurements X_val was different",
         ),
         (grouped([0, 0, 1, 1, 1]), grouped([0, 0, 0, 1, 1]), r"the groups of X was \[0, 0, 1"),
         (grouped(list("aabbb")), (LEARNED,), r"the groups of X was \['a', .* and is now nothing"),
@@ -748,7 +748,7 @@ def test_a_checkpoint_of_images_of_other_sizes_is_refused(path):
     small_denoiser(patch_size=6, checkpoint=path).fit(RAGGED)
     with pytest.raises(ValueError, match="the images of X was 5 images and is now 4 images"):
         small_denoiser(patch_size=6, checkpoint=path).fit(RAGGED[:4])
-    with pytest.raises(ValueError, match="the images of X was of other values"):
+    with pytest.raises(ValueError, match="the images of X was different"):
         small_denoiser(patch_size=6, checkpoint=path).fit(RAGGED[::-1])
     with pytest.raises(ValueError, match="patch_size was 6 and is now 5"):
         small_denoiser(patch_size=5, checkpoint=path).fit(RAGGED)
@@ -769,7 +769,7 @@ class Lazy:
 
 def test_images_that_are_read_from_elsewhere_are_compared_by_their_values(path):
     small(checkpoint=path).fit(Lazy(LEARNED))
-    with pytest.raises(ValueError, match="the images of X was of other values"):
+    with pytest.raises(ValueError, match="the images of X was different"):
         small(checkpoint=path).fit(Lazy(LEARNED[::-1]))
     for images in (Lazy(LEARNED.copy()), LEARNED):
         assert trained(small(), images, path=path)[1] == 0

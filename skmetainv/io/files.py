@@ -251,7 +251,7 @@ def describe(path: str | PathLike[str]) -> ModelDescription:
         is_fitted = "image_shape_" in fitted
         history = fitted.get("history_", {})
         if not all(isinstance(values, list) for values in history.values()):
-            raise ValueError("its history is none")
+            raise ValueError("its history is not a dictionary of lists")
         return ModelDescription(
             estimator=repr(estimator),
             version=record["version"],
@@ -272,8 +272,8 @@ def _checked(path: str | PathLike[str], record: Any) -> dict[str, str]:
             pass
         case {"kind": "estimator", "version": str(version)}:
             raise ValueError(
-                f"{path} is in another format, that of skmetainv {version!r}. Install this "
-                f"version: you have {skmetainv.__version__}."
+                f"{path} has the file format of skmetainv {version!r}, which skmetainv "
+                f"{skmetainv.__version__} cannot read. Install the version that wrote it."
             )
         case _:
             raise ValueError(f"{path} was not written by `skmetainv.io.save`.")

@@ -283,7 +283,7 @@ class Reader:
     def _strings(self, texts: Any, path: tuple[str, ...], dtype: str) -> Any:
         is_text = isinstance(texts, list) and all(type(text) is str for text in texts)
         if not is_text or dtype not in ("O", "U"):
-            raise ValueError(f"{part_name(path)} is no list of strings")
+            raise ValueError(f"{part_name(path)} is not a list of strings")
         return np.array(texts, dtype=dtype)
 
     def _array(self, name: str, path: tuple[str, ...]) -> Any:
@@ -317,7 +317,7 @@ class Reader:
         is_known = state["bit_generator"] in _BIT_GENERATORS
         # NumPy does not check this position, and would read beyond its array.
         if not is_known or not 0 <= state["state"].get("pos", 0) <= 624:
-            raise ValueError(f"{part_name(path)} is no state of a generator")
+            raise ValueError(f"{part_name(path)} is not the state of a generator")
         bits = getattr(np.random, state["bit_generator"])()
         generator = {"RandomState": np.random.RandomState, "Generator": np.random.Generator}[kind]
         if kind == "RandomState":

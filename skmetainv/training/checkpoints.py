@@ -47,18 +47,22 @@ class Checkpoint(ParameterObject):
     -----
     The file is in safetensors format, with a JSON record and checksums in its header. It is also
     written before the first step, so that a full disk is found in time, and at the end of training;
-    a later `fit` returns that result without training again. If a later write fails, there is a
-    warning, training goes on, and the next write is tried.
+    a later `fit` returns that result without training again. If a later write fails, training goes
+    on, and `fit` tries again when the next write is due. Only the first failure issues a warning.
 
-    SIGTERM, which batch schedulers send before they end a job, ends training after the current
-    step: the file is written, and the process exits with status 143.
+    Batch schedulers send SIGTERM before they end a job. If `fit` runs in the main thread, and the
+    script has no handler of SIGTERM, the signal ends training after the current step: `fit` writes
+    the file, and the process exits with status 143.
 
-    Two fits cannot use the file at the same time: the second one raises an error while the first
-    one runs. Nor can the candidates of a search: use `checkpoint` for single fits only. If several
-    processes train together, only the first one reads and writes the file, so only its machine
-    needs it. Functions count as the same parameter if their source is the same, apart from
-    comments. A denoiser that is fitted as part of an estimator's solver is not in the file, and is
-    fitted again on resuming: give it its own `checkpoint`, or fit it beforehand.
+    While one fit trains, a second fit with the same file raises an error. (Windows and file systems
+    without locks do not detect this.) The candidates of a search would share the file, and raise an
+    error, too: use `checkpoint` for single fits only. If several processes train together, only the
+    first one reads and writes the file, so only its machine needs it.
+
+    Two functions count as equal if their source without comments, their default arguments and the
+    values in their closures are equal. A denoiser that is fitted as part of an estimator's solver
+    is not in the file, and is fitted again on resuming: give it its own `checkpoint`, or fit it
+    beforehand.
 
     Examples
     --------
@@ -90,8 +94,10 @@ class Checkpoint(ParameterObject):
         Raises
         ------
         ValueError
-            If the path is not a file in an existing folder. If the file is damaged, is from a
-            different training run, or is in use by another `fit`.
+            If the path cannot name a file in an existing folder, or if the file is damaged, comes
+            from a different training run, or is in use by another `fit`.
+        OSError
+            If the file cannot be written.
         """
         try:
             path = checked_path(self.path)
@@ -122,7 +128,9 @@ class TrainingState(NamedTuple):
 
 
 class Keeper:
-    """Reads and writes the checkpoint file of one training run, which it locks until `close`.
+    """Reads and writes the checkpoint file of one training run.
+
+    Unless the training in the file has finished, it locks the file until `close`.
 
     Parameters
     ----------
@@ -219,8 +227,8 @@ class Keeper:
             if not self._has_warned:
                 self._has_warned = True
                 warn(
-                    f"The checkpoint {self.path} could not be written: {error}. Training goes on, "
-                    "and tries again at the next time.",
+                    f"The checkpoint {self.path} could not be written: {error}. Training goes on; "
+                    "the next write is tried when it is due.",
                     CheckpointWarning,
                 )
 
@@ -246,7 +254,7 @@ class Keeper:
     def _checked(self, record: Any) -> dict[str, Any]:
         """Return a record, or raise if it is not that of a state of this training run."""
         if not isinstance(record, dict) or record.get("kind") != _KIND:
-            raise ValueError(f"{self.path} is no checkpoint of training.")
+            raise ValueError(f"{self.path} is not a training checkpoint.")
         if record.get("format") != _FORMAT:
             raise ValueError(f"The checkpoint {self.path} is from another version of skmetainv.")
         differences = _differences(record["identity"], self.identity)
@@ -277,6 +285,7 @@ def _differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[s
         both = [part.get(name, {"text": "nothing", "identity": ""}) for part in (saved, current)]
         if both[0]["identity"] != both[1]["identity"]:
             texts = [value["text"] for value in both]
-            changed = " and is now ".join(texts) if texts[0] != texts[1] else "of other values"
+            alike = f"different (both are shown as {texts[0]})"
+            changed = " and is now ".join(texts) if texts[0] != texts[1] else alike
             changes.append(f"{name} was {changed}")
     return changes
