@@ -197,6 +197,8 @@ def checked_path(path: str | PathLike[str]) -> Path:
     resolved = Path(path).resolve()
     if not resolved.parent.is_dir():
         raise FileNotFoundError(f"{str(path)!r} cannot be a file: its folder does not exist.")
+    if resolved.is_symlink():  # Python 3.11 and 3.12 raise an error in `resolve`
+        raise OSError(f"{str(path)!r} is a loop of symbolic links.")
     if resolved.is_dir():
         raise IsADirectoryError(f"{str(path)!r} is not a file, but a folder.")
     if resolved.exists() and not resolved.is_file():

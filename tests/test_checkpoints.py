@@ -680,7 +680,7 @@ def frozen(**changes):
             {"outer_loss": lambda x, target: (x - target).abs().mean((1, 2, 3))},
             "outer_loss was different",
         ),
-        ({"outer_loss": weighted(1.0)}, {"outer_loss": weighted(2.0)}, "outer_loss was of other"),
+        ({"outer_loss": weighted(1.0)}, {"outer_loss": weighted(2.0)}, "outer_loss was different"),
         ({"outer_loss": absolute}, {"outer_loss": squared}, "outer_loss was different"),
         (
             {"outer_loss": functools.partial(weighted(1.0))},

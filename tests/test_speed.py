@@ -49,7 +49,7 @@ def test_all_rows_are_measured_and_recorded(small, tmp_path, capsys):
     printed = capsys.readouterr().out
     for name, found in record["results"].items():
         assert name in printed
-        assert found["environment"]["commit"] is not None
+        assert found["environment"].keys() >= {"hardware", "commit"}  # None without git
         row = ROWS.get(name)
         if row is None:
             continue
