@@ -385,6 +385,11 @@ def is_importable(cls: type) -> bool:
     return getattr(sys.modules.get(cls.__module__), cls.__qualname__, None) is cls
 
 
+def package_of(cls: type) -> str:
+    """Return the first two parts of the name of a class's module, such as "skmetainv.operators"."""
+    return ".".join(cls.__module__.split(".")[:2])
+
+
 def comes_from(value: Any, package: str) -> bool:
     """Whether an object is an instance of a class of `package`."""
     return any(cls.__module__.partition(".")[0] == package for cls in type(value).__mro__)
@@ -496,10 +501,11 @@ def _classes(constraints: Any) -> list[type[ParameterObject]]:
 
 
 def public_subclasses(base: type[ParameterObject]) -> Iterator[type[ParameterObject]]:
-    """Iterate over this library's public subclasses of a class."""
+    """Iterate over the subclasses of a class that a package of this library makes public."""
     for subclass in base.__subclasses__():
-        ours = subclass.__module__.startswith("skmetainv.") and is_importable(subclass)
-        if ours and not subclass.__name__.startswith("_"):
+        package = package_of(subclass)
+        is_public = getattr(sys.modules.get(package), subclass.__name__, None) is subclass
+        if package.startswith("skmetainv.") and is_public:
             yield subclass
         yield from public_subclasses(subclass)
 

@@ -21,8 +21,9 @@ from skmetainv.exceptions import CheckpointWarning
 from skmetainv.operators import GaussianBlur
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, GradientDescent
-from skmetainv.storage import Lock, read
+from skmetainv.storage import read
 from skmetainv.training import Checkpoint
+from skmetainv.training.locks import Lock
 from skmetainv.training.termination import EXIT_STATUS, Termination
 
 FACES = SMALL_FACES[:6]
@@ -236,7 +237,7 @@ def test_a_fit_that_fails_frees_the_path(path):
 
 def test_a_lock_ends_with_its_process(path):
     code = (
-        "import sys; from skmetainv.storage import Lock; lock = Lock(sys.argv[1]);"
+        "import sys; from skmetainv.training.locks import Lock; lock = Lock(sys.argv[1]);"
         "print(lock.acquire(), flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

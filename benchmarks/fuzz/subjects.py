@@ -1,6 +1,5 @@
 """How each public class is built, and how its object is used in an estimator that fits at once."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +40,7 @@ from skmetainv.operators import (
     Stack,
     Sum,
 )
-from skmetainv.parameters import ParameterObject
+from skmetainv.parameters import ParameterObject, public_subclasses
 from skmetainv.representations import (
     Encoder,
     FourierMLP,
@@ -215,18 +214,6 @@ def _use(cls):
     return next((use for base, use in uses if issubclass(cls, base)), restored)
 
 
-def _classes(base):
-    for cls in base.__subclasses__():
-        yield cls
-        yield from _classes(cls)
-
-
-def _is_public(cls):
-    package = sys.modules.get(".".join(cls.__module__.split(".")[:2]))
-    ours = cls.__module__.startswith("skmetainv.")
-    return ours and getattr(package, cls.__name__, None) is cls
-
-
 #: Classes that exist for their subclasses only.
 BASES = {
     "Algorithm",
@@ -248,8 +235,8 @@ BASES = {
 #: All public classes with parameters, by name.
 CLASSES = {
     cls.__name__: cls
-    for cls in _classes(ParameterObject)
-    if _is_public(cls) and cls.__name__ not in BASES and cls._get_param_names()
+    for cls in public_subclasses(ParameterObject)
+    if cls.__name__ not in BASES and cls._get_param_names()
 }
 SUBJECTS = {
     name: Subject(MADE.get(name, cls), _use(cls))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from inspect import isabstract
 
@@ -11,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 import skmetainv.estimators  # noqa: F401  defines the classes, and imports those of all lower layers
 from skmetainv.arrays import Layout
 from skmetainv.inputs import Geometry
-from skmetainv.parameters import ParameterObject, public_subclasses
+from skmetainv.parameters import ParameterObject, package_of, public_subclasses
 from skmetainv.training import Checkpoint
 
 #: Objects of these classes are written by their fields.
@@ -30,17 +29,14 @@ _PACKAGES = {
 def _parts_of_estimators() -> Iterator[type[ParameterObject]]:
     """Iterate over the public classes whose objects are parts of estimators."""
     for cls in public_subclasses(ParameterObject):
-        package = ".".join(cls.__module__.split(".")[:2])
-        is_public = getattr(sys.modules.get(package), cls.__name__, None) is cls
         # A checkpoint's path concerns the machine of training.
-        if package in _PACKAGES and is_public and not isabstract(cls) and cls is not Checkpoint:
+        if package_of(cls) in _PACKAGES and not isabstract(cls) and cls is not Checkpoint:
             yield cls
 
 
 def _name(cls: type) -> str:
     """Return the name of a class in files, which does not depend on its module in a package."""
-    package, *modules = cls.__module__.split(".")
-    return ".".join([package, *modules[:1], cls.__name__])
+    return f"{package_of(cls)}.{cls.__name__}"
 
 
 _CLASSES = (*dict.fromkeys(_parts_of_estimators()), *RECORDS, FrozenEstimator)

@@ -281,7 +281,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         processes train together, an interrupt leaves no fitted estimator, only the last checkpoint
         written before it. For SIGTERM, see `skmetainv.training.Checkpoint`.
         """
-        self._check_parameters()
+        self._check_parameters()  # before `warm_start` counts as True
         continues = self.warm_start and hasattr(self, "weights_")
         return self._train(X, y, FitCall((X_val, y_val), groups, continues, is_partial=False))
 
@@ -359,61 +359,49 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         held_out = self._validation_problem(*call.held_out)
         self._check_agreement(problem, held_out, call)
 
-        with self._checkpoint_of(problem, held_out, call) as keeper:
-            return self._train_from(keeper, problem, held_out, call, original, interrupts)
-
-    def _train_from(
-        self,
-        keeper: Keeper | None,
-        problem: Problem,
-        held_out: Problem | None,
-        call: FitCall,
-        original: Self,
-        interrupts: list[KeyboardInterrupt],
-    ) -> TrainingData:
-        """Train from the state in a checkpoint, if there is one."""
         all_images = problem
-        seed = self._common_seed(keeper, call)
-        stopping = None if call.is_partial else self._early_stopping(problem)
-        if stopping is not None and held_out is None:
-            problem, held_out = cut_off(problem, stopping.validation_fraction, seed)
+        with self._checkpoint_of(problem, held_out, call) as keeper:
+            seed = self._common_seed(keeper, call)
+            stopping = None if call.is_partial else self._early_stopping(problem)
+            if stopping is not None and held_out is None:
+                problem, held_out = cut_off(problem, stopping.validation_fraction, seed)
 
-        self._check_optimizer()
-        with concerning("the training loss, 'loss' or 'outer_loss'"):
-            criterion = as_loss(self._training_loss()).build(problem.geometry.data_range)
-        if call.continues:
-            self._continue_training()
-            batches = self._batches(problem)
-        else:
-            self._reset(problem, seed)
-            batches = self._batches(problem)
-            with watched(Watch()):  # training itself warns of unsolved systems
-                self._choose_open_values(problem, batches, criterion)
-        learner = self._learner(problem, criterion)
+            self._check_optimizer()
+            with concerning("the training loss, 'loss' or 'outer_loss'"):
+                criterion = as_loss(self._training_loss()).build(problem.geometry.data_range)
+            if call.continues:
+                self._continue_training()
+                batches = self._batches(problem)
+            else:
+                self._reset(problem, seed)
+                batches = self._batches(problem)
+                with watched(Watch()):  # training itself warns of unsolved systems
+                    self._choose_open_values(problem, batches, criterion)
+            learner = self._learner(problem, criterion)
 
-        loop = self._loop(
-            learner,
-            batches,
-            call,
-            validate=self._validation(learner, held_out),
-            best_weights=None if stopping is None else stopping.build(),
-            keeper=keeper,
-            watch=Watch(problem.operator),
-        )
-        earlier_history = self.history_
-        epochs = Epochs(
-            None if call.is_partial else original,
-            self._n_epochs(batches.n_images),
-            *all_images.arguments(),
-            partial(self._publish_results, loop, learner, earlier_history),
-        )
-        loop.observer = epochs
+            loop = self._loop(
+                learner,
+                batches,
+                call,
+                validate=self._validation(learner, held_out),
+                best_weights=None if stopping is None else stopping.build(),
+                keeper=keeper,
+                watch=Watch(problem.operator),
+            )
+            earlier_history = self.history_
+            epochs = Epochs(
+                None if call.is_partial else original,
+                self._n_epochs(batches.n_images),
+                *all_images.arguments(),
+                partial(self._publish_results, loop, learner, earlier_history),
+            )
+            loop.observer = epochs
 
-        epochs.begin_training()
-        self._run(loop, learner, interrupts)
-        epochs.end_training()
-        self._set_results(loop, learner, earlier_history)
-        return TrainingData(batches, held_out)
+            epochs.begin_training()
+            self._run(loop, learner, interrupts)
+            epochs.end_training()
+            self._set_results(loop, learner, earlier_history)
+            return TrainingData(batches, held_out)
 
     # ----------------------------------------------------- for subclasses, in the order of calls
 

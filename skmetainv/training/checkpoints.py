@@ -17,7 +17,6 @@ from skmetainv.exceptions import CheckpointWarning, warn
 from skmetainv.parameters import COUNT, NOT_NEGATIVE, ParameterObject
 from skmetainv.storage import (
     DamagedFileError,
-    Lock,
     checked_path,
     read,
     read_header,
@@ -25,6 +24,7 @@ from skmetainv.storage import (
     try_to_write,
     write,
 )
+from skmetainv.training.locks import Lock
 from skmetainv.training.processes import rank_and_size
 
 _KIND, _FORMAT = "checkpoint", 3
