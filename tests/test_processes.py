@@ -24,8 +24,7 @@ from skmetainv.meta import IMAML, MAML, Reptile
 from skmetainv.operators import MissingPixels
 from skmetainv.representations import Refiner, Siren
 from skmetainv.solvers import HQS, GradientDescent
-from skmetainv.training import Adam, AdamW, Checkpoint, EarlyStopping
-from skmetainv.training.processes import join_processes
+from skmetainv.training import Adam, AdamW, Checkpoint, EarlyStopping, processes
 
 RANK = int(os.environ.get("RANK", "0"))
 LAST = int(os.environ.get("WORLD_SIZE", "1")) - 1
@@ -252,6 +251,10 @@ def run_cases(folder):
         own = Path(folder) / case.__name__
         own.mkdir(exist_ok=True)
         results[case.__name__] = case(own)
+    processes._leave()  # what runs when a process ends
+    results["threads"] = sorted(
+        path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")
+    )
     joblib.dump(results, Path(folder) / f"{RANK}.joblib")
 
 
@@ -387,6 +390,13 @@ def test_what_one_process_cannot_take_all_refuse(both):
     assert "n_jobs=None" in first["search"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are listed in /proc")
+def test_no_thread_of_the_processes_outlives_their_group(both):
+    for results in both[0]:
+        assert results["threads"]
+        assert not any("gloo" in name for name in results["threads"])
+
+
 def test_a_process_that_fails_ends_all(tmp_path):
     status, printed = in_two_processes(break_one, tmp_path)
     assert status != 0
@@ -424,6 +434,6 @@ def test_processes_on_gpus_talk_by_nccl_from_their_own(monkeypatch, device, back
     monkeypatch.setattr("atexit.register", lambda function: None)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("MASTER_ADDR", "localhost")
-    join_processes(torch.device(device))
+    processes.join_processes(torch.device(device))
     assert chosen == [torch.device(device)] * (backend == "nccl")
     assert [backend in name for name in backends] == [True]

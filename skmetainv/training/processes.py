@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
@@ -48,6 +49,9 @@ def join_processes(device: torch.device) -> None:
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # NCCL allocates its buffers there
     if not joined:
+        # Functions of this module have the default group as their default argument. Imported after
+        # the group begins, they keep it, and its threads may then abort an interpreter that ends.
+        import_module("torch.distributed.nn")
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(_leave)
 
