@@ -503,3 +503,12 @@ def test_images_at_once_is_between_one_and_all():
     assert images_at_once(50, (1, 8, 8), cpu, n_weights_per_image=5000) == 50
     assert images_at_once(5, shape, cpu) < 5 == images_at_once(5, (1, 8, 8), cpu)
     assert images_at_once(5, shape, torch.device("cuda")) == 5
+
+
+@pytest.mark.parametrize("batch_size", [5, 16, 17, 23, 50])
+def test_chunks_of_a_batch_have_little_padding(batch_size):
+    for size in range(8, 100, 4):
+        n = images_at_once(
+            batch_size, (1, size, size), torch.device("cpu"), n_weights_per_image=10_000
+        )
+        assert -batch_size % n <= batch_size / 5

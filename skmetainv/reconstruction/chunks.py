@@ -28,7 +28,8 @@ def images_at_once(
     """Return the number of images to compute together, for the best speed.
 
     A GPU computes the whole batch. A CPU computes small images together, and large images one by
-    one, so that they stay in the cache.
+    one, so that they stay in the cache. The batch is then nearly a multiple of the number, because
+    equal chunks compute padding, too.
 
     Parameters
     ----------
@@ -47,7 +48,8 @@ def images_at_once(
     if n_weights_per_image:
         for_few_weights = _PIXELS_TIMES_WEIGHTS // (n_weights_per_image * n_pixels)
         most = max(for_few_weights, min(_PIXELS // n_pixels, _WEIGHTS // n_weights_per_image))
-    return min(int(batch_size), max(1, most))  # torch takes no NumPy integers
+    most = min(int(batch_size), max(1, most))  # torch takes no NumPy integers
+    return min(range(most, most // 2, -1), key=lambda n: -batch_size % n)
 
 
 def equal_chunks(y: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:
