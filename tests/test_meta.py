@@ -502,6 +502,7 @@ def test_images_at_once_is_between_one_and_all():
     assert images_at_once(50, (1, 8, 8), cpu, n_weights_per_image=large) == 1
     assert images_at_once(50, (1, 8, 8), cpu, n_weights_per_image=5000) == 50
     assert images_at_once(5, shape, cpu) < 5 == images_at_once(5, (1, 8, 8), cpu)
+    assert images_at_once(5, shape, cpu, n_weights_per_image=200_000) == 1
     assert images_at_once(5, shape, torch.device("cuda")) == 5
 
 

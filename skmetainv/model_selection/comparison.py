@@ -21,6 +21,7 @@ from skmetainv.estimators import ClassicalReconstructor
 from skmetainv.inputs.validation import are_images, check_nothing_simulates
 from skmetainv.losses import LPIPS
 from skmetainv.metrics import over_batches
+from skmetainv.model_selection.named_estimators import named_estimators
 from skmetainv.model_selection.named_metrics import METRICS, Metric, chosen_metrics
 from skmetainv.model_selection.regions import Region
 from skmetainv.model_selection.scorers import unwrapped
@@ -194,19 +195,10 @@ def compare(
 
 def _checked_estimators(estimators: Any) -> dict[str, Any]:
     """Return the estimators by name, after checking that they can be compared."""
-    pairs = _with_names(estimators)
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise ValueError(f"Names provided are not unique: {names!r}")
+    named = named_estimators(estimators, "compare")
     ranges = {}
-    for name, estimator in pairs:
+    for name, estimator in named.items():
         inner = unwrapped(estimator)
-        if not isinstance(inner, Reconstructor):
-            raise ValueError(
-                "compare takes estimators that restore images, searches that refit such an "
-                "estimator, and such an estimator in a FrozenEstimator. Got "
-                f"{name}: {estimator!r} instead."
-            )
         inner._check_parameters()
         frozen = isinstance(estimator, FrozenEstimator)
         if frozen:
@@ -221,7 +213,7 @@ def _checked_estimators(estimators: Any) -> dict[str, Any]:
         ranges[name] = None if rescales else data_range
     if len(set(ranges.values())) > 1:
         raise ValueError(f"Estimators to compare must share one data_range. Got {ranges} instead.")
-    return dict(pairs)
+    return named
 
 
 def _common_shape(estimators: Sequence[Any], clean: Any) -> tuple[int, ...]:
@@ -245,23 +237,6 @@ def _common_shape(estimators: Sequence[Any], clean: Any) -> tuple[int, ...]:
             f"{operators[0]!r} simulates missing values, but not all estimators support them."
         )
     return shape
-
-
-def _with_names(estimators: Any) -> list[tuple[str, Any]]:
-    """Return pairs of names and estimators; without names, name them by their classes."""
-    if isinstance(estimators, Mapping):
-        estimators = [*estimators.items()]
-    if not isinstance(estimators, list | tuple) or len(estimators) == 0:
-        raise ValueError(
-            "The 'estimators' parameter of compare must be a dict of estimators by name, a list of "
-            f"(name, estimator), or a list of estimators, not empty. Got {estimators!r} instead."
-        )
-    if all(isinstance(entry, tuple) and len(entry) == 2 for entry in estimators):
-        return [*estimators]
-    classes = [type(unwrapped(estimator)).__name__ for estimator in estimators]
-    numbered = [f"{name}-{classes[: i + 1].count(name)}" for i, name in enumerate(classes)]
-    names = [n if classes.count(c) > 1 else c for c, n in zip(classes, numbered, strict=True)]
-    return [*zip(names, estimators, strict=True)]
 
 
 def _simulator(

@@ -49,7 +49,7 @@ def images_at_once(
         for_few_weights = _PIXELS_TIMES_WEIGHTS // (n_weights_per_image * n_pixels)
         most = max(for_few_weights, min(_PIXELS // n_pixels, _WEIGHTS // n_weights_per_image))
     most = min(int(batch_size), max(1, most))  # torch takes no NumPy integers
-    return min(range(most, most // 2, -1), key=lambda n: -batch_size % n)
+    return min(range(most, (most - 1) // 2, -1), key=lambda n: -batch_size % n)
 
 
 def equal_chunks(y: torch.Tensor, n: int) -> tuple[torch.Tensor, ...]:
