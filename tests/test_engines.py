@@ -217,8 +217,9 @@ def test_an_unknown_engine_is_refused():
 
 
 @pytest.mark.parametrize("name", [n for n in VARIANTS if "reptile" not in n and "imaml" not in n])
-def test_recomputation_gives_the_same_weights(name):
-    assert_same(fitted(name), fitted(name, recompute=True), rtol=1e-12)
+@pytest.mark.parametrize("recompute", [True, 0.5])
+def test_recomputation_gives_the_same_weights(name, recompute):
+    assert_same(fitted(name), fitted(name, recompute=recompute), rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["tensor", "dict", "nested"])
@@ -406,6 +407,15 @@ def test_with_recomputation_only_the_adapted_weights_of_each_step_are_saved(name
     (one, weights), (six, _) = (saved_in_forward(name, m, recompute=False) for m in (1, 6))
     activations = 2 * 81 * 6 * 8  # of a hidden layer: images x pixels x units x bytes
     assert six - one > 5 * (weights + 2 * activations)
+
+
+@every_learned
+def test_a_share_of_the_steps_is_recomputed(name):
+    """The activations of each recomputed step are not saved, those of the others are."""
+    saved = [saved_in_forward(name, 6, recompute=k / 6)[0] for k in range(7)]
+    smaller = -np.diff(saved)
+    assert (smaller > 0).all()
+    np.testing.assert_allclose(smaller[2:5], smaller[2], rtol=0.01)
 
 
 @every_learned

@@ -15,7 +15,8 @@ because the images share the first inner step.) The rate is measured in the same
 Three rows have one update of a solver and DeepInverse's. The denoiser is total variation, with 50
 updates in both; ours is another algorithm. DeepInverse keeps its result as the next start.
 
-The row "memory" compares a step of `higher` with ours, which recomputes its inner steps.
+The row "memory" compares a step of `higher` with ours, which recomputes none, a share or all of its
+inner steps.
 
 `--curve` trains the paper's SIREN by `higher` and by the estimator for the same number of seconds,
 on 80 faces, and prints the PSNR of the 20 others over time.

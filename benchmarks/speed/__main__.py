@@ -38,11 +38,9 @@ def measurements(rounds, n_steps, device):
 
 def print_row(name, found):
     """Print seconds, ratios with their range, and the share; or memory."""
-    if "ours" in found:
-        ours, theirs = found["ours"], found["higher"]
-        print(f"{name:34}", end="")
-        print(f"recomputing {ours['megabytes']:.0f} MB, {ours['seconds']:.2f} s; higher ", end="")
-        print(f"{theirs['megabytes']:.0f} MB, {theirs['seconds']:.2f} s", flush=True)
+    if name == MEMORY:
+        for who, run in found.items():
+            print(f"{name:34}{who:16}{run['megabytes']:6.0f} MB, {run['seconds']:.2f} s", flush=True)
         return
     share = [s for s in found["share"] if s is not None]
     print(f"{name:34}{median(found['seconds']):9.3f}", end="")

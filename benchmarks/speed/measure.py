@@ -24,6 +24,8 @@ PRODUCT = {"cpu": 2048, "cuda": 8192}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Relative difference of the first outer losses, up to which ours and a script's are the same.
 SAME = {"float32": 1e-4, "bfloat16": 1e-2}
+# The shares of inner steps that are recomputed in measurements of memory.
+_RECOMPUTED = (0.0, 0.3, 1.0)
 # The steps of a measurement of memory; the first is not timed.
 _STEPS = 3
 
@@ -113,14 +115,15 @@ def _seconds(call, device):
 
 
 def memory(row, device):
-    """Return megabytes and seconds of a step of `higher`, and of ours with recomputation."""
-    runs = {"ours": _our_memory, "higher": _memory_of_higher}
+    """Return megabytes and seconds of a step of `higher`, and of ours by share of recomputation."""
+    runs = {f"recompute={share:g}": partial(_our_memory, share) for share in _RECOMPUTED}
+    runs["higher"] = _memory_of_higher
     return {who: in_own_process(run, row, str(device)) for who, run in runs.items()}
 
 
-def _our_memory(row, device):
+def _our_memory(recompute, row, device):
     rule = row.algorithm.step_sizes
-    row = replace(row, algorithm=MAML(step_sizes=rule, recompute=True))
+    row = replace(row, algorithm=MAML(step_sizes=rule, recompute=recompute))
     return _grown(lambda device: our_steps(row, _STEPS, device), torch.device(device))
 
 

@@ -1,5 +1,6 @@
 """Algorithm 1 of the paper: adapt the weights of the start to one measurement."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,9 +37,9 @@ class InnerLoop:
     second_order : bool, default=True
         Whether the backward pass also differentiates the inner gradients. If not, they count as
         constants.
-    recompute : bool, default=False
-        Whether to keep only the weights before each inner step. The backward pass then recomputes
-        the activations of the step.
+    recompute : bool or float, default=False
+        The share of the inner steps, from the first one on, of which only the weights before the
+        step are kept. The backward pass recomputes their activations.
     through_solver : bool, default=True
         Whether ``L`` is evaluated at ``x = f(phi)``, as in the paper, or at the start ``phi``.
 
@@ -73,7 +74,7 @@ class InnerLoop:
     m: int
     adapted: tuple[str, ...]
     second_order: bool = True
-    recompute: bool = False
+    recompute: bool | float = False
     through_solver: bool = True
 
     def seen_pixels(self, data: DataTerm) -> torch.Tensor | None:
@@ -134,8 +135,7 @@ def adapt(
     phi, losses = inner.phi, []
     images: list[Any] = []
     step = partial(_inner_step, theta, alpha, data, inner)
-    if learning and inner.recompute:
-        step = partial(recomputed, step)
+    n_recomputed = math.ceil(inner.recompute * inner.m) if learning else 0
     with torch.set_grad_enabled(learning):
         condition = at_seen = phi.condition(theta, data)
         seen = inner.seen_pixels(data)
@@ -145,7 +145,8 @@ def adapt(
         values = one_per_image(theta, inner.adapted, len(data.y))  #    1: theta_i^0 = theta
         for k in range(inner.m):  #                                     2
             before = values
-            x, L, *values = step(k, at_seen, values)  #                 3-5
+            update = partial(recomputed, step) if k < n_recomputed else step
+            x, L, *values = update(k, at_seen, values)  #               3-5
             if at_seen is condition:
                 images.append(x)
             else:

@@ -111,8 +111,8 @@ class Algorithm(ParameterObject):
         prediction.
     proximity : float or None
         Weight of the proximal term in `objective`; None without one.
-    recompute : bool
-        Whether inner steps are recomputed in the backward pass.
+    recompute : bool or float
+        The share of the inner steps that is recomputed in the backward pass.
 
     Examples
     --------
@@ -143,7 +143,7 @@ class Algorithm(ParameterObject):
     second_order = True
     moves_shared = False
     proximity = cast("float | None", None)
-    recompute = False
+    recompute = cast("bool | float", False)
     _parameter_constraints = {"engine": [StrOptions({"native", "higher"})]}
 
     @property

@@ -13,7 +13,7 @@ from skmetainv.arrays import Tensors
 from skmetainv.meta.algorithm_1 import InnerLoop
 from skmetainv.meta.algorithms import Adapt, Algorithm, OuterLosses, Task, by_step
 from skmetainv.meta.step_sizes import STEP_SIZE_CONSTRAINTS, StepSizeRule, as_rule
-from skmetainv.parameters import COUNT, StrOptions
+from skmetainv.parameters import COUNT, Interval, StrOptions
 from skmetainv.training import backward
 
 
@@ -41,10 +41,11 @@ default="per_step"
     anneal_epochs : int, default=None
         Number of epochs over which `step_weights` are annealed, linearly, until all weight is on
         the last step. If None, they stay constant.
-    recompute : bool, default=False
-        Recompute the inner steps in the backward pass. Only the activations of one step are then
-        in memory. Training takes about a third more time; with ``first_order=True``, twice the
-        time.
+    recompute : bool or float, default=False
+        The share of the inner steps, from the first one on, that the backward pass recomputes,
+        between 0 and 1. Their activations are not kept in memory; True is all steps, and then only
+        the activations of one step are in memory at a time. If all are recomputed, training takes
+        about a third more time, or with ``first_order=True`` twice the time.
 
     References
     ----------
@@ -68,7 +69,7 @@ default="per_step"
     step_sizes: str | StepSizeRule = "per_step"
     step_weights: str | Sequence[float] | None = None
     anneal_epochs: int | None = None
-    recompute: bool = False
+    recompute: bool | float = False
 
     _parameter_constraints = {
         **Algorithm._parameter_constraints,
@@ -76,7 +77,7 @@ default="per_step"
         "step_sizes": STEP_SIZE_CONSTRAINTS,
         "step_weights": [StrOptions({"uniform"}), list, tuple, np.ndarray, None],
         "anneal_epochs": [COUNT, None],
-        "recompute": ["boolean"],
+        "recompute": ["boolean", Interval(Real, 0, 1, closed="both")],
     }
 
     @property
@@ -101,7 +102,7 @@ default="per_step"
         if self.recompute and self.engine == "higher":
             raise ValueError(
                 "The 'recompute' parameter of MAML must be False with engine='higher', which "
-                "cannot recompute. Got True instead."
+                f"cannot recompute. Got {self.recompute!r} instead."
             )
         weights: Any = self.step_weights
         if weights is None and self.anneal_epochs is not None:
