@@ -59,7 +59,7 @@ def test_all_rows_are_measured_and_recorded(small, tmp_path, capsys):
         for script, ratios in found["ratio"].items():
             assert ratios[0] == pytest.approx(found["theirs"][script][0] / found["seconds"][0])
     memory = record["results"][command.MEMORY]
-    runs = ("recompute=0", "recompute=0.3", "recompute=1", "higher")
+    runs = ("recompute=0", "recompute=0.2", "recompute=1", "higher")
     assert all(set(memory[who]) == {"megabytes", "seconds"} for who in runs)
 
 

@@ -32,7 +32,7 @@ def measurements(rounds, n_steps, device):
         for name in updates.solvers()
     }
     calls[PREDICT] = partial(measure.predict, small, N_RESTORED, rounds, device)
-    calls[MEMORY] = partial(measure.memory, replace(large, n_inner=7), device)
+    calls[MEMORY] = partial(measure.memory, replace(large, n_inner=7), rounds, device)
     return calls
 
 
@@ -40,7 +40,10 @@ def print_row(name, found):
     """Print seconds, ratios with their range, and the share; or memory."""
     if name == MEMORY:
         for who, run in found.items():
-            print(f"{name:34}{who:16}{run['megabytes']:6.0f} MB, {run['seconds']:.2f} s", flush=True)
+            megabytes, seconds = median(run["megabytes"]), median(run["seconds"])
+            pairs = zip(found["higher"]["seconds"], run["seconds"], strict=True)
+            ratio = median(theirs / ours for theirs, ours in pairs)
+            print(f"{name:34}{who:15}{megabytes:6.0f} MB {seconds:6.2f} s, ratio {ratio:.2f}")
         return
     share = [s for s in found["share"] if s is not None]
     print(f"{name:34}{median(found['seconds']):9.3f}", end="")
