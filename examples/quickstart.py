@@ -8,13 +8,13 @@ minute on two CPU cores.
 
 import argparse
 
-import matplotlib.pyplot as plt
 import numpy as np
 from skimage.restoration import inpaint_biharmonic
 from sklearn.model_selection import train_test_split
 
 from skmetainv import LinearReconstructor, MetaInverseSolver, UNetReconstructor
 from skmetainv.datasets import load_faces
+from skmetainv.display import ReconstructionDisplay
 from skmetainv.metrics import mse, psnr, ssim
 from skmetainv.operators import Inpainting
 from skmetainv.solvers import GradientDescent
@@ -67,17 +67,10 @@ def print_table(clean, restored):
 
 
 def draw(clean, restored, path, n_faces=6):
-    columns = {"clean": clean, **restored}
-    figure, axes = plt.subplots(
-        n_faces, len(columns), figsize=(1.7 * len(columns), 1.75 * n_faces), layout="constrained"
-    )
-    for row, axs in enumerate(axes):
-        for ax, (name, images) in zip(axs, columns.items(), strict=True):
-            ax.imshow(images[row], cmap="gray", vmin=0, vmax=1)
-            ax.set_axis_off()
-            if row == 0:
-                ax.set_title(name, fontsize=9)
-    figure.savefig(path, dpi=120)
+    images = {name: of_method[:n_faces] for name, of_method in restored.items()}
+    measured = images.pop("measurement")
+    display = ReconstructionDisplay.from_predictions(clean[:n_faces], images, measured=measured)
+    display.figure_.savefig(path, dpi=120)
 
 
 def main():
@@ -91,7 +84,7 @@ def main():
     restored = restore(train, test, make_estimator(random_state=args.seed, verbose=1))
     print_table(test, restored)
     draw(test, restored, args.output)
-    print(f"\nThe images are in {args.output}, from black (0) to white (1).")
+    print(f"\nThe images are in {args.output}.")
 
 
 if __name__ == "__main__":

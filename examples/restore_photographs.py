@@ -19,6 +19,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skmetainv import ClassicalReconstructor
 from skmetainv.denoisers import DnCNN
+from skmetainv.display import ReconstructionDisplay
 from skmetainv.metrics import psnr
 from skmetainv.operators import GaussianBlur, MissingPixels
 from skmetainv.solvers import ADMM, HQS, RED, PrimalDual
@@ -98,20 +99,16 @@ def print_table(names, photographs, results):
 
 
 def draw(names, photographs, results, path):
-    rows = [(task, i) for task in results for i in range(len(names))]
     n_columns = 1 + len(next(iter(results.values())))
-    figure, axes = plt.subplots(
-        len(rows), n_columns, figsize=(2 * n_columns, 2.2 * len(rows)), layout="constrained"
-    )
-    for axs, (task, i) in zip(axes, rows, strict=True):
-        columns = {"clean": photographs, **results[task]}
-        for ax, (method, images) in zip(axs, columns.items(), strict=True):
-            ax.imshow(images[i], cmap="gray", vmin=0, vmax=1)
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-            ratio = psnr(photographs[i : i + 1], images[i : i + 1])
-            ax.set_title(method if method == "clean" else f"{method}, {ratio:.2f} dB", fontsize=9)
-        axs[0].set_ylabel(f"{task}: {names[i]}", fontsize=9)
+    size = 2 * n_columns, 2.2 * len(results) * len(names)
+    figure, axes = plt.subplots(len(results), figsize=size, layout="constrained")
+    for ax, (task, restored) in zip(axes, results.items(), strict=True):
+        images = dict(restored)
+        display = ReconstructionDisplay.from_predictions(
+            photographs, images, measured=images.pop("measured"), ax=ax
+        )
+        for row, name in zip(display.ax_, names, strict=True):
+            row[0].set_ylabel(f"{task}: {name}", fontsize="small")
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
@@ -130,7 +127,7 @@ def main():
     }
     print_table(RESTORED, photographs, results)
     draw(RESTORED, photographs, results, args.output)
-    print(f"\nThe images are in {args.output}, from black (0) to white (1). Missing is black.")
+    print(f"\nThe images are in {args.output}. Missing pixels are black.")
 
 
 if __name__ == "__main__":

@@ -13,16 +13,16 @@ The keys of a grid are the names of `get_params`, so any other parameter can be 
 """
 
 import argparse
-from itertools import product
 
 import joblib
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.model_selection import GridSearchCV, ParameterGrid, train_test_split
 
 from skmetainv import ClassicalReconstructor, MetaInverseSolver
 from skmetainv.datasets import load_faces
 from skmetainv.denoisers import DnCNN
+from skmetainv.display import ReconstructionDisplay, SearchDisplay
 from skmetainv.meta import MAML, InnerLoss
 from skmetainv.metrics import mse, psnr, ssim
 from skmetainv.model_selection import psnr_scorer
@@ -111,71 +111,27 @@ def print_table(clean, restored):
 
 def draw_scores(figure, searched):
     """Plot one heat map over `n_inner` and `inner_lr` per setting of the solver."""
-    grid, results = searched.param_grid, searched.cv_results_
-    candidates = {tuple(p[name] for name in GRID): i for i, p in enumerate(results["params"])}
-    solvers = list(product(grid["solver__n_iter"], grid["solver__denoiser__depth"]))
-    axes = figure.subplots(1, len(solvers), sharey=True)
-    for ax, (n_iter, depth) in zip(axes, solvers, strict=True):
-        index = [
-            [candidates[n_inner, lr, n_iter, depth] for lr in grid["inner_lr"]]
-            for n_inner in grid["n_inner"]
-        ]
-        drawn = draw_map(ax, np.array(index), searched)
-        ax.set_title(f"solver: n_iter={n_iter}, denoiser: depth={depth}", fontsize=9)
-        ax.set_xticks(range(len(grid["inner_lr"])), [f"{lr:g}" for lr in grid["inner_lr"]])
-        ax.set_yticks(range(len(grid["n_inner"])), grid["n_inner"])
-        ax.set_xlabel("inner_lr")
-    axes[0].set_ylabel("n_inner")
-    figure.colorbar(drawn, ax=axes, label="PSNR (dB)", aspect=12, pad=0.01)
-    figure.suptitle(
-        "Validation PSNR, mean ± standard deviation over three folds; the best in red", fontsize=11
-    )
+    settings = [
+        {name: value for name, value in candidate.items() if name in SOLVER_GRID}
+        for candidate in ParameterGrid(searched.param_grid)
+    ]
+    solvers = [solver for i, solver in enumerate(settings) if solver not in settings[:i]]
+    axes = figure.subplots(2, 2).flat
+    for ax, solver in zip(axes, solvers, strict=True):
+        SearchDisplay.from_estimator(searched, ["n_inner", "inner_lr"], fixed=solver, ax=ax)
+    figure.suptitle("Validation PSNR (dB), mean ± standard deviation over three folds", fontsize=11)
 
 
-def draw_map(ax, index, searched):
-    """Plot and label the scores of the candidates `index`, on the colour scale of the search."""
-    means, stds = (searched.cv_results_[f"{name}_test_score"] for name in ("mean", "std"))
-    drawn = ax.imshow(means[index], vmin=means.min(), vmax=means.max(), aspect="auto")
-    for (row, column), i in np.ndenumerate(index):
-        best = i == searched.best_index_
-        ax.text(
-            column,
-            row,
-            f"{means[i]:.2f}\n± {stds[i]:.2f}",
-            color="white" if drawn.norm(means[i]) < 0.6 else "black",
-            weight="bold" if best else "normal",
-            fontsize=9,
-            ha="center",
-            va="center",
-        )
-        if best:
-            corner = (column - 0.48, row - 0.47)
-            ax.add_patch(plt.Rectangle(corner, 0.96, 0.94, fill=False, color="red", lw=2.5))
-    return drawn
-
-
-def draw_faces(figure, clean, restored, n_faces):
-    rows = {"truth": clean, **restored}
-    axes = figure.subplots(len(rows), n_faces)
-    for axs, (name, images) in zip(axes, rows.items(), strict=True):
-        ratios = psnr(clean[:n_faces], images[:n_faces], per_image=True)
-        for ax, image, ratio in zip(axs, images, ratios, strict=False):
-            ax.imshow(image, cmap="gray", vmin=0, vmax=1)
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-            if name != "truth":
-                ax.set_xlabel(f"{ratio:.2f} dB", fontsize=8, labelpad=2)
-        axs[0].set_ylabel(
-            name.replace(", ", ",\n"), fontsize=9, rotation=0, ha="right", va="center", labelpad=8
-        )
-    figure.suptitle(f"The first {n_faces} test faces, from black (0) to white (1)", fontsize=11)
-
-
-def draw(searched, clean, restored, path, n_faces=8):
-    figure = plt.figure(figsize=(12, 10.5), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 2.6), hspace=0.04)
+def draw(searched, clean, restored, path, n_faces=4):
+    figure = plt.figure(figsize=(11, 15), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.3), hspace=0.04)
     draw_scores(above, searched)
-    draw_faces(below, clean, restored, n_faces)
+    images = {name: of_method[:n_faces] for name, of_method in restored.items()}
+    measured = images.pop("measured")
+    ReconstructionDisplay.from_predictions(
+        clean[:n_faces], images, measured=measured, ax=below.subplots()
+    )
+    below.suptitle(f"The first {n_faces} test faces", fontsize=11)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from skmetainv.arrays import ArraySource, match_type, to_numpy, to_tensors
 from skmetainv.arrays.weights import INIT, INNER_LOSS, INNER_LR, PARTS, SOLVER, in_part, of_part
@@ -171,6 +172,8 @@ class MetaInverseSolver(TrainedReconstructor):
         Number of epochs trained.
     inner_lr_ : float
         The inner step size at the start of training.
+    step_sizes_ : dict of str to ndarray of shape (n_inner, ...)
+        The step sizes ``alpha`` of each weight that is adapted, for each inner step.
     image_shape_ : tuple of int
         Shape of an image.
     measurement_shape_ : tuple of int
@@ -308,8 +311,8 @@ class MetaInverseSolver(TrainedReconstructor):
     ) -> MetaLearner:
         """Return the meta-learner (Algorithms 1 and 2) for images of one shape, with `weights_`.
 
-        Training passes `tuning`. Without it, the result depends only on fitted attributes, and can
-        be cached.
+        Training passes `tuning`. Without it, the result depends on fitted attributes, `n_inner` and
+        `batch_size`. It can be cached, because `_current_meta` sets the last two anew.
         """
         shape, data_range = geometry.tensor_shape, geometry.data_range
         phi = self._placed(self.init_.build(shape, data_range))
@@ -323,13 +326,14 @@ class MetaInverseSolver(TrainedReconstructor):
             A=A,
             inner=InnerLoop(
                 phi=phi,
-                f=self._f(shape, tuned),
+                f=self._built_solver(shape, tuned),
                 loss=self._placed(loss),
                 step_size=self._step_size_rule_,
                 m=self.n_inner,
                 adapted=phi.adapted,
                 second_order=self.algorithm_.second_order,
                 recompute=self.algorithm_.recompute,
+                # "auto" counts as "result", until `_choose_open_values` has chosen.
                 through_solver=self.inner_loss_.of != "start",
             ),
             algorithm=self.algorithm_,
@@ -340,16 +344,16 @@ class MetaInverseSolver(TrainedReconstructor):
         meta.load_modules(tensors)
         return meta
 
-    def _f(self, shape: tuple[int, ...], tuned: str | None) -> Any:
-        """Return the built solver; numbers that are or were learned are its parameters.
+    def _built_solver(self, shape: tuple[int, ...], tuned: str | None) -> Any:
+        """Return the solver ``f``. Its learned numbers, now or in earlier calls, are parameters.
 
         Their gradients are off, until `_learner` turns them on.
         """
         if self.solver_ is None:
             return no_solver
-        is_learned = tuned == "all" or bool(of_part(self.weights_, SOLVER))
-        # If only open numbers are learned, `opened` has made them learnable in `solver_`.
-        solver = self.solver_.trainable() if is_learned else self.solver_
+        has_learned_weights = tuned == "all" or bool(of_part(self.weights_, SOLVER))
+        # `trainable` changes nothing if `learnable` is set, by the user or by `opened`.
+        solver = self.solver_.trainable() if has_learned_weights else self.solver_
         return self._placed(solver.build(shape)).requires_grad_(False)
 
     def _weight_tensors(self) -> dict[str, torch.Tensor]:
@@ -378,17 +382,19 @@ class MetaInverseSolver(TrainedReconstructor):
         if init is None:
             init = default_init(self.algorithm_, problem.A, problem.operator)
         phi = init.build(problem.tensor_shape, problem.geometry.data_range)
-        self.solver_ = self.solver
-        tuning = self._tuning()
+        solver = self.solver
+        tuning = self._tuning(solver)
         self._check_algorithm(inner_loss, phi, tuning)  # before denoisers are trained
 
-        if self.solver_ is not None:
-            self.solver_ = ready_solver(self.solver_, problem, self, self._seed_)
+        if solver is not None:
+            solver = ready_solver(solver, problem, self, self._seed_)
             if tuning is not None and tuning.part == "numbers":
-                self.solver_ = self.solver_.opened(problem.tensor_shape)
+                solver = solver.opened(problem.tensor_shape)
+        self.solver_ = solver
         self.init_ = with_fitted_residual(init, problem, self, self._seed_)
         self.inner_loss_ = with_fitted_denoisers(inner_loss, problem, self, self._seed_)
         theta = phi.initial_weights(weights_generator(self._seed_))
+        # Step sizes follow in `_choose_open_values`, because their initial value may be "auto".
         self.weights_ = in_part(to_numpy(theta), INIT)
 
     def _continue_training(self) -> None:
@@ -409,8 +415,10 @@ class MetaInverseSolver(TrainedReconstructor):
         return batches
 
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
-        (low, high) = problem.geometry.data_range
-        meta = self._build(problem.geometry, problem.A, self._tuning())
+        """Choose the values at "auto" or None; add step sizes and the solver's to `weights_`."""
+        low, high = problem.geometry.data_range
+        # It has no step sizes yet; the trials make their own.
+        meta = self._build(problem.geometry, problem.A, self._tuning(self.solver_))
         # `opened` has set `learnable` of `solver_`, but not that of the parameter.
         chosen_by_user = self.solver is not None and bool(self.solver.learnable)
 
@@ -434,21 +442,20 @@ class MetaInverseSolver(TrainedReconstructor):
         self.weights_ = {**self.weights_, **in_part(to_numpy(alpha), INNER_LR), **numbers}
 
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
-        tuning = self._tuning()
+        tuning, rule = self._tuning(self.solver_), self._step_size_rule_
         meta = self._build(problem.geometry, problem.A, tuning)
         # Again, because `partial_fit` may have changed `algorithm` or `n_inner`.
         self._check_algorithm(self.inner_loss_, meta.inner.phi, tuning)
-        learned = {part: tensors for part, tensors in meta.weights_by_part().items() if tensors}
-        if tuning is not None and self.tune_solver != "auto" and SOLVER not in learned:
+        by_part = meta.weights_by_part()
+        if tuning is not None and self.tune_solver != "auto" and not by_part[SOLVER]:
             raise self._nothing_to_tune()
 
         # The solver's learned weights are kept even if this call does not tune them.
         weights = self._weight_tensors()
-        for part, tensors in learned.items():
+        for part, tensors in by_part.items():
             weights |= in_part(tensors, part)
 
-        if not self._step_size_rule_.learned:
-            learned.pop(INNER_LR, None)
+        learned = {p: tensors for p, tensors in by_part.items() if p != INNER_LR or rule.learned}
         for tensors in learned.values():
             for tensor in tensors.values():
                 tensor.requires_grad_()
@@ -474,11 +481,11 @@ class MetaInverseSolver(TrainedReconstructor):
 
     # ------------------------------------------------------------------ parts of training
 
-    def _tuning(self) -> TuneSolver | None:
-        """Return which of the weights of `solver_` are learned; None if none are."""
-        trainable = self.solver_ is not None and "solver" in self.algorithm_.learns
+    def _tuning(self, solver: Solver | None) -> TuneSolver | None:
+        """Return which weights of the solver are learned, or None; raise if it has none."""
+        trainable = solver is not None and "solver" in self.algorithm_.learns
         tuning = as_tuning(self.tune_solver, trainable=trainable)
-        if tuning is not None and self.solver_ is None:
+        if tuning is not None and solver is None:
             raise self._nothing_to_tune()
         return tuning
 
@@ -537,6 +544,17 @@ class MetaInverseSolver(TrainedReconstructor):
         return Restorer(self._current_meta(geometry).restore, self.operator_)
 
     # ------------------------------------------------------------------ the fitted estimator
+
+    @property
+    def step_sizes_(self) -> dict[str, np.ndarray]:
+        """The step sizes of the inner steps, by the name of the adapted weight."""
+        check_is_fitted(self)
+        _, meta = self._built()
+        steps, at = range(self.n_inner), meta.inner.step_size.at
+        return {
+            name: np.array([at(meta.alpha, k, name).detach().cpu().numpy() for k in steps])
+            for name in meta.inner.adapted
+        }
 
     def _weight_holders(self) -> list[Any]:
         start = residual_of(self.init_)

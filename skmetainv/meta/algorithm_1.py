@@ -136,25 +136,27 @@ def adapt(
     images: list[Any] = []
     step = partial(_inner_step, theta, alpha, data, inner)
     n_recomputed = math.ceil(inner.recompute * inner.m) if learning else 0
+
+    def all_weights(values: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {**theta, **dict(zip(inner.adapted, values, strict=True))}
+
     with torch.set_grad_enabled(learning):
-        condition = at_seen = phi.condition(theta, data)
+        condition = phi.condition(theta, data)
         seen = inner.seen_pixels(data)
-        if seen is not None:  # inner steps need no other pixels
-            at_seen = phi.restricted(condition, seen)
+        # `restricted` returns the condition itself if it saves no pixels.
+        at_seen = condition if seen is None else phi.restricted(condition, seen)
         # A list, not a dict by name, because `recomputed` passes tensors only.
         values = one_per_image(theta, inner.adapted, len(data.y))  #    1: theta_i^0 = theta
         for k in range(inner.m):  #                                     2
-            before = values
             update = partial(recomputed, step) if k < n_recomputed else step
-            x, L, *values = update(k, at_seen, values)  #               3-5
-            if at_seen is condition:
-                images.append(x)
-            else:
-                theta_i = {**theta, **dict(zip(inner.adapted, before, strict=True))}
-                images.append(partial(phi, theta_i, condition))
+            x, L, *updated = update(k, at_seen, values)  #              3-5
+            # If x has the seen pixels only, the whole image is computed when it is asked for.
+            whole = at_seen is condition
+            images.append(x if whole else partial(phi, all_weights(values), condition))
             losses.append(L)
+            values = updated
+        images.append(phi(all_weights(values), condition))
         theta_i = dict(zip(inner.adapted, values, strict=True))
-        images.append(phi({**theta, **theta_i}, condition))
     stages = Stages(images, data, inner, learning=learning)  #          6: x = f(phi), on access
     return Adaptation(stages, losses, theta_i)
 
@@ -169,6 +171,7 @@ def _inner_step(
     values: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor, ...]:
     """Return the image and the inner loss of step `k`, and the updated values of the weights."""
+    # Not `learning`: a recomputed step runs first without a graph, then with one (`recomputed`).
     keeps_graph = torch.is_grad_enabled()
     theta_i = dict(zip(inner.adapted, values, strict=True))
     with torch.enable_grad():
@@ -182,7 +185,7 @@ def _inner_step(
             L.sum(),
             list(theta_i.values()),
             create_graph=keeps_graph and inner.second_order,
-            retain_graph=keeps_graph,
+            retain_graph=keeps_graph,  # also first order: outer gradients pass through x and L
         )
     updated = [  #                                                      5: theta_i^(k+1), eq. 3
         theta_i[name] - inner.step_size.at(alpha, k, name) * g

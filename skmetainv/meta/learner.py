@@ -55,14 +55,21 @@ class MetaLearner:
     batch_size: int
 
     def weights_by_part(self) -> dict[str, dict[str, torch.Tensor]]:
-        """Return all weights, by part (see `skmetainv.arrays.weights`) and by name."""
-        f, tuned = self.inner.f, {"all": _parameters, "numbers": _numbers}
+        """Return the weights by part (see `skmetainv.arrays.weights`) and by name.
+
+        Those of the solver are the ones that are trained.
+        """
         return {
             INIT: dict(self.theta),
             INNER_LR: dict(self.alpha),
             INNER_LOSS: self._of_inner_loss(),
-            SOLVER: {} if self.tuned is None else tuned[self.tuned](f),
+            SOLVER: self._of_solver(),
         }
+
+    def _of_solver(self) -> dict[str, torch.Tensor]:
+        if self.tuned is None:
+            return {}
+        return _parameters(self.inner.f) if self.tuned == "all" else _numbers(self.inner.f)
 
     def _of_inner_loss(self) -> dict[str, torch.Tensor]:
         return {

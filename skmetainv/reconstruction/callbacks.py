@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-__all__ = ["CallbackSupportMixin", "Epochs", "with_callbacks"]
+__all__ = ["CallbackNotifier", "CallbackSupportMixin", "with_callbacks"]
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -21,7 +21,7 @@ except ImportError:
         return method
 
 
-class Epochs:
+class CallbackNotifier:
     """Notifies an estimator's callbacks when training, or an epoch, begins and ends.
 
     Parameters
@@ -39,6 +39,7 @@ class Epochs:
     def __init__(
         self,
         estimator: BaseEstimator | None,
+        *,
         n_epochs: int,
         X: Any,
         y: Any,

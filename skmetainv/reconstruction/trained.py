@@ -28,7 +28,11 @@ from skmetainv.operators.maps.unsolved_systems import Watch, watched
 from skmetainv.parameters import COUNT
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import Reconstructor
-from skmetainv.reconstruction.callbacks import CallbackSupportMixin, Epochs, with_callbacks
+from skmetainv.reconstruction.callbacks import (
+    CallbackNotifier,
+    CallbackSupportMixin,
+    with_callbacks,
+)
 from skmetainv.reconstruction.identity import data_identity, outline, parameter_identity
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.training import (
@@ -359,7 +363,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         held_out = self._validation_problem(*call.held_out)
         self._check_agreement(problem, held_out, call)
 
-        all_images = problem
+        X, y = problem.arguments()  # all images, for callbacks: `problem` loses those held out
         with self._checkpoint_of(problem, held_out, call) as keeper:
             seed = self._common_seed(keeper, call)
             stopping = None if call.is_partial else self._early_stopping(problem)
@@ -379,27 +383,21 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
                     self._choose_open_values(problem, batches, criterion)
             learner = self._learner(problem, criterion)
 
-            loop = self._loop(
-                learner,
-                batches,
-                call,
-                validate=self._validation(learner, held_out),
-                best_weights=None if stopping is None else stopping.build(),
-                keeper=keeper,
-                watch=Watch(problem.operator),
-            )
+            loop = self._loop(learner, batches, call, held_out, stopping, keeper)
+            # Callbacks may call `_set_results`, which replaces the history, after each epoch.
             earlier_history = self.history_
-            epochs = Epochs(
+            notifier = CallbackNotifier(
                 None if call.is_partial else original,
-                self._n_epochs(batches.n_images),
-                *all_images.arguments(),
-                partial(self._publish_results, loop, learner, earlier_history),
+                n_epochs=self._n_epochs(batches.n_images),
+                X=X,
+                y=y,
+                attributes=partial(self._attributes_so_far, loop, learner, earlier_history),
             )
-            loop.observer = epochs
+            loop.observer = notifier
 
-            epochs.begin_training()
+            notifier.begin_training()
             self._run(loop, learner, interrupts)
-            epochs.end_training()
+            notifier.end_training()
             self._set_results(loop, learner, earlier_history)
             return TrainingData(batches, held_out)
 
@@ -411,7 +409,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     @abstractmethod
     def _initialize(self, problem: Problem) -> None:
-        """Set the fitted attributes before training, including the initial `weights_`."""
+        """Set the subclass's fitted attributes before training, and the initial `weights_`."""
 
     def _continue_training(self) -> None:
         """Check the parameters for training on fitted weights; take over those that may change."""
@@ -460,7 +458,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         if self.checkpoint is None or call.is_partial:
             yield None
             return
-        chosen, weights = as_checkpoint(self.checkpoint), self.weights_ if call.continues else {}
+        chosen = as_checkpoint(self.checkpoint)
+        weights = self.weights_ if call.continues else {}
 
         def read() -> Keeper:
             data = data_identity(problem, held_out, weights, batch_size=self.batch_size)
@@ -497,15 +496,21 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         as_learning_rate(chosen.schedule)._validate_params()  # raises if one is out of range
 
     def _reset(self, problem: Problem, seed: int) -> None:
-        """Set all fitted attributes before training."""
+        """Set the fitted attributes of no training yet, then those of the subclass."""
         self._seed_, self._optimizer_state_ = seed, {}
         self.history_, self.n_epochs_ = empty_history(self._loss_names), 0
         self._initialize(problem)
 
     def _loop(
-        self, learner: Learner, batches: Batches, call: FitCall, **parts: Any
+        self,
+        learner: Learner,
+        batches: Batches,
+        call: FitCall,
+        held_out: Problem | None,
+        stopping: EarlyStopping | None,
+        keeper: Keeper | None,
     ) -> TrainingLoop:
-        """Return a `TrainingLoop` with these parts."""
+        """Return the loop over the epochs of this call."""
         n_epochs = self._n_epochs(batches.n_images)
         return TrainingLoop(
             batches,
@@ -517,7 +522,10 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             planned_epochs=range(n_epochs) if call.is_partial else None,
             max_grad_norm=as_optimizer(self.optimizer).max_grad_norm,
             show_progress=bool(self.verbose),
-            **parts,
+            validate=self._validation(learner, held_out),
+            best_weights=None if stopping is None else stopping.build(),
+            keeper=keeper,
+            watch=Watch(self.operator_),
         )
 
     def _built_optimizer(self, learner: Learner) -> torch.optim.Optimizer:
@@ -547,13 +555,13 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         steps_per_epoch = ceil(n_images / self.batch_size)
         return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
-    def _publish_results(
+    def _attributes_so_far(
         self, loop: TrainingLoop, learner: Learner, earlier: History
     ) -> dict[str, Any]:
         """Set the results of training so far; return all fitted attributes, for callbacks."""
         self._set_results(loop, learner, earlier)
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
-        return {**fitted, "_cache": {}}
+        return {**fitted, "_cache": {}}  # the estimator that a callback makes needs its own cache
 
     def _run(
         self, loop: TrainingLoop, learner: Learner, interrupts: list[KeyboardInterrupt]

@@ -133,16 +133,16 @@ class Solver(ParameterObject):
             If a parameter is not positive, or if it is a sequence whose length is not `n_iter`.
             Also if `learnable` contains a name that is not in `number_names` or not set.
         """
-        owner, values = type(self).__name__, dict(defaults)
-        omitted = [name for name in (*optional, *defaults) if getattr(self, name) is None]
+        values = dict(defaults)
+        unset = [name for name in (*optional, *defaults) if getattr(self, name) is None]
         for name in self.number_names:
-            if name not in omitted:
+            if name not in unset:
                 values[name] = self._checked_numbers(name)
         unknown = [n for n in self.learnable if not isinstance(n, str) or n not in values]
         if unknown:
             raise ValueError(
-                f"The 'learnable' parameter of {owner} may contain parameters that are set, here "
-                f"{', '.join(map(repr, values))}. Got {unknown[0]!r} instead."
+                f"The 'learnable' parameter of {type(self).__name__} may contain parameters that "
+                f"are set, here {', '.join(map(repr, values))}. Got {unknown[0]!r} instead."
             )
         return {
             name: Schedule(value, name in self.learnable, power)
@@ -157,13 +157,14 @@ class Solver(ParameterObject):
 
     def _checked_numbers(self, name: str) -> ValuesAndPower:
         """Return a parameter's numbers and their power of ``||A||^2``, or raise an error."""
-        value, parameter = getattr(self, name), f"{name!r} parameter of {type(self).__name__}"
+        value = getattr(self, name)
+        parameter = f"{name!r} parameter of {type(self).__name__}"
         if name in self.automatic and isinstance(value, str) and value == "auto":
             return self.automatic[name]
         numbers = [value] if isinstance(value, Real) else value
         is_array = isinstance(numbers, np.ndarray) and numbers.ndim == 1
-        sequence = is_array or isinstance(numbers, list | tuple)
-        if not sequence or not all(map(POSITIVE.is_satisfied_by, numbers)):
+        is_sequence = is_array or isinstance(numbers, list | tuple)
+        if not is_sequence or not all(map(POSITIVE.is_satisfied_by, numbers)):
             also = ", or 'auto'" if name in self.automatic else ""
             raise ValueError(
                 f"The {parameter} must be a positive number, or a sequence of them, one per "
@@ -331,7 +332,8 @@ class IterativeSolver(nn.Module):
         tol : float, default=None
             Relative change at which an image has converged. If None, `max_iter` updates are made.
         """
-        state, tolerance = self._checked_init(x, data), -1.0 if tol is None else tol
+        state = self._checked_init(x, data)
+        tolerance = -1.0 if tol is None else tol  # no change is at most -1
         norms = _norms(state[0])
         changes: list[list[float]] = [[] for _ in x]
         converged = torch.zeros(len(x), dtype=torch.bool)
@@ -375,7 +377,7 @@ class IterativeSolver(nn.Module):
 
 
 def _check_state(state: Any, x: torch.Tensor, method: str) -> None:
-    """Raise an error unless a method's result is a tuple of tensors, the images first."""
+    """Raise an error unless a method's result is a tuple that begins with the images."""
     if not isinstance(state, tuple) or not state:
         raise TypeError(
             f"{method} must return a state, a tuple of tensors with the images first, as in "

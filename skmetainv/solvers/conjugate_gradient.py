@@ -142,9 +142,8 @@ class _ConjugateGradient(IterativeSolver):
         going = cg.rr > enough
         if k and k % _CHECKED_EVERY == 0 and not going.all():
             cg = self._restarted(cg, going, data)
-            earlier = (
-                earlier * going[:, 0]
-            )  # (batch, 1, 1); forget the directions of restarted images
+            # Forget the directions of restarted images; `going[:, 0]` has shape (batch, 1, 1).
+            earlier = earlier * going[:, 0]
             going = cg.rr > enough
         if not going.any():
             return *cg, bb, earlier

@@ -105,7 +105,7 @@ class HQS(PriorSolver):
         prior, schedules = self.prior_and_schedules(
             image_shape, noise_level=(levels, 0), rho=(penalties, 1)
         )
-        rho = schedules["rho"]
+        rho = schedules["rho"]  # used if it is set or learned; else it follows the noise level
         if self.rho is None and "rho" not in self.learnable:
             rho = _PenaltyOfLevel(self.weight, noise, cast(Schedule, prior.noise_level))
         return _HQS(self.n_iter, prior, rho, self.denoise_first)
@@ -136,6 +136,8 @@ class _HQS(IterativeSolver):
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
         (x,) = state
+        rho = self.rho(k, data)
         if self.denoise_first:
-            return (data.prox(self.prior(x, k), self.rho(k, data)),)
-        return (self.prior(data.prox(x, self.rho(k, data)), k),)
+            return (data.prox(self.prior(x, k), rho),)
+        u = data.prox(x, rho)
+        return (self.prior(u, k),)

@@ -77,7 +77,8 @@ class PriorSolver(Solver):
         """
         if self.learnable:
             return self
-        opened, chosen = super().opened(image_shape), self._chosen_denoiser()  # a copy
+        opened = super().opened(image_shape)  # a copy, because nothing is learnable yet
+        chosen = self._chosen_denoiser()
         is_open = self.noise_level is None and self.n_iter > 0
         if is_open and isinstance(chosen, ClassicalDenoiser):
             opened.noise_level = [chosen.noise_level] * self.n_iter

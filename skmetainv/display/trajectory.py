@@ -1,0 +1,170 @@
+"""The restorations of each inner step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from skmetainv.arrays import channels_last
+from skmetainv.display.drawing import axis_label, draw_image, grid_of_axes, styles, written
+from skmetainv.display.samples import Samples
+from skmetainv.model_selection.named_metrics import METRICS, chosen_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class TrajectoryDisplay:
+    """The restorations before and after each inner step, and their metric.
+
+    Use `from_estimator` to create one. The upper row has one image: the clean image, then each
+    stage, in the window of the data range. The plot below has the metric of every image over the
+    inner steps, and the mean.
+
+    Parameters
+    ----------
+    clean : array of shape (n, height, width, channels)
+        The ground truth.
+    stages : list of array of shape (n, height, width, channels)
+        The restorations before the first inner step and after each.
+    data_range : (float, float), default=(0.0, 1.0)
+        The least and the largest value that images nominally have.
+    metric : {"psnr", "ssim", "mse", "lpips"}, default="psnr"
+        The metric, see `skmetainv.metrics`.
+
+    Attributes
+    ----------
+    scores_ : ndarray of shape (n_inner + 1, n)
+        The metric of each stage and image.
+    ax_ : ndarray of Axes
+        The axes of the images, then those of the metric.
+    note_ : Text
+        The intensity window, written below.
+    lines_ : list of Line2D
+        The lines of the images, then that of the mean.
+    figure_ : Figure
+        The figure.
+
+    Examples
+    --------
+    >>> from skmetainv import MetaInverseSolver
+    >>> from skmetainv.datasets import load_faces
+    >>> from skmetainv.display import TrajectoryDisplay
+    >>> from skmetainv.operators import MissingPixels
+    >>> from skmetainv.representations import Siren
+    >>> faces = load_faces()
+    >>> est = MetaInverseSolver(MissingPixels(), init=Siren(width=16, depth=3), max_epochs=1)
+    >>> display = TrajectoryDisplay.from_estimator(est.fit(faces[4:20]), faces[:4])
+    >>> display.scores_.shape
+    (4, 4)
+    """
+
+    def __init__(
+        self,
+        clean: np.ndarray,
+        stages: list[np.ndarray],
+        *,
+        data_range: tuple[float, float] = (0.0, 1.0),
+        metric: str = "psnr",
+    ):
+        self.clean, self.stages = clean, stages
+        self.data_range, self.metric = data_range, metric
+        function = chosen_metrics(metric, None, METRICS, "'metric' parameter")[metric]
+        self.scores_ = np.stack(
+            [function(clean, x, data_range=data_range, per_image=True) for x in stages]
+        )
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any = None,
+        *,
+        metric: str = "psnr",
+        random_state: Any = 0,
+        image: int = 0,
+        ax: Axes | None = None,
+    ) -> Self:
+        """Restore images by a fitted `MetaInverseSolver`, and draw all stages.
+
+        Parameters
+        ----------
+        estimator : MetaInverseSolver
+            A fitted estimator, or a search of such.
+        X, y, metric, random_state
+            See `ReconstructionDisplay.from_estimator`.
+        image, ax
+            See `plot`.
+
+        Returns
+        -------
+        display : TrajectoryDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If the estimator has no inner steps, or if the arrays are not its images or
+            measurements.
+        ImportError
+            If matplotlib is not installed.
+        """
+        samples = Samples.of(estimator, X, y, random_state, f"{cls.__name__}.from_estimator")
+        fitted = samples.first
+        if not hasattr(fitted, "staged_predict"):
+            raise ValueError(
+                f"{cls.__name__} takes estimators with inner steps. Got {fitted!r} instead."
+            )
+        clean, _ = samples.images()
+        layout = fitted._geometry_.image_layout
+        stages = [
+            channels_last(layout.to_tensor(torch.as_tensor(images)))
+            for images in fitted.staged_predict(samples.X)
+        ]
+        display = cls(clean, stages, data_range=fitted.data_range_, metric=metric)
+        return display.plot(image=image, ax=ax)
+
+    def plot(self, *, image: int = 0, ax: Axes | None = None) -> Self:
+        """Draw the stages of one image, and the metric of all.
+
+        Parameters
+        ----------
+        image : int, default=0
+            The index of the image that is drawn.
+        ax : Axes, default=None
+            The axes whose place the plots take. None makes a new figure.
+
+        Returns
+        -------
+        display : TrajectoryDisplay
+            The display itself.
+        """
+        n = len(self.stages)
+        height, width = self.clean.shape[1:3]
+        low, high = self.data_range
+        self.figure_, axes, self.note_ = grid_of_axes(
+            ax, 2, n + 1, aspect=height / width, note=f"Intensities from {low:g} to {high:g}."
+        )
+        for unused in axes[1]:
+            unused.remove()
+        plot = self.figure_.add_subplot(axes[1][0].get_gridspec()[1, :])
+        self.ax_ = np.array([*axes[0], plot])
+        draw_image(axes[0][0], self.clean[image], self.data_range)
+        axes[0][0].set_title("clean", fontsize="small")
+        for k, (each, stage) in enumerate(zip(axes[0][1:], self.stages, strict=True)):
+            draw_image(each, stage[image], self.data_range)
+            each.set_title(f"step {k}" if k else "start", fontsize="small")
+            label = written(self.metric, self.scores_[k, image])
+            each.set_xlabel(label, fontsize="small", labelpad=3)
+        steps, (style,) = np.arange(n), styles(1)
+        self.lines_ = plot.plot(steps, self.scores_, color="0.7", linewidth=0.8)
+        self.lines_ += plot.plot(steps, self.scores_.mean(1), **style, label="mean")
+        self.lines_[0].set_label("each image")
+        plot.set(xlabel="inner steps", ylabel=axis_label(self.metric), xticks=steps)
+        plot.legend()
+        return self
