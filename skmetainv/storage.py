@@ -187,7 +187,11 @@ def checked_path(path: str | PathLike[str]) -> Path:
     ------
     OSError
         If the file's folder does not exist, or if the path is a folder, a device or a pipe.
+    ValueError
+        If the path has a null byte.
     """
+    if "\0" in os.fspath(path):
+        raise ValueError(f"{str(path)!r} cannot be a file: it has a null byte.")
     resolved = Path(path).resolve()
     if not resolved.parent.is_dir():
         raise FileNotFoundError(f"{str(path)!r} cannot be a file: its folder does not exist.")

@@ -173,7 +173,7 @@ def _check_sha256(path: str, expected: str) -> None:
             f"The 'sha256' parameter must have 8 to 64 hexadecimal digits. Got {expected!r} "
             "instead."
         )
-    with open(path, "rb") as file:
+    with open(checked_path(path), "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(expected.lower()):
         raise ValueError(

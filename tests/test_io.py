@@ -27,10 +27,10 @@ from skmetainv import (
     UNetReconstructor,
     UnrolledReconstructor,
 )
-from skmetainv.denoisers import DRUNet, FunctionDenoiser, TotalVariation, Wavelet
+from skmetainv.denoisers import DnCNN, DRUNet, FunctionDenoiser, TotalVariation, Wavelet
 from skmetainv.exceptions import VersionWarning
 from skmetainv.io import TRUSTED_TYPES, describe, load, save
-from skmetainv.losses import L1, L2
+from skmetainv.losses import L1, L2, LPIPS
 from skmetainv.meta import MAML, InnerLoss, PerLayer, TuneSolver
 from skmetainv.noise import GaussianNoise, PoissonNoise
 from skmetainv.operators import (
@@ -504,6 +504,19 @@ def test_paths_that_cannot_be_files(path, kind):
         path = path / "model.skmi"
     for use in (lambda: save(small(), path), lambda: load(path), lambda: describe(path)):
         with pytest.raises(OSError, match=r"is not a file|folder does not exist"):
+            use()
+
+
+def test_a_path_with_a_null_byte_is_named():
+    for use in (
+        lambda: save(small(), "a\0b"),
+        lambda: load("a\0b"),
+        lambda: describe("a\0b"),
+        lambda: DnCNN(weights="a\0b").build((1, 8, 8)),
+        lambda: DnCNN(weights="a\0b", sha256="0" * 8).build((1, 8, 8)),
+        lambda: LPIPS(weights="a\0b").build((0.0, 1.0)),
+    ):
+        with pytest.raises(ValueError, match=r"^'a\\x00b' cannot be a file: it has a null byte"):
             use()
 
 

@@ -14,7 +14,7 @@ class (for arrays, the word image or measurement, or the name of the argument). 
 "fault": errors of other libraries and Python, errors that name nothing, changes of global state.
 
 Positive integers are at most 5, because a million updates is a valid request that does not end in
-time. Classes that need DeepInverse, and LPIPS, which needs weights, are not tried.
+time. LPIPS has random weights, and downloads nothing.
 """
 
 import time

@@ -105,7 +105,6 @@ def with_parameter(name, parameter, value):
 PARAMETERS = st.sampled_from([
     (name, parameter)
     for name, cls in sorted(CLASSES.items())
-    if name in SUBJECTS
     for parameter in cls._get_param_names()
 ])  # fmt: skip
 

@@ -1,30 +1,38 @@
 """How each public class is built, and how its object is used in an estimator that fits at once."""
 
+import atexit
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import deepinv
 import numpy as np
 import torch
 from sklearn.base import clone
+from torchvision.models import squeezenet1_1
 
 import skmetainv.testing  # noqa: F401  imports every other package of the library
 from skmetainv import (
     ClassicalReconstructor,
+    DeepInverseReconstructor,
     LinearReconstructor,
     MetaInverseSolver,
     UNetReconstructor,
     UnrolledReconstructor,
 )
-from skmetainv.denoisers import Denoiser, DnCNN, DRUNet, FunctionDenoiser
-from skmetainv.losses import L1, L2, FunctionLoss, Loss, ScaledLoss, SumLoss
+from skmetainv.denoisers import DeepInverseDenoiser, Denoiser, DnCNN, DRUNet, FunctionDenoiser
+from skmetainv.losses import L1, L2, LPIPS, FunctionLoss, Loss, ScaledLoss, SumLoss
 from skmetainv.meta import MAML, Algorithm, InnerLoss, StepSizeRule, TuneSolver
 from skmetainv.model_selection import ImageScorer
 from skmetainv.noise import GaussianNoise, Mixture, Noise, PoissonNoise
 from skmetainv.operators import (
     Blur,
     Composition,
+    DeepInverseOperator,
     FunctionOperator,
     GaussianBlur,
     Grayscale,
@@ -110,6 +118,29 @@ def by_checkpoint(checkpoint):
     return restored(quick(checkpoint=checkpoint))
 
 
+def by_lpips(loss):
+    """Restore by LPIPS; without a file of weights there is no download."""
+    no_network = mock.patch("torch.hub.load_state_dict_from_url", side_effect=OSError("no network"))
+    with no_network, mock.patch.dict("os.environ", TORCH_HOME=tempfile.gettempdir()):
+        return restored(quick(outer_loss=loss))
+
+
+@cache
+def _random_squeezenet():
+    """Return a file of random weights of SqueezeNet, which is removed at the end."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "squeezenet.pth"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        torch.save(squeezenet1_1(weights=None).state_dict(), path)
+    return path
+
+
+def _deepinv_blur():
+    return DeepInverseOperator(deepinv.physics.Blur(torch.ones(1, 1, 3, 3) / 9, padding="circular"))
+
+
 def _mean(x):
     return x.mean((1, 2, 3), keepdim=True).expand_as(x)
 
@@ -148,6 +179,14 @@ MADE = {
     "MultiCoilMRI": lambda: MultiCoilMRI(2),
     "Radon": lambda: Radon(4),
     "FunctionSolver": lambda: FunctionSolver(_update),
+    "DeepInverseOperator": _deepinv_blur,
+    "DeepInverseDenoiser": lambda: DeepInverseDenoiser(deepinv.models.MedianFilter()),
+    "DeepInverseReconstructor": lambda: DeepInverseReconstructor(
+        deepinv.optim.PGD(prior=deepinv.optim.TVPrior(), lambda_reg=1e-3, max_iter=2),
+        _deepinv_blur(),
+        random_state=0,
+    ),
+    "LPIPS": lambda: LPIPS("squeeze", weights=_random_squeezenet(), upsample=True),
     "FunctionDenoiser": lambda: FunctionDenoiser(_smooth),
     "FunctionLoss": lambda: FunctionLoss(_difference),
     "ModuleRepresentation": lambda: ModuleRepresentation(_Flat),
@@ -174,9 +213,6 @@ MADE = {
     "TuneSolver": lambda: TuneSolver("numbers"),
 }
 
-#: Classes that are tried elsewhere, or need another package or a download.
-ELSEWHERE = {"DeepInverseOperator", "DeepInverseDenoiser", "DeepInverseReconstructor", "LPIPS"}
-
 
 def _use(cls):
     """Return the function that restores images with an object of a class."""
@@ -196,6 +232,7 @@ def _use(cls):
                 quick(init=Siren(width=4, depth=2, residual="adjoint", refiner=refiner))
             ),
         ),
+        (LPIPS, by_lpips),
         (Loss, lambda loss: restored(quick(outer_loss=loss))),
         (InnerLoss, lambda loss: restored(quick(GaussianBlur(), inner_loss=loss))),
         (Noise, lambda noise: restored(quick(noise=noise))),
@@ -238,8 +275,4 @@ CLASSES = {
     for cls in public_subclasses(ParameterObject)
     if cls.__name__ not in BASES and cls._get_param_names()
 }
-SUBJECTS = {
-    name: Subject(MADE.get(name, cls), _use(cls))
-    for name, cls in CLASSES.items()
-    if name not in ELSEWHERE
-}
+SUBJECTS = {name: Subject(MADE.get(name, cls), _use(cls)) for name, cls in CLASSES.items()}

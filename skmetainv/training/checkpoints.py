@@ -101,7 +101,7 @@ class Checkpoint(ParameterObject):
         """
         try:
             path = checked_path(self.path)
-        except (OSError, RuntimeError, ValueError) as error:  # also a loop of links, a null byte
+        except (OSError, RuntimeError, ValueError) as error:  # also a loop of links
             raise ValueError(
                 "The 'checkpoint' parameter must be a file in an existing folder. Got "
                 f"{str(self.path)!r} instead: {error}"
