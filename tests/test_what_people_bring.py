@@ -821,3 +821,30 @@ def test_numbers_of_numpy_are_numbers(name):
     """A search over np.arange or np.logspace passes them."""
     est = meta(solver=GradientDescent(), inner_lr=0.1).set_params(**{name: NUMBERS[name]})
     assert np.isfinite(est.predict(est.fit(FACES).simulate(FACES))).all()
+
+
+@pytest.mark.parametrize("kind", ["sparse", "quantized", "meta"])
+def test_tensors_that_are_not_dense_are_refused_by_name(kind):
+    x = torch.from_numpy(FACES[:2]).float()
+    tensor = {
+        "sparse": lambda: x.to_sparse(),
+        "quantized": lambda: torch.quantize_per_tensor(x, 0.01, 0, torch.quint8),
+        "meta": lambda: x.to("meta"),
+    }[kind]()
+    est = ClassicalReconstructor().fit(FACES)
+    for name, use in {
+        "X": lambda: est.fit(tensor),
+        "X ": lambda: est.predict(tensor),
+        "restored": lambda: psnr(FACES[:2], tensor),
+        "mask": lambda: psnr(FACES[:2], FACES[:2], mask=tensor),
+        "x": lambda: GaussianBlur()(tensor),
+    }.items():
+        with pytest.raises(ValueError, match=f"must be dense.* got a {kind} tensor") as raised:
+            use()
+        assert raised.value.__notes__ == [f"This error concerns {name.strip()}."]
+
+
+def test_floats_of_eight_bits_are_images():
+    x = torch.from_numpy(FACES[:2]).to(torch.float8_e4m3fn)
+    est = ClassicalReconstructor().fit(FACES)
+    np.testing.assert_array_equal(est.predict(x), x.float())

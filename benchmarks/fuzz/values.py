@@ -167,6 +167,12 @@ SAME = {
     "tuple": tuple,
     "tensor": torch.from_numpy,
     "tensor with gradient": lambda x: torch.from_numpy(x).requires_grad_(),
+    "meta tensor": lambda x: torch.from_numpy(x).to("meta"),
+    "sparse tensor": lambda x: torch.from_numpy(x).to_sparse(),
+    "quantized tensor": lambda x: torch.quantize_per_tensor(
+        torch.from_numpy(x).float(), 0.01, 0, torch.quint8
+    ),
+    "float8 tensor": lambda x: torch.from_numpy(x).to(torch.float8_e4m3fn),
     "list of tensors": lambda x: list(torch.from_numpy(x)),
     "data set": Images,
     "lazy": Lazy,

@@ -39,8 +39,9 @@ def as_array(X: Any, name: str = "X") -> Any:
     Raises
     ------
     ValueError
-        If `X` is None, a path, a data loader, an iterator, a mapping or a set; if it is empty; or
-        if its entries are dictionaries, or pairs of measurements and clean images.
+        If `X` is None, a path, a data loader, an iterator, a mapping, a set, or a tensor that is
+        not dense; if it is empty; or if its entries are dictionaries, or pairs of measurements and
+        clean images.
     """
     if isinstance(X, str | PathLike):
         raise ValueError(
@@ -129,9 +130,20 @@ def _checked_length(items: Any, name: str) -> int:
     return n
 
 
+def check_dense(X: torch.Tensor) -> None:
+    """Raise a ValueError if a tensor is sparse, quantized, or on torch's "meta" device."""
+    kinds = {"sparse": X.layout != torch.strided, "quantized": X.is_quantized, "meta": X.is_meta}
+    for kind, is_of_kind in kinds.items():
+        if is_of_kind:
+            raise ValueError(f"Images must be dense tensors with values, got a {kind} tensor.")
+
+
 def _from_tensor(X: torch.Tensor) -> np.ndarray:
+    check_dense(X)
     X = X.detach().cpu().resolve_conj().resolve_neg()
-    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    # NumPy has no floats of 8 bits, and no bfloat16.
+    lacks = X.is_floating_point() and (X.element_size() == 1 or X.dtype == torch.bfloat16)
+    return (X.float() if lacks else X).numpy()
 
 
 def pairs_of(X: Any, y: Any, name: str = "X") -> tuple[Any, Any]:

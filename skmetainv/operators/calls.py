@@ -24,6 +24,8 @@ from skmetainv.arrays import (
 )
 from skmetainv.arrays.layouts import warn_of_planes
 from skmetainv.arrays.units import warn_of_type
+from skmetainv.arrays.views import check_dense
+from skmetainv.exceptions import concerning
 from skmetainv.operators.maps.base import ForwardMap, Shape
 from skmetainv.operators.maps.data_terms import LinearDataTerm, needs_linear
 from skmetainv.operators.maps.foreign_functions import as_real
@@ -129,6 +131,8 @@ def _values(X: Any, name: str) -> torch.Tensor:
             f"{tuple(array.shape)} instead."
         )
     if is_tensor:
+        with concerning(name):
+            check_dense(array)
         real = as_real(array)
         return real.to(torch.float64 if real.dtype == torch.float64 else torch.float32)
     dtype = array.dtype

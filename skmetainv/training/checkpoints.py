@@ -103,7 +103,7 @@ class Checkpoint(ParameterObject):
             path = checked_path(self.path)
         except (OSError, RuntimeError, ValueError) as error:  # also a loop of links
             raise ValueError(
-                "The 'checkpoint' parameter must be a file in an existing folder. Got "
+                "The 'checkpoint' parameter must be a file in an existing folder. Got the path "
                 f"{str(self.path)!r} instead: {error}"
             ) from error
         return Keeper(path, self.minutes, self.epochs, dict(identity))
