@@ -77,12 +77,12 @@ def make_solvers(denoiser, n_iter=30):
 def restore(photographs, others, operator, solvers, seed=0):
     """Return the measurements of `photographs` and their reconstructions by each solver, by name.
 
-    Missing pixels of the measurements are returned as 0. The denoiser is frozen, so fitting to
+    Missing pixels of the measurements are NaN. The denoiser is frozen, so fitting to
     `others` trains nothing: it stores the image shape and checks the solver.
     """
     estimator = ClassicalReconstructor(operator, noise=NOISE, random_state=seed)
     measured = estimator.simulate(photographs)
-    restored = {"measured": np.nan_to_num(measured)}
+    restored = {"measured": measured}
     for name, solver in solvers.items():
         images = estimator.set_params(solver=solver).fit(others).predict(measured)
         restored[name] = np.clip(images, 0, 1)
@@ -94,7 +94,9 @@ def print_table(names, photographs, results):
     print(f"\n{'PSNR (dB)':16}{''.join(tasks)}")
     print(" " * 16 + "".join(f"{name:>12}" for name in names) * len(results))
     for method in next(iter(results.values())):
-        ratios = [psnr(photographs, r[method], per_image=True) for r in results.values()]
+        # Missing pixels count as black.
+        images = [np.nan_to_num(restored[method]) for restored in results.values()]
+        ratios = [psnr(photographs, x, per_image=True) for x in images]
         print(f"{method:16}" + "".join(f"{ratio:12.2f}" for ratio in np.concatenate(ratios)))
 
 
@@ -127,7 +129,7 @@ def main():
     }
     print_table(RESTORED, photographs, results)
     draw(RESTORED, photographs, results, args.output)
-    print(f"\nThe images are in {args.output}. Missing pixels are black.")
+    print(f"\nThe images are in {args.output}.")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from settings import SMALL_FACES, small
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -20,7 +21,7 @@ from skmetainv.display import (
     TrainingCurveDisplay,
     TrajectoryDisplay,
 )
-from skmetainv.meta import MAML
+from skmetainv.meta import MAML, PerStep
 from skmetainv.metrics import psnr
 from skmetainv.model_selection import compare
 from skmetainv.operators import (
@@ -31,7 +32,7 @@ from skmetainv.operators import (
     MissingPixels,
     Radon,
 )
-from skmetainv.solvers import PrimalDual
+from skmetainv.solvers import HQS, PrimalDual
 
 matplotlib.use("Agg")
 FACES = SMALL_FACES[:8]
@@ -134,7 +135,7 @@ def test_missing_pixels_of_colour_images():
     [
         (FourierSampling(), "log10 |y|: "),
         (Radon(angles=12), "y: "),
-        (CompressedSensing(0.5), "40 samples"),
+        (CompressedSensing(0.5), "y, 40 samples"),
     ],
 )
 def test_measurements_that_are_no_images_have_a_scale_of_their_own(operator, label):
@@ -146,7 +147,7 @@ def test_measurements_that_are_no_images_have_a_scale_of_their_own(operator, lab
         np.testing.assert_allclose(
             np.nanmax(values(ax)), np.log10(np.nanmax(np.hypot(y[..., 0], y[..., 1]))), rtol=1e-5
         )
-    elif label.startswith("y"):
+    elif label == "y: ":
         np.testing.assert_allclose(values(ax), y, rtol=1e-5)
     else:
         np.testing.assert_allclose(ax.lines[0].get_ydata(), y, rtol=1e-5)
@@ -199,7 +200,7 @@ def test_a_trajectory_has_every_stage(meta):
     np.testing.assert_allclose(display.scores_, scores, rtol=1e-6)
     np.testing.assert_allclose(display.lines_[1].get_ydata(), display.scores_[:, 1])
     np.testing.assert_allclose(display.lines_[-1].get_ydata(), np.mean(scores, axis=1))
-    with pytest.raises(ValueError, match="takes estimators with inner steps"):
+    with pytest.raises(ValueError, match="one estimator with n_inner of at least 1"):
         TrajectoryDisplay.from_estimator(LinearReconstructor().fit(FACES), FACES)
 
 
@@ -230,11 +231,13 @@ def test_training_curves(meta):
     np.testing.assert_array_equal(first.get_ydata(), meta.history_["outer_loss"])
     np.testing.assert_array_equal(second.get_ydata(), unet.history_["loss"])
     assert display.ax_.get_yscale() == "log"
-    display.plot(y="inner_loss", x="seconds")
+    with pytest.raises(ValueError, match="must be a key of the history of U-Net"):
+        display.plot(y="inner_loss")
+    display = TrainingCurveDisplay.from_estimator(meta, y="inner_loss", x="seconds")
     (line,) = display.lines_
     np.testing.assert_array_equal(line.get_ydata(), np.array(meta.history_["inner_loss"])[:, -1])
     np.testing.assert_array_equal(line.get_xdata(), np.cumsum(meta.history_["seconds"]))
-    with pytest.raises(ValueError, match="'y' parameter must be among"):
+    with pytest.raises(ValueError, match="must be a key of the history of Meta"):
         display.plot(y="accuracy")
     with pytest.raises(ValueError, match="'x' parameter must be 'epochs' or 'seconds'"):
         display.plot(x="hours")
@@ -345,5 +348,234 @@ def test_without_matplotlib_an_error_says_what_to_install(linear, monkeypatch):
 
 def test_axes_without_a_grid_cannot_be_divided(linear):
     ax = plt.figure().add_axes((0, 0, 1, 1))
-    with pytest.raises(ValueError, match="'ax' parameter must be axes of a grid"):
+    with pytest.raises(ValueError, match="'ax' parameter must be one of the axes"):
         ReconstructionDisplay.from_estimator(linear, FACES[:1], ax=ax)
+
+
+# ---------------------------------------------------------------------- what people bring
+
+
+def test_noisy_measurements_share_the_window():
+    est = LinearReconstructor(noise=0.5).fit(FACES[2:])
+    display = ReconstructionDisplay.from_estimator(est, FACES[:3])
+    for ax in display.ax_[:, 1]:
+        assert ax.images[0].get_clim() == (0.0, 1.0)
+        assert ax.get_xlabel() == ""
+
+
+def test_sinograms_share_a_scale_of_their_own():
+    est = LinearReconstructor(Radon(angles=12)).fit(FACES[2:])
+    display = ReconstructionDisplay.from_estimator(est, FACES[:3] / 10)
+    y = est.simulate(FACES[:3] / 10, random_state=0)
+    for ax in display.ax_[:, 1]:
+        assert ax.images[0].get_clim() == pytest.approx((y.min(), y.max()))
+        assert ax.get_xlabel() == f"y: {y.min():.3g} to {y.max():.3g}"
+
+
+def test_coils_are_combined_by_the_root_of_the_sum_of_squares():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(1, 6, 6, 4)) + 1j * rng.normal(size=(1, 6, 6, 4))
+    y[0, 0, 0] = 0
+    clean = rng.random((1, 6, 6))
+    ax = ReconstructionDisplay.from_predictions(clean, clean, measured=y).ax_[0][1]
+    expected = np.sqrt((np.abs(y[0]) ** 2).sum(-1))
+    expected = np.log10(np.maximum(expected, expected.max() / 1e6))
+    np.testing.assert_allclose(values(ax), expected)
+    assert ax.get_xlabel() == f"log10 |y|: {expected.min():.3g} to {expected.max():.3g}"
+
+
+def test_real_and_imaginary_parts_are_drawn_as_magnitude():
+    clean = np.random.default_rng(0).random((1, 6, 6, 2))
+    ax = ReconstructionDisplay.from_predictions(clean, clean, metric=None).ax_[0][0]
+    np.testing.assert_allclose(values(ax), np.hypot(clean[0, ..., 0], clean[0, ..., 1]))
+
+
+@pytest.mark.parametrize("kind", ["channels first", "uint8", "masked", "tensor"])
+def test_measurements_of_any_kind(kind):
+    clean = np.random.default_rng(0).random((2, 9, 9, 3))
+    as_given = {
+        "channels first": lambda x: np.moveaxis(x, -1, 1),
+        "uint8": lambda x: (255 * x).round().astype(np.uint8),
+        "masked": lambda x: np.ma.masked_array(x, x > 2),
+        "tensor": lambda x: torch.from_numpy(x).requires_grad_(),
+    }[kind]
+    display = ReconstructionDisplay.from_predictions(
+        as_given(clean) if kind == "uint8" else clean, clean, measured=as_given(clean)
+    )
+    np.testing.assert_allclose(values(display.ax_[1][1]), clean[1], atol=0.002)
+
+
+def test_masked_measurements_are_missing():
+    y = np.ma.masked_array(FACES[:1], FACES[:1] > 0.5)
+    display = ReconstructionDisplay.from_predictions(FACES[:1], FACES[:1], measured=y)
+    np.testing.assert_array_equal(np.isnan(values(display.ax_[0][1])), y.mask[0])
+    assert "Missing" in display.note_.get_text()
+
+
+def test_measurements_of_another_number_are_refused():
+    with pytest.raises(ValueError, match="'measured' parameter must hold 2 measurements"):
+        ReconstructionDisplay.from_predictions(FACES[:2], FACES[:2], measured=FACES[:3])
+
+
+def test_other_units_of_images():
+    est = LinearReconstructor(Inpainting(), data_range=(-1.0, 1.0)).fit(2 * FACES[2:] - 1)
+    display = ReconstructionDisplay.from_estimator(est, 2 * FACES[:1] - 1, errors=True)
+    assert display.ax_[0][0].images[0].get_clim() == (-1.0, 1.0)
+    assert display.note_.get_text() == "Intensities from -1 to 1."
+    y = est.simulate(2 * FACES[:1] - 1, random_state=0)
+    score = psnr(2 * FACES[:1] - 1, est.predict(y), data_range=(-1, 1))
+    assert display.ax_[0][2].get_xlabel() == f"{score:.2f} dB"
+    with pytest.raises(ValueError, match="must share one data_range"):
+        ReconstructionDisplay.from_estimator(
+            {"a": est, "b": LinearReconstructor().fit(FACES)}, FACES[:1]
+        )
+
+
+def test_the_seed_of_the_simulation():
+    est = LinearReconstructor(MissingPixels(0.5)).fit(FACES[2:])
+    shown = [
+        values(ReconstructionDisplay.from_estimator(est, FACES[:1], random_state=k).ax_[0][1])
+        for k in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(shown[0], shown[1])
+    assert (np.isnan(shown[0]) != np.isnan(shown[2])).any()
+
+
+def test_errors_of_colours_are_averaged_after_the_absolute_value():
+    clean = np.full((1, 4, 4, 3), 0.5)
+    restored = clean + np.array([0.2, -0.2, 0.0])
+    display = ReconstructionDisplay.from_predictions(clean, restored, errors=True)
+    np.testing.assert_allclose(values(display.ax_[1][1]), 0.4 / 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": (1, 0)}, "'window' parameter must be two finite numbers"),
+        ({"window": 1}, "'window' parameter must be two finite numbers"),
+        ({"metric": "rmse"}, "'metric' parameter must be a str among"),
+        ({"metric": ["psnr"]}, "'metric' parameter must be a str among"),
+    ],
+)
+def test_errors_name_the_parameter(linear, options, message):
+    with pytest.raises(ValueError, match=message):
+        ReconstructionDisplay.from_estimator(linear, FACES[:1], **options)
+
+
+def test_an_unfitted_search_and_others_are_refused(linear):
+    search = GridSearchCV(linear, {"noise": [0.1]})
+    for display in (ReconstructionDisplay, TrainingCurveDisplay):
+        arguments = (FACES[:1],) if display is ReconstructionDisplay else ()
+        with pytest.raises(NotFittedError):
+            display.from_estimator(search, *arguments)
+        with pytest.raises(ValueError, match="'estimator' parameter of"):
+            display.from_estimator([], *arguments)
+
+
+def test_a_search_as_estimator(linear):
+    search = GridSearchCV(LinearReconstructor(Inpainting()), {"noise": [0.0, 0.1]}, cv=2)
+    search.fit(FACES[2:])
+    display = ReconstructionDisplay.from_estimator(search, FACES[:1])
+    measured = search.best_estimator_.simulate(FACES[:1], random_state=0)
+    np.testing.assert_allclose(values(display.ax_[0][2]), search.predict(measured)[0], rtol=1e-6)
+
+
+def test_many_inner_steps():
+    est = small(n_inner=20).fit(FACES)
+    display = TrajectoryDisplay.from_estimator(est, FACES[:2], image=1)
+    assert len(display.ax_) == 1 + 8 + 1
+    titles = [ax.get_title() for ax in display.ax_[:-1]]
+    assert titles[:2] == ["clean", "start"]
+    assert titles[-1] == "step 20"
+    np.testing.assert_allclose(values(display.ax_[0]), FACES[1], rtol=1e-6)
+    assert display.lines_[1].get_label() == "the image above"
+    with pytest.raises(ValueError, match="'image' parameter must be an index of 2 images"):
+        display.plot(image=2)
+
+
+def test_step_sizes_are_those_of_the_rule():
+    rule = MAML(step_sizes=PerStep(positive=True))
+    est = small(n_inner=2, algorithm=rule, inner_lr=0.5).fit(FACES)
+    (alpha,) = (v for name, v in est.weights_.items() if name.startswith("inner_lr."))
+    est.set_params(n_inner=3)
+    for sizes in est.step_sizes_.values():
+        np.testing.assert_allclose(sizes, np.exp([alpha[0], alpha[1], alpha[1]]))
+
+
+def results(params, means):
+    means = np.array(means, dtype=float)
+    return {"params": params, "mean_test_score": means, "std_test_score": np.full(len(means), 0.5)}
+
+
+def test_a_random_search_is_drawn_as_points():
+    rng = np.random.default_rng(0)
+    params = [{"a__x": float(x), "b": float(b)} for x, b in rng.random((12, 2))]
+    found = results(params, range(12))
+    display = SearchDisplay.from_cv_results(found)
+    points = display.ax_.collections[0]
+    np.testing.assert_allclose(points.get_offsets(), [[p["b"], p["a__x"]] for p in params])
+    np.testing.assert_array_equal(points.get_array(), range(12))
+    assert display.best_index_ == 11
+    one = SearchDisplay.from_cv_results(found, "a__x")
+    assert len(one.index_) == 12
+    assert one.ax_.get_title() == ""
+
+
+def test_a_list_of_grids_and_missing_cells():
+    params = [{"x": 1, "y": "a"}, {"x": 2, "y": "a"}, {"x": 1, "y": "b"}, {"z": 3}]
+    display = SearchDisplay.from_cv_results(results(params, [1, 2, 3, 4]), ["x", "y"])
+    np.testing.assert_array_equal(display.index_, [[0, 2], [1, -1]])
+    assert np.isnan(values(display.ax_)[1, 1])
+    assert display.best_index_ == 2
+    assert len(display.ax_.texts) == 3
+    assert display.ax_.images[0].get_clim() == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "drawn"),
+    [
+        (np.arange(11, 0, -5), [1, 6, 11]),
+        ([True, 1, 0], None),
+        ([None, "auto", HQS()], None),
+        ([np.ones(2), np.ones(3), 1], None),
+    ],
+)
+def test_values_of_any_type(given, drawn):
+    display = SearchDisplay.from_cv_results(results([{"p": v} for v in given], [1, 2, 3]), "p")
+    line, _, (bars,) = display.ax_.containers[0]
+    assert len(line.get_xdata()) == 3
+    for segment in bars.get_segments():
+        assert np.ptp(segment[:, 1]) == pytest.approx(1.0)  # the deviation to either side
+    if drawn is None:
+        assert [t.get_text() for t in display.ax_.get_xticklabels()] == [str(v) for v in given]
+    else:
+        np.testing.assert_array_equal(line.get_xdata(), drawn)
+
+
+def test_scores_that_are_not_finite():
+    params = [{"x": x, "y": y} for x in (1, 2) for y in (1, 2)]
+    display = SearchDisplay.from_cv_results(results(params, [1, np.nan, np.inf, 3]))
+    assert display.best_index_ == 3
+    assert display.ax_.images[0].get_clim() == (1, 3)
+    assert [t.get_text().split()[0] for t in display.ax_.texts] == ["1", "failed", "inf", "3"]
+    none = SearchDisplay.from_cv_results(results(params, [np.nan] * 4))
+    assert none.best_index_ == -1
+    assert not none.ax_.patches
+    line = SearchDisplay.from_cv_results(results([{"x": 1}, {"x": 2}], [np.nan, 1]), "x")
+    failed = next(x for x in line.ax_.lines if x.get_label() == "failed")
+    np.testing.assert_array_equal(failed.get_xdata(), [1])
+
+
+def test_estimators_without_weights_are_at_zero(linear):
+    table = {
+        "name": ["a", "b"],
+        "psnr": [20.0, 21.0],
+        "psnr_se": [0.1, 0.1],
+        "n_weights": [0, 1000],
+        "predict_ms": [0.1, 20.0],
+    }
+    assert ComparisonDisplay.from_table(table, x="n_weights").ax_.get_xscale() == "symlog"
+    assert ComparisonDisplay.from_table(table).ax_.get_xscale() == "log"
+    del table["psnr_se"]
+    with pytest.raises(ValueError, match="must have psnr_se"):
+        ComparisonDisplay.from_table(table)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import joblib
 import matplotlib
+import numpy as np
 from sklearn.model_selection import train_test_split
 
 from skmetainv.datasets import load_faces
@@ -88,7 +89,7 @@ def test_restore_photographs(tmp_path, capsys):
     assert [line[:16].strip() for line in table[3:]] == methods
     assert all(len(line[16:].split()) == 4 for line in table[3:])
     inpainted = results["inpainting"]
-    measured = psnr(photographs, inpainted["measured"], per_image=True)
+    measured = psnr(photographs, np.nan_to_num(inpainted["measured"]), per_image=True)
     for name in methods[1:]:
         restored = psnr(photographs, inpainted[name], per_image=True)
         assert (restored > measured + 3).all(), (name, measured, restored)

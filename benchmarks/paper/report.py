@@ -4,9 +4,9 @@ import csv
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import to_rgb
 
 from benchmarks.paper.settings import INPAINTING, METRICS, MISSING, PUBLISHED
+from skmetainv.display import ReconstructionDisplay
 from skmetainv.metrics import over_batches
 from skmetainv.model_selection import standard_error
 
@@ -117,7 +117,7 @@ def write_csv(table, results, path):
 
 
 def draw(clean, measured, restored, path):
-    """Plot test images like the paper's Figures 1 to 3: one row per column of the table.
+    """Plot test images like the paper's Figures 1 to 3, one column per column of the table.
 
     Parameters
     ----------
@@ -131,29 +131,16 @@ def draw(clean, measured, restored, path):
         The file.
     """
     chosen = np.linspace(0, len(clean) - 1, min(_N_PICTURES, len(clean))).astype(int)
-    shown = {"ground truth": clean[chosen] / 255}
-    for task, y in measured.items():
-        shown[f"measured {task}".strip()] = y[chosen]
-        for name, images in restored.items():
-            shown[f"{name} {task}".strip()] = images[task][chosen]
-    figure, axes = plt.subplots(
-        len(shown),
-        len(chosen),
-        figsize=(1.5 + 1.1 * len(chosen), 1.12 * len(shown)),
-        layout="constrained",
-        squeeze=False,
-    )
-    for axs, (name, images) in zip(axes, shown.items(), strict=True):
-        for ax, image in zip(axs, images, strict=True):
-            ax.imshow(_in_color(image))
-            ax.set_xticks([])
-            ax.set_yticks([])
-        axs[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    size = 1.2 * (2 + len(restored)), 1.35 * len(chosen) * len(measured)
+    figure, axes = plt.subplots(len(measured), figsize=size, layout="constrained", squeeze=False)
+    for ax, (task, y) in zip(axes[:, 0], measured.items(), strict=True):
+        display = ReconstructionDisplay.from_predictions(
+            clean[chosen] / 255,
+            {name: images[task][chosen] for name, images in restored.items()},
+            measured=y[chosen],
+            data_range=1.0,
+            ax=ax,
+        )
+        display.ax_[0, 0].set_ylabel(task, fontsize="small")
     figure.savefig(path, dpi=110)
     plt.close(figure)
-
-
-def _in_color(image):
-    """Return an image in colours from black (0) to white (1), with missing pixels in blue."""
-    colors = np.broadcast_to(image if image.ndim == 3 else image[..., None], (*image.shape[:2], 3))
-    return np.where(np.isnan(colors), to_rgb("steelblue"), colors.clip(0, 1))

@@ -132,7 +132,12 @@ def _checked_length(items: Any, name: str) -> int:
 
 def check_dense(X: torch.Tensor) -> None:
     """Raise a ValueError if a tensor is sparse, quantized, or on torch's "meta" device."""
-    kinds = {"sparse": X.layout != torch.strided, "quantized": X.is_quantized, "meta": X.is_meta}
+    kinds = {
+        "nested": X.is_nested,
+        str(X.layout): X.layout != torch.strided,
+        "quantized": X.is_quantized,
+        "meta": X.is_meta,
+    }
     for kind, is_of_kind in kinds.items():
         if is_of_kind:
             raise ValueError(f"Images must be dense tensors with values, got a {kind} tensor.")

@@ -113,11 +113,12 @@ class ComparisonDisplay:
             If the table has no such columns.
         """
         columns = [c for c in self.table if not str(c).endswith("_se")]
-        if metric not in METRICS or metric not in columns or x not in _LABELS or x not in columns:
+        needed = [metric, f"{metric}_se", x]
+        if metric not in METRICS or x not in _LABELS or any(c not in self.table for c in needed):
             raise ValueError(
                 f"The 'metric' and 'x' parameters must be columns of the table of compare: a "
                 f"metric, and one of {[*_LABELS]}. Got {metric!r} and {x!r}; the table has "
-                f"{columns}."
+                f"{columns}, and must have {metric}_se."
             )
         names = self.table["name"] if "name" in columns else self.table.index
         values, errors, of_x = (

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from skmetainv.arrays.units import check_range
+from skmetainv.model_selection.named_metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,11 +18,11 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart, and markers
 # and dashes, which survive a print in gray.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one more, so that no pair repeats soon
 _DASHES = ("-", "--", "-.", ":")
 #: The colour of missing pixels, which no gray image contains.
-MISSING = "#56B4E9"
+MISSING = COLORS[5]
 #: The colour map of errors and scores: from dark to light, also in gray.
 SEQUENTIAL = "cividis"
 #: The size of an image in a figure of the display's own, in inches.
@@ -57,6 +61,7 @@ def grid_of_axes(
     *,
     aspect: float,
     note: str,
+    extra_width: float = 0.0,
 ) -> tuple[Figure, np.ndarray, Text]:
     """Return a figure, a grid of axes, and a line of text below them.
 
@@ -70,18 +75,24 @@ def grid_of_axes(
         Height over width of an image.
     note : str
         The text.
+    extra_width : float, default=0.0
+        Width of a new figure beside the grid, in inches.
     """
     heights = [1.0] * n_rows + [_NOTE]
     if ax is None:
-        size = _INCHES * n_columns, (_INCHES * aspect + 0.3) * sum(heights)
+        size = _INCHES * n_columns + extra_width, (_INCHES * aspect + 0.3) * sum(heights)
         figure = pyplot().figure(figsize=size, layout="constrained")
         cells = figure.add_gridspec(n_rows + 1, n_columns, height_ratios=heights)
     else:
-        figure, place = ax.figure, ax.get_subplotspec()
+        place = ax.get_subplotspec() if hasattr(ax, "get_subplotspec") else None
         if place is None:
-            raise ValueError("The 'ax' parameter must be axes of a grid, as of plt.subplots.")
+            raise ValueError(
+                "The 'ax' parameter must be one of the axes of plt.subplots, whose place can be "
+                f"divided. Got {ax!r} instead."
+            )
+        figure = ax.figure
         ax.set_axis_off()
-        cells = place.subgridspec(n_rows + 1, n_columns, height_ratios=heights)
+        cells = place.subgridspec(n_rows + 1, n_columns, height_ratios=heights, hspace=0.4)
     last = figure.add_subplot(cells[-1, :])
     last.set_axis_off()
     text = last.text(0.0, 0.0, note, fontsize="small", in_layout=False)
@@ -91,11 +102,49 @@ def grid_of_axes(
 
 def styles(n: int) -> list[dict[str, Any]]:
     """Return colours, markers and dashes for `n` lines."""
-    each = zip(cycle(_COLORS), cycle(_MARKERS), cycle(_DASHES), strict=False)
+    each = zip(cycle(COLORS), cycle(_MARKERS), cycle(_DASHES), strict=False)
     return [
         {"color": color, "marker": marker, "linestyle": dashes}
         for _, (color, marker, dashes) in zip(range(n), each, strict=False)
     ]
+
+
+def as_gray(image: np.ndarray) -> np.ndarray:
+    """Return an image without channels: the magnitude of two, the mean of more."""
+    if image.ndim == 2:
+        return image
+    if image.shape[-1] == 2:  # real and imaginary parts
+        magnitude: np.ndarray = np.hypot(image[..., 0], image[..., 1])
+        return magnitude
+    mean: np.ndarray = image.mean(-1)
+    return mean
+
+
+def check_window(window: Any) -> tuple[float, float]:
+    """Return an intensity window, or raise an error that names the parameter."""
+    try:
+        return check_range(tuple(window))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "The 'window' parameter must be two finite numbers in ascending order. Got "
+            f"{window!r} instead."
+        ) from error
+
+
+def metric_of(metric: Any) -> Any:
+    """Return the function of a metric by its name."""
+    if not isinstance(metric, str) or metric not in METRICS:
+        raise ValueError(
+            f"The 'metric' parameter must be a str among {[*METRICS]}. Got {metric!r} instead."
+        )
+    return METRICS[metric]
+
+
+def integer_ticks(ax: Axes) -> None:
+    """Label the horizontal axis at integers."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def written(metric: str, value: float) -> str:
@@ -117,56 +166,70 @@ def draw_image(ax: Axes, image: np.ndarray, window: tuple[float, float], **optio
     """
     low, high = window
     ax.set(xticks=[], yticks=[])
+    ax.set_anchor("N")
     ax.spines[:].set_visible(False)
-    if image.ndim == 3 and image.shape[-1] in (3, 4):
+    if image.ndim == 3 and image.shape[-1] == 3:
         from matplotlib.colors import to_rgb
 
-        shown = np.clip((image[..., :3] - low) / (high - low), 0.0, 1.0)
-        shown[np.isnan(image[..., :3]).any(-1)] = to_rgb(MISSING)
+        shown = np.clip((image - low) / (high - low), 0.0, 1.0)
+        shown[np.isnan(image).any(-1)] = to_rgb(MISSING)
         return ax.imshow(shown, interpolation="nearest")
-    gray = image if image.ndim == 2 else image.mean(-1)
+    gray = as_gray(image)
     options = {"cmap": "gray"} | options
     drawn = ax.imshow(gray, vmin=low, vmax=high, interpolation="nearest", **options)
     drawn.set_cmap(drawn.get_cmap().with_extremes(bad=MISSING))
     return drawn
 
 
-def draw_measurement(
-    ax: Axes, y: np.ndarray, window: tuple[float, float], data_range: tuple[float, float]
+def draw_measurements(
+    axes: Sequence[Axes],
+    measured: np.ndarray,
+    images_shape: tuple[int, ...],
+    window: tuple[float, float],
 ) -> None:
-    """Draw a measurement: in the window if its values are like images', else in its own scale."""
-    if y.ndim == 1:
-        _draw_samples(ax, y)
+    """Draw measurements, all on one scale.
+
+    Those with the shape of images have the window of images. Others have a scale of their own,
+    which is written below them.
+
+    Parameters
+    ----------
+    axes : sequence of Axes
+        The axes of each measurement.
+    measured : array of shape (n, ...)
+        The measurements: images with channels last, complex numbers, or flat samples.
+    images_shape : tuple of int
+        Height and width of images.
+    window : (float, float)
+        The intensity window of images.
+    """
+    is_complex = np.iscomplexobj(measured)
+    shown, name = (np.abs(measured), "|y|") if is_complex else (measured, "y")
+    if measured.ndim == 2:
+        for ax, y in zip(axes, shown, strict=True):
+            _draw_samples(ax, y, name)
         return
-    is_complex = np.iscomplexobj(y)
-    shown = _logarithms(y) if is_complex else y
-    if not is_complex and _lies_in(y, data_range):
-        draw_image(ax, y, window)
+    if not is_complex and measured.shape[1:3] == images_shape:
+        for ax, y in zip(axes, measured, strict=True):
+            draw_image(ax, y, window)
         return
-    low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
-    draw_image(ax, shown, (low, high if high > low else low + 1.0))
-    name = "log10 |y|" if is_complex else "y"
-    ax.set_xlabel(f"{name}: {low:.3g} to {high:.3g}", fontsize="small", labelpad=3)
+    if is_complex:
+        if shown.ndim == 4:  # of several coils, the root of the sum of squares
+            shown = np.sqrt(np.square(shown).sum(-1))
+        largest = np.max(shown, where=np.isfinite(shown), initial=0.0) or 1.0
+        shown = np.log10(np.maximum(shown, largest / _LARGEST_OVER_LEAST))
+        name = "log10 |y|"
+    finite = shown[np.isfinite(shown)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    for ax, y in zip(axes, shown, strict=True):
+        draw_image(ax, y, (low, high if high > low else low + 1.0))
+        ax.set_xlabel(f"{name}: {low:.3g} to {high:.3g}", fontsize="small", labelpad=3)
 
 
-def _lies_in(y: np.ndarray, data_range: tuple[float, float]) -> bool:
-    """Return whether the values leave the data range by half of its width at most."""
-    low, high = data_range
-    margin = (high - low) / 2
-    return bool(np.nanmin(y) >= low - margin and np.nanmax(y) <= high + margin)
-
-
-def _logarithms(y: np.ndarray) -> np.ndarray:
-    """Return the decimal logarithms of magnitudes, six powers of ten below the largest at least."""
-    magnitude = np.abs(y)
-    least = np.nanmax(magnitude) / _LARGEST_OVER_LEAST or 1.0
-    return np.log10(np.maximum(magnitude, least))  # type: ignore[no-any-return]
-
-
-def _draw_samples(ax: Axes, y: np.ndarray) -> None:
+def _draw_samples(ax: Axes, y: np.ndarray, name: str) -> None:
     """Draw a measurement without rows and columns, as a line."""
-    values = np.abs(y) if np.iscomplexobj(y) else y
-    ax.plot(values, linewidth=0.6, color=_COLORS[0])
+    ax.plot(y, linewidth=0.6, color=COLORS[0])
     ax.set_box_aspect(1)
+    ax.set_anchor("N")
     ax.tick_params(labelsize="x-small")
-    ax.set_xlabel(f"{len(y)} samples", fontsize="small", labelpad=1)
+    ax.set_xlabel(f"{name}, {len(y)} samples", fontsize="small", labelpad=1)

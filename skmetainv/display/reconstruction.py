@@ -10,14 +10,15 @@ import numpy as np
 from skmetainv.arrays.units import check_range
 from skmetainv.display.drawing import (
     SEQUENTIAL,
+    check_window,
     draw_image,
-    draw_measurement,
+    draw_measurements,
     grid_of_axes,
+    metric_of,
     written,
 )
-from skmetainv.display.samples import Samples
+from skmetainv.display.samples import Samples, fitted_estimators, measurements_of_user
 from skmetainv.metrics.pairs import paired
-from skmetainv.model_selection.named_metrics import METRICS, chosen_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,16 +32,18 @@ class ReconstructionDisplay:
     is written below them: it is the data range unless another is given, and never depends on the
     values. Values outside of it have the colour of its nearer end. Missing pixels (NaN) are blue.
 
-    Measurements share the window if their values leave the data range by half of its width at most.
-    Otherwise they have a scale of their own, which is written below them: complex measurements
-    (k-space) show ``log10 |y|``, six powers of ten at most; other two-dimensional measurements
-    (sinograms) show their values. Measurements with one axis are lines.
+    Measurements with the height and width of the images share their window. Others have one scale
+    of their own, which is written below them: complex measurements (k-space) show ``log10 |y|``, of
+    several coils the root of the sum of squares, down to a millionth of the largest value; other
+    two-dimensional measurements (sinograms) show their values. Measurements with one axis are
+    lines.
 
     Parameters
     ----------
-    clean : array of shape (n, height, width, channels)
-        The ground truth. Three channels are drawn in colour; other numbers are averaged.
-    restored : dict of str to array of shape (n, height, width, channels)
+    clean : array of shape (n, height, width) or (n, height, width, channels)
+        The ground truth. Three channels are drawn in colour. Two are real and imaginary parts,
+        whose magnitude is drawn. Other numbers of channels are averaged.
+    restored : dict of str to array of the shape of `clean`
         The restorations by each method.
     measured : array of shape (n, ...), default=None
         The measurements. They are not drawn if None.
@@ -86,7 +89,7 @@ class ReconstructionDisplay:
         self.data_range, self.metric = data_range, metric
         self.scores_: dict[str, np.ndarray] = {}
         if metric is not None:
-            function = chosen_metrics(metric, None, METRICS, "'metric' parameter")[metric]
+            function = metric_of(metric)
             self.scores_ = {
                 name: function(clean, images, data_range=data_range, per_image=True)
                 for name, images in self.restored.items()
@@ -110,8 +113,8 @@ class ReconstructionDisplay:
         Parameters
         ----------
         estimator : estimator, dict of str to estimator, or list of estimators
-            Fitted estimators that restore images, or searches of such. All restore the same
-            measurements. Without names, they are named by their classes.
+            Fitted estimators that restore images, or searches of such, with one `data_range`. All
+            restore the same measurements. Without names, they are named by their classes.
         X : array-like
             Some clean images, whose measurements the first estimator simulates. With `y`:
             measurements.
@@ -138,9 +141,11 @@ class ReconstructionDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        samples = Samples.of(estimator, X, y, random_state, f"{cls.__name__}.from_estimator")
+        fitted = fitted_estimators(estimator, f"{cls.__name__}.from_estimator")
+        samples = Samples.of(fitted, X, y, random_state)
         display = cls(
-            *samples.images(),
+            samples.clean(),
+            samples.restored(),
             samples.measured(),
             data_range=samples.first.data_range_,
             metric=metric,
@@ -193,10 +198,13 @@ class ReconstructionDisplay:
         if not named:
             raise ValueError("The 'restored' parameter must have at least one method. Got {}.")
         pairs = {name: paired(clean, images, data_range) for name, images in named.items()}
+        if len({one.shape for one, _ in next(iter(pairs.values()))}) > 1:
+            raise ValueError("The 'clean' parameter must hold images of one size.")
+        x = np.stack([one for one, _ in next(iter(pairs.values()))])
         display = cls(
-            np.stack([x for x, _ in next(iter(pairs.values()))]),
+            x,
             {name: np.stack([z for _, z in of_method]) for name, of_method in pairs.items()},
-            None if measured is None else np.asarray(measured),
+            None if measured is None else measurements_of_user(measured, len(x)),
             data_range=check_range(data_range),
             metric=metric,
         )
@@ -225,8 +233,13 @@ class ReconstructionDisplay:
         -------
         display : ReconstructionDisplay
             The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `window` is not a pair of ascending numbers, or if `ax` cannot be divided.
         """
-        window = self.data_range if window is None else check_range(window)
+        window = self.data_range if window is None else check_window(window)
         given = 1 if self.measured is None else 2
         rows = 2 if errors else 1
         height, width = self.clean.shape[1:3]
@@ -236,16 +249,17 @@ class ReconstructionDisplay:
             given + len(self.restored),
             aspect=height / width,
             note=self._note(*window),
+            extra_width=0.8 if errors else 0.0,
         )
         for i, axes in enumerate(self.ax_[::rows]):
             draw_image(axes[0], self.clean[i], window)
-            if self.measured is not None:
-                draw_measurement(axes[1], self.measured[i], window, self.data_range)
             for ax_, (name, images) in zip(axes[given:], self.restored.items(), strict=True):
                 draw_image(ax_, images[i], window)
                 if self.metric is not None:
                     label = written(self.metric, self.scores_[name][i])
                     ax_.set_xlabel(label, fontsize="small", labelpad=3)
+        if self.measured is not None:
+            draw_measurements(list(self.ax_[::rows, 1]), self.measured, (height, width), window)
         titles = [*["clean", "measured"][:given], *self.restored]
         for ax_, title in zip(self.ax_[0], titles, strict=True):
             ax_.set_title(title, fontsize="small")
@@ -266,11 +280,13 @@ class ReconstructionDisplay:
                 unused.set_axis_off()
             for ax, of_method in zip(axes[given:], maps.values(), strict=True):
                 drawn = draw_image(ax, of_method[i], (0.0, largest or 1.0), cmap=SEQUENTIAL)
-        below = [ax for axes in self.ax_[1::2] for ax in axes[given:]]
-        self.figure_.colorbar(drawn, ax=below, label="absolute error", shrink=0.8)
+        everything = list(self.ax_.flat)  # so that all columns stay aligned
+        self.figure_.colorbar(drawn, ax=everything, label="absolute error", shrink=0.6)
 
     def _note(self, low: float, high: float) -> str:
         note = f"Intensities from {low:g} to {high:g}."
-        if self.measured is not None and np.isnan(self.measured).any():
+        drawn = [self.clean, *self.restored.values()]
+        drawn += [] if self.measured is None else [self.measured]
+        if any(np.isnan(values).any() for values in drawn):
             note += " Missing values are blue."
         return note

@@ -1,7 +1,8 @@
-"""The images that a display restores: clean images, their measurements, and the estimators."""
+"""The images that a display draws: clean images, measurements, and restorations by estimators."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -9,10 +10,37 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from skmetainv.arrays import channels_last, is_complex_shape, is_image_shape
+from skmetainv.arrays import (
+    MaskedView,
+    as_array,
+    channels_last,
+    has_mask,
+    image_layout,
+    integer_unit,
+    is_complex_shape,
+    is_image_shape,
+)
 from skmetainv.inputs.validation import are_images
 from skmetainv.model_selection.named_estimators import named_estimators
 from skmetainv.model_selection.scorers import unwrapped
+
+
+def fitted_estimators(estimator: Any, taker: str) -> dict[str, Any]:
+    """Return a user's fitted estimators by name; of a search, the best one.
+
+    Parameters
+    ----------
+    estimator : estimator, dict of str to estimator, or list of estimators
+        The user's argument.
+    taker : str
+        The method that takes it, for errors.
+    """
+    several = isinstance(estimator, Mapping | list | tuple)
+    named = named_estimators(estimator if several else [estimator], taker, "estimator")
+    for each in named.values():
+        check_is_fitted(each)
+        check_is_fitted(unwrapped(each))
+    return {name: unwrapped(each) for name, each in named.items()}
 
 
 @dataclass(frozen=True)
@@ -32,13 +60,11 @@ class Samples:
     y: Any
 
     @classmethod
-    def of(cls, estimator: Any, X: Any, y: Any, random_state: Any, taker: str) -> Self:
+    def of(cls, estimators: dict[str, Any], X: Any, y: Any, random_state: Any) -> Self:
         """Return the samples of a user's arguments, see `ReconstructionDisplay.from_estimator`."""
-        one = not isinstance(estimator, dict | list | tuple)
-        named = named_estimators([estimator] if one else estimator, taker)
-        estimators = {name: unwrapped(each) for name, each in named.items()}
-        for each in estimators.values():
-            check_is_fitted(each)
+        ranges = {name: each.data_range_ for name, each in estimators.items()}
+        if len(set(ranges.values())) > 1:
+            raise ValueError(f"Estimators must share one data_range. Got {ranges} instead.")
         if are_images(y):
             return cls(estimators, X, y)
         first = next(iter(estimators.values()))
@@ -49,15 +75,17 @@ class Samples:
         """The first estimator, whose operator and data range hold for the display."""
         return next(iter(self.estimators.values()))
 
-    def images(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the clean images, and the restored images by name, channels last."""
-        restored = {}
-        for name, estimator in self.estimators.items():
-            clean, restored[name] = (
-                np.concatenate(images)
-                for images in zip(*estimator.restorations(self.X, self.y), strict=True)
-            )
-        return clean, restored
+    def clean(self) -> np.ndarray:
+        """Return the clean images, channels last."""
+        problem = self.first._reader().to_score(self.X, self.y, self.first._geometry_)
+        return channels_last(problem.clean.read(np.arange(len(problem))))
+
+    def restored(self) -> dict[str, np.ndarray]:
+        """Return the restored images by name, channels last."""
+        return {
+            name: np.concatenate([images for _, images in each.restorations(self.X, self.y)])
+            for name, each in self.estimators.items()
+        }
 
     def measured(self) -> np.ndarray:
         """Return the measurements: images with channels last, complex arrays, or samples."""
@@ -71,3 +99,21 @@ class Samples:
             return channels_last(tensor)
         samples: np.ndarray = tensor.flatten(1).numpy()
         return samples
+
+
+def measurements_of_user(measured: Any, n_images: int) -> np.ndarray:
+    """Return measurements of any kind as floats or complex numbers; missing ones are NaN."""
+    given = as_array(measured, "measured")
+    given = MaskedView(given)[:] if has_mask(given) else given
+    array: np.ndarray = np.asarray(given)
+    if array.ndim < 2 or len(array) != n_images or array.dtype.kind not in "buifc":
+        raise ValueError(
+            f"The 'measured' parameter must hold {n_images} measurements, one for each clean "
+            f"image. Got {array.dtype}, {array.shape} instead."
+        )
+    if array.dtype.kind in "bui":
+        array = array / integer_unit(array)
+    is_image = array.ndim == 4 and array.dtype.kind == "f"
+    if is_image and image_layout(array.shape, None).channels_first:
+        array = np.moveaxis(array, 1, -1)
+    return array

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skmetainv.display.drawing import one_axes, styles
+from skmetainv.display.drawing import integer_ticks, one_axes, styles
 from skmetainv.model_selection.scorers import unwrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# More shades than these would cover each other.
+_N_SHADES = 4
+
+
 class StepSizeDisplay:
     """The inner step sizes of each weight over the inner steps.
 
     Use `from_estimator` to create one. Each line is the median of the step sizes of one matrix or
-    bias; the shade reaches from the tenth to the ninetieth percentile if there is more than one.
+    bias. With up to four lines, shades reach from the tenth to the ninetieth percentile.
     Weights with equal step sizes share a line. A dotted line is the step size before training,
     `inner_lr_`.
 
@@ -83,6 +87,7 @@ class StepSizeDisplay:
             If matplotlib is not installed.
         """
         fitted = unwrapped(estimator)
+        check_is_fitted(estimator)
         check_is_fitted(fitted)
         if not getattr(fitted, "n_inner", 0):
             raise ValueError(
@@ -112,11 +117,12 @@ class StepSizeDisplay:
             steps = 1 + np.arange(len(flat))
             low, middle, high = np.percentile(flat, (10, 50, 90), axis=1)
             self.lines_ += self.ax_.plot(steps, middle, **style, label=name)
-            if flat.shape[1] > 1:
+            if flat.shape[1] > 1 and len(shared) <= _N_SHADES:
                 self.ax_.fill_between(steps, low, high, color=style["color"], alpha=0.15, lw=0)
         initial = self.ax_.axhline(self.initial, color="black", linestyle=":", label="initial")
         self.lines_.append(initial)
-        self.ax_.set(xlabel="inner step", ylabel="step size", xticks=steps)
+        self.ax_.set(xlabel="inner step", ylabel="step size")
+        integer_ticks(self.ax_)
         self.ax_.legend(fontsize="small")
         return self
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from skmetainv.display.drawing import one_axes, styles
-from skmetainv.model_selection.named_estimators import named_estimators
-from skmetainv.model_selection.scorers import unwrapped
+from skmetainv.display.drawing import integer_ticks, one_axes, styles
+from skmetainv.display.samples import fitted_estimators
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,14 +87,13 @@ class TrainingCurveDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        one = not isinstance(estimator, dict | list | tuple)
         taker = f"{cls.__name__}.from_estimator"
         histories = {}
-        for name, each in named_estimators([estimator] if one else estimator, taker).items():
-            fitted = unwrapped(each)
-            check_is_fitted(fitted)
+        for name, fitted in fitted_estimators(estimator, taker).items():
             if not hasattr(fitted, "history_"):
-                raise ValueError(f"{taker} takes estimators with a history_. Got {each!r} instead.")
+                raise ValueError(
+                    f"{taker} takes estimators with a history_. Got {name}: {fitted!r} instead."
+                )
             histories[name] = fitted.history_
         return cls(histories).plot(y=y, x=x, ax=ax)
 
@@ -117,6 +114,11 @@ class TrainingCurveDisplay:
         -------
         display : TrainingCurveDisplay
             The display itself.
+
+        Raises
+        ------
+        ValueError
+            If a history has no such values, or if `x` is neither of the two.
         """
         if x not in ("epochs", "seconds"):
             raise ValueError(f"The 'x' parameter must be 'epochs' or 'seconds'. Got {x!r} instead.")
@@ -125,14 +127,17 @@ class TrainingCurveDisplay:
         self.figure_, self.lines_ = self.ax_.figure, []
         for style, (name, key) in zip(styles(len(keys)), keys.items(), strict=True):
             history = self.histories[name]
-            values = [v[-1] if isinstance(v, list) else v for v in history[key]]
+            values = np.array([v[-1] if isinstance(v, list) else v for v in history[key]])
             of_x = np.cumsum(history["seconds"]) if x == "seconds" else 1 + np.arange(len(values))
             every = max(1, len(values) // 10)
             self.lines_ += self.ax_.plot(of_x, values, **style, markevery=every, label=name)
         labels = {_LABELS.get(key, key) for key in keys.values()}
-        of_loss = all("loss" in key for key in keys.values())
         self.ax_.set(xlabel=x, ylabel=" / ".join(sorted(labels)))
-        self.ax_.set_yscale("log" if of_loss else "linear")
+        of_loss = all("loss" in key for key in keys.values())
+        positive = all(np.min(line.get_ydata()) > 0 for line in self.lines_)
+        self.ax_.set_yscale("log" if of_loss and positive else "linear")
+        if x == "epochs":
+            integer_ticks(self.ax_)
         if len(keys) > 1:
             self.ax_.legend()
         return self
@@ -141,13 +146,15 @@ class TrainingCurveDisplay:
         """Return the key of each history that is drawn."""
         if y is None and all(h.get("validation_psnr") for h in self.histories.values()):
             y = "validation_psnr"
-        of_training = ("outer_loss", "loss")
-        keys = {
-            name: next((k for k in ([y] if y else of_training) if h.get(k)), None)
-            for name, h in self.histories.items()
-        }
-        found = {name: key for name, key in keys.items() if key is not None}
-        if not found:
-            known = sorted({key for h in self.histories.values() for key in h})
-            raise ValueError(f"The 'y' parameter must be among {known}. Got {y!r} instead.")
-        return found
+        keys = {}
+        for name, history in self.histories.items():
+            # Without inner steps, the lists of inner losses are empty.
+            known = [k for k, v in history.items() if k != "seconds" and v and v[0] != []]
+            options = [k for k in known if (k in ("outer_loss", "loss") if y is None else k == y)]
+            if not options:
+                raise ValueError(
+                    f"The 'y' parameter must be a key of the history of {name}, among {known}. Got "
+                    f"{y!r} instead."
+                )
+            keys[name] = options[0]
+        return keys

@@ -8,20 +8,33 @@ import numpy as np
 import torch
 
 from skmetainv.arrays import channels_last
-from skmetainv.display.drawing import axis_label, draw_image, grid_of_axes, styles, written
-from skmetainv.display.samples import Samples
-from skmetainv.model_selection.named_metrics import METRICS, chosen_metrics
+from skmetainv.display.drawing import (
+    COLORS,
+    axis_label,
+    draw_image,
+    grid_of_axes,
+    integer_ticks,
+    metric_of,
+    styles,
+    written,
+)
+from skmetainv.display.samples import Samples, fitted_estimators
+from skmetainv.model_selection.scorers import unwrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# The largest number of stages whose images are drawn.
+_N_DRAWN = 8
+
+
 class TrajectoryDisplay:
     """The restorations before and after each inner step, and their metric.
 
-    Use `from_estimator` to create one. The upper row has one image: the clean image, then each
-    stage, in the window of the data range. The plot below has the metric of every image over the
-    inner steps, and the mean.
+    Use `from_estimator` to create one. The upper row has one image: the clean image, then the
+    stages (at most eight, evenly spaced), in the window of the data range. The plot below has the
+    metric of every image over the inner steps, and the mean.
 
     Parameters
     ----------
@@ -71,7 +84,7 @@ class TrajectoryDisplay:
     ):
         self.clean, self.stages = clean, stages
         self.data_range, self.metric = data_range, metric
-        function = chosen_metrics(metric, None, METRICS, "'metric' parameter")[metric]
+        function = metric_of(metric)
         self.scores_ = np.stack(
             [function(clean, x, data_range=data_range, per_image=True) for x in stages]
         )
@@ -114,13 +127,14 @@ class TrajectoryDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        samples = Samples.of(estimator, X, y, random_state, f"{cls.__name__}.from_estimator")
-        fitted = samples.first
-        if not hasattr(fitted, "staged_predict"):
+        if not getattr(unwrapped(estimator), "n_inner", 0):
             raise ValueError(
-                f"{cls.__name__} takes estimators with inner steps. Got {fitted!r} instead."
+                f"{cls.__name__} takes one estimator with n_inner of at least 1. Got "
+                f"{estimator!r} instead."
             )
-        clean, _ = samples.images()
+        named = fitted_estimators(estimator, f"{cls.__name__}.from_estimator")
+        samples = Samples.of(named, X, y, random_state)
+        fitted, clean = samples.first, samples.clean()
         layout = fitted._geometry_.image_layout
         stages = [
             channels_last(layout.to_tensor(torch.as_tensor(images)))
@@ -143,12 +157,27 @@ class TrajectoryDisplay:
         -------
         display : TrajectoryDisplay
             The display itself.
+
+        Raises
+        ------
+        ValueError
+            If `image` is no index, or if `ax` cannot be divided.
         """
-        n = len(self.stages)
+        if not 0 <= image < len(self.clean):
+            raise ValueError(
+                f"The 'image' parameter must be an index of {len(self.clean)} images. Got "
+                f"{image!r} instead."
+            )
+        steps = np.arange(len(self.stages))
+        drawn = np.unique(np.linspace(0, steps[-1], _N_DRAWN).round().astype(int))
         height, width = self.clean.shape[1:3]
         low, high = self.data_range
         self.figure_, axes, self.note_ = grid_of_axes(
-            ax, 2, n + 1, aspect=height / width, note=f"Intensities from {low:g} to {high:g}."
+            ax,
+            2,
+            len(drawn) + 1,
+            aspect=height / width,
+            note=f"Intensities from {low:g} to {high:g}.",
         )
         for unused in axes[1]:
             unused.remove()
@@ -156,15 +185,17 @@ class TrajectoryDisplay:
         self.ax_ = np.array([*axes[0], plot])
         draw_image(axes[0][0], self.clean[image], self.data_range)
         axes[0][0].set_title("clean", fontsize="small")
-        for k, (each, stage) in enumerate(zip(axes[0][1:], self.stages, strict=True)):
-            draw_image(each, stage[image], self.data_range)
+        for k, each in zip(drawn, axes[0][1:], strict=True):
+            draw_image(each, self.stages[k][image], self.data_range)
             each.set_title(f"step {k}" if k else "start", fontsize="small")
             label = written(self.metric, self.scores_[k, image])
             each.set_xlabel(label, fontsize="small", labelpad=3)
-        steps, (style,) = np.arange(n), styles(1)
+        (style,) = styles(1)
         self.lines_ = plot.plot(steps, self.scores_, color="0.7", linewidth=0.8)
-        self.lines_ += plot.plot(steps, self.scores_.mean(1), **style, label="mean")
         self.lines_[0].set_label("each image")
-        plot.set(xlabel="inner steps", ylabel=axis_label(self.metric), xticks=steps)
-        plot.legend()
+        self.lines_[image].set(color=COLORS[1], label="the image above")
+        self.lines_ += plot.plot(steps, self.scores_.mean(1), **style, label="mean")
+        plot.set(xlabel="inner steps", ylabel=axis_label(self.metric))
+        integer_ticks(plot)
+        plot.legend(fontsize="small")
         return self

@@ -135,7 +135,8 @@ def adapt(
     phi, losses = inner.phi, []
     images: list[Any] = []
     step = partial(_inner_step, theta, alpha, data, inner)
-    n_recomputed = math.ceil(inner.recompute * inner.m) if learning else 0
+    # Rounded first: 0.28 * 25 is a little more than 7.
+    n_recomputed = math.ceil(round(inner.recompute * inner.m, 9)) if learning else 0
 
     def all_weights(values: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         return {**theta, **dict(zip(inner.adapted, values, strict=True))}

@@ -43,9 +43,9 @@ default="per_step"
         the last step. If None, they stay constant.
     recompute : bool or float, default=False
         The share of the inner steps, from the first one on, that the backward pass recomputes,
-        between 0 and 1. Their activations are not kept in memory; True is all steps, and then only
-        the activations of one step are in memory at a time. If all are recomputed, training takes
-        about a third more time, or with ``first_order=True`` twice the time.
+        between 0 and 1; their number is rounded up. The activations of these steps are not kept in
+        memory. True is all steps; then only the activations of one step are in memory at a time,
+        and training takes about a third more time, or with ``first_order=True`` twice the time.
 
     References
     ----------

@@ -9,7 +9,7 @@ from skmetainv.model_selection.scorers import unwrapped
 from skmetainv.reconstruction import Reconstructor
 
 
-def named_estimators(estimators: Any, taker: str) -> dict[str, Any]:
+def named_estimators(estimators: Any, taker: str, parameter: str = "estimators") -> dict[str, Any]:
     """Return the estimators that a user gave as a dict, a list of pairs or a list, by name.
 
     Without names, they are named by their classes.
@@ -18,8 +18,8 @@ def named_estimators(estimators: Any, taker: str) -> dict[str, Any]:
     ----------
     estimators : object
         The user's argument.
-    taker : str
-        The function that takes it, for errors.
+    taker, parameter : str
+        The function that takes it, and the name of its parameter, for errors.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def named_estimators(estimators: Any, taker: str) -> dict[str, Any]:
     pairs = [*estimators.items()] if isinstance(estimators, Mapping) else estimators
     if not isinstance(pairs, list | tuple) or len(pairs) == 0:
         raise ValueError(
-            f"The 'estimators' parameter of {taker} must be a dict of estimators by name, a list "
+            f"The {parameter!r} parameter of {taker} must be a dict of estimators by name, a list "
             f"of (name, estimator), or a list of estimators, not empty. Got {estimators!r} instead."
         )
     if not all(isinstance(entry, tuple) and len(entry) == 2 for entry in pairs):
