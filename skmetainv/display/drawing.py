@@ -92,7 +92,9 @@ def grid_of_axes(
             )
         figure = ax.figure
         ax.set_axis_off()
-        cells = place.subgridspec(n_rows + 1, n_columns, height_ratios=heights, hspace=0.4)
+        # Without a layout engine, nothing else makes room for the texts below images.
+        gap = 0.4 if figure.get_layout_engine() is None else None
+        cells = place.subgridspec(n_rows + 1, n_columns, height_ratios=heights, hspace=gap)
     last = figure.add_subplot(cells[-1, :])
     last.set_axis_off()
     text = last.text(0.0, 0.0, note, fontsize="small", in_layout=False)
