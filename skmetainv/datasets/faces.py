@@ -10,8 +10,8 @@ def load_faces() -> np.ndarray:
     Returns
     -------
     faces : ndarray of shape (100, 25, 25)
-        Floats in [0, 1]: the first 100 entries of `skimage.data.lfw_subset`. (The other entries are
-        not faces.)
+        Floats in [0, 1]: the first 100 entries of `skimage.data.lfw_subset`. The other entries are
+        not faces.
 
     References
     ----------

@@ -200,15 +200,18 @@ class ImageFolder:
         return reasons
 
     @property
-    def dtype(self) -> np.dtype:  # noqa: D102
+    def dtype(self) -> np.dtype:
+        """The type of the images."""
         return self._reader.dtype
 
     @property
-    def shape(self) -> tuple[int, ...]:  # noqa: D102
+    def shape(self) -> tuple[int, ...]:
+        """The number of images, their height and width, and 3 if they are in colour."""
         return (len(self.files), *self._reader.size, *([3] if self._reader.color else []))
 
     @property
-    def ndim(self) -> int:  # noqa: D102
+    def ndim(self) -> int:
+        """The number of axes: 3, or 4 in colour."""
         return len(self.shape)
 
     def __len__(self) -> int:

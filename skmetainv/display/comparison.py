@@ -73,7 +73,7 @@ class ComparisonDisplay:
         ----------
         table : DataFrame or dict of str to list
             The table, with one row per estimator.
-        metric, x, ax
+        metric, x, ax : object
             See `plot`.
 
         Returns

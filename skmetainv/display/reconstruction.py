@@ -124,7 +124,7 @@ class ReconstructionDisplay:
             The metric below each restoration.
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
-        errors, window, ax
+        errors, window, ax : object
             See `plot`.
 
         Returns
@@ -179,7 +179,7 @@ class ReconstructionDisplay:
             See `skmetainv.metrics.psnr`.
         metric : {"psnr", "ssim", "mse", "lpips"} or None, default="psnr"
             The metric below each restoration.
-        errors, window, ax
+        errors, window, ax : object
             See `plot`.
 
         Returns

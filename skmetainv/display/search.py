@@ -85,10 +85,12 @@ class SearchDisplay:
         ----------
         search : GridSearchCV, RandomizedSearchCV or another search of scikit-learn
             The fitted search.
+        params, fixed : object
+            See `plot`.
         score : str, default="score"
             The name of the score, if the search has several.
-        params, fixed, ax
-            See `plot`.
+        ax : Axes, default=None
+            The axes to draw in. None makes a new figure.
 
         Returns
         -------
@@ -123,7 +125,7 @@ class SearchDisplay:
         ----------
         cv_results : dict
             The `cv_results_` of a search.
-        params, fixed, score, ax
+        params, fixed, score, ax : object
             See `from_estimator`.
 
         Returns

@@ -70,7 +70,7 @@ class TrainingCurveDisplay:
         ----------
         estimator : estimator, dict of str to estimator, or list of estimators
             Fitted estimators with a `history_`, or searches of such.
-        y, x, ax
+        y, x, ax : object
             See `plot`.
 
         Returns

@@ -107,9 +107,9 @@ class TrajectoryDisplay:
         ----------
         estimator : MetaInverseSolver
             A fitted estimator, or a search of such.
-        X, y, metric, random_state
+        X, y, metric, random_state : object
             See `ReconstructionDisplay.from_estimator`.
-        image, ax
+        image, ax : object
             See `plot`.
 
         Returns

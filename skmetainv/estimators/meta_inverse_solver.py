@@ -190,6 +190,16 @@ class MetaInverseSolver(TrainedReconstructor):
     feature_names_in_ : ndarray of str
         Column names, if `X` was a data frame.
 
+    References
+    ----------
+    Zhao, "Meta-learning for Solving Inverse Problems", Stanford University.
+
+    Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast adaptation of deep networks",
+    ICML 2017.
+
+    Sitzmann, Martel, Bergman, Lindell and Wetzstein, "Implicit neural representations with periodic
+    activation functions", NeurIPS 2020.
+
     Examples
     --------
     >>> from skmetainv import MetaInverseSolver
@@ -203,16 +213,6 @@ class MetaInverseSolver(TrainedReconstructor):
     >>> measured = est.simulate(faces[:3])
     >>> est.fit(faces[3:20]).predict(measured).shape
     (3, 25, 25)
-
-    References
-    ----------
-    Zhao, "Meta-learning for Solving Inverse Problems", Stanford University.
-
-    Finn, Abbeel and Levine, "Model-agnostic meta-learning for fast adaptation of deep networks",
-    ICML 2017.
-
-    Sitzmann, Martel, Bergman, Lindell and Wetzstein, "Implicit neural representations with periodic
-    activation functions", NeurIPS 2020.
     """
 
     operator: Operator | None = None
