@@ -417,7 +417,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
         """Choose the values at "auto" or None; add step sizes and the solver's to `weights_`."""
         low, high = problem.geometry.data_range
-        # It has no step sizes yet; the trials make their own.
+        # A learner for trials. It has no step sizes yet; `_learner` builds the one that is trained.
         meta = self._build(problem.geometry, problem.A, self._tuning(self.solver_))
         # `opened` has set `learnable` of `solver_`, but not that of the parameter.
         chosen_by_user = self.solver is not None and bool(self.solver.learnable)

@@ -146,14 +146,14 @@ def adapt(
         seen = inner.seen_pixels(data)
         # `restricted` returns the condition itself if it saves no pixels.
         at_seen = condition if seen is None else phi.restricted(condition, seen)
+        are_whole = at_seen is condition
         # A list, not a dict by name, because `recomputed` passes tensors only.
         values = one_per_image(theta, inner.adapted, len(data.y))  #    1: theta_i^0 = theta
         for k in range(inner.m):  #                                     2
             update = partial(recomputed, step) if k < n_recomputed else step
             x, L, *updated = update(k, at_seen, values)  #              3-5
             # If x has the seen pixels only, the whole image is computed when it is asked for.
-            whole = at_seen is condition
-            images.append(x if whole else partial(phi, all_weights(values), condition))
+            images.append(x if are_whole else partial(phi, all_weights(values), condition))
             losses.append(L)
             values = updated
         images.append(phi(all_weights(values), condition))

@@ -384,21 +384,19 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             learner = self._learner(problem, criterion)
 
             loop = self._loop(learner, batches, call, held_out, stopping, keeper)
-            # Callbacks may call `_set_results`, which replaces the history, after each epoch.
-            earlier_history = self.history_
             notifier = CallbackNotifier(
                 None if call.is_partial else original,
                 n_epochs=self._n_epochs(batches.n_images),
                 X=X,
                 y=y,
-                attributes=partial(self._attributes_so_far, loop, learner, earlier_history),
+                attributes=partial(self._attributes_so_far, loop, learner),
             )
             loop.observer = notifier
 
             notifier.begin_training()
             self._run(loop, learner, interrupts)
             notifier.end_training()
-            self._set_results(loop, learner, earlier_history)
+            self.__dict__.update(self._results(loop, learner))
             return TrainingData(batches, held_out)
 
     # ----------------------------------------------------- for subclasses, in the order of calls
@@ -555,13 +553,11 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         steps_per_epoch = ceil(n_images / self.batch_size)
         return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
-    def _attributes_so_far(
-        self, loop: TrainingLoop, learner: Learner, earlier: History
-    ) -> dict[str, Any]:
-        """Set the results of training so far; return all fitted attributes, for callbacks."""
-        self._set_results(loop, learner, earlier)
+    def _attributes_so_far(self, loop: TrainingLoop, learner: Learner) -> dict[str, Any]:
+        """Return the fitted attributes after the epochs so far, for callbacks."""
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
-        return {**fitted, "_cache": {}}  # the estimator that a callback makes needs its own cache
+        # The estimator that a callback makes needs a cache of its own.
+        return {**fitted, **self._results(loop, learner), "_cache": {}}
 
     def _run(
         self, loop: TrainingLoop, learner: Learner, interrupts: list[KeyboardInterrupt]
@@ -581,16 +577,18 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             if loop.is_terminated or loop.termination.requested:
                 raise SystemExit(EXIT_STATUS)
 
-    def _set_results(self, loop: TrainingLoop, learner: Learner, earlier: History) -> None:
-        """Set the fitted attributes to the results of training so far."""
+    def _results(self, loop: TrainingLoop, learner: Learner) -> dict[str, Any]:
+        """Return the fitted attributes that training so far has changed."""
         best = {} if loop.best_weights is None else loop.best_weights.weights
         figures = empty_history(self._loss_names, validated=loop.validate is not None)
-        self.weights_ = best or to_numpy(learner.weights)
-        self.history_ = continued(earlier, figures | loop.history)
-        self.n_epochs_ = loop.epoch
-        self._optimizer_state_ = {
-            "type": type(loop.optimizer).__name__,
-            "averages": state_to_arrays(loop.optimizer),
+        return {
+            "weights_": best or to_numpy(learner.weights),
+            "history_": continued(self.history_, figures | loop.history),
+            "n_epochs_": loop.epoch,
+            "_optimizer_state_": {
+                "type": type(loop.optimizer).__name__,
+                "averages": state_to_arrays(loop.optimizer),
+            },
         }
 
     # ------------------------------------------------------------------ validation
