@@ -131,7 +131,7 @@ def _checked_length(items: Any, name: str) -> int:
 
 
 def check_dense(X: torch.Tensor) -> None:
-    """Raise a ValueError if a tensor is sparse, quantized, or on torch's "meta" device."""
+    """Raise a ValueError if a tensor is nested, sparse, quantized, or on torch's "meta" device."""
     kinds = {
         "nested": X.is_nested,
         str(X.layout): X.layout != torch.strided,

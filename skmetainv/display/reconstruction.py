@@ -268,12 +268,9 @@ class ReconstructionDisplay:
         return self
 
     def _draw_errors(self, given: int) -> None:
-        maps = {
-            name: np.abs(images - self.clean).mean(-1)
-            if images.ndim == 4
-            else abs(images - self.clean)
-            for name, images in self.restored.items()
-        }
+        maps = {name: np.abs(images - self.clean) for name, images in self.restored.items()}
+        if self.clean.ndim == 4:
+            maps = {name: of_method.mean(-1) for name, of_method in maps.items()}
         largest = max(float(np.nanmax(of_method)) for of_method in maps.values())
         for i, axes in enumerate(self.ax_[1::2]):
             for unused in axes[:given]:

@@ -383,10 +383,11 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
                     self._choose_open_values(problem, batches, criterion)
             learner = self._learner(problem, criterion)
 
-            loop = self._loop(learner, batches, call, held_out, stopping, keeper)
+            n_epochs = self._n_epochs(batches.n_images)
+            loop = self._loop(learner, batches, call, n_epochs, held_out, stopping, keeper)
             notifier = CallbackNotifier(
                 None if call.is_partial else original,
-                n_epochs=self._n_epochs(batches.n_images),
+                n_epochs=n_epochs,
                 X=X,
                 y=y,
                 attributes=partial(self._attributes_so_far, loop, learner),
@@ -504,12 +505,12 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         learner: Learner,
         batches: Batches,
         call: FitCall,
+        n_epochs: int,
         held_out: Problem | None,
         stopping: EarlyStopping | None,
         keeper: Keeper | None,
     ) -> TrainingLoop:
-        """Return the loop over the epochs of this call."""
-        n_epochs = self._n_epochs(batches.n_images)
+        """Return the loop over the epochs of this call, of `n_epochs` that are planned."""
         return TrainingLoop(
             batches,
             self._built_optimizer(learner),
