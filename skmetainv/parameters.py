@@ -26,6 +26,7 @@ from sklearn.utils._param_validation import StrOptions as _StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from skmetainv.docstrings import with_inherited_last, with_inherited_parameters
+from skmetainv.pages import page_of
 
 Module = TypeVar("Module")
 
@@ -191,6 +192,10 @@ class ParameterObject(BaseEstimator):
                 )
         super().set_params(**params)
         return self
+
+    def _get_doc_link(self) -> str:
+        """Return the address to which scikit-learn's HTML diagram links."""
+        return page_of(type(self))
 
     def _with_plain_numbers(self) -> Self:
         """Return the object itself, or a copy in which NumPy's scalars are Python's numbers.
