@@ -366,6 +366,20 @@ def test_sigterm_after_a_skipped_step_is_not_called_divergence(path):
     assert not any("All steps" in str(warning.message) for warning in caught)
 
 
+def test_ctrl_c_after_sigterm_leaves_its_exit_status(path):
+    """A scheduler that sends both must see that the job is to be queued again."""
+
+    def both(n):
+        if n == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as end:
+        estimator(path, both).fit(FACES)
+    assert end.value.code == EXIT_STATUS
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def test_the_signal_s_handler_is_the_user_s(path):
     received = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))

@@ -444,7 +444,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
 
         return Learner(
             weights=D.network.state_dict(keep_vars=True),
-            groups=[{"params": list(D.parameters()), "lr": lr}],
+            parameter_groups=[{"params": list(D.parameters()), "lr": lr}],
             learn=learn,
             restore=partial(self._denoised, D),
         )

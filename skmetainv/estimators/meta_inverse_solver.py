@@ -53,7 +53,7 @@ from skmetainv.meta import (
 )
 from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, Operator
-from skmetainv.operators.maps.unsolved_systems import Watch, watched
+from skmetainv.operators.maps.unsolved_systems import Watch, ignoring_unsolved_systems
 from skmetainv.parameters import NOT_NEGATIVE, POSITIVE, Interval, StrOptions
 from skmetainv.randomness import weights_generator
 from skmetainv.reconstruction import Learner, TrainedReconstructor
@@ -461,7 +461,7 @@ class MetaInverseSolver(TrainedReconstructor):
                 tensor.requires_grad_()
         return Learner(
             weights=weights,
-            groups=meta.groups(learned, self._learning_rates(tuning)),
+            parameter_groups=meta.parameter_groups(learned, self._learning_rates(tuning)),
             learn=partial(meta_learn, meta, criterion),
             restore=meta.restore,
         )
@@ -470,7 +470,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def _report(self, training: TrainingData) -> None:
         _, meta = self._newly_built(self._geometry_)  # not cached: no prediction was asked for
         n_reported = _N_REPORTED if self.verbose else _N_TRIED
-        with watched(Watch()):
+        with ignoring_unsolved_systems():
             batches = reported_batches(meta, training, n_reported, self.noise)
             psnrs = qualities(meta, batches, self.data_range_)
         which = "training images" if training.held_out is None else "held-out images"

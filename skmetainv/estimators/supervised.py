@@ -79,7 +79,7 @@ class SupervisedReconstructor(TrainedReconstructor):
 
         return Learner(
             weights=weights,
-            groups=[{"params": list(weights.values()), "lr": self._learning_rate()}],
+            parameter_groups=[{"params": list(weights.values()), "lr": self._learning_rate()}],
             learn=learn,
             restore=partial(self._restored_by, G, A),
         )

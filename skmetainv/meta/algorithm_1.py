@@ -133,13 +133,16 @@ def adapt(
     Zhao, "Meta-learning for Solving Inverse Problems", Stanford University, Algorithm 1.
     """
     phi, losses = inner.phi, []
-    images: list[Any] = []
+    stages: list[torch.Tensor | Callable[[], torch.Tensor]] = []
     step = partial(_inner_step, theta, alpha, data, inner)
     # Rounded first: 0.28 * 25 is a little more than 7.
     n_recomputed = math.ceil(round(inner.recompute * inner.m, 9)) if learning else 0
 
     def all_weights(values: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         return {**theta, **dict(zip(inner.adapted, values, strict=True))}
+
+    def reconstruction(weights: Tensors) -> torch.Tensor:
+        return inner.f(phi(weights, condition), data)
 
     with torch.set_grad_enabled(learning):
         condition = phi.condition(theta, data)
@@ -152,14 +155,17 @@ def adapt(
         for k in range(inner.m):  #                                     2
             update = partial(recomputed, step) if k < n_recomputed else step
             x, L, *updated = update(k, at_seen, values)  #              3-5
-            # If x has the seen pixels only, the whole image is computed when it is asked for.
-            images.append(x if are_whole else partial(phi, all_weights(values), condition))
+            if not are_whole:  # x has the seen pixels only
+                stages.append(partial(reconstruction, all_weights(values)))
+            elif inner.through_solver:
+                stages.append(x)
+            else:  # x is phi
+                stages.append(partial(inner.f, x, data))
             losses.append(L)
             values = updated
-        images.append(phi(all_weights(values), condition))
+        stages.append(partial(inner.f, phi(all_weights(values), condition), data))  # 6: x = f(phi)
         theta_i = dict(zip(inner.adapted, values, strict=True))
-    stages = Stages(images, data, inner, learning=learning)  #          6: x = f(phi), on access
-    return Adaptation(stages, losses, theta_i)
+    return Adaptation(Stages(stages, learning=learning), losses, theta_i)
 
 
 def _inner_step(
@@ -206,32 +212,28 @@ def one_per_image(theta: Tensors, adapted: tuple[str, ...], n_images: int) -> li
 class Stages(Sequence[torch.Tensor]):
     """The reconstructions ``x`` of all stages.
 
-    If the inner steps run the solver, they have computed all reconstructions but the last. The
-    missing reconstructions are computed on each access.
-
     Parameters
     ----------
-    images : sequence of tensor or callable
-        The image that each inner loss was evaluated at (a result or a start, see `InnerLoop`), then
-        the start after the last update. A function computes an image of which the inner step
-        needed only some pixels.
-    data, inner, learning
-        See `adapt`.
+    stages : sequence of tensor or callable
+        The reconstructions that the inner steps have computed. A function computes the
+        reconstruction of its stage, on each access.
+    learning : bool
+        Whether to keep the graph of what is computed on access.
     """
 
-    def __init__(self, images: Sequence[Any], data: DataTerm, inner: InnerLoop, *, learning: bool):
-        self._images, self._data, self._f, self._learning = images, data, inner.f, learning
-        self._n_solved = len(images) - 1 if inner.through_solver else 0
+    def __init__(
+        self, stages: Sequence[torch.Tensor | Callable[[], torch.Tensor]], *, learning: bool
+    ):
+        self._stages, self._learning = stages, learning
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._stages)
 
     def __getitem__(self, k: Any) -> Any:
         if isinstance(k, slice):
             return [self[i] for i in range(*k.indices(len(self)))]
-        image = self._images[k]
-        if isinstance(image, torch.Tensor) and k % len(self) < self._n_solved:
-            return image
+        stage = self._stages[k]
+        if isinstance(stage, torch.Tensor):
+            return stage
         with torch.set_grad_enabled(self._learning):
-            image = image if isinstance(image, torch.Tensor) else image()
-            return self._f(image, self._data)
+            return stage()

@@ -1,6 +1,7 @@
 """Algorithm 1 with the package `higher` (Grefenstette et al., 2019), to check our own code."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,7 +37,8 @@ def adapt_with_higher(
         raise ValueError(f"The engine 'higher' adapts one image at a time. Got {len(data.y)}.")
     import higher
 
-    images, losses = [], []
+    losses: list[torch.Tensor] = []
+    stages: list[torch.Tensor | Callable[[], torch.Tensor]] = []
     module = _Network(theta, inner.phi)
     parameters = dict(zip(theta, module.parameters(), strict=True))
     groups = [{"params": [parameters[name]]} for name in inner.adapted]
@@ -61,11 +63,12 @@ def adapt_with_higher(
             L = inner.loss(x, data, adapted(), theta)
             sizes = [inner.step_size.at(alpha, k, name) for name in inner.adapted]
             optimizer.step(L.sum(), override={"lr": sizes}, grad_callback=callback)
-            images.append(x if learning else x.detach())
+            x = x if learning else x.detach()
+            stages.append(x if inner.through_solver else partial(inner.f, x, data))
             losses.append(L if learning else L.detach())
         with torch.set_grad_enabled(learning):
-            images.append(phi(condition))
-    return Adaptation(Stages(images, data, inner, learning=learning), losses, adapted())
+            stages.append(partial(inner.f, phi(condition), data))
+    return Adaptation(Stages(stages, learning=learning), losses, adapted())
 
 
 class _Network(nn.Module):

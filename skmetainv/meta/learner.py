@@ -79,7 +79,7 @@ class MetaLearner:
             if weight.requires_grad  # a regulariser's denoiser is frozen
         }
 
-    def groups(
+    def parameter_groups(
         self, parts: Mapping[str, Tensors], rates: Mapping[str, float]
     ) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups: one for each part and learning rate.

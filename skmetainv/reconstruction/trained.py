@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from math import ceil
@@ -24,7 +24,7 @@ from skmetainv.inputs.validation import check_device, check_observed
 from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import known_pixels, mean_over_batches, psnr
 from skmetainv.noise import as_noise
-from skmetainv.operators.maps.unsolved_systems import Watch, watched
+from skmetainv.operators.maps.unsolved_systems import Watch, ignoring_unsolved_systems, watched
 from skmetainv.parameters import COUNT
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import Reconstructor
@@ -62,7 +62,7 @@ from skmetainv.training.processes import (
     join_processes,
     rank_and_size,
 )
-from skmetainv.training.termination import EXIT_STATUS
+from skmetainv.training.termination import EXIT_STATUS, PostponedInterrupt
 
 # The seed of validation measurements, the same as in `score`.
 VALIDATION_SEED = 0
@@ -73,13 +73,24 @@ class Learner(NamedTuple):
 
     weights: Mapping[str, torch.Tensor]
     """All learned weights, by the names of `weights_`. Training changes these tensors in place, so
-    `groups`, `learn` and `restore` must use the same objects."""
-    groups: list[dict[str, Any]]
+    `parameter_groups`, `learn` and `restore` must use the same objects."""
+    parameter_groups: list[dict[str, Any]]
     """The parameter groups of the optimiser: ``params`` and their learning rate ``lr``."""
     learn: Callable[[TrainingLoop], None]
     """Iterates over the batches of the loop, and learns from them."""
     restore: Restore
     """Restores the images of a batch of measurements with the current weights."""
+
+
+class EpochPlan(NamedTuple):
+    """The epochs of one call of `fit` or `partial_fit`."""
+
+    n_epochs: int
+    """Number of epochs of this call."""
+    scheduled: range
+    """The epochs over which the learning rate is scheduled, counted from the first training."""
+    learning_rate: LearningRate
+    """The schedule."""
 
 
 class TrainingData(NamedTuple):
@@ -93,7 +104,7 @@ class TrainingData(NamedTuple):
 class FitCall:
     """The arguments of one call of `fit` or `partial_fit` beside `X` and `y`."""
 
-    held_out: tuple[Any, Any]
+    validation_arrays: tuple[Any, Any]
     """`X_val` and `y_val`."""
     groups: Any
     continues: bool
@@ -332,21 +343,16 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     def _train(self, X: Any, y: Any, call: FitCall) -> Self:
         """Train a copy, take over its fitted attributes, and report."""
-        # An error in the `with` block discards the copy. So an interrupt is raised after the block.
-        # `_run` adds it to this list, where it survives later errors in the block.
-        interrupts: list[KeyboardInterrupt] = []
-        try:
+        # An error in the block of `_fitting` discards the copy, so an interrupt is raised after it.
+        with PostponedInterrupt() as interrupt:
             with self._fitting(X, y, continues=call.continues) as (copy, problem):
-                training = copy._train_copy(problem, call, self, interrupts)
-            if interrupts:
+                training = copy._train_copy(problem, call, self, interrupt)
+            if interrupt.error is not None:
                 warn(
                     f"Training was interrupted in epoch {self.n_epochs_ + 1}: this "
                     f"{type(self).__name__} has the weights learned so far, and can be used.",
                     ConvergenceWarning,
                 )
-        finally:
-            if interrupts:  # it takes precedence over other errors, after which searches continue
-                raise interrupts[0]
         if not call.is_partial and rank_and_size()[0] == 0:
             self._report(training)
         return self
@@ -355,12 +361,12 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     @torch.enable_grad()
     def _train_copy(
-        self, problem: Problem, call: FitCall, original: Self, interrupts: list[KeyboardInterrupt]
+        self, problem: Problem, call: FitCall, original: Self, interrupt: PostponedInterrupt
     ) -> TrainingData:
-        """Train this copy of an estimator; add an interrupt that ends training to `interrupts`."""
+        """Train this copy of an estimator; postpone an interrupt that ends the loop."""
         join_processes(check_device(self.device))
         problem = problem.grouped(call.groups)
-        held_out = self._validation_problem(*call.held_out)
+        held_out = self._validation_problem(*call.validation_arrays)
         self._check_agreement(problem, held_out, call)
 
         X, y = problem.arguments()  # all images, for callbacks: `problem` loses those held out
@@ -379,15 +385,15 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             else:
                 self._reset(problem, seed)
                 batches = self._batches(problem)
-                with watched(Watch()):  # training itself warns of unsolved systems
+                with ignoring_unsolved_systems():  # training itself warns of them
                     self._choose_open_values(problem, batches, criterion)
             learner = self._learner(problem, criterion)
 
-            n_epochs = self._n_epochs(batches.n_images)
-            loop = self._loop(learner, batches, call, n_epochs, held_out, stopping, keeper)
+            plan = self._epoch_plan(batches.n_images, call)
+            loop = self._loop(learner, batches, plan, held_out, stopping, keeper)
             notifier = CallbackNotifier(
                 None if call.is_partial else original,
-                n_epochs=n_epochs,
+                n_epochs=plan.n_epochs,
                 X=X,
                 y=y,
                 attributes=partial(self._attributes_so_far, loop, learner),
@@ -395,7 +401,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             loop.observer = notifier
 
             notifier.begin_training()
-            self._run(loop, learner, interrupts)
+            self._run(loop, learner, interrupt)
             notifier.end_training()
             self.__dict__.update(self._results(loop, learner))
             return TrainingData(batches, held_out)
@@ -500,25 +506,46 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         self.history_, self.n_epochs_ = empty_history(self._loss_names), 0
         self._initialize(problem)
 
+    def _epoch_plan(self, n_images: int, call: FitCall) -> EpochPlan:
+        """Return the epochs of this call; warn if its learning rate is 0."""
+        n_epochs, schedule = self._n_epochs(n_images), as_optimizer(self.optimizer).schedule
+        if not call.is_partial:
+            scheduled = range(self.n_epochs_, self.n_epochs_ + n_epochs)
+            return EpochPlan(n_epochs, scheduled, as_learning_rate(schedule))
+        learning_rate = as_learning_rate("constant" if self.max_epochs is None else schedule)
+        if self.n_epochs_ >= n_epochs and not learning_rate.factor(1.0):
+            warn(
+                f"The learning rate is 0: its schedule ended after max_epochs={n_epochs}.",
+                ConvergenceWarning,
+            )
+        return EpochPlan(1, range(n_epochs), learning_rate)
+
+    def _n_epochs(self, n_images: int) -> int:
+        """Return the number of epochs of `fit` for `n_images` images or patches."""
+        if self.max_epochs is not None:
+            return self.max_epochs
+        n_steps, least_epochs = self._default_length
+        steps_per_epoch = ceil(n_images / self.batch_size)
+        return max(least_epochs, ceil(n_steps / steps_per_epoch))
+
     def _loop(
         self,
         learner: Learner,
         batches: Batches,
-        call: FitCall,
-        n_epochs: int,
+        plan: EpochPlan,
         held_out: Problem | None,
         stopping: EarlyStopping | None,
         keeper: Keeper | None,
     ) -> TrainingLoop:
-        """Return the loop over the epochs of this call, of `n_epochs` that are planned."""
+        """Return the loop over the epochs of this call."""
         return TrainingLoop(
             batches,
             self._built_optimizer(learner),
             learner.weights,
-            max_epochs=1 if call.is_partial else n_epochs,
+            max_epochs=plan.n_epochs,
             first_epoch=self.n_epochs_,
-            learning_rate=self._schedule(n_epochs, call),
-            planned_epochs=range(n_epochs) if call.is_partial else None,
+            learning_rate=plan.learning_rate,
+            planned_epochs=plan.scheduled,
             max_grad_norm=as_optimizer(self.optimizer).max_grad_norm,
             show_progress=bool(self.verbose),
             validate=self._validation(learner, held_out),
@@ -529,30 +556,10 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     def _built_optimizer(self, learner: Learner) -> torch.optim.Optimizer:
         """Return the optimiser, with the state of earlier calls if they used the same type."""
-        optimizer = as_optimizer(self.optimizer).build(learner.groups)
+        optimizer = as_optimizer(self.optimizer).build(learner.parameter_groups)
         if self._optimizer_state_.get("type") == type(optimizer).__name__:
             load_arrays(optimizer, self._optimizer_state_["averages"])
         return optimizer
-
-    def _schedule(self, n_epochs: int, call: FitCall) -> LearningRate:
-        """Return the schedule of the learning rate; warn if it has ended."""
-        open_ended = call.is_partial and self.max_epochs is None
-        name = "constant" if open_ended else as_optimizer(self.optimizer).schedule
-        schedule = as_learning_rate(name)
-        if call.is_partial and self.n_epochs_ >= n_epochs and not schedule.factor(1.0):
-            warn(
-                f"The learning rate is 0: its schedule ended after max_epochs={n_epochs}.",
-                ConvergenceWarning,
-            )
-        return schedule
-
-    def _n_epochs(self, n_images: int) -> int:
-        """Return the number of epochs of `fit` for `n_images` images or patches."""
-        if self.max_epochs is not None:
-            return self.max_epochs
-        n_steps, least_epochs = self._default_length
-        steps_per_epoch = ceil(n_images / self.batch_size)
-        return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
     def _attributes_so_far(self, loop: TrainingLoop, learner: Learner) -> dict[str, Any]:
         """Return the fitted attributes after the epochs so far, for callbacks."""
@@ -560,19 +567,17 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         # The estimator that a callback makes needs a cache of its own.
         return {**fitted, **self._results(loop, learner), "_cache": {}}
 
-    def _run(
-        self, loop: TrainingLoop, learner: Learner, interrupts: list[KeyboardInterrupt]
-    ) -> None:
-        """Run the training loop; add an interrupt that ends it to `interrupts`."""
+    def _run(self, loop: TrainingLoop, learner: Learner, interrupt: PostponedInterrupt) -> None:
+        """Run the training loop; postpone an interrupt that ends it."""
+        # Of several processes, the others may be at another step, or wait for this one.
+        postponed = nullcontext() if rank_and_size()[1] > 1 else interrupt.postponed()
         try:
             with watched(loop.watch), loop.termination:
-                learner.learn(loop)
-        except KeyboardInterrupt as error:
-            if rank_and_size()[1] > 1:  # other processes may be at another step, or wait for this
-                raise
-            interrupts.append(error)
-            with suppress(KeyboardInterrupt):  # a second one must not lose what was learned
-                loop.write_checkpoint()
+                with postponed:
+                    learner.learn(loop)
+                if interrupt.error is not None:
+                    with suppress(KeyboardInterrupt):  # a second one must not lose what was learned
+                        loop.write_checkpoint()
         finally:
             loop.close()
             if loop.is_terminated or loop.termination.requested:
@@ -614,7 +619,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
         def validate() -> float:
             pairs = known_pixels(self._held_out_pairs(learner, held_out))
-            with watched(Watch()):  # the loop counts systems of training steps only
+            with ignoring_unsolved_systems():  # the loop counts those of training steps only
                 return mean_over_batches(psnr, pairs, held_out.geometry.data_range)
 
         return validate

@@ -1,9 +1,11 @@
-"""The request to end training that batch schedulers send before they kill a job."""
+"""What ends training early: SIGTERM, which batch schedulers send, and Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
@@ -57,3 +59,47 @@ class Termination:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class PostponedInterrupt:
+    """Postpones a KeyboardInterrupt from an inner ``with`` block to the end of an outer one.
+
+    The rest of the outer block runs as if the inner one had ended by itself. At its end the
+    interrupt is raised. It takes the place of any other error in the rest of the block, after which
+    a search would continue, but not of SystemExit.
+
+    Attributes
+    ----------
+    error : KeyboardInterrupt or None
+        The interrupt; None if there was none.
+
+    Examples
+    --------
+    >>> from skmetainv.training.termination import PostponedInterrupt
+    >>> try:
+    ...     with PostponedInterrupt() as interrupt:
+    ...         with interrupt.postponed():
+    ...             raise KeyboardInterrupt
+    ...         print("the results are stored")
+    ... except KeyboardInterrupt:
+    ...     print("interrupted")
+    the results are stored
+    interrupted
+    """
+
+    error: KeyboardInterrupt | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, *error: Any) -> None:
+        if self.error is not None and kind is not SystemExit:
+            raise self.error
+
+    @contextmanager
+    def postponed(self) -> Iterator[None]:
+        """Return the inner block."""
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            self.error = error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from math import inf
 from textwrap import shorten
@@ -75,6 +75,11 @@ def watched(watch: Watch) -> Iterator[Watch]:
         yield watch
     finally:
         _CURRENT.reset(token)
+
+
+def ignoring_unsolved_systems() -> AbstractContextManager[Watch]:
+    """Within the ``with`` block, do not warn of systems that are not solved."""
+    return watched(Watch())
 
 
 def current_watch() -> Watch:
