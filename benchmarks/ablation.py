@@ -57,7 +57,7 @@ class Decoder(nn.Module):
             nn.ConvTranspose2d(32, channels, 4, stride=2, padding=1),
         )
 
-    def forward(self):  # noqa: D102
+    def forward(self):
         return self.layers(self.code)
 
 

@@ -53,7 +53,6 @@ class Noise(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the noise of this library to use instead of DeepInverse's of the same name."""
         name = type(value).__name__
         same = comes_from(value, "deepinv") and name in [c.__name__ for c in cls.__subclasses__()]
         return f"{name}(...) of skmetainv.noise" if same else None
@@ -164,7 +163,6 @@ class PoissonNoise(Noise):
     _parameter_constraints = {"photons": [POSITIVE]}
 
     def build(self) -> NoiseFunction:
-        """Return the function that draws the counts, see `Noise.build`."""
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
             rates = y.clamp(min=0).double().cpu().numpy() * float(self.photons)
@@ -210,7 +208,6 @@ class SaltPepper(Noise):
     }
 
     def build(self) -> NoiseFunction:
-        """Return the function that adds the impulses, see `Noise.build`."""
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
             chance = torch.from_numpy(np.stack([g.random(y.shape[1:]) for g in generators]))
@@ -256,7 +253,13 @@ class Quantization(Noise):
     }
 
     def build(self) -> NoiseFunction:
-        """Return the function that rounds, see `Noise.build`; it uses no random numbers."""
+        """Return the function that rounds, see `Noise.build`; it uses no random numbers.
+
+        Returns
+        -------
+        noisy : callable
+            ``noisy(y, generators)``.
+        """
         if increasing_pair((self.low, self.high)) is None:
             raise ValueError(
                 "The 'low' parameter of Quantization must be less than 'high'. "
@@ -295,7 +298,6 @@ class Mixture(Noise):
         return f"{self.first!r} + {self.second!r}"
 
     def build(self) -> NoiseFunction:
-        """Return the function that applies both, see `Noise.build`."""
         first, second = self.first.build(), self.second.build()
         return lambda y, generators: second(first(y, generators), generators)
 

@@ -157,8 +157,17 @@ class ParameterObject(BaseEstimator):
     def instead_of(cls, value: Any) -> str | None:
         """Return the code to write instead of `value`; None if unknown.
 
-        `value` was passed where an object of this class is expected. Subclasses suggest their
-        adapters.
+        Subclasses suggest their adapters.
+
+        Parameters
+        ----------
+        value : object
+            What was passed where an object of this class is expected.
+
+        Returns
+        -------
+        code : str or None
+            The code, for the error message.
         """
         return None
 

@@ -87,7 +87,6 @@ class FunctionDenoiser(Denoiser):
     _parameter_constraints = {"function": [Function()], "noise_level": [POSITIVE, None]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
-        """Return the denoiser for images of one shape, see `Denoiser.build`."""
         takes_level = _takes_noise_level(self.function)
         if self.noise_level is not None and not takes_level:
             raise ValueError(
@@ -135,7 +134,6 @@ class DeepInverseDenoiser(Denoiser):
     _parameter_constraints = {"noise_level": [POSITIVE]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
-        """Return the denoiser for images of one shape, see `Denoiser.build`."""
         try:
             from deepinv.models import Denoiser as Model
         except ImportError as error:

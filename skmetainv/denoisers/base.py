@@ -36,7 +36,6 @@ class Denoiser(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the code that wraps `value` as a denoiser, see `ParameterObject`."""
         if isinstance(value, nn.Module) and comes_from(value, "deepinv"):
             return "DeepInverseDenoiser(model)"
         if isinstance(value, nn.Module):
@@ -186,9 +185,21 @@ class ClassicalModule(DenoiserModule):
     def forward(
         self, x: torch.Tensor, noise_level: float | torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return denoised images, see `DenoiserModule.forward`."""
         return self.denoise(x, self.noise_level if noise_level is None else noise_level)
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
-        """Return denoised images, see `DenoiserModule.forward`; `noise_level` is never None."""
+        """Return denoised images, see `DenoiserModule.forward`; `noise_level` is never None.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, channels, height, width)
+            Noisy images.
+        noise_level : float, or tensor of shape (batch, 1, 1, 1)
+            The standard deviation of the noise, in the units of the images.
+
+        Returns
+        -------
+        x : tensor of shape (batch, channels, height, width)
+            Denoised images.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define denoise.")

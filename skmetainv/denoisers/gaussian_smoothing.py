@@ -44,7 +44,6 @@ class GaussianSmoothing(ClassicalDenoiser):
     _parameter_constraints = {"noise_level": [POSITIVE], "scale": [POSITIVE]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
-        """Return the denoiser for images of one shape, see `Denoiser.build`."""
         return _GaussianSmoothing(self.noise_level, self.scale)
 
 

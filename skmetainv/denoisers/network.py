@@ -65,7 +65,6 @@ class LearnedModule(ClassicalModule):
         self.takes_noise_level = network.takes_noise_level
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
-        """Return denoised images, see `ClassicalModule.denoise`."""
         level = torch.as_tensor(noise_level / self.width, dtype=x.dtype, device=x.device)
         in_unit_range = (self.low, self.width) == (0.0, 1.0)
         z = x if in_unit_range else (x - self.low) / self.width

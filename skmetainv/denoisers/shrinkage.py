@@ -42,7 +42,6 @@ class SoftThreshold(ClassicalDenoiser):
     _parameter_constraints = {"noise_level": [POSITIVE], "scale": [POSITIVE]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
-        """Return the denoiser for images of one shape, see `Denoiser.build`."""
         return _SoftThreshold(self.noise_level, self.scale)
 
 
@@ -99,7 +98,6 @@ class Wavelet(ClassicalDenoiser):
     }
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
-        """Return the denoiser for images of one shape, see `Denoiser.build`."""
         import pywt  # here and below, because it takes as long to import as this library
 
         names = pywt.wavelist(kind="discrete")

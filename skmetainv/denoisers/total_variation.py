@@ -53,7 +53,6 @@ class TotalVariation(ClassicalDenoiser):
     _parameter_constraints = {"noise_level": [POSITIVE], "scale": [POSITIVE], "n_iter": [COUNT]}
 
     def build(self, image_shape: tuple[int, ...]) -> DenoiserModule:
-        """Return the denoiser for images of one shape, see `Denoiser.build`."""
         return _TotalVariation(self.noise_level, self.scale, self.n_iter)
 
 

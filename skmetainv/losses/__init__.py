@@ -46,6 +46,11 @@ def as_loss(loss: LossLike) -> Loss:
         A dict maps these strings to weights; it stands for the weighted sum. A callable,
         ``function(x, target)``, stands for a `FunctionLoss`. A `Loss` is returned unchanged.
 
+    Returns
+    -------
+    loss : Loss
+        The loss.
+
     Raises
     ------
     ValueError

@@ -145,7 +145,6 @@ class SumLoss(Loss):
         return f"{self.first!r} + {_in_brackets(self.second)}"
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
-        """Return the function that computes the sum, see `Loss.build`."""
         first, second = self.first.build(data_range), self.second.build(data_range)
         return lambda *images: first(*images) + second(*images)
 
@@ -182,7 +181,6 @@ class ScaledLoss(Loss):
         return f"{self.factor!r} * {_in_brackets(self.loss)}"
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
-        """Return the function that computes the multiple, see `Loss.build`."""
         loss, factor = self.loss.build(data_range), self.factor
         return lambda *images: factor * loss(*images)
 

@@ -40,7 +40,6 @@ class FunctionLoss(Loss):
     _parameter_constraints = {"function": [Function()]}
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
-        """Return the function that computes the loss, see `Loss.build`."""
         name = getattr(self.function, "__name__", type(self.function).__name__)
         function, instead = for_tensors(self.function), line_instead(name)
 

@@ -49,7 +49,6 @@ class SSIM(Loss):
     """
 
     def build(self, data_range: tuple[float, float] = (0.0, 1.0)) -> Criterion:
-        """Return the function that computes the loss, see `Loss.build`."""
         low, width = data_range[0], data_range[1] - data_range[0]
 
         def criterion(

@@ -78,7 +78,18 @@ class InnerLoop:
     through_solver: bool = True
 
     def seen_pixels(self, data: DataTerm) -> torch.Tensor | None:
-        """Return the pixels of ``phi`` that determine ``L``, or None if all are computed."""
+        """Return the pixels of ``phi`` that determine ``L``, or None if all are computed.
+
+        Parameters
+        ----------
+        data : DataTerm
+            The measurements.
+
+        Returns
+        -------
+        seen : tensor of bool, of shape (1 or batch, 1, height, width), or None
+            The pixels.
+        """
         of_phi = self.f is no_solver or not self.through_solver
         by_measurement = getattr(self.loss, "sees_measurement_only", False)
         # With `recompute`, images of stages would be computed, and stored, outside of the steps.

@@ -64,7 +64,18 @@ class Task:
     epoch: int
 
     def loss(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``L_outer`` of reconstructions, over the known pixels."""
+        """Return ``L_outer`` of reconstructions, over the known pixels.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, channels, height, width)
+            Reconstructions.
+
+        Returns
+        -------
+        loss : tensor of shape (batch,)
+            One value per image.
+        """
         return self.outer_loss(x, self.x, self.data.known(self.x))
 
 
@@ -152,7 +163,18 @@ class Algorithm(ParameterObject):
         return FixedStepSize()
 
     def objective(self, loss: InnerObjective) -> InnerObjective:
-        """Return the objective of the inner steps, in training and in prediction."""
+        """Return the objective of the inner steps, in training and in prediction.
+
+        Parameters
+        ----------
+        loss : InnerObjective
+            The inner loss.
+
+        Returns
+        -------
+        objective : InnerObjective
+            The inner loss, with what the algorithm adds to it.
+        """
         return loss
 
     def check(self, m: int, learned: Mapping[str, Any]) -> None:
@@ -171,7 +193,22 @@ class Algorithm(ParameterObject):
                 raise ValueError(_WITHOUT_GRADIENT[part].format(self, asked))
 
     def trained_loop(self, inner: InnerLoop, theta: Tensors, task: Task) -> InnerLoop:
-        """Return the inner loop for training; by default `inner`, the one for prediction."""
+        """Return the inner loop for training; by default `inner`, the one for prediction.
+
+        Parameters
+        ----------
+        inner : InnerLoop
+            The inner loop for prediction.
+        theta : mapping of str to tensor
+            All weights of the representation.
+        task : Task
+            The batch.
+
+        Returns
+        -------
+        inner : InnerLoop
+            The inner loop for training.
+        """
         return inner
 
     def add_gradients(

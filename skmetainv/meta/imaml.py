@@ -67,13 +67,11 @@ class IMAML(Algorithm):
     }
 
     def objective(self, loss: InnerObjective) -> InnerObjective:
-        """Return the inner loss with the proximal term."""
         return Proximal(loss, Schedule(self.proximity, learnable=False))
 
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
-        """Add the implicit gradients of a batch, see `Algorithm.add_gradients`."""
         data = task.data
         _, losses, adapted = adapt(theta, alpha, data, inner, learning=False)
         with torch.enable_grad():

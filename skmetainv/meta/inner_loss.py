@@ -136,7 +136,13 @@ class InnerLoss(ParameterObject):
         return objective
 
     def learning_rate(self) -> float:
-        """Return the learning rate of the logarithms of the weights."""
+        """Return the learning rate of the logarithms of the weights.
+
+        Returns
+        -------
+        learning_rate : float
+            The rate.
+        """
         return _LOGARITHM_LR if self.lr is None else self.lr
 
     def _regularizer(self, image_shape: tuple[int, ...], data_range: tuple[float, float]) -> Any:
@@ -212,7 +218,6 @@ class Fidelity(InnerObjective):
     def forward(
         self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
     ) -> torch.Tensor:
-        """Return the data fidelity, see `InnerObjective.forward`."""
         return data.loss(x, self.criterion)
 
 
@@ -226,7 +231,6 @@ class Regularized(InnerObjective):
     def forward(
         self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
     ) -> torch.Tensor:
-        """Return the regularised objective, see `InnerObjective.forward`."""
         return self.objective(x, data, theta_i, theta) + self.weight(0) * self.R(x)
 
 
@@ -241,7 +245,6 @@ class Proximal(InnerObjective):
     def forward(
         self, x: torch.Tensor, data: DataTerm, theta_i: Tensors, theta: Tensors
     ) -> torch.Tensor:
-        """Return the objective with its proximal term, see `InnerObjective.forward`."""
         distance = sum(
             (theta_i[name] - theta[name]).reshape(-1, theta[name].numel()).square().sum(dim=1)
             for name in theta_i

@@ -97,7 +97,6 @@ default="per_step"
         return as_rule(self.step_sizes)
 
     def check(self, m: int, learned: Mapping[str, Any]) -> None:
-        """Check the hyper-parameters, see `Algorithm.check`."""
         super().check(m, learned)
         if self.recompute and self.engine == "higher":
             raise ValueError(
@@ -123,7 +122,6 @@ default="per_step"
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
-        """Add the outer gradients of a batch, see `Algorithm.add_gradients`."""
         stages, losses, _ = adapt(theta, alpha, task.data, inner, learning=True)  #     6-11
         L_outer = sum(  #                                                              12
             weight * task.loss(stages[k])

@@ -62,7 +62,6 @@ class Reptile(Algorithm):
     }
 
     def check(self, m: int, learned: Mapping[str, Any]) -> None:
-        """Check the hyper-parameters, see `Algorithm.check`."""
         super().check(m, learned)
         if m == 0 and self.n_steps is None:
             raise ValueError(
@@ -71,7 +70,6 @@ class Reptile(Algorithm):
             )
 
     def trained_loop(self, inner: InnerLoop, theta: Tensors, task: Task) -> InnerLoop:
-        """Return the inner loop in which all weights minimise the outer loss."""
         return replace(
             inner,
             loss=lambda x, data, theta_i, theta: task.loss(x),
@@ -82,7 +80,6 @@ class Reptile(Algorithm):
     def add_gradients(
         self, theta: Tensors, alpha: Tensors, task: Task, inner: InnerLoop, adapt: Adapt
     ) -> OuterLosses:
-        """Add the displacements, with the opposite sign; see `Algorithm.add_gradients`."""
         rule, step_sizes = inner.step_size, alpha
         if self.step_size is not None:
             rule, step_sizes = FixedStepSize(), {"alpha": task.x.new_tensor(self.step_size)}

@@ -55,15 +55,52 @@ class StepSizeRule(ParameterObject):
         raise NotImplementedError(f"{type(self).__name__} does not define initial.")
 
     def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
-        """Return the step size of weight `name` in step `k`; steps from `m` on use the last one."""
+        """Return the step size of weight `name` in step `k`; steps from `m` on use the last one.
+
+        Parameters
+        ----------
+        alpha : mapping of str to tensor
+            The step sizes that `initial` returns, or their learned values.
+        k : int
+            Index of the inner step, from 0.
+        name : str
+            Name of the weight.
+
+        Returns
+        -------
+        step_size : tensor
+            The step size, broadcastable to the weight.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define at.")
 
     def n_steps(self, alpha: Mapping[str, Any]) -> int | None:
-        """Return the number of inner steps with step sizes of their own; None if all share one."""
+        """Return the number of inner steps with step sizes of their own; None if all share one.
+
+        Parameters
+        ----------
+        alpha : mapping of str to tensor or ndarray
+            The step sizes.
+
+        Returns
+        -------
+        n_steps : int or None
+            The number.
+        """
         return None
 
     def learning_rate(self, inner_lr: float) -> float:
-        """Return the outer learning rate of step sizes with the initial value `inner_lr`."""
+        """Return the outer learning rate of step sizes with the initial value `inner_lr`.
+
+        Parameters
+        ----------
+        inner_lr : float
+            The initial step size.
+
+        Returns
+        -------
+        learning_rate : float
+            The rate; in that of the logarithms, if these are learned.
+        """
         return inner_lr / 100
 
 
@@ -82,11 +119,9 @@ class FixedStepSize(StepSizeRule):
     learned = False
 
     def initial(self, theta: Tensors, m: int, inner_lr: float) -> dict[str, torch.Tensor]:
-        """Return the step size, see `StepSizeRule.initial`."""
         return {"alpha": torch.tensor(inner_lr, dtype=torch.float64)}
 
     def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
-        """Return the step size."""
         return alpha["alpha"]
 
 
@@ -120,7 +155,6 @@ class _LearnedStepSizes(StepSizeRule):
         return ()
 
     def initial(self, theta: Tensors, m: int, inner_lr: float) -> dict[str, torch.Tensor]:
-        """Return `inner_lr`, or its logarithm, for all step sizes; see `StepSizeRule.initial`."""
         self._validate_params()
         value = math.log(inner_lr) if self.positive else inner_lr
         return {
@@ -129,7 +163,6 @@ class _LearnedStepSizes(StepSizeRule):
         }
 
     def at(self, alpha: Tensors, k: int, name: str) -> torch.Tensor:
-        """Return the step size of weight `name` in step `k`, see `StepSizeRule.at`."""
         steps = alpha[self._key(name)]
         alpha_k = steps[min(k, len(steps) - 1)]
         return alpha_k.exp() if self.positive else alpha_k
@@ -139,7 +172,6 @@ class _LearnedStepSizes(StepSizeRule):
         return len(next(iter(alpha.values())))
 
     def learning_rate(self, inner_lr: float) -> float:
-        """Return the learning rate, see `StepSizeRule.learning_rate`."""
         if self.lr is not None:
             return self.lr
         return 0.01 if self.positive else super().learning_rate(inner_lr)

@@ -44,7 +44,18 @@ class TuneSolver(ParameterObject):
     }
 
     def learning_rate(self, outer_lr: float) -> float:
-        """Return the solver's learning rate; `outer_lr` is the learning rate of ``theta``."""
+        """Return the learning rate of the solver's weights or numbers.
+
+        Parameters
+        ----------
+        outer_lr : float
+            The learning rate of ``theta``.
+
+        Returns
+        -------
+        learning_rate : float
+            The rate.
+        """
         if self.lr is not None:
             return self.lr
         return outer_lr if self.part == "all" else _NUMBERS_LR

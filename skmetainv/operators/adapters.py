@@ -116,7 +116,6 @@ class FunctionOperator(_Adapter):
     }
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         forward = try_function(self.function, _FUNCTION, image_shape)
         if self.adjoint_function is not None:
             return _map_of_pair(image_shape, forward, self.adjoint_function)
@@ -184,7 +183,6 @@ class MatrixOperator(_Adapter):
     }
 
     def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         matrix = self.matrix
         products = hasattr(matrix, "matvec") and hasattr(matrix, "rmatvec")
         sparse = scipy.sparse.issparse(matrix)
@@ -277,7 +275,6 @@ class DeepInverseOperator(_Adapter):
         return {**super().__getstate__(), "physics": whole}
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         try:
             from deepinv.physics import DecomposablePhysics, LinearPhysics, Physics
         except ImportError as error:

@@ -51,7 +51,6 @@ class Composition(Operator):
         return f"{_in_brackets(self.outer, Sum)} @ {inner}"
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         refuse_missing(BEFORE_AN_OPERATOR, self.inner)
         inner = self.inner.build(image_shape)
         outer = self.outer.build(inner.measurement_shape)
@@ -93,7 +92,6 @@ class Scaled(Operator):
         return f"{self.factor!r} * {_in_brackets(self.operator, Sum, Composition)}"
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         if self.factor == 0:
             raise ValueError("The 'factor' parameter of Scaled must not be 0.")
         return scaled(self.operator.build(image_shape), self.factor)
@@ -133,7 +131,6 @@ class Normalized(Operator):
         return f"{_in_brackets(self.operator, Sum, Composition, Scaled)}.normalize()"
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         A = self.operator.build(image_shape)
         return scaled(A, 1 / math.sqrt(A.squared_norm))
 
@@ -167,7 +164,6 @@ class Sum(Operator):
         return f"{self.first!r} + {_in_brackets(self.second, Sum)}"
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         refuse_missing(IN_A_SUM, self.first, self.second)
         maps = [self.first.build(image_shape), self.second.build(image_shape)]
         shapes = [A.measurement_shape for A in maps]
@@ -204,7 +200,18 @@ class Stack(Operator):
     operators: Sequence[Operator]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters; if `deep`, also those of each operator, named by its index."""
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the operators, by index, and their parameters: ``"0__sigma"``.
+
+        Returns
+        -------
+        params : dict of str to object
+            The values.
+        """
         params: dict[str, Any] = super().get_params(deep=False)
         if deep:
             for place, operator in enumerate(self._entries()):
@@ -214,7 +221,18 @@ class Stack(Operator):
         return params
 
     def set_params(self, **params: Any) -> Stack:
-        """Set parameters; ``"0"`` is the first operator, ``"0__sigma"`` one of its parameters."""
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : object
+            Values by name; ``"0"`` is the first operator, ``"0__sigma"`` one of its parameters.
+
+        Returns
+        -------
+        self : Stack
+            The operator.
+        """
         if "operators" in params:
             self.operators = params.pop("operators")
         for place in range(len(self._entries())):
@@ -235,7 +253,6 @@ class Stack(Operator):
         return self.operators if isinstance(self.operators, list | tuple) else ()
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         if not self._entries():
             raise ValueError(
                 "The 'operators' parameter of Stack must be a list of at least one Operator. "

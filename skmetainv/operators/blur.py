@@ -27,7 +27,6 @@ class _Convolution(Operator):
     kernel = cast("ArrayLike", None)
 
     def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         check_image(self, image_shape)
         kernel = check_numbers(self.kernel, "kernel", self).astype(np.float64)
         if kernel.ndim != 2 or kernel.size == 0:

@@ -48,7 +48,6 @@ class Mosaic(Operator):
     _parameter_constraints = {"pattern": [StrOptions({"RGGB", "BGGR", "GRBG", "GBRG"})]}
 
     def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         check_channels(self, image_shape, 3)
         channels = ["RGB".index(colour) for colour in self.pattern]
         return MosaicMap(image_shape, np.array(channels).reshape(2, 2))
@@ -82,7 +81,6 @@ class Grayscale(Operator):
     _parameter_constraints = {"weights": ["array-like"]}
 
     def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         weights = check_numbers(self.weights, "weights", self).astype(np.float64)
         if weights.ndim != 1 or not weights.any():
             raise ValueError(

@@ -68,7 +68,6 @@ class Downsampling(Operator):
     }
 
     def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         check_image(self, image_shape)
         size = image_shape[1:]
         if any(n % self.factor for n in size):

@@ -117,7 +117,6 @@ class FourierSampling(_Undersampling):
     pattern: Any = "cartesian"
 
     def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         return FourierMap(image_shape, self._observed(image_shape), self.complex_image)
 
 
@@ -167,7 +166,6 @@ class MultiCoilMRI(_Undersampling):
     }
 
     def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         observed = self._observed(image_shape)
         if not self.complex_image:
             check_channels(self, image_shape, 1, "; with complex_image=True, of 2 channels")

@@ -18,5 +18,4 @@ class Identity(Operator):
     """
 
     def build(self, image_shape: Shape) -> IdentityMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         return IdentityMap(image_shape)

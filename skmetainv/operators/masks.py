@@ -65,7 +65,6 @@ class Inpainting(Operator):
     }
 
     def build(self, image_shape: Shape) -> MaskMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         if not isinstance(self.mask, str):
             mask = self._checked_mask(image_shape)
         elif len(image_shape) < 3:
@@ -156,7 +155,6 @@ class MissingPixels(Operator):
     has_missing = True
 
     def build(self, image_shape: Shape) -> RandomMaskMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         mask_shape = list(image_shape)
         if len(image_shape) >= 3 and not self.per_channel:
             mask_shape[0] = 1

@@ -56,7 +56,6 @@ class Saturation(Operator):
     }
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         if not self.low < self.high:
             raise ValueError(
                 "The 'low' parameter of Saturation must be below the 'high' one. "
@@ -109,7 +108,6 @@ class PhaseRetrieval(Operator):
     _parameter_constraints = {"operator": [Operator, None]}
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         operator = FourierSampling(acceleration=1) if self.operator is None else self.operator
         B = operator.build(image_shape)
         if not isinstance(B, LinearMap) or operator.has_missing:

@@ -85,7 +85,6 @@ class Operator(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return advice on how to pass `value` as an operator, or None; see `ParameterObject`."""
         if comes_from(value, "deepinv") and hasattr(value, "A"):
             return "DeepInverseOperator(physics)"
         if isinstance(value, ForwardMap):

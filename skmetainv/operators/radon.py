@@ -85,7 +85,6 @@ class Radon(Operator):
         return self.n_views is not None
 
     def build(self, image_shape: Shape) -> ForwardMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         check_image(self, image_shape)
         channels, *size = image_shape
         angles = self._angles()

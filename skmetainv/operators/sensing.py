@@ -81,7 +81,6 @@ class CompressedSensing(Operator):
     }
 
     def build(self, image_shape: Shape) -> LinearMap:
-        """Return the map for images of one shape, see `Operator.build`."""
         n = math.prod(image_shape)
         m = as_count(self.n_measurements, n)
         if m > n:

@@ -54,7 +54,6 @@ class Representation(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the adapter from `value` to a representation, see `ParameterObject`."""
         if isinstance(value, nn.Module):
             return "ModuleRepresentation(module)"
         return "ModuleRepresentation(factory)" if is_function(value) else None
@@ -166,7 +165,18 @@ class ImageModule(nn.Module):
         return images
 
     def initial_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
-        """Return the initial weights, in float64, by name."""
+        """Return the initial weights, in float64, by name.
+
+        Parameters
+        ----------
+        generator : numpy.random.Generator
+            The generator of all random numbers.
+
+        Returns
+        -------
+        weights : dict of str to tensor
+            The weights, without an axis of images.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define initial_weights.")
 
     def condition(self, weights: Tensors, data: DataTerm) -> Any:
@@ -199,6 +209,11 @@ class ImageModule(nn.Module):
             The result of `condition`.
         seen : tensor of bool, of shape (1 or batch, 1, height, width)
             The pixels to compute.
+
+        Returns
+        -------
+        condition : object
+            The condition.
         """
         return condition
 

@@ -89,7 +89,6 @@ class ConditionedRepresentation(Representation):
     def build(
         self, image_shape: tuple[int, ...], data_range: tuple[float, float] = (0.0, 1.0)
     ) -> ImageModule:
-        """Return the network for images of one shape, see `Representation.build`."""
         if self.refiner is not None and self.residual is None:
             raise ValueError(
                 f"The 'refiner' parameter of {type(self).__name__} must be None without a "
@@ -205,7 +204,6 @@ class ConditionedModule(ImageModule):
         return weights
 
     def condition(self, weights: Tensors, data: DataTerm) -> Condition | None:
-        """Return the start and the features, see `ImageModule.condition`."""
         start = features = None
         if self.residual is not None:
             start = _start(data, self.residual)
@@ -226,7 +224,6 @@ class ConditionedModule(ImageModule):
         return (x - self.centre) / self.radius
 
     def forward(self, weights: Tensors, condition: Condition | None = None) -> torch.Tensor:
-        """Return the images ``phi`` of `weights`, see `ImageModule.forward`."""
         if condition is None:
             if self.residual is not None or self.encoder is not None:
                 raise ValueError(

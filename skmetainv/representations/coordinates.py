@@ -109,7 +109,6 @@ class CoordinateModule(ConditionedModule):
         return torch.unflatten(modulation, -1, (self.n_hidden, 1, self.width)).unbind(-3)
 
     def restricted(self, condition: Condition | None, seen: torch.Tensor) -> Condition | None:
-        """Return a condition with some pixels, see `ImageModule.restricted`."""
         if self.adapted == self.last and len(seen) > 1:
             return condition  # the images share the hidden layers, so they need the same pixels
         seen = seen.flatten(1)

@@ -63,7 +63,6 @@ class ADMM(PriorSolver):
     automatic = {"rho": (0.1, 1)}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
-        """Return the solver for images of one shape, see `Solver.build`."""
         prior, schedules = self.prior_and_schedules(image_shape)
         return _ADMM(self.n_iter, prior, **schedules)
 

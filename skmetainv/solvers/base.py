@@ -182,11 +182,27 @@ class Solver(ParameterObject):
 
         Open numbers are those at "auto". A subclass may count others as open, too; for this, it may
         need the shape of the images.
+
+        Parameters
+        ----------
+        image_shape : (int, int, int)
+            Channels, height and width.
+
+        Returns
+        -------
+        solver : Solver
+            The solver itself, or a copy.
         """
         return self._learning(n for n in self.number_names if isinstance(getattr(self, n), str))
 
     def trainable(self) -> Self:
-        """Return the solver itself if `learnable` is set, else one that learns all set numbers."""
+        """Return the solver itself if `learnable` is set, else one that learns all set numbers.
+
+        Returns
+        -------
+        solver : Solver
+            The solver itself, or a copy.
+        """
         return self._learning(n for n in self.number_names if _is_set(getattr(self, n)))
 
     def _learning(self, names: Iterable[str]) -> Self:
@@ -208,7 +224,6 @@ class Solver(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return the adapter that wraps `value` as a solver, see `ParameterObject`."""
         if isinstance(value, Denoiser | FrozenEstimator):
             return "HQS(denoiser), or another solver with a denoiser"
         denoiser = Denoiser.instead_of(value)
@@ -278,7 +293,20 @@ class IterativeSolver(nn.Module):
         self.n_iter = n_iter
 
     def init(self, x: torch.Tensor, data: DataTerm) -> State:
-        """Return the first state: the images, then any other tensors that updates need."""
+        """Return the first state: the images, then any other tensors that updates need.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, channels, height, width)
+            The start.
+        data : DataTerm
+            The data fidelity.
+
+        Returns
+        -------
+        state : tuple of tensor
+            The first state.
+        """
         return (x,)
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
@@ -292,6 +320,11 @@ class IterativeSolver(nn.Module):
             The data fidelity.
         k : int
             Index of the update, from 0.
+
+        Returns
+        -------
+        state : tuple of tensor
+            The next state, of as many tensors.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
 
@@ -300,14 +333,45 @@ class IterativeSolver(nn.Module):
 
         The change of each entry by update `k` is multiplied by its factor. An entry with factor 0
         need not converge. Missing factors are 1.
+
+        Parameters
+        ----------
+        k : int
+            Index of the update, from 0.
+        data : DataTerm
+            The data fidelity.
+
+        Returns
+        -------
+        scales : tuple of float
+            The factors.
         """
         return (1.0,)
 
     def check(self, A: ForwardMap) -> None:
-        """Warn if the solver may fail with the operator `A`; the base class never warns."""
+        """Warn if the solver may fail with the operator `A`; the base class never warns.
+
+        Parameters
+        ----------
+        A : ForwardMap
+            The map.
+        """
 
     def forward(self, x: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        """Return the images after `n_iter` updates."""
+        """Return the images after `n_iter` updates.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, channels, height, width)
+            The start.
+        data : DataTerm
+            The data fidelity.
+
+        Returns
+        -------
+        x : tensor of shape (batch, channels, height, width)
+            The result.
+        """
         state = self._checked_init(x, data)
         for k in range(self.n_iter):
             state = self._checked_step(state, data, k)
@@ -331,6 +395,11 @@ class IterativeSolver(nn.Module):
             Largest number of updates. Shorter schedules continue with their last number.
         tol : float, default=None
             Relative change at which an image has converged. If None, `max_iter` updates are made.
+
+        Returns
+        -------
+        run : Run
+            The images, their changes, and which have converged.
         """
         state = self._checked_init(x, data)
         tolerance = -1.0 if tol is None else tol  # no change is at most -1

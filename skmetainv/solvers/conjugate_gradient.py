@@ -102,7 +102,6 @@ class ConjugateGradient(Solver):
     }
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
-        """Return the solver for images of one shape, see `Solver.build`."""
         if self.damping == 0 and not self.learnable:
             return _ConjugateGradient(self.n_iter, None)
         return _ConjugateGradient(self.n_iter, **self.build_schedules())

@@ -42,7 +42,6 @@ class FunctionSolver(Solver):
     _parameter_constraints = {**Solver._parameter_constraints, "function": [Function()]}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
-        """Return the solver for images of one shape, see `Solver.build`."""
         update = self.function
         if isinstance(update, nn.Module):
             update = copy.deepcopy(update).eval()

@@ -53,7 +53,6 @@ class GradientDescent(Solver):
     automatic = {"step_size": (0.9, -1)}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
-        """Return the solver for images of one shape, see `Solver.build`."""
         return _GradientDescent(self.n_iter, **self.build_schedules())
 
 

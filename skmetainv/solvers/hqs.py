@@ -86,7 +86,6 @@ class HQS(PriorSolver):
     }
 
     def opened(self, image_shape: tuple[int, ...]) -> Self:
-        """Return a solver that learns the parameters left at None, see `Solver.opened`."""
         if self.learnable:
             return self  # without building the denoiser
         D = self._chosen_denoiser().build(image_shape)
@@ -94,7 +93,6 @@ class HQS(PriorSolver):
         return self._learning(name for name in used if getattr(self, name) is None)
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
-        """Return the solver for images of one shape, see `Solver.build`."""
         noise = self.measurement_noise
         levels: Values
         if self.noise_level is None:

@@ -64,7 +64,6 @@ class PrimalDual(Solver):
     automatic = {"weight": (0.01, 1), "step_size": (1.0, -1)}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
-        """Return the solver for images of one shape, see `Solver.build`."""
         return _PrimalDual(self.n_iter, **self.build_schedules())
 
 

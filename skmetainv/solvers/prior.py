@@ -74,6 +74,16 @@ class PriorSolver(Solver):
 
         If `noise_level` is None, the noise level of a classical denoiser counts as open, too. One
         value per update is then learned.
+
+        Parameters
+        ----------
+        image_shape : (int, int, int)
+            Channels, height and width.
+
+        Returns
+        -------
+        solver : Solver
+            The solver itself, or a copy.
         """
         if self.learnable:
             return self
@@ -159,7 +169,20 @@ class Prior(nn.Module):
         self.denoiser, self.noise_level = denoiser, noise_level
 
     def forward(self, x: torch.Tensor, k: int) -> torch.Tensor:
-        """Return the images `x`, denoised at the noise level of update `k`."""
+        """Return the images `x`, denoised at the noise level of update `k`.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, channels, height, width)
+            Images.
+        k : int
+            Index of the update, from 0.
+
+        Returns
+        -------
+        x : tensor of shape (batch, channels, height, width)
+            Denoised images.
+        """
         noise_level = None if self.noise_level is None else self.noise_level(k)
         denoised: torch.Tensor = self.denoiser(x, noise_level)
         return denoised

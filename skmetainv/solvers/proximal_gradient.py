@@ -68,7 +68,6 @@ class ProximalGradient(PriorSolver):
     _parameter_constraints = {**PriorSolver._parameter_constraints, "accelerated": ["boolean"]}
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
-        """Return the solver for images of one shape, see `Solver.build`."""
         prior, schedules = self.prior_and_schedules(image_shape)
         updates = _FISTA if self.accelerated else _ISTA
         return updates(self.n_iter, prior, **schedules)

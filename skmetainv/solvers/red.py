@@ -93,7 +93,6 @@ class RED(PriorSolver):
     }
 
     def build(self, image_shape: tuple[int, ...]) -> IterativeSolver:
-        """Return the solver for images of one shape, see `Solver.build`."""
         for name, method in (("step_size", "steepest_descent"), ("rho", "admm")):
             if getattr(self, name) is not None and self.method != method:
                 raise ValueError(

@@ -75,7 +75,18 @@ class Schedule(nn.Module):
         self.logarithm = nn.Parameter(numbers.log()) if learnable else None
 
     def factor(self, k: int) -> float | torch.Tensor:
-        """Return the multiple of the unit in update `k`; updates after the last value repeat it."""
+        """Return the multiple of the unit in update `k`; updates after the last value repeat it.
+
+        Parameters
+        ----------
+        k : int
+            Index of the update, from 0.
+
+        Returns
+        -------
+        factor : float, or tensor of shape ()
+            The multiple; a tensor if it is learned.
+        """
         place = min(k, len(self.values) - 1)
         return self.values[place] if self.logarithm is None else self.logarithm[place].exp()
 

@@ -91,6 +91,11 @@ class Checkpoint(ParameterObject):
             The parameters and data of training, by name. "text" is the value in messages, and
             "identity" is the text that is compared.
 
+        Returns
+        -------
+        keeper : Keeper
+            It has read the file, if there was one.
+
         Raises
         ------
         ValueError

@@ -48,7 +48,13 @@ class EarlyStopping(ParameterObject):
     }
 
     def build(self) -> BestWeights:
-        """Return the object that tracks the score during training."""
+        """Return the object that tracks the score during training.
+
+        Returns
+        -------
+        best : BestWeights
+            It keeps the best weights, and says when training is over.
+        """
         return BestWeights(self.patience, self.min_delta)
 
 

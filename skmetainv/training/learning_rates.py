@@ -36,13 +36,35 @@ class LearningRate(ParameterObject):
     _parameter_constraints = {"warmup": [Interval(Real, 0, 1, closed="left")]}
 
     def factor(self, done: float) -> float:
-        """Return the factor after the share `done` of training, in [0, 1]."""
+        """Return the factor after the share `done` of training, in [0, 1].
+
+        Parameters
+        ----------
+        done : float
+            The share of training, in [0, 1].
+
+        Returns
+        -------
+        factor : float
+            The factor of all learning rates.
+        """
         if done < self.warmup:
             return done / self.warmup
         return self.after_warmup((min(done, 1.0) - self.warmup) / (1 - self.warmup))
 
     def after_warmup(self, done: float) -> float:
-        """Return the factor after the share `done`, in [0, 1], of training after the warm-up."""
+        """Return the factor after the share `done`, in [0, 1], of training after the warm-up.
+
+        Parameters
+        ----------
+        done : float
+            The share of training after the warm-up, in [0, 1].
+
+        Returns
+        -------
+        factor : float
+            The factor of all learning rates.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define after_warmup.")
 
 
@@ -58,7 +80,6 @@ class Constant(LearningRate):
     """
 
     def after_warmup(self, done: float) -> float:
-        """Return 1."""
         return 1.0
 
 
@@ -91,7 +112,6 @@ class Cosine(LearningRate):
     }
 
     def after_warmup(self, done: float) -> float:
-        """Return the factor of cosine annealing."""
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2
 
 

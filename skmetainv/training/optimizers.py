@@ -54,7 +54,6 @@ class Optimizer(ParameterObject):
 
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
-        """Return this library's name for an optimiser of torch, see `ParameterObject`."""
         name = (value if isinstance(value, type) else type(value)).__name__.lower()
         return repr(name) if name in _SHORTHANDS else None
 
@@ -100,7 +99,6 @@ class Adam(Optimizer):
     }
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Return `torch.optim.Adam`, see `Optimizer.build`."""
         return torch.optim.Adam(groups, betas=(float(self.beta_1), float(self.beta_2)))
 
 
@@ -131,7 +129,6 @@ class AdamW(Adam):
     _parameter_constraints = {**Adam._parameter_constraints, "weight_decay": [NOT_NEGATIVE]}
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Return `torch.optim.AdamW`, see `Optimizer.build`."""
         betas = float(self.beta_1), float(self.beta_2)  # torch takes no other numbers
         return torch.optim.AdamW(groups, betas=betas, weight_decay=self.weight_decay)
 
@@ -167,7 +164,6 @@ class SGD(Optimizer):
     }
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Return `torch.optim.SGD`, see `Optimizer.build`."""
         if self.nesterov and not self.momentum:
             raise ValueError(
                 "The 'nesterov' parameter of SGD needs a positive momentum. Got momentum=0 instead."

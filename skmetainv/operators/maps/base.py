@@ -71,6 +71,20 @@ class ForwardMap(nn.Module):
         Value of a measurement's missing entries: 0, or NaN if the mask varies from image to image.
     if_linear : str
         A hint for errors about nonlinear maps: how to declare a map linear.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import ForwardMap
+    >>> class Square(ForwardMap):
+    ...     def forward(self, x):
+    ...         return x.square()
+    >>> A = Square(image_shape=(1, 1, 2), measurement_shape=(1, 1, 2))
+    >>> x = torch.tensor([[[[1.0, 3.0]]]])
+    >>> A(x)
+    tensor([[[[1., 9.]]]])
+    >>> A.vjp(x, torch.ones(1, 1, 1, 2)).detach()
+    tensor([[[[2., 6.]]]])
     """
 
     observed: torch.Tensor | None
@@ -97,11 +111,35 @@ class ForwardMap(nn.Module):
         return [t for t in self.buffers() if t.is_floating_point()][-1].new_empty(0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``A(x)``, shape ``(batch, *measurement_shape)``."""
+        """Return ``A(x)``, shape ``(batch, *measurement_shape)``.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, *image_shape)
+            Images.
+
+        Returns
+        -------
+        y : tensor of shape (batch, *measurement_shape)
+            Noise-free measurements; unobserved entries are 0.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return ``J_A(x)' v``, the vector-Jacobian product at `x`."""
+        """Return ``J_A(x)' v``, the vector-Jacobian product at `x`.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, *image_shape)
+            The images at which the Jacobian is taken.
+        v : tensor of shape (batch, *measurement_shape)
+            Cotangents of the measurements.
+
+        Returns
+        -------
+        g : tensor of shape (batch, *image_shape)
+            Cotangents of the images.
+        """
         return pulled_back(self, x, v)
 
     def norm(self) -> torch.Tensor:
@@ -140,7 +178,18 @@ class ForwardMap(nn.Module):
             return float(self.norm()) ** 2 or 1.0
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
-        """Return the map with a random mask for each image, drawn by that image's generator."""
+        """Return the map with a random mask for each image, drawn by that image's generator.
+
+        Parameters
+        ----------
+        generators : sequence of numpy.random.Generator
+            One per image.
+
+        Returns
+        -------
+        A : ForwardMap
+            The map itself if its masks do not vary.
+        """
         return self
 
     def simulate(
@@ -194,7 +243,18 @@ class ForwardMap(nn.Module):
         return data
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
-        """Return the map with the mask of each image read from the NaN of `y`."""
+        """Return the map with the mask of each image read from the NaN of `y`.
+
+        Parameters
+        ----------
+        y : tensor of shape (batch, *measurement_shape)
+            Measurements; missing entries are NaN if masks vary, else 0.
+
+        Returns
+        -------
+        A : ForwardMap
+            The map itself if its masks do not vary.
+        """
         return self
 
     def seen_pixels(self) -> torch.Tensor | None:
@@ -208,7 +268,18 @@ class ForwardMap(nn.Module):
         return None
 
     def data_term(self, y: torch.Tensor) -> DataTerm:
-        """Return the data fidelity of measurements whose missing entries are 0."""
+        """Return the data fidelity of measurements whose missing entries are 0.
+
+        Parameters
+        ----------
+        y : tensor of shape (batch, *measurement_shape)
+            Measurements; missing entries are 0.
+
+        Returns
+        -------
+        data : DataTerm
+            The data fidelity.
+        """
         return DataTerm(self, y)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -264,31 +335,73 @@ class ForwardMap(nn.Module):
 class LinearMap(ForwardMap):
     """A linear map ``A``; a subclass writes `forward`, and may write a fast `adjoint`.
 
+    Parameters
+    ----------
+    image_shape, measurement_shape, observed : object
+        See `ForwardMap`.
+
     Attributes
     ----------
     has_closed_form : bool
         Whether the pseudo-inverse and the proximal step have a closed form.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import LinearMap
+    >>> class Differences(LinearMap):
+    ...     def forward(self, x):
+    ...         return x.diff(dim=-1)
+    >>> A = Differences(image_shape=(1, 1, 3), measurement_shape=(1, 1, 2))
+    >>> A.adjoint(torch.tensor([[[[1.0, 10.0]]]]))
+    tensor([[[[-1., -9., 10.]]]])
     """
 
     has_closed_form: bool = False
 
     def adjoint(self, y: torch.Tensor) -> torch.Tensor:
-        """Return ``A' y``, shape ``(batch, *image_shape)``."""
+        """Return ``A' y``, shape ``(batch, *image_shape)``.
+
+        Parameters
+        ----------
+        y : tensor of shape (batch, *measurement_shape)
+            Measurements.
+
+        Returns
+        -------
+        x : tensor of shape (batch, *image_shape)
+            Images.
+        """
         origin = y.new_zeros(y.shape[0], *self.image_shape)
         return pulled_back(self, origin, y)
 
     def vjp(self, x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Return ``A' v``, for any `x`."""
         return self.adjoint(v)
 
     def normal(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``A' A x``."""
+        """Return ``A' A x``.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, *image_shape)
+            Images.
+
+        Returns
+        -------
+        z : tensor of shape (batch, *image_shape)
+            Images.
+        """
         return self.adjoint(self(x))
 
     def norm(self) -> torch.Tensor:
         """Return the largest singular value; if masks vary, the largest over the images.
 
         Lanczos' method on ``A' A`` from a fixed start computes it to a tenth of a percent.
+
+        Returns
+        -------
+        norm : tensor of shape ()
+            ``||A||``.
         """
         return self._largest_singular_value(self.normal, self._probe())
 
@@ -336,7 +449,6 @@ class LinearMap(ForwardMap):
         return self._fixed_images(np.random.default_rng(0).standard_normal)
 
     def data_term(self, y: torch.Tensor) -> DataTerm:
-        """Return the data fidelity, which stores ``A' y``."""
         return LinearDataTerm(self, y)
 
 

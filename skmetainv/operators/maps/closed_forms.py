@@ -39,7 +39,6 @@ class DiagonalNormalMap(LinearMap):
         return self.power.max().sqrt()
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
-        """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
         coefficients = self.basis.analysis(self.adjoint(y))
         return self.basis.synthesis(_truncated_inverse(self.power, rcond) * coefficients)
 
@@ -102,7 +101,6 @@ class DiagonalMap(DiagonalNormalMap):
         self.keep_normal((spectrum * spectrum.conj()).real, basis)
 
     def seen_pixels(self) -> torch.Tensor | None:
-        """Return the pixels with a factor other than 0, see `ForwardMap.seen_pixels`."""
         if not self.basis.is_standard:
             return None
         n = len(self.spectrum) if self.spectrum.ndim > len(self.image_shape) else 1
@@ -161,7 +159,6 @@ class DiagonalGramMap(LinearMap):
         return self.gram.max().sqrt()
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
-        """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
         return self.synthesis(_truncated_inverse(self.gram, rcond) * self.basis.analysis(y))
 
     def data_term(self, y: torch.Tensor) -> DiagonalGramDataTerm:

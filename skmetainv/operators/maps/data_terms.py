@@ -41,6 +41,16 @@ class DataTerm:
         The map before its masks were read; `A` if masks do not vary.
     start_image : tensor of shape (batch, channels, height, width) or None
         An image that another method restored from each measurement.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Identity
+    >>> data = Identity().build((1, 1, 2)).bind(torch.tensor([[[[1.0, 3.0]]]]))
+    >>> data.gradient(torch.zeros(1, 1, 1, 2))
+    tensor([[[[-1., -3.]]]])
+    >>> data.prox(torch.zeros(1, 1, 1, 2), rho=1.0)
+    tensor([[[[0.5000, 1.5000]]]])
     """
 
     start_image: torch.Tensor | None = None
@@ -57,28 +67,92 @@ class DataTerm:
         """Return `criterion` between ``A(x)`` and ``y`` of each image, over the observed entries.
 
         If the map is linear, ``A(x)`` and ``y`` are divided by ``||A||``, see `in_image_units`.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, *image_shape)
+            Images.
+        criterion : callable
+            The function that `skmetainv.losses.Loss.build` returns.
+
+        Returns
+        -------
+        loss : tensor of shape (batch,)
+            One value per image.
         """
         return criterion(
             self.in_image_units(self.A(x)), self.in_image_units(self.y), self.A.observed
         )
 
     def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
-        """Return measurements in the units of the images; for nonlinear maps, `y` itself."""
+        """Return measurements in the units of the images; for nonlinear maps, `y` itself.
+
+        Parameters
+        ----------
+        y : tensor of shape (batch, *measurement_shape)
+            Measurements; missing entries are 0.
+
+        Returns
+        -------
+        y : tensor of shape (batch, *measurement_shape)
+            The measurements in these units.
+        """
         return y
 
     def mean_squared_residuals(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``||A(x) - y||^2 / m`` of each image, over its `m` observed samples."""
+        """Return ``||A(x) - y||^2 / m`` of each image, over its `m` observed samples.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, *image_shape)
+            Images.
+
+        Returns
+        -------
+        residuals : tensor of shape (batch,)
+            One value per image.
+        """
         squares = (self.A(x) - self.y).square().flatten(1)  # both are 0 where nothing is observed
         if self.A.observed is None:
             return squares.mean(1)
         return squares.sum(1) / self.A.observed.expand_as(self.y).flatten(1).sum(1)
 
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``J_A(x)' (A(x) - y)``."""
+        """Return ``J_A(x)' (A(x) - y)``.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, *image_shape)
+            Images.
+
+        Returns
+        -------
+        g : tensor of shape (batch, *image_shape)
+            The gradient of ``1/2 ||A(x) - y||^2`` for each image.
+        """
         return self.A.vjp(x, self.A(x) - self.y)
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Raise an error: only a linear operator has a proximal step, see `LinearDataTerm`."""
+        """Return ``argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2``, if the operator is linear.
+
+        Parameters
+        ----------
+        z : tensor of shape (batch, *image_shape)
+            The point to which the proximal term keeps the solution close.
+        rho : float or tensor of shape () or (batch, 1, 1, 1)
+            Penalty, positive; one for all images or one for each.
+
+        Returns
+        -------
+        x : tensor of shape (batch, *image_shape)
+            ``(A' A + rho I)^-1 (A' y + rho z)``, in closed form if there is one, else by conjugate
+            gradients from the start `z`.
+
+        Raises
+        ------
+        ValueError
+            If the operator is nonlinear.
+        """
         refusal = needs_linear("The proximal step", self.A)
         raise ValueError(f"{refusal} GradientDescent takes nonlinear operators.")
 
@@ -135,14 +209,30 @@ class DataTerm:
         )
 
     def known(self, x: torch.Tensor) -> torch.Tensor | None:
-        """Return where the clean images `x` are not NaN, or None if the operator has no mask."""
+        """Return where the clean images `x` are not NaN, or None if the operator has no mask.
+
+        Parameters
+        ----------
+        x : tensor of shape (batch, *image_shape)
+            Clean images.
+
+        Returns
+        -------
+        known : tensor of bool of shape (batch, *image_shape), or None
+            The mask.
+        """
         return None if self.A.observed is None else ~x.isnan()
 
     def observed_pixels(self) -> torch.Tensor:
-        """Return which pixels are observed, boolean, of shape (batch, 1, height, width).
+        """Return which pixels are observed.
 
         A pixel counts as observed if one of its channels is. If the operator has no mask of the
         image's height and width, all pixels count as observed.
+
+        Returns
+        -------
+        observed : tensor of bool of shape (batch, 1, height, width)
+            The mask.
         """
         observed, size = self.A.observed, self.A.image_shape[1:]
         if observed is None or self.A.measurement_shape[1:] != size:
@@ -183,21 +273,6 @@ class LinearDataTerm(DataTerm):
         return self.A.normal(x) - self.adjoint_y
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
-        """Return ``argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2``.
-
-        Parameters
-        ----------
-        z : tensor of shape (batch, *image_shape)
-            The point to which the proximal term keeps the solution close.
-        rho : float or tensor of shape () or (batch, 1, 1, 1)
-            Penalty, positive; one for all images or one for each.
-
-        Returns
-        -------
-        x : tensor of shape (batch, *image_shape)
-            ``(A' A + rho I)^-1 (A' y + rho z)``, computed by conjugate gradients from the start
-            `z`, see `skmetainv.operators.maps.normal_equations.solve`.
-        """
         rho = torch.as_tensor(rho, dtype=z.dtype, device=z.device)
         return solve(self.A.normal, self.adjoint_y + rho * z, rho, start=z)
 

@@ -83,7 +83,6 @@ class ScaledLinearMap(ScaledMap, LinearMap):
         return self.factor**2 * self.A.normal(x)
 
     def pseudo_inverse(self, y: torch.Tensor, rcond: float = 1e-6) -> torch.Tensor:
-        """Return the least-squares solution of least norm, see `LinearMap.pseudo_inverse`."""
         return self.A.pseudo_inverse(y / self.factor, rcond)
 
     def data_term(self, y: torch.Tensor) -> ScaledDataTerm:
