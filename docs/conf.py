@@ -1,19 +1,65 @@
-"""Build the docs: ``pip install -e ".[docs]" && sphinx-build docs docs/_build``."""
+"""Build the docs: ``pip install -e ".[docs]" && sphinx-build docs docs/_build``.
+
+The build runs the gallery's scripts, which takes about ten minutes. With
+``-D plot_gallery=0`` they are shown without their output.
+"""
 
 import re
+
+from sphinx_gallery.sorting import ExplicitOrder, FileNameSortKey
 
 import skmetainv
 
 project = "skmetainv"
 author = "the skmetainv developers"
 release = skmetainv.__version__
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
 exclude_patterns = ["_build"]
-html_theme = "pydata_sphinx_theme"
-autosummary_generate = True
 templates_path = ["_templates"]
+autosummary_generate = True
+autodoc_typehints = "none"  # docstrings have the types, with shapes and ranges
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # the template of classes documents all methods
-myst_heading_anchors = 2
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skmetainv {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "header_links_before_dropdown": 9,
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+}
+html_sidebars = {"index": [], "start": []}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "subsection_order": ExplicitOrder(
+        [f"../examples/{name}" for name in ("idea", "problems", "practice", "own_parts")]
+    ),
+    "within_subsection_order": FileNameSortKey,
+    "abort_on_example_error": True,
+    "capture_repr": (),
+    "remove_config_comments": True,
+    "show_memory": False,
+    "doc_module": ("skmetainv",),
+    "backreferences_dir": "generated/backreferences",
+    "reference_url": {"skmetainv": None},
+}
 
 
 def escape_shapes(app, what, name, obj, options, lines):

@@ -45,3 +45,14 @@ def features_of(network):
     """Return the state dict of lpips' network under torchvision's names."""
     state = network.net.state_dict()
     return {"features." + name.split(".", 1)[1]: value.clone() for name, value in state.items()}
+
+
+@pytest.fixture
+def one_epoch(monkeypatch):
+    """Shorten every training to one epoch, without warnings of what this does to the results."""
+    from skmetainv.reconstruction import TrainedReconstructor
+
+    monkeypatch.setattr(TrainedReconstructor, "_n_epochs", lambda self, n_images: 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -331,6 +331,19 @@ def test_a_comparison(linear):
         ComparisonDisplay.from_table(table, metric="lpips")
 
 
+def test_an_infinite_score_is_said_not_drawn():
+    table = {
+        "name": ["exact", "other"],
+        "psnr": [np.inf, 20.0],
+        "psnr_se": [np.nan, 1.0],
+        "predict_ms": [1.0, 2.0],
+    }
+    display = ComparisonDisplay.from_table(table)
+    display.figure_.canvas.draw()
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels == ["exact (inf, not drawn)", "other"]
+
+
 def test_without_matplotlib_an_error_says_what_to_install(linear, monkeypatch):
     imported = builtins.__import__
 

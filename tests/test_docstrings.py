@@ -1,4 +1,4 @@
-"""Docstrings of all public names keep numpydoc's rules, and the API page lists all of them."""
+"""Docstrings of all public names keep numpydoc's rules, and the reference lists all of them."""
 
 import importlib
 import inspect
@@ -33,8 +33,12 @@ WITHOUT_EXAMPLE = {
     "io.load",
     "io.ModelDescription",
 }
-PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-LISTED = re.findall(r"^    ([A-Za-z_][\w.]*)$", PAGE.read_text(), re.MULTILINE)
+PAGES = sorted((Path(__file__).parents[1] / "docs" / "reference").glob("*.md"))
+LISTED = [
+    name
+    for page in PAGES
+    for name in re.findall(r"^    ([A-Za-z_][\w.]*)$", page.read_text(), re.MULTILINE)
+]
 
 
 def with_members(name):
@@ -67,13 +71,13 @@ def test_docstrings_keep_numpydoc_s_rules(name):
         assert not errors, documented
 
 
-def test_the_page_lists_every_class_with_parameters():
+def test_the_reference_lists_every_class_with_parameters():
     listed = {name.rpartition(".")[2] for name in LISTED}
     assert {cls.__name__ for cls in public_subclasses(ParameterObject)} <= listed
 
 
 @pytest.mark.parametrize("package", [display, io, testing])
-def test_the_page_lists_all_of_a_package(package):
+def test_the_reference_lists_all_of_a_package(package):
     own = package.__name__.removeprefix("skmetainv.")
     documented = [name for name in package.__all__ if callable(getattr(package, name))]
     assert {f"{own}.{name}" for name in documented} <= set(LISTED)

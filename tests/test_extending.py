@@ -1,7 +1,5 @@
 """Typical mistakes in subclasses: our errors come where the mistake is made or first used."""
 
-import re
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -325,18 +323,3 @@ def test_class_variables_may_be_shared():
         names: ClassVar[dict] = {}
 
     assert Mine().get_params() == {}
-
-
-# ------------------------------------------------------------------ the page docs/extending.md
-
-
-def test_the_page_on_one_s_own_parts_runs():
-    page = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
-    names = {"__name__": "page"}
-    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    assert len(blocks) == 8
-    for block in blocks:
-        exec(block, names)
-    assert np.isfinite(names["restored"]).all()
-    for own in (names["Vignetting"](), names["Vignetting"](strength=0.8)):
-        names["test_operators"](own, (3, 5, 2))

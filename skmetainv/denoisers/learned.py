@@ -105,7 +105,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
             Clean images; every epoch adds new noise to them. With `y`: noisy images. Images of
             different sizes are passed as a list of arrays of shape (height, width) or (height,
-            width, channels). See :doc:`/arrays` for all accepted types.
+            width, channels). See :doc:`/guide/data` for all accepted types.
         y : array-like, or list of arrays, default=None
             The clean images of the noisy images `X`. If `noise_level` is a range, a network that
             takes a noise level gets the middle of the range. A 1-D `y` holds labels and is ignored.

@@ -128,8 +128,9 @@ class ComparisonDisplay:
         self.figure_, self.containers_ = self.ax_.figure, []
         points = zip(names, of_x, values, errors, styles(len(values)), strict=True)
         for name, at, value, error, style in points:
+            label = name if np.isfinite(value) else f"{name} ({value:g}, not drawn)"
             drawn = self.ax_.errorbar(
-                at, value, 2 * error, **{**style, "linestyle": "none"}, capsize=3, label=name
+                at, value, 2 * error, **{**style, "linestyle": "none"}, capsize=3, label=label
             )
             self.containers_.append(drawn)
         # Time is positive, but an estimator may have no weights.

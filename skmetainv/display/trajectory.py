@@ -192,7 +192,7 @@ class TrajectoryDisplay:
             each.set_xlabel(label, fontsize="small", labelpad=3)
         (style,) = styles(1)
         self.lines_ = plot.plot(steps, self.scores_, color="0.7", linewidth=0.8)
-        self.lines_[0].set_label("each image")
+        self.lines_[image - 1].set_label("each image")  # of one image, the next line replaces it
         self.lines_[image].set(color=COLORS[1], label="the image above")
         self.lines_ += plot.plot(steps, self.scores_.mean(1), **style, label="mean")
         plot.set(xlabel="inner steps", ylabel=axis_label(self.metric))

@@ -131,7 +131,7 @@ def _advice(psnrs: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
     if abs(stages[-1] - stages[0]) < _WORTH:
         return (
             " The inner steps change little, because the start already fits the measurements. A "
-            "smaller n_inner restores faster; InnerLoss(of='start') may help them change more."
+            "smaller n_inner restores faster."
         )
     return ""
 

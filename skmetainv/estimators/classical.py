@@ -146,7 +146,7 @@ class ClassicalReconstructor(FromStart):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, on which a learned denoiser of the solver is fitted. See :doc:`/arrays`
+            Clean images, on which a learned denoiser of the solver is fitted. See :doc:`/guide/data`
             for all accepted arrays. If `y` is given: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` counts as labels and is ignored.

@@ -328,7 +328,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
             Clean images, of any height and width that the operator accepts. Channels may come
-            first, see :doc:`/arrays`. One colour image may come without the first axis.
+            first, see :doc:`/guide/data`. One colour image may come without the first axis.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of masks and noise; None is the estimator's `random_state`.
         image_shape : tuple of int, default=None

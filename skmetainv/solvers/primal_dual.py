@@ -32,8 +32,9 @@ class PrimalDual(Solver):
         see `skmetainv.operators.ForwardMap.norm`.
     step_size : "auto", float or sequence of float, default="auto"
         ``tau``; one number, or one per update. "auto" is ``1 / ||A||^2``. Large step sizes change
-        the image quickly, small ones change its edges quickly. If pixels are missing, large ones
-        are better: a step size of 10 then needs a tenth of the updates that 1 needs.
+        the image quickly, small ones change its edges quickly. If you set `weight`, set this, too:
+        ``0.01 / weight`` needs few updates for images in [0, 1], as "auto" does at the default
+        weight.
     learnable : tuple of str, default=()
         Parameters that training may change: "weight", "step_size". For a parameter at "auto",
         training changes the factor.
