@@ -515,3 +515,17 @@ def test_on_a_gpu_it_is_the_same(operator, precision):
         images.append(estimator.predict(y))
         assert estimator.shrinkage_ <= 1
     np.testing.assert_allclose(images[0], images[1], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [FourierSampling(acceleration=1.5), MultiCoilMRI(4, acceleration=4), Radon(angles=30)],
+)
+def test_single_precision_restores_as_well_as_double(operator):
+    """There are more samples than pixels, some images are not seen, and there is no noise."""
+    single, double = (
+        LinearReconstructor(operator, random_state=0, precision=precision).fit(FACES[:20])
+        for precision in ("float32", "float64")
+    )
+    measured = double.simulate(FACES[20:24])
+    assert np.abs(single.predict(measured) - double.predict(measured)).max() < 1e-3

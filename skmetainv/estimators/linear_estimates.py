@@ -108,6 +108,9 @@ class _ByFactor(LinearEstimate):
 class _OfAdjoint(LinearEstimate):
     """The estimate by one matrix for all images, which maps ``A' R^-1 (y - A mu)`` to images.
 
+    All of it is in double precision. Where ``R`` is small, ``A' R^-1`` is large, and its rounding
+    errors would reach the null space of ``A``, where the matrix is not small.
+
     Parameters
     ----------
     precision : tensor of shape measurement_shape
@@ -119,8 +122,8 @@ class _OfAdjoint(LinearEstimate):
     matrix: torch.Tensor
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
-        b = self.A.adjoint(self.precision * r)
-        return (b.flatten(1) @ self.matrix).reshape(b.shape)
+        b = self.A.adjoint(self.precision * r.to(self.precision))
+        return (b.flatten(1) @ self.matrix).reshape(b.shape).to(r)
 
 
 @dataclass(eq=False)
@@ -362,8 +365,8 @@ class LinearSystem:
         system = B.mT @ self.information @ B
         system.diagonal().add_(1.0)
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(system), B.mT, upper=False)
-        matrix = (half.mT @ half).to(self.dtype)
-        return _OfAdjoint(self.mean, self.expected, *self._map_and_precision(), matrix)
+        A, precision = self._map_and_precision(torch.float64)
+        return _OfAdjoint(self.mean, self.expected, A, precision, half.mT @ half)
 
     # ------------------------------------------------------------------ by iterations
 
@@ -374,12 +377,12 @@ class LinearSystem:
             seen = self.A.adjoint(self.A(covariance.image(signs)) / self.variance)
             response += (signs * covariance.spectrum(seen))[0] / _PROBES
         variances = covariance.variances(_smooth(response)).to(self.dtype)
-        parts = (*self._map_and_precision(), covariance.to(self.dtype), variances)
+        parts = (*self._map_and_precision(self.dtype), covariance.to(self.dtype), variances)
         return _Iterative(self.mean, self.expected, *parts)
 
-    def _map_and_precision(self) -> tuple[LinearMap, torch.Tensor]:
-        """Return ``A`` and ``R^-1`` in the type of the restored images."""
-        return deepcopy(self.A).to(self.dtype), (1 / self.variance).to(self.dtype)
+    def _map_and_precision(self, dtype: torch.dtype) -> tuple[LinearMap, torch.Tensor]:
+        """Return ``A`` and ``R^-1`` in a floating-point type."""
+        return deepcopy(self.A).to(dtype), (1 / self.variance).to(dtype)
 
 
 def smallest_space(A: ForwardMap, varies: bool) -> str:
