@@ -81,12 +81,11 @@ check_operator(same_window, image_shape=(1, 8, 13))
 # A class with parameters
 # -----------------------
 # An operator is a class whose annotated names are its parameters. Its ``build`` returns the map for
-# images of one shape. Searches can then name ``operator__strength``, files can be described by it,
-# and `clone` works.
+# images of one shape. Searches can then name ``operator__strength``.
 
 
 class DoubleGlazing(Operator):
-    """Every image is seen twice."""
+    """Every image is seen twice, shifted by at least one row and one column."""
 
     shift: tuple = (6, 10)
     strength: float = 0.4

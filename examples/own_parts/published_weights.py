@@ -5,8 +5,8 @@ Denoisers with published weights
 `DnCNN` and `DRUNet` read the weights that `KAIR <https://github.com/cszn/KAIR>`_, `DPIR
 <https://github.com/cszn/DPIR>`_ and DeepInverse publish, as they are. Nothing is downloaded here:
 the script writes a file like KAIR's ``dncnn_15.pth`` by itself, from a small network that it trains
-for a few seconds. It then reads this file as you would read the published one, to denoise and to
-deblur a photograph.
+for a quarter of a minute. It then reads this file as you would read the published one, to denoise
+and to deblur a photograph.
 """
 
 # %%
@@ -105,9 +105,9 @@ estimators = {
 ReconstructionDisplay.from_estimator(estimators, camera)
 
 # %%
-# The network is a little better than total variation in both tasks, after a few seconds of training
-# on five photographs. `MetaInverseSolver` and `UnrolledReconstructor` take such a denoiser, too,
-# and can fine-tune it.
+# The network is a little better than total variation in both tasks, after a quarter of a minute of
+# training on five photographs. `MetaInverseSolver` and `UnrolledReconstructor` take such a
+# denoiser, too, and can fine-tune it.
 #
 # DRUNet and DeepInverse
 # ----------------------

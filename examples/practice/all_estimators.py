@@ -10,7 +10,7 @@ the same measurements of other faces, and returns one table with quality, time a
 # %%
 # The estimators
 # --------------
-# All of them deblur faces with noise. The learned ones differ in what they contain:
+# All of them deblur faces with noise. They differ in what they contain:
 #
 # ==================================== ============== ==================== ====================
 # estimator                            forward model  learned from images  trained by
@@ -22,8 +22,8 @@ the same measurements of other faces, and returns one table with quality, time a
 # `MetaInverseSolver`                  yes            a start              gradient steps
 # ==================================== ============== ==================== ====================
 #
-# The last three get about the same time of training here, a third to a half of their defaults, so
-# that the example is short. A search is an estimator, too: total variation gets the weight that
+# The last three get about the same time of training here, less than by default, so that the example
+# is short. A search is an estimator, too: total variation gets the weight that
 # restores the training faces best.
 
 import matplotlib.pyplot as plt

@@ -50,7 +50,7 @@ plt.title("Linear estimate, two splits")
 # default, so that the example is short, and `max_epochs` is set accordingly. There is one split:
 # the last 20 faces are for testing, and the first ``n`` for training.
 
-N_STEPS = {"MetaInverseSolver": 240, "U-Net": 320}
+N_STEPS = {"MetaInverseSolver": 220, "U-Net": 280}
 train, test = faces[:80], faces[80:]
 measured = LinearReconstructor(**task).simulate(test, random_state=0)
 

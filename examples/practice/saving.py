@@ -46,7 +46,7 @@ print(describe(path))
 
 # %%
 # Loading runs no code of the file. It creates objects of this library and plain values, and checks
-# them. So you can load the file of a stranger.
+# them. So you can load the file of a stranger; :doc:`/guide/saving` names the risks that remain.
 
 loaded = load(path)
 same = np.array_equal(loaded.predict(measured), estimator.predict(measured))

@@ -65,7 +65,7 @@ for ax, y in zip(axes, ["loss", "validation_psnr"], strict=True):
 ReconstructionDisplay.from_estimator(trained, test[0][:3], test[1][:3])
 
 # %%
-# Without ``X_val``, `fit` holds out a tenth of the images by itself. If there are at least 1000
+# Without ``X_val``, early stopping holds out a tenth of the images. If there are at least 1000
 # images, early stopping is on by default. If you train on clean images alone, `fit` simulates new
 # measurements in every epoch and augments the images, which delays overfitting. (Early stopping
 # does not make this small U-Net the best choice: on 60 faces, the linear estimate is better and

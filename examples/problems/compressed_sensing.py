@@ -2,9 +2,9 @@
 Compressed sensing
 ==================
 
-Each of 156 measurements is a random weighted sum of all 625 pixels of a face. We restore 20 held-out
-faces from 25 % as many measurements as pixels: by conjugate gradients alone, by total variation, by
-the linear estimate, and by a learned start of the conjugate gradients.
+A measurement of a face of 625 pixels has 156 samples, 25 %. Each sample is a random weighted sum of
+all pixels. We restore 20 held-out faces by conjugate gradients alone, by total variation, by the
+linear estimate, and by conjugate gradients from a learned start.
 """
 
 import matplotlib.pyplot as plt
@@ -24,8 +24,8 @@ sensing = CompressedSensing(n_measurements=0.25)
 # Four methods
 # ------------
 #
-# Conjugate gradients alone find the least-squares solution that is nearest to their start. The weight
-# of total variation is chosen on the training faces. With so few measurements,
+# Conjugate gradients alone start from ``A' y / ||A||^2``. They find the solution of least energy.
+# The weight of total variation is chosen on the training faces. With so few measurements,
 # :class:`~skmetainv.solvers.PrimalDual` needs a larger step size than the default to converge in a
 # few hundred updates.
 #
@@ -65,22 +65,22 @@ display = ReconstructionDisplay.from_predictions(
 )
 
 # %%
-# All four images fit the measurements, see the column "misfit", and yet they differ. Of all images that
-# fit, conjugate gradients alone return the one of the smallest energy, which is no face. Total
-# variation finds the face, but also flat patches that are not there. The linear estimate and the
-# learned start know 80 other faces. The learned one is better, by about 0.2 dB.
+# All four images fit the measurements: the misfit is small against their entries, which are about
+# 1. And yet the images differ. The one of the least energy, from conjugate gradients alone, is no
+# face. Total variation finds the face, but also flat patches that are not there. The linear
+# estimate and the learned start know 80 other faces. The learned one is better, by about 0.2 dB.
 #
 # The inner steps
 # ---------------
 #
-# Before the first inner step, the conjugate gradients start from an image that a network computed from
-# the linear estimate. Each inner step adapts a small SIREN, which is added to this image, to the
-# measurement. The dotted line is the mean of the linear estimate.
+# Before the first inner step, the conjugate gradients start from an image that a network computed
+# from the linear estimate. Each inner step adapts a small SIREN, which is added to this image, to
+# the measurement. The dotted line is the mean of the linear estimate.
 
 display = TrajectoryDisplay.from_estimator(methods["learned"], measured, test)
 display.ax_[-1].axhline(psnr(test, restored["linear"]), color="black", linestyle=":")
 plt.show()
 
 # %%
-# Before the first step, the mean is below that of the linear estimate, and after it above. The later
-# steps add little.
+# The first step raises the mean from below the linear estimate to above it. The later steps add
+# little.

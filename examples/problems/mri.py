@@ -2,9 +2,9 @@
 Compressed MRI
 ==============
 
-A scanner with four coils measures a fifth of k-space, along five lines through its centre. The data are complex, and
-unmeasured samples are 0. We restore 20 held-out images from such data by five methods, two of which
-learn from 80 clean images. The images are faces, because no MR images come with scikit-image.
+A scanner with four coils measures a fifth of k-space, along five lines through its centre. The data
+are complex, and unmeasured samples are 0. We restore 20 held-out images by five methods, two of
+which learn from 80 clean images. The images are faces, because scikit-image includes no MR images.
 """
 
 import matplotlib.pyplot as plt
@@ -24,8 +24,8 @@ train, test = faces[:80], faces[80:]
 # The data of a scanner
 # ---------------------
 #
-# This block stands for the scanner. It returns k-space as a complex array of shape
-# ``(n, height, width, coils)``, and the coil sensitivities.
+# This block stands for the scanner. It returns k-space as a complex array of shape ``(n, height,
+# width, coils)``, and the coil sensitivities.
 
 row, column = np.mgrid[-1:1:25j, -1:1:25j]
 angles = np.pi * np.array([0.25, 0.75, 1.25, 1.75])
@@ -82,9 +82,9 @@ print(sense.solver, tv.solver)
 # ------------------
 #
 # ``fit`` takes clean images and simulates their k-space. ``predict`` takes the complex data as they
-# are. The linear estimate uses the mean and the covariance of the clean images. The learned start of
-# :class:`~skmetainv.MetaInverseSolver` corrects this estimate. By default, training takes about twice
-# as many epochs.
+# are. The linear estimate uses the mean and the covariance of the clean images. The learned start
+# of :class:`~skmetainv.MetaInverseSolver` corrects this estimate. By default, training takes about
+# twice as many epochs.
 
 linear = LinearReconstructor(mri, **common).fit(train)
 learned = MetaInverseSolver(mri, max_epochs=60, **common).fit(train)
@@ -112,11 +112,11 @@ ReconstructionDisplay.from_predictions(
 plt.show()
 
 # %%
-# The zero-filled images are blurred, and streaked by the lines that are missing. SENSE recovers most
-# of the faces, but keeps noise. Total variation removes the noise, and flattens the faces to patches.
-# The linear estimate has about the PSNR of total variation and a higher SSIM. The learned start adds
-# a few tenths of a decibel. So all methods that use the coils are close to each other, and the
-# learned one needs clean images of the same kind. Without them, take total variation.
+# The zero-filled images are blurred and distorted, because most samples are missing. SENSE recovers
+# most of the faces, but keeps noise. Total variation removes the noise, and flattens the faces to
+# patches. The linear estimate has about the PSNR of total variation and a higher SSIM. The learned
+# start adds a few tenths of a decibel. The methods that use the coils are close to each other. If
+# you have no clean images of the same kind, take total variation.
 #
 # Images with a phase have two channels, real and imaginary part; set ``complex_image=True``. The
 # lines lie on the grid of the fast Fourier transform. Samples between the grid points need an
