@@ -10,8 +10,6 @@ import re
 # Two scripts of the gallery run at a time, each in one thread. Torch reads this at its import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from sphinx_gallery.sorting import ExplicitOrder, FileNameSortKey
-
 import skmetainv
 
 project = "skmetainv"
@@ -52,10 +50,10 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
-    "subsection_order": ExplicitOrder(
-        [f"../examples/{name}" for name in ("idea", "problems", "practice", "own_parts")]
-    ),
-    "within_subsection_order": FileNameSortKey,
+    "subsection_order": [
+        f"../examples/{name}" for name in ("idea", "problems", "practice", "own_parts")
+    ],
+    "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "capture_repr": (),
     "parallel": 2,

@@ -146,8 +146,8 @@ class ClassicalReconstructor(FromStart):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images, on which a learned denoiser of the solver is fitted. See :doc:`/guide/data`
-            for all accepted arrays. If `y` is given: measurements.
+            Clean images, on which a learned denoiser of the solver is fitted. All accepted arrays
+            are in :doc:`/guide/data`. If `y` is given: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` counts as labels and is ignored.
 

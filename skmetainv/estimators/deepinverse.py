@@ -120,7 +120,8 @@ class DeepInverseReconstructor(Reconstructor):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images. See :doc:`/guide/data` for all accepted arrays. If `y` is given: measurements.
+            Clean images. See :doc:`/guide/data` for all accepted arrays. If `y` is given:
+            measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` counts as labels and is ignored.
 

@@ -208,8 +208,8 @@ class LinearReconstructor(Reconstructor):
         Parameters
         ----------
         X : array-like of shape (n, height, width), (n, height, width, channels) or (n, n_pixels)
-            Clean images. See :doc:`/guide/data` for all accepted arrays. If `y` is given: measurements,
-            from which the noise is learned, too.
+            Clean images. See :doc:`/guide/data` for all accepted arrays. If `y` is given:
+            measurements, from which the noise is learned, too.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` counts as labels and is ignored.
         groups : array-like of shape (n,), default=None

@@ -140,7 +140,7 @@ class Operator(ParameterObject):
             Images, of shape ``(n, height, width)``, ``(n, height, width, channels)`` or
             ``(n, channels, height, width)``, or one image: ``(height, width)``, or
             ``(height, width, channels)`` with 1 to 4 channels and at least 8 rows and columns.
-            :doc:`/guide/data` explains how these layouts are told apart and how integers are scaled.
+            How these layouts are told apart, and how integers are scaled: :doc:`/guide/data`.
         random_state : int, RandomState instance, Generator or None, default=None
             Seed of random masks: operators such as `MissingPixels` draw one for each image. If
             None, each call draws new masks. Operators without random masks ignore the seed.

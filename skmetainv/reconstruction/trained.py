@@ -244,7 +244,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             Clean images, whose measurements are simulated anew in every epoch. If the operator has
             missing values, unknown pixels may be NaN (`score` accepts complete images only).
             Channels may come first; data sets, lazy arrays, lists and data frames are accepted, see
-            :doc:`/guide/data`. A data set of pairs holds `X` and `y`. If `y` is given: measurements.
+            :doc:`/guide/data`. A data set of pairs holds `X` and `y`. If `y` is given:
+            measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`; `noise` is then not used. A 1-D `y` counts as
             labels and is ignored.
