@@ -39,6 +39,7 @@ html_title = f"skmetainv {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
@@ -57,6 +58,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "capture_repr": (),
     "parallel": 2,
+    "write_computation_times": False,
     "remove_config_comments": True,
     "show_memory": False,
     "doc_module": ("skmetainv",),

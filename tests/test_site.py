@@ -21,7 +21,8 @@ CHROMIUM = next(
 if not (SITE and CHROMIUM):
     pytest.skip("needs a built site and Chromium", allow_module_level=True)
 sync_api = pytest.importorskip("playwright.sync_api")
-PAGES = sorted(path.relative_to(SITE).as_posix() for path in Path(SITE).rglob("*.html"))
+FILES = [path.relative_to(SITE) for path in sorted(Path(SITE).rglob("*.html"))]
+PAGES = [path.as_posix() for path in FILES if path.parts[0] != "_static"]
 SIZES = {"desktop": (1366, 900), "phone": (390, 844)}
 
 
