@@ -66,7 +66,7 @@ display = StepSizeDisplay.from_estimator(siren)
 legend = display.ax_.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 # %%
-# After this short training, all of them are still near their initial value.
+# After this short training, all of them are still within a third of their initial value.
 #
 # What the steps minimise
 # -----------------------

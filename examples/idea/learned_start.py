@@ -103,10 +103,10 @@ plt.show()
 # %%
 # - If training has no inner steps, the start becomes the mean face. Inner steps improve it slowly,
 #   and leave noise in the centre.
-# - The meta-learned start is not a likely face, and its PSNR is no better than that of the mean
-#   face. It was learned for what follows: three steps on the observed pixels fit them, and fill in
-#   the centre as well.
+# - The meta-learned start is not a likely face, and its PSNR is below that of the mean face. It was
+#   learned for what follows: three steps on the observed pixels fit them, and fill in the centre as
+#   well.
 # - The random SIREN knows nothing about faces. It needs many steps to fit the observed pixels, and
-#   its centre is worse than that of the mean face.
+#   its centre is no part of a face.
 # - The default start differs between measurements, and is nearly the result before the first step.
 #   With these few training faces it is ahead of the SIREN alone.

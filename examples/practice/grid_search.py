@@ -48,7 +48,7 @@ estimator = MetaInverseSolver(
 # ----------
 # The keys of a grid are the names of ``get_params``. Those of nested objects are joined by two
 # underscores: ``init__width`` or ``solver__n_iter``, for instance.
-# :data:`~skmetainv.model_selection.psnr_scorer` simulates the measurements of held-out faces with a
+# ``psnr_scorer`` simulates the measurements of held-out faces with a
 # fixed seed, so that all candidates restore the same measurements.
 #
 # This search trains 33 networks: 16 candidates in two folds, and the best one again on all 80

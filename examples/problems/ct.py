@@ -150,9 +150,8 @@ plt.show()
 # After three steps, the learned start is far better than the random start after 100. This repeats,
 # at a small scale, an experiment of Tancik et al., "Learned Initializations for Optimizing
 # Coordinate-Based Neural Representations", CVPR, 2021. Eight projections leave much of an image
-# open, and only the learned start knows heads. The random start still rises after 100 steps, but
-# slowly.
+# open, and only the learned start knows heads.
 #
 # The linear estimate knows heads, too. It needs no training loop, and is better than the network
-# here. Networks that correct it gain about half a decibel more. With ``augment=True``, the default,
-# they would lose several decibels, because shifted heads are unlike those of the test.
+# here. Networks that correct it gain about half a decibel more. ``augment=False`` matters for them:
+# all heads are in the middle, and shifted ones are unlike those of the test.

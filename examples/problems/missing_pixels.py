@@ -75,11 +75,11 @@ display = ReconstructionDisplay.from_predictions(
 )
 
 # %%
-# In the mean over 20 faces, the methods that know faces are ahead; on single faces the biharmonic
-# filling is better. :class:`~skmetainv.MetaInverseSolver` starts from the linear estimate, and this
-# short training adds nothing to it. With the default number of epochs it gains about 0.1 dB on such
-# faces (row ``missing`` of :doc:`the benchmarks </benchmarks>`). So if pixels are missing at random
-# and the training images are few, the linear estimate is enough.
+# In the mean over 20 faces, the methods that know faces are ahead; on the three faces that are
+# shown, the biharmonic filling is better. :class:`~skmetainv.MetaInverseSolver` starts from the
+# linear estimate, and this short training adds nothing to it. With the default number of epochs it
+# gains about 0.1 dB on such faces (row ``missing`` of :doc:`the benchmarks </benchmarks>`). So if
+# pixels are missing at random and the training images are few, the linear estimate is enough.
 #
 # Photographs
 # -----------
@@ -159,12 +159,12 @@ display = ReconstructionDisplay.from_predictions(photographs, restored, measured
 plt.show()
 
 # %%
-# - With little noise, the biharmonic filling is best. It keeps the observed pixels as they are, and
-#   they are nearly right.
+# - With little noise, the biharmonic filling is best, on ``camera`` by little. It keeps the
+#   observed pixels as they are, and they are nearly right.
 # - With more noise, it keeps the noise, too. ADMM is then about as good as the best method on both
 #   photographs. HQS and total variation are as good on ``camera``, whose surfaces are smooth, but
-#   not on ``astronaut``.
-# - RED leaves speckles with these settings.
+#   not on ``astronaut``, where the biharmonic filling is level with ADMM.
+# - RED and ADMM leave speckles with these settings.
 #
 # The denoiser was trained for seconds. A network that was trained longer is used in the same way,
 # see :doc:`/gallery/own_parts/published_weights`.

@@ -139,9 +139,9 @@ plt.show()
 
 # %%
 # Trained at the resolution of the test images, the network is better than bicubic interpolation.
-# Trained at half of it, the same network is a little worse: its corrections fit coarser images. The
-# SIREN alone is much worse. Between the coordinates of training, no loss in training determined its
-# values, and they look like noise.
+# Trained at half of it, the same network has a little less PSNR: its corrections fit coarser
+# images. The SIREN alone is much worse. Between the coordinates of training, no loss in training
+# determined its values, and they look like noise.
 #
 # So ``image_shape`` does not create resolution. It restores larger images of the scale that was
 # trained. For another scale, train at that scale, or take bicubic interpolation.
