@@ -2,9 +2,9 @@
 Your own operator
 =================
 
-A window with two panes shows everything twice. A function of NumPy and its adjoint describe this camera, and the
-library removes the double image from a photograph. The same operator as a class has parameters, and
-serves in every estimator.
+A window with two panes shows everything twice. A function of NumPy and its adjoint describe this
+camera, and the library removes the double image from a photograph. The same operator as a class has
+parameters, and serves in every estimator.
 """
 
 # %%
