@@ -14,11 +14,12 @@ CELLS = [
     "from skmetainv.datasets import load_faces\n"
     "est = UNetReconstructor(width=4, max_epochs=2, verbose=1).fit(load_faces()[:8])",
     "est",
-    "import warnings\n"
-    "warnings.simplefilter('ignore')\n"
-    "complete = get_ipython().Completer.completions\n"
+    # Jedi's answers depend on its cache and on the time it is given; IPython's own do not.
+    "completer = get_ipython().Completer\n"
+    "completer.use_jedi = False\n"
     "for text in ('UNetReconstructor(max_ep', 'est.max_ep'):\n"
-    "    print([found.text for found in complete(text, len(text))])",
+    "    _, found = completer.complete(line_buffer=text, cursor_pos=len(text))\n"
+    "    print([text.rpartition('.')[2] for text in found])",
 ]
 
 
