@@ -28,7 +28,7 @@ class InnerStepsWarning(UserWarning):
 
 
 class AdaptationWarning(UserWarning):
-    """The inner steps make results worse than the learned start.
+    """The results are worse than the learned start, or than the start that an estimator restores.
 
     Examples
     --------

@@ -1,6 +1,5 @@
 """The training loop and its options."""
 
-import itertools
 from functools import partial
 
 import numpy as np
@@ -12,7 +11,6 @@ from settings import SIX_SMALL_FACES as FACES
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.arrays import ArraySource, image_layout
-from skmetainv.datasets import load_faces
 from skmetainv.meta import MAML, PerStep
 from skmetainv.noise import GaussianNoise
 from skmetainv.operators import MissingPixels
@@ -110,77 +108,6 @@ def test_streams_are_independent():
         augmentation_generator(0, 0, 1).random(),
     ]
     assert len(set(draws)) == len(draws)
-
-
-# ---------------------------------------------------------------------- mirrored and shifted
-
-
-def pairs_of(images, seed=3, augment=True):
-    A = MissingPixels().build((1, *images.shape[1:]))
-    source = source_of(images)
-    return SimulatedPairs(source, A, GaussianNoise(0.1).build(), seed, augment)
-
-
-def test_how_an_image_is_changed_depends_on_seed_epoch_and_index_alone():
-    images = load_faces()[:9]
-    x, y = pairs_of(images)(np.arange(9), epoch=2)
-    alone, measured = pairs_of(images)(np.array([5]), epoch=2)
-    assert torch.equal(alone[0], x[5])
-    assert torch.equal(measured[0].nan_to_num(), y[5].nan_to_num())
-    others = [pairs_of(images)(np.arange(9), 3), pairs_of(images, seed=4)(np.arange(9), 2)]
-    for other, _ in others:
-        assert sum(not torch.equal(a, b) for a, b in zip(other, x, strict=True)) > 3
-
-
-@pytest.mark.parametrize(("n", "share"), [(150, 0.5), (1000, 0.1)])
-def test_images_are_mirrored_and_some_shifted_by_up_to_a_twelfth(n, share):
-    """All 30 variants, by NumPy, occur in the expected shares."""
-    image = np.random.default_rng(0).random((13, 24))
-    known = {}
-    for mirrored in (False, True):
-        padded = np.pad(image[:, ::-1] if mirrored else image, ((1, 1), (2, 2)), mode="edge")
-        for i, j in itertools.product(range(3), range(5)):
-            known[padded[i : i + 13, j : j + 24].tobytes()] = mirrored, (i, j) != (1, 2)
-    assert len(known) == 30
-    read = pairs_of(np.broadcast_to(image, (n, 13, 24)))
-    found = [x[0].numpy().tobytes() for epoch in range(4) for x in read(np.arange(n), epoch)[0]]
-    assert set(found) == set(known)
-    mirrored, shifted = np.mean([known[x] for x in found], axis=0)
-    assert 0.45 < mirrored < 0.55
-    assert shifted == pytest.approx(share * 14 / 15, rel=0.15)  # one of 15 shifts is 0
-
-
-def test_small_images_are_mirrored_only():
-    images = np.random.default_rng(0).random((20, 5, 11))
-    for x, clean in zip(pairs_of(images)(np.arange(20), 0)[0], images, strict=True):
-        assert any(np.array_equal(x[0].numpy(), own) for own in (clean, clean[:, ::-1]))
-
-
-def test_images_stay_as_they_are_where_that_is_asked_for():
-    images = load_faces()[:6]
-    x, _ = pairs_of(images, augment=False)(np.arange(6), epoch=1)
-    np.testing.assert_array_equal(x[:, 0], images)
-
-
-def test_pairs_are_never_changed():
-    y = small().simulate(FACES)
-    changed, kept = (small(augment=augment).fit(y, FACES) for augment in (True, False))
-    for name, weight in kept.weights_.items():
-        np.testing.assert_array_equal(changed.weights_[name], weight)
-    simulated = [small(augment=augment).fit(FACES) for augment in (True, False)]
-    assert any(
-        not np.array_equal(simulated[0].weights_[name], weight)
-        for name, weight in simulated[1].weights_.items()
-    )
-
-
-def test_seeds_from_every_kind_of_random_state():
-    assert integer_seed(7) == 7
-    assert integer_seed(np.random.RandomState(0)) == integer_seed(np.random.RandomState(0))
-    assert integer_seed(np.random.default_rng(0)) == integer_seed(np.random.default_rng(0))
-    state = np.random.get_state()[1].copy()
-    assert integer_seed(None) != integer_seed(None)
-    assert (np.random.get_state()[1] == state).all()
 
 
 # ---------------------------------------------------------------------- the loop
@@ -598,3 +525,12 @@ def test_a_tenth_of_a_thousand_images_of_several_people_is_held_out():
 )
 def test_early_stopping_waits_and_keeps_the_best(scores, patience, min_delta, n_epochs, best):
     assert stop_early(scores, patience=patience, min_delta=min_delta) == (n_epochs, best)
+
+
+def test_seeds_from_every_kind_of_random_state():
+    assert integer_seed(7) == 7
+    assert integer_seed(np.random.RandomState(0)) == integer_seed(np.random.RandomState(0))
+    assert integer_seed(np.random.default_rng(0)) == integer_seed(np.random.default_rng(0))
+    state = np.random.get_state()[1].copy()
+    assert integer_seed(None) != integer_seed(None)
+    assert (np.random.get_state()[1] == state).all()

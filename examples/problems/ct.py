@@ -58,15 +58,14 @@ noise = 0.1  # standard deviation; the largest integral is about 15
 #
 # Both networks are the same SIREN. Both are fitted to a sinogram by gradient steps on the data
 # fidelity, all of one size, which ``inner_lr="auto"`` computes for the learned start. MAML learns
-# the weights of this start so that three steps suffice. The heads vary in place already, so that
-# training does not shift them (``augment=False``).
+# the weights of this start so that three steps suffice. All heads are in the middle, and training
+# does not shift them: ``augment="auto"`` finds that shifted ones are unlike the others.
 
 common = {
     "operator": radon,
     "init": Siren(width=64, depth=4),
     "algorithm": MAML(step_sizes="fixed"),
     "noise": noise,
-    "augment": False,
     "random_state": 0,
 }
 learned = MetaInverseSolver(n_inner=3, outer_lr=1e-3, batch_size=2, max_epochs=5, **common)
@@ -112,7 +111,7 @@ def total_variation(weight):
 angles = np.arange(0, 180, 180 / 8)
 tv = max(map(total_variation, (0.03, 0.1, 0.3)), key=lambda est: est.score(train[:10]))
 linear = LinearReconstructor(radon, noise=noise, random_state=0).fit(train)
-corrected = MetaInverseSolver(radon, noise=noise, augment=False, max_epochs=10, random_state=0)
+corrected = MetaInverseSolver(radon, noise=noise, max_epochs=10, random_state=0)
 corrected.fit(train)
 methods = {
     "back-projection": np.stack([iradon(y.T, angles, output_size=28) for y in sinograms]),
@@ -153,5 +152,4 @@ plt.show()
 # open, and only the learned start knows heads.
 #
 # The linear estimate knows heads, too. It needs no training loop, and is better than the network
-# here. Networks that correct it gain about half a decibel more. ``augment=False`` matters for them:
-# all heads are in the middle, and shifted ones are unlike those of the test.
+# here. Networks that correct it gain about half a decibel more.

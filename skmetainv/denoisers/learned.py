@@ -74,6 +74,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
 
     noise_level: float | tuple[float, float] = 0.1
     _: KW_ONLY
+    augment: bool = True
     weights: str | PathLike[str] | None = None
     sha256: str | None = None
     patch_size: int = 40
@@ -84,6 +85,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
     _parameter_constraints = {
         **TrainedReconstructor._parameter_constraints,
         "noise_level": [POSITIVE, tuple, list],
+        "augment": ["boolean"],
         "weights": [str, PathLike, None],
         "sha256": [str, None],
         "patch_size": [COUNT],

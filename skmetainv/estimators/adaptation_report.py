@@ -31,7 +31,7 @@ Qualities = dict[str, np.ndarray]
 def reported_batches(
     meta: MetaLearner, training: TrainingData, n_images: int, noise: float | Noise
 ) -> Iterator[Batch]:
-    """Yield batches of held-out images, if there are any, or else of training images.
+    """Yield batches of held-out images, if there are any, or else of training images as they are.
 
     A batch has the images, their measurements and, if an estimator restores starts, their starts.
 
@@ -49,7 +49,7 @@ def reported_batches(
     batches, held_out = training
     if held_out is None:
         for indices in batches_of(min(n_images, batches.n_images), meta.batch_size):
-            yield batches.read(indices, 0)
+            yield batches.read(indices, None)
         return
     noise_function = as_noise(noise).build()
     for indices in batches_of(min(n_images, len(held_out)), meta.batch_size):
@@ -137,17 +137,32 @@ def _advice(psnrs: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
 
 
 def warn_of_adaptation(psnrs: Qualities, which: str) -> None:
-    """Warn if the inner steps make the results significantly worse."""
+    """Warn if the results are significantly worse than the learned start, or than the start alone.
+
+    The second comparison needs an estimator that restores starts.
+    """
     stages = psnrs["stages"]
-    if len(stages) == 1:
-        return
-    finite = np.isfinite(stages[[0, -1]]).all(axis=0)  # an exact restoration has no finite PSNR
-    gained = stages[-1, finite] - stages[0, finite]
-    error = gained.std(ddof=1) / np.sqrt(len(gained)) if len(gained) > 1 else np.inf
-    if len(gained) and gained.mean() < -max(_WORTH, 2 * error):
+    n_images, m = stages.shape[1], len(stages) - 1
+    if (lost := _loss(stages[0], stages[-1])) > 0:
         warn(
-            f"Adaptation lowers the PSNR of {len(gained)} {which} by {-gained.mean():.2f} dB. "
-            f"A smaller n_inner than {len(stages) - 1}, a smaller inner_lr or a longer training "
-            "may help.",
+            f"Adaptation lowers the PSNR of {n_images} {which} by {lost:.2f} dB. "
+            f"A smaller n_inner than {m}, a smaller inner_lr or a longer training may help.",
             AdaptationWarning,
         )
+    elif "start" in psnrs and (lost := _loss(psnrs["start"], stages[-1])) > 0:
+        warn(
+            f"The results of {n_images} {which} have {lost:.2f} dB less PSNR than the start alone, "
+            "which the estimator at `residual` restores. A larger max_epochs, a smaller outer_lr "
+            "or augment=False may help.",
+            AdaptationWarning,
+        )
+
+
+def _loss(before: np.ndarray, after: np.ndarray) -> float:
+    """Return by how much the mean PSNR falls, or 0 if that may be chance."""
+    finite = np.isfinite([before, after]).all(axis=0)  # an exact restoration has no finite PSNR
+    lost = before[finite] - after[finite]
+    if len(lost) < 2:
+        return 0.0
+    mean, error = float(lost.mean()), float(lost.std(ddof=1) / np.sqrt(len(lost)))
+    return mean if mean > max(_WORTH, 2 * error) else 0.0

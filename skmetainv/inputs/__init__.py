@@ -2,7 +2,8 @@
 
 `reader` turns arrays into a `problem`. The `geometry` of a problem holds the layout and the units
 of these arrays. `validation` checks each array, and `first_look` checks the first images for
-implausible values. `splits` holds out images.
+implausible values. `splits` holds out images, and `augmentation` chooses how training images are
+changed.
 """
 
 from skmetainv.inputs.geometry import Geometry

@@ -17,15 +17,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
 from skmetainv.arrays import pairs_of, to_numpy
+from skmetainv.bars import write_line
 from skmetainv.exceptions import concerning, warn
 from skmetainv.inputs import Problem
+from skmetainv.inputs.augmentation import suitable_augmentation
 from skmetainv.inputs.splits import cut_off
 from skmetainv.inputs.validation import check_device, check_observed
 from skmetainv.losses import Criterion, LossLike, as_loss
 from skmetainv.metrics import known_pixels, mean_over_batches, psnr
 from skmetainv.noise import as_noise
 from skmetainv.operators.maps.unsolved_systems import Watch, ignoring_unsolved_systems, watched
-from skmetainv.parameters import COUNT
+from skmetainv.parameters import COUNT, StrOptions
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import Reconstructor
 from skmetainv.reconstruction.callbacks import (
@@ -39,6 +41,7 @@ from skmetainv.training import (
     CHECKPOINT_CONSTRAINTS,
     EARLY_STOPPING_CONSTRAINTS,
     OPTIMIZER_CONSTRAINTS,
+    Augmentation,
     Batches,
     Checkpoint,
     EarlyStopping,
@@ -142,11 +145,13 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     ----------
     optimizer : {"adam", "adamw", "sgd"} or Optimizer, default="adam"
         The optimiser, see `skmetainv.training`.
-    augment : bool, default=True
+    augment : bool or "auto", default="auto"
         Augment clean images anew in every epoch: mirror each left to right with probability 1/2,
         and shift about 100 of them (at most half) by up to a twelfth of their height and width.
-        Pairs given to `fit` are not augmented. Images are not cropped, because the operator is
-        built for their size.
+        "auto" leaves out a change that makes images unlike the others: images that were registered
+        (heads, all in the middle) are not shifted, and images with a left and a right (digits) are
+        not mirrored. Pairs given to `fit` are not augmented. Images are not cropped, because the
+        operator is built for their size.
     max_epochs : int, default=None
         Number of epochs of `fit`. None is the number that makes 600 steps, but at least two epochs.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"
@@ -209,7 +214,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     _: KW_ONLY
     optimizer: str | Optimizer = "adam"
-    augment: bool = True
+    augment: bool | str = "auto"
     max_epochs: int | None = None
     early_stopping: bool | str | EarlyStopping = "auto"
     checkpoint: str | PathLike[str] | Checkpoint | None = None
@@ -219,7 +224,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "optimizer": OPTIMIZER_CONSTRAINTS,
-        "augment": ["boolean"],
+        "augment": ["boolean", StrOptions({"auto"})],
         "max_epochs": [COUNT, None],
         "early_stopping": EARLY_STOPPING_CONSTRAINTS,
         "checkpoint": CHECKPOINT_CONSTRAINTS,
@@ -282,7 +287,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             If steps were skipped because a loss or a gradient was not finite or linear systems
             were not solved, or if training was interrupted.
         AdaptationWarning
-            By `MetaInverseSolver`, if its inner steps make results worse than the learned start.
+            By `MetaInverseSolver`, if its results are worse than the learned start, or than the
+            start that an estimator restores.
         DataConversionWarning
             If images, measurements or the noise are in implausible units, if flat images are
             assumed to be square, or if a last axis with many entries is assumed to be channels.
@@ -424,12 +430,24 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Return the batches that training iterates over."""
         if problem.measured is None:
             noise = as_noise(self.noise).build()
-            read: Any = SimulatedPairs(problem.clean, problem.A, noise, self._seed_, self.augment)
+            changes = self._augmentation(problem)
+            read: Any = SimulatedPairs(problem.clean, problem.A, noise, self._seed_, changes)
         else:
             read = MeasuredPairs(problem.clean, problem.measured)
         if problem.clean.allow_nan:
             check_observed(read(np.arange(min(len(problem), self.batch_size)), 0)[1])
         return Batches(len(problem), self.batch_size, self._seed_, read)
+
+    def _augmentation(self, problem: Problem) -> Augmentation | None:
+        """Return the random changes of training images."""
+        if self.augment != "auto":
+            return Augmentation(mirrors=True, shifts=True) if self.augment else None
+        changes = suitable_augmentation(problem, self.batch_size)
+        kept = {"mirrored": changes.mirrors, "shifted": changes.shifts}
+        if self.verbose and rank_and_size()[0] == 0 and not all(kept.values()):
+            names = " or ".join(name for name, is_kept in kept.items() if not is_kept)
+            write_line(f"Training images are not {names}, because they would be unlike the others.")
+        return changes
 
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
         """Choose values for the parameters at "auto" or None, by trials on the first images."""

@@ -1,5 +1,6 @@
 """The training loop shared by everything that learns, with its optimisers, batches, checkpoints."""
 
+from skmetainv.training.augmentation import Augmentation
 from skmetainv.training.batches import Batch, Batches, MeasuredPairs, SimulatedPairs, WithStarts
 from skmetainv.training.checkpoints import CHECKPOINT_CONSTRAINTS, Checkpoint, as_checkpoint
 from skmetainv.training.early_stopping import (
@@ -29,6 +30,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Augmentation",
     "Batch",
     "Batches",
     "BestWeights",

@@ -11,17 +11,13 @@ from skmetainv.arrays import ArraySource
 from skmetainv.noise import NoiseFunction
 from skmetainv.operators import ForwardMap
 from skmetainv.randomness import augmentation_generator, order_generator, training_generators
+from skmetainv.training.augmentation import Augmentation
 from skmetainv.training.processes import share_of_this_process
 
 #: Clean images ``x``, their measurements ``y`` and, if an estimator restores starts, these starts.
 Batch: TypeAlias = Sequence[torch.Tensor]
 #: Clean images ``x`` and their measurements ``y``.
 Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
-
-# Images are shifted by up to 1 / _LARGEST_SHIFT of their height and width.
-_LARGEST_SHIFT = 12
-# About this number of images are shifted in an epoch, but at most half of them.
-_N_SHIFTED = 100
 
 
 @dataclass(frozen=True)
@@ -38,13 +34,14 @@ class Batches:
         Seed of the order.
     read : callable
         ``read(indices, epoch)`` returns a batch, for instance of clean images and measurements;
-        the indices increase.
+        the indices increase. If `epoch` is None, the images are not augmented, and the measurements
+        are those of the first epoch.
     """
 
     n_images: int
     batch_size: int
     seed: int
-    read: Callable[[np.ndarray, int], Any]
+    read: Callable[[np.ndarray, Any], Any]
 
     def __len__(self) -> int:
         return -(-self.n_images // self.batch_size)
@@ -61,34 +58,6 @@ class Batches:
             yield self.read(indices, epoch) if len(indices) else None
 
 
-def augmented(x: torch.Tensor, generator: np.random.Generator, n_images: int) -> torch.Tensor:
-    """Return an image, randomly mirrored left to right and randomly shifted by a few pixels.
-
-    Shifts prevent overfitting to a few images. But the position of pixels is information, too: if
-    there are many images, most stay in place.
-
-    Parameters
-    ----------
-    x : tensor of shape (channels, height, width)
-        The image.
-    generator : numpy.random.Generator
-        Draws whether to mirror, whether to shift, and by how much: at most a twelfth of the height
-        and width. Pixels that come in from outside repeat the border.
-    n_images : int
-        Number of images in an epoch. About 100 of them, but at most half, are shifted.
-    """
-    if generator.random() < 0.5:
-        x = x.flip(-1)
-    if generator.random() >= min(0.5, _N_SHIFTED / n_images):
-        return x
-    for axis in (-2, -1):
-        n = x.shape[axis]
-        shift = int(generator.integers(-(n // _LARGEST_SHIFT), n // _LARGEST_SHIFT + 1))
-        places = (torch.arange(n, device=x.device) + shift).clamp(0, n - 1)
-        x = x.index_select(axis, places)
-    return x
-
-
 @dataclass(frozen=True)
 class SimulatedPairs:
     """Clean images, with measurements that are simulated anew in every epoch.
@@ -103,24 +72,25 @@ class SimulatedPairs:
         Adds the noise.
     seed : int
         The draws of image i depend only on the seed, the epoch and i.
-    augment : bool, default=False
-        Augment the clean images in every epoch, see `augmented`.
+    augmentation : Augmentation or None, default=None
+        Random changes of the clean images in every epoch.
     """
 
     images: ArraySource
     A: ForwardMap
     noise: NoiseFunction
     seed: int
-    augment: bool = False
+    augmentation: Augmentation | None = None
 
-    def __call__(self, indices: np.ndarray, epoch: int) -> Pair:
+    def __call__(self, indices: np.ndarray, epoch: int | None) -> Pair:
         """Return the clean images and the measurements of `epoch`."""
         x = self.images.read(indices)
-        if self.augment:
+        if self.augmentation is not None and epoch is not None:
             generators = [augmentation_generator(self.seed, epoch, int(i)) for i in indices]
             drawn = zip(x, generators, strict=True)
-            x = torch.stack([augmented(x_i, g, len(self.images)) for x_i, g in drawn])
-        return x, self.A.simulate(x, self.noise, training_generators(self.seed, epoch, indices))
+            x = torch.stack([self.augmentation(x_i, g, len(self.images)) for x_i, g in drawn])
+        generators = training_generators(self.seed, epoch or 0, indices)
+        return x, self.A.simulate(x, self.noise, generators)
 
 
 @dataclass(frozen=True)
@@ -135,11 +105,11 @@ class WithStarts:
         ``starts(y, indices)`` restores starts from measurements.
     """
 
-    read: Callable[[np.ndarray, int], Pair]
+    read: Callable[[np.ndarray, int | None], Pair]
     starts: Callable[[torch.Tensor, np.ndarray], torch.Tensor]
 
     def __call__(
-        self, indices: np.ndarray, epoch: int
+        self, indices: np.ndarray, epoch: int | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the clean images, the measurements and their starts."""
         x, y = self.read(indices, epoch)
@@ -161,6 +131,6 @@ class MeasuredPairs:
     images: ArraySource
     measurements: ArraySource
 
-    def __call__(self, indices: np.ndarray, epoch: int) -> Pair:
+    def __call__(self, indices: np.ndarray, epoch: int | None) -> Pair:
         """Return the clean images and the measurements, the same in every epoch."""
         return self.images.read(indices), self.measurements.read(indices)
