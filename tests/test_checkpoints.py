@@ -481,7 +481,7 @@ def test_ctrl_c_in_validation_does_not_train_the_epoch_again(path):
         return psnr(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skmetainv.reconstruction.trained.psnr", psnr_or_interrupt)
+        patch.setattr("skmetainv.reconstruction.training_run.psnr", psnr_or_interrupt)
         with told_of_ctrl_c(), pytest.raises(KeyboardInterrupt):
             trained(est, LEARNED, None, HELD_OUT, path=path, minutes=None)
     resumed, n_left = trained(est, LEARNED, None, HELD_OUT, path=path)

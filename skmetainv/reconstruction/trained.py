@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import KW_ONLY, dataclass
-from functools import partial
+from dataclasses import KW_ONLY
 from math import ceil
 from os import PathLike
 from typing import Any, ClassVar, NamedTuple, Self
@@ -16,27 +14,19 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
-from skmetainv.arrays import pairs_of, to_numpy
+from skmetainv.arrays import pairs_of
 from skmetainv.bars import write_line
 from skmetainv.exceptions import concerning, warn
 from skmetainv.inputs import Problem
 from skmetainv.inputs.augmentation import suitable_augmentation
-from skmetainv.inputs.splits import cut_off
-from skmetainv.inputs.validation import check_device, check_observed
-from skmetainv.losses import Criterion, LossLike, as_loss
-from skmetainv.metrics import known_pixels, mean_over_batches, psnr
+from skmetainv.inputs.validation import check_observed
+from skmetainv.losses import Criterion, LossLike
 from skmetainv.noise import as_noise
-from skmetainv.operators.maps.unsolved_systems import Watch, ignoring_unsolved_systems, watched
 from skmetainv.parameters import COUNT, StrOptions
-from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction.base import Reconstructor
-from skmetainv.reconstruction.callbacks import (
-    CallbackNotifier,
-    CallbackSupportMixin,
-    with_callbacks,
-)
-from skmetainv.reconstruction.identity import data_identity, outline, parameter_identity
+from skmetainv.reconstruction.callbacks import CallbackSupportMixin, with_callbacks
 from skmetainv.reconstruction.restorer import Restore
+from skmetainv.reconstruction.training_run import TrainingRun
 from skmetainv.training import (
     CHECKPOINT_CONSTRAINTS,
     EARLY_STOPPING_CONSTRAINTS,
@@ -45,27 +35,14 @@ from skmetainv.training import (
     Batches,
     Checkpoint,
     EarlyStopping,
-    LearningRate,
     MeasuredPairs,
     Optimizer,
     SimulatedPairs,
     TrainingLoop,
-    as_checkpoint,
-    as_early_stopping,
-    as_learning_rate,
-    as_optimizer,
-    load_arrays,
-    state_to_arrays,
 )
-from skmetainv.training.checkpoints import Keeper
-from skmetainv.training.history import History, continued, empty_history
-from skmetainv.training.processes import (
-    check_agreement,
-    from_first_process,
-    join_processes,
-    rank_and_size,
-)
-from skmetainv.training.termination import EXIT_STATUS, PostponedInterrupt
+from skmetainv.training.history import History, empty_history
+from skmetainv.training.processes import rank_and_size
+from skmetainv.training.termination import PostponedInterrupt
 
 # The seed of validation measurements, the same as in `score`.
 VALIDATION_SEED = 0
@@ -85,35 +62,11 @@ class Learner(NamedTuple):
     """Restores the images of a batch of measurements with the current weights."""
 
 
-class EpochPlan(NamedTuple):
-    """The epochs of one call of `fit` or `partial_fit`."""
-
-    n_epochs: int
-    """Number of epochs of this call."""
-    scheduled: range
-    """The epochs over which the learning rate is scheduled, counted from the first training."""
-    learning_rate: LearningRate
-    """The schedule."""
-
-
 class TrainingData(NamedTuple):
     """The training batches and the held-out images of a training run."""
 
     batches: Batches
     held_out: Problem | None
-
-
-@dataclass(frozen=True)
-class FitCall:
-    """The arguments of one call of `fit` or `partial_fit` beside `X` and `y`."""
-
-    validation_arrays: tuple[Any, Any]
-    """`X_val` and `y_val`."""
-    groups: Any
-    continues: bool
-    """Whether training starts from the fitted weights."""
-    is_partial: bool
-    """Whether the call is `partial_fit`: one epoch, without checkpoints and early stopping."""
 
 
 def _without_early_stopping(estimator: Any) -> bool:
@@ -139,7 +92,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     A subclass has the parameters of a `Reconstructor` and those below. Besides `_build` and
     `_restorer` of `Reconstructor` it implements `_training_loss`, `_initialize` and `_learner`. It
-    may extend the other methods of the section "for subclasses".
+    may extend the other methods of the section "for subclasses". `TrainingRun.train` calls them.
 
     Parameters
     ----------
@@ -305,7 +258,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """
         self._check_parameters()  # before `warm_start` counts as True
         continues = self.warm_start and hasattr(self, "weights_")
-        return self._train(X, y, FitCall((X_val, y_val), groups, continues, is_partial=False))
+        return self._train(X, y, X_val, y_val, groups, continues=continues, is_partial=False)
 
     @available_if(_without_early_stopping)
     def partial_fit(
@@ -346,72 +299,66 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             As in `fit`.
         """
         continues = hasattr(self, "weights_")
-        return self._train(X, y, FitCall((X_val, y_val), groups, continues, is_partial=True))
+        return self._train(X, y, X_val, y_val, groups, continues=continues, is_partial=True)
 
-    def _train(self, X: Any, y: Any, call: FitCall) -> Self:
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        X_val: Any,
+        y_val: Any,
+        groups: Any,
+        *,
+        continues: bool,
+        is_partial: bool,
+    ) -> Self:
         """Train a copy, take over its fitted attributes, and report."""
         # An error in the block of `_fitting` discards the copy, so an interrupt is raised after it.
         with PostponedInterrupt() as interrupt:
-            with self._fitting(X, y, continues=call.continues) as (copy, problem):
-                training = copy._train_copy(problem, call, self, interrupt)
+            with self._fitting(X, y, continues=continues) as (copy, problem):
+                run = TrainingRun(
+                    copy,
+                    problem.grouped(groups),
+                    copy._validation_problem(X_val, y_val),
+                    continues=continues,
+                    is_partial=is_partial,
+                )
+                run.train(self, interrupt)
             if interrupt.error is not None:
                 warn(
                     f"Training was interrupted in epoch {self.n_epochs_ + 1}: this "
                     f"{type(self).__name__} has the weights learned so far, and can be used.",
                     ConvergenceWarning,
                 )
-        if not call.is_partial and rank_and_size()[0] == 0:
-            self._report(training)
+        if not is_partial and rank_and_size()[0] == 0:
+            self._report(TrainingData(run.batches, run.held_out))
         return self
 
-    # ------------------------------------------------------------------ training
+    def _validation_problem(self, X_val: Any, y_val: Any) -> Problem | None:
+        """Return the validation images that were passed to `fit`, checked."""
+        if X_val is None:
+            if y_val is not None:
+                raise ValueError("y_val was given without the measurements X_val.")
+            return None
+        X_val, y_val = pairs_of(X_val, y_val, "X_val")
+        reader = self._reader()
+        with concerning("X_val and y_val"):
+            held_out = reader.problem(X_val, y_val, ("X_val", "y_val"), as_fitted=True)
+            reader.look_at(held_out, self.noise)
+        return held_out
 
-    @torch.enable_grad()
-    def _train_copy(
-        self, problem: Problem, call: FitCall, original: Self, interrupt: PostponedInterrupt
-    ) -> TrainingData:
-        """Train this copy of an estimator; postpone an interrupt that ends the loop."""
-        join_processes(check_device(self.device))
-        problem = problem.grouped(call.groups)
-        held_out = self._validation_problem(*call.validation_arrays)
-        self._check_agreement(problem, held_out, call)
+    def _start_anew(self, seed: int) -> None:
+        """Set the fitted attributes of no training yet."""
+        self._seed_, self._optimizer_state_ = seed, {}
+        self.history_, self.n_epochs_ = empty_history(self._loss_names), 0
 
-        X, y = problem.arguments()  # all images, for callbacks: `problem` loses those held out
-        with self._checkpoint_of(problem, held_out, call) as keeper:
-            seed = self._common_seed(keeper, call)
-            stopping = None if call.is_partial else self._early_stopping(problem)
-            if stopping is not None and held_out is None:
-                problem, held_out = cut_off(problem, stopping.validation_fraction, seed)
-
-            self._check_optimizer()
-            with concerning("the training loss, 'loss' or 'outer_loss'"):
-                criterion = as_loss(self._training_loss()).build(problem.geometry.data_range)
-            if call.continues:
-                self._continue_training()
-                batches = self._batches(problem)
-            else:
-                self._reset(problem, seed)
-                batches = self._batches(problem)
-                with ignoring_unsolved_systems():  # training itself warns of them
-                    self._choose_open_values(problem, batches, criterion)
-            learner = self._learner(problem, criterion)
-
-            plan = self._epoch_plan(batches.n_images, call)
-            loop = self._loop(learner, batches, plan, held_out, stopping, keeper)
-            notifier = CallbackNotifier(
-                None if call.is_partial else original,
-                n_epochs=plan.n_epochs,
-                X=X,
-                y=y,
-                attributes=partial(self._attributes_so_far, loop, learner),
-            )
-            loop.observer = notifier
-
-            notifier.begin_training()
-            self._run(loop, learner, interrupt)
-            notifier.end_training()
-            self.__dict__.update(self._results(loop, learner))
-            return TrainingData(batches, held_out)
+    def _n_epochs(self, n_images: int) -> int:
+        """Return the number of epochs of `fit` for `n_images` images or patches."""
+        if self.max_epochs is not None:
+            return self.max_epochs
+        n_steps, least_epochs = self._default_length
+        steps_per_epoch = ceil(n_images / self.batch_size)
+        return max(least_epochs, ceil(n_steps / steps_per_epoch))
 
     # ----------------------------------------------------- for subclasses, in the order of calls
 
@@ -464,181 +411,3 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     def _report(self, training: TrainingData) -> None:
         """Report the result at the end of `fit`."""
-
-    # ----------------------------------------------- parts of a training run, in the order of calls
-
-    def _check_agreement(self, problem: Problem, held_out: Problem | None, call: FitCall) -> None:
-        """Raise if several processes that train together have different data or parameters."""
-        if rank_and_size()[1] > 1:
-            size = self.batch_size
-            data = data_identity(problem, held_out, {}, batch_size=size, whole=False)
-            check_agreement(outline(self, 1 if call.is_partial else self.max_epochs) | data)
-
-    @contextmanager
-    def _checkpoint_of(
-        self, problem: Problem, held_out: Problem | None, call: FitCall
-    ) -> Iterator[Keeper | None]:
-        """Yield the keeper of checkpoints, or None; if the file exists, the keeper reads it."""
-        if self.checkpoint is None or call.is_partial:
-            yield None
-            return
-        chosen = as_checkpoint(self.checkpoint)
-        weights = self.weights_ if call.continues else {}
-
-        def read() -> Keeper:
-            data = data_identity(problem, held_out, weights, batch_size=self.batch_size)
-            return chosen.build(parameter_identity(self) | data)
-
-        keeper = from_first_process(read)
-        try:
-            yield keeper
-        finally:
-            keeper.close()
-
-    def _common_seed(self, keeper: Keeper | None, call: FitCall) -> int:
-        """Return the seed of the checkpoint, of earlier training, or a new one.
-
-        The keeper stores it in the checkpoint.
-        """
-        new = self._seed_ if call.continues else integer_seed(self.random_state)
-        seed = from_first_process(lambda: new)
-        if keeper is None:
-            return seed
-        if keeper.seed is None:
-            keeper.seed = seed
-        return keeper.seed
-
-    def _early_stopping(self, problem: Problem) -> EarlyStopping | None:
-        """Return the rule for early stopping, or None if training does not stop early."""
-        n_groups = len(problem if problem.groups is None else np.unique(problem.groups))
-        return as_early_stopping(self.early_stopping, len(problem), n_groups)
-
-    def _check_optimizer(self) -> None:
-        """Check the optimiser and its schedule before any long work."""
-        chosen = as_optimizer(self.optimizer)
-        chosen.build([{"params": [torch.zeros(1)], "lr": 0.0}])  # raises if a parameter is wrong
-        as_learning_rate(chosen.schedule)._validate_params()  # raises if one is out of range
-
-    def _reset(self, problem: Problem, seed: int) -> None:
-        """Set the fitted attributes of no training yet, then those of the subclass."""
-        self._seed_, self._optimizer_state_ = seed, {}
-        self.history_, self.n_epochs_ = empty_history(self._loss_names), 0
-        self._initialize(problem)
-
-    def _epoch_plan(self, n_images: int, call: FitCall) -> EpochPlan:
-        """Return the epochs of this call; warn if its learning rate is 0."""
-        n_epochs, schedule = self._n_epochs(n_images), as_optimizer(self.optimizer).schedule
-        if not call.is_partial:
-            scheduled = range(self.n_epochs_, self.n_epochs_ + n_epochs)
-            return EpochPlan(n_epochs, scheduled, as_learning_rate(schedule))
-        learning_rate = as_learning_rate("constant" if self.max_epochs is None else schedule)
-        if self.n_epochs_ >= n_epochs and not learning_rate.factor(1.0):
-            warn(
-                f"The learning rate is 0: its schedule ended after max_epochs={n_epochs}.",
-                ConvergenceWarning,
-            )
-        return EpochPlan(1, range(n_epochs), learning_rate)
-
-    def _n_epochs(self, n_images: int) -> int:
-        """Return the number of epochs of `fit` for `n_images` images or patches."""
-        if self.max_epochs is not None:
-            return self.max_epochs
-        n_steps, least_epochs = self._default_length
-        steps_per_epoch = ceil(n_images / self.batch_size)
-        return max(least_epochs, ceil(n_steps / steps_per_epoch))
-
-    def _loop(
-        self,
-        learner: Learner,
-        batches: Batches,
-        plan: EpochPlan,
-        held_out: Problem | None,
-        stopping: EarlyStopping | None,
-        keeper: Keeper | None,
-    ) -> TrainingLoop:
-        """Return the loop over the epochs of this call."""
-        return TrainingLoop(
-            batches,
-            self._built_optimizer(learner),
-            learner.weights,
-            max_epochs=plan.n_epochs,
-            first_epoch=self.n_epochs_,
-            learning_rate=plan.learning_rate,
-            planned_epochs=plan.scheduled,
-            max_grad_norm=as_optimizer(self.optimizer).max_grad_norm,
-            show_progress=bool(self.verbose),
-            validate=self._validation(learner, held_out),
-            best_weights=None if stopping is None else stopping.build(),
-            keeper=keeper,
-            watch=Watch(self.operator_),
-        )
-
-    def _built_optimizer(self, learner: Learner) -> torch.optim.Optimizer:
-        """Return the optimiser, with the state of earlier calls if they used the same type."""
-        optimizer = as_optimizer(self.optimizer).build(learner.parameter_groups)
-        if self._optimizer_state_.get("type") == type(optimizer).__name__:
-            load_arrays(optimizer, self._optimizer_state_["averages"])
-        return optimizer
-
-    def _attributes_so_far(self, loop: TrainingLoop, learner: Learner) -> dict[str, Any]:
-        """Return the fitted attributes after the epochs so far, for callbacks."""
-        fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
-        # The estimator that a callback makes needs a cache of its own.
-        return {**fitted, **self._results(loop, learner), "_cache": {}}
-
-    def _run(self, loop: TrainingLoop, learner: Learner, interrupt: PostponedInterrupt) -> None:
-        """Run the training loop; postpone an interrupt that ends it."""
-        # Of several processes, the others may be at another step, or wait for this one.
-        postponed = nullcontext() if rank_and_size()[1] > 1 else interrupt.postponed()
-        try:
-            with watched(loop.watch), loop.termination:
-                with postponed:
-                    learner.learn(loop)
-                if interrupt.error is not None:
-                    with suppress(KeyboardInterrupt):  # a second one must not lose what was learned
-                        loop.write_checkpoint()
-        finally:
-            loop.close()
-            if loop.is_terminated or loop.termination.requested:
-                raise SystemExit(EXIT_STATUS)
-
-    def _results(self, loop: TrainingLoop, learner: Learner) -> dict[str, Any]:
-        """Return the fitted attributes that training so far has changed."""
-        best = {} if loop.best_weights is None else loop.best_weights.weights
-        figures = empty_history(self._loss_names, validated=loop.validate is not None)
-        return {
-            "weights_": best or to_numpy(learner.weights),
-            "history_": continued(self.history_, figures | loop.history),
-            "n_epochs_": loop.epoch,
-            "_optimizer_state_": {
-                "type": type(loop.optimizer).__name__,
-                "averages": state_to_arrays(loop.optimizer),
-            },
-        }
-
-    # ------------------------------------------------------------------ validation
-
-    def _validation_problem(self, X_val: Any, y_val: Any) -> Problem | None:
-        """Return the validation images that were passed to `fit`, checked."""
-        if X_val is None:
-            if y_val is not None:
-                raise ValueError("y_val was given without the measurements X_val.")
-            return None
-        X_val, y_val = pairs_of(X_val, y_val, "X_val")
-        reader = self._reader()
-        with concerning("X_val and y_val"):
-            held_out = reader.problem(X_val, y_val, ("X_val", "y_val"), as_fitted=True)
-            reader.look_at(held_out, self.noise)
-        return held_out
-
-    def _validation(self, learner: Learner, held_out: Problem | None) -> Callable[[], float] | None:
-        """Return a function that computes the mean PSNR of held-out images."""
-        if held_out is None:
-            return None
-
-        def validate() -> float:
-            pairs = known_pixels(self._held_out_pairs(learner, held_out))
-            with ignoring_unsolved_systems():  # the loop counts those of training steps only
-                return mean_over_batches(psnr, pairs, held_out.geometry.data_range)
-
-        return validate
