@@ -42,7 +42,6 @@ from skmetainv.meta import (
     InnerLoop,
     InnerLoss,
     MetaLearner,
-    OpenValues,
     TuneSolver,
     as_algorithm,
     as_inner_loss,
@@ -377,22 +376,19 @@ class MetaInverseSolver(TrainedReconstructor):
         self.algorithm_ = clone(as_algorithm(self.algorithm))
         # It stays if `partial_fit` changes `algorithm_`: the weights are step sizes of this rule.
         self._step_size_rule_ = self.algorithm_.rule
+        self.solver_, self.inner_loss_ = self.solver, as_inner_loss(self.inner_loss)
+        self.init_ = (
+            default_init(self.algorithm_, problem.A, problem.operator)
+            if self.init is None
+            else self.init
+        )
+        phi = self.init_.build(problem.tensor_shape, problem.geometry.data_range)
+        self._check_algorithm(phi)  # before denoisers are trained
 
-        init, inner_loss = self.init, as_inner_loss(self.inner_loss)
-        if init is None:
-            init = default_init(self.algorithm_, problem.A, problem.operator)
-        phi = init.build(problem.tensor_shape, problem.geometry.data_range)
-        solver = self.solver
-        tuning = self._tuning(solver)
-        self._check_algorithm(inner_loss, phi, tuning)  # before denoisers are trained
-
-        if solver is not None:
-            solver = ready_solver(solver, problem, self, self._seed_)
-            if tuning is not None and tuning.part == "numbers":
-                solver = solver.opened(problem.tensor_shape)
-        self.solver_ = solver
-        self.init_ = with_fitted_residual(init, problem, self, self._seed_)
-        self.inner_loss_ = with_fitted_denoisers(inner_loss, problem, self, self._seed_)
+        if self.solver_ is not None:
+            self.solver_ = ready_solver(self.solver_, problem, self, self._seed_)
+        self.init_ = with_fitted_residual(self.init_, problem, self, self._seed_)
+        self.inner_loss_ = with_fitted_denoisers(self.inner_loss_, problem, self, self._seed_)
         theta = phi.initial_weights(weights_generator(self._seed_))
         # Step sizes follow in `_choose_open_values`, because their initial value may be "auto".
         self.weights_ = in_part(to_numpy(theta), INIT)
@@ -406,6 +402,7 @@ class MetaInverseSolver(TrainedReconstructor):
             )
         self._warn_of_inner_steps()
         self.algorithm_ = algorithm
+        self._check_algorithm(self.init_.build(self._geometry_.tensor_shape, self.data_range_))
 
     def _batches(self, problem: Problem) -> Batches:
         batches = super()._batches(problem)
@@ -416,36 +413,34 @@ class MetaInverseSolver(TrainedReconstructor):
 
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
         """Choose the values at "auto" or None; add step sizes and the solver's to `weights_`."""
-        low, high = problem.geometry.data_range
+        tuning, scales_solver = self._tuning(), False
+        if self.solver_ is not None and tuning is not None and tuning.part == "numbers":
+            scales_solver = not self.solver_.learnable  # else the user has chosen the numbers
+            self.solver_ = self.solver_.opened(problem.tensor_shape)
         # A learner for trials. It has no step sizes yet; `_learner` builds the one that is trained.
-        meta = self._build(problem.geometry, problem.A, self._tuning(self.solver_))
-        # `opened` has set `learnable` of `solver_`, but not that of the parameter.
-        chosen_by_user = self.solver is not None and bool(self.solver.learnable)
-
-        def trials() -> OpenValues:
-            n_tried = min(_N_TRIED, batches.n_images)
-            tried = [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)]
-            return choose_open_values(
+        meta = self._build(problem.geometry, problem.A, tuning)
+        low, high = problem.geometry.data_range
+        n_tried = min(_N_TRIED, batches.n_images)
+        chosen = from_first_process(
+            lambda: choose_open_values(
                 meta,
-                tried,
+                [batches.read(indices, 0) for indices in batches_of(n_tried, self.batch_size)],
                 criterion,
                 loss_of=self.inner_loss_.of,
                 inner_lr=self.inner_lr,
-                scales_solver=meta.tuned == "numbers" and not chosen_by_user,
+                scales_solver=scales_solver,
                 width=high - low,
             )
-
-        loss_of, self.inner_lr_, numbers = from_first_process(trials)
-        self.inner_loss_.set_params(of=loss_of)  # in place: a clone would lose a fitted denoiser
+        )
+        self.inner_lr_ = chosen.inner_lr
+        self.inner_loss_.set_params(of=chosen.loss_of)  # a clone would lose a fitted denoiser
         adapted = {name: meta.theta[name] for name in meta.inner.adapted}
         alpha = self._step_size_rule_.initial(adapted, max(1, self.n_inner), self.inner_lr_)
-        self.weights_ = {**self.weights_, **in_part(to_numpy(alpha), INNER_LR), **numbers}
+        self.weights_ = {**self.weights_, **in_part(to_numpy(alpha), INNER_LR), **chosen.solver}
 
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
-        tuning, rule = self._tuning(self.solver_), self._step_size_rule_
+        tuning, rule = self._tuning(), self._step_size_rule_
         meta = self._build(problem.geometry, problem.A, tuning)
-        # Again, because `partial_fit` may have changed `algorithm` or `n_inner`.
-        self._check_algorithm(self.inner_loss_, meta.inner.phi, tuning)
         by_part = meta.weights_by_part()
         if tuning is not None and self.tune_solver != "auto" and not by_part[SOLVER]:
             raise self._nothing_to_tune()
@@ -481,11 +476,11 @@ class MetaInverseSolver(TrainedReconstructor):
 
     # ------------------------------------------------------------------ parts of training
 
-    def _tuning(self, solver: Solver | None) -> TuneSolver | None:
-        """Return which weights of the solver are learned, or None; raise if it has none."""
-        trainable = solver is not None and "solver" in self.algorithm_.learns
+    def _tuning(self) -> TuneSolver | None:
+        """Return which weights of the solver are learned, or None; raise if there is no solver."""
+        trainable = self.solver_ is not None and "solver" in self.algorithm_.learns
         tuning = as_tuning(self.tune_solver, trainable=trainable)
-        if tuning is not None and solver is None:
+        if tuning is not None and self.solver_ is None:
             raise self._nothing_to_tune()
         return tuning
 
@@ -506,18 +501,17 @@ class MetaInverseSolver(TrainedReconstructor):
             f"{self.tune_solver!r} with solver={self.solver!r} instead."
         )
 
-    def _check_algorithm(
-        self, inner_loss: InnerLoss, phi: ImageModule, tuning: TuneSolver | None
-    ) -> None:
+    def _check_algorithm(self, phi: ImageModule) -> None:
         """Check that the algorithm has gradients for everything that is learned."""
+        rule = self._step_size_rule_
         learned = {
-            "inner_lr": self._step_size_rule_ if self._step_size_rule_.learned else None,
-            "inner_loss": tuple(inner_loss.learnable),
-            "solver": tuning and self.tune_solver,
+            "inner_lr": rule if rule.learned else None,
+            "inner_loss": self.inner_loss_.learnable,
+            "solver": self._tuning(),
             "encoder": getattr(phi, "encoder", None),
             "refiner": getattr(phi, "refiner", None),
         }
-        self.algorithm_.check(self.n_inner, {name: by for name, by in learned.items() if by})
+        self.algorithm_.check(self.n_inner, {part: by for part, by in learned.items() if by})
 
     def _values_line(self) -> str:
         """Return a line with the initial step size, the inner loss and the learned numbers."""
