@@ -1,11 +1,12 @@
 """Classical, differentiable solvers ``f`` of inverse problems."""
 
 from skmetainv.solvers.admm import ADMM
-from skmetainv.solvers.base import IterativeSolver, Run, Solver, State
+from skmetainv.solvers.base import Solver
 from skmetainv.solvers.conjugate_gradient import ConjugateGradient
 from skmetainv.solvers.function_solver import FunctionSolver
 from skmetainv.solvers.gradient_descent import GradientDescent
 from skmetainv.solvers.hqs import HQS
+from skmetainv.solvers.iterative import IterativeSolver, Run, State
 from skmetainv.solvers.primal_dual import PrimalDual
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.proximal_gradient import ProximalGradient

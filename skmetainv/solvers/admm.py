@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY
 import torch
 
 from skmetainv.operators import DataTerm
-from skmetainv.solvers.base import IterativeSolver, State
+from skmetainv.solvers.iterative import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 

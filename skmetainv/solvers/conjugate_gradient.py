@@ -17,7 +17,8 @@ from skmetainv.operators.maps.normal_equations import (
 )
 from skmetainv.operators.maps.per_image import dot
 from skmetainv.parameters import NOT_NEGATIVE
-from skmetainv.solvers.base import IterativeSolver, Solver, State
+from skmetainv.solvers.base import Solver
+from skmetainv.solvers.iterative import IterativeSolver, State
 from skmetainv.solvers.schedules import Schedule, ValuesAndPower
 
 # Largest number of residuals that are stored. All later ones are made orthogonal to these.

@@ -10,7 +10,8 @@ from torch import nn
 from skmetainv.exceptions import concerning
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import Function
-from skmetainv.solvers.base import IterativeSolver, Solver, State
+from skmetainv.solvers.base import Solver
+from skmetainv.solvers.iterative import IterativeSolver, State
 
 
 class FunctionSolver(Solver):

@@ -3,7 +3,8 @@
 from dataclasses import KW_ONLY
 
 from skmetainv.operators import DataTerm, ForwardMap
-from skmetainv.solvers.base import IterativeSolver, Solver, State, warn_of_step_size
+from skmetainv.solvers.base import Solver
+from skmetainv.solvers.iterative import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 
 

@@ -8,7 +8,7 @@ import torch
 
 from skmetainv.operators import DataTerm
 from skmetainv.parameters import POSITIVE
-from skmetainv.solvers.base import IterativeSolver, State
+from skmetainv.solvers.iterative import IterativeSolver, State
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.schedules import Schedule, Values
 

@@ -6,7 +6,8 @@ import torch
 
 from skmetainv.denoisers.differences import SQUARED_NORM, gradient, gradient_adjoint, project
 from skmetainv.operators import DataTerm
-from skmetainv.solvers.base import IterativeSolver, Solver, State
+from skmetainv.solvers.base import Solver
+from skmetainv.solvers.iterative import IterativeSolver, State
 from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 
 

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY
 import torch
 
 from skmetainv.operators import DataTerm, ForwardMap
-from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
+from skmetainv.solvers.iterative import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.schedules import Schedule, ValuesOrAuto
 

@@ -6,7 +6,7 @@ import torch
 
 from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.parameters import StrOptions
-from skmetainv.solvers.base import IterativeSolver, State, warn_of_step_size
+from skmetainv.solvers.iterative import IterativeSolver, State, warn_of_step_size
 from skmetainv.solvers.prior import Prior, PriorSolver
 from skmetainv.solvers.schedules import (
     HasNorm,
