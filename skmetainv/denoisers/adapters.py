@@ -11,7 +11,6 @@ import torch
 from skmetainv.denoisers.base import ClassicalModule, Denoiser, DenoiserModule
 from skmetainv.denoisers.foreign import as_call, at_a_size_that_works, checked
 from skmetainv.exceptions import concerning
-from skmetainv.operators.maps.base import Conversion
 from skmetainv.operators.maps.foreign_functions import NO_DERIVATIVE
 from skmetainv.operators.maps.hidden_parts import (
     apply_to_hidden,
@@ -19,6 +18,7 @@ from skmetainv.operators.maps.hidden_parts import (
     start_anew,
     warm_started,
 )
+from skmetainv.operators.maps.precision import Conversion
 from skmetainv.parameters import POSITIVE, Function
 
 _DEFAULT_LEVEL = 0.05

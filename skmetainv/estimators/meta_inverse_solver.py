@@ -367,7 +367,7 @@ class MetaInverseSolver(TrainedReconstructor):
         inner, algorithm = replace(meta.inner, m=self.n_inner), as_algorithm(self.algorithm)
         return replace(meta, inner=inner, algorithm=algorithm, batch_size=self.batch_size)
 
-    # ------------------------- training: what `TrainedReconstructor` calls, in the order of calls
+    # ----------------------------- training: what `TrainingRun.train` calls, in the order of calls
 
     def _training_loss(self) -> LossLike:
         return self.outer_loss

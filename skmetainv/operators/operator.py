@@ -15,7 +15,8 @@ from skmetainv.operators.calls import (
     mean_squared_residuals,
     measured,
 )
-from skmetainv.operators.maps.base import ForwardMap, Shape, check_double
+from skmetainv.operators.maps.base import ForwardMap, Shape
+from skmetainv.operators.maps.precision import check_double
 from skmetainv.parameters import (
     InvalidParameterError,
     ParameterObject,

@@ -10,7 +10,7 @@ from torch import nn
 
 from skmetainv.arrays import Tensors
 from skmetainv.operators import DataTerm
-from skmetainv.operators.maps.base import check_double
+from skmetainv.operators.maps.precision import check_double
 from skmetainv.parameters import ParameterObject, check_built, described, is_function
 
 

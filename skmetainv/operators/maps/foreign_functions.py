@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from skmetainv.operators.maps.base import Conversion, Shape, keeping_complex
+from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.hidden_parts import apply_to_hidden, convert, frozen, move
+from skmetainv.operators.maps.precision import Conversion, keeping_complex
 from skmetainv.parameters import described
 
 Result = TypeVar("Result")

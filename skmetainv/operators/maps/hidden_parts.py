@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from skmetainv.operators.maps.base import Conversion, keeping_complex
+from skmetainv.operators.maps.precision import Conversion, keeping_complex
 from skmetainv.parameters import comes_from
 
 Module = TypeVar("Module", bound=nn.Module)
