@@ -34,12 +34,12 @@ def pairs_of(images, seed=3, augment=True):
 
 def test_how_an_image_is_changed_depends_on_seed_epoch_and_index_alone():
     images = load_faces()[:9]
-    x, y = pairs_of(images)(np.arange(9), epoch=2)
-    alone, measured = pairs_of(images)(np.array([5]), epoch=2)
+    x, y, *_ = pairs_of(images)(np.arange(9), epoch=2)
+    alone, measured, *_ = pairs_of(images)(np.array([5]), epoch=2)
     assert torch.equal(alone[0], x[5])
     assert torch.equal(measured[0].nan_to_num(), y[5].nan_to_num())
     others = [pairs_of(images)(np.arange(9), 3), pairs_of(images, seed=4)(np.arange(9), 2)]
-    for other, _ in others:
+    for other, *_ in others:
         assert sum(not torch.equal(a, b) for a, b in zip(other, x, strict=True)) > 3
 
 
@@ -69,13 +69,13 @@ def test_small_images_are_mirrored_only():
 
 def test_images_stay_as_they_are_where_that_is_asked_for():
     images = load_faces()[:6]
-    x, _ = pairs_of(images, augment=False)(np.arange(6), epoch=1)
+    x, *_ = pairs_of(images, augment=False)(np.arange(6), epoch=1)
     np.testing.assert_array_equal(x[:, 0], images)
 
 
 def test_without_an_epoch_images_are_not_changed():
     images = load_faces()[:6]
-    x, y = pairs_of(images)(np.arange(6), epoch=None)
+    x, y, *_ = pairs_of(images)(np.arange(6), epoch=None)
     np.testing.assert_array_equal(x[:, 0], images)
     assert torch.equal(y.isnan(), pairs_of(images)(np.arange(6), epoch=0)[1].isnan())
 

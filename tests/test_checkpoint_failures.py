@@ -321,9 +321,9 @@ def test_sigterm_writes_a_checkpoint_and_ends_the_process(path, at):
 
 def child_in_validation(path):
     """Train, and send SIGTERM to this process in the validation after the last epoch."""
-    from skmetainv.reconstruction import trained
+    from skmetainv.reconstruction import training_run
 
-    n_calls, mean = 0, trained.mean_over_batches
+    n_calls, mean = 0, training_run.mean_over_batches
 
     def terminated(*args):
         nonlocal n_calls
@@ -332,7 +332,7 @@ def child_in_validation(path):
             os.kill(os.getpid(), signal.SIGTERM)
         return mean(*args)
 
-    trained.mean_over_batches = terminated
+    training_run.mean_over_batches = terminated
     estimator(Path(path)).fit(FACES, X_val=FACES)
     print("fit returned", flush=True)
 

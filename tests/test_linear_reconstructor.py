@@ -76,7 +76,7 @@ def textbook(own, C, matrix, variance, y):
 
 def system(operator, own, variance=0.5, varies=False, dtype=torch.float64):
     A = operator.build(own.mean.shape)
-    return A, LinearSystem(A, own, torch.tensor(variance), varies, dtype)
+    return A, LinearSystem(A, own, torch.tensor(variance, dtype=torch.float64), varies, dtype)
 
 
 @pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
@@ -481,9 +481,9 @@ def test_of_very_many_values_evenly_spread_images_are_read(monkeypatch):
 def test_the_built_module_maps_data_terms_to_images():
     own = {"noise": 0.01, "shrinkage": 0.8, "device": "cpu"}
     estimator = LinearReconstructor(GaussianBlur(0.7), **own).fit(SMALL)
-    A, G = estimator._built()
+    A, estimate_of = estimator._built()
     y = torch.from_numpy(estimator.simulate(SMALL[:3], random_state=0))[:, None]
-    x = G(A.bind(y))
+    x = estimate_of(A)(A.bind(y))
     assert (x.shape, x.dtype, x.requires_grad) == ((3, 1, 8, 7), torch.float32, False)
     images = estimator.predict(y[:, 0].numpy())
     np.testing.assert_allclose(x[:, 0], images, atol=1e-6)

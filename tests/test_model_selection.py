@@ -176,7 +176,7 @@ def test_a_scorer_of_several_metrics_predicts_once(monkeypatch):
     alone = {s.__name__: s(est, FACES[10:20]) for s in (neg_mse_scorer, psnr_scorer, ssim_scorer)}
     batches, restore = [], Restorer.__call__
     monkeypatch.setattr(
-        Restorer, "__call__", lambda self, y: (batches.append(len(y)), restore(self, y))[1]
+        Restorer, "__call__", lambda self, y, A: (batches.append(len(y)), restore(self, y, A))[1]
     )
     scorer = ImageScorer(["neg_mse", "psnr", "ssim"])
     assert scorer(est, FACES[10:20]) == alone

@@ -59,7 +59,7 @@ class Memory(LinearReconstructor):
         return clone(self)
 
     def _restorer(self, geometry):
-        def restore(y):
+        def restore(y, A):
             seen = torch.from_numpy(self.seen_).to(y)
             is_known = (y[:, :1, :1, :1] - seen).abs().amin(-1, keepdim=True) < 1e-6
             return torch.ones_like(y) * is_known

@@ -86,12 +86,12 @@ def test_draws_of_an_image_depend_on_seed_epoch_and_index_alone():
     noise = GaussianNoise(0.1).build()
     A = MissingPixels().build((1, 4, 4))
     pairs = SimulatedPairs(source, A, noise, seed=3)
-    _, many = pairs(np.array([1, 2, 5]), epoch=2)
-    _, one = pairs(np.array([5]), epoch=2)
+    _, many, *_ = pairs(np.array([1, 2, 5]), epoch=2)
+    _, one, *_ = pairs(np.array([5]), epoch=2)
     torch.testing.assert_close(many[2:], one, equal_nan=True)
-    _, next_epoch = pairs(np.array([5]), epoch=3)
+    _, next_epoch, *_ = pairs(np.array([5]), epoch=3)
     assert not torch.equal(next_epoch.isnan(), one.isnan())
-    _, other_seed = SimulatedPairs(source, A, noise, seed=4)(np.array([5]), epoch=2)
+    _, other_seed, *_ = SimulatedPairs(source, A, noise, seed=4)(np.array([5]), epoch=2)
     assert not torch.equal(other_seed.isnan(), one.isnan())
 
 

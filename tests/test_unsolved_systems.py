@@ -227,11 +227,11 @@ def test_validation_between_steps_does_not_count():
     est.set_params(solver__learnable=("noise_level",), early_stopping=stopping)
     restored = type(est)._restored_by
 
-    def failing(self, G, A, y):
+    def failing(self, G, y, A):
         NotAdjoint().build((1, 8, 8)).bind(y.new_ones(1, 1, 8, 8)).prox(
             y.new_zeros(1, 1, 8, 8), 0.01
         )
-        return restored(self, G, A, y)
+        return restored(self, G, y, A)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(est), "_restored_by", failing)

@@ -44,6 +44,7 @@ from skmetainv.operators import (
     Normalized,
     Operator,
     Radon,
+    RandomOperator,
     Scaled,
     Stack,
     Sum,
@@ -101,6 +102,12 @@ def by_operator(operator, X=GRAY):
         if not torch.isclose(left, right, rtol=1e-6, atol=1e-12) and left.isfinite():
             raise AssertionError("the adjoint is not the adjoint")
     return restored(quick(operator), X)
+
+
+def by_random_operator(operator):
+    """Restore measurements of one of the instruments."""
+    est, one = quick(operator).fit(GRAY), operator.instruments()[0]
+    return est.predict(one(GRAY[:2]), operator=one)
 
 
 def by_solver(solver):
@@ -173,6 +180,7 @@ MADE = {
     "Scaled": lambda: Scaled(GaussianBlur(), factor=2.0),
     "Normalized": lambda: Normalized(GaussianBlur()),
     "Sum": lambda: Sum(Identity(), GaussianBlur()),
+    "RandomOperator": lambda: RandomOperator(GaussianBlur(), {"sigma": [0.5, 1.5]}),
     "Stack": lambda: Stack([Identity(), GaussianBlur()]),
     "MatrixOperator": lambda: MatrixOperator(np.ones((3, 64))),
     "FunctionOperator": lambda: FunctionOperator(_mean, linear=True),
@@ -221,6 +229,7 @@ def _use(cls):
         (DRUNet, restored),
         (Grayscale, partial(by_operator, X=COLOUR)),
         (Mosaic, partial(by_operator, X=COLOUR)),
+        (RandomOperator, by_random_operator),
         (Operator, by_operator),
         (Solver, by_solver),
         (Denoiser, lambda denoiser: by_solver(HQS(denoiser, n_iter=2))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY
 from functools import partial
 from itertools import chain
@@ -32,7 +32,7 @@ from skmetainv.parameters import COUNT, POSITIVE, increasing_pair
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
-from skmetainv.reconstruction.restorer import Restore, Restorer
+from skmetainv.reconstruction.restorer import Restorer
 from skmetainv.reconstruction.tiles import Tiles, as_tiles
 from skmetainv.training import Batches, NoisyPatches, TrainingLoop, backward
 
@@ -144,7 +144,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
         fitted: Self = super().fit(X, y, X_val, y_val)
         return fitted
 
-    def predict(
+    def predict(  # type: ignore[override]  # images are their own measurements
         self,
         X: Any,
         *,
@@ -211,7 +211,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
 
         def restored(x: Any) -> Any:
             restorer = ready._restorer(geometry, noise_level=noise_level, tiles=tiles)
-            return ready._predicted(x, geometry, restorer)
+            return ready._predicted(x, geometry, ready._map(geometry), restorer)
 
         return [restored(x[None])[0] for x in X] if differ_in_size(X) else restored(X)
 
@@ -412,12 +412,13 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
         self,
         D: DenoiserModule,
         y: torch.Tensor,
+        A: ForwardMap,
         noise_level: float | None = None,
         tiles: Tiles | None = None,
     ) -> torch.Tensor:
         level = self.noise if noise_level is None else noise_level
         n = images_at_once(self.batch_size, tuple(y.shape[1:]), y.device)
-        denoise: Restore = partial(D, noise_level=level)
+        denoise: Callable[[torch.Tensor], torch.Tensor] = partial(D, noise_level=level)
         if tiles is not None:
             denoise = partial(tiles.run, denoise)
         return in_equal_chunks(denoise, y, n)

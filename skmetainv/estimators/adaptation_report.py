@@ -14,6 +14,7 @@ from skmetainv.meta import MetaLearner
 from skmetainv.metrics import known_pixels, over_batches, psnr
 from skmetainv.noise import Noise, as_noise
 from skmetainv.reconstruction.chunks import batches_of
+from skmetainv.reconstruction.restorer import Restore
 from skmetainv.reconstruction.trained import VALIDATION_SEED, TrainingData
 from skmetainv.training import Batch
 
@@ -53,9 +54,13 @@ def reported_batches(
         return
     noise_function = as_noise(noise).build()
     for indices in batches_of(min(n_images, len(held_out)), meta.batch_size):
-        x = held_out.clean.read(indices)
-        y = held_out.measure(x, indices, noise_function, VALIDATION_SEED)
-        yield (x, y) if meta.restore_start is None else (x, y, meta.restore_start(y))
+        batch = held_out.batch(indices, noise_function, VALIDATION_SEED)
+        yield batch if meta.restore_start is None else _with_starts(batch, meta.restore_start)
+
+
+def _with_starts(batch: Batch, restore: Restore) -> Batch:
+    """Return a batch with restored starts."""
+    return batch._replace(start=batch.A.by_instrument(restore, batch.y))
 
 
 def qualities(
@@ -80,10 +85,13 @@ def qualities(
         "stages", of shape (n_inner + 1, n); also "start", of shape (n,), if starts are restored.
     """
     psnrs = []
-    for x, y, *start in batches:
-        images = [*start, *meta.stages(y, *start)]
+    for batch in batches:
+        start = () if batch.start is None else (batch.start,)
+        stages = batch.A.by_instrument(
+            lambda y, *start_and_map: meta.stages(y, *reversed(start_and_map)), batch.y, *start
+        )
         with np.errstate(over="ignore", invalid="ignore"):  # the inner steps may diverge
-            psnrs.append([_psnr(x, z, data_range) for z in images])
+            psnrs.append([_psnr(batch.x, z, data_range) for z in (*start, *stages.unbind(1))])
     values = np.concatenate(psnrs, axis=1)
     if len(values) == meta.inner.m + 1:
         return {"stages": values}

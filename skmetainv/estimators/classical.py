@@ -172,7 +172,12 @@ class ClassicalReconstructor(FromStart):
         return self
 
     def predict(
-        self, X: Any, *, image_shape: tuple[int, ...] | None = None, return_record: bool = False
+        self,
+        X: Any,
+        *,
+        operator: Operator | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        return_record: bool = False,
     ) -> Any:
         """Restore images from measurements.
 
@@ -182,6 +187,9 @@ class ClassicalReconstructor(FromStart):
             Measurements. If the operator has missing values, missing entries are NaN. Complex
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
+        operator : Operator, default=None
+            The operator that took these measurements, with measurements of the same shape as in
+            training. None is the fitted operator. It must be given if that is a `RandomOperator`.
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`
@@ -218,7 +226,7 @@ class ClassicalReconstructor(FromStart):
         self._check_ready()
         geometry = self._resized(image_shape)
         restorer = self._restorer(geometry)
-        images = self._predicted(X, geometry, restorer)
+        images = self._predicted(X, geometry, self._instrument(operator, geometry), restorer)
         return (images, restorer.record) if return_record else images
 
     # ------------------------------------------------------------------ fitting
@@ -235,7 +243,7 @@ class ClassicalReconstructor(FromStart):
         chosen = ConjugateGradient() if self.solver is None else self.solver
         self.solver_, self.n_iter_ = ready_solver(chosen, problem, self, seed), 1
         f = self._placed(self.solver_.build(problem.tensor_shape))
-        data = problem.A.bind(self._first_measurement(problem, seed))
+        data = self._first_batch(problem, seed).data
         with torch.no_grad(), watched(Watch(problem.operator)) as watch:
             start = self._first_images(self.start, data, problem.geometry)
             f.run(start, data, max_iter=1)
@@ -245,13 +253,13 @@ class ClassicalReconstructor(FromStart):
     # ------------------------------------------------------------------ prediction
 
     def _restorer(self, geometry: Geometry) -> SolverRestorer:
-        A, f = self._built(geometry)
+        _, f = self._built(geometry)
         device = check_device(self.device)
         n = images_at_once(self.batch_size, geometry.tensor_shape, device)
         max_iter = f.n_iter if self.max_iter is None else self.max_iter
 
         @torch.no_grad()
-        def run(y: torch.Tensor) -> Run:
+        def run(y: torch.Tensor, A: ForwardMap) -> Run:
             data = A.bind(y)
             start = self._first_images(self.start, data, geometry)
             return f.run(start, data, max_iter, self.tol)
@@ -268,7 +276,7 @@ class SolverRestorer(Restorer):
     Parameters
     ----------
     run : callable
-        Runs the solver on a batch of measurements.
+        ``run(y, A)`` runs the solver on a batch of measurements by the map ``A``.
     n_at_once : int
         The number of images in such a batch.
     tol : float or None
@@ -279,7 +287,7 @@ class SolverRestorer(Restorer):
 
     def __init__(
         self,
-        run: Callable[[torch.Tensor], Run],
+        run: Callable[[torch.Tensor, ForwardMap], Run],
         n_at_once: int,
         tol: float | None,
         operator: Operator,
@@ -289,8 +297,8 @@ class SolverRestorer(Restorer):
         self.changes: list[np.ndarray] = []
         self.converged: list[bool] = []
 
-    def _solved(self, y: torch.Tensor) -> torch.Tensor:
-        runs = [self.run(y_i) for y_i in equal_chunks(y, self.n_at_once)]
+    def _solved(self, y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+        runs = [self.run(y_i, A) for y_i in equal_chunks(y, self.n_at_once)]
         self.changes += [np.array(changes) for run in runs for changes in run.changes][: len(y)]
         self.converged += [converged for run in runs for converged in run.converged][: len(y)]
         return torch.cat([run.x for run in runs])[: len(y)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import KW_ONLY
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -171,26 +172,20 @@ class DeepInverseReconstructor(Reconstructor):
         """Set the fitted attributes, and restore the first measurement."""
         self.model_ = move(frozen(copy.deepcopy(self.model)), torch.device("cpu"))
         restore = self._build(problem.geometry, problem.A)
-        y = self._first_measurement(problem, integer_seed(self.random_state))
+        batch = self._first_batch(problem, integer_seed(self.random_state))
         with torch.no_grad():
-            restore(y)
+            batch.A.by_instrument(restore, batch.y)
 
     def _restorer(self, geometry: Geometry) -> Restorer:
-        A, model = self._built(geometry)
-        n = images_at_once(self.batch_size, A.image_shape, check_device(self.device))
-        return Restorer(lambda y: in_equal_chunks(model, y, n), self.operator_)
+        _, restore = self._built(geometry)
+        n = images_at_once(self.batch_size, geometry.tensor_shape, check_device(self.device))
+        return Restorer(lambda y, A: in_equal_chunks(partial(restore, A=A), y, n), self.operator_)
 
     def _build(self, geometry: Geometry, A: ForwardMap) -> Restore:
         """Return a function that restores measurements by a copy of `model_` and `A`'s physics."""
-        if not isinstance(A, PhysicsMap):
-            raise ValueError(
-                "The 'operator' parameter of DeepInverseReconstructor must be a "
-                "DeepInverseOperator, because the model is called with its physics. "
-                f"Got {self.operator!r} instead. Write operator=DeepInverseOperator(physics); "
-                "deepinv.physics.Denoising() is the identity."
-            )
+        fitted = _with_physics(A.each[0], self.operator)
         device = check_device(self.device)
-        model = convert(copy.deepcopy(self.model_), A.only_dtype or self._dtype())
+        model = convert(copy.deepcopy(self.model_), fitted.only_dtype or self._dtype())
         model = move(model, device)
         if self.precision == "bfloat16":
             _mark_networks(model)
@@ -198,7 +193,8 @@ class DeepInverseReconstructor(Reconstructor):
 
         warm = warm_started(model)
 
-        def restore(y: torch.Tensor) -> torch.Tensor:
+        def restore(y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+            A = _with_physics(A, type(A).__name__)
             name = f"{type(model).__name__}, the 'model' parameter of DeepInverseReconstructor,"
             start_anew(warm)
             try:
@@ -219,6 +215,17 @@ class DeepInverseReconstructor(Reconstructor):
             return x.to(y.dtype)
 
         return restore
+
+
+def _with_physics(A: ForwardMap, got: Any) -> PhysicsMap:
+    """Return a map if it is that of a physics; else raise an error that shows `got`."""
+    if isinstance(A, PhysicsMap):
+        return A
+    raise ValueError(
+        "The 'operator' parameter of DeepInverseReconstructor must be a DeepInverseOperator, "
+        f"because the model is called with its physics. Got {got!r} instead. Write "
+        "operator=DeepInverseOperator(physics); deepinv.physics.Denoising() is the identity."
+    )
 
 
 def _is_denoiser(model: nn.Module) -> bool:

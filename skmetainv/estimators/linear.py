@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import KW_ONLY
+from copy import deepcopy
+from dataclasses import KW_ONLY, replace
 from functools import partial
 from numbers import Real
 from typing import Any, Self, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -25,13 +27,14 @@ from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.splits import split_in_folds
 from skmetainv.inputs.validation import check_device
 from skmetainv.noise import GaussianNoise, Noise, as_noise
-from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
+from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator, RandomOperator
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.parameters import COUNT, Interval, StrOptions
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
-from skmetainv.reconstruction.restorer import Restore, Restorer
+from skmetainv.reconstruction.restorer import Restorer
+from skmetainv.training import Batch
 
 # The candidates of shrinkage="auto".
 _SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
@@ -59,8 +62,8 @@ _NOISE_PRIOR = 10
 # Unknown pixels of clean images are estimated in `_FILLED` rounds, with this shrinkage.
 _FILLED, _FILLING_SHRINKAGE = 3, 0.9
 
-#: ``measure(x, indices)`` returns the measurements of the clean images `x` at `indices`.
-Measure: TypeAlias = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+#: ``measure(indices)`` returns the clean images at `indices` with their measurements.
+Measure: TypeAlias = Callable[[np.ndarray], Batch]
 
 #: For each fold, the indices of the images to learn from, and those of the held-out images.
 Splits: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
@@ -243,11 +246,11 @@ class LinearReconstructor(Reconstructor):
         """Set the fitted attributes."""
         places = spread(len(problem), _MOST_VALUES // math.prod(problem.tensor_shape))
         seed = integer_seed(self.random_state)
-        measure = partial(problem.measure, noise=as_noise(self.noise).build(), seed=seed)
+        measure = partial(problem.batch, noise=as_noise(self.noise).build(), seed=seed)
         variance = self._variance(problem, measure, some(places, _NOISE_IMAGES))
         self.noise_variance_ = problem.geometry.measurement_layout.to_array(variance[None])[0]
         splits = _splits(problem, places, seed)
-        self.flips_, self.shrinkage_ = self._chosen(problem, measure, splits, variance)
+        self.flips_, self.shrinkage_ = self._chosen(problem, splits, variance, seed)
         self.weights_ = self._statistics(problem, places, self.flips_)._asdict()
 
     def _without_search(self) -> Self:
@@ -282,10 +285,10 @@ class LinearReconstructor(Reconstructor):
             return total + noise.noise_level**2
         count = torch.zeros_like(total)
         with torch.no_grad():
-            predicted = A if is_linear else _linearized(problem, places)
+            predicted = None if is_linear else _linearized(problem, places)
             for indices in portions(places, self.batch_size):
-                x = problem.clean.read(indices)
-                r = measure(x, indices) - predicted(x)
+                x, y, A, _ = measure(indices)
+                r = y - (A(x) if predicted is None else predicted(x))
                 seen = ~r.isnan() if A.observed is None else A.observed & ~r.isnan()
                 total += torch.where(seen, r, 0.0).double().square().sum(0)
                 count += seen.sum(0)
@@ -295,20 +298,23 @@ class LinearReconstructor(Reconstructor):
     # ------------------------------------------------------------------ choices by held-out images
 
     def _chosen(
-        self, problem: Problem, measure: Measure, splits: Splits, variance: torch.Tensor
+        self, problem: Problem, splits: Splits, variance: torch.Tensor, seed: int
     ) -> tuple[bool, float]:
         """Return the choice of `flips` and of the shrinkage.
 
         Restoring held-out images by large systems takes too long. For these, "auto" mirrors no
-        images and takes the likeliest shrinkage.
+        images and takes the likeliest shrinkage. Of several instruments, the first one serves.
         """
-        A, operator = problem.A, problem.operator
+        A, operator = problem.A.each[0], _operators(problem.operator)[0]
+        measure = partial(
+            replace(problem, A=A).batch, noise=as_noise(self.noise).build(), seed=seed
+        )
         direct = smallest_space(A, operator.has_missing) != "iterative"
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
         if len(mirrored) == len(shrinkages) == 1 or not splits:
             return mirrored[-1 if len(problem) > 1 else 0], shrinkages[-1]
-        system_of = self._systems(operator, problem.geometry, variance.device)
+        system_of = self._systems(operator.build(A.image_shape).to(variance.device))
         best = (math.inf, False, 1.0)
         for flips in mirrored:
             folds = [
@@ -318,37 +324,53 @@ class LinearReconstructor(Reconstructor):
             near = _likely(folds, problem.clean, shrinkages, 1 if direct else 0)
             errors = np.zeros(len(near))
             for statistics, held_out in folds if len(near) * len(mirrored) > 1 else ():
-                x = problem.clean.read(held_out)
-                y = measure(x, held_out)
-                system = system_of(statistics, variance)
+                batch, system = measure(held_out), system_of(statistics, variance)
                 estimates = (system.estimate(shrinkage, for_few=True) for shrinkage in near)
-                errors += [_error(self._restored_by(G, A, y), x) for G in estimates]
+                errors += [_error(self._by(G, batch.y, A), batch.x) for G in estimates]
             best = min(best, (errors.min(), flips, near[int(errors.argmin())]))
         return best[1:]
 
-    def _systems(
-        self, operator: Operator, geometry: Geometry, device: torch.device
-    ) -> Callable[..., LinearSystem]:
-        """Return a function that builds systems from statistics and noise variances."""
-        A, varies = operator.build(geometry.tensor_shape).to(device), operator.has_missing
+    def _systems(self, A: ForwardMap) -> Callable[..., LinearSystem]:
+        """Return a function that builds the systems of a map in double precision.
+
+        The function takes statistics and noise variances.
+        """
+        varies = math.isnan(A.missing_value)
         matrices = MapMatrices(A, varies) if isinstance(A, LinearMap) else None
         return partial(LinearSystem, A, varies=varies, dtype=self._dtype(), matrices=matrices)
 
     # ------------------------------------------------------------------ prediction
 
     def _restorer(self, geometry: Geometry) -> Restorer:
-        A, G = self._built(geometry)
-        return Restorer(partial(self._restored_by, G, A), self.operator_)
+        _, estimate_of = self._built(geometry)
+        return Restorer(lambda y, A: self._by(estimate_of(A), y, A), self.operator_)
 
-    def _restored_by(self, G: LinearEstimate, A: ForwardMap, y: torch.Tensor) -> torch.Tensor:
+    def _by(self, G: LinearEstimate, y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+        """Return the images that an estimate restores from measurements by the map `A`."""
         n = 1 if G.one_by_one else images_at_once(self.batch_size, A.image_shape, y.device)
         return in_equal_chunks(lambda y_i: G(A.bind(y_i)), y, n)
 
-    def _build(self, geometry: Geometry, A: ForwardMap) -> LinearEstimate:
+    def _build(self, geometry: Geometry, A: ForwardMap) -> Callable[[ForwardMap], LinearEstimate]:
+        """Return the function that has the estimate of each map; it builds an estimate once."""
         variance = torch.from_numpy(np.array(self.noise_variance_)).to(check_device(self.device))
         variance = geometry.measurement_layout.to_tensor(variance[None])[0]
-        system_of = self._systems(self.operator_, geometry, variance.device)
-        return system_of(Statistics(**self.weights_), variance).estimate(self.shrinkage_)
+        statistics, operators = Statistics(**self.weights_), _operators(self.operator_)
+        fitted: WeakKeyDictionary[ForwardMap, Operator] = WeakKeyDictionary(
+            zip(A.each, operators, strict=True)
+        )
+        known: WeakKeyDictionary[ForwardMap, LinearEstimate] = WeakKeyDictionary()
+
+        def estimate_of(A: ForwardMap) -> LinearEstimate:
+            if A not in known:
+                if A in fitted:
+                    exact = fitted[A].build(A.image_shape).to(variance.device)
+                else:
+                    exact = deepcopy(A).double()  # rounded as its measurements are
+                system = self._systems(exact)(statistics, variance)
+                known[A] = system.estimate(self.shrinkage_, for_few=len(operators) > 1)
+            return known[A]
+
+        return estimate_of
 
     def _bound_to_size(self) -> str | None:
         return (
@@ -385,7 +407,12 @@ def portions(places: np.ndarray, n: int) -> Iterator[np.ndarray]:
     yield from (places[k : k + max(n, 1)] for k in range(0, len(places), max(n, 1)))
 
 
-def _linearized(problem: Problem, places: np.ndarray) -> Restore:
+def _operators(operator: Operator) -> list[Operator]:
+    """Return the operators of all instruments."""
+    return operator.instruments() if isinstance(operator, RandomOperator) else [operator]
+
+
+def _linearized(problem: Problem, places: np.ndarray) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the linear approximation of a nonlinear map at the mean of some images."""
     images = (problem.clean.read(indices) for indices in portions(places, 1))
     total = sum(x.nan_to_num().sum(0) for x in images)

@@ -243,7 +243,11 @@ class MetaInverseSolver(TrainedReconstructor):
 
     @outside_inference_mode
     def staged_predict(
-        self, X: Any, *, image_shape: tuple[int, ...] | None = None
+        self,
+        X: Any,
+        *,
+        operator: Operator | None = None,
+        image_shape: tuple[int, ...] | None = None,
     ) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
 
@@ -256,6 +260,9 @@ class MetaInverseSolver(TrainedReconstructor):
             Measurements. If the operator has missing values, missing entries are NaN. Complex
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
+        operator : Operator, default=None
+            The operator that took these measurements, with measurements of the same shape as in
+            training. None is the fitted operator. It must be given if that is a `RandomOperator`.
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`
@@ -289,18 +296,21 @@ class MetaInverseSolver(TrainedReconstructor):
         self._check_ready()
         self._warn_of_inner_steps()
         geometry = self._resized(image_shape)
+        A = self._instrument(operator, geometry)
         measurements, geometry, is_single = self._reader().to_restore(X, geometry)
-        stages = self._each_stage(measurements, geometry)
+        stages = self._each_stage(measurements, geometry, A)
         return (match_type(X, images[0] if is_single else images) for images in stages)
 
     @outside_inference_mode
-    def _each_stage(self, measurements: ArraySource, geometry: Geometry) -> Iterator[np.ndarray]:
+    def _each_stage(
+        self, measurements: ArraySource, geometry: Geometry, A: ForwardMap
+    ) -> Iterator[np.ndarray]:
         """Yield the images of each stage, recomputed from the first inner step on."""
         meta, watch = self._current_meta(geometry), Watch(self.operator_)
         for m in range(self.n_inner + 1):
             stage = replace(meta, inner=replace(meta.inner, m=m))
             restorer = Restorer(stage.restore, self.operator_, watch)
-            yield self._images(measurements, geometry, restorer)
+            yield self._images(measurements, geometry, A, restorer)
         restorer.warn()  # of images of the last stage, and of linear systems of all stages
 
     # ------------------------------------------------------------------ Algorithms 1 and 2
@@ -322,7 +332,7 @@ class MetaInverseSolver(TrainedReconstructor):
         meta = MetaLearner(
             theta=tensors[INIT],
             alpha=tensors[INNER_LR],
-            A=A,
+            image_shape=shape,
             inner=InnerLoop(
                 phi=phi,
                 f=self._built_solver(shape, tuned),
@@ -337,7 +347,7 @@ class MetaInverseSolver(TrainedReconstructor):
             ),
             algorithm=self.algorithm_,
             tuned=tuned,
-            restore_start=start_restorer(self.init_, geometry.image_shape),
+            restore_start=start_restorer(self.init_, geometry.image_shape, A),
             batch_size=self.batch_size,
         )
         meta.load_modules(tensors)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -16,10 +18,12 @@ from skmetainv.exceptions import warn
 from skmetainv.inputs import Problem
 from skmetainv.inputs.splits import split_in_folds
 from skmetainv.inputs.validation import check_device
+from skmetainv.operators import ForwardMap
 from skmetainv.parameters import fill_in, unfrozen
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.representations import Representation
+from skmetainv.training import Batch
 
 # The number of folds in cross-fitting, the default of scikit-learn's stacking.
 _N_FOLDS = 5
@@ -68,7 +72,9 @@ def with_fitted_residual(
     return fitted
 
 
-def start_restorer(init: Representation, image_shape: tuple[int, ...]) -> Restore | None:
+def start_restorer(
+    init: Representation, image_shape: tuple[int, ...], A: ForwardMap
+) -> Restore | None:
     """Return the function that restores starts from measurements, or None without a residual.
 
     Parameters
@@ -77,25 +83,34 @@ def start_restorer(init: Representation, image_shape: tuple[int, ...]) -> Restor
         With a fitted residual.
     image_shape : tuple of int
         Height and width, and channels, of the images.
+    A : ForwardMap
+        The map of the outer estimator. For its measurements, the residual uses its own map.
     """
     residual = residual_of(init)
     if residual is None:
         return None
+    geometry = residual._resized(image_shape)
     # The restorer of the outer estimator counts failures, so that of the residual need not.
-    restore = residual._restorer(residual._resized(image_shape)).restore
+    restore = residual._restorer(geometry).restore
     # The device and precision of a frozen residual may differ from those of the estimator.
-    device, dtype = check_device(residual.device), residual._dtype()
+    place = torch.empty(0, dtype=residual._dtype(), device=check_device(residual.device))
+    map_of: WeakKeyDictionary[ForwardMap, ForwardMap] = WeakKeyDictionary()
+    theirs, ours = A.each, residual._map(geometry).each
+    if len(theirs) == len(ours) == 1 or not _is_frozen(init):
+        map_of.update(zip(theirs, ours, strict=True))
 
-    def start(y: torch.Tensor) -> torch.Tensor:
+    def start(y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+        if A not in map_of:
+            map_of[A] = deepcopy(A).to(place)
         with torch.no_grad():
-            return restore(y.to(device, dtype)).to(y)
+            return restore(y.to(place), map_of[A]).to(y)
 
     return start
 
 
 def cross_fitted_starts(
     init: Representation, problem: Problem, estimator: Reconstructor, seed: int
-) -> Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None:
+) -> Callable[[Batch, np.ndarray], torch.Tensor] | None:
     """Return a function that restores the start of each training image without knowing the image.
 
     The training images are split into folds. For each fold, a copy of the residual is fitted on the
@@ -113,17 +128,18 @@ def cross_fitted_starts(
     Returns
     -------
     starts : callable or None
-        ``starts(y, indices)`` returns the starts for `y`, the measurements of the training images
-        at `indices`. None if no estimator restores starts.
+        ``starts(batch, indices)`` returns the starts for a batch, that of the training images at
+        `indices`. None if no estimator restores starts.
     """
-    residual, restore = residual_of(init), start_restorer(init, problem.geometry.image_shape)
+    image_shape = problem.geometry.image_shape
+    residual, restore = residual_of(init), start_restorer(init, image_shape, problem.A)
     if residual is None or restore is None:
         return None
     folds = split_in_folds(len(problem), problem.groups, _N_FOLDS, seed)
     # There are no folds for a single image or group. All copies of a residual that does not learn
     # would be the same.
     if not folds or _is_frozen(init) or not residual._depends_on_images():
-        return lambda y, indices: restore(y)
+        return lambda batch, _: batch.A.by_instrument(restore, batch.y)
     # A residual pads the measurements to a multiple of its `batch_size`, but only about a fifth of
     # a training batch belongs to one fold.
     n_per_fold = max(1, estimator.batch_size // _N_FOLDS)
@@ -133,14 +149,18 @@ def cross_fitted_starts(
         copy = clone(init)
         copy.residual = _fitted(residual._without_search(), problem.part(learned), estimator, seed)
         copy.residual.batch_size = min(copy.residual.batch_size, n_per_fold)
-        restore_of_fold.append(start_restorer(copy, problem.geometry.image_shape))
+        restore_of_fold.append(start_restorer(copy, image_shape, problem.A))
 
-    def starts(y: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
-        images = y.new_empty(len(y), *problem.A.image_shape)
-        for k in np.unique(fold_of[indices]):
-            rows = torch.from_numpy(np.flatnonzero(fold_of[indices] == k)).to(y.device)
-            images[rows] = restore_of_fold[k](y[rows])
+    def starts_of(y: torch.Tensor, folds: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+        images = y.new_empty(len(y), *A.image_shape)
+        for k in folds.unique().tolist():
+            rows = (folds == k).nonzero()[:, 0].to(y.device)
+            images[rows] = restore_of_fold[k](y[rows], A)
         return images
+
+    def starts(batch: Batch, indices: np.ndarray) -> torch.Tensor:
+        folds = torch.from_numpy(fold_of[indices])
+        return batch.A.by_instrument(starts_of, batch.y, folds)
 
     return starts
 

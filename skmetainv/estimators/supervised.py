@@ -66,14 +66,13 @@ class SupervisedReconstructor(TrainedReconstructor):
         return self.loss
 
     def _learner(self, problem: Problem, criterion: Criterion) -> Learner:
-        A = problem.A
-        G = self._build(problem.geometry, A)
+        G = self._build(problem.geometry, problem.A)
         weights = dict(G.named_parameters())
 
         def learn(loop: TrainingLoop) -> None:
-            for x, y in loop:
-                data = A.bind(y)
-                loss = criterion(G(data), x, data.known(x))
+            for batch in loop:
+                data = batch.data
+                loss = criterion(G(data), batch.x, data.known(batch.x))
                 backward(loss.sum())
                 loop.descend(loss=loss)
 
@@ -81,7 +80,7 @@ class SupervisedReconstructor(TrainedReconstructor):
             weights=weights,
             parameter_groups=[{"params": list(weights.values()), "lr": self._learning_rate()}],
             learn=learn,
-            restore=partial(self._restored_by, G, A),
+            restore=partial(self._restored_by, G),
         )
 
     # ------------------------------------------------------------------ prediction
@@ -95,12 +94,12 @@ class SupervisedReconstructor(TrainedReconstructor):
         return G
 
     def _restorer(self, geometry: Geometry, **options: Any) -> Restorer:
-        A, G = self._built(geometry)
-        return Restorer(partial(self._restored_by, partial(G, **options), A), self.operator_)
+        _, G = self._built(geometry)
+        return Restorer(partial(self._restored_by, partial(G, **options)), self.operator_)
 
     def _restored_by(
-        self, G: Callable[[DataTerm], torch.Tensor], A: ForwardMap, y: torch.Tensor
+        self, G: Callable[[DataTerm], torch.Tensor], y: torch.Tensor, A: ForwardMap
     ) -> torch.Tensor:
-        """Return the images that a module restores from a batch of measurements."""
+        """Return the images that a module restores from measurements by the map `A`."""
         n = images_at_once(self.batch_size, A.image_shape, y.device)
         return in_equal_chunks(lambda y_i: G(A.bind(y_i)), y, n)

@@ -135,6 +135,7 @@ class UNetReconstructor(SupervisedReconstructor):
         self,
         X: Any,
         *,
+        operator: Operator | None = None,
         image_shape: tuple[int, ...] | None = None,
         tile: int | tuple[int, int] | None = None,
         overlap: int | None = None,
@@ -147,6 +148,9 @@ class UNetReconstructor(SupervisedReconstructor):
             Measurements. If the operator has missing values, missing entries are NaN. Complex
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
+        operator : Operator, default=None
+            The operator that took these measurements, with measurements of the same shape as in
+            training. None is the fitted operator. It must be given if that is a `RandomOperator`.
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`
@@ -189,7 +193,8 @@ class UNetReconstructor(SupervisedReconstructor):
         geometry = self._resized(image_shape)
         _, G = self._built(geometry)
         tiles = as_tiles(tile, overlap, G.network.extent)
-        return self._predicted(X, geometry, self._restorer(geometry, tiles=tiles))
+        A = self._instrument(operator, geometry)
+        return self._predicted(X, geometry, A, self._restorer(geometry, tiles=tiles))
 
     def _initialize(self, problem: Problem) -> None:
         self.start_ = self.start
@@ -208,8 +213,8 @@ class UNetReconstructor(SupervisedReconstructor):
             return "measurement"
         if not (isinstance(A, LinearMap) and A.has_closed_form):
             return "adjoint"
-        x, y = self._batches(problem).read(np.arange(min(len(problem), self.batch_size)), 0)
-        data, error = A.bind(y), L2().build(problem.geometry.data_range)
+        batch = self._batches(problem).read(np.arange(min(len(problem), self.batch_size)), 0)
+        x, data, error = batch.x, batch.data, L2().build(problem.geometry.data_range)
         adjoint, inverse = (
             float(error(data.start(start), x, data.known(x)).mean())
             for start in ("adjoint", "pseudo_inverse")

@@ -209,7 +209,8 @@ def _largest_norm(A: ForwardMap, data_range: tuple[float, float], like: torch.Te
     low, high = data_range
     random = np.random.default_rng(0).uniform(low, high, A.image_shape)
     images = [np.full(A.image_shape, low), np.full(A.image_shape, high), random]
-    return _norm(A(torch.from_numpy(np.stack(images)).to(like)))
+    x = torch.from_numpy(np.stack(images)).to(like)
+    return max(_norm(of_instrument(x)) for of_instrument in A.each)
 
 
 def _norm(y: torch.Tensor) -> float:

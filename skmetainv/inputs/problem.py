@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from sklearn.utils import check_consistent_length
 
 from skmetainv.arrays import ArraySource
@@ -15,6 +14,7 @@ from skmetainv.inputs.geometry import Geometry
 from skmetainv.noise import NoiseFunction
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.randomness import evaluation_generators
+from skmetainv.training import Batch
 
 #: Images of one size, or a list with one source per image if sizes differ.
 Images: TypeAlias = ArraySource | list[ArraySource]
@@ -78,14 +78,14 @@ class Problem:
         clean = _arrays(self.clean)
         return (clean, None) if self.measured is None else (_arrays(self.measured), clean)
 
-    def measure(
-        self, x: torch.Tensor, indices: np.ndarray, noise: NoiseFunction, seed: int
-    ) -> torch.Tensor:
-        """Return the measurements, real or simulated, of the clean images `x` at `indices`."""
+    def batch(self, indices: np.ndarray, noise: NoiseFunction, seed: int) -> Batch:
+        """Return the clean images at `indices`, and their measurements, real or simulated."""
+        x = self.clean.read(indices)
         if self.measured is not None:
-            measurements: torch.Tensor = self.measured.read(indices)
-            return measurements
-        return self.A.simulate(x, noise, evaluation_generators(seed, indices))
+            return Batch(x, self.measured.read(indices), self.A)
+        generators = evaluation_generators(seed, indices)
+        A = self.A.instruments(generators)
+        return Batch(x, A.simulate(x, noise, generators), A)
 
 
 def _part(images: Images, indices: np.ndarray) -> Images:

@@ -249,9 +249,8 @@ class Reader:
             return
         look_at_images(clean, data_range)
         first = np.arange(min(len(clean), self.estimator.batch_size))
-        x = clean.read(first)
-        y = problem.measure(x, first, as_noise(noise).build(), seed=0)
-        look_at_simulated(y, x, A, data_range, noise)
+        batch = problem.batch(first, as_noise(noise).build(), seed=0)
+        look_at_simulated(batch.y, batch.x, batch.A, data_range, noise)
 
     # ------------------------------------------------------------------ arrays
 

@@ -29,8 +29,8 @@ def meta_learn(meta: MetaLearner, outer_loss: Criterion, loop: TrainingLoop) -> 
     theta, alpha, add_gradients = meta.theta, meta.alpha, meta.algorithm.add_gradients
     for batch in loop:  #                                              2, 3: while not done, a batch
         outer_losses, inner_losses = [], []
-        for x, *measured in meta.in_chunks(batch):  # all x_i, y_i of a chunk           4, 5
-            task = Task(x, meta.A.bind(*measured), outer_loss, loop.epoch)
+        for chunk in meta.in_chunks(batch):  # x_i, y_i of some images                  4, 5
+            task = Task(chunk.x, chunk.data, outer_loss, loop.epoch)
             losses = add_gradients(theta, alpha, task, meta.inner, meta.adapt)  #       6-12, eq. 5
             outer_losses.append(losses.outer)
             inner_losses.append(losses.inner)

@@ -14,6 +14,7 @@ from skmetainv.meta.algorithm_1 import InnerLoop, adapt
 from skmetainv.meta.algorithms import Adapt, Algorithm
 from skmetainv.meta.higher_engine import adapt_with_higher
 from skmetainv.operators import DataTerm, ForwardMap
+from skmetainv.operators.maps.base import Shape
 from skmetainv.reconstruction.chunks import equal_chunks, images_at_once
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.solvers.schedules import Schedule
@@ -31,8 +32,8 @@ class MetaLearner:
     ----------
     theta, alpha : mapping of str to tensor
         The meta-parameter and the inner step sizes.
-    A : ForwardMap
-        The forward model.
+    image_shape : (int, int, int)
+        Channels, height and width of an image.
     inner : InnerLoop
         The inputs of Algorithm 1.
     algorithm : Algorithm
@@ -40,14 +41,14 @@ class MetaLearner:
     tuned : {"all", "numbers"} or None
         Which of the solver's weights are trained with ``theta``: all, only its numbers, or none.
     restore_start : callable or None
-        Restores starts from measurements. The network's image is added to the start.
+        ``restore_start(y, A)`` restores starts from measurements. The network's image is added.
     batch_size : int
         The largest number of images that are adapted together. It changes speed and memory only.
     """
 
     theta: Tensors
     alpha: Tensors
-    A: ForwardMap
+    image_shape: Shape
     inner: InnerLoop
     algorithm: Algorithm
     tuned: str | None
@@ -112,32 +113,36 @@ class MetaLearner:
         """The chosen implementation of Algorithm 1."""
         return _ENGINES[self.algorithm.engine]
 
-    def restore(self, y: torch.Tensor) -> torch.Tensor:
-        """Return the images of a batch of measurements after all inner steps."""
+    def restore(self, y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+        """Return the images of measurements by the map `A` after all inner steps."""
         # The last stage runs the solver. The last chunk is padded.
-        return torch.cat([stages[-1] for stages in self._stages_of_chunks(y)])[: len(y)]
+        return torch.cat([stages[-1] for stages in self._stages_of_chunks(y, A)])[: len(y)]
 
-    def stages(self, y: torch.Tensor, *start: torch.Tensor) -> list[torch.Tensor]:
-        """Return the images of a batch of measurements before and after each inner step.
+    def stages(
+        self, y: torch.Tensor, A: ForwardMap, start: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the images of measurements by the map `A` before and after each inner step.
 
-        If starts are not given, they are restored.
+        The shape is ``(batch, n_inner + 1, ...)``. Starts that are not given are restored.
         """
-        by_stage = zip(*self._stages_of_chunks(y, *start), strict=True)
-        return [torch.cat(stage)[: len(y)] for stage in by_stage]
+        by_stage = zip(*self._stages_of_chunks(y, A, start), strict=True)
+        return torch.stack([torch.cat(stage)[: len(y)] for stage in by_stage], dim=1)
 
-    def _stages_of_chunks(self, *measured: torch.Tensor) -> Iterator[Sequence[torch.Tensor]]:
+    def _stages_of_chunks(
+        self, y: torch.Tensor, A: ForwardMap, start: torch.Tensor | None = None
+    ) -> Iterator[Sequence[torch.Tensor]]:
         """Yield the stages of each chunk of measurements; restore starts that are not given."""
         n = self._at_once(learning=False)
+        measured = (y,) if start is None else (y, start)
         for y_i, *start_i in zip(*(equal_chunks(t, n) for t in measured), strict=True):
             if not start_i and self.restore_start is not None:
-                start_i = [self.restore_start(y_i)]
-            data = self.A.bind(y_i, *start_i)
+                start_i = [self.restore_start(y_i, A)]
+            data = A.bind(y_i, *start_i)
             yield self.adapt(self.theta, self.alpha, data, self.inner, learning=False).stages
 
     def in_chunks(self, batch: Batch) -> Iterator[Batch]:
         """Split a training batch into chunks that are adapted together."""
-        n = self._at_once(learning=True)
-        return zip(*(tensor.split(n) for tensor in batch), strict=True)
+        return batch.chunks(self._at_once(learning=True))
 
     def first_images(self, data: DataTerm) -> torch.Tensor:
         """Return the images of the weights before any inner step."""
@@ -153,7 +158,7 @@ class MetaLearner:
             return 1
         return images_at_once(
             self.batch_size,
-            self.A.image_shape,
+            self.image_shape,
             self.theta[names[0]].device,
             n_weights_per_image=sum(self.theta[name].numel() for name in names),
         )

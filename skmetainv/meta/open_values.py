@@ -108,7 +108,7 @@ def scale_solver_numbers(meta: MetaLearner, batches: Iterable[Batch], criterion:
         The loss between the results and the clean images.
     """
     f = meta.inner.f
-    tasks = [Task(x, meta.A.bind(*measured), criterion, epoch=0) for x, *measured in batches]
+    tasks = [Task(batch.x, batch.data, criterion, epoch=0) for batch in batches]
     starts = [meta.first_images(task.data) for task in tasks]
 
     def losses() -> torch.Tensor:
@@ -134,7 +134,7 @@ def sees_the_start(meta: MetaLearner, batch: Batch, width: float) -> bool:
     width : float
         The width of the data range, which is the height of the ramp.
     """
-    A, f, data = meta.A, meta.inner.f, meta.A.bind(*batch[1:])
+    A, f, data = batch.A, meta.inner.f, batch.data
     start = meta.first_images(data)
     with torch.no_grad():
         ramp = torch.linspace(width, 0, start.shape[-2]).to(start)  # changes symmetric images
@@ -178,8 +178,8 @@ def stable_steps(meta: MetaLearner, batches: Iterable[Batch], criterion: Criteri
     """
     steps = []
     for batch in batches:
-        for x_i, *measured_i in meta.in_chunks(batch):
-            task = Task(x_i, meta.A.bind(*measured_i), criterion, epoch=0)
+        for chunk in meta.in_chunks(batch):
+            task = Task(chunk.x, chunk.data, criterion, epoch=0)
             inner = meta.algorithm.trained_loop(meta.inner, meta.theta, task)
             steps += _step_sizes(_GaussNewton(meta.theta, task.data, inner))
     return [step for step in steps if np.isfinite(step) and step > 0]

@@ -13,6 +13,7 @@ from skmetainv.operators.masks import Inpainting, MissingPixels
 from skmetainv.operators.nonlinear import PhaseRetrieval, Saturation
 from skmetainv.operators.operator import Operator
 from skmetainv.operators.radon import Radon
+from skmetainv.operators.random_operator import RandomOperator
 from skmetainv.operators.sensing import CompressedSensing
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Operator",
     "PhaseRetrieval",
     "Radon",
+    "RandomOperator",
     "Saturation",
     "Scaled",
     "Stack",

@@ -35,10 +35,11 @@ from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.parameters import COUNT, POSITIVE, Interval, StrOptions
-from skmetainv.randomness import evaluation_generators, integer_seed, training_generators
+from skmetainv.randomness import evaluation_generators, integer_seed
 from skmetainv.reconstruction.built import DTYPES, Built, outside_inference_mode
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restore, Restorer
+from skmetainv.training import Batch, MeasuredPairs, SimulatedPairs
 
 
 class Reconstructor(Built, metaclass=ABCMeta):
@@ -79,7 +80,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     ...         return self
     ...
     ...     def _build(self, geometry, A):
-    ...         return A.pseudo_inverse
+    ...         return lambda y, A: A.pseudo_inverse(y)
     ...
     ...     def _restorer(self, geometry):
     ...         _, restore = self._built(geometry)
@@ -117,7 +118,13 @@ class Reconstructor(Built, metaclass=ABCMeta):
         ],
     }
 
-    def predict(self, X: Any, *, image_shape: tuple[int, ...] | None = None) -> Any:
+    def predict(
+        self,
+        X: Any,
+        *,
+        operator: Operator | None = None,
+        image_shape: tuple[int, ...] | None = None,
+    ) -> Any:
         """Restore images from measurements.
 
         Parameters
@@ -126,6 +133,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
             Measurements. If the operator has missing values, missing entries are NaN. Complex
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
+        operator : Operator, default=None
+            The operator that took these measurements, with measurements of the same shape as in
+            training. None is the fitted operator. It must be given if that is a `RandomOperator`.
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`
@@ -145,7 +155,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
         ValueError
             If `X` does not have the shape of measurements of such images. If images of
             `image_shape` cannot be restored, because the estimator or its operator supports only
-            the training shape.
+            the training shape. If the measurements of `operator` have another shape than those of
+            the fitted operator, or if it is needed and missing.
 
         Warns
         -----
@@ -156,28 +167,29 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """
         self._check_ready()
         geometry = self._resized(image_shape)
-        return self._predicted(X, geometry, self._restorer(geometry))
+        A = self._instrument(operator, geometry)
+        return self._predicted(X, geometry, A, self._restorer(geometry))
 
     @abstractmethod
     def _restorer(self, geometry: Geometry) -> Restorer:
         """Return the restorer for batches of measurements with this geometry."""
 
     @outside_inference_mode
-    def _predicted(self, X: Any, geometry: Geometry, restorer: Restorer) -> Any:
+    def _predicted(self, X: Any, geometry: Geometry, A: ForwardMap, restorer: Restorer) -> Any:
         """Return the images that a restorer makes from a user's measurements, with warnings."""
         measurements, geometry, is_single = self._reader().to_restore(X, geometry)
-        images = self._images(measurements, geometry, restorer)
+        images = self._images(measurements, geometry, A, restorer)
         restorer.warn()
         return match_type(X, images[0] if is_single else images)
 
     def _images(
-        self, measurements: ArraySource, geometry: Geometry, restorer: Restorer
+        self, measurements: ArraySource, geometry: Geometry, A: ForwardMap, restorer: Restorer
     ) -> np.ndarray:
         """Return the images that a restorer makes from measurements, batch by batch."""
         dtype = str(self._dtype()).removeprefix("torch.")
         images = np.empty((len(measurements), *geometry.image_layout.shape), dtype=dtype)
         for indices in batches_of(len(measurements), self.batch_size):
-            x = restorer(measurements.read(indices))
+            x = restorer(measurements.read(indices), A)
             images[indices] = geometry.image_layout.to_array(x)
         return images
 
@@ -239,7 +251,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is ignored.
         operator : Operator, default=None
-            The operator of the simulation; None is the fitted operator.
+            The operator of the simulation; None is the fitted operator. The fitted operator
+            restores, unless it is a `RandomOperator`: then `operator` restores, too.
         noise : float or Noise, default=None
             The noise of the simulation; None is the estimator's noise.
         random_state : int, RandomState instance, Generator or None, default=0
@@ -279,16 +292,20 @@ class Reconstructor(Built, metaclass=ABCMeta):
             check_nothing_simulates(operator, noise)
         if operator is not None:
             problem = replace(problem, A=self._other_map(operator, geometry))
+        fitted = self._map(problem.geometry)
+        fixed = fitted if len(fitted.each) == 1 and operator is not None else None
         noise = self.noise if noise is None else noise
         reader.look_at(problem, noise)
         restorer, seed = self._restorer(problem.geometry), integer_seed(random_state)
-        return self._restored_pairs_with_warnings(problem, noise, seed, restorer)
+        restore = restorer if fixed is None else lambda y, _: restorer(y, fixed)
+        pairs = self._restored_pairs(problem, noise, seed, restore)
+        return self._with_warnings(pairs, restorer)
 
-    def _restored_pairs_with_warnings(
-        self, problem: Problem, noise: float | Noise, seed: int, restorer: Restorer
+    def _with_warnings(
+        self, pairs: Iterator[tuple[np.ndarray, np.ndarray]], restorer: Restorer
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         # A separate generator, so that `restorations` checks its arguments when it is called.
-        yield from self._restored_pairs(problem, noise, seed, restorer)
+        yield from pairs
         restorer.warn()
 
     @outside_inference_mode
@@ -298,9 +315,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """Yield clean images and their restorations, batch by batch, channels last."""
         noisy = as_noise(noise).build()
         for indices in batches_of(len(problem), self.batch_size):
-            x = problem.clean.read(indices)
-            z = restore(problem.measure(x, indices, noisy, seed))
-            yield channels_last(x), channels_last(z)
+            batch = problem.batch(indices, noisy, seed)
+            z = batch.A.by_instrument(restore, batch.y)
+            yield channels_last(batch.x), channels_last(z)
 
     def _drawn_maps(
         self, X: Any, y: Any, operator: Operator | None, seed: int
@@ -365,7 +382,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         noise = as_noise(self.noise).build()
         seed = integer_seed(self.random_state if random_state is None else random_state)
         measurements = [
-            problem.measure(source.read(indices), indices, noise, seed)
+            problem.batch(indices, noise, seed).y
             for indices in batches_of(len(source), self.batch_size)
         ]
         array = geometry.measurement_layout.to_array(torch.cat(measurements))
@@ -504,14 +521,16 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """Warn, or raise, if the arguments of `fit` are implausible."""
         self._reader().look_at(problem, self.noise)
 
-    def _first_measurement(self, problem: Problem, seed: int) -> torch.Tensor:
-        """Return the measurement of the first image; simulate it if only clean images are given."""
-        first = np.array([0])
-        if problem.measured is not None:
-            return problem.measured.read(first)
+    def _first_batch(self, problem: Problem, seed: int) -> Batch:
+        """Return the first image with its measurement, simulated if only images are given."""
         noise = as_noise(self.noise).build()
-        x = problem.clean.read(first)
-        return problem.A.simulate(x, noise, training_generators(seed, 0, first))
+        read: Any = (
+            SimulatedPairs(problem.clean, problem.A, noise, seed)
+            if problem.measured is None
+            else MeasuredPairs(problem.clean, problem.measured, problem.A)
+        )
+        batch: Batch = read(np.array([0]), 0)
+        return batch
 
     # ------------------------------------------------------------------ arrays
 

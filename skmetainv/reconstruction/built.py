@@ -123,9 +123,13 @@ class Built(Counted, Fitted, ParameterObject):
         """Return the forward map for images of a geometry."""
         return self._built(geometry)[0]
 
+    def _instrument(self, operator: Operator | None, geometry: Geometry) -> ForwardMap:
+        """Return the map of the operator that took measurements; None is the fitted one."""
+        return self._map(geometry) if operator is None else self._other_map(operator, geometry)
+
     def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:
-        """Return the map of another operator for simulation, checked against the fitted one."""
-        require_operator(operator, "The 'operator' to simulate with")
+        """Return the map of another operator, checked against the fitted one."""
+        require_operator(operator, "The 'operator' of the measurements")
         A = self._placed(operator.build(geometry.tensor_shape))
         fitted = self._map(geometry)
         if A.measurement_shape != fitted.measurement_shape:

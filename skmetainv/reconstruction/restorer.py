@@ -9,11 +9,11 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skmetainv.exceptions import warn
-from skmetainv.operators import Operator
+from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.unsolved_systems import Watch, watched
 
-#: Restores the images of a batch of measurements, both as tensors.
-Restore: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+#: ``restore(y, A)`` restores the images of a batch of measurements by the map of one instrument.
+Restore: TypeAlias = Callable[[torch.Tensor, ForwardMap], torch.Tensor]
 
 
 class Restorer:
@@ -22,7 +22,7 @@ class Restorer:
     Parameters
     ----------
     restore : callable
-        Restores the images of a batch of measurements, both as tensors.
+        ``restore(y, A)`` restores the images of a batch of measurements by the map ``A``.
     operator : Operator
         The operator of the measurements. Warnings about linear systems name it.
     watch : Watch, default=None
@@ -33,10 +33,10 @@ class Restorer:
         self.restore, self.watch = restore, Watch(operator) if watch is None else watch
         self.n_images = self.n_diverged = 0
 
-    def __call__(self, y: torch.Tensor) -> torch.Tensor:
-        """Return the images of a batch of measurements."""
+    def __call__(self, y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+        """Return the images of a batch of measurements by the map `A`."""
         with watched(self.watch):
-            x = self.restore(y)
+            x = self.restore(y, A)
         self.n_images += len(x)
         self.n_diverged += int((~x.isfinite()).flatten(1).any(dim=1).sum())
         return x

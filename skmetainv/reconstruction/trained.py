@@ -142,8 +142,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     ...         factor, restore = self._build(problem.geometry, problem.A)
     ...
     ...         def learn(loop):
-    ...             for x, y in loop:
-    ...                 loss = criterion(restore(y), x, None)
+    ...             for batch in loop:
+    ...                 loss = criterion(restore(batch.y, batch.A), batch.x, None)
     ...                 loss.sum().backward()
     ...                 loop.descend(loss=loss)
     ...
@@ -152,7 +152,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     ...
     ...     def _build(self, geometry, A):
     ...         factor = torch.tensor(self.weights_["factor"]).to(A.place).requires_grad_()
-    ...         return factor, lambda y: factor * A.bind(y).start("adjoint")
+    ...         return factor, lambda y, A: factor * A.bind(y).start("adjoint")
     ...
     ...     def _restorer(self, geometry):
     ...         _, (_, restore) = self._built(geometry)
@@ -380,9 +380,9 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             changes = self._augmentation(problem)
             read: Any = SimulatedPairs(problem.clean, problem.A, noise, self._seed_, changes)
         else:
-            read = MeasuredPairs(problem.clean, problem.measured)
+            read = MeasuredPairs(problem.clean, problem.measured, problem.A)
         if problem.clean.allow_nan:
-            check_observed(read(np.arange(min(len(problem), self.batch_size)), 0)[1])
+            check_observed(read(np.arange(min(len(problem), self.batch_size)), 0).y)
         return Batches(len(problem), self.batch_size, self._seed_, read)
 
     def _augmentation(self, problem: Problem) -> Augmentation | None:

@@ -26,7 +26,7 @@ HasNorm: TypeAlias = ForwardMap | DataTerm
 _AS_GOOD = 0.03
 
 
-def squared_norm(normed: HasNorm | None) -> float:
+def squared_norm(normed: HasNorm | None) -> float | torch.Tensor:
     """Return ``||A||^2``; if it cannot be computed, the error has advice."""
     if normed is None:
         raise ValueError(
@@ -102,8 +102,9 @@ class Schedule(nn.Module):
 
         Returns
         -------
-        number : float or tensor of shape ()
-            The number. A fixed one is a float, so that data terms can reuse results for it.
+        number : float, or tensor of shape () or (batch, 1, 1, 1)
+            The number. A fixed one is a float, so that data terms can reuse results for it. If
+            `normed` has a norm for each image, the number is a tensor with one value per image.
 
         Raises
         ------

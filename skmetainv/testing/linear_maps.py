@@ -118,7 +118,7 @@ def _check_data_term(
     )
     scale = float(whole.norm()) ** 2 or 1.0  # independent of the drawn masks
     require(
-        data.squared_norm == whole.squared_norm == scale,
+        float(data.squared_norm) == whole.squared_norm == scale,
         f"must have the scale ||A||^2 = {scale:.6g} of the map before masks are drawn",
         f"{data.squared_norm:.6g}",
         cause,

@@ -1,23 +1,49 @@
 """Batches of measurements and their clean images, read from any array-like."""
 
-from collections.abc import Callable, Iterator, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from skmetainv.arrays import ArraySource
 from skmetainv.noise import NoiseFunction
-from skmetainv.operators import ForwardMap
+from skmetainv.operators import DataTerm, ForwardMap
 from skmetainv.randomness import augmentation_generator, order_generator, training_generators
 from skmetainv.training.augmentation import Augmentation
 from skmetainv.training.processes import share_of_this_process
 
-#: Clean images ``x``, their measurements ``y`` and, if an estimator restores starts, these starts.
-Batch: TypeAlias = Sequence[torch.Tensor]
-#: Clean images ``x`` and their measurements ``y``.
-Pair: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+
+class Batch(NamedTuple):
+    """Clean images and their measurements."""
+
+    x: torch.Tensor
+    """The clean images."""
+    y: torch.Tensor
+    """Their measurements."""
+    A: ForwardMap
+    """The map that measured them."""
+    start: torch.Tensor | None = None
+    """The images that an estimator restored from the measurements, if it restores starts."""
+
+    @property
+    def data(self) -> DataTerm:
+        """The data fidelity of the measurements."""
+        return self.A.bind(self.y, self.start)
+
+    def chunks(self, n: int) -> Iterator[Batch]:
+        """Yield batches of `n` images; the last may have fewer."""
+        for first in range(0, len(self.x), n):
+            last = first + n
+            yield Batch(
+                self.x[first:last],
+                self.y[first:last],
+                self.A.part(first, last),
+                None if self.start is None else self.start[first:last],
+            )
 
 
 @dataclass(frozen=True)
@@ -82,7 +108,7 @@ class SimulatedPairs:
     seed: int
     augmentation: Augmentation | None = None
 
-    def __call__(self, indices: np.ndarray, epoch: int | None) -> Pair:
+    def __call__(self, indices: np.ndarray, epoch: int | None) -> Batch:
         """Return the clean images and the measurements of `epoch`."""
         x = self.images.read(indices)
         if self.augmentation is not None and epoch is not None:
@@ -90,7 +116,8 @@ class SimulatedPairs:
             drawn = zip(x, generators, strict=True)
             x = torch.stack([self.augmentation(x_i, g, len(self.images)) for x_i, g in drawn])
         generators = training_generators(self.seed, epoch or 0, indices)
-        return x, self.A.simulate(x, self.noise, generators)
+        A = self.A.instruments(generators)
+        return Batch(x, A.simulate(x, self.noise, generators), A)
 
 
 @dataclass(frozen=True)
@@ -102,18 +129,16 @@ class WithStarts:
     read : callable
         Returns the pairs.
     starts : callable
-        ``starts(y, indices)`` restores starts from measurements.
+        ``starts(batch, indices)`` restores the starts of a batch.
     """
 
-    read: Callable[[np.ndarray, int | None], Pair]
-    starts: Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+    read: Callable[[np.ndarray, int | None], Batch]
+    starts: Callable[[Batch, np.ndarray], torch.Tensor]
 
-    def __call__(
-        self, indices: np.ndarray, epoch: int | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def __call__(self, indices: np.ndarray, epoch: int | None) -> Batch:
         """Return the clean images, the measurements and their starts."""
-        x, y = self.read(indices, epoch)
-        return x, y, self.starts(y, indices)
+        batch = self.read(indices, epoch)
+        return batch._replace(start=self.starts(batch, indices))
 
 
 @dataclass(frozen=True)
@@ -126,11 +151,14 @@ class MeasuredPairs:
         The clean images.
     measurements : ArraySource
         The measurement of each image.
+    A : ForwardMap
+        The map of the measurements.
     """
 
     images: ArraySource
     measurements: ArraySource
+    A: ForwardMap
 
-    def __call__(self, indices: np.ndarray, epoch: int | None) -> Pair:
+    def __call__(self, indices: np.ndarray, epoch: int | None) -> Batch:
         """Return the clean images and the measurements, the same in every epoch."""
-        return self.images.read(indices), self.measurements.read(indices)
+        return Batch(self.images.read(indices), self.measurements.read(indices), self.A)

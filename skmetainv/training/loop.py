@@ -44,7 +44,7 @@ class TrainingLoop:
 
     ::
 
-        for x, y in loop:
+        for batch in loop:
             loss = ...  # one value per image
             loss.sum().backward()
             loop.descend(outer_loss=loss)

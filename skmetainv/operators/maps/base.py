@@ -177,6 +177,61 @@ class ForwardMap(nn.Module):
         with torch.no_grad():
             return float(self.norm()) ** 2 or 1.0
 
+    @property
+    def each(self) -> list[ForwardMap]:
+        """The maps of all instruments: the map itself, unless it is that of a `RandomOperator`."""
+        return [self]
+
+    def instruments(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
+        """Return the map with an instrument for each image, drawn by that image's generator.
+
+        Parameters
+        ----------
+        generators : sequence of numpy.random.Generator
+            One per image.
+
+        Returns
+        -------
+        A : ForwardMap
+            The map itself, unless it is that of a `RandomOperator`.
+        """
+        return self
+
+    def part(self, first: int, last: int) -> ForwardMap:
+        """Return the map of some images of a batch.
+
+        Parameters
+        ----------
+        first, last : int
+            The first image, and the one after the last.
+
+        Returns
+        -------
+        A : ForwardMap
+            The map itself, unless each image has its own instrument.
+        """
+        return self
+
+    def by_instrument(
+        self, compute: Callable[..., torch.Tensor], *tensors: torch.Tensor
+    ) -> torch.Tensor:
+        """Return ``compute(*tensors, A)``, for the images of each instrument on their own.
+
+        Parameters
+        ----------
+        compute : callable
+            Takes the rows of each tensor that belong to images of one instrument, and the map of
+            the instrument. Returns a tensor with one row for each of these images.
+        *tensors : tensor of shape (batch, ...)
+            Values of the images.
+
+        Returns
+        -------
+        results : tensor of shape (batch, ...)
+            The results, in the order of the images.
+        """
+        return compute(*tensors, self)
+
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with a random mask for each image, drawn by that image's generator.
 

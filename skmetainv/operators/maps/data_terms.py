@@ -59,8 +59,11 @@ class DataTerm:
         self.A, self.y, self.unmasked = A, y, A
 
     @property
-    def squared_norm(self) -> float:
-        """``||A||^2`` of the map before masks are read, see `ForwardMap.norm`."""
+    def squared_norm(self) -> float | torch.Tensor:
+        """``||A||^2`` of the map before masks are read, see `ForwardMap.norm`.
+
+        If each image has its own instrument, it is a tensor of shape ``(batch, 1, 1, 1)``.
+        """
         return self.unmasked.squared_norm
 
     def loss(self, x: torch.Tensor, criterion: Callable[..., torch.Tensor]) -> torch.Tensor:
@@ -265,7 +268,7 @@ class LinearDataTerm(DataTerm):
 
     def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``y / ||A||``; if ``||A||`` is 1, `y` itself."""
-        squared_norm = self.squared_norm
+        squared_norm = self.unmasked.squared_norm
         return y if squared_norm == 1 else y / math.sqrt(squared_norm)
 
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
