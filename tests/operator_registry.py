@@ -105,6 +105,7 @@ CASES = {
     "missing": Case(MissingPixels()),
     "missing_per_channel": Case(MissingPixels(observed=0.3, per_channel=True)),
     "missing_range": Case(MissingPixels(observed=(1, 1))),
+    "missing_box": Case(MissingPixels(observed=0.6, pattern="box")),
     "missing_side": Case(MissingPixels(observed=0.5, pattern="side")),
     "mask_of_mask": Case(MissingPixels(observed=0.6) @ Inpainting()),
     # convolutions

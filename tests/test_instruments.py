@@ -28,6 +28,7 @@ from skmetainv.operators import (
     PhaseRetrieval,
     Radon,
 )
+from skmetainv.operators.checks import as_count
 from skmetainv.solvers import GradientDescent
 
 
@@ -250,6 +251,37 @@ def test_a_matrix_acts_on_the_user_s_flat_image(kind, wrap):
         flat, shaped = (part[..., 0] + 1j * part[..., 1] for part in (flat, shaped))
     np.testing.assert_allclose(flat, expected)
     np.testing.assert_allclose(shaped.ravel(), expected)
+
+
+@pytest.mark.parametrize("size", [(16, 20), (20, 5), (1, 30), (1, 1)])
+@pytest.mark.parametrize("observed", [0.75, 0.1, 1.0, (5, 200), 1])
+def test_missing_boxes_have_the_size_that_was_asked_for(size, observed):
+    n = size[0] * size[1]
+    if isinstance(observed, tuple):
+        observed = (1, max(1, n // 2))
+    A = MissingPixels(observed, pattern="box").build((2, *size))
+    drawn = A.draw([np.random.default_rng(i) for i in range(100)]).observed
+    assert drawn.shape == (100, 1, *size)
+    least, most = observed if isinstance(observed, tuple) else (as_count(observed, n),) * 2
+    for mask in drawn[:, 0]:
+        missing = ~mask
+        rows, columns = missing.any(1), missing.any(0)
+        assert torch.equal(missing, rows[:, None] & columns)  # a box
+        for side in (rows, columns):
+            assert side.diff().sum() <= 2  # without gaps
+        height, width = int(rows.sum()), int(columns.sum())
+        kept = n - height * width
+        rounding = max(height, width) / 2 + 0.5
+        assert least - rounding <= kept <= most + rounding
+
+
+def test_missing_boxes_are_anywhere_and_of_several_shapes():
+    A = MissingPixels(0.75, pattern="box").build((1, 16, 20))
+    missing = ~A.draw([np.random.default_rng(i) for i in range(1000)]).observed[:, 0]
+    assert missing.any(0).all()
+    heights, widths = missing.any(2).sum(1), missing.any(1).sum(1)
+    assert {6, 9, 13} <= {*heights.tolist()}
+    assert {6, 9, 13} <= {*widths.tolist()}
 
 
 def test_missing_sides_are_contiguous_halves():

@@ -120,6 +120,8 @@ def triple(x):
         (MissingPixels(observed=(1, 2, 3)), "two integers"),
         (MissingPixels(observed=8, pattern="side"), "takes a share of the rows or columns"),
         (MissingPixels(pattern="side", per_channel=True), "without per_channel"),
+        (MissingPixels(pattern="box", per_channel=True), "without per_channel"),
+        (MissingPixels(pattern="box") @ Difference(), "leaves out a box of images"),
         (MissingPixels(pattern="half"), "'pattern' parameter of MissingPixels"),
         (MissingPixels(pattern="side") @ Difference(), "takes a share of the rows or columns"),
         (Inpainting(mask="box"), "'box' parameter of Inpainting must be .first row"),

@@ -120,17 +120,20 @@ class MissingPixels(Operator):
         If True, entries are drawn instead of pixels: each channel of a pixel is kept or left out on
         its own, and counts are numbers of entries. The two parts of a complex sample are kept or
         left out together, and count as one.
-    pattern : {"random", "side"}, default="random"
-        "random" keeps pixels drawn at random. "side" keeps one side of the image in all channels:
-        top, bottom, left or right, drawn per image. `observed` is then the share of rows or
-        columns, at least one of them; ``observed=0.5`` is a contiguous half.
+    pattern : {"random", "side", "box"}, default="random"
+        "random" keeps pixels drawn at random. The other two keep the same pixels in all channels.
+        "side" keeps one side of the image: top, bottom, left or right, drawn per image. `observed`
+        is then the share of rows or columns, at least one of them; ``observed=0.5`` is a contiguous
+        half. "box" leaves out a box at a random place, whose height is 1/2 to 2 times its width.
+        The number of pixels that are kept is then `observed` up to rounding of the box's sides, and
+        so far as the box fits into the image.
 
     Raises
     ------
     ValueError
         By `build`, if a count is larger than the number of pixels, or if a range does not hold two
-        positive integers, the smaller one first. Also if ``pattern="side"`` is combined with a
-        count, with `per_channel` or with flat measurements.
+        positive integers, the smaller one first. If ``pattern="side"`` or ``"box"`` is combined
+        with `per_channel` or with flat measurements, or "side" with a count.
 
     Examples
     --------
@@ -149,7 +152,7 @@ class MissingPixels(Operator):
     _parameter_constraints = {
         "observed": [Interval(Real, 0, 1, closed="right"), COUNT, tuple, list],
         "per_channel": ["boolean"],
-        "pattern": [StrOptions({"random", "side"})],
+        "pattern": [StrOptions({"random", "side", "box"})],
     }
 
     has_missing = True
@@ -163,7 +166,8 @@ class MissingPixels(Operator):
         if self.pattern == "side":
             return RandomMaskMap(image_shape, self._side(tuple(mask_shape)))
         counts = self._counts(math.prod(mask_shape))
-        return RandomMaskMap(image_shape, partial(draw_entries, tuple(mask_shape), counts))
+        draw = draw_entries if self.pattern == "random" else self._box(tuple(mask_shape))
+        return RandomMaskMap(image_shape, partial(draw, tuple(mask_shape), counts))
 
     def _side(self, mask_shape: Shape) -> Any:
         """Return the function that draws a side."""
@@ -175,6 +179,15 @@ class MissingPixels(Operator):
                 f"per_channel={self.per_channel!r} and measurements of shape {mask_shape}."
             )
         return partial(_draw_side, mask_shape, float(self.observed))
+
+    def _box(self, mask_shape: Shape) -> Any:
+        """Return the function that draws a box."""
+        if self.per_channel or len(mask_shape) < 3:
+            raise ValueError(
+                "MissingPixels(pattern='box') leaves out a box of images, without per_channel. Got "
+                f"per_channel={self.per_channel!r} and measurements of shape {mask_shape}."
+            )
+        return _draw_box
 
     def _counts(self, n: int) -> tuple[int, int]:
         """Return the least and the largest number of `n` entries that an image keeps."""
@@ -203,6 +216,24 @@ def _draw_side(mask_shape: Shape, share: float, generator: np.random.Generator) 
     lines = np.moveaxis(mask, axis, 0)
     count = as_count(share, len(lines))
     lines[len(lines) - count if from_the_end else 0 :][:count] = True
+    return mask
+
+
+def _draw_box(
+    mask_shape: Shape, counts: tuple[int, int], generator: np.random.Generator
+) -> np.ndarray:
+    """Return a mask that is False in a random box; `counts` is the range of the kept pixels."""
+    mask = np.ones(mask_shape, dtype=bool)
+    rows, columns = mask_shape[1:3]
+    n_missing = rows * columns - generator.integers(*counts, endpoint=True)
+    height = math.sqrt(n_missing * 2 ** generator.uniform(-1, 1))
+    height = min(max(round(height), math.ceil(n_missing / columns)), rows)
+    width = min(round(n_missing / height), columns) if height else 0
+    top, left = (
+        int(generator.integers(n - side, endpoint=True))
+        for n, side in ((rows, height), (columns, width))
+    )
+    mask[:, top : top + height, left : left + width] = False
     return mask
 
 

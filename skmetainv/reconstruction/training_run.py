@@ -249,7 +249,7 @@ class TrainingRun:
 
     def _notifier(self, original: TrainedReconstructor) -> CallbackNotifier:
         """Return the observer of epochs that notifies the callbacks of `fit`."""
-        X, y = self.problem.arguments()
+        X, y = self.problem.arguments()  # all images, also those that are held out
         return CallbackNotifier(
             None if self.is_partial else original,
             n_epochs=len(self.loop.epochs),
