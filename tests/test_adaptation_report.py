@@ -28,7 +28,7 @@ def warned(**psnrs):
         (30.0, 30.0, 30.0, None),
         (30.0, 31.0, 32.0, None),
         (30.0, 32.0, 31.0, "Adaptation lowers the PSNR of 4 training images by 0.95 dB"),
-        (30.0, 28.0, 29.0, "have 0.95 dB less PSNR than the start alone"),
+        (30.0, 28.0, 29.0, "have 0.95 dB less PSNR than the images to which the network adds"),
         (30.0, 28.0, 29.9, None),  # within its error
     ],
 )
@@ -47,10 +47,16 @@ def test_exact_restorations_are_left_out():
     assert "by 1.00 dB" in warned(stages=stages)[0]
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_divergence_is_told(value):
+    adapted = np.array([30.0, 30.0, 30.0, value])
+    assert "by inf dB" in warned(stages=np.stack([np.full(4, 30.0), adapted]))[0]
+
+
 def test_fit_tells_that_training_destroyed_the_linear_start():
     init = Siren(width=16, depth=3, residual=LinearReconstructor())
     est = MetaInverseSolver(
         GaussianBlur(), init=init, n_inner=0, outer_lr=1.0, max_epochs=1, random_state=0
     )
-    with pytest.warns(AdaptationWarning, match="less PSNR than the start alone"):
+    with pytest.warns(AdaptationWarning, match="less PSNR than the images to which"):
         est.fit(load_faces()[:20])

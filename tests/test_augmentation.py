@@ -108,13 +108,11 @@ def problem_of(images, groups=None):
         (load_digits().images[:200] / 16, False, True),
         (heads(60)[:9], True, True),  # too few for a decision
         (np.stack([heads(60)] * 3, axis=3), True, False),
-        (
-            np.where(np.random.default_rng(0).random((60, 24, 24)) < 0.1, np.nan, heads(60)),
-            True,
-            False,
-        ),
+        (with_unknown_pixels(heads(60)), True, False),
+        (with_unknown_pixels(np.repeat(np.repeat(heads(60), 4, 1), 4, 2)), True, False),
+        (np.full((20, 24, 24), 0.5), True, True),
     ],
-    ids=["faces", "heads", "digits", "few", "colour", "unknown pixels"],
+    ids=["faces", "heads", "digits", "few", "colour", "unknown pixels", "large", "constant"],
 )
 def test_augmentation_keeps_images_alike(images, mirrors, shifts):
     assert suitable_augmentation(problem_of(images), batch_size=16) == Augmentation(mirrors, shifts)
@@ -129,6 +127,22 @@ def test_images_of_one_group_do_not_judge_each_other():
     assert grouped == Augmentation(mirrors=True, shifts=True)
 
 
+def test_the_choice_leaves_the_global_generators_alone():
+    faces = load_faces()[:40]
+    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()
+    suitable_augmentation(problem_of(faces), 16)
+    assert (np.random.get_state()[1] == before[0]).all()
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+def test_the_choice_is_made_once():
+    """Later calls of `partial_fit` keep the choice of the first, whatever their images."""
+    est = small(augment="auto").partial_fit(heads(20))
+    assert est._augmentation_ == (True, False)
+    est.partial_fit(load_faces()[:20, :24, :24])
+    assert est._augmentation_ == (True, False)
+
+
 def test_the_log_says_which_changes_are_left_out(capsys):
     small(verbose=1).fit(heads(20))
     assert "Training images are not shifted, because" in capsys.readouterr().err
@@ -138,9 +152,11 @@ def test_the_log_says_which_changes_are_left_out(capsys):
 
 def test_pairs_are_never_changed():
     y = small().simulate(FACES)
-    changed, kept = (small(augment=augment).fit(y, FACES) for augment in (True, False))
-    for name, weight in kept.weights_.items():
-        np.testing.assert_array_equal(changed.weights_[name], weight)
+    kept = small(augment=False).fit(y, FACES)
+    for augment in (True, "auto"):
+        changed = small(augment=augment).fit(y, FACES)
+        for name, weight in kept.weights_.items():
+            np.testing.assert_array_equal(changed.weights_[name], weight)
     simulated = [small(augment=augment).fit(FACES) for augment in (True, False)]
     assert any(
         not np.array_equal(simulated[0].weights_[name], weight)

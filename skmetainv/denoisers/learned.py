@@ -215,7 +215,9 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
 
         return [restored(x[None])[0] for x in X] if differ_in_size(X) else restored(X)
 
-    def score(self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> float:
+    def score(  # type: ignore[override]  # images are their own measurements
+        self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None
+    ) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
 
         Parameters
@@ -304,7 +306,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
         )
         return chain.from_iterable(single)
 
-    def simulate(
+    def simulate(  # type: ignore[override]  # images are their own measurements
         self, X: Any, random_state: Any = None, *, image_shape: tuple[int, ...] | None = None
     ) -> Any:
         """Return noisy copies of clean images.
@@ -512,7 +514,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
     def _untrained(self, X: Any) -> Self:
         """Load the weights of the file, for images like `X`."""
         with self._fitting(X, None, looks=False) as (fitted, problem):
-            fitted._start_anew(integer_seed(self.random_state))
+            fitted._start_anew(integer_seed(self.random_state), problem)
             fitted._initialize(problem)
         return self
 

@@ -88,7 +88,7 @@ def qualities(
     for batch in batches:
         start = () if batch.start is None else (batch.start,)
         stages = batch.A.by_instrument(
-            lambda y, *start_and_map: meta.stages(y, *reversed(start_and_map)), batch.y, *start
+            lambda y, *rest: meta.stages(y, rest[-1], *rest[:-1]), batch.y, *start
         )
         with np.errstate(over="ignore", invalid="ignore"):  # the inner steps may diverge
             psnrs.append([_psnr(batch.x, z, data_range) for z in (*start, *stages.unbind(1))])
@@ -159,17 +159,22 @@ def warn_of_adaptation(psnrs: Qualities, which: str) -> None:
         )
     elif "start" in psnrs and (lost := _loss(psnrs["start"], stages[-1])) > 0:
         warn(
-            f"The results of {n_images} {which} have {lost:.2f} dB less PSNR than the start alone, "
-            "which the estimator at `residual` restores. A larger max_epochs, a smaller outer_lr "
-            "or augment=False may help.",
+            f"The results of {n_images} {which} have {lost:.2f} dB less PSNR than the images to "
+            "which the network adds, those of the `residual` of `init`. A larger max_epochs, a "
+            "smaller outer_lr or less augmentation may help.",
             AdaptationWarning,
         )
 
 
 def _loss(before: np.ndarray, after: np.ndarray) -> float:
-    """Return by how much the mean PSNR falls, or 0 if that may be chance."""
-    finite = np.isfinite([before, after]).all(axis=0)  # an exact restoration has no finite PSNR
-    lost = before[finite] - after[finite]
+    """Return by how much the mean PSNR falls, or 0 if that may be chance.
+
+    Exact restorations, of infinite PSNR, are left out. An image that is not finite has lost it all.
+    """
+    chosen = np.isfinite(before) & (after != np.inf)
+    lost = before[chosen] - np.where(np.isfinite(after[chosen]), after[chosen], -np.inf)
+    if not np.isfinite(lost).all():
+        return np.inf
     if len(lost) < 2:
         return 0.0
     mean, error = float(lost.mean()), float(lost.std(ddof=1) / np.sqrt(len(lost)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
 from typing import Any, NamedTuple, Self
 
@@ -175,7 +175,7 @@ class ClassicalReconstructor(FromStart):
         self,
         X: Any,
         *,
-        operator: Operator | None = None,
+        operator: Operator | Sequence[Operator] | None = None,
         image_shape: tuple[int, ...] | None = None,
         return_record: bool = False,
     ) -> Any:
@@ -187,9 +187,10 @@ class ClassicalReconstructor(FromStart):
             Measurements. If the operator has missing values, missing entries are NaN. Complex
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
-        operator : Operator, default=None
-            The operator that took these measurements, with measurements of the same shape as in
-            training. None is the fitted operator. It must be given if that is a `RandomOperator`.
+        operator : Operator or list of Operator, default=None
+            The operator that took these measurements, or a list with one operator for each. Their
+            measurements must have the same shape as in training. None is the fitted operator,
+            unless that is a `RandomOperator`, which cannot restore.
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`

@@ -6,6 +6,7 @@ from typing import Any
 
 from skmetainv.estimators.linear import LinearReconstructor
 from skmetainv.estimators.linear_estimates import smallest_space
+from skmetainv.estimators.residuals import N_FOLDS
 from skmetainv.meta import Algorithm
 from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.representations import Refiner, Representation, Siren
@@ -14,7 +15,10 @@ from skmetainv.representations import Refiner, Representation, Siren
 def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
     """Return the representation for ``init=None``, see `MetaInverseSolver`."""
     residual: Any = LinearReconstructor()
-    if smallest_space(A, operator.has_missing) == "iterative":  # every start would take seconds
+    n_instruments = len(A.each)
+    # Each fold of cross-fitting has a matrix for each instrument.
+    n_matrices = n_instruments * (1 + N_FOLDS) if n_instruments > 1 else 1
+    if smallest_space(A, operator.has_missing, n_matrices) == "iterative":  # slow for every start
         residual = "adjoint" if isinstance(A, LinearMap) else None
     refines = residual is not None and "refiner" in algorithm.learns
     refiner = Refiner() if refines else None

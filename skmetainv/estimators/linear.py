@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import KW_ONLY, replace
 from functools import partial
 from numbers import Real
 from typing import Any, Self, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from skmetainv.inputs import Geometry, Problem
 from skmetainv.inputs.splits import split_in_folds
 from skmetainv.inputs.validation import check_device
 from skmetainv.noise import GaussianNoise, Noise, as_noise
-from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator, RandomOperator
+from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.parameters import COUNT, Interval, StrOptions
 from skmetainv.randomness import integer_seed
@@ -285,10 +284,10 @@ class LinearReconstructor(Reconstructor):
             return total + noise.noise_level**2
         count = torch.zeros_like(total)
         with torch.no_grad():
-            predicted = None if is_linear else _linearized(problem, places)
+            mean = None if is_linear else _mean(problem, places)
             for indices in portions(places, self.batch_size):
                 x, y, A, _ = measure(indices)
-                r = y - (A(x) if predicted is None else predicted(x))
+                r = y - (A(x) if mean is None else A.by_instrument(partial(_linearized, mean), x))
                 seen = ~r.isnan() if A.observed is None else A.observed & ~r.isnan()
                 total += torch.where(seen, r, 0.0).double().square().sum(0)
                 count += seen.sum(0)
@@ -305,16 +304,18 @@ class LinearReconstructor(Reconstructor):
         Restoring held-out images by large systems takes too long. For these, "auto" mirrors no
         images and takes the likeliest shrinkage. Of several instruments, the first one serves.
         """
-        A, operator = problem.A.each[0], _operators(problem.operator)[0]
+        A = problem.A.each[0]
+        operator = A.operator
         measure = partial(
             replace(problem, A=A).batch, noise=as_noise(self.noise).build(), seed=seed
         )
-        direct = smallest_space(A, operator.has_missing) != "iterative"
+        direct = smallest_space(A, operator.has_missing, len(problem.A.each)) != "iterative"
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
         if len(mirrored) == len(shrinkages) == 1 or not splits:
             return mirrored[-1 if len(problem) > 1 else 0], shrinkages[-1]
-        system_of = self._systems(operator.build(A.image_shape).to(variance.device))
+        exact = operator.build(A.image_shape).to(variance.device)
+        system_of = self._systems(exact, len(problem.A.each))
         best = (math.inf, False, 1.0)
         for flips in mirrored:
             folds = [
@@ -330,14 +331,20 @@ class LinearReconstructor(Reconstructor):
             best = min(best, (errors.min(), flips, near[int(errors.argmin())]))
         return best[1:]
 
-    def _systems(self, A: ForwardMap) -> Callable[..., LinearSystem]:
-        """Return a function that builds the systems of a map in double precision.
+    def _systems(self, A: ForwardMap, n_instruments: int) -> Callable[..., LinearSystem]:
+        """Return a function that builds the systems of a map, one of some instruments.
 
-        The function takes statistics and noise variances.
+        The map is in double precision. The function takes statistics and noise variances.
         """
         varies = math.isnan(A.missing_value)
-        matrices = MapMatrices(A, varies) if isinstance(A, LinearMap) else None
-        return partial(LinearSystem, A, varies=varies, dtype=self._dtype(), matrices=matrices)
+        return partial(
+            LinearSystem,
+            A,
+            varies=varies,
+            dtype=self._dtype(),
+            matrices=MapMatrices(A, varies) if isinstance(A, LinearMap) else None,
+            n_instruments=n_instruments,
+        )
 
     # ------------------------------------------------------------------ prediction
 
@@ -354,20 +361,15 @@ class LinearReconstructor(Reconstructor):
         """Return the function that has the estimate of each map; it builds an estimate once."""
         variance = torch.from_numpy(np.array(self.noise_variance_)).to(check_device(self.device))
         variance = geometry.measurement_layout.to_tensor(variance[None])[0]
-        statistics, operators = Statistics(**self.weights_), _operators(self.operator_)
-        fitted: WeakKeyDictionary[ForwardMap, Operator] = WeakKeyDictionary(
-            zip(A.each, operators, strict=True)
-        )
+        statistics, n_fitted = Statistics(**self.weights_), len(A.each)
+        fitted = WeakSet(A.each)
         known: WeakKeyDictionary[ForwardMap, LinearEstimate] = WeakKeyDictionary()
 
         def estimate_of(A: ForwardMap) -> LinearEstimate:
             if A not in known:
-                if A in fitted:
-                    exact = fitted[A].build(A.image_shape).to(variance.device)
-                else:
-                    exact = deepcopy(A).double()  # rounded as its measurements are
-                system = self._systems(exact)(statistics, variance)
-                known[A] = system.estimate(self.shrinkage_, for_few=len(operators) > 1)
+                exact = A.operator.build(A.image_shape).to(variance.device)
+                system = self._systems(exact, n_fitted)(statistics, variance)
+                known[A] = system.estimate(self.shrinkage_, for_few=A not in fitted)
             return known[A]
 
         return estimate_of
@@ -407,18 +409,16 @@ def portions(places: np.ndarray, n: int) -> Iterator[np.ndarray]:
     yield from (places[k : k + max(n, 1)] for k in range(0, len(places), max(n, 1)))
 
 
-def _operators(operator: Operator) -> list[Operator]:
-    """Return the operators of all instruments."""
-    return operator.instruments() if isinstance(operator, RandomOperator) else [operator]
-
-
-def _linearized(problem: Problem, places: np.ndarray) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the linear approximation of a nonlinear map at the mean of some images."""
+def _mean(problem: Problem, places: np.ndarray) -> torch.Tensor:
+    """Return the mean of some images, a batch of one; unknown pixels count as 0."""
     images = (problem.clean.read(indices) for indices in portions(places, 1))
     total = sum(x.nan_to_num().sum(0) for x in images)
-    mean = torch.as_tensor(total)[None] / len(places)
-    J, expected = LinearizedMap(problem.A, mean), problem.A(mean)
-    return lambda x: expected + J(x - mean)
+    return torch.as_tensor(total)[None] / len(places)
+
+
+def _linearized(mean: torch.Tensor, x: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+    """Return the linear approximation of ``A(x)`` at the mean of the images."""
+    return A(mean) + LinearizedMap(A, mean)(x - mean)
 
 
 def _splits(problem: Problem, places: np.ndarray, seed: int) -> Splits:

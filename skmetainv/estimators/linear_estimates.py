@@ -21,6 +21,9 @@ from skmetainv.operators.maps.normal_equations import solve
 # The largest number of entries of a matrix that is stored.
 _MATRIX_ENTRIES = 2**24
 
+# The largest number of entries of the matrices of all instruments together.
+_ENTRIES_OF_INSTRUMENTS = 2**27
+
 # If masks vary, systems are solved directly for measurements of at most this number of entries.
 _MASKED_ENTRIES = 4096
 
@@ -267,6 +270,8 @@ class LinearSystem:
         Floating-point type in which images are restored.
     matrices : MapMatrices, default=None
         The matrices of a linear `A`, if other systems share them. With None, they are new.
+    n_instruments : int, default=1
+        The number of instruments that have such a system.
 
     Attributes
     ----------
@@ -282,6 +287,7 @@ class LinearSystem:
         varies: bool,
         dtype: torch.dtype,
         matrices: MapMatrices | None = None,
+        n_instruments: int = 1,
     ):
         self.statistics, self.varies, self.dtype = statistics, varies, dtype
         self.device = variance.device
@@ -290,7 +296,7 @@ class LinearSystem:
         self.matrices = matrices or MapMatrices(self.A, varies)
         with torch.no_grad():
             self.mean, self.expected = mean[0].to(dtype), A(mean)[0].to(dtype)
-            self.space = smallest_space(self.A, varies)
+            self.space = smallest_space(self.A, varies, n_instruments)
             self.variance = self._floored(variance)
             if self.space == "measurements":
                 self._measure()
@@ -385,7 +391,7 @@ class LinearSystem:
         return deepcopy(self.A).to(dtype), (1 / self.variance).to(dtype)
 
 
-def smallest_space(A: ForwardMap, varies: bool) -> str:
+def smallest_space(A: ForwardMap, varies: bool, n_instruments: int = 1) -> str:
     """Return how systems are solved: "measurements", "images" or "iterative".
 
     The first two name the space of the matrix that is factorised. "iterative" stands for conjugate
@@ -397,12 +403,15 @@ def smallest_space(A: ForwardMap, varies: bool) -> str:
         The map as its operator builds it, without the masks of single images.
     varies : bool
         Whether the observed entries vary from image to image.
+    n_instruments : int, default=1
+        The number of instruments that have such a system.
     """
     n = math.prod(A.image_shape)
     m = math.prod(A.measurement_shape) if varies else int(_observed(A).sum())
-    if n < m and n * n <= _MATRIX_ENTRIES and not varies:
+    most = min(_MATRIX_ENTRIES, _ENTRIES_OF_INSTRUMENTS // n_instruments)
+    if n < m and n * n <= most and not varies:
         return "images"
-    if n * m <= _MATRIX_ENTRIES and (m <= _MASKED_ENTRIES or not varies):
+    if n * m <= most and (m <= _MASKED_ENTRIES or not varies):
         return "measurements"
     return "iterative"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, replace
 from functools import partial
 from numbers import Integral
@@ -246,7 +246,7 @@ class MetaInverseSolver(TrainedReconstructor):
         self,
         X: Any,
         *,
-        operator: Operator | None = None,
+        operator: Operator | Sequence[Operator] | None = None,
         image_shape: tuple[int, ...] | None = None,
     ) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
@@ -260,9 +260,10 @@ class MetaInverseSolver(TrainedReconstructor):
             Measurements. If the operator has missing values, missing entries are NaN. Complex
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
-        operator : Operator, default=None
-            The operator that took these measurements, with measurements of the same shape as in
-            training. None is the fitted operator. It must be given if that is a `RandomOperator`.
+        operator : Operator or list of Operator, default=None
+            The operator that took these measurements, or a list with one operator for each. Their
+            measurements must have the same shape as in training. None is the fitted operator,
+            unless that is a `RandomOperator`, which cannot restore.
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`
@@ -297,7 +298,7 @@ class MetaInverseSolver(TrainedReconstructor):
         self._warn_of_inner_steps()
         geometry = self._resized(image_shape)
         A = self._instrument(operator, geometry)
-        measurements, geometry, is_single = self._reader().to_restore(X, geometry)
+        measurements, geometry, is_single = self._reader().to_restore(X, geometry, A)
         stages = self._each_stage(measurements, geometry, A)
         return (match_type(X, images[0] if is_single else images) for images in stages)
 
@@ -347,7 +348,7 @@ class MetaInverseSolver(TrainedReconstructor):
             ),
             algorithm=self.algorithm_,
             tuned=tuned,
-            restore_start=start_restorer(self.init_, geometry.image_shape, A),
+            restore_start=start_restorer(self.init_, geometry.image_shape, self.operator_),
             batch_size=self.batch_size,
         )
         meta.load_modules(tensors)

@@ -18,15 +18,16 @@ from skmetainv.exceptions import warn
 from skmetainv.inputs import Problem
 from skmetainv.inputs.splits import split_in_folds
 from skmetainv.inputs.validation import check_device
-from skmetainv.operators import ForwardMap
+from skmetainv.operators import ForwardMap, Operator
 from skmetainv.parameters import fill_in, unfrozen
 from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.canonical import canonical
 from skmetainv.reconstruction.restorer import Restore
 from skmetainv.representations import Representation
 from skmetainv.training import Batch
 
 # The number of folds in cross-fitting, the default of scikit-learn's stacking.
-_N_FOLDS = 5
+N_FOLDS = 5
 
 
 def residual_of(init: Representation) -> Reconstructor | None:
@@ -73,9 +74,12 @@ def with_fitted_residual(
 
 
 def start_restorer(
-    init: Representation, image_shape: tuple[int, ...], A: ForwardMap
+    init: Representation, image_shape: tuple[int, ...], operator: Operator
 ) -> Restore | None:
     """Return the function that restores starts from measurements, or None without a residual.
+
+    Measurements of the outer estimator are restored with the residual's own operator, others with
+    the operator that took them.
 
     Parameters
     ----------
@@ -83,8 +87,8 @@ def start_restorer(
         With a fitted residual.
     image_shape : tuple of int
         Height and width, and channels, of the images.
-    A : ForwardMap
-        The map of the outer estimator. For its measurements, the residual uses its own map.
+    operator : Operator
+        The fitted operator of the outer estimator.
     """
     residual = residual_of(init)
     if residual is None:
@@ -94,14 +98,16 @@ def start_restorer(
     restore = residual._restorer(geometry).restore
     # The device and precision of a frozen residual may differ from those of the estimator.
     place = torch.empty(0, dtype=residual._dtype(), device=check_device(residual.device))
+    fitted = residual._map(geometry).each
+    by_operator = {canonical(A.operator): A for A in fitted}
+    if len(fitted) == 1:
+        by_operator[canonical(operator)] = fitted[0]
     map_of: WeakKeyDictionary[ForwardMap, ForwardMap] = WeakKeyDictionary()
-    theirs, ours = A.each, residual._map(geometry).each
-    if len(theirs) == len(ours) == 1 or not _is_frozen(init):
-        map_of.update(zip(theirs, ours, strict=True))
 
     def start(y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
         if A not in map_of:
-            map_of[A] = deepcopy(A).to(place)
+            known = by_operator.get(canonical(A.operator))
+            map_of[A] = deepcopy(A).to(place) if known is None else known
         with torch.no_grad():
             return restore(y.to(place), map_of[A]).to(y)
 
@@ -132,24 +138,24 @@ def cross_fitted_starts(
         `indices`. None if no estimator restores starts.
     """
     image_shape = problem.geometry.image_shape
-    residual, restore = residual_of(init), start_restorer(init, image_shape, problem.A)
+    residual, restore = residual_of(init), start_restorer(init, image_shape, problem.operator)
     if residual is None or restore is None:
         return None
-    folds = split_in_folds(len(problem), problem.groups, _N_FOLDS, seed)
+    folds = split_in_folds(len(problem), problem.groups, N_FOLDS, seed)
     # There are no folds for a single image or group. All copies of a residual that does not learn
     # would be the same.
     if not folds or _is_frozen(init) or not residual._depends_on_images():
         return lambda batch, _: batch.A.by_instrument(restore, batch.y)
     # A residual pads the measurements to a multiple of its `batch_size`, but only about a fifth of
     # a training batch belongs to one fold.
-    n_per_fold = max(1, estimator.batch_size // _N_FOLDS)
+    n_per_fold = max(1, estimator.batch_size // N_FOLDS)
     restore_of_fold, fold_of = [], np.zeros(len(problem), dtype=int)
     for k, (learned, left_out) in enumerate(folds):
         fold_of[left_out] = k
         copy = clone(init)
         copy.residual = _fitted(residual._without_search(), problem.part(learned), estimator, seed)
         copy.residual.batch_size = min(copy.residual.batch_size, n_per_fold)
-        restore_of_fold.append(start_restorer(copy, image_shape, problem.A))
+        restore_of_fold.append(start_restorer(copy, image_shape, problem.operator))
 
     def starts_of(y: torch.Tensor, folds: torch.Tensor, A: ForwardMap) -> torch.Tensor:
         images = y.new_empty(len(y), *A.image_shape)
@@ -181,7 +187,7 @@ def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
             f"{residual.data_range_}, but the images here have data_range {geometry.data_range}.",
             DataConversionWarning,
         )
-    if repr(residual.operator_) != repr(problem.operator):
+    if canonical(residual.operator_) != canonical(problem.operator):
         warn(
             f"The start, a fitted {name}, was fitted for {residual.operator_!r}, but the operator "
             f"here is {problem.operator!r}.",

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 
 from skmetainv.inputs.problem import Problem
 from skmetainv.inputs.splits import split_in_folds
@@ -28,9 +27,9 @@ def suitable_augmentation(problem: Problem, batch_size: int) -> Augmentation:
     """Return the changes after which the images of a problem still look like its images.
 
     Images that were registered (all heads upright and in the middle) are not shifted, and images
-    with a left and a right (digits) are not mirrored. A change is judged by the principal
-    components of the other images: how much larger is the squared error with which they represent
-    changed images?
+    with a left and a right (digits) are not mirrored. A change is left out if the principal
+    components of the other images represent changed images with more than twice the squared error
+    of unchanged ones.
 
     Parameters
     ----------
@@ -48,42 +47,43 @@ def suitable_augmentation(problem: Problem, batch_size: int) -> Augmentation:
 
     groups = None if problem.groups is None else problem.groups[chosen]
     folds = split_in_folds(len(chosen), groups, _N_FOLDS, seed=0)
+    errors = np.zeros(3)
     generator = np.random.default_rng(0)  # the same choice for every seed of training
-
-    def each_shifted(images: torch.Tensor) -> torch.Tensor:
-        return torch.stack([shifted(image, generator) for image in images])
-
-    unchanged = _left_over(images, folds, lambda images: images)
+    for others, left_out in folds:
+        error_of = _components(images[others])
+        x = images[left_out]
+        shifted_x = torch.stack([shifted(image, generator) for image in x])
+        errors += [error_of(changed) for changed in (x, mirrored(x), shifted_x)]
+    unchanged, after_mirroring, after_shifts = errors
     return Augmentation(
-        mirrors=_left_over(images, folds, mirrored) <= _LARGEST_RATIO * unchanged,
-        shifts=_left_over(images, folds, each_shifted) <= _LARGEST_RATIO * unchanged,
+        mirrors=bool(after_mirroring <= _LARGEST_RATIO * unchanged),
+        shifts=bool(after_shifts <= _LARGEST_RATIO * unchanged),
     )
 
 
 def _reduced(x: torch.Tensor) -> torch.Tensor:
-    """Return images averaged to at most `_SIDE` pixels per side."""
-    height, width = (min(n, _SIDE) for n in x.shape[-2:])
-    return torch.nn.functional.adaptive_avg_pool2d(x, (height, width)).cpu().double()
+    """Return images averaged, over the known pixels, to at most `_SIDE` pixels per side."""
+    height, width = x.shape[-2:]
+    size = (min(height, _SIDE), min(width, _SIDE))
+    known = x.isfinite().double().cpu()
+    values = x.nan_to_num(0.0).double().cpu()
+    average = torch.nn.functional.adaptive_avg_pool2d
+    return average(values, size) / average(known, size)  # NaN without a known pixel
 
 
 def _filled(images: torch.Tensor) -> torch.Tensor:
     """Return images with the mean of the known values in place of NaN."""
-    known = images.isfinite()
-    mean = torch.where(known, images, 0.0).sum(0) / known.sum(0).clamp(min=1)
-    return torch.where(known, images, mean)
+    return torch.where(images.isfinite(), images, images.nanmean(0).nan_to_num(0.0))
 
 
-def _left_over(
-    images: torch.Tensor,
-    folds: list[tuple[np.ndarray, np.ndarray]],
-    change: Callable[[torch.Tensor], torch.Tensor],
-) -> float:
-    """Return the squared error of changed images in the principal components of the other folds."""
-    error = 0.0
-    for others, left_out in folds:
-        basis = PCA(n_components=min(len(others) // 2, images[0].numel())).fit(
-            images[others].flatten(1).numpy()
-        )
-        flat = change(images[left_out]).flatten(1).numpy()
-        error += float(((flat - basis.inverse_transform(basis.transform(flat))) ** 2).sum())
-    return error
+def _components(images: torch.Tensor) -> Callable[[torch.Tensor], float]:
+    """Return the squared error of images in half of the principal components of other images."""
+    flat = images.flatten(1)
+    mean = flat.mean(0)
+    basis = torch.linalg.svd(flat - mean, full_matrices=False).Vh[: len(flat) // 2]
+
+    def error_of(x: torch.Tensor) -> float:
+        r = x.flatten(1) - mean
+        return float((r - r @ basis.mT @ basis).square().sum())
+
+    return error_of

@@ -76,6 +76,7 @@ def look_at_measurements(
     values = first_images(measured.array)
     warn_of_type(values, measured.unit, measured.name)
     y = _read_first(measured)
+    A = A.part(0, len(y))
     _warn_of_size(
         y,
         FAR * _largest_norm(A, data_range, y),
@@ -259,6 +260,6 @@ def _nothing_is_missing(A: ForwardMap, y: torch.Tensor) -> bool:
     """Return whether no entry is NaN although the operator leaves out part of every measurement."""
     if y.isnan().any():
         return False
-    drawn = [A.draw([np.random.default_rng(i)]) for i in range(_DRAWS)]
+    drawn = [B.draw([np.random.default_rng(i)]) for B in A.each for i in range(_DRAWS)]
     masks = [B.observed for B in drawn if math.isnan(B.missing_value)]
     return bool(masks) and not any(mask is None or mask.all() for mask in masks)

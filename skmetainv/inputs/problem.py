@@ -80,11 +80,11 @@ class Problem:
 
     def batch(self, indices: np.ndarray, noise: NoiseFunction, seed: int) -> Batch:
         """Return the clean images at `indices`, and their measurements, real or simulated."""
-        x = self.clean.read(indices)
+        x, A = self.clean.read(indices), self.A.part(indices[0], indices[-1] + 1)
         if self.measured is not None:
-            return Batch(x, self.measured.read(indices), self.A)
+            return Batch(x, self.measured.read(indices), A)
         generators = evaluation_generators(seed, indices)
-        A = self.A.instruments(generators)
+        A = A.instruments(generators)
         return Batch(x, A.simulate(x, noise, generators), A)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -160,8 +161,19 @@ class Reader:
 
     # ------------------------------------------------------------------ after fitting
 
-    def to_restore(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
+    def to_restore(
+        self, X: Any, geometry: Geometry, A: ForwardMap
+    ) -> tuple[ArraySource, Geometry, bool]:
         """Return the measurements given to `predict`, with warnings if they are implausible.
+
+        Parameters
+        ----------
+        X : array-like
+            The measurements.
+        geometry : Geometry
+            That of the images to restore.
+        A : ForwardMap
+            The map of the measurements.
 
         Returns
         -------
@@ -172,14 +184,16 @@ class Reader:
         is_single : bool
             Whether `X` is one measurement without the first axis.
         """
-        source, geometry, is_single = self.measurements(X, geometry)
-        look_at_measurements(source, self.map_of(geometry), geometry.data_range)
+        source, geometry, is_single = self.measurements(X, geometry, A)
+        look_at_measurements(source, A, geometry.data_range)
         return source, geometry, is_single
 
-    def measurements(self, X: Any, geometry: Geometry) -> tuple[ArraySource, Geometry, bool]:
+    def measurements(
+        self, X: Any, geometry: Geometry, A: ForwardMap
+    ) -> tuple[ArraySource, Geometry, bool]:
         """Return measurements, their geometry, and whether `X` is a single measurement."""
         self.check_names(X, geometry.measurement_layout)
-        allow_nan = self.estimator.operator_.has_missing
+        allow_nan = math.isnan(A.missing_value)
         allow_complex = is_complex_shape(geometry.measurement_layout.tensor_shape)
         X = as_array(X)
         is_flat = not is_image_shape(geometry.measurement_layout.tensor_shape)
@@ -194,12 +208,15 @@ class Reader:
         source = self.source(array, geometry, measured=True, allow_nan=allow_nan)
         return source, geometry, is_single or is_alone
 
-    def to_score(self, X: Any, y: Any, geometry: Geometry) -> Problem:
-        """Return the problem for the arguments of `score`: clean images or pairs."""
+    def to_score(self, X: Any, y: Any, geometry: Geometry, A: ForwardMap) -> Problem:
+        """Return the problem for the arguments of `score`: clean images or pairs.
+
+        Clean images are measured by the map `A`, and measurements were.
+        """
         X, y = pairs_of(X, y)
         operator, measured, name = self.estimator.operator_, None, "X"
         if are_images(y):
-            measured, name = self.measurements(X, geometry)[0], "y"
+            measured, name = self.measurements(X, geometry, A)[0], "y"
             clean = check_images(y, self.estimator, allow_nan=operator.has_missing, name=name)
         else:
             self.check_names(X, self.fitted.image_layout)
@@ -210,14 +227,16 @@ class Reader:
             check_lengths(X=measured, y=source)
         elif not is_single:
             check_lengths(X=source, y=y)
-        return Problem(source, measured, geometry, operator, self.map_of(geometry))
+        return Problem(source, measured, geometry, operator, A)
 
-    def to_compare(self, X: Any, images: Any, geometry: Geometry) -> tuple[Problem, bool]:
+    def to_compare(
+        self, X: Any, images: Any, geometry: Geometry, A: ForwardMap
+    ) -> tuple[Problem, bool]:
         """Return measurements and images to compare, and whether `X` is a single measurement."""
-        measured, geometry, is_single = self.measurements(X, geometry)
+        measured, geometry, is_single = self.measurements(X, geometry, A)
         array = check_images(images, self.estimator, name="images")
         array, geometry, _ = self.expected(array, geometry, name="images")
-        source, A = self.source(array, geometry, name="images"), self.map_of(geometry)
+        source = self.source(array, geometry, name="images")
         check_lengths(X=measured, images=source)
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
 

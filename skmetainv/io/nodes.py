@@ -19,14 +19,16 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+import scipy.stats
 import torch
+from scipy.stats import rv_continuous, rv_discrete
 from sklearn.base import BaseEstimator
 
 from skmetainv.io.classes import RECORDS, class_named, name_of
 from skmetainv.operators.maps.hidden_parts import frozen
 from skmetainv.parameters import ParameterObject
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.canonical import canonical
+from skmetainv.reconstruction.canonical import canonical, distribution_parts
 from skmetainv.storage import ArrayHeader, array_checksum
 
 # Parameters that concern the machine of training; they are saved and loaded at their defaults.
@@ -59,6 +61,12 @@ def part_name(path: Iterable[str]) -> str:
 def of_the_machine(parameters: Iterable[str]) -> dict[str, Any]:
     """Return the defaults of the parameters that concern the machine of training, by name."""
     return {name: default for name, default in _OF_THE_MACHINE.items() if name in parameters}
+
+
+def _distribution(name: str) -> Any:
+    """Return the distribution of `scipy.stats` with a name, or None."""
+    distribution = getattr(scipy.stats, name, None)
+    return distribution if isinstance(distribution, rv_continuous | rv_discrete) else None
 
 
 class Writer:
@@ -151,6 +159,10 @@ class Writer:
             return {"sparse": type(value).__name__, "shape": list(value.shape), "parts": parts}
         if isinstance(value, np.random.RandomState | np.random.Generator):
             return self._generator(value, path)
+        distribution = distribution_parts(value)
+        if distribution is not None and _distribution(distribution[0]) is not None:
+            name, *arguments = distribution
+            return {"distribution": name, "arguments": self._nodes(arguments, path)}
         return self._object(value, path) if name_of(type(value)) else None
 
     def _array(self, array: np.ndarray, path: tuple[str, ...]) -> Any:
@@ -259,6 +271,7 @@ class Reader:
             "number": self._number,
             "object": self._object,
             "path": lambda text, path: Path(text),
+            "distribution": self._frozen_distribution,
             "sparse": self._sparse,
             "strings": self._strings,
             "tensor": self._tensor,
@@ -311,6 +324,13 @@ class Reader:
             raise ValueError(f"{part_name(path)} has too many rows or columns")
         data, *coordinates = self._values(parts, path)
         return getattr(scipy.sparse, name)((data, tuple(coordinates)), shape=tuple(shape))
+
+    def _frozen_distribution(self, name: str, path: tuple[str, ...], arguments: Any) -> Any:
+        distribution = _distribution(name)
+        if distribution is None:
+            raise ValueError(f"{part_name(path)} is of the unknown distribution {name!r}")
+        args, kwds = self.value(arguments, path)
+        return distribution(*args, **kwds)
 
     def _generator(self, kind: str, path: tuple[str, ...], state: Any) -> Any:
         state = self.value(state, path)

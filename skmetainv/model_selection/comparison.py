@@ -27,7 +27,7 @@ from skmetainv.model_selection.regions import Region
 from skmetainv.model_selection.scorers import unwrapped
 from skmetainv.model_selection.standard_errors import standard_error
 from skmetainv.noise import Noise
-from skmetainv.operators import Identity, Operator
+from skmetainv.operators import Identity, Operator, RandomOperator
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
 
@@ -300,9 +300,11 @@ def _trial(
         clone(estimator).fit(*split.training, **({"groups": groups} if grouped else {}))
     )
     fit_seconds = perf_counter() - begin
-    fitted.predict(split.measured[:1])
+    # Of many instruments, the one that took the measurements must be named.
+    named = region.operator if isinstance(fitted.operator_, RandomOperator) else None
+    fitted.predict(split.measured[:1], operator=named)
     begin = perf_counter()
-    pairs = list(fitted.restorations(split.measured, split.clean))
+    pairs = list(fitted.restorations(split.measured, split.clean, operator=named))
     seconds = perf_counter() - begin
     counted, batches = zip(*region.batches(pairs, fitted, split.measured, split.clean), strict=True)
     indices = split.indices[np.concatenate(counted)]

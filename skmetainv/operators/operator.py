@@ -16,6 +16,7 @@ from skmetainv.operators.calls import (
     measured,
 )
 from skmetainv.operators.maps.base import ForwardMap, Shape
+from skmetainv.operators.maps.instruments import check_pools
 from skmetainv.operators.maps.precision import check_double
 from skmetainv.parameters import (
     InvalidParameterError,
@@ -130,6 +131,8 @@ class Operator(ParameterObject):
             "function: FunctionOperator(function).",
         )
         check_double(self, A)
+        check_pools(self, A)
+        A.operator = self
         return A
 
     def __call__(self, x: Any, *, random_state: Any = None) -> Any:

@@ -19,9 +19,10 @@ from skmetainv.parameters import COUNT, Interval
 class RandomOperator(Operator):
     """An operator with random parameters, to train one estimator for many instruments.
 
-    `fit` and `score` draw an instrument for each image, and know it. `predict` restores
-    measurements of one instrument, which is named: ``predict(X, operator=GaussianBlur(1.5))``. Any
-    operator with measurements of the same shape can be named, also one that was not drawn.
+    `fit` draws a known instrument for each image, and `score` draws from the same instruments.
+    `predict` restores measurements of an instrument that you pass, ``predict(X,
+    operator=GaussianBlur(1.5))``, or of one instrument per measurement, if you pass a list. These
+    need not be among the drawn ones, but their measurements must have the same shape.
 
     Parameters
     ----------
@@ -32,8 +33,9 @@ class RandomOperator(Operator):
         distribution of `scipy.stats`, as in scikit-learn's `RandomizedSearchCV`.
     n_instruments : int, default=64
         Number of instruments. They are drawn, and their maps built, once for each image shape; each
-        image is then measured by one of them. If all distributions are lists, there are at most as
-        many as combinations.
+        image is then measured by one of them. Fewer instruments train faster, because the images of
+        one instrument are computed together. If all distributions are lists, their combinations
+        limit the number.
     random_state : int, default=0
         Seed of the instruments.
 
@@ -41,17 +43,19 @@ class RandomOperator(Operator):
     ------
     ValueError
         By `build`, if `distributions` is empty, names no parameter of the operator or holds no
-        distribution, or if the measurements of two instruments differ in shape.
+        distribution, or if the measurements of two instruments differ in shape or in how they mark
+        missing samples.
 
     Examples
     --------
     >>> from scipy.stats import uniform
-    >>> from skmetainv import UNetReconstructor
+    >>> from skmetainv import UnrolledReconstructor
     >>> from skmetainv.datasets import load_faces
     >>> from skmetainv.operators import GaussianBlur, RandomOperator
     >>> faces = load_faces()
     >>> blurs = RandomOperator(GaussianBlur(), {"sigma": uniform(0.5, 2.5)})
-    >>> est = UNetReconstructor(blurs, width=4, max_epochs=1, random_state=0).fit(faces[:80])
+    >>> est = UnrolledReconstructor(blurs, noise=0.01, max_epochs=1, random_state=0)
+    >>> est = est.fit(faces[:80])
     >>> sharp = GaussianBlur(sigma=0.8)
     >>> est.predict(sharp(faces[80:]), operator=sharp).shape
     (20, 25, 25)
@@ -83,7 +87,10 @@ class RandomOperator(Operator):
         ValueError
             If `distributions` is not valid.
         """
+        self._validate_params()
         require_operator(self.operator, "The 'operator' parameter of RandomOperator")
+        if not self.distributions:
+            raise ValueError("The 'distributions' parameter of RandomOperator must not be empty.")
         try:
             is_finite = all(not hasattr(values, "rvs") for values in self.distributions.values())
             most = len(ParameterGrid(dict(self.distributions))) if is_finite else self.n_instruments
@@ -100,15 +107,21 @@ class RandomOperator(Operator):
                 f"{self.operator!r} to lists or to distributions of scipy.stats. Got "
                 f"{self.distributions!r} instead: {error}"
             ) from error
-        if not self.distributions:
-            raise ValueError("The 'distributions' parameter of RandomOperator must not be empty.")
         return operators
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether measurements hold NaN where samples are missing."""
+        try:
+            return self.instruments()[0].has_missing
+        except ValueError:  # `build` tells what is wrong
+            return False
 
     def build(self, image_shape: Shape) -> InstrumentPool:
         operators = self.instruments()
         maps = [operator.build(image_shape) for operator in operators]
         for operator, A in zip(operators, maps, strict=True):
-            _check_shape(operator, A, operators[0], maps[0])
+            _check_alike(operator, A, operators[0], maps[0])
         return instrument_pool(maps)
 
 
@@ -117,7 +130,12 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and not getattr(value, "shape", ()) else value
 
 
-def _check_shape(operator: Operator, A: ForwardMap, first: Operator, B: ForwardMap) -> None:
+def _check_alike(operator: Operator, A: ForwardMap, first: Operator, B: ForwardMap) -> None:
+    if operator.has_missing != first.has_missing:
+        raise ValueError(
+            "Either all instruments of a RandomOperator leave out samples, or none does. Got "
+            f"{operator!r} and {first!r}."
+        )
     if A.measurement_shape != B.measurement_shape:
         raise ValueError(
             "All instruments of a RandomOperator must have measurements of one shape. Got "

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, replace
+from dataclasses import KW_ONLY
 from numbers import Integral
 from typing import Any, ClassVar, Self, cast
 
@@ -33,7 +33,7 @@ from skmetainv.inputs.validation import (
 )
 from skmetainv.metrics import mean_over_batches, psnr
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise, as_noise
-from skmetainv.operators import ForwardMap, Operator
+from skmetainv.operators import ForwardMap, Operator, RandomOperator
 from skmetainv.parameters import COUNT, POSITIVE, Interval, StrOptions
 from skmetainv.randomness import evaluation_generators, integer_seed
 from skmetainv.reconstruction.built import DTYPES, Built, outside_inference_mode
@@ -122,7 +122,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         self,
         X: Any,
         *,
-        operator: Operator | None = None,
+        operator: Operator | Sequence[Operator] | None = None,
         image_shape: tuple[int, ...] | None = None,
     ) -> Any:
         """Restore images from measurements.
@@ -133,9 +133,10 @@ class Reconstructor(Built, metaclass=ABCMeta):
             Measurements. If the operator has missing values, missing entries are NaN. Complex
             measurements may be a complex array, without the last axis of real and imaginary parts.
             One measurement may come without the first axis, unless it is flat.
-        operator : Operator, default=None
-            The operator that took these measurements, with measurements of the same shape as in
-            training. None is the fitted operator. It must be given if that is a `RandomOperator`.
+        operator : Operator or list of Operator, default=None
+            The operator that took these measurements, or a list with one operator for each. Their
+            measurements must have the same shape as in training. None is the fitted operator,
+            unless that is a `RandomOperator`, which cannot restore.
         image_shape : tuple of int, default=None
             Height and width (and channels, as in training) of the images to restore. None is the
             shape of the training images. For another shape, the operator is built anew, and `X`
@@ -177,7 +178,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     @outside_inference_mode
     def _predicted(self, X: Any, geometry: Geometry, A: ForwardMap, restorer: Restorer) -> Any:
         """Return the images that a restorer makes from a user's measurements, with warnings."""
-        measurements, geometry, is_single = self._reader().to_restore(X, geometry)
+        measurements, geometry, is_single = self._reader().to_restore(X, geometry, A)
         images = self._images(measurements, geometry, A, restorer)
         restorer.warn()
         return match_type(X, images[0] if is_single else images)
@@ -188,12 +189,21 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """Return the images that a restorer makes from measurements, batch by batch."""
         dtype = str(self._dtype()).removeprefix("torch.")
         images = np.empty((len(measurements), *geometry.image_layout.shape), dtype=dtype)
+        A.check_batch(len(measurements))
         for indices in batches_of(len(measurements), self.batch_size):
-            x = restorer(measurements.read(indices), A)
+            A_of_batch = A.part(indices[0], indices[-1] + 1)
+            x = A_of_batch.by_instrument(restorer, measurements.read(indices))
             images[indices] = geometry.image_layout.to_array(x)
         return images
 
-    def score(self, X: Any, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        operator: Operator | Sequence[Operator] | None = None,
+        image_shape: tuple[int, ...] | None = None,
+    ) -> float:
         """Return the mean peak signal-to-noise ratio, in decibels; higher is better.
 
         Parameters
@@ -203,6 +213,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
             given: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`, without NaN. A 1-D `y` is ignored.
+        operator : Operator or list of Operator, default=None
+            See `restorations`.
         image_shape : tuple of int, default=None
             Shape of the images; None is that of training. See `predict`.
 
@@ -228,7 +240,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
             If images, measurements or the noise are in implausible units, or if measurements look
             like clean images.
         """
-        pairs = self.restorations(X, y, image_shape=image_shape)
+        pairs = self.restorations(X, y, operator=operator, image_shape=image_shape)
         return mean_over_batches(psnr, pairs, self.data_range_)
 
     @outside_inference_mode
@@ -237,7 +249,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         X: Any,
         y: Any = None,
         *,
-        operator: Operator | None = None,
+        operator: Operator | Sequence[Operator] | None = None,
         noise: float | Noise | None = None,
         random_state: Any = 0,
         image_shape: tuple[int, ...] | None = None,
@@ -250,9 +262,11 @@ class Reconstructor(Built, metaclass=ABCMeta):
             Clean images. If `y` is given: measurements.
         y : array-like of two or more dimensions, default=None
             The clean images of the measurements `X`. A 1-D `y` is ignored.
-        operator : Operator, default=None
-            The operator of the simulation; None is the fitted operator. The fitted operator
-            restores, unless it is a `RandomOperator`: then `operator` restores, too.
+        operator : Operator or list of Operator, default=None
+            If `X` holds clean images, the operator that simulates their measurements. The fitted
+            operator restores them, unless it is a `RandomOperator`: then `operator` restores, too.
+            If `X` holds measurements, the operator that took them, as in `predict`. None is the
+            fitted operator.
         noise : float or Noise, default=None
             The noise of the simulation; None is the estimator's noise.
         random_state : int, RandomState instance, Generator or None, default=0
@@ -274,8 +288,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
             If the arrays are not images, or not measurements and their clean images in this order,
             or if their shape is neither that of training nor `image_shape`. If images of
             `image_shape` cannot be restored, see `predict`. If the measurements of `operator` have
-            another shape than those of the fitted operator. If `operator` or `noise` is given with
-            measurements `X`, because nothing is simulated then.
+            another shape than those of the fitted operator. If `noise` is given with measurements
+            `X`, because nothing is simulated then.
 
         Warns
         -----
@@ -287,13 +301,12 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """
         self._check_ready()
         geometry, reader = self._resized(image_shape), self._reader()
-        problem = reader.to_score(X, y, geometry)
+        problem = reader.to_score(X, y, geometry, self._instrument(operator, geometry))
+        fixed = None
         if problem.measured is not None:
-            check_nothing_simulates(operator, noise)
-        if operator is not None:
-            problem = replace(problem, A=self._other_map(operator, geometry))
-        fitted = self._map(problem.geometry)
-        fixed = fitted if len(fitted.each) == 1 and operator is not None else None
+            check_nothing_simulates(None, noise)
+        elif operator is not None and not isinstance(self.operator_, RandomOperator):
+            fixed = self._map(problem.geometry)
         noise = self.noise if noise is None else noise
         reader.look_at(problem, noise)
         restorer, seed = self._restorer(problem.geometry), integer_seed(random_state)
@@ -314,6 +327,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield clean images and their restorations, batch by batch, channels last."""
         noisy = as_noise(noise).build()
+        problem.A.check_batch(len(problem))
         for indices in batches_of(len(problem), self.batch_size):
             batch = problem.batch(indices, noisy, seed)
             z = batch.A.by_instrument(restore, batch.y)
@@ -329,15 +343,20 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """
         X, y = pairs_of(X, y)
         geometry = self._geometry_
-        A = self._map(geometry) if operator is None else self._other_map(operator, geometry)
+        A = self._instrument(operator, geometry)
         if are_images(y):
-            measured, _, _ = self._reader().measurements(X, geometry)
+            measured, _, _ = self._reader().measurements(X, geometry, A)
             return lambda indices: A.with_masks_of(measured.read(indices))
         return lambda indices: A.draw(evaluation_generators(seed, indices))
 
     @outside_inference_mode
     def simulate(
-        self, X: Any, random_state: Any = None, *, image_shape: tuple[int, ...] | None = None
+        self,
+        X: Any,
+        random_state: Any = None,
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        return_operators: bool = False,
     ) -> Any:
         """Return measurements of clean images, as training simulates them.
 
@@ -350,6 +369,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
             Seed of masks and noise; None is the estimator's `random_state`.
         image_shape : tuple of int, default=None
             Shape of flat images; None is the estimator's `image_shape`.
+        return_operators : bool, default=False
+            Return the operators along with the measurements.
 
         Returns
         -------
@@ -358,6 +379,9 @@ class Reconstructor(Built, metaclass=ABCMeta):
             is one measurement. If `X` is a pandas data frame and measurements are flat, the result
             is a data frame with the same rows. It keeps the column names if the number of columns
             is the same.
+        operators : list of Operator
+            Only with ``return_operators=True``. The operator of each measurement, for instance for
+            ``predict(measurements, operator=operators)``.
 
         Raises
         ------
@@ -381,16 +405,24 @@ class Reconstructor(Built, metaclass=ABCMeta):
         reader.look_at(problem, self.noise)
         noise = as_noise(self.noise).build()
         seed = integer_seed(self.random_state if random_state is None else random_state)
-        measurements = [
-            problem.batch(indices, noise, seed).y
+        batches = [
+            problem.batch(indices, noise, seed)
             for indices in batches_of(len(source), self.batch_size)
         ]
-        array = geometry.measurement_layout.to_array(torch.cat(measurements))
-        return match_container(X, array[0] if is_single else array)
+        array = geometry.measurement_layout.to_array(torch.cat([batch.y for batch in batches]))
+        measurements = match_container(X, array[0] if is_single else array)
+        if not return_operators:
+            return measurements
+        return measurements, [A.operator for batch in batches for A in batch.A.of_images(batch.y)]
 
     @outside_inference_mode
     def data_fidelity(
-        self, X: Any, images: Any, *, image_shape: tuple[int, ...] | None = None
+        self,
+        X: Any,
+        images: Any,
+        *,
+        operator: Operator | Sequence[Operator] | None = None,
+        image_shape: tuple[int, ...] | None = None,
     ) -> np.ndarray | float:
         """Return the data fidelity of images to measurements, ``||A(x) - y||^2 / m``.
 
@@ -404,15 +436,17 @@ class Reconstructor(Built, metaclass=ABCMeta):
             Measurements, as `predict` takes them.
         images : array-like of shape (n, ...)
             Images to compare with them: those from `predict`, or any others.
+        operator : Operator or list of Operator, default=None
+            The operator that took the measurements, see `predict`.
         image_shape : tuple of int, default=None
             Shape of the images; None is that of training. See `predict`.
 
         Returns
         -------
         values : ndarray of shape (n,), or float
-            One nonnegative value per image, in squared units of the measurements. ``A`` is the
-            fitted operator. Real and imaginary parts count as two samples. A float if `X` is one
-            measurement.
+            One nonnegative value per image, in squared units of the measurements. ``A`` is
+            `operator`, or else the fitted operator. Real and imaginary parts count as two samples.
+            A float if `X` is one measurement.
 
         Raises
         ------
@@ -427,12 +461,15 @@ class Reconstructor(Built, metaclass=ABCMeta):
         skmetainv.operators.Operator.data_fidelity : Data fidelity without an estimator.
         """
         self._check_ready()
-        problem, is_single = self._reader().to_compare(X, images, self._resized(image_shape))
+        geometry = self._resized(image_shape)
+        A = self._instrument(operator, geometry)
+        problem, is_single = self._reader().to_compare(X, images, geometry, A)
+        A.check_batch(len(problem))
         with torch.no_grad():
             values = [
-                problem.A.bind(problem.measured.read(indices)).mean_squared_residuals(
-                    problem.clean.read(indices)
-                )
+                A.part(indices[0], indices[-1] + 1)
+                .bind(problem.measured.read(indices))
+                .mean_squared_residuals(problem.clean.read(indices))
                 for indices in batches_of(len(problem), self.batch_size)
             ]
         array = torch.cat(values).cpu().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, replace
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from skmetainv.arrays import measurement_layout
 from skmetainv.inputs.geometry import Geometry
 from skmetainv.inputs.validation import check_device, check_image_shape
 from skmetainv.operators import ForwardMap, Operator
+from skmetainv.operators.maps.instruments import per_image_map
 from skmetainv.operators.operator import require_operator
 from skmetainv.parameters import ParameterObject
 from skmetainv.reconstruction.autocast import autocast_networks
@@ -123,10 +125,18 @@ class Built(Counted, Fitted, ParameterObject):
         """Return the forward map for images of a geometry."""
         return self._built(geometry)[0]
 
-    def _instrument(self, operator: Operator | None, geometry: Geometry) -> ForwardMap:
-        """Return the map of the operator that took measurements; None is the fitted one."""
-        return self._map(geometry) if operator is None else self._other_map(operator, geometry)
+    def _instrument(
+        self, operator: Operator | Sequence[Operator] | None, geometry: Geometry
+    ) -> ForwardMap:
+        """Return the map of the operator, or operators, of measurements; None is the fitted one."""
+        if operator is None:
+            return self._map(geometry)
+        if isinstance(operator, Operator) or not isinstance(operator, Sequence):
+            return self._other_map(operator, geometry)
+        map_of = {id(one): self._other_map(one, geometry) for one in operator}
+        return per_image_map([map_of[id(one)] for one in operator])
 
+    @outside_inference_mode
     def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:
         """Return the map of another operator, checked against the fitted one."""
         require_operator(operator, "The 'operator' of the measurements")

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import rv_continuous, rv_discrete
 from sklearn.base import BaseEstimator
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), range, slice)
@@ -49,6 +50,13 @@ def canonical(value: Any, left_out: Iterable[str] = ()) -> str:
         Parameters and attributes of estimators to ignore.
     """
     return _Writer(set(left_out) | _OF_SKLEARN).text(value)
+
+
+def distribution_parts(value: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]] | None:
+    """Return the name and arguments of a distribution of `scipy.stats`; None for other values."""
+    if not isinstance(getattr(value, "dist", None), rv_continuous | rv_discrete):
+        return None
+    return value.dist.name, value.args, value.kwds
 
 
 def digest(parts: Iterable[bytes]) -> str:
@@ -126,6 +134,9 @@ class _Writer:
         return f"{function.__qualname__}({source}, {self.text(others)})"
 
     def _of_any(self, value: Any) -> str:
+        distribution = distribution_parts(value)
+        if distribution is not None:
+            return f"distribution({self.text(distribution)})"
         try:
             reduced = value.__reduce_ex__(2)
         except Exception:  # the value cannot be pickled, like an open file

@@ -41,7 +41,7 @@ from skmetainv.training import (
     TrainingLoop,
 )
 from skmetainv.training.history import History, empty_history
-from skmetainv.training.processes import rank_and_size
+from skmetainv.training.processes import from_first_process, rank_and_size
 from skmetainv.training.termination import PostponedInterrupt
 
 # The seed of validation measurements, the same as in `score`.
@@ -347,10 +347,22 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             reader.look_at(held_out, self.noise)
         return held_out
 
-    def _start_anew(self, seed: int) -> None:
+    def _start_anew(self, seed: int, problem: Problem) -> None:
         """Set the fitted attributes of no training yet."""
         self._seed_, self._optimizer_state_ = seed, {}
+        self._augmentation_ = self._chosen_augmentation(problem)
         self.history_, self.n_epochs_ = empty_history(self._loss_names), 0
+
+    def _chosen_augmentation(self, problem: Problem) -> tuple[bool, bool]:
+        """Return whether training images are mirrored and shifted, if `augment` is "auto"."""
+        if self.augment != "auto" or problem.measured is not None:
+            return False, False
+        changes = from_first_process(lambda: suitable_augmentation(problem, self.batch_size))
+        kept = {"mirrored": changes.mirrors, "shifted": changes.shifts}
+        if self.verbose and rank_and_size()[0] == 0 and not all(kept.values()):
+            names = " or ".join(name for name, is_kept in kept.items() if not is_kept)
+            write_line(f"Training images are not {names}, because they would be unlike the others.")
+        return changes.mirrors, changes.shifts
 
     def _n_epochs(self, n_images: int) -> int:
         """Return the number of epochs of `fit` for `n_images` images or patches."""
@@ -377,24 +389,17 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Return the batches that training iterates over."""
         if problem.measured is None:
             noise = as_noise(self.noise).build()
-            changes = self._augmentation(problem)
+            # Files of earlier versions have no choice, because they had no "auto".
+            mirrors, shifts = getattr(self, "_augmentation_", (False, False))
+            if self.augment != "auto":
+                mirrors = shifts = bool(self.augment)
+            changes = Augmentation(mirrors, shifts)
             read: Any = SimulatedPairs(problem.clean, problem.A, noise, self._seed_, changes)
         else:
             read = MeasuredPairs(problem.clean, problem.measured, problem.A)
         if problem.clean.allow_nan:
             check_observed(read(np.arange(min(len(problem), self.batch_size)), 0).y)
         return Batches(len(problem), self.batch_size, self._seed_, read)
-
-    def _augmentation(self, problem: Problem) -> Augmentation | None:
-        """Return the random changes of training images."""
-        if self.augment != "auto":
-            return Augmentation(mirrors=True, shifts=True) if self.augment else None
-        changes = suitable_augmentation(problem, self.batch_size)
-        kept = {"mirrored": changes.mirrors, "shifted": changes.shifts}
-        if self.verbose and rank_and_size()[0] == 0 and not all(kept.values()):
-            names = " or ".join(name for name, is_kept in kept.items() if not is_kept)
-            write_line(f"Training images are not {names}, because they would be unlike the others.")
-        return changes
 
     def _choose_open_values(self, problem: Problem, batches: Batches, criterion: Criterion) -> None:
         """Choose values for the parameters at "auto" or None, by trials on the first images."""

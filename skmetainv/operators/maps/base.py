@@ -71,6 +71,8 @@ class ForwardMap(nn.Module):
         Value of a measurement's missing entries: 0, or NaN if the mask varies from image to image.
     if_linear : str
         A hint for errors about nonlinear maps: how to declare a map linear.
+    operator : Operator or None
+        The operator that built the map.
 
     Examples
     --------
@@ -90,6 +92,7 @@ class ForwardMap(nn.Module):
     observed: torch.Tensor | None
     missing_value: float = 0.0
     if_linear: str = ""
+    operator: Any = None
 
     def __init__(
         self,
@@ -196,6 +199,30 @@ class ForwardMap(nn.Module):
             The map itself, unless it is that of a `RandomOperator`.
         """
         return self
+
+    def of_images(self, y: torch.Tensor) -> list[ForwardMap]:
+        """Return the map of each image.
+
+        Parameters
+        ----------
+        y : tensor of shape (batch, ...)
+            Measurements, or images.
+
+        Returns
+        -------
+        maps : list of ForwardMap
+            One for each image of the batch.
+        """
+        return [self] * len(y)
+
+    def check_batch(self, n_images: int) -> None:
+        """Raise an error if the map belongs to another number of images.
+
+        Parameters
+        ----------
+        n_images : int
+            The number of measurements.
+        """
 
     def part(self, first: int, last: int) -> ForwardMap:
         """Return the map of some images of a batch.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from skmetainv.operators.maps.normal_equations import solve
+from skmetainv.operators.maps.per_image import spread
 
 if TYPE_CHECKING:
     from skmetainv.operators.maps.base import ForwardMap, LinearMap
@@ -268,7 +269,9 @@ class LinearDataTerm(DataTerm):
 
     def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
         """Return ``y / ||A||``; if ``||A||`` is 1, `y` itself."""
-        squared_norm = self.unmasked.squared_norm
+        squared_norm = self.squared_norm
+        if isinstance(squared_norm, torch.Tensor):
+            return y / spread(squared_norm.flatten().sqrt(), y.ndim)
         return y if squared_norm == 1 else y / math.sqrt(squared_norm)
 
     def gradient(self, x: torch.Tensor) -> torch.Tensor:

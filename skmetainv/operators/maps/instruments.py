@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
 from typing import NoReturn, cast
 
 import numpy as np
@@ -16,8 +15,8 @@ from skmetainv.operators.maps.data_terms import DataTerm, LinearDataTerm
 from skmetainv.operators.maps.per_image import spread
 
 _UNKNOWN = (
-    "A RandomOperator stands for many instruments. Name the one that took these measurements, as "
-    "in predict(X, operator=GaussianBlur(sigma=1.5))."
+    "A RandomOperator stands for many instruments. The one that took these measurements must be "
+    "named: predict, staged_predict, score and data_fidelity have the argument operator=."
 )
 
 
@@ -25,6 +24,24 @@ def instrument_pool(maps: Sequence[ForwardMap]) -> InstrumentPool:
     """Return the map that draws one of several maps for each image; it is linear if they are."""
     all_linear = all(isinstance(A, LinearMap) for A in maps)
     return (LinearInstrumentPool if all_linear else InstrumentPool)(maps)
+
+
+def check_pools(owner: object, A: ForwardMap) -> None:
+    """Raise an error if a map has parts that stand for many instruments.
+
+    Parameters
+    ----------
+    owner : object
+        The operator that built the map.
+    A : ForwardMap
+        The map.
+    """
+    if any(isinstance(part, InstrumentPool) for part in A.modules() if part is not A):
+        raise ValueError(
+            f"A RandomOperator cannot be part of another operator. Got {owner!r}. Let it draw "
+            "parameters of the whole, as in "
+            'RandomOperator(MissingPixels() @ GaussianBlur(), {"inner__sigma": [1.0, 2.0]}).'
+        )
 
 
 class InstrumentPool(ForwardMap):
@@ -91,6 +108,10 @@ class InstrumentPool(ForwardMap):
 class LinearInstrumentPool(InstrumentPool, LinearMap):
     """Several linear maps, one of which is drawn for each image, see `InstrumentPool`."""
 
+    def __init__(self, maps: Sequence[ForwardMap]):
+        super().__init__(maps)
+        self.has_closed_form = all(cast(LinearMap, A).has_closed_form for A in maps)
+
     def adjoint(self, y: torch.Tensor) -> NoReturn:
         """Raise an error, because the instrument is not known."""
         raise ValueError(_UNKNOWN)
@@ -131,7 +152,7 @@ class PerImageMap(ForwardMap):
         order = torch.cat(list(rows)).argsort()
         self.register_buffer("_order", order.to(maps[0].place.device))
         if any(A.observed is not None for A in maps):
-            self.observed = self._together([_whole_mask(*group) for group in self._groups()])
+            self.observed = self._together([_whole_mask(*group) for group in self.groups()])
 
     @property
     def place(self) -> torch.Tensor:
@@ -141,7 +162,8 @@ class PerImageMap(ForwardMap):
     def each(self) -> list[ForwardMap]:
         return list(self.maps)
 
-    def _groups(self) -> Sequence[tuple[ForwardMap, list[int]]]:
+    def groups(self) -> list[tuple[ForwardMap, list[int]]]:
+        """Return the map and the images of each group."""
         return list(zip(self.maps, self.rows, strict=True))
 
     def _together(self, of_groups: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -154,20 +176,34 @@ class PerImageMap(ForwardMap):
         if len(self.rows) == 1:
             return compute(*tensors, self.maps[0])
         return self._together(
-            [compute(*(tensor[rows] for tensor in tensors), A) for A, rows in self._groups()]
+            [compute(*(tensor[rows] for tensor in tensors), A) for A, rows in self.groups()]
         )
+
+    def check_batch(self, n_images: int) -> None:
+        """Raise an error if there is not one map for each image."""
+        n_maps = sum(len(rows) for rows in self.rows)
+        if n_maps != n_images:
+            raise ValueError(
+                f"A list of operators must have one for each measurement. Got {n_maps} operators "
+                f"for {n_images} measurements."
+            )
 
     def part(self, first: int, last: int) -> ForwardMap:
         """Return the map of the images from `first` to `last`, which is excluded."""
-        map_of = {i: A for A, rows in self._groups() for i in rows}
-        return per_image_map([map_of[i] for i in range(first, min(last, len(map_of)))])
+        return per_image_map(self._in_order()[first:last])
 
-    @cached_property
-    def squared_norms(self) -> torch.Tensor:
-        """``||A||^2`` of each image, shape ``(batch, 1, 1, 1)``."""
-        norms = {i: A.squared_norm for A, rows in self._groups() for i in rows}
-        values = self.place.new_tensor([norms[i] for i in range(len(norms))])
-        return spread(values, 4)
+    def of_images(self, y: torch.Tensor) -> list[ForwardMap]:
+        return self._in_order()
+
+    def _in_order(self) -> list[ForwardMap]:
+        """Return the map of each image."""
+        map_of = {i: A for A, rows in self.groups() for i in rows}
+        return [map_of[i] for i in range(len(map_of))]
+
+    @property
+    def squared_norm(self) -> torch.Tensor:  # type: ignore[override]
+        """``||A||^2`` of each image's map, shape ``(batch, 1, 1, 1)``."""
+        return spread(self.place.new_tensor([A.squared_norm for A in self._in_order()]), 4)
 
     def norm(self) -> torch.Tensor:
         """Return the largest norm of the maps."""
@@ -183,12 +219,12 @@ class PerImageMap(ForwardMap):
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with the masks of all groups drawn."""
-        drawn = [A.draw([generators[i] for i in rows]) for A, rows in self._groups()]
+        drawn = [A.draw([generators[i] for i in rows]) for A, rows in self.groups()]
         return self._rebuilt(drawn)
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:
         """Return the map with the masks of all groups read from the NaN of `y`."""
-        return self._rebuilt([A.with_masks_of(y[rows]) for A, rows in self._groups()])
+        return self._rebuilt([A.with_masks_of(y[rows]) for A, rows in self.groups()])
 
     def _rebuilt(self, maps: Sequence[ForwardMap]) -> ForwardMap:
         if all(new is old for new, old in zip(maps, self.maps, strict=True)):
@@ -219,22 +255,17 @@ class _PerImageDataTerm(LinearDataTerm):
     """The data fidelity of several linear maps; proximal steps use the closed form of each."""
 
     A: LinearPerImageMap
-    unmasked: LinearPerImageMap
 
-    @property
-    def squared_norm(self) -> torch.Tensor:
-        """``||A||^2`` of each image, shape ``(batch, 1, 1, 1)``."""
-        return self.unmasked.squared_norms
-
-    def in_image_units(self, y: torch.Tensor) -> torch.Tensor:
-        """Return each measurement divided by the norm of its map."""
-        return y / spread(self.squared_norm.flatten().sqrt(), y.ndim)
+    def __init__(self, A: LinearPerImageMap, y: torch.Tensor):
+        super().__init__(A, y)
+        self._of_map = {B: B.data_term(y[rows]) for B, rows in A.groups()}
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
         """Return the proximal step of each image, in closed form where its map has one."""
-        rho = torch.as_tensor(rho, dtype=z.dtype, device=z.device).expand(len(z), 1, 1, 1)
+        if not isinstance(rho, torch.Tensor) or not rho.ndim:
+            return self.A.by_instrument(lambda z_k, A: self._of_map[A].prox(z_k, rho), z)
         return self.A.by_instrument(
-            lambda y_k, z_k, rho_k, A: A.data_term(y_k).prox(z_k, rho_k), self.y, z, rho
+            lambda z_k, rho_k, A: self._of_map[A].prox(z_k, rho_k), z, rho.expand(len(z), 1, 1, 1)
         )
 
 
