@@ -135,8 +135,56 @@ def test_parameter_objects(broken, sentence):
 )
 def test_objects_of_another_kind(check, kind):
     other = Changed() if kind != "Noise" else L2()
-    with pytest.raises(TypeError, match=f"The checked object must be a {kind}. Got {other!r}"):
+    with pytest.raises(TypeError, match=f"must be an instance of {kind}. Got {other!r}"):
         check(other)
+
+
+def unfinished(kind, module, **options):
+    """An object of a kind of parts, whose `build` returns a module that lacks a method."""
+    return type("Unfinished", (kind,), {"build": lambda self, *_: module})(**options)
+
+
+class WithoutForward(ImageModule):
+    adapted = ("image",)
+
+    def initial_weights(self, generator):
+        return {"image": torch.zeros(3, 4, dtype=torch.float64)}
+
+
+@pytest.mark.parametrize(
+    ("check", "broken", "missing"),
+    [
+        (check_operator, Operator(), "Operator does not define build"),
+        (check_solver, Solver(n_iter=1), "Solver does not define build"),
+        (check_denoiser, Denoiser(), "Denoiser does not define build"),
+        (check_representation, Representation(), "Representation does not define build"),
+        (check_loss, Loss(), "Loss does not define build"),
+        (check_noise, Noise(), "Noise does not define build"),
+        (
+            check_operator,
+            unfinished(Operator, ForwardMap((1, 3, 4), (1, 3, 4))),
+            "ForwardMap does not define forward",
+        ),
+        (
+            check_solver,
+            unfinished(Solver, IterativeSolver(1), n_iter=1),
+            "IterativeSolver does not define step",
+        ),
+        (
+            check_denoiser,
+            unfinished(Denoiser, DenoiserModule()),
+            "DenoiserModule does not define forward",
+        ),
+        (
+            check_representation,
+            unfinished(Representation, WithoutForward()),
+            "WithoutForward does not define forward",
+        ),
+    ],
+)
+def test_missing_methods(check, broken, missing):
+    property_ = "must have all methods that its base class does not define"
+    refuses(check, broken, f"{property_}. Got NotImplementedError ({missing}) instead")
 
 
 # ------------------------------------------------------------------ operators

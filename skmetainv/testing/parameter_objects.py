@@ -35,12 +35,21 @@ def check_parameter_object(
         If the object is not an instance of `base`.
     """
     if not isinstance(part, base):
-        raise TypeError(f"The checked object must be a {base.__name__}. Got {part!r} instead.")
+        raise TypeError(
+            f"The checked object must be an instance of {base.__name__}. Got {part!r} instead."
+        )
     attributes = dict(vars(part))
-    with required(
-        "must compute in torch.float64 on the CPU, where it is built",
-        "a tensor in torch.float32; make it by torch.tensor(..., dtype=torch.float64)",
-        RuntimeError,
+    with (
+        required(
+            "must compute in torch.float64 on the CPU, where it is built",
+            "a tensor in torch.float32; make it by torch.tensor(..., dtype=torch.float64)",
+            RuntimeError,
+        ),
+        required(
+            "must have all methods that its base class does not define",
+            "a method that is missing, or whose name is misspelt",
+            NotImplementedError,
+        ),
     ):
         expected = outcome(part)
     names = {*attributes, *vars(part)}
