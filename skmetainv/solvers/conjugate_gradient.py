@@ -128,14 +128,14 @@ class _ConjugateGradient(IterativeSolver):
         if isinstance(data.A, DiagonalNormalMap) and not data.A.basis.is_standard:
             x = x.double()  # single precision would separate equal eigenvalues
         b = self._right_side(x, data)
+        bb = dot(b, b).detach()
         # The residual after the last update is not used
         earlier = x.new_zeros(len(x), min(max(0, self.n_iter - 1), _KEPT), x[0].numel())
-        return *begin(x, b - self._system(x, data)), dot(b, b).detach(), earlier
+        return *begin(x, b - self._system(x, data)), bb, earlier
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
-        *parts, bb, earlier = state
-        cg = CGState(*parts)
-        x = cg.x
+        x, r, p, rr, bb, earlier = state
+        cg = CGState(x, r, p, rr)
         # The tolerance is relative to the larger of ||b|| and ||A||^2 ||x||. Both are divided by
         # ||A||^2 here.
         enough = tolerance(x.dtype) ** 2 * bb.maximum(dot(x, x))

@@ -78,7 +78,8 @@ class _PrimalDual(IterativeSolver):
         return x, x.new_zeros(len(x), 2, *x.shape[1:])
 
     def step(self, state: State, data: DataTerm, k: int) -> State:
-        x_k, p = state[0], state[1].movedim(1, 0)  # states have the images first
+        x_k, p = state
+        p = p.movedim(1, 0)  # states have the images first
         tau = self.step_size(k, data)
         x = data.prox(x_k - tau * gradient_adjoint(p), 1 / tau)
         p = project(p + gradient(2 * x - x_k) / (SQUARED_NORM * tau), self.weight(k, data))
