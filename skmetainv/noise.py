@@ -17,6 +17,7 @@ from skmetainv.parameters import (
     comes_from,
     described,
     increasing_pair,
+    is_function,
 )
 
 #: ``noisy(y, generators)`` returns `y` with noise, drawn with one generator per image.
@@ -54,8 +55,11 @@ class Noise(ParameterObject):
     @classmethod
     def instead_of(cls, value: Any) -> str | None:
         name = type(value).__name__
-        same = comes_from(value, "deepinv") and name in [c.__name__ for c in cls.__subclasses__()]
-        return f"{name}(...) of skmetainv.noise" if same else None
+        if comes_from(value, "deepinv") and name in [c.__name__ for c in cls.__subclasses__()]:
+            return f"{name}(...) of skmetainv.noise"
+        if is_function(value):
+            return "MyNoise(), with a subclass MyNoise of Noise whose `build` returns the function"
+        return None
 
     def __add__(self, other: "Noise") -> "Mixture":
         return Mixture(self, other)

@@ -171,6 +171,33 @@ class ParameterObject(BaseEstimator):
         """
         return None
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to add the parameters of parts, named ``part__parameter``.
+
+        Returns
+        -------
+        params : dict of str to object
+            The parameters.
+
+        Raises
+        ------
+        AttributeError
+            If the constructor is written explicitly, and does not store a parameter.
+        """
+        for name in self._get_param_names():
+            if not hasattr(self, name):
+                raise AttributeError(
+                    f"The constructor of {type(self).__name__} must store its parameter {name!r}. "
+                    f"Write self.{name} = {name}."
+                )
+        params: dict[str, Any] = super().get_params(deep)
+        return params
+
     def set_params(self, **params: Any) -> Self:
         """Set parameters; nested ones as ``part__parameter``.
 

@@ -7,6 +7,7 @@ from skimage.data import camera
 from skimage.metrics import structural_similarity
 from sklearn.base import clone
 
+from skmetainv import ClassicalReconstructor
 from skmetainv.metrics import mean_over_batches, mse, over_batches, psnr, ssim
 from skmetainv.noise import (
     GaussianNoise,
@@ -116,6 +117,12 @@ NOISES = [
 @pytest.mark.parametrize("noise", NOISES, ids=repr)
 def test_every_noise_has_the_properties_of_noise(noise):
     check_noise(noise, device="cpu")
+
+
+def test_a_function_is_no_noise():
+    est = ClassicalReconstructor(noise=lambda y, generators: y)
+    with pytest.raises(ValueError, match="Write noise=MyNoise.*whose `build` returns the function"):
+        est.fit(np.zeros((2, 4, 4)))
 
 
 @pytest.mark.cuda

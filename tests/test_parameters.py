@@ -98,6 +98,22 @@ def test_a_constructor_may_be_written_out():
             width: int = 1
 
 
+@pytest.mark.parametrize(
+    "use", [repr, clone, lambda part: part.get_params(), lambda part: part.build()]
+)
+def test_a_constructor_that_does_not_store_a_parameter_is_an_error(use):
+    class Forgetful(Part):
+        def __init__(self, depth=2):
+            self._depth = depth
+
+        def build(self):
+            return self._depth
+
+    text = "constructor of Forgetful must store its parameter 'depth'. Write self.depth = depth"
+    with pytest.raises(AttributeError, match=text):
+        use(Forgetful())
+
+
 def test_a_part_that_is_none_says_which_object_has_a_parameter():
     est = skmetainv.UNetReconstructor()
     with pytest.raises(ValueError, match=r"early_stopping=EarlyStopping\(patience=\.\.\.\)"):
