@@ -69,7 +69,7 @@ def estimator(width, **parameters):
 
 def quiet_fit(est, X):
     """Fit, without the report on the inner steps at the end."""
-    est._report = lambda training: None
+    est._report = lambda run: None
     return est.fit(X)
 
 

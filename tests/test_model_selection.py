@@ -48,7 +48,7 @@ from skmetainv.operators import (
     MissingPixels,
     Operator,
 )
-from skmetainv.reconstruction.restorer import Restorer
+from skmetainv.reconstruction import Restorer
 from skmetainv.representations import Siren
 from skmetainv.solvers import HQS, RED
 

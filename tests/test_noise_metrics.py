@@ -121,7 +121,7 @@ def test_every_noise_has_the_properties_of_noise(noise):
 
 def test_a_function_is_no_noise():
     est = ClassicalReconstructor(noise=lambda y, generators: y)
-    with pytest.raises(ValueError, match="Write noise=MyNoise.*whose `build` returns the function"):
+    with pytest.raises(ValueError, match=r"Write noise=MyNoise.*whose `build` returns the"):
         est.fit(np.zeros((2, 4, 4)))
 
 

@@ -28,7 +28,7 @@ from skmetainv.operators import (
     MissingPixels,
     PhaseRetrieval,
 )
-from skmetainv.reconstruction.restorer import Restorer
+from skmetainv.reconstruction import Restorer
 from skmetainv.representations import (
     Encoder,
     FourierMLP,

@@ -54,7 +54,7 @@ def our_steps(row: Row, n, device, measured=None):
 def _no_report():
     """`fit` ends without restoring images, which is no part of a step."""
     report = MetaInverseSolver._report
-    MetaInverseSolver._report = lambda self, training: None
+    MetaInverseSolver._report = lambda self, run: None
     try:
         yield
     finally:

@@ -15,7 +15,8 @@ from skmetainv.metrics import known_pixels, over_batches, psnr
 from skmetainv.noise import Noise, as_noise
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restore
-from skmetainv.reconstruction.trained import VALIDATION_SEED, TrainingData
+from skmetainv.reconstruction.trained import VALIDATION_SEED
+from skmetainv.reconstruction.training_run import TrainingRun
 from skmetainv.training import Batch
 
 # The least difference in decibels that counts as a change.
@@ -30,7 +31,7 @@ Qualities = dict[str, np.ndarray]
 
 
 def reported_batches(
-    meta: MetaLearner, training: TrainingData, n_images: int, noise: float | Noise
+    meta: MetaLearner, run: TrainingRun, n_images: int, noise: float | Noise
 ) -> Iterator[Batch]:
     """Yield batches of held-out images, if there are any, or else of training images as they are.
 
@@ -40,14 +41,14 @@ def reported_batches(
     ----------
     meta : MetaLearner
         The fitted meta-learner.
-    training : TrainingData
+    run : TrainingRun
         The finished training run.
     n_images : int
         The largest number of images.
     noise : float or Noise
         The noise of simulated measurements of held-out images.
     """
-    batches, held_out = training
+    batches, held_out = run.batches, run.held_out
     if held_out is None:
         for indices in batches_of(min(n_images, batches.n_images), meta.batch_size):
             yield batches.read(indices, None)

@@ -50,6 +50,7 @@ from skmetainv.meta import (
     meta_learn,
     no_solver,
 )
+from skmetainv.meta.step_sizes import with_rate_of
 from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.unsolved_systems import Watch, ignoring_unsolved_systems
@@ -59,7 +60,7 @@ from skmetainv.reconstruction import Learner, TrainedReconstructor
 from skmetainv.reconstruction.built import outside_inference_mode
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restorer
-from skmetainv.reconstruction.trained import TrainingData
+from skmetainv.reconstruction.training_run import TrainingRun
 from skmetainv.representations import ImageModule, Representation
 from skmetainv.solvers import Solver
 from skmetainv.training import Batches, WithStarts
@@ -385,7 +386,6 @@ class MetaInverseSolver(TrainedReconstructor):
 
     def _initialize(self, problem: Problem) -> None:
         self.algorithm_ = clone(as_algorithm(self.algorithm))
-        # It stays if `partial_fit` changes `algorithm_`: the weights are step sizes of this rule.
         self._step_size_rule_ = self.algorithm_.rule
         self.solver_, self.inner_loss_ = self.solver, as_inner_loss(self.inner_loss)
         self.init_ = (
@@ -413,6 +413,8 @@ class MetaInverseSolver(TrainedReconstructor):
             )
         self._warn_of_inner_steps()
         self.algorithm_ = algorithm
+        # The weights are step sizes of the rule, so it stays. Only its learning rate may change.
+        self._step_size_rule_ = with_rate_of(algorithm.rule, self._step_size_rule_)
         self._check_algorithm(self.init_.build(self._geometry_.tensor_shape, self.data_range_))
 
     def _batches(self, problem: Problem) -> Batches:
@@ -473,13 +475,13 @@ class MetaInverseSolver(TrainedReconstructor):
         )
 
     @outside_inference_mode
-    def _report(self, training: TrainingData) -> None:
+    def _report(self, run: TrainingRun) -> None:
         _, meta = self._newly_built(self._geometry_)  # not cached: no prediction was asked for
         n_reported = _N_REPORTED if self.verbose else _N_TRIED
         with ignoring_unsolved_systems():
-            batches = reported_batches(meta, training, n_reported, self.noise)
+            batches = reported_batches(meta, run, n_reported, self.noise)
             psnrs = qualities(meta, batches, self.data_range_)
-        which = "training images" if training.held_out is None else "held-out images"
+        which = "training images" if run.held_out is None else "held-out images"
         if self.verbose:
             write_line(self._values_line())
             write_line(summary(psnrs, self.history_, which))
@@ -497,11 +499,9 @@ class MetaInverseSolver(TrainedReconstructor):
 
     def _learning_rates(self, tuning: TuneSolver | None) -> dict[str, float]:
         """Return the learning rate of each part of the weights."""
-        # The rule stays, but a changed `algorithm` may change its learning rate.
-        lr = getattr(self.algorithm_.rule, "lr", None)
         return {
             INIT: self.outer_lr,
-            INNER_LR: self._step_size_rule_.learning_rate(self.inner_lr_) if lr is None else lr,
+            INNER_LR: self._step_size_rule_.learning_rate(self.inner_lr_),
             INNER_LOSS: as_inner_loss(self.inner_loss).learning_rate(),
             SOLVER: 0.0 if tuning is None else tuning.learning_rate(self.outer_lr),
         }

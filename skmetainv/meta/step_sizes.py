@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY
 from typing import Any
 
 import torch
+from sklearn.base import clone
 
 from skmetainv.arrays import Tensors
 from skmetainv.parameters import NOT_NEGATIVE, ParameterObject, StrOptions
@@ -255,3 +256,11 @@ STEP_SIZE_CONSTRAINTS = [
 def as_rule(rule: str | StepSizeRule) -> StepSizeRule:
     """Return the rule of this name; return a `StepSizeRule` unchanged."""
     return STEP_SIZE_RULES[rule]() if isinstance(rule, str) else rule
+
+
+def with_rate_of(other: StepSizeRule, rule: StepSizeRule) -> StepSizeRule:
+    """Return a copy of `rule` with the `lr` of another rule; `rule` itself if one has no `lr`."""
+    if not (hasattr(rule, "lr") and hasattr(other, "lr")):
+        return rule
+    copy: StepSizeRule = clone(rule).set_params(lr=other.lr)
+    return copy

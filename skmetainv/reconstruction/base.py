@@ -69,8 +69,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
 
     >>> from skmetainv.datasets import load_faces
     >>> from skmetainv.operators import Downsampling, Operator
-    >>> from skmetainv.reconstruction import Reconstructor
-    >>> from skmetainv.reconstruction.restorer import Restorer
+    >>> from skmetainv.reconstruction import Reconstructor, Restorer
     >>> class PseudoInverse(Reconstructor):
     ...     operator: Operator | None = None
     ...

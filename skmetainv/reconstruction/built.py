@@ -33,7 +33,7 @@ _KEPT = 4
 
 
 class Fitted:
-    """The attributes of fitted estimators."""
+    """The attributes of fitted estimators; in a `ParameterObject`, they would be parameters."""
 
     operator_: Operator
     _geometry_: Geometry

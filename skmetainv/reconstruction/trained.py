@@ -62,13 +62,6 @@ class Learner(NamedTuple):
     """Restores the images of a batch of measurements with the current weights."""
 
 
-class TrainingData(NamedTuple):
-    """The training batches and the held-out images of a training run."""
-
-    batches: Batches
-    held_out: Problem | None
-
-
 def _without_early_stopping(estimator: Any) -> bool:
     if estimator.early_stopping in (False, "auto"):
         return True
@@ -78,7 +71,7 @@ def _without_early_stopping(estimator: Any) -> bool:
 
 
 class FittedByTraining:
-    """The attributes of trained estimators."""
+    """The attributes of trained estimators, see `Fitted`."""
 
     weights_: Mapping[str, np.ndarray]
     history_: History
@@ -127,8 +120,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     >>> import torch
     >>> from skmetainv.datasets import load_faces
     >>> from skmetainv.operators import GaussianBlur, Operator
-    >>> from skmetainv.reconstruction import Learner, TrainedReconstructor
-    >>> from skmetainv.reconstruction.restorer import Restorer
+    >>> from skmetainv.reconstruction import Learner, Restorer, TrainedReconstructor
     >>> class Multiple(TrainedReconstructor):
     ...     operator: Operator | None = None
     ...
@@ -331,7 +323,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
                     ConvergenceWarning,
                 )
         if not is_partial and rank_and_size()[0] == 0:
-            self._report(TrainingData(run.batches, run.held_out))
+            self._report(run)
         return self
 
     def _validation_problem(self, X_val: Any, y_val: Any) -> Problem | None:
@@ -414,5 +406,5 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Yield held-out images, and their restorations by the current weights."""
         return self._restored_pairs(held_out, self.noise, VALIDATION_SEED, learner.restore)
 
-    def _report(self, training: TrainingData) -> None:
+    def _report(self, run: TrainingRun) -> None:
         """Report the result at the end of `fit`."""

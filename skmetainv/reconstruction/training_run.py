@@ -55,7 +55,7 @@ class TrainingRun:
     ----------
     estimator : TrainedReconstructor
         The estimator to train. It has the fitted attributes that describe images.
-    problem : Problem
+    passed : Problem
         The images that were passed to learn from.
     held_out : Problem or None
         The validation images that were passed.
@@ -67,6 +67,8 @@ class TrainingRun:
 
     Attributes
     ----------
+    problem : Problem
+        The images that the run learns from: `passed`, without those that early stopping holds out.
     held_out : Problem or None
         The validation images. If none were passed, those that early stopping holds out.
     batches : Batches
@@ -84,13 +86,14 @@ class TrainingRun:
     def __init__(
         self,
         estimator: TrainedReconstructor,
-        problem: Problem,
+        passed: Problem,
         held_out: Problem | None,
         *,
         continues: bool,
         is_partial: bool,
     ):
-        self.estimator, self.problem, self.held_out = estimator, problem, held_out
+        self.estimator, self.passed, self.held_out = estimator, passed, held_out
+        self.problem = passed
         self.continues, self.is_partial = continues, is_partial
 
     @torch.enable_grad()
@@ -104,14 +107,17 @@ class TrainingRun:
         interrupt : PostponedInterrupt
             Postpones an interrupt that ends the loop.
         """
-        estimator, problem = self.estimator, self.problem
+        estimator = self.estimator
         join_processes(check_device(estimator.device))
         self._check_agreement()
         with self._checkpoint() as keeper:
             seed = self._seed(keeper)
             stopping = self._early_stopping()
             if stopping is not None and self.held_out is None:
-                problem, self.held_out = cut_off(problem, stopping.validation_fraction, seed)
+                self.problem, self.held_out = cut_off(
+                    self.passed, stopping.validation_fraction, seed
+                )
+            problem = self.problem
 
             self._check_optimizer()
             with concerning("the training loss, 'loss' or 'outer_loss'"):
@@ -143,7 +149,7 @@ class TrainingRun:
         estimator = self.estimator
         max_epochs = 1 if self.is_partial else estimator.max_epochs
         size = estimator.batch_size
-        data = data_identity(self.problem, self.held_out, {}, batch_size=size, whole=False)
+        data = data_identity(self.passed, self.held_out, {}, batch_size=size, whole=False)
         check_agreement(outline(estimator, max_epochs) | data)
 
     @contextmanager
@@ -158,7 +164,7 @@ class TrainingRun:
 
         def read() -> Keeper:
             size = estimator.batch_size
-            data = data_identity(self.problem, self.held_out, weights, batch_size=size)
+            data = data_identity(self.passed, self.held_out, weights, batch_size=size)
             return chosen.build(parameter_identity(estimator) | data)
 
         keeper = from_first_process(read)
@@ -185,7 +191,7 @@ class TrainingRun:
         """Return the rule for early stopping, or None if training does not stop early."""
         if self.is_partial:
             return None
-        groups, n_images = self.problem.groups, len(self.problem)
+        groups, n_images = self.passed.groups, len(self.passed)
         n_groups = n_images if groups is None else len(np.unique(groups))
         return as_early_stopping(self.estimator.early_stopping, n_images, n_groups)
 
@@ -249,7 +255,7 @@ class TrainingRun:
 
     def _notifier(self, original: TrainedReconstructor) -> CallbackNotifier:
         """Return the observer of epochs that notifies the callbacks of `fit`."""
-        X, y = self.problem.arguments()  # all images, also those that are held out
+        X, y = self.passed.arguments()
         return CallbackNotifier(
             None if self.is_partial else original,
             n_epochs=len(self.loop.epochs),
@@ -261,7 +267,8 @@ class TrainingRun:
     def _run_loop(self, interrupt: PostponedInterrupt) -> None:
         """Run the loop; postpone an interrupt that ends it."""
         loop = self.loop
-        # Of several processes, the others may be at another step, or wait for this one.
+        # With several processes, an interrupt is not postponed: the other processes may be at
+        # another step, or waiting for this one.
         postponed = nullcontext() if rank_and_size()[1] > 1 else interrupt.postponed()
         try:
             with watched(loop.watch), loop.termination:
