@@ -16,6 +16,7 @@ from skmetainv.losses import L2
 from skmetainv.meta import (
     MAML,
     STEP_SIZE_RULES,
+    FixedStepSize,
     InnerLoop,
     PerLayer,
     PerParameter,
@@ -24,6 +25,7 @@ from skmetainv.meta import (
     adapt,
     as_inner_loss,
     as_rule,
+    with_rate_of,
 )
 from skmetainv.operators import GaussianBlur, Inpainting, MissingPixels
 from skmetainv.reconstruction.chunks import images_at_once
@@ -491,6 +493,14 @@ def test_a_rule_s_string_is_shorthand_for_its_defaults():
         assert as_rule(name).get_params() == kind().get_params()
     rule = PerLayer(positive=True)
     assert as_rule(rule) is rule
+
+
+def test_a_rule_takes_the_learning_rate_of_another():
+    rule = PerLayer(positive=True, lr=0.5)
+    changed = with_rate_of(PerStep(), rule)
+    assert (type(changed), changed.get_params()) == (PerLayer, {"positive": True, "lr": None})
+    assert rule.lr == 0.5
+    assert with_rate_of(FixedStepSize(), rule) is rule
 
 
 def test_images_at_once_is_between_one_and_all():

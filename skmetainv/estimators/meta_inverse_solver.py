@@ -49,8 +49,8 @@ from skmetainv.meta import (
     choose_open_values,
     meta_learn,
     no_solver,
+    with_rate_of,
 )
-from skmetainv.meta.step_sizes import with_rate_of
 from skmetainv.noise import Noise
 from skmetainv.operators import ForwardMap, Operator
 from skmetainv.operators.maps.unsolved_systems import Watch, ignoring_unsolved_systems

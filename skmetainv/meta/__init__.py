@@ -25,6 +25,7 @@ from skmetainv.meta.step_sizes import (
     PerStep,
     StepSizeRule,
     as_rule,
+    with_rate_of,
 )
 from skmetainv.meta.tuning import TUNE_SOLVER_CONSTRAINTS, TuneSolver, as_tuning
 
@@ -61,4 +62,5 @@ __all__ = [
     "choose_open_values",
     "meta_learn",
     "no_solver",
+    "with_rate_of",
 ]

@@ -27,6 +27,17 @@ class Restorer:
         The operator of the measurements. Warnings about linear systems name it.
     watch : Watch, default=None
         Counts unsolved linear systems; None creates a new one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skmetainv.operators import Identity
+    >>> from skmetainv.reconstruction import Restorer
+    >>> restorer = Restorer(lambda y, A: A.pseudo_inverse(y), Identity())
+    >>> restorer(torch.ones(2, 1, 4, 4), Identity().build((1, 4, 4)).float()).shape
+    torch.Size([2, 1, 4, 4])
+    >>> restorer.n_images, restorer.n_diverged
+    (2, 0)
     """
 
     def __init__(self, restore: Restore, operator: Operator, watch: Watch | None = None):
