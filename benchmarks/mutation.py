@@ -205,7 +205,7 @@ def _seconds(durations):
 
 
 def within_budget(tests, seconds):
-    """Return the fastest tests, as many as fit into the budget."""
+    """Return the fastest tests that together fit into the budget."""
     fastest = sorted(tests, key=lambda test: seconds.get(test, 1.0))
     total, kept = 0.0, []
     for test in fastest:

@@ -34,7 +34,7 @@ from skmetainv.solvers import ADMM, HQS, RED, ProximalGradient
 
 SIZES, PARTS = [64, 128, 256], ["overhead", "loops"]
 UPDATES, LEVEL = 10, 0.05
-# An update and its network differ by less than the machine's variation, so many pairs are needed.
+# An update and its network differ by less than the machine's variation: this needs many pairs.
 NETWORK_SECONDS = 15.0
 MOST_OVERHEAD, LEAST_RATIO = 1.05, 0.95
 GRAY, COLOUR = 1, 3

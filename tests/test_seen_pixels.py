@@ -14,7 +14,7 @@ from skmetainv.solvers import GradientDescent
 
 SHAPE, N_IMAGES = (2, 6, 5), 3
 OPERATORS = {
-    "as many for all": MissingPixels(observed=4),
+    "one number for all": MissingPixels(observed=4),
     "from few to many": MissingPixels(observed=(1, 25)),
     "fixed": Inpainting(mask="center", fraction=0.6),
     "scaled": 3.0 * MissingPixels(observed=4),
@@ -104,7 +104,7 @@ def test_images_without_an_observed_pixel(network, lost, monkeypatch):
 
 def test_recomputed_steps_compute_all_pixels():
     """Otherwise images of stages would be stored outside of the recomputed steps."""
-    case = Case(OPERATORS["as many for all"], NETWORKS["siren"], recompute=True)
+    case = Case(OPERATORS["one number for all"], NETWORKS["siren"], recompute=True)
     assert case.inner.seen_pixels(case.task.data) is None
 
 

@@ -126,7 +126,7 @@ def test_conjugate_gradients_from_far_away_go_by_the_true_residual(dtype, tolera
 
 
 def test_conjugate_gradients_stay_orthogonal_to_the_stored_residuals():
-    """Without this, the error after as many updates as pixels is ten thousand times larger."""
+    """Without this, the error after one update per pixel is ten thousand times larger."""
     Q = np.linalg.qr(np.random.default_rng(0).normal(size=(144, 144)))[0]
     A = MatrixOperator(Q * np.geomspace(1, 1e-2, 144) @ Q.T).build((1, 12, 12))
     x = images(1, 1, 12, 12)

@@ -154,7 +154,7 @@ def test_the_estimator_that_was_given_stays_as_it_was():
 
 @pytest.mark.parametrize("n_images", [3, 11])
 def test_each_copy_learned_from_four_fifths(n_images):
-    """One fit to all images, and one per fold: five, or as many as there are images."""
+    """One fit to all images, and one per fold: five, or one per image if there are fewer."""
     x = labelled(range(n_images))
     Memory.n_fits = 0
     on_memory().fit(x)

@@ -88,7 +88,7 @@ handles, labels = axes[0].get_legend_handles_labels()
 figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
 
 # %%
-# By PSNR, the unrolled solver and `MetaInverseSolver` are best, and hardly differ. Of the
+# By PSNR, the unrolled solver and `MetaInverseSolver` are best, and hardly differ. Among the
 # estimators that learn, the unrolled solver has the fewest weights; it also restores images of any
 # size. With its default start, `MetaInverseSolver` restores images of the training size only. The
 # linear estimate comes third, after a moment of training. The U-Net does not know the blur. After

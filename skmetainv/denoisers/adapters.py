@@ -40,10 +40,9 @@ class FunctionDenoiser(Denoiser):
         noise level is then a float. Such a function has no derivative.
     noise_level : float, default=None
         Standard deviation of the noise, in the units of the images, used if the solver sets none.
-        If None, 0.05. If `function` takes only the image, `noise_level` must be None, and the
-        solver must not set a noise level. A second parameter of `function` that has a default and
-        is not called ``noise_level`` or ``sigma`` does not count: such a function takes only the
-        image.
+        If None, 0.05. If `function` takes only the image, set no noise level, here or in the
+        solver. A second parameter counts as the noise level if it has no default, or is named
+        ``noise_level`` or ``sigma``.
 
     Raises
     ------
@@ -153,16 +152,22 @@ class DeepInverseDenoiser(Denoiser):
 
 
 class _FunctionDenoiser(ClassicalModule):
-    """The denoiser ``fn(x, noise_level)`` or ``fn(x)``; a module is copied."""
+    """The denoiser ``function(x, noise_level)`` or ``function(x)``; a module is copied."""
 
     def __init__(
-        self, noise_level: float, fn: Callable[..., Any], parameter: str, takes_level: bool = True
+        self,
+        noise_level: float,
+        function: Callable[..., Any],
+        parameter: str,
+        takes_level: bool = True,
     ):
         super().__init__(noise_level)
         self.takes_noise_level = takes_level
         self.parameter = parameter
-        self.fn = evaluating(copy.deepcopy(fn)) if isinstance(fn, torch.nn.Module) else fn
-        self.warm_started = warm_started(self.fn) if isinstance(self.fn, torch.nn.Module) else []
+        self.function, self.warm_started = function, []
+        if isinstance(function, torch.nn.Module):
+            self.function = evaluating(copy.deepcopy(function))
+            self.warm_started = warm_started(self.function)
         self.call: Callable[..., Any] | None = None
 
     def _apply(self, fn: Conversion, recurse: bool = True) -> Self:
@@ -172,12 +177,12 @@ class _FunctionDenoiser(ClassicalModule):
 
     def denoise(self, x: torch.Tensor, noise_level: float | torch.Tensor) -> torch.Tensor:
         arguments = (x, noise_level) if self.takes_noise_level else (x,)
-        if isinstance(self.fn, torch.nn.Module):
-            denoised = self._by_module(self.fn, *arguments)
+        if isinstance(self.function, torch.nn.Module):
+            denoised = self._by_module(self.function, *arguments)
         else:
             with concerning(f"the {self.parameter}"):
                 if self.call is None:
-                    self.call = as_call(self.fn, f"The {self.parameter}", *arguments)
+                    self.call = as_call(self.function, f"The {self.parameter}", *arguments)
                 denoised = checked(self.call(*arguments), x)
         needs = torch.is_grad_enabled() and any(
             isinstance(value, torch.Tensor) and value.requires_grad for value in arguments
@@ -206,13 +211,14 @@ class _FunctionDenoiser(ClassicalModule):
             ) from error
 
 
-def _takes_noise_level(fn: Callable[..., Any]) -> bool:
+def _takes_noise_level(function: Callable[..., Any]) -> bool:
     """Return whether a function takes an image and a noise level, by its signature."""
+    forward = function.forward if isinstance(function, torch.nn.Module) else function
     try:
-        signature = inspect.signature(fn.forward if isinstance(fn, torch.nn.Module) else fn)
+        signature = inspect.signature(forward)
         bound = signature.bind("image", "noise level")
     except ValueError:  # built-in functions of torch have no signature
-        return _can_be_called(fn, torch.zeros(1, 1, 1, 1), _DEFAULT_LEVEL)
+        return _can_be_called(function, torch.zeros(1, 1, 1, 1), _DEFAULT_LEVEL)
     except TypeError:
         return False
     name = list(bound.arguments)[-1]  # the second parameter, or "*args"
@@ -220,9 +226,9 @@ def _takes_noise_level(fn: Callable[..., Any]) -> bool:
     return is_required or name in ("noise_level", "sigma")
 
 
-def _can_be_called(fn: Callable[..., Any], *arguments: Any) -> bool:
+def _can_be_called(function: Callable[..., Any], *arguments: Any) -> bool:
     try:
-        fn(*arguments)
+        function(*arguments)
     except TypeError:
         return False
     return True

@@ -25,7 +25,7 @@ class NotDenoisedError(ValueError):
     """A function's result is not a batch of images of the shape of its input."""
 
 
-def as_call(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) -> Call:
+def as_call(function: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) -> Call:
     """Try a function on random images, and wrap it so that it takes batches of tensors.
 
     The function may take tensors, ``(batch, channels, height, width)``, arrays of one image,
@@ -34,14 +34,14 @@ def as_call(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) -> 
 
     Parameters
     ----------
-    fn : callable
-        ``fn(x)`` or ``fn(x, noise_level)``.
+    function : callable
+        ``function(x)`` or ``function(x, noise_level)``.
     name : str
-        The name of `fn` in errors.
+        The name of `function` in errors.
     x : tensor of shape (batch, channels, height, width)
         The images to denoise, which set the shape, type and device of the trial.
     *level : float or tensor
-        The noise level, if `fn` takes one.
+        The noise level, if `function` takes one.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def as_call(fn: Callable[..., Any], name: str, x: torch.Tensor, *level: Any) -> 
         (_without_derivative, "a batch of tensors"),
     ):
         try:
-            return form(fn, x, one_level)
+            return form(function, x, one_level)
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:
@@ -104,21 +104,21 @@ def at_a_size_that_works(
         return call(image_shape)  # it may take images of one size only
 
 
-def _by_tensors(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
+def _by_tensors(function: Call, x: torch.Tensor, level: list[Any]) -> Call:
     """Return a function of tensors unchanged if autograd can differentiate it."""
     with torch.inference_mode(False), torch.enable_grad():
-        _, y = _on_random_images(fn, x, level, with_graph=True)
+        _, y = _on_random_images(function, x, level, with_graph=True)
     if not y.requires_grad:
         raise TypeError("it has no derivative")
-    return fn
+    return function
 
 
-def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
+def _by_images(function: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
     """Wrap a function of arrays so that it takes a batch of tensors.
 
-    If `fn` treats each row on its own, it is called once per batch, otherwise once per image.
+    If `function` treats each row on its own, it is called once per batch, otherwise once per image.
     """
-    through = _keeping_shape(fn)
+    through = _keeping_shape(function)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
         levels = [_floats(s, len(x)) for s in level]
@@ -128,13 +128,13 @@ def _by_images(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Cal
     images, _ = _on_random_images(call, x, level)
     with suppress(Exception):  # it may not take single rows or batches
         if all(_rows_alone(through, images, [factor * s for s in level]) for factor in _LEVELS):
-            return _by_batches(fn, x, level)
+            return _by_batches(function, x, level)
     return call
 
 
-def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
-    """Try `fn`, which takes a batch as an array, and wrap it so that it takes tensors."""
-    through = _keeping_shape(fn)
+def _by_batches(function: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Call:
+    """Try `function`, which takes a batch as an array, and wrap it so that it takes tensors."""
+    through = _keeping_shape(function)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
         return through(x, *map(_array, level))
@@ -145,11 +145,11 @@ def _by_batches(fn: Callable[..., Any], x: torch.Tensor, level: list[Any]) -> Ca
     return call
 
 
-def _without_derivative(fn: Call, x: torch.Tensor, level: list[Any]) -> Call:
-    """Wrap `fn` so that it gets detached tensors, which it may convert to arrays."""
+def _without_derivative(function: Call, x: torch.Tensor, level: list[Any]) -> Call:
+    """Wrap `function` so that it gets detached tensors, which it may convert to arrays."""
 
     def call(*arguments: Any) -> torch.Tensor:
-        return fn(*(s.detach() if isinstance(s, torch.Tensor) else s for s in arguments))
+        return function(*(s.detach() if isinstance(s, torch.Tensor) else s for s in arguments))
 
     _on_random_images(call, x, level)
     return call
@@ -175,9 +175,9 @@ def _rows_alone(call: Call, x: torch.Tensor, level: list[Any]) -> bool:
     return alike(call(image, *levels), lambda rows: call(rows, *levels), image)
 
 
-def _keeping_shape(fn: Callable[..., Any]) -> Call:
+def _keeping_shape(function: Callable[..., Any]) -> Call:
     """Wrap a function of arrays so that it takes tensors and keeps their shape and type."""
-    through = through_arrays(fn)
+    through = through_arrays(function)
 
     def call(x: torch.Tensor, *level: Any) -> torch.Tensor:
         return checked(through(x, *level), x).to(x)

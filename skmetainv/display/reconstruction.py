@@ -32,11 +32,10 @@ class ReconstructionDisplay:
     is written below them: it is the data range unless another is given, and never depends on the
     values. Values outside of it have the colour of its nearer end. Missing pixels (NaN) are blue.
 
-    Measurements with the height and width of the images share their window. Others have one scale
-    of their own, which is written below them: complex measurements (k-space) show ``log10 |y|``, of
-    several coils the root of the sum of squares, down to a millionth of the largest value; other
-    two-dimensional measurements (sinograms) show their values. Measurements with one axis are
-    lines.
+    Measurements with the height and width of the images share their window. Other measurements
+    share one scale, written below them. Complex measurements (k-space) show ``log10 |y|``, down to
+    a millionth of the largest value; several coils are combined by the root of the sum of squares.
+    Sinograms show their values. Measurements with one axis are lines.
 
     Parameters
     ----------

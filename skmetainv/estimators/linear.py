@@ -301,8 +301,9 @@ class LinearReconstructor(Reconstructor):
     ) -> tuple[bool, float]:
         """Return the choice of `flips` and of the shrinkage.
 
-        Restoring held-out images by large systems takes too long. For these, "auto" mirrors no
-        images and takes the likeliest shrinkage. Of several instruments, the first one serves.
+        For large systems, restoring held-out images takes too long: "auto" then mirrors no images,
+        and chooses the shrinkage by likelihood. With a `RandomOperator`, the first instrument is
+        used.
         """
         A = problem.A.each[0]
         operator = A.operator

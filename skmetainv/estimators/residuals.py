@@ -94,7 +94,8 @@ def start_restorer(
     if residual is None:
         return None
     geometry = residual._resized(image_shape)
-    # The restorer of the outer estimator counts failures, so that of the residual need not.
+    # Failures are counted by the outer estimator's restorer, so the residual's restorer is called
+    # without counting.
     restore = residual._restorer(geometry).restore
     # The device and precision of a frozen residual may differ from those of the estimator.
     place = torch.empty(0, dtype=residual._dtype(), device=check_device(residual.device))

@@ -27,7 +27,7 @@ def suitable_augmentation(problem: Problem, batch_size: int) -> Augmentation:
     """Return the changes after which the images of a problem still look like its images.
 
     Images that were registered (all heads upright and in the middle) are not shifted, and images
-    with a left and a right (digits) are not mirrored. A change is left out if the principal
+    with a left and a right (digits) are not mirrored. A change is kept unless the principal
     components of the other images represent changed images with more than twice the squared error
     of unchanged ones.
 

@@ -304,9 +304,9 @@ class Reader:
     ) -> tuple[Any, Geometry, bool]:
         """Return an array with a first axis, its geometry, and whether that axis was missing.
 
-        The array holds images or measurements. Their shape is checked. With `hints`, and if it must
-        be the shape of `fit`, errors say how to fix the layout or use another size. `geometry` is
-        returned as it is; only `AnySizeReader` returns that of the array.
+        The array holds images or measurements. Shapes are checked. With `hints`, an error about the
+        fitted shape says how to fix the layout or restore another size. `geometry` is returned
+        unchanged, except by `AnySizeReader`, which returns the array's own.
         """
         layout = geometry.measurement_layout if measured else geometry.image_layout
         is_single = tuple(array.shape) == layout.shape

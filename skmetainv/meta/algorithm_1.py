@@ -38,8 +38,8 @@ class InnerLoop:
         Whether the backward pass also differentiates the inner gradients. If not, they count as
         constants.
     recompute : bool or float, default=False
-        The share of the inner steps, from the first one on, of which only the weights before the
-        step are kept. The backward pass recomputes their activations.
+        The share of inner steps, counted from the first, whose activations are recomputed in the
+        backward pass. Only the weights before each such step are stored.
     through_solver : bool, default=True
         Whether ``L`` is evaluated at ``x = f(phi)``, as in the paper, or at the start ``phi``.
 

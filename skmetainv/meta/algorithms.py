@@ -118,7 +118,7 @@ class Algorithm(ParameterObject):
     second_order : bool
         Whether inner gradients are differentiated.
     moves_shared : bool
-        Whether training adapts all weights to each image, also those that all images share in
+        Whether training adapts all weights to each image, even those that stay fixed and shared in
         prediction.
     proximity : float or None
         Weight of the proximal term in `objective`; None without one.

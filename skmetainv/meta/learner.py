@@ -74,10 +74,11 @@ class MetaLearner:
 
     def _of_inner_loss(self) -> dict[str, torch.Tensor]:
         return {
-            # Each term of the loss holds the next one; names must not depend on the nesting.
+            # The terms of the loss are nested modules; the names of weights must not show this.
             name.replace("objective.", ""): weight
             for name, weight in _parameters(self.inner.loss).items()
-            if weight.requires_grad  # a regulariser's denoiser is frozen
+            # the weights of a regulariser's denoiser are frozen, so they are left out
+            if weight.requires_grad
         }
 
     def parameter_groups(

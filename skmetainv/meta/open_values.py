@@ -24,8 +24,8 @@ from skmetainv.training import Batch
 
 # An inner loss below this is a rounding error; losses are in units of the data range.
 _NO_MISFIT = 1e-9
-# The share of a change of the start that is left in the result, in the squared norm of the
-# measurements. If it is at most this, the result says too little about the start. One update of
+# The inner loss is that of the result if more than this share of a change in the start remains in
+# the result (squared norm of the measurements); else it is that of the start. One update of
 # `GradientDescent` has the share 1e-2. For an HQS with the share 4.5e-3, training with the loss of
 # the result took five times as long as with the loss of the start, for the same PSNR.
 _LEAST_SHARE = 5e-3

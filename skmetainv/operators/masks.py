@@ -125,8 +125,8 @@ class MissingPixels(Operator):
         "side" keeps one side of the image: top, bottom, left or right, drawn per image. `observed`
         is then the share of rows or columns, at least one of them; ``observed=0.5`` is a contiguous
         half. "box" leaves out a box at a random place, whose height is 1/2 to 2 times its width.
-        The number of pixels that are kept is then `observed` up to rounding of the box's sides, and
-        so far as the box fits into the image.
+        The number of kept pixels is `observed`, up to rounding of the box's sides; more are kept if
+        a box of that size does not fit into the image.
 
     Raises
     ------

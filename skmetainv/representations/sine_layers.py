@@ -214,7 +214,8 @@ class _Network:
         needed : sequence of bool
             Which gradients are computed. The others are None.
         keep : bool
-            Whether ``g`` is kept. Below all layers with a gradient, it is 0.
+            Whether ``g`` is kept. Layers before the first layer with a needed gradient get
+            ``g = 0``.
         """
         parameters = zip(self.parameters, needed, strict=True)
         found = [p.new_zeros(p.shape) if need else None for p, need in parameters]

@@ -207,7 +207,7 @@ class Solver(ParameterObject):
             built,
             IterativeSolver,
             "Write a subclass of IterativeSolver with the method step(state, data, k), or wrap a "
-            "function: FunctionSolver(update).",
+            "function: FunctionSolver(function).",
         )
 
     @classmethod

@@ -106,7 +106,7 @@ class IterativeSolver(nn.Module):
         Returns
         -------
         state : tuple of tensor
-            The next state, of as many tensors.
+            The next state, with the same number of tensors.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
 
@@ -184,7 +184,9 @@ class IterativeSolver(nn.Module):
             The images, their changes, and which have converged.
         """
         state = self._checked_init(x, data)
-        tolerance = -1.0 if tol is None else tol  # no change is at most -1
+        tolerance = (
+            -1.0 if tol is None else tol
+        )  # -1 disables the test, because changes are at least 0
         norms = _norms(state[0])
         changes: list[list[float]] = [[] for _ in x]
         converged = torch.zeros(len(x), dtype=torch.bool)

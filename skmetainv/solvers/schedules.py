@@ -53,7 +53,8 @@ class Schedule(nn.Module):
         Whether training may change them. Training then changes their logarithms, so that they stay
         positive and an optimiser's step changes them by a relative amount.
     power : {-1, 0, 1}, default=0
-        Their unit, ``(||A||^2)^power``: -1 for step sizes, 1 for penalties, 0 for absolute numbers.
+        Power of ``||A||^2`` by which the values are multiplied: -1 for step sizes, 1 for penalties,
+        0 for absolute numbers.
 
     Examples
     --------

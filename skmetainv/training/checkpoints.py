@@ -39,9 +39,11 @@ class Checkpoint(ParameterObject):
         The file. A later `fit` with the same parameters and data resumes from it. It is replaced
         atomically: if training is killed, the file is intact.
     minutes : float, default=10.0
-        Write every `minutes` minutes, also within an epoch. If None, time alone causes no write.
+        Write every `minutes` minutes, also within an epoch. If None, the file is not written at
+        time intervals.
     epochs : int, default=None
-        Write every `epochs` epochs. If None, the end of an epoch causes no write.
+        Write every `epochs` epochs. If None, the file is not written at the end
+        of epochs.
 
     Notes
     -----

@@ -74,7 +74,8 @@ class TrainingLoop:
     planned_epochs : range, default=None
         The epochs that the schedule spans; None is the epochs of this loop.
     max_grad_norm : float, default=None
-        Clip the gradient of all weights together to this norm. None does not clip.
+        Largest norm of the gradient of all weights together; larger gradients are scaled down.
+        With None, gradients are not clipped.
     validate : callable, default=None
         Returns the validation PSNR; called after every epoch.
     best_weights : BestWeights, default=None

@@ -26,8 +26,9 @@ class Optimizer(ParameterObject):
     schedule : {"constant", "cosine"} or LearningRate, default="cosine"
         Schedule of the factor by which the learning rates are multiplied during `fit`.
     max_grad_norm : float, default=1.0
-        Norm to which the gradient of all weights together is clipped. None does not clip. Losses
-        are in units of the data range. So gradients rarely exceed 1 after the first steps.
+        Largest norm of the gradient of all weights together; larger gradients are scaled down.
+        With None, gradients are not clipped. Losses are in units of the data range, so gradients
+        rarely exceed 1 after the first steps.
 
     Examples
     --------

@@ -64,9 +64,9 @@ class Termination:
 class PostponedInterrupt:
     """Postpones a KeyboardInterrupt from an inner ``with`` block to the end of an outer one.
 
-    The rest of the outer block runs as if the inner one had ended by itself. At its end the
-    interrupt is raised. It takes the place of any other error in the rest of the block, after which
-    a search would continue, but not of SystemExit.
+    The rest of the outer block runs as if the inner one had ended normally; then the interrupt is
+    raised. It replaces any other error of that rest, after which a search would continue. It does
+    not replace SystemExit.
 
     Attributes
     ----------

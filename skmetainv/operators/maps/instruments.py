@@ -137,7 +137,7 @@ class PerImageMap(ForwardMap):
     Parameters
     ----------
     maps : sequence of ForwardMap
-        The map of each group. Its masks, if it has one for each image, are those of the group.
+        The map of each group. If masks vary between images, it has the masks of its group's images.
     rows : sequence of tensor
         The images of each group: together, each index of the batch once.
     """

@@ -11,11 +11,10 @@ from skmetainv.operators.maps.per_image import dot, spread
 from skmetainv.operators.maps.unsolved_systems import Watch, current_watch, watched
 
 _MAX_ITER = 10_000
-# An image is not updated further if its residual has halved neither in the last _PATIENCE updates
-# nor in the last half of all updates. This is checked every _EVERY updates.
+# Updates of an image end when its residual has not halved for _PATIENCE updates and for half of all
+# updates so far (checked every _EVERY updates), or has grown by _GROWTH.
 _PATIENCE = 512
 _EVERY = 16
-# Nor is it updated further if its residual grows by this factor.
 _GROWTH = 1e6
 
 Matrix = Callable[[torch.Tensor], torch.Tensor]
