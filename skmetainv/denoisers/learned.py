@@ -211,7 +211,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
 
         def restored(x: Any) -> Any:
             restorer = ready._restorer(geometry, noise_level=noise_level, tiles=tiles)
-            return ready._predicted(x, geometry, ready._map(geometry), restorer)
+            return ready._predicted(x, geometry, restorer)
 
         return [restored(x[None])[0] for x in X] if differ_in_size(X) else restored(X)
 

@@ -227,7 +227,7 @@ class ClassicalReconstructor(FromStart):
         self._check_ready()
         geometry = self._resized(image_shape)
         restorer = self._restorer(geometry)
-        images = self._predicted(X, geometry, self._instrument(operator, geometry), restorer)
+        images = self._predicted(X, geometry, restorer, operator)
         return (images, restorer.record) if return_record else images
 
     # ------------------------------------------------------------------ fitting

@@ -306,7 +306,7 @@ class LinearReconstructor(Reconstructor):
         used.
         """
         A = problem.A.each[0]
-        operator = A.operator
+        operator = A.built_by
         measure = partial(
             replace(problem, A=A).batch, noise=as_noise(self.noise).build(), seed=seed
         )
@@ -368,7 +368,7 @@ class LinearReconstructor(Reconstructor):
 
         def estimate_of(A: ForwardMap) -> LinearEstimate:
             if A not in known:
-                exact = A.operator.build(A.image_shape).to(variance.device)
+                exact = A.built_by.build(A.image_shape).to(variance.device)
                 system = self._systems(exact, n_fitted)(statistics, variance)
                 known[A] = system.estimate(self.shrinkage_, for_few=A not in fitted)
             return known[A]

@@ -298,9 +298,9 @@ class MetaInverseSolver(TrainedReconstructor):
         self._check_ready()
         self._warn_of_inner_steps()
         geometry = self._resized(image_shape)
-        A = self._instrument(operator, geometry)
+        A = self._named_map(operator, geometry)
         measurements, geometry, is_single = self._reader().to_restore(X, geometry, A)
-        stages = self._each_stage(measurements, geometry, A)
+        stages = self._each_stage(measurements, geometry, A or self._map(geometry))
         return (match_type(X, images[0] if is_single else images) for images in stages)
 
     @outside_inference_mode

@@ -100,14 +100,14 @@ def start_restorer(
     # The device and precision of a frozen residual may differ from those of the estimator.
     place = torch.empty(0, dtype=residual._dtype(), device=check_device(residual.device))
     fitted = residual._map(geometry).each
-    by_operator = {canonical(A.operator): A for A in fitted}
+    by_operator = {canonical(A.built_by): A for A in fitted}
     if len(fitted) == 1:
         by_operator[canonical(operator)] = fitted[0]
     map_of: WeakKeyDictionary[ForwardMap, ForwardMap] = WeakKeyDictionary()
 
     def start(y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
         if A not in map_of:
-            known = by_operator.get(canonical(A.operator))
+            known = by_operator.get(canonical(A.built_by))
             map_of[A] = deepcopy(A).to(place) if known is None else known
         with torch.no_grad():
             return restore(y.to(place), map_of[A]).to(y)

@@ -195,8 +195,7 @@ class UNetReconstructor(SupervisedReconstructor):
         geometry = self._resized(image_shape)
         _, G = self._built(geometry)
         tiles = as_tiles(tile, overlap, G.network.extent)
-        A = self._instrument(operator, geometry)
-        return self._predicted(X, geometry, A, self._restorer(geometry, tiles=tiles))
+        return self._predicted(X, geometry, self._restorer(geometry, tiles=tiles), operator)
 
     def _initialize(self, problem: Problem) -> None:
         self.start_ = self.start

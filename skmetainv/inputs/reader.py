@@ -162,7 +162,7 @@ class Reader:
     # ------------------------------------------------------------------ after fitting
 
     def to_restore(
-        self, X: Any, geometry: Geometry, A: ForwardMap
+        self, X: Any, geometry: Geometry, A: ForwardMap | None = None
     ) -> tuple[ArraySource, Geometry, bool]:
         """Return the measurements given to `predict`, with warnings if they are implausible.
 
@@ -172,8 +172,8 @@ class Reader:
             The measurements.
         geometry : Geometry
             That of the images to restore.
-        A : ForwardMap
-            The map of the measurements.
+        A : ForwardMap, default=None
+            The map of the measurements. None is that of the fitted operator.
 
         Returns
         -------
@@ -185,15 +185,16 @@ class Reader:
             Whether `X` is one measurement without the first axis.
         """
         source, geometry, is_single = self.measurements(X, geometry, A)
-        look_at_measurements(source, A, geometry.data_range)
+        look_at_measurements(source, A or self.map_of(geometry), geometry.data_range)
         return source, geometry, is_single
 
     def measurements(
-        self, X: Any, geometry: Geometry, A: ForwardMap
+        self, X: Any, geometry: Geometry, A: ForwardMap | None = None
     ) -> tuple[ArraySource, Geometry, bool]:
         """Return measurements, their geometry, and whether `X` is a single measurement."""
         self.check_names(X, geometry.measurement_layout)
-        allow_nan = math.isnan(A.missing_value)
+        fitted = self.estimator.operator_
+        allow_nan = fitted.has_missing if A is None else math.isnan(A.missing_value)
         allow_complex = is_complex_shape(geometry.measurement_layout.tensor_shape)
         X = as_array(X)
         is_flat = not is_image_shape(geometry.measurement_layout.tensor_shape)
@@ -208,10 +209,10 @@ class Reader:
         source = self.source(array, geometry, measured=True, allow_nan=allow_nan)
         return source, geometry, is_single or is_alone
 
-    def to_score(self, X: Any, y: Any, geometry: Geometry, A: ForwardMap) -> Problem:
+    def to_score(self, X: Any, y: Any, geometry: Geometry, A: ForwardMap | None = None) -> Problem:
         """Return the problem for the arguments of `score`: clean images or pairs.
 
-        Clean images are measured by the map `A`, and measurements were.
+        `A` is the map of the measurements. None is that of the fitted operator.
         """
         X, y = pairs_of(X, y)
         operator, measured, name = self.estimator.operator_, None, "X"
@@ -227,10 +228,10 @@ class Reader:
             check_lengths(X=measured, y=source)
         elif not is_single:
             check_lengths(X=source, y=y)
-        return Problem(source, measured, geometry, operator, A)
+        return Problem(source, measured, geometry, operator, A or self.map_of(geometry))
 
     def to_compare(
-        self, X: Any, images: Any, geometry: Geometry, A: ForwardMap
+        self, X: Any, images: Any, geometry: Geometry, A: ForwardMap | None = None
     ) -> tuple[Problem, bool]:
         """Return measurements and images to compare, and whether `X` is a single measurement."""
         measured, geometry, is_single = self.measurements(X, geometry, A)
@@ -238,6 +239,7 @@ class Reader:
         array, geometry, _ = self.expected(array, geometry, name="images")
         source = self.source(array, geometry, name="images")
         check_lengths(X=measured, images=source)
+        A = A or self.map_of(geometry)
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
 
     def check_names(self, X: Any, layout: Layout) -> None:

@@ -301,10 +301,11 @@ def _trial(
     )
     fit_seconds = perf_counter() - begin
     # Of many instruments, the one that took the measurements must be named.
-    named = region.operator if isinstance(fitted.operator_, RandomOperator) else None
-    fitted.predict(split.measured[:1], operator=named)
+    is_random = isinstance(getattr(fitted, "operator_", None), RandomOperator)
+    named = {"operator": region.operator} if is_random else {}
+    fitted.predict(split.measured[:1], **named)
     begin = perf_counter()
-    pairs = list(fitted.restorations(split.measured, split.clean, operator=named))
+    pairs = list(fitted.restorations(split.measured, split.clean, **named))
     seconds = perf_counter() - begin
     counted, batches = zip(*region.batches(pairs, fitted, split.measured, split.clean), strict=True)
     indices = split.indices[np.concatenate(counted)]

@@ -21,7 +21,7 @@ from skmetainv.metrics import over_batches
 from skmetainv.model_selection.named_metrics import SCORES, chosen_metrics
 from skmetainv.model_selection.regions import Region, ScoredBatch
 from skmetainv.noise import NOISE_CONSTRAINTS, Noise
-from skmetainv.operators import Operator
+from skmetainv.operators import Operator, RandomOperator
 from skmetainv.parameters import Interval, ParameterObject
 from skmetainv.reconstruction import Reconstructor
 
@@ -157,6 +157,9 @@ class ImageScorer(ParameterObject):
     ) -> tuple[Iterator[ScoredBatch], tuple[float, float]]:
         """Return batches of clean and restored images in a region, and the data range."""
         if isinstance(estimator, Reconstructor):
+            names = isinstance(getattr(estimator, "operator_", None), RandomOperator)
+            if are_images(y) and not names:
+                check_nothing_simulates(self.operator, self.noise)
             pairs = estimator.restorations(
                 X, y, operator=self.operator, noise=self.noise, random_state=self.random_state
             )

@@ -132,7 +132,7 @@ class Operator(ParameterObject):
         )
         check_double(self, A)
         check_pools(self, A)
-        A.operator = self
+        A.built_by = self
         return A
 
     def __call__(self, x: Any, *, random_state: Any = None) -> Any:

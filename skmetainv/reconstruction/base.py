@@ -167,18 +167,24 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """
         self._check_ready()
         geometry = self._resized(image_shape)
-        A = self._instrument(operator, geometry)
-        return self._predicted(X, geometry, A, self._restorer(geometry))
+        return self._predicted(X, geometry, self._restorer(geometry), operator)
 
     @abstractmethod
     def _restorer(self, geometry: Geometry) -> Restorer:
         """Return the restorer for batches of measurements with this geometry."""
 
     @outside_inference_mode
-    def _predicted(self, X: Any, geometry: Geometry, A: ForwardMap, restorer: Restorer) -> Any:
+    def _predicted(
+        self,
+        X: Any,
+        geometry: Geometry,
+        restorer: Restorer,
+        operator: Operator | Sequence[Operator] | None = None,
+    ) -> Any:
         """Return the images that a restorer makes from a user's measurements, with warnings."""
+        A = self._named_map(operator, geometry)
         measurements, geometry, is_single = self._reader().to_restore(X, geometry, A)
-        images = self._images(measurements, geometry, A, restorer)
+        images = self._images(measurements, geometry, A or self._map(geometry), restorer)
         restorer.warn()
         return match_type(X, images[0] if is_single else images)
 
@@ -300,7 +306,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """
         self._check_ready()
         geometry, reader = self._resized(image_shape), self._reader()
-        problem = reader.to_score(X, y, geometry, self._instrument(operator, geometry))
+        problem = reader.to_score(X, y, geometry, self._named_map(operator, geometry))
         fixed = None
         if problem.measured is not None:
             check_nothing_simulates(None, noise)
@@ -342,7 +348,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """
         X, y = pairs_of(X, y)
         geometry = self._geometry_
-        A = self._instrument(operator, geometry)
+        A = self._named_map(operator, geometry) or self._map(geometry)
         if are_images(y):
             measured, _, _ = self._reader().measurements(X, geometry, A)
             return lambda indices: A.with_masks_of(measured.read(indices))
@@ -412,7 +418,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
         measurements = match_container(X, array[0] if is_single else array)
         if not return_operators:
             return measurements
-        return measurements, [A.operator for batch in batches for A in batch.A.of_images(batch.y)]
+        return measurements, [A.built_by for batch in batches for A in batch.A.of_images(batch.y)]
 
     @outside_inference_mode
     def data_fidelity(
@@ -461,12 +467,12 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """
         self._check_ready()
         geometry = self._resized(image_shape)
-        A = self._instrument(operator, geometry)
+        A = self._named_map(operator, geometry)
         problem, is_single = self._reader().to_compare(X, images, geometry, A)
-        A.check_batch(len(problem))
+        problem.A.check_batch(len(problem))
         with torch.no_grad():
             values = [
-                A.part(indices[0], indices[-1] + 1)
+                problem.A.part(indices[0], indices[-1] + 1)
                 .bind(problem.measured.read(indices))
                 .mean_squared_residuals(problem.clean.read(indices))
                 for indices in batches_of(len(problem), self.batch_size)

@@ -125,12 +125,12 @@ class Built(Counted, Fitted, ParameterObject):
         """Return the forward map for images of a geometry."""
         return self._built(geometry)[0]
 
-    def _instrument(
+    def _named_map(
         self, operator: Operator | Sequence[Operator] | None, geometry: Geometry
-    ) -> ForwardMap:
-        """Return the map of the operator, or operators, of measurements; None is the fitted one."""
+    ) -> ForwardMap | None:
+        """Return the map of the operator, or operators, that took measurements; None for None."""
         if operator is None:
-            return self._map(geometry)
+            return None
         if isinstance(operator, Operator) or not isinstance(operator, Sequence):
             return self._other_map(operator, geometry)
         map_of = {id(one): self._other_map(one, geometry) for one in operator}

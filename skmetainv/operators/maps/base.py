@@ -71,7 +71,7 @@ class ForwardMap(nn.Module):
         Value of a measurement's missing entries: 0, or NaN if the mask varies from image to image.
     if_linear : str
         A hint for errors about nonlinear maps: how to declare a map linear.
-    operator : Operator or None
+    built_by : Operator or None
         The operator that built the map.
 
     Examples
@@ -92,7 +92,7 @@ class ForwardMap(nn.Module):
     observed: torch.Tensor | None
     missing_value: float = 0.0
     if_linear: str = ""
-    operator: Any = None
+    built_by: Any = None
 
     def __init__(
         self,
