@@ -1,0 +1,303 @@
+"""A meta-learned start beside learned reconstructors, in and out of distribution.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.headline --images FOLDER [--photographs FOLDER]
+        [--problems NAME ...] [--seconds 60] [--seeds 1] [--tune]
+
+All methods are trained on the same faces for the same time: the first two epochs of a trial give
+the time of an epoch and that of everything before it (the fit of a start, say), from which the
+number of epochs follows. Then they restore other people's faces, under the conditions of training
+and under others: another hole, a wider blur, more noise, another pattern, photographs. The operator
+of a condition is always named, ``predict(y, operator=...)``. Only its noise is unknown.
+
+The last column is the difference between the meta-learned start and the best other method, paired
+by image, with its standard error over people. Runs are recorded as they are finished, so that an
+interrupted command resumes. With ``--tune``, the validation images are restored instead of the test
+images.
+"""
+
+import time
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from benchmarks.command_line import command_line
+from benchmarks.own_process import in_own_process
+from benchmarks.pictures import split_pictures
+from benchmarks.record import load, update
+from skmetainv import (
+    ClassicalReconstructor,
+    LinearReconstructor,
+    MetaInverseSolver,
+    UNetReconstructor,
+    UnrolledReconstructor,
+)
+from skmetainv.metrics import psnr, ssim
+from skmetainv.model_selection import standard_error
+from skmetainv.operators import (
+    FourierSampling,
+    GaussianBlur,
+    Inpainting,
+    MissingPixels,
+    Operator,
+    Radon,
+)
+from skmetainv.solvers import GradientDescent
+
+SIZE, N_TRAINING, N_VALIDATION, N_TEST = 32, 1000, 200, 500
+PHOTOGRAPHS = "photographs"
+VIEWS = np.arange(0.0, 180.0, 6.0)
+
+
+class Condition(NamedTuple):
+    """What measures images: an operator, and the standard deviation of the noise."""
+
+    operator: Operator
+    noise: float = 0.0
+
+
+class Problem(NamedTuple):
+    """The condition of training, and others by name."""
+
+    training: Condition
+    others: dict[str, Condition]
+
+
+PROBLEMS = {
+    "centre": Problem(
+        Condition(Inpainting()),
+        {
+            "hole twice as large": Condition(Inpainting(fraction=2**0.5 / 3)),
+            "hole shifted": Condition(Inpainting("box", box=(3, 17, 10, 10))),
+            "upper half missing": Condition(Inpainting("box", box=(0, 0, 16, 32))),
+        },
+    ),
+    "blur": Problem(
+        Condition(GaussianBlur(sigma=1.6), 0.015),
+        {
+            "sigma 2.4": Condition(GaussianBlur(sigma=2.4), 0.015),
+            "noise x 2": Condition(GaussianBlur(sigma=1.6), 0.03),
+        },
+    ),
+    "strong blur": Problem(
+        Condition(GaussianBlur(sigma=3.0), 0.05),
+        {
+            "sigma 4.5": Condition(GaussianBlur(sigma=4.5), 0.05),
+            "noise x 2": Condition(GaussianBlur(sigma=3.0), 0.1),
+        },
+    ),
+    "fourier": Problem(
+        Condition(FourierSampling(acceleration=4.0)),
+        {
+            "other pattern": Condition(FourierSampling(acceleration=4.0, random_state=1)),
+            "6 times": Condition(FourierSampling(acceleration=6.0)),
+        },
+    ),
+    "tomography": Problem(
+        Condition(Radon(angles=VIEWS), 0.1),
+        {
+            "other angles": Condition(Radon(angles=VIEWS + 3.0), 0.1),
+            "noise x 2": Condition(Radon(angles=VIEWS), 0.2),
+        },
+    ),
+    "half": Problem(
+        Condition(MissingPixels(observed=0.5)),
+        {
+            "one side": Condition(MissingPixels(observed=0.5, pattern="side")),
+            "boxes": Condition(MissingPixels(observed=0.75, pattern="box")),
+        },
+    ),
+    "10 observed": Problem(
+        Condition(MissingPixels(observed=10)), {"20": Condition(MissingPixels(observed=20))}
+    ),
+    "1000 observed": Problem(
+        Condition(MissingPixels(observed=1000)), {"500": Condition(MissingPixels(observed=500))}
+    ),
+}
+
+META = "meta"
+#: By name, functions from an operator to an estimator. Those after the first are alternatives.
+METHODS = {
+    META: lambda operator: MetaInverseSolver(operator, GradientDescent()),
+    "meta, no inner step": lambda operator: MetaInverseSolver(
+        operator, GradientDescent(), n_inner=0
+    ),
+    "linear": LinearReconstructor,
+    "U-Net": UNetReconstructor,
+    "unrolled HQS": UnrolledReconstructor,
+    "classical": lambda operator: ClassicalReconstructor(operator, start="pseudo_inverse"),
+}
+OTHERS = [name for name in METHODS if not name.startswith(META)]
+
+
+def trained(estimator, images, seconds):
+    """Fit an estimator in about the given time; return it and the actual time."""
+    if "max_epochs" in estimator.get_params():
+        began = time.perf_counter()
+        trial = clone(estimator).set_params(max_epochs=2).fit(images)
+        *_, epoch = trial.history_["seconds"]
+        before = time.perf_counter() - began - sum(trial.history_["seconds"])
+        estimator.set_params(max_epochs=max(2, int((seconds - before) / epoch)))
+    began = time.perf_counter()
+    estimator.fit(images)
+    return estimator, time.perf_counter() - began
+
+
+def restored(estimator, condition, images):
+    """Return PSNR and SSIM of each image under a condition."""
+    operator, noise = condition
+    camera = ClassicalReconstructor(operator, noise=noise, random_state=0)
+    restorations = estimator.predict(camera.simulate(images), operator=operator)
+    return {
+        "psnr": np.round(psnr(images, restorations, per_image=True), 3),
+        "ssim": np.round(ssim(images, restorations, per_image=True), 4),
+    }
+
+
+def measure(problem, method, seed, seconds, training, test_sets):
+    """Train a method on a problem; return its figures under all conditions.
+
+    Parameters
+    ----------
+    problem, method : str
+        Their names.
+    seed : int
+        Seed of the training.
+    seconds : float
+        Its time.
+    training : ndarray
+        Training images.
+    test_sets : dict of str to ndarray
+        Images to restore: "faces", and perhaps "photographs".
+    """
+    torch.set_num_threads(1)
+    (operator, noise), others = PROBLEMS[problem]
+    estimator = METHODS[method](operator).set_params(noise=noise, random_state=seed)
+    fitted, spent = trained(estimator, training, seconds)
+    same = PROBLEMS[problem].training
+    conditions = {"as trained": (same, "faces")}
+    conditions |= {name: (condition, "faces") for name, condition in others.items()}
+    if PHOTOGRAPHS in test_sets:
+        conditions[PHOTOGRAPHS] = (same, PHOTOGRAPHS)
+    return {
+        "problem": problem,
+        "method": method,
+        "seed": seed,
+        "seconds": round(spent, 1),
+        "n_weights": fitted.n_weights_,
+        "max_epochs": getattr(fitted, "max_epochs", None),
+        "conditions": {
+            name: restored(fitted, condition, test_sets[images])
+            for name, (condition, images) in conditions.items()
+        },
+    }
+
+
+def one_run(args, problem, method, seed):
+    """Measure one method with the images of the command."""
+    sizes = {"n_validation": N_VALIDATION, "n_test": N_TEST}
+    faces = split_pictures(args.images, SIZE, n_training=N_TRAINING, random_state=seed, **sizes)
+    test_sets = {"faces": (faces.validation if args.tune else faces.test) / 255}
+    if args.photographs:
+        crops = split_pictures(
+            args.photographs, SIZE, n_validation=20, n_test=100, n_training=20, crops=1
+        )
+        test_sets[PHOTOGRAPHS] = (crops.validation if args.tune else crops.test) / 255
+    return measure(problem, method, seed, args.seconds, faces.training / 255, test_sets)
+
+
+def people(args, seed):
+    """Return the person in each test image."""
+    sizes = {"n_validation": N_VALIDATION, "n_test": N_TEST}
+    pictures = split_pictures(args.images, SIZE, n_training=1, random_state=seed, **sizes)
+    return pictures.groups
+
+
+def with_run(run, results):
+    """Return the results with one more run."""
+    return [*(results or []), run]
+
+
+def key(run):
+    """Return the problem, method and seed of a run."""
+    return run["problem"], run["method"], run["seed"]
+
+
+def table(runs, groups_of=None):
+    """Return a Markdown table: PSNR under each condition, and the difference to the best other.
+
+    Parameters
+    ----------
+    runs : list of dict
+        The results of `measure`.
+    groups_of : dict of int to ndarray, default=None
+        By seed, the person in each test image. If None, every image counts as a person.
+    """
+    names = [name for name in METHODS if any(run["method"] == name for run in runs)]
+    lines = [f"| problem | condition | {' | '.join(names)} | meta - best other |"]
+    lines.append("|" + "---|" * (len(names) + 3))
+    for problem in dict.fromkeys(run["problem"] for run in runs):
+        own = [run for run in runs if run["problem"] == problem]
+        for condition in dict.fromkeys(name for run in own for name in run["conditions"]):
+            values: dict[str, Any] = {}
+            for name in names:
+                of_method = sorted((r for r in own if r["method"] == name), key=key)
+                if of_method:
+                    images = [np.asarray(r["conditions"][condition]["psnr"]) for r in of_method]
+                    values[name] = np.concatenate(images)
+            means = [f"{values[name].mean():.2f}" if name in values else "" for name in names]
+            difference = _difference(values, own, condition, groups_of)
+            lines.append(f"| {problem} | {condition} | {' | '.join(means)} | {difference} |")
+    return "\n".join(lines)
+
+
+def _difference(values, runs, condition, groups_of):
+    """Return the paired difference between the meta-learned start and the best other method."""
+    others = [name for name in OTHERS if name in values]
+    if META not in values or not others:
+        return ""
+    best = max(others, key=lambda name: values[name].mean())
+    gained = values[META] - values[best]
+    seeds = sorted({run["seed"] for run in runs if run["method"] == META})
+    n_images = len(gained) // len(seeds)
+    groups = [
+        f"{seed} {i if groups_of is None or condition == PHOTOGRAPHS else groups_of[seed][i]}"
+        for seed in seeds
+        for i in range(n_images)
+    ]
+    return f"{gained.mean():+.2f} ± {standard_error(gained, groups):.2f} ({best})"
+
+
+def main():
+    parser = command_line(__doc__)
+    parser.add_argument("--images", required=True, help="folder of Labeled Faces in the Wild")
+    parser.add_argument("--photographs", help="folder of photographs with train and val")
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--seconds", type=float, default=60.0, help="training time of a run")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--tune", action="store_true", help="restore validation images")
+    args = parser.parse_args()
+    record = "headline_tuning" if args.tune else "headline"
+    settings = {
+        "size": SIZE,
+        "images": [N_TRAINING, N_VALIDATION, N_TEST],
+        "seconds": args.seconds,
+        PHOTOGRAPHS: bool(args.photographs),
+    }
+    results = load(record, settings) or []
+    tasks = [(p, m, s) for s in range(args.seeds) for p in args.problems for m in args.methods]
+    for task in tasks:
+        if task not in map(key, results):
+            run = in_own_process(one_run, args, *task)
+            results = update(record, settings, partial(with_run, run))
+            mean = np.mean(run["conditions"]["as trained"]["psnr"])
+            print(f"{task}: {mean:.2f} dB after {run['seconds']:.0f} s", flush=True)
+    groups_of = None if args.tune else {s: people(args, s) for s in range(args.seeds)}
+    print(table(results, groups_of))
+
+
+if __name__ == "__main__":
+    main()
