@@ -199,6 +199,18 @@ def test_draws_depend_on_the_seed_alone():
     assert other.instruments()[0].sigma != sigmas[0][0]
 
 
+def test_an_operator_is_written_as_in_code():
+    assert repr(BLURS) == (
+        "RandomOperator(GaussianBlur(), {'sigma': uniform(0.5, 1.5)}, n_instruments=5)"
+    )
+    operator = RandomOperator(GaussianBlur(), {"sigma": uniform(scale=2.0)}, random_state=1)
+    assert repr(operator) == (
+        "RandomOperator(GaussianBlur(), {'sigma': uniform(scale=2.0)}, random_state=1)"
+    )
+    stack = Stack([GaussianBlur(sigma=3.0), 0.2 * Identity()])
+    assert repr(stack) == "Stack([GaussianBlur(sigma=3.0), 0.2 * Identity()])"
+
+
 def test_lists_are_drawn_without_repetition():
     operator = RandomOperator(Inpainting(), {"fraction": [0.2, 0.3, 0.5]})
     assert sorted(op.fraction for op in operator.instruments()) == [0.2, 0.3, 0.5]

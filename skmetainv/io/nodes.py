@@ -26,9 +26,10 @@ from sklearn.base import BaseEstimator
 
 from skmetainv.io.classes import RECORDS, class_named, name_of
 from skmetainv.operators.maps.hidden_parts import frozen
+from skmetainv.operators.random_operator import distribution_parts
 from skmetainv.parameters import ParameterObject
 from skmetainv.reconstruction import Reconstructor
-from skmetainv.reconstruction.canonical import canonical, distribution_parts
+from skmetainv.reconstruction.canonical import canonical
 from skmetainv.storage import ArrayHeader, array_checksum
 
 # Parameters that concern the machine of training; they are saved and loaded at their defaults.

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY
 from numbers import Integral
 from typing import Any
 
+from scipy.stats import rv_continuous, rv_discrete
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
@@ -74,6 +75,16 @@ class RandomOperator(Operator):
         "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both")],
     }
 
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        drawn = repr(self.distributions)
+        if isinstance(self.distributions, dict):
+            items = (f"{name!r}: {_text(values)}" for name, values in self.distributions.items())
+            drawn = f"{{{', '.join(items)}}}"
+        defaults = {"n_instruments": 64, "random_state": 0}
+        others = {name: getattr(self, name) for name in defaults}
+        set_ones = [f", {n}={v!r}" for n, v in others.items() if v != defaults[n]]
+        return f"RandomOperator({self.operator!r}, {drawn}{''.join(set_ones)})"
+
     def instruments(self) -> list[Operator]:
         """Return the operators that are drawn.
 
@@ -123,6 +134,22 @@ class RandomOperator(Operator):
         for operator, A in zip(operators, maps, strict=True):
             _check_alike(operator, A, operators[0], maps[0])
         return instrument_pool(maps)
+
+
+def distribution_parts(value: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]] | None:
+    """Return the name and arguments of a distribution of `scipy.stats`; None for other values."""
+    if not isinstance(getattr(value, "dist", None), rv_continuous | rv_discrete):
+        return None
+    return value.dist.name, value.args, value.kwds
+
+
+def _text(values: Any) -> str:
+    """Return a list or a distribution as it is written in code."""
+    parts = distribution_parts(values)
+    if parts is None:
+        return repr(values)
+    name, args, kwds = parts
+    return f"{name}({', '.join([*map(repr, args), *(f'{k}={v!r}' for k, v in kwds.items())])})"
 
 
 def _plain(value: Any) -> Any:

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rv_continuous, rv_discrete
 from sklearn.base import BaseEstimator
+
+from skmetainv.operators.random_operator import distribution_parts
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), range, slice)
 
@@ -50,13 +51,6 @@ def canonical(value: Any, left_out: Iterable[str] = ()) -> str:
         Parameters and attributes of estimators to ignore.
     """
     return _Writer(set(left_out) | _OF_SKLEARN).text(value)
-
-
-def distribution_parts(value: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]] | None:
-    """Return the name and arguments of a distribution of `scipy.stats`; None for other values."""
-    if not isinstance(getattr(value, "dist", None), rv_continuous | rv_discrete):
-        return None
-    return value.dist.name, value.args, value.kwds
 
 
 def digest(parts: Iterable[bytes]) -> str:
