@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python -m benchmarks.headline --images FOLDER [--photographs FOLDER]
         [--problems NAME ...] [--seconds 60] [--seeds 1] [--tune]
 
-All methods are trained on the same faces for the same time: the first two epochs of a trial give
-the time of an epoch and that of everything before it (the fit of a start, say), from which the
-number of epochs follows. Then they restore other people's faces, under the conditions of training
-and under others: another hole, a wider blur, more noise, another pattern, photographs. The operator
-of a condition is always named, ``predict(y, operator=...)``. Only its noise is unknown.
+All methods are trained on the same faces for the same time: trials of two and of four epochs give
+the time of an epoch, from which the number of epochs follows; the fit of a start counts, too. Then
+they restore other people's faces, under the conditions of training and under others: another hole,
+a wider blur, more noise, another pattern, photographs. The operator of a condition is always named,
+``predict(y, operator=...)``. Only its noise is unknown.
 
 The last column is the difference between the meta-learned start and the best other method, paired
 by image, with its standard error over people. Runs are recorded as they are finished, so that an
@@ -17,11 +17,13 @@ images.
 
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
 
 from benchmarks.command_line import command_line
 from benchmarks.own_process import in_own_process
@@ -132,17 +134,21 @@ METHODS = {
 OTHERS = [name for name in METHODS if not name.startswith(META)]
 
 
-def trained(estimator, images, seconds):
+def trained(estimator, images, seconds, groups=None):
     """Fit an estimator in about the given time; return it and the actual time."""
-    if "max_epochs" in estimator.get_params():
+    fit_params = {"groups": groups} if has_fit_parameter(estimator, "groups") else {}
+
+    def timed_fit(est):
         began = time.perf_counter()
-        trial = clone(estimator).set_params(max_epochs=2).fit(images)
-        *_, epoch = trial.history_["seconds"]
-        before = time.perf_counter() - began - sum(trial.history_["seconds"])
-        estimator.set_params(max_epochs=max(2, int((seconds - before) / epoch)))
-    began = time.perf_counter()
-    estimator.fit(images)
-    return estimator, time.perf_counter() - began
+        est.fit(images, **fit_params)
+        return time.perf_counter() - began
+
+    if "max_epochs" in estimator.get_params():
+        estimator.set_params(early_stopping=False)  # whose time would not be counted
+        two, four = (timed_fit(clone(estimator).set_params(max_epochs=n)) for n in (2, 4))
+        epoch = (four - two) / 2
+        estimator.set_params(max_epochs=max(2, int((seconds - two) / epoch) + 2))
+    return estimator, timed_fit(estimator)
 
 
 def restored(estimator, condition, images):
@@ -156,7 +162,7 @@ def restored(estimator, condition, images):
     }
 
 
-def measure(problem, method, seed, seconds, training, test_sets):
+def measure(problem, method, seed, seconds, training, test_sets, groups=None):
     """Train a method on a problem; return its figures under all conditions.
 
     Parameters
@@ -171,11 +177,13 @@ def measure(problem, method, seed, seconds, training, test_sets):
         Training images.
     test_sets : dict of str to ndarray
         Images to restore: "faces", and perhaps "photographs".
+    groups : ndarray, default=None
+        The person in each training image.
     """
     torch.set_num_threads(1)
     (operator, noise), others = PROBLEMS[problem]
     estimator = METHODS[method](operator).set_params(noise=noise, random_state=seed)
-    fitted, spent = trained(estimator, training, seconds)
+    fitted, spent = trained(estimator, training, seconds, groups)
     same = PROBLEMS[problem].training
     conditions = {"as trained": (same, "faces")}
     conditions |= {name: (condition, "faces") for name, condition in others.items()}
@@ -205,14 +213,16 @@ def one_run(args, problem, method, seed):
             args.photographs, SIZE, n_validation=20, n_test=100, n_training=20, crops=1
         )
         test_sets[PHOTOGRAPHS] = (crops.validation if args.tune else crops.test) / 255
-    return measure(problem, method, seed, args.seconds, faces.training / 255, test_sets)
+    training = faces.training / 255
+    groups = faces.training_groups
+    return measure(problem, method, seed, args.seconds, training, test_sets, groups)
 
 
 def people(args, seed):
-    """Return the person in each test image."""
+    """Return the person in each image that is restored."""
     sizes = {"n_validation": N_VALIDATION, "n_test": N_TEST}
     pictures = split_pictures(args.images, SIZE, n_training=1, random_state=seed, **sizes)
-    return pictures.groups
+    return pictures.validation_groups if args.tune else pictures.groups
 
 
 def with_run(run, results):
@@ -233,7 +243,8 @@ def table(runs, groups_of=None):
     runs : list of dict
         The results of `measure`.
     groups_of : dict of int to ndarray, default=None
-        By seed, the person in each test image. If None, every image counts as a person.
+        By seed, the person in each image that is restored. If None, every image counts as a
+        person. Photographs are the same for all seeds.
     """
     names = [name for name in METHODS if any(run["method"] == name for run in runs)]
     lines = [f"| problem | condition | {' | '.join(names)} | meta - best other |"]
@@ -241,33 +252,43 @@ def table(runs, groups_of=None):
     for problem in dict.fromkeys(run["problem"] for run in runs):
         own = [run for run in runs if run["problem"] == problem]
         for condition in dict.fromkeys(name for run in own for name in run["conditions"]):
-            values: dict[str, Any] = {}
-            for name in names:
-                of_method = sorted((r for r in own if r["method"] == name), key=key)
-                if of_method:
-                    images = [np.asarray(r["conditions"][condition]["psnr"]) for r in of_method]
-                    values[name] = np.concatenate(images)
-            means = [f"{values[name].mean():.2f}" if name in values else "" for name in names]
-            difference = _difference(values, own, condition, groups_of)
+            values: dict[str, Any] = {
+                name: {
+                    run["seed"]: np.asarray(run["conditions"][condition]["psnr"])
+                    for run in own
+                    if run["method"] == name
+                }
+                for name in names
+            }
+            means = [_mean(values[name]) for name in names]
+            difference = _difference(values, condition, groups_of)
             lines.append(f"| {problem} | {condition} | {' | '.join(means)} | {difference} |")
     return "\n".join(lines)
 
 
-def _difference(values, runs, condition, groups_of):
-    """Return the paired difference between the meta-learned start and the best other method."""
-    others = [name for name in OTHERS if name in values]
-    if META not in values or not others:
+def _mean(by_seed):
+    return f"{np.concatenate(list(by_seed.values())).mean():.2f}" if by_seed else ""
+
+
+def _difference(values, condition, groups_of):
+    """Return the paired difference between the meta-learned start and the best other method.
+
+    Only seeds that both have are compared.
+    """
+    others = {}
+    for name in OTHERS:
+        seeds = sorted({*values.get(META, {})} & {*values.get(name, {})})
+        if seeds:
+            pairs = [(values[META][seed], values[name][seed]) for seed in seeds]
+            others[name] = np.concatenate([ours - theirs for ours, theirs in pairs]), seeds
+    if not others:
         return ""
-    best = max(others, key=lambda name: values[name].mean())
-    gained = values[META] - values[best]
-    seeds = sorted({run["seed"] for run in runs if run["method"] == META})
+    best = min(others, key=lambda name: others[name][0].mean())
+    gained, seeds = others[best]
     n_images = len(gained) // len(seeds)
-    groups = [
-        f"{seed} {i if groups_of is None or condition == PHOTOGRAPHS else groups_of[seed][i]}"
-        for seed in seeds
-        for i in range(n_images)
-    ]
-    return f"{gained.mean():+.2f} ± {standard_error(gained, groups):.2f} ({best})"
+    is_known = groups_of is not None and condition != PHOTOGRAPHS
+    by_seed = [groups_of[seed] if is_known else np.arange(n_images) for seed in seeds]
+    return f"{gained.mean():+.2f} ± {standard_error(gained, np.concatenate(by_seed)):.2f} ({best})"
 
 
 def main():
@@ -285,7 +306,7 @@ def main():
         "size": SIZE,
         "images": [N_TRAINING, N_VALIDATION, N_TEST],
         "seconds": args.seconds,
-        PHOTOGRAPHS: bool(args.photographs),
+        "folders": [Path(args.images).name, args.photographs and Path(args.photographs).name],
     }
     results = load(record, settings) or []
     tasks = [(p, m, s) for s in range(args.seeds) for p in args.problems for m in args.methods]
@@ -295,8 +316,7 @@ def main():
             results = update(record, settings, partial(with_run, run))
             mean = np.mean(run["conditions"]["as trained"]["psnr"])
             print(f"{task}: {mean:.2f} dB after {run['seconds']:.0f} s", flush=True)
-    groups_of = None if args.tune else {s: people(args, s) for s in range(args.seeds)}
-    print(table(results, groups_of))
+    print(table(results, {seed: people(args, seed) for seed in {run["seed"] for run in results}}))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ class Pictures(NamedTuple):
     test: np.ndarray
     groups: np.ndarray
     """For each test image, the person in it or the photograph that it is cut from."""
+    training_groups: np.ndarray
+    """The same for each training image."""
+    validation_groups: np.ndarray
+    """The same for each validation image."""
 
 
 def split_pictures(
@@ -81,6 +85,8 @@ def split_pictures(
         own.read(validation)[:n_validation],
         tested.read(test)[:n_test],
         np.repeat(tested.who[test], max(1, crops))[:n_test],
+        np.repeat(own.who[training], max(1, crops))[:n_training],
+        np.repeat(own.who[validation], max(1, crops))[:n_validation],
     )
 
 

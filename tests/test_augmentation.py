@@ -143,6 +143,12 @@ def test_the_choice_is_made_once():
     assert est._augmentation_ == (True, False)
 
 
+def test_auto_may_be_set_later():
+    est = small(augment=False).partial_fit(heads(20))
+    est.set_params(augment="auto").partial_fit(heads(20))
+    assert est._augmentation_ == (True, False)
+
+
 def test_the_log_says_which_changes_are_left_out(capsys):
     small(verbose=1).fit(heads(20))
     assert "Training images are not shifted, because" in capsys.readouterr().err

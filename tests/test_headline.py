@@ -48,17 +48,19 @@ def test_differences_are_paired_with_the_best_other_method():
     assert "| centre | as trained | 17.75 | 16.00 | 1.50 | +1.75 ± 0.25 (linear) |" in text
     one_person = {0: np.array(["a", "a"]), 1: np.array(["b", "b"])}
     assert "+1.75 ± 0.25" in headline.table(runs, one_person)
+    same_people = {0: np.array(["a", "b"]), 1: np.array(["a", "b"])}
+    assert "+1.75 ± 0.25" in headline.table(runs, same_people)
+    assert "+1.50 ± 0.50 (linear)" in headline.table([*runs[1:], run_of("meta", 2, [0.0, 0.0])])
     assert "linear" not in headline.table(runs[4:])
 
 
 class Clockwork(BaseEstimator):
     """An estimator whose training takes 4 s, and half a second for each epoch."""
 
-    def __init__(self, max_epochs=None):
-        self.max_epochs = max_epochs
+    def __init__(self, max_epochs=None, early_stopping="auto"):
+        self.max_epochs, self.early_stopping = max_epochs, early_stopping
 
-    def fit(self, X):
-        self.history_ = {"seconds": [0.5] * self.max_epochs}
+    def fit(self, X, groups=None):
         clock.append(clock[-1] + 4.0 + 0.5 * self.max_epochs)
         return self
 

@@ -7,8 +7,9 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from scipy.stats import randint, uniform
+from scipy.stats import randint, rv_continuous, rv_discrete, uniform
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 
 from skmetainv import (
     ClassicalReconstructor,
@@ -35,6 +36,7 @@ from skmetainv.operators import (
     Stack,
 )
 from skmetainv.randomness import evaluation_generators
+from skmetainv.reconstruction.canonical import canonical
 from skmetainv.representations import Siren
 from skmetainv.solvers import (
     ADMM,
@@ -538,7 +540,69 @@ def test_a_residual_for_one_instrument_gets_the_others():
     assert est.predict(blur(FACES[30:]), operator=blur).shape == (10, 16, 16)
 
 
-def test_measured_pairs_need_one_instrument():
+@pytest.mark.parametrize("name", ["linear", "classical", "unet", "default"])
+def test_measured_pairs_cannot_be_learned_from(name):
     measured = GaussianBlur()(FACES)
-    with pytest.raises(ValueError, match="stands for many instruments"):
-        clone(ESTIMATORS["unet"]).fit(measured, FACES)
+    with pytest.raises(ValueError, match="pass clean images alone"):
+        clone(ESTIMATORS[name]).fit(measured, FACES)
+
+
+def test_comparisons_refuse_what_has_no_instrument():
+    est = LinearReconstructor(BLURS, noise=0.01)
+    for arguments in ((FACES,), (GaussianBlur()(FACES), FACES)):
+        with pytest.raises(ValueError, match=r"compare\(..., operator="):
+            compare({"linear": est}, *arguments, cv=2)
+    frozen = FrozenEstimator(clone(est).fit(FACES))
+    assert len(compare({"frozen": frozen}, FACES, operator=GaussianBlur(sigma=0.8), cv=2)) == 1
+
+
+def test_lists_of_operators_are_checked_at_once():
+    est = clone(ESTIMATORS["gradient descent"]).fit(FACES[:30])
+    blur = GaussianBlur(sigma=0.7)
+    measured = blur(FACES[:4])
+    for use in (est.predict, est.staged_predict):
+        with pytest.raises(ValueError, match="3 operators for 4 measurements"):
+            use(measured, operator=[blur] * 3)
+        with pytest.raises(ValueError, match="one for each measurement"):
+            use(measured, operator=[])
+    for use in (est.score, est.restorations, est.data_fidelity):
+        with pytest.raises(ValueError, match="3 operators for 4 measurements"):
+            use(measured, FACES[:4], operator=[blur] * 3)
+    with pytest.raises(ValueError, match="3 operators for 4 measurements"):
+        est.score(FACES[:4], operator=[blur] * 3)
+
+
+def test_lists_of_operators_may_be_arrays_and_share_maps():
+    est = LinearReconstructor(GaussianBlur(), noise=0.01).fit(FACES[:30])
+    measured = GaussianBlur(sigma=0.7)(FACES[:20])
+    equal = np.array([GaussianBlur(sigma=0.7) for _ in range(20)], dtype=object)
+    assert len(est._named_map(equal, est._geometry_).maps) == 1
+    np.testing.assert_allclose(
+        est.predict(measured, operator=equal),
+        est.predict(measured, operator=GaussianBlur(sigma=0.7)),
+        atol=1e-6,
+    )
+
+
+def test_lists_agree_on_missing_samples():
+    est = LinearReconstructor(MissingPixels(), random_state=0).fit(FACES[:30])
+    with pytest.raises(ValueError, match="all operators of a list leave out samples, or none"):
+        est.score(FACES[:2], operator=[MissingPixels(), Identity()])
+
+
+class Triangle(rv_continuous):
+    """A user's distribution with the name of another."""
+
+    def _ppf(self, q):
+        return np.sqrt(q)
+
+
+def test_a_user_s_distribution_is_not_taken_for_another(tmp_path):
+    own = Triangle(name="uniform")()
+    operators = [RandomOperator(GaussianBlur(), {"sigma": d}) for d in (own, uniform())]
+    assert len({canonical(operator) for operator in operators}) == 2
+    est = LinearReconstructor(operators[0]).fit(FACES)
+    with pytest.raises(ValueError, match="cannot hold"):
+        io.save(est, tmp_path / "file")
+    tables = [rv_discrete(values=(x, [0.5, 0.5]))() for x in ([1, 2], [1, 3])]
+    assert canonical(tables[0]) != canonical(tables[1])

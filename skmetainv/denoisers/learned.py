@@ -514,7 +514,7 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
     def _untrained(self, X: Any) -> Self:
         """Load the weights of the file, for images like `X`."""
         with self._fitting(X, None, looks=False) as (fitted, problem):
-            fitted._start_anew(integer_seed(self.random_state), problem)
+            fitted._start_anew(integer_seed(self.random_state))
             fitted._initialize(problem)
         return self
 

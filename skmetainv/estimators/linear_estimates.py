@@ -22,7 +22,7 @@ from skmetainv.operators.maps.normal_equations import solve
 _MATRIX_ENTRIES = 2**24
 
 # The largest number of entries of the matrices of all instruments together.
-_ENTRIES_OF_INSTRUMENTS = 2**27
+_ENTRIES_OF_INSTRUMENTS = 2**28
 
 # If masks vary, systems are solved directly for measurements of at most this number of entries.
 _MASKED_ENTRIES = 4096

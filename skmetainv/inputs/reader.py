@@ -42,7 +42,7 @@ from skmetainv.inputs.validation import (
     how_to_rearrange,
 )
 from skmetainv.noise import Noise, as_noise
-from skmetainv.operators import ForwardMap, Identity, Operator
+from skmetainv.operators import ForwardMap, Identity, Operator, RandomOperator
 
 
 class Reader:
@@ -105,6 +105,11 @@ class Reader:
         allow_nan = getattr(operator, "has_missing", False)  # None is the identity
         clean, measured, name = X, None, names[0]
         if are_images(y):
+            if isinstance(operator, RandomOperator):
+                raise ValueError(
+                    f"The instrument of each measurement in {names[0]} is not known: with a "
+                    "RandomOperator, pass clean images alone. Their measurements are simulated."
+                )
             measured = check_images(
                 X, self.estimator, allow_nan=allow_nan, allow_complex=True, name=names[0]
             )
@@ -185,7 +190,9 @@ class Reader:
             Whether `X` is one measurement without the first axis.
         """
         source, geometry, is_single = self.measurements(X, geometry, A)
-        look_at_measurements(source, A or self.map_of(geometry), geometry.data_range)
+        A = A or self.map_of(geometry)
+        A.check_batch(len(source))
+        look_at_measurements(source, A, geometry.data_range)
         return source, geometry, is_single
 
     def measurements(
@@ -228,7 +235,9 @@ class Reader:
             check_lengths(X=measured, y=source)
         elif not is_single:
             check_lengths(X=source, y=y)
-        return Problem(source, measured, geometry, operator, A or self.map_of(geometry))
+        A = A or self.map_of(geometry)
+        A.check_batch(len(source))
+        return Problem(source, measured, geometry, operator, A)
 
     def to_compare(
         self, X: Any, images: Any, geometry: Geometry, A: ForwardMap | None = None
@@ -240,6 +249,7 @@ class Reader:
         source = self.source(array, geometry, name="images")
         check_lengths(X=measured, images=source)
         A = A or self.map_of(geometry)
+        A.check_batch(len(source))
         return Problem(source, measured, geometry, self.estimator.operator_, A), is_single
 
     def check_names(self, X: Any, layout: Layout) -> None:

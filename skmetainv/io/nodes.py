@@ -161,7 +161,7 @@ class Writer:
         if isinstance(value, np.random.RandomState | np.random.Generator):
             return self._generator(value, path)
         distribution = distribution_parts(value)
-        if distribution is not None and _distribution(distribution[0]) is not None:
+        if distribution is not None:
             name, *arguments = distribution
             return {"distribution": name, "arguments": self._nodes(arguments, path)}
         return self._object(value, path) if name_of(type(value)) else None

@@ -175,6 +175,7 @@ def compare(
     if is_single:
         raise ValueError(f"compare needs several images. {name} is one, of shape {images.shape}.")
     simulator._check_parameters()
+    _check_instruments(named, simulator.operator, paired=paired)
     shape = _common_shape([simulator, *map(unwrapped, named.values())], clean)
     _check_metrics(chosen, shape, region)
     region.check_images(clean, shape)
@@ -182,7 +183,8 @@ def compare(
     for estimator in named.values():
         if isinstance(estimator, FrozenEstimator):  # raises its errors before anything is fitted
             one = _safe_indexing(X if paired else clean, [0])
-            estimator.predict(one if paired else simulate(one))
+            measured = one if paired else simulate(one)
+            estimator.predict(measured, **_named(unwrapped(estimator), region.operator))
     trials: dict[str, list[_Trial]] = {name: [] for name in named}
     for train, test in check_cv(cv).split(X, y, groups):
         split = _split(clean, X if paired else None, train, test, simulate)
@@ -191,6 +193,28 @@ def compare(
         for name, estimator in named.items():
             trials[name].append(_trial(estimator, split, of_training, chosen, tested))
     return _table_of_images(trials) if per_image else _table_of_estimators(trials, groups)
+
+
+def _check_instruments(
+    estimators: Mapping[str, Any], operator: Operator | None, *, paired: bool
+) -> None:
+    """Raise an error if an estimator for many instruments could not know that of the images."""
+    if isinstance(operator, RandomOperator) or (paired and _any_random(estimators)):
+        raise ValueError(
+            "compare measures all images by one operator. For an estimator with a RandomOperator, "
+            "pass clean images and the operator: compare(..., operator=GaussianBlur(sigma=1.5))."
+        )
+
+
+def _any_random(estimators: Mapping[str, Any]) -> bool:
+    parts = [unwrapped(estimator) for estimator in estimators.values()]
+    return any(isinstance(part.operator, RandomOperator) for part in parts)
+
+
+def _named(estimator: Reconstructor, operator: Operator | None) -> dict[str, Any]:
+    """Return the argument that names the operator, for an estimator with a `RandomOperator`."""
+    is_random = isinstance(estimator.operator, RandomOperator)
+    return {"operator": operator} if is_random else {}
 
 
 def _checked_estimators(estimators: Any) -> dict[str, Any]:
@@ -300,9 +324,7 @@ def _trial(
         clone(estimator).fit(*split.training, **({"groups": groups} if grouped else {}))
     )
     fit_seconds = perf_counter() - begin
-    # Of many instruments, the one that took the measurements must be named.
-    is_random = isinstance(getattr(fitted, "operator_", None), RandomOperator)
-    named = {"operator": region.operator} if is_random else {}
+    named = _named(fitted, region.operator)
     fitted.predict(split.measured[:1], **named)
     begin = perf_counter()
     pairs = list(fitted.restorations(split.measured, split.clean, **named))

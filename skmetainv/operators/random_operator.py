@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY
 from numbers import Integral
 from typing import Any
 
+import scipy.stats
 from scipy.stats import rv_continuous, rv_discrete
 from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
@@ -49,7 +50,8 @@ class RandomOperator(Operator):
 
     Examples
     --------
-    >>> from scipy.stats import uniform
+    >>> import scipy.stats
+    from scipy.stats import uniform
     >>> from skmetainv import UnrolledReconstructor
     >>> from skmetainv.datasets import load_faces
     >>> from skmetainv.operators import GaussianBlur, RandomOperator
@@ -138,9 +140,13 @@ class RandomOperator(Operator):
 
 def distribution_parts(value: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]] | None:
     """Return the name and arguments of a distribution of `scipy.stats`; None for other values."""
-    if not isinstance(getattr(value, "dist", None), rv_continuous | rv_discrete):
+    distribution: Any = getattr(value, "dist", None)
+    if not isinstance(distribution, rv_continuous | rv_discrete):
         return None
-    return value.dist.name, value.args, value.kwds
+    name: str = distribution.name
+    if type(distribution) is not type(getattr(scipy.stats, name, None)):
+        return None  # a user's distribution
+    return name, value.args, value.kwds
 
 
 def _text(values: Any) -> str:

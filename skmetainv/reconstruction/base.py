@@ -194,7 +194,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """Return the images that a restorer makes from measurements, batch by batch."""
         dtype = str(self._dtype()).removeprefix("torch.")
         images = np.empty((len(measurements), *geometry.image_layout.shape), dtype=dtype)
-        A.check_batch(len(measurements))
         for indices in batches_of(len(measurements), self.batch_size):
             A_of_batch = A.part(indices[0], indices[-1] + 1)
             x = A_of_batch.by_instrument(restorer, measurements.read(indices))
@@ -332,7 +331,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield clean images and their restorations, batch by batch, channels last."""
         noisy = as_noise(noise).build()
-        problem.A.check_batch(len(problem))
         for indices in batches_of(len(problem), self.batch_size):
             batch = problem.batch(indices, noisy, seed)
             z = batch.A.by_instrument(restore, batch.y)
@@ -469,7 +467,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
         geometry = self._resized(image_shape)
         A = self._named_map(operator, geometry)
         problem, is_single = self._reader().to_compare(X, images, geometry, A)
-        problem.A.check_batch(len(problem))
         with torch.no_grad():
             values = [
                 problem.A.part(indices[0], indices[-1] + 1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from skmetainv.arrays import measurement_layout
@@ -17,6 +18,7 @@ from skmetainv.operators.maps.instruments import per_image_map
 from skmetainv.operators.operator import require_operator
 from skmetainv.parameters import ParameterObject
 from skmetainv.reconstruction.autocast import autocast_networks
+from skmetainv.reconstruction.canonical import canonical
 from skmetainv.reconstruction.counted import Counted
 
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -125,16 +127,27 @@ class Built(Counted, Fitted, ParameterObject):
         """Return the forward map for images of a geometry."""
         return self._built(geometry)[0]
 
-    def _named_map(
-        self, operator: Operator | Sequence[Operator] | None, geometry: Geometry
-    ) -> ForwardMap | None:
+    def _named_map(self, operator: Any, geometry: Geometry) -> ForwardMap | None:
         """Return the map of the operator, or operators, that took measurements; None for None."""
         if operator is None:
             return None
-        if isinstance(operator, Operator) or not isinstance(operator, Sequence):
+        if isinstance(operator, np.ndarray) and operator.ndim == 1:
+            operator = operator.tolist()
+        if isinstance(operator, Operator) or not isinstance(operator, list | tuple):
             return self._other_map(operator, geometry)
-        map_of = {id(one): self._other_map(one, geometry) for one in operator}
-        return per_image_map([map_of[id(one)] for one in operator])
+        if not operator:
+            raise ValueError("A list of operators must have one for each measurement. Got [].")
+        names = [canonical(one) for one in operator]
+        map_of = {
+            name: self._other_map(one, geometry)
+            for name, one in dict(zip(names, operator, strict=True)).items()
+        }
+        if len({math.isnan(A.missing_value) for A in map_of.values()}) > 1:
+            raise ValueError(
+                "Either all operators of a list leave out samples, or none does: restore the "
+                "measurements in two calls."
+            )
+        return per_image_map([map_of[name] for name in names])
 
     @outside_inference_mode
     def _other_map(self, operator: Operator, geometry: Geometry) -> ForwardMap:

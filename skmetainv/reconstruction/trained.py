@@ -77,6 +77,7 @@ class FittedByTraining:
     history_: History
     n_epochs_: int
     _seed_: int
+    _augmentation_: tuple[bool, bool] | None
     _optimizer_state_: Mapping[str, Any]
 
 
@@ -339,22 +340,29 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             reader.look_at(held_out, self.noise)
         return held_out
 
-    def _start_anew(self, seed: int, problem: Problem) -> None:
+    def _start_anew(self, seed: int) -> None:
         """Set the fitted attributes of no training yet."""
         self._seed_, self._optimizer_state_ = seed, {}
-        self._augmentation_ = self._chosen_augmentation(problem)
+        self._augmentation_ = None
         self.history_, self.n_epochs_ = empty_history(self._loss_names), 0
 
-    def _chosen_augmentation(self, problem: Problem) -> tuple[bool, bool]:
-        """Return whether training images are mirrored and shifted, if `augment` is "auto"."""
-        if self.augment != "auto" or problem.measured is not None:
-            return False, False
-        changes = from_first_process(lambda: suitable_augmentation(problem, self.batch_size))
-        kept = {"mirrored": changes.mirrors, "shifted": changes.shifts}
-        if self.verbose and rank_and_size()[0] == 0 and not all(kept.values()):
-            names = " or ".join(name for name, is_kept in kept.items() if not is_kept)
-            write_line(f"Training images are not {names}, because they would be unlike the others.")
-        return changes.mirrors, changes.shifts
+    def _augmentation(self, problem: Problem) -> Augmentation:
+        """Return the random changes of training images; "auto" chooses them once."""
+        if self.augment != "auto":
+            return Augmentation(mirrors=bool(self.augment), shifts=bool(self.augment))
+        # Files of earlier versions do not have the attribute.
+        kept: tuple[bool, bool] | None = getattr(self, "_augmentation_", None)
+        if kept is None:
+            chosen = from_first_process(lambda: suitable_augmentation(problem, self.batch_size))
+            kept = self._augmentation_ = (chosen.mirrors, chosen.shifts)
+            if self.verbose and rank_and_size()[0] == 0 and not all(kept):
+                names = zip(("mirrored", "shifted"), kept, strict=True)
+                omitted = " or ".join(name for name, is_kept in names if not is_kept)
+                write_line(
+                    f"Training images are not {omitted}, because they would be unlike the others."
+                )
+        mirrors, shifts = kept
+        return Augmentation(mirrors, shifts)
 
     def _n_epochs(self, n_images: int) -> int:
         """Return the number of epochs of `fit` for `n_images` images or patches."""
@@ -381,11 +389,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Return the batches that training iterates over."""
         if problem.measured is None:
             noise = as_noise(self.noise).build()
-            # Files of earlier versions have no choice, because they had no "auto".
-            mirrors, shifts = getattr(self, "_augmentation_", (False, False))
-            if self.augment != "auto":
-                mirrors = shifts = bool(self.augment)
-            changes = Augmentation(mirrors, shifts)
+            changes = self._augmentation(problem)
             read: Any = SimulatedPairs(problem.clean, problem.A, noise, self._seed_, changes)
         else:
             read = MeasuredPairs(problem.clean, problem.measured, problem.A)

@@ -125,7 +125,7 @@ class TrainingRun:
             if self.continues:
                 estimator._continue_training()
             else:
-                estimator._start_anew(seed, problem)
+                estimator._start_anew(seed)
                 estimator._initialize(problem)
             self.batches = estimator._batches(problem)
             if not self.continues:
