@@ -194,7 +194,7 @@ def test_composed_operators_print_readably_and_expose_their_parts():
     assert repr(Identity() * 2.0) == "2.0 * Identity()"
     stack = Stack([Inpainting(), GaussianBlur(sigma=2.0)])
     changed = clone(stack).set_params(**{"1__sigma": 1.0, "0": Identity()})
-    assert repr(changed) == "Stack([Identity(), GaussianBlur()])"
+    assert repr(changed) == "Stack(operators=[Identity(), GaussianBlur()])"
     assert stack.get_params()["1__sigma"] == 2.0
 
 

@@ -209,8 +209,6 @@ def test_an_operator_is_written_as_in_code():
     assert repr(operator) == (
         "RandomOperator(GaussianBlur(), {'sigma': uniform(scale=2.0)}, random_state=1)"
     )
-    stack = Stack([GaussianBlur(sigma=3.0), 0.2 * Identity()])
-    assert repr(stack) == "Stack([GaussianBlur(sigma=3.0), 0.2 * Identity()])"
 
 
 def test_lists_are_drawn_without_repetition():

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, replace
 from functools import partial
 from numbers import Real
 from typing import Any, Self, TypeAlias
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.parameters import COUNT, Interval, StrOptions
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
+from skmetainv.reconstruction.canonical import canonical
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
 from skmetainv.reconstruction.restorer import Restorer
 from skmetainv.training import Batch
@@ -363,14 +364,16 @@ class LinearReconstructor(Reconstructor):
         variance = torch.from_numpy(np.array(self.noise_variance_)).to(check_device(self.device))
         variance = geometry.measurement_layout.to_tensor(variance[None])[0]
         statistics, n_fitted = Statistics(**self.weights_), len(A.each)
-        fitted = WeakSet(A.each)
+        # By operator, because other threads may have built other maps of the same operators.
+        fitted = {canonical(B.built_by) for B in A.each}
         known: WeakKeyDictionary[ForwardMap, LinearEstimate] = WeakKeyDictionary()
 
         def estimate_of(A: ForwardMap) -> LinearEstimate:
             if A not in known:
+                is_fitted = canonical(A.built_by) in fitted
                 exact = A.built_by.build(A.image_shape).to(variance.device)
                 system = self._systems(exact, n_fitted)(statistics, variance)
-                known[A] = system.estimate(self.shrinkage_, for_few=A not in fitted)
+                known[A] = system.estimate(self.shrinkage_, for_few=not is_fitted)
             return known[A]
 
         return estimate_of

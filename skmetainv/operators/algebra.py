@@ -199,9 +199,6 @@ class Stack(Operator):
 
     operators: Sequence[Operator]
 
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        return f"Stack({list(self._entries()) or self.operators!r})"
-
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name.
 

@@ -50,8 +50,7 @@ class RandomOperator(Operator):
 
     Examples
     --------
-    >>> import scipy.stats
-    from scipy.stats import uniform
+    >>> from scipy.stats import uniform
     >>> from skmetainv import UnrolledReconstructor
     >>> from skmetainv.datasets import load_faces
     >>> from skmetainv.operators import GaussianBlur, RandomOperator
