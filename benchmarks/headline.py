@@ -129,7 +129,6 @@ METHODS = {
     "linear": LinearReconstructor,
     "U-Net": UNetReconstructor,
     "unrolled HQS": UnrolledReconstructor,
-    "classical": lambda operator: ClassicalReconstructor(operator, start="pseudo_inverse"),
 }
 OTHERS = [name for name in METHODS if not name.startswith(META)]
 
