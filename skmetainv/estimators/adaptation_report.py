@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,16 +87,24 @@ def qualities(
     """
     psnrs = []
     for batch in batches:
-        start = () if batch.start is None else (batch.start,)
-        stages = batch.A.by_instrument(
-            lambda y, *rest: meta.stages(y, rest[-1], *rest[:-1]), batch.y, *start
-        )
+        start = [] if batch.start is None else [batch.start]
+        stages = batch.A.by_instrument(_stages_of(meta), batch.y, *start)
         with np.errstate(over="ignore", invalid="ignore"):  # the inner steps may diverge
             psnrs.append([_psnr(batch.x, z, data_range) for z in (*start, *stages.unbind(1))])
     values = np.concatenate(psnrs, axis=1)
     if len(values) == meta.inner.m + 1:
         return {"stages": values}
     return {"start": values[0], "stages": values[1:]}
+
+
+def _stages_of(meta: MetaLearner) -> Callable[..., torch.Tensor]:
+    """Return the function that has the stages of measurements, with starts if they are known."""
+
+    def stages(y: torch.Tensor, *start_and_map: Any) -> torch.Tensor:
+        *start, A = start_and_map
+        return meta.stages(y, A, *start)
+
+    return stages
 
 
 def _psnr(x: torch.Tensor, z: torch.Tensor, data_range: tuple[float, float]) -> np.ndarray:

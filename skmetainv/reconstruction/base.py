@@ -39,7 +39,7 @@ from skmetainv.randomness import evaluation_generators, integer_seed
 from skmetainv.reconstruction.built import DTYPES, Built, outside_inference_mode
 from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restore, Restorer
-from skmetainv.training import Batch, MeasuredPairs, SimulatedPairs
+from skmetainv.training import Augmentation, Batch, MeasuredPairs, SimulatedPairs
 
 
 class Reconstructor(Built, metaclass=ABCMeta):
@@ -560,16 +560,18 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """Warn, or raise, if the arguments of `fit` are implausible."""
         self._reader().look_at(problem, self.noise)
 
-    def _first_batch(self, problem: Problem, seed: int) -> Batch:
-        """Return the first image with its measurement, simulated if only images are given."""
+    def _pairs(
+        self, problem: Problem, seed: int, augmentation: Augmentation | None = None
+    ) -> SimulatedPairs | MeasuredPairs:
+        """Return images with measurements, simulated if only images are given."""
+        if problem.measured is not None:
+            return MeasuredPairs(problem.clean, problem.measured, problem.A)
         noise = as_noise(self.noise).build()
-        read: Any = (
-            SimulatedPairs(problem.clean, problem.A, noise, seed)
-            if problem.measured is None
-            else MeasuredPairs(problem.clean, problem.measured, problem.A)
-        )
-        batch: Batch = read(np.array([0]), 0)
-        return batch
+        return SimulatedPairs(problem.clean, problem.A, noise, seed, augmentation)
+
+    def _first_batch(self, problem: Problem, seed: int) -> Batch:
+        """Return the first image with its measurement."""
+        return self._pairs(problem, seed)(np.array([0]), 0)
 
     # ------------------------------------------------------------------ arrays
 

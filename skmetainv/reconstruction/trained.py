@@ -21,7 +21,6 @@ from skmetainv.inputs import Problem
 from skmetainv.inputs.augmentation import suitable_augmentation
 from skmetainv.inputs.validation import check_observed
 from skmetainv.losses import Criterion, LossLike
-from skmetainv.noise import as_noise
 from skmetainv.parameters import COUNT, StrOptions
 from skmetainv.reconstruction.base import Reconstructor
 from skmetainv.reconstruction.callbacks import CallbackSupportMixin, with_callbacks
@@ -35,9 +34,7 @@ from skmetainv.training import (
     Batches,
     Checkpoint,
     EarlyStopping,
-    MeasuredPairs,
     Optimizer,
-    SimulatedPairs,
     TrainingLoop,
 )
 from skmetainv.training.history import History, empty_history
@@ -387,12 +384,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     def _batches(self, problem: Problem) -> Batches:
         """Return the batches that training iterates over."""
-        if problem.measured is None:
-            noise = as_noise(self.noise).build()
-            changes = self._augmentation(problem)
-            read: Any = SimulatedPairs(problem.clean, problem.A, noise, self._seed_, changes)
-        else:
-            read = MeasuredPairs(problem.clean, problem.measured, problem.A)
+        augmentation = None if problem.measured is not None else self._augmentation(problem)
+        read = self._pairs(problem, self._seed_, augmentation)
         if problem.clean.allow_nan:
             check_observed(read(np.arange(min(len(problem), self.batch_size)), 0).y)
         return Batches(len(problem), self.batch_size, self._seed_, read)

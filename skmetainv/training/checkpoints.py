@@ -42,8 +42,7 @@ class Checkpoint(ParameterObject):
         Write every `minutes` minutes, also within an epoch. If None, the file is not written at
         time intervals.
     epochs : int, default=None
-        Write every `epochs` epochs. If None, the file is not written at the end
-        of epochs.
+        Write every `epochs` epochs. If None, the file is not written at the end of epochs.
 
     Notes
     -----

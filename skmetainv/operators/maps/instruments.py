@@ -152,7 +152,7 @@ class PerImageMap(ForwardMap):
         order = torch.cat(list(rows)).argsort()
         self.register_buffer("_order", order.to(maps[0].place.device))
         if any(A.observed is not None for A in maps):
-            self.observed = self._together([_whole_mask(*group) for group in self.groups()])
+            self.observed = self.together([_whole_mask(*group) for group in self.groups()])
 
     @property
     def place(self) -> torch.Tensor:
@@ -166,7 +166,7 @@ class PerImageMap(ForwardMap):
         """Return the map and the images of each group."""
         return list(zip(self.maps, self.rows, strict=True))
 
-    def _together(self, of_groups: Sequence[torch.Tensor]) -> torch.Tensor:
+    def together(self, of_groups: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the results of the groups in the order of the images."""
         return of_groups[0] if len(of_groups) == 1 else torch.cat(list(of_groups))[self._order]
 
@@ -175,7 +175,7 @@ class PerImageMap(ForwardMap):
     ) -> torch.Tensor:
         if len(self.rows) == 1:
             return compute(*tensors, self.maps[0])
-        return self._together(
+        return self.together(
             [compute(*(tensor[rows] for tensor in tensors), A) for A, rows in self.groups()]
         )
 
@@ -257,8 +257,10 @@ class _PerImageDataTerm(LinearDataTerm):
     A: LinearPerImageMap
 
     def __init__(self, A: LinearPerImageMap, y: torch.Tensor):
-        super().__init__(A, y)
-        self._of_map = {B: B.data_term(y[rows]) for B, rows in A.groups()}
+        DataTerm.__init__(self, A, y)  # the terms of the maps have computed A' y
+        terms = [cast(LinearMap, B).data_term(y[rows]) for B, rows in A.groups()]
+        self._of_map = dict(zip(A.maps, terms, strict=True))
+        self.adjoint_y = A.together([cast(LinearDataTerm, term).adjoint_y for term in terms])
 
     def prox(self, z: torch.Tensor, rho: float | torch.Tensor) -> torch.Tensor:
         """Return the proximal step of each image, in closed form where its map has one."""
