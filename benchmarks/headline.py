@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.headline --images FOLDER [--photographs FOLDER]
         [--problems NAME ...] [--seconds 60] [--seeds 1] [--tune]
 
-All methods are trained on the same faces for the same time: trials of two and of four epochs give
-the time of an epoch, from which the number of epochs follows; the fit of a start counts, too. Then
+All methods are trained on the same faces for the same time: a trial of four epochs gives the time
+of an epoch, from which the number of epochs follows; the fit of a start counts, too. Then
 they restore other people's faces, under the conditions of training and under others: another hole,
 a wider blur, more noise, another pattern, photographs. The operator of a condition is always named,
 ``predict(y, operator=...)``. Only its noise is unknown.
@@ -46,7 +46,6 @@ from skmetainv.operators import (
     Operator,
     Radon,
 )
-from skmetainv.solvers import GradientDescent
 
 SIZE, N_TRAINING, N_VALIDATION, N_TEST = 32, 1000, 200, 500
 PHOTOGRAPHS = "photographs"
@@ -122,9 +121,9 @@ PROBLEMS = {
 META = "meta"
 #: By name, functions from an operator to an estimator. Those after the first are alternatives.
 METHODS = {
-    META: lambda operator: MetaInverseSolver(operator, GradientDescent()),
-    "meta, no inner step": lambda operator: MetaInverseSolver(
-        operator, GradientDescent(), n_inner=0
+    META: MetaInverseSolver.recommended,
+    "meta, no inner step": lambda operator: MetaInverseSolver.recommended(operator).set_params(
+        n_inner=0
     ),
     "linear": LinearReconstructor,
     "U-Net": UNetReconstructor,
@@ -144,9 +143,11 @@ def trained(estimator, images, seconds, groups=None):
 
     if "max_epochs" in estimator.get_params():
         estimator.set_params(early_stopping=False)  # whose time would not be counted
-        two, four = (timed_fit(clone(estimator).set_params(max_epochs=n)) for n in (2, 4))
-        epoch = (four - two) / 2
-        estimator.set_params(max_epochs=max(2, int((seconds - two) / epoch) + 2))
+        trial = clone(estimator).set_params(max_epochs=4)
+        spent = timed_fit(trial)
+        of_epochs = trial.history_["seconds"]
+        before = spent - sum(of_epochs)
+        estimator.set_params(max_epochs=max(2, int((seconds - before) / np.median(of_epochs))))
     return estimator, timed_fit(estimator)
 
 

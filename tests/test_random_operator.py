@@ -604,3 +604,42 @@ def test_a_user_s_distribution_is_not_taken_for_another(tmp_path):
         io.save(est, tmp_path / "file")
     tables = [rv_discrete(values=(x, [0.5, 0.5]))() for x in ([1, 2], [1, 3])]
     assert canonical(tables[0]) != canonical(tables[1])
+
+
+# ------------------------------------------------------------------ the nominal instrument
+
+NOMINAL = RandomOperator(GaussianBlur(sigma=1.5), {"sigma": [0.5, 2.5]}, nominal=0.5)
+
+
+def test_the_nominal_instrument_comes_first():
+    assert [op.sigma for op in NOMINAL.instruments()] in ([1.5, 0.5, 2.5], [1.5, 2.5, 0.5])
+    assert len(clone(NOMINAL).set_params(nominal=0.0).instruments()) == 2
+
+
+def test_it_measures_its_share_of_the_images():
+    A = NOMINAL.build(SHAPE)
+    drawn = [B.built_by.sigma for B in A.instruments(generators(3000)).of_images(torch.empty(3000))]
+    counts = [drawn.count(sigma) / 3000 for sigma in (1.5, 0.5, 2.5)]
+    np.testing.assert_allclose(counts, [0.5, 0.25, 0.25], atol=0.04)
+
+
+def test_without_a_nominal_instrument_draws_are_as_before():
+    operator = clone(NOMINAL).set_params(nominal=0.0)
+    A, maps = operator.build(SHAPE), operator.build(SHAPE).each
+    for drawn, g in zip(A.instruments(generators(20)).of_images(torch.empty(20)), generators(20)):
+        assert drawn.built_by.sigma == maps[int(g.integers(2))].built_by.sigma
+
+
+def test_files_and_repr_keep_it(tmp_path):
+    est = LinearReconstructor(NOMINAL, random_state=0).fit(FACES)
+    io.save(est, tmp_path / "est.zip")
+    loaded = io.load(tmp_path / "est.zip")
+    assert loaded.operator_.nominal == 0.5
+    assert repr(loaded.operator) == repr(NOMINAL)
+    assert "nominal=0.5" in repr(NOMINAL)
+
+
+@pytest.mark.parametrize("nominal", [1.0, -0.1, "half"])
+def test_a_share_out_of_range_is_refused(nominal):
+    with pytest.raises(ValueError, match="'nominal' parameter of RandomOperator"):
+        clone(NOMINAL).set_params(nominal=nominal).build(SHAPE)

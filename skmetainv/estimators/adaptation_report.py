@@ -88,9 +88,10 @@ def qualities(
     psnrs = []
     for batch in batches:
         start = [] if batch.start is None else [batch.start]
+        restored = [start_i[:, 0] for start_i in start]
         stages = batch.A.by_instrument(_stages_of(meta), batch.y, *start)
         with np.errstate(over="ignore", invalid="ignore"):  # the inner steps may diverge
-            psnrs.append([_psnr(batch.x, z, data_range) for z in (*start, *stages.unbind(1))])
+            psnrs.append([_psnr(batch.x, z, data_range) for z in (*restored, *stages.unbind(1))])
     values = np.concatenate(psnrs, axis=1)
     if len(values) == meta.inner.m + 1:
         return {"stages": values}

@@ -1,4 +1,4 @@
-"""The representation that `MetaInverseSolver` uses if none is given."""
+"""The representations that `MetaInverseSolver` uses and recommends if none is given."""
 
 from __future__ import annotations
 
@@ -21,5 +21,16 @@ def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Rep
     if smallest_space(A, operator.has_missing, n_matrices) == "iterative":  # slow for every start
         residual = "adjoint" if isinstance(A, LinearMap) else None
     refines = residual is not None and "refiner" in algorithm.learns
-    refiner = Refiner() if refines else None
+    return _added_to(residual, Refiner() if refines else None)
+
+
+def recommended_init(operator: Operator | None) -> Representation:
+    """Return the representation of `MetaInverseSolver.recommended`."""
+    # If masks vary, computing the uncertainty takes three times as long as restoring the start.
+    varies = operator is not None and operator.has_missing
+    return _added_to(LinearReconstructor(), Refiner(uncertainty=not varies))
+
+
+def _added_to(residual: Any, refiner: Refiner | None) -> Representation:
+    """Return a small SIREN that is added to a start."""
     return Siren(width=64, depth=3, residual=residual, refiner=refiner, adapted="last")

@@ -33,7 +33,7 @@ from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.canonical import canonical
 from skmetainv.reconstruction.chunks import images_at_once, in_equal_chunks
-from skmetainv.reconstruction.restorer import Restorer
+from skmetainv.reconstruction.restorer import Restore, Restorer
 from skmetainv.training import Batch
 
 # The candidates of shrinkage="auto".
@@ -198,6 +198,8 @@ class LinearReconstructor(Reconstructor):
     n_components: int | None = None
     flips: bool | str = "auto"
 
+    _knows_uncertainty = True
+
     _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "shrinkage": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
@@ -353,6 +355,16 @@ class LinearReconstructor(Reconstructor):
     def _restorer(self, geometry: Geometry) -> Restorer:
         _, estimate_of = self._built(geometry)
         return Restorer(lambda y, A: self._by(estimate_of(A), y, A), self.operator_)
+
+    def _start(self, geometry: Geometry, *, uncertain: bool) -> Restore:
+        _, estimate_of = self._built(geometry)
+
+        def start(y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+            G = estimate_of(A)
+            x, u = self._by(G, y, A), G.uncertainty(A.bind(y))
+            return torch.stack([x] if u is None else [x, u], dim=1)
+
+        return start if uncertain else super()._start(geometry, uncertain=False)
 
     def _by(self, G: LinearEstimate, y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
         """Return the images that an estimate restores from measurements by the map `A`."""

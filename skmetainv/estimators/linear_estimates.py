@@ -42,7 +42,7 @@ _NEIGHBOURS = 7
 class LinearEstimate:
     """The linear estimate ``x = mu + C A' (A C A' + R)^-1 (y - A mu)`` of images.
 
-    A subclass implements `correction`.
+    A subclass implements `correction` and, if it can, `error_variance`.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ class LinearEstimate:
         ``mu``.
     expected : tensor of shape measurement_shape
         ``A mu``.
+    variance : tensor of shape (n_pixels,)
+        The diagonal of ``C``, in double precision.
 
     Attributes
     ----------
@@ -59,6 +61,7 @@ class LinearEstimate:
 
     mean: torch.Tensor
     expected: torch.Tensor
+    variance: torch.Tensor
     one_by_one: ClassVar[bool] = False
 
     def __call__(self, data: DataTerm) -> torch.Tensor:
@@ -69,19 +72,52 @@ class LinearEstimate:
             r = r if observed is None else torch.where(observed, r, 0.0)
             return self.mean + self.correction(r, observed)
 
+    def uncertainty(self, data: DataTerm) -> torch.Tensor | None:
+        """Return the deviation of the error of each pixel, relative to that of the images.
+
+        Its shape is that of the images; its values are between 0 and 1. It is None if this would
+        need conjugate gradients for each pixel.
+        """
+        with torch.no_grad():
+            remaining = self.error_variance(data.A.observed)
+            if remaining is None:
+                return None
+            share = torch.where(self.variance > 0, remaining / self.variance, 0.0)
+            u = share.clamp(0, 1).sqrt().to(data.y)
+            return u.reshape(-1, *self.mean.shape).expand(len(data.y), *self.mean.shape)
+
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         """Return ``C A' (A C A' + R)^-1 r``; unobserved entries of `r` are 0."""
         raise NotImplementedError(f"{type(self).__name__} does not define correction.")
 
+    def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor | None:
+        """Return the diagonal of ``C - C A' (A C A' + R)^-1 A C``, or None if it is too much work.
+
+        Its shape is ``(n_pixels,)``, or ``(batch, n_pixels)`` if masks vary.
+        """
+        return None
+
 
 @dataclass(eq=False)
 class _ByMatrix(LinearEstimate):
-    """The estimate by one matrix for all images, which maps measurements to images."""
+    """The estimate by one matrix for all images, which maps measurements to images.
+
+    Parameters
+    ----------
+    matrix : tensor of shape (n_measurements, n_pixels)
+        ``(A C A' + R)^-1 A C``.
+    remaining : tensor of shape (n_pixels,)
+        The variances of the error.
+    """
 
     matrix: torch.Tensor
+    remaining: torch.Tensor
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         return (r.flatten(1) @ self.matrix).reshape(-1, *self.mean.shape)
+
+    def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor:
+        return self.remaining
 
 
 @dataclass(eq=False)
@@ -106,12 +142,15 @@ class _ByFactor(LinearEstimate):
         u = torch.cholesky_solve(r.flatten(1)[:, self.indices].mT.to(self.factor), self.factor)
         return (u.mT @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
+    def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor:
+        return self.variance - _explained(self.factor, self.cross)
+
 
 @dataclass(eq=False)
 class _OfAdjoint(LinearEstimate):
     """The estimate by one matrix for all images, which maps ``A' R^-1 (y - A mu)`` to images.
 
-    All of it is in double precision. Where ``R`` is small, ``A' R^-1`` is large, and its rounding
+    All of it is in double precision. The matrix is the covariance of the error. Where ``R`` is small, ``A' R^-1`` is large, and its rounding
     errors would reach the null space of ``A``, where the matrix is not small.
 
     Parameters
@@ -128,10 +167,16 @@ class _OfAdjoint(LinearEstimate):
         b = self.A.adjoint(self.precision * r.to(self.precision))
         return (b.flatten(1) @ self.matrix).reshape(b.shape).to(r)
 
+    def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor:
+        return self.matrix.diagonal()
+
 
 @dataclass(eq=False)
 class _ByMask(LinearEstimate):
-    """The estimate by one linear system per image, restricted to the entries that are observed.
+    """The estimate by one linear system per image, of the observed or of the hidden entries.
+
+    The smaller system is solved. With ``P = (A C A' + R)^-1`` over all entries, and the hidden
+    entries ``h``, the inverse over the observed entries is ``P - P_:h P_hh^-1 P_h:``.
 
     Parameters
     ----------
@@ -145,20 +190,61 @@ class _ByMask(LinearEstimate):
     cross: torch.Tensor
     one_by_one = True
 
-    def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
-        observed = torch.ones_like(r, dtype=torch.bool) if observed is None else observed
-        pairs = zip(r.flatten(1), observed.expand_as(r).flatten(1), strict=True)
-        u = torch.stack([self._solved(r_i, mask_i.nonzero()[:, 0]) for r_i, mask_i in pairs])
-        return (u @ self.cross).to(r).reshape(-1, *self.mean.shape)
+    @cached_property
+    def inverse(self) -> torch.Tensor:
+        """``P``."""
+        return torch.cholesky_inverse(torch.linalg.cholesky(self.gram))
 
-    def _solved(self, r: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
-        """Return the solution of one system, with 0 for unobserved entries."""
-        system = self.gram.index_select(0, observed).index_select(1, observed)
-        u = torch.zeros_like(r, dtype=system.dtype)
-        u[observed] = torch.cholesky_solve(r[observed, None].to(u), torch.linalg.cholesky(system))[
-            :, 0
-        ]
+    @cached_property
+    def matrix(self) -> torch.Tensor:
+        """``P A C``, the transposed estimate from all entries."""
+        return self.inverse @ self.cross
+
+    def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
+        solved = (
+            self._by_hidden(r_i, entries) if hides else self._by_observed(r_i, entries)
+            for r_i, (hides, entries) in zip(
+                r.flatten(1).to(self.gram), self._systems(observed, len(r)), strict=True
+            )
+        )
+        return (torch.stack(list(solved)) @ self.cross).to(r).reshape(-1, *self.mean.shape)
+
+    def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor:
+        systems = self._systems(observed, 1 if observed is None else len(observed))
+        return torch.stack([self._error_variance(*system) for system in systems])
+
+    def _systems(
+        self, observed: torch.Tensor | None, n_images: int
+    ) -> Iterator[tuple[bool, torch.Tensor]]:
+        """Yield, for each image, whether the system has the hidden entries, and its entries."""
+        shape = (n_images, len(self.gram))
+        seen = torch.ones(shape, dtype=torch.bool) if observed is None else observed.flatten(1)
+        for mask in seen.to(self.gram.device).expand(shape):
+            hides = bool(2 * mask.sum() > len(mask))
+            yield hides, (mask ^ hides).nonzero()[:, 0]
+
+    def _by_observed(self, r: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+        """Return the solution for the observed entries, with 0 for the others."""
+        u = torch.zeros_like(r)
+        factor = _part_of_factor(self.gram, observed)
+        u[observed] = torch.cholesky_solve(r[observed, None], factor)[:, 0]
         return u
+
+    def _by_hidden(self, r: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the same from the system of the hidden entries."""
+        v = self.inverse @ r
+        w = torch.cholesky_solve(v[hidden, None], _part_of_factor(self.inverse, hidden))
+        u = v - (self.inverse.index_select(0, hidden).mT @ w)[:, 0]
+        u[hidden] = 0.0
+        return u
+
+    def _error_variance(self, hides: bool, entries: torch.Tensor) -> torch.Tensor:
+        rows = (self.matrix if hides else self.cross).index_select(0, entries)
+        factor = _part_of_factor(self.inverse if hides else self.gram, entries)
+        explained = _explained(factor, rows)
+        if hides:
+            return self.variance - (self.matrix * self.cross).sum(0) + explained
+        return self.variance - explained
 
 
 @dataclass(eq=False)
@@ -329,6 +415,10 @@ class LinearSystem:
     def _covariance(self, shrinkage: float) -> Covariance:
         return Covariance(self.statistics, shrinkage).to(self.device).double()
 
+    def _prior(self, shrinkage: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return ``mu``, ``A mu`` and the diagonal of ``C``."""
+        return self.mean, self.expected, self._covariance(shrinkage).diagonal().flatten()
+
     def _products(self, rows: torch.Tensor) -> list[torch.Tensor]:
         """Return products of images with the sample and with the stationary covariance, as rows."""
         covariance, images = self._covariance(0.5), rows.reshape(-1, *self.mean.shape)
@@ -346,14 +436,16 @@ class LinearSystem:
         observed = self.matrices.observed
         cross, gram = _mixed(self.cross, shrinkage), _mixed(self.gram, shrinkage)
         gram.diagonal().add_(self.variance.flatten()[observed])
+        prior = self._prior(shrinkage)
         if self.varies:
-            return _ByMask(self.mean, self.expected, gram, cross)
+            return _ByMask(*prior, gram, cross)
         factor = torch.linalg.cholesky(gram)
         if for_few:
-            return _ByFactor(self.mean, self.expected, factor, cross, observed)
+            return _ByFactor(*prior, factor, cross, observed)
         matrix = cross.new_zeros(self.expected.numel(), self.mean.numel())
         matrix[observed] = torch.cholesky_solve(cross, factor)
-        return _ByMatrix(self.mean, self.expected, matrix.to(self.dtype))
+        remaining = prior[-1] - (matrix[observed] * cross).sum(0)
+        return _ByMatrix(*prior, matrix.to(self.dtype), remaining)
 
     # ------------------------------------------------------------------ in image space
 
@@ -372,7 +464,7 @@ class LinearSystem:
         system.diagonal().add_(1.0)
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(system), B.mT, upper=False)
         A, precision = self._map_and_precision(torch.float64)
-        return _OfAdjoint(self.mean, self.expected, A, precision, half.mT @ half)
+        return _OfAdjoint(*self._prior(shrinkage), A, precision, half.mT @ half)
 
     # ------------------------------------------------------------------ by iterations
 
@@ -384,7 +476,7 @@ class LinearSystem:
             response += (signs * covariance.spectrum(seen))[0] / _PROBES
         variances = covariance.variances(_smooth(response)).to(self.dtype)
         parts = (*self._map_and_precision(self.dtype), covariance.to(self.dtype), variances)
-        return _Iterative(self.mean, self.expected, *parts)
+        return _Iterative(*self._prior(shrinkage), *parts)
 
     def _map_and_precision(self, dtype: torch.dtype) -> tuple[LinearMap, torch.Tensor]:
         """Return ``A`` and ``R^-1`` in a floating-point type."""
@@ -420,6 +512,16 @@ def _observed(A: ForwardMap) -> torch.Tensor:
     """Return which entries of a flat measurement are observed."""
     observed = torch.ones(1, dtype=torch.bool) if A.observed is None else A.observed
     return observed.expand(1, *A.measurement_shape).flatten()
+
+
+def _explained(factor: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
+    """Return the diagonal of ``C A' (A C A' + R)^-1 A C``, from the factor and ``A C``."""
+    return torch.linalg.solve_triangular(factor, cross, upper=False).square().sum(0)
+
+
+def _part_of_factor(matrix: torch.Tensor, entries: torch.Tensor) -> torch.Tensor:
+    """Return the Cholesky factor of the part of a matrix with some rows and their columns."""
+    return torch.linalg.cholesky(matrix.index_select(0, entries).index_select(1, entries))
 
 
 def _mixed(parts: Sequence[torch.Tensor], shrinkage: float) -> torch.Tensor:

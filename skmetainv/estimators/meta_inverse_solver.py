@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, replace
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from skmetainv.estimators.adaptation_report import (
     summary,
     warn_of_adaptation,
 )
-from skmetainv.estimators.default_init import default_init
+from skmetainv.estimators.default_init import default_init, recommended_init
 from skmetainv.estimators.residuals import (
     cross_fitted_starts,
     residual_of,
@@ -62,7 +62,7 @@ from skmetainv.reconstruction.chunks import batches_of
 from skmetainv.reconstruction.restorer import Restorer
 from skmetainv.reconstruction.training_run import TrainingRun
 from skmetainv.representations import ImageModule, Representation
-from skmetainv.solvers import Solver
+from skmetainv.solvers import GradientDescent, Solver
 from skmetainv.training import Batches, WithStarts
 from skmetainv.training.processes import from_first_process
 
@@ -241,6 +241,41 @@ class MetaInverseSolver(TrainedReconstructor):
         "tune_solver": TUNE_SOLVER_CONSTRAINTS,
     }
     _loss_names = ("outer_loss", "inner_loss")
+
+    @classmethod
+    def recommended(
+        cls, operator: Operator | None = None, *, noise: float | Noise = 0.0
+    ) -> Self:
+        """Return an estimator with the settings that restored best in `benchmarks.headline`.
+
+        They are gradient descent, one inner step, and the default `init` with a refiner that reads
+        the uncertainty of the linear estimate (if masks vary from image to image, the mask). All
+        others are the defaults.
+
+        Parameters
+        ----------
+        operator : Operator, default=None
+            The forward model. To restore measurements of other instruments, too, give a
+            `skmetainv.operators.RandomOperator`, perhaps with ``nominal=0.5``.
+        noise : float or Noise, default=0.0
+            Noise of simulated measurements, as in `MetaInverseSolver`.
+
+        Returns
+        -------
+        estimator : MetaInverseSolver
+            An estimator that is not fitted. It takes images up to about 64 x 64 pixels. For larger
+            ones, use ``MetaInverseSolver(operator, GradientDescent())``.
+
+        Examples
+        --------
+        >>> from skmetainv import MetaInverseSolver
+        >>> from skmetainv.operators import GaussianBlur
+        >>> est = MetaInverseSolver.recommended(GaussianBlur(sigma=1.6), noise=0.015)
+        >>> est.solver, est.n_inner
+        (GradientDescent(), 1)
+        """
+        init = recommended_init(operator)
+        return cls(operator, GradientDescent(), init=init, noise=noise, n_inner=1)
 
     @outside_inference_mode
     def staged_predict(

@@ -66,6 +66,11 @@ def with_fitted_residual(
     residual = residual_of(fitted)
     if residual is None:
         return fitted
+    if _reads_uncertainty(fitted) and not residual._knows_uncertainty:
+        raise ValueError(
+            "The 'uncertainty' parameter of Refiner must be False, unless the residual is a "
+            f"LinearReconstructor. Got the residual {residual!r}."
+        )
     if _is_frozen(fitted):
         _check_frozen(residual, problem)
     else:
@@ -77,6 +82,8 @@ def start_restorer(
     init: Representation, image_shape: tuple[int, ...], operator: Operator
 ) -> Restore | None:
     """Return the function that restores starts from measurements, or None without a residual.
+
+    A start has the uncertainty of its image if a refiner reads it, see `ForwardMap.bind`.
 
     Measurements of the outer estimator are restored with the residual's own operator, others with
     the operator that took them.
@@ -94,9 +101,7 @@ def start_restorer(
     if residual is None:
         return None
     geometry = residual._resized(image_shape)
-    # Failures are counted by the outer estimator's restorer, so the residual's restorer is called
-    # without counting.
-    restore = residual._restorer(geometry).restore
+    restore = residual._start(geometry, uncertain=_reads_uncertainty(init))
     # The device and precision of a frozen residual may differ from those of the estimator.
     place = torch.empty(0, dtype=residual._dtype(), device=check_device(residual.device))
     fitted = residual._map(geometry).each
@@ -159,11 +164,9 @@ def cross_fitted_starts(
         restore_of_fold.append(start_restorer(copy, image_shape, problem.operator))
 
     def starts_of(y: torch.Tensor, folds: torch.Tensor, A: ForwardMap) -> torch.Tensor:
-        images = y.new_empty(len(y), *A.image_shape)
-        for k in folds.unique().tolist():
-            rows = (folds == k).nonzero()[:, 0].to(y.device)
-            images[rows] = restore_of_fold[k](y[rows], A)
-        return images
+        rows_of = {k: (folds == k).nonzero()[:, 0].to(y.device) for k in folds.unique().tolist()}
+        starts = [restore_of_fold[k](y[rows], A) for k, rows in rows_of.items()]
+        return torch.cat(starts)[torch.cat(list(rows_of.values())).argsort()]
 
     def starts(batch: Batch, indices: np.ndarray) -> torch.Tensor:
         folds = torch.from_numpy(fold_of[indices])
@@ -194,6 +197,11 @@ def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
             f"here is {problem.operator!r}.",
             DataConversionWarning,
         )
+
+
+def _reads_uncertainty(init: Any) -> bool:
+    refiner = getattr(init, "refiner", None)
+    return refiner is not None and refiner.uncertainty
 
 
 def _is_frozen(init: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import scipy.stats
@@ -38,6 +38,10 @@ class RandomOperator(Operator):
         image is then measured by one of them. Fewer instruments train faster, because the images of
         one instrument are computed together. If all distributions are lists, their combinations
         limit the number.
+    nominal : float, default=0.0
+        Probability, in [0, 1), that an image is measured by `operator` itself, which is then one
+        more instrument. With 0.5, an estimator learns one instrument as well as without random
+        parameters, or nearly so, and still restores the measurements of others.
     random_state : int, default=0
         Seed of the instruments.
 
@@ -67,12 +71,14 @@ class RandomOperator(Operator):
     distributions: Mapping[str, Any]
     _: KW_ONLY
     n_instruments: int = 64
+    nominal: float = 0.0
     random_state: int = 0
 
     _parameter_constraints = {
         "operator": [Operator],
         "distributions": [dict],
         "n_instruments": [COUNT],
+        "nominal": [Interval(Real, 0, 1, closed="left")],
         "random_state": [Interval(Integral, 0, 2**32 - 1, closed="both")],
     }
 
@@ -81,7 +87,7 @@ class RandomOperator(Operator):
         if isinstance(self.distributions, dict):
             items = (f"{name!r}: {_text(values)}" for name, values in self.distributions.items())
             drawn = f"{{{', '.join(items)}}}"
-        defaults = {"n_instruments": 64, "random_state": 0}
+        defaults = {"n_instruments": 64, "nominal": 0.0, "random_state": 0}
         others = {name: getattr(self, name) for name in defaults}
         set_ones = [f", {n}={v!r}" for n, v in others.items() if v != defaults[n]]
         return f"RandomOperator({self.operator!r}, {drawn}{''.join(set_ones)})"
@@ -92,7 +98,8 @@ class RandomOperator(Operator):
         Returns
         -------
         operators : list of Operator
-            Copies of `operator` with drawn parameters.
+            Copies of `operator` with drawn parameters. If `nominal` is positive, `operator` itself
+            comes first.
 
         Raises
         ------
@@ -119,7 +126,7 @@ class RandomOperator(Operator):
                 f"{self.operator!r} to lists or to distributions of scipy.stats. Got "
                 f"{self.distributions!r} instead: {error}"
             ) from error
-        return operators
+        return [clone(self.operator), *operators] if self.nominal else operators
 
     @property
     def has_missing(self) -> bool:
@@ -134,7 +141,7 @@ class RandomOperator(Operator):
         maps = [operator.build(image_shape) for operator in operators]
         for operator, A in zip(operators, maps, strict=True):
             _check_alike(operator, A, operators[0], maps[0])
-        return instrument_pool(maps)
+        return instrument_pool(maps, self.nominal)
 
 
 def distribution_parts(value: Any) -> tuple[str, tuple[Any, ...], dict[str, Any]] | None:

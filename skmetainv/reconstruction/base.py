@@ -97,6 +97,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
     random_state: Any = None
 
     _reader_class: ClassVar[type[Reader]] = Reader
+    _knows_uncertainty: ClassVar[bool] = False
 
     # Not annotated, so that they are no dataclass fields here: each subclass declares them itself.
     operator = cast("Operator | None", None)
@@ -572,6 +573,16 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _first_batch(self, problem: Problem, seed: int) -> Batch:
         """Return the first image with its measurement."""
         return self._pairs(problem, seed)(np.array([0]), 0)
+
+    def _start(self, geometry: Geometry, *, uncertain: bool) -> Restore:
+        """Return the function that restores starts for a representation, see `ForwardMap.bind`.
+
+        With `uncertain`, an estimator that knows the uncertainty of its images adds it
+        (``_knows_uncertainty``).
+        """
+        # Failures are counted by the outer estimator's restorer, so this one does not count.
+        restore = self._restorer(geometry).restore
+        return lambda y, A: restore(y, A)[:, None]
 
     # ------------------------------------------------------------------ arrays
 

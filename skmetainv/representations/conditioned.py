@@ -96,6 +96,11 @@ class ConditionedRepresentation(Representation):
             )
         # An estimator's image is the data term's start named "given"
         by_name = self.residual is None or isinstance(self.residual, str)
+        if self.refiner is not None and self.refiner.uncertainty and by_name:
+            raise ValueError(
+                "The 'uncertainty' parameter of Refiner must be False, unless the residual is a "
+                f"LinearReconstructor. Got the residual {self.residual!r}."
+            )
         residual = self.residual if by_name else "given"
         return self._network(
             Setting(tuple(image_shape), data_range, residual, self.encoder, self.refiner)
@@ -167,8 +172,9 @@ class ConditionedModule(ImageModule):
         self.image_shape, self.residual = image_shape, residual
         self.centre, self.radius = sum(data_range) / 2, (data_range[1] - data_range[0]) / 2
         self.encoder = None if encoder is None else encoder.build(image_shape[0], n_features)
-        self.refiner = None
+        self.refiner, self.reads_uncertainty = None, False
         if refiner is not None:
+            self.reads_uncertainty = refiner.uncertainty
             self.refiner = refiner.build(image_shape[0])
             self.own_rates = dict.fromkeys(self.refiner.names, refiner.lr)
 
@@ -211,9 +217,21 @@ class ConditionedModule(ImageModule):
             x = self._nominal(_start(data, self.encoder.start))
             features = self.encoder(weights, x, data.observed_pixels())
         if self.refiner is not None and start is not None:
-            correction = self.refiner(weights, self._nominal(start), data.observed_pixels())
-            start = start + self.radius * correction
+            start = start + self.radius * self._correction(weights, start, data)
         return None if start is None and features is None else Condition(start, features)
+
+    def _correction(self, weights: Tensors, start: torch.Tensor, data: DataTerm) -> torch.Tensor:
+        """Return the refiner's correction of a start."""
+        if not self.reads_uncertainty:
+            return self.refiner(weights, self._nominal(start), data.observed_pixels())
+        if data.uncertainty is None:
+            raise ValueError(
+                "The 'uncertainty' parameter of Refiner must be False if the residual does not "
+                "know the uncertainty of its images. Only a LinearReconstructor knows it, and only "
+                "for images that need no conjugate gradients, up to about 64 x 64 pixels."
+            )
+        u = data.uncertainty
+        return u * self.refiner(weights, self._nominal(start), u)
 
     def conditioned_image(self, weights: Tensors, condition: Condition) -> torch.Tensor:
         """Return `image` under a condition; a subclass with `restricted` writes it anew."""

@@ -22,8 +22,8 @@ class Refiner(ParameterObject):
 
     The network has ``depth`` 3 x 3 convolutions, with SiLU activations between them. Its inputs are
     the start, scaled so that the data range is [-1, 1], and the mask of observed pixels (see
-    `Encoder`). The dilation of the kernels grows by 1 from layer to layer up to the middle, and
-    then decreases. Images may have any height and width.
+    `Encoder`) or the start's uncertainty. The dilation of the kernels grows by 1 from layer to
+    layer up to the middle, and then decreases. Images may have any height and width.
 
     Parameters
     ----------
@@ -31,6 +31,13 @@ class Refiner(ParameterObject):
         Number of channels between the convolutions.
     depth : int, default=5
         Number of convolutions, at least 2. Five have a receptive field of 19 x 19 pixels.
+    uncertainty : bool, default=False
+        Whether the network reads the uncertainty ``u`` of the start instead of the mask. This is
+        the standard deviation of the start's error, divided by that of the images: 0 where a pixel
+        is known, 1 where the measurement tells nothing of it. The correction is then ``r u R(start,
+        u)``, so that known pixels are not corrected. Measurements of other instruments than those
+        of training are then restored better. The residual must be a `LinearReconstructor`, and the
+        images so small that it needs no conjugate gradients.
     lr : float, default=1e-3
         Learning rate in the outer loop. Convolutions learn faster than coordinate networks.
 
@@ -58,11 +65,13 @@ class Refiner(ParameterObject):
     width: int = 32
     _: KW_ONLY
     depth: int = 5
+    uncertainty: bool = False
     lr: float = 1e-3
 
     _parameter_constraints = {
         "width": [COUNT],
         "depth": [Interval(Integral, 2, None, closed="left")],
+        "uncertainty": ["boolean"],
         "lr": [NOT_NEGATIVE],
     }
 
@@ -79,11 +88,12 @@ class Refiner(ParameterObject):
         refiner : RefinerModule
             A module without weights of its own.
         """
-        return RefinerModule([channels + 1, *[self.width] * (self.depth - 1), channels])
+        n_inputs = 2 * channels if self.uncertainty else channels + 1
+        return RefinerModule([n_inputs, *[self.width] * (self.depth - 1), channels])
 
 
 class RefinerModule(nn.Module):
-    """The function that maps weights, images and masks to corrections; it holds no weights.
+    """The function that maps weights and images to corrections; it holds no weights.
 
     Parameters
     ----------
@@ -97,7 +107,7 @@ class RefinerModule(nn.Module):
     >>> refiner = Refiner(width=4).build(channels=1)
     >>> weights = refiner.initial_weights(np.random.default_rng(0))
     >>> x = torch.zeros(2, 1, 6, 6, dtype=torch.float64)
-    >>> refiner(weights, x, observed=torch.ones_like(x)).shape
+    >>> refiner(weights, x, torch.ones_like(x)).shape
     torch.Size([2, 1, 6, 6])
     """
 
@@ -120,7 +130,7 @@ class RefinerModule(nn.Module):
         weights[f"refiner.{self.depth - 1}.weight"].zero_()
         return weights
 
-    def forward(self, weights: Tensors, x: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
+    def forward(self, weights: Tensors, x: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """Return the corrections of images.
 
         Parameters
@@ -129,15 +139,15 @@ class RefinerModule(nn.Module):
             The weights, by the names of `initial_weights`; others are ignored.
         x : tensor of shape (batch, channels, height, width)
             Images, nominally in [-1, 1].
-        observed : tensor of shape (batch, 1, height, width)
-            1 where a pixel is observed, 0 elsewhere.
+        known : tensor of shape (batch, 1 or channels, height, width)
+            What is known of each pixel: the mask of observed pixels, or the uncertainty.
 
         Returns
         -------
         correction : tensor of shape (batch, channels, height, width)
             In the type of the weights.
         """
-        h = torch.cat([x, observed.to(x.dtype)], dim=1)
+        h = torch.cat([x, known.to(x.dtype)], dim=1)
         for layer, dilation in enumerate(self.dilations):
             h = h if layer == 0 else nn.functional.silu(h)
             weight, bias = weights[f"refiner.{layer}.weight"], weights[f"refiner.{layer}.bias"]

@@ -27,7 +27,7 @@ class Batch(NamedTuple):
     A: ForwardMap
     """The map that measured them."""
     start: torch.Tensor | None = None
-    """The images that an estimator restored from the measurements, if it restores starts."""
+    """The starts that an estimator restored from the measurements, see `ForwardMap.bind`."""
 
     @property
     def data(self) -> DataTerm:

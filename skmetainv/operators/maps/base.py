@@ -303,15 +303,16 @@ class ForwardMap(nn.Module):
         measured = drawn.observed & ~exact.isnan()  # a NaN pixel gives no measurement
         return torch.where(measured, noise(exact.nan_to_num(), generators), drawn.missing_value)
 
-    def bind(self, y: torch.Tensor, start_image: torch.Tensor | None = None) -> DataTerm:
+    def bind(self, y: torch.Tensor, start: torch.Tensor | None = None) -> DataTerm:
         """Return the data fidelity of a batch of measurements.
 
         Parameters
         ----------
         y : tensor of shape (batch, *measurement_shape)
             Measurements. If masks vary from image to image, missing entries are NaN.
-        start_image : tensor of shape (batch, *image_shape), default=None
-            An image that another method restored from each measurement, for the start "given".
+        start : tensor of shape (batch, 1 or 2, *image_shape), default=None
+            An image that another method restored from each measurement, for the start "given". If
+            its uncertainty is known, it follows, see `DataTerm`.
 
         Returns
         -------
@@ -321,7 +322,10 @@ class ForwardMap(nn.Module):
         A = self.with_masks_of(y)
         data = A.data_term(y if A.observed is None else torch.where(A.observed, y, 0.0))
         # Set here, because subclasses override data_term
-        data.unmasked, data.start_image = self, start_image
+        data.unmasked = self
+        if start is not None:
+            data.start_image = start[:, 0]
+            data.uncertainty = start[:, 1] if start.shape[1] > 1 else None
         return data
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:

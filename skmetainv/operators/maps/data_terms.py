@@ -42,6 +42,9 @@ class DataTerm:
         The map before its masks were read; `A` if masks do not vary.
     start_image : tensor of shape (batch, channels, height, width) or None
         An image that another method restored from each measurement.
+    uncertainty : tensor of shape (batch, channels, height, width) or None
+        The standard deviation of the error of `start_image`, relative to that of the images: 0
+        where the image is known, 1 where the measurement tells nothing.
 
     Examples
     --------
@@ -55,6 +58,7 @@ class DataTerm:
     """
 
     start_image: torch.Tensor | None = None
+    uncertainty: torch.Tensor | None = None
 
     def __init__(self, A: ForwardMap, y: torch.Tensor):
         self.A, self.y, self.unmasked = A, y, A
@@ -200,7 +204,7 @@ class DataTerm:
             return self.in_image_units(self.y)
         if kind == "given":
             if self.start_image is None:
-                raise ValueError("The start 'given' needs A.bind(y, start_image).")
+                raise ValueError("The start 'given' needs A.bind(y, start).")
             return self.start_image
         if kind in ("adjoint", "pseudo_inverse"):
             raise ValueError(

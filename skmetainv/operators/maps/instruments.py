@@ -20,10 +20,13 @@ _UNKNOWN = (
 )
 
 
-def instrument_pool(maps: Sequence[ForwardMap]) -> InstrumentPool:
-    """Return the map that draws one of several maps for each image; it is linear if they are."""
+def instrument_pool(maps: Sequence[ForwardMap], first: float = 0.0) -> InstrumentPool:
+    """Return the map that draws one of several maps for each image; it is linear if they are.
+
+    See `InstrumentPool`.
+    """
     all_linear = all(isinstance(A, LinearMap) for A in maps)
-    return (LinearInstrumentPool if all_linear else InstrumentPool)(maps)
+    return (LinearInstrumentPool if all_linear else InstrumentPool)(maps, first)
 
 
 def check_pools(owner: object, A: ForwardMap) -> None:
@@ -53,11 +56,13 @@ class InstrumentPool(ForwardMap):
     ----------
     maps : sequence of ForwardMap
         Maps of images of one shape to measurements of one shape.
+    first : float, default=0.0
+        The probability of the first map. The others are equally likely. With 0, all are.
     """
 
-    def __init__(self, maps: Sequence[ForwardMap]):
+    def __init__(self, maps: Sequence[ForwardMap], first: float = 0.0):
         super().__init__(maps[0].image_shape, maps[0].measurement_shape)
-        self.maps = nn.ModuleList(maps)
+        self.maps, self.first = nn.ModuleList(maps), first
         self.missing_value = maps[0].missing_value
 
     @property
@@ -66,8 +71,14 @@ class InstrumentPool(ForwardMap):
 
     def instruments(self, generators: Sequence[np.random.Generator]) -> PerImageMap:
         """Return the map that measures each image by a map that its generator draws."""
+        return per_image_map([self._drawn(g) for g in generators])
+
+    def _drawn(self, generator: np.random.Generator) -> ForwardMap:
+        """Return the map of one image."""
         maps = self.each
-        return per_image_map([maps[int(g.integers(len(maps)))] for g in generators])
+        if self.first and len(maps) > 1:
+            maps = maps[:1] if generator.random() < self.first else maps[1:]
+        return maps[int(generator.integers(len(maps)))]
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with an instrument, and then its masks, drawn for each image."""
@@ -96,7 +107,7 @@ class InstrumentPool(ForwardMap):
         """Raise an error, because the instrument is not known."""
         raise ValueError(_UNKNOWN)
 
-    def bind(self, y: torch.Tensor, start_image: torch.Tensor | None = None) -> NoReturn:
+    def bind(self, y: torch.Tensor, start: torch.Tensor | None = None) -> NoReturn:
         """Raise an error, because the instrument is not known."""
         raise ValueError(_UNKNOWN)
 
@@ -108,8 +119,8 @@ class InstrumentPool(ForwardMap):
 class LinearInstrumentPool(InstrumentPool, LinearMap):
     """Several linear maps, one of which is drawn for each image, see `InstrumentPool`."""
 
-    def __init__(self, maps: Sequence[ForwardMap]):
-        super().__init__(maps)
+    def __init__(self, maps: Sequence[ForwardMap], first: float = 0.0):
+        super().__init__(maps, first)
         self.has_closed_form = all(cast(LinearMap, A).has_closed_form for A in maps)
 
     def adjoint(self, y: torch.Tensor) -> NoReturn:

@@ -1,0 +1,265 @@
+"""The uncertainty of the linear estimate, and refiners that read it."""
+
+import numpy as np
+import pytest
+import torch
+from settings import FACES
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from test_linear_reconstructor import covariance_matrix, statistics, system
+
+from skmetainv import (
+    ClassicalReconstructor,
+    LinearReconstructor,
+    MetaInverseSolver,
+    UNetReconstructor,
+    io,
+)
+from skmetainv.estimators import linear_estimates
+from skmetainv.estimators.linear_estimates import LinearSystem
+from skmetainv.operators import (
+    CompressedSensing,
+    Downsampling,
+    GaussianBlur,
+    Identity,
+    Inpainting,
+    MissingPixels,
+    PhaseRetrieval,
+    RandomOperator,
+)
+from skmetainv.representations import Refiner, Siren
+from skmetainv.solvers import GradientDescent
+
+SHAPE = (2, 6, 4)
+SHRINKAGE = 0.3
+BOXES = [(0, 0, 5, 8), (9, 3, 12, 4), (2, 12, 6, 6)]
+
+
+def error_deviations(own, matrix, variance):
+    """The deviation of each pixel's error relative to that of the images, from dense matrices."""
+    C = covariance_matrix(own, SHRINKAGE)
+    G = matrix @ C @ matrix.T + variance * np.eye(len(matrix))
+    error = C - C @ matrix.T @ np.linalg.solve(G, matrix @ C)
+    return np.sqrt(np.diag(error) / np.diag(C)).reshape(own.mean.shape)
+
+
+def uncertain(residual=None, **parameters):
+    """A small estimator with a refiner that reads the uncertainty."""
+    residual = LinearReconstructor() if residual is None else residual
+    refiner = Refiner(4, depth=2, uncertainty=True)
+    init = Siren(4, depth=2, residual=residual, refiner=refiner, adapted="last")
+    own = {"init": init, "n_inner": 1, "max_epochs": 2, "random_state": 0}
+    return MetaInverseSolver(**own | parameters)
+
+
+@pytest.mark.parametrize("for_few", [False, True])
+@pytest.mark.parametrize("space", ["measurements", "images"])
+@pytest.mark.parametrize(
+    "operator", [Inpainting(), GaussianBlur(), CompressedSensing(0.4), Downsampling(2), Identity()]
+)
+def test_it_is_the_deviation_of_the_error(operator, space, for_few, monkeypatch):
+    monkeypatch.setattr(linear_estimates, "smallest_space", lambda *_: space)
+    own = statistics(SHAPE)
+    A, linear_system = system(operator, own)
+    y = torch.zeros(3, *A.measurement_shape, dtype=torch.float64)
+    u = linear_system.estimate(SHRINKAGE, for_few=for_few).uncertainty(A.bind(y))
+    expected = error_deviations(own, A.explicit()[0].numpy(), 0.5)
+    assert u.shape == (3, *SHAPE)
+    np.testing.assert_allclose(u, np.broadcast_to(expected, u.shape), rtol=1e-6)
+
+
+@pytest.mark.parametrize("observed", [0.2, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("operator", [MissingPixels, lambda n: MissingPixels(n) @ GaussianBlur()])
+def test_every_mask_has_its_own(operator, observed):
+    own = statistics(SHAPE)
+    A, linear_system = system(operator(observed), own, varies=True)
+    drawn = A.draw([np.random.default_rng(i) for i in range(3)])
+    x = torch.rand(3, *SHAPE, dtype=torch.float64)
+    measured = torch.where(drawn.observed, drawn(x), np.nan)
+    estimate = linear_system.estimate(SHRINKAGE)
+    u = estimate.uncertainty(A.bind(measured))
+    rows = A.explicit()[0].numpy()
+    for i, mask in enumerate(drawn.observed.expand_as(measured).flatten(1).numpy()):
+        np.testing.assert_allclose(u[i], error_deviations(own, rows[mask], 0.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize("observed", [10, 15, 20, 23])
+def test_the_system_of_the_hidden_entries_is_that_of_the_observed_ones(observed, monkeypatch):
+    own = statistics(SHAPE)
+    A, linear_system = system(MissingPixels(observed), own, variance=0.0, varies=True)
+    drawn = A.draw([np.random.default_rng(i) for i in range(4)])
+    y = torch.where(drawn.observed, torch.rand(4, *SHAPE, dtype=torch.float64), np.nan)
+    data, estimate = A.bind(y), linear_system.estimate(SHRINKAGE)
+    images, u = estimate(data), estimate.uncertainty(data)
+
+    def of_observed(self, observed, n_images):
+        return ((False, mask.nonzero()[:, 0]) for mask in observed.flatten(1))
+
+    monkeypatch.setattr(linear_estimates._ByMask, "_systems", of_observed)
+    torch.testing.assert_close(images, estimate(data), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(u, estimate.uncertainty(data), rtol=1e-4, atol=1e-6)
+
+
+def test_errors_have_this_deviation():
+    own, rng = statistics((1, 5, 5)), np.random.default_rng(0)
+    A, linear_system = system(CompressedSensing(0.5), own, variance=0.04)
+    root = np.linalg.cholesky(covariance_matrix(own, SHRINKAGE) + 1e-12 * np.eye(25))
+    x = own.mean + (rng.normal(size=(20_000, 25)) @ root.T).reshape(-1, 1, 5, 5)
+    x = torch.from_numpy(x)
+    noise = 0.2 * torch.from_numpy(rng.normal(size=(20_000, *A.measurement_shape)))
+    data = A.bind(A(x) + noise)
+    estimate = linear_system.estimate(SHRINKAGE)
+    actual = (estimate(data) - x).square().mean(0).sqrt() / x.std(0)
+    np.testing.assert_allclose(actual, estimate.uncertainty(data)[0], rtol=0.03)
+
+
+def test_it_is_between_0_and_1_and_0_for_pixels_that_never_vary():
+    own = statistics(SHAPE)
+    own.factor[:, 0, 0, 0] = 0.0
+    A, linear_system = system(Inpainting(), own, variance=0.0)
+    u = linear_system.estimate(0.0).uncertainty(A.bind(torch.zeros(1, *SHAPE).double()))
+    assert u.min() >= 0
+    assert u.max() <= 1
+    assert u[0, 0, 0, 0] == 0
+
+
+def test_conjugate_gradients_do_not_know_it(monkeypatch):
+    monkeypatch.setattr(linear_estimates, "smallest_space", lambda *_: "iterative")
+    A, linear_system = system(GaussianBlur(), statistics(SHAPE))
+    data = A.bind(torch.zeros(1, *SHAPE, dtype=torch.float64))
+    assert linear_system.estimate(SHRINKAGE).uncertainty(data) is None
+
+
+# ------------------------------------------------------------------ refiners
+
+
+def test_the_correction_is_in_proportion_to_it():
+    phi = Siren(
+        4, depth=2, residual=LinearReconstructor(), refiner=Refiner(3, depth=2, uncertainty=True)
+    ).build(SHAPE, (-1.0, 3.0))
+    weights = phi.initial_weights(np.random.default_rng(0))
+    weights["refiner.1.bias"] += 0.25  # a constant correction, because the last weights are 0
+    image, u = torch.rand(3, *SHAPE).double(), torch.rand(3, *SHAPE).double()
+    A = Identity().build(SHAPE)
+    data = A.bind(torch.zeros(3, *SHAPE).double(), torch.stack([image, u], dim=1))
+    corrected = phi(weights, phi.condition(weights, data))
+    torch.testing.assert_close(corrected, image + 2.0 * u * 0.25)
+
+
+def test_the_refiner_reads_it():
+    phi = Siren(
+        4, depth=2, residual=LinearReconstructor(), refiner=Refiner(3, depth=3, uncertainty=True)
+    ).build(SHAPE)
+    weights = phi.initial_weights(np.random.default_rng(0))
+    weights["refiner.2.weight"] += 0.1
+    image, A = torch.rand(2, *SHAPE).double(), Identity().build(SHAPE)
+
+    def correction(u):
+        start = torch.stack([image, u], dim=1)
+        data = A.bind(torch.zeros(2, *SHAPE).double(), start)
+        return (phi(weights, phi.condition(weights, data)) - image) / u
+
+    ones = torch.ones_like(image)
+    assert (correction(ones) - correction(0.5 * ones)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Inpainting(),
+        GaussianBlur(),
+        MissingPixels(0.5),
+        RandomOperator(Inpainting("box"), {"box": BOXES}),
+    ],
+)
+def test_known_pixels_stay_as_they_are(operator):
+    est = uncertain(operator=operator, solver=None, n_inner=0).fit(FACES)
+    named = Inpainting() if isinstance(operator, RandomOperator) else operator
+    y = ClassicalReconstructor(named, random_state=0).simulate(FACES)
+    restored = est.predict(y, operator=named)
+    start = est.init_.residual.predict(y, operator=named)
+    assert np.abs(restored - start).max() > 1e-6  # something was learned
+    if not isinstance(named, GaussianBlur):
+        seen = ~np.isnan(y) if named.has_missing else y == FACES
+        np.testing.assert_allclose(restored[seen], FACES[seen], atol=2e-3)
+
+
+def test_starts_of_training_images_have_it_image_by_image():
+    operator = RandomOperator(Inpainting("box"), {"box": BOXES})
+    est = uncertain(operator=operator).fit(FACES)
+    # A cross-fitted start and its uncertainty belong together: known pixels are those of the box.
+    learner = est._current_meta(est._geometry_)
+    for box in BOXES:
+        hole = Inpainting("box", box=box)
+        A = est._named_map(hole, est._geometry_)
+        start = learner.restore_start(A(torch.from_numpy(FACES[:2, None]).float()), A)
+        hidden = torch.ones(25, 25, dtype=torch.bool)
+        hidden[box[0] : box[0] + box[2], box[1] : box[1] + box[3]] = False
+        assert start.shape == (2, 2, 1, 25, 25)
+        assert start[:, 1][:, :, hidden].max() < 1e-3
+        assert start[:, 1][:, :, ~hidden].min() > 0.05
+
+
+def test_it_survives_files_clones_and_other_instruments(tmp_path):
+    colour = np.stack([FACES, FACES**2, 1 - FACES], axis=-1)
+    est = uncertain(operator=Inpainting()).fit(colour)
+    assert est.weights_["init.refiner.0.weight"].shape[1] == 6
+    y = est.simulate(colour[:3])
+    io.save(est, tmp_path / "est.zip")
+    np.testing.assert_array_equal(io.load(tmp_path / "est.zip").predict(y), est.predict(y))
+    hole = Inpainting("box", box=(2, 2, 8, 8))
+    assert np.isfinite(est.predict(hole(colour[:3]), operator=hole)).all()
+    assert clone(est).init.refiner.uncertainty
+
+
+def test_a_fitted_start_can_be_kept():
+    start = LinearReconstructor(Inpainting(), random_state=0).fit(FACES)
+    est = uncertain(FrozenEstimator(start), operator=Inpainting()).fit(FACES)
+    assert est.predict(est.simulate(FACES[:2])).shape == (2, 25, 25)
+
+
+def test_a_nonlinear_operator_s_start_knows_it_too():
+    est = uncertain(operator=PhaseRetrieval(), noise=0.01, max_epochs=1).fit(FACES)
+    assert np.isfinite(est.predict(est.simulate(FACES[:2]))).all()
+
+
+@pytest.mark.parametrize("residual", ["adjoint", UNetReconstructor(width=2)])
+def test_a_start_that_does_not_know_it_is_refused_before_training(residual, monkeypatch):
+    monkeypatch.setattr(UNetReconstructor, "fit", lambda *_, **__: pytest.fail("was trained"))
+    with pytest.raises(ValueError, match="'uncertainty' parameter of Refiner must be False"):
+        uncertain(residual, operator=Inpainting()).fit(FACES)
+
+
+def test_images_too_large_to_know_it_are_refused(monkeypatch):
+    monkeypatch.setattr(linear_estimates, "_MATRIX_ENTRIES", 2**10)
+    with pytest.raises(ValueError, match="up to about 64 x 64 pixels"):
+        uncertain(operator=GaussianBlur()).fit(FACES)
+
+
+# ------------------------------------------------------------------ the recommended settings
+
+
+def test_recommended_settings_are_an_ordinary_estimator():
+    est = MetaInverseSolver.recommended(GaussianBlur(), noise=0.02)
+    classes = [MetaInverseSolver, Siren, Refiner, LinearReconstructor, GradientDescent]
+    names = {c.__name__: c for c in [*classes, GaussianBlur]}
+    assert repr(eval(repr(est), names)) == repr(est)
+    assert est.init.refiner.uncertainty
+    assert not MetaInverseSolver.recommended(MissingPixels()).init.refiner.uncertainty
+    assert MetaInverseSolver.recommended().operator is None
+
+
+def test_a_subclass_recommends_itself():
+    class Own(MetaInverseSolver):
+        pass
+
+    assert type(Own.recommended()) is Own
+
+
+@pytest.mark.parametrize("operator", [Inpainting(), GaussianBlur(), MissingPixels(0.5), None])
+def test_recommended_settings_restore_better_than_their_start(operator):
+    est = MetaInverseSolver.recommended(operator, noise=0.05)
+    est.set_params(random_state=0, max_epochs=30).fit(FACES[:80])
+    y = est.simulate(FACES[80:])
+    error = np.square(est.predict(y) - FACES[80:]).mean()
+    assert error < np.square(est.init_.residual.predict(y) - FACES[80:]).mean()
