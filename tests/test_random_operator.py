@@ -625,9 +625,9 @@ def test_it_measures_its_share_of_the_images():
 
 def test_without_a_nominal_instrument_draws_are_as_before():
     operator = clone(NOMINAL).set_params(nominal=0.0)
-    A, maps = operator.build(SHAPE), operator.build(SHAPE).each
-    for drawn, g in zip(A.instruments(generators(20)).of_images(torch.empty(20)), generators(20)):
-        assert drawn.built_by.sigma == maps[int(g.integers(2))].built_by.sigma
+    A = operator.build(SHAPE)
+    drawn = [B.built_by.sigma for B in A.instruments(generators(20)).of_images(torch.empty(20))]
+    assert drawn == [A.each[int(g.integers(2))].built_by.sigma for g in generators(20)]
 
 
 def test_files_and_repr_keep_it(tmp_path):

@@ -16,7 +16,6 @@ from skmetainv import (
     io,
 )
 from skmetainv.estimators import linear_estimates
-from skmetainv.estimators.linear_estimates import LinearSystem
 from skmetainv.operators import (
     CompressedSensing,
     Downsampling,

@@ -130,7 +130,9 @@ class Covariance(nn.Module):
         """Return the variance of each pixel, of shape (channels, height, width)."""
         of_sample = self.factor.square().sum(0).reshape(self.scale.shape)
         power = (self.rotation * self.deviation).square().sum(1)
-        of_stationary = self.scale.square() * (self.rows.mT.square() @ power @ self.columns.square())
+        of_stationary = self.scale.square() * (
+            self.rows.mT.square() @ power @ self.columns.square()
+        )
         return (1 - self.shrinkage) * of_sample + self.shrinkage * of_stationary
 
     def times_root(self, e: torch.Tensor) -> torch.Tensor:

@@ -150,13 +150,15 @@ class _ByFactor(LinearEstimate):
 class _OfAdjoint(LinearEstimate):
     """The estimate by one matrix for all images, which maps ``A' R^-1 (y - A mu)`` to images.
 
-    All of it is in double precision. The matrix is the covariance of the error. Where ``R`` is small, ``A' R^-1`` is large, and its rounding
+    All of it is in double precision. Where ``R`` is small, ``A' R^-1`` is large, and its rounding
     errors would reach the null space of ``A``, where the matrix is not small.
 
     Parameters
     ----------
     precision : tensor of shape measurement_shape
         ``R^-1``.
+    matrix : tensor of shape (n_pixels, n_pixels)
+        ``(C^-1 + A' R^-1 A)^-1``, the covariance of the error.
     """
 
     A: LinearMap
@@ -475,8 +477,8 @@ class LinearSystem:
             seen = self.A.adjoint(self.A(covariance.image(signs)) / self.variance)
             response += (signs * covariance.spectrum(seen))[0] / _PROBES
         variances = covariance.variances(_smooth(response)).to(self.dtype)
-        parts = (*self._map_and_precision(self.dtype), covariance.to(self.dtype), variances)
-        return _Iterative(*self._prior(shrinkage), *parts)
+        prior, (A, precision) = self._prior(shrinkage), self._map_and_precision(self.dtype)
+        return _Iterative(*prior, A, precision, covariance.to(self.dtype), variances)
 
     def _map_and_precision(self, dtype: torch.dtype) -> tuple[LinearMap, torch.Tensor]:
         """Return ``A`` and ``R^-1`` in a floating-point type."""

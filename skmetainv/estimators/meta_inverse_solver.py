@@ -243,9 +243,7 @@ class MetaInverseSolver(TrainedReconstructor):
     _loss_names = ("outer_loss", "inner_loss")
 
     @classmethod
-    def recommended(
-        cls, operator: Operator | None = None, *, noise: float | Noise = 0.0
-    ) -> Self:
+    def recommended(cls, operator: Operator | None = None, *, noise: float | Noise = 0.0) -> Self:
         """Return an estimator with the settings that restored best in `benchmarks.headline`.
 
         They are gradient descent, one inner step, and the default `init` with a refiner that reads

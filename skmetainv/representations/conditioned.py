@@ -217,21 +217,23 @@ class ConditionedModule(ImageModule):
             x = self._nominal(_start(data, self.encoder.start))
             features = self.encoder(weights, x, data.observed_pixels())
         if self.refiner is not None and start is not None:
-            start = start + self.radius * self._correction(weights, start, data)
+            u = self._uncertainty(data)
+            known = data.observed_pixels() if u is None else u
+            correction = self.refiner(weights, self._nominal(start), known)
+            start = start + self.radius * (correction if u is None else u * correction)
         return None if start is None and features is None else Condition(start, features)
 
-    def _correction(self, weights: Tensors, start: torch.Tensor, data: DataTerm) -> torch.Tensor:
-        """Return the refiner's correction of a start."""
+    def _uncertainty(self, data: DataTerm) -> torch.Tensor | None:
+        """Return the uncertainty of the start if the refiner reads it."""
         if not self.reads_uncertainty:
-            return self.refiner(weights, self._nominal(start), data.observed_pixels())
+            return None
         if data.uncertainty is None:
             raise ValueError(
                 "The 'uncertainty' parameter of Refiner must be False if the residual does not "
                 "know the uncertainty of its images. Only a LinearReconstructor knows it, and only "
                 "for images that need no conjugate gradients, up to about 64 x 64 pixels."
             )
-        u = data.uncertainty
-        return u * self.refiner(weights, self._nominal(start), u)
+        return data.uncertainty
 
     def conditioned_image(self, weights: Tensors, condition: Condition) -> torch.Tensor:
         """Return `image` under a condition; a subclass with `restricted` writes it anew."""
