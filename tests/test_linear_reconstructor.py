@@ -192,8 +192,11 @@ def test_it_is_gaussian_process_regression():
 
     process = GaussianProcessRegressor(Measured(), alpha=0.01, optimizer=None)
     process.fit(matrix, y[0].numpy() - matrix @ own.mean.ravel())
-    expected = own.mean.ravel() + process.predict(np.eye(25))
-    np.testing.assert_allclose(solved.estimate(0.5)(A.bind(y)).flatten(), expected, atol=1e-6)
+    deviation_from_mean, std = process.predict(np.eye(25), return_std=True)
+    estimate, data = solved.estimate(0.5), A.bind(y)
+    expected = own.mean.ravel() + deviation_from_mean
+    np.testing.assert_allclose(estimate(data).flatten(), expected, atol=1e-6)
+    np.testing.assert_allclose(estimate.deviation(data).flatten(), std, atol=1e-6)
 
 
 def test_it_has_the_least_error_of_all_linear_estimates():

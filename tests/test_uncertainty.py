@@ -16,6 +16,7 @@ from skmetainv import (
     io,
 )
 from skmetainv.estimators import linear_estimates
+from skmetainv.estimators.image_statistics import Statistics
 from skmetainv.operators import (
     CompressedSensing,
     Downsampling,
@@ -127,6 +128,54 @@ def test_conjugate_gradients_do_not_know_it(monkeypatch):
     A, linear_system = system(GaussianBlur(), statistics(SHAPE))
     data = A.bind(torch.zeros(1, *SHAPE, dtype=torch.float64))
     assert linear_system.estimate(SHRINKAGE).uncertainty(data) is None
+
+
+@pytest.mark.parametrize("operator", [GaussianBlur(1.0), MissingPixels(0.4), MissingPixels(0.8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_predict_returns_deviations_as_gaussian_processes_do(operator, channels):
+    images = FACES[:, 5:13, 8:15]
+    images = images if channels == 1 else np.stack([images, images**2, 1 - images], axis=-1)
+    est = LinearReconstructor(operator, noise=0.05, precision="float64", random_state=0)
+    est.fit(images[:80])
+    y = est.simulate(images[80:83])
+    restored, std = est.predict(y, return_std=True)
+    np.testing.assert_array_equal(restored, est.predict(y))
+    C = covariance_matrix(Statistics(**est.weights_), est.shrinkage_)
+    rows = operator.build((channels, 8, 7)).explicit()[0].numpy()
+    moved = np.moveaxis(y.reshape(3, 8, 7, channels), -1, 1).reshape(3, -1)
+    for y_i, std_i in zip(moved, np.moveaxis(std.reshape(3, 8, 7, channels), -1, 1), strict=True):
+        A = rows[~np.isnan(y_i)]
+        G = A @ C @ A.T + 0.05**2 * np.eye(len(A))
+        error = C - C @ A.T @ np.linalg.solve(G, A @ C)
+        np.testing.assert_allclose(std_i.ravel(), np.sqrt(np.diag(error)), rtol=1e-6)
+
+
+def test_deviations_have_the_units_and_containers_of_images():
+    est = LinearReconstructor(Inpainting(), data_range=255.0, random_state=0).fit(255 * FACES)
+    unit = LinearReconstructor(Inpainting(), random_state=0).fit(FACES)
+    y = torch.from_numpy(unit.simulate(FACES[:2]))
+    _, std = unit.predict(y, return_std=True)
+    assert isinstance(std, torch.Tensor)
+    _, of_one = est.predict(255 * y[0].numpy(), return_std=True)
+    assert of_one.shape == (25, 25)
+    np.testing.assert_allclose(of_one, 255 * std[0].numpy(), rtol=1e-3, atol=1e-2)
+
+
+def test_deviations_cover_faces_that_were_not_seen():
+    est = LinearReconstructor(Inpainting(), random_state=0).fit(FACES[:80])
+    y = est.simulate(FACES[80:])
+    restored, std = est.predict(y, return_std=True)
+    hole = np.isclose(est.operator_(np.ones((1, 25, 25))), 0)[0]
+    z = ((restored - FACES[80:]) / std)[:, hole]
+    assert 0.5 < np.mean(np.abs(z) < 1) < 0.8  # 0.68 if the model were exact
+    assert np.mean(np.abs(z) < 3) > 0.95
+
+
+def test_deviations_need_a_direct_solution(monkeypatch):
+    monkeypatch.setattr(linear_estimates, "_MATRIX_ENTRIES", 2**10)
+    est = LinearReconstructor(GaussianBlur(), random_state=0).fit(FACES)
+    with pytest.raises(ValueError, match="Use return_std=False"):
+        est.predict(FACES[:1], return_std=True)
 
 
 # ------------------------------------------------------------------ refiners

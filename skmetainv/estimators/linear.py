@@ -352,6 +352,69 @@ class LinearReconstructor(Reconstructor):
 
     # ------------------------------------------------------------------ prediction
 
+    def predict(
+        self,
+        X: Any,
+        *,
+        operator: Operator | Sequence[Operator] | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        return_std: bool = False,
+    ) -> Any:
+        """Restore images from measurements.
+
+        Parameters
+        ----------
+        X, operator, image_shape
+            See `MetaInverseSolver.predict`. The only possible `image_shape` is that of training.
+        return_std : bool, default=False
+            Return the standard deviations, too, as scikit-learn's `GaussianProcessRegressor` does.
+
+        Returns
+        -------
+        images : ndarray of shape (n, ...), or a tensor if `X` is one
+            See `MetaInverseSolver.predict`.
+        std : ndarray or tensor of the same shape
+            Only with ``return_std=True``. The standard deviation of each pixel's error, if images
+            are Gaussian with mean ``mu`` and covariance ``C``: square roots of the diagonal of ``C
+            - C A' (A C A' + R)^-1 A C``, in units of the images.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If `X` does not have the shape of measurements of such images, if the measurements of
+            `operator` have another shape than those of the fitted operator, if `operator` is needed
+            and missing, or if standard deviations would need conjugate gradients for each pixel.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If images have values that are not finite, or if linear systems were not solved.
+        DataConversionWarning
+            If measurements are in implausible units, or look like clean images.
+        """
+        images = super().predict(X, operator=operator, image_shape=image_shape)
+        if not return_std:
+            return images
+        geometry = self._resized(image_shape)
+        restorer = Restorer(self._deviations(geometry), self.operator_)
+        return images, self._predicted(X, geometry, restorer, operator)
+
+    def _deviations(self, geometry: Geometry) -> Restore:
+        _, estimate_of = self._built(geometry)
+
+        def deviations(y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
+            std = estimate_of(A).deviation(A.bind(y))
+            if std is None:
+                raise ValueError(
+                    "Standard deviations would need conjugate gradients for each pixel of these "
+                    f"images of shape {self.image_shape_}. Use return_std=False."
+                )
+            return std
+
+        return deviations
+
     def _restorer(self, geometry: Geometry) -> Restorer:
         _, estimate_of = self._built(geometry)
         return Restorer(lambda y, A: self._by(estimate_of(A), y, A), self.operator_)

@@ -72,19 +72,25 @@ class LinearEstimate:
             r = r if observed is None else torch.where(observed, r, 0.0)
             return self.mean + self.correction(r, observed)
 
-    def uncertainty(self, data: DataTerm) -> torch.Tensor | None:
-        """Return the deviation of the error of each pixel, relative to that of the images.
+    def deviation(self, data: DataTerm) -> torch.Tensor | None:
+        """Return the standard deviation of each pixel's error, in the shape of the images.
 
-        Its shape is that of the images; its values are between 0 and 1. It is None if this would
-        need conjugate gradients for each pixel.
+        It is None if it would need conjugate gradients for each pixel.
         """
         with torch.no_grad():
             remaining = self.error_variance(data.A.observed)
             if remaining is None:
                 return None
-            share = torch.where(self.variance > 0, remaining / self.variance, 0.0)
-            u = share.clamp(0, 1).sqrt().to(data.y)
-            return u.reshape(-1, *self.mean.shape).expand(len(data.y), *self.mean.shape)
+            deviation = remaining.clamp(min=0).sqrt().to(data.y)
+            return deviation.reshape(-1, *self.mean.shape).expand(len(data.y), *self.mean.shape)
+
+    def uncertainty(self, data: DataTerm) -> torch.Tensor | None:
+        """Return `deviation` divided by the deviation of the images, between 0 and 1."""
+        deviation = self.deviation(data)
+        if deviation is None:
+            return None
+        of_images = self.variance.sqrt().to(deviation).reshape(self.mean.shape)
+        return torch.where(of_images > 0, deviation / of_images, 0.0).clamp(max=1)
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         """Return ``C A' (A C A' + R)^-1 r``; unobserved entries of `r` are 0."""
