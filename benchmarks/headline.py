@@ -1,7 +1,7 @@
 """A meta-learned start beside learned reconstructors, in and out of distribution.
 
     OMP_NUM_THREADS=1 python -m benchmarks.headline --images FOLDER [--photographs FOLDER]
-        [--problems NAME ...] [--seconds 60] [--seeds 1] [--tune]
+        [--problems NAME ...] [--methods NAME ...] [--seconds 60] [--seeds 1] [--tune]
 
 All methods are trained on the same faces for the same time: a trial of four epochs gives the time
 of an epoch, from which the number of epochs follows; the fit of a start counts, too. Then
@@ -9,10 +9,13 @@ they restore other people's faces, under the conditions of training and under ot
 a wider blur, more noise, another pattern, photographs. The operator of a condition is always named,
 ``predict(y, operator=...)``. Only its noise is unknown.
 
-The last column is the difference between the meta-learned start and the best other method, paired
-by image, with its standard error over people. Runs are recorded as they are finished, so that an
-interrupted command resumes. With ``--tune``, the validation images are restored instead of the test
-images.
+There are two tables. In the first, methods were trained for the one instrument of a problem. In the
+second, half of the training images were measured by 16 others (`RandomOperator`), none of which is
+that of a condition. The last column is the difference between the meta-learned start and the best
+other method, paired by image, with its standard error over people.
+
+Runs are recorded as they are finished, so that an interrupted command resumes. With ``--tune``, the
+validation images are restored instead of the test images.
 """
 
 import time
@@ -22,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import randint, uniform
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
@@ -45,6 +49,7 @@ from skmetainv.operators import (
     MissingPixels,
     Operator,
     Radon,
+    RandomOperator,
 )
 
 SIZE, N_TRAINING, N_VALIDATION, N_TEST = 32, 1000, 200, 500
@@ -64,6 +69,16 @@ class Problem(NamedTuple):
 
     training: Condition
     others: dict[str, Condition]
+    many: dict[str, Any] | None = None
+    """What a `RandomOperator` draws; None if masks vary anyway."""
+
+
+def boxes(n, least=4, most=17):
+    """Return holes of random place and size, as rows, columns, heights and widths."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(least, most + 1, (n, 2))
+    corners = [rng.integers(0, SIZE - size + 1).tolist() for size in sizes]
+    return [(*corner, *size) for corner, size in zip(corners, sizes.tolist(), strict=True)]
 
 
 PROBLEMS = {
@@ -74,6 +89,7 @@ PROBLEMS = {
             "hole shifted": Condition(Inpainting("box", box=(3, 17, 10, 10))),
             "upper half missing": Condition(Inpainting("box", box=(0, 0, 16, 32))),
         },
+        {"mask": ["box"], "box": boxes(16)},
     ),
     "blur": Problem(
         Condition(GaussianBlur(sigma=1.6), 0.015),
@@ -81,6 +97,7 @@ PROBLEMS = {
             "sigma 2.4": Condition(GaussianBlur(sigma=2.4), 0.015),
             "noise x 2": Condition(GaussianBlur(sigma=1.6), 0.03),
         },
+        {"sigma": uniform(0.8, 1.6)},
     ),
     "strong blur": Problem(
         Condition(GaussianBlur(sigma=3.0), 0.05),
@@ -88,6 +105,7 @@ PROBLEMS = {
             "sigma 4.5": Condition(GaussianBlur(sigma=4.5), 0.05),
             "noise x 2": Condition(GaussianBlur(sigma=3.0), 0.1),
         },
+        {"sigma": uniform(1.5, 3.0)},
     ),
     "fourier": Problem(
         Condition(FourierSampling(acceleration=4.0)),
@@ -95,6 +113,7 @@ PROBLEMS = {
             "other pattern": Condition(FourierSampling(acceleration=4.0, random_state=1)),
             "6 times": Condition(FourierSampling(acceleration=6.0)),
         },
+        {"acceleration": uniform(3.0, 4.0), "random_state": randint(2, 1000)},
     ),
     "tomography": Problem(
         Condition(Radon(angles=VIEWS), 0.1),
@@ -102,6 +121,7 @@ PROBLEMS = {
             "other angles": Condition(Radon(angles=VIEWS + 3.0), 0.1),
             "noise x 2": Condition(Radon(angles=VIEWS), 0.2),
         },
+        {"angles": [VIEWS + shift for shift in np.setdiff1d(np.arange(0.25, 6.0, 0.25), [3.0])]},
     ),
     "half": Problem(
         Condition(MissingPixels(observed=0.5)),
@@ -129,7 +149,12 @@ METHODS = {
     "U-Net": UNetReconstructor,
     "unrolled HQS": UnrolledReconstructor,
 }
-OTHERS = [name for name in METHODS if not name.startswith(META)]
+#: Added to the name of a method that was trained for many instruments.
+MANY = ", many instruments"
+N_INSTRUMENTS = 16
+TRAINED = [name for name in METHODS if name not in ("linear", "meta, no inner step")]
+TABLES = [[*METHODS], [*(name + MANY for name in TRAINED), "linear"]]
+ALL_METHODS = [*METHODS, *(name + MANY for name in TRAINED)]
 
 
 def trained(estimator, images, seconds, groups=None):
@@ -181,8 +206,11 @@ def measure(problem, method, seed, seconds, training, test_sets, groups=None):
         The person in each training image.
     """
     torch.set_num_threads(1)
-    (operator, noise), others = PROBLEMS[problem]
-    estimator = METHODS[method](operator).set_params(noise=noise, random_state=seed)
+    (operator, noise), others, many = PROBLEMS[problem]
+    if method.endswith(MANY):
+        operator = RandomOperator(operator, many, n_instruments=N_INSTRUMENTS, nominal=0.5)
+    make = METHODS[method.removesuffix(MANY)]
+    estimator = make(operator).set_params(noise=noise, random_state=seed)
     fitted, spent = trained(estimator, training, seconds, groups)
     same = PROBLEMS[problem].training
     conditions = {"as trained": (same, "faces")}
@@ -235,18 +263,20 @@ def key(run):
     return run["problem"], run["method"], run["seed"]
 
 
-def table(runs, groups_of=None):
+def table(runs, methods, groups_of=None):
     """Return a Markdown table: PSNR under each condition, and the difference to the best other.
 
     Parameters
     ----------
     runs : list of dict
         The results of `measure`.
+    methods : list of str
+        The methods to compare. The first, and all whose names begin with "meta", are ours.
     groups_of : dict of int to ndarray, default=None
         By seed, the person in each image that is restored. If None, every image counts as a
         person. Photographs are the same for all seeds.
     """
-    names = [name for name in METHODS if any(run["method"] == name for run in runs)]
+    names = [name for name in methods if any(run["method"] == name for run in runs)]
     lines = [f"| problem | condition | {' | '.join(names)} | meta - best other |"]
     lines.append("|" + "---|" * (len(names) + 3))
     for problem in dict.fromkeys(run["problem"] for run in runs):
@@ -261,7 +291,7 @@ def table(runs, groups_of=None):
                 for name in names
             }
             means = [_mean(values[name]) for name in names]
-            difference = _difference(values, condition, groups_of)
+            difference = _difference(values, methods, condition, groups_of)
             lines.append(f"| {problem} | {condition} | {' | '.join(means)} | {difference} |")
     return "\n".join(lines)
 
@@ -270,16 +300,16 @@ def _mean(by_seed):
     return f"{np.concatenate(list(by_seed.values())).mean():.2f}" if by_seed else ""
 
 
-def _difference(values, condition, groups_of):
+def _difference(values, methods, condition, groups_of):
     """Return the paired difference between the meta-learned start and the best other method.
 
     Only seeds that both have are compared.
     """
-    others = {}
-    for name in OTHERS:
-        seeds = sorted({*values.get(META, {})} & {*values.get(name, {})})
-        if seeds:
-            pairs = [(values[META][seed], values[name][seed]) for seed in seeds]
+    meta, others = methods[0], {}
+    for name in methods:
+        seeds = sorted({*values.get(meta, {})} & {*values.get(name, {})})
+        if seeds and not name.startswith(META):
+            pairs = [(values[meta][seed], values[name][seed]) for seed in seeds]
             others[name] = np.concatenate([ours - theirs for ours, theirs in pairs]), seeds
     if not others:
         return ""
@@ -296,7 +326,7 @@ def main():
     parser.add_argument("--images", required=True, help="folder of Labeled Faces in the Wild")
     parser.add_argument("--photographs", help="folder of photographs with train and val")
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=ALL_METHODS, default=ALL_METHODS)
     parser.add_argument("--seconds", type=float, default=60.0, help="training time of a run")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--tune", action="store_true", help="restore validation images")
@@ -311,12 +341,15 @@ def main():
     results = load(record, settings) or []
     tasks = [(p, m, s) for s in range(args.seeds) for p in args.problems for m in args.methods]
     for task in tasks:
-        if task not in map(key, results):
+        has_instruments = PROBLEMS[task[0]].many is not None or not task[1].endswith(MANY)
+        if has_instruments and task not in map(key, results):
             run = in_own_process(one_run, args, *task)
             results = update(record, settings, partial(with_run, run))
             mean = np.mean(run["conditions"]["as trained"]["psnr"])
             print(f"{task}: {mean:.2f} dB after {run['seconds']:.0f} s", flush=True)
-    print(table(results, {seed: people(args, seed) for seed in {run["seed"] for run in results}}))
+    groups_of = {seed: people(args, seed) for seed in {run["seed"] for run in results}}
+    for methods in TABLES:
+        print(table(results, methods, groups_of), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,26 @@
 """The benchmark of the meta-learned start beside learned reconstructors, at its smallest size."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
 from benchmarks import headline
 from skmetainv.datasets import load_faces
+from skmetainv.operators import RandomOperator
 
 FACES = np.pad(load_faces(), ((0, 0), (4, 3), (4, 3)), mode="edge")  # 32 x 32
 
 
 @pytest.mark.parametrize(
     ("problem", "method"),
-    [("centre", name) for name in headline.METHODS]
-    + [(name, "linear") for name in headline.PROBLEMS],
+    [("centre", name) for name in headline.ALL_METHODS]
+    + [(name, "linear") for name in headline.PROBLEMS]
+    + [(name, "U-Net" + headline.MANY) for name, own in headline.PROBLEMS.items() if own.many],
 )
-def test_every_problem_and_every_method_is_measured(problem, method):
+def test_every_problem_and_every_method_is_measured(problem, method, monkeypatch):
+    monkeypatch.setattr(headline, "N_INSTRUMENTS", 2)
     test_sets = {"faces": FACES[:3], "photographs": FACES[3:5]}
     run = headline.measure(problem, method, 0, 0.0, FACES[5:25], test_sets)
     assert list(run["conditions"]) == [
@@ -44,14 +49,35 @@ def test_differences_are_paired_with_the_best_other_method():
         run_of("meta", 0, [11.0, 14.0]),
         run_of("meta", 1, [22.0, 24.0]),
     ]
-    text = headline.table(runs)
+    table = partial(headline.table, methods=headline.TABLES[0])
+    text = table(runs)
     assert "| centre | as trained | 17.75 | 16.00 | 1.50 | +1.75 ± 0.25 (linear) |" in text
     one_person = {0: np.array(["a", "a"]), 1: np.array(["b", "b"])}
-    assert "+1.75 ± 0.25" in headline.table(runs, one_person)
+    assert "+1.75 ± 0.25" in table(runs, groups_of=one_person)
     same_people = {0: np.array(["a", "b"]), 1: np.array(["a", "b"])}
-    assert "+1.75 ± 0.25" in headline.table(runs, same_people)
-    assert "+1.50 ± 0.50 (linear)" in headline.table([*runs[1:], run_of("meta", 2, [0.0, 0.0])])
-    assert "linear" not in headline.table(runs[4:])
+    assert "+1.75 ± 0.25" in table(runs, groups_of=same_people)
+    assert "+1.50 ± 0.50 (linear)" in table([*runs[1:], run_of("meta", 2, [0.0, 0.0])])
+    assert "linear" not in table(runs[4:])
+
+
+def test_methods_for_many_instruments_have_their_own_table():
+    runs = [
+        run_of("meta", 0, [99.0, 99.0]),
+        run_of("meta" + headline.MANY, 0, [11.0, 14.0]),
+        run_of("U-Net" + headline.MANY, 0, [10.0, 12.0]),
+    ]
+    text = headline.table(runs, headline.TABLES[1])
+    assert "| 12.50 | 11.00 | +1.50 ± 0.50 (U-Net, many instruments) |" in text
+
+
+@pytest.mark.parametrize("name", [name for name, own in headline.PROBLEMS.items() if own.many])
+def test_no_condition_is_among_the_many_instruments(name):
+    training, others, many = headline.PROBLEMS[name]
+    drawn = RandomOperator(training.operator, many, n_instruments=headline.N_INSTRUMENTS)
+    instruments = list(map(repr, drawn.instruments()))
+    assert len(set(instruments)) == headline.N_INSTRUMENTS
+    conditions = {repr(condition.operator) for condition in (training, *others.values())}
+    assert not conditions & set(instruments)
 
 
 class Clockwork(BaseEstimator):
