@@ -196,7 +196,7 @@ def test_it_is_gaussian_process_regression():
     estimate, data = solved.estimate(0.5), A.bind(y)
     expected = own.mean.ravel() + deviation_from_mean
     np.testing.assert_allclose(estimate(data).flatten(), expected, atol=1e-6)
-    np.testing.assert_allclose(estimate.deviation(data).flatten(), std, atol=1e-6)
+    np.testing.assert_allclose(estimate.deviation(None, y).flatten(), std, atol=1e-6)
 
 
 def test_it_has_the_least_error_of_all_linear_estimates():

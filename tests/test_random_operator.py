@@ -134,8 +134,9 @@ def test_a_measurement_does_not_depend_on_the_batch(case):
 
 def test_data_terms_are_those_of_each_image(case):
     x, A, y = batch_of(case)
-    data, start = A.bind(y, x), x.flip(0)
-    alone = [A.part(i, i + 1).maps[0].bind(y[[i]], x[[i]]) for i in range(len(x))]
+    starts, start = torch.stack([x, x**2], dim=1), x.flip(0)
+    data = A.bind(y, starts)
+    alone = [A.part(i, i + 1).maps[0].bind(y[[i]], starts[[i]]) for i in range(len(x))]
     penalties = torch.linspace(0.1, 2.0, len(x)).double().reshape(-1, 1, 1, 1)
     for compute in (
         lambda d, z, _: d.gradient(z),
@@ -146,6 +147,7 @@ def test_data_terms_are_those_of_each_image(case):
         lambda d, z, _: d.start("adjoint"),
         lambda d, z, _: d.start("pseudo_inverse"),
         lambda d, z, _: d.start("given"),
+        lambda d, z, _: d.uncertainty(),
         lambda d, z, _: d.observed_pixels(),
     ):
         of_images = [compute(d, start[[i]], penalties[[i]]) for i, d in enumerate(alone)]

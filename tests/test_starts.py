@@ -247,8 +247,8 @@ def test_a_start_by_name_is_begun_at_too(name, residual):
 
 def test_a_given_start_is_the_image_of_bind():
     A, y = Inpainting().build((1, 9, 9)), torch.ones(1, 1, 9, 9).double()
-    assert A.bind(y, 2 * y).start("given").equal(2 * y)
-    with pytest.raises(ValueError, match=r"needs A\.bind\(y, start_image\)"):
+    assert A.bind(y, 2 * y[:, None]).start("given").equal(2 * y)
+    with pytest.raises(ValueError, match=r"needs A\.bind\(y, start\)"):
         A.bind(y).start("given")
 
 

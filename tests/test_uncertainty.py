@@ -5,6 +5,7 @@ import pytest
 import torch
 from settings import FACES
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 from sklearn.frozen import FrozenEstimator
 from test_linear_reconstructor import covariance_matrix, statistics, system
 
@@ -15,11 +16,15 @@ from skmetainv import (
     UNetReconstructor,
     io,
 )
+from skmetainv.denoisers import DnCNN
 from skmetainv.estimators import linear_estimates
 from skmetainv.estimators.image_statistics import Statistics
+from skmetainv.estimators.linear_estimates import LinearSystem
+from skmetainv.estimators.residuals import cross_fitted_starts
 from skmetainv.operators import (
     CompressedSensing,
     Downsampling,
+    FourierSampling,
     GaussianBlur,
     Identity,
     Inpainting,
@@ -27,8 +32,8 @@ from skmetainv.operators import (
     PhaseRetrieval,
     RandomOperator,
 )
-from skmetainv.representations import Refiner, Siren
-from skmetainv.solvers import GradientDescent
+from skmetainv.representations import Encoder, Refiner, Siren
+from skmetainv.solvers import HQS, GradientDescent
 
 SHAPE = (2, 6, 4)
 SHRINKAGE = 0.3
@@ -62,14 +67,22 @@ def test_it_is_the_deviation_of_the_error(operator, space, for_few, monkeypatch)
     own = statistics(SHAPE)
     A, linear_system = system(operator, own)
     y = torch.zeros(3, *A.measurement_shape, dtype=torch.float64)
-    u = linear_system.estimate(SHRINKAGE, for_few=for_few).uncertainty(A.bind(y))
+    u = linear_system.estimate(SHRINKAGE, for_few=for_few).uncertainty(None, y)
     expected = error_deviations(own, A.explicit()[0].numpy(), 0.5)
     assert u.shape == (3, *SHAPE)
     np.testing.assert_allclose(u, np.broadcast_to(expected, u.shape), rtol=1e-6)
 
 
 @pytest.mark.parametrize("observed", [0.2, 0.5, 0.8, 1.0])
-@pytest.mark.parametrize("operator", [MissingPixels, lambda n: MissingPixels(n) @ GaussianBlur()])
+@pytest.mark.parametrize(
+    "operator",
+    [
+        MissingPixels,
+        lambda n: MissingPixels(n, per_channel=True),
+        lambda n: MissingPixels(n) @ GaussianBlur(),
+        lambda n: MissingPixels(n) @ FourierSampling(acceleration=2),
+    ],
+)
 def test_every_mask_has_its_own(operator, observed):
     own = statistics(SHAPE)
     A, linear_system = system(operator(observed), own, varies=True)
@@ -77,27 +90,29 @@ def test_every_mask_has_its_own(operator, observed):
     x = torch.rand(3, *SHAPE, dtype=torch.float64)
     measured = torch.where(drawn.observed, drawn(x), np.nan)
     estimate = linear_system.estimate(SHRINKAGE)
-    u = estimate.uncertainty(A.bind(measured))
+    u = estimate.uncertainty(A.with_masks_of(measured).observed, measured)
     rows = A.explicit()[0].numpy()
     for i, mask in enumerate(drawn.observed.expand_as(measured).flatten(1).numpy()):
         np.testing.assert_allclose(u[i], error_deviations(own, rows[mask], 0.5), rtol=1e-6)
 
 
-@pytest.mark.parametrize("observed", [10, 15, 20, 23])
-def test_the_system_of_the_hidden_entries_is_that_of_the_observed_ones(observed, monkeypatch):
-    own = statistics(SHAPE)
-    A, linear_system = system(MissingPixels(observed), own, variance=0.0, varies=True)
-    drawn = A.draw([np.random.default_rng(i) for i in range(4)])
-    y = torch.where(drawn.observed, torch.rand(4, *SHAPE, dtype=torch.float64), np.nan)
-    data, estimate = A.bind(y), linear_system.estimate(SHRINKAGE)
-    images, u = estimate(data), estimate.uncertainty(data)
-
-    def of_observed(self, observed, n_images):
-        return ((False, mask.nonzero()[:, 0]) for mask in observed.flatten(1))
-
-    monkeypatch.setattr(linear_estimates._ByMask, "_systems", of_observed)
-    torch.testing.assert_close(images, estimate(data), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(u, estimate.uncertainty(data), rtol=1e-4, atol=1e-6)
+@pytest.mark.parametrize("operator", [MissingPixels(0.8), MissingPixels(0.7) @ GaussianBlur(3.0)])
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
+def test_the_system_of_the_hidden_entries_is_that_of_the_observed_ones(shrinkage, operator):
+    faces = FACES[:, :20, :20]
+    est = LinearReconstructor(operator, shrinkage=shrinkage, flips=False, precision="float64")
+    est.set_params(random_state=0).fit(faces[:80])
+    own = Statistics(**est.weights_)
+    A, linear_system = system(operator, own, variance=0.0, varies=True)
+    y = torch.from_numpy(est.simulate(faces[80:84])[:, None])
+    data = A.bind(y)
+    hidden, observed = (linear_system.estimate(shrinkage, for_few=few) for few in (False, True))
+    assert all(map(hidden._hides_few, data.A.observed.flatten(1)))
+    assert not any(map(observed._hides_few, data.A.observed.flatten(1)))
+    # The least noise is a 1e8th of the images' variance, so that the matrices lose 8 digits.
+    torch.testing.assert_close(hidden(data), observed(data), rtol=0, atol=1e-5)
+    u = [estimate.uncertainty(data.A.observed, y) for estimate in (hidden, observed)]
+    torch.testing.assert_close(*u, rtol=0, atol=1e-3)
 
 
 def test_errors_have_this_deviation():
@@ -110,24 +125,17 @@ def test_errors_have_this_deviation():
     data = A.bind(A(x) + noise)
     estimate = linear_system.estimate(SHRINKAGE)
     actual = (estimate(data) - x).square().mean(0).sqrt() / x.std(0)
-    np.testing.assert_allclose(actual, estimate.uncertainty(data)[0], rtol=0.03)
+    np.testing.assert_allclose(actual, estimate.uncertainty(None, data.y)[0], rtol=0.03)
 
 
 def test_it_is_between_0_and_1_and_0_for_pixels_that_never_vary():
     own = statistics(SHAPE)
     own.factor[:, 0, 0, 0] = 0.0
     A, linear_system = system(Inpainting(), own, variance=0.0)
-    u = linear_system.estimate(0.0).uncertainty(A.bind(torch.zeros(1, *SHAPE).double()))
+    u = linear_system.estimate(0.0).uncertainty(None, torch.zeros(1, *SHAPE).double())
     assert u.min() >= 0
     assert u.max() <= 1
     assert u[0, 0, 0, 0] == 0
-
-
-def test_conjugate_gradients_do_not_know_it(monkeypatch):
-    monkeypatch.setattr(linear_estimates, "smallest_space", lambda *_: "iterative")
-    A, linear_system = system(GaussianBlur(), statistics(SHAPE))
-    data = A.bind(torch.zeros(1, *SHAPE, dtype=torch.float64))
-    assert linear_system.estimate(SHRINKAGE).uncertainty(data) is None
 
 
 @pytest.mark.parametrize("operator", [GaussianBlur(1.0), MissingPixels(0.4), MissingPixels(0.8)])
@@ -174,8 +182,20 @@ def test_deviations_cover_faces_that_were_not_seen():
 def test_deviations_need_a_direct_solution(monkeypatch):
     monkeypatch.setattr(linear_estimates, "_MATRIX_ENTRIES", 2**10)
     est = LinearReconstructor(GaussianBlur(), random_state=0).fit(FACES)
-    with pytest.raises(ValueError, match="Use return_std=False"):
+    with pytest.raises(ValueError, match=r"linear system of GaussianBlur\(\) .* is too large"):
         est.predict(FACES[:1], return_std=True)
+
+
+def test_images_and_deviations_share_their_system_and_their_warnings(monkeypatch):
+    est = LinearReconstructor(Inpainting(), random_state=0).fit(FACES)
+    built, build = [], LinearSystem.__init__
+    monkeypatch.setattr(
+        LinearSystem, "__init__", lambda self, *a, **k: built.append(self) or build(self, *a, **k)
+    )
+    hole = Inpainting("box", box=(2, 2, 8, 8))
+    with pytest.warns(DataConversionWarning) as told:
+        est.predict(100 * hole(FACES), operator=hole, return_std=True)
+    assert len(built) == len(told) == 1
 
 
 # ------------------------------------------------------------------ refiners
@@ -232,20 +252,21 @@ def test_known_pixels_stay_as_they_are(operator):
         np.testing.assert_allclose(restored[seen], FACES[seen], atol=2e-3)
 
 
-def test_starts_of_training_images_have_it_image_by_image():
+def test_cross_fitted_starts_have_it_image_by_image():
     operator = RandomOperator(Inpainting("box"), {"box": BOXES})
     est = uncertain(operator=operator).fit(FACES)
-    # A cross-fitted start and its uncertainty belong together: known pixels are those of the box.
-    learner = est._current_meta(est._geometry_)
-    for box in BOXES:
-        hole = Inpainting("box", box=box)
-        A = est._named_map(hole, est._geometry_)
-        start = learner.restore_start(A(torch.from_numpy(FACES[:2, None]).float()), A)
-        hidden = torch.ones(25, 25, dtype=torch.bool)
-        hidden[box[0] : box[0] + box[2], box[1] : box[1] + box[3]] = False
-        assert start.shape == (2, 2, 1, 25, 25)
-        assert start[:, 1][:, :, hidden].max() < 1e-3
-        assert start[:, 1][:, :, ~hidden].min() > 0.05
+    with est._fitting(FACES, None) as (_, problem):
+        starts = cross_fitted_starts(est.init_, problem, est, seed=0)
+    indices = np.arange(12)
+    batch = problem.batch(indices, lambda y, _: y, 0)
+    together = starts(batch, indices)
+    assert together.shape == (12, 2, 1, 25, 25)
+    for i in indices:  # the folds and the instruments of a batch are restored in groups
+        alone = starts(problem.batch(indices[[i]], lambda y, _: y, 0), indices[[i]])
+        torch.testing.assert_close(together[[i]], alone, rtol=0, atol=1e-5)
+    seen = batch.A.observed[:, None]
+    assert together[:, [1]][seen].max() < 1e-3
+    assert together[:, [1]][~seen].min() > 0.05
 
 
 def test_it_survives_files_clones_and_other_instruments(tmp_path):
@@ -273,15 +294,64 @@ def test_a_nonlinear_operator_s_start_knows_it_too():
 
 @pytest.mark.parametrize("residual", ["adjoint", UNetReconstructor(width=2)])
 def test_a_start_that_does_not_know_it_is_refused_before_training(residual, monkeypatch):
-    monkeypatch.setattr(UNetReconstructor, "fit", lambda *_, **__: pytest.fail("was trained"))
+    for trained in (UNetReconstructor, DnCNN):
+        monkeypatch.setattr(trained, "fit", lambda *_, **__: pytest.fail("was trained"))
+    est = uncertain(residual, operator=Inpainting(), solver=HQS(DnCNN(depth=2, width=2)))
     with pytest.raises(ValueError, match="'uncertainty' parameter of Refiner must be False"):
-        uncertain(residual, operator=Inpainting()).fit(FACES)
+        est.fit(FACES)
 
 
-def test_images_too_large_to_know_it_are_refused(monkeypatch):
-    monkeypatch.setattr(linear_estimates, "_MATRIX_ENTRIES", 2**10)
-    with pytest.raises(ValueError, match="up to about 64 x 64 pixels"):
-        uncertain(operator=GaussianBlur()).fit(FACES)
+@pytest.mark.parametrize("n_instruments", [1, 3])
+def test_images_too_large_to_know_it_are_refused_before_training(n_instruments, monkeypatch):
+    # Three instruments are refused, because each has six matrices in cross-fitting.
+    most = {1: ("_MATRIX_ENTRIES", 2**10), 3: ("_ENTRIES_OF_INSTRUMENTS", 4 * 625**2)}
+    monkeypatch.setattr(linear_estimates, *most[n_instruments])
+    monkeypatch.setattr(LinearReconstructor, "fit", lambda *_, **__: pytest.fail("was fitted"))
+    blurs = RandomOperator(GaussianBlur(), {"sigma": [1.0, 2.0, 3.0]})
+    est = uncertain(operator=GaussianBlur() if n_instruments == 1 else blurs)
+    with pytest.raises(ValueError, match="systems of the LinearReconstructor would be too large"):
+        est.fit(FACES)
+
+
+def test_other_instruments_too_large_to_know_it_are_named(monkeypatch):
+    hole = Inpainting("box", box=(0, 0, 2, 2))
+    monkeypatch.setattr(linear_estimates, "_MATRIX_ENTRIES", 600 * 625)
+    est = uncertain(operator=Inpainting()).fit(FACES)
+    with pytest.raises(ValueError, match=r"linear system of Inpainting.box=.0, 0, 2, 2."):
+        est.predict(hole(FACES[:2]), operator=hole)
+
+
+def test_a_network_needs_it_in_the_data_term():
+    phi = Siren(
+        4, depth=2, residual=LinearReconstructor(), refiner=Refiner(3, depth=2, uncertainty=True)
+    ).build(SHAPE)
+    y = torch.zeros(1, *SHAPE).double()
+    with pytest.raises(ValueError, match=r"needs A\.bind"):
+        phi.condition(
+            phi.initial_weights(np.random.default_rng(0)), Identity().build(SHAPE).bind(y, y[None])
+        )
+
+
+@pytest.mark.parametrize("shape", [(2, *SHAPE), (2, 3, *SHAPE), (2, 1, 2, 4, 6)])
+def test_starts_of_another_shape_are_refused(shape):
+    A, y = Identity().build(SHAPE), torch.zeros(2, *SHAPE).double()
+    with pytest.raises(ValueError, match=r"must have the shape \(batch, 1 or 2, "):
+        A.bind(y, torch.zeros(shape).double())
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"precision": "float64"},
+        {"precision": "bfloat16"},
+        {"algorithm": "imaml"},
+        {"init__encoder": Encoder(2, depth=1)},
+        {"operator": FourierSampling(acceleration=2)},
+    ],
+)
+def test_it_works_with_the_other_parameters(own):
+    est = uncertain(**{"operator": Inpainting()} | own).fit(FACES).partial_fit(FACES)
+    assert np.isfinite(est.predict(est.simulate(FACES[:2]))).all()
 
 
 # ------------------------------------------------------------------ the recommended settings
@@ -304,10 +374,25 @@ def test_a_subclass_recommends_itself():
     assert type(Own.recommended()) is Own
 
 
-@pytest.mark.parametrize("operator", [Inpainting(), GaussianBlur(), MissingPixels(0.5), None])
+@pytest.mark.parametrize("wrong", ["blur", GaussianBlur, np.eye(3)])
+def test_what_is_no_operator_is_not_recommended_for(wrong):
+    with pytest.raises(ValueError, match="'operator' parameter of MetaInverseSolver"):
+        MetaInverseSolver.recommended(wrong)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Inpainting(),
+        GaussianBlur(),
+        MissingPixels(0.5),
+        RandomOperator(GaussianBlur(), {"sigma": [0.7, 1.5]}, nominal=0.5),
+        None,
+    ],
+)
 def test_recommended_settings_restore_better_than_their_start(operator):
     est = MetaInverseSolver.recommended(operator, noise=0.05)
     est.set_params(random_state=0, max_epochs=30).fit(FACES[:80])
-    y = est.simulate(FACES[80:])
-    error = np.square(est.predict(y) - FACES[80:]).mean()
-    assert error < np.square(est.init_.residual.predict(y) - FACES[80:]).mean()
+    y, operators = est.simulate(FACES[80:], return_operators=True)
+    restored, start = (r.predict(y, operator=operators) for r in (est, est.init_.residual))
+    assert np.square(restored - FACES[80:]).mean() < np.square(start - FACES[80:]).mean()

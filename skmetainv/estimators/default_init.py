@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skmetainv.estimators.linear import LinearReconstructor
-from skmetainv.estimators.linear_estimates import smallest_space
-from skmetainv.estimators.residuals import N_FOLDS
+from skmetainv.estimators.residuals import has_direct_starts
 from skmetainv.meta import Algorithm
 from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.representations import Refiner, Representation, Siren
@@ -15,10 +14,7 @@ from skmetainv.representations import Refiner, Representation, Siren
 def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
     """Return the representation for ``init=None``, see `MetaInverseSolver`."""
     residual: Any = LinearReconstructor()
-    n_instruments = len(A.each)
-    # Each fold of cross-fitting has a matrix for each instrument.
-    n_matrices = n_instruments * (1 + N_FOLDS) if n_instruments > 1 else 1
-    if smallest_space(A, operator.has_missing, n_matrices) == "iterative":  # slow for every start
+    if not has_direct_starts(A, operator):  # slow for every start
         residual = "adjoint" if isinstance(A, LinearMap) else None
     refines = residual is not None and "refiner" in algorithm.learns
     return _added_to(residual, Refiner() if refines else None)
@@ -26,9 +22,9 @@ def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Rep
 
 def recommended_init(operator: Operator | None) -> Representation:
     """Return the representation of `MetaInverseSolver.recommended`."""
-    # If masks vary, computing the uncertainty takes three times as long as restoring the start.
+    # If masks vary, the uncertainty takes two to five times as long as the start itself.
     varies = operator is not None and operator.has_missing
-    return _added_to(LinearReconstructor(), Refiner(uncertainty=not varies))
+    return _added_to(LinearReconstructor(), Refiner(uncertainty=not varies, lr=4e-3))
 
 
 def _added_to(residual: Any, refiner: Refiner | None) -> Representation:

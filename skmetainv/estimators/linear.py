@@ -17,6 +17,7 @@ from sklearn.base import clone
 from skmetainv.arrays import ArraySource
 from skmetainv.estimators.image_statistics import Statistics, learn_statistics, log_likelihoods
 from skmetainv.estimators.linear_estimates import (
+    DirectEstimate,
     LinearEstimate,
     LinearSystem,
     MapMatrices,
@@ -154,7 +155,7 @@ class LinearReconstructor(Reconstructor):
     restores all images is computed once. If masks vary from image to image, each image needs its
     own factorisation instead. Larger systems are solved for each image by conjugate gradients,
     preconditioned in the cosine basis. For these, the likeliest shrinkage is taken without a trial,
-    and ``flips="auto"`` is False.
+    ``flips="auto"`` is False, and there are no standard deviations.
 
     Images are read in batches, also from memory maps. If they have more than 2**28 values
     altogether, an evenly spaced subset of this size is read.
@@ -197,8 +198,6 @@ class LinearReconstructor(Reconstructor):
     shrinkage: float | str = "auto"
     n_components: int | None = None
     flips: bool | str = "auto"
-
-    _knows_uncertainty = True
 
     _parameter_constraints = {
         **Reconstructor._parameter_constraints,
@@ -385,7 +384,7 @@ class LinearReconstructor(Reconstructor):
         ValueError
             If `X` does not have the shape of measurements of such images, if the measurements of
             `operator` have another shape than those of the fitted operator, if `operator` is needed
-            and missing, or if standard deviations would need conjugate gradients for each pixel.
+            and missing, or if the linear system is too large for standard deviations (see Notes).
 
         Warns
         -----
@@ -394,24 +393,31 @@ class LinearReconstructor(Reconstructor):
         DataConversionWarning
             If measurements are in implausible units, or look like clean images.
         """
-        images = super().predict(X, operator=operator, image_shape=image_shape)
         if not return_std:
-            return images
+            return super().predict(X, operator=operator, image_shape=image_shape)
+        self._check_ready()
         geometry = self._resized(image_shape)
-        restorer = Restorer(self._deviations(geometry), self.operator_)
-        return images, self._predicted(X, geometry, restorer, operator)
+        # Deviations come first, because they may be refused.
+        restorers = [Restorer(self._deviations(geometry), self.operator_), self._restorer(geometry)]
+        std, images = self._all_predicted(X, geometry, restorers, operator)
+        return images, std
 
-    def _deviations(self, geometry: Geometry) -> Restore:
+    def _deviations(self, geometry: Geometry, *, relative: bool = False) -> Restore:
+        """Return the function that has the deviations of the errors of images.
+
+        With `relative`, they are divided by those of the images.
+        """
         _, estimate_of = self._built(geometry)
 
         def deviations(y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
-            std = estimate_of(A).deviation(A.bind(y))
-            if std is None:
+            G = estimate_of(A)
+            if not isinstance(G, DirectEstimate):
                 raise ValueError(
-                    "Standard deviations would need conjugate gradients for each pixel of these "
-                    f"images of shape {self.image_shape_}. Use return_std=False."
+                    "The standard deviation of each pixel would need conjugate gradients: the "
+                    f"linear system of {A.built_by!r} for images of shape {self.image_shape_} is "
+                    "too large."
                 )
-            return std
+            return (G.uncertainty if relative else G.deviation)(A.with_masks_of(y).observed, y)
 
         return deviations
 
@@ -419,15 +425,12 @@ class LinearReconstructor(Reconstructor):
         _, estimate_of = self._built(geometry)
         return Restorer(lambda y, A: self._by(estimate_of(A), y, A), self.operator_)
 
-    def _start(self, geometry: Geometry, *, uncertain: bool) -> Restore:
-        _, estimate_of = self._built(geometry)
-
-        def start(y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
-            G = estimate_of(A)
-            x, u = self._by(G, y, A), G.uncertainty(A.bind(y))
-            return torch.stack([x] if u is None else [x, u], dim=1)
-
-        return start if uncertain else super()._start(geometry, uncertain=False)
+    def _uncertain_start(self, geometry: Geometry) -> Restore:
+        restore, uncertainty = (
+            self._restorer(geometry).restore,
+            self._deviations(geometry, relative=True),
+        )
+        return lambda y, A: torch.stack([restore(y, A), uncertainty(y, A)], dim=1)
 
     def _by(self, G: LinearEstimate, y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
         """Return the images that an estimate restores from measurements by the map `A`."""

@@ -27,6 +27,10 @@ _ENTRIES_OF_INSTRUMENTS = 2**28
 # If masks vary, systems are solved directly for measurements of at most this number of entries.
 _MASKED_ENTRIES = 4096
 
+# Of masks that leave at least this share, the system of the hidden entries is solved. It was
+# measured at 32 x 32 pixels on one core.
+_MOSTLY = 0.65
+
 # The least variance of noise, relative to the mean variance of exact measurements: for matrices in
 # double precision, and for conjugate gradients.
 _LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-3
@@ -42,7 +46,7 @@ _NEIGHBOURS = 7
 class LinearEstimate:
     """The linear estimate ``x = mu + C A' (A C A' + R)^-1 (y - A mu)`` of images.
 
-    A subclass implements `correction` and, if it can, `error_variance`.
+    A subclass implements `correction`.
 
     Parameters
     ----------
@@ -50,8 +54,6 @@ class LinearEstimate:
         ``mu``.
     expected : tensor of shape measurement_shape
         ``A mu``.
-    variance : tensor of shape (n_pixels,)
-        The diagonal of ``C``, in double precision.
 
     Attributes
     ----------
@@ -61,7 +63,6 @@ class LinearEstimate:
 
     mean: torch.Tensor
     expected: torch.Tensor
-    variance: torch.Tensor
     one_by_one: ClassVar[bool] = False
 
     def __call__(self, data: DataTerm) -> torch.Tensor:
@@ -72,62 +73,82 @@ class LinearEstimate:
             r = r if observed is None else torch.where(observed, r, 0.0)
             return self.mean + self.correction(r, observed)
 
-    def deviation(self, data: DataTerm) -> torch.Tensor | None:
-        """Return the standard deviation of each pixel's error, in the shape of the images.
-
-        It is None if it would need conjugate gradients for each pixel.
-        """
-        with torch.no_grad():
-            remaining = self.error_variance(data.A.observed)
-            if remaining is None:
-                return None
-            deviation = remaining.clamp(min=0).sqrt().to(data.y)
-            return deviation.reshape(-1, *self.mean.shape).expand(len(data.y), *self.mean.shape)
-
-    def uncertainty(self, data: DataTerm) -> torch.Tensor | None:
-        """Return `deviation` divided by the deviation of the images, between 0 and 1."""
-        deviation = self.deviation(data)
-        if deviation is None:
-            return None
-        of_images = self.variance.sqrt().to(deviation).reshape(self.mean.shape)
-        return torch.where(of_images > 0, deviation / of_images, 0.0).clamp(max=1)
-
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         """Return ``C A' (A C A' + R)^-1 r``; unobserved entries of `r` are 0."""
         raise NotImplementedError(f"{type(self).__name__} does not define correction.")
 
-    def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor | None:
-        """Return the diagonal of ``C - C A' (A C A' + R)^-1 A C``, or None if it is too much work.
 
-        Its shape is ``(n_pixels,)``, or ``(batch, n_pixels)`` if masks vary.
+@dataclass(eq=False)
+class DirectEstimate(LinearEstimate):
+    """An estimate by a matrix or its factor, which also knows the variances of its errors.
+
+    A subclass implements `error_variance`, too.
+
+    Parameters
+    ----------
+    variance : tensor of shape (n_pixels,)
+        The variances of the images: the diagonal of ``C``, in double precision.
+    """
+
+    variance: torch.Tensor
+
+    def deviation(self, observed: torch.Tensor | None, y: torch.Tensor) -> torch.Tensor:
+        """Return the standard deviation of each pixel's error.
+
+        Parameters
+        ----------
+        observed : tensor of bool, broadcastable to (batch, *measurement_shape), or None
+            Which entries of the measurements are observed; None means all.
+        y : tensor of shape (batch, *measurement_shape)
+            The measurements. Only their number and type matter.
+
+        Returns
+        -------
+        deviation : tensor of shape (batch, channels, height, width)
+            In the units of the images.
         """
-        return None
+        with torch.no_grad():
+            variance = self.error_variance(observed).clamp(min=0).reshape(-1, *self.mean.shape)
+            return variance.sqrt().to(y).expand(len(y), *self.mean.shape)
+
+    def uncertainty(self, observed: torch.Tensor | None, y: torch.Tensor) -> torch.Tensor:
+        """Return `deviation` divided by the deviation of the images, between 0 and 1."""
+        deviation = self.deviation(observed, y)
+        of_images = self.variance.sqrt().to(y).reshape(self.mean.shape)
+        return torch.where(of_images > 0, deviation / of_images, 0.0).clamp(max=1)
+
+    def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor:
+        """Return the variances of the errors: the diagonal of ``C - C A' (A C A' + R)^-1 A C``.
+
+        The shape is ``(n_pixels,)``, or ``(batch, n_pixels)`` if masks vary.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define error_variance.")
 
 
 @dataclass(eq=False)
-class _ByMatrix(LinearEstimate):
+class _ByMatrix(DirectEstimate):
     """The estimate by one matrix for all images, which maps measurements to images.
 
     Parameters
     ----------
     matrix : tensor of shape (n_measurements, n_pixels)
         ``(A C A' + R)^-1 A C``.
-    remaining : tensor of shape (n_pixels,)
-        The variances of the error.
+    errors : tensor of shape (n_pixels,)
+        The variances of the errors.
     """
 
     matrix: torch.Tensor
-    remaining: torch.Tensor
+    errors: torch.Tensor
 
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
         return (r.flatten(1) @ self.matrix).reshape(-1, *self.mean.shape)
 
     def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor:
-        return self.remaining
+        return self.errors
 
 
 @dataclass(eq=False)
-class _ByFactor(LinearEstimate):
+class _ByFactor(DirectEstimate):
     """The same estimate as `_ByMatrix`, by a Cholesky factor, which is less work for few images.
 
     Parameters
@@ -148,12 +169,17 @@ class _ByFactor(LinearEstimate):
         u = torch.cholesky_solve(r.flatten(1)[:, self.indices].mT.to(self.factor), self.factor)
         return (u.mT @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
-    def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor:
+    @cached_property
+    def errors(self) -> torch.Tensor:
+        """The variances of the errors."""
         return self.variance - _explained(self.factor, self.cross)
+
+    def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor:
+        return self.errors
 
 
 @dataclass(eq=False)
-class _OfAdjoint(LinearEstimate):
+class _OfAdjoint(DirectEstimate):
     """The estimate by one matrix for all images, which maps ``A' R^-1 (y - A mu)`` to images.
 
     All of it is in double precision. Where ``R`` is small, ``A' R^-1`` is large, and its rounding
@@ -180,11 +206,11 @@ class _OfAdjoint(LinearEstimate):
 
 
 @dataclass(eq=False)
-class _ByMask(LinearEstimate):
-    """The estimate by one linear system per image, of the observed or of the hidden entries.
+class _ByMask(DirectEstimate):
+    """The estimate by one linear system per image, that of its observed or of its hidden entries.
 
-    The smaller system is solved. With ``P = (A C A' + R)^-1`` over all entries, and the hidden
-    entries ``h``, the inverse over the observed entries is ``P - P_:h P_hh^-1 P_h:``.
+    With ``P = (A C A' + R)^-1`` over all entries, and the hidden entries ``h``, the inverse over the
+    observed entries is ``P - P_:h P_hh^-1 P_h:``. If few entries are hidden, this is less work.
 
     Parameters
     ----------
@@ -192,10 +218,13 @@ class _ByMask(LinearEstimate):
         ``A C A' + R``, in double precision.
     cross : tensor of shape (n_measurements, n_pixels)
         ``A C``.
+    for_few : bool
+        Whether the estimate is for few images, for which ``P`` would be too much work.
     """
 
     gram: torch.Tensor
     cross: torch.Tensor
+    for_few: bool
     one_by_one = True
 
     @cached_property
@@ -205,54 +234,53 @@ class _ByMask(LinearEstimate):
 
     @cached_property
     def matrix(self) -> torch.Tensor:
-        """``P A C``, the transposed estimate from all entries."""
+        """``P A C``."""
         return self.inverse @ self.cross
 
+    @cached_property
+    def errors(self) -> torch.Tensor:
+        """The variances of the errors if all entries are observed."""
+        return self.variance - (self.matrix * self.cross).sum(0)
+
     def correction(self, r: torch.Tensor, observed: torch.Tensor | None) -> torch.Tensor:
-        solved = (
-            self._by_hidden(r_i, entries) if hides else self._by_observed(r_i, entries)
-            for r_i, (hides, entries) in zip(
-                r.flatten(1).to(self.gram), self._systems(observed, len(r)), strict=True
-            )
-        )
-        return (torch.stack(list(solved)) @ self.cross).to(r).reshape(-1, *self.mean.shape)
+        images = zip(r.flatten(1).to(self.gram), self._masks(observed, len(r)), strict=True)
+        u = torch.stack([self._solved(r_i, mask) for r_i, mask in images])
+        return (u @ self.cross).to(r).reshape(-1, *self.mean.shape)
 
     def error_variance(self, observed: torch.Tensor | None) -> torch.Tensor:
-        systems = self._systems(observed, 1 if observed is None else len(observed))
-        return torch.stack([self._error_variance(*system) for system in systems])
+        masks = self._masks(observed, 1 if observed is None else len(observed))
+        return torch.stack([self._error_variance(mask) for mask in masks])
 
-    def _systems(
-        self, observed: torch.Tensor | None, n_images: int
-    ) -> Iterator[tuple[bool, torch.Tensor]]:
-        """Yield, for each image, whether the system has the hidden entries, and its entries."""
-        shape = (n_images, len(self.gram))
-        seen = torch.ones(shape, dtype=torch.bool) if observed is None else observed.flatten(1)
-        for mask in seen.to(self.gram.device).expand(shape):
-            hides = bool(2 * mask.sum() > len(mask))
-            yield hides, (mask ^ hides).nonzero()[:, 0]
+    def _masks(self, observed: torch.Tensor | None, n_images: int) -> torch.Tensor:
+        """Return which entries of each image are observed, of shape (n_images, n_measurements)."""
+        if observed is None:
+            observed = torch.ones((), dtype=torch.bool, device=self.gram.device)
+        return observed.expand(n_images, *self.expected.shape).flatten(1)
 
-    def _by_observed(self, r: torch.Tensor, observed: torch.Tensor) -> torch.Tensor:
-        """Return the solution for the observed entries, with 0 for the others."""
-        u = torch.zeros_like(r)
+    def _hides_few(self, mask: torch.Tensor) -> bool:
+        return not self.for_few and int(mask.sum()) >= _MOSTLY * len(mask)
+
+    def _solved(self, r: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the solution of one system, with 0 for the hidden entries."""
+        if self._hides_few(mask):
+            hidden = (~mask).nonzero()[:, 0]
+            v, rest = self.inverse @ r, r.clone()
+            factor = _part_of_factor(self.inverse, hidden)
+            rest[hidden] = -torch.cholesky_solve(v[hidden, None], factor)[:, 0]
+            return torch.where(mask, self.inverse @ rest, 0.0)
+        observed, u = mask.nonzero()[:, 0], torch.zeros_like(r)
         factor = _part_of_factor(self.gram, observed)
         u[observed] = torch.cholesky_solve(r[observed, None], factor)[:, 0]
         return u
 
-    def _by_hidden(self, r: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the same from the system of the hidden entries."""
-        v = self.inverse @ r
-        w = torch.cholesky_solve(v[hidden, None], _part_of_factor(self.inverse, hidden))
-        u = v - (self.inverse.index_select(0, hidden).mT @ w)[:, 0]
-        u[hidden] = 0.0
-        return u
-
-    def _error_variance(self, hides: bool, entries: torch.Tensor) -> torch.Tensor:
-        rows = (self.matrix if hides else self.cross).index_select(0, entries)
-        factor = _part_of_factor(self.inverse if hides else self.gram, entries)
-        explained = _explained(factor, rows)
-        if hides:
-            return self.variance - (self.matrix * self.cross).sum(0) + explained
-        return self.variance - explained
+    def _error_variance(self, mask: torch.Tensor) -> torch.Tensor:
+        if self._hides_few(mask):
+            hidden = (~mask).nonzero()[:, 0]
+            factor = _part_of_factor(self.inverse, hidden)
+            return self.errors + _explained(factor, self.matrix.index_select(0, hidden))
+        observed = mask.nonzero()[:, 0]
+        factor = _part_of_factor(self.gram, observed)
+        return self.variance - _explained(factor, self.cross.index_select(0, observed))
 
 
 @dataclass(eq=False)
@@ -423,10 +451,6 @@ class LinearSystem:
     def _covariance(self, shrinkage: float) -> Covariance:
         return Covariance(self.statistics, shrinkage).to(self.device).double()
 
-    def _prior(self, shrinkage: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return ``mu``, ``A mu`` and the diagonal of ``C``."""
-        return self.mean, self.expected, self._covariance(shrinkage).diagonal().flatten()
-
     def _products(self, rows: torch.Tensor) -> list[torch.Tensor]:
         """Return products of images with the sample and with the stationary covariance, as rows."""
         covariance, images = self._covariance(0.5), rows.reshape(-1, *self.mean.shape)
@@ -444,16 +468,16 @@ class LinearSystem:
         observed = self.matrices.observed
         cross, gram = _mixed(self.cross, shrinkage), _mixed(self.gram, shrinkage)
         gram.diagonal().add_(self.variance.flatten()[observed])
-        prior = self._prior(shrinkage)
+        prior = (self.mean, self.expected, self._covariance(shrinkage).diagonal().flatten())
         if self.varies:
-            return _ByMask(*prior, gram, cross)
+            return _ByMask(*prior, gram, cross, for_few)
         factor = torch.linalg.cholesky(gram)
         if for_few:
             return _ByFactor(*prior, factor, cross, observed)
         matrix = cross.new_zeros(self.expected.numel(), self.mean.numel())
-        matrix[observed] = torch.cholesky_solve(cross, factor)
-        remaining = prior[-1] - (matrix[observed] * cross).sum(0)
-        return _ByMatrix(*prior, matrix.to(self.dtype), remaining)
+        rows = torch.cholesky_solve(cross, factor)
+        matrix[observed] = rows
+        return _ByMatrix(*prior, matrix.to(self.dtype), prior[-1] - (rows * cross).sum(0))
 
     # ------------------------------------------------------------------ in image space
 
@@ -472,7 +496,8 @@ class LinearSystem:
         system.diagonal().add_(1.0)
         half = torch.linalg.solve_triangular(torch.linalg.cholesky(system), B.mT, upper=False)
         A, precision = self._map_and_precision(torch.float64)
-        return _OfAdjoint(*self._prior(shrinkage), A, precision, half.mT @ half)
+        variance = C.diagonal().clone()
+        return _OfAdjoint(self.mean, self.expected, variance, A, precision, half.mT @ half)
 
     # ------------------------------------------------------------------ by iterations
 
@@ -483,8 +508,8 @@ class LinearSystem:
             seen = self.A.adjoint(self.A(covariance.image(signs)) / self.variance)
             response += (signs * covariance.spectrum(seen))[0] / _PROBES
         variances = covariance.variances(_smooth(response)).to(self.dtype)
-        prior, (A, precision) = self._prior(shrinkage), self._map_and_precision(self.dtype)
-        return _Iterative(*prior, A, precision, covariance.to(self.dtype), variances)
+        parts = (*self._map_and_precision(self.dtype), covariance.to(self.dtype), variances)
+        return _Iterative(self.mean, self.expected, *parts)
 
     def _map_and_precision(self, dtype: torch.dtype) -> tuple[LinearMap, torch.Tensor]:
         """Return ``A`` and ``R^-1`` in a floating-point type."""

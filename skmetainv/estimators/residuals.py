@@ -14,6 +14,8 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from skmetainv.estimators.linear import LinearReconstructor
+from skmetainv.estimators.linear_estimates import smallest_space
 from skmetainv.exceptions import warn
 from skmetainv.inputs import Problem
 from skmetainv.inputs.splits import split_in_folds
@@ -23,7 +25,7 @@ from skmetainv.parameters import fill_in, unfrozen
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.canonical import canonical
 from skmetainv.reconstruction.restorer import Restore
-from skmetainv.representations import Representation
+from skmetainv.representations import Refiner, Representation
 from skmetainv.training import Batch
 
 # The number of folds in cross-fitting, the default of scikit-learn's stacking.
@@ -42,6 +44,34 @@ def residual_of(init: Representation) -> Reconstructor | None:
             f"{residual!r} instead."
         )
     return residual
+
+
+def check_uncertainty(init: Representation, problem: Problem) -> None:
+    """Check that the residual knows the uncertainty of its images if a refiner reads it."""
+    if not _reads_uncertainty(init):
+        return
+    residual = residual_of(init)
+    if not isinstance(residual, LinearReconstructor):
+        raise ValueError(
+            "The 'uncertainty' parameter of Refiner must be False, unless the residual is a "
+            f"LinearReconstructor. Got the residual {residual or init.residual!r}."
+        )
+    if not has_direct_starts(problem.A, problem.operator):
+        raise ValueError(
+            "The 'uncertainty' parameter of Refiner must be False for images of shape "
+            f"{problem.geometry.image_shape} and {len(problem.A.each)} instrument(s): the linear "
+            "systems of the LinearReconstructor would be too large."
+        )
+
+
+def has_direct_starts(A: ForwardMap, operator: Operator) -> bool:
+    """Return whether a LinearReconstructor restores cross-fitted starts without iterations.
+
+    Each fold of cross-fitting has a matrix for each instrument.
+    """
+    n_instruments = len(A.each)
+    n_matrices = n_instruments * (1 + N_FOLDS) if n_instruments > 1 else 1
+    return smallest_space(A, operator.has_missing, n_matrices) != "iterative"
 
 
 def with_fitted_residual(
@@ -66,11 +96,6 @@ def with_fitted_residual(
     residual = residual_of(fitted)
     if residual is None:
         return fitted
-    if _reads_uncertainty(fitted) and not residual._knows_uncertainty:
-        raise ValueError(
-            "The 'uncertainty' parameter of Refiner must be False, unless the residual is a "
-            f"LinearReconstructor. Got the residual {residual!r}."
-        )
     if _is_frozen(fitted):
         _check_frozen(residual, problem)
     else:
@@ -101,7 +126,8 @@ def start_restorer(
     if residual is None:
         return None
     geometry = residual._resized(image_shape)
-    restore = residual._start(geometry, uncertain=_reads_uncertainty(init))
+    uncertain = residual._uncertain_start(geometry) if _reads_uncertainty(init) else None
+    restore = residual._start(geometry) if uncertain is None else uncertain
     # The device and precision of a frozen residual may differ from those of the estimator.
     place = torch.empty(0, dtype=residual._dtype(), device=check_device(residual.device))
     fitted = residual._map(geometry).each
@@ -201,7 +227,7 @@ def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
 
 def _reads_uncertainty(init: Any) -> bool:
     refiner = getattr(init, "refiner", None)
-    return refiner is not None and refiner.uncertainty
+    return isinstance(refiner, Refiner) and refiner.uncertainty
 
 
 def _is_frozen(init: Any) -> bool:

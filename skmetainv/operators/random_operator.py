@@ -39,9 +39,8 @@ class RandomOperator(Operator):
         one instrument are computed together. If all distributions are lists, their combinations
         limit the number.
     nominal : float, default=0.0
-        Probability, in [0, 1), that an image is measured by `operator` itself, which is then one
-        more instrument. With 0.5, an estimator learns one instrument as well as without random
-        parameters, or nearly so, and still restores the measurements of others.
+        Probability, in [0, 1), that an image is measured by `operator` itself instead of a drawn
+        instrument.
     random_state : int, default=0
         Seed of the instruments.
 

@@ -97,7 +97,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
     random_state: Any = None
 
     _reader_class: ClassVar[type[Reader]] = Reader
-    _knows_uncertainty: ClassVar[bool] = False
 
     # Not annotated, so that they are no dataclass fields here: each subclass declares them itself.
     operator = cast("Operator | None", None)
@@ -174,7 +173,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
     def _restorer(self, geometry: Geometry) -> Restorer:
         """Return the restorer for batches of measurements with this geometry."""
 
-    @outside_inference_mode
     def _predicted(
         self,
         X: Any,
@@ -183,11 +181,26 @@ class Reconstructor(Built, metaclass=ABCMeta):
         operator: Operator | Sequence[Operator] | None = None,
     ) -> Any:
         """Return the images that a restorer makes from a user's measurements, with warnings."""
+        return self._all_predicted(X, geometry, [restorer], operator)[0]
+
+    @outside_inference_mode
+    def _all_predicted(
+        self,
+        X: Any,
+        geometry: Geometry,
+        restorers: Sequence[Restorer],
+        operator: Operator | Sequence[Operator] | None = None,
+    ) -> list[Any]:
+        """Return the images of each restorer, with warnings."""
         A = self._named_map(operator, geometry)
         measurements, geometry, is_single = self._reader().to_restore(X, geometry, A)
-        images = self._images(measurements, geometry, A or self._map(geometry), restorer)
-        restorer.warn()
-        return match_type(X, images[0] if is_single else images)
+        arrays = [
+            self._images(measurements, geometry, A or self._map(geometry), restorer)
+            for restorer in restorers
+        ]
+        for restorer in restorers:
+            restorer.warn()
+        return [match_type(X, array[0] if is_single else array) for array in arrays]
 
     def _images(
         self, measurements: ArraySource, geometry: Geometry, A: ForwardMap, restorer: Restorer
@@ -574,15 +587,15 @@ class Reconstructor(Built, metaclass=ABCMeta):
         """Return the first image with its measurement."""
         return self._pairs(problem, seed)(np.array([0]), 0)
 
-    def _start(self, geometry: Geometry, *, uncertain: bool) -> Restore:
-        """Return the function that restores starts for a representation, see `ForwardMap.bind`.
-
-        With `uncertain`, an estimator that knows the uncertainty of its images adds it
-        (``_knows_uncertainty``).
-        """
+    def _start(self, geometry: Geometry) -> Restore:
+        """Return the function that restores starts for a representation, see `ForwardMap.bind`."""
         # Failures are counted by the outer estimator's restorer, so this one does not count.
         restore = self._restorer(geometry).restore
         return lambda y, A: restore(y, A)[:, None]
+
+    def _uncertain_start(self, geometry: Geometry) -> Restore | None:
+        """Return the same function with uncertainty, or None if the estimator knows none."""
+        return None
 
     # ------------------------------------------------------------------ arrays
 

@@ -96,11 +96,6 @@ class ConditionedRepresentation(Representation):
             )
         # An estimator's image is the data term's start named "given"
         by_name = self.residual is None or isinstance(self.residual, str)
-        if self.refiner is not None and self.refiner.uncertainty and by_name:
-            raise ValueError(
-                "The 'uncertainty' parameter of Refiner must be False, unless the residual is a "
-                f"LinearReconstructor. Got the residual {self.residual!r}."
-            )
         residual = self.residual if by_name else "given"
         return self._network(
             Setting(tuple(image_shape), data_range, residual, self.encoder, self.refiner)
@@ -127,7 +122,8 @@ class ConditionedModule(ImageModule):
 
     ``phi = c + r image(theta, features)``, where ``c`` is the middle and ``r`` half the width of
     the data range. With a residual, ``phi = start + r (correction(start) + image(theta,
-    features))``. The last layers of the refiner and of the network are initialized to 0, so that
+    features))``; if the refiner reads the start's uncertainty, this multiplies the correction. The
+    last layers of the refiner and of the network are initialized to 0, so that
     ``phi`` begins as the start. `ModuleRepresentation` is an exception, because it does not know
     the last layer of its module.
 
@@ -217,23 +213,11 @@ class ConditionedModule(ImageModule):
             x = self._nominal(_start(data, self.encoder.start))
             features = self.encoder(weights, x, data.observed_pixels())
         if self.refiner is not None and start is not None:
-            u = self._uncertainty(data)
-            known = data.observed_pixels() if u is None else u
-            correction = self.refiner(weights, self._nominal(start), known)
-            start = start + self.radius * (correction if u is None else u * correction)
+            reads, x = self.reads_uncertainty, self._nominal(start)
+            beside = data.uncertainty() if reads else data.observed_pixels()
+            correction = self.refiner(weights, x, beside)
+            start = start + self.radius * (beside * correction if reads else correction)
         return None if start is None and features is None else Condition(start, features)
-
-    def _uncertainty(self, data: DataTerm) -> torch.Tensor | None:
-        """Return the uncertainty of the start if the refiner reads it."""
-        if not self.reads_uncertainty:
-            return None
-        if data.uncertainty is None:
-            raise ValueError(
-                "The 'uncertainty' parameter of Refiner must be False if the residual does not "
-                "know the uncertainty of its images. Only a LinearReconstructor knows it, and only "
-                "for images that need no conjugate gradients, up to about 64 x 64 pixels."
-            )
-        return data.uncertainty
 
     def conditioned_image(self, weights: Tensors, condition: Condition) -> torch.Tensor:
         """Return `image` under a condition; a subclass with `restricted` writes it anew."""

@@ -35,9 +35,8 @@ class Refiner(ParameterObject):
         Whether the network reads the uncertainty ``u`` of the start instead of the mask. This is
         the standard deviation of the start's error, divided by that of the images: 0 where a pixel
         is known, 1 where the measurement tells nothing of it. The correction is then ``r u R(start,
-        u)``, so that known pixels are not corrected. Measurements of other instruments than those
-        of training are then restored better. The residual must be a `LinearReconstructor`, and the
-        images so small that it needs no conjugate gradients.
+        u)``, so that known pixels are not corrected. The residual must be a `LinearReconstructor`
+        that needs no conjugate gradients (up to about 4096 values per image).
     lr : float, default=1e-3
         Learning rate in the outer loop. Convolutions learn faster than coordinate networks.
 
@@ -130,7 +129,7 @@ class RefinerModule(nn.Module):
         weights[f"refiner.{self.depth - 1}.weight"].zero_()
         return weights
 
-    def forward(self, weights: Tensors, x: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    def forward(self, weights: Tensors, x: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
         """Return the corrections of images.
 
         Parameters
@@ -139,15 +138,15 @@ class RefinerModule(nn.Module):
             The weights, by the names of `initial_weights`; others are ignored.
         x : tensor of shape (batch, channels, height, width)
             Images, nominally in [-1, 1].
-        known : tensor of shape (batch, 1 or channels, height, width)
-            What is known of each pixel: the mask of observed pixels, or the uncertainty.
+        beside : tensor of shape (batch, 1 or channels, height, width)
+            The mask of observed pixels, or the uncertainty.
 
         Returns
         -------
         correction : tensor of shape (batch, channels, height, width)
             In the type of the weights.
         """
-        h = torch.cat([x, known.to(x.dtype)], dim=1)
+        h = torch.cat([x, beside.to(x.dtype)], dim=1)
         for layer, dilation in enumerate(self.dilations):
             h = h if layer == 0 else nn.functional.silu(h)
             weight, bias = weights[f"refiner.{layer}.weight"], weights[f"refiner.{layer}.bias"]

@@ -312,7 +312,7 @@ class ForwardMap(nn.Module):
             Measurements. If masks vary from image to image, missing entries are NaN.
         start : tensor of shape (batch, 1 or 2, *image_shape), default=None
             An image that another method restored from each measurement, for the start "given". If
-            its uncertainty is known, it follows, see `DataTerm`.
+            its uncertainty is known, it follows, see `DataTerm.uncertainty`.
 
         Returns
         -------
@@ -324,8 +324,14 @@ class ForwardMap(nn.Module):
         # Set here, because subclasses override data_term
         data.unmasked = self
         if start is not None:
-            data.start_image = start[:, 0]
-            data.uncertainty = start[:, 1] if start.shape[1] > 1 else None
+            images = start.unbind(1)
+            if start.shape[2:] != self.image_shape or len(images) > 2:
+                raise ValueError(
+                    f"The start must have the shape (batch, 1 or 2, *{self.image_shape}). "
+                    f"Got {tuple(start.shape)} instead."
+                )
+            data.start_image, *uncertainty = images
+            data.start_uncertainty = uncertainty[0] if uncertainty else None
         return data
 
     def with_masks_of(self, y: torch.Tensor) -> ForwardMap:

@@ -42,9 +42,8 @@ class DataTerm:
         The map before its masks were read; `A` if masks do not vary.
     start_image : tensor of shape (batch, channels, height, width) or None
         An image that another method restored from each measurement.
-    uncertainty : tensor of shape (batch, channels, height, width) or None
-        The standard deviation of the error of `start_image`, relative to that of the images: 0
-        where the image is known, 1 where the measurement tells nothing.
+    start_uncertainty : tensor of shape (batch, channels, height, width) or None
+        See `uncertainty`.
 
     Examples
     --------
@@ -58,7 +57,7 @@ class DataTerm:
     """
 
     start_image: torch.Tensor | None = None
-    uncertainty: torch.Tensor | None = None
+    start_uncertainty: torch.Tensor | None = None
 
     def __init__(self, A: ForwardMap, y: torch.Tensor):
         self.A, self.y, self.unmasked = A, y, A
@@ -215,6 +214,24 @@ class DataTerm:
             f"The start must be 'zeros', 'measurement', 'adjoint' or 'pseudo_inverse'. "
             f"Got {kind!r} instead."
         )
+
+    def uncertainty(self) -> torch.Tensor:
+        """Return the uncertainty of the start "given".
+
+        Returns
+        -------
+        u : tensor of shape (batch, *image_shape)
+            The standard deviation of the start's error, divided by that of the images: 0 where a
+            pixel is known, 1 where the measurement tells nothing of it.
+
+        Raises
+        ------
+        ValueError
+            If `ForwardMap.bind` received none.
+        """
+        if self.start_uncertainty is None:
+            raise ValueError("An uncertainty needs A.bind(y, start) with both.")
+        return self.start_uncertainty
 
     def known(self, x: torch.Tensor) -> torch.Tensor | None:
         """Return where the clean images `x` are not NaN, or None if the operator has no mask.

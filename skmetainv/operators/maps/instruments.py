@@ -20,13 +20,13 @@ _UNKNOWN = (
 )
 
 
-def instrument_pool(maps: Sequence[ForwardMap], first: float = 0.0) -> InstrumentPool:
+def instrument_pool(maps: Sequence[ForwardMap], nominal: float = 0.0) -> InstrumentPool:
     """Return the map that draws one of several maps for each image; it is linear if they are.
 
     See `InstrumentPool`.
     """
     all_linear = all(isinstance(A, LinearMap) for A in maps)
-    return (LinearInstrumentPool if all_linear else InstrumentPool)(maps, first)
+    return (LinearInstrumentPool if all_linear else InstrumentPool)(maps, nominal)
 
 
 def check_pools(owner: object, A: ForwardMap) -> None:
@@ -56,13 +56,13 @@ class InstrumentPool(ForwardMap):
     ----------
     maps : sequence of ForwardMap
         Maps of images of one shape to measurements of one shape.
-    first : float, default=0.0
+    nominal : float, default=0.0
         The probability of the first map. The others are equally likely. With 0, all are.
     """
 
-    def __init__(self, maps: Sequence[ForwardMap], first: float = 0.0):
+    def __init__(self, maps: Sequence[ForwardMap], nominal: float = 0.0):
         super().__init__(maps[0].image_shape, maps[0].measurement_shape)
-        self.maps, self.first = nn.ModuleList(maps), first
+        self.maps, self.nominal = nn.ModuleList(maps), nominal
         self.missing_value = maps[0].missing_value
 
     @property
@@ -76,8 +76,8 @@ class InstrumentPool(ForwardMap):
     def _drawn(self, generator: np.random.Generator) -> ForwardMap:
         """Return the map of one image."""
         maps = self.each
-        if self.first and len(maps) > 1:
-            maps = maps[:1] if generator.random() < self.first else maps[1:]
+        if self.nominal:
+            maps = maps[:1] if generator.random() < self.nominal else maps[1:]
         return maps[int(generator.integers(len(maps)))]
 
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
@@ -119,8 +119,8 @@ class InstrumentPool(ForwardMap):
 class LinearInstrumentPool(InstrumentPool, LinearMap):
     """Several linear maps, one of which is drawn for each image, see `InstrumentPool`."""
 
-    def __init__(self, maps: Sequence[ForwardMap], first: float = 0.0):
-        super().__init__(maps, first)
+    def __init__(self, maps: Sequence[ForwardMap], nominal: float = 0.0):
+        super().__init__(maps, nominal)
         self.has_closed_form = all(cast(LinearMap, A).has_closed_form for A in maps)
 
     def adjoint(self, y: torch.Tensor) -> NoReturn:
