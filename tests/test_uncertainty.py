@@ -131,7 +131,7 @@ def test_errors_have_this_deviation():
 def test_it_is_between_0_and_1_and_0_for_pixels_that_never_vary():
     own = statistics(SHAPE)
     own.factor[:, 0, 0, 0] = 0.0
-    A, linear_system = system(Inpainting(), own, variance=0.0)
+    _, linear_system = system(Inpainting(), own, variance=0.0)
     u = linear_system.estimate(0.0).uncertainty(None, torch.zeros(1, *SHAPE).double())
     assert u.min() >= 0
     assert u.max() <= 1

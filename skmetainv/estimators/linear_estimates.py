@@ -209,7 +209,7 @@ class _OfAdjoint(DirectEstimate):
 class _ByMask(DirectEstimate):
     """The estimate by one linear system per image, that of its observed or of its hidden entries.
 
-    With ``P = (A C A' + R)^-1`` over all entries, and the hidden entries ``h``, the inverse over the
+    With ``P = (A C A' + R)^-1`` over all entries and the hidden entries ``h``, the inverse over the
     observed entries is ``P - P_:h P_hh^-1 P_h:``. If few entries are hidden, this is less work.
 
     Parameters
