@@ -48,6 +48,7 @@ from skmetainv.operators import (
     Scaled,
     Stack,
     Sum,
+    WithNoise,
 )
 from skmetainv.parameters import ParameterObject, public_subclasses
 from skmetainv.representations import (
@@ -181,6 +182,7 @@ MADE = {
     "Normalized": lambda: Normalized(GaussianBlur()),
     "Sum": lambda: Sum(Identity(), GaussianBlur()),
     "RandomOperator": lambda: RandomOperator(GaussianBlur(), {"sigma": [0.5, 1.5]}),
+    "WithNoise": lambda: WithNoise(GaussianBlur(), 0.01),
     "Stack": lambda: Stack([Identity(), GaussianBlur()]),
     "MatrixOperator": lambda: MatrixOperator(np.ones((3, 64))),
     "FunctionOperator": lambda: FunctionOperator(_mean, linear=True),

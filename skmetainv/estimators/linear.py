@@ -278,12 +278,17 @@ class LinearReconstructor(Reconstructor):
         return statistics
 
     def _variance(self, problem: Problem, measure: Measure, places: np.ndarray) -> torch.Tensor:
-        """Return the variance of each entry of a measurement around its linear prediction."""
-        A, noise = problem.A, as_noise(self.noise)
+        """Return the variance of each entry of a measurement around its linear prediction.
+
+        It is the mean over the instruments, if there are several.
+        """
+        A = problem.A
         total = torch.zeros(A.measurement_shape, dtype=torch.float64, device=problem.clean.device)
         is_linear = isinstance(A, LinearMap)
-        if is_linear and problem.measured is None and isinstance(noise, GaussianNoise):
-            return total + noise.noise_level**2
+        noises = [as_noise(self.noise) if B.noise is None else B.noise for B in A.each]
+        levels = [noise.noise_level for noise in noises if isinstance(noise, GaussianNoise)]
+        if is_linear and problem.measured is None and len(levels) == len(noises):
+            return total + np.square(levels).mean()
         count = torch.zeros_like(total)
         with torch.no_grad():
             mean = None if is_linear else _mean(problem, places)

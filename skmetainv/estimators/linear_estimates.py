@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from skmetainv.estimators.image_statistics import Covariance, Statistics
+from skmetainv.noise import GaussianNoise
 from skmetainv.operators import DataTerm, ForwardMap, LinearMap
 from skmetainv.operators.maps.base import Shape
 from skmetainv.operators.maps.linearized import LinearizedMap
@@ -385,7 +386,7 @@ class LinearSystem:
     statistics : Statistics
         Mean and covariance of the images.
     variance : tensor broadcastable to measurement_shape
-        Variance of the noise of each entry.
+        Variance of the noise of each entry, unless a linear `A` has its own Gaussian noise.
     varies : bool
         Whether the observed entries vary from image to image.
     dtype : torch.dtype
@@ -411,6 +412,8 @@ class LinearSystem:
         matrices: MapMatrices | None = None,
         n_instruments: int = 1,
     ):
+        if isinstance(A, LinearMap) and isinstance(A.noise, GaussianNoise):
+            variance = torch.full_like(variance, A.noise.noise_level**2)
         self.statistics, self.varies, self.dtype = statistics, varies, dtype
         self.device = variance.device
         mean = torch.from_numpy(statistics.mean)[None].to(self.device)

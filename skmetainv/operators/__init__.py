@@ -15,6 +15,7 @@ from skmetainv.operators.operator import Operator
 from skmetainv.operators.radon import Radon
 from skmetainv.operators.random_operator import RandomOperator
 from skmetainv.operators.sensing import CompressedSensing
+from skmetainv.operators.with_noise import WithNoise
 
 __all__ = [
     "Blur",
@@ -45,4 +46,5 @@ __all__ = [
     "Scaled",
     "Stack",
     "Sum",
+    "WithNoise",
 ]

@@ -99,6 +99,11 @@ class Operator(ParameterObject):
         return "FunctionOperator(function, adjoint_function=...)" if is_function(value) else None
 
     @property
+    def has_noise(self) -> bool:
+        """Whether the operator has its own noise, as `WithNoise` does."""
+        return False
+
+    @property
     def has_missing(self) -> bool:
         """Whether measurements hold NaN where samples are missing.
 
@@ -132,11 +137,20 @@ class Operator(ParameterObject):
         )
         check_double(self, A)
         check_pools(self, A)
+        self._check_noise()
         A.built_by = self
         return A
 
+    def _check_noise(self) -> None:
+        """Raise an error if a part has its own noise."""
+        if any(getattr(part, "has_noise", False) for part in self.get_params().values()):
+            raise ValueError(
+                f"WithNoise cannot be part of another operator. Got {self!r}. Let it stand "
+                "outside, as in WithNoise(MissingPixels() @ GaussianBlur(), 0.01)."
+            )
+
     def __call__(self, x: Any, *, random_state: Any = None) -> Any:
-        """Return ``A(x)``, the measurements without noise.
+        """Return ``A(x)``, the measurements without noise (`WithNoise` adds its own).
 
         Parameters
         ----------
@@ -146,8 +160,9 @@ class Operator(ParameterObject):
             ``(height, width, channels)`` with 1 to 4 channels and at least 8 rows and columns.
             How these layouts are told apart, and how integers are scaled: :doc:`/guide/data`.
         random_state : int, RandomState instance, Generator or None, default=None
-            Seed of random masks: operators such as `MissingPixels` draw one for each image. If
-            None, each call draws new masks. Operators without random masks ignore the seed.
+            Seed of random masks: operators such as `MissingPixels` draw one for each image; and of
+            the noise of `WithNoise`. If None, each call draws anew. Other operators ignore the
+            seed.
 
         Returns
         -------

@@ -91,6 +91,9 @@ class RandomOperator(Operator):
         set_ones = [f", {n}={v!r}" for n, v in others.items() if v != defaults[n]]
         return f"RandomOperator({self.operator!r}, {drawn}{''.join(set_ones)})"
 
+    def _check_noise(self) -> None:
+        """Raise no error: instruments may have their own noise."""
+
     def instruments(self) -> list[Operator]:
         """Return the operators that are drawn.
 

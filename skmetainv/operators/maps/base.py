@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skmetainv.noise import NoiseFunction
+from skmetainv.noise import Noise, NoiseFunction
 from skmetainv.operators.maps.data_terms import DataTerm, LinearDataTerm, if_linear, in_words
 from skmetainv.operators.maps.lanczos import largest_eigenvalue
 from skmetainv.operators.maps.normal_equations import solve
@@ -73,6 +73,8 @@ class ForwardMap(nn.Module):
         A hint for errors about nonlinear maps: how to declare a map linear.
     built_by : Operator or None
         The operator that built the map.
+    noise : Noise or None
+        The noise of the measurements, if the operator has its own.
 
     Examples
     --------
@@ -93,6 +95,7 @@ class ForwardMap(nn.Module):
     missing_value: float = 0.0
     if_linear: str = ""
     built_by: Any = None
+    noise: Noise | None = None
 
     def __init__(
         self,
@@ -287,7 +290,8 @@ class ForwardMap(nn.Module):
         x : tensor of shape (batch, *image_shape)
             Clean images.
         noise : callable
-            The function that `skmetainv.noise.Noise.build` returns.
+            The function that `skmetainv.noise.Noise.build` returns. It is not used if the map has
+            its own noise.
         generators : sequence of numpy.random.Generator
             One per image. The operator draws from it first, then the noise.
 
@@ -296,6 +300,8 @@ class ForwardMap(nn.Module):
         y : tensor of shape (batch, *measurement_shape)
             Measurements; missing entries hold `missing_value`.
         """
+        if self.noise is not None:
+            noise = self.noise.build()
         drawn = self.draw(generators)
         exact = drawn(x)
         if drawn.observed is None:

@@ -228,6 +228,17 @@ class PerImageMap(ForwardMap):
         """Return the vector-Jacobian product of each image's map."""
         return self.by_instrument(lambda x_k, v_k, A: A.vjp(x_k, v_k), x, v)
 
+    def simulate(
+        self,
+        x: torch.Tensor,
+        noise: NoiseFunction,
+        generators: Sequence[np.random.Generator],
+    ) -> torch.Tensor:
+        """Return measurements by each image's map, see `ForwardMap.simulate`."""
+        return self.together(
+            [A.simulate(x[rows], noise, [generators[i] for i in rows]) for A, rows in self.groups()]
+        )
+
     def draw(self, generators: Sequence[np.random.Generator]) -> ForwardMap:
         """Return the map with the masks of all groups drawn."""
         drawn = [A.draw([generators[i] for i in rows]) for A, rows in self.groups()]
