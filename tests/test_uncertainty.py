@@ -48,11 +48,11 @@ def error_deviations(own, matrix, variance):
     return np.sqrt(np.diag(error) / np.diag(C)).reshape(own.mean.shape)
 
 
-def uncertain(residual=None, **parameters):
+def uncertain(residual=None, encoder=None, **parameters):
     """A small estimator with a refiner that reads the uncertainty."""
     residual = LinearReconstructor() if residual is None else residual
     refiner = Refiner(4, depth=2, uncertainty=True)
-    init = Siren(4, depth=2, residual=residual, refiner=refiner, adapted="last")
+    init = Siren(4, depth=2, residual=residual, refiner=refiner, adapted="last", encoder=encoder)
     own = {"init": init, "n_inner": 1, "max_epochs": 2, "random_state": 0}
     return MetaInverseSolver(**own | parameters)
 
@@ -293,6 +293,14 @@ def test_a_nonlinear_operator_s_start_knows_it_too():
 
 
 @pytest.mark.parametrize("residual", ["adjoint", UNetReconstructor(width=2)])
+def test_frozen_starts_have_no_folds(monkeypatch):
+    blurs = RandomOperator(GaussianBlur(), {"sigma": [1.0, 2.0, 3.0]})
+    start = LinearReconstructor(blurs, random_state=0).fit(FACES)
+    monkeypatch.setattr(linear_estimates, "_ENTRIES_OF_INSTRUMENTS", 4 * 625**2)
+    est = uncertain(FrozenEstimator(start), operator=blurs).fit(FACES)
+    assert np.isfinite(est.predict(FACES[:2], operator=GaussianBlur(1.5))).all()
+
+
 def test_a_start_that_does_not_know_it_is_refused_before_training(residual, monkeypatch):
     for trained in (UNetReconstructor, DnCNN):
         monkeypatch.setattr(trained, "fit", lambda *_, **__: pytest.fail("was trained"))
@@ -309,7 +317,7 @@ def test_images_too_large_to_know_it_are_refused_before_training(n_instruments, 
     monkeypatch.setattr(LinearReconstructor, "fit", lambda *_, **__: pytest.fail("was fitted"))
     blurs = RandomOperator(GaussianBlur(), {"sigma": [1.0, 2.0, 3.0]})
     est = uncertain(operator=GaussianBlur() if n_instruments == 1 else blurs)
-    with pytest.raises(ValueError, match="systems of the LinearReconstructor would be too large"):
+    with pytest.raises(ValueError, match="matrices of the LinearReconstructor would be too large"):
         est.fit(FACES)
 
 
@@ -345,7 +353,7 @@ def test_starts_of_another_shape_are_refused(shape):
         {"precision": "float64"},
         {"precision": "bfloat16"},
         {"algorithm": "imaml"},
-        {"init__encoder": Encoder(2, depth=1)},
+        {"encoder": Encoder(2, depth=1)},
         {"operator": FourierSampling(acceleration=2)},
     ],
 )

@@ -6,6 +6,9 @@ import torch
 from scipy.stats import uniform
 from settings import FACES
 from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 
 from skmetainv import (
     ClassicalReconstructor,
@@ -22,15 +25,30 @@ from skmetainv.operators import (
     GaussianBlur,
     Identity,
     MissingPixels,
+    Operator,
     RandomOperator,
     Saturation,
     Stack,
     WithNoise,
 )
+from skmetainv.representations import Siren
 from skmetainv.solvers import GradientDescent
+from skmetainv.testing import check_operator
 
 BLUR = GaussianBlur(sigma=1.0)
 LEVELS = [0.01, 0.05, 0.2]
+
+
+class Hidden(Operator):
+    """A user's operator that builds one with noise."""
+
+    def build(self, image_shape):
+        return WithNoise(BLUR, 0.1).build(image_shape)
+
+
+def measured(operator, images):
+    """Return measurements of a seed."""
+    return ClassicalReconstructor(operator, GradientDescent()).simulate(images, random_state=0)
 
 
 def linear(operator, **parameters):
@@ -41,8 +59,8 @@ def linear(operator, **parameters):
 @pytest.mark.parametrize(
     "operator", [BLUR, MissingPixels(0.5) @ BLUR, FourierSampling(acceleration=2), Saturation()]
 )
-def test_measurements_have_its_noise_instead_of_the_estimator_s(operator, noise):
-    own = ClassicalReconstructor(WithNoise(operator, noise), GradientDescent(), noise=0.7)
+def test_measurements_have_its_noise(operator, noise):
+    own = ClassicalReconstructor(WithNoise(operator, noise), GradientDescent())
     given = ClassicalReconstructor(operator, GradientDescent(), noise=noise)
     measurements = own.simulate(FACES[:3], random_state=0)
     np.testing.assert_array_equal(measurements, given.simulate(FACES[:3], random_state=0))
@@ -69,7 +87,7 @@ def test_the_linear_estimate_is_that_of_this_noise(operator):
 def test_other_noise_than_in_training_is_named():
     est = linear(BLUR, noise=0.01)
     noisier = WithNoise(BLUR, 0.1)
-    y = ClassicalReconstructor(noisier, GradientDescent()).simulate(FACES[80:], random_state=0)
+    y = measured(noisier, FACES[80:])
     named, unnamed = (est.predict(y, operator=operator) for operator in (noisier, BLUR))
     expected = linear(BLUR, noise=0.1, shrinkage=est.shrinkage_, flips=est.flips_).predict(y)
     np.testing.assert_allclose(named, expected, atol=1e-5)
@@ -79,9 +97,7 @@ def test_other_noise_than_in_training_is_named():
 def test_every_measurement_may_have_its_own():
     est = linear(BLUR, noise=0.05)
     operators = [WithNoise(BLUR, level) for level in LEVELS]
-    y = np.concatenate(
-        [ClassicalReconstructor(o, GradientDescent()).simulate(FACES[:1]) for o in operators]
-    )
+    y = np.concatenate([measured(o, FACES[:1]) for o in operators])
     alone = [est.predict(y[[i]], operator=o)[0] for i, o in enumerate(operators)]
     np.testing.assert_allclose(est.predict(y, operator=operators), alone, atol=1e-6)
     _, std = est.predict(y, operator=operators, return_std=True)
@@ -111,6 +127,7 @@ def test_a_pool_measures_each_image_as_alone():
     together = pool.simulate(x, none, generators())
     alone = [pool.simulate(x[[i]], none, [generators()[i]]) for i in range(6)]
     torch.testing.assert_close(together, torch.cat(alone))
+    assert (together - BLUR.build((1, 25, 25))(x)).std(dim=(1, 2, 3)).min() > 0.005
 
 
 @pytest.mark.parametrize(
@@ -124,9 +141,10 @@ def test_estimators_are_trained_on_random_noise(make, tmp_path):
     noisy = RandomOperator(WithNoise(BLUR), {"noise": LEVELS}, nominal=0.5)
     est = make(noisy).set_params(random_state=0, max_epochs=2).fit(FACES[:40])
     today = WithNoise(BLUR, 0.03)
-    y = ClassicalReconstructor(today, GradientDescent()).simulate(FACES[80:], random_state=0)
+    y = measured(today, FACES[80:])
     restored = est.predict(y, operator=today)
-    assert np.isfinite(restored).all()
+    quiet = make(BLUR).set_params(random_state=0, max_epochs=2).fit(FACES[:40])
+    assert psnr(FACES[80:], restored) > psnr(FACES[80:], quiet.predict(y)) + 1
     io.save(est, tmp_path / "est.zip")
     np.testing.assert_array_equal(
         io.load(tmp_path / "est.zip").predict(y, operator=today), restored
@@ -137,7 +155,7 @@ def test_the_start_weighs_a_measurement_by_its_noise():
     est = MetaInverseSolver.recommended(BLUR, noise=0.01)
     est.set_params(random_state=0, max_epochs=2).fit(FACES[:80])
     noisier = WithNoise(BLUR, 0.1)
-    y = ClassicalReconstructor(noisier, GradientDescent()).simulate(FACES[80:], random_state=0)
+    y = measured(noisier, FACES[80:])
     named, unnamed = (est.predict(y, operator=operator) for operator in (noisier, BLUR))
     assert psnr(FACES[80:], named) > psnr(FACES[80:], unnamed) + 3
 
@@ -145,12 +163,93 @@ def test_the_start_weighs_a_measurement_by_its_noise():
 def test_scores_and_comparisons_simulate_with_it():
     est = linear(BLUR, noise=0.01)
     noisier = WithNoise(BLUR, 0.1)
-    y = ClassicalReconstructor(noisier, GradientDescent()).simulate(FACES[80:], random_state=0)
+    y = measured(noisier, FACES[80:])
     expected = est.score(y, FACES[80:], operator=BLUR)
     assert est.score(FACES[80:], operator=noisier) == pytest.approx(expected, abs=0.3)
     assert ImageScorer(operator=noisier)(est, FACES[80:]) < est.score(FACES[80:]) - 3
-    table = compare({"own": linear(noisier), "given": linear(BLUR, noise=0.1)}, FACES, cv=2)
-    assert table["psnr"]["own"] == pytest.approx(table["psnr"]["given"], abs=0.2)
+    own, given, quiet = linear(noisier), linear(BLUR, noise=0.1), linear(BLUR)
+    table = compare({"own": own, "given": given}, FACES, cv=2)
+    assert table["psnr"]["own"] == pytest.approx(table["psnr"]["given"], abs=1e-3)
+    noiseless = compare({"quiet": quiet, "given": given}, FACES, cv=2)
+    assert noiseless["psnr"]["given"] > table["psnr"]["given"] + 1
+    named = compare({"quiet": quiet, "given": given}, FACES, cv=2, operator=noisier)
+    assert named["psnr"]["given"] == pytest.approx(table["psnr"]["given"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: linear(WithNoise(BLUR, 0.1), noise=0.2),
+        lambda: linear(RandomOperator(WithNoise(BLUR), {"noise": [0.1]}), noise=PoissonNoise(9)),
+        lambda: ClassicalReconstructor(WithNoise(BLUR), GradientDescent(), noise=1).simulate(FACES),
+        lambda: ImageScorer(noise=0.2)(linear(WithNoise(BLUR, 0.1)), FACES),
+        lambda: compare({"own": linear(WithNoise(BLUR, 0.1))}, FACES, cv=2, noise=0.2),
+        lambda: list(linear(BLUR).restorations(FACES, operator=WithNoise(BLUR, 0.1), noise=0.2)),
+    ],
+)
+def test_there_is_one_noise(act):
+    with pytest.raises(ValueError, match="'noise' parameter must then be 0"):
+        act()
+
+
+def test_pairs_have_the_noise_that_is_learned_from_them():
+    y = WithNoise(BLUR, 0.1)(FACES, random_state=0)
+    with pytest.raises(ValueError, match="With pairs, LinearReconstructor learns the noise"):
+        LinearReconstructor(WithNoise(BLUR, 0.01)).fit(y[:80], FACES[:80])
+    est = LinearReconstructor(BLUR, random_state=0).fit(y[:80], FACES[:80])
+    named = est.predict(y[80:], operator=WithNoise(BLUR, 0.1))
+    assert psnr(named, FACES[80:]) == pytest.approx(est.score(y[80:], FACES[80:]), abs=0.1)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_start_with_its_own_operator_weighs_a_measurement_by_its_noise(frozen):
+    noisier = WithNoise(BLUR, 0.1)
+    y = noisier(FACES, random_state=0)
+    start = LinearReconstructor(BLUR, noise=0.01, random_state=0)
+    residual = FrozenEstimator(start.fit(FACES[:80])) if frozen else start
+    init = Siren(4, depth=2, residual=residual, adapted="last")
+    est = MetaInverseSolver(noisier, init=init, n_inner=0, max_epochs=1, random_state=0)
+    est.fit(FACES[:80])
+    assert (
+        est.score(y[80:], FACES[80:], operator=noisier)
+        > est.score(y[80:], FACES[80:], operator=WithNoise(BLUR, 0.01)) + 3
+    )
+
+
+def test_the_mean_noise_of_instruments_is_weighted():
+    pool = RandomOperator(WithNoise(BLUR, 0.01), {"noise": [0.3]}, nominal=0.9)
+    variance = linear(pool).noise_variance_
+    np.testing.assert_allclose(variance, 0.9 * 0.01**2 + 0.1 * 0.3**2)
+
+
+@pytest.mark.parametrize("noise", [0.1, PoissonNoise(50)])
+def test_it_has_the_properties_of_operators(noise):
+    check_operator(WithNoise(BLUR, noise), (1, 8, 8))
+    check_operator(WithNoise(MissingPixels(0.5) @ BLUR, noise), (1, 8, 8))
+
+
+def test_implausible_noise_is_named():
+    with pytest.warns(DataConversionWarning, match=r"the noise, GaussianNoise\(.*25"):
+        linear(WithNoise(BLUR, 25.0))
+
+
+def test_searches_over_noise_have_one_simulation():
+    plain = GridSearchCV(
+        LinearReconstructor(BLUR, random_state=0), {"noise": [0.01, 0.1]}, cv=2,
+        scoring=ImageScorer(noise=0.1),
+    )  # fmt: skip
+    own = GridSearchCV(
+        LinearReconstructor(WithNoise(BLUR), random_state=0), {"operator__noise": [0.01, 0.1]},
+        scoring=ImageScorer(operator=WithNoise(BLUR, 0.1)), cv=2,
+    )  # fmt: skip
+    assert plain.fit(FACES).best_params_ == {"noise": 0.1}
+    assert own.fit(FACES).best_params_ == {"operator__noise": 0.1}
+
+
+def test_files_keep_noise_objects(tmp_path):
+    est = linear(RandomOperator(WithNoise(BLUR), {"noise": [PoissonNoise(50), GaussianNoise(0.1)]}))
+    io.save(est, tmp_path / "est.zip")
+    assert repr(io.load(tmp_path / "est.zip").operator_) == repr(est.operator_)
 
 
 def test_text_clones_and_files(tmp_path):
@@ -169,7 +268,6 @@ def test_text_clones_and_files(tmp_path):
         2.0 * WithNoise(BLUR, 0.1),
         WithNoise(BLUR, 0.1) + BLUR,
         Stack([BLUR, WithNoise(BLUR, 0.1)]),
-        WithNoise(WithNoise(BLUR, 0.1), 0.1),
     ],
 )
 def test_it_stands_outside(wrong):
@@ -184,6 +282,8 @@ def test_it_stands_outside(wrong):
         (WithNoise(BLUR, -1.0), "'noise' parameter of WithNoise"),
         (WithNoise(BLUR, "much"), "'noise' parameter of WithNoise"),
         (WithNoise("blur", 0.1), "'operator' parameter of WithNoise"),
+        (WithNoise(Hidden(), 0.1), "has its own noise already"),
+        (WithNoise(WithNoise(BLUR, 0.1), 0.1), "has its own noise already"),
     ],
 )
 def test_wrong_parameters_are_refused(wrong, message):

@@ -22,7 +22,8 @@ def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Rep
 
 def recommended_init(operator: Operator | None) -> Representation:
     """Return the representation of `MetaInverseSolver.recommended`."""
-    # If masks vary, the uncertainty takes two to five times as long as the start itself.
+    # If masks vary, the uncertainty takes longer than the start itself (20 instead of 6 ms for half
+    # of 32 x 32 pixels).
     varies = operator is not None and operator.has_missing
     return _added_to(LinearReconstructor(), Refiner(uncertainty=not varies, lr=4e-3))
 

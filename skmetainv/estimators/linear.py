@@ -28,6 +28,7 @@ from skmetainv.inputs.splits import split_in_folds
 from skmetainv.inputs.validation import check_device
 from skmetainv.noise import GaussianNoise, Noise, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
+from skmetainv.operators.maps.instruments import InstrumentPool
 from skmetainv.operators.maps.linearized import LinearizedMap
 from skmetainv.parameters import COUNT, Interval, StrOptions
 from skmetainv.randomness import integer_seed
@@ -121,7 +122,8 @@ class LinearReconstructor(Reconstructor):
     flips_ : bool
         Whether `fit` learned also from mirrored images.
     noise_variance_ : ndarray of shape `measurement_shape_`
-        The variance of the noise.
+        The variance of the noise; with a `RandomOperator`, the mean over its instruments. It is not
+        used for instruments that have their own Gaussian noise (`WithNoise`).
     operator_ : Operator
         A copy of the parameter.
     image_shape_ : tuple of int
@@ -285,10 +287,16 @@ class LinearReconstructor(Reconstructor):
         A = problem.A
         total = torch.zeros(A.measurement_shape, dtype=torch.float64, device=problem.clean.device)
         is_linear = isinstance(A, LinearMap)
-        noises = [as_noise(self.noise) if B.noise is None else B.noise for B in A.each]
+        noises = [as_noise(self.noise) if B.own_noise is None else B.own_noise for B in A.each]
+        if problem.measured is not None and problem.operator.has_noise:
+            raise ValueError(
+                "With pairs, LinearReconstructor learns the noise. The operator must then have none "
+                f"of its own. Got {problem.operator!r}."
+            )
         levels = [noise.noise_level for noise in noises if isinstance(noise, GaussianNoise)]
         if is_linear and problem.measured is None and len(levels) == len(noises):
-            return total + np.square(levels).mean()
+            weights = A.probabilities if isinstance(A, InstrumentPool) else None
+            return total + np.average(np.square(levels), weights=weights)
         count = torch.zeros_like(total)
         with torch.no_grad():
             mean = None if is_linear else _mean(problem, places)
@@ -418,9 +426,9 @@ class LinearReconstructor(Reconstructor):
             G = estimate_of(A)
             if not isinstance(G, DirectEstimate):
                 raise ValueError(
-                    "The standard deviation of each pixel would need conjugate gradients: the "
-                    f"linear system of {A.built_by!r} for images of shape {self.image_shape_} is "
-                    "too large."
+                    f"The linear system of {A.built_by!r} for images of shape {self.image_shape_} "
+                    "is too large for the standard deviations of pixels, which return_std=True "
+                    "and Refiner(uncertainty=True) need."
                 )
             return (G.uncertainty if relative else G.deviation)(A.with_masks_of(y).observed, y)
 
@@ -431,10 +439,9 @@ class LinearReconstructor(Reconstructor):
         return Restorer(lambda y, A: self._by(estimate_of(A), y, A), self.operator_)
 
     def _uncertain_start(self, geometry: Geometry) -> Restore:
-        restore, uncertainty = (
-            self._restorer(geometry).restore,
-            self._deviations(geometry, relative=True),
-        )
+        """Return the function that restores starts with their uncertainty."""
+        restore = self._restorer(geometry).restore
+        uncertainty = self._deviations(geometry, relative=True)
         return lambda y, A: torch.stack([restore(y, A), uncertainty(y, A)], dim=1)
 
     def _by(self, G: LinearEstimate, y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
@@ -455,6 +462,7 @@ class LinearReconstructor(Reconstructor):
             if A not in known:
                 is_fitted = canonical(A.built_by) in fitted
                 exact = A.built_by.build(A.image_shape).to(variance.device)
+                exact.own_noise = A.own_noise  # a start's map may have another than its operator
                 system = self._systems(exact, n_fitted)(statistics, variance)
                 known[A] = system.estimate(self.shrinkage_, for_few=not is_fitted)
             return known[A]

@@ -263,9 +263,9 @@ class MetaInverseSolver(TrainedReconstructor):
         Returns
         -------
         estimator : MetaInverseSolver
-            An estimator that is not fitted. It takes images of up to about 4096 values (64 x 64
-            gray pixels; fewer with many instruments). For larger ones, use
-            ``MetaInverseSolver(operator, GradientDescent())``.
+            An estimator that is not fitted. The linear estimate must need no conjugate gradients
+            (see the Notes of `LinearReconstructor`); otherwise `fit` raises an error. For larger
+            images, use ``MetaInverseSolver(operator, GradientDescent())``.
 
         Examples
         --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -56,21 +56,29 @@ def check_uncertainty(init: Representation, problem: Problem) -> None:
             "The 'uncertainty' parameter of Refiner must be False, unless the residual is a "
             f"LinearReconstructor. Got the residual {residual or init.residual!r}."
         )
-    if not has_direct_starts(problem.A, problem.operator):
+    image_shape, n_folds = problem.geometry.image_shape, N_FOLDS
+    A, operator = problem.A, problem.operator
+    if _is_frozen(init):
+        check_is_fitted(residual)
+        A, operator, n_folds = residual._map(residual._geometry_), residual.operator_, 0
+    elif residual.operator is not None:
+        operator = residual.operator
+        A = operator.build(problem.tensor_shape)
+    if not has_direct_starts(A, operator, n_folds):
         raise ValueError(
-            "The 'uncertainty' parameter of Refiner must be False for images of shape "
-            f"{problem.geometry.image_shape} and {len(problem.A.each)} instrument(s): the linear "
-            "systems of the LinearReconstructor would be too large."
+            f"The 'uncertainty' parameter of Refiner must be False for images of shape "
+            f"{image_shape} and {len(A.each)} instrument(s), because the matrices of the "
+            "LinearReconstructor would be too large. Use fewer instruments, or init=None."
         )
 
 
-def has_direct_starts(A: ForwardMap, operator: Operator) -> bool:
-    """Return whether a LinearReconstructor restores cross-fitted starts without iterations.
+def has_direct_starts(A: ForwardMap, operator: Operator, n_folds: int = N_FOLDS) -> bool:
+    """Return whether a LinearReconstructor restores starts without iterations.
 
-    Each fold of cross-fitting has a matrix for each instrument.
+    If there are several instruments, each has a matrix for all images and one for each fold.
     """
     n_instruments = len(A.each)
-    n_matrices = n_instruments * (1 + N_FOLDS) if n_instruments > 1 else 1
+    n_matrices = n_instruments * (1 + n_folds) if n_instruments > 1 else 1
     return smallest_space(A, operator.has_missing, n_matrices) != "iterative"
 
 
@@ -126,8 +134,8 @@ def start_restorer(
     if residual is None:
         return None
     geometry = residual._resized(image_shape)
-    uncertain = residual._uncertain_start(geometry) if _reads_uncertainty(init) else None
-    restore = residual._start(geometry) if uncertain is None else uncertain
+    reads = isinstance(residual, LinearReconstructor) and _reads_uncertainty(init)
+    restore = residual._uncertain_start(geometry) if reads else residual._start(geometry)
     # The device and precision of a frozen residual may differ from those of the estimator.
     place = torch.empty(0, dtype=residual._dtype(), device=check_device(residual.device))
     fitted = residual._map(geometry).each
@@ -139,7 +147,7 @@ def start_restorer(
     def start(y: torch.Tensor, A: ForwardMap) -> torch.Tensor:
         if A not in map_of:
             known = by_operator.get(canonical(A.built_by))
-            map_of[A] = deepcopy(A).to(place) if known is None else known
+            map_of[A] = deepcopy(A).to(place) if known is None else _with_noise_of(A, known)
         with torch.no_grad():
             return restore(y.to(place), map_of[A]).to(y)
 
@@ -228,6 +236,15 @@ def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
 def _reads_uncertainty(init: Any) -> bool:
     refiner = getattr(init, "refiner", None)
     return isinstance(refiner, Refiner) and refiner.uncertainty
+
+
+def _with_noise_of(A: ForwardMap, own: ForwardMap) -> ForwardMap:
+    """Return a residual's own map, with the noise of the map that took the measurements."""
+    if A.own_noise is None or A.own_noise is own.own_noise:
+        return own
+    own = copy(own)
+    own.own_noise = A.own_noise
+    return own
 
 
 def _is_frozen(init: Any) -> bool:

@@ -38,6 +38,7 @@ from skmetainv.inputs.validation import (
     check_images,
     check_lengths,
     check_measurements,
+    check_one_noise,
     check_shape,
     how_to_rearrange,
 )
@@ -279,9 +280,11 @@ class Reader:
             look_at_pairs(problem.measured, clean, A, data_range)
             return
         look_at_images(clean, data_range)
+        check_one_noise(A, noise)
         first = np.arange(min(len(clean), self.estimator.batch_size))
         batch = problem.batch(first, as_noise(noise).build(), seed=0)
-        look_at_simulated(batch.y, batch.x, batch.A, data_range, noise)
+        own = batch.A.noises()
+        look_at_simulated(batch.y, batch.x, batch.A, data_range, own[0] if own else noise)
 
     # ------------------------------------------------------------------ arrays
 

@@ -25,7 +25,7 @@ from skmetainv.arrays import (
 from skmetainv.arrays.layouts import MOST_CHANNELS, size_of_flat, warn_of_planes
 from skmetainv.exceptions import concerning, warn
 from skmetainv.inputs.geometry import Geometry
-from skmetainv.operators import MissingPixels
+from skmetainv.operators import ForwardMap, MissingPixels
 from skmetainv.parameters import integers
 
 # A two-dimensional array with fewer rows or columns than this certainly holds flat images.
@@ -321,6 +321,15 @@ def check_device(device: str | torch.device) -> torch.device:
     if str(chosen) == "cuda" and "LOCAL_RANK" in os.environ:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     return chosen
+
+
+def check_one_noise(A: ForwardMap, noise: Any) -> None:
+    """Raise if both an operator and an estimator, or a simulation, have noise."""
+    if A.noises() and noise != 0:
+        raise ValueError(
+            f"The noise is that of the operator, {A.noises()[0]!r} (WithNoise). The 'noise' "
+            f"parameter must then be 0, its default. Got {noise!r} instead."
+        )
 
 
 def check_nothing_simulates(operator: Any, noise: Any) -> None:

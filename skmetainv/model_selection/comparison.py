@@ -267,9 +267,12 @@ def _simulator(
     first: Reconstructor, operator: Operator | None, noise: float | Noise | None
 ) -> Reconstructor:
     """Return an estimator that simulates; None stands for the operator or noise of `first`."""
+    operator = first.operator if operator is None else operator
+    if noise is None:
+        noise = 0.0 if operator is not None and operator.has_noise else first.noise
     return ClassicalReconstructor(
-        first.operator if operator is None else operator,
-        noise=first.noise if noise is None else noise,
+        operator,
+        noise=noise,
         image_shape=first.image_shape,
         data_range=first.data_range,
         precision=first.precision,

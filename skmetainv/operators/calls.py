@@ -41,7 +41,7 @@ class Builds(Protocol):
 
 
 def measured(operator: Builds, x: Any, random_state: Any) -> Any:
-    """Return the noise-free measurements of a user's images, see `Operator.__call__`."""
+    """Return the measurements of a user's images, see `Operator.__call__`."""
     images = _images(x)
     A = operator.build(images.layout.tensor_shape).to(images.values)
     generators = evaluation_generators(integer_seed(random_state), range(len(images.values)))

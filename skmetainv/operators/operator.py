@@ -35,7 +35,8 @@ class Operator(ParameterObject):
     A subclass stores its hyper-parameters and writes `build`. If its measurements hold NaN where
     samples are missing, it sets ``has_missing = True``.
 
-    ``operator(x)`` takes images, an array or a tensor, and returns their noise-free measurements.
+    ``operator(x)`` takes images, an array or a tensor, and returns their measurements, without noise
+    (`WithNoise` adds its own).
     `adjoint` and `pseudo_inverse` map measurements to images, and `data_fidelity` returns how well
     images explain measurements. Each of these calls builds the map, a `ForwardMap`, with the
     current parameters. In a loop, build it once: ``A = operator.build(image_shape)``.
@@ -145,8 +146,8 @@ class Operator(ParameterObject):
         """Raise an error if a part has its own noise."""
         if any(getattr(part, "has_noise", False) for part in self.get_params().values()):
             raise ValueError(
-                f"WithNoise cannot be part of another operator. Got {self!r}. Let it stand "
-                "outside, as in WithNoise(MissingPixels() @ GaussianBlur(), 0.01)."
+                f"WithNoise cannot be part of another operator. Got {self!r}. The noise is that "
+                "of the whole measurement, as in WithNoise(MissingPixels() @ GaussianBlur(), 0.01)."
             )
 
     def __call__(self, x: Any, *, random_state: Any = None) -> Any:
@@ -160,9 +161,9 @@ class Operator(ParameterObject):
             ``(height, width, channels)`` with 1 to 4 channels and at least 8 rows and columns.
             How these layouts are told apart, and how integers are scaled: :doc:`/guide/data`.
         random_state : int, RandomState instance, Generator or None, default=None
-            Seed of random masks: operators such as `MissingPixels` draw one for each image; and of
-            the noise of `WithNoise`. If None, each call draws anew. Other operators ignore the
-            seed.
+            Seed of random masks, which operators such as `MissingPixels` draw for each image, and
+            of the noise that `WithNoise` adds. If None, each call draws anew. All other operators
+            ignore the seed.
 
         Returns
         -------

@@ -91,8 +91,13 @@ class RandomOperator(Operator):
         set_ones = [f", {n}={v!r}" for n, v in others.items() if v != defaults[n]]
         return f"RandomOperator({self.operator!r}, {drawn}{''.join(set_ones)})"
 
+    @property
+    def has_noise(self) -> bool:
+        """Whether the instruments have their own noise."""
+        return getattr(self.operator, "has_noise", False)
+
     def _check_noise(self) -> None:
-        """Raise no error: instruments may have their own noise."""
+        """Raise no error, because instruments may have their own noise."""
 
     def instruments(self) -> list[Operator]:
         """Return the operators that are drawn.

@@ -9,12 +9,13 @@ from skmetainv.operators.operator import Operator, require_operator
 class WithNoise(Operator):
     """An operator whose measurements have their own noise, ``y = A(x) + e``.
 
-    It replaces the `noise` of an estimator for the measurements of this operator: wherever they are
-    simulated, and in the linear estimate (`LinearReconstructor`, also as the start of
-    `MetaInverseSolver`), which weighs a measurement by its noise. So an estimator can restore
-    measurements with more or less noise than in training, ``predict(X, operator=WithNoise(blur,
-    0.03))``, and a `RandomOperator` can draw noise levels. All other methods restore measurements
-    as if the noise were that of training.
+    Wherever measurements of this operator are simulated, they have its noise. An estimator with
+    such an operator has ``noise=0``. A `RandomOperator` can draw noise levels.
+
+    The linear estimate (`LinearReconstructor`, also as the start of `MetaInverseSolver`) weighs a
+    measurement by its noise, if this is Gaussian and the operator is linear. So it can restore
+    measurements with more or less noise than in training: ``predict(X, operator=WithNoise(blur,
+    0.03))``. No other method uses the level when it restores.
 
     Called as a function, it adds the noise: ``WithNoise(blur, 0.03)(images, random_state=0)``. The
     noise belongs to the whole measurement. `WithNoise` therefore cannot be part of another
@@ -33,7 +34,8 @@ class WithNoise(Operator):
     ------
     ValueError
         By `build`, if a parameter is out of its range, if `operator` is a `RandomOperator` or has
-        its own noise, or if `WithNoise` is part of another operator.
+        its own noise, or if `WithNoise` is part of another operator. By an estimator whose `noise`
+        is not 0, and by `LinearReconstructor.fit` with pairs, from which it learns the noise.
 
     Examples
     --------
@@ -72,5 +74,7 @@ class WithNoise(Operator):
                 "A RandomOperator cannot be part of WithNoise. Let it draw operators with noise, "
                 f"as in RandomOperator(WithNoise(...), ...). Got {self!r}."
             )
-        A.noise = as_noise(self.noise)
+        if A.own_noise is not None:
+            raise ValueError(f"{self.operator!r} has its own noise already. Got {self!r}.")
+        A.own_noise = as_noise(self.noise)
         return A

@@ -286,7 +286,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
             If `X` holds measurements, the operator that took them, as in `predict`. None is the
             fitted operator.
         noise : float or Noise, default=None
-            The noise of the simulation; None is the estimator's noise.
+            The noise of the simulation; None is the operator's own (`WithNoise`) or the
+            estimator's.
         random_state : int, RandomState instance, Generator or None, default=0
             Seed of the simulation.
         image_shape : tuple of int, default=None
@@ -307,7 +308,7 @@ class Reconstructor(Built, metaclass=ABCMeta):
             or if their shape is neither that of training nor `image_shape`. If images of
             `image_shape` cannot be restored, see `predict`. If the measurements of `operator` have
             another shape than those of the fitted operator. If `noise` is given with measurements
-            `X`, because nothing is simulated then.
+            `X`, because nothing is simulated then, or with an operator that has its own.
 
         Warns
         -----
@@ -325,7 +326,8 @@ class Reconstructor(Built, metaclass=ABCMeta):
             check_nothing_simulates(None, noise)
         elif operator is not None and not isinstance(self.operator_, RandomOperator):
             fixed = self._map(problem.geometry)
-        noise = self.noise if noise is None else noise
+        if noise is None:
+            noise = 0.0 if problem.A.noises() else self.noise
         reader.look_at(problem, noise)
         restorer, seed = self._restorer(problem.geometry), integer_seed(random_state)
         restore = restorer if fixed is None else lambda y, _: restorer(y, fixed)
@@ -592,10 +594,6 @@ class Reconstructor(Built, metaclass=ABCMeta):
         # Failures are counted by the outer estimator's restorer, so this one does not count.
         restore = self._restorer(geometry).restore
         return lambda y, A: restore(y, A)[:, None]
-
-    def _uncertain_start(self, geometry: Geometry) -> Restore | None:
-        """Return the same function with uncertainty, or None if the estimator knows none."""
-        return None
 
     # ------------------------------------------------------------------ arrays
 

@@ -36,7 +36,7 @@ class Refiner(ParameterObject):
         the standard deviation of the start's error, divided by that of the images: 0 where a pixel
         is known, 1 where the measurement tells nothing of it. The correction is then ``r u R(start,
         u)``, so that pixels known exactly are not corrected. The residual must be a
-        `LinearReconstructor` that needs no conjugate gradients (up to about 4096 values per image).
+        `LinearReconstructor` that needs no conjugate gradients (see its Notes).
     lr : float, default=1e-3
         Learning rate in the outer loop. Convolutions learn faster than coordinate networks.
 

@@ -73,7 +73,7 @@ class ForwardMap(nn.Module):
         A hint for errors about nonlinear maps: how to declare a map linear.
     built_by : Operator or None
         The operator that built the map.
-    noise : Noise or None
+    own_noise : Noise or None
         The noise of the measurements, if the operator has its own.
 
     Examples
@@ -95,7 +95,7 @@ class ForwardMap(nn.Module):
     missing_value: float = 0.0
     if_linear: str = ""
     built_by: Any = None
-    noise: Noise | None = None
+    own_noise: Noise | None = None
 
     def __init__(
         self,
@@ -300,14 +300,18 @@ class ForwardMap(nn.Module):
         y : tensor of shape (batch, *measurement_shape)
             Measurements; missing entries hold `missing_value`.
         """
-        if self.noise is not None:
-            noise = self.noise.build()
+        if self.own_noise is not None:
+            noise = self.own_noise.build()
         drawn = self.draw(generators)
         exact = drawn(x)
         if drawn.observed is None:
             return noise(exact, generators)
         measured = drawn.observed & ~exact.isnan()  # a NaN pixel gives no measurement
         return torch.where(measured, noise(exact.nan_to_num(), generators), drawn.missing_value)
+
+    def noises(self) -> list[Noise]:
+        """Return the own noise of each instrument that has one."""
+        return [A.own_noise for A in self.each if A.own_noise is not None]
 
     def bind(self, y: torch.Tensor, start: torch.Tensor | None = None) -> DataTerm:
         """Return the data fidelity of a batch of measurements.
@@ -330,13 +334,12 @@ class ForwardMap(nn.Module):
         # Set here, because subclasses override data_term
         data.unmasked = self
         if start is not None:
-            images = start.unbind(1)
-            if start.shape[2:] != self.image_shape or len(images) > 2:
+            if start.ndim != 5 or start.shape[2:] != self.image_shape or start.shape[1] > 2:
                 raise ValueError(
                     f"The start must have the shape (batch, 1 or 2, *{self.image_shape}). "
                     f"Got {tuple(start.shape)} instead."
                 )
-            data.start_image, *uncertainty = images
+            data.start_image, *uncertainty = start.unbind(1)
             data.start_uncertainty = uncertainty[0] if uncertainty else None
         return data
 

@@ -230,7 +230,9 @@ class DataTerm:
             If `ForwardMap.bind` received none.
         """
         if self.start_uncertainty is None:
-            raise ValueError("An uncertainty needs A.bind(y, start) with both.")
+            raise ValueError(
+                "The uncertainty needs A.bind(y, start), where start has it beside the image."
+            )
         return self.start_uncertainty
 
     def known(self, x: torch.Tensor) -> torch.Tensor | None:

@@ -69,6 +69,14 @@ class InstrumentPool(ForwardMap):
     def each(self) -> list[ForwardMap]:
         return list(cast(Iterable[ForwardMap], self.maps))
 
+    @property
+    def probabilities(self) -> np.ndarray:
+        """The probability of each map."""
+        n = len(self.each)
+        if not self.nominal:
+            return np.full(n, 1 / n)
+        return np.array([self.nominal] + [(1 - self.nominal) / (n - 1)] * (n - 1))
+
     def instruments(self, generators: Sequence[np.random.Generator]) -> PerImageMap:
         """Return the map that measures each image by a map that its generator draws."""
         return per_image_map([self._drawn(g) for g in generators])
