@@ -292,7 +292,6 @@ def test_a_nonlinear_operator_s_start_knows_it_too():
     assert np.isfinite(est.predict(est.simulate(FACES[:2]))).all()
 
 
-@pytest.mark.parametrize("residual", ["adjoint", UNetReconstructor(width=2)])
 def test_frozen_starts_have_no_folds(monkeypatch):
     blurs = RandomOperator(GaussianBlur(), {"sigma": [1.0, 2.0, 3.0]})
     start = LinearReconstructor(blurs, random_state=0).fit(FACES)
@@ -301,6 +300,7 @@ def test_frozen_starts_have_no_folds(monkeypatch):
     assert np.isfinite(est.predict(FACES[:2], operator=GaussianBlur(1.5))).all()
 
 
+@pytest.mark.parametrize("residual", ["adjoint", UNetReconstructor(width=2)])
 def test_a_start_that_does_not_know_it_is_refused_before_training(residual, monkeypatch):
     for trained in (UNetReconstructor, DnCNN):
         monkeypatch.setattr(trained, "fit", lambda *_, **__: pytest.fail("was trained"))

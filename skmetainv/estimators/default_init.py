@@ -1,11 +1,15 @@
-"""The representations that `MetaInverseSolver` uses and recommends if none is given."""
+"""The representations that `MetaInverseSolver` uses or recommends, and what their starts need."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from sklearn.utils.validation import check_is_fitted
+
 from skmetainv.estimators.linear import LinearReconstructor
-from skmetainv.estimators.residuals import has_direct_starts
+from skmetainv.estimators.linear_estimates import smallest_space
+from skmetainv.estimators.residuals import N_FOLDS, is_frozen, reads_uncertainty, residual_of
+from skmetainv.inputs import Problem
 from skmetainv.meta import Algorithm
 from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.representations import Refiner, Representation, Siren
@@ -26,6 +30,42 @@ def recommended_init(operator: Operator | None) -> Representation:
     # of 32 x 32 pixels).
     varies = operator is not None and operator.has_missing
     return _added_to(LinearReconstructor(), Refiner(uncertainty=not varies, lr=4e-3))
+
+
+def check_uncertainty(init: Any, problem: Problem) -> None:
+    """Check that the residual knows the uncertainty of its images if a refiner reads it."""
+    if not reads_uncertainty(init):
+        return
+    residual = residual_of(init)
+    if not isinstance(residual, LinearReconstructor):
+        raise ValueError(
+            "The 'uncertainty' parameter of Refiner must be False, unless the residual is a "
+            f"LinearReconstructor. Got the residual {residual or init.residual!r}."
+        )
+    image_shape, n_folds = problem.geometry.image_shape, N_FOLDS
+    A, operator = problem.A, problem.operator
+    if is_frozen(init):
+        check_is_fitted(residual)
+        A, operator, n_folds = residual._map(residual._geometry_), residual.operator_, 0
+    elif residual.operator is not None:
+        operator = residual.operator
+        A = operator.build(problem.tensor_shape)
+    if not has_direct_starts(A, operator, n_folds):
+        raise ValueError(
+            f"The 'uncertainty' parameter of Refiner must be False for images of shape "
+            f"{image_shape} and {len(A.each)} instrument(s), because the matrices of the "
+            "LinearReconstructor would be too large. Use fewer instruments, or init=None."
+        )
+
+
+def has_direct_starts(A: ForwardMap, operator: Operator, n_folds: int = N_FOLDS) -> bool:
+    """Return whether a LinearReconstructor restores starts without iterations.
+
+    If there are several instruments, each has a matrix for all images and one for each fold.
+    """
+    n_instruments = len(A.each)
+    n_matrices = n_instruments * (1 + n_folds) if n_instruments > 1 else 1
+    return smallest_space(A, operator.has_missing, n_matrices) != "iterative"
 
 
 def _added_to(residual: Any, refiner: Refiner | None) -> Representation:

@@ -290,7 +290,7 @@ class LinearReconstructor(Reconstructor):
         noises = [as_noise(self.noise) if B.own_noise is None else B.own_noise for B in A.each]
         if problem.measured is not None and problem.operator.has_noise:
             raise ValueError(
-                "With pairs, LinearReconstructor learns the noise. The operator must then have none "
+                "With pairs, LinearReconstructor learns the noise, and the operator must have none "
                 f"of its own. Got {problem.operator!r}."
             )
         levels = [noise.noise_level for noise in noises if isinstance(noise, GaussianNoise)]
@@ -439,7 +439,6 @@ class LinearReconstructor(Reconstructor):
         return Restorer(lambda y, A: self._by(estimate_of(A), y, A), self.operator_)
 
     def _uncertain_start(self, geometry: Geometry) -> Restore:
-        """Return the function that restores starts with their uncertainty."""
         restore = self._restorer(geometry).restore
         uncertainty = self._deviations(geometry, relative=True)
         return lambda y, A: torch.stack([restore(y, A), uncertainty(y, A)], dim=1)

@@ -22,9 +22,8 @@ from skmetainv.estimators.adaptation_report import (
     summary,
     warn_of_adaptation,
 )
-from skmetainv.estimators.default_init import default_init, recommended_init
+from skmetainv.estimators.default_init import check_uncertainty, default_init, recommended_init
 from skmetainv.estimators.residuals import (
-    check_uncertainty,
     cross_fitted_starts,
     residual_of,
     start_restorer,

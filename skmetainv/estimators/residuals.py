@@ -14,8 +14,6 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skmetainv.estimators.linear import LinearReconstructor
-from skmetainv.estimators.linear_estimates import smallest_space
 from skmetainv.exceptions import warn
 from skmetainv.inputs import Problem
 from skmetainv.inputs.splits import split_in_folds
@@ -46,40 +44,10 @@ def residual_of(init: Representation) -> Reconstructor | None:
     return residual
 
 
-def check_uncertainty(init: Representation, problem: Problem) -> None:
-    """Check that the residual knows the uncertainty of its images if a refiner reads it."""
-    if not _reads_uncertainty(init):
-        return
-    residual = residual_of(init)
-    if not isinstance(residual, LinearReconstructor):
-        raise ValueError(
-            "The 'uncertainty' parameter of Refiner must be False, unless the residual is a "
-            f"LinearReconstructor. Got the residual {residual or init.residual!r}."
-        )
-    image_shape, n_folds = problem.geometry.image_shape, N_FOLDS
-    A, operator = problem.A, problem.operator
-    if _is_frozen(init):
-        check_is_fitted(residual)
-        A, operator, n_folds = residual._map(residual._geometry_), residual.operator_, 0
-    elif residual.operator is not None:
-        operator = residual.operator
-        A = operator.build(problem.tensor_shape)
-    if not has_direct_starts(A, operator, n_folds):
-        raise ValueError(
-            f"The 'uncertainty' parameter of Refiner must be False for images of shape "
-            f"{image_shape} and {len(A.each)} instrument(s), because the matrices of the "
-            "LinearReconstructor would be too large. Use fewer instruments, or init=None."
-        )
-
-
-def has_direct_starts(A: ForwardMap, operator: Operator, n_folds: int = N_FOLDS) -> bool:
-    """Return whether a LinearReconstructor restores starts without iterations.
-
-    If there are several instruments, each has a matrix for all images and one for each fold.
-    """
-    n_instruments = len(A.each)
-    n_matrices = n_instruments * (1 + n_folds) if n_instruments > 1 else 1
-    return smallest_space(A, operator.has_missing, n_matrices) != "iterative"
+def reads_uncertainty(init: Representation) -> bool:
+    """Return whether a representation's refiner reads the uncertainty of starts."""
+    refiner = getattr(init, "refiner", None)
+    return isinstance(refiner, Refiner) and refiner.uncertainty
 
 
 def with_fitted_residual(
@@ -104,7 +72,7 @@ def with_fitted_residual(
     residual = residual_of(fitted)
     if residual is None:
         return fitted
-    if _is_frozen(fitted):
+    if is_frozen(fitted):
         _check_frozen(residual, problem)
     else:
         fitted.residual = _fitted(residual, problem, estimator, seed)
@@ -134,7 +102,7 @@ def start_restorer(
     if residual is None:
         return None
     geometry = residual._resized(image_shape)
-    reads = isinstance(residual, LinearReconstructor) and _reads_uncertainty(init)
+    reads = reads_uncertainty(init)
     restore = residual._uncertain_start(geometry) if reads else residual._start(geometry)
     # The device and precision of a frozen residual may differ from those of the estimator.
     place = torch.empty(0, dtype=residual._dtype(), device=check_device(residual.device))
@@ -184,7 +152,7 @@ def cross_fitted_starts(
     folds = split_in_folds(len(problem), problem.groups, N_FOLDS, seed)
     # There are no folds for a single image or group. All copies of a residual that does not learn
     # would be the same.
-    if not folds or _is_frozen(init) or not residual._depends_on_images():
+    if not folds or is_frozen(init) or not residual._depends_on_images():
         return lambda batch, _: batch.A.by_instrument(restore, batch.y)
     # A residual pads the measurements to a multiple of its `batch_size`, but only about a fifth of
     # a training batch belongs to one fold.
@@ -233,11 +201,6 @@ def _check_frozen(residual: Reconstructor, problem: Problem) -> None:
         )
 
 
-def _reads_uncertainty(init: Any) -> bool:
-    refiner = getattr(init, "refiner", None)
-    return isinstance(refiner, Refiner) and refiner.uncertainty
-
-
 def _with_noise_of(A: ForwardMap, own: ForwardMap) -> ForwardMap:
     """Return a residual's own map, with the noise of the map that took the measurements."""
     if A.own_noise is None or A.own_noise is own.own_noise:
@@ -247,7 +210,8 @@ def _with_noise_of(A: ForwardMap, own: ForwardMap) -> ForwardMap:
     return own
 
 
-def _is_frozen(init: Any) -> bool:
+def is_frozen(init: Any) -> bool:
+    """Return whether a representation's residual is kept as it is fitted."""
     return isinstance(init.residual, FrozenEstimator)
 
 

@@ -35,11 +35,11 @@ class Operator(ParameterObject):
     A subclass stores its hyper-parameters and writes `build`. If its measurements hold NaN where
     samples are missing, it sets ``has_missing = True``.
 
-    ``operator(x)`` takes images, an array or a tensor, and returns their measurements, without noise
-    (`WithNoise` adds its own).
-    `adjoint` and `pseudo_inverse` map measurements to images, and `data_fidelity` returns how well
-    images explain measurements. Each of these calls builds the map, a `ForwardMap`, with the
-    current parameters. In a loop, build it once: ``A = operator.build(image_shape)``.
+    ``operator(x)`` takes images, an array or a tensor, and returns their measurements without noise
+    (`WithNoise` adds its own). `adjoint` and `pseudo_inverse` map measurements to images, and
+    `data_fidelity` returns how well images explain measurements. Each of these calls builds the
+    map, a `ForwardMap`, with the current parameters. In a loop, build it once: ``A =
+    operator.build(image_shape)``.
 
     Operators compose. ``outer @ inner`` applies `inner` first. ``first + second``,
     ``first - second`` and ``sum([first, second, third])`` add and subtract measurements.

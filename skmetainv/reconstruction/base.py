@@ -595,6 +595,10 @@ class Reconstructor(Built, metaclass=ABCMeta):
         restore = self._restorer(geometry).restore
         return lambda y, A: restore(y, A)[:, None]
 
+    def _uncertain_start(self, geometry: Geometry) -> Restore:
+        """Return the same function with uncertainty, if the estimator knows it."""
+        raise NotImplementedError(f"{type(self).__name__} does not know the uncertainty.")
+
     # ------------------------------------------------------------------ arrays
 
     def _reader(self) -> Reader:

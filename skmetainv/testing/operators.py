@@ -196,7 +196,8 @@ def _check_missing(case: _OperatorCase) -> None:
     """Raise an error unless missing samples are marked, drawn and read back consistently."""
     x, whole = case.images(1), deepcopy(case.whole)
     for part in whole.modules():
-        part.own_noise = None  # noise is checked by check_noise
+        if isinstance(part, ForwardMap):
+            part.own_noise = None  # noise is checked by check_noise
     y = whole.simulate(x, lambda y, _: y, generators(*range(BATCH)))
     mask = case.A.observed
     observed = torch.ones_like(y, dtype=torch.bool) if mask is None else mask.expand_as(y)
