@@ -376,8 +376,13 @@ class LinearReconstructor(Reconstructor):
 
         Parameters
         ----------
-        X, operator, image_shape
-            See `MetaInverseSolver.predict`. The only possible `image_shape` is that of training.
+        X : array-like of shape (n, *measurement_shape_)
+            Measurements, see `MetaInverseSolver.predict`.
+        operator : Operator or list of Operator, default=None
+            The operator that took these measurements, or a list with one operator for each. None is
+            the fitted operator, unless that is a `RandomOperator`.
+        image_shape : tuple of int, default=None
+            Shape of the images. Only that of training can be restored.
         return_std : bool, default=False
             Return the standard deviations, too, as scikit-learn's `GaussianProcessRegressor` does.
 
