@@ -310,7 +310,13 @@ class ForwardMap(nn.Module):
         return torch.where(measured, noise(exact.nan_to_num(), generators), drawn.missing_value)
 
     def noises(self) -> list[Noise]:
-        """Return the own noise of each instrument that has one."""
+        """Return the own noise of each instrument that has one.
+
+        Returns
+        -------
+        noises : list of Noise
+            Empty if no instrument has its own noise.
+        """
         return [A.own_noise for A in self.each if A.own_noise is not None]
 
     def bind(self, y: torch.Tensor, start: torch.Tensor | None = None) -> DataTerm:
