@@ -263,8 +263,9 @@ class MetaInverseSolver(TrainedReconstructor):
         -------
         estimator : MetaInverseSolver
             An estimator that is not fitted. The linear estimate must need no conjugate gradients
-            (see the Notes of `LinearReconstructor`); otherwise `fit` raises an error. For larger
-            images, use ``MetaInverseSolver(operator, GradientDescent())``.
+            (see the Notes of `LinearReconstructor`); otherwise `fit` raises an error or, if masks
+            vary, is slow. For larger images, use ``MetaInverseSolver(operator,
+            GradientDescent())``.
 
         Examples
         --------
