@@ -50,7 +50,7 @@ def error_deviations(own, matrix, variance):
 
 def uncertain(residual=None, encoder=None, **parameters):
     """A small estimator with a refiner that reads the uncertainty."""
-    residual = LinearReconstructor() if residual is None else residual
+    residual = LinearReconstructor(shrinkage=0.5, flips=False) if residual is None else residual
     refiner = Refiner(4, depth=2, uncertainty=True)
     init = Siren(4, depth=2, residual=residual, refiner=refiner, adapted="last", encoder=encoder)
     own = {"init": init, "n_inner": 1, "max_epochs": 2, "random_state": 0}

@@ -52,7 +52,8 @@ def measured(operator, images):
 
 
 def linear(operator, **parameters):
-    return LinearReconstructor(operator, random_state=0, **parameters).fit(FACES[:80])
+    own = {"shrinkage": 0.5, "flips": False, "random_state": 0}
+    return LinearReconstructor(operator, **own | parameters).fit(FACES[:80])
 
 
 @pytest.mark.parametrize("noise", [0.05, PoissonNoise(100)])
@@ -235,11 +236,11 @@ def test_implausible_noise_is_named():
 
 def test_searches_over_noise_have_one_simulation():
     plain = GridSearchCV(
-        LinearReconstructor(BLUR, random_state=0), {"noise": [0.01, 0.1]}, cv=2,
+        linear(BLUR), {"noise": [0.01, 0.1]}, cv=2,
         scoring=ImageScorer(noise=0.1),
     )  # fmt: skip
     own = GridSearchCV(
-        LinearReconstructor(WithNoise(BLUR), random_state=0), {"operator__noise": [0.01, 0.1]},
+        linear(WithNoise(BLUR)), {"operator__noise": [0.01, 0.1]},
         scoring=ImageScorer(operator=WithNoise(BLUR, 0.1)), cv=2,
     )  # fmt: skip
     assert plain.fit(FACES).best_params_ == {"noise": 0.1}

@@ -269,7 +269,8 @@ def _simulator(
     """Return an estimator that simulates; None stands for the operator or noise of `first`."""
     operator = first.operator if operator is None else operator
     if noise is None:
-        noise = 0.0 if operator is not None and operator.has_noise else first.noise
+        # The operator is checked when it is used.
+        noise = 0.0 if getattr(operator, "has_noise", False) else first.noise
     return ClassicalReconstructor(
         operator,
         noise=noise,
