@@ -1,5 +1,6 @@
 """The benchmark of the meta-learned start beside learned reconstructors, at its smallest size."""
 
+from argparse import Namespace
 from functools import partial
 
 import numpy as np
@@ -11,21 +12,24 @@ from skmetainv.datasets import load_faces
 from skmetainv.operators import RandomOperator
 
 FACES = np.pad(load_faces(), ((0, 0), (4, 3), (4, 3)), mode="edge")  # 32 x 32
+PROBLEMS = headline.problems(32)
+WITH_INSTRUMENTS = [name for name, problem in PROBLEMS.items() if problem.many]
 
 
 @pytest.mark.parametrize(
     ("problem", "method"),
     [("centre", name) for name in headline.ALL_METHODS]
-    + [(name, "linear") for name in headline.PROBLEMS]
-    + [(name, "U-Net" + headline.MANY) for name, own in headline.PROBLEMS.items() if own.many],
+    + [(name, "linear") for name in PROBLEMS]
+    + [(name, "U-Net" + headline.MANY) for name in WITH_INSTRUMENTS],
 )
 def test_every_problem_and_every_method_is_measured(problem, method, monkeypatch):
     monkeypatch.setattr(headline, "N_INSTRUMENTS", 2)
+    monkeypatch.setattr(headline, "WEIGHTS", [0.001, 0.01])
     test_sets = {"faces": FACES[:3], "photographs": FACES[3:5]}
     run = headline.measure(problem, method, 0, 0.0, FACES[5:25], test_sets)
     assert list(run["conditions"]) == [
         "as trained",
-        *headline.PROBLEMS[problem].others,
+        *PROBLEMS[problem].others,
         "photographs",
     ]
     assert all(np.isfinite(c["psnr"]).all() for c in run["conditions"].values())
@@ -36,7 +40,7 @@ def run_of(method, seed, psnrs):
         "problem": "centre",
         "method": method,
         "seed": seed,
-        "conditions": {"as trained": {"psnr": np.array(psnrs)}},
+        "conditions": {"as trained": {"psnr": np.array(psnrs), "ssim": np.array(psnrs) / 50}},
     }
 
 
@@ -51,13 +55,42 @@ def test_differences_are_paired_with_the_best_other_method():
     ]
     table = partial(headline.table, methods=headline.TABLES[0])
     text = table(runs)
-    assert "| centre | as trained | 17.75 | 16.00 | 1.50 | +1.75 ± 0.25 (linear) |" in text
+    assert (
+        "| centre | as trained | 17.75 | 16.00 | 1.50 | +1.75 ± 0.25 (linear) | +0.035 ± 0.005 |"
+        in text
+    )
     one_person = {0: np.array(["a", "a"]), 1: np.array(["b", "b"])}
     assert "+1.75 ± 0.25" in table(runs, groups_of=one_person)
     same_people = {0: np.array(["a", "b"]), 1: np.array(["a", "b"])}
     assert "+1.75 ± 0.25" in table(runs, groups_of=same_people)
     assert "+1.50 ± 0.50 (linear)" in table([*runs[1:], run_of("meta", 2, [0.0, 0.0])])
     assert "linear" not in table(runs[4:])
+
+
+def test_total_variation_has_the_best_of_its_weights(monkeypatch):
+    monkeypatch.setattr(headline, "WEIGHTS", [1e-5, 0.001, 0.1])
+    blur = PROBLEMS["blur"].training
+    fitted, _ = headline.tuned_variation(headline.METHODS[headline.VARIATION](blur), FACES[5:30])
+    assert fitted.solver_.weight == pytest.approx(0.001, rel=0.01)  # a blur's norm is 1
+
+
+def test_holes_of_larger_images_are_larger():
+    own, larger = (headline.problems(size)["centre"] for size in (32, 64))
+    box, larger_box = (problem.others["hole shifted"].box for problem in (own, larger))
+    assert larger_box == tuple(2 * side for side in box)
+    for top, left, height, width in headline.boxes(64, 100):
+        assert 8 <= height <= 33
+        assert 8 <= width <= 33
+        assert top + height <= 64
+        assert left + width <= 64
+
+
+def test_each_size_has_its_own_record():
+    def called(size, training, tune):
+        return headline.record_name(Namespace(size=size, training=training, tune=tune))
+
+    assert called(32, 1000, False) == "headline"
+    assert called(64, 20, True) == "headline_size_64_training_20_tuning"
 
 
 def test_methods_for_many_instruments_have_their_own_table():
@@ -67,16 +100,16 @@ def test_methods_for_many_instruments_have_their_own_table():
         run_of("U-Net" + headline.MANY, 0, [10.0, 12.0]),
     ]
     text = headline.table(runs, headline.TABLES[1])
-    assert "| 12.50 | 11.00 | +1.50 ± 0.50 (U-Net, many instruments) |" in text
+    assert "| 12.50 | 11.00 | +1.50 ± 0.50 (U-Net, many instruments) | +0.030 ± 0.010 |" in text
 
 
-@pytest.mark.parametrize("name", [name for name, own in headline.PROBLEMS.items() if own.many])
+@pytest.mark.parametrize("name", WITH_INSTRUMENTS)
 def test_no_condition_is_among_the_many_instruments(name):
-    training, others, many = headline.PROBLEMS[name]
-    drawn = RandomOperator(training.operator, many, n_instruments=headline.N_INSTRUMENTS)
+    training, others, many = PROBLEMS[name]
+    drawn = RandomOperator(training, many, n_instruments=headline.N_INSTRUMENTS)
     instruments = list(map(repr, drawn.instruments()))
     assert len(set(instruments)) == headline.N_INSTRUMENTS
-    conditions = {repr(condition.operator) for condition in (training, *others.values())}
+    conditions = set(map(repr, (training, *others.values())))
     assert not conditions & set(instruments)
 
 

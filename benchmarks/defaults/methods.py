@@ -29,7 +29,7 @@ from skmetainv.solvers import GradientDescent, PrimalDual
 # are of order 0.01 to 0.1. The step size is the size of edges divided by the weight. Image and dual
 # variable then move at the same rate.
 _EDGES = 0.01
-_MOST_UPDATES, _TOLERANCE = 2000, 1e-5
+MOST_UPDATES, TOLERANCE = 2000, 1e-5
 
 
 class Effort(NamedTuple):
@@ -130,12 +130,16 @@ def total_variation(problem, effort):
     squared_norm = float(problem.row.operator.build(image_shape).norm()) ** 2
     candidates = []
     for weight in effort.weights:
-        own = weight * squared_norm
-        solver = PrimalDual(weight=own, step_size=_EDGES / own)
+        solver = variation(weight * squared_norm)
         candidates.append(
-            (weight, _classical(problem, solver, max_iter=_MOST_UPDATES, tol=_TOLERANCE))
+            (weight, _classical(problem, solver, max_iter=MOST_UPDATES, tol=TOLERANCE))
         )
     return candidates
+
+
+def variation(weight):
+    """Return the solver of total variation with a weight, with a step size that fits it."""
+    return PrimalDual(weight=weight, step_size=_EDGES / weight)
 
 
 def filling(problem):
