@@ -403,6 +403,8 @@ def test_the_default_start_of_large_images_takes_no_iterations():
     for size, kind in sizes.items():
         init = default_init(MAML(), GaussianBlur().build((1, size, size)), GaussianBlur())
         assert isinstance(init.residual, kind)
-        assert init.refiner is not None
+        assert init.refiner.uncertainty == (kind is LinearReconstructor)
+    missing = MissingPixels()
+    assert not default_init(MAML(), missing.build((1, 16, 16)), missing).refiner.uncertainty
     nonlinear = PhaseRetrieval()
     assert default_init(MAML(), nonlinear.build((1, 100, 100)), nonlinear).residual is None

@@ -370,8 +370,7 @@ def test_recommended_settings_are_an_ordinary_estimator():
     classes = [MetaInverseSolver, Siren, Refiner, LinearReconstructor, GradientDescent]
     names = {c.__name__: c for c in [*classes, GaussianBlur]}
     assert repr(eval(repr(est), names)) == repr(est)
-    assert est.init.refiner.uncertainty
-    assert not MetaInverseSolver.recommended(MissingPixels()).init.refiner.uncertainty
+    assert est.n_inner == 1
     assert MetaInverseSolver.recommended().operator is None
 
 

@@ -1,4 +1,4 @@
-"""The representations that `MetaInverseSolver` uses or recommends, and what their starts need."""
+"""The representation that `MetaInverseSolver` uses by default, and what its start needs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,15 @@ from skmetainv.representations import Refiner, Representation, Siren
 def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
     """Return the representation for ``init=None``, see `MetaInverseSolver`."""
     residual: Any = LinearReconstructor()
-    if not has_direct_starts(A, operator):  # slow for every start
-        residual = "adjoint" if isinstance(A, LinearMap) else None
-    refines = residual is not None and "refiner" in algorithm.learns
-    return _added_to(residual, Refiner() if refines else None)
-
-
-def recommended_init(operator: Operator | None) -> Representation:
-    """Return the representation of `MetaInverseSolver.recommended`."""
     # If masks vary, the uncertainty takes longer than the start itself (20 instead of 6 ms for half
     # of 32 x 32 pixels).
-    varies = operator is not None and operator.has_missing
-    return _added_to(LinearReconstructor(), Refiner(uncertainty=not varies, lr=4e-3))
+    knows_uncertainty = not operator.has_missing
+    if not has_direct_starts(A, operator):  # slow for every start
+        residual, knows_uncertainty = "adjoint" if isinstance(A, LinearMap) else None, False
+    refiner = None
+    if residual is not None and "refiner" in algorithm.learns:
+        refiner = Refiner(uncertainty=knows_uncertainty)
+    return Siren(width=64, depth=3, residual=residual, refiner=refiner, adapted="last")
 
 
 def check_uncertainty(init: Any, problem: Problem) -> None:
@@ -66,8 +63,3 @@ def has_direct_starts(A: ForwardMap, operator: Operator, n_folds: int = N_FOLDS)
     n_instruments = len(A.each)
     n_matrices = n_instruments * (1 + n_folds) if n_instruments > 1 else 1
     return smallest_space(A, operator.has_missing, n_matrices) != "iterative"
-
-
-def _added_to(residual: Any, refiner: Refiner | None) -> Representation:
-    """Return a small SIREN that is added to a start."""
-    return Siren(width=64, depth=3, residual=residual, refiner=refiner, adapted="last")

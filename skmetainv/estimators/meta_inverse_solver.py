@@ -22,7 +22,7 @@ from skmetainv.estimators.adaptation_report import (
     summary,
     warn_of_adaptation,
 )
-from skmetainv.estimators.default_init import check_uncertainty, default_init, recommended_init
+from skmetainv.estimators.default_init import check_uncertainty, default_init
 from skmetainv.estimators.residuals import (
     cross_fitted_starts,
     residual_of,
@@ -109,14 +109,15 @@ class MetaInverseSolver(TrainedReconstructor):
         `FrozenEstimator` or has `weights`.
     init : Representation, default=None
         The network. The paper uses ``Siren()``. None is ``Siren(width=64, depth=3,
-        residual=LinearReconstructor(), refiner=Refiner(), adapted="last")``. This is a small SIREN
-        added to the linear estimate of the image, which a `Refiner` corrects; the inner steps adapt
-        only the SIREN's last layer. It restores images of the training size only.
+        residual=LinearReconstructor(), refiner=Refiner(uncertainty=True), adapted="last")``. This
+        is a small SIREN added to the linear estimate of the image, which a `Refiner` corrects; the
+        inner steps adapt only the SIREN's last layer. It restores images of the training size only.
 
-        There are three exceptions. If the linear estimate would need conjugate gradients for every
-        image (above about 64 x 64 pixels), the residual is "adjoint". If the operator is then
-        nonlinear, there is neither residual nor refiner. With Reptile there is no refiner, because
-        Reptile computes no gradient for it.
+        There are four exceptions. If masks vary from image to image, the refiner reads the mask
+        instead of the uncertainty, which would take too long. If the linear estimate would need
+        conjugate gradients for every image (above about 64 x 64 pixels), the residual is "adjoint",
+        and the refiner reads the mask. If the operator is then nonlinear, there is neither residual
+        nor refiner. With Reptile there is no refiner, because Reptile computes no gradient for it.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -247,9 +248,7 @@ class MetaInverseSolver(TrainedReconstructor):
     def recommended(cls, operator: Operator | None = None, *, noise: float | Noise = 0.0) -> Self:
         """Return an estimator with the settings of `benchmarks.headline`.
 
-        They are gradient descent, one inner step, and the default `init`, whose refiner reads the
-        uncertainty of the linear estimate (if masks vary from image to image, the mask) and has the
-        learning rate 4e-3. All others are the defaults.
+        They are gradient descent and one inner step. All others are the defaults.
 
         Parameters
         ----------
@@ -262,10 +261,7 @@ class MetaInverseSolver(TrainedReconstructor):
         Returns
         -------
         estimator : MetaInverseSolver
-            An estimator that is not fitted. The linear estimate must need no conjugate gradients
-            (see the Notes of `LinearReconstructor`); otherwise `fit` raises an error or, if masks
-            vary, is slow. For larger images, use ``MetaInverseSolver(operator,
-            GradientDescent())``.
+            An estimator that is not fitted.
 
         Examples
         --------
@@ -277,8 +273,7 @@ class MetaInverseSolver(TrainedReconstructor):
         """
         if operator is not None:
             require_operator(operator, f"The 'operator' parameter of {cls.__name__}")
-        init = recommended_init(operator)
-        return cls(operator, GradientDescent(), init=init, noise=noise, n_inner=1)
+        return cls(operator, GradientDescent(), noise=noise, n_inner=1)
 
     @outside_inference_mode
     def staged_predict(

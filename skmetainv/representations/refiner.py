@@ -37,7 +37,7 @@ class Refiner(ParameterObject):
         is known, 1 where the measurement tells nothing of it. The correction is then ``r u R(start,
         u)``, so that pixels known exactly are not corrected. The residual must be a
         `LinearReconstructor` that needs no conjugate gradients (see its Notes).
-    lr : float, default=1e-3
+    lr : float, default=4e-3
         Learning rate in the outer loop. Convolutions learn faster than coordinate networks.
 
     Notes
@@ -65,7 +65,7 @@ class Refiner(ParameterObject):
     _: KW_ONLY
     depth: int = 5
     uncertainty: bool = False
-    lr: float = 1e-3
+    lr: float = 4e-3
 
     _parameter_constraints = {
         "width": [COUNT],
