@@ -22,6 +22,8 @@ PAPER = {
     "max_epochs": 1.0,
     "batch_size": 16,
 }
+# The default when these settings were measured
+_REFINER_LR = 1e-3
 # Values of these settings multiply the default inner step size ("auto") and the default epochs.
 FACTORS = ("inner_lr", "max_epochs")
 
@@ -42,7 +44,9 @@ def _literal(rng):
         depth=int(rng.choice([3, 4, 5])),
         residual=LinearReconstructor(),
         adapted=str(rng.choice(["last", "all"])),
-        refiner=Refiner(width=int(rng.choice([16, 32, 48])), depth=int(rng.choice([3, 5, 7]))),
+        refiner=Refiner(
+            width=int(rng.choice([16, 32, 48])), depth=int(rng.choice([3, 5, 7])), lr=_REFINER_LR
+        ),
     )
     return {
         "init": network,
