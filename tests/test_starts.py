@@ -17,6 +17,7 @@ from skmetainv import (
     MetaInverseSolver,
     UNetReconstructor,
 )
+from skmetainv.datasets import load_faces
 from skmetainv.estimators.default_init import default_init
 from skmetainv.estimators.residuals import residual_of
 from skmetainv.meta import MAML, InnerLoss
@@ -24,6 +25,7 @@ from skmetainv.metrics import psnr
 from skmetainv.operators import (
     Downsampling,
     GaussianBlur,
+    Identity,
     Inpainting,
     MissingPixels,
     PhaseRetrieval,
@@ -398,13 +400,26 @@ def test_a_start_with_a_checkpoint_is_refused(tmp_path):
         est.fit(FACES)
 
 
-def test_the_default_start_of_large_images_takes_no_iterations():
-    sizes = {16: LinearReconstructor, 100: str}
-    for size, kind in sizes.items():
+def test_the_default_of_large_images_has_no_uncertainty():
+    for size, shrinkage in {16: "auto", 100: 1.0}.items():
         init = default_init(MAML(), GaussianBlur().build((1, size, size)), GaussianBlur())
-        assert isinstance(init.residual, kind)
-        assert init.refiner.uncertainty == (kind is LinearReconstructor)
+        assert init.residual.shrinkage == shrinkage
+        assert init.refiner.uncertainty == (size == 16)
     missing = MissingPixels()
     assert not default_init(MAML(), missing.build((1, 16, 16)), missing).refiner.uncertainty
     nonlinear = PhaseRetrieval()
     assert default_init(MAML(), nonlinear.build((1, 100, 100)), nonlinear).residual is None
+
+
+@pytest.mark.parametrize(
+    ("operator", "is_slow"),
+    [(GaussianBlur(), False), (Identity(), False), (Inpainting(), True)],
+)
+def test_large_images_start_at_the_linear_estimate_unless_that_is_slow(operator, is_slow):
+    images = np.kron(load_faces()[:6], np.ones((3, 3)))  # 75 x 75
+    est = MetaInverseSolver(operator, noise=0.0 if is_slow else 0.05, **STILL).fit(images[1:])
+    if is_slow:
+        assert est.init_.residual == "adjoint"
+    else:
+        assert est.init_.residual.shrinkage_ == 1.0
+    assert np.isfinite(est.predict(est.simulate(images[:1], random_state=0))).all()

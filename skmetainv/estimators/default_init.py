@@ -4,29 +4,57 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skmetainv.estimators.linear import LinearReconstructor
 from skmetainv.estimators.linear_estimates import smallest_space
-from skmetainv.estimators.residuals import N_FOLDS, is_frozen, reads_uncertainty, residual_of
+from skmetainv.estimators.residuals import (
+    N_FOLDS,
+    is_frozen,
+    reads_uncertainty,
+    residual_of,
+    start_restorer,
+)
 from skmetainv.inputs import Problem
 from skmetainv.meta import Algorithm
 from skmetainv.operators import ForwardMap, LinearMap, Operator
+from skmetainv.operators.maps.unsolved_systems import Watch, watched
 from skmetainv.representations import Refiner, Representation, Siren
+from skmetainv.training import Batch
+
+# A start that takes more updates of conjugate gradients is slow. At 128 x 128 pixels, this number
+# takes as long as the training step of the refiner.
+_MOST_UPDATES = 500
 
 
 def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
     """Return the representation for ``init=None``, see `MetaInverseSolver`."""
-    residual: Any = LinearReconstructor()
+    residual: LinearReconstructor | None = LinearReconstructor()
     # If masks vary, the uncertainty takes longer than the start itself (20 instead of 6 ms for half
     # of 32 x 32 pixels).
     knows_uncertainty = not operator.has_missing
-    if not has_direct_starts(A, operator):  # slow for every start
-        residual, knows_uncertainty = "adjoint" if isinstance(A, LinearMap) else None, False
+    if not has_direct_starts(A, operator):
+        # Without the sample covariance, conjugate gradients need fewer updates.
+        is_linear = isinstance(A, LinearMap)
+        residual, knows_uncertainty = (
+            LinearReconstructor(shrinkage=1.0) if is_linear else None,
+            False,
+        )
     refiner = None
     if residual is not None and "refiner" in algorithm.learns:
         refiner = Refiner(uncertainty=knows_uncertainty)
     return Siren(width=64, depth=3, residual=residual, refiner=refiner, adapted="last")
+
+
+def without_slow_start(init: Representation, problem: Problem, batch: Batch) -> Representation:
+    """Return a fitted default representation, with the residual "adjoint" if its own is slow."""
+    restore = start_restorer(init, problem.geometry.image_shape, problem.operator)
+    if restore is None:
+        return init
+    with watched(Watch()) as watch:
+        batch.A.by_instrument(restore, batch.y)
+    return init if watch.n_updates <= _MOST_UPDATES else clone(init).set_params(residual="adjoint")
 
 
 def check_uncertainty(init: Any, problem: Problem) -> None:

@@ -22,7 +22,7 @@ from skmetainv.estimators.adaptation_report import (
     summary,
     warn_of_adaptation,
 )
-from skmetainv.estimators.default_init import check_uncertainty, default_init
+from skmetainv.estimators.default_init import check_uncertainty, default_init, without_slow_start
 from skmetainv.estimators.residuals import (
     cross_fitted_starts,
     residual_of,
@@ -114,10 +114,12 @@ class MetaInverseSolver(TrainedReconstructor):
         inner steps adapt only the SIREN's last layer. It restores images of the training size only.
 
         There are four exceptions. If masks vary from image to image, the refiner reads the mask
-        instead of the uncertainty, which would take too long. If the linear estimate would need
-        conjugate gradients for every image (above about 64 x 64 pixels), the residual is "adjoint",
-        and the refiner reads the mask. If the operator is then nonlinear, there is neither residual
-        nor refiner. With Reptile there is no refiner, because Reptile computes no gradient for it.
+        instead of the uncertainty, which would take too long. If the linear estimate needs
+        conjugate gradients for every image (above about 64 x 64 pixels), the refiner reads the
+        mask, too, and the residual is ``LinearReconstructor(shrinkage=1.0)`` or, if a start takes
+        more than 500 updates, "adjoint". If the operator is then nonlinear, there is neither
+        residual nor refiner. With Reptile there is no refiner, because Reptile computes no gradient
+        for it.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -434,6 +436,9 @@ class MetaInverseSolver(TrainedReconstructor):
         if self.solver_ is not None:
             self.solver_ = ready_solver(self.solver_, problem, self, self._seed_)
         self.init_ = with_fitted_residual(self.init_, problem, self, self._seed_)
+        if self.init is None:
+            batch = self._first_batch(problem, self._seed_)
+            self.init_ = without_slow_start(self.init_, problem, batch)
         self.inner_loss_ = with_fitted_denoisers(self.inner_loss_, problem, self, self._seed_)
         theta = phi.initial_weights(weights_generator(self._seed_))
         # Step sizes follow in `_choose_open_values`, because their initial value may be "auto".

@@ -183,6 +183,7 @@ def _solution(
         new_x = torch.addcmul(x, unit, correction)
         new_r = b - matrix(new_x)
         new_error, n_left = _length(new_r), n_left - n_made
+        watch.n_updates += n_made
         better = going & (new_error < error)
         going = better & (new_error > allowed) & (new_error < error / 2)
         x, r = torch.where(better, new_x, x), torch.where(better, new_r, r)

@@ -17,7 +17,7 @@ _LONGEST_NAME = 100
 
 
 class Watch:
-    """A record of unsolved linear systems: their number and the worst residual.
+    """A record of linear systems: the updates they took, and those that could not be solved.
 
     Parameters
     ----------
@@ -26,6 +26,8 @@ class Watch:
 
     Attributes
     ----------
+    n_updates : int
+        Number of updates of conjugate gradients, each for all images of a batch.
     n_unsolved : int
         Number of systems that conjugate gradients could not solve; each image is a system.
     worst : float
@@ -33,7 +35,8 @@ class Watch:
     """
 
     def __init__(self, operator: object = None):
-        self.operator, self.n_unsolved, self.worst = operator, 0, 0.0
+        self.operator, self.n_updates = operator, 0
+        self.n_unsolved, self.worst = 0, 0.0
 
     def note(self, unsolved: list[float]) -> None:
         """Record the relative residuals of systems that were not solved."""
