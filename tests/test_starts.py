@@ -18,6 +18,7 @@ from skmetainv import (
     UNetReconstructor,
 )
 from skmetainv.datasets import load_faces
+from skmetainv.estimators import default_init as default_init_module
 from skmetainv.estimators.default_init import default_init
 from skmetainv.estimators.residuals import residual_of
 from skmetainv.meta import MAML, InnerLoss
@@ -29,6 +30,7 @@ from skmetainv.operators import (
     Inpainting,
     MissingPixels,
     PhaseRetrieval,
+    WithNoise,
 )
 from skmetainv.reconstruction import Restorer
 from skmetainv.representations import (
@@ -412,14 +414,27 @@ def test_the_default_of_large_images_has_no_uncertainty():
 
 
 @pytest.mark.parametrize(
-    ("operator", "is_slow"),
-    [(GaussianBlur(), False), (Identity(), False), (Inpainting(), True)],
+    ("operator", "noise", "assumed"),
+    [(GaussianBlur(), 0.05, 0.05), (Identity(), 0.05, 0.05), (Inpainting(), 0.0, 0.1)],
 )
-def test_large_images_start_at_the_linear_estimate_unless_that_is_slow(operator, is_slow):
+def test_large_images_start_at_a_linear_estimate_that_takes_few_updates(
+    operator, noise, assumed, monkeypatch
+):
+    monkeypatch.setattr(default_init_module, "_MOST_UPDATES", 200)
     images = np.kron(load_faces()[:6], np.ones((3, 3)))  # 75 x 75
-    est = MetaInverseSolver(operator, noise=0.0 if is_slow else 0.05, **STILL).fit(images[1:])
-    if is_slow:
-        assert est.init_.residual == "adjoint"
-    else:
-        assert est.init_.residual.shrinkage_ == 1.0
-    assert np.isfinite(est.predict(est.simulate(images[:1], random_state=0))).all()
+    est = MetaInverseSolver(operator, GradientDescent(), noise=noise, **STILL).fit(images[1:])
+    residual = est.init_.residual
+    assert residual.shrinkage_ == 1.0
+    assert residual.noise == pytest.approx(assumed, rel=0.5)
+    y = est.simulate(images[:1], random_state=0)
+    alone = LinearReconstructor(operator, noise=noise, shrinkage=1.0, random_state=0)
+    expected = psnr(images[:1], alone.fit(images[1:]).predict(y))
+    assert psnr(images[:1], est.predict(y)) > expected - 0.5
+
+
+@pytest.mark.parametrize("operator", [Inpainting(), WithNoise(Inpainting(), 1e-6)])
+def test_a_start_that_stays_slow_is_the_adjoint(operator, monkeypatch):
+    monkeypatch.setattr(default_init_module, "_MOST_UPDATES", 3)
+    images = np.kron(load_faces()[:3], np.ones((3, 3)))
+    est = MetaInverseSolver(operator, **STILL).fit(images)
+    assert est.init_.residual == "adjoint"

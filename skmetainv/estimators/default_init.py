@@ -15,17 +15,21 @@ from skmetainv.estimators.residuals import (
     reads_uncertainty,
     residual_of,
     start_restorer,
+    with_fitted_residual,
 )
 from skmetainv.inputs import Problem
 from skmetainv.meta import Algorithm
 from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.operators.maps.unsolved_systems import Watch, watched
+from skmetainv.reconstruction import Reconstructor
 from skmetainv.representations import Refiner, Representation, Siren
-from skmetainv.training import Batch
 
 # A start that takes more updates of conjugate gradients is slow. At 128 x 128 pixels, this number
-# takes as long as the training step of the refiner.
-_MOST_UPDATES = 500
+# takes about as long as the training step of the refiner.
+_MOST_UPDATES = 600
+
+# The noise that a slow start assumes, relative to the measurement.
+_ASSUMED_NOISE = 0.2
 
 
 def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
@@ -36,25 +40,38 @@ def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Rep
     knows_uncertainty = not operator.has_missing
     if not has_direct_starts(A, operator):
         # Without the sample covariance, conjugate gradients need fewer updates.
-        is_linear = isinstance(A, LinearMap)
-        residual, knows_uncertainty = (
-            LinearReconstructor(shrinkage=1.0) if is_linear else None,
-            False,
-        )
+        residual = LinearReconstructor(shrinkage=1.0) if isinstance(A, LinearMap) else None
+        knows_uncertainty = False
     refiner = None
     if residual is not None and "refiner" in algorithm.learns:
         refiner = Refiner(uncertainty=knows_uncertainty)
     return Siren(width=64, depth=3, residual=residual, refiner=refiner, adapted="last")
 
 
-def without_slow_start(init: Representation, problem: Problem, batch: Batch) -> Representation:
-    """Return a fitted default representation, with the residual "adjoint" if its own is slow."""
-    restore = start_restorer(init, problem.geometry.image_shape, problem.operator)
-    if restore is None:
-        return init
-    with watched(Watch()) as watch:
-        batch.A.by_instrument(restore, batch.y)
-    return init if watch.n_updates <= _MOST_UPDATES else clone(init).set_params(residual="adjoint")
+def with_fast_start(
+    init: Representation, problem: Problem, estimator: Reconstructor, seed: int
+) -> Representation:
+    """Return a fitted default representation that restores starts in a few updates.
+
+    If its own residual needs many, the residual assumes more noise or, if that does not suffice, is
+    "adjoint". The parameters are those of `with_fitted_residual`.
+    """
+    batch = estimator._first_batch(problem, seed)
+
+    def is_slow(init: Representation) -> bool:
+        restore = start_restorer(init, problem.geometry.image_shape, problem.operator)
+        if restore is None:
+            return False
+        with watched(Watch()) as watch:
+            batch.A.by_instrument(restore, batch.y)
+        return watch.n_updates > _MOST_UPDATES
+
+    if is_slow(init) and not problem.operator.has_noise:
+        exact = batch.A(batch.x)
+        noise = _ASSUMED_NOISE * float(exact.abs().square().mean().sqrt())
+        init = clone(init).set_params(residual__noise=noise)
+        init = with_fitted_residual(init, problem, estimator, seed)
+    return clone(init).set_params(residual="adjoint") if is_slow(init) else init
 
 
 def check_uncertainty(init: Any, problem: Problem) -> None:

@@ -22,7 +22,7 @@ from skmetainv.estimators.adaptation_report import (
     summary,
     warn_of_adaptation,
 )
-from skmetainv.estimators.default_init import check_uncertainty, default_init, without_slow_start
+from skmetainv.estimators.default_init import check_uncertainty, default_init, with_fast_start
 from skmetainv.estimators.residuals import (
     cross_fitted_starts,
     residual_of,
@@ -116,8 +116,9 @@ class MetaInverseSolver(TrainedReconstructor):
         There are four exceptions. If masks vary from image to image, the refiner reads the mask
         instead of the uncertainty, which would take too long. If the linear estimate needs
         conjugate gradients for every image (above about 64 x 64 pixels), the refiner reads the
-        mask, too, and the residual is ``LinearReconstructor(shrinkage=1.0)`` or, if a start takes
-        more than 500 updates, "adjoint". If the operator is then nonlinear, there is neither
+        mask, too, and the residual is ``LinearReconstructor(shrinkage=1.0)``. If a start takes more
+        than 600 updates, this residual assumes noise of a fifth of the measurement; if it still
+        does, the residual is "adjoint". If the operator is then nonlinear, there is neither
         residual nor refiner. With Reptile there is no refiner, because Reptile computes no gradient
         for it.
     noise : float or Noise, default=0.0
@@ -437,8 +438,7 @@ class MetaInverseSolver(TrainedReconstructor):
             self.solver_ = ready_solver(self.solver_, problem, self, self._seed_)
         self.init_ = with_fitted_residual(self.init_, problem, self, self._seed_)
         if self.init is None:
-            batch = self._first_batch(problem, self._seed_)
-            self.init_ = without_slow_start(self.init_, problem, batch)
+            self.init_ = with_fast_start(self.init_, problem, self, self._seed_)
         self.inner_loss_ = with_fitted_denoisers(self.inner_loss_, problem, self, self._seed_)
         theta = phi.initial_weights(weights_generator(self._seed_))
         # Step sizes follow in `_choose_open_values`, because their initial value may be "auto".
