@@ -59,7 +59,7 @@ class UNetReconstructor(SupervisedReconstructor):
         Images per step, and images that `predict` restores at a time.
     max_epochs : int, default=None
         Number of epochs of `fit`. None is the smallest number that makes at least 1200 steps, but
-        not less than 2.
+        not less than 4.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class UNetReconstructor(SupervisedReconstructor):
     start: str = "auto"
     batch_size: int = 8
 
-    _default_length = (1200, 2)
+    _default_length = (1200, 4)
     _parameter_constraints = {
         **SupervisedReconstructor._parameter_constraints,
         "width": [COUNT],

@@ -97,7 +97,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         not mirrored. Pairs given to `fit` are not augmented. Images are not cropped, because the
         operator is built for their size.
     max_epochs : int, default=None
-        Number of epochs of `fit`. None is the number that makes 600 steps, but at least two epochs.
+        Number of epochs of `fit`. None is the number that makes 600 steps, but at least four.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"
         Stop when the validation PSNR no longer rises, and keep the best weights. "auto" does so if
         there are at least 1000 images. See `skmetainv.training.EarlyStopping`.
@@ -178,7 +178,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
     #: The names of the losses in `history_`, as passed to the training loop.
     _loss_names: ClassVar[tuple[str, ...]] = ("loss",)
     #: If `max_epochs` is None: the number of steps, and the least number of epochs.
-    _default_length: ClassVar[tuple[int, int]] = (600, 2)
+    _default_length: ClassVar[tuple[int, int]] = (600, 4)
 
     @with_callbacks
     def fit(
