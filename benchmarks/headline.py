@@ -86,7 +86,10 @@ def boxes(size, n):
 
 
 def problems(size):
-    """Return the problems by name, for square images of `size` pixels along each side."""
+    """Return the problems by name, for square images of `size` pixels along each side.
+
+    Holes and numbers of pixels grow with the size; blurs, views and noise stay the same.
+    """
     unit, area = size // 32, (size // 32) ** 2
 
     def hole(*box):
@@ -400,6 +403,7 @@ def main():
         "size": args.size,
         "images": [args.training, N_VALIDATION, N_TEST],
         "seconds": args.seconds,
+        "noise": "named",
         "folders": [Path(args.images).name, args.photographs and Path(args.photographs).name],
     }
     has_instruments = {name: own.many is not None for name, own in problems(args.size).items()}

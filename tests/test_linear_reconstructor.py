@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV
 
 from skmetainv import LinearReconstructor
 from skmetainv.arrays import ArraySource
+from skmetainv.datasets import load_faces
 from skmetainv.estimators import image_statistics, linear, linear_estimates
 from skmetainv.estimators.image_statistics import Covariance, Statistics
 from skmetainv.estimators.linear_estimates import LinearSystem, MapMatrices
@@ -532,3 +533,19 @@ def test_single_precision_restores_as_well_as_double(operator):
     )
     measured = double.simulate(FACES[20:24])
     assert np.abs(single.predict(measured) - double.predict(measured)).max() < 1e-3
+
+
+@pytest.mark.parametrize("size", [9, 75])  # with a matrix, and by conjugate gradients
+def test_a_noise_floor_is_noise_relative_to_the_measurements(size):
+    faces = np.kron(load_faces(), np.ones((3, 3)))[:, :size, :size]
+
+    def restored(**parameters):
+        est = LinearReconstructor(shrinkage=1.0, n_components=1, random_state=0, **parameters)
+        return est.fit(faces[:60]).predict(faces[60:62])
+
+    variance = float(faces[:60].var(axis=0).mean())
+    alike = restored(noise=(0.1 * variance) ** 0.5)
+    np.testing.assert_allclose(restored(noise_floor=0.1), alike, rtol=0, atol=0.02)
+    assert np.abs(restored(noise_floor=0.1) - faces[60:62]).max() > 0.05  # not fitted closely
+    noisy = {"noise": variance**0.5}
+    np.testing.assert_allclose(restored(noise_floor=0.01, **noisy), restored(**noisy), atol=1e-6)

@@ -30,6 +30,7 @@ from skmetainv.operators import (
     Inpainting,
     MissingPixels,
     PhaseRetrieval,
+    RandomOperator,
     WithNoise,
 )
 from skmetainv.reconstruction import Restorer
@@ -413,28 +414,61 @@ def test_the_default_of_large_images_has_no_uncertainty():
     assert default_init(MAML(), nonlinear.build((1, 100, 100)), nonlinear).residual is None
 
 
-@pytest.mark.parametrize(
-    ("operator", "noise", "assumed"),
-    [(GaussianBlur(), 0.05, 0.05), (Identity(), 0.05, 0.05), (Inpainting(), 0.0, 0.1)],
-)
-def test_large_images_start_at_a_linear_estimate_that_takes_few_updates(
-    operator, noise, assumed, monkeypatch
-):
+LARGE = np.kron(load_faces()[:6], np.ones((3, 3)))  # 75 x 75
+
+
+def fitted_to_large(monkeypatch, operator, images=LARGE[1:], y=None, **parameters):
+    """Fit the default to large images, with few updates allowed."""
     monkeypatch.setattr(default_init_module, "_MOST_UPDATES", 200)
-    images = np.kron(load_faces()[:6], np.ones((3, 3)))  # 75 x 75
-    est = MetaInverseSolver(operator, GradientDescent(), noise=noise, **STILL).fit(images[1:])
+    return MetaInverseSolver(operator, GradientDescent(), **STILL, **parameters).fit(
+        images if y is None else y, None if y is None else images
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "noise", "floor"),
+    [
+        (GaussianBlur(), 0.05, None),
+        (Identity(), 0.05, None),
+        (Inpainting(), 0.0, 0.04),
+        (WithNoise(Inpainting(), 1e-3), 0.0, 0.04),
+        (RandomOperator(GaussianBlur(), {"sigma": [0.7, 1.5]}), 0.05, None),
+    ],
+)
+def test_large_images_start_at_a_linear_estimate_of_few_updates(
+    operator, noise, floor, monkeypatch
+):
+    est = fitted_to_large(monkeypatch, operator, noise=noise)
     residual = est.init_.residual
     assert residual.shrinkage_ == 1.0
-    assert residual.noise == pytest.approx(assumed, rel=0.5)
-    y = est.simulate(images[:1], random_state=0)
-    alone = LinearReconstructor(operator, noise=noise, shrinkage=1.0, random_state=0)
-    expected = psnr(images[:1], alone.fit(images[1:]).predict(y))
-    assert psnr(images[:1], est.predict(y)) > expected - 0.5
+    assert residual.noise_floor == floor
+    single = getattr(operator, "operator", operator) if noise else operator
+    camera = ClassicalReconstructor(single, noise=noise, random_state=0)
+    y = camera.simulate(LARGE[:1])
+    alone = LinearReconstructor(single, noise=noise, shrinkage=1.0, random_state=0)
+    expected = psnr(LARGE[:1], alone.fit(LARGE[1:]).predict(y))
+    assert psnr(LARGE[:1], est.predict(y, operator=single)) > expected - 0.5
+
+
+def test_the_floor_does_not_depend_on_offsets_missing_pixels_and_pairs(monkeypatch):
+    images = LARGE[1:].copy()
+    offset = {"data_range": (1000, 1001)}
+    est = fitted_to_large(monkeypatch, Inpainting(), 1000 + images, **offset)
+    assert est.init_.residual.noise_floor == 0.04
+    restored = est.predict(est.simulate(1000 + LARGE[:1]))
+    assert psnr(1000 + LARGE[:1], restored, data_range=1.0) > 20
+    measured = est.simulate(images)
+    pairs = fitted_to_large(monkeypatch, Inpainting(), images, measured)
+    assert pairs.init_.residual.noise_floor == 0.04
+    images[0] = 0.5  # a blank image takes few updates
+    assert fitted_to_large(monkeypatch, Inpainting(), images).init_.residual.noise_floor == 0.04
+    images[0, :5, :5] = np.nan
+    boxes = MissingPixels(observed=0.75, pattern="box")
+    assert fitted_to_large(monkeypatch, boxes, images).init_.residual.noise_floor == 0.04
 
 
 @pytest.mark.parametrize("operator", [Inpainting(), WithNoise(Inpainting(), 1e-6)])
 def test_a_start_that_stays_slow_is_the_adjoint(operator, monkeypatch):
     monkeypatch.setattr(default_init_module, "_MOST_UPDATES", 3)
-    images = np.kron(load_faces()[:3], np.ones((3, 3)))
-    est = MetaInverseSolver(operator, **STILL).fit(images)
+    est = MetaInverseSolver(operator, **STILL).fit(LARGE[:3])
     assert est.init_.residual == "adjoint"

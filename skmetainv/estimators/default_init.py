@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,13 +24,17 @@ from skmetainv.operators import ForwardMap, LinearMap, Operator
 from skmetainv.operators.maps.unsolved_systems import Watch, watched
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.representations import Refiner, Representation, Siren
+from skmetainv.training.processes import from_first_process
 
-# A start that takes more updates of conjugate gradients is slow. At 128 x 128 pixels, this number
-# takes about as long as the training step of the refiner.
-_MOST_UPDATES = 600
+# A start that takes more updates of conjugate gradients is slow. An image of 128 x 128 pixels then
+# takes about as long in them as in the training of the refiner.
+_MOST_UPDATES = 1000
 
-# The noise that a slow start assumes, relative to the measurement.
-_ASSUMED_NOISE = 0.2
+# The number of images whose updates are counted.
+_COUNTED = 4
+
+# The `noise_floor` of a residual that is slow without it.
+_NOISE_FLOOR = 0.04
 
 
 def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Representation:
@@ -40,7 +45,8 @@ def default_init(algorithm: Algorithm, A: ForwardMap, operator: Operator) -> Rep
     knows_uncertainty = not operator.has_missing
     if not has_direct_starts(A, operator):
         # Without the sample covariance, conjugate gradients need fewer updates.
-        residual = LinearReconstructor(shrinkage=1.0) if isinstance(A, LinearMap) else None
+        stationary = LinearReconstructor(shrinkage=1.0, n_components=1)
+        residual = stationary if isinstance(A, LinearMap) else None
         knows_uncertainty = False
     refiner = None
     if residual is not None and "refiner" in algorithm.learns:
@@ -53,25 +59,31 @@ def with_fast_start(
 ) -> Representation:
     """Return a fitted default representation that restores starts in a few updates.
 
-    If its own residual needs many, the residual assumes more noise or, if that does not suffice, is
-    "adjoint". The parameters are those of `with_fitted_residual`.
+    If its own residual needs many, the residual gets a `noise_floor` or, if that does not suffice,
+    is "adjoint". The parameters are those of `with_fitted_residual`.
     """
-    batch = estimator._first_batch(problem, seed)
+    if residual_of(init) is None or has_direct_starts(problem.A, problem.operator):
+        return init
+    if not from_first_process(lambda: _is_slow(init, problem, estimator, seed)):
+        return init
+    floored = clone(init).set_params(residual__noise_floor=_NOISE_FLOOR)
+    floored = with_fitted_residual(floored, problem, estimator, seed)
+    if not from_first_process(lambda: _is_slow(floored, problem, estimator, seed)):
+        return floored
+    return clone(init).set_params(residual="adjoint")
 
-    def is_slow(init: Representation) -> bool:
-        restore = start_restorer(init, problem.geometry.image_shape, problem.operator)
-        if restore is None:
-            return False
+
+def _is_slow(init: Representation, problem: Problem, estimator: Reconstructor, seed: int) -> bool:
+    """Return whether a start of one of a few training images takes many updates."""
+    restore: Any = start_restorer(init, problem.geometry.image_shape, problem.operator)
+    read = estimator._pairs(problem, seed)
+    n_updates = []
+    for i in np.unique(np.linspace(0, len(problem) - 1, _COUNTED).astype(int)):
+        batch = read(np.array([i]), 0)
         with watched(Watch()) as watch:
             batch.A.by_instrument(restore, batch.y)
-        return watch.n_updates > _MOST_UPDATES
-
-    if is_slow(init) and not problem.operator.has_noise:
-        exact = batch.A(batch.x)
-        noise = _ASSUMED_NOISE * float(exact.abs().square().mean().sqrt())
-        init = clone(init).set_params(residual__noise=noise)
-        init = with_fitted_residual(init, problem, estimator, seed)
-    return clone(init).set_params(residual="adjoint") if is_slow(init) else init
+        n_updates.append(watch.n_updates)
+    return max(n_updates) > _MOST_UPDATES
 
 
 def check_uncertainty(init: Any, problem: Problem) -> None:

@@ -30,7 +30,7 @@ from skmetainv.noise import GaussianNoise, Noise, as_noise
 from skmetainv.operators import ForwardMap, LinearMap, MissingPixels, Operator
 from skmetainv.operators.maps.instruments import InstrumentPool
 from skmetainv.operators.maps.linearized import LinearizedMap
-from skmetainv.parameters import COUNT, Interval, StrOptions
+from skmetainv.parameters import COUNT, POSITIVE, Interval, StrOptions
 from skmetainv.randomness import integer_seed
 from skmetainv.reconstruction import Reconstructor
 from skmetainv.reconstruction.canonical import canonical
@@ -104,6 +104,10 @@ class LinearReconstructor(Reconstructor):
     flips : bool or "auto", default="auto"
         Whether to learn also from the images mirrored left to right. "auto" tries both, and chooses
         the one that restores held-out images better; see Notes for exceptions.
+    noise_floor : float, default=None
+        The least variance of the noise of any sample, relative to the mean variance of noiseless
+        measurements. None is 1e-8, or 1e-3 for conjugate gradients. With a larger floor, conjugate
+        gradients need fewer updates, but measurements with less noise are fitted less closely.
     precision : {"float32", "float64", "bfloat16"}, default="float32"
         Floating-point type of the images and of conjugate gradients. "bfloat16" is the same as
         "float32", because there is no network. Matrices are factorised in double precision.
@@ -162,10 +166,8 @@ class LinearReconstructor(Reconstructor):
     Images are read in batches, also from memory maps. If they have more than 2**28 values
     altogether, an evenly spaced subset of this size is read.
 
-    The noise variance is at least a small share of the mean variance of noiseless measurements:
-    1e-8, or 1e-3 for conjugate gradients. With ``noise=0``, the estimate therefore trusts almost
-    every digit of a measurement. If blurred images are noisy, give the standard deviation of their
-    noise.
+    Because of `noise_floor`, the estimate trusts almost every digit of a measurement with
+    ``noise=0``. If blurred images are noisy, give the standard deviation of their noise.
 
     NaN pixels of clean images are left out of the mean and the variances. For the covariances,
     their values are estimated from the other pixels, in three rounds. In large images, they are
@@ -200,12 +202,14 @@ class LinearReconstructor(Reconstructor):
     shrinkage: float | str = "auto"
     n_components: int | None = None
     flips: bool | str = "auto"
+    noise_floor: float | None = None
 
     _parameter_constraints = {
         **Reconstructor._parameter_constraints,
         "shrinkage": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "n_components": [COUNT, None],
         "flips": ["boolean", StrOptions({"auto"})],
+        "noise_floor": [POSITIVE, None],
     }
 
     def fit(self, X: Any, y: Any = None, groups: Any = None) -> Self:
@@ -360,6 +364,7 @@ class LinearReconstructor(Reconstructor):
             dtype=self._dtype(),
             matrices=MapMatrices(A, varies) if isinstance(A, LinearMap) else None,
             n_instruments=n_instruments,
+            noise_floor=self.noise_floor,
         )
 
     # ------------------------------------------------------------------ prediction

@@ -32,8 +32,8 @@ _MASKED_ENTRIES = 4096
 # share was chosen by timing at 32 x 32 pixels on one core, and is used for all sizes.
 _MOSTLY = 0.65
 
-# The least variance of noise, relative to the mean variance of exact measurements: for matrices in
-# double precision, and for conjugate gradients.
+# The default least variance of noise, relative to the mean variance of exact measurements: for
+# matrices in double precision, and for conjugate gradients.
 _LEAST_NOISE, _LEAST_NOISE_ITERATIVE = 1e-8, 1e-3
 
 # Traces and responses are estimated as means over this number of arrays of random signs.
@@ -395,6 +395,9 @@ class LinearSystem:
         The matrices of a linear `A`, if other systems share them. With None, they are new.
     n_instruments : int, default=1
         The number of instruments that have such a system.
+    noise_floor : float, default=None
+        The least variance of the noise, relative to the mean variance of exact measurements; see
+        `LinearReconstructor`.
 
     Attributes
     ----------
@@ -411,10 +414,12 @@ class LinearSystem:
         dtype: torch.dtype,
         matrices: MapMatrices | None = None,
         n_instruments: int = 1,
+        noise_floor: float | None = None,
     ):
         if isinstance(A, LinearMap) and isinstance(A.own_noise, GaussianNoise):
             variance = torch.full_like(variance, A.own_noise.noise_level**2)
         self.statistics, self.varies, self.dtype = statistics, varies, dtype
+        self.noise_floor = noise_floor
         self.device = variance.device
         mean = torch.from_numpy(statistics.mean)[None].to(self.device)
         self.A = A if isinstance(A, LinearMap) else LinearizedMap(A, mean)
@@ -442,7 +447,9 @@ class LinearSystem:
 
     def _floored(self, variance: torch.Tensor) -> torch.Tensor:
         """Return noise variances with a floor that keeps the systems well conditioned."""
-        share = _LEAST_NOISE_ITERATIVE if self.space == "iterative" else _LEAST_NOISE
+        share = self.noise_floor
+        if share is None:
+            share = _LEAST_NOISE_ITERATIVE if self.space == "iterative" else _LEAST_NOISE
         covariance = self._covariance(1.0)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         for x in self.matrices.probes:

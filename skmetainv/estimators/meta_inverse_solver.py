@@ -113,14 +113,17 @@ class MetaInverseSolver(TrainedReconstructor):
         is a small SIREN added to the linear estimate of the image, which a `Refiner` corrects; the
         inner steps adapt only the SIREN's last layer. It restores images of the training size only.
 
-        There are four exceptions. If masks vary from image to image, the refiner reads the mask
-        instead of the uncertainty, which would take too long. If the linear estimate needs
-        conjugate gradients for every image (above about 64 x 64 pixels), the refiner reads the
-        mask, too, and the residual is ``LinearReconstructor(shrinkage=1.0)``. If a start takes more
-        than 600 updates, this residual assumes noise of a fifth of the measurement; if it still
-        does, the residual is "adjoint". If the operator is then nonlinear, there is neither
-        residual nor refiner. With Reptile there is no refiner, because Reptile computes no gradient
-        for it.
+        Exceptions are:
+
+        - If masks vary from image to image, the refiner reads the mask instead of the uncertainty,
+          which would take too long.
+        - If the linear estimate needs conjugate gradients for every image (above about 64 x 64
+          pixels), the refiner reads the mask, too, and the residual is
+          ``LinearReconstructor(shrinkage=1.0, n_components=1)``. If a start of one of four training
+          images then takes more than 1000 updates, the residual also has ``noise_floor=0.04``. If
+          a start still takes more, the residual is "adjoint". If the operator is nonlinear, there
+          is neither residual nor refiner.
+        - With Reptile there is no refiner, because Reptile computes no gradient for it.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
         in the units of the measurement.
@@ -617,4 +620,7 @@ class MetaInverseSolver(TrainedReconstructor):
         reason = None if residual is None else residual._bound_to_size()
         if reason is None:
             return None
-        return f"{reason} Another network, init=Siren(), supports any size."
+        return (
+            f"{reason} Another representation supports any size: init=Siren(), or "
+            'Siren(64, depth=3, residual="adjoint", refiner=Refiner(), adapted="last").'
+        )

@@ -1,4 +1,4 @@
-"""Warnings about linear systems that could not be solved."""
+"""Counts of the updates of linear systems, and warnings about those that could not be solved."""
 
 from __future__ import annotations
 
