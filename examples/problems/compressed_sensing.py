@@ -68,7 +68,7 @@ display = ReconstructionDisplay.from_predictions(
 # All four images fit the measurements. Samples are about 1, and the misfit is far smaller. And yet
 # the images differ. The one of the least energy, from conjugate gradients alone, is no face. Total
 # variation finds the face, but also flat patches that are not there. The linear estimate and the
-# learned start know 80 other faces. The learned one is better, by about 0.2 dB.
+# learned start know 80 other faces. The learned one is better, by about 0.4 dB.
 #
 # The inner steps
 # ---------------

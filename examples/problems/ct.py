@@ -111,8 +111,7 @@ def total_variation(weight):
 angles = np.arange(0, 180, 180 / 8)
 tv = max(map(total_variation, (0.03, 0.1, 0.3)), key=lambda est: est.score(train[:10]))
 linear = LinearReconstructor(radon, noise=noise, random_state=0).fit(train)
-corrected = MetaInverseSolver(radon, noise=noise, max_epochs=10, random_state=0)
-corrected.fit(train)
+corrected = MetaInverseSolver(radon, noise=noise, random_state=0).fit(train)
 methods = {
     "back-projection": np.stack([iradon(y.T, angles, output_size=28) for y in sinograms]),
     "total variation": tv.predict(sinograms),
@@ -152,4 +151,4 @@ plt.show()
 # open, and only the learned start knows heads.
 #
 # The linear estimate knows heads, too. It needs no training loop, and is better than the network
-# here. Networks that correct it gain about half a decibel more.
+# here. Networks that correct it gain more than a decibel.

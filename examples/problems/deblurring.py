@@ -134,4 +134,4 @@ plt.show()
 # %%
 # Total variation and the denoiser know nothing about faces. The linear estimate does, and is ahead
 # of both. Meta-RED starts near the linear estimate: its three updates smooth what the linear
-# estimate leaves uneven. It is the best by PSNR, and by SSIM about equal to the linear estimate.
+# estimate leaves uneven. It is the best by PSNR, and by SSIM a little ahead.

@@ -63,8 +63,8 @@ display = ReconstructionDisplay.from_predictions(
 )
 
 # %%
-# The learned start has the highest PSNR, and the linear estimate the highest SSIM. Both know 80
-# faces, the other two methods none. The differences are small, about half a decibel.
+# The learned start is best, then the linear estimate. Both know 80 faces, the other two methods
+# none. The differences are small, about half a decibel.
 #
 # Larger images of the same scale
 # -------------------------------
