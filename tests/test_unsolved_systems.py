@@ -59,6 +59,15 @@ def test_a_system_that_is_not_solved_is_told_where_nobody_watches(dtype):
     assert not told(lambda: data_of(Radon(5), dtype)[0].prox(x, 0.01))
 
 
+def test_a_watch_counts_one_update_for_each_eigenvalue():
+    scale = torch.tensor([1.0, 2.0, 3.0, 3.0]).double()
+    with watched(Watch()) as watch:
+        for _ in range(2):
+            solve(lambda v: scale * v, torch.ones(5, 4).double(), torch.zeros(()).double())
+    assert watch.n_updates == 2 * 3
+    assert watch.n_unsolved == 0
+
+
 def test_what_cannot_be_solved_is_given_up_and_no_worse_than_the_start():
     data, x = data_of(NotAdjoint(), size=48)
     calls, normal = [], data.A.normal

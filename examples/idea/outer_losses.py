@@ -66,6 +66,7 @@ plt.show()
 #   absolute error, too.
 # - With SSIM as loss, the contrast is higher. These images are the best by SSIM. By the other
 #   metrics they are behind the linear estimate.
-# - The weighted sum has most of the gain in SSIM, and is near the linear estimate by the others.
+# - The weighted sum has nearly all of the gain in SSIM, and by the others it is between the linear
+#   estimate and L2.
 #
 # So of these losses, only SSIM changes the result clearly, and only by its own measure.
