@@ -136,7 +136,7 @@ class GaussianNoise(Noise):
                 return y
             dtype = np.dtype(str(y.dtype).removeprefix("torch."))
             e = np.stack([g.standard_normal(y.shape[1:], dtype=dtype) for g in generators])
-            return y + noise_level * torch.from_numpy(e).to(y.device)
+            return y + noise_level * torch.from_numpy(e).to(y.device, non_blocking=True)
 
         return noisy
 
@@ -215,7 +215,7 @@ class SaltPepper(Noise):
 
         def noisy(y: torch.Tensor, generators: Sequence[np.random.Generator]) -> torch.Tensor:
             chance = torch.from_numpy(np.stack([g.random(y.shape[1:]) for g in generators]))
-            chance = chance.to(y.device)
+            chance = chance.to(y.device, non_blocking=True)
             y = torch.where(chance < self.amount / 2, self.low, y)
             return torch.where(chance >= 1 - self.amount / 2, self.high, y)
 

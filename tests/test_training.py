@@ -9,6 +9,7 @@ import torch
 from settings import PAPER
 from settings import SIX_SMALL_FACES as FACES
 from sklearn.exceptions import ConvergenceWarning
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from skmetainv.arrays import ArraySource, image_layout
 from skmetainv.meta import MAML, PerStep
@@ -192,6 +193,66 @@ def test_a_step_that_is_not_finite_is_skipped_and_told(bad):
             loop.descend(loss=loss)
     assert w.isfinite()
     assert loop.n_epochs == 1
+
+
+class Looks(TorchDispatchMode):
+    """Counts how often the processor needs a number of a tensor, and so waits for its device."""
+
+    n_looks = 0
+
+    def __torch_dispatch__(self, fn, types, args=(), kwargs=None):
+        self.n_looks += fn is torch.ops.aten._local_scalar_dense.default
+        return fn(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("adam", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("first", [True, False])
+def test_with_fused_adam_the_device_skips_steps_without_a_look(adam, first):
+    """The library builds fused Adam for weights on CUDA devices."""
+    weights, histories, n_looks = [], [], []
+    for fused in (False, True):
+        w = torch.tensor([3.0, -1.0], requires_grad=True)
+        loop = TrainingLoop(
+            numbered(4, 1),
+            adam([w], lr=0.1, fused=fused),
+            {"w": w},
+            max_epochs=2,
+            max_grad_norm=1.0,
+        )
+        with pytest.warns(ConvergenceWarning, match=r"2 step\(s\) had a loss or"):
+            for i, (x, _) in enumerate(loop):
+                loss = (w - x).square().sum()[None]
+                loss.sum().backward()
+                if i % 4 == (0 if first else 2):
+                    loss = loss * torch.nan
+                with Looks() as looks:
+                    loop.descend(loss=loss)
+                n_looks.append(looks.n_looks)
+        weights.append(w.detach())
+        histories.append({k: v for k, v in loop.history.items() if k != "seconds"})
+    torch.testing.assert_close(*weights)
+    assert histories[0].keys() == histories[1].keys()
+    for name in histories[0]:
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=1e-5)
+    assert set(n_looks[:8]) != {0}
+    assert set(n_looks[8:]) == {0}
+
+
+@pytest.mark.cuda
+def test_a_step_with_adam_does_not_wait_for_a_cuda_device():
+    w = torch.zeros(3, device="cuda", requires_grad=True)
+    optimizer = Adam().build([{"params": [w], "lr": 0.1}])
+    loop = TrainingLoop(numbered(4, 2), optimizer, {"w": w}, max_epochs=1, max_grad_norm=1.0)
+    mode = torch.cuda.get_sync_debug_mode()
+    for _ in loop:
+        loss = (w - 1).square().sum().expand(2)
+        loss.sum().backward()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            loop.descend(loss=loss)
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+    assert (w > 0).all()
 
 
 def test_an_epoch_without_a_finite_step_ends_training():

@@ -117,7 +117,9 @@ class ArraySource:
             raise ValueError(f"{self.name} has entries that are not numbers: {error}") from error
         values /= self.unit
         self._check_values(values, indices)
-        return layout.to_tensor(torch.from_numpy(values).to(self.device, self.dtype))
+        # torch copies the array before it returns, but does not wait for the device
+        tensor = torch.from_numpy(values).to(self.device, self.dtype, non_blocking=True)
+        return layout.to_tensor(tensor)
 
     def _check_values(self, values: np.ndarray, indices: np.ndarray) -> None:
         missing = np.isnan(values).reshape(len(values), -1)

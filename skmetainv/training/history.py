@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 
 from skmetainv.training.processes import from_all_processes, rank_and_size
 
@@ -55,19 +56,35 @@ class Figures:
         n_images: int = 0,
         seconds: float = 0.0,
     ):
-        self._sums: dict[str, Any] = dict(sums or {}) if rank_and_size()[0] == 0 else {}
-        self.n_images, self.seconds = n_images, seconds
+        known = dict(sums or {}) if rank_and_size()[0] == 0 else {}
+        self._sums = {name: torch.as_tensor(total) for name, total in known.items()}
+        self._n_images: int | torch.Tensor = n_images
+        self.seconds = seconds
 
-    def add(self, values: Mapping[str, np.ndarray], n_images: int) -> None:
-        """Add figures of a batch of `n_images`, one row per image of this process's share."""
+    @property
+    def n_images(self) -> int:
+        """Number of images in the sums."""
+        return int(self._n_images)
+
+    def add(
+        self, values: Mapping[str, torch.Tensor], n_images: int, is_valid: torch.Tensor
+    ) -> None:
+        """Add figures of a batch of `n_images`, one row per image of this process's share.
+
+        Unless `is_valid`, a flag on the device of the figures, is True, nothing is added.
+        """
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.sum(axis=0, dtype=float)
-        self.n_images += n_images
+            total = torch.where(is_valid, value.double().sum(dim=0), 0.0)
+            if name in self._sums:
+                total += self._sums[name].to(total.device)
+            self._sums[name] = total
+        self._n_images = self._n_images + n_images * is_valid
 
     def sums(self) -> dict[str, np.ndarray]:
         """Return the sums over the images of all processes; all of them must call this."""
+        own = {name: total.cpu().numpy() for name, total in self._sums.items()}
         total: dict[str, Any] = {}
-        for sums in from_all_processes(self._sums):
+        for sums in from_all_processes(own):
             for name, values in sums.items():
                 total[name] = total.get(name, 0.0) + values
         return {name: np.asarray(value) for name, value in total.items()}

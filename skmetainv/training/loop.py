@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
@@ -18,7 +17,7 @@ from skmetainv.training.checkpoints import Keeper, TrainingState
 from skmetainv.training.early_stopping import BestWeights
 from skmetainv.training.history import Figures, History
 from skmetainv.training.learning_rates import Constant, LearningRate
-from skmetainv.training.optimizers import load_arrays, state_to_arrays
+from skmetainv.training.optimizers import load_arrays, state_to_arrays, step_unless
 from skmetainv.training.processes import (
     from_all_processes,
     from_first_process,
@@ -55,7 +54,8 @@ class TrainingLoop:
     A step is skipped if its loss or its squared gradient is not finite (Adam's average of squares
     would never recover), or if `watch` counted unsolved linear systems in it. If all steps of an
     epoch are skipped, training ends. At the end of the loop, a `ConvergenceWarning` reports the
-    number of skipped steps.
+    number of skipped steps. On a CUDA device with Adam, the device decides: the processor does not
+    wait for the step.
 
     Parameters
     ----------
@@ -149,7 +149,8 @@ class TrainingLoop:
         self.history: History = {}
         self.watch = Watch() if watch is None else watch
         self._n_unsolved_so_far = self._n_unsolved = 0
-        self.epoch, self._step, self._n_skipped, self._stopped = first_epoch, 0, 0, False
+        self.epoch, self._step, self._stopped = first_epoch, 0, False
+        self._n_skipped: int | torch.Tensor = 0  # a tensor on the device after the first step
         self._consistent = True
         self.termination, self.is_terminated = Termination(active=keeper is not None), False
         self._figures = Figures()
@@ -210,6 +211,8 @@ class TrainingLoop:
             self._progress.step()
             if self.keeper is not None and self._saves_after_step(self.keeper):
                 return
+        if self._figures.n_images:  # waits for the device
+            self._figures.seconds = time.perf_counter() - began
 
     def _saves_after_step(self, keeper: Keeper) -> bool:
         """Write the checkpoint if it is due; return whether SIGTERM ends training."""
@@ -229,37 +232,36 @@ class TrainingLoop:
             Losses of each image. If one is not finite, the step is skipped.
         """
         self._consistent = False
-        values = {name: figure.detach().cpu().numpy() for name, figure in figures.items()}
+        values = {name: figure.detach() for name, figure in figures.items()}
         n_images = len(next(iter(values.values()))) if values else 0
-        finite = all(np.isfinite(value).all() for value in values.values())
         solved = self.watch.n_unsolved == self._n_unsolved_so_far
         self._n_unsolved_so_far = self.watch.n_unsolved
-        n_all = self._average_gradients(n_images, finite and solved)
-        if not n_all:
-            self._n_skipped += 1
-            self._n_unsolved += not solved
-            return
+        n_all, is_valid = self._average_gradients(n_images, [*values.values()], solved)
         if self.max_grad_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters(), self.max_grad_norm)
-        self.optimizer.step()
-        self._figures.add(values, n_all)
+        step_unless(self.optimizer, is_valid.logical_not())
+        self._figures.add(values, n_all, is_valid)
+        self._n_skipped = self._n_skipped + is_valid.logical_not()
+        self._n_unsolved += not solved
 
     def _parameters(self) -> list[torch.Tensor]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
-    def _average_gradients(self, n_images: int, is_valid: bool) -> int:
+    def _average_gradients(
+        self, n_images: int, figures: list[torch.Tensor], solved: bool
+    ) -> tuple[int, torch.Tensor]:
         """Average gradients over the images of all processes, and return the number of images.
 
-        Return 0 if `is_valid` is False in any process, or if a squared gradient is not finite.
+        Also return whether the step is valid: in all processes, all figures and squared gradients
+        are finite, and all linear systems are solved. The flag stays on the device of the weights.
         """
         parameters = self._parameters()
-        n_all, is_valid = sum_gradients(parameters, n_images, is_valid)
+        is_valid = parameters[0].new_full((), solved, dtype=torch.bool)
+        n_all, is_valid = sum_gradients(parameters, n_images, _all_finite(figures, is_valid))
         gradients = [p.grad for p in parameters if p.grad is not None]
-        for gradient in gradients:
-            gradient /= n_all
-        squares = [gradient.square().sum() for gradient in gradients]
-        is_valid = is_valid and (not squares or bool(torch.stack(squares).isfinite().all()))
-        return n_all if is_valid else 0
+        if gradients:
+            torch._foreach_div_(gradients, n_all)
+        return n_all, _all_finite([gradient.square().sum() for gradient in gradients], is_valid)
 
     def _set_learning_rates(self, step: int) -> None:
         steps = len(self.planned_epochs) * len(self.batches)
@@ -310,7 +312,7 @@ class TrainingLoop:
             {
                 "epoch": self.epoch,
                 "step": self._step,
-                "n_skipped": self._n_skipped,
+                "n_skipped": int(self._n_skipped),
                 "n_unsolved": self._n_unsolved,
                 "stopped": self._stopped,
                 "finished": self.is_over,
@@ -338,7 +340,7 @@ class TrainingLoop:
             self._set_learning_rates(self._step - 1)
 
     def _about_skipped_steps(self) -> Iterator[str]:
-        n_diverged = self._n_skipped - self._n_unsolved
+        n_diverged = int(self._n_skipped) - self._n_unsolved
         if n_diverged:
             yield (
                 f"Training diverged: {n_diverged} step(s) had a loss or a squared gradient that is "
@@ -354,6 +356,11 @@ class TrainingLoop:
                 yield self.watch.describe()
         if not self.is_over and not self.is_terminated:
             yield "All steps of the last epoch were skipped: training stopped."
+
+
+def _all_finite(tensors: list[torch.Tensor], is_valid: torch.Tensor) -> torch.Tensor:
+    """Return whether all tensors are finite and `is_valid`, without looking at the device."""
+    return torch.stack([is_valid, *(t.isfinite().all() for t in tensors)]).all()
 
 
 def backward(loss: torch.Tensor) -> None:

@@ -100,7 +100,8 @@ class Adam(Optimizer):
     }
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups, betas=(float(self.beta_1), float(self.beta_2)))
+        betas = float(self.beta_1), float(self.beta_2)  # torch takes no other numbers
+        return torch.optim.Adam(groups, betas=betas, fused=_fused(groups))
 
 
 class AdamW(Adam):
@@ -130,8 +131,9 @@ class AdamW(Adam):
     _parameter_constraints = {**Adam._parameter_constraints, "weight_decay": [NOT_NEGATIVE]}
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        betas = float(self.beta_1), float(self.beta_2)  # torch takes no other numbers
-        return torch.optim.AdamW(groups, betas=betas, weight_decay=self.weight_decay)
+        betas = float(self.beta_1), float(self.beta_2)
+        decay = self.weight_decay
+        return torch.optim.AdamW(groups, betas=betas, weight_decay=decay, fused=_fused(groups))
 
 
 class SGD(Optimizer):
@@ -181,6 +183,25 @@ OPTIMIZER_CONSTRAINTS = [StrOptions(_SHORTHANDS), Optimizer]
 def as_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """Return the optimiser for a name; return an `Optimizer` as it is."""
     return _SHORTHANDS[optimizer]() if isinstance(optimizer, str) else optimizer
+
+
+def _fused(groups: list[dict[str, Any]]) -> bool | None:
+    """Return True on CUDA devices, where one kernel then updates all weights; else None."""
+    return all(p.is_cuda for group in groups for p in group["params"]) or None
+
+
+def step_unless(optimizer: torch.optim.Optimizer, is_skipped: torch.Tensor) -> None:
+    """Take a step, unless the flag `is_skipped` is True.
+
+    torch's fused Adam reads the flag on its device, so that the processor need not wait for it.
+    (Fused SGD is not used: if its first step is skipped, its momentum is not initialised.)
+    """
+    fused = all(group.get("fused") for group in optimizer.param_groups)
+    if fused and isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW)):
+        optimizer.found_inf = is_skipped.float()  # type: ignore[attr-defined]
+        optimizer.step()
+    elif not is_skipped:
+        optimizer.step()
 
 
 def state_to_arrays(optimizer: torch.optim.Optimizer) -> dict[str, np.ndarray]:

@@ -75,15 +75,15 @@ def share_of_this_process(indices: np.ndarray) -> np.ndarray:
 
 
 def sum_gradients(
-    parameters: list[torch.Tensor], n_images: int, is_valid: bool
-) -> tuple[int, bool]:
+    parameters: list[torch.Tensor], n_images: int, is_valid: torch.Tensor
+) -> tuple[int, torch.Tensor]:
     """Replace the gradients by their sums over all processes.
 
     Return the number of images of all processes, and whether `is_valid` is True in all of them.
     """
     if rank_and_size()[1] == 1:
         return n_images, is_valid
-    header = [n_images, not is_valid, *(p.grad is not None for p in parameters)]
+    header = [n_images, not is_valid.item(), *(p.grad is not None for p in parameters)]
     flat = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
     summed = torch.cat([parameters[0].new_tensor(header), *flat])
     dist.all_reduce(summed)
@@ -91,7 +91,7 @@ def sum_gradients(
     parts = torch.split(summed[len(header) :], [p.numel() for p in parameters])
     for p, part, has_gradient in zip(parameters, parts, n_with, strict=True):
         p.grad = part.reshape(p.shape) if has_gradient else None
-    return int(n_all), not n_not_valid
+    return int(n_all), torch.full_like(is_valid, not n_not_valid)
 
 
 def from_first_process(make: Callable[[], T]) -> T:

@@ -82,7 +82,7 @@ class RandomMaskMap(DiagonalMap):
     def draw(self, generators: Sequence[np.random.Generator]) -> MaskMap:
         """Return the map with a mask for each image."""
         masks = np.stack([self.draw_mask(generator) for generator in generators])
-        return self._masked(torch.from_numpy(masks).to(self.power.device))
+        return self._masked(torch.from_numpy(masks).to(self.power.device, non_blocking=True))
 
     def with_masks_of(self, y: torch.Tensor) -> MaskMap:
         """Return the map whose mask is True where `y` is not NaN."""
