@@ -36,12 +36,14 @@ _DIGITS_OF_DIGEST = 12
 def environment(device="cpu"):
     """Return hardware and versions."""
     cuda = torch.device(device).type == "cuda"
+    libraries = {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
     return {
         "hardware": torch.cuda.get_device_name() if cuda else _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         **{package: _version(package) for package in PACKAGES},
+        **(libraries if cuda else {}),
         "commit": _commit(),
     }
 

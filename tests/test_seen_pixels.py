@@ -116,6 +116,19 @@ def test_shared_hidden_layers_are_computed_once():
     assert phi.restricted(None, seen[:1]) is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "restricts"), [("siren", True), ("modulated", True), ("fourier", False)]
+)
+def test_pixels_are_restricted_if_that_saves_work(name, restricts):
+    """One image with all pixels: only networks that skip the padding of the others gain by it."""
+    phi = NETWORKS[name].build(SHAPE)
+    seen = torch.zeros(N_IMAGES, 1, *SHAPE[1:], dtype=torch.bool)
+    seen[0] = True
+    seen[1:, ..., :2] = True
+    assert (phi.restricted(None, seen) is not None) == restricts
+    assert phi.restricted(None, torch.ones_like(seen)) is None
+
+
 @pytest.mark.parametrize("name", ["siren", "fourier"])
 def test_other_pixels_are_not_computed(name):
     """In inner steps their value is that of 0: the middle of the data range."""

@@ -21,9 +21,14 @@ CPU = torch.device("cpu")
 def smallest(row):
     operator = row.operator
     if isinstance(operator, MissingPixels):
-        operator = MissingPixels(observed=min(operator.observed, 40))
-    init = clone(row.init).set_params(width=4, depth=3)
-    return replace(row, shape=(row.shape[0], 9, 9), init=init, operator=operator)
+        few = (10, 40) if isinstance(operator.observed, tuple) else min(operator.observed, 40)
+        operator = MissingPixels(observed=few)
+    init, beside = (
+        None if phi is None else clone(phi).set_params(width=4, depth=3)
+        for phi in (row.init, row.beside)
+    )
+    shape = (row.shape[0], 9, 9)
+    return replace(row, shape=shape, init=init, operator=operator, beside=beside)
 
 
 @pytest.fixture
@@ -54,8 +59,9 @@ def test_all_rows_are_measured_and_recorded(small, tmp_path, capsys):
         if row is None:
             continue
         assert found["seconds"][0] > 0
-        assert (found["share"][0] is not None) == row.counted
-        assert set(found["ratio"]) == set(row.scripts)
+        assert found["share"][0] > 0
+        assert set(found["difference"]) == set(row.scripts)
+        assert len(found["ratio"]) == len(row.scripts) + (row.beside is not None)
         for script, ratios in found["ratio"].items():
             assert ratios[0] == pytest.approx(found["theirs"][script][0] / found["seconds"][0])
     memory = record["results"][command.MEMORY]
@@ -86,10 +92,19 @@ def test_a_script_that_computes_something_else_is_refused(name, script, small, m
         measure.check_same(row, script, CPU)
 
 
+def test_on_a_gpu_the_script_with_torch_func_computes_the_same(small):
+    """There it computes all images at once."""
+    row = ROWS["Table 1, 32 x 32"]
+    script, together = (measure.SCRIPTS["torch.func"](row.task(CPU)) for _ in range(2))
+    together.together = True
+    for _ in range(2):
+        assert float(together.step()) == pytest.approx(float(script.step()), rel=1e-5)
+
+
 def test_operations_are_those_of_a_script():
     """Counted by torch, a script makes the products of the formula and no others."""
     row = replace(smallest(ROWS["Table 1, 32 x 32"]), shape=(1, 20, 20))
     script = measure.SCRIPTS["higher"](row.task(CPU))
     with FlopCounterMode(display=False) as counter:
         script.step()
-    assert row.operations() == counter.get_total_flops()
+    assert row.operations() == counter.get_total_flops() == measure._counted(row, CPU)

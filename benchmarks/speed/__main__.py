@@ -78,6 +78,7 @@ def main(argv=None):
     parser.add_argument("--results", default=RESULTS)
     args = parser.parse_args(argv)
     device = torch.device(args.device)
+    torch.backends.cudnn.allow_tf32 = False  # our precision is that of the scripts
     folder = Path(args.results)
     folder.mkdir(parents=True, exist_ok=True)
     name = "speed" if device.type == "cpu" else f"speed_{device.type}"

@@ -56,8 +56,7 @@ class Task:
     x: torch.Tensor
     y: torch.Tensor
     mask: torch.Tensor
-    """One mask per image, 1 where measured."""
-    n_measured: int
+    """One mask per image, positive where measured."""
     n_inner: int
     inner_lr: float
     outer_lr: float
@@ -65,7 +64,7 @@ class Task:
 
     def inner_loss(self, x, y, mask):
         """Return the mean squared misfit of the measured values."""
-        return (self.A(x, mask) - y).square().sum() / self.n_measured
+        return (self.A(x, mask) - y).square().sum() / (mask > 0).sum()
 
     def step_sizes(self):
         """Return a learnable step size for each inner step, or for each weight and step."""
@@ -139,6 +138,7 @@ class WithTorchFunc:
         self.theta = dict(task.network.named_parameters())
         alphas = [a for of_step in self.alpha for a in of_step]
         self.outer = torch.optim.Adam([*self.theta.values(), *alphas], lr=task.outer_lr)
+        self.together = task.x.is_cuda
 
     def _loss(self, theta, alpha, x, y, mask):
         t = self.task
@@ -160,7 +160,7 @@ class WithTorchFunc:
         """Make an outer step; return the loss before it."""
         self.outer.zero_grad()
         images = self.task.x, self.task.y, self.task.mask
-        if self.task.x.is_cuda:
+        if self.together:
             total = vmap(partial(self._loss, self.theta, self.alpha))(*images).sum()
             total.backward()
         else:

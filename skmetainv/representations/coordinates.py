@@ -104,6 +104,11 @@ class CoordinateModule(ConditionedModule):
         """Return the scales and the shifts of the hidden layers."""
         return None, None if features is None else self.by_layer(features)
 
+    @property
+    def computes_padding(self) -> bool:
+        """Whether all images of a batch cost as much as the one with the most `Pixels`."""
+        return True
+
     def by_layer(self, modulation: torch.Tensor) -> Sequence[torch.Tensor]:
         """Split values (..., n_hidden * width) into one tensor (..., 1, width) per hidden layer."""
         return torch.unflatten(modulation, -1, (self.n_hidden, 1, self.width)).unbind(-3)
@@ -114,7 +119,8 @@ class CoordinateModule(ConditionedModule):
         seen = seen.flatten(1)
         counts = seen.sum(1).tolist()
         n = max(1, *counts)
-        if n >= _NEARLY_ALL * seen.shape[1]:
+        n_computed = len(seen) * n if self.computes_padding else sum(counts)
+        if n_computed >= _NEARLY_ALL * seen.numel():
             return condition
         # A stable sort puts the seen pixels first, in their order.
         places = seen.logical_not().byte().argsort(dim=1, stable=True)[:, :n]

@@ -107,6 +107,10 @@ class _ModulatedSiren(SirenModule):
         layers = range(self.n_hidden)
         self.adapted = tuple(f"{k}.{part}" for k in layers for part in parts) or ("latent",)
 
+    @property
+    def by_sine_layers(self) -> bool:
+        return "scale" not in self.parts
+
     def network_weights(self, generator: np.random.Generator) -> dict[str, torch.Tensor]:
         weights, size = super().network_weights(generator), self.width
         if not self.parts:

@@ -106,6 +106,15 @@ class SirenModule(CoordinateModule):
             weights[f"{layer}.bias"] = generator.uniform(-1 / np.sqrt(n), 1 / np.sqrt(n), n_out)
         return {name: torch.from_numpy(weight) for name, weight in weights.items()}
 
+    @property
+    def by_sine_layers(self) -> bool:
+        """Whether `sine_layers` computes the image."""
+        return self.adapted != self.last
+
+    @property
+    def computes_padding(self) -> bool:
+        return not (self.by_sine_layers and self.inputs.is_cpu)
+
     def image(
         self, weights: Tensors, features: torch.Tensor | None, pixels: Pixels | None = None
     ) -> torch.Tensor:
@@ -113,9 +122,9 @@ class SirenModule(CoordinateModule):
 
         `sine_layers` computes them, unless only the last layer is adapted or scales are modulated.
         """
-        scales, shifts = self.modulations(weights, features)
-        if self.adapted == self.last or scales is not None:
+        if not self.by_sine_layers:
             return super().image(weights, features, pixels)
+        _, shifts = self.modulations(weights, features)
         layers = range(self.n_hidden + 1)
         matrices = [weights[f"{layer}.weight"] for layer in layers]
         biases = [weights[f"{layer}.bias"] for layer in layers]
