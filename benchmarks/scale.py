@@ -1,6 +1,6 @@
 """How time and memory of training and restoring grow with images, pixels, steps and processes.
 
-    python -m benchmarks.scale [--parts images pixels steps start folder predict server ...]
+    python -m benchmarks.scale [--parts images pixels ...] [--device cuda]
 
 images: seconds per image of one epoch over 100 to 100 000 memory-mapped images. pixels and steps:
 seconds of a training step by image size and by number of inner steps, and the exponent of the
@@ -8,7 +8,8 @@ power law through the times. start: seconds from the call of `fit` to the end of
 and the growth of memory, for a file of 150 000 colour images of 128 x 128 pixels. folder: the share
 of training that reads and decodes JPEG files. predict: growth of memory for 100 and for 10 000
 measurements. server: growth of memory during 10 000 calls of `predict`. processes: seconds of a
-step in one process of two threads, and in two processes of one thread each that `torchrun` starts.
+step in one process of two threads, and in two processes of one thread each that `torchrun` starts
+(with `--device cuda`: of one GPU and of two). Memory is that of the host.
 """
 
 import json
@@ -38,6 +39,7 @@ from skmetainv.training import Batches
 N_IMAGES, SIZES, N_INNER = (100, 1000, 10_000, 100_000), (32, 64, 128), (1, 2, 4, 8)
 MANY, LARGE = 150_000, (128, 128, 3)
 N_FILES, N_RESTORED, N_SERVED = 500, (100, 10_000), 10_000
+_DEVICE = "SKMETAINV_SCALE_DEVICE"  # a variable that the started processes inherit
 _SCRIPT = """
 import json, os, sys, warnings
 from benchmarks.scale import estimator, images, quiet_fit
@@ -61,7 +63,7 @@ def estimator(width, **parameters):
         "max_epochs": 1,
         "augment": False,
         "early_stopping": False,
-        "device": "cpu",
+        "device": os.environ.get(_DEVICE, "cpu"),
         "random_state": 0,
     }
     return MetaInverseSolver(Inpainting(), **common | parameters)
@@ -251,10 +253,13 @@ def main(argv=None):
         }
         parser = command_line(__doc__)
         parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
+        parser.add_argument("--device", default="cpu")
         args = parser.parse_args(argv)
+        os.environ[_DEVICE] = args.device
         results = {name: measured() for name, measured in parts.items() if name in args.parts}
     if args.parts == list(parts):
-        print(save("scale", {"estimator": repr(estimator(64))}, results).name)
+        name = "scale" if args.device == "cpu" else f"scale_{args.device}"
+        print(save(name, {"estimator": repr(estimator(64))}, results, args.device).name)
 
 
 if __name__ == "__main__":

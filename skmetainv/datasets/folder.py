@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
+from concurrent.futures import ThreadPoolExecutor
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from skmetainv.bars import bar, write_line
 from skmetainv.datasets.files import find_pictures
@@ -30,8 +32,8 @@ class ImageFolder:
 
     Indexing by a slice, an array of integers or a mask returns another lazy array, so the folds of
     a cross-validation stay lazy. Indexing by one integer returns an image. ``numpy.asarray`` reads
-    all images. The constructor reads only file names, except with ``on_error="skip"`` or
-    ``frames="all"``. After construction, the length never changes.
+    all images, in as many threads as torch uses. The constructor reads only file names, except with
+    ``on_error="skip"`` or ``frames="all"``. After construction, the length never changes.
 
     Parameters
     ----------
@@ -225,7 +227,7 @@ class ImageFolder:
             index = index[0]
         files = self.files[index]
         if isinstance(files, Path):
-            return self._reader.read(files, int(self._frames[index]))
+            return self._reader.read(files, self._frames[index])
         if not isinstance(files, np.ndarray) or files.ndim != 1:
             raise IndexError("ImageFolder takes an index, or several, along its first axis.")
         view = copy.copy(self)
@@ -236,8 +238,10 @@ class ImageFolder:
         if copy is False:
             raise ValueError("ImageFolder cannot be converted to an array without a copy.")
         images = np.empty(self.shape, dtype=self.dtype)
-        for i in range(len(self)):
-            images[i] = self[i]
+        # Pillow decodes without Python's lock. torch's number follows the limits of joblib.
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            for i, image in enumerate(threads.map(self._reader.read, self.files, self._frames)):
+                images[i] = image
         return images if dtype is None else images.astype(dtype)
 
 
