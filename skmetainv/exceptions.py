@@ -30,6 +30,8 @@ class InnerStepsWarning(UserWarning):
 class AdaptationWarning(UserWarning):
     """The results are worse than the learned start, or than the start that an estimator restores.
 
+    It is also raised if ``inner_lr="auto"`` finds no step size.
+
     Examples
     --------
     >>> import warnings

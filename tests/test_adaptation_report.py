@@ -7,7 +7,7 @@ import pytest
 
 from skmetainv import LinearReconstructor, MetaInverseSolver
 from skmetainv.datasets import load_faces
-from skmetainv.estimators.adaptation_report import warn_of_adaptation
+from skmetainv.estimators.adaptation_report import summary, warn_of_adaptation
 from skmetainv.exceptions import AdaptationWarning
 from skmetainv.operators import GaussianBlur
 from skmetainv.representations import Siren
@@ -60,3 +60,50 @@ def test_fit_tells_that_training_destroyed_the_linear_start():
     )
     with pytest.warns(AdaptationWarning, match="less PSNR than the images to which"):
         est.fit(load_faces()[:20])
+
+
+FLAT, FALLING = [3.0] * 8, [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("losses", "stages", "told"),
+    [
+        (FLAT, [30.0, 31.0, 31.02], ""),
+        (
+            FALLING,
+            [30.0, 31.0, 32.0],
+            "The outer loss was still falling: raise max_epochs, here 8.",
+        ),
+        ([-8 + loss for loss in FALLING], [30.0], "still falling"),
+        ([-5.0] * 8, [30.0], ""),
+        (FALLING[:3], [30.0], ""),
+        (FLAT, [30.0, 31.0, 32.0], "The last inner step still helped: raise n_inner."),
+        (FLAT, [30.0, 30.01, 30.02], "The inner steps change little"),
+        (FALLING, [30.0, 30.01, 30.02], "here 8. The inner steps change little"),
+        (FLAT, [30.0], ""),
+    ],
+)
+def test_the_summary_has_the_qualities_and_the_parameter_most_worth_raising(losses, stages, told):
+    psnrs = {"start": np.array([28.5, 29.5]), "stages": np.repeat(stages, 2).reshape(-1, 2)}
+    line = summary(psnrs, {"outer_loss": losses}, "held-out images")
+    m = len(stages) - 1
+    after = f", after {m} inner step(s) {stages[-1]:.2f} dB" if m else ""
+    begins = f"PSNR of 2 held-out images: start alone 29.00 dB, learned start 30.00 dB{after}."
+    assert line.startswith(begins)
+    assert told in line
+    assert (line == begins) == (told == "")
+
+
+def test_fit_shows_the_step_size_and_the_summary(capsys):
+    est = MetaInverseSolver(GaussianBlur(), max_epochs=1, random_state=0, verbose=1)
+    est.fit(load_faces()[:10])
+    shown = capsys.readouterr().err
+    assert f"At the start: inner_lr={est.inner_lr_:.3g}, the inner loss is that of the " in shown
+    assert "PSNR of 10 training images: start alone" in shown
+
+
+def test_a_loss_without_curvature_has_no_step_size_and_a_warning_says_so():
+    est = MetaInverseSolver(GaussianBlur(), inner_loss="l1", max_epochs=1, random_state=0)
+    with pytest.warns(AdaptationWarning, match="found no step size"):
+        est.fit(load_faces()[:10])
+    assert est.inner_lr_ == 0.01

@@ -472,3 +472,15 @@ def test_a_start_that_stays_slow_is_the_adjoint(operator, monkeypatch):
     monkeypatch.setattr(default_init_module, "_MOST_UPDATES", 3)
     est = MetaInverseSolver(operator, **STILL).fit(LARGE[:3])
     assert est.init_.residual == "adjoint"
+
+
+def test_what_is_noticed_about_the_images_is_told_once():
+    est = MetaInverseSolver(Inpainting(), noise=30.0, max_epochs=1, random_state=0)
+    with pytest.warns(DataConversionWarning, match="noise") as caught:
+        est.fit(FACES)
+    assert len([w for w in caught if w.category is DataConversionWarning]) == 1
+    own = MetaInverseSolver(
+        GaussianBlur(), init=Siren(residual=LinearReconstructor(noise=30.0)), **STILL
+    )
+    with pytest.warns(DataConversionWarning, match="noise"):
+        own.fit(FACES)

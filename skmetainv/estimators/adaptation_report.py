@@ -21,8 +21,8 @@ from skmetainv.training import Batch
 
 # The least difference in decibels that counts as a change.
 _WORTH = 0.05
-# The outer loss is still falling if its mean over the third quarter of training is larger by this
-# share than its mean over the last quarter.
+# The outer loss is still falling if its mean over the third quarter of training is larger than its
+# mean over the last quarter, by more than this share of it.
 _FALLING = 0.03
 
 #: The PSNR of images. "stages" has one row per stage of Algorithm 1, and one column per image. If
@@ -126,32 +126,36 @@ def summary(psnrs: Qualities, history: Mapping[str, Sequence[Any]], which: str) 
     which : str
         How the summary names the images: "held-out images" or "training images".
     """
-    m = len(psnrs["stages"]) - 1
+    n_images, stages = psnrs["stages"].shape[1], psnrs["stages"].mean(axis=1)
+    m = len(stages) - 1
     means = {"start alone": psnrs["start"].mean()} if "start" in psnrs else {}
-    means |= {"learned start": psnrs["stages"][0].mean()}
-    means |= {f"after {m} inner step(s)": psnrs["stages"][-1].mean()} if m else {}
+    means |= {"learned start": stages[0]}
+    means |= {f"after {m} inner step(s)": stages[-1]} if m else {}
     values = ", ".join(f"{name} {value:.2f} dB" for name, value in means.items())
-    return f"PSNR of {psnrs['stages'].shape[1]} {which}: {values}.{_advice(psnrs, history)}"
+    advice = [_advice(stages, history), _about_flat(stages)]
+    return " ".join([f"PSNR of {n_images} {which}: {values}.", *filter(None, advice)])
 
 
-def _advice(psnrs: Qualities, history: Mapping[str, Sequence[Any]]) -> str:
-    """Return a sentence on the parameter most worth changing, or an empty string."""
-    losses, stages = np.array(history["outer_loss"]), psnrs["stages"].mean(axis=1)
-    quarter = len(losses) // 4
-    if quarter:
+def _advice(stages: np.ndarray, history: Mapping[str, Sequence[Any]]) -> str:
+    """Return a sentence on the parameter most worth raising, or an empty string."""
+    losses = np.array(history["outer_loss"])
+    if quarter := len(losses) // 4:
         third, last = losses[-2 * quarter : -quarter].mean(), losses[-quarter:].mean()
-        if third > (1 + _FALLING) * last:
-            return f" The outer loss was still falling: raise max_epochs, here {len(losses)}."
-    if len(stages) == 1:
-        return ""
-    if stages[-1] - stages[-2] > _WORTH:
-        return " The last inner step still helped: raise n_inner."
-    if abs(stages[-1] - stages[0]) < _WORTH:
-        return (
-            " The inner steps change little, because the start already fits the measurements. A "
-            "smaller n_inner restores faster."
-        )
+        if third - last > _FALLING * abs(last):
+            return f"The outer loss was still falling: raise max_epochs, here {len(losses)}."
+    if len(stages) > 1 and stages[-1] - stages[-2] > _WORTH:
+        return "The last inner step still helped: raise n_inner."
     return ""
+
+
+def _about_flat(stages: np.ndarray) -> str:
+    """Return a sentence if all stages are of the same quality, or an empty string."""
+    if len(stages) == 1 or np.ptp(stages) >= _WORTH:
+        return ""
+    return (
+        "The inner steps change little, because the start already fits the measurements. A smaller "
+        "n_inner restores faster."
+    )
 
 
 def warn_of_adaptation(psnrs: Qualities, which: str) -> None:

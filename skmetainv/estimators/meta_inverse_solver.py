@@ -135,8 +135,9 @@ class MetaInverseSolver(TrainedReconstructor):
         The inner step size, or the initial value of learned step sizes. "auto" is the median of the
         step sizes for 16 training images. For each image, this is the step that minimises the
         linearised inner loss along its gradient. It is limited to the inverse of the largest
-        curvature, because longer steps diverge when they are repeated. If no gradient changes the
-        image yet, "auto" is 0.01. The value is stored as `inner_lr_`.
+        curvature, because longer steps diverge when they are repeated. If the loss has no gradient
+        yet, or no curvature ("l1"), "auto" is 0.01, with a warning. The value is stored as
+        `inner_lr_`.
     inner_loss : str, Loss, dict, callable or InnerLoss, default="l2"
         The loss that the inner steps minimise: a data fidelity (equation 4), given like
         `outer_loss`, or an `skmetainv.meta.InnerLoss`, which can add a regulariser or a proximal

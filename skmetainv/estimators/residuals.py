@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from copy import copy, deepcopy
 from typing import Any
@@ -232,7 +233,10 @@ def _fitted(
         )
     fit_params = {"groups": problem.groups} if has_fit_parameter(residual, "groups") else {}
     try:
-        return residual.fit(*problem.arguments(), **fit_params)
+        with warnings.catch_warnings():
+            if residual.noise is estimator.noise:  # the outer estimator has warned of the same
+                warnings.simplefilter("ignore", DataConversionWarning)
+            return residual.fit(*problem.arguments(), **fit_params)
     except ValueError as error:
         error.add_note(f"This happened while fitting the start, {type(residual).__name__}.")
         raise

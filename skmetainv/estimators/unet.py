@@ -58,8 +58,8 @@ class UNetReconstructor(SupervisedReconstructor):
     batch_size : int, default=8
         Images per step, and images that `predict` restores at a time.
     max_epochs : int, default=None
-        Number of epochs of `fit`. None is the smallest number that makes at least 1200 steps, but
-        not less than 4.
+        Number of epochs of `fit`. None is the number that makes 1200 steps, but at least eight.
+        With more than 3000 images it falls, so that there are 3000 steps, or one epoch.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class UNetReconstructor(SupervisedReconstructor):
     start: str = "auto"
     batch_size: int = 8
 
-    _default_length = (1200, 4)
+    _default_length = (1200, 8)
     _parameter_constraints = {
         **SupervisedReconstructor._parameter_constraints,
         "width": [COUNT],

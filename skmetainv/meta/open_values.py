@@ -14,6 +14,7 @@ import torch
 
 from skmetainv.arrays import Tensors
 from skmetainv.arrays.weights import SOLVER, in_part, to_numpy
+from skmetainv.exceptions import AdaptationWarning, warn
 from skmetainv.losses import Criterion
 from skmetainv.meta.algorithm_1 import InnerLoop, one_per_image
 from skmetainv.meta.algorithms import Task
@@ -31,8 +32,8 @@ _NO_MISFIT = 1e-9
 _LEAST_SHARE = 5e-3
 # Steps of the power method: its estimate of the largest curvature is a few percent too low.
 _POWER_STEPS = 12
-# The inner step size for "auto" if no gradient changes the image yet.
-_LR_WITHOUT_GRADIENT = 0.01
+# The inner step size for "auto" if no image has a step size, see `stable_steps`.
+_LR_WITHOUT_STEPS = 0.01
 
 
 class OpenValues(NamedTuple):
@@ -87,7 +88,13 @@ def choose_open_values(
         meta = replace(meta, inner=replace(meta.inner, through_solver=loss_of == "result"))
     if isinstance(inner_lr, str):
         steps = stable_steps(meta, batches, criterion)
-        inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_GRADIENT
+        inner_lr = float(np.median(steps)) if steps else _LR_WITHOUT_STEPS
+        if not steps and meta.inner.m:
+            warn(
+                'inner_lr="auto" found no step size: the inner loss has no gradient or, like the '
+                f"mean absolute error, no curvature. inner_lr={inner_lr} is used instead.",
+                AdaptationWarning,
+            )
     numbers = to_numpy(meta.weights_by_part()[SOLVER])
     return OpenValues(loss_of, inner_lr, in_part(numbers, SOLVER))
 

@@ -43,6 +43,8 @@ from skmetainv.training.termination import PostponedInterrupt
 
 # The seed of validation measurements, the same as in `score`.
 VALIDATION_SEED = 0
+# With many images, the default length of training is this number of steps, but at least one epoch.
+_MANY_STEPS = 3000
 
 
 class Learner(NamedTuple):
@@ -97,7 +99,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         not mirrored. Pairs given to `fit` are not augmented. Images are not cropped, because the
         operator is built for their size.
     max_epochs : int, default=None
-        Number of epochs of `fit`. None is the number that makes 600 steps, but at least four.
+        Number of epochs of `fit`. None is the number that makes 600 steps, but at least eight. With
+        more than 6000 images it falls, so that there are 3000 steps, or one epoch.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"
         Stop when the validation PSNR no longer rises, and keep the best weights. "auto" does so if
         there are at least 1000 images. See `skmetainv.training.EarlyStopping`.
@@ -177,8 +180,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
 
     #: The names of the losses in `history_`, as passed to the training loop.
     _loss_names: ClassVar[tuple[str, ...]] = ("loss",)
-    #: If `max_epochs` is None: the number of steps, and the least number of epochs.
-    _default_length: ClassVar[tuple[int, int]] = (600, 4)
+    #: If `max_epochs` is None: the least number of steps, and of epochs.
+    _default_length: ClassVar[tuple[int, int]] = (600, 8)
 
     @with_callbacks
     def fit(
@@ -365,9 +368,10 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         """Return the number of epochs of `fit` for `n_images` images or patches."""
         if self.max_epochs is not None:
             return self.max_epochs
-        n_steps, least_epochs = self._default_length
+        n_steps, n_epochs = self._default_length
         steps_per_epoch = ceil(n_images / self.batch_size)
-        return max(least_epochs, ceil(n_steps / steps_per_epoch))
+        many = min(n_epochs, ceil(_MANY_STEPS / steps_per_epoch))
+        return max(many, ceil(n_steps / steps_per_epoch))
 
     # ----------------------------------------------------- for subclasses, in the order of calls
 
