@@ -65,9 +65,10 @@ for name, images in {"measurement": measured, **results}.items():
 
 # %%
 # Biharmonic filling continues the skin into the hole. The linear estimate fills in a blurred face
-# that fits the visible frame. `MetaInverseSolver` starts from it and corrects it, and its PSNR is
-# also higher than the U-Net's on this split. The :doc:`benchmarks </benchmarks>` have five splits,
-# and nine more problems.
+# that fits the visible frame. `MetaInverseSolver` starts from it and corrects it. Its PSNR is also
+# higher than that of this small U-Net; the default, ``width=32``, has 29.2 dB on this split. The
+# :doc:`benchmarks </benchmarks>` compare with the linear estimate and with classical methods on
+# five splits, and have nine more problems.
 
 display = ReconstructionDisplay.from_predictions(
     test[:3], {name: images[:3] for name, images in results.items()}, measured=measured[:3]

@@ -118,7 +118,7 @@ def test_every_method_of_a_row_has_settings_of_its_own(name):
     own = problem("faces", name, 0, command.quick(faces(0)))
     found = methods(own, Effort())
     networks = {*report.LEARNED} if name == "denoising" else {"unet", "unrolled"}
-    assert {*report.required(name), "literal", *networks} == {*found}
+    assert {*report.required(name), "literal", *networks, *report.STARTS} == {*found}
     assert len({method.settings for method in found.values()}) == len(found)
     assert len(own.measured) == len(own.images.test)
 
@@ -156,6 +156,8 @@ def test_a_quick_run(capsys, tmp_path):
     assert capsys.readouterr().out.count("literal 01") == 2
     assert command.main([*options, "--grid", "dncnn"]) is None
     assert "dncnn 01" not in capsys.readouterr().out  # DnCNN is for denoising only
+    assert command.main([*options, "--starts", "--methods", "no refiner"]) is None
+    assert "no refiner" in capsys.readouterr().out
     assert not unused.exists()
 
 

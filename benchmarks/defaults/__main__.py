@@ -36,6 +36,11 @@ def parsed(argv):
         const=grid.NAMES[0],
         help="try 20 settings of an estimator (default: the literal line), with the first seed",
     )
+    parser.add_argument(
+        "--starts",
+        action="store_true",
+        help="other starts of the literal line, with the first seed",
+    )
     parser.add_argument("--again", action="store_true", help="measure existing results again")
     parser.add_argument("--quick", action="store_true", help="few images and one epoch, not saved")
     parser.add_argument("--markdown", action="store_true", help="print tables, measure nothing")
@@ -52,7 +57,7 @@ def parsed(argv):
 def measure(args, store, effort):
     """Measure the results that are not stored yet, seed by seed; return the number of failures."""
     n_failed = 0
-    for seed in args.seeds[:1] if args.grid else args.seeds:
+    for seed in args.seeds[:1] if args.grid or args.starts else args.seeds:
         for data in args.data:
             images = DATA[data](seed, args.images)
             if args.quick:
@@ -78,8 +83,11 @@ def chosen(args, store, own, effort):
         default = measured(store, own, found[args.grid], again=False)
         found = {method.name: method for method in grid.methods(args.grid, own, default, effort)}
     for name, method in found.items():
-        learned = args.learned or args.grid or name not in report.LEARNED
-        if name in args.methods if args.methods else learned:
+        if name in report.STARTS or args.starts:
+            asked = args.starts and name in report.STARTS
+        else:
+            asked = args.learned or args.grid or name not in report.LEARNED
+        if name in args.methods if args.methods else asked:
             yield method
 
 
@@ -119,6 +127,7 @@ def main(argv=None):
             with threadpool_limits(args.threads):
                 n_failed = measure(args, store, QUICK if args.quick else Effort())
         tables = partial(report.grid_table, args.grid) if args.grid else report.table
+        tables = report.starts_table if args.starts else tables
         for data in args.data:
             print("\n" + tables(store, data, args.rows, args.seeds, markdown=args.markdown))
     return f"{n_failed} measurements failed, see above." if n_failed else None

@@ -23,6 +23,7 @@ from skmetainv import (
 from skmetainv.denoisers import DnCNN, DRUNet
 from skmetainv.metrics import psnr
 from skmetainv.operators import Identity
+from skmetainv.representations import ModulatedSiren, Refiner, Siren
 from skmetainv.solvers import GradientDescent, PrimalDual
 
 # Total variation: the dual variable lies in a ball whose radius is the weight, and an image's edges
@@ -178,7 +179,24 @@ def methods(problem, effort):
     found["filling"] = _digest(problem, "filling"), lambda: filling(problem)
     for name, estimator in learned(problem).items():
         found[name] = _of_estimator(problem, _shortened(estimator, effort), supervised)
+    for name, init in starts(problem).items():
+        found[name] = _of_estimator(problem, clone(line).set_params(init=init), meta)
     return {name: Method(name, *own) for name, own in found.items()}
+
+
+def starts(problem):
+    """Return other starts of the literal line by name: the default with one part changed."""
+    refiner = Refiner(uncertainty=not problem.row.masks)
+    default = Siren(64, depth=3, residual=LinearReconstructor(), refiner=refiner, adapted="last")
+    changes = {
+        "no refiner": {"refiner": None},
+        "adjoint": {"residual": "adjoint", "refiner": Refiner()},
+        "all adapted": {"adapted": "all"},
+        "SIREN alone": {"residual": None, "refiner": None, "adapted": "all"},
+    }
+    found = {name: clone(default).set_params(**own) for name, own in changes.items()}
+    shifts = ModulatedSiren(64, depth=3, residual=LinearReconstructor(), refiner=refiner)
+    return {**found, "modulated": shifts}
 
 
 def learned(problem):

@@ -7,6 +7,7 @@ from skmetainv.model_selection import standard_error
 
 CLASSICAL = ("linear", "solver", "tv", "filling")
 LEARNED = ("unet", "unrolled", "dncnn", "drunet")
+STARTS = ("no refiner", "adjoint", "all adapted", "modulated", "SIREN alone")
 GRID_TOLERANCE = 0.5  # dB
 _UNKNOWN = ""
 
@@ -146,6 +147,16 @@ def grid_table(name, store, data, rows, seeds, *, markdown=False):
         lines.append(cells)
     below = _measured_at(store, data, rows, seeds[:1])
     return _laid_out(head, lines, markdown) + "\n\n" + below
+
+
+def starts_table(store, data, rows, seeds, *, markdown=False):
+    """Return the table of a data set: the literal line with the default start and with others."""
+    names, lines = ("literal", *STARTS), []
+    for row in rows:
+        found = by_method(store, data, row, seeds[:1])
+        if any(name in found for name in STARTS):
+            lines.append([row, *(_quality(found.get(name, {})) for name in names)])
+    return _laid_out([data, "default", *STARTS], lines, markdown)
 
 
 def _with_error(values):

@@ -166,8 +166,8 @@ class LinearReconstructor(Reconstructor):
     Images are read in batches, also from memory maps. If they have more than 2**28 values
     altogether, an evenly spaced subset of this size is read.
 
-    Because of `noise_floor`, the estimate trusts almost every digit of a measurement with
-    ``noise=0``. If blurred images are noisy, give the standard deviation of their noise.
+    The default `noise_floor` is so small that, with ``noise=0``, the estimate trusts almost every
+    digit of a measurement. If blurred images are noisy, give the standard deviation of their noise.
 
     NaN pixels of clean images are left out of the mean and the variances. For the covariances,
     their values are estimated from the other pixels, in three rounds. In large images, they are

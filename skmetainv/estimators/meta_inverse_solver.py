@@ -292,8 +292,9 @@ class MetaInverseSolver(TrainedReconstructor):
     ) -> Iterator[Any]:
         """Return the restored images before and after each inner step.
 
-        The iterator computes each stage on demand, from the first inner step on, and keeps nothing
-        between stages. Arguments are checked immediately.
+        The iterator computes each stage on demand, from the start on, and keeps nothing between
+        stages. So all stages together take ``n_inner (n_inner + 1) / 2`` inner steps. Arguments are
+        checked immediately.
 
         Parameters
         ----------
