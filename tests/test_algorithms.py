@@ -247,6 +247,17 @@ def test_an_estimator_s_outer_loss_goes_over_to_that_of_the_last_step():
     np.testing.assert_allclose(est.history_["outer_loss"], expected, rtol=1e-10)
 
 
+def test_a_stage_is_computed_when_it_is_asked_for(monkeypatch):
+    est, computed = on_pixels(n_inner=3, max_epochs=1).fit(IMAGES), []
+    restore = type(est)._images
+    monkeypatch.setattr(type(est), "_images", lambda *args: computed.append(0) or restore(*args))
+    stages = est.staged_predict(IMAGES)
+    assert len(computed) == 0
+    for k in range(1, 5):
+        next(stages)
+        assert len(computed) == k
+
+
 @pytest.mark.parametrize(
     "step_weights",
     [
