@@ -7,7 +7,9 @@ seconds of a training step by image size and by number of inner steps, and the e
 power law through the times. start: seconds from the call of `fit` to the end of the first step,
 and the growth of memory, for a file of 150 000 colour images of 128 x 128 pixels. folder: the share
 of training that reads and decodes JPEG files. predict: growth of memory for 100 and for 10 000
-measurements. server: growth of memory during 10 000 calls of `predict`. processes: seconds of a
+measurements. linear: seconds and growth of memory of `LinearReconstructor.fit` on memory-mapped
+files of 150 000 images, and the seconds to fit 20 colour images of 256 x 256 pixels and to restore
+another. server: growth of memory during 10 000 calls of `predict`. processes: seconds of a
 step in one process of two threads, and in two processes of one thread each that `torchrun` starts
 (with `--device cuda`: of one GPU and of two). Memory is that of the host.
 """
@@ -24,20 +26,22 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import torch
 from PIL import Image
 
 from benchmarks.command_line import command_line
 from benchmarks.own_process import PeakMemory, in_own_process
 from benchmarks.record import save
-from skmetainv import MetaInverseSolver
+from skmetainv import LinearReconstructor, MetaInverseSolver
 from skmetainv.datasets import ImageFolder
 from skmetainv.meta import MAML
-from skmetainv.operators import Inpainting
+from skmetainv.operators import GaussianBlur, Inpainting
 from skmetainv.representations import Siren
 from skmetainv.training import Batches
 
 N_IMAGES, SIZES, N_INNER = (100, 1000, 10_000, 100_000), (32, 64, 128), (1, 2, 4, 8)
-MANY, LARGE = 150_000, (128, 128, 3)
+MANY, SMALL, LARGE = 150_000, (32, 32), (128, 128, 3)
+FEW = 20, (256, 256, 3)
 N_FILES, N_RESTORED, N_SERVED = 500, (100, 10_000), 10_000
 _DEVICE = "SKMETAINV_SCALE_DEVICE"  # a variable that the started processes inherit
 _SCRIPT = """
@@ -200,6 +204,56 @@ def _predicted_memory(n):
     return memory.peak - memory.before - restored.nbytes / 1e6
 
 
+def linear_estimate(n, shapes, few, folder):
+    """Return seconds and memory of the linear estimate of many images, and of few large ones."""
+    found = {}
+    for shape in shapes:
+        path = Path(folder) / "many.npy"
+        mapped = np.lib.format.open_memmap(path, "w+", np.uint8, (n, *shape))
+        for start in range(0, n, 1000):
+            mapped[start : start + 1000] = smooth_images(1, shape, seed=start)
+        mapped.flush()
+        del mapped
+        found[f"{n} of {shape}"] = own = in_own_process(_fitted_linear, str(path))
+        print(f"linear, {n} images of {shape}: {own['fit_seconds']:.0f} s, ", end="")
+        print(f"{own['megabytes']:.0f} MB", flush=True)
+    found[f"{few[0]} of {few[1]}"] = own = _few_large(*few)
+    print(f"linear, {few[0]} of {few[1]}: {own['fit_seconds']:.1f} s, ", end="")
+    print(f"{own['predict_seconds']:.1f} s to restore one", flush=True)
+    return found
+
+
+def smooth_images(n, shape, seed=0):
+    """Return random images whose details are four pixels wide, of type uint8."""
+    coarse = torch.rand(n, 3, *(-(-side // 4) for side in shape[:2]), generator=_generator(seed))
+    fine = torch.nn.functional.interpolate(coarse, shape[:2], mode="bilinear")
+    fine = fine.movedim(1, -1) if len(shape) == 3 else fine[:, 0]
+    return (255 * fine).round().byte().numpy()
+
+
+def _generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def _fitted_linear(path):
+    mapped = np.load(path, mmap_mode="r")
+    LinearReconstructor(Inpainting(), random_state=0).fit(mapped[:20])
+    began = time.perf_counter()
+    with PeakMemory() as memory:
+        LinearReconstructor(Inpainting(), random_state=0).fit(mapped)
+    seconds = time.perf_counter() - began
+    return {"fit_seconds": seconds, "megabytes": memory.peak - memory.before}
+
+
+def _few_large(n, shape):
+    X = smooth_images(n + 1, shape)
+    began = time.perf_counter()
+    est = LinearReconstructor(GaussianBlur(), noise=0.015, random_state=0).fit(X[:-1])
+    fitted = time.perf_counter()
+    est.predict(est.simulate(X[-1:]))
+    return {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
+
+
 def served(n):
     """Return the growth of memory, in MB, from the first tenth of `n` predictions to the last."""
     grown = in_own_process(_served, n)
@@ -248,6 +302,7 @@ def main(argv=None):
             "start": partial(first_step, MANY, LARGE, folder),
             "folder": partial(folder_share, N_FILES, folder),
             "predict": partial(predicted_memory, N_RESTORED),
+            "linear": partial(linear_estimate, MANY, (SMALL, LARGE), FEW, folder),
             "server": partial(served, N_SERVED),
             "processes": by_processes,
         }

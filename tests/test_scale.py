@@ -31,6 +31,12 @@ def test_the_first_step_of_a_sparse_file(tmp_path):
     assert found["seconds"] > 0
 
 
+def test_the_linear_estimate_of_many_and_of_large_images(tmp_path):
+    found = scale.linear_estimate(1001, ((5, 6), (5, 5, 3)), (3, (9, 9, 3)), tmp_path)
+    assert len(found) == 3
+    assert all(own["fit_seconds"] > 0 for own in found.values())
+
+
 def test_a_folder_and_predictions(tmp_path):
     found = scale.folder_share(6, tmp_path)
     assert 0 < found["share"] < 1

@@ -51,7 +51,7 @@ def print_tables(results):
         tasks = next(iter(first["columns"].values()))["quality"]
         metrics = [m for m in METRICS[table] if m in next(iter(tasks.values()))]
         heads = [head for metric in metrics for head in _heads(metric)]
-        heads += ["fit (s)", "ms per image", "weights"]
+        heads += ["epochs", "fit (s)", "ms per image", "weights"]
         print(f"\nTable {table}, seeds {', '.join(map(str, runs))}\n")
         print(f"| | {' | '.join(heads)} |")
         print(f"|---|{'---|' * len(heads)}")
@@ -81,4 +81,5 @@ def _told(metric, values, groups):
 
 def _costs(runs):
     seconds, ms = (np.mean([run[cost] for run in runs]) for cost in ("fit_seconds", "predict_ms"))
-    return [f"{seconds:.0f}", f"{ms:.1f}", str(runs[0]["n_weights"])]
+    n_epochs = len(runs[0]["history"].get("seconds", ()))
+    return [str(n_epochs), f"{seconds:.0f}", f"{ms:.1f}", str(runs[0]["n_weights"])]
