@@ -58,6 +58,11 @@ def images(n, size):
     return np.random.default_rng(0).integers(0, 256, (n, size, size), np.uint8)
 
 
+def device():
+    """Return the device of all parts."""
+    return os.environ.get(_DEVICE, "cpu")
+
+
 def estimator(width, **parameters):
     """Return an estimator without anything but inner and outer steps."""
     common = {
@@ -67,7 +72,7 @@ def estimator(width, **parameters):
         "max_epochs": 1,
         "augment": False,
         "early_stopping": False,
-        "device": os.environ.get(_DEVICE, "cpu"),
+        "device": device(),
         "random_state": 0,
     }
     return MetaInverseSolver(Inpainting(), **common | parameters)
@@ -210,8 +215,8 @@ def linear_estimate(n, shapes, few, folder):
     for shape in shapes:
         path = Path(folder) / "many.npy"
         mapped = np.lib.format.open_memmap(path, "w+", np.uint8, (n, *shape))
-        for start in range(0, n, 1000):
-            mapped[start : start + 1000] = smooth_images(1, shape, seed=start)
+        for start in range(0, n, 100):
+            mapped[start : start + 100] = smooth_images(100, shape, seed=start)[: n - start]
         mapped.flush()
         del mapped
         found[f"{n} of {shape}"] = own = in_own_process(_fitted_linear, str(path))
@@ -237,10 +242,10 @@ def _generator(seed):
 
 def _fitted_linear(path):
     mapped = np.load(path, mmap_mode="r")
-    LinearReconstructor(Inpainting(), random_state=0).fit(mapped[:20])
+    est = LinearReconstructor(Inpainting(), device=device(), random_state=0).fit(mapped[:20])
     began = time.perf_counter()
     with PeakMemory() as memory:
-        LinearReconstructor(Inpainting(), random_state=0).fit(mapped)
+        est.fit(mapped)
     seconds = time.perf_counter() - began
     return {"fit_seconds": seconds, "megabytes": memory.peak - memory.before}
 
@@ -248,7 +253,8 @@ def _fitted_linear(path):
 def _few_large(n, shape):
     X = smooth_images(n + 1, shape)
     began = time.perf_counter()
-    est = LinearReconstructor(GaussianBlur(), noise=0.015, random_state=0).fit(X[:-1])
+    est = LinearReconstructor(GaussianBlur(), noise=0.015, device=device(), random_state=0)
+    est.fit(X[:-1])
     fitted = time.perf_counter()
     est.predict(est.simulate(X[-1:]))
     return {"fit_seconds": fitted - began, "predict_seconds": time.perf_counter() - fitted}
@@ -313,7 +319,8 @@ def main(argv=None):
         os.environ[_DEVICE] = args.device
         results = {name: measured() for name, measured in parts.items() if name in args.parts}
     if args.parts == list(parts):
-        name = "scale" if args.device == "cpu" else f"scale_{args.device}"
+        kind = torch.device(args.device).type
+        name = "scale" if kind == "cpu" else f"scale_{kind}"
         print(save(name, {"estimator": repr(estimator(64))}, results, args.device).name)
 
 

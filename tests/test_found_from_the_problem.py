@@ -333,14 +333,14 @@ def test_predictions_go_by_the_learned_numbers():
 # ---------------------------------------------------------------------- epochs
 
 
-@pytest.mark.parametrize("n_images", [1, 16, 17, 100, 2000, 9600, 10**6])
+@pytest.mark.parametrize("n_images", [1, 16, 17, 100, 2000, 40_000, 10**6])
 @pytest.mark.parametrize(("kind", "n_steps"), [(MetaInverseSolver, 600), (UNetReconstructor, 1200)])
 def test_as_many_epochs_as_give_enough_steps(kind, n_steps, n_images):
     n_epochs, steps_per_epoch = kind(batch_size=16)._n_epochs(n_images), -(-n_images // 16)
-    assert n_epochs >= 8 or n_epochs * steps_per_epoch >= 3000
+    assert n_epochs >= 8 or n_epochs * steps_per_epoch >= 10 * n_steps
     assert n_epochs * steps_per_epoch >= n_steps
     assert n_epochs <= 8 or (n_epochs - 1) * steps_per_epoch < n_steps
-    assert n_epochs == 1 or (n_epochs - 1) * steps_per_epoch < 3000
+    assert n_epochs == 1 or (n_epochs - 1) * steps_per_epoch < 10 * n_steps
     assert kind(max_epochs=3)._n_epochs(n_images) == 3
 
 

@@ -101,6 +101,22 @@ def test_on_a_gpu_the_script_with_torch_func_computes_the_same(small):
         assert float(together.step()) == pytest.approx(float(script.step()), rel=1e-5)
 
 
+def test_a_script_that_restores_something_else_is_refused(small, monkeypatch):
+    row = ROWS["Table 1, 64 x 64"]
+    assert measure.predict(row, 2, 1, CPU)["difference"]["higher"] < measure.SAME_IMAGE
+    task = type(row).task
+
+    def other(self, *args):
+        found = task(self, *args)
+        found.inner_lr *= 0.5
+        return found
+
+    monkeypatch.setattr(type(row), "task", other)
+    monkeypatch.setattr(measure, "SAME_IMAGE", 1e-7)
+    with pytest.raises(RuntimeError, match="restored image"):
+        measure.predict(row, 2, 1, CPU)
+
+
 def test_operations_are_those_of_a_script():
     """Counted by torch, a script makes the products of the formula and no others."""
     row = replace(smallest(ROWS["Table 1, 32 x 32"]), shape=(1, 20, 20))

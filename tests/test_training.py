@@ -238,6 +238,15 @@ def test_with_fused_adam_the_device_skips_steps_without_a_look(adam, first):
     assert set(n_looks[8:]) == {0}
 
 
+@pytest.mark.parametrize("optimizer", [Adam(), AdamW()])
+def test_weights_of_a_group_may_be_an_iterator_or_one_tensor(optimizer):
+    """As torch's own optimisers take them."""
+    weights = [zero(), zero()]
+    groups = [{"params": iter(weights), "lr": 0.1}, {"params": zero(), "lr": 0.1}]
+    built = optimizer.build(groups)
+    assert [len(group["params"]) for group in built.param_groups] == [2, 1]
+
+
 @pytest.mark.cuda
 def test_a_step_with_adam_does_not_wait_for_a_cuda_device():
     w = torch.zeros(3, device="cuda", requires_grad=True)

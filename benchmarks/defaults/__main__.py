@@ -29,14 +29,15 @@ def parsed(argv):
     parser.add_argument("--methods", nargs="+", help="literal, linear, solver, tv, filling, ...")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     parser.add_argument("--learned", action="store_true", help="also train networks")
-    parser.add_argument(
+    searches = parser.add_mutually_exclusive_group()
+    searches.add_argument(
         "--grid",
         nargs="?",
         choices=grid.NAMES,
         const=grid.NAMES[0],
         help="try 20 settings of an estimator (default: the literal line), with the first seed",
     )
-    parser.add_argument(
+    searches.add_argument(
         "--starts",
         action="store_true",
         help="other starts of the literal line, with the first seed",

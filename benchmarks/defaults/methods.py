@@ -186,7 +186,7 @@ def methods(problem, effort):
 
 def starts(problem):
     """Return other starts of the literal line by name: the default with one part changed."""
-    refiner = Refiner(uncertainty=not problem.row.masks)
+    refiner = Refiner(uncertainty=not problem.row.operator.has_missing)
     default = Siren(64, depth=3, residual=LinearReconstructor(), refiner=refiner, adapted="last")
     changes = {
         "no refiner": {"refiner": None},

@@ -166,13 +166,15 @@ class Row:
         the values. The first layer has four, because its inputs are constants. If shifts are
         adapted, inner gradients of matrices and their derivatives are not needed, and six and two
         remain. The last image adds three, or two. Inner steps without a solver need only the pixels
-        that are observed; of a range of numbers, the mean counts. Convolutions do not count.
+        that are observed. Convolutions do not count.
         """
         sizes = [2, *[self.init.width] * (self.init.depth - 1), self.shape[0]]
         first, *others = [n * n_out for n, n_out in pairwise(sizes)]
         of_first, of_others = (2, 6) if isinstance(self.init, ModulatedSiren) else (4, 9)
         n_pixels = self.shape[1] * self.shape[2]
-        seen = np.mean(self.operator.observed) if self.solver is None else n_pixels
+        seen = n_pixels
+        if self.solver is None:
+            seen = float(self.task("cpu").mask[:, 0].sum()) / self.batch
         inner = self.n_inner * seen * (of_first * first + of_others * sum(others))
         return 2 * self.batch * (inner + n_pixels * (2 * first + 3 * sum(others)))
 

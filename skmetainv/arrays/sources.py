@@ -117,7 +117,7 @@ class ArraySource:
             raise ValueError(f"{self.name} has entries that are not numbers: {error}") from error
         values /= self.unit
         self._check_values(values, indices)
-        # torch copies the array before it returns, but does not wait for the device
+        # The array is pageable: CUDA copies it before the call returns, so that it may be freed.
         tensor = torch.from_numpy(values).to(self.device, self.dtype, non_blocking=True)
         return layout.to_tensor(tensor)
 

@@ -18,6 +18,9 @@ from skmetainv.datasets.pictures import PictureReader, UnreadablePictureError
 from skmetainv.exceptions import SkippedFilesWarning, warn
 from skmetainv.parameters import StrOptions, check_parameter, height_and_width
 
+# Number of images that are given to threads together.
+_TOGETHER = 64
+
 _CONSTRAINTS: dict[str, list[Any]] = {
     "color": ["boolean"],
     "dtype": [StrOptions({"uint8", "uint16", "float32"})],
@@ -238,10 +241,13 @@ class ImageFolder:
         if copy is False:
             raise ValueError("ImageFolder cannot be converted to an array without a copy.")
         images = np.empty(self.shape, dtype=self.dtype)
-        # Pillow decodes without Python's lock. torch's number follows the limits of joblib.
+        # Pillow decodes without Python's lock. In joblib's processes, torch has fewer threads.
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            for i, image in enumerate(threads.map(self._reader.read, self.files, self._frames)):
-                images[i] = image
+            for start in range(0, len(self), _TOGETHER):  # an interrupt waits for these only
+                part = slice(start, start + _TOGETHER)
+                read = threads.map(self._reader.read, self.files[part], self._frames[part])
+                for i, image in enumerate(read, start):
+                    images[i] = image
         return images if dtype is None else images.astype(dtype)
 
 

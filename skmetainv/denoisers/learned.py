@@ -67,8 +67,8 @@ class LearnedDenoiser(WithNetwork, Denoiser, TrainedReconstructor):
         Learning rate. If None, 1e-3, or 1e-4 with `weights`, so that training only fine-tunes them.
     max_epochs : int, default=None
         Number of epochs of `fit`; one epoch has `patches_per_image` patches of every image. If
-        None, the number of epochs that makes 600 steps, at least eight; with more than 6000 patches
-        it falls, so that there are 3000 steps, or one epoch.
+        None, the number of epochs that makes 600 steps, but at least eight. If eight are more than
+        6000 steps, it is the smallest number that makes 6000.
     batch_size : int, default=16
         Number of patches per step, and of images that `predict` denoises at once.
     """

@@ -341,7 +341,7 @@ def _factor(
 
 
 def _strongest(rows: np.ndarray, n: int) -> np.ndarray:
-    """Return `n` orthogonal rows ``R`` for which ``R' R`` is closest to that of the given rows.
+    """Return at most `n` orthogonal rows whose ``R' R`` is closest to that of the given rows ``R``.
 
     These are the first right singular vectors, times their singular values. If the rows are few and
     long, their Gram matrix is much smaller than they are, and faster to decompose.

@@ -162,7 +162,12 @@ def cross_fitted_starts(
     for k, (learned, left_out) in enumerate(folds):
         fold_of[left_out] = k
         copy = clone(init)
-        copy.residual = _fitted(residual._without_search(), problem.part(learned), estimator, seed)
+        with warnings.catch_warnings():
+            # The residual itself was fitted to the same images, and has warned.
+            warnings.simplefilter("ignore", DataConversionWarning)
+            copy.residual = _fitted(
+                residual._without_search(), problem.part(learned), estimator, seed
+            )
         copy.residual.batch_size = min(copy.residual.batch_size, n_per_fold)
         restore_of_fold.append(start_restorer(copy, image_shape, problem.operator))
 
@@ -233,10 +238,7 @@ def _fitted(
         )
     fit_params = {"groups": problem.groups} if has_fit_parameter(residual, "groups") else {}
     try:
-        with warnings.catch_warnings():
-            if residual.noise is estimator.noise:  # the outer estimator has warned of the same
-                warnings.simplefilter("ignore", DataConversionWarning)
-            return residual.fit(*problem.arguments(), **fit_params)
+        return residual.fit(*problem.arguments(), **fit_params)
     except ValueError as error:
         error.add_note(f"This happened while fitting the start, {type(residual).__name__}.")
         raise

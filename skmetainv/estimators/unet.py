@@ -58,8 +58,8 @@ class UNetReconstructor(SupervisedReconstructor):
     batch_size : int, default=8
         Images per step, and images that `predict` restores at a time.
     max_epochs : int, default=None
-        Number of epochs of `fit`. None is the number that makes 1200 steps, but at least eight.
-        With more than 3000 images it falls, so that there are 3000 steps, or one epoch.
+        Number of epochs of `fit`. None is the number that makes 1200 steps, but at least eight. If
+        eight are more than 12000 steps, it is the smallest number that makes 12000.
 
     Attributes
     ----------

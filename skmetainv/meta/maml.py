@@ -46,7 +46,7 @@ default="per_step"
         between 0 and 1; their number is rounded up. The activations of these steps are not kept in
         memory. True is all steps; then only the activations of one step are in memory at a time,
         and training takes 30 to 40 % more time, or with ``first_order=True`` twice the time.
-        Recomputed steps compute all pixels, also those that no measurement sees.
+        All inner steps then compute all pixels, also those that no measurement sees.
 
     References
     ----------

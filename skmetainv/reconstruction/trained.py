@@ -43,8 +43,8 @@ from skmetainv.training.termination import PostponedInterrupt
 
 # The seed of validation measurements, the same as in `score`.
 VALIDATION_SEED = 0
-# With many images, the default length of training is this number of steps, but at least one epoch.
-_MANY_STEPS = 3000
+# With many images, the default length of training is this many times the least number of steps.
+_MANY = 10
 
 
 class Learner(NamedTuple):
@@ -99,8 +99,8 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
         not mirrored. Pairs given to `fit` are not augmented. Images are not cropped, because the
         operator is built for their size.
     max_epochs : int, default=None
-        Number of epochs of `fit`. None is the number that makes 600 steps, but at least eight. With
-        more than 6000 images it falls, so that there are 3000 steps, or one epoch.
+        Number of epochs of `fit`. None is the number that makes 600 steps, but at least eight. If
+        eight are more than 6000 steps, it is the smallest number that makes 6000.
     early_stopping : bool, "auto" or EarlyStopping, default="auto"
         Stop when the validation PSNR no longer rises, and keep the best weights. "auto" does so if
         there are at least 1000 images. See `skmetainv.training.EarlyStopping`.
@@ -234,7 +234,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             were not solved, or if training was interrupted.
         AdaptationWarning
             By `MetaInverseSolver`, if its results are worse than the learned start, or than the
-            start that an estimator restores.
+            start that an estimator restores, or if ``inner_lr="auto"`` finds no step size.
         DataConversionWarning
             If images, measurements or the noise are in implausible units, if flat images are
             assumed to be square, or if a last axis with many entries is assumed to be channels.
@@ -370,7 +370,7 @@ class TrainedReconstructor(FittedByTraining, CallbackSupportMixin, Reconstructor
             return self.max_epochs
         n_steps, n_epochs = self._default_length
         steps_per_epoch = ceil(n_images / self.batch_size)
-        many = min(n_epochs, ceil(_MANY_STEPS / steps_per_epoch))
+        many = min(n_epochs, ceil(_MANY * n_steps / steps_per_epoch))
         return max(many, ceil(n_steps / steps_per_epoch))
 
     # ----------------------------------------------------- for subclasses, in the order of calls

@@ -18,8 +18,8 @@ from skmetainv.representations.conditioned import (
 # eight bits of bfloat16 would blur coordinates and pixels.
 _THIN = 16
 
-# All pixels are computed if at least this share of them is seen in an image of the batch. Selecting
-# them takes time, too, and so does computing the others later, if a stage's image is asked for.
+# All pixels are computed if at least this share would be computed otherwise. Selecting pixels takes
+# time, too, and so does computing the others later, if a stage's image is asked for.
 _NEARLY_ALL = 0.75
 
 # Scales or shifts of the units of each hidden layer; None without modulation.

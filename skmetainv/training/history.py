@@ -66,6 +66,10 @@ class Figures:
         """Number of images in the sums."""
         return int(self._n_images)
 
+    def wait(self) -> None:
+        """Wait until the device has added all figures."""
+        int(self._n_images)
+
     def add(
         self, values: Mapping[str, torch.Tensor], n_images: int, is_valid: torch.Tensor
     ) -> None:

@@ -54,8 +54,8 @@ class TrainingLoop:
     A step is skipped if its loss or its squared gradient is not finite (Adam's average of squares
     would never recover), or if `watch` counted unsolved linear systems in it. If all steps of an
     epoch are skipped, training ends. At the end of the loop, a `ConvergenceWarning` reports the
-    number of skipped steps. On a CUDA device with Adam, the device decides: the processor does not
-    wait for the step.
+    number of skipped steps. On a CUDA device with Adam and in a single process, the device decides:
+    the processor does not wait for the step.
 
     Parameters
     ----------
@@ -211,8 +211,8 @@ class TrainingLoop:
             self._progress.step()
             if self.keeper is not None and self._saves_after_step(self.keeper):
                 return
-        if self._figures.n_images:  # waits for the device
-            self._figures.seconds = time.perf_counter() - began
+        self._figures.wait()
+        self._figures.seconds = time.perf_counter() - began
 
     def _saves_after_step(self, keeper: Keeper) -> bool:
         """Write the checkpoint if it is due; return whether SIGTERM ends training."""
@@ -229,7 +229,8 @@ class TrainingLoop:
         Parameters
         ----------
         **figures : tensor of shape (batch,) or (batch, k)
-            Losses of each image. If one is not finite, the step is skipped.
+            Losses of each image, on the device of the weights. If one is not finite, the step is
+            skipped.
         """
         self._consistent = False
         values = {name: figure.detach() for name, figure in figures.items()}

@@ -101,6 +101,7 @@ class Adam(Optimizer):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         betas = float(self.beta_1), float(self.beta_2)  # torch takes no other numbers
+        groups = _as_lists(groups)
         return torch.optim.Adam(groups, betas=betas, fused=_fused(groups))
 
 
@@ -132,7 +133,7 @@ class AdamW(Adam):
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         betas = float(self.beta_1), float(self.beta_2)
-        decay = self.weight_decay
+        groups, decay = _as_lists(groups), self.weight_decay
         return torch.optim.AdamW(groups, betas=betas, weight_decay=decay, fused=_fused(groups))
 
 
@@ -183,6 +184,14 @@ OPTIMIZER_CONSTRAINTS = [StrOptions(_SHORTHANDS), Optimizer]
 def as_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """Return the optimiser for a name; return an `Optimizer` as it is."""
     return _SHORTHANDS[optimizer]() if isinstance(optimizer, str) else optimizer
+
+
+def _as_lists(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return groups whose ``params`` are lists; torch also takes iterators and single tensors."""
+    return [
+        {**group, "params": [own] if isinstance(own := group["params"], torch.Tensor) else [*own]}
+        for group in groups
+    ]
 
 
 def _fused(groups: list[dict[str, Any]]) -> bool | None:
