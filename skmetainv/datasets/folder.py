@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import copy
 import os
-from concurrent.futures import ThreadPoolExecutor
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from skmetainv.bars import bar, write_line
 from skmetainv.datasets.files import find_pictures
 from skmetainv.datasets.pictures import PictureReader, UnreadablePictureError
 from skmetainv.exceptions import SkippedFilesWarning, warn
 from skmetainv.parameters import StrOptions, check_parameter, height_and_width
-
-# Number of images that are given to threads together.
-_TOGETHER = 64
 
 _CONSTRAINTS: dict[str, list[Any]] = {
     "color": ["boolean"],
@@ -35,8 +30,8 @@ class ImageFolder:
 
     Indexing by a slice, an array of integers or a mask returns another lazy array, so the folds of
     a cross-validation stay lazy. Indexing by one integer returns an image. ``numpy.asarray`` reads
-    all images, in as many threads as torch uses. The constructor reads only file names, except with
-    ``on_error="skip"`` or ``frames="all"``. After construction, the length never changes.
+    all images. The constructor reads only file names, except with ``on_error="skip"`` or
+    ``frames="all"``. After construction, the length never changes.
 
     Parameters
     ----------
@@ -230,7 +225,7 @@ class ImageFolder:
             index = index[0]
         files = self.files[index]
         if isinstance(files, Path):
-            return self._reader.read(files, self._frames[index])
+            return self._reader.read(files, int(self._frames[index]))
         if not isinstance(files, np.ndarray) or files.ndim != 1:
             raise IndexError("ImageFolder takes an index, or several, along its first axis.")
         view = copy.copy(self)
@@ -241,13 +236,8 @@ class ImageFolder:
         if copy is False:
             raise ValueError("ImageFolder cannot be converted to an array without a copy.")
         images = np.empty(self.shape, dtype=self.dtype)
-        # Pillow decodes without Python's lock. In joblib's processes, torch has fewer threads.
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            for start in range(0, len(self), _TOGETHER):  # an interrupt waits for these only
-                part = slice(start, start + _TOGETHER)
-                read = threads.map(self._reader.read, self.files[part], self._frames[part])
-                for i, image in enumerate(read, start):
-                    images[i] = image
+        for i in range(len(self)):
+            images[i] = self[i]
         return images if dtype is None else images.astype(dtype)
 
 
