@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.headline --images FOLDER [--photographs FOLDER]
         [--size 32] [--training 1000] [--problems NAME ...] [--methods NAME ...] [--seconds 60]
-        [--seeds 1] [--tune]
+        [--seeds 1] [--jobs 2] [--tune]
 
 All networks are trained on the same faces for the same time: a trial of four epochs gives the time
 of an epoch, from which the number of epochs follows; the fit of a start counts, too. The weight of
@@ -17,12 +17,14 @@ that of a condition. The last columns are differences in PSNR (dB) and SSIM betw
 start and the other method with the best PSNR, paired by image, with their standard errors over
 people.
 
-Runs are recorded as they are finished, so that an interrupted command resumes. Each size and number
-of training images has its own record. With ``--tune``, the validation images are restored instead
-of the test images.
+Each run has its own process with one thread; `--jobs` of them run at the same time. Runs are
+recorded as they are finished, so that an interrupted command resumes. Each size and number of
+training images has its own record. With ``--tune``, the validation images are restored instead of
+the test images.
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -396,6 +398,7 @@ def main():
     parser.add_argument("--methods", nargs="+", choices=ALL_METHODS, default=ALL_METHODS)
     parser.add_argument("--seconds", type=float, default=60.0, help="training time of a run")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="parallel runs, one thread each")
     parser.add_argument("--tune", action="store_true", help="restore validation images")
     args = parser.parse_args()
     record = record_name(args)
@@ -409,14 +412,18 @@ def main():
     has_instruments = {name: own.many is not None for name, own in problems(args.size).items()}
     results = load(record, settings) or []
     tasks = [(p, m, s) for s in range(args.seeds) for p in args.problems for m in args.methods]
-    for task in tasks:
-        if not has_instruments[task[0]] and task[1].endswith(MANY):
-            continue
-        if task not in map(key, results):
-            run = in_own_process(one_run, args, *task)
+    made = [key(run) for run in results]
+    missing = [
+        (problem, method, seed)
+        for problem, method, seed in tasks
+        if (has_instruments[problem] or not method.endswith(MANY))
+        and (problem, method, seed) not in made
+    ]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for run in pool.map(lambda task: in_own_process(one_run, args, *task), missing):
             results = update(record, settings, partial(with_run, run))
             mean = np.mean(run["conditions"]["as trained"]["psnr"])
-            print(f"{task}: {mean:.2f} dB after {run['seconds']:.0f} s", flush=True)
+            print(f"{key(run)}: {mean:.2f} dB after {run['seconds']:.0f} s", flush=True)
     groups_of = {seed: people(args, seed) for seed in {run["seed"] for run in results}}
     for methods in TABLES:
         print(table(results, methods, groups_of), end="\n\n")

@@ -12,6 +12,7 @@ from PIL import Image
 from benchmarks import (
     ablation,
     denoising,
+    headline,
     memory,
     operators,
     precision,
@@ -163,3 +164,19 @@ def test_ablation(run, monkeypatch, tmp_path, capsys):
     torch.set_num_threads(threads)
     shown = capsys.readouterr().out
     assert all(f"{name}, " in shown for name in names)
+
+
+def test_headline(run, monkeypatch, tmp_path, capsys):
+    for name, value in {"N_VALIDATION": 2, "N_TEST": 2}.items():
+        monkeypatch.setattr(headline, name, value)
+    for name in ("load", "update"):
+        monkeypatch.setattr(headline, name, partial(getattr(headline, name), folder=tmp_path))
+    folder = folder_of_faces(tmp_path / "faces", 20)
+    chosen = ["--problems", "half", "blur", "--methods", "linear", "--training", 8]
+    threads = torch.get_num_threads()
+    for _ in range(2):  # the second run has nothing to measure
+        run(headline, "--images", folder, *chosen, saves=False)
+    torch.set_num_threads(threads)
+    shown = capsys.readouterr().out
+    assert shown.count("dB after") == 2
+    assert shown.count("| half | as trained |") == 4  # two tables, twice
