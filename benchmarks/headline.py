@@ -18,7 +18,7 @@ start and the other method with the best PSNR, paired by image, with their stand
 people.
 
 Each run has its own process with one thread; `--jobs` of them run at the same time. Runs are
-recorded as they are finished, so that an interrupted command resumes. Each size and number of
+recorded in their order, so that an interrupted command resumes. Each size and number of
 training images has its own record. With ``--tune``, the validation images are restored instead of
 the test images.
 """

@@ -2,16 +2,21 @@
 
     python -m benchmarks.scale [--parts images pixels ...] [--device cuda]
 
-images: seconds per image of one epoch over 100 to 100 000 memory-mapped images. pixels and steps:
-seconds of a training step by image size and by number of inner steps, and the exponent of the
-power law through the times. start: seconds from the call of `fit` to the end of the first step,
-and the growth of memory, for a file of 150 000 colour images of 128 x 128 pixels. folder: the share
-of training that reads and decodes JPEG files. predict: growth of memory for 100 and for 10 000
-measurements. linear: seconds and growth of memory of `LinearReconstructor.fit` on memory-mapped
-files of 150 000 images, and the seconds to fit 20 colour images of 256 x 256 pixels and to restore
-another. server: growth of memory during 10 000 calls of `predict`. processes: seconds of a
-step in one process of two threads, and in two processes of one thread each that `torchrun` starts
-(with `--device cuda`: of one GPU and of two). Memory is that of the host.
+- images: seconds per image of one epoch over 100 to 100 000 memory-mapped images.
+- pixels, steps: seconds of a training step by image size and by number of inner steps, and the
+  exponent of the power law through the times.
+- start: seconds from the call of `fit` to the end of the first step, and the growth of memory, for
+  a file of 150 000 colour images of 128 x 128 pixels.
+- folder: the share of training that reads and decodes JPEG files.
+- predict: growth of memory for 100 and for 10 000 measurements.
+- linear: seconds and growth of memory of `LinearReconstructor.fit` on memory-mapped files of
+  150 000 images, and the seconds to fit 20 colour images of 256 x 256 pixels and to restore one
+  more.
+- server: growth of memory during 10 000 calls of `predict`.
+- processes: seconds of a step in one process of two threads, and in two processes of one thread
+  each that `torchrun` starts (with `--device cuda`: of one GPU and of two).
+
+Memory is that of the host.
 """
 
 import json

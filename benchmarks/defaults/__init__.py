@@ -24,9 +24,9 @@ images. The settings are random, but always the same. `--grid unet` does the sam
 so on.
 
 `--starts` changes one part of the default start at a time, with the first seed: no refiner; `A'y`
-in place of the linear estimate (its refiner reads the mask, as there is no uncertainty); all
-weights of the SIREN adapted instead of the last layer, or shifts of its units; and a SIREN alone,
-without the linear estimate and the refiner.
+in place of the linear estimate (the refiner then reads the mask, as there is no uncertainty); all
+weights of the SIREN adapted instead of the last layer; shifts of its units adapted instead; and a
+SIREN alone, without the linear estimate and the refiner.
 
 Each result is written to `results/defaults.json` when it is measured, and its values per image to
 `results/defaults.npz`. Results with the same settings are not measured again, even if the library
