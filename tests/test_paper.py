@@ -303,7 +303,7 @@ def test_too_few_pictures(folder, n_validation, n_test, message):
 
 def write_results(folder, table, seed, psnr, **settings):
     """Write made-up results of a run: the PSNR of 40 images by column."""
-    costs = {"fit_seconds": 1.0, "predict_ms": 2.0, "n_weights": 3}
+    costs = {"fit_seconds": 1.0, "predict_ms": 2.0, "n_weights": 3, "history": {"seconds": [1.0]}}
     made = {name: {"quality": {"": {"psnr": v}}, **costs} for name, v in psnr.items()}
     results = {"columns": made, "groups": np.arange(40), "denoiser": None}
     settings = {"table": table, "seed": seed, "pictures": "these", **settings}
