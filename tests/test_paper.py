@@ -528,4 +528,4 @@ def test_of_the_same_seeds_only(tmp_path, capsys):
     assert ", 10: " in told
     assert "Table 3, seeds 0, 1, 10" in lines
     (row,) = [line for line in lines if line.startswith("| Meta-RED L2 | 33.6")]
-    assert "| 30.00, 31.00, 40.00 | 29.4 | 1 | 2.0 | 3 |" in row
+    assert "| 30.00, 31.00, 40.00 | 29.4 | 1 | 1 | 2.0 | 3 |" in row
