@@ -409,7 +409,10 @@ def test_the_default_of_large_images_has_no_uncertainty():
         assert init.residual.shrinkage == shrinkage
         assert init.refiner.uncertainty == (size == 16)
     missing = MissingPixels()
-    assert not default_init(MAML(), missing.build((1, 16, 16)), missing).refiner.uncertainty
+    for size, shrinkage in {16: "auto", 40: 1.0}.items():
+        init = default_init(MAML(), missing.build((1, size, size)), missing)
+        assert init.residual.shrinkage == shrinkage
+        assert not init.refiner.uncertainty
     nonlinear = PhaseRetrieval()
     assert default_init(MAML(), nonlinear.build((1, 100, 100)), nonlinear).residual is None
 

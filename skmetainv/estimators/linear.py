@@ -329,7 +329,8 @@ class LinearReconstructor(Reconstructor):
         measure = partial(
             replace(problem, A=A).batch, noise=as_noise(self.noise).build(), seed=seed
         )
-        direct = smallest_space(A, operator.has_missing, len(problem.A.each)) != "iterative"
+        space = smallest_space(A, operator.has_missing, len(problem.A.each), self.n_components == 1)
+        direct = space != "iterative"
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
         if len(mirrored) == len(shrinkages) == 1 or not splits:
