@@ -119,10 +119,10 @@ class MetaInverseSolver(TrainedReconstructor):
           which would take too long.
         - If the linear estimate needs conjugate gradients for every image (above about 64 x 64
           pixels), or masks vary and measurements have more than 1280 entries, the refiner reads the
-          mask, too, and the residual is ``LinearReconstructor(shrinkage=1.0, n_components=1)``. If a start of one of four training
-          images then takes more than 1000 updates, the residual also has ``noise_floor=0.04``. If
-          a start still takes more, the residual is "adjoint". If the operator is nonlinear, there
-          is neither residual nor refiner.
+          mask, too, and the residual is ``LinearReconstructor(shrinkage=1.0, n_components=1)``. If
+          a start of one of four training images then takes more than 1000 updates, the residual
+          also has ``noise_floor=0.04``. If a start still takes more, the residual is "adjoint". If
+          the operator is nonlinear, there is neither residual nor refiner.
         - With Reptile there is no refiner, because Reptile computes no gradient for it.
     noise : float or Noise, default=0.0
         Noise of simulated measurements; a number is the standard deviation of Gaussian noise,
