@@ -172,7 +172,7 @@ def test_headline(run, monkeypatch, tmp_path, capsys):
     for name in ("load", "update"):
         monkeypatch.setattr(headline, name, partial(getattr(headline, name), folder=tmp_path))
     folder = folder_of_faces(tmp_path / "faces", 20)
-    chosen = ["--problems", "half", "blur", "--methods", "linear", "--training", 8]
+    chosen = ["--problems", "half", "blur", "--methods", "linear", "--training", 8, "--jobs", 1]
     threads = torch.get_num_threads()
     for _ in range(2):  # the second run has nothing to measure
         run(headline, "--images", folder, *chosen, saves=False)
