@@ -1,6 +1,7 @@
 """Benchmarks without tests of their own run at their smallest size, from the command line."""
 
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,15 @@ from skmetainv.datasets import load_faces
 from skmetainv.representations import Siren
 
 
+class OneAfterTheOther(nullcontext):
+    """Stands for a pool of threads, whose runs would otherwise share this process."""
+
+    def __enter__(self):
+        return self
+
+    map = staticmethod(map)
+
+
 @pytest.fixture
 def run(monkeypatch):
     """Run a benchmark in this process; return the settings and results that it saves."""
@@ -33,6 +43,8 @@ def run(monkeypatch):
         saved = []
         if saves:
             monkeypatch.setattr(module, "save", lambda *own: saved.append(own[1:]) or Path("saved"))
+        if hasattr(module, "ThreadPoolExecutor"):
+            monkeypatch.setattr(module, "ThreadPoolExecutor", OneAfterTheOther)
         if hasattr(module, "in_own_process"):
             monkeypatch.setattr(module, "in_own_process", lambda function, *own: function(*own))
         if hasattr(module, "timed") and module is not operators:
