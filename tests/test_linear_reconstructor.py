@@ -549,3 +549,23 @@ def test_a_noise_floor_is_noise_relative_to_the_measurements(size):
     assert np.abs(restored(noise_floor=0.1) - faces[60:62]).max() > 0.05  # not fitted closely
     noisy = {"noise": variance**0.5}
     np.testing.assert_allclose(restored(noise_floor=0.01, **noisy), restored(**noisy), atol=1e-6)
+
+
+def test_with_one_component_varying_masks_are_solved_by_iterations_and_clean_images_filled(
+    monkeypatch,
+):
+    """Beyond 512 entries; unknown pixels of clean images are still filled directly."""
+    X = FACES[:12, :24, :24].copy()
+    X[:, 3:6, 4:8] = np.nan
+    filled, make = [], linear.filling
+
+    def recorded(*args):
+        fill = make(*args)
+        return lambda x: filled.append(fill(x)) or filled[-1]
+
+    monkeypatch.setattr(linear, "filling", recorded)
+    est = LinearReconstructor(MissingPixels(), n_components=1, random_state=0).fit(X)
+    assert filled
+    assert all(x.isfinite().all() for x in filled)
+    with pytest.raises(ValueError, match="return_std"):
+        est.predict(est.simulate(FACES[:1, :24, :24]), return_std=True)

@@ -54,7 +54,9 @@ def run(monkeypatch):
         module.main()
         return saved[0] if saved else None
 
-    return run
+    threads = torch.get_num_threads()
+    yield run
+    torch.set_num_threads(threads)  # runs have one
 
 
 def folder_of_faces(folder, n):
@@ -171,9 +173,7 @@ def test_ablation(run, monkeypatch, tmp_path, capsys):
     for name in ("load", "update"):
         monkeypatch.setattr(ablation, name, partial(getattr(ablation, name), folder=tmp_path))
     folder = folder_of_faces(tmp_path / "faces", 20)
-    threads = torch.get_num_threads()
     run(ablation, "--images", folder, "--seconds", 0.1, "--seeds", 1, saves=False)
-    torch.set_num_threads(threads)
     shown = capsys.readouterr().out
     assert all(f"{name}, " in shown for name in names)
 
@@ -184,11 +184,9 @@ def test_headline(run, monkeypatch, tmp_path, capsys):
     for name in ("load", "update"):
         monkeypatch.setattr(headline, name, partial(getattr(headline, name), folder=tmp_path))
     folder = folder_of_faces(tmp_path / "faces", 20)
-    chosen = ["--problems", "half", "blur", "--methods", "linear", "--training", 8, "--jobs", 1]
-    threads = torch.get_num_threads()
+    chosen = ["--problems", "half", "blur", "--methods", "linear", "--training", 8]
     for _ in range(2):  # the second run has nothing to measure
         run(headline, "--images", folder, *chosen, saves=False)
-    torch.set_num_threads(threads)
     shown = capsys.readouterr().out
     assert shown.count("dB after") == 2
     assert shown.count("| half | as trained |") == 4  # two tables, twice

@@ -19,7 +19,6 @@ from skmetainv import MetaInverseSolver
 from skmetainv.exceptions import AdaptationWarning
 from skmetainv.meta import MAML
 from skmetainv.metrics import psnr
-from skmetainv.solvers import RED
 
 SCRIPTS = {"higher": WithHigher, "torch.func": WithTorchFunc}
 PRODUCT = {"cpu": 2048, "cuda": 8192}
@@ -72,8 +71,8 @@ def step(row, rounds, n, device):
         runs[str(row.beside)] = partial(our_steps, replace(row, init=row.beside))
     results = _empty(row, runs)
     results["difference"] = {script: check_same(row, script, device) for script in row.scripts}
-    n_operations = _counted(row, device) if isinstance(row.solver, RED) else row.operations()
-    measured = measurements(row, row.task(device))
+    n_operations = _counted(row, device) if row.has_convolutions else row.operations()
+    measured = same_masks(row, row.task(device))
     for _ in range(rounds):
         rate_now = rate(DTYPES[row.precision], device)
         ours = median(our_steps(row, n + 1, device, measured)[0][1:])
@@ -108,7 +107,7 @@ def _counted(row, device, part=None):
     return counter.get_total_flops()
 
 
-def measurements(row, task):
+def same_masks(row, task):
     """Return a task's measurements for our estimator if it would draw other masks, else None."""
     if not row.operator.has_missing:
         return None
@@ -124,7 +123,7 @@ def check_same(row, script, device):
         If the difference is so large that the two do not compute the same.
     """
     task = row.task(device)
-    _, ours = our_steps(row, 2, device, measurements(row, task))
+    _, ours = our_steps(row, 2, device, same_masks(row, task))
     _, theirs = timed_steps(SCRIPTS[script](task).step, 2, device)
     difference = float(np.max(np.abs(np.divide(ours, theirs) - 1)))
     if not difference <= SAME[row.precision]:

@@ -84,6 +84,11 @@ class Row:
     scripts: tuple[str, ...] = ("higher", "torch.func")
     beside: Representation | None = None
 
+    @property
+    def has_convolutions(self):
+        """Whether the prior of the solver is a network."""
+        return isinstance(self.solver, RED)
+
     def images(self):
         """Return smooth random images, channels last if there are several."""
         rng = np.random.default_rng(SEED)

@@ -341,10 +341,10 @@ def _factor(
 
 
 def _strongest(rows: np.ndarray, n: int) -> np.ndarray:
-    """Return at most `n` orthogonal rows whose ``R' R`` is closest to that of the given rows ``R``.
+    """Return at most `n` orthogonal rows ``Q`` with ``Q' Q`` closest to ``R' R`` of the given rows.
 
-    These are the first right singular vectors, times their singular values. If the rows are few and
-    long, their Gram matrix is much smaller than they are, and faster to decompose.
+    These are the first right singular vectors of ``R``, times their singular values. If the rows
+    are few and long, ``R R'`` is much smaller than ``R``, and faster to decompose.
     """
     _, vectors = np.linalg.eigh((rows @ rows.T).astype(np.float64))
     strongest: np.ndarray = vectors[:, -n:].T.astype(rows.dtype) @ rows

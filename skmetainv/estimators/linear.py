@@ -159,7 +159,8 @@ class LinearReconstructor(Reconstructor):
     The linear system is solved in measurement space or in image space, whichever is smaller. If its
     matrix has at most 16 million entries (for images of 64 x 64 pixels, say), one matrix that
     restores all images is computed once. If masks vary from image to image, each image needs its
-    own factorisation instead. Larger systems are solved for each image by conjugate gradients,
+    own factorisation instead. Larger systems (if masks vary, with more than 4096 entries; with
+    ``n_components=1``, 512) are solved for each image by conjugate gradients,
     preconditioned in the cosine basis. For these, the likeliest shrinkage is taken without a trial,
     ``flips="auto"`` is False, and there are no standard deviations.
 
@@ -329,7 +330,8 @@ class LinearReconstructor(Reconstructor):
         measure = partial(
             replace(problem, A=A).batch, noise=as_noise(self.noise).build(), seed=seed
         )
-        space = smallest_space(A, operator.has_missing, len(problem.A.each), self.n_components == 1)
+        n_instruments, is_stationary = len(problem.A.each), self.n_components == 1
+        space = smallest_space(A, operator.has_missing, n_instruments, is_stationary)
         direct = space != "iterative"
         mirrored = (False, True)[: 1 + direct] if self.flips == "auto" else (bool(self.flips),)
         shrinkages = _SHRINKAGES if self.shrinkage == "auto" else (float(self.shrinkage),)
@@ -366,6 +368,7 @@ class LinearReconstructor(Reconstructor):
             matrices=MapMatrices(A, varies) if isinstance(A, LinearMap) else None,
             n_instruments=n_instruments,
             noise_floor=self.noise_floor,
+            is_stationary=self.n_components == 1,
         )
 
     # ------------------------------------------------------------------ prediction

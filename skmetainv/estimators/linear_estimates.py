@@ -26,8 +26,8 @@ _MATRIX_ENTRIES = 2**24
 _ENTRIES_OF_INSTRUMENTS = 2**28
 
 # If masks vary, systems are solved directly for measurements of at most this number of entries. The
-# second number is for covariances that are stationary but for one component: for half of 48 x 48
-# pixels, conjugate gradients then take 9 ms, a direct solution 187 ms (one core).
+# second number is for `is_stationary`: for half of 48 x 48 pixels, conjugate gradients then take
+# 9 ms, a direct solution 187 ms (one core).
 _MASKED_ENTRIES, _MASKED_STATIONARY = 4096, 512
 
 # If at least this share of the entries is observed, the system of the hidden ones is solved. The
@@ -400,6 +400,8 @@ class LinearSystem:
     noise_floor : float, default=None
         The least variance of the noise, relative to the mean variance of exact measurements; see
         `LinearReconstructor`.
+    is_stationary : bool, default=False
+        Whether the sample covariance has a single component, see `smallest_space`.
 
     Attributes
     ----------
@@ -417,6 +419,7 @@ class LinearSystem:
         matrices: MapMatrices | None = None,
         n_instruments: int = 1,
         noise_floor: float | None = None,
+        is_stationary: bool = False,
     ):
         if isinstance(A, LinearMap) and isinstance(A.own_noise, GaussianNoise):
             variance = torch.full_like(variance, A.own_noise.noise_level**2)
@@ -428,7 +431,6 @@ class LinearSystem:
         self.matrices = matrices or MapMatrices(self.A, varies)
         with torch.no_grad():
             self.mean, self.expected = mean[0].to(dtype), A(mean)[0].to(dtype)
-            is_stationary = len(statistics.factor) == 1
             self.space = smallest_space(self.A, varies, n_instruments, is_stationary)
             self.variance = self._floored(variance)
             if self.space == "measurements":
